@@ -1,0 +1,153 @@
+"""How the scheduler says that jobs ended: one sacct call, kept as a record."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .context import timestamp
+from .failure import explain_os_error, one_line
+from .files import read_json
+from .record import write_blob, write_record
+from .states import State
+
+if TYPE_CHECKING:
+    from .context import Context
+
+_FIELDS = (
+    "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
+    "MaxRSS", "ReqMem", "NNodes", "NCPUS", "NodeList", "AllocTRES", "ConsumedEnergyRaw",
+)  # fmt: skip
+_TIMEOUT_S = 60
+_STATES = {
+    "COMPLETED": (
+        State.FAILED,
+        "The script ended without an error, but there is no success marker.",
+    ),
+    "FAILED": (State.FAILED, "The job failed without a word"),
+    "OUT_OF_MEMORY": (State.FAILED, "The job ran out of memory"),
+    "NODE_FAIL": (State.FAILED, "The node of the job failed"),
+    "BOOT_FAIL": (State.FAILED, "The node of the job did not boot"),
+    "LAUNCH_FAILED": (State.FAILED, "The job could not be launched"),
+    "DEADLINE": (State.INTERRUPTED, "The job's deadline passed"),
+    "TIMEOUT": (State.INTERRUPTED, "The job reached its time limit"),
+    "PREEMPTED": (State.INTERRUPTED, "The job was preempted"),
+    "CANCELLED": (State.CANCELLED, "The job was cancelled"),
+    "REVOKED": (State.CANCELLED, "The job was revoked"),
+}
+_NOT_ENDED = frozenset(
+    {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
+     "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
+     "SPECIAL_EXIT"}
+)  # fmt: skip
+
+
+class Account(NamedTuple):
+    """How one job or array task ended, by the scheduler."""
+
+    ended: bool
+    state: State
+    sentence: str
+
+
+def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
+    """Return what the scheduler says, by native id; empty if it does not say anything."""
+    scheduler = context.plan["scheduler"]
+    if scheduler == "slurm" and ids:
+        return _ask_sacct(context, sorted(set(ids.values())))
+    if scheduler == "local":
+        return _ask_local(context)
+    return {}
+
+
+def _ask_sacct(context: Context, native: list[str]) -> dict[str, Account]:
+    import subprocess
+
+    argv = ["sacct", "--parsable2", "--noheader", "--array", "--format=" + ",".join(_FIELDS)]
+    argv.append("--jobs=" + ",".join(native))
+    try:
+        found = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={**os.environ, "SLURM_TIME_FORMAT": "%Y-%m-%dT%H:%M:%S%z", "LC_ALL": "C"},
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        _say(f"sacct: {error}")
+        return {}
+    raw = found.stdout.decode("utf-8", "replace")
+    if found.returncode != 0:
+        _say("sacct: " + one_line(found.stderr.decode("utf-8", "replace")))
+        return {}
+    rows = parse_sacct(raw)
+    if rows:
+        _keep(context, rows, raw)
+    return {row["jobid"]: _account(row) for row in rows if "." not in row["jobid"]}
+
+
+def parse_sacct(text: str) -> list[dict[str, Any]]:
+    """Return the rows of `sacct --parsable2` with our fields; numbers as numbers, "" as None."""
+    rows = []
+    for line in text.splitlines():
+        values = line.split("|")
+        if len(values) != len(_FIELDS):
+            continue
+        row: dict[str, Any] = {}
+        for name, value in zip(_FIELDS, values, strict=True):
+            number = value.isascii() and value.isdigit() and name != "JobID"
+            row[name.lower()] = int(value) if number else value or None
+        rows.append(row)
+    return rows
+
+
+def _account(row: dict[str, Any], who: str = "Slurm") -> Account:
+    raw = str(row["state"] or "")
+    word = (raw.split() or [""])[0].rstrip("+")
+    if word in _NOT_ENDED:
+        return Account(ended=False, state=State.UNKNOWN, sentence="")
+    state, sentence = _STATES.get(word, (State.UNKNOWN, f"{who} says {raw}."))
+    if not sentence.endswith("."):
+        sentence += f" ({who} says {raw}, exit code {row['exitcode']})."
+    return Account(ended=True, state=state, sentence=sentence)
+
+
+def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:
+    info = context.info
+    try:
+        data = {
+            "schema": "dfh/record/1",
+            "kind": "acct",
+            "execution": info["id"],
+            "uuid": info["uuid"],
+            "attempt": context.attempt,
+            "clock": "slurmctld",
+            "jobs": rows,
+            "raw": write_blob(context.ledger, raw.encode()),
+            "inputs": [],
+            "outputs": [],
+            "time": {"end": timestamp()},
+            "user": info["user"],
+            "dfh": info["version"],
+        }
+        write_record(context.ledger, data, user=info["user"])
+    except OSError as error:
+        _say(f"the accounting could not be kept: {explain_os_error(error)}")
+
+
+def _ask_local(context: Context) -> dict[str, Account]:
+    """Read what the engine of the local scheduler published."""
+    try:
+        jobs = read_json(context.layout.root / "local" / "status.json")["jobs"]
+        return {
+            native: _account({"state": entry["state"], "exitcode": entry["exit"]}, "The queue")
+            for native, entry in jobs.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"dfh: {text}\n")

@@ -1,0 +1,74 @@
+"""How a job ends when it does not succeed: exit codes, and the one exception that carries them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import Any
+
+from .states import State
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 75
+EXIT_UPSTREAM = 86
+EXIT_NOT_AS_SUBMITTED = 87
+EXIT_ENVIRONMENT = 88
+EXIT_NOT_PUBLISHED = 89
+
+
+class JobError(Exception):
+    """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`)."""
+
+    def __init__(
+        self,
+        reason: str,
+        hint: str = "",
+        *,
+        exit_code: int = EXIT_FAILED,
+        state: State = State.FAILED,
+        error: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+        self.exit_code = exit_code
+        self.state = state
+        self.error = error
+
+
+def one_line(text: str, limit: int = 500) -> str:
+    """Return text as one printable line; an ANSI escape or a control character becomes a space."""
+    clean: list[str] = []
+    escape = False
+    for character in text:
+        if escape:
+            escape = not character.isalpha()
+        elif character == "\x1b":
+            escape = True
+        else:
+            clean.append(character if character.isprintable() else " ")
+    line = " ".join("".join(clean).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def tell(text: str) -> None:
+    """Add lines to the job's log; one on a full disk must not hide why the job ends.
+
+    Straight to the file: what is left in a buffer would change the exit code at the end.
+    """
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode("utf-8", "backslashreplace"))
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return what the operating system said, and about which file."""
+    what = error.strerror or str(error)
+    return f"{what}: {error.filename}" if error.filename else what
+
+
+def disk_hint(error: BaseException) -> str:
+    """Return what to do about a full disk; empty for any other error."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "Free some space (dfh executions list shows sizes), then: dfh resume."
+    return ""

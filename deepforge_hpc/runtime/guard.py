@@ -1,0 +1,96 @@
+"""Before anything runs: is this the code that was submitted, and did the upstream jobs succeed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from . import marker
+from .failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
+from .files import digest, digest_file, read_bytes
+from .states import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .context import Context
+    from .layout import ExecutionLayout
+
+
+def check_code(layout: ExecutionLayout, expected: str) -> None:
+    """Compare every file below `code/` with the manifest; JobError (87) names those that differ."""
+    try:
+        manifest = read_bytes(layout.manifest)
+        files = json.loads(manifest)["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"code/MANIFEST.json cannot be read: {error}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
+    if digest(manifest) != expected:
+        reason = f"code/MANIFEST.json is not what was submitted: it should have {expected}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+    faults = _differences(layout.code, files)
+    if faults:
+        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        reason = f"The frozen code was changed after it was submitted: {shown}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+
+
+def _differences(code: Path, files: dict[str, str]) -> list[str]:
+    faults = []
+    for name, expected in files.items():
+        fault = _file_fault(code / name, expected)
+        if fault:
+            faults.append(f"code/{name} ({fault})")
+    known = {*files, "MANIFEST.json"}
+    skip = len(str(code)) + 1
+    for folder, names, found in os.walk(code):
+        names[:] = [name for name in names if name != "__pycache__"]
+        paths = (f"{folder}/{name}"[skip:] for name in found)
+        faults += [f"code/{path} (added)" for path in paths if path not in known]
+    return faults
+
+
+def _file_fault(path: Path, expected: str) -> str:
+    try:
+        return "" if digest_file(path) == expected else "edited"
+    except OSError:
+        return "missing"
+
+
+def check_upstream(context: Context) -> None:
+    """Look for the success marker of every job that this one needs; JobError (86) names one."""
+    if context.job["kind"] == "final":
+        return
+    for name in context.job["after"]:
+        upstream = context.planned(name)
+        tasks = range(upstream["tasks"]) if upstream["kind"] == "array" else (None,)
+        for task in tasks:
+            fault = _marker_fault(context, upstream, task)
+            if fault:
+                title = name if task is None else f"{name} task {task}"
+                raise _upstream_error(context, f"{context.title} needs {title}, which {fault}.")
+
+
+def _upstream_error(context: Context, reason: str) -> JobError:
+    identity = context.info["id"]
+    hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
+    return JobError(reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED)
+
+
+def _marker_fault(context: Context, upstream: dict[str, Any], task: int | None) -> str:
+    folder = context.layout.job(upstream["name"], task)
+    try:
+        found = marker.read(folder)
+    except (OSError, ValueError) as error:
+        return f"has a damaged success marker ({error})"
+    if found is None:
+        return "has no success marker"
+    if found["plan_key"] != upstream["plan_key"]:
+        return "has the success marker of another plan"
+    return ""
+
+
+_AGAIN = (
+    "Submit the pipeline again: dfh submit takes up edits, a frozen execution must not be edited."
+)

@@ -1,0 +1,50 @@
+"""Signals as a queue that can be waited for, so that nothing happens inside of a handler."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+STOPS = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP})
+"""Those that ask a job to stop; SIGUSR1 is the walltime warning."""
+
+
+class Inbox:
+    """Holds back SIGCHLD and the signals that ask to stop, from `__enter__` on."""
+
+    def __init__(self) -> None:
+        self._before: set[int] = set()
+        self._wanted: set[signal.Signals] = set()
+        self.stop: signal.Signals | None = None
+        """The first signal that asked to stop."""
+
+    def __enter__(self) -> None:
+        # What is ignored (nohup) would still come through once it is held back.
+        heeded = {number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN}
+        self._wanted = heeded | {signal.SIGCHLD}
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self._wanted)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Let signals come as before; a child does this, since it inherits what is held back."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def wait(self, timeout_s: float) -> signal.Signals | None:
+        """Return the next stop signal; None for the end of a child, or when the time is over."""
+        found = signal.sigtimedwait(self._wanted, max(0.0, timeout_s))
+        if found is None or found.si_signo not in STOPS:
+            return None
+        number = signal.Signals(found.si_signo)
+        if self.stop is None:
+            self.stop = number
+        return number

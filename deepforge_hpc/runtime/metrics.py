@@ -1,0 +1,185 @@
+"""Numbers of a running operation: one JSON line each time user code calls `dfh_runtime.log`.
+
+A line is {"t": unix seconds, "step": int or null, name: number or null, ...}. Values that are not
+finite are written as null and named under "not_finite", since JSON has no NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+_RESERVED = frozenset({"t", "step", "not_finite"})
+_RANK_VARIABLES = (
+    "DFH_RANK",
+    "OMPI_COMM_WORLD_RANK",
+    "PMIX_RANK",
+    "PMI_RANK",
+    "RANK",
+    "SLURM_PROCID",
+)
+_MAX_BYTES = 32 << 20
+_MAX_NAMES = 200
+
+
+class Series(NamedTuple):
+    """The course of one metric, decimated."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    """(step, or the number of the line where no step was given; value), in the order written."""
+    last: float | None
+    """The last value; None if it was not finite."""
+    total: int
+    """Number of values before decimation."""
+    has_steps: bool
+
+
+def is_main_rank(environ: Mapping[str, str]) -> bool:
+    """Tell whether this process is rank 0 (or the only one)."""
+    if environ.get("DFH_WORLD_SIZE", "1") == "1":
+        return True
+    rank = next((environ[name] for name in _RANK_VARIABLES if environ.get(name)), "0")
+    return rank == "0"
+
+
+def log(step: int | None = None, **values: object) -> None:
+    """Append the numbers to `$DFH_METRICS`; does nothing outside of a job and on ranks above 0.
+
+    Takes whatever `float()` takes: ints, floats, NumPy scalars, tensors of one element. Raises
+    TypeError for anything else, and for a name that a line uses itself.
+    """
+    path = os.environ.get("DFH_METRICS")
+    if not path or not is_main_rank(os.environ):
+        return
+    line = _line(time.time(), step, values)
+    # One write to an O_APPEND file: lines of several threads or processes never mix.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(handle, line)
+    finally:
+        os.close(handle)
+
+
+def _line(now: float, step: int | None, values: Mapping[str, object]) -> bytes:
+    taken = _RESERVED.intersection(values)
+    if taken:
+        message = f"log(): {', '.join(sorted(taken))} cannot be the name of a metric"
+        raise TypeError(message)
+    numbers = {name: _number(name, value) for name, value in values.items()}
+    data: dict[str, object] = {
+        "t": round(now, 3),
+        "step": None if step is None else int(step),
+        **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+    }
+    bad = [name for name, value in numbers.items() if not math.isfinite(value)]
+    if bad:
+        data["not_finite"] = {name: str(numbers[name]) for name in bad}
+    return json.dumps(data, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, int):
+        return int(value)
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        message = f"log(): {name} is a {type(value).__name__}, not a number"
+        raise TypeError(message) from error
+
+
+def read_metrics(path: Path, limit: int = 500, since: float = 0.0) -> list[Series]:
+    """Return the series of a metrics file, each with at most `limit` points.
+
+    First, last, least and greatest points are kept. Lines that are torn, damaged or older than
+    `since` (unix seconds) are left out; of a file above 32 MiB the end is read. A missing file has
+    no series.
+    """
+    try:
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            start = max(0, size - _MAX_BYTES)
+            stream.seek(start)
+            data = stream.read(_MAX_BYTES)
+    except OSError:
+        return []
+    lines = data.split(b"\n")
+    return parse_metrics(lines[1:] if start else lines, limit, since)
+
+
+def parse_metrics(lines: Iterable[bytes], limit: int = 500, since: float = 0.0) -> list[Series]:
+    """Return the series in lines of a metrics file, as `read_metrics` does."""
+    points: dict[str, list[tuple[float, float | None]]] = {}
+    stepped: set[str] = set()
+    for number, line in enumerate(lines):
+        row = _parse(line)
+        if row is None or (_finite(row.get("t")) or since) < since:
+            continue
+        step = _finite(row.get("step"))
+        for name, value in row.items():
+            if name in _RESERVED or not (name in points or len(points) < _MAX_NAMES):
+                continue
+            if value is not None and _finite(value) is None:
+                continue
+            points.setdefault(name, []).append(
+                (float(number) if step is None else step, _finite(value))
+            )
+            if step is not None:
+                stepped.add(name)
+    return [_series(name, rows, limit, name in stepped) for name, rows in points.items()]
+
+
+def _parse(line: bytes) -> dict[str, object] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _finite(value: object) -> float | None:
+    """Return a JSON number as a float, None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _series(
+    name: str, rows: list[tuple[float, float | None]], limit: int, has_steps: bool
+) -> Series:
+    finite = [(step, value) for step, value in rows if value is not None]
+    return Series(
+        name=name,
+        points=tuple(decimate(finite, limit)),
+        last=rows[-1][1],
+        total=len(rows),
+        has_steps=has_steps,
+    )
+
+
+def decimate(points: list[tuple[float, float]], limit: int) -> list[tuple[float, float]]:
+    """Return at most `limit` (>= 4) of the points: the ends, and each stretch's extremes."""
+    if len(points) <= limit:
+        return points
+    inner = points[1:-1]
+    stretches = (limit - 2) // 2
+    kept = [points[0]]
+    for index in range(stretches):
+        first = index * len(inner) // stretches
+        end = (index + 1) * len(inner) // stretches
+        stretch = range(first, end)
+        low = min(stretch, key=lambda position: inner[position][1])
+        high = max(stretch, key=lambda position: inner[position][1])
+        kept.extend(inner[position] for position in sorted({low, high}))
+    return [*kept, points[-1]]

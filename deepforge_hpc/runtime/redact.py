@@ -1,0 +1,82 @@
+"""What of the environment may enter a record: an allow-list by name, then a filter by value."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+REDACTED = {"redacted": True}
+
+_ALLOWED = re.compile(
+    r"(SLURM_|OMP_|MKL_|OPENBLAS_|CUDA_|NVIDIA_VISIBLE_|ROCR_|HIP_|NCCL_|MPICH_|UCX_|OMPI_MCA_|FI_|"
+    r"HOROVOD_|TF_|XLA_|KERAS_|TORCH_|PYTHONHASHSEED$|LD_LIBRARY_PATH$|PATH$|PYTHONPATH$|"
+    r"LOADEDMODULES$|_LMFILES_$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|LANG$|LC_|TZ$)"
+)
+_PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_LMFILES_"})
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|JWT|COOKIE|(API|ACCESS|PRIVATE|AUTH)_?KEY|_KEY$", re.IGNORECASE
+)
+_TOKEN = re.compile(
+    r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
+    r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
+    r"pypi-[\w-]{30,}|npm_\w{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
+)
+_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s:]+:[^/@\s]+@")
+_WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
+_MAX_LENGTH = 8192
+
+
+def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the allow-listed variables, sorted; what looks like a secret is redacted."""
+    return {
+        name: _filter_variable(name, environ[name])
+        for name in sorted(environ)
+        if _ALLOWED.match(name)
+    }
+
+
+def filter_value(value: Any) -> Any:
+    """Return JSON data with every string that looks like a credential redacted."""
+    if isinstance(value, str):
+        return REDACTED if _TOKEN.search(value) or _USERINFO.search(value) else value
+    if isinstance(value, list):
+        return [filter_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: filter_value(item) for key, item in value.items()}
+    return value
+
+
+def filter_uri(uri: str) -> str:
+    """Return a URI without user name and password."""
+    return _USERINFO.sub(r"\1", uri)
+
+
+def filter_text(text: str) -> str:
+    """Return text for a person with credentials cut out."""
+    return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
+
+
+def _filter_variable(name: str, value: str) -> Any:
+    text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
+    if _SECRET_NAME.search(name) or filter_value(text) is REDACTED:
+        return REDACTED
+    # Folders of a package manager (spack, nix) hold hashes, which look like secrets.
+    if name not in _PATHS and any(_is_random(word) for word in _WORD.findall(text)):
+        return REDACTED
+    return text
+
+
+def _is_random(word: str) -> bool:
+    """Tell whether a long word has the entropy of a key: letters and digits, above 4 bits each."""
+    if "/" in word and word.startswith("/"):
+        return any(_is_random(part) for part in word.split("/") if len(part) >= 32)
+    if not (re.search(r"[A-Za-z]", word) and re.search(r"\d", word)):
+        return False
+    counts = Counter(word)
+    entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in counts.values())
+    return entropy > 3.5

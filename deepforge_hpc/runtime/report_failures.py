@@ -1,0 +1,104 @@
+"""The part of the report that says what failed, why, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .report_data import text_of
+from .report_looks import FAILED, LOOKS, anchor, icon, joined
+from .report_text import as_list, count, esc, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .report_data import Execution, Task
+    from .report_looks import Operation
+    from .states import State
+
+_MAX_FAILURES = 5
+_TRACEBACK_LINES = 60
+
+
+def failures(execution: Execution, groups: Sequence[Operation]) -> str:
+    """Return what failed, once for each reason: a hundred tasks often fail for the same one."""
+    reasons: dict[tuple[State, str], list[tuple[Operation, Task]]] = {}
+    for group in groups:
+        for task in group.tasks:
+            if task.state in FAILED:
+                reason = plain(task.reason, 1000) or _ended_with(task)
+                reasons.setdefault((task.state, reason), []).append((group, task))
+    if not reasons:
+        return ""
+    shown = list(reasons.items())[:_MAX_FAILURES]
+    parts = "".join(
+        _failure(state, reason, cases, is_open=index == 0)
+        for index, ((state, reason), cases) in enumerate(shown)
+    )
+    more = len(reasons) - len(shown)
+    note = f'<p class="note">{count(more, "more kind")} of failure below.</p>' if more else ""
+    return f'<section class="alert fail">{parts}{note}{_next(execution)}</section>'
+
+
+def _failure(
+    state: State, reason: str, cases: Sequence[tuple[Operation, Task]], *, is_open: bool
+) -> str:
+    task = cases[0][1]
+    error = task.error or {}
+    lines = [line for line in as_list(error.get("traceback")) if isinstance(line, str)]
+    rank = error.get("rank")
+    who = f" of rank {rank}" if isinstance(rank, int) and rank > 0 else ""
+    block = (
+        f"<details{' open' if is_open else ''}><summary>Traceback{who}</summary>"
+        f'<pre tabindex="0">{_traceback(lines[-_TRACEBACK_LINES:])}</pre></details>'
+        if lines
+        else ""
+    )
+    hint = f'<p class="hint">{esc(plain(task.hint))}</p>' if task.hint else ""
+    look = LOOKS[state]
+    return (
+        f'<div class="failure"><h2>{icon(look.icon)}<span>{_cases(cases)} {look.word}</span></h2>'
+        f"<p>{esc(reason)}</p>{hint}{block}</div>"
+    )
+
+
+def _cases(cases: Sequence[tuple[Operation, Task]]) -> str:
+    """Return the operations, and which of their tasks, that failed for one reason."""
+    tasks: dict[str, list[str]] = {}
+    for group, task in cases:
+        tasks.setdefault(group.name, []).extend([] if task.number is None else [str(task.number)])
+    names = []
+    for name, numbers in tasks.items():
+        listed = ", ".join(numbers[:8]) + (f" and {len(numbers) - 8} more" if numbers[8:] else "")
+        word = "" if not numbers else f" task{'s' if numbers[1:] else ''} {listed}"
+        names.append(f'<a href="#{anchor(name)}">{esc(name)}</a>{word}')
+    return joined(names, 4)
+
+
+def _traceback(lines: Sequence[str]) -> str:
+    """Return a traceback with the frames of the user's own files emphasised."""
+    shown, is_own = [], False
+    for line in lines:
+        if line.startswith('  File "'):
+            is_own = not line.startswith(('  File "/', '  File "<'))
+        elif not line.startswith("    "):
+            is_own = False
+        text = esc(plain(line, 300))
+        shown.append(f"<b>{text}</b>" if is_own else text)
+    return "\n".join(shown)
+
+
+def _ended_with(task: Task) -> str:
+    code = task.exit_code
+    return "No reason was left." if code is None else f"It ended with exit code {code}."
+
+
+def _next(execution: Execution) -> str:
+    identity = text_of(execution, "id") or "EXECUTION"
+    pipeline = text_of(execution, "pipeline_file") or "pipeline.yaml"
+    return (
+        '<dl class="next">'
+        f"<div><dt><code>dfh resume {esc(identity)}</code></dt><dd>runs what did not succeed "
+        "again, with the same frozen code. An edit has no effect.</dd></div>"
+        f"<div><dt><code>dfh submit {esc(pipeline)}</code></dt><dd>picks up your edits in a new "
+        "execution, and re-uses the results that still hold.</dd></div></dl>"
+    )

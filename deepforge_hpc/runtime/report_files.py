@@ -1,0 +1,122 @@
+"""Reads files below a folder, and nothing that a planted link points to elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+# O_NONBLOCK: opening a named pipe must not wait for a writer.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_JSON_LIMIT = 32 << 20
+
+
+class Folder:
+    """An open folder. What is missing, damaged, a link or not a plain file reads as None."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """Open the outermost folder, to which the path may lead through links; OSError."""
+        return cls(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def __enter__(self) -> Folder:  # noqa: PYI034 - Self came with Python 3.11
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+
+    def folder(self, name: str) -> Folder:
+        """Return a folder inside; an empty one if it is not there."""
+        try:
+            return Folder(os.open(name, _READ | os.O_DIRECTORY, dir_fd=self._handle))
+        except (OSError, ValueError):
+            return Folder(-1)
+
+    def names(self) -> frozenset[str]:
+        """Return the names of all that is in the folder."""
+        if self._handle < 0:
+            return frozenset()
+        try:
+            return frozenset(os.listdir(self._handle))  # noqa: PTH208 - of an open folder
+        except OSError:
+            return frozenset()
+
+    def read(self, name: str, limit: int) -> bytes | None:
+        """Return a file of at most `limit` bytes."""
+        data, size = self._read(name, limit)
+        return data if size <= limit else None
+
+    def tail(self, name: str, limit: int) -> tuple[bytes, int]:
+        """Return the last `limit` bytes of a file, and its whole size."""
+        data, size = self._read(name, limit)
+        return data or b"", size
+
+    def size(self, name: str) -> int | None:
+        """Return the size of a plain file."""
+        if self._handle < 0 or "/" in name:
+            return None
+        try:
+            found = os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+        except (OSError, ValueError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return a JSON object; an empty one if the file does not hold one."""
+        data = self.read(name, _JSON_LIMIT)
+        try:
+            value = json.loads(data) if data else None
+        except (ValueError, RecursionError):
+            value = None
+        return value if isinstance(value, dict) else {}
+
+    def json_lines(self, name: str) -> list[dict[str, Any]]:
+        """Return the JSON objects of a file that has one on each line."""
+        rows = []
+        for line in (self.read(name, _JSON_LIMIT) or b"").split(b"\n"):
+            with contextlib.suppress(ValueError, RecursionError):
+                row = json.loads(line)
+                if isinstance(row, dict):
+                    rows.append(row)
+        return rows
+
+    def _read(self, name: str, limit: int) -> tuple[bytes | None, int]:
+        if self._handle < 0 or "/" in name:
+            return None, 0
+        try:
+            handle = os.open(name, _READ, dir_fd=self._handle)
+        except (OSError, ValueError):
+            return None, 0
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                return None, 0
+            os.lseek(handle, max(0, found.st_size - limit), os.SEEK_SET)
+            return _read_all(handle, limit), found.st_size
+        except OSError:
+            return None, 0
+        finally:
+            os.close(handle)
+
+
+def _read_all(handle: int, limit: int) -> bytes:
+    parts = []
+    while limit > 0 and (part := os.read(handle, limit)):
+        parts.append(part)
+        limit -= len(part)
+    return b"".join(parts)
