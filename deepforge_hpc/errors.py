@@ -1,0 +1,121 @@
+"""Every error that this package raises on purpose.
+
+DeepforgeHpcError                exit code 1
+├── UsageError                   2   the command line does not fit
+├── InvalidInputError            3   a file is wrong; carries every fault found
+├── NoResourcesError             4   no queue of the site can hold the request
+├── SchedulerError               5   the scheduler refused or did not answer
+│   ├── TransientSchedulerError      worth another try (controller busy or down)
+│   └── SubmitLimitError             a submit limit was reached
+├── StorageError                 6   a file system refused (full, read-only, missing)
+├── LedgerError                  7   a record, marker or digest does not hold
+└── LoginNeededError            77   a service wants a login first
+
+A message says what and where; the hint says what to do, with a command where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class DeepforgeHpcError(Exception):
+    """What went wrong and where (`message`), and what to do about it (`hint`)."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(DeepforgeHpcError):
+    """The command line or the call does not fit together."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a user's file, at a place."""
+
+    message: str
+    file: str = ""
+    """Path as the user would name it; empty if the fault has no file."""
+    line: int = 0
+    """1-based; 0 if unknown."""
+    column: int = 0
+    """1-based; 0 if unknown."""
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class InvalidInputError(DeepforgeHpcError):
+    """One or more files are wrong; `faults` holds all that was found, not the first only."""
+
+    exit_code = 3
+
+    def __init__(self, faults: Sequence[Fault], hint: str = "") -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults), hint)
+
+
+class NoResourcesError(DeepforgeHpcError):
+    """No queue of the site can hold a job's request."""
+
+    exit_code = 4
+
+
+class SchedulerError(DeepforgeHpcError):
+    """The scheduler refused a request or did not answer."""
+
+    exit_code = 5
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        argv: Sequence[str] = (),
+        returncode: int | None = None,
+        stderr: str = "",
+    ) -> None:
+        super().__init__(message, hint)
+        self.argv = tuple(argv)
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class TransientSchedulerError(SchedulerError):
+    """The scheduler may answer if asked again (controller down, socket timed out)."""
+
+
+class SubmitLimitError(SchedulerError):
+    """A limit on the number of submitted jobs was reached."""
+
+
+class StorageError(DeepforgeHpcError):
+    """A file system refused: full, read-only, missing."""
+
+    exit_code = 6
+
+
+class LedgerError(DeepforgeHpcError):
+    """A record, a marker or a digest does not hold."""
+
+    exit_code = 7
+
+
+class LoginNeededError(DeepforgeHpcError):
+    """A service wants a login first."""
+
+    exit_code = 77

@@ -1,0 +1,92 @@
+"""One run of a pipeline as it lies on disk, and what the scheduler says of its jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXECUTION_SCHEMA = "dfh/execution/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionInfo:
+    """The content of `execution.json`, written once when the execution is created."""
+
+    id: str
+    """`<pipeline>-NNNN`, unique in the project."""
+    uuid: str
+    """32 hex digits."""
+    pipeline: str
+    pipeline_file: str
+    """Path relative to the project."""
+    site: str
+    scheduler: str
+    project: str
+    """Absolute path of the project's root."""
+    home: str
+    """Absolute path at which the execution was created: a copy elsewhere is read-only."""
+    ledger: str
+    """Absolute path of the project's `.dfh`."""
+    created: str
+    """UTC, ISO 8601."""
+    user: str
+    version: str
+    """Version of deepforge_hpc."""
+    plan_sha256: str
+    code_sha256: str
+    name: str = ""
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    schema: str = EXECUTION_SCHEMA
+
+    @property
+    def token(self) -> str:
+        """Return the 8 hex digits that name the execution in the scheduler's queue."""
+        return self.uuid[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeStatus:
+    """What the scheduler says of one job or array task."""
+
+    native_id: str
+    """`123`, or `123_4` for a task."""
+    state: str
+    """One of `deepforge_hpc.runtime.states.State` values, mapped."""
+    raw_state: str = ""
+    """The scheduler's own word, e.g. `CANCELLED by 1000`."""
+    raw_reason: str = ""
+    explanation: str = ""
+    """One sentence for a person: why it waits, how it ended."""
+    name: str = ""
+    """The job's name, which holds the token; empty if not known."""
+    exit_code: str = ""
+    """The scheduler's own form, e.g. `3:0`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitRequest:
+    """One submission: the script of a job, and what must not stand in the script."""
+
+    job: str
+    script: str
+    """Path relative to the execution folder, e.g. `jobs/train/job.sh`."""
+    arguments: tuple[str, ...]
+    """Arguments of the script: attempt and the digests that its guard checks."""
+    directory: str
+    """Absolute path of the execution."""
+    name: str
+    """`<job>.<token>`"""
+    comment: str
+    """JSON: execution, job, token, attempt."""
+    output: str
+    """Log file relative to the execution; `%a` stands for the array task."""
+    account: str = ""
+    after: tuple[str, ...] = ()
+    """Native ids."""
+    dependency: str = "afterok"
+    hold: bool = False
+    array: str = ""
+    """Task indices, e.g. `0-7` or `3,5`; empty for a single job."""
+    cores: int = 1
+    """Cores that one task needs; for schedulers that do not read the script's directives."""
+    time_s: int | None = None
