@@ -1,0 +1,1 @@
+"""Domains that bring resources, compiled to code."""

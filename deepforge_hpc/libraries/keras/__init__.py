@@ -1,0 +1,1 @@
+"""Keras architectures as YAML files."""

@@ -1,0 +1,64 @@
+"""Flux: the header of a script. Rendered from public documents, not run in this version.
+
+A plan speaks Slurm's words; here each node becomes one slot with all that a job has of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.schedulers.unrun import NotRunScheduler
+from deepforge_hpc.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.model.execution import SubmitRequest
+
+# An array is asked for on the command line (--cc=0-7); its task is $FLUX_JOB_CC.
+_LEFT_OUT = frozenset({"open-mode", "no-requeue", "qos", "mem", "array"})
+_PREAMBLE = (
+    "export DFH_NATIVE_ID=${FLUX_JOB_ID:-}",
+    "export DFH_ARRAY_TASK_ID=${FLUX_JOB_CC:-${DFH_ARRAY_TASK_ID:-}}",
+)
+
+
+class FluxScheduler(NotRunScheduler):
+    """Shows what would be submitted."""
+
+    name = "flux"
+    title = "Flux"
+
+    def describe(self, request: SubmitRequest) -> list[str]:
+        """Return the words of the command that would queue a script."""
+        words = ["flux", "batch", f"--job-name={request.name}", f"--output={request.output}"]
+        words.append(f"--cwd={request.directory}")
+        if request.account:
+            words.append(f"--bank={request.account}")
+        words += [f"--dependency={request.dependency}:{job}" for job in request.after]
+        return [*words, f"{request.directory}/{request.script}", *request.arguments]
+
+
+def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the lines of a script's header for the options of a job."""
+    options = {name: value for name, value in pairs if name not in _LEFT_OUT}
+    nodes = int(options.pop("nodes", "1"))
+    ranks = int(options.pop("ntasks-per-node", "0")) or int(options.pop("ntasks", "1")) // nodes
+    cores = ranks * int(options.pop("cpus-per-task", "1"))
+    found = [("nodes", str(nodes)), ("nslots", str(nodes)), ("cores-per-slot", str(cores))]
+    for name in ("gres", "gpus", "gpus-per-node", "gpus-per-task"):
+        if name in options:
+            count = int(options.pop(name).rpartition(":")[2])
+            each = {"gpus": count // nodes, "gpus-per-task": count * ranks}.get(name, count)
+            found.append(("gpus-per-slot", str(each)))
+    if time := options.pop("time", ""):
+        found.append(("time-limit", f"{parse_duration(time)}s"))
+    if signal := options.pop("signal", ""):
+        name, _, before = signal.removeprefix("B:").partition("@")
+        found.append(("signal", f"{name}@{before}s"))
+    found += [(_NAMES.get(name, name), value) for name, value in options.items()]
+    lines = [f"--{name}={value}" if value else f"--{name}" for name, value in found]
+    return [*(f"# flux: {line}" for line in lines), *_PREAMBLE]
+
+
+_NAMES = {"partition": "queue", "constraint": "requires"}

@@ -1,0 +1,353 @@
+"""The queue of one execution on one machine, as a process of its own.
+
+`python -m deepforge_hpc.schedulers.local_engine EXECUTION` detaches itself from whoever started it,
+runs the jobs of `EXECUTION/local/jobs.jsonl` as a scheduler would, and ends when none of them runs
+or may start. Killed and started again, it finds the processes of its jobs and carries on.
+Standard library and this package's own small files only: it stays for hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepforge_hpc.runtime.files import publish_json, read_json
+from deepforge_hpc.runtime.layout import ExecutionLayout
+
+from .local_process import TOKEN_VARIABLE, Identity, kill_all, send, start_time, with_token
+from .local_queue import ENDED, LocalQueue
+from .local_tasks import Board, Task
+
+_POLL_S = 0.2
+_PUBLISH_S = 0.05
+_SCRUBBED = ("SLURM", "SBATCH_", "SALLOC_", "SRUN_", "PMI", "OMPI_COMM_WORLD_", "DFH_")
+_RANKS = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE"})
+_DEFAULT_SIGNALS = [
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGXFSZ,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the engine is told."""
+
+    root: Path
+    """The execution."""
+    uuid: str
+    grace_s: float
+    """From SIGTERM to SIGKILL."""
+    warning_s: float
+    """From SIGUSR1 to the end of the walltime."""
+
+
+class Engine:
+    """Starts, watches and ends the jobs of one execution."""
+
+    def __init__(self, options: Options, environ: dict[str, str], cores: int) -> None:
+        # Relative to the working folder: should the execution be removed, and another one take its
+        # path, then nothing of the new one is touched.
+        self._layout = ExecutionLayout(Path())
+        self._queue = LocalQueue.of("")
+        self._options = options
+        self._environ = environ
+        self._cores = self._free = cores
+        self._board = Board()
+        self._running: dict[str, Task] = {}
+        self._offset = 0
+
+    def run(self, wakeup: int, lock: int) -> None:
+        """Work until nothing runs and nothing may start, then give up the engine's `lock`.
+
+        `wakeup` is a pipe that can be read when a child has ended.
+        """
+        self._take_in(self._queue.status())
+        self._adopt()
+        is_changed, due = True, 0.0
+        while self._layout.execution.exists():
+            # Commands first: one may name a job that is added while we look.
+            commands = self._queue.commands()
+            is_changed |= bool(commands) | self._take_in({})
+            self._obey(commands)
+            is_changed |= self._reap() | self._start()
+            # Not for each of many short jobs: the file tells of all jobs.
+            is_due = time.monotonic() >= due or not self._running
+            if is_changed and is_due and self._publish():
+                is_changed, due = False, time.monotonic() + _PUBLISH_S
+                for path, _, _ in commands:
+                    path.unlink(missing_ok=True)
+            if not (is_changed or self._running or self._board.ready) and self._close(lock):
+                return
+            self._enforce()
+            pause_s = _PUBLISH_S if is_changed else _POLL_S
+            readable, _, _ = select.select([wakeup], [], [], pause_s)
+            if readable:
+                os.read(wakeup, 1 << 12)
+        # The execution was removed: nobody wants its jobs, and they could not write anything.
+        for task in self._running.values():
+            kill_all(self._token(task))
+
+    def _publish(self) -> bool:
+        status = {name: task.to_dict() for name, task in self._board.tasks.items()}
+        try:
+            self._queue.publish_status(status)
+        except OSError:
+            # A full disk must not end the jobs that run: the next turn tries again.
+            return False
+        return True
+
+    def _take_in(self, known: dict[str, dict[str, Any]]) -> bool:
+        jobs, self._offset = self._queue.jobs(self._offset)
+        for job in jobs:
+            self._board.add(job, known)
+        return bool(jobs)
+
+    def _obey(self, commands: list[tuple[Path, str, list[str]]]) -> None:
+        for _, verb, ids in commands:
+            if verb == "release":
+                self._board.release(ids)
+            else:
+                for task in self._board.select(ids):
+                    self._stop(task, "CANCELLED")
+
+    def _close(self, lock: int) -> bool:
+        """Tell whether there is really nothing left; nobody adds a job while we look."""
+        with self._queue.locked():
+            if self._queue.jobs(self._offset)[0] or self._queue.commands():
+                return False
+            self._queue.engine.unlink(missing_ok=True)
+            os.close(lock)
+            return True
+
+    # ---- what an earlier engine left
+
+    def _adopt(self) -> None:
+        """Find the processes of jobs that an earlier engine started, or say how they ended."""
+        for task in self._board.tasks.values():
+            if task.state in ENDED:
+                continue
+            log = self._log(task)
+            if task.state == "PENDING" and not log.is_file():
+                continue
+            found = self._find(task)
+            if found:
+                task.pid, task.start_time = found.pid, found.start_time
+                task.state, task.reason = "RUNNING", ""
+                self._running[task.id] = task
+                self._free -= self._needs(task)
+                if task.verdict:
+                    self._stop(task, task.verdict)
+            else:
+                self._end_unseen(task)
+        waiting = [task for task in self._board.ready if task.state == "PENDING"]
+        self._board.ready.clear()
+        self._board.ready.extend(waiting)
+
+    def _find(self, task: Task) -> Identity | None:
+        token = self._token(task)
+        if task.pid:
+            identity = Identity(task.pid, task.start_time, token)
+            return identity if identity.is_alive else None
+        # The earlier engine died before it wrote the number down. The leader of the group is it.
+        return next((i for i in with_token(token) if os.getpgid(i.pid) == i.pid), None)
+
+    def _end_unseen(self, task: Task) -> None:
+        if self._layout.job(task.job.job, task.index).success.exists():
+            self._board.end(task, "COMPLETED", "", "0:0")
+        else:
+            self._board.end(task, task.verdict or "NODE_FAIL", "EngineStopped")
+
+    # ---- processes
+
+    def _start(self) -> bool:
+        is_changed = False
+        ready = self._board.ready
+        while ready:
+            task = ready[0]
+            if task.state != "PENDING":
+                ready.popleft()
+                continue
+            if self._needs(task) > self._free:
+                break
+            ready.popleft()
+            self._spawn(task)
+            is_changed = True
+        return is_changed
+
+    def _needs(self, task: Task) -> int:
+        """Return the cores that a task takes: what is more than there are gets all."""
+        return min(max(1, task.job.cores), self._cores)
+
+    def _spawn(self, task: Task) -> None:
+        job = task.job
+        environ = {**self._environ, TOKEN_VARIABLE: self._token(task), "DFH_NATIVE_ID": task.id}
+        if task.index is not None:
+            environ["DFH_ARRAY_TASK_ID"] = str(task.index)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        log = str(self._log(task))
+        try:
+            # The name of the log is also the sign, to a later engine, that the job was started.
+            task.pid = os.posix_spawnp(
+                "bash",
+                ["bash", job.script, *job.arguments],
+                environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=_DEFAULT_SIGNALS,
+            )
+        except OSError as error:
+            self._board.end(task, "FAILED", f"cannot be started: {error.strerror}: {log}")
+            return
+        task.is_child = True
+        task.start_time = start_time(task.pid)
+        task.state, task.reason, task.started = "RUNNING", "", time.time()
+        self._running[task.id] = task
+        self._free -= self._needs(task)
+
+    def _reap(self) -> bool:
+        """Take in the processes that have ended."""
+        ended = []
+        for task in self._running.values():
+            if task.is_child:
+                # WNOWAIT: its number stays taken, so that what is left of its group can be killed.
+                flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+                if os.waitid(os.P_PID, task.pid, flags) is None:
+                    continue
+                send(task.pid, signal.SIGKILL, group=True)
+                _, status = os.waitpid(task.pid, 0)
+                code = os.waitstatus_to_exitcode(status)
+                ended.append((task, f"{max(code, 0)}:{max(-code, 0)}"))
+            elif not self._identity(task).is_alive:
+                ended.append((task, ""))
+        for task, exit_code in ended:
+            del self._running[task.id]
+            self._free += self._needs(task)
+            if task.kill_at:
+                kill_all(self._token(task))
+            if task.verdict:
+                self._board.end(task, task.verdict, task.reason, exit_code)
+            elif exit_code:
+                state = "COMPLETED" if exit_code == "0:0" else "FAILED"
+                self._board.end(task, state, "" if state == "COMPLETED" else "NonZeroExitCode",
+                                exit_code)  # fmt: skip
+            else:
+                self._end_unseen(task)
+        return bool(ended)
+
+    def _stop(self, task: Task, verdict: str) -> None:
+        if task.state == "PENDING":
+            self._board.end(task, verdict, task.reason)
+        elif not task.kill_at:
+            task.verdict = verdict
+            task.kill_at = time.time() + self._options.grace_s
+            self._signal(task, signal.SIGTERM, group=True)
+
+    def _enforce(self) -> None:
+        """Warn and end the tasks that have run for too long; kill those that will not end."""
+        now = time.time()
+        warning_s = self._options.warning_s
+        for task in list(self._running.values()):
+            if task.kill_at:
+                if now >= task.kill_at:
+                    task.kill_at = now + self._options.grace_s
+                    self._signal(task, signal.SIGKILL, group=True)
+                    kill_all(self._token(task))
+                continue
+            limit = task.job.time_s
+            if limit is None:
+                continue
+            if now >= task.started + limit:
+                task.reason = "TimeLimit"
+                self._stop(task, "TIMEOUT")
+            elif not task.is_warned and now >= task.started + limit - min(warning_s, limit / 2):
+                task.is_warned = True
+                self._signal(task, signal.SIGUSR1, group=False)
+
+    def _signal(self, task: Task, number: int, *, group: bool) -> None:
+        if task.is_child:
+            send(task.pid, number, group=group)
+        else:
+            self._identity(task).signal(number, group=group)
+
+    def _identity(self, task: Task) -> Identity:
+        return Identity(task.pid, task.start_time, self._token(task))
+
+    def _token(self, task: Task) -> str:
+        return f"{self._options.uuid}.{task.id}"
+
+    def _log(self, task: Task) -> Path:
+        index = "" if task.index is None else str(task.index)
+        return self._layout.root / task.job.output.replace("%a", index)
+
+
+def job_environment(environ: dict[str, str]) -> dict[str, str]:
+    """Return the environment for jobs: nothing that tells them they were inside another job."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(_SCRUBBED) and name not in _RANKS
+    }
+
+
+def main(argv: list[str]) -> int:
+    """Detach, take the engine's lock, work. Returns in the caller as soon as that is settled."""
+    options = _options(argv)
+    receiver, sender = os.pipe()
+    if os.fork():
+        os.close(sender)
+        # One byte: it works, or another one does. None: it died, and its log says why.
+        return 0 if os.read(receiver, 1) else 1
+    os.close(receiver)
+    os.setsid()
+    os.chdir(options.root)
+    queue = LocalQueue.of(str(options.root))
+    lock = queue.lock_engine()
+    if lock is not None:
+        me = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
+        publish_json(
+            queue.engine, {**me, "uuid": options.uuid, "host": os.uname().nodename}, durable=False
+        )
+    wakeup = _wake_on_child()
+    os.write(sender, b"1")
+    os.close(sender)
+    if lock is not None:
+        environ = job_environment(dict(os.environ))
+        Engine(options, environ, len(os.sched_getaffinity(0))).run(wakeup, lock)
+    return 0
+
+
+def _options(argv: list[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="local_engine")
+    parser.add_argument("execution", type=Path)
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds from SIGTERM to SIGKILL")
+    parser.add_argument("--warning", type=float, default=60.0, help="seconds before the walltime")
+    words = parser.parse_args(argv)
+    root = words.execution.resolve()
+    uuid = str(read_json(ExecutionLayout(root).execution)["uuid"])
+    return Options(root, uuid, words.grace, words.warning)
+
+
+def _wake_on_child() -> int:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for ignored in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    return reader
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Processes of this machine: which one is really ours, and its end.
+
+A number is no name: the system gives it to another process later, and a file may hold a number
+that somebody planted. Nothing is signalled unless owner, start time and token fit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+TOKEN_VARIABLE = "DFH_LOCAL_TOKEN"  # noqa: S105 - a name, not a secret
+"""In the environment of every process of a local job: `<uuid of the execution>.<native id>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process by number, start time and token."""
+
+    pid: int
+    start_time: str
+    token: str
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether this very process runs, under our user."""
+        return self.pid > 1 and start_time(self.pid) == self.start_time and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        return owner(self.pid) == os.getuid() and has_token(self.pid, self.token)
+
+    def signal(self, number: int, *, group: bool) -> bool:
+        """Send a signal to it (to its process group); False if it is not there any more."""
+        if not self.is_alive:
+            return False
+        return send(self.pid, number, group=group)
+
+
+def send(pid: int, number: int, *, group: bool) -> bool:
+    """Signal a process that is surely ours; False if it has ended."""
+    try:
+        if group:
+            os.killpg(pid, number)
+        else:
+            os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def start_time(pid: int) -> str:
+    """Return when a process began (clock ticks since boot); empty if there is none or a zombie."""
+    text = _read(pid, "stat")
+    # The name of the command may hold blanks and brackets: count behind the last bracket.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return "" if len(fields) < 20 or fields[0] in {b"Z", b"X"} else fields[19].decode()
+
+
+def owner(pid: int) -> int:
+    """Return the user id of a process, -1 if there is none."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return -1
+
+
+def has_token(pid: int, token: str) -> bool:
+    """Tell whether the token stands in the environment that the process was started with."""
+    return f"\0{TOKEN_VARIABLE}={token}\0".encode() in b"\0" + _read(pid, "environ")
+
+
+def with_token(token: str) -> list[Identity]:
+    """Return all our processes that carry the token, whatever group they moved to."""
+    found = []
+    for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
+        identity = Identity(pid, start_time(pid), token)
+        if identity.start_time and identity.is_alive:
+            found.append(identity)
+    return found
+
+
+def kill_all(token: str) -> None:
+    """Kill every process that carries the token (launchers move ranks to groups of their own)."""
+    for identity in with_token(token):
+        identity.signal(signal.SIGKILL, group=False)
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        handle = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(handle, 1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)

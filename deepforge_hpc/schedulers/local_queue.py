@@ -1,0 +1,242 @@
+"""The files by which the local adapter and its engine talk: `<execution>/local/`.
+
+jobs.jsonl    submissions, one line each; written by the adapter
+commands/     one file for each release or cancellation; written by the adapter, removed by the
+              engine once `status.json` tells of their effect
+status.json   what became of each job and array task; written by the engine
+engine.json   which process the engine is; for people and tests, nothing is done by it
+queue.lock    held for a moment by whoever adds to the queue, and by an engine that closes
+engine.lock   held by the engine as long as it lives
+
+An engine takes both locks to close, so a job added at that moment is either seen by it, or finds it
+gone and starts another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.jsonl import append_line, last_line
+from deepforge_hpc.runtime.files import publish_bytes, publish_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+STATUS_SCHEMA = "dfh/local-status/1"
+ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"})
+"""Slurm's words for how a job can end."""
+STOPPED = "The process that ran this execution's jobs was killed, or the machine was restarted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedJob:
+    """A line of `jobs.jsonl`."""
+
+    id: str
+    """`L<number>`"""
+    job: str
+    name: str
+    script: str
+    arguments: tuple[str, ...]
+    output: str
+    after: tuple[str, ...] = ()
+    dependency: str = "afterok"
+    hold: bool = False
+    tasks: tuple[int, ...] | None = None
+    """Array indices, or None for a single job."""
+    cores: int = 1
+    time_s: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON data."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> QueuedJob:
+        """Return the job that `to_dict` wrote."""
+        tasks = data["tasks"]
+        return cls(
+            **{
+                **data,
+                "arguments": tuple(data["arguments"]),
+                "after": tuple(data["after"]),
+                "tasks": None if tasks is None else tuple(tasks),
+            }
+        )
+
+    @property
+    def task_ids(self) -> tuple[str, ...]:
+        """Return the native ids that have a state: its tasks', or its own."""
+        if self.tasks is None:
+            return (self.id,)
+        return tuple(f"{self.id}_{task}" for task in self.tasks)
+
+
+def parse_array(text: str) -> tuple[int, ...] | None:
+    """Return the indices of `0-7` or `3,5`; None for an empty text. ValueError otherwise."""
+    if not text:
+        return None
+    indices: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        indices.extend(range(int(first), int(last if dash else first) + 1))
+    return tuple(indices)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalQueue:
+    """The folder of one execution's queue."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, directory: str) -> LocalQueue:
+        """Return the queue of the execution in that folder."""
+        return cls(Path(directory, "local"))
+
+    @property
+    def log(self) -> Path:
+        """What the engine printed: nothing, unless it broke."""
+        return self.root / "engine.log"
+
+    @property
+    def engine(self) -> Path:
+        """{pid, start_time, uuid, host}"""
+        return self.root / "engine.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the queue."""
+        self.root.mkdir(exist_ok=True)
+        handle = _open_lock(self.root / "queue.lock")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def lock_engine(self, wait_s: float = 1.0) -> int | None:
+        """Take the lock that an engine holds while it lives; None if another one has it."""
+        handle = _open_lock(self.root / "engine.lock")
+        deadline = time.monotonic() + wait_s
+        # Somebody may hold it for a moment only to ask, see `has_engine`.
+        while not _try_lock(handle, fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                os.close(handle)
+                return None
+            time.sleep(0.02)
+        return handle
+
+    @property
+    def has_engine(self) -> bool:
+        """Tell whether an engine lives."""
+        try:
+            handle = os.open(self.root / "engine.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            return not _try_lock(handle, fcntl.LOCK_SH)
+        finally:
+            os.close(handle)
+
+    @property
+    def killed_engine(self) -> str:
+        """Return the uuid in `engine.json` if it was left behind, else an empty text.
+
+        An engine that closes removes the file.
+        """
+        if self.has_engine:
+            return ""
+        try:
+            return str(json.loads(self.engine.read_bytes())["uuid"])
+        except FileNotFoundError:
+            return ""
+
+    def add(self, job: QueuedJob) -> None:
+        """Append a job; call it with the lock. OSError if it cannot be written whole."""
+        append_line(self.root / "jobs.jsonl", job.to_dict())
+
+    def next_id(self) -> str:
+        """Return the id of the next job; call it with the lock."""
+        last = last_line(self.root / "jobs.jsonl")
+        return f"L{int(json.loads(last)['id'][1:]) + 1}" if last else "L1"
+
+    def jobs(self, offset: int = 0) -> tuple[list[QueuedJob], int]:
+        """Return the jobs behind an offset, and the offset behind them."""
+        try:
+            handle = os.open(self.root / "jobs.jsonl", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return [], 0
+        try:
+            size = os.fstat(handle).st_size
+            text = b"" if size == offset else os.pread(handle, size - offset, offset)
+        finally:
+            os.close(handle)
+        whole = text[: text.rfind(b"\n") + 1]
+        with self._readable("jobs.jsonl"):
+            jobs = [QueuedJob.from_dict(json.loads(line)) for line in whole.splitlines()]
+        return jobs, offset + len(whole)
+
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, KeyError, TypeError) as error:
+            message = f"{self.root / name}: damaged: {error!r}"
+            raise SchedulerError(message, "Submit the pipeline again.") from error
+
+    def command(self, verb: str, ids: Sequence[str]) -> None:
+        """Leave a command (`release` or `cancel`) for the engine; call it with the lock."""
+        folder = self.root / "commands"
+        folder.mkdir(exist_ok=True)
+        name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.json"
+        publish_json(folder / name, {"command": verb, "ids": list(ids)}, durable=False)
+
+    def commands(self) -> list[tuple[Path, str, list[str]]]:
+        """Return the commands that wait, oldest first: file, verb, ids."""
+        folder = self.root / "commands"
+        try:
+            paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        found = []
+        for path in paths:
+            data = json.loads(path.read_bytes())
+            found.append((path, str(data["command"]), list(data["ids"])))
+        return found
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return the engine's last word on each id; empty if there is none."""
+        try:
+            content = (self.root / "status.json").read_bytes()
+        except FileNotFoundError:
+            return {}
+        with self._readable("status.json"):
+            return dict(json.loads(content)["jobs"])
+
+    def publish_status(self, jobs: dict[str, dict[str, Any]]) -> None:
+        """Write down what became of each id."""
+        # Not sorted and not synced: it is written at every change, and after a crash of the
+        # machine no process that it tells of is there any more.
+        data = json.dumps({"schema": STATUS_SCHEMA, "jobs": jobs}, separators=(",", ":"))
+        publish_bytes(self.root / "status.json", data.encode(), durable=False)
+
+
+def _try_lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

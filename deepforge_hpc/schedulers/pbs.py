@@ -1,0 +1,90 @@
+"""PBS Professional: a script's header. Rendered from public documents, not run in this version.
+
+A plan speaks Slurm's words; here they become a `select` statement, of one chunk a node, and the
+options around it. What PBS has no word for (the walltime warning, the way a log is opened) is left
+out: a job there ends at its walltime without a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.schedulers.unrun import NotRunScheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.model.execution import SubmitRequest
+
+_LEFT_OUT = frozenset({"signal", "open-mode", "qos"})
+# Where PBS starts a job and what it calls a task; the rest of the script knows these names.
+_PREAMBLE = (
+    'cd -- "${PBS_O_WORKDIR:-.}"',
+    "export DFH_NATIVE_ID=${PBS_JOBID:-}",
+    "export DFH_ARRAY_TASK_ID=${PBS_ARRAY_INDEX:-${DFH_ARRAY_TASK_ID:-}}",
+)
+
+
+class PbsScheduler(NotRunScheduler):
+    """Shows what would be submitted."""
+
+    name = "pbs"
+    title = "PBS Professional"
+
+    def describe(self, request: SubmitRequest) -> list[str]:
+        """Return the words of the command that would queue a script."""
+        words = ["qsub", "-N", request.name, "-j", "oe", "-o", request.output]
+        if request.account:
+            words += ["-A", request.account]
+        if request.after:
+            words += ["-W", f"depend={request.dependency}:{':'.join(request.after)}"]
+        return [*words, f"{request.directory}/{request.script}"]
+
+
+def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the lines of a script's header for the options of a job."""
+    options = {name: value for name, value in pairs if name not in _LEFT_OUT}
+    nodes = int(options.pop("nodes", "1"))
+    lines = [f"select={nodes}:{_chunk(options, nodes)}"]
+    if time := options.pop("time", ""):
+        lines.append(f"walltime={_walltime(time)}")
+    if "exclusive" in options:
+        del options["exclusive"]
+        options.setdefault("place", "scatter:excl")
+    tail = []
+    if queue := options.pop("partition", ""):
+        tail.append(f"-q {queue}")
+    if array := options.pop("array", ""):
+        tail.append(f"-J {array}")
+    if "no-requeue" in options:
+        del options["no-requeue"]
+        tail.append("-r n")
+    lines += [f"{name}={value}" for name, value in options.items()]
+    return [*(f"#PBS -l {line}" for line in lines), *(f"#PBS {line}" for line in tail), *_PREAMBLE]
+
+
+def _chunk(options: dict[str, str], nodes: int) -> str:
+    """Return what each node gives, and take it out of the options."""
+    ranks = int(options.pop("ntasks-per-node", "0")) or int(options.pop("ntasks", "1")) // nodes
+    cores = int(options.pop("cpus-per-task", "1"))
+    parts = [f"ncpus={ranks * cores}", f"mpiprocs={ranks}"]
+    gpus = 0
+    for name in ("gres", "gpus", "gpus-per-node", "gpus-per-task"):
+        if name in options:
+            count = int(options.pop(name).rpartition(":")[2])
+            gpus = {"gpus": count // nodes, "gpus-per-task": count * ranks}.get(name, count)
+    if gpus:
+        parts.append(f"ngpus={gpus}")
+    if memory := options.pop("mem", ""):
+        parts.append(f"mem={memory.lower()}b")
+    if constraint := options.pop("constraint", ""):
+        parts.append(f"{constraint}=True")
+    return ":".join(parts)
+
+
+def _walltime(time: str) -> str:
+    """Return `1-12:00:00` as `36:00:00`."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+)(:\d\d:\d\d)", time)
+    assert match is not None
+    return f"{int(match[1] or 0) * 24 + int(match[2]):02d}{match[3]}"

@@ -1,0 +1,304 @@
+"""Slurm over its commands: each an `..._argv` that builds the words and a `parse_...` that reads.
+
+The pairs are pure; `SlurmScheduler` runs them. Tested with Slurm 22.05; only options and format
+fields are used that every Slurm since 20.11 has, and no `--json`, whose shape changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from deepforge_hpc.abc.scheduler import Scheduler
+from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
+from deepforge_hpc.model.execution import NativeStatus
+from deepforge_hpc.runtime.states import State
+from deepforge_hpc.schedulers.command import CommandRunner
+from deepforge_hpc.schedulers.slurm_errors import parse_error
+from deepforge_hpc.schedulers.slurm_states import interpret, parse_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.schedulers.command import Completed
+
+_LOG = logging.getLogger(__name__)
+
+_CHUNK = 500
+_ID = re.compile(r"\d{1,10}(_\d{1,10})?")
+# Longer lists of array tasks would be cut to 64 bytes and "..." otherwise.
+_WHOLE_LISTS = (("SLURM_BITSTR_LEN", "0"),)
+
+
+def submit_argv(request: SubmitRequest) -> list[str]:
+    """Return the words that queue a script."""
+    argv = [
+        "sbatch",
+        "--parsable",
+        "--export=NONE",
+        f"--chdir={request.directory}",
+        f"--job-name={request.name}",
+        f"--comment={request.comment}",
+        f"--output={request.output}",
+    ]
+    if request.account:
+        argv.append(f"--account={request.account}")
+    if request.array:
+        argv.append(f"--array={request.array}")
+    if request.hold:
+        argv.append("--hold")
+    if request.after:
+        argv.append(f"--dependency={request.dependency}:{':'.join(_checked(request.after))}")
+        if request.dependency == "afterok":
+            argv.append("--kill-on-invalid-dep=yes")
+    return [*argv, f"{request.directory}/{request.script}", *request.arguments]
+
+
+def parse_submit(stdout: str) -> str:
+    """Return the id of `123` or `123;cluster`; SchedulerError if there is none."""
+    for line in stdout.splitlines():
+        if match := re.fullmatch(r"(\d+)(;\S*)?", line.strip()):
+            return match[1]
+    message = f"sbatch printed no job id but {stdout.strip()[:200]!r}"
+    hint = "Look for the job with `squeue --me`; then `dfh resume EXECUTION`."
+    raise TransientSchedulerError(message, hint, stderr=stdout)
+
+
+def queue_argv(native_ids: Sequence[str]) -> list[str]:
+    """Return the words that list jobs still known to the controller, one array task a line."""
+    ids = ",".join(_checked(native_ids))
+    return [
+        "squeue",
+        "--noheader",
+        "--array",
+        "--states=all",
+        "--format=%i|%T|%r|%j",
+        f"--jobs={ids}",
+    ]
+
+
+def parse_queue(stdout: str) -> dict[str, NativeStatus]:
+    """Return the jobs and array tasks of `queue_argv`'s output."""
+    found: dict[str, NativeStatus] = {}
+    for line in stdout.splitlines():
+        fields = line.strip().split("|", 3)
+        if len(fields) != 4:
+            continue
+        native_ids, raw_state, raw_reason, name = fields
+        state, sentence = interpret(raw_state, raw_reason)
+        for native_id in expand(native_ids):
+            found[native_id] = NativeStatus(
+                native_id=native_id,
+                state=state.value,
+                raw_state=raw_state,
+                raw_reason=raw_reason,
+                explanation=sentence,
+                name=name,
+            )
+    return found
+
+
+def accounting_argv(native_ids: Sequence[str]) -> list[str]:
+    """Return the words that ask the accounting database."""
+    # The end lies in the future: a controller's clock may be ahead of this host's.
+    return [
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--starttime=2000-01-01",
+        "--endtime=2099-01-01",
+        "--format=JobID,State,ExitCode,Reason,NodeList,JobName",
+        f"--jobs={','.join(_checked(native_ids))}",
+    ]
+
+
+def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
+    """Return the jobs and array tasks of `accounting_argv`'s output.
+
+    Rows that slurmdbd has not filled yet (name `allocation`) are left out. A job that the database
+    calls alive is State.UNKNOWN: this is asked for jobs that the controller does not know.
+    """
+    found: dict[str, NativeStatus] = {}
+    for line in stdout.splitlines():
+        fields = line.strip().split("|", 5)
+        if len(fields) != 6:
+            continue
+        native_ids, raw_state, exit_code, raw_reason, nodes, name = fields
+        if name in {"", "allocation"}:
+            continue
+        state, sentence = interpret(raw_state, "", exit_code)
+        if raw_state == "CANCELLED" and nodes in {"None assigned", ""}:
+            # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
+            state, sentence = interpret("CANCELLED", "DependencyNeverSatisfied")
+        elif not state.is_final:
+            state = State.UNKNOWN
+            sentence = f"Accounting says {raw_state}, but the controller does not know it: lost."
+        for native_id in expand(native_ids):
+            found[native_id] = NativeStatus(
+                native_id=native_id,
+                state=state.value,
+                raw_state=raw_state,
+                raw_reason=raw_reason,
+                explanation=sentence,
+                name=name,
+                exit_code=exit_code,
+            )
+    return found
+
+
+def cancel_argv(native_ids: Sequence[str]) -> list[str]:
+    """Return the words that cancel jobs or array tasks."""
+    return ["scancel", *_checked(native_ids)]
+
+
+def release_argv(native_ids: Sequence[str]) -> list[str]:
+    """Return the words that let held jobs start."""
+    return ["scontrol", "release", ",".join(_checked(native_ids))]
+
+
+def find_argv(name: str = "") -> list[str]:
+    """Return the words that list the caller's own jobs, or those of one name."""
+    argv = ["squeue", "--noheader", "--me", "--states=all", "--format=%F|%T|%j|%k"]
+    return [*argv, f"--name={name}"] if name else argv
+
+
+def parse_find(stdout: str) -> list[tuple[str, str, str]]:
+    """Return (id, name, comment) of the jobs that have not ended, by id; an array once."""
+    found: dict[int, tuple[str, str]] = {}
+    for line in stdout.splitlines():
+        fields = line.strip().split("|", 3)
+        if len(fields) == 4 and fields[0].isdigit() and not parse_state(fields[1])[0].is_final:
+            found[int(fields[0])] = (fields[2], fields[3])
+    return [(str(number), *found[number]) for number in sorted(found)]
+
+
+def expand(text: str) -> list[str]:
+    """Return the ids that `123`, `123_4`, `123_[0-2,7]`, `123_[0-7:2%3]` stand for; [] if none."""
+    if _ID.fullmatch(text):
+        return [text]
+    match = re.fullmatch(r"(\d+)_\[([\d,:-]*)(?:,?\.\.\.)?(?:%\d+)?\]", text)
+    if not match:
+        return []
+    tasks: list[int] = []
+    for part in filter(None, match[2].split(",")):
+        span = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
+        if not span:
+            return []
+        first = int(span[1])
+        tasks.extend(range(first, int(span[2] or first) + 1, int(span[3] or 1) or 1))
+    return [f"{match[1]}_{task}" for task in tasks]
+
+
+class SlurmScheduler(Scheduler):
+    """Queues scripts with sbatch, asks squeue and sacct, cancels with scancel."""
+
+    name: ClassVar[str] = "slurm"
+
+    def __init__(self, runner: CommandRunner | None = None) -> None:
+        self._runner = runner or CommandRunner(variables=_WHOLE_LISTS)
+
+    def describe(self, request: SubmitRequest) -> list[str]:
+        """Return the words of the very command that `submit` runs."""
+        return submit_argv(request)
+
+    def submit(self, request: SubmitRequest) -> str:
+        """Queue a script and return its id.
+
+        Where sbatch could not tell whether it was heard, the job is looked for by name and comment
+        before another try, so that it is never queued twice.
+        """
+        return parse_submit(self._insist(submit_argv(request), seek=lambda: self._queued(request)))
+
+    def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
+        """Let held jobs start."""
+        for chunk in _chunks(native_ids):
+            self._insist(release_argv(chunk), harmless=r"Job has already finished|Invalid job id")
+
+    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
+        """Cancel jobs or array tasks."""
+        for chunk in _chunks(native_ids):
+            self._insist(cancel_argv(chunk), harmless=r"Invalid job id|already complet")
+
+    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002 - contract
+        """Return what controller and accounting know of the jobs.
+
+        The controller is right on what is alive; the accounting knows exit codes, and what the
+        controller has forgotten (after MinJobAge; single tasks of an array that still runs, too).
+        """
+        queued: dict[str, NativeStatus] = {}
+        for chunk in _chunks(native_ids):
+            queued |= parse_queue(self._insist(queue_argv(chunk), harmless="Invalid job id"))
+        alive = {key for key, job in queued.items() if not State(job.state).is_final}
+        ended: dict[str, NativeStatus] = {}
+        for chunk in _chunks([key for key in native_ids if key not in alive]):
+            ended |= self._accounting(chunk)
+        for key, job in queued.items():
+            past = ended.get(key)
+            if key in alive or past is None or not State(past.state).is_final:
+                ended[key] = job
+        return ended
+
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002 - contract
+        """Return the ids of the queued or running jobs of an execution, by job."""
+        found: dict[str, list[str]] = {}
+        for native_id, name, _ in parse_find(self._insist(find_argv())):
+            job, dot, end = name.rpartition(".")
+            if dot and end == token:
+                found.setdefault(job, []).append(native_id)
+        return found
+
+    def _queued(self, request: SubmitRequest) -> str:
+        for native_id, name, comment in parse_find(self._insist(find_argv(request.name))):
+            if name == request.name and comment == request.comment:
+                return native_id
+        return ""
+
+    def _accounting(self, native_ids: Sequence[str]) -> dict[str, NativeStatus]:
+        try:
+            return parse_accounting(self._once(accounting_argv(native_ids)))
+        except SchedulerError as error:  # no accounting here, or its database is down
+            _LOG.warning("no accounting: %s", error.message)
+            return {}
+
+    def _once(self, argv: list[str], harmless: str = "") -> str:
+        done = self._runner.run(argv)
+        if done.returncode and not (harmless and _all_match(done, harmless)):
+            raise parse_error(done)
+        return done.stdout
+
+    def _insist(
+        self, argv: list[str], harmless: str = "", seek: Callable[[], str] = lambda: ""
+    ) -> str:
+        """Run a command, again after a passing error, unless `seek` finds what it was to make."""
+        for pause in self._runner.pauses_s:
+            try:
+                return self._once(argv, harmless)
+            except TransientSchedulerError as error:  # noqa: PERF203 - a try costs a process
+                _LOG.warning("%s; trying again", error.message)
+                time.sleep(pause)
+                if found := seek():
+                    return found
+        return self._once(argv, harmless)
+
+
+def _all_match(done: Completed, pattern: str) -> bool:
+    """Tell whether each line of stderr is a complaint that does not matter."""
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    return bool(lines) and all(re.search(pattern, line) for line in lines)
+
+
+def _checked(native_ids: Sequence[str]) -> list[str]:
+    for native_id in native_ids:
+        if not _ID.fullmatch(native_id):
+            message = f"{native_id!r} is not the id of a Slurm job"
+            raise SchedulerError(message, "Is submitted.jsonl damaged?")
+    return list(native_ids)
+
+
+def _chunks(native_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(native_ids), _CHUNK):
+        yield native_ids[start : start + _CHUNK]

@@ -1,0 +1,102 @@
+"""What Slurm's error messages mean, and what to do about each. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import SchedulerError, SubmitLimitError, TransientSchedulerError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.schedulers.command import Completed
+
+_LIMIT = (
+    "You have as many jobs in the queue as you may have. Wait until some have ended; an array "
+    "(`map:`) counts each of its tasks."
+)
+_BUSY = "The controller is down or busy. Try again in some minutes."
+_MUNGE = (
+    "Slurm's authentication does not answer on this host. Try another login node, or ask the "
+    "centre's support."
+)
+_TIME = (
+    "Ask for less time (`resources: {time: ...}` of the operation), or another queue; "
+    "`sinfo -o '%P %l'` shows the limits of the partitions."
+)
+_ACCOUNT = (
+    "Name an account that you may charge in this partition: `--account A`. "
+    "`sacctmgr show assoc user=$USER format=account,partition,qos` lists yours."
+)
+_QOS = (
+    "The site file names a QOS that your account may not use. "
+    "`sacctmgr show assoc user=$USER format=account,qos` lists yours."
+)
+_PARTITION = (
+    "The site file names a partition that this cluster does not have, or not for you. "
+    "`sinfo -s` lists them."
+)
+_ARRAY = "The array is larger than the site allows (MaxArraySize): use fewer `shards`."
+_NODES = (
+    "No node of the partition has what the job asks for. Lower `resources:` of the operation, or "
+    "correct the site file; `sinfo -o '%P %D %c %m %G %l'` shows what there is."
+)
+_DEPENDENCY = "Slurm does not take the dependency. `dfh status EXECUTION` shows the jobs there are."
+_DENIED = "Slurm does not allow you this; a job belongs to the user who submitted it."
+_SCRIPT = "The script of the job is missing or damaged: submit the pipeline again."
+_OPTION = "This Slurm does not know an option that the site file asks for, or its value."
+_ACCOUNTING = "This cluster keeps no accounting; ended jobs are known by their markers only."
+
+# (pattern, error, hint), the first match wins; texts of Slurm 22.05 to 25.11.
+_KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
+    (r"unable to contact slurm controller|connect failure", TransientSchedulerError, _BUSY),
+    (r"socket timed out|connection (refused|reset|timed out)", TransientSchedulerError, _BUSY),
+    (r"zero bytes|resource temporarily unavailable", TransientSchedulerError, _BUSY),
+    (r"temporarily unable to accept job|job queue full", TransientSchedulerError, _BUSY),
+    (r"in standby mode", TransientSchedulerError, _BUSY),
+    (r"munge|protocol authentication error", TransientSchedulerError, _MUNGE),
+    (r"submitjob\w*limit|maxsubmit|maxjobcount", SubmitLimitError, _LIMIT),
+    (r"walldurationperjob|time limit is invalid|--time", SchedulerError, _TIME),
+    (r"invalid account or account/partition", SchedulerError, _ACCOUNT),
+    (r"invalid qos|qos not permitted", SchedulerError, _QOS),
+    (r"invalid partition|partition.*not (available|permitted)", SchedulerError, _PARTITION),
+    (r"\w*(cpu|node|gres|mem|memory)\w*per(job|node|user|account)\w*", SchedulerError, _NODES),
+    (r"accounting/qos policy", SubmitLimitError, _LIMIT),
+    (r"job array specification", SchedulerError, _ARRAY),
+    (r"memory specification|node configuration|more processors", SchedulerError, _NODES),
+    (r"node count|invalid feature|invalid node name|cpu count", SchedulerError, _NODES),
+    (r"generic resource|gres", SchedulerError, _NODES),
+    (r"dependency problem", SchedulerError, _DEPENDENCY),
+    (r"permission denied", SchedulerError, _DENIED),
+    (r"unable to open file|not look like a batch script", SchedulerError, _SCRIPT),
+    (r"unrecognized option|invalid option|invalid --", SchedulerError, _OPTION),
+    (r"accounting storage is disabled", SchedulerError, _ACCOUNTING),
+)
+_COMPILED = tuple((re.compile(p, re.IGNORECASE), kind, hint) for p, kind, hint in _KINDS)
+
+
+def parse_error(done: Completed) -> SchedulerError:
+    """Return the error that a failed command stands for, with a hint that says what to do."""
+    detail = _message(done.stderr) or f"exit code {done.returncode} and no message"
+    kind, hint = SchedulerError, "The command was: " + " ".join(done.argv[:1])
+    for pattern, found_kind, found_hint in _COMPILED:
+        if pattern.search(done.stderr):
+            kind, hint = found_kind, found_hint
+            break
+    return kind(
+        f"{done.argv[0]}: {detail}",
+        hint,
+        argv=done.argv,
+        returncode=done.returncode,
+        stderr=done.stderr,
+    )
+
+
+def _message(stderr: str) -> str:
+    """Return Slurm's own lines as one, without `sbatch: error:` and repetition."""
+    lines = []
+    for line in stderr.splitlines():
+        text = re.sub(r"^\w+: (error: )?", "", line.strip())
+        text = text.removeprefix("Batch job submission failed: ")
+        if text and text not in lines:
+            lines.append(text)
+    return "; ".join(lines)[:500]

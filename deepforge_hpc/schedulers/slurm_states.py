@@ -1,0 +1,222 @@
+"""What Slurm's words mean: job states, reasons, exit codes. Pure; unknown words are data."""
+
+from __future__ import annotations
+
+import re
+
+from deepforge_hpc.runtime.states import State
+
+# All states of squeue(1) and sacct(1) up to 25.11. COMPLETED says that the script returned 0: the
+# success marker says whether the results are there.
+STATES: dict[str, tuple[State, str]] = {
+    "BOOT_FAIL": (State.FAILED, "The nodes could not be booted."),
+    "CANCELLED": (State.CANCELLED, "It was cancelled."),
+    "COMPLETED": (State.SUCCEEDED, "Its script ended with exit code 0."),
+    "COMPLETING": (State.RUNNING, "It is ending; Slurm cleans up its nodes."),
+    "CONFIGURING": (State.PENDING, "It has its nodes, which are being made ready."),
+    "DEADLINE": (State.CANCELLED, "It could not end before its deadline."),
+    "FAILED": (State.FAILED, "Its script failed."),
+    "NODE_FAIL": (State.INTERRUPTED, "A node that it ran on failed."),
+    "OUT_OF_MEMORY": (State.FAILED, "It needed more memory than it had asked for."),
+    "PENDING": (State.PENDING, "It waits in the queue."),
+    "PREEMPTED": (State.INTERRUPTED, "It was stopped to make room for a job that goes first."),
+    "REQUEUED": (State.PENDING, "It was put back into the queue."),
+    "REQUEUE_FED": (State.PENDING, "It is being put back into the queue of the federation."),
+    "REQUEUE_HOLD": (State.HELD, "It was put back into the queue and is held."),
+    "RESIZING": (State.RUNNING, "It is changing its size."),
+    "RESV_DEL_HOLD": (State.HELD, "It is held, as its reservation was deleted."),
+    "REVOKED": (State.UNKNOWN, "Another cluster of the federation has taken it."),
+    "RUNNING": (State.RUNNING, "It runs."),
+    "SIGNALING": (State.RUNNING, "It is being signalled."),
+    "SPECIAL_EXIT": (State.HELD, "It was put back into the queue in a special state and is held."),
+    "STAGE_OUT": (State.RUNNING, "Its burst buffer is being written back."),
+    "STOPPED": (State.RUNNING, "It was stopped with SIGSTOP and keeps its cores."),
+    "SUSPENDED": (State.RUNNING, "It is suspended; its cores serve another job."),
+    "TIMEOUT": (State.INTERRUPTED, "It reached its time limit."),
+}
+
+# squeue's two-letter forms, should a site's format give them.
+_SHORT = {
+    "BF": "BOOT_FAIL", "CA": "CANCELLED", "CD": "COMPLETED", "CF": "CONFIGURING",
+    "CG": "COMPLETING", "DL": "DEADLINE", "F": "FAILED", "NF": "NODE_FAIL",
+    "OOM": "OUT_OF_MEMORY", "PD": "PENDING", "PR": "PREEMPTED", "R": "RUNNING",
+    "RD": "RESV_DEL_HOLD", "RF": "REQUEUE_FED", "RH": "REQUEUE_HOLD", "RQ": "REQUEUED",
+    "RS": "RESIZING", "RV": "REVOKED", "SI": "SIGNALING", "SE": "SPECIAL_EXIT",
+    "SO": "STAGE_OUT", "ST": "STOPPED", "S": "SUSPENDED", "TO": "TIMEOUT",
+}  # fmt: skip
+
+_HELD_REASONS = frozenset(
+    {"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held"}
+)
+
+# The reasons of https://slurm.schedmd.com/job_reason_codes.html and squeue(1) that are not limits.
+REASONS: dict[str, str] = {
+    "AccountNotAllowed": "It will not start: its account may not use this partition.",
+    "AccountingPolicy": "It waits for a limit of the accounting to allow it.",
+    "AssociationJobLimit": "It waits: your account has reached its number of jobs.",
+    "AssociationResourceLimit": "It waits: your account has reached a limit on resources.",
+    "AssociationTimeLimit": "It waits: your account has used up its time.",
+    "BadConstraints": "It will not start: no nodes of the partition fit what it asks for.",
+    "BeginTime": "It waits for its start time (a requeued job waits a while, too).",
+    "BlockFreeAction": "It waits for a block of nodes to be freed.",
+    "BlockMaxError": "It will not start: its block of nodes has too many errors.",
+    "BurstBufferOperation": "It will not start: an operation of the burst buffer failed.",
+    "BurstBufferResources": "It waits for room in the burst buffer.",
+    "BurstBufferStageIn": "It waits while data is copied into the burst buffer.",
+    "Cleaning": "It waits while its previous run is cleaned up.",
+    "Constraints": "It waits: the nodes that it asks for are not to be had now.",
+    "DeadLine": "It cannot end before its deadline.",
+    "Dependency": "It waits for the jobs that it depends on.",
+    "DependencyNeverSatisfied": "It will never start: a job that it depends on failed.",
+    "FedJobLock": "It waits for the clusters of the federation to agree.",
+    "FrontEndDown": "It waits: no front-end node is up.",
+    "HetJobNotReady": "It waits for the other parts of its heterogeneous job.",
+    "InactiveLimit": "It was ended for doing nothing for too long.",
+    "InvalidAccount": "It will not start: its account is not valid any more.",
+    "InvalidQOS": "It will not start: its QOS is not valid.",
+    "JobArrayTaskLimit": "It waits: as many tasks of its array run as may run at once.",
+    "JobHeldAdmin": "It is held by an administrator: ask the centre's support.",
+    "JobHeldUser": "It is held until it is released.",
+    "JobHoldMaxRequeue": "It is held: it was requeued too often.",
+    "JobLaunchFailure": (
+        "Slurm could not launch it, or a signal ended its script (file system, log file, shell)."
+    ),
+    "Licenses": "It waits for a licence.",
+    "MaxMemPerLimit": "It will not start: it asks for more memory than a CPU or node may give.",
+    "MaxPoweredUpNodes": "It waits: as many nodes are powered up as may be.",
+    "NoNodesAvail": "It waits: no node of the partition can be used now.",
+    "NodeDown": "A node that it needs is down.",
+    "NonZeroExitCode": "Its script ended with an exit code other than 0.",
+    "None": "It waits: Slurm has not looked at it yet.",
+    "OutOfMemory": "It needed more memory than it had asked for.",
+    "PartitionConfig": "It will not start: it breaks a limit of the partition.",
+    "PartitionDown": "It waits: the partition is down.",
+    "PartitionInactive": "It waits: the partition does not start jobs now.",
+    "PartitionNodeLimit": "It asks for a number of nodes that the partition cannot give now.",
+    "PartitionTimeLimit": "It will not start: it asks for more time than the partition allows.",
+    "PowerNotAvail": "It waits for electrical power.",
+    "PowerReserved": "It waits: electrical power is reserved for other jobs.",
+    "Priority": "It waits: jobs of higher priority come first.",
+    "Prolog": "It waits for the prolog of its nodes.",
+    "QOSJobLimit": "It waits: the QOS has reached its number of jobs.",
+    "QOSNotAllowed": "It will not start: the account or the partition may not use this QOS.",
+    "QOSResourceLimit": "It waits: the QOS has reached a limit on resources.",
+    "QOSTimeLimit": "It waits: the QOS has used up its time.",
+    "QOSUsageThreshold": "It waits: your usage is below or above what the QOS asks for.",
+    "ReqNodeNotAvail": "It waits: nodes that it needs are down, drained or reserved.",
+    "Reservation": "It waits for its reservation.",
+    "ReservationDeleted": "It will not start: its reservation is gone.",
+    "Resources": "It waits for free nodes: it is among the next to start.",
+    "SchedDefer": "It waits for the next cycle of the scheduler.",
+    "SystemFailure": "Slurm, a file system or the network failed.",
+    "TimeLimit": "It reached its time limit.",
+    "WaitingForScheduling": "It waits: Slurm has not looked at it yet.",
+    "launch failed requeued held": "It is held: its launch failed. Ask the centre's support.",
+}  # fmt: skip
+
+_THINGS = {
+    "BB": "burst buffer", "Billing": "billing units", "Cpu": "CPUs", "CPU": "CPUs",
+    "Energy": "energy", "GRES": "GPUs or other generic resources", "Jobs": "running jobs",
+    "License": "licences", "Mem": "memory", "Memory": "memory", "Node": "nodes",
+    "SubmitJob": "submitted jobs", "SubmitJobs": "submitted jobs", "Unknown": "a resource",
+    "Wall": "walltime", "WallDuration": "walltime",
+}  # fmt: skip
+_THING = "|".join(sorted(_THINGS, key=len, reverse=True))
+_LIMIT = re.compile(
+    rf"(?P<whose>QOS|Assoc)(?P<kind>Grp|Max|Min)(?P<thing>{_THING})(?P<minutes>(?:Run)?Minutes)?"
+    r"(?:Per(?P<per>Job|Node|User|Account))?(?:Limit|NotSatisfied)?"
+    rf"|Max(?P<account_thing>{_THING})PerAccount"
+)
+
+# Exit codes of job.sh (docs: the job contract) that say more than "failed".
+_EXITS: dict[str, tuple[State, str]] = {
+    "75:0": (State.INTERRUPTED, "It was interrupted: walltime, preemption or SIGTERM."),
+    "86:0": (State.UPSTREAM_FAILED, "A job that it needs has not succeeded."),
+    "87:0": (State.FAILED, "Its execution folder is not what was submitted."),
+    "88:0": (State.FAILED, "Its environment (modules, Python, container) could not be set up."),
+    "89:0": (State.FAILED, "An output could not be published."),
+}
+
+
+def parse_state(word: str) -> tuple[State, str, str]:
+    """Return our state, Slurm's full word and a sentence, of e.g. `CANCELLED by 0`, `OUT_OF_ME+`.
+
+    An unknown word is State.UNKNOWN.
+    """
+    first = word.partition(" ")[0]
+    name = _SHORT.get(first, first)
+    if name.endswith("+"):  # cut by the width of sacct's column; squeue also marks flags so
+        matches = [known for known in STATES if known.startswith(name[:-1])]
+        name = matches[0] if len(matches) == 1 else name.rstrip("+")
+    if name in STATES:
+        state, sentence = STATES[name]
+        return state, name, sentence
+    return State.UNKNOWN, name, f"Slurm gives the state {word!r}, which is not known here."
+
+
+def explain_reason(raw: str) -> str:
+    """Return one sentence for a reason of squeue's `%r`; empty if there is none."""
+    reason = _normal(raw)
+    if reason in {"", "(null)"}:
+        return ""
+    return REASONS.get(reason) or _limit(reason) or f"Slurm gives the reason {raw.strip()!r}."
+
+
+def interpret(raw_state: str, raw_reason: str = "", exit_code: str = "") -> tuple[State, str]:
+    """Return our state and one sentence from Slurm's state, reason and exit code (`3:0`)."""
+    state, name, sentence = parse_state(raw_state)
+    reason = _normal(raw_reason)
+    if name == "FAILED":
+        if exit_code in _EXITS:
+            return _EXITS[exit_code]
+        return state, _how_it_failed(exit_code) or explain_reason(raw_reason) or sentence
+    if name == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
+        return State.NEVER_RAN, "It never started: a job that it depends on failed."
+    if name == "CANCELLED" and " by " in raw_state:
+        return state, f"It was cancelled by user {raw_state.split(' by ')[1].strip()}."
+    if name == "PENDING":
+        held = reason in _HELD_REASONS
+        return (State.HELD if held else state), explain_reason(raw_reason) or sentence
+    return state, sentence
+
+
+def _normal(raw: str) -> str:
+    """Return the reason without its details: `ReqNodeNotAvail, UnavailableNodes:n1`."""
+    text = raw.strip().strip("()") if raw.strip() != "(null)" else "(null)"
+    word = text.split(",")[0].strip()
+    spaced = word.replace("_", " ")
+    return spaced if spaced in REASONS else word
+
+
+def _limit(reason: str) -> str:
+    """Explain the 180 or so reasons that are made as <whose><kind><thing><minutes><per>Limit."""
+    match = _LIMIT.fullmatch(reason)
+    if not match:
+        return ""
+    if match["account_thing"]:
+        thing = _THINGS[match["account_thing"]]
+        return f"It waits: your account has reached the limit of its QOS on {thing}."
+    whose = {"QOS": "the QOS", "Assoc": "your account"}[match["whose"]]
+    thing = _THINGS[match["thing"]]
+    what = f"{thing} x minutes" if match["minutes"] else thing
+    kind = match["kind"]
+    if kind == "Grp":
+        spent = f"{whose} has used up its {what} (the allocation may be spent)"
+        full = f"the jobs of {whose} together have reached the limit on {what}"
+        return f"It waits: {spent if match['minutes'] == 'Minutes' else full}."
+    if kind == "Max" and (match["per"] == "User" or match["thing"] in {"Jobs", "SubmitJob"}):
+        return f"It waits: you have reached the limit of {whose} on {what}."
+    if kind == "Min":
+        return f"It will not start: {whose} demands that a job asks for more {what}."
+    return f"It will not start: it asks for more {what} than {whose} allows."
+
+
+def _how_it_failed(exit_code: str) -> str:
+    match = re.fullmatch(r"(\d+):(\d+)", exit_code)
+    if not match or exit_code == "0:0":
+        return ""
+    if match[2] == "9":
+        return "A signal 9 (SIGKILL) ended its script, most often for want of memory."
+    if match[2] != "0":
+        return f"A signal {match[2]} ended its script."
+    return f"Its script ended with exit code {match[1]}."

@@ -1,0 +1,44 @@
+"""Schedulers that scripts are rendered for and that this version does not talk to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from deepforge_hpc.abc.scheduler import Scheduler
+from deepforge_hpc.errors import SchedulerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+
+
+class NotRunScheduler(Scheduler):
+    """Refuses to submit, and says what can be done instead."""
+
+    title: ClassVar[str]
+
+    def submit(self, request: SubmitRequest) -> str:  # noqa: ARG002 - the contract's signature
+        """Refuse."""
+        self._refuse()
+
+    def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
+        """Refuse."""
+        self._refuse()
+
+    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
+        """Refuse."""
+        self._refuse()
+
+    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002
+        """Know of nothing: no job was ever submitted."""
+        return {}
+
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002
+        """Find nothing: no job was ever submitted."""
+        return {}
+
+    def _refuse(self) -> NoReturn:
+        message = f"jobs for {self.title} are rendered, not run, in this version"
+        hint = "`dfh render -o DIR` writes the scripts; look at them, and submit them by hand."
+        raise SchedulerError(message, hint)

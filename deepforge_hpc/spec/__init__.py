@@ -1,0 +1,1 @@
+"""YAML and Python sources to typed, checked specifications."""

@@ -1,0 +1,288 @@
+"""The interface of an operation, read from its code by `ast`: the code is never run.
+
+A class: the arguments of `__init__` are attributes and references, those of `execute` are inputs,
+the names that `execute` returns are outputs. A function: its arguments are all three, and the
+pipeline says which is which.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.runtime.formats import FORMATS
+from deepforge_hpc.spec.annotation import ANY, AnnotationError, Annotations, Constraint
+from deepforge_hpc.spec.returns import Outputs, read_outputs
+from deepforge_hpc.spec.schema import NAME, NAME_RULE, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+NO_DEFAULT: Final = object()
+"""No default, or one that is no JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument of an operation's code."""
+
+    name: str
+    line: int
+    required: bool
+    constraint: Constraint
+    """What it may be as an attribute."""
+    type: str
+    """Format id of it as an input; `any` without a known annotation."""
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+    default: Any = NO_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One output of an operation's code."""
+
+    name: str
+    type: str
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCode:
+    """What the code of an operation says of its interface."""
+
+    object: str
+    kind: str
+    """class | function"""
+    parameters: tuple[Parameter, ...]
+    """Of `__init__`, or of the function."""
+    inputs: tuple[Parameter, ...]
+    """Of `execute`; empty for a function."""
+    outputs: tuple[Port, ...]
+    returns: str
+    """none | one | tuple | dict"""
+    file: str
+    line: int
+
+
+class Source:
+    """A parsed Python file and what it imports and defines."""
+
+    def __init__(self, tree: ast.Module, file: str) -> None:
+        self.tree = tree
+        self.file = file
+        self.imports: dict[str, str] = {}
+        self.definitions: dict[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        for node in _module_statements(tree.body):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                self.definitions[node.name] = node
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.asname or alias.name.partition(".")[0]
+                    self.imports[name] = alias.name if alias.asname else name
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+
+def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, and those inside `if` and `try` around them."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _module_statements([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            handlers = [statement for handler in node.handlers for statement in handler.body]
+            yield from _module_statements([*node.body, *handlers, *node.orelse])
+
+
+def read_operation(
+    source: Source, name: str, formats: Collection[str] = FORMATS
+) -> tuple[OperationCode | None, list[Fault]]:
+    """Return the interface of a class or function of a file, and what is wrong with it."""
+    reader = _Reader(source, formats)
+    return reader.read(name), reader.faults
+
+
+class _Reader:
+    def __init__(self, source: Source, formats: Collection[str]) -> None:
+        self.source = source
+        self.annotations = Annotations(source.imports)
+        self.formats = formats
+        self.faults: list[Fault] = []
+
+    def fault(self, node: ast.AST | None, message: str, hint: str = "") -> None:
+        self.faults.append(
+            Fault(
+                message=message,
+                file=self.source.file,
+                line=getattr(node, "lineno", 0),
+                column=getattr(node, "col_offset", -1) + 1,
+                hint=hint,
+            )
+        )
+
+    def read(self, name: str) -> OperationCode | None:
+        node = self.source.definitions.get(name)
+        if node is None:
+            if name in self.source.imports:
+                origin = self.source.imports[name]
+                hint = "name the file that defines it"
+                self.fault(None, f"{name!r} is imported here, from {origin}", hint)
+            else:
+                hint = nearest(name, self.source.definitions)
+                self.fault(None, f"no class or function {name!r} at the top of this file", hint)
+            return None
+        if isinstance(node, ast.ClassDef):
+            return self._class(node)
+        if not self._is_plain(node):
+            return None
+        outputs = self._outputs(node)
+        return OperationCode(
+            object=name,
+            kind="function",
+            parameters=self._parameters(node.args, [*node.args.posonlyargs, *node.args.args], node),
+            inputs=(),
+            outputs=outputs[0],
+            returns=outputs[1],
+            file=self.source.file,
+            line=node.lineno,
+        )
+
+    def _class(self, node: ast.ClassDef) -> OperationCode | None:
+        execute = self._method(node, "execute")
+        init = self._method(node, "__init__")
+        if execute is None:
+            hint = "define def execute(self, ...) in it, or in a base class of the same file"
+            self.fault(node, f"class {node.name} has no method execute", hint)
+            return None
+        if not self._is_plain(execute) or (init is not None and not self._is_plain(init)):
+            return None
+        outputs = self._outputs(execute)
+        return OperationCode(
+            object=node.name,
+            kind="class",
+            parameters=self._bound(init) if init is not None else (),
+            inputs=self._bound(execute),
+            outputs=outputs[0],
+            returns=outputs[1],
+            file=self.source.file,
+            line=node.lineno,
+        )
+
+    def _method(
+        self, node: ast.ClassDef, name: str, depth: int = 0
+    ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """Return a method of a class, or of its bases in the same file."""
+        for member in reversed(node.body):
+            if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
+                return member
+        for base in node.bases if depth < 20 else []:
+            known = self.source.definitions.get(base.id) if isinstance(base, ast.Name) else None
+            if isinstance(known, ast.ClassDef) and known is not node:
+                found = self._method(known, name, depth + 1)
+                if found is not None:
+                    return found
+        return None
+
+    def _is_plain(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        if isinstance(node, ast.AsyncFunctionDef):
+            self.fault(node, f"{node.name} is async", "write a plain def; call asyncio.run in it")
+            return False
+        for decorator in node.decorator_list:
+            name = self.annotations.name(decorator)
+            if name in ("staticmethod", "classmethod", "property"):
+                self.fault(node, f"{node.name} is a {name}", "write a plain method with self")
+                return False
+        return True
+
+    def _bound(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Parameter, ...]:
+        """Return the parameters of a method, without self."""
+        names = [*node.args.posonlyargs, *node.args.args]
+        if not names:
+            self.fault(node, f"{node.name} has no self", "write it as a method")
+            return ()
+        return self._parameters(node.args, names[1:], node)
+
+    def _parameters(
+        self,
+        arguments: ast.arguments,
+        names: list[ast.arg],
+        node: ast.FunctionDef | ast.AsyncFunctionDef,
+    ) -> tuple[Parameter, ...]:
+        for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
+            if star is not None:
+                message = f"{node.name} takes {prefix}{star.arg}: its names cannot be read"
+                self.fault(star, message, "name each argument")
+        owned = {id(name) for name in names}
+        for name in arguments.posonlyargs:
+            if id(name) in owned:
+                message = f"{name.arg!r} is positional-only"
+                self.fault(name, message, "remove the / : arguments are given by name")
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+        pairs = list(zip(positional, [*defaults, *arguments.defaults], strict=True))
+        pairs = [pair for pair in pairs if id(pair[0]) in owned]
+        pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        return tuple(self._parameter(name, default) for name, default in pairs)
+
+    def _parameter(self, node: ast.arg, default: ast.expr | None) -> Parameter:
+        try:
+            constraint = self.annotations.constraint(node.annotation)
+        except AnnotationError as error:
+            self.fault(node, f"argument {node.arg!r}: {error}")
+            constraint = Constraint()
+        if not NAME.fullmatch(node.arg):
+            self.fault(node, f"argument {node.arg!r} is not a name for a pipeline", NAME_RULE)
+        value = NO_DEFAULT if default is None else _json_literal(default)
+        if value is not NO_DEFAULT and value is not None and (why := constraint.problem(value)):
+            self.fault(default, f"the default of {node.arg!r} {why}")
+        kind = self.annotations.port(node.annotation, self.formats)
+        return Parameter(
+            name=node.arg,
+            line=node.lineno,
+            required=default is None,
+            constraint=constraint,
+            type=kind or ANY,
+            annotation="" if kind or node.annotation is None else ast.unparse(node.annotation),
+            default=value,
+        )
+
+    def _outputs(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> tuple[tuple[Port, ...], str]:
+        found: Outputs = read_outputs(node, self.fault)
+        try:
+            annotations = self.annotations.parts(node.returns, len(found.names))
+        except AnnotationError as error:
+            self.fault(node.returns, f"{node.name}: {error}")
+            annotations = [None] * len(found.names)
+        ports = []
+        for name, annotation in zip(found.names, annotations, strict=True):
+            kind = self.annotations.port(annotation, self.formats)
+            unknown = "" if kind or annotation is None else ast.unparse(annotation)
+            ports.append(Port(name=name, type=kind or ANY, annotation=unknown))
+        return tuple(ports), found.form
+
+
+def _json_literal(node: ast.expr) -> Any:
+    """Return the value of a default that JSON carries without a change; else NO_DEFAULT."""
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return NO_DEFAULT
+    return value if _is_json(value) else NO_DEFAULT
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (bool, int, str))

@@ -1,0 +1,81 @@
+"""Files of a project: found without leaving it, read once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+MAX_FILE_BYTES = 20 << 20
+"""No single file of code can be larger; the snapshot has the same limit for all together."""
+
+
+class ProjectError(Exception):
+    """A path that cannot be used; the text says why, `hint` what to do."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Project:
+    """The root of a project, and the folder of the pipeline file in it."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self.root = Path(os.path.realpath(root))
+        self.folder = Path(os.path.realpath(folder))
+
+    def inside(self, text: str) -> Path:
+        """Return the real path of a file that the pipeline names; it lies inside the project.
+
+        Raises ProjectError if it is absolute, leaves the project (also by a link), or is no file.
+        """
+        if Path(text).is_absolute():
+            hint = f"give it relative to {self.folder}"
+            message = f"{text!r} is an absolute path"
+            raise ProjectError(message, hint)
+        path = Path(os.path.normpath(self.folder / text))
+        real = self.real(path, text)
+        try:
+            mode = real.stat().st_mode
+        except OSError as error:
+            message = f"{text!r} cannot be read: {error.strerror}"
+            raise ProjectError(message, f"looked for {path}") from error
+        if not stat.S_ISREG(mode):
+            message = f"{text!r} is not a file"
+            raise ProjectError(message)
+        return real
+
+    def real(self, path: Path, text: str) -> Path:
+        """Return a path with its links resolved, or raise ProjectError if it leaves the project."""
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(self.root):
+            how = "by a link" if path.is_relative_to(self.root) else ""
+            where = f"to {real}" if how else ""
+            message = " ".join(f"{text!r} leaves the project {self.root} {how} {where}".split())
+            raise ProjectError(message, "copy the file into the project")
+        return real
+
+    def relative(self, path: Path) -> str:
+        """Return a path relative to the root, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+
+def read_bounded(path: Path, text: str) -> bytes:
+    """Return the bytes of a regular file; ProjectError if it is too large or cannot be read."""
+    try:
+        # O_NONBLOCK: a pipe under the name of a file must not block the check.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as stream:
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                message = f"{text!r} is not a file"
+                raise ProjectError(message)
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        message = f"{text!r} cannot be read: {error.strerror}"
+        raise ProjectError(message) from error
+    if len(data) > MAX_FILE_BYTES:
+        message = f"{text!r} is larger than {MAX_FILE_BYTES >> 20} MiB"
+        raise ProjectError(message, "code is small; give data as an input")
+    return data

@@ -1,0 +1,93 @@
+"""References: resource files that a library compiles to code, each once."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Protocol, cast
+
+from deepforge_hpc import registry
+from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.model.plan import Reference
+from deepforge_hpc.spec.project import Project, ProjectError, read_bounded
+from deepforge_hpc.spec.schema import shown
+from deepforge_hpc.spec.snapshot import COMPILED, CodeFile, code_file
+from deepforge_hpc.strictyaml import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_LIBRARY = "keras"
+
+
+class Library(Protocol):
+    """What a library offers here."""
+
+    def compile(self, text: str, source: str) -> str:
+        """Return the code of a module that defines `build()`; InvalidInputError with faults."""
+
+
+class References:
+    """Compiles resource files; collects their files and faults."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.files: dict[str, CodeFile] = {}
+        self.faults: list[Fault] = []
+        self._compiled: dict[Path, Reference | None] = {}
+
+    def compile(self, name: str, text: str) -> Reference | None:
+        """Return a reference for an operation; None if the file has faults.
+
+        Raises ProjectError if there is no such file.
+        """
+        if not text.endswith((".yaml", ".yml")):
+            message = f"{text!r} is not a resource file"
+            raise ProjectError(message, "a reference is a .yaml file of a library")
+        path = self.project.inside(text)
+        if path not in self._compiled:
+            self._compiled[path] = self._compile(path)
+        found = self._compiled[path]
+        if found is None or found.name == name:
+            return found
+        return Reference(
+            name=name,
+            library=found.library,
+            source=found.source,
+            module=found.module,
+            sha256=found.sha256,
+        )
+
+    def _compile(self, path: Path) -> Reference | None:
+        source = self.project.relative(path)
+        data = read_bounded(path, source)
+        try:
+            document = load(data, source)
+            value = document.value()
+            library = value.get("library", DEFAULT_LIBRARY) if isinstance(value, dict) else ""
+            if not isinstance(library, str) or not library:
+                self.faults.append(document.fault(f"{shown(library)} is no library", ("library",)))
+                return None
+            compiler = cast("Library", registry.load("libraries", library)())
+            code = compiler.compile(data.decode(), source)
+        except InvalidInputError as error:
+            self.faults += error.faults
+            return None
+        except UsageError as error:
+            mark = document.mark(("library",))
+            place = Fault(message=error.message, file=source, line=mark.line, column=mark.column)
+            self.faults.append(place)
+            return None
+        stem = PurePosixPath(source).with_suffix("").as_posix()
+        module = f"{COMPILED}/{stem}.py"
+        if module in self.files:
+            message = f"another resource file has the name {stem!r} before its suffix"
+            self.faults.append(Fault(message=message, file=source, hint="rename one of the two"))
+            return None
+        self.files[module] = code_file(code.encode())
+        return Reference(
+            name="",
+            library=library,
+            source=source,
+            module=module,
+            sha256=self.files[module].sha256,
+        )

@@ -1,0 +1,1 @@
+"""`site-configs/<name>.yaml` to `model.site.SiteSpec`: reading, inheritance, variants, identity."""

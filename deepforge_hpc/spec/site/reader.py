@@ -1,0 +1,67 @@
+"""A site file, `extends` and variant merged, to a `SiteSpec`; every fault of it at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.site import SiteSpec
+from deepforge_hpc.spec.kinds import Choice, Field, Record, Text, version
+from deepforge_hpc.spec.schema import dotted
+from deepforge_hpc.spec.site import place, work
+from deepforge_hpc.spec.site.checks import check_site
+from deepforge_hpc.spec.site.kinds import LINE, TEXT, Unknown
+from deepforge_hpc.spec.site.secrets import check_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.spec.schema import Path, Reader
+
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_SECTIONS = {**work.FIELDS, **place.FIELDS}
+SITE = Record(
+    SiteSpec,
+    {
+        "dfh": version,
+        "site": Field(Text("the name of a site", SITE_NAME.pattern), required=True, name="name"),
+        "title": LINE,
+        "description": TEXT,
+        "scheduler": Field(
+            Text("the name of a scheduler", r"[a-z][a-z0-9_-]{0,31}"), required=True
+        ),
+        "dependency": Choice("afterok", "afterany"),
+        **{
+            key: kind if isinstance(kind, Field | Unknown) else Unknown(kind, absent=True)
+            for key, kind in _SECTIONS.items()
+        },
+    },
+)
+
+
+def read_site(reader: Reader, data: object) -> SiteSpec:
+    """Return the site of merged data; faults go to the reader."""
+    result = SITE(data, (), reader)
+    if not isinstance(result, SiteSpec):
+        return SiteSpec()
+    result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(data))))
+    check_site(result, data, reader)
+    check_secrets(data, reader)
+    return result
+
+
+def unknown_leaves(data: object, path: Path = ()) -> Iterator[Path]:
+    """Yield the places where the word `unknown` stands for a fact."""
+    if data == "unknown":
+        yield path
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            if path or key not in _NO_FACTS:
+                yield from unknown_leaves(item, (*path, key))
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from unknown_leaves(item, (*path, index))
+
+
+_NO_FACTS = frozenset({"site", "title", "description", "facts"})
