@@ -1,0 +1,1 @@
+"""Specification and site to a frozen plan; pure."""

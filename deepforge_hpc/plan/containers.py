@@ -1,0 +1,79 @@
+"""How an image is started at a site: around one process, or around each rank. Pure.
+
+Around ranks, `Container.script` is the text for `bash -c` (see launch.py): `$0` is the image and
+`$1` the supervisor's interpreter, in whose place the image's own `python3` is run. What stands in
+`Container.words` goes on the line of srun. The job's script sets `DFH_EXECUTION` and `DFH_PROJECT`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.site import UNKNOWN
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.site import SiteSpec
+
+_GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
+_PYTHON = 'python3 "$@"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """The way into an image."""
+
+    image: str = ""
+    runtime: str = ""
+    flags: tuple[str, ...] = ()
+    bind: tuple[str, ...] = ()
+    header: tuple[tuple[str, str], ...] = ()
+    """Options for the scheduler."""
+    words: tuple[str, ...] = ()
+    """Options of srun."""
+    script: str = ""
+    """Shell that starts one rank, for `bash -c`."""
+    problem: str = ""
+    """Why the site cannot run it."""
+
+
+def container_of(site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, ...]) -> Container:
+    """Return how an image is started; `problem` is given where it cannot be.
+
+    `folders` are what a job needs of the host, for runtimes that cannot be told in the job.
+    """
+    spec = site.containers
+    runtime = "apptainer" if spec.runtime is UNKNOWN else spec.runtime
+    if runtime == "none":
+        return Container(problem=f"site {site.name} runs no containers")
+    flag = (spec.gpu_flag or _GPU_FLAGS.get(runtime, "")) if gpus else ""
+    flags = (*((flag,) if flag else ()), *spec.flags)
+    words: tuple[str, ...] = ()
+    if runtime == "ce":
+        words = (f"--environment={image}", *flags)
+    elif runtime == "pyxis":
+        paths = ",".join(f"{path}:{path}" for path in dict.fromkeys((*folders, *spec.bind)))
+        words = (f"--container-image={image}", f"--container-mounts={paths}", *flags)
+    return Container(
+        image=image,
+        runtime=runtime,
+        flags=flags,
+        bind=spec.bind,
+        header=(("image", image),) if runtime == "shifter" else (),
+        words=words,
+        script="shift; exec " + _inside(runtime, flags, spec.bind),
+    )
+
+
+def _inside(runtime: str, flags: tuple[str, ...], bind: tuple[str, ...]) -> str:
+    words = "".join(f"{flag} " for flag in flags)
+    here = ("$DFH_EXECUTION", "$DFH_PROJECT", *bind)
+    if runtime == "shifter":
+        return f"shifter {words}{_PYTHON}"
+    if runtime == "podman-hpc":
+        volumes = "".join(f'-v "{path}:{path}" ' for path in here)
+        return f'podman-hpc run --rm --env-host {words}{volumes}-w "$PWD" "$0" {_PYTHON}'
+    if runtime == "apptainer":
+        binds = "".join(f'--bind "{path}" ' for path in here)
+        return f'apptainer exec {words}{binds}--pwd "$PWD" "$0" {_PYTHON}'
+    return _PYTHON  # srun itself starts the image

@@ -1,0 +1,216 @@
+"""The options that the scheduler reads in a job's script, as pairs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.site import UNKNOWN, known
+from deepforge_hpc.plan.facts import holds, usable_cores
+from deepforge_hpc.plan.launch import gpu_option
+from deepforge_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.plan.facts import Facts
+
+WARNING_S = 60
+"""How long before the end of its time a job is told, so that it can say `interrupted`."""
+_SELECTORS = ("partition", "qos", "constraint")
+_NO_MEMORY = ("forbidden", "fixed-per-core", "fixed-per-gpu")
+Source = tuple[str | int, ...] | str
+"""Path in the site's file, `resources.KEY` of the job, or a text."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Directives:
+    """Options, where each comes from, and what the site would say to them."""
+
+    pairs: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """(what is wrong, what to do)"""
+
+    def put(self, name: str, value: str, source: Source) -> None:
+        """Keep an option; a second constraint is added to the first."""
+        if name == "constraint" and self.pairs.get(name, value) != value:
+            value = f"{self.pairs[name]}&{value}"
+        self.pairs[name] = value
+        self.sources[name] = source
+
+
+def build_directives(
+    site: SiteSpec,
+    facts: Facts,
+    *,
+    account: str = "",
+    tasks: int | None = None,
+    header: tuple[tuple[str, str], ...] = (),
+    is_ours: bool = False,
+) -> Directives:
+    """Return the options of a job in its queue, in the order of the script.
+
+    `tasks` is None unless it is an array; `header`: options of its container; `is_ours`: no user
+    wrote it, so nothing is said of what the site leaves out.
+    """
+    built = Directives()
+    _size(site, facts, built)
+    _gpus(site, facts, built)
+    _memory(site, facts, built, is_ours=is_ours)
+    if facts.resources.time_s is not None:
+        built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
+    _selectors(site, facts, built)
+    for index, rule in enumerate(site.request.extra):
+        if holds(rule.when, facts):
+            built.put(*rule.directive, ("request", "extra", index))
+    for name, value in header:
+        built.put(name, value, "the job's container")
+    if tasks is not None:
+        built.put("array", f"0-{tasks - 1}", "map")
+    if site.submit.cluster:
+        built.put("clusters", site.submit.cluster, ("submit", "cluster"))
+    # B: the shell of the script is told, which passes it on to the supervisor. Without it Slurm
+    # tells the steps of srun alone: neither a job without srun nor the supervisor would hear.
+    built.put("signal", f"B:USR1@{warning_s(facts.resources.time_s)}", "dfh")
+    # A log of an earlier start (a node that failed) is kept; the job is not started again behind
+    # our back, whatever the site's habit: `dfh resume` does that, with a number of its own.
+    built.put("open-mode", "append", "dfh")
+    built.put("no-requeue", "", "dfh")
+    _check(site, facts, built, account)
+    return built
+
+
+def warning_s(time_s: int | None) -> int:
+    """Return how many seconds before its end a job is warned: a quarter of a very short time."""
+    if time_s is None:
+        return WARNING_S
+    whole_minutes = -(-time_s // 60) * 60  # Slurm rounds up
+    return min(WARNING_S, whole_minutes // 4)
+
+
+def _size(site: SiteSpec, facts: Facts, built: Directives) -> None:
+    size = facts.resources
+    built.put("nodes", str(size.nodes), "resources.nodes")
+    if site.request.tasks == "ntasks":
+        ranks = size.nodes * size.ntasks_per_node
+        built.put("ntasks", str(ranks), "resources.ntasks_per_node")
+    else:
+        built.put("ntasks-per-node", str(size.ntasks_per_node), "resources.ntasks_per_node")
+    # Without a launch line of the site's, the script is the only place.
+    if site.request.cpus_per_task in ("header", "both") or (
+        site.request.cpus_per_task == "launch" and facts.launch == "none"
+    ):
+        built.put("cpus-per-task", str(size.cpus_per_task), "resources.cpus_per_task")
+
+
+def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
+    count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
+    if not count:
+        return
+    request = site.request.gpu
+    option = gpu_option(site, facts)
+    if option is None and request.style == "gpus-per-task":
+        message = f"site {site.name} wants GPUs to be asked for by rank, and {ranks} ranks a node"
+        hint = f"make gpus_per_node a multiple of ntasks_per_node (now {ranks})"
+        built.problems.append((f"{message} cannot share {count}", hint))
+    if request.style is UNKNOWN:
+        built.warnings.append(
+            f"how site {site.name} wants GPUs to be asked for is unknown; --gres is tried"
+        )
+    kind = facts.node.gpu_type if facts.node is not None else None
+    if request.typed and option is not None and known(kind) is None:
+        built.warnings.append(f"site {site.name} wants the type of a GPU, which is not known")
+    if option is not None and (request.where != "launch" or facts.launch == "none"):
+        built.put(*option, ("request", "gpu"))
+
+
+def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -> None:
+    rule, mib = site.request.memory, facts.resources.mem_per_node_mib
+    policy = known(rule.policy)
+    if policy in _NO_MEMORY:
+        if mib is not None and not is_ours:
+            what = "takes no --mem" if policy == "forbidden" else f"gives memory {policy[6:]}"
+            why = next((item.why for item in site.request.forbidden if item.flag == "mem"), "")
+            built.warnings.append(
+                f"site {site.name} {what}: mem_per_node is checked and not asked for"
+                + (f" ({why})" if why else "")
+            )
+    elif mib is not None:
+        built.put("mem", f"{mib}M", "resources.mem_per_node_mib")
+    elif rule.whole_node and facts.has_whole_nodes:
+        is_exclusive = facts.queue is not None and known(facts.queue.exclusive)
+        if is_exclusive and policy != "required":
+            return  # whole nodes come with their memory
+        if rule.whole_node == "0" and not is_exclusive:
+            # All memory of a node that others may be on is not to be had.
+            built.put("exclusive", "", ("request", "memory", "whole_node"))
+        built.put("mem", rule.whole_node, ("request", "memory", "whole_node"))
+    elif policy == "required" and (share := memory_share(facts)):
+        built.put("mem", f"{share}M", "the share of its cores or GPUs in a node")
+    elif policy == "required":
+        built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))
+
+
+def memory_share(facts: Facts) -> int | None:
+    """Return the MiB of a node that belong to a job's part of its cores or GPUs, if known."""
+    node, size = facts.node, facts.resources
+    if node is None:
+        return None
+    mib = known(node.mem_requestable_mib)
+    if mib is None and (built_in := known(node.mem_mib)) is not None:
+        mib = built_in * 9 // 10  # the system keeps some of what is built in; nobody told how much
+    cores, gpus = usable_cores(node, all_cores=True), known(node.gpus)
+    if mib is None or not cores:
+        return None
+    part = Fraction(size.ntasks_per_node * size.cpus_per_task, cores)
+    if gpus:
+        part = max(part, Fraction(size.gpus_per_node, gpus))
+    return int(mib * min(part, Fraction(1)))
+
+
+def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:
+    queue = facts.queue
+    if queue is None:
+        return
+    for name in _SELECTORS:
+        value = getattr(queue, name)
+        if value and name not in site.routing.forbidden:
+            built.put(name, value, ("queue", name))
+
+
+def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> None:
+    """Compare the options with what the site requires and forbids."""
+    required = site.request.required
+    given = {
+        "account": bool(account),
+        # Said above already, in other words.
+        "memory": "mem" in built.pairs or site.request.memory.policy == "required",
+        "gpus": gpu_option(site, facts) is not None,
+        # A queue of the file is a whole answer: what it leaves out is not needed there.
+        **{name: name in built.pairs or facts.queue is not None for name in _SELECTORS},
+        **{name: name in built.pairs for name in ("time", "nodes")},
+    }
+    for name in () if required is UNKNOWN else required:
+        if not given[name]:
+            hint = _MISSING.get(name, f"its file needs queues with a {name}")
+            built.problems.append((f"site {site.name} refuses jobs without {name}", hint))
+    for rule in site.request.forbidden:
+        if rule.flag not in built.pairs:
+            continue
+        why = f": {rule.why}" if rule.why else ""
+        text = f"site {site.name} does not want --{rule.flag}{why}"
+        if rule.severity == "reject":
+            hint = f"the site's file asks for --{rule.flag} and forbids it: correct one of them"
+            built.problems.append((text, hint))
+        else:
+            built.warnings.append(text)
+
+
+_MISSING = {
+    "account": "--account A, or account: {value: A} in its file",
+    "time": "give time, or defaults: {time: ...} in its file",
+    "memory": "give mem_per_node, or defaults: {mem_per_node: ...} in its file",
+    "gpus": "give gpus_per_node",
+}

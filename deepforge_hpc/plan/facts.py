@@ -1,0 +1,80 @@
+"""What the rules of a site can ask of a job; their conditions are data, never code. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.model.site import NodeType, Queue, known
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.model.site import Range, SiteSpec, When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A job, in its queue."""
+
+    resources: Resources = field(default_factory=Resources)
+    launch: str = "none"
+    queue: Queue | None = None
+    node: NodeType | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the environment sets of the site give it."""
+
+    @property
+    def gpus(self) -> int:
+        """Return the GPUs of the whole job."""
+        return self.resources.nodes * self.resources.gpus_per_node
+
+    @property
+    def has_whole_nodes(self) -> bool:
+        """Return whether nobody else can be on its nodes."""
+        if self.queue is not None and known(self.queue.exclusive):
+            return True
+        if self.node is None:
+            return False
+        gpus, cores = known(self.node.gpus), usable_cores(self.node)
+        cpus = self.resources.ntasks_per_node * self.resources.cpus_per_task
+        return bool(gpus and self.resources.gpus_per_node >= gpus) or bool(cores and cpus >= cores)
+
+
+def node_of(site: SiteSpec, queue: Queue | None) -> NodeType | None:
+    """Return the kind of node of a queue: the one it names, else the only one or `default`."""
+    types = site.node_types
+    if queue is not None and queue.node_type:
+        return types.get(queue.node_type)
+    return next(iter(types.values())) if len(types) == 1 else types.get("default")
+
+
+def usable_cores(node: NodeType, *, all_cores: bool = False) -> int | None:
+    """Return how many CPUs of Slurm's a job can have on a node; `all_cores`: the system's too."""
+    usable, cores = known(node.usable_cores), known(node.cores)
+    if usable is not None:
+        return cores if all_cores and cores is not None else usable
+    return None if cores is None else cores * (known(node.smt) or 1)
+
+
+def holds(when: When, facts: Facts) -> bool:
+    """Return whether all that a rule asks for is so."""
+    size = facts.resources
+    name = facts.queue.name if facts.queue is not None else ""
+    return (
+        when.gpus in (None, size.gpus_per_node > 0)
+        and (not when.queues or name in when.queues)
+        and inside(size.nodes, when.nodes)
+        and inside(size.ntasks_per_node, when.ntasks_per_node)
+        and (not when.launch or facts.launch in when.launch)
+        and all(facts.env.get(name) == value for name, value in when.env.items())
+        and not when.node_local  # nothing of a pipeline asks for it yet
+        and when.whole_node in (None, facts.has_whole_nodes)
+    )
+
+
+def inside(value: int, limits: Range) -> bool:
+    """Return whether a value is within limits, as far as they are known."""
+    low, high = known(limits.min), known(limits.max)
+    return (low is None or value >= low) and (high is None or value <= high)

@@ -1,0 +1,95 @@
+"""`plan_key`: equal keys promise equal results. Pure.
+
+A key covers what the result depends on: code, interface, attributes, references, seed, the
+environment that the pipeline declares, the keys of the producers, the external data. It does not
+cover where and how large the job runs (site, resources, launcher, account), nor any name: a renamed
+operation keeps its results.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.runtime.files import canonical_json, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.model.environment import EnvironmentSpec
+    from deepforge_hpc.model.plan import ExternalInput
+    from deepforge_hpc.spec.bind import Edge, OperationInterface
+    from deepforge_hpc.spec.pipeline import MapSpec
+
+KEY_VERSION = "dfh/plan-key/1"
+"""Part of each key: a change of what is covered makes new keys, never equal ones by chance."""
+
+
+def operation_key(
+    interface: OperationInterface,
+    *,
+    inputs: Mapping[str, object],
+    environment: Mapping[str, object],
+    mapped: MapSpec | None,
+) -> str:
+    """Return the key of the job (or job array) that runs an operation.
+
+    `inputs`: port -> `external_source` or `produced_source`; `environment`: `declared_environment`.
+    """
+    source = interface.source
+    return _key(
+        {
+            "source": source.sha256,
+            "object": source.object,
+            "kind": source.kind,
+            "returns": source.returns,
+            "parameters": source.parameters,
+            "attributes": dict(interface.attributes),
+            "references": [[item.name, item.library, item.sha256] for item in interface.references],
+            "seed": interface.seed,
+            "environment": environment,
+            "inputs": {edge.port: [edge.type, inputs[edge.port]] for edge in interface.inputs},
+            "outputs": [[port.name, port.type] for port in interface.outputs],
+            "map": [mapped.over, mapped.shards] if mapped else None,
+        }
+    )
+
+
+def gather_key(array_key: str) -> str:
+    """Return the key of the job that publishes the parts of an array as one value."""
+    return _key({"gather": array_key})
+
+
+def external_source(data: ExternalInput) -> dict[str, Any]:
+    """Return what a key holds of external data: its digest where it is known."""
+    if data.sha256 is not None:
+        return {"type": data.type, "sha256": data.sha256}
+    return {
+        "type": data.type,
+        "uri": data.uri,
+        "size": data.size,
+        "mtime_ns": data.mtime_ns,
+    }
+
+
+def produced_source(edge: Edge, producer_key: str) -> dict[str, Any]:
+    """Return what a key holds of another operation's output."""
+    return {"output": edge.output, "key": producer_key}
+
+
+def declared_environment(*specs: EnvironmentSpec | None) -> dict[str, Any]:
+    """Return what operation and pipeline, in this order, say of the environment.
+
+    As they wrote it: what the site adds, and where `submitter` is, belongs to the place.
+    """
+    given = [spec for spec in specs if spec is not None]
+    kinds = ("python", "venv", "conda", "container")
+    declared: dict[str, Any] = next(
+        ({kind: getattr(spec, kind)} for spec in given for kind in kinds if getattr(spec, kind)),
+        {},
+    )
+    modules = next((spec.modules for spec in given if spec.modules is not None), None)
+    return declared if modules is None else {**declared, "modules": modules}
+
+
+def _key(content: dict[str, Any]) -> str:
+    return digest(canonical_json({"version": KEY_VERSION, **content}))

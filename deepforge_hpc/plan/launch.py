@@ -1,0 +1,166 @@
+"""What starts the ranks of a job: the site's words, filled in; cores and GPUs by its table. Pure.
+
+A rank that must see its own GPUs alone is started by `bash -c SCRIPT rank`, with the rank's own
+command as further arguments: no file has to be written, found by all nodes or cleaned up, and words
+with blanks stay whole. In a container it is the container that SCRIPT starts, and `$0` the image.
+The text of SCRIPT is made here and has no value of a user's in it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.plan import LaunchCommand
+from deepforge_hpc.model.site import known
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.site import Launcher, SiteSpec
+    from deepforge_hpc.plan.containers import Container
+    from deepforge_hpc.plan.facts import Facts
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
+_SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
+_GPU_WORDS = ("--gpus", "--gpu-bind", "--gres=gpu", "--ntasks-per-gpu")
+
+
+def launch_command(
+    site: SiteSpec, name: str, facts: Facts, container: Container | None = None
+) -> LaunchCommand:
+    """Return the words that start the ranks of a job, each in its container if there is one."""
+    launcher = site.launchers.get(name)
+    if launcher is None or name == "none":
+        return LaunchCommand()
+    size = facts.resources
+    values = {key: str(getattr(size, key)) for key in _SIZES}
+    env = {key: _fill(value, values) for key, value in launcher.env.items()}
+    argv = _argv(site, launcher, facts, values)
+    is_srun = bool(argv) and argv[0] == "srun"
+    if is_srun and site.scheduler == "slurm" and not _inherits_cpus(site):
+        env.setdefault("SRUN_CPUS_PER_TASK", values["cpus_per_task"])
+    script = _own_gpus(site, facts) if is_srun else ""
+    if argv and container is not None:
+        argv += [*container.words, "bash", "-c", script + container.script, container.image]
+    elif argv and script:
+        argv += ["bash", "-c", script + 'exec "$@"', "rank"]
+    return LaunchCommand(
+        name=name, argv=tuple(argv), env=tuple(sorted(env.items())), world_size=size.world_size
+    )
+
+
+def cpu_bind(site: SiteSpec, facts: Facts) -> str:
+    """Return the value of --cpu-bind that puts each rank next to its GPUs; empty: none."""
+    binding = site.binding
+    name = facts.queue.name if facts.queue is not None else ""
+    style = binding.style
+    gpus = _gpus_of_ranks(site, facts)
+    if style not in ("mask", "map") or not gpus or not binding.gpu_core_base:
+        return ""
+    if binding.needs_full_node and not _has_all_cores(facts, len(binding.gpu_core_base)):
+        return ""
+    starts = [[binding.gpu_core_base[gpu] + binding.skip_first for gpu in group] for group in gpus]
+    if style == "map" or name in binding.except_queues:
+        return "map_cpu:" + ",".join(str(group[0]) for group in starts)
+    share = -(-facts.resources.cpus_per_task // len(gpus[0]))
+    width = max(1, min(share, binding.width - binding.skip_first))
+    masks = (sum(((1 << width) - 1) << start for start in group) for group in starts)
+    return "mask_cpu:" + ",".join(f"{mask:x}" for mask in masks)
+
+
+def _has_all_cores(facts: Facts, gpus: int) -> bool:
+    """Return whether a mask of any cores is within the job: all GPUs, and no others on the node."""
+    is_shared = facts.queue is not None and known(facts.queue.exclusive) is False
+    return facts.resources.gpus_per_node == gpus and not is_shared
+
+
+def gpu_words(site: SiteSpec, facts: Facts) -> list[str]:
+    """Return the words of `{gpu_bind}`: GPUs that are asked for on the launch line, and where."""
+    if not facts.resources.gpus_per_node:
+        return []
+    words = []
+    request = site.request.gpu
+    if request.where in ("launch", "both"):
+        option = gpu_option(site, facts)
+        if option is not None:
+            words.append(f"--{option[0]}={option[1]}")
+    if site.binding.style == "closest":
+        words.append("--gpu-bind=closest")
+    return words
+
+
+def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:
+    """Return the one option by which the site wants GPUs to be asked for.
+
+    None: by none, or (gpus-per-task) the GPUs cannot be shared out evenly.
+    """
+    count = facts.resources.gpus_per_node
+    style = known(site.request.gpu.style) or "gres"
+    if not count or style == "none":
+        return None
+    kind = known(facts.node.gpu_type) if facts.node is not None else None
+    prefix = f"{kind}:" if site.request.gpu.typed and kind else ""
+    if style == "gres":
+        return "gres", f"gpu:{prefix}{count}"
+    if style == "gpus":
+        return "gpus", f"{prefix}{facts.gpus}"
+    if style == "gpus-per-task":
+        ranks = facts.resources.ntasks_per_node
+        return None if count % ranks else (style, f"{prefix}{count // ranks}")
+    return "gpus-per-node", f"{prefix}{count}"
+
+
+def _argv(site: SiteSpec, launcher: Launcher, facts: Facts, values: dict[str, str]) -> list[str]:
+    bind = cpu_bind(site, facts)
+    gpus = gpu_words(site, facts)
+    argv: list[str] = []
+    for word in launcher.argv:
+        match = _BINDING.fullmatch(word)
+        if match is None:
+            if facts.resources.gpus_per_node or not word.startswith(_GPU_WORDS):
+                argv.append(_fill(word, values))
+        elif match[1] == "cpu_bind":
+            argv += [f"--cpu-bind={bind}"] if bind else []
+        else:
+            named = {item.partition("=")[0] for item in launcher.argv}
+            argv += [item for item in gpus if item.partition("=")[0] not in named]
+    return argv
+
+
+def _fill(word: str, values: dict[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), word)
+
+
+def _inherits_cpus(site: SiteSpec) -> bool:
+    """Return whether srun takes the job's --cpus-per-task over: not from 22.05 to 23.02."""
+    version = known(site.slurm.version)
+    if version is None:
+        return False
+    return tuple(int(part) for part in version.split(".")[:2]) >= (23, 11)
+
+
+def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> list[list[int]]:
+    """Return the GPUs of each rank of a node; empty if they cannot be shared out evenly."""
+    count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
+    if not count or count % ranks or count > max(len(site.binding.gpu_core_base), count):
+        return []
+    if site.binding.gpu_core_base and count > len(site.binding.gpu_core_base):
+        return []
+    order = list(range(count))
+    if site.binding.gpu_order == "descending":
+        order.reverse()
+    each = count // ranks
+    return [order[rank * each : (rank + 1) * each] for rank in range(ranks)]
+
+
+def _own_gpus(site: SiteSpec, facts: Facts) -> str:
+    """Return shell that lets a rank see its own GPUs alone; empty where Slurm does it."""
+    binding = site.binding
+    gpus = _gpus_of_ranks(site, facts)
+    by_table = binding.style in ("mask", "map") or binding.gpu_order == "descending"
+    if not by_table or len(gpus) < 2 or site.request.gpu.style == "gpus-per-task":
+        return ""
+    model = (known(facts.node.gpu_model) if facts.node is not None else None) or ""
+    variable = "ROCR_VISIBLE_DEVICES" if re.search(r"\bMI\d", model) else "CUDA_VISIBLE_DEVICES"
+    groups = " ".join(",".join(str(gpu) for gpu in group) for group in gpus)
+    return f"gpus=({groups}); export {variable}=${{gpus[SLURM_LOCALID]}}; "

@@ -1,0 +1,150 @@
+"""Which queue of a site takes a job, and why the others do not. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.limits import Excess, QueueRequest, excesses, time_limits, unknowns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.model.resources import Resources
+    from deepforge_hpc.model.site import Queue, SiteSpec
+
+__all__ = ["Choice", "QueueRequest", "Refusal", "choose_queue", "lift", "no_resources"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A queue that does not take a job."""
+
+    queue: Queue
+    excesses: tuple[Excess, ...]
+
+    @property
+    def reasons(self) -> str:
+        """Return why, as a sentence."""
+        return ", ".join(excess.reason for excess in self.excesses)
+
+    @property
+    def changes(self) -> str:
+        """Return what to write under `resources:` instead; empty if no such change would help."""
+        if not all(excess.changes for excess in self.excesses):
+            return ""
+        return ", ".join(" or ".join(excess.changes) for excess in self.excesses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The first queue that takes a job (None if none does), and those before it that do not."""
+
+    queue: Queue | None
+    refusals: tuple[Refusal, ...] = ()
+    unknowns: tuple[str, ...] = ()
+    """Limits of the queue that nobody has told and that the job may be beyond."""
+    instead: str = ""
+    """Name of another queue that would take the job, if the one that was asked for does not."""
+
+
+def choose_queue(site: SiteSpec, request: QueueRequest) -> Choice:
+    """Return the first queue, in the site's order of preference, that takes a job.
+
+    A queue that was asked for by name is checked, and no other is taken in its place.
+    """
+    refusals: list[Refusal] = []
+    for queue in site.queues:
+        if request.queue and queue.name != request.queue:
+            continue
+        refusal = _refuse(site, queue, request)
+        if refusal is None:
+            open_limits = unknowns(queue, request)
+            return Choice(queue=queue, refusals=tuple(refusals), unknowns=open_limits)
+        refusals.append(refusal)
+    instead = ""
+    if request.queue:
+        other = choose_queue(site, dataclasses.replace(request, queue="")).queue
+        instead = other.name if other is not None else ""
+    return Choice(queue=None, refusals=tuple(refusals), instead=instead)
+
+
+def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:
+    """Return a small job of ours, raised to the least that a queue takes if none takes it as it is.
+
+    The first queue that takes it so is the one; if there is none, nothing is changed.
+    """
+    if not site.queues or choose_queue(site, request).queue is not None:
+        return request
+    for queue in site.queues:
+        raised = dataclasses.replace(request, resources=raise_to(queue, request.resources))
+        if queue.automatic and _refuse(site, queue, raised) is None:
+            return raised
+    return request
+
+
+def raise_to(queue: Queue, size: Resources) -> Resources:
+    """Return a size with the least of all that a queue wants, and no more time than it has."""
+    nodes = max(size.nodes, known(queue.nodes.min) or 0)
+    low, high = time_limits(queue, nodes)
+    time_s = size.time_s
+    if time_s is not None:
+        time_s = max(min(time_s, high if high is not None else time_s), low or 0)
+    gpus = max(known(queue.gpus_per_node.min) or 0, -(-(known(queue.gpus.min) or 0) // nodes))
+    wanted = max(known(queue.cpus_per_node.min) or 0, -(-(known(queue.cpus.min) or 0) // nodes), 1)
+    ranks = size.ntasks_per_node
+    cores = max(size.cpus_per_task, -(-wanted // ranks))
+    multiple = known(queue.cpu_multiple) or 1
+    while nodes * ranks * cores % multiple:
+        cores += 1
+    mib = size.mem_per_node_mib
+    least = known(queue.mem_per_node.min)
+    return dataclasses.replace(
+        size,
+        nodes=nodes,
+        cpus_per_task=cores,
+        gpus_per_node=max(size.gpus_per_node, gpus),
+        mem_per_node_mib=mib if least is None else max(mib or 0, least),
+        time_s=time_s,
+    )
+
+
+def no_resources(site: str, refused: Sequence[tuple[str, Resources, Choice]]) -> NoResourcesError:
+    """Return the error that names each job no queue takes, each queue's reason, and a way out."""
+    parts = []
+    hints = []
+    for job, size, choice in refused[:5]:
+        lines = [f"  {item.queue.name}: {item.reasons}" for item in choice.refusals]
+        gpus = f" with {size.gpus_per_node} GPU(s)" if size.gpus_per_node else ""
+        head = f"job {job}: {size.nodes} node(s){gpus} fit into no queue of {site}"
+        parts.append("\n".join([head, *lines]))
+        hint = _nearest(choice)
+        hints.append(f"{job}: {hint}" if len(refused) > 1 else hint)
+    if len(refused) > 5:
+        parts.append(f"and {len(refused) - 5} more jobs")
+    return NoResourcesError("\n".join(parts), "\n".join(hints))
+
+
+def _nearest(choice: Choice) -> str:
+    """Return the least changes with which some queue takes a job."""
+    possible = [item for item in choice.refusals if item.changes]
+    possible = [item for item in possible if item.queue.automatic] or possible
+    fewest = min((len(item.excesses) for item in possible), default=0)
+    near = [item for item in possible if len(item.excesses) == fewest][:3]
+    ways = [f"{item.queue.name} takes it with {item.changes}" for item in near]
+    if choice.instead:
+        ways.append(f"without queue:, {choice.instead} takes it as it is")
+    if not ways:
+        return "No change of its size would help: see the queues of the site file."
+    return f"Nearest: {'; '.join(ways)}."
+
+
+def _refuse(site: SiteSpec, queue: Queue, request: QueueRequest) -> Refusal | None:
+    found = tuple(excesses(site, queue, request))
+    if not queue.automatic and request.queue != queue.name:
+        asked = f"taken only when it is asked for by name (queue: {queue.name})"
+        found = (Excess(asked, (f"queue: {queue.name}",)), *found)
+    return Refusal(queue=queue, excesses=found) if found else None

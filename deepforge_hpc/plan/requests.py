@@ -1,0 +1,170 @@
+"""What a site is asked for a job: queue, account, options, launch line, surroundings.
+
+Most jobs of a large pipeline are of one size, so each decision is made once and kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.model.plan import ContainerLaunch, LaunchCommand
+from deepforge_hpc.model.site import UNKNOWN, known
+from deepforge_hpc.plan.containers import container_of
+from deepforge_hpc.plan.directives import Directives, build_directives
+from deepforge_hpc.plan.facts import Facts, holds, node_of
+from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.queues import Choice, choose_queue
+from deepforge_hpc.plan.surroundings import Given, surroundings
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.plan.limits import QueueRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is decided on; equal ones get the same answer."""
+
+    queue: QueueRequest
+    tasks: int | None = None
+    image: str = ""
+    is_ours: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What the job gets."""
+
+    choice: Choice
+    directives: Directives
+    given: Given
+    pairs: tuple[tuple[str, str], ...]
+    env: tuple[tuple[str, str], ...]
+    launch: LaunchCommand = field(default_factory=LaunchCommand)
+    account: str = ""
+    container: ContainerLaunch | None = None
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    """(what is wrong, what to do)"""
+
+
+class Requests:
+    """Answers, for one site and account."""
+
+    def __init__(self, site: SiteSpec, account: str, folders: tuple[str, ...]) -> None:
+        self.site = site
+        self.account = account
+        self.folders = folders
+        """Folders that a container has to see."""
+        self._answers: dict[Ask, Answer] = {}
+
+    def answer(self, ask: Ask) -> Answer:
+        """Return what a job gets; the queue of its choice is None if none takes it."""
+        found = self._answers.get(ask)
+        if found is None:
+            found = self._answers[ask] = self._decide(ask)
+        return found
+
+    def all(self) -> list[Answer]:
+        """Return each answer that was given, once."""
+        return list(self._answers.values())
+
+    def _decide(self, ask: Ask) -> Answer:
+        site, request = self.site, ask.queue
+        choice = choose_queue(site, request)
+        facts = Facts(
+            resources=request.resources,
+            launch=request.launch,
+            queue=choice.queue,
+            node=node_of(site, choice.queue),
+        )
+        given = surroundings(site, facts, container=bool(ask.image))
+        facts = Facts(
+            resources=facts.resources,
+            launch=facts.launch,
+            queue=facts.queue,
+            node=facts.node,
+            env=given.env,
+        )
+        launch = launch_command(site, request.launch, facts)
+        header: tuple[tuple[str, str], ...] = ()
+        container = None
+        problems: list[tuple[str, str]] = []
+        if ask.image:
+            gpus = request.resources.gpus_per_node > 0
+            way = container_of(site, ask.image, gpus=gpus, folders=self.folders)
+            if problem := way.problem or _unfit(launch, way.runtime):
+                problems.append((problem, "use conda:, venv: or modules: for it"))
+            header = way.header
+            container = ContainerLaunch(
+                runtime=way.runtime,
+                flags=way.flags,
+                bind=way.bind,
+                around="ranks" if launch.argv else "job",
+            )
+            launch = launch_command(site, request.launch, facts, way)
+        directives = build_directives(
+            site, facts, account=self.account, tasks=ask.tasks, header=header, is_ours=ask.is_ours
+        )
+        return Answer(
+            choice=choice,
+            directives=directives,
+            given=given,
+            pairs=tuple(directives.pairs.items()),
+            env=tuple(given.env.items()),
+            launch=launch,
+            account=suffixed(site, self.account, facts),
+            container=container,
+            problems=[*problems, *directives.problems],
+        )
+
+
+def suffixed(site: SiteSpec, account: str, facts: Facts) -> str:
+    """Return the account with the suffix of the queue, else of the first rule that fits."""
+    if not account:
+        return ""
+    suffix = facts.queue.account_suffix if facts.queue is not None else ""
+    if not suffix:
+        rules = site.account.suffixes
+        suffix = next((rule.suffix for rule in rules if holds(rule.when, facts)), "")
+    return account if account.endswith(suffix) else account + suffix
+
+
+def check_account(site: SiteSpec, account: str) -> list[str]:
+    """Return warnings on the account; UsageError if the site refuses jobs like that."""
+    rule = site.account
+    if not account:
+        if rule.required == "yes":
+            message = f"site {site.name} wants to know which account pays"
+            hint = "Say which one: --account A, or account: {value: A} in its file."
+            raise UsageError(message, hint + _listing(site))
+        if rule.required == "if-several":
+            return [f"site {site.name} wants an account of those who have several; none is given"]
+        if rule.required is UNKNOWN:
+            return [f"whether site {site.name} wants an account is unknown, and none is given"]
+        return []
+    pattern = known(rule.pattern)
+    suffixes = {queue.account_suffix for queue in site.queues} | {s.suffix for s in rule.suffixes}
+    names = {account, *(account.removesuffix(suffix) for suffix in suffixes)}
+    if pattern and not any(re.fullmatch(pattern, name) for name in names):
+        message = f"{account} is no account of site {site.name}: they look like {pattern}"
+        raise UsageError(message, "Say which one pays: --account A." + _listing(site))
+    return []
+
+
+def _listing(site: SiteSpec) -> str:
+    command = known(site.account.list_command)
+    return f" List yours on the machine: {command}" if command else ""
+
+
+def _unfit(launch: LaunchCommand, runtime: str) -> str:
+    """Return why ranks cannot be started in an image this way."""
+    if not launch.argv:
+        return ""
+    if launch.name == "torchrun":
+        return "torchrun in a container is not in this version"
+    if runtime != "apptainer" and launch.argv[0] != "srun":
+        return f"{launch.argv[0]} cannot start ranks in {runtime}; only srun can"
+    return ""

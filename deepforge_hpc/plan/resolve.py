@@ -1,0 +1,325 @@
+"""Pipeline and site to plan: pure and deterministic; no clock, host, user or file is looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import InvalidInputError, UsageError
+from deepforge_hpc.model.plan import (
+    FINAL_JOB,
+    DeclaredOutput,
+    Environment,
+    InputBinding,
+    Job,
+    JobKind,
+    Plan,
+)
+from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.model.site import known
+from deepforge_hpc.plan import keys
+from deepforge_hpc.plan.graph import last_jobs, with_producers
+from deepforge_hpc.plan.notes import Notes
+from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
+from deepforge_hpc.plan.requests import Ask, Requests, check_account
+from deepforge_hpc.plan.size import Sizer
+from deepforge_hpc.spec.schema import nearest
+from deepforge_hpc.strictyaml import collector_paused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.plan.queues import Choice
+    from deepforge_hpc.plan.requests import Answer
+    from deepforge_hpc.spec.bind import Edge, OperationInterface
+    from deepforge_hpc.spec.load import Loaded
+    from deepforge_hpc.spec.pipeline import OperationSpec
+
+_GATHER = Resources(time_s=3600)
+_FINAL = Resources(time_s=900)
+_NOT_RUN = ("pbs", "flux")
+_MEMORY_MIB = 2048
+"""Of a job of ours, where the site wants a number."""
+
+
+def resolve(loaded: Loaded, *, origins: bool = True) -> Plan:
+    """Return what will be submitted; `origins=False` leaves out where each value comes from.
+
+    With a selection (`--only`, `--from`, `--until`) the plan holds the selected operations and all
+    that they need: results that still hold are re-used, the others have to be made.
+
+    Raises UsageError without a site or account, NoResourcesError if a job fits into no queue,
+    InvalidInputError for a launcher that the site does not have.
+    """
+    if loaded.site is None:
+        message = f"{loaded.path.name}: a plan needs a site"
+        raise UsageError(message, "Say which one: --site local, --site slurm-generic, ...")
+    warnings = check_account(loaded.site, loaded.account)
+    with collector_paused():
+        return _Resolution(loaded, loaded.site, warnings).plan(origins=origins)
+
+
+class _Resolution:
+    """One run of resolve()."""
+
+    def __init__(self, loaded: Loaded, site: SiteSpec, warnings: list[str]) -> None:
+        self.loaded = loaded
+        self.site = site
+        self.account_warnings = warnings
+        self.sizer = Sizer(loaded, site)
+        self.notes = Notes(loaded, site, self.sizer)
+        folders = (str(loaded.project), str(loaded.executions))
+        self.requests = Requests(site, loaded.account, folders)
+        self.counts: Counter[str] = Counter()
+        """Jobs and array tasks by queue."""
+        self.has_origins = True
+        self.externals = {item.name: item for item in loaded.inputs}
+        self.external_sources = {
+            name: keys.external_source(item) for name, item in self.externals.items()
+        }
+        self.keys: dict[str, str] = {}
+        self.refused: list[tuple[str, Resources, Choice]] = []
+
+    def plan(self, *, origins: bool) -> Plan:
+        """Return the plan; raises as `resolve`."""
+        loaded = self.loaded
+        self.has_origins = origins
+        included = with_producers(loaded.selection, loaded.graph)
+        jobs: list[Job] = []
+        for name, interface in loaded.operations.items():
+            if name in included:
+                jobs += self._operation(loaded.pipeline.operations[name], interface)
+        jobs.append(self._final(jobs))
+        self._raise_faults()
+        used = {binding.external for job in jobs for binding in job.inputs}
+        return Plan(
+            pipeline=loaded.pipeline.name,
+            site=self.site.name,
+            scheduler=self.site.scheduler,
+            jobs=tuple(jobs),
+            inputs=tuple(item for item in loaded.inputs if item.name in used),
+            outputs=tuple(
+                DeclaredOutput(
+                    name=item.name,
+                    job=self._producer(item.operation),
+                    output=item.output,
+                    to=item.to,
+                )
+                for item in loaded.outputs
+                if item.operation in included
+            ),
+            warnings=(
+                *(str(fault) for fault in loaded.warnings),
+                *self.account_warnings,
+                *self.sizer.warnings(),
+                *self._site_warnings(),
+                *self._selection_warning(included),
+            ),
+            origins=self.sizer.origins() if origins else (),
+        )
+
+    def _selection_warning(self, included: frozenset[str]) -> list[str]:
+        extra = included - (self.loaded.selection or included)
+        if not extra:
+            return []
+        names = ", ".join(name for name in self.loaded.operations if name in extra)
+        return [f"also needed, and re-used where their results still hold: {names}"]
+
+    def _operation(self, spec: OperationSpec, interface: OperationInterface) -> list[Job]:
+        """Return the job of an operation, or its array and the job that gathers it."""
+        resources, launcher = self.sizer.size(spec)
+        is_array = spec.map is not None
+        sources = {edge.port: self._source(edge) for edge in interface.inputs}
+        declared = keys.declared_environment(spec.environment, self.loaded.pipeline.environment)
+        key = keys.operation_key(interface, inputs=sources, environment=declared, mapped=spec.map)
+        tasks = spec.map.shards if spec.map else 1
+        environment = interface.environment
+        producers = {self._producer(edge.operation) for edge in interface.inputs if edge.operation}
+        after = sorted(producers | {self._producer(name) for name in interface.after})
+        self._refuse_large_array(spec.name, tasks if is_array else None)
+        request = QueueRequest(
+            resources=resources,
+            launch=launcher,
+            has_dependencies=bool(after),
+            queue=spec.resources.queue or "",
+        )
+        self._refuse_strange_queue(spec)
+        image = environment.container
+        asked = Ask(queue=request, tasks=tasks if is_array else None, image=image)
+        job = Job(
+            name=spec.name,
+            operation=spec.name,
+            kind=JobKind.ARRAY if is_array else JobKind.RUN,
+            tasks=tasks,
+            after=tuple(after),
+            dependency=self.site.dependency,
+            environment=environment,
+            source=interface.source,
+            attributes=tuple(sorted(interface.attributes.items())),
+            references=interface.references,
+            inputs=tuple(self._binding(spec, edge) for edge in interface.inputs),
+            outputs=interface.outputs,
+            seed=interface.seed,
+            plan_key=key,
+            **self._answered(spec.name, asked),
+        )
+        self.notes.surroundings(spec, environment)
+        self.notes.attributes(interface)
+        if not is_array:
+            self.keys[spec.name] = key
+            return [job]
+        gather = self._gather(job)
+        self.keys[spec.name] = gather.plan_key
+        return [job, gather]
+
+    def _gather(self, array: Job) -> Job:
+        name = f"{array.operation}.gather"
+        return Job(
+            name=name,
+            operation=array.operation,
+            kind=JobKind.GATHER,
+            after=(array.name,),
+            dependency=self.site.dependency,
+            environment=array.environment,
+            outputs=array.outputs,
+            plan_key=keys.gather_key(array.plan_key),
+            **self._answered(name, self._ours(_GATHER, array.environment)),
+        )
+
+    def _final(self, jobs: Sequence[Job]) -> Job:
+        environment = self._final_environment()
+        return Job(
+            name=FINAL_JOB,
+            operation="",
+            kind=JobKind.FINAL,
+            after=last_jobs(jobs),
+            dependency="afterany",
+            environment=environment,
+            **self._answered(FINAL_JOB, self._ours(_FINAL, environment)),
+        )
+
+    def _final_environment(self) -> Environment:
+        """Return the environment of pipeline and site, as an operation without its own has it.
+
+        If each has its own, that of one which needs the least: the final job needs no packages.
+        """
+        specs = self.loaded.pipeline.operations
+        found = [
+            (specs[name].environment, i.environment) for name, i in self.loaded.operations.items()
+        ]
+        general = [environment for spec, environment in found if spec is None]
+        return min(
+            general or [environment for _, environment in found],
+            key=lambda item: (bool(item.container), bool(item.conda), len(item.modules)),
+        )
+
+    def _ours(self, resources: Resources, environment: Environment) -> Ask:
+        """Return what a job of ours asks for: the site's least, if no queue takes one core."""
+        if self.site.request.memory.policy == "required":
+            mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
+            resources = dataclasses.replace(resources, mem_per_node_mib=mib)
+        request = lift(self.site, QueueRequest(resources=resources, has_dependencies=True))
+        return Ask(queue=request, image=environment.container, is_ours=True)
+
+    def _producer(self, operation: str) -> str:
+        """Return the job that publishes the outputs of an operation."""
+        is_array = self.loaded.pipeline.operations[operation].map is not None
+        return f"{operation}.gather" if is_array else operation
+
+    def _source(self, edge: Edge) -> object:
+        if edge.external is not None:
+            return self.external_sources[edge.external]
+        assert edge.operation is not None
+        return keys.produced_source(edge, self.keys[edge.operation])
+
+    def _binding(self, spec: OperationSpec, edge: Edge) -> InputBinding:
+        return InputBinding(
+            port=edge.port,
+            type=edge.type,
+            job=self._producer(edge.operation) if edge.operation else None,
+            output=edge.output,
+            external=edge.external,
+            mapped=spec.map is not None and spec.map.over == edge.port,
+        )
+
+    def _answered(self, job: str, ask: Ask) -> dict[str, Any]:
+        """Return the fields of a job that the site decides."""
+        answer = self.requests.answer(ask)
+        resources = ask.queue.resources
+        if self.site.queues and answer.choice.queue is None:
+            self.refused.append((job, resources, answer.choice))
+        elif answer.problems:
+            self._problems(job, answer)
+        if self.has_origins:
+            self.notes.answer(job, answer)
+        queue = answer.choice.queue
+        if queue is not None:
+            self.counts[queue.name] += ask.tasks or 1
+        return {
+            "resources": resources,
+            "directives": answer.pairs,
+            "account": answer.account,
+            "queue": queue.name if queue is not None else "",
+            "env": answer.env,
+            "module_init": answer.given.module_init,
+            "module_unload": answer.given.module_unload,
+            "modules": answer.given.modules,
+            "container": answer.container,
+            "launch": answer.launch,
+        }
+
+    def _problems(self, job: str, answer: Answer) -> None:
+        spec = self.loaded.pipeline.operations.get(job)
+        path = ("operations", job) if spec is not None else ()
+        for message, hint in answer.problems:
+            text = f"operations.{job}: {message}" if spec is not None else f"job {job}: {message}"
+            self.sizer.faults.append(self.loaded.document.fault(text, path, hint=hint))
+
+    def _site_warnings(self) -> list[str]:
+        """Return what the site may not like, each sentence once."""
+        found: dict[str, None] = {}
+        if self.site.scheduler in _NOT_RUN:
+            found[f"scripts for {self.site.scheduler} are rendered, not run, in this version"] = (
+                None
+            )
+        for answer in self.requests.all():
+            queue = answer.choice.queue
+            if queue is not None and answer.choice.unknowns:
+                limits = ", ".join(answer.choice.unknowns)
+                found[
+                    f"queue {queue.name} of {self.site.name}: unknown and not checked: {limits}"
+                ] = None
+            found.update(dict.fromkeys(answer.directives.warnings))
+        for queue in self.site.queues:
+            count = self.counts[queue.name]
+            both = (queue.jobs.any_state, queue.jobs.submitted)
+            most = min((n for limit in both if limit and (n := known(limit.max))), default=count)
+            if count > most:
+                found[
+                    f"queue {queue.name} of {self.site.name} takes {most} jobs at once, not {count}"
+                ] = None
+        return list(found)
+
+    def _refuse_strange_queue(self, spec: OperationSpec) -> None:
+        name = spec.resources.queue
+        known_names = [queue.name for queue in self.site.queues]
+        if name and name not in known_names:
+            message = f"operations.{spec.name}.resources.queue: site {self.site.name} has no {name}"
+            hint = nearest(name, known_names)
+            path = ("operations", spec.name, "resources", "queue")
+            self.sizer.faults.append(self.loaded.document.fault(message, path, hint=hint))
+
+    def _refuse_large_array(self, job: str, tasks: int | None) -> None:
+        most = known(self.site.submit.max_array_tasks)
+        if tasks is not None and most is not None and tasks > most:
+            message = f"operations.{job}.map.shards: site {self.site.name} takes {most} at most"
+            path = ("operations", job, "map", "shards")
+            self.sizer.faults.append(self.loaded.document.fault(message, path))
+
+    def _raise_faults(self) -> None:
+        if self.sizer.faults:
+            raise InvalidInputError(self.sizer.faults)
+        if self.refused:
+            raise no_resources(self.site.name, self.refused)

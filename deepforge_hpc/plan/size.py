@@ -1,0 +1,163 @@
+"""How large each job is: what the operation asks for, the site's defaults, what the site lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.plan import Origin
+from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.model.site import Launcher
+from deepforge_hpc.plan.facts import usable_cores
+
+if TYPE_CHECKING:
+    from deepforge_hpc.errors import Fault
+    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.spec.load import Loaded
+    from deepforge_hpc.spec.pipeline import OperationSpec
+
+Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
+"""Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""
+
+# Field of Resources -> key in the files.
+_KEYS = {"mem_per_node_mib": "mem_per_node", "time_s": "time"}
+
+
+class Sizer:
+    """Sizes operations one by one; keeps warnings, faults and origins."""
+
+    def __init__(self, loaded: Loaded, site: SiteSpec) -> None:
+        self.loaded = loaded
+        self.site = site
+        self._notes: list[tuple[str, object, Source]] = []
+        self.faults: list[Fault] = []
+        self._cuts: dict[str, list[str]] = {}
+
+    def size(self, spec: OperationSpec) -> tuple[Resources, str]:
+        """Return the resources of an operation and the name of what starts its ranks."""
+        clamp, defaults = self.site.clamp, self.site.defaults
+        launcher = self._launcher(spec)
+        gpus = self._value(spec, "gpus_per_node", 0, clamp.gpus_per_node)
+        nodes = self._value(spec, "nodes", 1, clamp.nodes)
+        cuts_ranks = spec.launch not in (None, "none") and launcher.clamp
+        has_ranks = spec.launch not in (None, "none") and not launcher.clamp
+        ranks = max(1, gpus) if has_ranks else 1
+        most_ranks = 1 if cuts_ranks else clamp.cpus_per_node
+        ntasks = self._value(spec, "ntasks_per_node", ranks, most_ranks)
+        cores = clamp.cpus_per_node and max(1, clamp.cpus_per_node // ntasks)
+        resources = Resources(
+            nodes=1 if cuts_ranks else nodes,
+            ntasks_per_node=ntasks,
+            cpus_per_task=self._value(spec, "cpus_per_task", self._cpus(ntasks), cores),
+            gpus_per_node=gpus,
+            mem_per_node_mib=self._optional(spec, "mem_per_node_mib", defaults.mem_per_node_mib),
+            time_s=self._optional(spec, "time_s", defaults.time_s),
+        )
+        return resources, self._launch(spec, launcher, resources)
+
+    def warnings(self) -> list[str]:
+        """Return what was cut down, one sentence a cut."""
+        return [f"{_listed(names)}: {cut}" for cut, names in self._cuts.items()]
+
+    def note(self, key: str, value: object, source: Source) -> None:
+        """Keep where a value comes from."""
+        self._notes.append((key, value, source))
+
+    def origins(self) -> tuple[Origin, ...]:
+        """Return where each value comes from."""
+        return tuple(
+            Origin(key=key, value=str(value), source=_text(source))
+            for key, value, source in self._notes
+        )
+
+    def _launcher(self, spec: OperationSpec) -> Launcher:
+        name = spec.launch or "none"
+        launcher = self.site.launchers.get(name)
+        if launcher is not None:
+            return launcher
+        if name != "none":
+            message = f"operations.{spec.name}.launch: site {self.site.name} has no launcher {name}"
+            self._fault(spec, message, f"add launchers: {{{name}: {{argv: [...]}}}} to its file")
+        return Launcher()
+
+    def _cpus(self, ntasks: int) -> int:
+        """Return the site's cores a rank, or fewer if so many ranks have to share a node."""
+        cpus = self.site.defaults.cpus_per_task or 1
+        for all_cores in (False, True):
+            found = [usable_cores(n, all_cores=all_cores) for n in self.site.node_types.values()]
+            most = max((count for count in found if count is not None), default=None)
+            if most is None or most >= ntasks:
+                return cpus if most is None else min(cpus, most // ntasks)
+        return 1
+
+    def _launch(self, spec: OperationSpec, launcher: Launcher, resources: Resources) -> str:
+        name = spec.launch or "none"
+        key = f"jobs.{spec.name}.launch"
+        asked: Source = "default"
+        if spec.launch:
+            asked = (self.loaded.origin, ("operations", spec.name, "launch"))
+        if name == "none":
+            self.note(key, name, asked)
+            if resources.world_size > 1:
+                self._cut(spec, "launch: none starts one rank, whatever nodes and tasks it has")
+            return "none"
+        if launcher.clamp:
+            source = self.loaded.site_origin("launchers", name, "clamp")
+            self.note(key, "none", f"{source} instead of {name} ({_text(asked)})")
+            self._cut(spec, f"launch {name} -> one rank, as site {self.site.name} has no {name}")
+            return "none"
+        if launcher.max_nodes is not None and resources.nodes > launcher.max_nodes:
+            message = (
+                f"operations.{spec.name}.launch: {name} starts ranks on at most "
+                f"{launcher.max_nodes} node(s) of site {self.site.name}, not on {resources.nodes}"
+            )
+            self._fault(spec, message, f"use fewer nodes, or another launcher than {name}")
+        self.note(key, name, asked)
+        return name
+
+    def _value(self, spec: OperationSpec, field: str, default: int, most: int | None) -> int:
+        asked, source = self._asked(spec, field)
+        value = default if asked is None else asked
+        if asked is None and field == "cpus_per_task" and self.site.defaults.cpus_per_task:
+            source = (self.loaded.site_origin, ("defaults", field))
+        if most is not None and value > most:
+            self._cut(spec, f"{field} {value} -> {most}, as site {self.site.name} has no more")
+            clamped = self.loaded.site_origin("clamp")
+            source = f"{clamped} instead of {value} ({_text(source)})"
+            value = most
+        self.note(f"jobs.{spec.name}.resources.{field}", value, source)
+        return value
+
+    def _optional(self, spec: OperationSpec, field: str, default: int | None) -> int | None:
+        asked, source = self._asked(spec, field)
+        if asked is None and default is not None:
+            source = (self.loaded.site_origin, ("defaults", _KEYS[field]))
+        value = default if asked is None else asked
+        if value is not None:
+            self.note(f"jobs.{spec.name}.resources.{field}", value, source)
+        return value
+
+    def _asked(self, spec: OperationSpec, field: str) -> tuple[int | None, Source]:
+        asked: int | None = getattr(spec.resources, field)
+        if asked is None:
+            return None, "default"
+        key = _KEYS.get(field, field)
+        return asked, (self.loaded.origin, ("operations", spec.name, "resources", key))
+
+    def _cut(self, spec: OperationSpec, cut: str) -> None:
+        names = self._cuts.setdefault(cut, [])
+        if spec.name not in names[-1:]:
+            names.append(spec.name)
+
+    def _fault(self, spec: OperationSpec, message: str, hint: str) -> None:
+        document = self.loaded.document
+        self.faults.append(document.fault(message, ("operations", spec.name, "launch"), hint=hint))
+
+
+def _text(source: Source) -> str:
+    return source if isinstance(source, str) else source[0](*source[1])
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
+    return ", ".join(names[:3] if more else names) + more

@@ -1,0 +1,70 @@
+"""Variables and modules that a site gives a job, before those of its own environment. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.facts import Facts, holds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.model.site import SiteSpec
+
+_OFFLINE = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
+"""Libraries that would wait for a network that is not there."""
+_INIT = {"purge": ("purge",), "force-purge": ("--force", "purge"), "reset": ("reset",)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the site gives a job."""
+
+    env: Mapping[str, str]
+    module_init: tuple[str, ...]
+    """Words after `module` with which it starts; empty: what is loaded stays."""
+    module_unload: tuple[str, ...]
+    modules: tuple[str, ...]
+    """In load order, without those of the job's environment."""
+    origins: Mapping[str, tuple[str, ...]]
+    """Path in the site's file of each variable."""
+
+
+def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Given:
+    """Return the variables and modules of a job."""
+    env, origins = _network(site)
+    modules = list(site.modules.load)
+    for name, item in site.environment_sets.items():
+        if not holds(item.when, dataclasses.replace(facts, env=env)):
+            continue
+        env = {**env, **item.env}
+        origins.update({key: ("environment_sets", name, "env", key) for key in item.env})
+        modules += item.modules
+    if site.network.compute_internet == "proxy-module" and site.network.module:
+        modules.append(site.network.module)
+    launcher = site.launchers.get(facts.launch)
+    if launcher is not None:
+        modules += launcher.modules
+    if container:
+        modules += site.containers.modules
+    return Given(
+        env=env,
+        module_init=_INIT.get(known(site.modules.init) or "none", ()),
+        module_unload=site.modules.unload,
+        modules=tuple(dict.fromkeys(modules)),
+        origins=origins,
+    )
+
+
+def _network(site: SiteSpec) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+    network = site.network
+    env: dict[str, str] = {}
+    if network.compute_internet in ("no", "proxy-module"):
+        env.update(_OFFLINE)
+    origins: dict[str, tuple[str, ...]] = dict.fromkeys(env, ("network", "compute_internet"))
+    env.update(network.proxy)
+    origins.update({key: ("network", "proxy", key) for key in network.proxy})
+    return env, origins

@@ -1,0 +1,1 @@
+"""Plan to batch scripts; pure but for reading templates."""

@@ -1,0 +1,59 @@
+"""Jinja2 for shell scripts: each value is quoted for the shell unless code says otherwise."""
+
+from __future__ import annotations
+
+import shlex
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import Fault, InvalidInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jinja2 import Template
+
+
+class Raw(str):
+    """Text made by this package's code alone, which a template takes in as it is."""
+
+    __slots__ = ()
+
+
+def quote(value: object) -> str:
+    """Return a value as one word of the shell; Raw as it is.
+
+    Raises InvalidInputError for control characters (a line break would end a comment line) and
+    TypeError for what is not a text or a number.
+    """
+    if isinstance(value, Raw):
+        return value
+    if isinstance(value, str):
+        if not value.isprintable():
+            message = f"{value!r} has control characters and cannot stand in a job script"
+            raise InvalidInputError([Fault(message=message)])
+        return shlex.quote(value)
+    if isinstance(value, int):
+        return str(int(value))
+    # The text of an undefined name is jinja2's own error, which names it.
+    message = f"a template prints {value}, which is neither a text nor a number"
+    raise TypeError(message)
+
+
+@lru_cache(maxsize=8)
+def load_template(folder: Path, name: str) -> Template:
+    """Return a compiled template of a folder; jinja2.TemplateError if it is wrong."""
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    # No autoescape: that is for HTML; `finalize` quotes for the shell.
+    environment = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        finalize=quote,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    return environment.get_template(name)

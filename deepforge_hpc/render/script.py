@@ -1,0 +1,100 @@
+"""Plan to batch scripts: the same bytes for the same plan and templates."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.model.plan import Job, JobKind, Plan
+from deepforge_hpc.paths import data_folder
+from deepforge_hpc.render.engine import Raw, load_template
+from deepforge_hpc.render.variables import exports, in_quotes
+from deepforge_hpc.runtime.files import digest
+from deepforge_hpc.strictyaml import collector_paused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+# sbatch splits a line at blanks and quotes and cuts it at "#".
+_VALUE = re.compile(r"[A-Za-z0-9_.,:;/@+=%&|*!()\[\]{}~^<>?$-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobScript:
+    """The batch script of one job."""
+
+    job: str
+    text: str
+    sha256: str
+    """`sha256:...` of the text's UTF-8 bytes."""
+
+
+def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, JobScript]:
+    """Return the script of each job of a plan, by job name, in the order of the plan.
+
+    `templates` stands in for the folder `job-templates` of the installation. Raises
+    InvalidInputError if a value cannot stand in a script.
+    """
+    template = load_template(templates or data_folder("job-templates"), "base.sh.j2")
+    tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
+    scripts: dict[str, JobScript] = {}
+    directives: dict[tuple[tuple[str, str], ...], Raw] = {}
+    with collector_paused():
+        for job in plan.jobs:
+            if job.directives not in directives:  # most jobs of a large plan ask for the same
+                directives[job.directives] = _directives(plan.scheduler, job)
+            values = _values(plan, job, tasks)
+            text = template.render(values, directives=directives[job.directives])
+            scripts[job.name] = JobScript(job=job.name, text=text, sha256=digest(text.encode()))
+    return scripts
+
+
+def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
+    """Return what the template may use: `job-templates/README.md` describes each."""
+    environment = job.environment
+    container = job.container
+    inside = container is not None and container.around == "job"
+    return {
+        "name": job.name,
+        "pipeline": plan.pipeline,
+        "site": plan.site,
+        "is_array": job.kind is JobKind.ARRAY,
+        "tasks": job.tasks,
+        # The final job runs however the others ended.
+        "upstream": []
+        if job.kind is JobKind.FINAL
+        else [(name, tasks[name]) for name in job.after],
+        "module_init": job.module_init,
+        "module_unload": job.module_unload,
+        "modules": (*job.modules, *environment.modules),
+        "exports": exports(job.env),
+        "conda": environment.conda,
+        "container": environment.container if inside else "",
+        "runtime": container.runtime if container is not None else "",
+        "has_ranks_inside": container is not None and not inside,
+        "container_flags": container.flags if container is not None else (),
+        "container_bind": [Raw(in_quotes(p)) for p in container.bind] if container else [],
+        "python": environment.python or ("python3" if environment.container else "python"),
+    }
+
+
+def _directives(scheduler: str, job: Job) -> Raw:
+    lines = []
+    for name, value in job.directives:
+        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            message = f"job {job.name}: {name}={value!r} cannot stand in an #SBATCH line"
+            hint = "blanks, quotes, # and control characters are not possible there"
+            raise InvalidInputError([Fault(message=message, hint=hint)])
+        lines.append(f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}")
+    if scheduler == "pbs":
+        from deepforge_hpc.schedulers.pbs import header as pbs_header
+
+        lines = pbs_header(job.directives)
+    elif scheduler == "flux":
+        from deepforge_hpc.schedulers.flux import header as flux_header
+
+        lines = flux_header(job.directives)
+    return Raw("\n".join(lines))
