@@ -1,0 +1,138 @@
+"""What jobs printed: which file, and its last lines."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepforge_hpc.runtime.layout import ExecutionLayout
+
+LOGS_SCHEMA = "dfh/logs/1"
+_NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")
+_RANK_NAME = re.compile(r"out\.(\d+)\.rank-(\d+)\.log")
+_BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """One log file, and the end of it."""
+
+    execution: str
+    job: str
+    task: int | None
+    attempt: int
+    rank: int | None
+    path: str
+    lines: tuple[str, ...]
+    offset: int
+    """Bytes of the file that were read; reading goes on from there."""
+    is_whole: bool
+    """False if earlier lines were left out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": LOGS_SCHEMA, **asdict(self)}
+
+
+def read_log(
+    layout: ExecutionLayout,
+    job: str,
+    *,
+    task: int | None = None,
+    attempt: int | None = None,
+    rank: int | None = None,
+    lines: int = 100,
+) -> Log:
+    """Return the last lines of a job's newest (or the given) attempt.
+
+    Raises UsageError if there is no such log.
+    """
+    known = available(layout, job, task=task, rank=rank)
+    if attempt is None and known:
+        attempt = max(known)
+    if attempt is None or attempt not in known:
+        name = job if task is None else f"{job}[{task}]"
+        of = "" if rank is None else f" of rank {rank}"
+        which = "" if attempt is None else f" of attempt {attempt}"
+        message = f"{layout.root.name}: {name} has no log{of}{which}"
+        hint = "It has not started: dfh status tells why."
+        if known:
+            hint = f"There is attempt {', '.join(str(number) for number in sorted(known))}."
+        raise UsageError(message, hint)
+    content, offset, is_whole = tail(known[attempt], lines)
+    return Log(
+        execution=layout.root.name,
+        job=job,
+        task=task,
+        attempt=attempt,
+        rank=rank,
+        path=str(known[attempt]),
+        lines=tuple(content),
+        offset=offset,
+        is_whole=is_whole,
+    )
+
+
+def available(
+    layout: ExecutionLayout, job: str, *, task: int | None = None, rank: int | None = None
+) -> dict[int, Path]:
+    """Return the log files of a job by attempt."""
+    folder = layout.jobs / job if rank is None else layout.job(job, task).root
+    pattern, wanted = (_NAME, task) if rank is None else (_RANK_NAME, rank)
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        match = pattern.fullmatch(name)
+        if match and (int(match[2]) if match[2] else None) == wanted:
+            found[int(match[1])] = folder / name
+    return found
+
+
+def tail(path: Path, lines: int) -> tuple[list[str], int, bool]:
+    """Return the last lines of a file, the offset behind them, and whether that is all of it."""
+    with os.fdopen(_open(path), "rb") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        start, content = end, b""
+        while start > 0 and content.count(b"\n") <= lines:
+            size = min(_BLOCK, start)
+            start -= size
+            stream.seek(start)
+            content = stream.read(size) + content
+    found = content.decode(errors="replace").split("\n")
+    if found and not found[-1]:
+        found.pop()
+    return found[-lines:], end, start == 0 and len(found) <= lines
+
+
+def read_on(path: Path, offset: int) -> tuple[str, int]:
+    """Return what was written to a file behind an offset, in whole characters' worth of bytes."""
+    with os.fdopen(_open(path), "rb") as stream:
+        stream.seek(offset)
+        content = stream.read()
+    whole = content[: content.rfind(b"\n") + 1]
+    return whole.decode(errors="replace"), offset + len(whole)
+
+
+def _open(path: Path) -> int:
+    """Open a regular file only: a planted link or pipe is refused, and cannot hold us up."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise StorageError(message) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        message = f"{path}: not a regular file"
+        raise StorageError(message)
+    return handle

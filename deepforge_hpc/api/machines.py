@@ -1,0 +1,226 @@
+"""Sites: which there are, what a file says of one, and which one this machine is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.errors import Fault
+    from deepforge_hpc.spec.site.identify import Candidate
+    from deepforge_hpc.spec.sites import FoundSite
+
+Folders = list[tuple[str, Path]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteInfo:
+    """A site that a pipeline can be sent to."""
+
+    name: str
+    scheduler: str
+    origin: str
+    """project | user | $DEEPFORGE_HPC_PATH | shipped"""
+    path: str
+    title: str
+    description: str
+    variants: tuple[str, ...] = ()
+    problem: str = ""
+    """What is wrong with its file, if anything is."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteView:
+    """All that is known of one site, and by whom."""
+
+    found: FoundSite
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        spec = self.found.spec
+        return {
+            "schema": "dfh/site/1",
+            "origin": self.found.where,
+            "path": str(self.found.path),
+            "extends": list(self.found.extends),
+            "site": spec.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteCheck:
+    """A site file without a fault."""
+
+    name: str
+    path: str
+    variants: tuple[str, ...]
+    queues: int
+    unknown: tuple[str, ...]
+    """What the file says to be unknown."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": "dfh/site-check/1", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detected:
+    """The site that this machine is."""
+
+    site: str
+    evidence: tuple[str, ...]
+    variants: tuple[str, ...]
+    broken: tuple[str, ...]
+    """Sites whose files could not be read."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": "dfh/detect/1", **asdict(self)}
+
+
+def sites(cwd: Path) -> tuple[SiteInfo, ...]:
+    """Return the sites that a pipeline in a folder can name."""
+    from deepforge_hpc.spec.sites import known_sites
+
+    folders = _folders(cwd)
+    return tuple(_info(name, folders) for name in known_sites(folders))
+
+
+def describe_site(name: str, cwd: Path) -> SiteView:
+    """Return what a file says of a site; InvalidInputError if there is none, or it is wrong."""
+    from deepforge_hpc.spec.sites import load_site
+
+    return SiteView(found=load_site(name, _folders(cwd)))
+
+
+def check_site(path: Path, cwd: Path) -> SiteCheck:
+    """Check a site file with each of its variants; InvalidInputError with all faults of it."""
+    from deepforge_hpc.spec.sites import ANY, load_site
+
+    if not path.exists():
+        message = f"{path}: there is no such file"
+        raise UsageError(message, "Name a site file; for the name of a site: dfh site show NAME.")
+    folders = _folders(cwd)
+    first = load_site(f"{path}/{ANY}", folders) if _is_yaml(path) else _not_yaml(path)
+    tried = [_attempt(f"{path}/{variant}", folders) for variant in first.spec.variants]
+    faults = [fault for one in tried if isinstance(one, tuple) for fault in one]
+    if faults:
+        raise InvalidInputError(list(dict.fromkeys(faults)))
+    spec = first.spec
+    return SiteCheck(
+        name=spec.name.partition("/")[0],
+        path=str(path),
+        variants=spec.variants,
+        queues=len(spec.queues),
+        unknown=spec.unknowns,
+    )
+
+
+def detect_site(cwd: Path) -> Detected:
+    """Return the site that this machine is; NoResourcesError if none, or more than one, fits."""
+    from deepforge_hpc.spec.site.identify import Known, candidates, look
+    from deepforge_hpc.spec.sites import ANY, known_sites
+
+    folders = _folders(cwd)
+    tried = {name: _attempt(f"{name}/{ANY}", folders) for name in known_sites(folders)}
+    loaded = [one for one in tried.values() if not isinstance(one, tuple)]
+    broken = [name for name, one in tried.items() if isinstance(one, tuple)]
+    known = [
+        Known(name=_plain(one), identify=one.spec.identify, extends=one.extends) for one in loaded
+    ]
+    machine = look((entry for one in known for entry in one.identify), os.environ)
+    found = candidates(known, machine)
+    if len(found) != 1:
+        raise _undecided(found, len(known), broken)
+    variants = next(one.spec.variants for one in loaded if _plain(one) == found[0].name)
+    return Detected(
+        site=found[0].name,
+        evidence=found[0].evidence,
+        variants=variants,
+        broken=tuple(broken),
+    )
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of `site`, `pipeline` or `architecture` files."""
+    from deepforge_hpc.spec.jsonschema import SCHEMAS
+
+    return SCHEMAS[kind]()
+
+
+def _undecided(found: tuple[Candidate, ...], count: int, broken: list[str]) -> NoResourcesError:
+    if not found:
+        unread = f" ({', '.join(broken)} could not be read)" if broken else ""
+        message = f"none of the {count} known sites is this machine{unread}"
+        hint = "dfh site probe writes a site file for it; without a batch system: --site local"
+        return NoResourcesError(message, hint)
+    lines = [f"{one.name}: {'; '.join(one.evidence)}" for one in found]
+    message = "this machine fits more than one site:\n  " + "\n  ".join(lines)
+    apart = [f"{one.name} by {' or by '.join(one.further)}" for one in found if one.further]
+    apart_text = f" What would tell them apart: {'; '.join(apart)}." if apart else ""
+    names = " or ".join(f"--site {one.name}" for one in found)
+    return NoResourcesError(message, f"Say which one: {names}.{apart_text}")
+
+
+def _attempt(name: str, folders: Folders) -> FoundSite | tuple[Fault, ...]:
+    """Return a site, or what is wrong with its file."""
+    from deepforge_hpc.spec.sites import load_site
+
+    try:
+        return load_site(name, folders)
+    except InvalidInputError as error:
+        return error.faults
+
+
+def _plain(found: FoundSite) -> str:
+    return found.spec.name.partition("/")[0]
+
+
+def _folders(cwd: Path) -> Folders:
+    from deepforge_hpc.api.find import project_above
+    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.spec.sites import site_folders
+
+    return site_folders(project_above(cwd), user_folder(), os.environ)
+
+
+def _is_yaml(path: Path) -> bool:
+    return path.suffix in {".yaml", ".yml"}
+
+
+def _not_yaml(path: Path) -> FoundSite:
+    message = f"{path}: a site file ends in .yaml"
+    raise UsageError(message, "Rename it; the name of the file is that of the site.")
+
+
+def _info(name: str, folders: Folders) -> SiteInfo:
+    from deepforge_hpc.spec.sites import ANY
+
+    found = _attempt(f"{name}/{ANY}", folders)
+    if isinstance(found, tuple):
+        return SiteInfo(
+            name=name,
+            scheduler="-",
+            origin="-",
+            path=found[0].file,
+            title=f"broken: {found[0].message}",
+            description="",
+            problem="\n".join(map(str, found)),
+        )
+    return SiteInfo(
+        name=name,
+        scheduler=found.spec.scheduler,
+        origin=found.where,
+        path=str(found.path),
+        title=found.spec.title or found.spec.description,
+        description=found.spec.description,
+        variants=found.spec.variants,
+    )

@@ -1,0 +1,178 @@
+"""Look at executions, and act on them: status, cancel, resume, report, list, remove."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.api.find import all_executions, project_above
+from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
+from deepforge_hpc.runtime.states import State
+from deepforge_hpc.submit.project import executions_folders
+
+if TYPE_CHECKING:
+    from deepforge_hpc.abc.scheduler import Scheduler
+    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.submit.chain import CancelReport, SubmitReport
+    from deepforge_hpc.submit.orphans import HeldOrphan
+    from deepforge_hpc.submit.status import ExecutionStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One execution in a list."""
+
+    id: str
+    state: str
+    created: str
+    site: str
+    name: str
+    tags: tuple[str, ...]
+    size: int
+    """Bytes on disk; a file that is linked twice counts once."""
+    files: int
+    path: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return asdict(self)
+
+
+def status(found: Found, *, ask_scheduler: bool = True) -> ExecutionStatus:
+    """Return the state of an execution's jobs, by their own files and by the scheduler."""
+    from deepforge_hpc.submit.inspect import status as inspect_status
+
+    return inspect_status(found.layout, scheduler_of(found) if ask_scheduler else None)
+
+
+def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
+    """Return the other submissions of the same project that broke off and hold jobs."""
+    from deepforge_hpc.submit.orphans import held_orphans
+
+    orphans = held_orphans(Path(str(found.data.get("project"))))
+    return tuple(orphan for orphan in orphans if orphan.execution != found.id)
+
+
+def cancel(found: Found) -> CancelReport:
+    """Cancel all jobs of an execution that have not ended."""
+    from deepforge_hpc.submit import chain
+
+    return chain.cancel(found.layout, scheduler_of(found))
+
+
+def resume(found: Found) -> SubmitReport:
+    """Submit again, with the frozen code, what did not succeed."""
+    from deepforge_hpc.submit import chain
+
+    return chain.resume(found.layout, scheduler_of(found))
+
+
+def report(found: Found) -> Path:
+    """Write the report of an execution anew and return its path."""
+    from deepforge_hpc.runtime.files import publish_bytes
+    from deepforge_hpc.runtime.report import render_report
+
+    try:
+        publish_bytes(found.layout.report, render_report(found.layout.root))
+    except OSError as error:
+        message = f"{found.layout.report}: {error.strerror}"
+        raise StorageError(message, "dfh status shows the same in the terminal.") from error
+    return found.layout.report
+
+
+def executions(cwd: Path) -> tuple[Summary, ...]:
+    """Return the executions of the project that a folder lies in, newest first."""
+    return tuple(_summary(found) for found in all_executions(project_above(cwd)))
+
+
+def disk_usage(folder: Path) -> tuple[int, int]:
+    """Return bytes on disk and number of files below a folder; links are not followed."""
+    size = files = 0
+    seen: set[tuple[int, int]] = set()
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                info = os.lstat(f"{parent}/{name}")
+            except OSError:
+                continue
+            files += 1
+            if (info.st_dev, info.st_ino) not in seen:
+                seen.add((info.st_dev, info.st_ino))
+                size += info.st_blocks * 512
+    return size, files
+
+
+def remove(found: Found, cwd: Path, *, force: bool = False) -> None:
+    """Delete the folder of an execution that has ended; its records stay in the ledger.
+
+    Raises UsageError if a job of it may still run, or if the folder is not one of the project's
+    executions. An unknown state counts as running unless `force`.
+    """
+    folder = found.layout.root
+    homes = [home.resolve() for home in executions_folders(project_above(cwd))]
+    if folder.is_symlink() or folder.resolve().parent not in homes:
+        message = f"{folder}: not in an executions folder of {project_above(cwd)}"
+        raise UsageError(message, "Only the project's own executions are removed.")
+    live = live_jobs(found, force=force)
+    if live:
+        message = f"{found.name} is not over: {', '.join(live)}"
+        raise UsageError(message, f"Cancel it first: dfh cancel {found.id}")
+    import shutil
+
+    # Out of the list first: an interrupted removal must not leave what looks like an execution.
+    doomed = folder.with_name(f".removed-{found.name}-{os.urandom(4).hex()}")
+    try:
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
+    except OSError as error:
+        message = f"{error.filename or folder}: {error.strerror}"
+        left = f"What is left of it: {doomed}" if doomed.exists() else "Nothing of it was removed."
+        raise StorageError(message, left) from error
+
+
+def live_jobs(found: Found, *, force: bool = False) -> list[str]:
+    """Return the jobs that run, may start, or of which nobody knows (unless `force`)."""
+    current = status(found)
+    return [
+        f"{job.name} ({job.state})"
+        for job in current.jobs
+        if not State(job.state).is_final
+        and State(job.state) is not State.PLANNED
+        and not (force and State(job.state) is State.UNKNOWN)
+    ]
+
+
+def scheduler_of(found: Found) -> Scheduler:
+    """Return the adapter of the scheduler that an execution was submitted to."""
+    from deepforge_hpc import registry
+
+    adapter = registry.load("schedulers", str(found.data.get("scheduler")))
+    scheduler: Scheduler = adapter()
+    return scheduler
+
+
+def _state(found: Found) -> str:
+    """Return the state in one word: a damaged execution must not hide the others."""
+    try:
+        return str(status(found, ask_scheduler=False).state)
+    except DeepforgeHpcError:
+        return "damaged"
+
+
+def _summary(found: Found) -> Summary:
+    size, files = disk_usage(found.layout.root)
+    data = found.data
+    tags = data.get("tags")
+    return Summary(
+        id=found.name,
+        state=_state(found),
+        created=found.created,
+        site=str(data.get("site")),
+        name=str(data.get("name") or ""),
+        tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
+        size=size,
+        files=files,
+        path=str(found.layout.root),
+    )

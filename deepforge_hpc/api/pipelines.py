@@ -1,0 +1,133 @@
+"""From a pipeline file to checked, planned, rendered and submitted jobs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import Fault, InvalidInputError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.spec.load import Loaded
+
+_PREFIX = "DEEPFORGE_HPC_"
+DEFAULT_SITE = "local"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A pipeline file, and what is asked for beside what stands in it."""
+
+    pipeline: Path
+    site: str | None = None
+    account: str | None = None
+    overrides: tuple[str, ...] = ()
+    """`operation.attribute=value`"""
+    only: tuple[str, ...] = ()
+    from_: tuple[str, ...] = ()
+    until: tuple[str, ...] = ()
+    python: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A pipeline without a fault."""
+
+    pipeline: str
+    path: str
+    site: str
+    operations: tuple[str, ...]
+    inputs: tuple[str, ...]
+    warnings: tuple[Fault, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": "dfh/check/1", **asdict(self)}
+
+
+def check(request: Request) -> Checked:
+    """Return what a pipeline holds; InvalidInputError with all faults if it has any."""
+    loaded = load(request)
+    return Checked(
+        pipeline=loaded.pipeline.name,
+        path=str(loaded.path),
+        site=loaded.site.name if loaded.site else "",
+        operations=tuple(loaded.pipeline.operations),
+        inputs=tuple(item.name for item in loaded.inputs),
+        warnings=loaded.warnings,
+    )
+
+
+def plan(request: Request) -> Plan:
+    """Return the jobs that a pipeline becomes on a site."""
+    from deepforge_hpc.plan.resolve import resolve
+
+    return resolve(load(request, default_site=DEFAULT_SITE))
+
+
+def render(request: Request, folder: Path) -> dict[str, Path]:
+    """Write the batch script of each job below a folder and return the paths by job."""
+    from deepforge_hpc.render.script import render_scripts
+    from deepforge_hpc.runtime.layout import ExecutionLayout
+
+    scripts = render_scripts(plan(request))
+    layout = ExecutionLayout(folder)
+    return {job: _write(layout.script(job), script) for job, script in scripts.items()}
+
+
+def _write(path: Path, script: JobScript) -> Path:
+    from deepforge_hpc.runtime.files import publish_bytes
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        publish_bytes(path, script.text.encode(), durable=False, mode=0o755)
+    except OSError as error:
+        message = f"{path}: {error.strerror}"
+        raise StorageError(message, "Give another folder with -o.") from error
+    return path
+
+
+def refuse_control_characters(texts: Mapping[str, str]) -> None:
+    """Raise InvalidInputError for those that hold any, by the names that people know them by."""
+    from deepforge_hpc.strictyaml import control_character
+
+    faults = [
+        Fault(message=f"{found} in {text!r}", file=name, hint="remove it")
+        for name, text in texts.items()
+        if (found := control_character(text))
+    ]
+    if faults:
+        raise InvalidInputError(faults)
+
+
+def load(request: Request, *, default_site: str | None = None) -> Loaded:
+    """Return the checked pipeline; without a word on the site, `default_site` is taken."""
+    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.spec.load import load_pipeline
+    from deepforge_hpc.spec.settings import Settings, load_user_settings
+
+    if not request.pipeline.exists():
+        message = f"{request.pipeline}: there is no such file"
+        raise UsageError(message, "Name the pipeline file, or change to its folder.")
+    settings = Settings(
+        overrides=request.overrides,
+        only=request.only,
+        from_=request.from_,
+        until=request.until,
+        account=request.account,
+        python=request.python,
+        environ={name: text for name, text in os.environ.items() if name.startswith(_PREFIX)},
+        user_dir=user_folder(),
+    )
+    refuse_control_characters(
+        {"--account": request.account or "", "--python": request.python or "", **settings.environ}
+    )
+    named = request.site or settings.environ.get("DEEPFORGE_HPC_SITE")
+    site = named or load_user_settings(settings.user_dir).site or default_site
+    return load_pipeline(request.pipeline, site=site, settings=settings)

@@ -1,0 +1,112 @@
+"""Ask the machine itself: draft a site file, find drift, check that all is ready."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import SchedulerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepforge_hpc.probe.compare import Difference
+    from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.spec.sites import FoundSite
+
+_TIMEOUT_S = 20
+"""A controller that needs longer to show its partitions is down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A draft of a site file."""
+
+    name: str
+    data: dict[str, Any]
+    text: str
+    warnings: tuple[str, ...]
+    machine: Machine
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {
+            "schema": "dfh/site-probe/1",
+            "site": self.data,
+            "warnings": list(self.warnings),
+            "programs": list(self.machine.programs),
+            "mpi": list(self.machine.mpi),
+            "modules": list(self.machine.modules),
+            "variables": dict(self.machine.variables),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """Where a site file and the machine differ."""
+
+    site: str
+    path: str
+    differences: tuple[Difference, ...]
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": "dfh/site-diff/1", **asdict(self)}
+
+
+def probe(*, date: str, name: str = "") -> Probed:
+    """Return what Slurm shows of the machine as a draft of a site file.
+
+    `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers.
+    """
+    from deepforge_hpc.probe.draft import draft, hidden_rules, site_name
+    from deepforge_hpc.probe.write import site_yaml
+
+    machine = read()
+    name = name or site_name(machine.cluster)
+    data = draft(machine, name=name, date=date)
+    warnings = hidden_rules(machine)
+    text = site_yaml(data, warnings)
+    return Probed(name=name, data=data, text=text, warnings=warnings, machine=machine)
+
+
+def drift(name: str, cwd: Path) -> Drift:
+    """Return where a site file (a name, or a path) and the machine differ."""
+    from deepforge_hpc.probe.compare import differences
+    from deepforge_hpc.probe.draft import hidden_rules
+
+    found = find(name, cwd)
+    machine = read()
+    return Drift(
+        site=found.spec.name,
+        path=str(found.path),
+        differences=differences(found.spec, machine),
+        warnings=hidden_rules(machine),
+    )
+
+
+def find(name: str, cwd: Path) -> FoundSite:
+    """Return a site by name or path; InvalidInputError if there is none, or with its faults."""
+    from deepforge_hpc.api.find import project_above
+    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.spec.sites import load_site, site_folders
+
+    return load_site(name, site_folders(project_above(cwd), user_folder(), os.environ))
+
+
+def read(*, must_answer: bool = True) -> Machine:
+    """Return what the machine says; SchedulerError if no controller does."""
+    import getpass
+
+    from deepforge_hpc.probe.read import read_machine
+    from deepforge_hpc.schedulers.command import CommandRunner
+
+    runner = CommandRunner(timeout_s=_TIMEOUT_S)
+    machine = read_machine(runner, user=getpass.getuser(), environ=os.environ)
+    if must_answer and not machine.config and not machine.partitions:
+        message = "no Slurm answers here: " + "; ".join(machine.unanswered)
+        hint = "Run this on a login node of the cluster (some need `module load slurm` first)."
+        raise SchedulerError(message, hint)
+    return machine

@@ -1,0 +1,115 @@
+"""Explain, trace and verify results by their records."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.api.find import find_execution, read_execution
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.ledger import locate as _locate
+from deepforge_hpc.ledger import trace as _trace
+from deepforge_hpc.ledger import verify as _verify
+from deepforge_hpc.submit.project import executions_folders
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepforge_hpc.ledger.locate import Subject
+    from deepforge_hpc.ledger.store import Record
+    from deepforge_hpc.ledger.trace import Trace
+    from deepforge_hpc.ledger.verify import Verification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """One result, and what made it."""
+
+    subject: Subject
+    size: int
+    """Bytes, as recorded; of all outputs if a job or execution was asked for."""
+    state: str
+    """unchanged | modified | not checked"""
+    ancestors: int
+    """Number of records that it was made from."""
+
+    @property
+    def record(self) -> Record:
+        """Return the record."""
+        return self.subject.record
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        subject = self.subject
+        return {
+            "schema": "dfh/explanation/1",
+            "path": str(subject.path) if subject.path else None,
+            "output": subject.output or None,
+            "found_by": subject.how,
+            "sha256": subject.sha256 or None,
+            "state": self.state,
+            "size": self.size,
+            "ancestors": self.ancestors,
+            "other_records": subject.others,
+            "ledger": str(subject.ledger.root),
+            "records": [{"id": record.id, **record.data} for record in subject.records],
+        }
+
+
+def explain(text: str, cwd: Path) -> Explanation:
+    """Return what made a path, a copy of an output, or what a record's id names."""
+    subject = _subject(text, cwd)
+    outputs = [
+        output
+        for record in subject.records
+        for output in record.outputs
+        if not subject.output or output.get("name") == subject.output
+    ]
+    state = "not checked"
+    if subject.sha256 and outputs:
+        state = "unchanged" if outputs[0].get("sha256") == subject.sha256 else "modified"
+    closure = _trace.trace(subject.ledger, subject.records)
+    return Explanation(
+        subject=subject,
+        size=sum(int(output.get("size") or 0) for output in outputs),
+        state=state,
+        ancestors=len(closure.records) - len(closure.roots),
+    )
+
+
+def trace(text: str, cwd: Path) -> Trace:
+    """Return all records that a result was made from."""
+    subject = _subject(text, cwd)
+    return _trace.trace(subject.ledger, subject.records, subject.lost)
+
+
+def verify(text: str, cwd: Path) -> Verification:
+    """Check a result, its records, the code that made it, and all that it was made from."""
+    subject = _subject(text, cwd)
+    return _verify.verify(
+        subject.ledger,
+        subject.records,
+        project=subject.project,
+        locate=lambda record: _folder_of(record, subject.project),
+        present=subject.sha256 if subject.how == "content" else "",
+        lost=subject.lost,
+    )
+
+
+def _subject(text: str, cwd: Path) -> Subject:
+    """Return what a path, an execution's id or a record's id names, in this order."""
+    if not (cwd / text).exists():
+        # What is no execution is a record's id, or nothing; `locate` says which.
+        with suppress(UsageError):
+            text = str(find_execution(text, cwd).layout.root)
+    return _locate.locate(text, cwd)
+
+
+def _folder_of(record: Record, project: Path) -> Path | None:
+    """Return where a record's execution lies, or None if it is gone."""
+    for home in executions_folders(project):
+        found = read_execution(home / record.execution)
+        if found and found.data.get("uuid") == record.data.get("uuid"):
+            return found.layout.root
+    return None

@@ -1,0 +1,217 @@
+"""Submit a pipeline, or show what would be submitted."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, refuse_control_characters
+from deepforge_hpc.errors import SchedulerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.abc.scheduler import Scheduler
+    from deepforge_hpc.api.pipelines import Request
+    from deepforge_hpc.model.execution import ExecutionInfo
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.spec.load import Loaded
+    from deepforge_hpc.submit.chain import SubmitReport
+    from deepforge_hpc.submit.orphans import HeldOrphan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """An execution that was just submitted."""
+
+    layout: ExecutionLayout
+    plan: Plan
+    report: SubmitReport
+    reused: Mapping[str, Mapping[str, Any]]
+    """Job -> the earlier execution and job whose result it took over."""
+    orphans: tuple[HeldOrphan, ...] = ()
+    """Earlier submissions of the project that broke off, and hold jobs in the queue."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the user should know, besides the jobs."""
+        return (*self.plan.warnings, *(orphan.message for orphan in self.orphans))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {
+            **self.report.to_dict(),
+            "site": self.plan.site,
+            "reused": {job: dict(source) for job, source in self.reused.items()},
+            "report": str(self.layout.report),
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """What a submission would send."""
+
+    execution: str
+    """The id that the next execution gets, if nobody is faster."""
+    folder: str
+    plan_sha256: str
+    code_sha256: str
+    commands: Mapping[str, list[str]]
+    """Job -> words of the command; `<job>` stands for the native id of a job."""
+    scripts: Mapping[str, tuple[str, str]]
+    """Job -> path below the folder, and digest."""
+    warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {
+            "schema": "dfh/dry-run/1",
+            "execution": self.execution,
+            "folder": self.folder,
+            "plan": self.plan_sha256,
+            "code": self.code_sha256,
+            "jobs": [
+                {"job": job, "argv": argv, "script": path, "sha256": sha256}
+                for job, argv in self.commands.items()
+                for path, sha256 in [self.scripts[job]]
+            ],
+            "warnings": list(self.warnings),
+        }
+
+
+def submit(
+    request: Request,
+    *,
+    name: str = "",
+    note: str = "",
+    tags: tuple[str, ...] = (),
+    reuse: bool = True,
+) -> Submission:
+    """Create an execution and submit its jobs; those whose result still holds are taken over."""
+    from datetime import datetime, timezone
+
+    from deepforge_hpc.submit import chain, execution
+    from deepforge_hpc.submit.orphans import held_orphans
+    from deepforge_hpc.submit.reuse import apply
+
+    refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
+    loaded, plan, scripts = _prepared(request)
+    scheduler = _scheduler(plan)
+    orphans = held_orphans(loaded.project)
+    layout = execution.create(
+        loaded,
+        plan,
+        scripts,
+        name=name,
+        note=note,
+        tags=tags,
+        now=datetime.now(timezone.utc),
+        user=_user(),
+        uuid=os.urandom(16).hex(),
+    )
+    reused = apply(layout, plan, loaded.project) if reuse else {}
+    try:
+        report = chain.submit(layout, scheduler)
+    except SchedulerError as error:
+        _add_hint_of_site(error, loaded.site)
+        raise
+    return Submission(layout=layout, plan=plan, report=report, reused=reused, orphans=orphans)
+
+
+def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
+    """Say first what the site's file knows about a message of its scheduler."""
+    said = f"{error.message}\n{error.stderr}"
+    for known in site.errors if site else ():
+        if re.search(known.match, said, re.IGNORECASE):
+            error.hint = f"{known.hint}\n{error.hint}".rstrip()
+            return
+
+
+def dry_run(request: Request, *, name: str = "", note: str = "") -> DryRun:
+    """Return the commands that `submit` would run now; nothing is written."""
+    from deepforge_hpc.submit.requests import preview
+
+    loaded, plan, scripts = _prepared(request)
+    info = _next_info(loaded, plan, name=name, note=note)
+    return DryRun(
+        execution=info.id,
+        folder=info.home,
+        plan_sha256=info.plan_sha256,
+        code_sha256=info.code_sha256,
+        commands=preview(info, plan, _scheduler(plan)),
+        scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
+        warnings=plan.warnings,
+    )
+
+
+def _prepared(request: Request) -> tuple[Loaded, Plan, dict[str, JobScript]]:
+    from deepforge_hpc.plan.resolve import resolve
+    from deepforge_hpc.render.script import render_scripts
+
+    loaded = load(request, default_site=DEFAULT_SITE)
+    plan = resolve(loaded)
+    return loaded, plan, render_scripts(plan)
+
+
+def _scheduler(plan: Plan) -> Scheduler:
+    from deepforge_hpc import registry
+
+    adapter: Scheduler = registry.load("schedulers", plan.scheduler)()
+    return adapter
+
+
+def _next_info(loaded: Loaded, plan: Plan, *, name: str, note: str) -> ExecutionInfo:
+    """Return what `execution.json` would say; the uuid is all zeros, for it is drawn at submit."""
+    from deepforge_hpc import __version__
+    from deepforge_hpc.model.execution import ExecutionInfo
+    from deepforge_hpc.runtime.files import digest
+    from deepforge_hpc.submit import execution
+
+    folder = execution.executions_folder(loaded)
+    execution_id = _next_id(loaded, plan.pipeline)
+    return ExecutionInfo(
+        id=execution_id,
+        uuid="0" * 32,
+        pipeline=plan.pipeline,
+        pipeline_file=os.path.relpath(loaded.path, loaded.project),
+        site=plan.site,
+        scheduler=plan.scheduler,
+        project=str(loaded.project),
+        home=str(folder / execution_id),
+        ledger=str(loaded.project / ".dfh"),
+        created="",
+        user=_user(),
+        version=__version__,
+        plan_sha256=digest(execution.plan_file(plan)),
+        code_sha256=digest(execution.manifest_bytes(loaded.snapshot)),
+        name=name,
+        note=note,
+    )
+
+
+def _next_id(loaded: Loaded, pipeline: str) -> str:
+    from deepforge_hpc.api.find import all_executions
+
+    numbers = [
+        int(number)
+        for found in all_executions(loaded.project)
+        for stem, _, number in [found.id.rpartition("-")]
+        if stem == pipeline and number.isdecimal()
+    ]
+    return f"{pipeline}-{max(numbers, default=0) + 1:04d}"
+
+
+def _user() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # A user id without a name, as in some containers.
+        return str(os.getuid())

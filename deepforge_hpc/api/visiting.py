@@ -1,0 +1,95 @@
+"""Send one small job to each kind of node, and wait for what they see."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import SchedulerError, StorageError
+from deepforge_hpc.runtime.states import State
+
+if TYPE_CHECKING:
+    from deepforge_hpc.api.probing import Probed
+    from deepforge_hpc.probe.visit import Visit
+
+_POLL_S = 1.0
+
+
+def planned(probed: Probed) -> tuple[Visit, ...]:
+    """Return the jobs that `visit` would send."""
+    from deepforge_hpc.probe.draft import node_kinds
+    from deepforge_hpc.probe.visit import visits
+
+    return tuple(visits(probed.machine, node_kinds(probed.machine.nodes)))
+
+
+def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: float) -> Probed:
+    """Return the draft with what a job on each kind of node saw.
+
+    The jobs' script and output lie in a folder of their own below `folder`, which compute nodes
+    have to see, and are removed. A job that does not end in time is cancelled, and told.
+    """
+    from deepforge_hpc.probe.visit import SCRIPT, add_visit, parse_visit
+    from deepforge_hpc.probe.write import site_yaml
+
+    data = probed.data
+    warnings = list(probed.warnings)
+    try:
+        work = Path(tempfile.mkdtemp(prefix="dfh-probe-", dir=folder))
+    except OSError as error:
+        message = f"{folder}: {error.strerror}"
+        raise StorageError(message, "Change to a folder that compute nodes see.") from error
+    try:
+        script = work / "look.sh"
+        script.write_text(SCRIPT, encoding="utf-8")
+        ended, told = _run(planned(probed), script, account, limit_s)
+        warnings += told
+        for job, output in ended.items():
+            text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+            if seen := parse_visit(text):
+                add_visit(data, job.node_type, seen, date)
+            else:
+                warnings.append(f"the job on {job.node_type} left nothing that {folder} shows")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    text = site_yaml(data, warnings)
+    return dataclasses.replace(probed, text=text, warnings=tuple(warnings))
+
+
+def _run(
+    jobs: tuple[Visit, ...], script: Path, account: str, limit_s: float
+) -> tuple[dict[Visit, Path], list[str]]:
+    """Return the output of each job that has ended, and what went wrong with others."""
+    from deepforge_hpc.schedulers.command import CommandRunner
+    from deepforge_hpc.schedulers.slurm import SlurmScheduler, parse_submit
+
+    runner, scheduler = CommandRunner(), SlurmScheduler()
+    waiting: dict[str, Visit] = {}
+    outputs: dict[Visit, Path] = {}
+    told: list[str] = []
+    for job in jobs:
+        outputs[job] = script.parent / f"{job.node_type}.txt"
+        done = runner.run(job.argv(str(script), str(outputs[job]), account=account))
+        if done.returncode:
+            told.append(f"the job on {job.node_type} was refused: {' '.join(done.stderr.split())}")
+        else:
+            waiting[parse_submit(done.stdout)] = job
+    ended: dict[Visit, Path] = {}
+    deadline = time.monotonic() + limit_s
+    while waiting and time.monotonic() < deadline:
+        for native_id, status in scheduler.query("", list(waiting)).items():
+            if State(status.state).is_final and native_id in waiting:
+                job = waiting.pop(native_id)
+                ended[job] = outputs[job]
+        time.sleep(_POLL_S if waiting else 0)
+    if waiting:
+        told += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
+        try:
+            scheduler.cancel("", list(waiting))
+        except SchedulerError as error:
+            told.append(f"and could not be cancelled: {error.message}")
+    return ended, told

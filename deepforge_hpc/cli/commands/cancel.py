@@ -1,0 +1,36 @@
+"""`dfh cancel`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import output_options
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("cancel")
+@click.argument("execution")
+@output_options
+@click.pass_obj
+def command(display: Display, execution: str) -> None:
+    """Cancel an execution's jobs.
+
+    Everything that has not ended is cancelled; what succeeded stays, and `dfh resume` goes on
+    from there. EXECUTION is an id, its beginning or number, a path, or `latest`.
+
+    \b
+    Example:
+      dfh cancel redshift-0007
+    """
+    report = api.cancel(api.find_execution(execution, Path.cwd()))
+    name = report.execution
+    lines = [f"{name}: nothing was queued or running"]
+    if report.jobs:
+        lines = [f"{name}: cancelled {', '.join(report.jobs)}", f"  dfh resume {name} goes on"]
+    display.result(report.to_dict(), lines)

@@ -1,0 +1,35 @@
+"""`dfh check`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
+from deepforge_hpc.cli.views import checked_lines
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("check")
+@pipeline_options
+@output_options
+@click.pass_obj
+def command(display: Display, /, **options: Any) -> None:
+    """Check a pipeline file.
+
+    Reads PIPELINE (default: pipeline.yaml), the operations it names and, with --site, the site
+    file, and reports every fault at once with its place. Nothing is written, no operation is
+    imported.
+
+    \b
+    Example:
+      dfh check pipeline.yaml --set train.epochs=20
+    """
+    checked = api.check(request_from(options))
+    for warning in checked.warnings:
+        display.talk(f"warning: {warning}")
+    display.result(checked.to_dict(), checked_lines(checked))

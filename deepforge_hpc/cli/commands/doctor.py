@@ -1,0 +1,85 @@
+"""`dfh doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc.api import doctor as diagnose
+from deepforge_hpc.cli.options import output_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.api.doctor import Diagnosis
+    from deepforge_hpc.cli.display import Display
+
+FAILED = 5
+
+
+@click.command("doctor")
+@click.argument("pipeline", required=False, default="pipeline.yaml")
+@click.option("--site", metavar="NAME", help="A name from `dfh site list`, or a file.")
+@click.option("--account", metavar="NAME", help="Account that the jobs would be charged to.")
+@click.option("--submit", is_flag=True, help="Prove it with two tiny jobs; asks first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for the tiny jobs.",
+)
+@output_options
+@click.pass_obj
+def command(
+    display: Display,
+    /,
+    *,
+    pipeline: str,
+    site: str | None,
+    account: str | None,
+    submit: bool,
+    yes: bool,
+    timeout: float,
+) -> int:
+    """Check that a site is ready for a pipeline.
+
+    Looks at commands, controller, account, queues, launchers, Python, folders, quota and purge,
+    and names the next step for what is not as it should be. PIPELINE is checked as well if it is
+    there. Exit code: 0 if there is no ERROR, 5 if there is.
+
+    \b
+    Example:
+      dfh doctor --site mycluster
+    """
+    from deepforge_hpc.api.pipelines import Request
+
+    request = Request(pipeline=Path(pipeline), site=site, account=account)
+    found = diagnose.doctor(request, Path.cwd())
+    if submit and not display.as_json:
+        display.lines(_lines(found))
+    if submit and not found.has_errors:
+        if not yes:
+            click.confirm(f"Submit two tiny jobs to {found.site}?", abort=True, err=True)
+        proof = diagnose.prove(request, Path.cwd(), limit_s=timeout)
+        found = found.with_more(proof)
+        if not display.as_json:
+            display.lines(_lines(proof))
+            return FAILED if found.has_errors else 0
+    elif submit:
+        display.talk("Nothing was submitted: solve the errors first.")
+        if not display.as_json:
+            return FAILED
+    display.result(found.to_dict(), _lines(found))
+    return FAILED if found.has_errors else 0
+
+
+def _lines(found: Diagnosis) -> Iterator[str]:
+    for item in found.findings:
+        yield f"{item.level:<6} {item.check:<17} {item.message}"
+        if item.next:
+            yield f"{'':<24} next: {item.next}"

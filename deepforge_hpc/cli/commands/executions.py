@@ -1,0 +1,141 @@
+"""`dfh executions list | rm | prune`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.display import Display, counted, table
+from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.errors import DeepforgeHpcError, UsageError
+from deepforge_hpc.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.api.find import Found
+
+
+@click.group(
+    "executions",
+    cls=LazyGroup,
+    entries=(
+        Entry(name="list", module="executions", attribute="list_", help="List with sizes."),
+        Entry(name="rm", module="executions", attribute="remove", help="Remove some."),
+        Entry(name="prune", module="executions", attribute="prune", help="Remove old ones."),
+    ),
+)
+def command() -> None:
+    """List or remove executions.
+
+    Removing an execution deletes its folder with its outputs; the records in .dfh stay, and so
+    does all that was copied or linked elsewhere.
+    """
+
+
+@click.command("list")
+@output_options
+@click.pass_obj
+def list_(display: Display) -> None:
+    """List with sizes.
+
+    \b
+    Example:
+      dfh executions list --json
+    """
+    found = api.executions(Path.cwd())
+    rows = [
+        (item.id, item.state, item.created, item.site, format_size(item.size), item.name)
+        for item in found
+    ]
+    total = sum(item.size for item in found)
+    lines = table(("EXECUTION", "STATE", "CREATED", "SITE", "SIZE", "NAME"), rows)
+    document = {
+        "schema": "dfh/executions/1",
+        "executions": [item.to_dict() for item in found],
+        "size": total,
+    }
+    display.result(document, [*lines, f"{counted(len(found), 'execution')}, {format_size(total)}"])
+
+
+_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_force = click.option("--force", is_flag=True, help="Also if the state of a job is unknown.")
+
+
+@click.command("rm")
+@click.argument("executions", nargs=-1, required=True, metavar="EXECUTION...")
+@_yes
+@_force
+@output_options
+@click.pass_obj
+def remove(display: Display, executions: Sequence[str], *, yes: bool, force: bool) -> None:
+    """Remove some.
+
+    An execution with jobs that run or wait is refused.
+
+    \b
+    Example:
+      dfh executions rm redshift-0003 redshift-0004
+    """
+    cwd = Path.cwd()
+    _remove(display, [api.find_execution(name, cwd) for name in executions], yes=yes, force=force)
+
+
+@click.command("prune")
+@click.option("--keep", type=click.IntRange(0), required=True, help="How many of the newest stay.")
+@_yes
+@_force
+@output_options
+@click.pass_obj
+def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
+    """Remove old ones.
+
+    Keeps the newest, and those that are not over.
+
+    \b
+    Example:
+      dfh executions prune --keep 5
+    """
+    from deepforge_hpc.api.find import all_executions, project_above
+    from deepforge_hpc.api.manage import live_jobs
+
+    old = all_executions(project_above(Path.cwd()))[keep:]
+    ended = [found for found in old if not live_jobs(found, force=force)]
+    _remove(display, ended, yes=yes, force=force)
+
+
+def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool) -> None:
+    sizes = {found.name: api.disk_usage(found.layout.root)[0] for found in doomed}
+    for found in doomed:
+        display.talk(f"{found.name}  {format_size(sizes[found.name])}  {found.layout.root}")
+    if doomed and not yes:
+        _confirm(len(doomed), sum(sizes.values()))
+    removed: list[str] = []
+    try:
+        for found in doomed:
+            api.remove(found, Path.cwd(), force=force)
+            removed.append(found.name)
+    except DeepforgeHpcError:
+        for name in removed:
+            display.talk(f"removed {name}")
+        raise
+    document = {
+        "schema": "dfh/removed/1",
+        "removed": removed,
+        "size": sum(sizes[name] for name in removed),
+    }
+    display.result(document, [f"removed {name}" for name in removed] or ["nothing to remove"])
+
+
+def _confirm(count: int, size: int) -> None:
+    if not sys.stdin.isatty():
+        message = "removing needs a yes, and there is no terminal to ask on"
+        raise UsageError(message, "Add --yes.")
+    click.confirm(
+        f"Remove {counted(count, 'execution')} ({format_size(size)})?", abort=True, err=True
+    )

@@ -1,0 +1,125 @@
+"""`dfh logs`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.api.logs import read_on
+from deepforge_hpc.cli.display import Display, clean
+from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.runtime.states import State
+
+if TYPE_CHECKING:
+    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.api.logs import Log
+    from deepforge_hpc.submit.status import ExecutionStatus
+
+T = TypeVar("T")
+
+_POLL_S = 0.5
+_ASK_S = 5.0
+_INTEREST = (State.FAILED, State.INTERRUPTED, State.RUNNING, State.UPSTREAM_FAILED)
+"""Whose log is shown if no job is named: the first of these states that a job has."""
+
+
+@click.command("logs")
+@execution_argument
+@click.argument("job", required=False)
+@click.option("--task", type=click.IntRange(0), help="Task of a job array.")
+@click.option("--attempt", type=click.IntRange(0), help="Attempt; the newest if not given.")
+@click.option("--rank", type=click.IntRange(0), help="What one rank printed.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=100, show_default=True)
+@output_options
+@click.pass_obj
+def command(
+    display: Display,
+    execution: str,
+    job: str | None,
+    task: int | None,
+    attempt: int | None,
+    rank: int | None,
+    *,
+    follow: bool,
+    lines: int,
+) -> None:
+    """Show what a job printed.
+
+    Without JOB: the job that failed, else one that runs, else the last that ended. EXECUTION is
+    an id, its beginning or number, a path, or `latest` (the default).
+
+    \b
+    Example:
+      dfh logs redshift-0007 train --follow
+    """
+    if follow and display.as_json:
+        message = "--follow prints text as it comes"
+        raise UsageError(message, "Leave out --json.")
+    found = api.find_execution(execution, Path.cwd())
+    current = api.status(found, ask_scheduler=False)
+    job, task = _choose(current, job, task)
+    log = api.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
+    name = job if task is None else f"{job}[{task}]"
+    display.talk(f"{found.id} {name}, attempt {log.attempt}: {log.path}")
+    if not log.is_whole:
+        display.talk(f"(the last {len(log.lines)} lines)")
+    display.result(log.to_dict(), log.lines)
+    if follow:
+        _follow(display, found, log)
+
+
+def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tuple[str, int | None]:
+    """Return the job and the array task whose log is wanted."""
+    jobs = {item.name: item for item in current.jobs}
+    if job is None:
+        job = _most_interesting({name: State(item.state) for name, item in jobs.items()})
+    if job not in jobs:
+        message = f"{current.id}: there is no job {job!r}"
+        raise UsageError(message, f"Its jobs: {', '.join(jobs)}.")
+    tasks = {item.task: State(item.state) for item in jobs[job].tasks}
+    if tasks and task is None:
+        task = _most_interesting(tasks)
+    if task is not None and task not in tasks:
+        message = f"{current.id}: {job} has no task {task}"
+        hint = f"Its tasks: 0 to {len(tasks) - 1}." if tasks else "It is not a job array."
+        raise UsageError(message, hint)
+    return job, task
+
+
+def _most_interesting(states: dict[T, State]) -> T:
+    for wanted in _INTEREST:
+        for name, state in states.items():
+            if state is wanted:
+                return name
+    ended = [name for name, state in states.items() if state.is_final and name != "_final"]
+    return ended[-1] if ended else next(iter(states))
+
+
+def _follow(display: Display, found: Found, log: Log) -> None:
+    offset, next_question = log.offset, time.monotonic()
+    while True:
+        # The job's own files say when it ends; only one that was killed leaves that to others.
+        ask = time.monotonic() >= next_question
+        has_ended = _has_ended(found, log, ask_scheduler=ask)
+        if ask:
+            next_question = time.monotonic() + _ASK_S
+        text, offset = read_on(Path(log.path), offset)
+        if text:
+            display.write(clean(text))
+        elif has_ended:
+            return
+        else:
+            time.sleep(_POLL_S)
+
+
+def _has_ended(found: Found, log: Log, *, ask_scheduler: bool) -> bool:
+    current = api.status(found, ask_scheduler=ask_scheduler)
+    job = next(item for item in current.jobs if item.name == log.job)
+    states = [task.state for task in job.tasks if task.task == log.task] or [job.state]
+    return State(states[0]).is_final

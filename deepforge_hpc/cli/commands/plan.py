@@ -1,0 +1,39 @@
+"""`dfh plan`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
+from deepforge_hpc.cli.views import plan_lines
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("plan")
+@pipeline_options
+@click.option("--origins", is_flag=True, help="Say where each value comes from.")
+@output_options
+@click.pass_obj
+def command(display: Display, /, *, origins: bool, **options: Any) -> None:
+    """Show the jobs of a pipeline.
+
+    Resolves PIPELINE (default: pipeline.yaml) for a site: which queue, size and time each job
+    gets and what it waits for. Nothing is submitted or written.
+
+    \b
+    Example:
+      dfh plan pipeline.yaml --site slurm-generic --origins
+    """
+    plan = api.plan(request_from(options))
+    for warning in plan.warnings:
+        display.talk(f"warning: {warning}")
+    document = plan.to_dict()
+    if origins:
+        document["origins"] = [asdict(origin) for origin in plan.origins]
+    display.result(document, plan_lines(plan, origins=origins))

@@ -1,0 +1,96 @@
+"""`dfh prov show | trace | verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.options import output_options
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+_NOT_SOUND = 7
+
+
+@click.group(
+    "prov",
+    cls=LazyGroup,
+    entries=(
+        Entry(name="show", module="prov", attribute="show", help="Show what made a result."),
+        Entry(name="trace", module="prov", attribute="trace", help="Show all it was made from."),
+        Entry(name="verify", module="prov", attribute="verify", help="Check that it all holds."),
+    ),
+)
+def command() -> None:
+    """Explain and verify results.
+
+    PATH is a file or folder of an execution, a copy of an output anywhere (it is found by its
+    content), an execution, or the first digits of a record's id.
+    """
+
+
+@click.command("show")
+@click.argument("path")
+@output_options
+@click.pass_obj
+def show(display: Display, path: str) -> None:
+    """Show what made a result.
+
+    One screen: the job, the code, the inputs, the parameters, the environment, and whether the
+    content still is what was made.
+
+    \b
+    Example:
+      dfh prov show executions/redshift-0007/jobs/train/outputs/model.keras
+    """
+    from deepforge_hpc.cli.provenance_views import explanation_lines
+
+    found = api.explain(path, Path.cwd())
+    display.result(found.to_dict(), explanation_lines(found))
+
+
+@click.command("trace")
+@click.argument("path")
+@click.option("--depth", type=click.IntRange(0), help="Stop after so many steps.")
+@output_options
+@click.pass_obj
+def trace(display: Display, path: str, depth: int | None) -> None:
+    """Show all it was made from.
+
+    A tree of records up to the external inputs; a record that was shown before is folded.
+
+    \b
+    Example:
+      dfh prov trace executions/redshift-0007/jobs/evaluate --depth 2
+    """
+    from deepforge_hpc.cli.provenance_views import trace_lines
+
+    found = api.trace(path, Path.cwd())
+    display.result(found.to_dict(), trace_lines(found, depth=depth))
+
+
+@click.command("verify")
+@click.argument("path")
+@output_options
+@click.pass_obj
+def verify(display: Display, path: str) -> int:
+    """Check that it all holds.
+
+    Checks the records of PATH and of everything it was made from, their outputs, the frozen plan
+    and code. Exit code 0 if all holds, 7 if something was changed or is missing; each finding
+    is named by its kind.
+
+    \b
+    Example:
+      dfh prov verify executions/redshift-0007
+    """
+    from deepforge_hpc.cli.provenance_views import verification_lines
+
+    found = api.verify(path, Path.cwd())
+    display.result(found.to_dict(), verification_lines(found))
+    return 0 if found.is_sound else _NOT_SOUND

@@ -1,0 +1,32 @@
+"""`dfh report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import execution_argument, output_options
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("report")
+@execution_argument
+@output_options
+@click.pass_obj
+def command(display: Display, execution: str) -> None:
+    """Write the report anew.
+
+    The jobs refresh report.html themselves; this renders it once more and prints its path.
+
+    \b
+    Example:
+      dfh report latest
+    """
+    path = api.report(api.find_execution(execution, Path.cwd()))
+    document = {"schema": "dfh/report/1", "path": str(path), "size": path.stat().st_size}
+    display.result(document, [str(path)])

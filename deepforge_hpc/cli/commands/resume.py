@@ -1,0 +1,39 @@
+"""`dfh resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import execution_argument, output_options
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("resume")
+@execution_argument
+@output_options
+@click.pass_obj
+def command(display: Display, execution: str) -> None:
+    """Run again what did not succeed.
+
+    The same execution, with the code as it was frozen: for a full disk, a walltime, a lost node,
+    or a submission that broke off. After an edit of yours, `dfh submit` takes it up instead.
+    EXECUTION is an id, its beginning or number, a path, or `latest` (the default).
+
+    \b
+    Example:
+      dfh resume redshift-0007
+    """
+    from deepforge_hpc.cli.submission_views import next_commands
+
+    report = api.resume(api.find_execution(execution, Path.cwd()))
+    lines = [f"{report.execution}: {report.message}"]
+    lines += [f"  {job}  {native_id}" for job, native_id in report.submitted]
+    if report.submitted:
+        lines += ["next", *next_commands(report.execution)]
+    display.result(report.to_dict(), lines)

@@ -1,0 +1,123 @@
+"""`dfh site list | show | check | detect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.display import table
+from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.site_views import check_lines, site_lines, site_row
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.group(
+    "site",
+    cls=LazyGroup,
+    entries=(
+        Entry(name="list", module="site", attribute="list_", help="List the sites."),
+        Entry(name="show", module="site", attribute="show", help="Show what is known of a site."),
+        Entry(name="check", module="site", attribute="check", help="Check a site file."),
+        Entry(
+            name="detect", module="site", attribute="detect", help="Name the site this machine is."
+        ),
+        Entry(
+            name="probe",
+            module="site_probe",
+            attribute="probe",
+            help="Draft a site file from what Slurm shows.",
+        ),
+        Entry(
+            name="diff",
+            module="site_probe",
+            attribute="diff",
+            help="Show where a site file and the machine differ.",
+        ),
+    ),
+)
+def command() -> None:
+    """Show the known sites.
+
+    A site is a machine that jobs can be sent to, described by a file: of the project
+    (site-configs/), of the user (~/.config/deepforge-hpc/sites/), of a folder of
+    $DEEPFORGE_HPC_PATH, or shipped. The first of them that has a name counts.
+    """
+
+
+@click.command("list")
+@output_options
+@click.pass_obj
+def list_(display: Display) -> None:
+    """List the sites.
+
+    \b
+    Example:
+      dfh site list
+    """
+    found = api.sites(Path.cwd())
+    document = {"schema": "dfh/sites/1", "sites": [item.to_dict() for item in found]}
+    head = ("SITE", "SCHEDULER", "FROM", "VARIANTS", "TITLE")
+    display.result(document, table(head, map(site_row, found)))
+
+
+@click.command("show")
+@click.argument("name")
+@output_options
+@click.pass_obj
+def show(display: Display, name: str) -> None:
+    """Show what is known of a site.
+
+    NAME is that of a site, of a site with a variant, or the path of a site file. Each section names
+    its sources; ? marks what is unknown.
+
+    \b
+    Example:
+      dfh site show frontier
+      dfh site show perlmutter/cpu --json
+    """
+    view = api.describe_site(name, Path.cwd())
+    display.result(view.to_dict(), site_lines(view))
+
+
+@click.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@output_options
+@click.pass_obj
+def check(display: Display, file: Path) -> None:
+    """Check a site file.
+
+    All faults are told at once, each with its line; those of all variants too.
+
+    \b
+    Example:
+      dfh site check site-configs/ours.yaml
+    """
+    found = api.check_site(file, Path.cwd())
+    display.result(found.to_dict(), check_lines(found))
+
+
+@click.command("detect")
+@output_options
+@click.pass_obj
+def detect(display: Display) -> None:
+    """Name the site this machine is.
+
+    Looks at environment variables, the host's name, files and the cluster's name, as the site files
+    ask. Exit code 4: none fits, or more than one.
+
+    \b
+    Example:
+      dfh submit --site "$(dfh site detect)"
+    """
+    found = api.detect_site(Path.cwd())
+    if not display.as_json:
+        display.talk(f"by {'; '.join(found.evidence)}")
+        for name in found.broken:
+            display.talk(f"warning: site {name} could not be read; dfh site show {name} says why")
+    display.result(found.to_dict(), [found.site])

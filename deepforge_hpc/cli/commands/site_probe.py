@@ -1,0 +1,132 @@
+"""`dfh site probe` and `dfh site diff`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc.api import probing
+from deepforge_hpc.cli.display import counted, table
+from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.api.probing import Probed
+    from deepforge_hpc.cli.display import Display
+
+DIFFERS = 8
+
+
+@click.command("probe")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here.")
+@click.option("--name", default="", metavar="NAME", help="Name of the site.  [default: by FILE]")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--submit", is_flag=True, help="Also run a job on each kind of node; asks first.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--account", default="", metavar="NAME", help="Account that pays for these jobs.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=600,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for them.",
+)
+@output_options
+@click.pass_obj
+def probe(
+    display: Display,
+    /,
+    *,
+    output: Path | None,
+    name: str,
+    force: bool,
+    submit: bool,
+    yes: bool,
+    account: str,
+    timeout: float,
+) -> None:
+    """Draft a site file from what Slurm shows.
+
+    Only looks: sinfo, scontrol, sacctmgr, srun --mpi=list, what is on PATH. All that Slurm cannot
+    know is `unknown` in the draft; `unknown` never refuses a job. With --submit, one job of a few
+    seconds on each kind of node looks at its GPUs, interfaces and way out.
+
+    \b
+    Example:
+      dfh site probe -o ~/.config/deepforge-hpc/sites/mycluster.yaml
+    """
+    if output is not None and output.exists() and not force:
+        message = f"{output} is there already"
+        raise UsageError(message, "Give another file, or --force.")
+    date = datetime.now(timezone.utc).date().isoformat()
+    found = probing.probe(date=date, name=name or (output.stem if output else ""))
+    if submit and _may_submit(display, found, yes=yes):
+        from deepforge_hpc.api.visiting import visit
+
+        found = visit(found, folder=Path.cwd(), date=date, account=account, limit_s=timeout)
+    for warning in found.warnings:
+        display.talk(f"warning: {warning}")
+    document = found.to_dict()
+    if output is None:
+        display.result(document, found.text.splitlines())
+        return
+    _write(output, found.text)
+    document["path"] = str(output)
+    queues = counted(len(found.data["queues"]), "queue")
+    lines = [f"{output}: site {found.name}, {queues}", f"Next: dfh doctor --site {output}"]
+    display.result(document, lines)
+
+
+def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
+    """Show what the jobs would cost at most, and ask."""
+    from deepforge_hpc.api.visiting import planned
+    from deepforge_hpc.probe.visit import MINUTES
+
+    jobs = planned(found)
+    for job in jobs:
+        gpu = " and a GPU" if job.gpus else ""
+        display.talk(
+            f"one core{gpu} of a node {job.node_type} in partition {job.partition}, "
+            f"at most {MINUTES} minutes"
+        )
+    if not jobs or yes:
+        return bool(jobs)
+    return click.confirm(f"Submit {counted(len(jobs), 'job')}?", err=True)
+
+
+def _write(output: Path, text: str) -> None:
+    from deepforge_hpc.runtime.files import publish_bytes
+
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        publish_bytes(output, text.encode())
+    except OSError as error:
+        message = f"{output}: {error.strerror}"
+        raise StorageError(message, "Give another file with -o.") from error
+
+
+@click.command("diff")
+@click.argument("site", metavar="NAME")
+@output_options
+@click.pass_obj
+def diff(display: Display, /, *, site: str) -> int:
+    """Show where a site file and the machine differ.
+
+    Compares only what Slurm shows: partitions, limits, QOS, nodes, versions, MPI plugins. NAME is
+    the name of a site or the path of its file. Exit code: 0 if they agree, 8 if they differ.
+
+    \b
+    Example:
+      dfh site diff mycluster
+    """
+    found = probing.drift(site, Path.cwd())
+    for warning in found.warnings:
+        display.talk(f"warning: {warning}")
+    rows = [(item.key, item.file, item.machine) for item in found.differences]
+    lines = table(("KEY", "FILE", "MACHINE"), rows) if rows else [f"{found.path}: no difference"]
+    display.result(found.to_dict(), lines)
+    return DIFFERS if rows else 0

@@ -1,0 +1,49 @@
+"""`dfh status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.errors import UsageError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.cli.display import Display
+
+
+@click.command("status")
+@execution_argument
+@click.option("-w", "--watch", "is_watched", is_flag=True, help="Follow until it is over.")
+@click.option("--interval", type=click.FloatRange(0.1), help="Seconds between looks.")
+@output_options
+@click.pass_obj
+def command(display: Display, execution: str, *, is_watched: bool, interval: float | None) -> int:
+    """Show what the jobs do.
+
+    EXECUTION is an id, its beginning or number, a path, or `latest` (the default). With --watch
+    the exit code is 0 if every job succeeded, 9 if the execution ended otherwise; without, it is
+    0 whatever the jobs do.
+
+    \b
+    Example:
+      dfh status redshift-0007 --watch
+    """
+    found = api.find_execution(execution, Path.cwd())
+    if is_watched:
+        from deepforge_hpc.cli.watch import watch
+
+        if display.as_json:
+            message = "--watch prints text as it comes"
+            raise UsageError(message, "Leave out --json, or --watch.")
+        return watch(display, found, interval=interval)
+    from deepforge_hpc.cli.status_views import status_lines
+
+    current = api.status(found)
+    for orphan in api.other_orphans(found):
+        display.talk(f"warning: {orphan.message}")
+    display.result(current.to_dict(), status_lines(current))
+    return 0

@@ -1,0 +1,106 @@
+"""`dfh submit` and `dfh run`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
+from deepforge_hpc.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deepforge_hpc.api.submission import Submission
+    from deepforge_hpc.cli.display import Display
+
+F = TypeVar("F", bound="Callable[..., object]")
+
+
+def _submit_options(function: F) -> F:
+    for option in (
+        click.option("--no-reuse", is_flag=True, help="Run every job, whatever still holds."),
+        click.option("--tag", "tags", multiple=True, metavar="WORD", help="Repeatable."),
+        click.option("--note", default="", metavar="TEXT", help="Why this was run."),
+        click.option("--name", default="", metavar="TEXT", help="A name for people."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("submit")
+@pipeline_options
+@_submit_options
+@click.option("--dry-run", is_flag=True, help="Show the exact commands; send and write nothing.")
+@output_options
+@click.pass_obj
+def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
+    """Submit a pipeline and return.
+
+    Freezes PIPELINE (default: pipeline.yaml) and its code in a new execution and queues all of
+    its jobs. Log out: nothing of dfh needs to stay. A job whose code, attributes and inputs have
+    not changed since an earlier execution takes over that result.
+
+    \b
+    Example:
+      dfh submit pipeline.yaml --site slurm-generic --set train.epochs=20 --dry-run
+    """
+    from deepforge_hpc.cli.submission_views import dry_run_lines, submission_lines
+
+    if dry_run:
+        request = request_from(options)
+        found = api.dry_run(request, name=options["name"], note=options["note"])
+        _warn(display, found.warnings)
+        display.result(found.to_dict(), dry_run_lines(found))
+        return
+    submission = _submit(display, options)
+    display.result(submission.to_dict(), submission_lines(submission))
+
+
+@click.command("run")
+@pipeline_options
+@_submit_options
+@click.option("--interval", type=click.FloatRange(0.1), help="Seconds between looks.")
+@output_options
+@click.pass_obj
+def run_command(display: Display, /, *, interval: float | None, **options: Any) -> int:
+    """Submit a pipeline and follow it.
+
+    The same as `dfh submit`, then `dfh status --watch`. Ctrl-C or a lost terminal ends the
+    watching, never the jobs. Exit code: 0 if every job succeeded, 9 if the execution ended
+    otherwise, 130 after Ctrl-C, 129 after a lost terminal.
+
+    \b
+    Example:
+      dfh run pipeline.yaml
+    """
+    from deepforge_hpc.cli.submission_views import submission_lines
+    from deepforge_hpc.cli.watch import watch
+
+    if display.as_json:
+        message = "dfh run prints text as it comes"
+        raise UsageError(message, "With --json: dfh submit --json, then dfh status --json.")
+    submission = _submit(display, options)
+    display.lines(submission_lines(submission))
+    found = api.find_execution(str(submission.layout.root), submission.layout.root)
+    return watch(display, found, interval=interval)
+
+
+def _submit(display: Display, options: dict[str, Any]) -> Submission:
+    request = request_from(options)
+    submission = api.submit(
+        request,
+        name=options["name"],
+        note=options["note"],
+        tags=options["tags"],
+        reuse=not options["no_reuse"],
+    )
+    _warn(display, submission.warnings)
+    return submission
+
+
+def _warn(display: Display, warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        display.talk(f"warning: {warning}")

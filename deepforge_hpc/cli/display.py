@@ -1,0 +1,149 @@
+"""The only writer to stdout: text or JSON from one call, talk and errors to stderr."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from deepforge_hpc.errors import DeepforgeHpcError
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
+# C0 without tab and newline, DEL, C1, and the marks that reorder or break a line.
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+)
+_COLOURS = {
+    "succeeded": "green",
+    "reused": "green",
+    "running": "cyan",
+    "publishing": "cyan",
+    "failed": "red",
+    "upstream_failed": "red",
+    "interrupted": "yellow",
+    "cancelled": "yellow",
+    "unknown": "yellow",
+    "never_ran": "yellow",
+}
+
+
+def clean(text: str) -> str:
+    """Return text that cannot drive a terminal.
+
+    Escape sequences and control characters go; of a line that was overwritten with carriage
+    returns (a progress bar) the last form stays.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _ESCAPES.sub("", text)
+    if "\r" in text:
+        text = "\n".join(_last_form(line) for line in text.split("\n"))
+    return _CONTROLS.sub("", text)
+
+
+def _last_form(line: str) -> str:
+    forms = [form for form in line.split("\r") if form.strip()]
+    return forms[-1] if forms else ""
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return aligned lines; the last column is as long as it likes."""
+    cells = [tuple(header), *(tuple(clean(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 record`, `2 records`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class Display:
+    """Where a command's results go, and in which format."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.debug = False
+
+    @property
+    def is_terminal(self) -> bool:
+        """Tell whether stdout is a terminal that understands cursor movement."""
+        return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    @property
+    def has_colour(self) -> bool:
+        """Tell whether colours are wanted: on a terminal, unless NO_COLOR is set."""
+        return self.is_terminal and not os.environ.get("NO_COLOR")
+
+    def result(self, document: Mapping[str, object], text: Iterable[str]) -> None:
+        """Write one result: the document as JSON, or the lines of text."""
+        if self.as_json:
+            import json
+
+            self.write(json.dumps(document, indent=2, sort_keys=False) + "\n")
+        else:
+            self.lines(text)
+
+    def lines(self, text: Iterable[str]) -> None:
+        """Write lines of text to stdout."""
+        self.write("".join(f"{self._coloured(clean(line))}\n" for line in text))
+
+    def write(self, text: str) -> None:
+        """Write text that is safe already to stdout, now."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    def talk(self, text: str) -> None:
+        """Write a remark to stderr: what a script that reads stdout must not see."""
+        sys.stderr.write(f"{clean(text)}\n")
+        sys.stderr.flush()
+
+    def discard(self) -> None:
+        """Send all further output nowhere: the reader, or the terminal, is gone.
+
+        Without this the interpreter fails once more when it flushes its streams at its end.
+        """
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                os.dup2(null, stream.fileno())
+        os.close(null)
+
+    def error(self, error: DeepforgeHpcError) -> None:
+        """Write an error to stderr, and as a document to stdout if JSON was asked for."""
+        faults = getattr(error, "faults", ())
+        for message in [str(fault) for fault in faults] or [error.message]:
+            self.talk(f"error: {message}")
+        if error.hint:
+            self.talk(f"hint: {error.hint}")
+        if self.as_json:
+            self.result({"schema": "dfh/error/1", "error": _error_document(error, faults)}, ())
+
+    def _coloured(self, line: str) -> str:
+        if not self.has_colour:
+            return line
+        for word in line.split():
+            if colour := _COLOURS.get(word):
+                return line.replace(word, click.style(word, fg=colour), 1)
+        return line
+
+
+def _error_document(error: DeepforgeHpcError, faults: Iterable[object]) -> dict[str, object]:
+    names = ("message", "file", "line", "column", "hint")
+    return {
+        "type": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+        "faults": [{name: getattr(fault, name) for name in names} for fault in faults],
+    }

@@ -1,0 +1,61 @@
+"""Command groups that know the help of their commands without importing one of them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One command of a group."""
+
+    name: str
+    module: str
+    """Module below `deepforge_hpc.cli.commands`; the command in it is called `command`, or as
+    `attribute` says."""
+    help: str
+    """The line of the group's help; a test holds it equal to the command's own."""
+    section: str = "Commands"
+    attribute: str = "command"
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, and for nothing else."""
+
+    def __init__(self, *args: Any, entries: Sequence[Entry] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.entries = {entry.name: entry for entry in entries}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Return the names in the order of the table."""
+        return list(self.entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; a close name is suggested for an unknown one."""
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            import difflib
+
+            near = difflib.get_close_matches(cmd_name, self.entries, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {cmd_name!r}.{hint}")
+        module = importlib.import_module(f"deepforge_hpc.cli.commands.{entry.module}")
+        found = getattr(module, entry.attribute)
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 -- click's signature
+        """Write the table's lines, section by section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for entry in self.entries.values():
+            sections.setdefault(entry.section, []).append((entry.name, entry.help))
+        for section, lines in sections.items():
+            with formatter.section(section):
+                formatter.write_dl(lines)

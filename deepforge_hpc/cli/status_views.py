@@ -1,0 +1,96 @@
+"""How the status of an execution looks as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.cli.display import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
+
+FINAL_JOB = "_final"
+_WORTH_A_SENTENCE = {
+    "failed",
+    "interrupted",
+    "cancelled",
+    "upstream_failed",
+    "never_ran",
+    "unknown",
+}
+
+
+def status_lines(found: ExecutionStatus) -> Iterator[str]:
+    """Yield the headline, a line for each job, reasons, warnings and the next command."""
+    yield headline(found)
+    for label, text in (("name", found.name), ("note", found.note)):
+        if text:
+            yield f"{label}  {text}"
+    yield ""
+    yield from table(
+        ("JOB", "STATE", "ID", "TIME", ""),
+        [
+            (job.name, job.detail, job.native_id or "-", duration(job.elapsed_s), _remark(job))
+            for job in found.jobs
+        ],
+    )
+    sentences = [line for job in found.jobs for line in _sentences(job)]
+    if sentences:
+        yield ""
+        yield from sentences
+    if found.warnings:
+        yield ""
+        yield from (f"warning: {warning}" for warning in found.warnings)
+    yield ""
+    if found.next:
+        yield f"next    {found.next}"
+    yield f"report  {found.path}/report.html"
+
+
+def headline(found: ExecutionStatus) -> str:
+    """Return the execution in one line."""
+    jobs = [job for job in found.jobs if job.name != FINAL_JOB]
+    done = sum(job.state in {"succeeded", "reused"} for job in jobs)
+    again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
+    return f"{found.id}  {found.state}  {done}/{len(jobs)} jobs done  on {found.site}{again}"
+
+
+def change_line(job: JobStatus) -> str:
+    """Return what a watcher without a terminal is told when a job has changed."""
+    parts = [job.name, job.detail, _remark(job)]
+    if job.state in _WORTH_A_SENTENCE:
+        parts.append(job.reason)
+    return "  ".join(part for part in parts if part)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for a column: `4 s`, `3:07`, `2:03:07`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _remark(job: JobStatus) -> str:
+    if job.state == "reused":
+        return f"from {job.reused_from}"
+    if job.state in {"pending", "held", "planned"} and job.reason:
+        return job.reason
+    shown = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in job.metrics.items()
+        if name != "t" and isinstance(value, (int, float)) and value is not None
+    ]
+    return "  ".join(shown[:5])
+
+
+def _sentences(job: JobStatus) -> Iterator[str]:
+    if job.state in _WORTH_A_SENTENCE and job.reason and job.name != FINAL_JOB:
+        yield f"{job.name}: {job.reason}"
+        if job.hint:
+            yield f"    {job.hint}"

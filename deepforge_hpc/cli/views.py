@@ -1,0 +1,63 @@
+"""How plans and records look as text: lines for `Display`, nothing is printed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.cli.display import table
+from deepforge_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.api.pipelines import Checked
+    from deepforge_hpc.model.plan import Job, Plan
+
+
+def checked_lines(checked: Checked) -> Iterator[str]:
+    """Yield what `dfh check` says."""
+    site = f" for site {checked.site}" if checked.site else ""
+    yield (
+        f"{checked.path}: pipeline {checked.pipeline} is sound{site}:"
+        f" {len(checked.operations)} operations, {len(checked.inputs)} inputs"
+    )
+
+
+def plan_lines(plan: Plan, *, origins: bool) -> Iterator[str]:
+    """Yield the table of jobs, then the origins of the values if they are wanted."""
+    yield f"{plan.pipeline} on {plan.site} ({plan.scheduler})"
+    yield ""
+    yield from table(
+        ("JOB", "QUEUE", "SIZE", "TIME", "AFTER"),
+        [
+            (job.name, _queue(job), _size(job), _time(job), ", ".join(job.after))
+            for job in plan.jobs
+        ],
+    )
+    if origins:
+        yield ""
+        rows = [(origin.key, origin.value, origin.source) for origin in plan.origins]
+        yield from table(("VALUE OF", "IS", "FROM"), rows)
+
+
+def _queue(job: Job) -> str:
+    return job.queue or "-"
+
+
+def _size(job: Job) -> str:
+    resources = job.resources
+    parts = [f"{resources.nodes} node" + ("s" if resources.nodes > 1 else "")]
+    if resources.world_size > 1:
+        parts.append(f"{resources.world_size} ranks")
+    parts.append(f"{resources.cpus_per_task} cpu" + ("s" if resources.cpus_per_task > 1 else ""))
+    if resources.gpus_per_node:
+        parts.append(f"{resources.gpus_per_node} gpus")
+    if resources.mem_per_node_mib:
+        parts.append(f"{resources.mem_per_node_mib} MiB")
+    times = f"{job.tasks} tasks of " if job.kind.value == "array" else ""
+    return times + " x ".join(parts[:1]) + ("".join(f", {part}" for part in parts[1:]))
+
+
+def _time(job: Job) -> str:
+    seconds = job.resources.time_s
+    return "-" if seconds is None else format_duration(seconds)

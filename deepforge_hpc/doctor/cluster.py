@@ -1,0 +1,154 @@
+"""Does the cluster have what the site's file says? Pure: a site, and what the machine said."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.probe.compare import mpi_plugins
+from deepforge_hpc.probe.queues import closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.model.site import Queue, SiteSpec
+    from deepforge_hpc.probe.read import Machine
+
+COMMANDS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"), "local": ()}
+_SKEW_S = 60
+_ASK = "see the documentation of your centre, or ask its support"
+
+
+def check_commands(site: SiteSpec, which: Callable[[str], str | None]) -> Iterator[Finding]:
+    """Look for the programs that dfh and the launch lines run."""
+    needed = COMMANDS.get(site.scheduler, ())
+    missing = [name for name in needed if which(name) is None]
+    if missing:
+        message = f"not on PATH: {', '.join(missing)}"
+        step = "run this on a login node of the cluster (some need `module load slurm` first)"
+        yield error("commands", message, step)
+    else:
+        yield ok("commands", "all that dfh runs are on PATH" if needed else "none are needed")
+    for name, launcher in site.launchers.items():
+        program = launcher.argv[0] if launcher.argv and not launcher.clamp else ""
+        if program and program not in needed and which(program) is None:
+            message = f"launch: {name} runs {program}, which is not on PATH here"
+            step = "no fault if a module or the environment of the job brings it"
+            yield warn("commands", message, step)
+
+
+def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
+    """See whether a controller answers, and whether it is that of the site."""
+    if not machine.config:
+        said = "; ".join(machine.unanswered) or "nothing"
+        step = "wait and try again; is this a login node of the cluster?"
+        yield error("controller", f"no controller of Slurm answers: {said}", step)
+        return
+    names = [item.cluster_name for item in site.identify if item.cluster_name]
+    cluster = machine.cluster
+    if names and cluster not in names:
+        message = f"this is the cluster {cluster}, the site is {' or '.join(names)}"
+        yield error("controller", message, "give the site of this machine: dfh site detect")
+    else:
+        yield ok("controller", f"Slurm {machine.version} of the cluster {cluster} answers")
+
+
+def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[Finding]:
+    """See whether there is an account that pays, and whether it is one's own."""
+    mine = sorted({item.account for item in machine.associations})
+    own = f"yours: {', '.join(mine)}" if mine else _ASK
+    if account:
+        base = [name for name in mine if account in (name, *_with_suffixes(site, name))]
+        if mine and not base:
+            yield error("account", f"{account} is none of your accounts", own)
+        elif mine:
+            yield ok("account", f"{account} is one of yours")
+        else:
+            message = f"Slurm does not show whether {account} is yours"
+            yield warn("account", message, "dfh doctor --submit tries it")
+        return
+    required = site.account.required
+    step = f"--account NAME, or `account:` in ~/.config/deepforge-hpc/settings.yaml; {own}"
+    if required == "yes" or (required == "if-several" and len(mine) > 1):
+        yield error("account", f"site {site.name} wants an account, and none is given", step)
+    elif machine.associations or required == "no" or not machine.config:
+        default = machine.default_account
+        yield ok("account", f"none given: {default or 'the default'} pays")
+    else:
+        yield warn("account", "none is given, and Slurm shows none of yours", step)
+
+
+def _with_suffixes(site: SiteSpec, account: str) -> Iterator[str]:
+    for rule in site.account.suffixes:
+        yield account + rule.suffix
+    for queue in site.queues:
+        yield account + queue.account_suffix
+
+
+def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
+    """See whether the queues of the file are there, and open."""
+    if not machine.partitions:
+        yield warn("queues", "Slurm shows no partitions", _ASK)
+        return
+    found = [item for queue in site.queues for item in _queue(queue, machine)]
+    yield from found
+    good = len(site.queues) - len(found)
+    if not site.queues:
+        default = next((item.name for item in machine.partitions if item.is_default), "")
+        if default:
+            yield ok("queues", f"the file names none: jobs go to the default, {default}")
+        else:
+            step = f"write a queue into the file; there are {_names(machine)}"
+            yield error("queues", "the file names none, and the cluster has no default", step)
+    elif good:
+        yield ok("queues", f"{good} of {len(site.queues)} of the file are there and up")
+
+
+def _queue(queue: Queue, machine: Machine) -> Iterator[Finding]:
+    partition = next((item for item in machine.partitions if item.name == queue.partition), None)
+    level = error if queue.automatic else warn
+    if queue.partition and partition is None:
+        message = f"{queue.name}: the cluster has no partition {queue.partition}"
+        yield level("queues", message, f"dfh site diff; there are {_names(machine)}")
+    elif queue.qos and machine.qos and queue.qos not in {item.name for item in machine.qos}:
+        yield level("queues", f"{queue.name}: the cluster has no QOS {queue.qos}", "dfh site diff")
+    elif partition is not None and (why := closed(partition, machine)):
+        step = "wait, or ask for another with resources.queue"
+        yield warn("queues", f"{queue.name}: {queue.partition} is {why}", step)
+
+
+def _names(machine: Machine) -> str:
+    return ", ".join(item.name for item in machine.partitions[:12])
+
+
+def check_mpi(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
+    """See whether srun has the MPI plugins that the launch lines name."""
+    if not machine.mpi:
+        yield warn("launchers", "srun --mpi=list shows nothing", "dfh doctor --submit tries it")
+        return
+    have = ", ".join(machine.mpi)
+    missing = False
+    for name, launcher in site.launchers.items():
+        for plugin in mpi_plugins(launcher.argv):
+            if plugin not in machine.mpi:
+                missing = True
+                message = f"launch: {name} uses srun --mpi={plugin}, which is not there"
+                yield error("launchers", message, f"change launchers.{name}.argv; srun has {have}")
+    if not missing:
+        yield ok("launchers", f"srun has what the launch lines use ({have})")
+
+
+def check_clock(machine: Machine, now: datetime) -> Iterator[Finding]:
+    """Compare this host's clock with the controller's; `now` is local time without a zone."""
+    try:
+        theirs = datetime.fromisoformat(machine.clock)
+    except ValueError:
+        return
+    skew = abs((now - theirs).total_seconds())
+    if skew > _SKEW_S:
+        message = f"this host and the controller are {skew:.0f} s apart"
+        yield warn("clock", message, "times in reports will be wrong by that; tell your centre")
+    else:
+        yield ok("clock", "this host and the controller agree on the time")

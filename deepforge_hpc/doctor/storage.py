@@ -1,0 +1,204 @@
+"""Can records and results be kept safely in a folder? Tried with real files, which are removed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.model.site import Purge, known
+from deepforge_hpc.runtime.files import publish_bytes
+from deepforge_hpc.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.model.site import FileSystem, SiteSpec
+
+_LEAST_FREE = 1 << 30
+_SKEW_S = 5
+_MARGIN_DAYS = 7
+_OF_ONE_NODE = frozenset({"tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "overlay"})
+_DAY = 86400
+
+
+def check_folder(what: str, folder: Path) -> Iterator[Finding]:
+    """Try what the ledger and the executions need of a folder's file system."""
+    check = f"folder {what}"
+    base = _existing(folder)
+    try:
+        with _trial(base) as trial:
+            failed = list(_broken_promises(trial))
+            skew = _skew(trial)
+    except OSError as fault:
+        step = "change its permissions, or give another with `executions:`"
+        yield error(check, f"{base}: {fault.strerror}", step)
+        return
+    if failed:
+        step = "keep the project on another file system"
+        yield error(check, f"{folder}: {', '.join(failed)}", step)
+    else:
+        yield ok(check, f"{folder}: writable; rename, exclusive create and fsync work")
+    if abs(skew) > _SKEW_S:
+        message = f"{base}: its server's clock is {abs(skew):.0f} s from this host's"
+        yield warn(check, message, "times of files will be wrong by that; tell your centre")
+    yield from _room(check, base)
+
+
+def _existing(folder: Path) -> Path:
+    """Return a folder, or the nearest above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+@contextmanager
+def _trial(folder: Path) -> Iterator[Path]:
+    trial = Path(tempfile.mkdtemp(prefix=".dfh-doctor-", dir=folder))
+    try:
+        yield trial
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def _broken_promises(trial: Path) -> Iterator[str]:
+    """Yield what does not work; OSError for what cannot be tried at all."""
+    target = trial / "published"
+    publish_bytes(target, b"first")  # temporary file, fsync, rename, fsync of the folder
+    publish_bytes(target, b"second")
+    if target.read_bytes() != b"second":
+        yield "a rename does not replace"
+    if not _only_one_wins(lambda: os.close(os.open(trial / "claim", os.O_CREAT | os.O_EXCL))):
+        yield "exclusive creation does not exclude"
+    if not _only_one_wins((trial / "lease").mkdir):
+        yield "mkdir does not exclude"
+
+
+def _only_one_wins(claim: object) -> bool:
+    assert callable(claim)
+    claim()
+    try:
+        claim()
+    except FileExistsError:
+        return True
+    return False
+
+
+def _skew(trial: Path) -> float:
+    """Return by how many seconds the file system's clock is ahead."""
+    path = trial / "clock"
+    before = time.time()
+    path.write_bytes(b"")
+    stamp, after = path.stat().st_mtime, time.time()
+    return 0.0 if before - 1 <= stamp <= after + 1 else stamp - after
+
+
+def _room(check: str, folder: Path) -> Iterator[Finding]:
+    try:
+        found = os.statvfs(folder)
+    except OSError as fault:
+        if fault.errno == errno.ENOSYS:
+            return
+        raise
+    free = found.f_bavail * found.f_frsize
+    if free < _LEAST_FREE:
+        message = f"{folder}: only {format_size(free)} are free"
+        yield warn(check, message, "remove old executions: dfh executions remove")
+    if found.f_files and found.f_favail < 10_000:
+        message = f"{folder}: only {found.f_favail} more files fit"
+        yield warn(check, message, "remove old executions: dfh executions remove")
+
+
+def check_shared(folder: Path, mounts: str) -> Iterator[Finding]:
+    """See whether other nodes can see a folder, by the kind of its file system."""
+    kind = kind_of(folder, mounts)
+    if kind in _OF_ONE_NODE:
+        message = f"{folder} is on {kind}: the compute nodes may not see it"
+        yield warn("shared", message, "keep the project in your home or scratch folder")
+
+
+def kind_of(folder: Path, mounts: str) -> str:
+    """Return the type of the file system that holds a folder; `mounts` as /proc/mounts."""
+    best, kind = "", ""
+    real = os.path.realpath(folder)
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        point = fields[1].replace("\\040", " ") if len(fields) > 2 else ""
+        inside = point in ("/", real) or real.startswith(f"{point}/")
+        if point and inside and len(point) >= len(best):
+            best, kind = point, fields[2]
+    return kind
+
+
+def check_rules(
+    site: SiteSpec, folder: Path, environ: Mapping[str, str], walltime_s: int
+) -> Iterator[Finding]:
+    """Hold quota and purge of the site's file against a folder and the time of a whole plan."""
+    system = _system_of(site.filesystems, folder, environ)
+    if system is None:
+        step = f"write it under `filesystems` of {site.name}'s file, with its source"
+        yield warn("quota", f"{folder}: the quota is unknown", step)
+        yield warn("purge", f"{folder}: whether files vanish there is unknown", step)
+        return
+    quota = known(system.quota)
+    if quota is None:
+        step = f"look it up, and write it into {site.name}'s file"
+        yield warn("quota", f"{system.role}: the quota is unknown", step)
+    else:
+        yield ok("quota", f"{system.role}: {quota}; how much is used, dfh cannot see")
+    yield from _purge(system, walltime_s)
+
+
+def _purge(system: FileSystem, walltime_s: int) -> Iterator[Finding]:
+    purge = system.purge
+    if purge is None or (isinstance(purge, Purge) and purge.basis == "none"):
+        yield ok("purge", f"{system.role}: files stay")
+        return
+    days = known(purge.days) if isinstance(purge, Purge) else None
+    if days is None or not isinstance(purge, Purge):
+        step = "look it up; touch or copy what must stay"
+        yield warn("purge", f"{system.role}: when files vanish is unknown", step)
+        return
+    needed = -(-walltime_s // _DAY)
+    basis = known(purge.basis) or "unknown"
+    step = "copy results to a file system that keeps them (outputs.to)"
+    message = f"{system.role}: files vanish after {days} days (by {basis})"
+    if needed >= days:
+        yield error("purge", f"{message}, the jobs may run {needed} days", step)
+    elif needed + _MARGIN_DAYS >= days:
+        yield warn("purge", f"{message}, the jobs may run {needed} days", step)
+    else:
+        yield ok("purge", f"{message}; the jobs need at most {needed}")
+
+
+def _system_of(
+    systems: Sequence[FileSystem] | object, folder: Path, environ: Mapping[str, str]
+) -> FileSystem | None:
+    """Return the file system of the site that a folder lies in: the longest path that fits."""
+    if not isinstance(systems, tuple):
+        return None
+    best: tuple[int, FileSystem] | None = None
+    for system in systems:
+        for path in _paths(system, environ):
+            fits = folder == path or path in folder.parents
+            if fits and (best is None or len(path.parts) > best[0]):
+                best = (len(path.parts), system)
+    return best[1] if best else None
+
+
+def _paths(system: FileSystem, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield where a file system is for this user; what names a variable that is not set is none."""
+    variable = known(system.env)
+    if variable and environ.get(variable):
+        yield Path(environ[variable])
+    text = known(system.path) or ""
+    for name, value in environ.items():
+        text = text.replace(f"${{{name}}}", value)
+    parts = [environ.get(part[1:], part) if part[:1] == "$" else part for part in text.split("/")]
+    if text and not any("$" in part for part in parts):
+        yield Path("/".join(parts))

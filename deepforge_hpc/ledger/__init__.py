@@ -1,0 +1,1 @@
+"""Reading, tracing and verifying the records of a project."""

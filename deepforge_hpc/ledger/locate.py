@@ -1,0 +1,245 @@
+"""From what a person names (a path, a copy, an id) to the record that explains it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import LedgerError, UsageError
+from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
+from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.files import digest_path, read_json
+from deepforge_hpc.runtime.layout import ExecutionLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
+_TASK = re.compile(r"task-(\d{5})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What was asked for, and the record that explains it."""
+
+    ledger: Ledger
+    project: Path
+    records: tuple[Record, ...]
+    """One, or the newest of each job and array task if that is what was named."""
+    how: str
+    """place | content | id"""
+    path: Path | None = None
+    output: str = ""
+    """Name of the output that the path is, if it is one."""
+    sha256: str = ""
+    """Digest of the path's content now; empty if it was not read."""
+    others: int = 0
+    """How many other records made the same content."""
+    lost: Mapping[str, LedgerError] = field(default_factory=dict)
+    """By id: records of what was named that cannot be had."""
+
+    @property
+    def record(self) -> Record:
+        """Return the only record, or the newest."""
+        return self.records[0]
+
+
+def locate(text: str, cwd: Path) -> Subject:
+    """Return the record for a path, a copy of an output, or the first digits of a record's id.
+
+    Raises UsageError if there is nothing of that name, LedgerError if nothing explains it.
+    """
+    path = Path(text) if Path(text).is_absolute() else cwd / text
+    if not path.exists():
+        if _ID.fullmatch(text.lower()):
+            return _by_id(text.lower(), _ledgers(cwd))
+        message = f"{text}: there is no such file, and it is no record id"
+        raise UsageError(message, "Give a file, a folder of an execution, or a record's id.")
+    execution = execution_above(path)
+    if execution is not None and (subject := _by_place(path, execution, cwd)):
+        return subject
+    return _by_content(path, cwd, execution)
+
+
+def execution_above(path: Path) -> Path | None:
+    """Return the folder of the execution that a path lies in, or None."""
+    resolved = path.resolve()
+    for folder in (resolved, *resolved.parents):
+        if (folder / "execution.json").is_file() and (folder / "plan.json").is_file():
+            return folder
+    return None
+
+
+def _by_id(text: str, ledgers: Iterable[Ledger]) -> Subject:
+    searched = []
+    for ledger in ledgers:
+        searched.append(str(ledger.root))
+        found = ledger.starting_with(text)
+        if len(found) > 1:
+            message = f"{text}: {len(found)} records begin so"
+            raise UsageError(message, "Give more digits: " + ", ".join(p.name[:16] for p in found))
+        if found:
+            record = ledger.read(found[0])
+            return Subject(ledger=ledger, project=ledger.root.parent, records=(record,), how="id")
+    message = f"{text}: no record of that id in {' or '.join(searched) or 'any project here'}"
+    raise LedgerError(message, "Run it inside the project, below the folder that holds .dfh.")
+
+
+def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:
+    """Return the subject for a path of an execution; None if its place says nothing."""
+    info = read_json(execution / "execution.json")
+    job, task, rest = _split(path.resolve().relative_to(execution))
+    ledgers = _ledgers(execution, str(info.get("ledger") or ""), cwd)
+    found = _marked(execution, job, task, ledgers) or _newest(info, job, task, ledgers)
+    if found is None:
+        if rest and job:
+            return None
+        message = f"{path}: no record yet" + _damaged(ledgers)
+        raise LedgerError(message, "A job writes its record when it ends: dfh status shows how.")
+    ledger, records = found
+    output = _output_name(records[0], rest) if len(records) == 1 else ""
+    return Subject(
+        ledger=ledger,
+        project=ledger.root.parent,
+        records=records,
+        how="place",
+        path=path,
+        output=output,
+        sha256=digest_path(path)[0] if output else "",
+        lost={} if output else _lost(execution, info, job, ledger, records),
+    )
+
+
+_Found = tuple[Ledger, tuple[Record, ...]]
+
+
+def _marked(
+    execution: Path, job: str, task: int | None, ledgers: Sequence[Ledger]
+) -> _Found | None:
+    """Return the record that a job's success marker names; LedgerError if it cannot be had."""
+    marker = ExecutionLayout(execution).job(job, task).success
+    wanted = str(_field(marker, "record") or "") if job else ""
+    if not wanted:
+        return None
+    holders = [ledger for ledger in ledgers if ledger.starting_with(wanted)]
+    if not holders:
+        message = f"{marker}: names record {short(wanted)}, which no ledger here holds"
+        raise LedgerError(message, "Was the execution copied without its project's .dfh?")
+    return holders[0], (holders[0].get(wanted),)
+
+
+def _newest(
+    info: dict[str, Any], job: str, task: int | None, ledgers: Sequence[Ledger]
+) -> _Found | None:
+    """Return the newest record of each job and task of an execution."""
+    for ledger in ledgers:
+        newest: dict[tuple[object, object], Record] = {}
+        for record in ledger.find_by_job(str(info.get("id")), job or None, task):
+            if record.data.get("uuid") == info.get("uuid"):
+                newest.setdefault((record.data.get("job"), record.data.get("task")), record)
+        if newest:
+            return ledger, tuple(newest.values())
+    return None
+
+
+def _lost(
+    execution: Path, info: dict[str, Any], job: str, ledger: Ledger, records: Sequence[Record]
+) -> dict[str, LedgerError]:
+    """Return the records of an execution or job that should be there and cannot be had.
+
+    Those are what the success markers name, and what was damaged but still shows whose it is.
+    """
+    held = {record.id for record in records}
+    lost = {}
+    for pattern in ("success.json", "task-*/success.json"):
+        for marker in sorted((execution / "jobs").glob(f"{job or '*'}/{pattern}")):
+            wanted = str(_field(marker, "record") or "")
+            if wanted and wanted not in held:
+                try:
+                    ledger.get(wanted)
+                except LedgerError as error:
+                    lost[wanted] = error
+    return lost if job else {**ledger.damaged(containing=str(info.get("uuid"))), **lost}
+
+
+def _damaged(ledgers: Iterable[Ledger]) -> str:
+    errors = (error for ledger in ledgers for error in ledger.damaged().values())
+    return "".join(f"; {error.message}" for error in errors)
+
+
+def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
+    try:
+        sha256 = digest_path(path)[0]
+    except ValueError as error:
+        message = str(error)
+        raise LedgerError(message) from error
+    ledgers = _ledgers(path, "", cwd)
+    beside = path.with_name(f"{path.name}.prov")
+    if beside.is_file():
+        ledgers.append(Closure(beside))
+    for ledger in ledgers:
+        found = ledger.find_by_output(sha256)
+        if not found:
+            continue
+        record = found[0]
+        names = [str(o.get("name")) for o in record.outputs if o.get("sha256") == sha256]
+        return Subject(
+            ledger=ledger,
+            project=ledger.root.parent,
+            records=(record,),
+            how="content",
+            path=path,
+            output=names[0],
+            sha256=sha256,
+            others=len(found) - 1,
+        )
+    where = " or ".join(str(ledger.root) for ledger in ledgers) or "a project around it"
+    message = f"{path}: no record in {where} made this content ({short(sha256)})"
+    message += _damaged(ledgers)
+    hint = "Was the file edited after it was made, or is it from another project?"
+    if execution is not None:
+        hint = "Name an output, a job's folder or the execution itself."
+    raise LedgerError(message, hint)
+
+
+def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
+    """Return job, task and the rest of a path below an execution."""
+    parts = path.parts
+    if parts[:1] != ("jobs",):
+        return "", None, parts
+    job = parts[1] if len(parts) > 1 else ""
+    match = _TASK.fullmatch(parts[2]) if len(parts) > 2 else None
+    return job, int(match[1]) if match else None, parts[3 if match else 2 :]
+
+
+def _output_name(record: Record, rest: tuple[str, ...]) -> str:
+    if rest[:1] != ("outputs",) or len(rest) < 2:
+        return ""
+    for output in record.outputs:
+        if Path(str(output.get("path", ""))).name == rest[1] and len(rest) == 2:
+            return str(output.get("name"))
+    return ""
+
+
+def _ledgers(start: Path, named: str | Path = "", cwd: Path | None = None) -> list[Ledger]:
+    """Return the ledgers above a path, the one that is named, and those above `cwd`."""
+    found: dict[Path, None] = {}
+    for origin in (start, cwd):
+        if origin is not None:
+            resolved = origin.resolve()
+            for folder in (resolved, *resolved.parents):
+                if (folder / LEDGER).is_dir():
+                    found[folder / LEDGER] = None
+        if origin is start and named and Path(named).is_dir():
+            found[Path(named).resolve()] = None
+    return [Ledger(root) for root in found]
+
+
+def _field(path: Path, name: str) -> Any:
+    try:
+        return read_json(path).get(name)
+    except (OSError, json.JSONDecodeError, ValueError):
+        return None

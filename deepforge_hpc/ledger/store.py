@@ -1,0 +1,252 @@
+"""Read the records of a project. A record that does not hold is named, never taken for absent.
+
+```
+<project>/.dfh/FORMAT
+<project>/.dfh/loose/<user>/<YYYYMMDD>/<64 hex of the id>.<8 hex of the plan key>.json
+<project>/.dfh/blobs/<xx>/<64 hex>
+```
+The id of a record is the sha256 of its bytes; `deepforge_hpc.runtime.record` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.runtime.files import digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAME = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{0,8})?\.json")
+RECORD_SCHEMA = "dfh/record/1"
+CLOSURE_SCHEMA = "dfh/closure/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record whose bytes hold what its id promises."""
+
+    id: str
+    """`sha256:...`"""
+    path: Path
+    data: dict[str, Any]
+
+    @property
+    def execution(self) -> str:
+        """Return the id of the execution."""
+        return str(self.data.get("execution", ""))
+
+    @property
+    def label(self) -> str:
+        """Return what a person calls it: `redshift-0007/render[3]`."""
+        task = self.data.get("task")
+        job = f"{self.data.get('job', '?')}" + ("" if task is None else f"[{task}]")
+        return f"{self.execution}/{job}"
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return the inputs, each with the record that produced it under `by`."""
+        return _objects(self.data.get("inputs"))
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Return the outputs."""
+        return _objects(self.data.get("outputs"))
+
+    @property
+    def operation(self) -> dict[str, Any]:
+        """Return what ran; empty for a record without an operation."""
+        found = self.data.get("operation")
+        return found if isinstance(found, dict) else {}
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+class DamagedRecordError(LedgerError):
+    """A record file is there, but its bytes are not those that its id names."""
+
+
+class MissingRecordError(LedgerError):
+    """A record that another one points to is not in the ledger."""
+
+
+class Ledger:
+    """The records and blobs below one `.dfh` folder. Reads only, and only when asked."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._index: dict[str, Path] = {}
+
+    def get(self, record_id: str) -> Record:
+        """Return a record; MissingRecordError or DamagedRecordError if it cannot be had."""
+        wanted = record_id.removeprefix("sha256:")
+        if wanted not in self._index:
+            # Records never change and never move, so only an unknown name is looked for again.
+            self._index = {found: path for path, found in self._files()}
+        if wanted in self._index:
+            return self.read(self._index[wanted])
+        message = f"record {short(record_id)} is not in the ledger {self.root}"
+        raise MissingRecordError(message, "Was the ledger copied without its folder loose/?")
+
+    def read(self, path: Path) -> Record:
+        """Return the record in a file of the ledger, checked against its name."""
+        match = _NAME.fullmatch(path.name)
+        try:
+            content = self._content(path)
+        except OSError as error:
+            message = f"record {path}: {error.strerror}"
+            raise DamagedRecordError(message) from error
+        actual = digest(content)
+        if not match or actual != f"sha256:{match[1]}":
+            message = f"record {path}: its content was changed (it has {short(actual)} now)"
+            raise DamagedRecordError(message, "Restore the file from a backup of the ledger.")
+        return parse_record(content, path)
+
+    def starting_with(self, prefix: str) -> list[Path]:
+        """Return the files of the records whose id starts so."""
+        wanted = prefix.removeprefix("sha256:").lower()
+        return [path for path, found in self._files() if found.startswith(wanted)]
+
+    def records(self, *, containing: str = "") -> Iterator[Record]:
+        """Yield the sound records, newest day first, whose bytes contain a text."""
+        needle = containing.encode()
+        for path, _ in self._files():
+            record = self._try(path, needle)
+            if isinstance(record, Record):
+                yield record
+
+    def damaged(self, *, containing: str = "") -> dict[str, LedgerError]:
+        """Return by id what is wrong with the records that do not hold and contain a text."""
+        needle = containing.encode()
+        found = ((name, self._try(path, needle)) for path, name in self._files())
+        return {
+            f"sha256:{name}": item for name, item in found if isinstance(item, DamagedRecordError)
+        }
+
+    def find_by_output(self, sha256: str) -> list[Record]:
+        """Return the records that made content of this digest, newest first."""
+        found = [
+            record
+            for record in self.records(containing=sha256)
+            if any(output.get("sha256") == sha256 for output in record.outputs)
+        ]
+        return sorted(found, key=_end_time, reverse=True)
+
+    def find_by_job(
+        self, execution: str, job: str | None = None, task: int | None = None
+    ) -> list[Record]:
+        """Return the end records of an execution, of a job or of an array task, newest first."""
+        found = [
+            record
+            for record in self.records(containing=json.dumps(execution, ensure_ascii=False))
+            if record.execution == execution
+            and record.data.get("kind") == "end"
+            and (job is None or record.data.get("job") == job)
+            and (task is None or record.data.get("task") == task)
+        ]
+        return sorted(found, key=_end_time, reverse=True)
+
+    def blob(self, sha256: str) -> bytes | None:
+        """Return a blob; None if it is not stored; LedgerError if its content was changed."""
+        name = sha256.removeprefix("sha256:")
+        path = self.root / "blobs" / name[:2] / name
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        if digest(content) != f"sha256:{name}":
+            message = f"blob {path}: its content was changed"
+            raise LedgerError(message, "Restore the file from a backup of the ledger.")
+        return content
+
+    def _try(self, path: Path, needle: bytes = b"") -> Record | DamagedRecordError | None:
+        """Return a record, what is wrong with it, or None if it does not contain `needle`."""
+        try:
+            return self.read(path) if not needle or needle in self._content(path) else None
+        except DamagedRecordError as error:
+            return error
+        except OSError as error:
+            return DamagedRecordError(f"record {path}: {error.strerror}")
+
+    def _content(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        """Yield each record file and the hex of the id in its name, newest day first."""
+        loose = self.root / "loose"
+        days = [(day.name, day) for user in _folders(loose) for day in _folders(user)]
+        for _, day in sorted(days, key=lambda item: item[0], reverse=True):
+            for path in sorted(day.iterdir()):
+                if match := _NAME.fullmatch(path.name):
+                    yield path, match[1]
+
+
+class Closure(Ledger):
+    """The records in the file `<artifact>.prov` that lies beside an artifact."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self._records: dict[str, str] | None = None
+
+    def blob(self, sha256: str) -> bytes | None:  # noqa: ARG002 -- a closure holds records only
+        """Return None: a closure holds no blobs."""
+        return None
+
+    def _content(self, path: Path) -> bytes:
+        return self._loaded()[f"sha256:{path.stem}"].encode()
+
+    def _files(self) -> Iterator[tuple[Path, str]]:
+        for record_id in self._loaded():
+            name = record_id.removeprefix("sha256:")
+            yield self.root / f"{name}.json", name
+
+    def _loaded(self) -> dict[str, str]:
+        if self._records is None:
+            try:
+                data = json.loads(self.root.read_bytes())
+                if data["schema"] != CLOSURE_SCHEMA:
+                    raise ValueError(data["schema"])
+                self._records = {str(key): str(text) for key, text in data["records"].items()}
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                message = f"{self.root}: not a closure of records: {error}"
+                raise LedgerError(message, "Copy it again from beside the original.") from error
+        return self._records
+
+
+def parse_record(content: bytes, path: Path) -> Record:
+    """Return the record that bytes hold; DamagedRecordError if they are no record."""
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        message = f"record {path}: not JSON ({error})"
+        raise DamagedRecordError(message) from error
+    if not isinstance(data, dict) or data.get("schema") != RECORD_SCHEMA:
+        schema = data.get("schema") if isinstance(data, dict) else None
+        message = f"record {path}: schema {schema!r}, this version reads {RECORD_SCHEMA!r}"
+        raise DamagedRecordError(message, "Was it written by a newer deepforge-hpc?")
+    return Record(id=digest(content), path=path, data=data)
+
+
+def short(sha256: str) -> str:
+    """Return the first 12 hex digits of a digest, as they are shown."""
+    return sha256.removeprefix("sha256:")[:12]
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return [Path(entry.path) for entry in os.scandir(parent) if entry.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+def _end_time(record: Record) -> str:
+    time = record.data.get("time")
+    return str(time.get("end") or "") if isinstance(time, dict) else ""

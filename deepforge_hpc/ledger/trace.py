@@ -1,0 +1,160 @@
+"""From a record upwards: which records made its inputs, and theirs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from deepforge_hpc.ledger.store import Ledger, Record
+
+TRACE_SCHEMA = "dfh/trace/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The closure of some records: all that they were made from."""
+
+    roots: tuple[str, ...]
+    records: dict[str, Record]
+    """By id, the roots first."""
+    problems: dict[str, LedgerError]
+    """By id: records that are missing or damaged."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the trace as JSON data, with flat nodes that name each other by id."""
+        return {
+            "schema": TRACE_SCHEMA,
+            "roots": list(self.roots),
+            "nodes": [{"id": record.id, **record.data} for record in self.records.values()],
+            "problems": [
+                {"id": record_id, "kind": type(error).__name__, "message": error.message}
+                for record_id, error in self.problems.items()
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the tree that a person reads."""
+
+    depth: int
+    port: str
+    """Input port of the line above that this answers; empty for the root."""
+    input: dict[str, Any]
+    """The entry of that port in the record above; empty for the root."""
+    record: Record | None
+    """None: an external input, or a record with a problem."""
+    problem: str = ""
+    number: int = 0
+    """Number of the record in the tree, from 1, in the order of first appearance."""
+    is_repeat: bool = False
+    """True if the record was shown above, under the same number."""
+    tasks: int = 1
+    """How many array tasks of one job this line stands for."""
+
+
+def trace(
+    ledger: Ledger, roots: Sequence[Record], lost: Mapping[str, LedgerError] | None = None
+) -> Trace:
+    """Return the closure of records by the ids that their inputs name.
+
+    `lost`: by id, what should be among the roots and cannot be had.
+    """
+    records: dict[str, Record] = {record.id: record for record in roots}
+    problems: dict[str, LedgerError] = dict(lost or {})
+    waiting = list(roots)
+    while waiting:
+        for producer in producers(waiting.pop()):
+            if producer in records or producer in problems:
+                continue
+            try:
+                found = ledger.get(producer)
+            except LedgerError as error:
+                problems[producer] = error
+            else:
+                records[producer] = found
+                waiting.append(found)
+    return Trace(roots=tuple(root.id for root in roots), records=records, problems=problems)
+
+
+def producers(record: Record) -> list[str]:
+    """Return the ids of the records that made the inputs, and of the one that was re-used."""
+    found = [str(by["record"]) for item in record.inputs if (by := item.get("by")) and by["record"]]
+    reused = record.data.get("reused_from")
+    if isinstance(reused, dict) and reused.get("record"):
+        found.append(str(reused["record"]))
+    return list(dict.fromkeys(found))
+
+
+def tree(closure: Trace, *, depth: int | None = None) -> Iterator[Line]:
+    """Yield the lines of the tree below each root, repeated records folded."""
+    numbers: dict[str, int] = {}
+    waiting = [
+        Line(depth=0, port="", input={}, record=closure.records[root])
+        for root in reversed(_tips(closure))
+    ]
+    while waiting:
+        line = waiting.pop()
+        record = line.record
+        if record is None:
+            yield line
+            continue
+        is_repeat = record.id in numbers
+        number = numbers.setdefault(record.id, len(numbers) + 1)
+        yield Line(
+            depth=line.depth,
+            port=line.port,
+            input=line.input,
+            record=record,
+            number=number,
+            is_repeat=is_repeat,
+            tasks=line.tasks,
+        )
+        if not is_repeat and (depth is None or line.depth < depth):
+            waiting.extend(reversed(_inputs(closure, record, line.depth + 1)))
+
+
+def _tips(closure: Trace) -> list[str]:
+    """Return the roots that no other record was made from: the others stand below them."""
+    inner = {producer for record in closure.records.values() for producer in producers(record)}
+    return [root for root in closure.roots if root not in inner]
+
+
+def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
+    """Return a line for each input; array tasks of one job that feed one port share a line."""
+    lines: dict[tuple[str, str, str], list[Line]] = {}
+    for position, item in enumerate(_edges(record)):
+        by = item.get("by") or {}
+        record_id = str(by.get("record") or "")
+        found = closure.records.get(record_id)
+        problem = closure.problems.get(record_id)
+        is_task = found is not None and found.data.get("task") is not None
+        port = str(item.get("port", ""))
+        key = (port, str(by.get("job")), "" if is_task else str(position))
+        text = problem.message if problem else ""
+        lines.setdefault(key, []).append(
+            Line(depth=depth, port=port, input=item, record=found, problem=text)
+        )
+    return [
+        Line(
+            depth=depth,
+            port=group[0].port,
+            input=group[0].input,
+            record=group[0].record,
+            problem=group[0].problem,
+            tasks=len(group),
+        )
+        for group in lines.values()
+    ]
+
+
+def _edges(record: Record) -> list[dict[str, Any]]:
+    reused = record.data.get("reused_from")
+    if isinstance(reused, dict) and reused.get("record"):
+        return [{"port": "reused from", "by": reused}]
+    return record.inputs

@@ -1,0 +1,315 @@
+"""Commands that only look, each an `..._ARGV` with a `parse_...` that reads its output. Pure.
+
+Fields that are not known here are left alone; those that are missing (Slurm's versions differ, and
+some sites hide what is not one's own) are None or empty.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+VERSION_ARGV = ("sinfo", "-V")
+CONFIG_ARGV = ("scontrol", "show", "config")
+PARTITIONS_ARGV = ("scontrol", "-a", "show", "-o", "partitions")
+NODES_ARGV = ("scontrol", "-a", "show", "-o", "nodes")
+MPI_ARGV = ("srun", "--mpi=list")
+HELP_ARGV = ("srun", "--help")
+_QOS_FIELDS = ("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU")
+QOS_ARGV = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
+_ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS")
+# `module` is a function of the login shell; the names go to stderr without --redirect (Lmod).
+MODULES_ARGV = ("bash", "-lc", "module -t avail 2>&1")
+
+_KEY = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z0-9_:/-]*)=")
+_NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "INFINITE"})
+
+
+def associations_argv(user: str) -> tuple[str, ...]:
+    """Return the words that list what a user may charge."""
+    fields = ",".join(_ASSOCIATION_FIELDS)
+    return ("sacctmgr", "-nP", "show", "assoc", f"user={user}", f"format={fields}")
+
+
+def default_account_argv(user: str) -> tuple[str, ...]:
+    """Return the words that ask for the account of jobs that name none."""
+    return ("sacctmgr", "-nP", "show", "user", user, "format=User,DefaultAccount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One partition."""
+
+    name: str
+    is_default: bool = False
+    is_up: bool = True
+    is_open: bool = True
+    """Neither for root alone nor for reservations alone."""
+    max_nodes: int | None = None
+    """None: no limit beside the number of nodes."""
+    min_nodes: int | None = None
+    total_nodes: int | None = None
+    max_time_s: int | None = None
+    """None: no limit that Slurm shows."""
+    default_time_s: int | None = None
+    max_cpus_per_node: int | None = None
+    max_mem_mib: int | None = None
+    accounts: tuple[str, ...] = ()
+    """Empty: all."""
+    denied_accounts: tuple[str, ...] = ()
+    allowed_qos: tuple[str, ...] = ()
+    """Empty: all."""
+    denied_qos: tuple[str, ...] = ()
+    qos: str = ""
+    """Whose limits hold for every job of the partition."""
+    is_exclusive: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One node, or the kind of it: the name is no part of what it is."""
+
+    name: str
+    partitions: tuple[str, ...]
+    cores: int | None = None
+    """CPUs as Slurm counts them, by its threads."""
+    usable: int | None = None
+    threads: int | None = None
+    mem_mib: int | None = None
+    gpus: int = 0
+    gpu_type: str = ""
+    features: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> tuple[object, ...]:
+        """Return what nodes of a kind have in common."""
+        return (self.cores, self.usable, self.threads, self.mem_mib, self.gpus, self.gpu_type)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qos:
+    """One quality of service."""
+
+    name: str
+    max_wall_s: int | None = None
+    max_tres: Mapping[str, int]
+    min_tres: Mapping[str, int]
+    max_jobs: int | None = None
+    max_submit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Association:
+    """What a user may charge, and how."""
+
+    account: str
+    partition: str = ""
+    qos: tuple[str, ...] = ()
+
+
+def parse_version(text: str) -> str:
+    """Return `22.05.8` of `slurm-wlm 22.05.8`; empty if there is none."""
+    match = re.search(r"\b(\d+\.\d+(?:\.\d+){0,2}(?:-\d+)?)", text)
+    return match[1] if match else ""
+
+
+def parse_config(text: str) -> dict[str, str]:
+    """Return the settings of `scontrol show config`; what is not set is left out."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and value.strip() not in _NOTHING:
+            found.setdefault(key.strip(), value.strip())
+    return found
+
+
+def parse_clock(text: str) -> str:
+    """Return the controller's local time of `scontrol show config`, ISO 8601; empty without."""
+    match = re.match(r"Configuration data as of (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\s", text)
+    return match[1] if match else ""
+
+
+def parse_records(text: str, first: str) -> Iterator[dict[str, str]]:
+    """Yield the records of `scontrol show`, which begin with the key `first`, on one line or many.
+
+    A value may hold spaces (`OS=`, `Reason=`): it ends where the next key begins.
+    """
+    for part in re.split(rf"(?m)^\s*(?={first}=)", text):
+        if not part.startswith(f"{first}="):
+            continue
+        keys = list(_KEY.finditer(part))
+        ends = [key.start() for key in keys[1:]] + [len(part)]
+        found: dict[str, str] = {}
+        for key, end in zip(keys, ends, strict=True):
+            found.setdefault(key[1], part[key.end() : end].strip())
+        yield found
+
+
+def parse_partitions(text: str) -> tuple[Partition, ...]:
+    """Return the partitions of `scontrol show partitions`."""
+    return tuple(_partition(record) for record in parse_records(text, "PartitionName"))
+
+
+def _partition(record: Mapping[str, str]) -> Partition:
+    share = record.get("OverSubscribe") or record.get("Shared")
+    return Partition(
+        name=record["PartitionName"],
+        is_default=record.get("Default") == "YES",
+        is_up=record.get("State", "UP") == "UP",
+        is_open="YES" not in (record.get("RootOnly"), record.get("ReqResv")),
+        max_nodes=count(record.get("MaxNodes")),
+        min_nodes=count(record.get("MinNodes")) or None,
+        total_nodes=count(record.get("TotalNodes")),
+        max_time_s=seconds(record.get("MaxTime")),
+        default_time_s=seconds(record.get("DefaultTime")),
+        max_cpus_per_node=count(record.get("MaxCPUsPerNode")),
+        max_mem_mib=count(record.get("MaxMemPerNode")) or None,
+        accounts=_names(record.get("AllowAccounts")),
+        denied_accounts=_names(record.get("DenyAccounts")),
+        allowed_qos=_names(record.get("AllowQos")),
+        denied_qos=_names(record.get("DenyQos")),
+        qos=word(record.get("QoS")),
+        is_exclusive=None if share is None else share == "EXCLUSIVE",
+    )
+
+
+def parse_nodes(text: str) -> tuple[Node, ...]:
+    """Return the nodes of `scontrol show nodes`; those without memory or partition left out."""
+    found = (_node(record) for record in parse_records(text, "NodeName"))
+    return tuple(node for node in found if node.partitions)
+
+
+def _node(record: Mapping[str, str]) -> Node:
+    total = count(record.get("CPUTot"))
+    memory = count(record.get("RealMemory"))
+    kept = count(record.get("MemSpecLimit")) or 0
+    gpus, kind = _gpus(record)
+    threads = count(record.get("ThreadsPerCore"))
+    usable = count(record.get("CPUEfctv"))
+    if usable is None and total is not None:  # before Slurm 22.05
+        usable = total - (count(record.get("CoreSpecCount")) or 0) * (threads or 1)
+    return Node(
+        name=record["NodeName"],
+        partitions=_names(record.get("Partitions")),
+        cores=total,
+        usable=usable,
+        threads=threads,
+        mem_mib=memory - kept if memory is not None and memory > 1 else None,
+        gpus=gpus,
+        gpu_type=kind,
+        features=_names(record.get("AvailableFeatures") or record.get("Features")),
+    )
+
+
+def _gpus(record: Mapping[str, str]) -> tuple[int, str]:
+    """Return number and type of the GPUs of `Gres=gpu:a100:4(S:0-1),nvme:1`."""
+    number, kinds = 0, set()
+    for item in re.split(r",(?![^(]*\))", word(record.get("Gres"))):
+        match = re.fullmatch(r"gpu(?::([^:()]+))??(?::(\d+))?(?:\(.*\))?", item)
+        if match:
+            number += int(match[2] or 1)
+            kinds.add(match[1] or "")
+    return number, kinds.pop() if len(kinds) == 1 else ""
+
+
+def parse_qos(text: str) -> tuple[Qos, ...]:
+    """Return what `sacctmgr show qos` lists."""
+    return tuple(
+        Qos(
+            name=row["Name"],
+            max_wall_s=seconds(row["MaxWall"]),
+            max_tres=tres(row["MaxTRES"]),
+            min_tres=tres(row["MinTRES"]),
+            max_jobs=count(row["MaxJobsPU"]),
+            max_submit=count(row["MaxSubmitPU"]),
+        )
+        for row in _rows(text, _QOS_FIELDS)
+    )
+
+
+def parse_associations(text: str, cluster: str = "") -> tuple[Association, ...]:
+    """Return what `sacctmgr show assoc` lists, of one cluster if it is named."""
+    return tuple(
+        Association(account=row["Account"], partition=row["Partition"], qos=_names(row["QOS"]))
+        for row in _rows(text, _ASSOCIATION_FIELDS)
+        if row["Account"] and (not cluster or row["Cluster"] == cluster)
+    )
+
+
+def parse_default_account(text: str) -> str:
+    """Return the account of `default_account_argv`'s output."""
+    rows = list(_rows(text, ("User", "Account")))
+    return rows[0]["Account"] if rows else ""
+
+
+def _rows(text: str, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    for line in text.splitlines():
+        cells = line.strip().split("|")
+        if cells[0] and len(cells) >= len(fields):
+            yield dict(zip(fields, cells, strict=False))
+
+
+def parse_mpi(text: str) -> tuple[str, ...]:
+    """Return the plugins that `srun --mpi=list` names: on lines of their own, or behind `srun:`."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if "specific" in line:
+            found += re.findall(r"\b(pmix_v\d+)\b", line)
+            continue
+        # Older versions: `srun: pmi2`, or all of them in one line behind the colon.
+        words = line.rpartition(":")[2].replace(",", " ").split()
+        found += [item for item in words if re.fullmatch(r"[a-z][a-z0-9_]*", item)]
+    return tuple(dict.fromkeys(item for item in found if item not in _PROSE))
+
+
+_PROSE = frozenset({"plugin", "plugins", "types", "are", "srun", "specific", "versions"})
+
+
+def parse_options(text: str) -> tuple[str, ...]:
+    """Return those options of `srun --help` that plugins for containers and software add."""
+    return tuple(name for name in _PLUGIN_OPTIONS if re.search(rf"(?m)^\s+--{name}\b(?!-)", text))
+
+
+_PLUGIN_OPTIONS = ("container-image", "environment", "uenv")
+
+
+def parse_modules(text: str) -> tuple[str, ...]:
+    """Return the names that `module -t avail` lists; headings end in a colon."""
+    names = (line.strip().removesuffix("(default)") for line in text.splitlines())
+    found = (name for name in names if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+/-]*[^/:]", name))
+    return tuple(dict.fromkeys(found))
+
+
+def word(value: str | None) -> str:
+    """Return a value, empty if it says that there is none."""
+    return "" if value is None or value in _NOTHING else value
+
+
+def count(value: str | None) -> int | None:
+    """Return a number, None for `UNLIMITED` and what is no number."""
+    match = re.match(r"\d+\b", word(value))
+    return int(match[0]) if match else None
+
+
+def seconds(value: str | None) -> int | None:
+    """Return the seconds of `[D-]HH:MM:SS`, None for `UNLIMITED`, `NONE` and what is no time."""
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", word(value))
+    if not match:
+        return None
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+def tres(value: str) -> dict[str, int]:
+    """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is left out."""
+    pairs = (item.partition("=") for item in value.split(","))
+    return {key: int(number) for key, _, number in pairs if number.isdigit()}
+
+
+def _names(value: str | None) -> tuple[str, ...]:
+    text = word(value)
+    return () if text in {"", "ALL"} else tuple(filter(None, text.split(",")))

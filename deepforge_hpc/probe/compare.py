@@ -1,0 +1,145 @@
+"""Where a site file and the machine say different things, as far as Slurm shows it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.model.site import UNKNOWN, Range, known
+from deepforge_hpc.probe import commands
+from deepforge_hpc.probe.draft import node_kinds
+from deepforge_hpc.probe.queues import draft_queue, nodes_of
+from deepforge_hpc.units import format_duration, parse_duration, parse_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from deepforge_hpc.model.site import Queue, SiteSpec
+    from deepforge_hpc.probe.commands import Node, Partition
+    from deepforge_hpc.probe.read import Machine
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One value that is not the same."""
+
+    key: str
+    file: str
+    machine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return asdict(self)
+
+
+def differences(site: SiteSpec, machine: Machine) -> tuple[Difference, ...]:
+    """Return what differs; what either side does not know is no difference."""
+    found = [*_whole(site, machine), *_queues(site, machine), *_launchers(site, machine)]
+    return tuple(dict.fromkeys(found))
+
+
+def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
+    yield from _differ("slurm.version", known(site.slurm.version), machine.version or None)
+    names = [item.cluster_name for item in site.identify if item.cluster_name]
+    if names and machine.cluster and machine.cluster not in names:
+        yield Difference(
+            key="identify.cluster_name", file=", ".join(names), machine=machine.cluster
+        )
+    largest = commands.count(machine.config.get("MaxArraySize"))
+    tasks = largest - 1 if largest else None
+    yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
+
+
+def _queues(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
+    kinds = node_kinds(machine.nodes)
+    partitions = {item.name: item for item in machine.partitions}
+    default = next((item for item in machine.partitions if item.is_default), None)
+    names = {item.name for item in machine.qos}
+    for queue in site.queues:
+        key = f"queues.{queue.name}"
+        partition = partitions.get(queue.partition) if queue.partition else default
+        if queue.partition and partition is None:
+            yield Difference(key=f"{key}.partition", file=queue.partition, machine=NOTHING)
+        if queue.qos and names and queue.qos not in names:
+            yield Difference(key=f"{key}.qos", file=queue.qos, machine=NOTHING)
+        elif partition is not None:
+            yield from _limits(key, queue, partition, machine, kinds)
+            yield from _node_type(site, queue, partition, machine)
+    named = {queue.partition for queue in site.queues}
+    for item in machine.partitions if site.queues else ():
+        if item.name not in named and item.is_open and not (item.is_default and "" in named):
+            yield Difference(key="queues", file=NOTHING, machine=f"partition {item.name}")
+
+
+def _limits(
+    key: str, queue: Queue, partition: Partition, machine: Machine, kinds: Mapping[str, Node]
+) -> Iterator[Difference]:
+    qos = next((item for item in machine.qos if item.name == queue.qos), None)
+    seen = draft_queue(machine, partition, kinds, qos=qos)
+    for name, limits, read, show in (
+        ("nodes", queue.nodes, int, str),
+        ("gpus", queue.gpus, int, str),
+        ("gpus_per_node", queue.gpus_per_node, int, str),
+        ("cpus_per_node", queue.cpus_per_node, int, str),
+        ("mem_per_node", queue.mem_per_node, parse_memory, "{}MiB".format),
+        ("time", queue.time, parse_duration, format_duration),
+    ):
+        yield from _range(f"{key}.{name}", limits, seen.get(name, {}), read, show)
+    exclusive = seen["exclusive"]
+    if exclusive != "unknown" and known(queue.exclusive) is not None:
+        yield from _differ(f"{key}.exclusive", _yes_no(queue.exclusive), _yes_no(exclusive))
+
+
+def _range(
+    key: str,
+    limits: Range,
+    seen: Mapping[str, Any],
+    read: Callable[[Any], int],
+    show: Callable[[int], str],
+) -> Iterator[Difference]:
+    for end in ("min", "max"):
+        mine, theirs = known(getattr(limits, end)), seen.get(end)
+        if mine is None or theirs in (None, "unknown"):
+            continue
+        if mine != (value := read(theirs)):
+            yield Difference(key=f"{key}.{end}", file=show(mine), machine=show(value))
+
+
+def _node_type(
+    site: SiteSpec, queue: Queue, partition: Partition, machine: Machine
+) -> Iterator[Difference]:
+    """Compare the kind of node, if all nodes of the partition are of one."""
+    node_type = site.node_types.get(queue.node_type)
+    found = {node.kind: node for node in nodes_of(machine, partition.name)}
+    if node_type is None or len(found) != 1:
+        return
+    (node,) = found.values()
+    key = f"node_types.{queue.node_type}"
+    yield from _differ(f"{key}.gpus", known(node_type.gpus), node.gpus)
+    yield from _differ(f"{key}.gpu_type", known(node_type.gpu_type), node.gpu_type or None)
+    if known(node_type.smt) is not None:
+        yield from _differ(f"{key}.smt", known(node_type.smt), node.threads)
+
+
+def _launchers(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
+    for name, launcher in site.launchers.items():
+        for plugin in mpi_plugins(launcher.argv):
+            if machine.mpi and plugin not in machine.mpi:
+                have = f"srun --mpi has {', '.join(machine.mpi)}"
+                yield Difference(key=f"launchers.{name}", file=f"--mpi={plugin}", machine=have)
+
+
+def mpi_plugins(argv: tuple[str, ...]) -> list[str]:
+    """Return the MPI plugins that a launch line names."""
+    return [word.removeprefix("--mpi=") for word in argv if word.startswith("--mpi=")]
+
+
+def _differ(key: str, mine: object, theirs: object) -> Iterator[Difference]:
+    if mine is not None and theirs is not None and mine != theirs:
+        yield Difference(key=key, file=str(mine), machine=str(theirs))
+
+
+def _yes_no(value: object) -> str:
+    return "unknown" if value is UNKNOWN else "yes" if value else "no"

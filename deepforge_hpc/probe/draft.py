@@ -1,0 +1,215 @@
+"""From what a machine says to the data of a site file. Pure.
+
+What Slurm cannot know (purge, quotas, network, rules of the login nodes) is `unknown`. A limit that
+a partition does not have is `unknown` too: a site may keep it where Slurm does not show it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.probe import commands
+from deepforge_hpc.probe.queues import draft_queues
+from deepforge_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deepforge_hpc.probe.commands import Node
+    from deepforge_hpc.probe.read import Machine
+
+UNKNOWN = "unknown"
+_SRUN = (
+    "srun",
+    "--nodes={nodes}",
+    "--ntasks={world_size}",
+    "--ntasks-per-node={ntasks_per_node}",
+    "--cpus-per-task={cpus_per_task}",
+    "--kill-on-bad-exit=1",
+)
+_RUNTIMES = ("apptainer", "shifter", "podman-hpc")
+
+
+def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
+    """Return the data of a site file; `date` (YYYY-MM-DD) is written beside each fact."""
+    kinds = node_kinds(machine.nodes)
+    data: dict[str, Any] = {
+        "dfh": 1,
+        "site": name,
+        "title": name,
+        "description": f"Draft of what Slurm says of the cluster {machine.cluster or name}",
+        "extends": "slurm-base",
+        "identify": [{"cluster_name": machine.cluster}] if machine.cluster else UNKNOWN,
+        "scheduler": "slurm",
+        "slurm": {"version": machine.version or UNKNOWN, "flavour": UNKNOWN},
+        "account": _account(machine),
+        "routing": {"by": ["partition", "qos"] if machine.partitions else UNKNOWN},
+        "defaults": _defaults(machine),
+        "queues": draft_queues(machine, kinds),
+        "node_types": {name: _node_type(kind) for name, kind in kinds.items()},
+        "binding": {"style": "none"},
+        "request": _request(machine),
+        "launchers": _launchers(machine),
+        "modules": {"init": UNKNOWN},
+        "containers": {"runtime": _runtime(machine)},
+        "filesystems": UNKNOWN,
+        "transfer": {"dtn": UNKNOWN, "queue": UNKNOWN, "globus": UNKNOWN},
+        "network": {"compute_internet": UNKNOWN, "interface": UNKNOWN},
+        "login": {"policy": UNKNOWN, "cpu_minutes": UNKNOWN, "mem": UNKNOWN},
+        "submit": _submit(machine),
+        "accounting": {
+            "usage_command": "sshare -U -P",
+            "balance_command": UNKNOWN,
+            "limits_command": "sacctmgr -nP show qos",
+            "charge": UNKNOWN,
+        },
+    }
+    data["facts"] = _facts(date)
+    return data
+
+
+def site_name(cluster: str) -> str:
+    """Return a name for the file of a cluster."""
+    return re.sub(r"[^a-z0-9-]+", "-", cluster.lower()).strip("-") or "my-cluster"
+
+
+def hidden_rules(machine: Machine) -> tuple[str, ...]:
+    """Return why the machine may refuse more than the draft says."""
+    found = list(machine.unanswered)
+    found += [
+        f"{key}={machine.config[key]}: the site checks jobs by rules that cannot be read; see its "
+        "documentation"
+        for key in ("JobSubmitPlugins", "CliFilterPlugins")
+        if key in machine.config
+    ]
+    private = machine.config.get("PrivateData", "").lower()
+    if private not in ("", "none"):
+        found.append(f"PrivateData={private}: Slurm hides some of what was asked for")
+    return tuple(found)
+
+
+def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
+    """Return one node of each kind, the most frequent first, under names such as `gpu-a100-4`."""
+    counts = Counter(node.kind for node in nodes)
+    first = {node.kind: node for node in reversed(nodes)}
+    found: dict[str, Node] = {}
+    for kind, _ in counts.most_common():
+        node = first[kind]
+        name = f"gpu-{node.gpu_type or node.gpus}" if node.gpus else f"cpu-{node.cores or 'node'}"
+        if name in found and node.mem_mib:
+            name = f"{name}-{round(node.mem_mib / 1024)}g"
+        while name in found:
+            name += "x"
+        found[name] = node
+    return found
+
+
+def _node_type(node: Node) -> dict[str, Any]:
+    smt = node.threads or 1
+    return {
+        "cores": node.cores // smt if node.cores else UNKNOWN,
+        "usable_cores": node.usable or UNKNOWN,
+        "smt": node.threads or UNKNOWN,
+        "mem": f"{node.mem_mib}MiB" if node.mem_mib else UNKNOWN,
+        "gpus": node.gpus,
+        **({"gpu_type": node.gpu_type} if node.gpu_type else {}),
+        "local": UNKNOWN,
+    }
+
+
+def _account(machine: Machine) -> dict[str, Any]:
+    names = list(dict.fromkeys(item.account for item in machine.associations))
+    enforced = "associations" in machine.config.get("AccountingStorageEnforce", "").lower()
+    if machine.default_account or (machine.config and not enforced):
+        required = "no"
+    else:
+        required = "if-several" if len(names) == 1 else UNKNOWN
+    return {
+        "required": required,
+        "list_command": "sacctmgr -nP show assoc user=$USER format=Account,Partition,QOS",
+    }
+
+
+def _defaults(machine: Machine) -> dict[str, Any]:
+    default = next((item for item in machine.partitions if item.is_default), None)
+    seconds = default.default_time_s if default else None
+    most = default.max_time_s if default else None
+    if seconds is None:
+        seconds = min(3600, most or 3600)
+    return {"time": format_duration(seconds), "cpus_per_task": 1}
+
+
+def _request(machine: Machine) -> dict[str, Any]:
+    sells_memory = "MEMORY" in machine.config.get("SelectTypeParameters", "").upper()
+    return {
+        "gpu": {"style": "gres", "typed": False},
+        "memory": {"policy": "optional" if sells_memory else UNKNOWN},
+    }
+
+
+def _launchers(machine: Machine) -> dict[str, Any]:
+    note = "by what is on PATH and what srun --mpi=list shows"
+    mpi = {"argv": list(mpi_argv(machine)), "note": note}
+    return {
+        "mpi": mpi,
+        "horovod": {**mpi, "env": {"OMPI_MCA_mpi_yield_when_idle": "1"}},
+    }
+
+
+def mpi_argv(machine: Machine) -> tuple[str, ...]:
+    """Return the words that start ranks of an MPI program."""
+    if "ibrun" in machine.programs:
+        return ("ibrun",)
+    if machine.mpi_default:
+        return _SRUN
+    for plugin in ("pmix", "pmi2", "cray_shasta"):
+        if plugin in machine.mpi:
+            return (_SRUN[0], f"--mpi={plugin}", *_SRUN[1:])
+    if "mpirun" in machine.programs:
+        return ("mpirun", "-np", "{world_size}", "--map-by", "ppr:{ntasks_per_node}:node")
+    return _SRUN
+
+
+def _runtime(machine: Machine) -> str:
+    if "container-image" in machine.spank:
+        return "pyxis"
+    found = next((name for name in _RUNTIMES if name in machine.programs), "")
+    # Not on PATH is not "none": a module may bring it.
+    return found or UNKNOWN
+
+
+def _submit(machine: Machine) -> dict[str, Any]:
+    largest = commands.count(machine.config.get("MaxArraySize"))
+    requeue = machine.config.get("JobRequeue")
+    return {
+        "from": UNKNOWN,
+        "rate_per_min": UNKNOWN,
+        "max_queued": UNKNOWN,
+        # MaxArraySize is one more than the greatest index.
+        "max_array_tasks": largest - 1 if largest else UNKNOWN,
+        "requeue": requeue == "1" if requeue else UNKNOWN,
+    }
+
+
+_SOURCES = {
+    "identify": commands.CONFIG_ARGV,
+    "slurm": commands.VERSION_ARGV,
+    "account": commands.associations_argv("$USER"),
+    "routing": commands.PARTITIONS_ARGV,
+    "defaults": commands.PARTITIONS_ARGV,
+    "queues": commands.PARTITIONS_ARGV,
+    "node_types": commands.NODES_ARGV,
+    "request": commands.CONFIG_ARGV,
+    "launchers": commands.MPI_ARGV,
+    "containers": commands.HELP_ARGV,
+    "submit": commands.CONFIG_ARGV,
+}
+
+
+def _facts(date: str) -> dict[str, Any]:
+    return {
+        key: {"source": f"probe: {' '.join(argv)}", "date": date, "confidence": "L"}
+        for key, argv in _SOURCES.items()
+    }

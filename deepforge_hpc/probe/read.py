@@ -1,0 +1,124 @@
+"""Asks the machine. What does not answer is left out, and said."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
+from deepforge_hpc.probe import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from deepforge_hpc.schedulers.command import CommandRunner
+
+LAUNCHERS = ("srun", "mpirun", "mpiexec", "ibrun", "jsrun", "flux", "aprun", "torchrun")
+CONTAINERS = ("apptainer", "singularity", "shifter", "podman-hpc", "sarus", "enroot")
+_VARIABLES = ("LMOD_SYSTEM_NAME", "LMOD_VERSION", "MODULESHOME", "NERSC_HOST", "SLURM_CLUSTERS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a machine says of itself."""
+
+    version: str = ""
+    config: Mapping[str, str] = field(default_factory=dict)
+    clock: str = ""
+    """The controller's local time when it was asked, ISO 8601."""
+    partitions: tuple[commands.Partition, ...] = ()
+    nodes: tuple[commands.Node, ...] = ()
+    qos: tuple[commands.Qos, ...] = ()
+    associations: tuple[commands.Association, ...] = ()
+    default_account: str = ""
+    mpi: tuple[str, ...] = ()
+    spank: tuple[str, ...] = ()
+    """Options that plugins give srun, e.g. `container-image`."""
+    programs: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    unanswered: tuple[str, ...] = ()
+    """What could not be asked, and why, as sentences."""
+
+    @property
+    def cluster(self) -> str:
+        """Return ClusterName."""
+        return self.config.get("ClusterName", "")
+
+    @property
+    def mpi_default(self) -> str:
+        """Return the MPI plugin of jobs that name none."""
+        return commands.word(self.config.get("MpiDefault", "").replace("none", "NONE"))
+
+
+def read_machine(
+    runner: CommandRunner,
+    *,
+    user: str,
+    environ: Mapping[str, str],
+    which: Callable[[str], str | None] = shutil.which,
+) -> Machine:
+    """Return what the commands of Slurm and the environment say."""
+    ask = _Asker(runner)
+    version = commands.parse_version(ask(commands.VERSION_ARGV))
+    config = commands.parse_config(ask(commands.CONFIG_ARGV))
+    named = config.get("ClusterName", "")
+    associations = ask(commands.associations_argv(user))
+    mpi = ask(commands.MPI_ARGV, both=True)
+    return Machine(
+        version=version or config.get("SLURM_VERSION", ""),
+        config=config,
+        clock=commands.parse_clock(ask(commands.CONFIG_ARGV)),
+        partitions=commands.parse_partitions(ask(commands.PARTITIONS_ARGV)),
+        nodes=commands.parse_nodes(ask(commands.NODES_ARGV)),
+        qos=commands.parse_qos(ask(commands.QOS_ARGV)),
+        associations=commands.parse_associations(associations, named),
+        default_account=commands.parse_default_account(ask(commands.default_account_argv(user))),
+        mpi=commands.parse_mpi(mpi),
+        spank=commands.parse_options(ask(commands.HELP_ARGV)),
+        programs=tuple(name for name in (*LAUNCHERS, *CONTAINERS) if which(name)),
+        modules=_modules(ask, environ),
+        variables={name: environ[name] for name in _VARIABLES if environ.get(name)},
+        unanswered=tuple(ask.unanswered),
+    )
+
+
+def _modules(ask: _Asker, environ: Mapping[str, str]) -> tuple[str, ...]:
+    if not environ.get("MODULESHOME") and not environ.get("LMOD_CMD"):
+        return ()
+    return commands.parse_modules(ask(commands.MODULES_ARGV))
+
+
+class _Asker:
+    """Runs each command once; one that fails says nothing, and is noted."""
+
+    def __init__(self, runner: CommandRunner) -> None:
+        self._runner = runner
+        self._said: dict[tuple[str, ...], str] = {}
+        self._missing: set[str] = set()
+        self._silent: set[str] = set()
+        self.unanswered: list[str] = []
+
+    def __call__(self, argv: Sequence[str], *, both: bool = False) -> str:
+        key = tuple(argv)
+        if key not in self._said:
+            self._said[key] = self._run(key, both=both)
+        return self._said[key]
+
+    def _run(self, argv: tuple[str, ...], *, both: bool) -> str:
+        # Two programs that hang: nobody is there, and each further one would cost as much.
+        if argv[0] in self._missing | self._silent or len(self._silent) > 1:
+            return ""
+        try:
+            done = self._runner.run(argv)
+        except SchedulerError as error:
+            is_passing = isinstance(error, TransientSchedulerError)
+            (self._silent if is_passing else self._missing).add(argv[0])
+            self.unanswered.append(error.message)
+            return ""
+        if done.returncode:
+            said = " ".join(done.stderr.split())[:200]
+            self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
+            return ""
+        return done.stdout + done.stderr if both else done.stdout

@@ -1,0 +1,184 @@
+"""Create the folder of an execution: all that its jobs will read, frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc import __version__
+from deepforge_hpc.errors import StorageError
+from deepforge_hpc.model.execution import ExecutionInfo
+from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.files import canonical_json, digest, publish_json, sync_folder
+from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.submit import claims, project
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.spec.load import Loaded
+    from deepforge_hpc.spec.snapshot import Snapshot
+
+_MANIFEST_SCHEMA = "dfh/code/1"
+_KEPT = ("project/", "library/", "compiled/")
+"""Parts of the code of which the ledger keeps the bytes; the runtime is named by its version."""
+
+
+def create(  # noqa: PLR0913 - each a fact of its own, by keyword
+    loaded: Loaded,
+    plan: Plan,
+    scripts: Mapping[str, JobScript],
+    *,
+    name: str = "",
+    note: str = "",
+    tags: Sequence[str] = (),
+    now: datetime,
+    user: str,
+    uuid: str,
+) -> ExecutionLayout:
+    """Make `<pipeline>-NNNN` with everything frozen in it, and return its layout.
+
+    `uuid` is 32 hex digits, `now` has a time zone. `execution.json` is written last: a folder
+    without it is none. Whatever fails, nothing of it stays; raises StorageError if a file system
+    refuses, UsageError if a live execution writes to the same `outputs.to`.
+    """
+    root = _make_folder(loaded, plan.pipeline, uuid)
+    layout = ExecutionLayout(root)
+    manifest = manifest_bytes(loaded.snapshot)
+    plan_bytes = plan_file(plan)
+    info = ExecutionInfo(
+        id=root.name,
+        uuid=uuid,
+        pipeline=plan.pipeline,
+        pipeline_file=os.path.relpath(loaded.path, loaded.project),
+        site=plan.site,
+        scheduler=plan.scheduler,
+        project=str(loaded.project),
+        home=str(root),
+        ledger=str(loaded.project / LEDGER),
+        version=__version__,
+        plan_sha256=digest(plan_bytes),
+        code_sha256=digest(manifest),
+        created=now.isoformat(timespec="milliseconds"),
+        user=user,
+        name=name,
+        note=note,
+        tags=tuple(tags),
+    )
+    try:
+        _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
+        kept = [file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)]
+        project.add_blobs(Path(info.ledger), [plan_bytes, manifest, *kept])
+        claims.claim(Path(info.ledger), info, plan)
+        publish_json(layout.execution, dataclasses.asdict(info))
+        sync_folder(root.parent)
+        project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))
+    except BaseException as error:
+        shutil.rmtree(root, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _refused(error, root) from error
+        raise
+    return layout
+
+
+def plan_file(plan: Plan) -> bytes:
+    """Return the bytes of `plan.json`; their digest names the plan."""
+    return canonical_json(plan.to_dict())
+
+
+def manifest_bytes(snapshot: Snapshot) -> bytes:
+    """Return the bytes of `code/MANIFEST.json`; their digest names the code."""
+    files = {path: file.sha256 for path, file in snapshot.files.items()}
+    return canonical_json({"schema": _MANIFEST_SCHEMA, "files": files})
+
+
+def executions_folder(loaded: Loaded) -> Path:
+    """Return the real path of the folder that the new execution will lie in."""
+    return Path(os.path.realpath(loaded.executions))
+
+
+def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
+    """Claim the next number by mkdir, which of two submitters only one can do."""
+    folder = executions_folder(loaded)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = project.mark(loaded.project, folder, uuid)
+        taken = [_number(parent, pipeline) for parent in project.executions_folders(loaded.project)]
+        number = max(project.last_number(ledger, pipeline), *taken) + 1
+        while not _mkdir(root := folder / f"{pipeline}-{number:04d}"):
+            number += 1
+    except OSError as error:
+        raise _refused(error, folder) from error
+    return root
+
+
+def _mkdir(path: Path) -> bool:
+    try:
+        path.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _number(folder: Path, pipeline: str) -> int:
+    """Return the highest number of the pipeline's executions in a folder, 0 if there is none."""
+    pattern = re.compile(re.escape(pipeline) + r"-(\d{4,9})")
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except OSError:
+        return 0
+    return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0)
+
+
+def _files(
+    loaded: Loaded, scripts: Mapping[str, JobScript], plan: bytes, manifest: bytes
+) -> Iterator[tuple[str, bytes, int]]:
+    """Yield path in the execution, bytes and mode of all that is frozen."""
+    for path, file in loaded.snapshot.files.items():
+        yield f"code/{path}", file.data, 0o444
+    yield "code/MANIFEST.json", manifest, 0o444
+    yield "plan.json", plan, 0o444
+    yield "pipeline.yaml", loaded.pipeline_bytes, 0o444
+    yield "site.yaml", loaded.site_bytes, 0o444
+    for job, script in scripts.items():
+        yield f"jobs/{job}/job.sh", script.text.encode(), 0o755
+
+
+def _write_files(layout: ExecutionLayout, files: Iterator[tuple[str, bytes, int]]) -> None:
+    """Write files that nobody reads before `execution.json` is there.
+
+    They are not synced one by one: every job compares plan and code with the digests on its command
+    line, and Slurm takes its own copy of a script.
+    """
+    made: set[str] = set()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    for name, data, mode in files:
+        path = layout.root / name
+        parent = name.rpartition("/")[0]
+        if parent and parent not in made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            made.add(parent)
+        with os.fdopen(os.open(path, flags, mode), "wb") as stream:
+            stream.write(data)
+
+
+def _refused(error: OSError, path: Path) -> StorageError:
+    message = f"{error.filename or path}: {error.strerror}"
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        hint = (
+            "Executions can lie elsewhere: `executions: FOLDER` in the pipeline or site file. "
+            "The project itself must be writable for its ledger, .dfh."
+        )
+    elif error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        hint = "Free some space or quota, then submit again. Nothing of the execution was kept."
+    else:
+        hint = "Nothing of the execution was kept."
+    return StorageError(message, hint)

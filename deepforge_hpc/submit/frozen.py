@@ -1,0 +1,68 @@
+"""The files of an execution that never change: who it is, and what was planned."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import LedgerError, StorageError, UsageError
+from deepforge_hpc.model.execution import EXECUTION_SCHEMA, ExecutionInfo
+from deepforge_hpc.model.plan import PLAN_SCHEMA, Plan
+from deepforge_hpc.runtime.files import digest, read_json
+
+if TYPE_CHECKING:
+    from deepforge_hpc.runtime.layout import ExecutionLayout
+
+
+def read_info(layout: ExecutionLayout) -> ExecutionInfo:
+    """Return the content of `execution.json`; StorageError or LedgerError if it cannot be had."""
+    try:
+        data = read_json(layout.execution)
+        if data.get("schema") != EXECUTION_SCHEMA:
+            message = f"{layout.execution}: not written by this version: {data.get('schema')!r}"
+            raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
+        return ExecutionInfo(**{**data, "tags": tuple(data["tags"])})
+    except OSError as error:
+        message = f"{layout.root}: not an execution: {error.strerror}: {layout.execution.name}"
+        raise StorageError(message, "`dfh executions list` shows what there is.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{layout.execution}: damaged: {error}"
+        raise LedgerError(message, "Restore it from a backup, or submit again.") from error
+
+
+def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
+    """Return the plan, if it is the one that was submitted; LedgerError otherwise."""
+    try:
+        content = layout.plan.read_bytes()
+    except OSError as error:
+        message = f"{layout.plan}: {error.strerror}"
+        raise StorageError(message, "Restore it from a backup, or submit again.") from error
+    if digest(content) != info.plan_sha256:
+        message = f"{layout.plan}: edited since it was submitted"
+        hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
+        raise LedgerError(message, hint)
+    plan = json.loads(content)
+    if plan["schema"] != PLAN_SCHEMA:
+        message = f"{layout.plan}: not written by this version: {plan['schema']!r}"
+        raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
+    try:
+        return Plan.from_dict(plan)
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{layout.plan}: not a plan that this version can read: {error}"
+        raise LedgerError(message, "Use the version of deepforge-hpc that made it.") from error
+
+
+def is_at_home(layout: ExecutionLayout, info: ExecutionInfo) -> bool:
+    """Tell whether the folder lies where the execution was created."""
+    return os.path.realpath(layout.root) == info.home
+
+
+def check_home(layout: ExecutionLayout, info: ExecutionInfo, verb: str) -> None:
+    """Raise UsageError for a copied or moved execution: its jobs know the old place."""
+    if not is_at_home(layout, info):
+        message = (
+            f"{layout.root} is a copy: execution {info.id} was created at {info.home}. "
+            f"A copy can be read, not {verb}"
+        )
+        raise UsageError(message, f"Use the original: {info.home}")

@@ -1,0 +1,78 @@
+"""Submissions that broke off: their jobs lie in the queue, held, and nobody will release them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.submit import journal
+from deepforge_hpc.submit.lease import Owner
+from deepforge_hpc.submit.project import executions_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOrphan:
+    """An execution whose submitter died before it released the jobs."""
+
+    execution: str
+    path: str
+    queued: int
+    """Jobs that are known to be queued; one more may be."""
+    jobs: int
+    """Jobs that the attempt has."""
+
+    @property
+    def message(self) -> str:
+        """Return one sentence and what to do."""
+        return (
+            f"{self.execution}: the submission broke off after {self.queued} of {self.jobs} jobs, "
+            f"which are held. Complete it: dfh resume {self.execution}. "
+            f"Or: dfh cancel {self.execution}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return asdict(self)
+
+
+def held_orphans(project: Path) -> tuple[HeldOrphan, ...]:
+    """Return the executions of a project whose submission broke off, by name."""
+    return tuple(
+        sorted(
+            (orphan for folder in executions_folders(project) for orphan in _in_folder(folder)),
+            key=lambda orphan: orphan.execution,
+        )
+    )
+
+
+def _in_folder(folder: Path) -> Iterator[HeldOrphan]:
+    try:
+        paths = list(folder.iterdir())
+    except OSError:
+        return
+    for path in paths:
+        layout = ExecutionLayout(path)
+        try:
+            last = journal.read(layout).last
+        except (DeepforgeHpcError, OSError):
+            # Not an execution, or one whose own status tells of the damage.
+            continue
+        if last is not None and last.is_held and not is_being_submitted(layout):
+            yield HeldOrphan(
+                execution=path.name, path=str(path), queued=len(last.ids), jobs=len(last.jobs)
+            )
+
+
+def is_being_submitted(layout: ExecutionLayout) -> bool:
+    """Tell whether a live process (or one on another host) holds the submitter's lease."""
+    try:
+        owners = [Owner.parse(path.name) for path in (layout.root / ".submitting").iterdir()]
+    except (OSError, ValueError):
+        return False
+    return any(not owner.is_dead for owner in owners)

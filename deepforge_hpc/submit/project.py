@@ -1,0 +1,95 @@
+"""The `.dfh` folder of a project as the submitter marks it: format, blobs, executions folders."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.files import (
+    canonical_json,
+    digest,
+    publish_bytes,
+    publish_json,
+    read_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+EXECUTIONS = "executions"
+"""Default folder of a project's executions."""
+
+
+def mark(project: Path, executions: Path, uuid: str) -> Path:
+    """Make the folder a project with a ledger, note where executions lie; return the ledger.
+
+    `uuid` becomes the ledger's own, if it is new. Raises OSError.
+    """
+    ledger = project / LEDGER
+    for folder in (ledger, ledger / "loose", ledger / "blobs"):
+        folder.mkdir(exist_ok=True)
+    _create(ledger / "FORMAT", canonical_json({"format": 1, "hash": "sha256", "id": uuid}))
+    folders = executions_folders(project)
+    if executions not in folders:
+        noted = [str(folder) for folder in (*folders, executions)]
+        publish_json(ledger / "executions.json", noted)
+    return ledger
+
+
+def executions_folders(project: Path) -> list[Path]:
+    """Return the folders in which the project's executions may lie, the default first."""
+    folders = [project / EXECUTIONS]
+    try:
+        noted = json.loads((project / LEDGER / "executions.json").read_bytes())
+    except (OSError, ValueError):
+        return folders
+    folders += [project / name for name in noted if isinstance(name, str)]
+    return list(dict.fromkeys(folders))
+
+
+def last_number(ledger: Path, pipeline: str) -> int:
+    """Return the highest number that an execution of the pipeline ever had, 0 if there was none.
+
+    Records name executions: the number of a removed one must not come back.
+    """
+    return int(_numbers(ledger).get(pipeline, 0))
+
+
+def note_number(ledger: Path, pipeline: str, number: int) -> None:
+    """Remember a number. Of two at once one may be lost: their folders are there to tell."""
+    publish_json(ledger / "numbers.json", {**_numbers(ledger), pipeline: number})
+
+
+def _numbers(ledger: Path) -> dict[str, int]:
+    try:
+        return read_json(ledger / "numbers.json")
+    except (OSError, ValueError):
+        return {}
+
+
+def add_blobs(ledger: Path, blobs: Iterable[bytes]) -> None:
+    """Keep bytes under their digest, each once. Raises OSError."""
+    for data in blobs:
+        name = digest(data).removeprefix("sha256:")
+        folder = ledger / "blobs" / name[:2]
+        path = folder / name
+        if not path.exists():
+            folder.mkdir(exist_ok=True)
+            publish_bytes(path, data, mode=0o444)
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Publish a file unless it is there: of two at once one wins, and both see the same."""
+    if path.exists():
+        return
+    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    publish_bytes(temporary, data, mode=0o444)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()

@@ -1,0 +1,1 @@
+"""Contract tests for third parties: subclass them for an adapter of your own."""
