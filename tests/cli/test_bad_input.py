@@ -1,0 +1,199 @@
+"""Bad input gets one clear answer: what, where, what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OPERATION = (
+    "def count(limit: int = 3) -> list:\n    numbers = list(range(limit))\n    return numbers\n"
+)
+BOMB = "".join(
+    f"{name}: &{name} [{', '.join([value] * 9)}]\n"
+    for name, value in [("a", "x"), ("b", "*a"), ("c", "*b"), ("d", "*c"), ("e", "*d")]
+)
+GOOD = "pipeline: small\noperations:\n  count: {uses: 'operations.py:count'}\n"
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "parts"),
+    [
+        ("pipeline: small\noperations: {a: [}\n", ["pipeline.yaml:2:", "not valid YAML"]),
+        (GOOD + "pipeline: again\n", ["pipeline.yaml:4:1", "duplicate key"]),
+        (GOOD + "operatons: {}\n", ["pipeline.yaml:4:1", "'operatons'", "operations"]),
+        (GOOD + "sweep: {}\n", ["sweep", "not in this version"]),
+        (GOOD + 'description: "\\u001b[2J"\n', ["pipeline.yaml:4:", "remove it"]),
+        ("pipeline: '$(touch pwned)'\noperations: {}\n", ["pipeline.yaml:1:11", "a name of"]),
+        (
+            "pipeline: small\noperations:\n  '../up; rm': {uses: 'operations.py:count'}\n",
+            ["pipeline.yaml:3:3"],
+        ),
+        (
+            "pipeline: small\noperations:\n  count: {uses: '../passwd.py:count'}\n",
+            ["pipeline.yaml:3:17", "leaves the project"],
+        ),
+        (BOMB, ["write out what is needed"]),
+    ],
+)
+def test_fault_of_the_pipeline_is_named_with_its_place(
+    dfh: Any, make_project: Callable[..., Path], pipeline: str, parts: list[str]
+) -> None:
+    project = make_project({"pipeline.yaml": pipeline, "operations.py": OPERATION})
+    for command in ("check", "submit"):
+        done = dfh(command, cwd=project, expect=3)
+        for part in ("error: ", *parts):
+            assert part in done.stderr
+        assert "\x1b" not in done.stderr
+    assert sorted(path.name for path in project.iterdir()) == ["operations.py", "pipeline.yaml"]
+
+
+def test_all_faults_come_at_once_and_as_json(dfh: Any, make_project: Callable[..., Path]) -> None:
+    project = make_project(
+        {
+            "pipeline.yaml": "pipeline: small\noperations:\n"
+            "  count: {uses: 'operations.py:count', attributes: {limit: many, speed: 3}}\n"
+            "  other: {uses: 'operations.py:countt', inputs: {x: nobody.y}}\n",
+            "operations.py": OPERATION,
+        }
+    )
+    done = dfh("check", "--json", cwd=project, expect=3)
+    error = json.loads(done.stdout)["error"]
+    assert error["exit_code"] == 3
+    assert len(error["faults"]) >= 4
+    assert done.stderr.count("error: ") == len(error["faults"])
+
+
+def test_operation_with_a_syntax_error_is_named(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    project = make_project({"pipeline.yaml": GOOD, "operations.py": "def count(:\n"})
+    assert "operations.py:1" in dfh("check", cwd=project, expect=3).stderr
+
+
+def test_override_is_checked_like_the_file(dfh: Any, project: Path) -> None:
+    error = dfh("check", "--set", "count.limit=many", cwd=project, expect=3).stderr
+    assert "--set count.limit" in error
+    error = dfh("check", "--set", "cuont.limit=3", cwd=project, expect=3).stderr
+    assert "did you mean 'count'" in error
+
+
+def test_unknown_site_lists_the_known_ones(dfh: Any, project: Path) -> None:
+    error = dfh("plan", "--site", "slurm-generc", cwd=project, expect=3).stderr
+    assert "slurm-generic" in error
+
+
+def _path_without_slurm(tmp_path: Path) -> str:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("bash", "env", "python3"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    return str(folder)
+
+
+def test_no_slurm_on_path_is_said_and_nothing_runs(dfh: Any, project: Path, tmp_path: Path) -> None:
+    environ = {"PATH": _path_without_slurm(tmp_path)}
+    done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5)
+    assert "sbatch" in done.stderr
+    assert "hint: " in done.stderr
+
+
+@pytest.mark.slurm
+def test_controller_that_is_down_is_said(dfh: Any, project: Path, tmp_path: Path) -> None:
+    if shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed: apt-get install slurm-client")
+    conf = tmp_path / "slurm.conf"
+    conf.write_text(
+        "ClusterName=down\nSlurmctldHost=localhost\nSlurmctldPort=1\nAuthType=auth/munge\n"
+        f"AuthInfo=socket={tmp_path}/munge.socket\nMessageTimeout=5\nSlurmctldTimeout=5\n"
+        "NodeName=n1 CPUs=1\nPartitionName=p Nodes=n1\n"
+    )
+    environ = {"SLURM_CONF": str(conf)}
+    done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5, timeout=280)
+    assert "error: " in done.stderr
+    assert "hint: " in done.stderr
+
+
+@pytest.fixture
+def read_only(project: Path) -> Iterator[Path]:
+    """Return the project on a read-only mount: root ignores the modes of files."""
+    if os.geteuid() != 0:
+        project.chmod(0o555)
+        yield project
+        project.chmod(0o755)
+        return
+    bind = ["mount", "--bind", str(project), str(project)]
+    if subprocess.run(bind, check=False, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(project)], check=True)
+        yield project
+    finally:
+        subprocess.run(["umount", str(project)], check=True)
+
+
+def test_read_only_project_can_be_checked_and_says_why_it_cannot_be_submitted(
+    dfh: Any, read_only: Path
+) -> None:
+    dfh("check", cwd=read_only)
+    dfh("submit", "--dry-run", cwd=read_only)
+    error = dfh("submit", cwd=read_only, expect=6).stderr
+    assert "Read-only file system" in error or "Permission denied" in error
+    assert "executions: FOLDER" in error
+
+
+def test_damaged_execution_is_said_not_a_crash(dfh: Any, project: Path) -> None:
+    dfh("run", cwd=project)
+    execution = project / "executions" / "small-0001"
+    for name, code in (("plan.json", 7), ("execution.json", 6)):
+        path = execution / name
+        good = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(good[: len(good) // 2])
+        error = dfh("status", "./executions/small-0001", cwd=project, expect=code).stderr
+        assert name in error
+        if name == "plan.json":
+            assert "small-0001  damaged" in dfh("executions", "list", cwd=project).stdout
+        path.write_bytes(good)
+
+
+def test_planted_link_or_pipe_in_place_of_a_log_is_refused(
+    dfh: Any, project: Path, tmp_path: Path
+) -> None:
+    dfh("run", cwd=project)
+    log = project / "executions/small-0001/jobs/total/out.1.log"
+    secret = tmp_path / "secret"
+    secret.write_text("a secret")
+    log.unlink()
+    log.symlink_to(secret)
+    done = dfh("logs", "1", "total", cwd=project, expect=6)
+    assert "a secret" not in done.stdout
+    log.unlink()
+    os.mkfifo(log)
+    assert "not a regular file" in dfh("logs", "1", "total", cwd=project, expect=6).stderr
+
+
+@pytest.mark.parametrize("option", ["--name", "--note", "--tag", "--account", "--python"])
+@pytest.mark.parametrize("text", ["a\nb", "a\x1b[31m", "a\u202eb"])
+def test_control_character_in_an_option_is_refused(
+    dfh: Any, project: Path, option: str, text: str
+) -> None:
+    error = dfh("submit", option, text, cwd=project, expect=3).stderr
+    assert error.startswith(f"error: {option}: ")
+    assert "remove it" in error
+    assert not (project / "executions").exists()
+
+
+def test_read_only_execution_that_cannot_be_removed_is_whole(
+    dfh: Any, project: Path, request: pytest.FixtureRequest
+) -> None:
+    dfh("run", cwd=project)
+    request.getfixturevalue("read_only")
+    error = dfh("executions", "rm", "1", "--yes", cwd=project, expect=6).stderr
+    assert "Nothing of it was removed" in error

@@ -1,0 +1,95 @@
+"""Whatever goes wrong ends as one message, one hint and one exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.cli import main as edge
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *arguments: str) -> int:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("deepforge_hpc.api.find.find_execution", fail)
+    return edge.main([*arguments, "report", "x"])
+
+
+def test_bug_is_short_and_says_how_to_report_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, KeyError("surprise")) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 2
+    assert "a bug in dfh" in err
+    assert "KeyError: 'surprise'" in err
+    assert "dfh --debug report x" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, KeyError("surprise"), "--debug") == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_refusal_of_the_file_system_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_with(monkeypatch, OSError(errno.EROFS, "Read-only file system", "/x/y")) == 6
+    assert "error: /x/y: Read-only file system" in capsys.readouterr().err
+
+
+def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_with(monkeypatch, KeyboardInterrupt()) == 130
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sttus"], "No such command 'sttus'. Did you mean 'status'?"),
+        (["check", "--sit", "x"], "No such option"),
+        (["prov", "explain"], "No such command 'explain'"),
+        (["logs", "x", "y", "--task", "-1"], "-1 is not in the range"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_the_next_step(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert edge.main(arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "--help shows the usage" in err
+
+
+def test_usage_error_is_json_even_if_the_line_was_not_understood(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert edge.main(["check", "--nope", "--format", "json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["exit_code"] == 2
+
+
+def test_closed_pipe_is_quiet() -> None:
+    command = f"{sys.executable} -m deepforge_hpc.cli.main --help; echo $? >&2"
+    done = subprocess.run(
+        ["bash", "-c", f"({command}) | true"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() in {"0", "141"}
+
+
+def test_verbose_logs_to_stderr_only(dfh: Any, project: Path) -> None:
+    done = dfh("-vv", "executions", "list", "--json", cwd=project)
+    assert json.loads(done.stdout)["executions"] == []
+
+
+def test_nothing_here_says_what_to_do(dfh: Any, tmp_path: Path) -> None:
+    assert "dfh submit" in dfh("report", cwd=tmp_path, expect=2).stderr
+    assert "no such file" in dfh("check", cwd=tmp_path, expect=2).stderr

@@ -1,0 +1,123 @@
+"""Finding, listing and removing executions; nothing outside their folder is ever touched."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def ended(dfh: Any, project: Path) -> Path:
+    """Return a project with two executions that are over."""
+    dfh("run", cwd=project)
+    dfh("run", cwd=project)
+    return project
+
+
+def ids(dfh: Any, project: Path) -> list[str]:
+    found = json.loads(dfh("executions", "list", "--json", cwd=project).stdout)
+    return [item["id"] for item in found["executions"]]
+
+
+def test_execution_is_found_by_whatever_a_person_calls_it(dfh: Any, ended: Path) -> None:
+    for name in (
+        "small-0001",
+        "1",
+        "0001",
+        "executions/small-0001",
+        "./executions/small-0001/jobs",
+    ):
+        found = json.loads(dfh("status", name, "--json", cwd=ended).stdout)
+        assert found["id"] == "small-0001", name
+    inside = ended / "executions" / "small-0001" / "jobs"
+    assert json.loads(dfh("status", "--json", cwd=inside).stdout)["id"] == "small-0001"
+    assert json.loads(dfh("status", "--json", cwd=ended).stdout)["id"] == "small-0002"
+    error = dfh("status", "small", cwd=ended, expect=2).stderr
+    assert "several executions fit: small-0002, small-0001" in error
+    assert "no such execution" in dfh("status", "small-0009", cwd=ended, expect=2).stderr
+
+
+def test_list_shows_states_and_sizes(dfh: Any, ended: Path) -> None:
+    text = dfh("executions", "list", cwd=ended).stdout
+    assert "small-0001  succeeded" in text
+    assert "small-0002  reused" in text
+    assert "KiB" in text
+    assert "2 executions" in text
+
+
+def test_removing_wants_a_yes_and_keeps_the_records(dfh: Any, ended: Path) -> None:
+    kept = ended / "executions" / "small-0002" / "jobs" / "total" / "outputs" / "sum.json"
+    assert "Add --yes" in dfh("executions", "rm", "1", cwd=ended, expect=2).stderr
+    assert ids(dfh, ended) == ["small-0002", "small-0001"]
+    assert dfh("executions", "rm", "1", "--yes", cwd=ended).stdout == "removed small-0001\n"
+    assert ids(dfh, ended) == ["small-0002"]
+    assert [path.name for path in (ended / "executions").iterdir()] == ["small-0002"]
+    assert json.loads(kept.read_text()) == 6
+    assert "2 earlier records" in dfh("prov", "show", kept, cwd=ended).stdout
+
+
+def test_prune_keeps_the_newest(dfh: Any, ended: Path) -> None:
+    assert dfh("executions", "prune", "--keep", "2", "--yes", cwd=ended).stdout == (
+        "nothing to remove\n"
+    )
+    dfh("executions", "prune", "--keep", "1", "--yes", cwd=ended)
+    assert ids(dfh, ended) == ["small-0002"]
+
+
+def test_live_execution_is_not_removed(dfh: Any, gated: Path) -> None:
+    dfh("submit", cwd=gated)
+    error = dfh("executions", "rm", "gated-0001", "--yes", "--force", cwd=gated, expect=2).stderr
+    assert "is not over" in error
+    assert "dfh cancel gated-0001" in error
+    assert dfh("executions", "prune", "--keep", "0", "--yes", cwd=gated).stdout == (
+        "nothing to remove\n"
+    )
+    (gated / "open").touch()
+    dfh("status", "--watch", cwd=gated)
+    dfh("executions", "rm", "gated-0001", "--yes", cwd=gated)
+
+
+def test_what_lies_elsewhere_or_is_a_link_is_not_removed(
+    dfh: Any, ended: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "elsewhere" / "small-0001"
+    shutil.copytree(ended / "executions" / "small-0001", copy)
+    error = dfh("executions", "rm", str(copy), "--yes", cwd=ended, expect=2).stderr
+    assert "not in an executions folder" in error
+    assert (copy / "execution.json").exists()
+    (ended / "executions" / "small-0003").symlink_to(copy)
+    assert ids(dfh, ended) == ["small-0002", "small-0001"]
+    dfh("executions", "rm", "3", "--yes", cwd=ended, expect=2)
+    precious = tmp_path / "precious.txt"
+    precious.write_text("keep me")
+    (ended / "executions" / "small-0001" / "jobs" / "link").symlink_to(tmp_path)
+    dfh("executions", "rm", "1", "--yes", cwd=ended)
+    assert precious.read_text() == "keep me"
+    assert (copy / "execution.json").exists()
+
+
+def test_copied_execution_can_be_read_but_not_acted_on(
+    dfh: Any, ended: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copied" / "small-0001"
+    shutil.copytree(ended / "executions" / "small-0001", copy)
+    assert "This is a copy" in dfh("status", copy, cwd=ended).stdout
+    for command in ("resume", "cancel"):
+        error = dfh(command, copy, cwd=ended, expect=2).stderr
+        assert "is a copy" in error
+        assert str(ended / "executions" / "small-0001") in error
+    assert "total" in dfh("logs", copy, "total", cwd=ended).stderr
+
+
+def test_copy_in_the_executions_folder_goes_by_its_own_name(dfh: Any, ended: Path) -> None:
+    executions = ended / "executions"
+    shutil.copytree(executions / "small-0001", executions / "small-0099")
+    assert sorted(ids(dfh, ended)) == ["small-0001", "small-0002", "small-0099"]
+    assert "This is a copy" not in dfh("status", "small-0001", cwd=ended).stdout
+    assert "This is a copy" in dfh("status", "99", cwd=ended).stdout
+    dfh("executions", "rm", "small-0099", "--yes", cwd=ended)
+    assert sorted(path.name for path in executions.iterdir()) == ["small-0001", "small-0002"]

@@ -1,0 +1,122 @@
+"""Leaving `dfh run` in any way leaves the jobs running."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+class Terminal:
+    """`dfh` on a pseudo-terminal, as its session leader."""
+
+    def __init__(self, arguments: list[str], cwd: Path, environ: dict[str, str]) -> None:
+        self.master, slave = pty.openpty()
+        self.text = ""
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", str(Path(sys.executable).with_name("dfh")), *arguments],
+            cwd=cwd,
+            env={**environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "40"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        os.close(slave)
+
+    def read_until(self, wanted: str, timeout: float = 60) -> str:
+        deadline = time.monotonic() + timeout
+        while wanted not in self.text:
+            assert time.monotonic() < deadline, f"no {wanted!r} in\n{self.text}"
+            if select.select([self.master], [], [], 0.2)[0]:
+                try:
+                    self.text += os.read(self.master, 4096).decode(errors="replace")
+                except OSError:
+                    assert wanted in self.text, self.text
+        return self.text
+
+
+@pytest.fixture
+def terminal(clean_environment: dict[str, str]) -> Iterator[Any]:
+    opened: list[Terminal] = []
+
+    def start(*arguments: str, cwd: Path) -> Terminal:
+        opened.append(Terminal(list(arguments), cwd, clean_environment))
+        return opened[-1]
+
+    yield start
+    for item in opened:
+        if item.process.poll() is None:
+            item.process.kill()
+            item.process.wait()
+
+
+def finish(dfh: Any, gated: Path) -> None:
+    """Open the gate and see the execution succeed without anybody watching it until then."""
+    (gated / "open").touch()
+    assert "succeeded" in dfh("status", "--watch", cwd=gated).stdout
+
+
+def test_ctrl_c_ends_the_watching_not_the_job(dfh: Any, gated: Path, terminal: Any) -> None:
+    shown = terminal("run", "--interval", "0.2", cwd=gated)
+    shown.read_until("running")
+    os.write(shown.master, b"\x03")
+    shown.read_until("The jobs go on. To follow again: dfh status gated-0001 --watch", timeout=20)
+    assert shown.process.wait(20) == 130
+    assert "Traceback" not in shown.text
+    finish(dfh, gated)
+
+
+def test_lost_terminal_ends_the_watching_not_the_job(dfh: Any, gated: Path, terminal: Any) -> None:
+    shown = terminal("run", "--interval", "0.2", cwd=gated)
+    shown.read_until("running")
+    os.close(shown.master)
+    assert shown.process.wait(20) == 129
+    finish(dfh, gated)
+
+
+def test_killed_watcher_leaves_the_job(dfh: Any, gated: Path, terminal: Any) -> None:
+    shown = terminal("run", cwd=gated)
+    shown.read_until("running")
+    os.killpg(shown.process.pid, signal.SIGKILL)
+    shown.process.wait(20)
+    finish(dfh, gated)
+
+
+def test_terminal_is_redrawn_in_place_and_coloured(gated: Path, terminal: Any, dfh: Any) -> None:
+    dfh("submit", cwd=gated)
+    shown = terminal("status", "--watch", "--interval", "0.2", cwd=gated)
+    shown.read_until("\x1b[J")
+    (gated / "open").touch()
+    shown.read_until("\x1b[32msucceeded\x1b[0m  1/1 jobs done")
+    assert shown.process.wait(20) == 0
+
+
+def test_follow_prints_what_comes_until_the_end(dfh: Any, gated: Path, until: Any) -> None:
+    dfh("submit", cwd=gated)
+    log = gated / "executions/gated-0001/jobs/wait/out.1.log"
+    until(lambda: log.exists() and "waiting" in log.read_text())
+    follower = dfh.start("logs", "latest", "wait", "--follow", cwd=gated)
+    assert follower.stdout.readline() == "waiting\n"
+    (gated / "open").touch()
+    stdout, _ = follower.communicate(timeout=60)
+    assert "the gate is open" in stdout
+    assert follower.returncode == 0
+
+
+def test_cancel_ends_the_job_and_says_how_to_go_on(dfh: Any, gated: Path, status: Any) -> None:
+    dfh("submit", cwd=gated)
+    done = dfh("cancel", "gated-0001", cwd=gated)
+    assert "dfh resume gated-0001" in done.stdout
+    assert dfh("status", "--watch", cwd=gated, expect=9)
+    # The job itself is told by SIGTERM, and may have written down that it was interrupted.
+    assert status(gated)["state"] in {"cancelled", "interrupted"}
+    assert "nothing was queued" in dfh("cancel", "latest", cwd=gated).stdout

@@ -1,0 +1,162 @@
+"""The everyday commands on a real pipeline, on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+PIPELINE_NAME = "small"
+
+
+def test_check_plan_and_render_say_what_would_run(dfh: Any, project: Path) -> None:
+    assert "2 operations" in dfh("check", cwd=project).stdout
+    plan = json.loads(dfh("plan", "--json", "--origins", cwd=project).stdout)
+    assert [job["name"] for job in plan["jobs"]] == ["count", "total", "_final"]
+    assert any(origin["key"] == "jobs.count.launch" for origin in plan["origins"])
+    text = dfh("plan", cwd=project).stdout
+    assert "small on local" in text
+    paths = dfh("render", "-o", "scripts", cwd=project).stdout.split()
+    assert [Path(path).parent.name for path in paths] == ["count", "total", "_final"]
+    assert Path(project, paths[0]).read_text().startswith("#!/bin/bash\n")
+    assert not (project / ".dfh").exists()
+    assert not (project / "executions").exists()
+
+
+def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project: Path) -> None:
+    done = dfh("run", "--name", "first", "--note", "why", cwd=project)
+    for part in (
+        "small-0001: 3 jobs submitted to local",
+        "dfh status small-0001 --watch",
+        "dfh cancel small-0001",
+        "count  succeeded",
+        "small-0001  succeeded  2/2 jobs done",
+        "executions/small-0001/report.html",
+    ):
+        assert part in done.stdout
+    assert "\x1b" not in done.stdout
+    output = project / "executions" / "small-0001" / "jobs" / "total" / "outputs" / "sum.json"
+    assert json.loads(output.read_text()) == 6
+    shown = dfh("prov", "show", output, cwd=project).stdout
+    assert "small-0001/total" in shown
+    assert "unchanged" in shown
+    assert dfh("prov", "trace", output, cwd=project).stdout.count("#") == 2
+    assert dfh("prov", "verify", "1", cwd=project).stdout.startswith("sound: 3 records")
+
+
+def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None:
+    dfh("run", cwd=project)
+    again = json.loads(dfh("submit", "--json", cwd=project).stdout)
+    assert set(again["reused"]) == {"count", "total"}
+    assert again["reused"]["total"]["execution"] == "small-0001"
+    assert list(again["submitted"]) == ["_final"]
+    fresh = json.loads(dfh("submit", "--json", "--no-reuse", cwd=project).stdout)
+    assert list(fresh["submitted"]) == ["count", "total", "_final"]
+    assert dfh("status", "3", "--watch", cwd=project).returncode == 0
+
+
+def test_edited_results_are_named_with_exit_code_7(dfh: Any, project: Path, tmp_path: Path) -> None:
+    dfh("run", cwd=project)
+    output = project / "executions" / "small-0001" / "jobs" / "count" / "outputs" / "numbers.json"
+    copy = tmp_path / "copy.json"
+    shutil.copy(output, copy)
+    output.chmod(0o644)
+    output.write_text("[1, 2, 3, 400]")
+    found = json.loads(
+        dfh(
+            "prov", "verify", "executions/small-0001/jobs/total", "--json", cwd=project, expect=7
+        ).stdout
+    )
+    assert [finding["kind"] for finding in found["findings"]] == ["output_modified"]
+    assert "modified" in dfh("prov", "show", output, cwd=project).stdout
+    assert "small-0001/count made this content" in dfh("prov", "show", copy, cwd=project).stdout
+    copy.write_text("[1]")
+    assert "no record" in dfh("prov", "show", copy, cwd=project, expect=7).stderr
+
+
+def test_failure_says_why_and_resume_needs_nothing_else(
+    dfh: Any, project: Path, status: Any
+) -> None:
+    (project / "operations.py").write_text(
+        "import os\n"
+        "def count(limit: int = 3) -> list:\n"
+        "    numbers = list(range(limit))\n"
+        "    return numbers\n"
+        "class Total:\n"
+        "    def execute(self, numbers: list) -> int:\n"
+        "        print('\\x1b[31mI was here\\x1b[0m \\x07')\n"
+        f"        if not os.path.exists({str(project / 'fixed')!r}):\n"
+        "            raise ValueError('no luck \\x1b[2J today')\n"
+        "        sum = 6\n"
+        "        return sum\n"
+    )
+    done = dfh("run", cwd=project, expect=9)
+    assert "no luck" in done.stdout
+    assert "\x1b" not in done.stdout
+    logs = dfh("logs", cwd=project).stdout
+    assert "I was here" in logs
+    assert "\x1b" not in logs
+    document = status(project)
+    total = next(job for job in document["jobs"] if job["name"] == "total")
+    assert total["state"] == "failed"
+    assert "dfh logs small-0001 total" in document["next"]
+    (project / "fixed").touch()
+    report = json.loads(dfh("resume", "--json", cwd=project).stdout)
+    assert report["attempt"] == 2
+    assert "count" not in report["submitted"]
+    assert dfh("status", "--watch", cwd=project).returncode == 0
+    assert "attempt 2" in dfh("logs", "latest", "total", "--attempt", "2", cwd=project).stderr
+
+
+def test_logs_of_what_is_not_there_name_what_is(dfh: Any, project: Path) -> None:
+    dfh("run", cwd=project)
+    assert "Its jobs: count, total" in dfh("logs", "1", "tota", cwd=project, expect=2).stderr
+    assert (
+        "There is attempt 1"
+        in dfh("logs", "1", "total", "--attempt", "4", cwd=project, expect=2).stderr
+    )
+    assert (
+        "not a job array" in dfh("logs", "1", "total", "--task", "0", cwd=project, expect=2).stderr
+    )
+    document = json.loads(dfh("logs", "1", "total", "--lines", "1", "--json", cwd=project).stdout)
+    assert (document["job"], document["attempt"]) == ("total", 1)
+
+
+def test_report_is_written_anew(dfh: Any, project: Path) -> None:
+    dfh("run", cwd=project)
+    report = project / "executions" / "small-0001" / "report.html"
+    report.unlink()
+    assert dfh("report", cwd=project).stdout == f"{report}\n"
+    assert b"small-0001" in report.read_bytes()
+
+
+def test_dry_run_shows_the_commands_and_writes_nothing(dfh: Any, project: Path) -> None:
+    document = json.loads(
+        dfh("submit", "--dry-run", "--site", "slurm-generic", "--json", cwd=project).stdout
+    )
+    words = {job["job"]: job["argv"] for job in document["jobs"]}
+    assert words["count"][0] == "sbatch"
+    assert "--hold" in words["count"]
+    assert any("<count>" in word for word in words["total"])
+    assert document["plan"] in words["total"]
+    assert not (project / "executions").exists()
+    text = dfh("submit", "--dry-run", "--site", "slurm-generic", cwd=project).stdout
+    assert "# small-0001 would be created" in text
+    assert "jobs/total/job.sh" in text
+
+
+def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
+    dry = json.loads(dfh("submit", "--dry-run", "--json", cwd=project).stdout)
+    sent = json.loads(dfh("submit", "--json", cwd=project).stdout)
+    execution = Path(sent["path"])
+    info = json.loads((execution / "execution.json").read_text())
+    assert dry["execution"] == info["id"]
+    assert (dry["plan"], dry["code"]) == (info["plan_sha256"], info["code_sha256"])
+    queued = [
+        json.loads(line) for line in (execution / "local/jobs.jsonl").read_text().splitlines()
+    ]
+    for job, entry in zip(dry["jobs"], queued, strict=True):
+        argv = [word.replace("0" * 32, info["uuid"]) for word in job["argv"]]
+        assert argv == ["bash", entry["script"], *entry["arguments"]]
+    dfh("status", "--watch", cwd=project)

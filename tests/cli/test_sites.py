@@ -1,0 +1,103 @@
+"""`dfh site` and `dfh schema`, as one types them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def folder(make_project: Callable[..., Path]) -> Path:
+    return make_project(
+        {"site-configs/mine.yaml": "site: mine\nextends: slurm-base\ntitle: Mine\n"}
+    )
+
+
+def test_the_list_marks_where_a_site_is_from_and_its_variants(folder: Path, dfh: Any) -> None:
+    (folder / "site-configs/bad.yaml").write_text("site: bad\nscheduler: slurm\nqueus: []\n")
+
+    lines = dfh("site", "list", cwd=folder).stdout.splitlines()
+
+    rows = {line.split()[0]: line for line in lines}
+    assert rows["mine"].split()[1:] == ["slurm", "project", "-", "Mine"]
+    assert "shipped" in rows["frontier"]
+    assert "cpu gpu gpu80" in rows["perlmutter"]
+    assert "broken: unknown key 'queus'" in rows["bad"]
+    found = json.loads(dfh("site", "list", "--json", cwd=folder).stdout)["sites"]
+    assert {"mine", "bad", "local"} <= {site["name"] for site in found}
+
+
+def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) -> None:
+    text = dfh("site", "show", "perlmutter/cpu", cwd=folder).stdout
+
+    assert text.startswith("perlmutter/cpu  (shipped: ")
+    assert "extends: slurm-base" in text
+    assert "    source: " in text
+    assert "[slurm-base]" in text
+    assert any(line.startswith("? ") and "unknown" in line for line in text.splitlines())
+    document = json.loads(dfh("site", "show", "perlmutter/cpu", "--json", cwd=folder).stdout)
+    assert document["site"]["slurm"]["version"] == "unknown"
+    assert "slurm.version" in document["site"]["unknowns"]
+    assert document["site"]["facts"]["queues"][0]["confidence"] in "OTLM"
+
+
+def test_check_tells_all_faults_of_a_file_and_its_variants(folder: Path, dfh: Any) -> None:
+    file = folder / "site-configs/mine.yaml"
+    assert "site mine, 0 queues: no faults" in dfh("site", "check", file, cwd=folder).stdout
+    file.write_text(
+        "site: mine\nextends: slurm-base\n"
+        "variants: {a: {queues: [{nme: x}]}, b: {request: {gpu: gps}}}\ndefault_variant: a\n"
+    )
+    failed = dfh("site", "check", file, cwd=folder, expect=3)
+    assert "mine.yaml:3:" in failed.stderr
+    file.write_text(file.read_text().replace("nme", "name"))
+    failed = dfh("site", "check", file, cwd=folder, expect=3)
+    assert "request.gpu.style: expected one of gres" in failed.stderr
+    missing = dfh("site", "check", "none.yaml", cwd=folder, expect=2)
+    assert "there is no such file" in missing.stderr
+
+
+def test_detect_names_the_machine_or_says_what_to_do(folder: Path, dfh: Any) -> None:
+    found = dfh("site", "detect", cwd=folder, env={"NERSC_HOST": "perlmutter"})
+    assert found.stdout == "perlmutter\n"
+    assert found.stderr == "by NERSC_HOST=perlmutter\n"
+
+    nothing = dfh("site", "detect", cwd=folder, expect=4, env={"SLURM_CONF": os.devnull})
+    assert "is this machine" in nothing.stderr
+    assert "dfh site probe" in nothing.stderr
+
+    file = folder / "site-configs/mine.yaml"
+    file.write_text(
+        "site: mine\nscheduler: slurm\n"
+        "identify: [{env: {NERSC_HOST: perlmutter}}, {env: {MINE: '1'}}]\n"
+    )
+    both = dfh("site", "detect", cwd=folder, expect=4, env={"NERSC_HOST": "perlmutter"})
+    assert "more than one site" in both.stderr
+    assert "--site mine or --site perlmutter" in both.stderr
+    assert "mine by MINE=1" in both.stderr
+
+
+@pytest.mark.parametrize("kind", ["site", "pipeline", "architecture"])
+def test_a_schema_is_printed(tmp_path: Path, dfh: Any, kind: str) -> None:
+    document = json.loads(dfh("schema", kind, cwd=tmp_path).stdout)
+    assert document["title"].lower().startswith(("a ", "an "))
+    assert document["type"] == "object"
+
+
+def test_layers_reach_the_command(folder: Path, dfh: Any, tmp_path: Path) -> None:
+    group = tmp_path / "group/site-configs"
+    group.mkdir(parents=True)
+    (group / "ours.yaml").write_text("site: ours\nscheduler: local\n")
+    (group / "mine.yaml").write_text("site: mine\nscheduler: local\n")
+    environment = {"DEEPFORGE_HPC_PATH": str(group.parent)}
+
+    text = dfh("site", "list", cwd=folder, env=environment).stdout
+
+    rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines()}
+    assert rows["ours"] == ["local", "$DEEPFORGE_HPC_PATH"]
+    assert rows["mine"] == ["slurm", "project"]

@@ -1,0 +1,374 @@
+"""Fixtures for tests that need a real cluster, the real command line or a small project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+SLURM_PACKAGES = "slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core"
+_RUNNING: pytest.StashKey[list[Cluster]] = pytest.StashKey()
+CLUSTERS = frozenset({"slurm_cluster", "fast_clock_cluster", "short_memory_cluster"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a whole run try the benches without believing in its clock."""
+    parser.addoption(
+        "--figures",
+        choices=("judge", "try"),
+        default="judge",
+        help="benches: fail over a limit of time (judge), or run once and say what was seen (try)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the settings of whoever runs the tests away from them."""
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "SBATCH_", "PMI", "DEEPFORGE_HPC_")):
+            del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for a cluster, so that it is known before anything is installed."""
+    for item in items:
+        if CLUSTERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slurm)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell tests/run.sh which marks the selected tests carry: that is what has to be installed."""
+    target = os.environ.get("DFH_TEST_MARKS")
+    if target:
+        marks = {mark.name for item in session.items for mark in item.iter_markers()}
+        Path(target).write_text("".join(f"{name}\n" for name in sorted(marks)), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the checkout that is tested."""
+    return REPOSITORY
+
+
+# -- clusters
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A private Slurm cluster: partitions cpu (n1-n4) and gpu (n1-n2, two GPUs each), account lab."""
+
+    folder: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The variables that make Slurm's commands talk to this cluster."""
+        return {"SLURM_CONF": str(self.folder / "etc" / "slurm.conf")}
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        """Run a command of Slurm; return what it printed."""
+        done = subprocess.run(
+            argv,
+            check=False,
+            env=os.environ | self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,  # sacctmgr without a terminal's answer asks for ever
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(argv)}: exit code {done.returncode}\n{done.stderr}")
+        return done.stdout
+
+    def wait_for(self, holds: Callable[[str], bool], *argv: str, seconds: float = 60) -> str:
+        """Run a command until `holds` of what it prints: slurmctld tells slurmdbd of a job later on."""
+        end = time.monotonic() + seconds
+        while not holds(printed := self.run(*argv)):
+            if time.monotonic() > end:
+                pytest.fail(f"{' '.join(argv)}: after {seconds} s still\n{printed}")
+            time.sleep(0.1)
+        return printed
+
+    def log(self, daemon: str = "slurmctld") -> str:
+        """Return the log of a daemon: slurmctld, slurmdbd, slurmd.n1."""
+        path = self.folder / "log" / f"{daemon}.log"
+        return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _cluster(request: pytest.FixtureRequest, **settings: str) -> Iterator[Cluster]:
+    """Start a cluster on a memory file system if there is one, and stop it at the end."""
+    programs = ["slurmctld", "slurmd", "slurmdbd", "sbatch", "munged", "mariadbd"]
+    packages = SLURM_PACKAGES
+    if "DFH_CLUSTER_SPEED" in settings:
+        programs.append("faketime")
+        packages += " faketime"
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    if any(shutil.which(program, path=path) is None for program in programs):
+        pytest.skip(f"Slurm is not installed: apt-get install --no-install-recommends {packages}")
+    memory = Path("/dev/shm")
+    parent = os.environ.get("DFH_TEST_CLUSTERS") or (memory if memory.is_dir() else None)
+    folder = Path(tempfile.mkdtemp(prefix="dfh-cluster-", dir=parent))
+    cluster = Cluster(folder)
+    running = request.session.stash.setdefault(_RUNNING, [])
+    script = str(REPOSITORY / "tests" / "cluster" / "cluster.sh")
+    try:
+        started = subprocess.run(
+            [script, "start", str(folder)],
+            env=os.environ | settings,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=180,
+        )
+        if started.returncode:
+            pytest.fail(f"the private Slurm cluster did not start\n{started.stderr}", pytrace=False)
+        running.append(cluster)
+        yield cluster
+    finally:
+        if cluster in running:
+            running.remove(cluster)
+        subprocess.run([script, "stop", str(folder)], check=False, timeout=120)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Return a cluster with real time; ended jobs are forgotten after 10 s."""
+    yield from _cluster(request)
+
+
+@pytest.fixture(scope="session")
+def fast_clock_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Return a cluster whose daemons' clocks run 10 times as fast: one minute of limit is 6 s.
+
+    Slurm's times lie in the future there, so sacct wants `-E 2099-01-01`.
+    """
+    yield from _cluster(request, DFH_CLUSTER_SPEED="10")
+
+
+@pytest.fixture(scope="session")
+def short_memory_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Return a cluster that forgets a job 2 s after its end."""
+    yield from _cluster(request, DFH_CLUSTER_MINJOBAGE="2")
+
+
+@pytest.fixture(autouse=True)
+def _talk_to_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set SLURM_CONF for a test that asks for a cluster, and for no other test."""
+    for name in sorted(CLUSTERS.intersection(request.fixturenames)):
+        for variable, value in request.getfixturevalue(name).environ.items():
+            monkeypatch.setenv(variable, value)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Add the queue to the report of a failed test that used a cluster."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when != "call" or not report.failed:
+        return
+    for name, value in getattr(item, "funcargs", {}).items():
+        if name in CLUSTERS:
+            queue = value.run("squeue", "-o", "%i %j %T %r %E", check=False)
+            controller = "\n".join(value.log().splitlines()[-30:])
+            report.sections.append((name, f"{queue}\n{controller}"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _leave_no_jobs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Cancel what a module's tests left in a queue: the next module wants the cores."""
+    yield
+    for cluster in request.session.stash.get(_RUNNING, []):
+        cluster.run("scancel", "--quiet", f"--user={os.getuid()}", check=False)
+
+
+# -- the command line
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The built wheel in a virtual environment with nothing else, as a user gets it."""
+
+    folder: Path
+    wheel: Path
+
+    @property
+    def python(self) -> Path:
+        """The interpreter; nothing of the tests (coverage, pytest) is in its way."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def dfh(self) -> Path:
+        """The command."""
+        return self.folder / "bin" / "dfh"
+
+    @property
+    def packages(self) -> Path:
+        """Its site-packages."""
+        return next(self.folder.glob("lib/python3*/site-packages"))
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Build the wheel and install it, with what it depends on, into an empty environment."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
+    build = ("wheel", "--no-deps", "--no-build-isolation", "-w", str(folder), str(REPOSITORY))
+    venv = folder / "venv"
+    for argv in ((*pip, *build), (sys.executable, "-m", "venv", "--without-pip", str(venv))):
+        _run_or_fail(argv)
+    (wheel,) = folder.glob("*.whl")
+    _run_or_fail((*pip, "--python", str(venv), "install", str(wheel)))
+    return Installation(venv, wheel)
+
+
+def _run_or_fail(argv: tuple[str, ...]) -> None:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=280)
+    if done.returncode:
+        pytest.fail(f"{' '.join(argv)}\n{done.stdout}\n{done.stderr}", pytrace=False)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Dfh:
+    """The real `dfh`, in a process of its own, as a user with an empty home folder runs it."""
+
+    environ: Mapping[str, str]
+
+    def start(
+        self, *args: object, cwd: Path, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Start `dfh` and return its process, with pipes."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("dfh")), *map(str, args)],
+            cwd=cwd,
+            env={**self.environ, **_slurm_conf(), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+
+    def __call__(
+        self,
+        *args: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        expect: int | None = 0,
+        timeout: float = 120,
+    ) -> Finished:
+        """Run `dfh ARGS`; fail unless it ends with the exit code `expect` (None: any)."""
+        process = self.start(*args, cwd=cwd, env=env)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            stdout, stderr = process.communicate()
+            pytest.fail(
+                f"dfh {' '.join(map(str, args))}: no end in {timeout} s\n{stdout}\n{stderr}"
+            )
+        if expect is not None and process.returncode != expect:
+            pytest.fail(
+                f"dfh {' '.join(map(str, args))}: exit code {process.returncode}, not {expect}\n"
+                f"--- stdout\n{stdout}\n--- stderr\n{stderr}"
+            )
+        return Finished(process.returncode, stdout, stderr)
+
+
+def _slurm_conf() -> dict[str, str]:
+    """Return what `slurm_cluster` and its like set for the test that runs."""
+    return {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+
+
+@pytest.fixture
+def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of a user who has just logged in for the first time."""
+    home = tmp_path_factory.mktemp("home")
+    kept = (
+        "PATH",
+        "USER",
+        "LOGNAME",
+        "TMPDIR",
+        "TESTS_OF_DFH",
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+    )
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "LANG": "C.UTF-8",
+    }
+
+
+@pytest.fixture
+def dfh(clean_environment: dict[str, str]) -> Dfh:
+    """Return a function that runs the real command line: `dfh("check", cwd=project)`."""
+    return Dfh(clean_environment)
+
+
+PIPELINE = """\
+pipeline: small
+operations:
+  count:
+    uses: operations.py:count
+    attributes: {limit: 4}
+  total:
+    uses: operations.py:Total
+    inputs: {numbers: count.numbers}
+outputs:
+  sum: {from: total.sum}
+"""
+OPERATIONS = '''\
+"""Two small operations."""
+
+
+def count(limit: int = 3) -> list:
+    numbers = list(range(limit))
+    return numbers
+
+
+class Total:
+    def execute(self, numbers: list) -> int:
+        sum = 0
+        for number in numbers:
+            sum += number
+        return sum
+'''
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes files (name -> text) into a new folder and returns it."""
+
+    def make(files: Mapping[str, str], name: str = "project") -> Path:
+        for relative, text in files.items():
+            path = tmp_path / name / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Path]) -> Path:
+    """Return a project whose pipeline `small` counts (operation `count`) and adds up (`total`: 6)."""
+    return make_project({"pipeline.yaml": PIPELINE, "operations.py": OPERATIONS})

@@ -1,0 +1,160 @@
+#!/bin/bash
+# Job evaluate of pipeline golden for site local, written by deepforge_hpc.
+# Submitted with --uuid U --attempt N --plan DIGEST --code DIGEST. Without arguments it runs by hand,
+# for debugging: state and outputs stay as they are, the result is left in .work-0.
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --cpus-per-task=1
+#SBATCH --signal=B:USR1@60
+#SBATCH --open-mode=append
+#SBATCH --no-requeue
+
+# sbatch --export=NONE sets it; left in place, srun would start the ranks without environment.
+unset SLURM_EXPORT_ENV
+set -euo pipefail
+
+job=evaluate
+task='' uuid='' attempt=0 plan='' code=''
+started=null child='' stopped=''
+
+say() { printf 'dfh: %s\n' "$*" >&2; }
+
+quote_json() {
+  local text=${1//\\/\\\\}
+  printf '"%s"' "${text//\"/\\\"}"
+}
+
+# put_state STATE EXIT_CODE REASON HINT: what the runtime cannot write, because it does not run.
+put_state() {
+  local now native temporary
+  [ "$attempt" -gt 0 ] || return 0
+  now=$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00)
+  native=${DFH_NATIVE_ID:-${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$task}}
+  native=${native:-${SLURM_JOB_ID:-}}
+  if ! mkdir -p -- "$folder" || ! temporary=$(mktemp "$folder/.state.json.XXXXXX"); then
+    return 0
+  fi
+  printf '{"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"progress":null,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
+    "$attempt" "$now" "$2" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
+    "$(quote_json "$job")" "$(quote_json "$native")" "$$" "$(quote_json "$3")" \
+    "$now" "$started" "$1" "${task:-null}" >"$temporary"
+  chmod 644 -- "$temporary"
+  sync -- "$temporary" 2>/dev/null || true
+  mv -fT -- "$temporary" "$folder/state.json"
+}
+
+# stop STATE EXIT_CODE REASON HINT
+stop() {
+  say "$3"
+  [ -z "$4" ] || say "$4"
+  put_state "$@" || say "the state of the job could not be written"
+  exit "$2"
+}
+
+# For a signal that came before the supervisor could answer it, or too late.
+interrupted() {
+  stop interrupted 75 "The job was interrupted by SIG$stopped." "dfh resume runs what is missing."
+}
+
+# Slurm sends the walltime warning to this shell alone (--signal=B:...); the supervisor acts on it.
+# shellcheck disable=SC2317 # the traps call it
+forward() {
+  stopped=$1
+  if [ -n "$child" ]; then
+    kill -s "$1" "$child" 2>/dev/null || true
+  else
+    interrupted
+  fi
+}
+
+while [ $# -gt 0 ]; do
+  case $1 in
+    --uuid) uuid=${2-} ;;
+    --attempt) attempt=${2-} ;;
+    --plan) plan=${2-} ;;
+    --code) code=${2-} ;;
+    *) say "unknown argument: $1"; exit 2 ;;
+  esac
+  shift 2 || { say "$1 needs a value"; exit 2; }
+done
+[[ $attempt =~ ^[0-9]{1,6}$ ]] || { say "--attempt needs a number"; exit 2; }
+
+# The execution: where this script lies, or, for a copy in Slurm's spool, the working directory.
+here=${0%/*}
+[ "$here" != "$0" ] || here=.
+if [ "$0" -ef "$here/../../jobs/$job/job.sh" ]; then
+  cd -P -- "$here/../.."
+fi
+if [ ! -f execution.json ]; then
+  say "$PWD is not the folder of an execution: it has no execution.json"
+  exit 87
+fi
+if [ "$attempt" -gt 0 ] && ! grep -qF -- "\"uuid\":\"${uuid:-none}\"" execution.json; then
+  say "$PWD is not the execution that this job was submitted for: its uuid is not ${uuid:-given}"
+  exit 87
+fi
+
+folder=jobs/$job
+trap 'forward USR1' USR1
+trap 'forward TERM' TERM INT
+
+# Slurm takes `afterok` on a failed job that it has forgotten as satisfied, so ask the markers.
+need() {
+  [ -s "$1/success.json" ] && return 0
+  # Another node may have written it just now: reading the folder refreshes what NFS remembers.
+  sleep 1
+  ls -- "$1" >/dev/null 2>&1 || true
+  [ -s "$1/success.json" ] && return 0
+  stop upstream_failed 86 "This job needs $1, which has not succeeded: it has no success.json." \
+    "dfh status shows what failed first; dfh resume runs what is missing."
+}
+need jobs/contained
+need jobs/quick
+need jobs/render.gather
+need jobs/train
+
+python=/opt/python/bin/python3
+if ! command -v -- "$python" >/dev/null; then
+  stop failed 88 "There is no Python $python on ${HOSTNAME:-this host}." \
+    "Name one that the compute nodes see: environment: {python: PATH} or {venv: DIR}."
+fi
+if [ -e "${python%/*}/../pyvenv.cfg" ]; then
+  export VIRTUAL_ENV=${python%/*/*} PATH="${python%/*}:$PATH"
+fi
+command=("$python")
+# The runtime and the operations come from the execution itself, as they were when it was submitted.
+export PYTHONPATH="$PWD/code${PYTHONPATH:+:$PYTHONPATH}"
+
+command+=(-m dfh_runtime run "$job")
+[ -z "$task" ] || command+=(--task "$task")
+command+=(--attempt "$attempt")
+[ -z "$plan" ] || command+=(--plan "$plan" --code "$code")
+
+# In the background, because bash runs traps only between commands and during `wait`.
+"${command[@]}" &
+child=$!
+# `wait` returns at each signal, and not always with the trap run: ask whether the child is there.
+while :; do
+  wait "$child" || true
+  kill -0 "$child" 2>/dev/null || break
+done
+trap '' USR1 TERM INT
+result=0
+wait "$child" || result=$?
+
+if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
+  # sacct shows codes of 128 and more as something else.
+  reported=$((result < 128 ? result : 1))
+  if ! grep -q "\"attempt\":${attempt}[,}]" "$folder/state.json" 2>/dev/null; then
+    [ -z "$stopped" ] || interrupted
+    stop failed "$reported" "The runtime could not start: exit code $result." \
+      "See the end of the job's log: dfh logs."
+  elif ! grep -qE '"state":"(failed|interrupted|upstream_failed|cancelled)"' "$folder/state.json"; then
+    started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")
+    started=${started:-null}
+    [ -z "$stopped" ] || interrupted
+    stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \
+      "Exit code 137 is a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
+  fi
+fi
+exit "$result"

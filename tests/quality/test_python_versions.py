@@ -1,0 +1,68 @@
+"""Python 3.10 is the floor: on login nodes for the package, in jobs for the runtime."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+
+_CHECK = """
+import importlib, pathlib, sys
+root = pathlib.Path(sys.argv[1])
+for path in sorted((root / "deepforge_hpc").rglob("*.py")):
+    compile(path.read_text(encoding="utf-8"), str(path), "exec")
+sys.path.insert(0, sys.argv[2])
+for path in sorted((root / "deepforge_hpc" / "runtime").glob("*.py")):
+    if path.stem != "__main__":
+        importlib.import_module("dfh_runtime." + path.stem if path.stem != "__init__" else "dfh_runtime")
+print("%d.%d" % sys.version_info[:2])
+"""
+
+
+def interpreters(version: str) -> list[str]:
+    """Return what may be a Python of a version: on PATH, or installed beside the running one."""
+    beside = Path(sys.base_prefix).resolve().parent
+    found = [shutil.which(f"python{version}"), sys.executable]
+    found += [str(path) for path in sorted(beside.glob(f"*/bin/python{version}"))]
+    return [path for path in found if path]
+
+
+def say_version(python: str) -> str:
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("version", SUPPORTED)
+def test_package_compiles_and_runtime_imports(
+    version: str, repository: Path, tmp_path: Path
+) -> None:
+    python = next((path for path in interpreters(version) if say_version(path) == version), None)
+    if python is None:
+        pytest.skip(f"no Python {version} on this machine")
+    shutil.copytree(
+        repository / "deepforge_hpc" / "runtime",
+        tmp_path / "dfh_runtime",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    # -I -S: nothing is installed there, which is what the runtime may meet.
+    done = subprocess.run(
+        [python, "-I", "-S", "-W", "error", "-c", _CHECK, str(repository), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == version
+
+
+def test_versions_are_those_that_the_package_names(repository: Path) -> None:
+    text = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"Python :: (3\.\d+)", text)) == SUPPORTED
+    assert f'requires-python = ">={SUPPORTED[0]}"' in text

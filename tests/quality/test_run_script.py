@@ -1,0 +1,90 @@
+"""tests/run.sh leaves nothing behind, and does not call a run good that was none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    "TESTS_OF_DFH" not in os.environ, reason="needs the environment that tests/run.sh makes"
+)
+
+
+def start(repository: Path, test: Path, *args: str) -> subprocess.Popen[str]:
+    # A file outside of the repository: it gets our settings, and none of our fixtures.
+    environ = {name: value for name, value in os.environ.items() if name != "TESTS_OF_DFH"}
+    return subprocess.Popen(
+        ["bash", str(repository / "tests" / "run.sh"), "-c", "pyproject.toml", str(test), *args],
+        env=environ | {"TMPDIR": str(test.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run_folders(test: Path) -> list[Path]:
+    return [*test.parent.glob("dfh-tests.*")]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def write_test(folder: Path, body: str) -> Path:
+    test = folder / "test_it.py"
+    pid = folder / "pid"
+    test.write_text(
+        "import pathlib, subprocess, time\n"
+        "def test_it():\n"
+        "    process = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"    pathlib.Path({str(pid)!r}).write_text(str(process.pid))\n"
+        f"    {body}\n"
+        "    process._handle = process.returncode = 0\n",
+        encoding="utf-8",
+    )
+    return test
+
+
+def test_a_process_that_a_test_leaves_running_is_a_failure(
+    repository: Path, tmp_path: Path
+) -> None:
+    test = write_test(tmp_path, "pass")
+    output, _ = start(repository, test).communicate(timeout=200)
+    assert "1 passed" in output
+    assert "left running by a test" in output
+    assert "exit code 1" in output
+    assert not is_running(int((tmp_path / "pid").read_text(encoding="utf-8")))
+    assert not run_folders(test)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupt_ends_everything(
+    number: signal.Signals, code: int, repository: Path, tmp_path: Path
+) -> None:
+    test = write_test(tmp_path, "time.sleep(600)")
+    process = start(repository, test)
+    end = time.monotonic() + 200
+    while not (tmp_path / "pid").exists() and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.1)
+    assert run_folders(test)
+    os.killpg(process.pid, number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not is_running(int((tmp_path / "pid").read_text(encoding="utf-8")))
+    assert not run_folders(test)
+
+
+def test_no_selected_test_is_a_failure(repository: Path, tmp_path: Path) -> None:
+    process = start(repository, write_test(tmp_path, "pass"), "-k", "nothing")
+    process.communicate(timeout=200)
+    assert process.returncode == 5

@@ -1,0 +1,404 @@
+"""The five points of a safe chain, on a real cluster and on the local site."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.errors import SubmitLimitError
+from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.submit import chain, journal
+from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.orphans import held_orphans
+from deepforge_hpc.submit.requests import request_for
+from deepforge_hpc.submit.select import Selected
+
+SLURM = pytest.param("slurm-generic", marks=pytest.mark.slurm)
+BOTH = pytest.mark.parametrize("site", ["local", SLURM])
+DEPENDENCIES = pytest.mark.parametrize("dependency", ["afterok", "afterany"])
+GOOD = {"a": "succeeded", "b": "succeeded", "c": "succeeded", "_final": "succeeded"}
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., Any]) -> Any:
+    if site != "local":
+        request.getfixturevalue("slurm_cluster")
+        talk(request, "slurm_cluster")
+    dependency = request.node.callspec.params.get("dependency", "afterok")
+    return make_lab(site, dependency=dependency)
+
+
+def talk(request: pytest.FixtureRequest, cluster: str) -> None:
+    """Name a cluster that was asked for only now to Slurm's commands."""
+    patch = request.getfixturevalue("monkeypatch")
+    for name, value in request.getfixturevalue(cluster).environ.items():
+        patch.setenv(name, value)
+
+
+def poll(ask: Callable[[], Any], limit_s: float = 60) -> Any:
+    deadline = time.monotonic() + limit_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+    return answer
+
+
+# ---- 1: the guard
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("fast", [True, False], ids=["script", "runtime"])
+def test_failed_and_forgotten_upstream_does_not_let_its_dependant_run(
+    short_memory_cluster: Any, make_lab: Callable[..., Any], fast: bool
+) -> None:
+    lab = make_lab("slurm-generic", fast=fast)
+    lab.flag("fail-a")
+    layout = lab.submit()
+    assert lab.wait(layout)["a"] == "failed"
+    failed = journal.read(layout).last.ids["a"]
+    poll(
+        lambda: not short_memory_cluster.run("squeue", "-h", "-t", "all", "-j", failed, check=False)
+    )
+    # Slurm takes the dependency on a job that it has forgotten, and counts it as satisfied.
+    info = read_info(layout)
+    item = Selected(job=read_plan(layout, info).job("b"))
+    again = lab.scheduler.submit(request_for(info, item, 7, [failed]))
+    status = poll(
+        lambda: (
+            (s := lab.scheduler.query(info.home, [again]).get(again))
+            and s.state not in {"pending", "running"}
+            and s
+        )
+    )
+    assert status.exit_code in {"86:0", ""}, status
+    assert lab.ran() == ["a"]
+    state = json.loads(layout.job("b").state.read_bytes())
+    assert (state["state"], state["attempt"]) == ("upstream_failed", 7)
+    assert not layout.job("b").success.exists()
+
+
+@BOTH
+@DEPENDENCIES
+def test_nothing_runs_or_hangs_below_a_failure(lab: Any, dependency: str) -> None:
+    lab.flag("fail-a")
+    layout = lab.submit()
+    states = lab.wait(layout)
+    assert states["a"] == "failed"
+    below = {"never_ran"} if dependency == "afterok" else {"upstream_failed"}
+    assert {states["b"], states["c"]} == below
+    assert lab.ran() == ["a"]
+    poll(lambda: lab.scheduler.find(str(layout.root), lab.token(layout)) == {})
+    for job in ("b", "c"):
+        written = json.loads(layout.job(job).state.read_bytes())
+        assert written["state"] == states[job]
+
+
+# ---- 2: all or nothing
+
+
+KILLER = """\
+#!/bin/bash
+# Stands before a command of Slurm on PATH: counts its calls and kills the submitter at one of them.
+count=$(( $(cat "$KILL_DIR/count" 2>/dev/null || echo 0) + 1 ))
+echo "$count" >"$KILL_DIR/count"
+real=$(PATH=$KILL_PATH command -v "${0##*/}")
+[ "$count" = "$KILL_AT" ] || exec "$real" "$@"
+case $KILL_WHEN in
+before) kill -9 "$PPID" ;;
+after) "$real" "$@"; kill -9 "$PPID" ;;
+late) kill -9 "$PPID"; sleep 1; "$real" "$@" ;;
+esac
+"""
+
+
+def killed_submission(lab: Any, folder: Path, command: str, at: int, when: str) -> ExecutionLayout:
+    """Submit in a process of its own that is killed (-9) around its call number `at`."""
+    folder.mkdir()
+    wrapper = folder / command
+    wrapper.write_text(KILLER)
+    wrapper.chmod(0o755)
+    path = os.environ["PATH"]
+    kill = {"KILL_DIR": str(folder), "KILL_AT": str(at), "KILL_WHEN": when, "KILL_PATH": path}
+    lab.write()
+    layout: ExecutionLayout = lab.create()
+    child = os.fork()
+    if not child:
+        try:
+            os.environ.update(kill, PATH=f"{folder}:{path}")
+            chain.submit(layout, lab.scheduler)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    return layout
+
+
+CALLS = [
+    *[("sbatch", at, "before") for at in (1, 2, 3, 4)],
+    *[("sbatch", at, "after") for at in (1, 3, 4)],
+    *[("sbatch", at, "late") for at in (1, 2, 4)],
+    ("scontrol", 1, "before"),
+    ("scontrol", 1, "after"),
+]
+
+
+@pytest.mark.slurm
+def test_submitter_killed_at_any_call_leaves_what_resume_completes(
+    slurm_cluster: Any, make_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    labs = {call: make_lab("slurm-generic") for call in CALLS}
+    layouts = {
+        call: killed_submission(lab, tmp_path / f"bin{number}", *call)
+        for number, (call, lab) in enumerate(labs.items())
+    }
+    for call, lab in labs.items():
+        if call[0] == "sbatch":
+            assert [orphan.execution for orphan in held_orphans(lab.project)] == ["lab-0001"], call
+            assert lab.status(layouts[call]).next == "dfh resume lab-0001", call
+            assert lab.ran() == [], call
+        lab.resume(layouts[call])
+    for call, lab in labs.items():
+        assert lab.wait(layouts[call]) == GOOD, call
+        assert lab.ran() == ["a", "b", "c"], call
+        assert held_orphans(lab.project) == (), call
+
+
+@pytest.mark.slurm
+def test_submitter_killed_at_any_call_leaves_what_cancel_removes(
+    slurm_cluster: Any, make_lab: Callable[..., Any], tmp_path: Path
+) -> None:
+    calls = [("sbatch", 1, "late"), ("sbatch", 3, "after"), ("scontrol", 1, "before")]
+    done = []
+    for number, call in enumerate(calls):
+        lab = make_lab("slurm-generic")
+        layout = killed_submission(lab, tmp_path / f"bin{number}", *call)
+        assert lab.cancel(layout).jobs, call
+        assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}, call
+        assert held_orphans(lab.project) == (), call
+        assert lab.ran() == [], call
+        lab.resume(layout)
+        done.append((lab, layout))
+    for lab, layout in done:
+        assert lab.wait(layout) == GOOD
+        assert lab.ran() == ["a", "b", "c"]
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_submit_limit_half_way_leaves_nothing_and_resume_completes(
+    lab: Any, slurm_cluster: Any
+) -> None:
+    lab.use_queue("{name: tiny, partition: cpu, qos: tiny, time: {max: '02:00:00'}}")
+    lab.write()
+    layout = lab.create()
+    # The QOS lets a user have three jobs at once, and the chain has four.
+    with pytest.raises(SubmitLimitError, match="Nothing of lab-0001 runs") as caught:
+        chain.submit(layout, lab.scheduler)
+    assert "dfh resume lab-0001" in caught.value.hint
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    assert set(lab.states(layout).values()) == {"planned"}
+    assert lab.ran() == []
+    limit = ("sacctmgr", "-i", "modify", "qos", "tiny", "set")
+    slurm_cluster.run(*limit, "MaxSubmitJobsPerUser=30")
+    try:
+        poll(lambda: _submits(lab, layout))
+        assert lab.wait(layout) == GOOD
+    finally:
+        slurm_cluster.run(*limit, "MaxSubmitJobsPerUser=3")
+
+
+def _submits(lab: Any, layout: ExecutionLayout) -> bool:
+    try:
+        lab.resume(layout)
+    except SubmitLimitError:
+        return False  # the controller has not heard of the new limit yet
+    return True
+
+
+# ---- 2: an id alone says nothing
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_id_that_was_given_to_another_job_is_not_trusted(
+    lab: Any, make_lab: Any, site: str
+) -> None:
+    other = make_lab(site)
+    other.flag("wait-a")
+    stranger = other.submit()
+    taken = journal.read(stranger).last.ids["a"]
+    layout = lab.submit()
+    assert lab.wait(layout) == GOOD
+    layout.job("b").success.unlink()
+    layout.job("b").state.unlink()
+    text = layout.submitted.read_text()
+    real = journal.read(layout).last.ids["b"]
+    layout.submitted.write_text(text.replace(f'"native_id":"{real}"', f'"native_id":"{taken}"'))
+    assert lab.states(layout)["b"] == "unknown"
+    lab.cancel(layout)
+    assert other.states(stranger)["a"] in {"pending", "running"}
+
+
+# ---- 3: success is the marker
+
+
+@BOTH
+def test_scheduler_that_says_completed_without_a_marker_is_not_believed(lab: Any) -> None:
+    layout = lab.submit()
+    lab.wait(layout)
+    layout.job("b").success.unlink()
+    layout.job("b").state.unlink()
+    status = next(job for job in lab.status(layout).jobs if job.name == "b")
+    assert status.state == "unknown"
+    assert "no success marker" in status.reason
+    report = lab.resume(layout)
+    assert [name for name, _ in report.submitted] == ["b", "_final"]
+    assert lab.wait(layout) == GOOD
+
+
+@BOTH
+def test_scheduler_that_contradicts_a_marker_is_a_warning(lab: Any) -> None:
+    lab.flag("wait-b")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["b"] == "running")
+    layout.job("b").success.write_text(
+        json.dumps(
+            {
+                "schema": "dfh/success/1", "job": "b", "task": None, "attempt": 1,
+                "plan_key": "", "record": "sha256:0", "outputs": {}, "reused_from": None,
+            }
+        )
+    )  # fmt: skip
+    lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["b"]])
+    poll(lambda: any("CANCELLED" in text for text in lab.status(layout).warnings))
+    assert lab.states(layout)["b"] == "succeeded"
+
+
+@BOTH
+def test_job_cancelled_behind_our_back_is_named_and_resumed(lab: Any) -> None:
+    lab.flag("wait-b")
+    layout = lab.submit("diamond")
+    poll(lambda: "b" in lab.ran() and lab.states(layout)["b"] == "running")
+    lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["b"]])
+    states = lab.wait(layout)
+    assert (states["a"], states["b"], states["c"], states["d"]) == (
+        "succeeded", "cancelled", "succeeded", "never_ran",
+    )  # fmt: skip
+    assert json.loads(layout.job("b").state.read_bytes())["state"] == "cancelled"
+    lab.flag("wait-b", is_set=False)
+    lab.resume(layout)
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_node_failure_is_told_and_resumed(lab: Any, slurm_cluster: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["a"] == "running")
+    job = journal.read(layout).last.ids["a"]
+    node = slurm_cluster.run("squeue", "-h", "-o", "%N", "-j", job).strip()
+    slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    try:
+        states = lab.wait(layout)
+    finally:
+        slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+    assert (states["a"], states["b"]) == ("interrupted", "never_ran")
+    assert "node" in lab.status(layout).jobs[0].reason
+    lab.flag("wait-a", is_set=False)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+
+
+# ---- resume
+
+
+@BOTH
+def test_resume_runs_only_what_did_not_succeed(lab: Any) -> None:
+    lab.flag("fail-b")
+    layout = lab.submit("diamond")
+    assert lab.wait(layout)["d"] == "never_ran"
+    lab.flag("fail-b", is_set=False)
+    lab.resume(layout)
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+
+
+@BOTH
+@DEPENDENCIES
+def test_resume_runs_single_array_tasks(lab: Any, dependency: str) -> None:
+    lab.flag("fail-p1")
+    lab.flag("fail-p3")
+    layout = lab.submit("array")
+    states = lab.wait(layout)
+    assert states["part"] == "failed"
+    below = "never_ran" if dependency == "afterok" else "upstream_failed"
+    assert (states["part.gather"], states["use"]) == (below, below)
+    lab.flag("fail-p1", is_set=False)
+    lab.flag("fail-p3", is_set=False)
+    lab.resume(layout)
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    ran = sorted(lab.ran())
+    assert [name for name in ran if name[0] == "p"] == ["p0", "p1", "p1", "p2", "p3", "p3"]
+    assert (ran.count("gather"), ran.count("use")) == (1, 1)
+
+
+# ---- 4: the submitting shell
+
+
+@BOTH
+def test_variables_of_the_submitting_shell_do_not_reach_the_job(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_HINT", "SBATCH_BEGIN", "SBATCH_EXPORT",
+             "SLURM_EXPORT_ENV", "PMI_RANK", "PMIX_RANK")  # fmt: skip
+    for name in names:
+        monkeypatch.setenv(name, "leaked-4711")
+    layout = lab.submit()
+    assert lab.wait(layout) == GOOD
+    assert "leaked-4711" not in (layout.job("b").root / "env").read_text()
+
+
+@BOTH
+def test_execution_finishes_though_the_login_shell_is_killed_after_submit(
+    site: str, request: pytest.FixtureRequest, make_lab: Callable[..., Any], dfh: Any
+) -> None:
+    if site != "local":
+        request.getfixturevalue("slurm_cluster")
+        talk(request, "slurm_cluster")
+    lab = make_lab(site, fast=False)
+    lab.write()
+    lab.flag("wait-a")
+    shell = lab.project / "shell.sh"
+    program = Path(sys.executable).with_name("dfh")
+    shell.write_text(f"{program} submit --site {site} && echo is-submitted; sleep 300\n")
+    with (lab.project / "terminal").open("wb") as output:
+        terminal = subprocess.Popen(
+            ["script", "-qec", f"bash {shell}", "/dev/null"],
+            cwd=lab.project,
+            env={**dfh.environ, **{k: v for k, v in os.environ.items() if k == "SLURM_CONF"}},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            start_new_session=True,
+        )
+    try:
+        poll(lambda: b"is-submitted" in (lab.project / "terminal").read_bytes())
+    finally:
+        os.killpg(terminal.pid, signal.SIGKILL)
+        terminal.wait()
+    lab.flag("wait-a", is_set=False)
+    layout = ExecutionLayout(lab.project / "executions" / "lab-0001")
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+    assert layout.report.exists()
+    records = list((lab.project / ".dfh" / "loose").rglob("*.json"))
+    assert len(records) >= 3

@@ -1,0 +1,67 @@
+"""`dfh site probe` and `diff` on a real cluster: the draft submits a job as it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+
+
+def test_a_draft_submits_a_working_job_unchanged(
+    slurm_cluster: Any, dfh: Any, project: Path
+) -> None:
+    file = project / "site-configs" / "here.yaml"
+    dfh("site", "probe", "-o", file, cwd=project)
+    text = file.read_text(encoding="utf-8")
+    assert "filesystems: unknown" in text
+    done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
+    assert "2/2 jobs done" in done.stdout
+    sacct = ("sacct", "-n", "-P", "-X", "-E", "2099-01-01", "-o", "Partition")
+    slurm_cluster.wait_for(lambda partitions: "cpu" in partitions.split(), *sacct)
+
+
+def test_a_draft_agrees_with_its_machine_until_one_of_them_changes(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "here.yaml"
+    dfh("site", "probe", "-o", file, cwd=tmp_path)
+    assert dfh("site", "diff", file, cwd=tmp_path).stdout.endswith("no difference\n")
+    slurm_cluster.run("scontrol", "update", "PartitionName=gpu", "MaxTime=01:00:00")
+    try:
+        done = dfh("site", "diff", file, "--json", cwd=tmp_path, expect=8)
+    finally:
+        slurm_cluster.run("scontrol", "update", "PartitionName=gpu", "MaxTime=02:00:00")
+    (difference,) = json.loads(done.stdout)["differences"]
+    assert difference == {
+        "key": "queues.gpu.time.max",
+        "file": "02:00:00",
+        "machine": "01:00:00",
+    }
+
+
+def test_a_file_that_is_there_is_not_replaced(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:
+    file = tmp_path / "here.yaml"
+    file.write_text("mine\n", encoding="utf-8")
+    done = dfh("site", "probe", "-o", file, cwd=tmp_path, expect=2)
+    assert "is there already" in done.stderr
+    assert file.read_text(encoding="utf-8") == "mine\n"
+    dfh("site", "probe", "-o", file, "--force", cwd=tmp_path)
+    assert "site: here" in file.read_text(encoding="utf-8")
+
+
+def test_a_job_on_each_kind_of_node_is_sent_after_a_yes(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    refused = dfh("site", "probe", "--submit", cwd=tmp_path, expect=1)
+    assert "gpu-fake in partition gpu" in refused.stderr
+    assert "dfh-probe" not in slurm_cluster.run("sacct", "-n", "-X", "-o", "JobName%30")
+    done = dfh("site", "probe", "--submit", "--yes", "--name", "x", cwd=tmp_path)
+    sacct = ("sacct", "-n", "-X", "-E", "2099-01-01", "-o", "JobName%30")
+    expected = {"dfh-probe-gpu-fake", "dfh-probe-cpu-8"}
+    slurm_cluster.wait_for(lambda names: expected <= set(names.split()), *sacct)
+    assert "probe: a job on cpu-8" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,136 @@
+"""The demo, whole, on a part of its galaxies: the real command, the real operations."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import pytest
+
+pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
+
+TRAINING, TEST = 1_500, 300
+EPOCHS = "6"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What demo.sh needs of a checkout, with fewer galaxies, and an environment that is filled."""
+    root = tmp_path_factory.mktemp("checkout")
+    source = Path(__file__).parents[2]
+    project = root / "examples" / "redshift"
+    shutil.copytree(
+        source / "examples" / "redshift", project,
+        ignore=shutil.ignore_patterns("executions", ".dfh", ".venv", "__pycache__"),
+    )  # fmt: skip
+    shutil.copy(source / "pyproject.toml", root)
+    with h5py.File(source / "examples" / "redshift" / "data" / "sdss_mgs.h5") as whole:
+        rows = [*range(TRAINING), *range(5_000, 5_000 + TEST)]
+        with h5py.File(project / "data" / "sdss_mgs.h5", "w") as part:
+            for name in whole:
+                part[name] = whole[name][:][rows]
+    commands = root / "venv" / "bin"
+    commands.mkdir(parents=True)
+    (commands / "python").symlink_to(sys.executable)
+    (commands / "dfh").symlink_to(Path(sys.executable).with_name("dfh"))
+    installed = f"{root}\n" + (project / "requirements.txt").read_text()
+    (root / "venv" / "demo-installed").write_text(installed + (root / "pyproject.toml").read_text())
+    return root
+
+
+def demo(checkout: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", checkout / "examples" / "redshift" / "demo.sh", *arguments],
+        env={**os.environ, "DFH_DEMO_VENV": str(checkout / "venv"), **environ},
+        capture_output=True, text=True, timeout=800, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def first_run(checkout: Path) -> str:
+    """What the demo printed when it ran for the first time."""
+    done = demo(checkout, "--set", f"train.epochs={EPOCHS}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def sigma_mad(printed: str) -> float:
+    found = re.search(r"sigma_mad +(0\.\d{4}) ", printed)
+    assert found, printed
+    return float(found[1])
+
+
+def test_the_demo_learns_and_says_where_its_results_lie(first_run: str) -> None:
+    # The mean redshift for all has 0.047; this few galaxies and epochs are enough to tell.
+    assert sigma_mad(first_run) < 0.036
+    assert f"Redshifts of {TEST} SDSS galaxies" in first_run
+    assert "Taken from an earlier run" not in first_run
+    for kind in ("report", "model"):
+        path = re.findall(rf"^{kind} +(/.+)$", first_run, re.MULTILINE)[-1]
+        assert Path(path).stat().st_size > 10_000
+    figures = re.findall(r"^figure +(/.+)$", first_run, re.MULTILINE)
+    assert [Path(path).name for path in figures] == [
+        "Embeddings.png", "Loss.png", "Distributions.png", "Redshifts.png",
+    ]  # fmt: skip
+
+
+def test_a_second_run_takes_what_still_holds_and_says_so(checkout: Path, first_run: str) -> None:
+    second = demo(checkout, "--set", f"train.epochs={EPOCHS}")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert "nothing it needs has changed: embeddings, evaluate, predict, reduce" in second.stdout
+    assert sigma_mad(second.stdout) == sigma_mad(first_run)
+
+
+def test_what_the_demo_leaves_can_be_verified(checkout: Path, first_run: str) -> None:
+    model = Path(re.findall(r"^model +(/.+)$", first_run, re.MULTILINE)[0])
+    dfh = checkout / "venv" / "bin" / "dfh"
+    subprocess.run([dfh, "prov", "verify", model], cwd=checkout, check=True, timeout=100)
+    history = json.loads(model.with_name("history.json").read_text())
+    assert len(history["loss"]) == len(history["val_loss"]) == int(EPOCHS)
+    lines = (model.parents[1] / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, int(EPOCHS) + 1))
+
+
+def test_without_a_python_that_tensorflow_has_the_demo_says_so(checkout: Path) -> None:
+    done = demo(checkout, DFH_DEMO_VENV=str(checkout / "none"), DFH_DEMO_PYTHON="/bin/false")
+    assert done.returncode == 1
+    assert "needs Python 3.10, 3.11, 3.12 or 3.13" in done.stderr
+    assert not (checkout / "none").exists()
+
+
+def test_without_venv_or_pip_the_demo_says_what_to_install(checkout: Path, tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text(
+        f'#!/bin/bash\n[[ $2 == *ensurepip* ]] && exit 1\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    done = demo(checkout, DFH_DEMO_VENV=str(checkout / "none"), DFH_DEMO_PYTHON=str(python))
+    assert done.returncode == 1
+    assert "apt-get install python3-venv" in done.stderr
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("precious")
+    done = demo(checkout, DFH_DEMO_VENV=str(tmp_path))
+    assert done.returncode == 1
+    assert "is no virtual environment" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_failed_run_says_where_to_look(checkout: Path, first_run: str) -> None:
+    assert first_run  # its cutouts are used again
+    done = demo(checkout, "--set", "train.bins=16")
+    assert done.returncode == 1
+    assert "the network has 32 outputs for 16 bins" in done.stdout
+    assert re.search(r"did not end well: see .*dfh logs redshift-\d+", done.stderr)
+
+
+def test_the_demo_passes_shellcheck(checkout: Path) -> None:
+    script = checkout / "examples" / "redshift" / "demo.sh"
+    subprocess.run(["shellcheck", script], check=True)

@@ -1,0 +1,137 @@
+"""What the cluster lacks of what the site's file says becomes an ERROR with a next step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.doctor import cluster
+from deepforge_hpc.doctor.finding import Finding
+from deepforge_hpc.doctor.python import check_python
+from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.model.site import (
+    UNKNOWN,
+    Account,
+    AccountSuffix,
+    Identify,
+    Launcher,
+    Queue,
+    SiteSpec,
+)
+from deepforge_hpc.probe.commands import Association, Partition, Qos
+from deepforge_hpc.probe.read import Machine
+
+MACHINE = Machine(
+    version="22.05.8",
+    config={"ClusterName": "lab"},
+    clock="2026-11-22T12:00:00",
+    partitions=(Partition(name="cpu", is_default=True), Partition(name="gpu", is_up=False)),
+    qos=(Qos(name="normal", max_tres={}, min_tres={}),),
+    associations=(Association(account="lab"), Association(account="root")),
+    mpi=("none", "pmi2"),
+)
+
+
+def site(**values: Any) -> SiteSpec:
+    return SiteSpec(**{"name": "here", "scheduler": "slurm", **values})
+
+
+def levels(findings: Any) -> list[str]:
+    found = list(findings)
+    assert all(isinstance(item, Finding) for item in found)
+    assert all(item.next for item in found if item.level != "OK")
+    return [item.level for item in found]
+
+
+def test_missing_commands_are_an_error_and_a_missing_launcher_is_not() -> None:
+    spec = site(launchers={"mpi": Launcher(argv=("ibrun",)), "none": Launcher()})
+    present = {"sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"}
+    assert levels(cluster.check_commands(spec, lambda _: None)) == ["ERROR", "WARN"]
+    assert levels(cluster.check_commands(spec, lambda name: name if name in present else None)) == [
+        "OK",
+        "WARN",
+    ]
+
+
+def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
+    here, there = (site(identify=(Identify(cluster_name=name),)) for name in ("lab", "other"))
+    assert levels(cluster.check_controller(here, MACHINE)) == ["OK"]
+    assert levels(cluster.check_controller(there, MACHINE)) == ["ERROR"]
+    assert levels(cluster.check_controller(here, Machine())) == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("required", "account", "level"),
+    [
+        ("no", "", "OK"),
+        ("yes", "", "ERROR"),
+        ("if-several", "", "ERROR"),
+        ("yes", "lab", "OK"),
+        ("yes", "lab_g", "OK"),
+        ("no", "stranger", "ERROR"),
+        (UNKNOWN, "", "OK"),
+    ],
+)
+def test_an_account_is_given_where_it_must_be_and_is_ones_own(
+    required: Any, account: str, level: str
+) -> None:
+    spec = site(account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)))
+    assert levels(cluster.check_account(spec, MACHINE, account)) == [level]
+
+
+def test_an_account_that_slurm_does_not_show_is_no_error() -> None:
+    hidden = Machine(config={"ClusterName": "lab"})
+    assert levels(cluster.check_account(site(), hidden, "lab")) == ["WARN"]
+
+
+@pytest.mark.parametrize(
+    ("queue", "expected"),
+    [
+        (Queue(name="a", partition="cpu"), ["OK"]),
+        (Queue(name="a", partition="gone"), ["ERROR"]),
+        (Queue(name="a", partition="gone", automatic=False), ["WARN"]),
+        (Queue(name="a", partition="cpu", qos="gone"), ["ERROR"]),
+        (Queue(name="a", partition="gpu"), ["WARN"]),
+    ],
+)
+def test_queues_of_the_file_are_looked_for(queue: Queue, expected: list[str]) -> None:
+    assert levels(cluster.check_queues(site(queues=(queue,)), MACHINE)) == expected
+
+
+def test_without_queues_the_cluster_must_have_a_default() -> None:
+    assert levels(cluster.check_queues(site(), MACHINE)) == ["OK"]
+    without = Machine(partitions=(Partition(name="cpu"),))
+    assert levels(cluster.check_queues(site(), without)) == ["ERROR"]
+
+
+def test_srun_must_have_the_plugin_of_a_launch_line() -> None:
+    wrong = site(launchers={"horovod": Launcher(argv=("srun", "--mpi=pmix"))})
+    right = site(launchers={"horovod": Launcher(argv=("srun", "--mpi=pmi2"))})
+    (finding,) = cluster.check_mpi(wrong, MACHINE)
+    assert finding.level == "ERROR"
+    assert "launchers.horovod.argv" in finding.next
+    assert levels(cluster.check_mpi(right, MACHINE)) == ["OK"]
+
+
+@pytest.mark.parametrize(("minute", "level"), [(0, "OK"), (5, "WARN")])
+def test_a_controller_whose_clock_is_wrong_is_told(minute: int, level: str) -> None:
+    now = datetime(2026, 11, 22, 12, minute)  # noqa: DTZ001 -- as scontrol prints it
+    assert levels(cluster.check_clock(MACHINE, now)) == [level]
+
+
+@pytest.mark.parametrize(
+    ("environment", "found", "level"),
+    [
+        (None, None, "OK"),
+        (EnvironmentSpec(python="python9"), None, "ERROR"),
+        (EnvironmentSpec(python="python3"), "/home/me/bin/python3", "OK"),
+        (EnvironmentSpec(python="python3"), "/tmp/x/python3", "WARN"),
+        (EnvironmentSpec(container="x.sif"), None, "OK"),
+    ],
+)
+def test_the_interpreter_is_there_and_is_seen_by_other_nodes(
+    environment: Any, found: Any, level: str
+) -> None:
+    assert levels(check_python(site(environment=environment), lambda _: found)) == [level]

@@ -1,0 +1,279 @@
+"""Records are found, traced and verified; whatever was changed is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.provenance_views import (
+    explanation_lines,
+    trace_lines,
+    verification_lines,
+)
+from deepforge_hpc.errors import LedgerError, UsageError
+from deepforge_hpc.ledger.store import DamagedRecordError, Ledger, MissingRecordError
+from deepforge_hpc.runtime.closure import build_closure
+from deepforge_hpc.runtime.files import canonical_json, digest_file
+
+
+def kinds(project: Any, path: Path | str, level: str = "error") -> list[str]:
+    found = api.verify(str(path), project.root)
+    assert found.is_sound == (not any(item.level == "error" for item in found.findings))
+    return sorted({item.kind for item in found.findings if item.level == level})
+
+
+def test_whole_execution_is_sound(project: Any) -> None:
+    found = api.verify(str(project.execution), project.root)
+    assert found.is_sound
+    assert found.findings == ()
+    assert (found.records, found.outputs, found.executions) == (6, 6, 1)
+
+
+def test_output_is_explained_by_its_place(project: Any) -> None:
+    found = api.explain("executions/flow-0001/jobs/train/outputs/result.txt", project.root)
+    assert found.record.id == project.ids["train"]
+    assert (found.state, found.subject.how, found.ancestors) == ("unchanged", "place", 4)
+    text = "\n".join(explanation_lines(found))
+    for part in ("flow-0001/train", "operations/train.py:Train", "epochs=3", "seed 7", "L1 @local"):
+        assert part in text
+
+
+def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
+    path = project.output("render", "result.txt", 2)
+    assert api.explain(str(path), project.root).record.id == project.ids["render[2]"]
+    several = api.explain(str(project.execution / "jobs" / "render"), project.root)
+    assert len(several.subject.records) == 3
+    assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
+
+
+def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / "renamed.bin"
+    copy.parent.mkdir()
+    shutil.copy(project.output("train", "result.txt"), copy)
+    found = api.explain(str(copy), project.root)
+    assert (found.record.id, found.subject.how) == (project.ids["train"], "content")
+    assert "a copy: flow-0001/train made this content" in "\n".join(explanation_lines(found))
+
+
+def test_record_is_found_by_the_first_digits_of_its_id(project: Any) -> None:
+    wanted = project.ids["evaluate"]
+    for text in (wanted, wanted[7:], wanted[7:19], wanted[7:19].upper()):
+        assert api.explain(text, project.root).record.id == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("nothing/here", UsageError, "there is no such file, and it is no record id"),
+        ("abcdef1234567", LedgerError, "no record of that id"),
+        ("table.csv", LedgerError, "made this content"),
+    ],
+)
+def test_what_cannot_be_explained_says_why(
+    project: Any, text: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        api.explain(text, project.root)
+
+
+def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
+    closure = api.trace("executions/flow-0001/jobs/evaluate/outputs/result.txt", project.root)
+    lines = list(trace_lines(closure, depth=None))
+    assert lines[0].startswith("#1 flow-0001/evaluate")
+    assert sum("(see #3)" in line for line in lines) == 1
+    assert "and 2 more tasks" in "\n".join(lines)
+    assert any(line.strip().startswith("table <- table.csv") for line in lines)
+    document = json.loads(json.dumps(closure.to_dict()))
+    assert document["roots"] == [project.ids["evaluate"]]
+    assert {node["id"] for node in document["nodes"]} == set(project.ids.values()) - {
+        project.ids["plan"],
+        project.ids["code"],
+    }
+
+
+def test_trace_stops_at_a_depth(project: Any) -> None:
+    closure = api.trace(project.ids["evaluate"], project.root)
+    assert len(list(trace_lines(closure, depth=1))) == 3
+
+
+def _edit(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+EDITS: dict[str, tuple[Callable[[Any], Path], str]] = {
+    "output": (lambda p: p.output("train", "result.txt"), "output_modified"),
+    "record": (lambda p: p.record_file("train"), "record_damaged"),
+    "frozen operation": (
+        lambda p: p.execution / "code/project/operations/train.py",
+        "operation_modified",
+    ),
+    "plan": (lambda p: p.execution / "plan.json", "plan_modified"),
+    "manifest": (lambda p: p.execution / "code/MANIFEST.json", "code_modified"),
+    "blob of the plan": (
+        lambda p: p.ledger / "blobs" / p.ids["plan"][7:9] / p.ids["plan"][7:],
+        "blob_damaged",
+    ),
+}
+
+
+@pytest.mark.parametrize("edited", EDITS)
+def test_edit_upstream_is_named(project: Any, edited: str) -> None:
+    choose, kind = EDITS[edited]
+    path = choose(project)
+    _edit(path)
+    target = project.output("evaluate", "result.txt")
+    assert kinds(project, target) == [kind]
+    found = api.verify(str(target), project.root)
+    text = "\n".join(verification_lines(found))
+    assert kind in text
+    assert "NOT SOUND" in text
+
+
+def test_edited_blob_of_an_operation_is_named(project: Any) -> None:
+    name = digest_file(project.root / "operations" / "train.py")[7:]
+    _edit(project.ledger / "blobs" / name[:2] / name)
+    assert kinds(project, project.output("train", "result.txt")) == ["operation_modified"]
+
+
+def test_operation_edited_in_the_project_is_information_only(project: Any) -> None:
+    _edit(project.root / "operations" / "train.py")
+    target = project.output("train", "result.txt")
+    assert kinds(project, target) == []
+    assert kinds(project, target, "info") == ["operation_edited"]
+
+
+def test_edited_external_input_is_a_warning(project: Any) -> None:
+    _edit(project.root / "table.csv")
+    assert kinds(project, project.output("train", "result.txt"), "warning") == ["input_modified"]
+
+
+def test_removed_record_is_missing_not_forgotten(project: Any) -> None:
+    project.record_file("render.gather").unlink()
+    assert kinds(project, project.output("train", "result.txt")) == ["record_missing"]
+
+
+@pytest.mark.parametrize("job", ["evaluate", "render[1]"])
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_record_that_no_other_one_names_is_missed_in_its_execution(
+    project: Any, job: str, change: str
+) -> None:
+    if change == "edited":
+        path = project.record_file(job)
+        path.write_bytes(path.read_bytes().replace(b"succeeded", b"failed"))
+    else:
+        project.record_file(job).unlink()
+    expected = {"edited": "record_damaged", "removed": "record_missing"}[change]
+    folder = project.execution / "jobs" / job.partition("[")[0]
+    assert kinds(project, project.execution) == [expected]
+    if job != "evaluate":
+        assert kinds(project, folder) == [expected]
+
+
+def test_edited_record_of_a_failed_job_is_named_in_its_execution(project: Any) -> None:
+    (project.execution / "jobs" / "evaluate" / "success.json").unlink()
+    _edit(project.record_file("evaluate"))
+    assert kinds(project, project.execution) == ["record_damaged"]
+
+
+def test_own_record_removed_is_an_error_with_the_marker_that_names_it(project: Any) -> None:
+    project.record_file("train").unlink()
+    with pytest.raises(LedgerError, match="which no ledger here holds"):
+        api.explain(str(project.output("train", "result.txt")), project.root)
+
+
+def test_output_gone_is_an_error_for_what_was_asked_and_a_warning_upstream(project: Any) -> None:
+    project.output("train", "result.txt").unlink()
+    assert kinds(project, project.execution / "jobs" / "train") == ["output_missing"]
+    target = project.output("evaluate", "result.txt")
+    assert kinds(project, target) == []
+    assert kinds(project, target, "warning") == ["output_gone"]
+
+
+def test_ancestor_rewritten_with_a_new_id_breaks_the_edge(project: Any) -> None:
+    """A forger who re-hashes an ancestor cannot re-hash what points to it."""
+    path = project.record_file("train")
+    data = json.loads(path.read_bytes())
+    data["outputs"][0]["sha256"] = "sha256:" + "9" * 64
+    path.unlink()
+    forged = project.write_record(data)
+    assert kinds(project, project.output("evaluate", "result.txt")) == ["record_missing"]
+    consumer = json.loads(project.record_file("evaluate").read_bytes())
+    consumer["inputs"][0]["by"]["record"] = forged
+    assert "edge_broken" in kinds(project, project.write_record(consumer))
+
+
+def test_moved_project_still_verifies(project: Any, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    project.root.rename(moved)
+    found = api.verify("executions/flow-0001", moved)
+    assert found.is_sound
+    assert found.records == 6
+
+
+def test_removed_execution_leaves_records_that_explain_a_copy(project: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "model.txt"
+    shutil.copy(project.output("train", "result.txt"), copy)
+    shutil.rmtree(project.execution)
+    assert api.explain(str(copy), project.root).record.id == project.ids["train"]
+    assert kinds(project, copy) == []
+    assert kinds(project, copy, "warning") == ["code_gone", "output_gone"]
+
+
+def test_damaged_and_missing_records_are_told_apart(project: Any) -> None:
+    ledger = Ledger(project.ledger)
+    _edit(project.record_file("train"))
+    with pytest.raises(DamagedRecordError, match="its content was changed"):
+        ledger.get(project.ids["train"])
+    with pytest.raises(MissingRecordError, match="is not in the ledger"):
+        ledger.get("sha256:" + "0" * 64)
+    assert len(ledger.damaged()) == 1
+
+
+def test_newer_record_schema_is_refused_not_guessed(project: Any) -> None:
+    record_id = project.write_record({"schema": "dfh/record/2", "kind": "end"})
+    with pytest.raises(DamagedRecordError, match=r"this version reads 'dfh/record/1'"):
+        Ledger(project.ledger).get(record_id)
+
+
+def test_content_made_twice_names_the_newest_and_counts_the_others(project: Any) -> None:
+    data = json.loads(project.record_file("train").read_bytes())
+    data["time"]["end"] = "2026-02-02T00:00:00Z"
+    newest = project.write_record(data)
+    sha256 = data["outputs"][0]["sha256"]
+    assert [r.id for r in Ledger(project.ledger).find_by_output(sha256)] == [
+        newest,
+        project.ids["train"],
+    ]
+
+
+def test_artifact_far_from_its_project_is_explained_by_the_closure_beside_it(
+    project: Any, tmp_path: Path
+) -> None:
+    far = tmp_path / "far" / "model.txt"
+    far.parent.mkdir()
+    output = project.output("train", "result.txt")
+    shutil.copy(output, far)
+    closure = build_closure(project.ledger, digest_file(output), project.ids["train"])
+    beside = far.with_name("model.txt.prov")
+    beside.write_bytes(canonical_json(closure))
+    shutil.rmtree(project.root)
+    found = api.explain(str(far), far.parent)
+    assert (found.record.id, found.ancestors) == (project.ids["train"], 4)
+    assert kinds_of(api.verify(str(far), far.parent), "error") == set()
+    closure["records"][project.ids["render.gather"]] += " "
+    beside.write_bytes(canonical_json(closure))
+    assert kinds_of(api.verify(str(far), far.parent), "error") == {"record_damaged"}
+    beside.write_text("{}")
+    with pytest.raises(LedgerError, match="not a closure of records"):
+        api.explain(str(far), far.parent)
+
+
+def kinds_of(found: Any, level: str) -> set[str]:
+    return {finding.kind for finding in found.findings if finding.level == level}

@@ -1,0 +1,373 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.keras.schema import FUNCTIONS, LAYERS
+
+ARCHITECTURES = Path(__file__).parents[3] / "examples" / "redshift" / "architectures"
+
+TINY = """\
+library: keras
+architecture: tiny
+inputs: {x: [8, 8, 3]}
+layers:
+  - a: {Conv2D: {filters: 4, kernel_size: 3}}
+  - out: {Flatten: {}}
+"""
+
+BLOCKS = """\
+library: keras
+architecture: blocks
+inputs: {x: [8, 8, 3]}
+defaults:
+  Conv2D: {padding: same, bias_initializer: {Constant: {value: 0.1}}}
+blocks:
+  conv:
+    parameters: [filters, {kernel: 3}]
+    layers:
+      - y: [{Conv2D: {filters: $filters, kernel_size: $kernel}}, {PReLU: {shared_axes: [1, 2]}}]
+  split:
+    parameters: [n, {wide: true}]
+    inputs: [x]
+    layers:
+      - a: {conv: [$n], from: x}
+      - b: [{conv: [$n, 5], from: x, when: $wide}, {conv: {filters: $n}}]
+      - c: {Concatenate: {}, from: [a, b]}
+layers:
+  - one: {split: [4]}
+  - two: {split: {n: 2, wide: false}}
+"""
+
+
+def compiled(text: str, source: str = "net.yaml") -> str:
+    return KerasLibrary().compile(text, source)
+
+
+def faults(text: str) -> list[str]:
+    with pytest.raises(InvalidInputError) as caught:
+        compiled(text)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def calls(source: str) -> list[str]:
+    """Return the lines of `build` without the name of the variable."""
+    return [line.partition(" = ")[2] for line in source.splitlines() if " = " in line]
+
+
+def test_a_network_becomes_one_call_for_each_layer() -> None:
+    assert calls(compiled(TINY)) == [
+        "keras.Input(shape=(8, 8, 3), dtype='float32', name='x')",
+        "keras.layers.Conv2D(filters=4, kernel_size=3, name='a')(t0)",
+        "keras.layers.Flatten(name='out')(t1)",
+    ]
+
+
+def test_the_same_file_gives_the_same_source_and_the_order_of_arguments_does_not_matter() -> None:
+    swapped = TINY.replace("{filters: 4, kernel_size: 3}", "{kernel_size: 3, filters: 4}")
+    assert compiled(TINY) == compiled(TINY) == compiled(swapped)
+
+
+def test_blocks_are_expanded_with_their_parameters_and_defaults() -> None:
+    source = compiled(BLOCKS)
+    convolutions = [line for line in calls(source) if "Conv2D" in line]
+    assert [line.split("padding")[0] for line in convolutions] == [
+        "keras.layers.Conv2D(filters=4, kernel_size=3, ",
+        "keras.layers.Conv2D(filters=4, kernel_size=5, ",
+        "keras.layers.Conv2D(filters=4, kernel_size=3, ",
+        "keras.layers.Conv2D(filters=2, kernel_size=3, ",
+    ]
+    assert "bias_initializer=keras.initializers.Constant(value=0.1)" in convolutions[0]
+    assert "shared_axes=(1, 2), name='one_a_y')" in source
+
+
+def test_what_is_fed_by_a_left_out_layer_is_left_out_too() -> None:
+    merges = [line for line in calls(compiled(BLOCKS)) if "Concatenate" in line]
+    assert [line.count(", t") + 1 for line in merges] == [2, 1]
+
+
+def test_a_parameter_of_the_network_can_leave_an_input_out() -> None:
+    text = (ARCHITECTURES / "pasquet.yaml").read_text()
+    assert "name='reddening'" in compiled(text)
+    assert "name='reddening'" not in compiled(text.replace("reddening: true", "reddening: false"))
+
+
+def test_layers_inside_layers_and_query_and_value_are_written_as_keras_wants_them() -> None:
+    source = compiled(
+        "library: keras\narchitecture: a\ninputs: {x: [5, 4]}\nlayers:\n"
+        "  - r: {Bidirectional: {layer: {LSTM: {units: 3, return_sequences: true}}}}\n"
+        "  - m: {MultiHeadAttention: {num_heads: 2, key_dim: 3}, from: [r, x]}\n"
+    )
+    assert (
+        "keras.layers.Bidirectional("
+        "layer=keras.layers.LSTM(units=3, return_sequences=True), name='r')(t0)" in source
+    )
+    assert "key_dim=3, name='m')(t1, t0)" in source
+
+
+@pytest.mark.parametrize("name", ["inception.yaml", "pasquet.yaml"])
+def test_the_shipped_networks_compile(name: str) -> None:
+    path = ARCHITECTURES / name
+    ast.parse(compiled(path.read_text(), str(path)))
+
+
+def test_every_layer_and_function_of_the_table_can_be_named() -> None:
+    # Through the public door: a table whose entry the reader refuses would be dead data.
+    values = {
+        "count": 2, "number": 0.5, "sizes": 2, "axes": 1, "shape": [2], "layer": "{Dense: {units: 1}}",
+        "activation": "relu",
+    }  # fmt: skip
+    for name, schema in LAYERS.items():
+        given = ", ".join(f"{key}: {values[schema.arguments[key]]}" for key in schema.required)
+        two = "" if schema.input == "one" else ", from: [x, x]"
+        text = TINY.replace("Flatten: {}}", f"{name}: {{{given}}}{two}}}").replace(
+            "  - a: {Conv2D: {filters: 4, kernel_size: 3}}\n", ""
+        )
+        assert f"keras.layers.{name}(" in compiled(text)
+    for kind, table in FUNCTIONS.items():
+        for name in table:
+            text = TINY.replace("kernel_size: 3", f"kernel_size: 3, kernel_{kind}: {name}")
+            assert f"keras.{kind}s.{name}()" in compiled(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("Conv2D", "Conv2d"),
+            "net.yaml:5:9: no Keras layer or block 'Conv2d' (did you mean Conv2D?)",
+        ),
+        (
+            ("filters: 4", "filter: 4"),
+            "net.yaml:5:18: Conv2D has no argument 'filter' (did you mean filters?)",
+        ),
+        (("filters: 4", "filters: many"), "must be a positive whole number, not 'many'"),
+        (("filters: 4, ", ""), "net.yaml:5:17: Conv2D needs filters"),
+        (("kernel_size: 3", "kernel_size: [3, 0]"), "kernel_size of Conv2D must be a positive"),
+        (
+            ("kernel_size: 3", "kernel_size: 3, padding: sam"),
+            "padding of Conv2D must be one of valid, same, causal, not 'sam' (did you mean same?)",
+        ),
+        (
+            ("kernel_size: 3", "kernel_size: 3, activation: rellu"),
+            "must be an activation that Keras has, not 'rellu' (did you mean relu?)",
+        ),
+        (
+            ("kernel_size: 3", "kernel_size: 3, kernel_initializer: glorot"),
+            "Keras has no initializer 'glorot' that this library knows (did you mean ",
+        ),
+        (
+            ("kernel_size: 3", "kernel_size: 3, bias_initializer: {Constant: {val: 1}}"),
+            "Constant has no argument 'val' (did you mean value?)",
+        ),
+        (("Flatten: {}", "Flatten: {}, from: b"), "no layer 'b' above this one"),
+        (("Flatten: {}", "Flatten: {}, from: [a, x]"), "Flatten takes one input, not 2"),
+        (("Flatten: {}", "Flatten: {}, from: x"), "net.yaml:5:9: a leads to no output"),
+        (("Flatten: {}", "Flatten: {}, when: maybe"), "when must be true or false, not 'maybe'"),
+        (("out:", "a:"), "the name a is taken"),
+        (("out:", "a b:"), "'a b' cannot be a name"),
+        (("out: {Flatten: {}}", "out: Flatten"), "a step names one layer or block; there is none"),
+        (("out: {Flatten: {}}", "out: {Flatten: {}, ReLU: {}}"), "found Flatten and ReLU"),
+        (("filters: 4", "filters: $n"), "no parameter $n"),
+        (("[8, 8, 3]", "[8, -8, 3]"), "a shape must be a list of positive whole numbers or null"),
+        (("{x: [8, 8, 3]}", "{x: [8, 8, 3], y: [1]}"), "needs `from`: there are several inputs"),
+        (("library: keras", "library: torch"), "library must be keras, not 'torch'"),
+        (("layers:", "layer:"), "net.yaml:4:1: unknown key 'layer' (did you mean layers?)"),
+        (("architecture: tiny", "architecture: 1 tiny"), "'1 tiny' cannot be a name"),
+        (("library: keras", "library: keras\ndfh: 2"), "format version 2 is not known"),
+        (("inputs: {x: [8, 8, 3]}", "inputs: [x]"), "inputs must be a mapping"),
+        (("[8, 8, 3]", "{shape: [8, 8, 3], dtype: int99}"), "no dtype 'int99' (known: float16"),
+        (("layers:", "layers: {}\nblocks:"), "layers must be a list of `- name:"),
+        (("- out: {Flatten: {}}", "- {out: {Flatten: {}}, b: 1}"), "must be one name with one"),
+        (("{Flatten: {}}", "[]"), "a layer without steps"),
+        (("layers:", "outputs: []\nlayers:"), "an empty list of names"),
+        (("layers:", "parameters: [n]\nlayers:"), "parameter n of the architecture needs a value"),
+        (("layers:", "parameters: {n: 1}\nlayers:"), "parameters must be a list"),
+        (("layers:", "parameters: [{n: 1}, {n: 2}]\nlayers:"), "parameter n is there twice"),
+        (("layers:", "defaults: {Conv: {}}\nlayers:"), "no Keras layer 'Conv' (did you mean Conv"),
+        (("layers:", "defaults: {Dense: {unit: 1}}\nlayers:"), "Dense has no argument 'unit'"),
+        (
+            ("layers:", "defaults: {Dense: {units: -1}}\nlayers:"),
+            "units of Dense must be a positive",
+        ),
+        (("{x: [8, 8, 3]}", "{x: [8, 8, 3], y: {shape: [1], when: no}}"), "must be true or false"),
+        (("Flatten: {}", "Flatten: 3"), "the arguments of Flatten must be a mapping, not 3"),
+        (("Flatten: {}", "Flatten: {}, when: false"), "a leads to no output"),
+        (("kernel_size: 3", "kernel_size: 3, use_bias: 1"), "must be true or false, not 1"),
+        (("kernel_size: 3", "kernel_size: 3, bias_initializer: [Ones]"), "expected a name or one"),
+        (("Flatten: {}", "Reshape: {target_shape: 3}"), "must be a list of whole numbers, not 3"),
+        (("Flatten: {}", "Dropout: {rate: lots}"), "rate of Dropout must be a number"),
+        (
+            ("Flatten: {}", "Dropout: {rate: 1, seed: 0.5}"),
+            "seed of Dropout must be a whole number",
+        ),
+        (("Flatten: {}", "Cropping2D: {cropping: [[1, a], 1]}"), "a list of them or of pairs"),
+        (("Flatten: {}", "Permute: {dims: [a]}"), "a whole number or a list of them"),
+        (
+            ("Flatten: {}", "TimeDistributed: {layer: Dens}"),
+            "no Keras layer 'Dens' (did you mean D",
+        ),
+        (("Flatten: {}", "TimeDistributed: {layer: Dense}"), "Dense needs units"),
+    ],
+)
+def test_a_fault_names_its_place_and_the_nearest_known_name(
+    change: tuple[str, str], message: str
+) -> None:
+    text = TINY.replace(*change)
+    assert text != TINY
+    assert any(message in fault for fault in faults(text)), faults(text)
+
+
+def test_what_is_no_architecture_at_all_is_named() -> None:
+    assert faults("- a list") == ["net.yaml:1:1: an architecture file must be a mapping"]
+    assert "library: is missing" in faults("{}")[0]
+    assert len(faults("{}")) == 4
+
+
+def test_an_unused_input_and_a_network_without_output_are_named() -> None:
+    two = "library: keras\narchitecture: a\ninputs: {x: [4], y: [4]}\nlayers:\n"
+    assert "input y is not used" in faults(two + "  - a: {ReLU: {}, from: x}\n")[0]
+    absent = two.replace("y: [4]", "y: {shape: [4], when: false}") + "  - a: {ReLU: {}, from: y}\n"
+    assert any("the network has no output" in fault for fault in faults(absent))
+
+
+def test_outputs_can_be_named() -> None:
+    text = TINY.replace("layers:", "outputs: [out, a]\nlayers:")
+    assert "outputs=[t2, t1]" in compiled(text)
+    assert "no layer 'b' above" in faults(text.replace("out, a", "out, b"))[0]
+
+
+def test_all_faults_come_at_once_and_those_of_a_block_once() -> None:
+    text = BLOCKS.replace("shared_axes", "shared_axis").replace("when: $wide", "when: $wode")
+    found = faults(text)
+    assert found == [
+        "net.yaml:10:75: PReLU has no argument 'shared_axis' (did you mean shared_axes?)",
+        "net.yaml:16:44: no parameter $wode (did you mean wide?)",
+    ]
+
+
+def test_a_wrong_value_is_named_where_the_block_is_used() -> None:
+    assert faults(BLOCKS.replace("one: {split: [4]}", "one: {split: [none at all]}")) == [
+        "net.yaml:19:19: filters of Conv2D must be a positive whole number, not 'none at all'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("split: [4]", "split: []"), "block split needs n"),
+        (("split: [4]", "split: [4, true, 1]"), "block split has 2 parameters, not 3"),
+        (("{n: 2, wide: false}", "{m: 2, n: 1}"), "block split has no parameter 'm'"),
+        (("  split:", "  Dense:"), "'Dense' already means another thing"),
+        (("{conv: [$n], from: x}", "{split: [$n], from: x}"), "contains itself: split > split"),
+        (("inputs: [x]", "inputs: [x, y]"), "block split takes 2 inputs, not 1"),
+    ],
+)
+def test_faults_of_blocks(change: tuple[str, str], message: str) -> None:
+    text = BLOCKS.replace(*change)
+    assert text != BLOCKS
+    assert any(message in fault for fault in faults(text)), faults(text)
+
+
+def test_blocks_that_multiply_without_end_are_refused_quickly() -> None:
+    lines = ["library: keras", "architecture: bomb", "inputs: {x: [4]}", "blocks:"]
+    lines += ["  b0: {layers: [{y: {ReLU: {}}}]}"]
+    for i in range(1, 12):
+        steps = ", ".join(f"{{y{k}: {{b{i - 1}: []}}}}" for k in range(10))
+        lines.append(f"  b{i}: {{layers: [{steps}]}}")
+    lines += ["layers:", "  - out: {b11: []}"]
+    assert "expand to more than 10,000 layers" in faults("\n".join(lines))[0]
+
+
+def _is_safe(source: str) -> bool:
+    """Tell whether a module holds nothing but calls of Keras's names with literals."""
+    document, imported, build = ast.parse(source).body
+    assert isinstance(document, ast.Expr)
+    assert ast.unparse(imported) == "import keras"
+    assert isinstance(build, ast.FunctionDef)
+    *body, last = build.body[1:]
+    assert isinstance(last, ast.Return)
+    for node in [n for statement in (*body, last) for n in ast.walk(statement)]:
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Call):
+                continue
+            path = ast.unparse(node.func).split(".")
+            assert path[0] == "keras"
+            known = {
+                "layers": LAYERS,
+                **{f"{kind}s": table for kind, table in FUNCTIONS.items()},
+            }
+            assert path[1:] in (["Input"], ["Model"]) or path[2] in known[path[1]]
+        else:
+            assert isinstance(
+                node,
+                (ast.Assign, ast.Return, ast.Name, ast.Attribute, ast.Constant, ast.Tuple, ast.List,
+                 ast.keyword, ast.expr_context, ast.UnaryOp, ast.unaryop),
+            ), ast.dump(node)  # fmt: skip
+            if isinstance(node, ast.Name):
+                assert node.id == "keras" or node.id[0] == "t"
+    return True
+
+
+HOSTILE = st.sampled_from(
+    ["__import__('os').system('id')", "'''", '"""', "\\", "\\'", "$x", "{", "a\nb", "#", "\\N{DEL}",
+     "Lambda", "keras", "x); import os; (", "1e5", "None", "Constant", "relu", "same", "t0", "é"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(-5, 5), st.floats(0, 9), st.text(max_size=8), HOSTILE
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.one_of(st.text(max_size=6), HOSTILE), inner, max_size=3)
+    ),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    place=st.sampled_from(
+        ["value", "argument", "kind", "name", "from", "input", "title", "dtype", "initializer"]
+    ),
+    word=st.one_of(st.text(max_size=12), HOSTILE),
+    value=VALUES,
+)
+def test_nothing_that_a_file_says_can_become_code(place: str, word: str, value: object) -> None:
+    import json
+
+    step: dict[str, object] = {
+        "Conv2D": {"filters": 4, "kernel_size": 3, "kernel_initializer": "Ones"}
+    }
+    arguments = step["Conv2D"]
+    assert isinstance(arguments, dict)
+    title, name, inputs = "n", "a", {"x": [8, 8, 3]}
+    if place == "value":
+        arguments["strides"] = arguments["padding"] = value
+    elif place == "argument":
+        arguments[word] = value
+    elif place == "kind":
+        step = {word: value}
+    elif place == "from":
+        step["from"] = value
+    elif place == "initializer":
+        arguments["kernel_initializer"] = {word: value}
+    elif place == "name":
+        name = word
+    elif place == "input":
+        inputs = {word: [8, 8, 3]}
+    elif place == "dtype":
+        inputs = {"x": {"shape": [8, 8, 3], "dtype": value}}  # type: ignore[dict-item]
+    else:
+        title = word
+    data = {"library": "keras", "architecture": title, "inputs": inputs, "layers": [{name: step}]}
+    try:
+        source = compiled(json.dumps(data))
+    except InvalidInputError:
+        return
+    assert _is_safe(source)

@@ -1,0 +1,228 @@
+"""Launch lines, bindings and containers, from data made for the purpose; shell is run for real."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import pytest
+
+from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.model.site import (
+    UNKNOWN,
+    Binding,
+    Containers,
+    EnvironmentSet,
+    GpuRequest,
+    Launcher,
+    Modules,
+    Network,
+    NodeType,
+    Queue,
+    Range,
+    Request,
+    SiteSpec,
+    SlurmFacts,
+    When,
+)
+from deepforge_hpc.plan.containers import container_of
+from deepforge_hpc.plan.facts import Facts, holds
+from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.surroundings import surroundings
+
+SRUN = Launcher(argv=("srun", "-n{world_size}", "{cpu_bind}", "{gpu_bind}"))
+TABLE = Binding(
+    style="mask", gpu_core_base=(12, 8, 4, 0), width=4, skip_first=1, needs_full_node=True
+)
+
+
+def site(**parts):
+    return SiteSpec(
+        **{
+            "name": "s",
+            "scheduler": "slurm",
+            "launchers": {"srun": SRUN},
+            "binding": TABLE,
+            **parts,
+        }
+    )
+
+
+def facts(gpus=4, ranks=4, cores=2, queue=None, **more):
+    size = Resources(gpus_per_node=gpus, ntasks_per_node=ranks, cpus_per_task=cores)
+    return Facts(resources=size, launch="srun", queue=queue, **more)
+
+
+def argv(spec, job, container=None):
+    return launch_command(spec, "srun", job, container).argv
+
+
+def test_masks_come_from_the_table():
+    words = argv(site(), facts(cores=3))
+    assert words[2] == "--cpu-bind=mask_cpu:e000,e00,e0,e"
+    assert argv(site(), facts(cores=2))[2] == "--cpu-bind=mask_cpu:6000,600,60,6"
+    assert argv(site(), facts(cores=9))[2] == "--cpu-bind=mask_cpu:e000,e00,e0,e", (
+        "no more than a region"
+    )
+    two_each = argv(site(), facts(ranks=2, cores=6))
+    assert two_each[2] == "--cpu-bind=mask_cpu:ee00,ee", "a rank with two GPUs has two regions"
+    assert "gpus=(0,1 2,3);" in two_each[5]
+
+
+def test_no_mask_where_it_could_reach_beyond_the_job():
+    for job in (
+        facts(gpus=2, ranks=2),
+        facts(gpus=0),
+        facts(gpus=4, ranks=3),
+        facts(queue=Queue(name="q", exclusive=False)),
+    ):
+        assert not [word for word in argv(site(), job) if word.startswith("--cpu-bind")]
+
+
+def test_one_option_inside_another_word_and_alone():
+    launcher = Launcher(argv=("srun", "--cpu-bind={cpu_bind}", "--gpu-bind=none", "--gpus=1", "x"))
+    words = argv(site(launchers={"srun": launcher}), facts(gpus=0))
+    assert words == ("srun", "x"), "nothing is said of GPUs that the job has not"
+
+
+def test_gpus_on_the_launch_line_are_said_once():
+    spec = site(
+        binding=Binding(style="closest"),
+        request=Request(gpu=GpuRequest(style="gpus-per-task", where="launch")),
+    )
+    assert argv(spec, facts(gpus=8, ranks=4))[2:] == ("--gpus-per-task=2", "--gpu-bind=closest")
+    literal = Launcher(argv=("srun", "--gpus-per-task=1", "{gpu_bind}"))
+    spec = site(
+        launchers={"srun": literal},
+        binding=Binding(style="closest"),
+        request=Request(gpu=GpuRequest(style="gpus-per-task", where="launch")),
+    )
+    assert argv(spec, facts()) == ("srun", "--gpus-per-task=1", "--gpu-bind=closest")
+
+
+@pytest.mark.parametrize(
+    ("version", "exported"),
+    [(None, True), (UNKNOWN, True), ("22.05.8", True), ("23.02", True), ("23.11.0", False), ("25.05.1", False)],
+)  # fmt: skip
+def test_cpus_are_exported_for_the_versions_that_forget_them(version, exported):
+    command = launch_command(site(slurm=SlurmFacts(version=version)), "srun", facts())
+    assert (dict(command.env) == {"SRUN_CPUS_PER_TASK": "2"}) is exported
+
+
+def run(words, tmp_path, **variables):
+    done = subprocess.run(
+        words, env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables},
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def fake(tmp_path, name):
+    path = tmp_path / name
+    path.write_text('#!/bin/bash\nprintf "%s\\n" "${CUDA_VISIBLE_DEVICES:-all}" "$@"\n')
+    path.chmod(0o755)
+
+
+def test_a_rank_sees_its_own_gpu_and_keeps_its_words(tmp_path):
+    spec = site(binding=Binding(gpu_order="descending"))
+    words = argv(spec, facts())
+    script = words[words.index("bash") :]
+    fake(tmp_path, "rank")
+    for local, gpu in enumerate(("3", "2", "1", "0")):
+        seen = run([*script, "rank", "two words", "$(x)"], tmp_path, SLURM_LOCALID=str(local))
+        assert seen == [gpu, "two words", "$(x)"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("apptainer", ["exec", "--nv", "--bind", "/e", "--bind", "/p", "--bind", "/data", "--pwd", "PWD", "im age", "python3"]),
+        ("podman-hpc", ["run", "--rm", "--env-host", "--gpu", "-v", "/e:/e", "-v", "/p:/p", "-v", "/data:/data", "-w", "PWD", "im age", "python3"]),
+        ("shifter", ["python3"]),
+    ],
+)  # fmt: skip
+def test_a_rank_starts_in_its_container(tmp_path, runtime, expected):
+    spec = site(
+        binding=Binding(gpu_order="descending"),
+        containers=Containers(runtime=runtime, bind=("/data",)),
+    )
+    way = container_of(spec, "im age", gpus=True, folders=("/p",))
+    words = argv(spec, facts(), way)
+    fake(tmp_path, runtime)
+    script = words[words.index("bash") :]
+    variables = {"SLURM_LOCALID": "1", "DFH_EXECUTION": "/e", "DFH_PROJECT": "/p"}
+    seen = run([*script, "/host/python", "-m", "dfh_runtime", "rank"], tmp_path, **variables)
+    expected = [str(tmp_path) if word == "PWD" else word for word in expected]
+    assert seen == ["2", *expected, "-m", "dfh_runtime", "rank"]
+
+
+def test_pyxis_and_the_container_engine_are_options_of_srun(tmp_path):
+    spec = site(containers=Containers(runtime="pyxis"))
+    way = container_of(spec, "nvcr.io#nvidia/x:1", gpus=True, folders=("/p", "/e"))
+    words = argv(spec, facts(gpus=0), way)
+    assert words[2:4] == ("--container-image=nvcr.io#nvidia/x:1", "--container-mounts=/p:/p,/e:/e")
+    fake(tmp_path, "python3")
+    script = words[words.index("bash") :]
+    assert run([*script, "/host/python", "-m", "x"], tmp_path) == ["all", "-m", "x"]
+    spec = site(containers=Containers(runtime="ce"))
+    assert "--environment=my.toml" in argv(
+        spec, facts(), container_of(spec, "my.toml", gpus=True, folders=())
+    )
+
+
+def test_a_site_without_containers_says_so():
+    spec = site(containers=Containers(runtime="none"))
+    assert (
+        container_of(spec, "x.sif", gpus=False, folders=()).problem == "site s runs no containers"
+    )
+
+
+# -- surroundings
+
+
+def test_sets_follow_their_conditions_and_each_other():
+    spec = site(
+        environment_sets={
+            "a": EnvironmentSet(when=When(gpus=True), env={"A": "1"}, modules=("m1",)),
+            "b": EnvironmentSet(when=When(env={"A": "1"}), env={"B": "$USER"}),
+            "c": EnvironmentSet(when=When(launch=("mpi",)), env={"C": "1"}),
+        },
+        modules=Modules(init="force-purge", unload=("old",), load=("base", "m1")),
+        network=Network(compute_internet="proxy-module", module="httpproxy"),
+    )
+    given = surroundings(spec, facts())
+    assert dict(given.env) == {
+        "HF_HUB_OFFLINE": "1",
+        "WANDB_MODE": "offline",
+        "A": "1",
+        "B": "$USER",
+    }
+    assert given.modules == ("base", "m1", "httpproxy")
+    assert (given.module_init, given.module_unload) == (("--force", "purge"), ("old",))
+    assert set(given.origins) == set(given.env)
+    assert "A" not in surroundings(spec, facts(gpus=0)).env
+
+
+@pytest.mark.parametrize("answer", [UNKNOWN, "yes", "nat"])
+def test_what_is_not_known_to_be_offline_stays_online(answer):
+    assert not surroundings(site(network=Network(compute_internet=answer)), facts()).env
+
+
+def test_conditions_must_all_hold():
+    queue = Queue(name="big", exclusive=True)
+    job = facts(queue=queue, node=NodeType(gpus=4), env={"X": "1"})
+    assert holds(When(), job)
+    assert holds(
+        When(gpus=True, queues=("big",), launch=("srun",), env={"X": "1"}, whole_node=True), job
+    )
+    for when in (
+        When(gpus=False),
+        When(queues=("small",)),
+        When(nodes=Range(min=2)),
+        When(ntasks_per_node=Range(max=3)),
+        When(launch=("mpi",)),
+        When(env={"X": "2"}),
+        When(whole_node=False),
+        When(node_local=True),
+    ):
+        assert not holds(when, job)

@@ -1,0 +1,196 @@
+"""Each limit of each queue of each shipped site: just inside is taken, just outside is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+import pytest
+
+from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.model.site import known
+from deepforge_hpc.paths import data_folder
+from deepforge_hpc.plan.facts import node_of
+from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
+from deepforge_hpc.plan.queues import choose_queue, raise_to
+from deepforge_hpc.spec.sites import ANY, load_site
+
+FOLDERS = [("shipped", data_folder("site-configs"))]
+
+
+def shipped():
+    for path in sorted(data_folder("site-configs").glob("*.yaml")):
+        found = load_site(f"{path.stem}/{ANY}", FOLDERS).spec
+        names = [f"{path.stem}/{variant}" for variant in found.variants] or [path.stem]
+        for name in names:
+            yield load_site(name, FOLDERS).spec
+
+
+def base(queue, **changes):
+    """The least that a queue takes, then changed; cores follow its multiple."""
+    least = raise_to(queue, Resources())
+    size = dataclasses.replace(least, **changes)
+    multiple = known(queue.cpu_multiple) or 1
+    cores = size.cpus_per_task
+    while size.nodes * size.ntasks_per_node * cores % multiple:
+        cores += 1
+    return dataclasses.replace(size, cpus_per_task=cores)
+
+
+def limits(site, queue):
+    """Yield (name of the limit, a size inside, a size outside, a word of the refusal)."""
+    least = base(queue)
+    for name, unit in (("nodes", "nodes,"), ("gpus_per_node", "GPU"), ("mem_per_node", "MiB")):
+        bounds = getattr(queue, name)
+        field = "mem_per_node_mib" if name == "mem_per_node" else name
+        low, high = known(bounds.min), known(bounds.max)
+        if high is not None and not (name == "nodes" and known(queue.node_minutes)):
+            yield (
+                f"{name}.max",
+                base(queue, **{field: high}),
+                base(queue, **{field: high + 1}),
+                unit,
+            )
+        if low is not None and low > (name == "nodes"):
+            yield f"{name}.min", base(queue, **{field: low}), base(queue, **{field: low - 1}), unit
+    yield from gpu_limits(site, queue)
+    yield from core_limits(site, queue)
+    high = memory_of_node(site, queue)
+    if high is not None and known(queue.mem_per_node.max) is None:
+        yield (
+            "node.mem",
+            base(queue, mem_per_node_mib=high),
+            base(queue, mem_per_node_mib=high + 1),
+            "MiB",
+        )
+    yield from time_limits(queue, least)
+
+
+def gpu_limits(site, queue):
+    most = gpus_of_node(site, queue)
+    low, high = known(queue.gpus.min), known(queue.gpus.max)
+    if most is not None and known(queue.gpus_per_node.max) is None:
+        yield (
+            "node.gpus",
+            base(queue, gpus_per_node=most),
+            base(queue, gpus_per_node=most + 1),
+            "GPUs",
+        )
+    if low:
+        yield "gpus.min", base(queue, gpus_per_node=low), base(queue, gpus_per_node=low - 1), "GPU"
+    if high and most:
+        nodes = -(-high // most)
+        if nodes * most == high and known(queue.nodes.max) != nodes:
+            inside = base(queue, nodes=nodes, gpus_per_node=most)
+            outside = base(queue, nodes=nodes + 1, gpus_per_node=most)
+            yield "gpus.max", inside, outside, "GPUs, at most"
+
+
+def core_limits(site, queue):
+    size = base(queue)
+    request = QueueRequest(resources=size, queue=queue.name)
+    most = cores_of_node(site, queue, request)
+    multiple = known(queue.cpu_multiple)
+    if most is not None and not multiple and known(queue.cpus.max) is None:
+        fits = base(queue, cpus_per_task=most)
+        yield "cores", fits, base(queue, cpus_per_task=most + 1), "cores a node"
+    low = known(queue.cpus_per_node.min)
+    if low is not None and low > 1:
+        yield (
+            "cpus_per_node.min",
+            base(queue, cpus_per_task=low),
+            base(queue, cpus_per_task=low - 1),
+            "cores",
+        )
+    high = known(queue.cpus.max)
+    if high is not None and not multiple:
+        yield (
+            "cpus.max",
+            base(queue, nodes=1, cpus_per_task=high),
+            base(queue, nodes=1, cpus_per_task=high + 1),
+            "cores",
+        )
+    if multiple:
+        fits = base(queue)
+        yield (
+            "cpu_multiple",
+            fits,
+            dataclasses.replace(fits, cpus_per_task=fits.cpus_per_task - 1),
+            "multiples",
+        )
+
+
+def time_limits(queue, least):
+    cases = [(least.nodes, queue.time)]
+    for tier in queue.tiers:
+        counts = {known(tier.nodes.min), known(tier.nodes.max)} - {None}
+        cases += [(nodes, tier.time) for nodes in sorted(counts)]
+    minutes = known(queue.node_minutes)
+    if minutes:
+        for nodes in {known(queue.nodes.min) or 1, known(queue.nodes.max) or 1}:
+            inside = base(queue, nodes=nodes, time_s=minutes // nodes * 60)
+            yield (
+                f"node_minutes@{nodes}",
+                inside,
+                base(queue, nodes=nodes, time_s=minutes // nodes * 60 + 60),
+                "at most",
+            )
+    for nodes, bounds in cases:
+        low, high = known(bounds.min), known(bounds.max)
+        if high is not None and not minutes:
+            outside = base(queue, nodes=nodes, time_s=high + 60)
+            yield f"time.max@{nodes}", base(queue, nodes=nodes, time_s=high), outside, "at most"
+        if low:
+            yield (
+                f"time.min@{nodes}",
+                base(queue, nodes=nodes, time_s=low),
+                base(queue, nodes=nodes, time_s=low - 60),
+                "at least",
+            )
+
+
+def cases():
+    for site in shipped():
+        for queue in site.queues:
+            for name, inside, outside, word in limits(site, queue):
+                yield pytest.param(
+                    site, queue, inside, outside, word, id=f"{site.name}-{queue.name}-{name}"
+                )
+
+
+CASES = list(cases())
+QUEUES = [
+    pytest.param(site, queue, id=f"{site.name}-{queue.name}")
+    for site in shipped()
+    for queue in site.queues
+]
+
+
+@pytest.mark.parametrize(("site", "queue", "inside", "outside", "word"), CASES)
+def test_a_limit_is_where_the_site_says(site, queue, inside, outside, word):
+    taken = choose_queue(site, QueueRequest(resources=inside, queue=queue.name))
+    assert taken.queue is queue, taken.refusals
+    refused = choose_queue(site, QueueRequest(resources=outside, queue=queue.name))
+    assert refused.queue is None
+    (refusal,) = refused.refusals
+    assert word in refusal.reasons + ","
+
+
+@pytest.mark.parametrize(("site", "queue"), QUEUES)
+def test_a_queue_is_taken_by_what_it_is_for_and_by_name_alone_where_the_site_wants_that(
+    site, queue
+):
+    size = base(queue)
+    asked = QueueRequest(resources=size, queue=queue.name)
+    assert choose_queue(site, asked).queue is queue
+    free = choose_queue(site, QueueRequest(resources=size)).queue
+    assert free is None or free.automatic
+    chained = choose_queue(site, dataclasses.replace(asked, has_dependencies=True))
+    assert (chained.queue is None) == (queue.chaining == "forbidden")
+    node = node_of(site, queue)
+    assert not queue.node_type or node is site.node_types[queue.node_type]
+
+
+def test_hundreds_of_limits_were_tried():
+    per_site = Counter(str(case.id).split("-")[0] for case in CASES)
+    assert len(CASES) >= 250, per_site

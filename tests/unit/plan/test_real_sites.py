@@ -1,0 +1,344 @@
+"""The same request at real sites, and the cases that are hardest to get right."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, NoResourcesError, UsageError
+from deepforge_hpc.plan.resolve import resolve
+from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.spec.load import Settings, load_text
+
+CODE = """\
+import numpy as np
+
+
+class Train:
+    def execute(self, table: np.ndarray) -> np.ndarray:
+        images = table
+        return images
+"""
+ACCOUNTS = {"lumi-g": "project_1", "narval": "rrg-p1-ad"}
+GPU_FORMS = ("gres", "gpus", "gpus-per-node", "gpus-per-task")
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "ops.py").write_text(CODE)
+    (tmp_path / "table.npy").write_bytes(b"rows")
+
+    def make(site, resources="", launch="srun", account=None, extra="", after=False):
+        text = (
+            "pipeline: p\ninputs: {table: table.npy}\nenvironment: {python: /opt/python}\n"
+            "operations:\n"
+            "  train:\n    uses: ops.py:Train\n    inputs: {table: table}\n"
+            f"    launch: {launch}\n    resources: {{{resources}}}\n    {extra}\n"
+        )
+        if after:
+            text = text.replace("inputs: {table: table}", "inputs: {table: first.images}")
+            text += "  first: {uses: 'ops.py:Train', inputs: {table: table}}\n"
+        if account is None:
+            account = ACCOUNTS.get(site.partition("/")[0], "p1")
+        settings = Settings(account=account, python="/opt/python", user_dir=None)
+        return resolve(
+            load_text(text.encode(), tmp_path / "pipeline.yaml", site=site, settings=settings)
+        )
+
+    return make
+
+
+def header(job):
+    return [f"{name}={value}" if value else name for name, value in job.directives]
+
+
+def refused(call, *args, **settings):
+    with pytest.raises(NoResourcesError) as caught:
+        call(*args, **settings)
+    return caught.value
+
+
+# site, more of the request, GPUs a node, account, what the header has, what not, the launch line has
+TABLE = [
+    ("frontier", "", 8, "p1",
+     ["partition=batch", "nodes=2", "time=00:30:00"], ["mem", "constraint", "gres"],
+     "srun --nodes=2 --ntasks=16 --cpus-per-task=7 --gpus-per-task=1 --gpu-bind=closest"),
+    ("perlmutter", "", 4, "p1_g",
+     ["qos=regular", "constraint=gpu", "nodes=2", "gpus-per-node=4", "ntasks-per-node=4",
+      "cpus-per-task=32"], ["partition"],
+     "srun --cpu-bind=cores gpus=(3 2 1 0);"),
+    ("lumi-g", "", 8, "project_1",
+     ["partition=standard-g", "gpus-per-node=8", "ntasks-per-node=8"], ["cpus-per-task"],
+     ("srun --cpu-bind=mask_cpu:fe000000000000,fe00000000000000,fe0000,fe000000,fe,fe00,"
+     "fe00000000,fe0000000000 ROCR_VISIBLE_DEVICES=${gpus[SLURM_LOCALID]};")),
+    ("daint", "", 4, "p1",
+     ["nodes=2", "ntasks-per-node=4", "gpus-per-task=1", "partition=normal"], ["environment"], "srun"),
+    ("juwels-booster", "", 4, "p1",
+     ["partition=booster", "gres=gpu:4"], ["gpus-per-node"], "srun --cpu-bind=sockets"),
+    ("leonardo", "", 4, "p1",
+     ["partition=boost_usr_prod", "gres=gpu:4", "mem=494000M"], ["gpus-per-node", "qos"], "srun"),
+    ("delta", "mem_per_node: 200GiB", 4, "p1-gpu",
+     ["partition=gpuA100x4", "gpus-per-node=4", "mem=204800M", "constraint=scratch"], [], "srun"),
+    ("expanse", "mem_per_node: 300GiB", 4, "p1",
+     ["partition=gpu", "gpus=8", "mem=307200M", "constraint=lustre"], [], "srun --mpi=pmi2"),
+    ("bridges-2", "mem_per_node: 100GiB", 8, "p1",
+     ["partition=GPU", "gpus=v100-32:16"], ["mem"], "mpirun"),
+    ("anvil", "", 4, "p1-gpu", ["partition=gpu", "gpus-per-node=4"], [], "srun --mpi=pmi2"),
+    ("stampede3", "mem_per_node: 100GiB", 4, "p1",
+     ["partition=h100", "nodes=2", "ntasks=8", "time=00:30:00"],
+     ["gres", "mem", "gpus-per-task", "export", "nodelist", "exclude", "gpus-per-node"], "ibrun"),
+    ("vista", "", 1, "p1",
+     ["partition=gh", "nodes=2", "ntasks=2"], ["gres", "mem", "gpus-per-task"], "ibrun"),
+    ("della", "", 4, "p1", ["gres=gpu:4", "time=00:30:00"], ["qos", "partition"], "srun"),
+    ("narval", "mem_per_node: 100GiB", 4, "rrg-p1-ad",
+     ["gpus-per-node=a100:4", "mem=102400M"], ["partition"], "srun"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("site", "more", "gpus", "account", "has", "has_not", "launch"),
+    TABLE,
+    ids=[r[0] for r in TABLE],
+)
+def test_two_nodes_one_rank_a_gpu(plan, site, more, gpus, account, has, has_not, launch):
+    size = f"nodes: 2, gpus_per_node: {gpus}, time: 30m" + (f", {more}" if more else "")
+    job = plan(site, size, launch="horovod").job("train")
+    assert job.account == account
+    assert set(has) <= set(header(job))
+    names = [name for name, _ in job.directives]
+    assert not set(has_not) & set(names)
+    line = " ".join(job.launch.argv)
+    for word in launch.split():
+        assert word in line.split()
+    in_header = [name for name in GPU_FORMS if name in names]
+    on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
+    assert len(in_header) + len(on_line) <= 1, "GPUs are asked for in one form"
+
+
+def test_narval_is_offline_and_slurm_does_not_inherit_cpus_there(plan):
+    job = plan("narval", "nodes: 1, gpus_per_node: 1, time: 30m, mem_per_node: 8GiB").job("train")
+    assert dict(job.env)["HF_HUB_OFFLINE"] == "1"
+    assert dict(job.launch.env)["SRUN_CPUS_PER_TASK"] == str(job.resources.cpus_per_task)
+    frontier = plan("frontier", "nodes: 1, gpus_per_node: 8, time: 30m").job("train")
+    assert "SRUN_CPUS_PER_TASK" not in dict(frontier.launch.env), "23.11 and later inherit it"
+
+
+# -- 1. Frontier: walltime by nodes, reserved cores
+
+
+def test_frontier_gives_long_small_jobs_to_extended(plan):
+    found = plan("frontier", 'nodes: 20, time: "02:30:00"', launch="none")
+    assert dict(found.job("train").directives)["partition"] == "extended"
+    why = next(o.source for o in found.origins if o.key == "jobs.train.queue")
+    assert "not batch: 02:30:00, at most 02:00:00 on 20 node(s)" in why
+
+
+def test_frontier_offers_more_nodes_or_a_chain(plan):
+    error = refused(plan, "frontier", 'nodes: 100, time: "08:00:00"', launch="none")
+    assert "batch: 08:00:00, at most 06:00:00 on 100 node(s)" in error.message
+    assert "extended: 100 nodes, at most 64" in error.message
+    assert 'batch takes it with time: "06:00:00" (a chain of 2 such jobs is as long)' in error.hint
+    assert "or nodes: 184" in error.hint
+    assert "extended takes it with nodes: 64" in error.hint
+
+
+def test_frontier_debug_is_asked_for_and_takes_no_chain(plan):
+    job = plan("frontier", "nodes: 2, time: 1h, queue: debug", launch="none").job("train")
+    assert (dict(job.directives)["partition"], dict(job.directives)["qos"]) == ("batch", "debug")
+    error = refused(plan, "frontier", "time: 1h, queue: debug", launch="none", after=True)
+    assert "takes no job that waits for others" in error.message
+    assert "without queue:, batch takes it as it is" in error.hint
+
+
+def test_frontier_keeps_cores_to_itself_unless_all_are_asked_for(plan):
+    all_cores = plan("frontier", "ntasks_per_node: 64, time: 1h").job("train")
+    assert dict(all_cores.directives)["core-spec"] == "0"
+    assert all_cores.resources.cpus_per_task == 1
+    error = refused(plan, "frontier", "ntasks_per_node: 1, cpus_per_task: 64, time: 1h")
+    assert "64 cores a node, at most 56" in error.message
+
+
+def test_frontier_network_option_comes_with_its_variable(plan):
+    train = plan("frontier", "nodes: 1, gpus_per_node: 8, time: 1h").job("train")
+    assert dict(train.env)["FI_CXI_RDZV_PROTO"] == "alt_read"
+    assert dict(train.directives)["network"] == "disable_rdzv_get"
+    cpu = plan("frontier", "nodes: 1, time: 1h", launch="none").job("train")
+    assert "FI_CXI_RDZV_PROTO" not in dict(cpu.env)
+    assert "network" not in dict(cpu.directives)
+    assert dict(cpu.env)["https_proxy"].startswith("http://proxy.ccs.ornl.gov")
+
+
+# -- 2. Perlmutter: no partition, suffix, reversed GPUs
+
+
+def test_perlmutter_with_80_gb(plan):
+    job = plan("perlmutter/gpu80", "nodes: 2, gpus_per_node: 4, time: 1h").job("train")
+    found = dict(job.directives)
+    assert (found["constraint"], found["qos"]) == ("gpu&hbm80g", "regular")
+    assert "partition" not in found
+    assert job.account == "p1_g"
+    assert plan("perlmutter/cpu", "time: 1h", launch="none").job("train").account == "p1"
+    assert (
+        plan("perlmutter", "time: 1h", launch="none", account="p1_g").job("train").account == "p1_g"
+    )
+
+
+def test_perlmutter_container_is_in_header_and_on_the_launch_line(plan):
+    image = "nersc/pytorch:24.08.01"
+    found = plan(
+        "perlmutter", "nodes: 2, gpus_per_node: 4, time: 1h",
+        extra=f"environment: {{container: '{image}'}}",
+    )  # fmt: skip
+    job = found.job("train")
+    assert dict(job.directives)["image"] == image
+    script = job.launch.argv[job.launch.argv.index("-c") + 1]
+    assert script.startswith("gpus=(3 2 1 0); export CUDA_VISIBLE_DEVICES=${gpus[SLURM_LOCALID]}; ")
+    assert "shift; exec shifter" in script
+    assert "#SBATCH --image=nersc/pytorch:24.08.01\n" in render_scripts(found)["train"].text
+
+
+# -- 3. LUMI: masks
+
+
+def binding(job):
+    return [word for word in job.launch.argv if word.startswith("--cpu-bind")]
+
+
+def test_lumi_masks_follow_the_cores_of_a_rank(plan):
+    size = "nodes: 2, gpus_per_node: 8, time: 1h"
+    six = plan("lumi-g", f"{size}, cpus_per_task: 6").job("train")
+    assert binding(six) == [
+        (
+            "--cpu-bind=mask_cpu:7e000000000000,7e00000000000000,7e0000,7e000000,7e,7e00,7e00000000,"
+            "7e0000000000"
+        )
+    ]
+    development = plan("lumi-g", f"{size}, queue: dev-g").job("train")
+    assert binding(development) == ["--cpu-bind=map_cpu:49,57,17,25,1,9,33,41"]
+    small = plan("lumi-g", f"{size}, queue: small-g").job("train")
+    assert binding(small) == [], "cores of others may be on the node"
+    part = plan("lumi-g", "gpus_per_node: 4, time: 1h").job("train")
+    assert binding(part) == []
+
+
+def test_lumi_has_56_cores(plan):
+    error = refused(
+        plan, "lumi-g", "gpus_per_node: 8, ntasks_per_node: 64, cpus_per_task: 1, time: 1h"
+    )
+    assert "standard-g: 64 cores a node, at most 56" in error.message
+
+
+# -- 4. opposite rules
+
+
+def test_tacc_takes_no_memory_and_says_so(plan):
+    found = plan("stampede3", "nodes: 2, gpus_per_node: 4, mem_per_node: 100GiB, time: 1h")
+    assert any("takes no --mem" in text for text in found.warnings)
+    error = refused(plan, "stampede3", "gpus_per_node: 4, mem_per_node: 4000GiB, time: 1h")
+    assert "MiB a node, at most" in error.message
+
+
+def test_expanse_of_nairr_wants_the_type_and_has_no_lustre(plan):
+    job = plan("expanse-nairr", "gpus_per_node: 4, time: 1h, mem_per_node: 8GiB").job("train")
+    found = dict(job.directives)
+    assert found["gpus"] == "h100:4"
+    assert "constraint" not in found
+
+
+def test_delta_accounts_follow_the_queue(plan):
+    gpu = plan("delta", "gpus_per_node: 1, mem_per_node: 8GiB, time: 1h").job("train")
+    cpu = plan("delta", "mem_per_node: 8GiB, time: 1h", launch="none").job("train")
+    assert (gpu.account, cpu.account) == ("p1-gpu", "p1-cpu")
+
+
+def test_memory_is_given_or_demanded_where_the_site_refuses_jobs_without(plan):
+    with pytest.raises(InvalidInputError, match="refuses jobs without memory") as caught:
+        plan("narval", "gpus_per_node: 1, time: 1h")  # the memory of its GPU nodes is unknown
+    assert "mem_per_node" in caught.value.faults[0].hint
+    quarter = plan("expanse", "gpus_per_node: 1, time: 1h")
+    assert dict(quarter.job("train").directives)["mem"] == f"{384 * 1024 * 9 // 10 // 4}M", (
+        "its share of a node"
+    )
+    why = next(o.source for o in quarter.origins if o.key == "jobs.train.directives.mem")
+    assert why == "the share of its cores or GPUs in a node"
+
+
+# -- 5. offline, routed by policy
+
+
+@pytest.mark.parametrize(
+    ("nodes", "qos"), [(1, None), (64, None), (65, "boost_qos_bprod"), (256, "boost_qos_bprod")]
+)
+def test_leonardo_chooses_by_size(plan, nodes, qos):
+    job = plan("leonardo", f"nodes: {nodes}, gpus_per_node: 4, time: 2h").job("train")
+    found = dict(job.directives)
+    assert (found["partition"], found.get("qos")) == ("boost_usr_prod", qos)
+    assert dict(job.env)["WANDB_MODE"] == "offline"
+
+
+@pytest.mark.parametrize(("nodes", "minutes"), [(1, 90), (2, 45), (4, 22)])
+def test_clariden_debug_is_a_product(plan, nodes, minutes):
+    plan("clariden", f"nodes: {nodes}, gpus_per_node: 4, time: {minutes}m, queue: debug")
+    error = refused(
+        plan, "clariden", f"nodes: {nodes}, gpus_per_node: 4, time: {minutes + 1}m, queue: debug"
+    )
+    assert f"at most {minutes // 60:02d}:{minutes % 60:02d}:00 on {nodes} node(s)" in error.message
+
+
+def test_della_is_routed_by_time_alone(plan):
+    for time in ("30m", "20h", "100h"):
+        names = [
+            n for n, _ in plan("della", f"gpus_per_node: 1, time: {time}").job("train").directives
+        ]
+        assert not {"qos", "partition"} & set(names)
+
+
+# -- accounts
+
+
+def test_an_account_of_another_shape_is_refused(plan):
+    with pytest.raises(UsageError, match="no account of site lumi-g"):
+        plan("lumi-g", "time: 1h", launch="none", account="m1234")
+    with pytest.raises(UsageError, match="which account pays"):
+        plan("frontier", "time: 1h", launch="none", account="")
+
+
+def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):
+    with pytest.raises(InvalidInputError, match=r"frontier has no quick") as caught:
+        plan("frontier", "time: 1h, queue: quick", launch="none")
+    assert caught.value.faults[0].line == 9
+
+
+def test_every_emitted_option_has_an_origin(plan):
+    found = plan("perlmutter", "nodes: 2, gpus_per_node: 4, time: 1h")
+    job = found.job("train")
+    notes = {origin.key: origin.source for origin in found.origins}
+    for name, _ in job.directives:
+        assert notes[f"jobs.train.directives.{name}"]
+    assert notes["jobs.train.directives.qos"].startswith("site perlmutter")
+    assert notes["jobs.train.directives.nodes"] == "jobs.train.resources.nodes"
+    assert "suffix" in notes["jobs.train.account"]
+    for name, _ in job.env:
+        assert notes[f"jobs.train.env.{name}"].startswith("site ")
+
+
+def test_unknown_limits_warn_and_never_refuse(plan):
+    found = plan("juwels-booster", "nodes: 2, gpus_per_node: 4, time: 90h")
+    assert "queue booster of juwels-booster: unknown and not checked: time" in found.warnings
+
+
+# Anvil and Narval have queues of which the GPUs of a node are unknown.
+@pytest.mark.parametrize("site", sorted({row[0] for row in TABLE} - {"anvil", "narval"}))
+def test_an_impossible_request_says_why_for_each_queue(plan, site):
+    with pytest.raises(DeepforgeHpcError) as caught:
+        plan(site, "nodes: 1, gpus_per_node: 4000, time: 1h, mem_per_node: 8GiB")
+    assert isinstance(caught.value, NoResourcesError)
+    assert "GPU" in caught.value.message
+
+
+def test_more_jobs_than_a_queue_takes_at_once_are_told(plan):
+    few = plan("frontier", "time: 1h, queue: debug", launch="none")
+    assert not [text for text in few.warnings if "at once" in text]
+    many = plan(
+        "frontier", "time: 1h, queue: debug", launch="none", extra="map: {over: table, shards: 3}"
+    )
+    assert "queue debug of frontier takes 1 jobs at once, not 3" in many.warnings

@@ -1,0 +1,568 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
+from deepforge_hpc.model.plan import Job, JobKind, Plan
+from deepforge_hpc.plan.graph import last_jobs
+from deepforge_hpc.plan.resolve import resolve
+from deepforge_hpc.spec.load import Settings, load_pipeline
+
+CODE = """\
+import numpy as np
+
+
+class Render:
+    def __init__(self, width: int = 64, shard: int = 0):
+        self.width = width
+
+    def execute(self, table: np.ndarray) -> np.ndarray:
+        images = table
+        return images
+
+
+class Train:
+    def __init__(self, epochs: int = 1, seed: int = 0):
+        self.epochs = epochs
+
+    def execute(self, images: np.ndarray) -> dict:
+        model = {}
+        return model
+
+
+def evaluate(model: dict, images: np.ndarray) -> dict:
+    metrics = {}
+    return metrics
+"""
+PIPELINE = """\
+pipeline: demo
+inputs: {table: table.npy}
+operations:
+  render: {uses: ops.py:Render, inputs: {table: table}, map: {over: table, shards: 4}}
+  train:
+    uses: ops.py:Train
+    inputs: {images: render.images}
+    attributes: {epochs: 3}
+  evaluate: {uses: ops.py:evaluate, inputs: {model: train.model, images: render.images}}
+outputs:
+  model: train.model
+  images: {from: render.images, to: out/images}
+"""
+SITE = """\
+site: big
+scheduler: slurm
+account: {value: proj1, required: no}
+defaults: {time: "00:30:00", mem_per_node: 2GiB, cpus_per_task: 2}
+request: {gpu: gpus-per-node}
+launchers:
+  none: {}
+  srun: {argv: [srun, "-n{world_size}", "-N{nodes}", "-c{cpus_per_task}"]}
+  torchrun: {argv: [torchrun], max_nodes: 1}
+queues:
+  - {name: debug, partition: dbg, nodes: {max: 1}, time: {max: "00:40:00"}}
+  - {name: gpu, partition: gpus, qos: long, nodes: {max: 8}, time: {max: "10:00:00"},
+     gpus_per_node: {max: 4}, gpus: {min: 1}}
+  - {name: batch, partition: cpu, nodes: {max: 20}, time: {max: "02:00:00"},
+     cpus_per_node: {max: 64}, mem_per_node: {max: 256GiB}}
+  - {name: special, partition: x, automatic: no}
+"""
+
+
+class Project:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(exist_ok=True)
+        (root / "ops.py").write_text(CODE)
+        (root / "table.npy").write_bytes(b"rows")
+        self.write(PIPELINE)
+        self.site(SITE)
+
+    def write(self, text: str) -> None:
+        (self.root / "pipeline.yaml").write_text(text)
+
+    def site(self, text: str) -> None:
+        (self.root / "site-configs").mkdir(exist_ok=True)
+        (self.root / "site-configs" / "big.yaml").write_text(text)
+
+    def plan(self, site: str | None = "big", **settings: object) -> Plan:
+        settings.setdefault("python", "/usr/bin/python3")
+        return resolve(
+            load_pipeline(
+                self.root / "pipeline.yaml",
+                site=site,
+                settings=Settings(**settings),  # type: ignore[arg-type]
+            )
+        )
+
+    def train(self, extra: str, site: str = "big", **settings: object) -> Plan:
+        """Plan with lines added to the operation train."""
+        lines = PIPELINE.replace("{epochs: 3}\n", "{epochs: 3}\n    " + extra + "\n")
+        self.write(lines)
+        return self.plan(site, **settings)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "project")
+
+
+def directives(job: Job) -> dict[str, str]:
+    return dict(job.directives)
+
+
+def sources(plan: Plan) -> dict[str, str]:
+    return {origin.key: origin.source for origin in plan.origins}
+
+
+def test_operations_become_jobs_in_order(project):
+    plan = project.plan("local")
+    assert [(job.name, job.kind, job.after) for job in plan.jobs] == [
+        ("render", JobKind.ARRAY, ()),
+        ("render.gather", JobKind.GATHER, ("render",)),
+        ("train", JobKind.RUN, ("render.gather",)),
+        ("evaluate", JobKind.RUN, ("render.gather", "train")),
+        ("_final", JobKind.FINAL, ("evaluate", "train")),
+    ]
+    assert plan.job("_final").dependency == "afterany"
+    assert plan.job("train").dependency == "afterok"
+    assert plan.job("render").tasks == 4
+    assert directives(plan.job("render"))["array"] == "0-3"
+    assert "array" not in directives(plan.job("render.gather"))
+    assert plan.scheduler == "local"
+
+
+def test_a_mapped_operation_is_read_through_its_gather_job(project):
+    plan = project.plan("local")
+    (table,) = plan.job("render").inputs
+    assert (table.external, table.mapped, table.job) == ("table", True, None)
+    (images,) = plan.job("train").inputs
+    assert (images.job, images.output, images.mapped) == ("render.gather", "images", False)
+    assert plan.job("render.gather").outputs == plan.job("render").outputs
+    assert [(out.name, out.job, out.to) for out in plan.outputs] == [
+        ("model", "train", ""),
+        ("images", "render.gather", str(project.root / "out" / "images")),
+    ]
+    assert [item.name for item in plan.inputs] == ["table"]
+
+
+def test_a_plan_survives_json(project):
+    plan = project.plan()
+    again = Plan.from_dict(json.loads(json.dumps(plan.to_dict())))
+    assert again == dataclasses.replace(plan, origins=())
+
+
+def test_a_plan_without_the_later_fields_of_a_job_can_be_read(project):
+    plan = project.plan()
+    data = json.loads(json.dumps(plan.to_dict()))
+    for job in data["jobs"]:
+        for name in ("env", "module_init", "module_unload", "modules", "container"):
+            del job[name]
+    assert Plan.from_dict(data) == dataclasses.replace(plan, origins=())
+
+
+def test_the_same_files_give_the_same_plan_in_another_process(project):
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from deepforge_hpc.plan.resolve import resolve\n"
+        "from deepforge_hpc.spec.load import Settings, load_pipeline\n"
+        "loaded = load_pipeline(Path(sys.argv[1]), site='big',"
+        " settings=Settings(python='/usr/bin/python3'))\n"
+        "print(json.dumps(resolve(loaded).to_dict()))"
+    )
+    path = project.root / "pipeline.yaml"
+    environ = {**os.environ, "PYTHONHASHSEED": "11", "SLURM_JOB_ID": "1", "USER": "other"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], env=environ, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == json.loads(json.dumps(project.plan().to_dict()))
+
+
+# -- sizes
+
+
+def test_the_site_gives_what_the_operation_leaves_open(project):
+    plan = project.plan()
+    train = plan.job("train")
+    assert directives(train) == {
+        "nodes": "1",
+        "ntasks-per-node": "1",
+        "cpus-per-task": "2",
+        "mem": "2048M",
+        "time": "00:30:00",
+        "partition": "dbg",
+        "signal": "B:USR1@60",
+        "open-mode": "append",
+        "no-requeue": "",
+    }
+    assert train.account == "proj1"
+    origin = sources(plan)
+    assert origin["jobs.train.resources.time_s"].startswith("site big (project):4")
+    assert origin["jobs.train.resources.nodes"] == "default"
+    assert origin["jobs.train.account"].startswith("site big (project):3")
+
+
+def test_the_operation_wins_over_the_site(project):
+    plan = project.train(
+        "resources: {nodes: 2, ntasks_per_node: 3, cpus_per_task: 4, gpus_per_node: 4,"
+        " mem_per_node: 8GiB, time: 5h}"
+    )
+    found = directives(plan.job("train"))
+    assert found["nodes"] == "2"
+    assert found["ntasks-per-node"] == "3"
+    assert found["cpus-per-task"] == "4"
+    assert found["gpus-per-node"] == "4"
+    assert found["mem"] == "8192M"
+    assert found["time"] == "05:00:00"
+    assert (found["partition"], found["qos"]) == ("gpus", "long")
+    origin = sources(plan)
+    assert origin["jobs.train.resources.nodes"].endswith("pipeline.yaml:9")
+    assert "not debug: 2 nodes, at most 1" in origin["jobs.train.queue"]
+
+
+@pytest.mark.parametrize(
+    ("style", "pair"),
+    [
+        ("gres", ("gres", "gpu:2")),
+        ("gpus", ("gpus", "4")),
+        ("gpus-per-node", ("gpus-per-node", "2")),
+        ("none", None),
+    ],
+)
+def test_gpus_are_asked_for_in_one_way_that_of_the_site(project, style, pair):
+    project.site(SITE.replace("gpu: gpus-per-node", f"gpu: {style}"))
+    plan = project.train("resources: {nodes: 2, gpus_per_node: 2}")
+    names = {"gres", "gpus", "gpus-per-node", "gpus-per-task"}
+    found = [item for item in plan.job("train").directives if item[0] in names]
+    assert found == ([pair] if pair else [])
+
+
+def test_ranks_follow_the_gpus_and_fill_the_launcher(project):
+    plan = project.train("launch: srun\n    resources: {nodes: 2, gpus_per_node: 4}")
+    train = plan.job("train")
+    assert train.resources.ntasks_per_node == 4
+    assert train.launch.argv == ("srun", "-n8", "-N2", "-c2")
+    assert (train.launch.name, train.launch.world_size) == ("srun", 8)
+
+
+def test_a_machine_cuts_down_what_it_lacks_and_says_so(project):
+    cores = len(os.sched_getaffinity(0))
+    plan = project.train(
+        "launch: horovod\n    resources: {nodes: 4, gpus_per_node: 4, cpus_per_task: 9999}", "local"
+    )
+    train = plan.job("train")
+    size = train.resources
+    assert (size.nodes, size.ntasks_per_node, size.gpus_per_node) == (1, 1, 0)
+    assert size.cpus_per_task == cores
+    assert (train.launch.name, train.launch.argv, train.launch.world_size) == ("none", (), 1)
+    text = "\n".join(plan.warnings)
+    for part in ("nodes 4 -> 1", "gpus_per_node 4 -> 0", "horovod -> one rank", "train:"):
+        assert part in text
+    origin = sources(plan)
+    assert "instead of 4" in origin["jobs.train.resources.nodes"]
+    assert "site local (shipped)" in origin["jobs.train.resources.nodes"]
+    assert "instead of horovod" in origin["jobs.train.launch"]
+
+
+def test_one_cut_of_many_operations_is_one_warning(project):
+    project.write(
+        "pipeline: demo\ninputs: {table: table.npy}\noperations:\n"
+        + "".join(
+            f"  a{i}: {{uses: 'ops.py:Render', inputs: {{table: table}}, resources: {{nodes: 2}}}}\n"
+            for i in range(9)
+        )
+    )
+    (cut,) = [text for text in project.plan("local").warnings if "nodes 2 -> 1" in text]
+    assert cut.startswith("a0, a1, a2 and 6 more: ")
+
+
+def test_nodes_without_a_launcher_are_questioned(project):
+    plan = project.train("resources: {nodes: 2}")
+    assert any("one rank" in text for text in plan.warnings)
+    assert plan.job("train").launch.world_size == 1
+
+
+@pytest.mark.parametrize(
+    ("launch", "says"),
+    [("mpi", "no launcher mpi"), ("torchrun", "at most 1 node")],
+)
+def test_a_launcher_that_does_not_fit_is_refused_with_its_place(project, launch, says):
+    with pytest.raises(InvalidInputError, match=says) as caught:
+        project.train(f"launch: {launch}\n    resources: {{nodes: 2}}")
+    assert caught.value.faults[0].line == 9
+    assert caught.value.faults[0].hint
+
+
+@pytest.mark.parametrize(("time", "signal"), [("1m", 15), ("90s", 30), ("4m", 60), ("8h", 60)])
+def test_a_short_job_is_not_warned_as_it_starts(project, time, signal):
+    plan = project.train(f"resources: {{time: {time}}}", "slurm-generic")
+    assert directives(plan.job("train"))["signal"] == f"B:USR1@{signal}"
+
+
+# -- queues
+
+
+def test_no_queue_names_each_reason_and_the_nearest_change(project):
+    with pytest.raises(NoResourcesError) as caught:
+        project.train('resources: {nodes: 4, time: "03:00:00"}')
+    text = caught.value.message
+    assert "job train: 4 node(s) fit into no queue of big" in text
+    assert "debug: 4 nodes, at most 1, 03:00:00, at most 00:40:00" in text
+    assert "gpu: for jobs with GPUs" in text
+    assert "batch: 03:00:00, at most 02:00:00" in text
+    assert "special: taken only when" in text
+    assert caught.value.hint == (
+        "Nearest: gpu takes it with gpus_per_node: 1; batch takes it with"
+        ' time: "02:00:00" (a chain of 2 such jobs is as long).'
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_memory_cores_and_gpus_are_limits_too(project):
+    with pytest.raises(NoResourcesError) as caught:
+        project.train(
+            "resources: {nodes: 2, ntasks_per_node: 8, cpus_per_task: 16, gpus_per_node: 8,"
+            " mem_per_node: 300GiB}"
+        )
+    text = caught.value.message
+    assert "gpu: 8 GPUs a node, at most 4" in text
+    assert "128 cores a node, at most 64" in text
+    assert "307200 MiB a node, at most 262144" in text
+
+
+def test_every_job_without_a_queue_is_named(project):
+    project.write(PIPELINE.replace("shards: 4}}", "shards: 4}, resources: {nodes: 99}}"))
+    text = (project.root / "pipeline.yaml").read_text()
+    project.write(text.replace("{epochs: 3}", "{epochs: 3}\n    resources: {nodes: 98}"))
+    with pytest.raises(NoResourcesError) as caught:
+        project.plan()
+    assert "job render: 99" in caught.value.message
+    assert "job train: 98" in caught.value.message
+
+
+def test_jobs_of_ours_take_the_least_that_a_site_gives(project):
+    queues = (
+        "queues: [{name: huge, partition: h, nodes: {min: 65}, gpus_per_node: {min: 1},"
+        " time: {max: 5m}}]"
+    )
+    project.site(SITE[: SITE.index("queues:")] + queues + "\n")
+    project.write(
+        "pipeline: demo\ninputs: {table: table.npy}\noperations:\n"
+        "  a: {uses: 'ops.py:Render', inputs: {table: table},"
+        " resources: {nodes: 70, gpus_per_node: 1, time: 5m}}\n"
+    )
+    final = project.plan().job("_final")
+    assert directives(final)["nodes"] == "65"
+    assert directives(final)["gpus-per-node"] == "1"
+    assert directives(final)["time"] == "00:05:00"
+
+
+def test_an_array_larger_than_the_site_takes_is_refused(project):
+    project.site(SITE + "submit: {max_array_tasks: 3}\n")
+    with pytest.raises(InvalidInputError, match="takes 3 at most"):
+        project.plan()
+
+
+# -- site and account
+
+
+def test_a_plan_needs_a_site(project):
+    with pytest.raises(UsageError, match="needs a site"):
+        project.plan(None)
+
+
+def test_an_account_is_asked_for_where_it_is_needed(project):
+    project.site(SITE.replace("{value: proj1, required: no}", "{required: true}"))
+    with pytest.raises(UsageError, match="account"):
+        project.plan()
+    plan = project.plan(account="proj2")
+    assert {job.account for job in plan.jobs} == {"proj2"}
+    assert sources(plan)["jobs.train.account"] == "--account"
+    assert "proj2" not in json.dumps([job.directives for job in plan.jobs]), "it goes on the argv"
+
+
+def test_the_kind_of_dependency_is_the_sites(project):
+    project.site(SITE + "dependency: afterany\n")
+    assert {job.dependency for job in project.plan().jobs} == {"afterany"}
+
+
+# -- environment
+
+
+def test_the_nearest_environment_holds(project):
+    project.site(SITE + "environment: {python: /site/python, modules: [base]}\n")
+    project.write(
+        PIPELINE.replace("operations:", "environment: {conda: env}\noperations:", 1).replace(
+            "{epochs: 3}", "{epochs: 3}\n    environment: {venv: /v, modules: []}"
+        )
+    )
+    plan = project.plan()
+    train = plan.job("train").environment
+    assert (train.python, train.conda, train.modules) == ("/v/bin/python", "", ())
+    for name in ("render", "render.gather", "evaluate", "_final"):
+        found = plan.job(name).environment
+        assert (found.python, found.conda, found.modules) == ("", "env", ("base",))
+    origin = sources(plan)
+    assert origin["jobs.train.environment"].endswith("pipeline.yaml:10")
+    assert origin["jobs.render.environment"].endswith("pipeline.yaml:3")
+
+
+def test_an_attribute_from_the_command_line_says_so(project):
+    plan = project.plan(overrides=("train.epochs=7",))
+    assert dict(plan.job("train").attributes) == {"epochs": 7}
+    assert sources(plan)["jobs.train.attributes.epochs"] == "--set train.epochs"
+    assert sources(project.plan())["jobs.train.attributes.epochs"].endswith("pipeline.yaml:8")
+
+
+# -- a part of a pipeline
+
+
+def test_a_part_takes_along_what_it_needs(project):
+    plan = project.plan("local", only=("train",))
+    assert [job.name for job in plan.jobs] == ["render", "render.gather", "train", "_final"]
+    assert any("re-used" in text and text.endswith(": render") for text in plan.warnings)
+    assert {output.name for output in plan.outputs} == {"model", "images"}
+    plan = project.plan("local", until=("render",))
+    assert [job.name for job in plan.jobs] == ["render", "render.gather", "_final"]
+    assert [output.name for output in plan.outputs] == ["images"]
+
+
+def test_order_without_data(project):
+    project.write(
+        PIPELINE.replace(
+            "outputs:",
+            "  late: {uses: 'ops.py:Render', inputs: {table: table},"
+            " after: [render, train]}\noutputs:",
+            1,
+        )
+    )
+    assert project.plan().job("late").after == ("render.gather", "train")
+
+
+# -- keys
+
+
+def keys(plan: Plan) -> dict[str, str]:
+    return {job.name: job.plan_key for job in plan.jobs}
+
+
+def test_keys_do_not_depend_on_place_or_size(project):
+    here = keys(project.plan("local"))
+    assert here["_final"] == ""
+    assert len(set(here.values())) == 5
+    assert keys(project.plan("big")) == here
+    assert keys(project.plan("slurm-generic", account="x", python="/other/python")) == here
+    larger = "launch: srun\n    resources: {nodes: 2, time: 1h}"
+    assert keys(project.train(larger)) == here
+
+
+def test_keys_do_not_depend_on_names(project):
+    before = keys(project.plan())
+    text = PIPELINE.replace("train:", "fit:").replace("train.", "fit.").replace("demo", "other")
+    project.write(
+        text.replace("{table: table.npy}", "{rows: table.npy}").replace(
+            "{table: table}", "{table: rows}"
+        )
+    )
+    after = keys(project.plan())
+    assert after["fit"] == before["train"]
+    assert after["evaluate"] == before["evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("epochs: 3", "epochs: 4", {"train", "evaluate"}),
+        ("epochs: 3}", "epochs: 3}\n    seed: 5", {"train", "evaluate"}),
+        ("epochs: 3}", "epochs: 3}\n    environment: {modules: [cuda]}", {"train", "evaluate"}),
+        ("shards: 4", "shards: 5", {"render", "render.gather", "train", "evaluate"}),
+        ("pipeline: demo", "pipeline: demo\nseed: 1", {"render", "render.gather", "train", "evaluate"}),
+        ("pipeline: demo", "pipeline: demo\nenvironment: {conda: e}", {"render", "render.gather", "train", "evaluate"}),
+    ],
+)  # fmt: skip
+def test_a_change_reaches_the_keys_below_it_and_no_other(project, old, new, changed):
+    before = keys(project.plan())
+    project.write(PIPELINE.replace(old, new))
+    after = keys(project.plan())
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_code_and_data_are_in_the_keys(project):
+    before = keys(project.plan())
+    (project.root / "ops.py").write_text(CODE + "\nX = 1\n")
+    assert all(keys(project.plan())[name] != before[name] for name in before if before[name])
+    (project.root / "ops.py").write_text(CODE)
+    assert keys(project.plan()) == before
+    (project.root / "table.npy").write_bytes(b"other rows")
+    assert all(keys(project.plan())[name] != before[name] for name in before if before[name])
+    (project.root / "table.npy").write_bytes(b"rows")
+    os.utime(project.root / "table.npy", (1, 1))
+    assert keys(project.plan()) == before, "a small file is known by its content"
+
+
+def test_large_data_is_known_by_size_and_time(project, monkeypatch):
+    monkeypatch.setattr("deepforge_hpc.spec.external.SMALL_BYTES", 1)
+    os.utime(project.root / "table.npy", (1, 1))
+    before = keys(project.plan())
+    assert keys(project.plan()) == before
+    os.utime(project.root / "table.npy", (2, 2))
+    assert keys(project.plan())["render"] != before["render"]
+
+
+def test_a_key_is_that_of_this_version():
+    """A change here throws away every result that could be re-used: raise KEY_VERSION on purpose."""
+    from deepforge_hpc.plan.keys import KEY_VERSION, gather_key
+
+    assert KEY_VERSION == "dfh/plan-key/1"
+    assert gather_key("sha256:0") == (
+        "sha256:a51d20d6bc8989fd555a01fa8554dd9d8cfdf3e172ed59b0a38e7f8e97e9ca28"
+    )
+
+
+# -- the final job
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Job]:
+    jobs: list[Job] = []
+    for index in range(draw(st.integers(1, 9))):
+        before = [job.name for job in jobs]
+        after = draw(st.lists(st.sampled_from(before), unique=True)) if before else []
+        jobs.append(Job(name=f"j{index}", operation="x", after=tuple(sorted(after))))
+    return jobs
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs(), st.data())
+def test_the_final_job_waits_for_all_that_may_still_run(jobs, data):
+    """Whatever fails, and in whatever order jobs end: at its start nothing runs or may start."""
+    waits = set(last_jobs(jobs))
+    fails = data.draw(st.sets(st.sampled_from([job.name for job in jobs])))
+    ended: dict[str, bool] = {}  # name -> succeeded; a cancelled job counts as not succeeded
+
+    def cancel() -> None:
+        for job in jobs:
+            if job.name not in ended and any(ended.get(name) is False for name in job.after):
+                ended[job.name] = False
+
+    while True:
+        cancel()
+        if waits <= set(ended):
+            assert set(ended) == {job.name for job in jobs}
+            return
+        able = [j for j in jobs if j.name not in ended and all(ended.get(n) for n in j.after)]
+        job = data.draw(st.sampled_from(able))
+        ended[job.name] = job.name not in fails
+
+
+def test_a_chain_is_closed_by_its_last_job_alone():
+    chain = [Job(name=f"j{i}", operation="x", after=(f"j{i - 1}",) if i else ()) for i in range(5)]
+    assert last_jobs(chain) == ("j4",)

@@ -1,0 +1,156 @@
+"""Outputs of several Slurm versions are read; what is missing or unknown does no harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.probe import commands
+
+OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
+
+
+def output(name: str) -> str:
+    return (OUTPUTS / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("slurm-wlm 22.05.8\n", "22.05.8"),
+        ("slurm 25.11.4\n", "25.11.4"),
+        ("slurm 20.11.9-1chameleon\n", "20.11.9-1"),
+        ("", ""),
+        ("command not found", ""),
+    ],
+)
+def test_a_version_is_read(text: str, version: str) -> None:
+    assert commands.parse_version(text) == version
+
+
+def test_the_configuration_leaves_out_what_is_not_set() -> None:
+    config = commands.parse_config(output("22.05.8/config.txt"))
+    assert config["ClusterName"] == "lab"
+    assert config["MaxArraySize"] == "2001"
+    assert "JobSubmitPlugins" not in config
+    assert config["SlurmctldHost[0]"] == "vm(127.0.0.1)"
+
+
+def test_partitions_of_the_recorded_cluster() -> None:
+    cpu, gpu = commands.parse_partitions(output("22.05.8/partitions.txt"))
+    assert (cpu.name, cpu.is_default, cpu.total_nodes, cpu.max_nodes) == ("cpu", True, 4, None)
+    assert (cpu.max_time_s, cpu.default_time_s) == (86400, 300)
+    assert (gpu.is_default, gpu.max_time_s, gpu.is_exclusive) == (False, 7200, False)
+    assert (gpu.accounts, gpu.qos) == ((), "")
+
+
+def test_partitions_with_limits_accounts_and_whole_nodes() -> None:
+    batch, gpu, huge = commands.parse_partitions(output("owens/partitions.txt"))
+    assert not batch.is_up
+    assert batch.denied_accounts == ("pcon0003", "pcon0014")
+    assert (gpu.min_nodes, gpu.max_nodes, gpu.is_exclusive) == (2, 81, True)
+    assert gpu.max_cpus_per_node == 28
+    assert huge.accounts[0] == "pzs0708"
+
+
+@pytest.mark.parametrize(
+    ("file", "partition", "expected"),
+    [
+        ("20.11.8/nodes.txt", "pall", (16, 16, 250000, 0, "")),
+        ("22.05.8/nodes.txt", "gpu", (8, 8, 16000, 2, "fake")),
+        ("24.11.7/nodes.txt", "compute-gpu", (32, 32, 249036, 1, "rtxproserver6000")),
+    ],
+)
+def test_nodes_of_three_versions(file: str, partition: str, expected: tuple[object, ...]) -> None:
+    node = commands.parse_nodes(output(file))[0]
+    assert partition in node.partitions
+    assert (node.cores, node.usable, node.mem_mib, node.gpus, node.gpu_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("gres", "number", "kind"),
+    [
+        ("gpu:a100:4(S:0-1)", 4, "a100"),
+        ("gpu:4", 4, ""),
+        ("gpu", 1, ""),
+        ("gpu:a100:2(S:0,1),nvme:1,gpu:a100:2(S:2,3)", 4, "a100"),
+        ("gpu:a100:2,gpu:v100:1", 3, ""),
+        ("gpu:a100_1g.5gb:7", 7, "a100_1g.5gb"),
+        ("nvme:1,gpumem:3", 0, ""),
+    ],
+)
+def test_gpus_of_a_node(gres: str, number: int, kind: str) -> None:
+    (node,) = commands.parse_nodes(f"NodeName=a Gres={gres} Partitions=p State=IDLE\n")
+    assert (node.gpus, node.gpu_type) == (number, kind)
+
+
+def test_cores_that_the_system_keeps_are_not_for_jobs() -> None:
+    text = "NodeName=f1 CPUTot=128 CoreSpecCount=8 ThreadsPerCore=2 RealMemory=515072 Partitions=b"
+    (node,) = commands.parse_nodes(text)
+    assert (node.cores, node.usable) == (128, 112)
+
+
+def test_a_value_may_hold_spaces_and_unknown_fields_are_left_alone() -> None:
+    text = "NodeName=a NewIn26.05=x y z OS=Linux 5 #1 SMP Partitions=p,q Reason=bad = worse [r@t]"
+    (node,) = commands.parse_nodes(text)
+    assert node.partitions == ("p", "q")
+    assert (node.cores, node.mem_mib) == (None, None)
+
+
+def test_limits_of_qos() -> None:
+    normal, short, tiny = commands.parse_qos(output("22.05.8/qos.txt"))
+    assert (normal.name, normal.max_wall_s, normal.max_jobs) == ("normal", None, None)
+    assert short.max_wall_s == 600
+    assert (tiny.max_jobs, tiny.max_submit) == (1, 3)
+    (big,) = commands.parse_qos("big|2-00:00:00|cpu=128,node=64,mem=1T|gres/gpu=8|||\n")
+    assert (big.max_tres["node"], big.min_tres) == (64, {"gres/gpu": 8})
+
+
+def test_associations_of_another_cluster_are_not_ours() -> None:
+    text = output("22.05.8/assoc.txt") + "elsewhere|other||normal\n"
+    found = commands.parse_associations(text, "lab")
+    assert {item.account for item in found} == {"root", "lab"}
+    assert found[0].qos == ("normal", "short", "tiny")
+    assert commands.parse_default_account(output("22.05.8/user.txt")) == "lab"
+
+
+@pytest.mark.parametrize(
+    ("text", "plugins"),
+    [
+        (output("22.05.8/mpi.txt"), ("pmix", "none", "cray_shasta", "pmi2", "pmix_v4")),
+        (
+            "srun: MPI types are...\nsrun: none\nsrun: pmi2\nsrun: pmix_v3\n",
+            ("none", "pmi2", "pmix_v3"),
+        ),
+        ("MPI plugin types are...\n\tnone\n\tpmix\n", ("none", "pmix")),
+        (
+            "MPI plugin types are...\n none\nspecific pmix plugin versions: pmix_v3,pmix_v4 \n",
+            ("none", "pmix_v3", "pmix_v4"),
+        ),
+        ("", ()),
+    ],
+)
+def test_plugins_of_srun(text: str, plugins: tuple[str, ...]) -> None:
+    assert commands.parse_mpi(text) == plugins
+
+
+def test_options_that_plugins_add_to_srun() -> None:
+    assert commands.parse_options(output("22.05.8/srun-help.txt")) == ()
+    text = "      --container-image=[USER@][REGISTRY#]IMAGE[:TAG]|PATH\n      --uenv=<file>\n"
+    assert commands.parse_options(text) == ("container-image", "uenv")
+
+
+def test_modules_are_names_and_not_headings() -> None:
+    text = "/opt/modules:\ncuda/12.4(default)\ngcc/\nopenmpi/5.0.3\nWarning: something odd\n"
+    assert commands.parse_modules(text) == ("cuda/12.4", "openmpi/5.0.3")
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "PartitionName=\x00", "|||||||\n", "a=b=c\n=\n"])
+def test_no_output_at_all_breaks_nothing(text: str) -> None:
+    commands.parse_config(text)
+    commands.parse_partitions(text)
+    commands.parse_nodes(text)
+    commands.parse_qos(text)
+    commands.parse_associations(text)
+    commands.parse_mpi(text)

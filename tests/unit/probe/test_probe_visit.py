@@ -1,0 +1,79 @@
+"""What a job on a node saw is written into the draft; what it did not see stays unknown."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.probe import commands
+from deepforge_hpc.probe.draft import draft, node_kinds
+from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.probe.visit import SCRIPT, add_visit, parse_visit, visits
+
+OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm" / "22.05.8"
+SEEN = """\
+==dfh== cores
+pid 12's current affinity list: 0-7
+==dfh== gpus
+NVIDIA A100-SXM4-40GB, 40960
+NVIDIA A100-SXM4-40GB, 40960
+==dfh== topology
+==dfh== interfaces
+bond0
+hsn0
+hsn1
+lo
+==dfh== internet
+HTTP/2 200
+==dfh== proxies
+https_proxy
+"""
+
+
+@pytest.fixture
+def machine() -> Machine:
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in OUTPUTS.glob("*.txt")}
+    return Machine(
+        partitions=commands.parse_partitions(texts["partitions"]),
+        nodes=commands.parse_nodes(texts["nodes"]),
+    )
+
+
+def test_each_kind_of_node_is_visited_once_and_gpus_are_asked_for(machine: Machine) -> None:
+    kinds = node_kinds(machine.nodes)
+    found = {item.node_type: item for item in visits(machine, kinds)}
+    assert set(found) == {"gpu-fake", "cpu-8"}
+    assert (found["gpu-fake"].partition, found["cpu-8"].partition) == ("gpu", "cpu")
+    argv = found["gpu-fake"].argv("x.sh", "out", account="lab")
+    assert {"--gres=gpu:1", "--account=lab", "--time=5", "--nodes=1"} <= set(argv)
+    assert not any("--gres" in word for word in found["cpu-8"].argv("x.sh", "out"))
+
+
+def test_what_was_seen_is_written_down(machine: Machine) -> None:
+    data: dict[str, Any] = draft(machine, name="x", date="2026-11-22")
+    add_visit(data, "gpu-fake", parse_visit(SEEN), "2026-11-22")
+    assert data["node_types"]["gpu-fake"]["gpu_model"] == "NVIDIA A100-SXM4-40GB"
+    assert data["node_types"]["gpu-fake"]["gpu_mem"] == "40960MiB"
+    assert data["network"] == {"compute_internet": "proxy", "interface": "hsn0"}
+    assert data["facts"]["network"]["source"] == "probe: a job on gpu-fake"
+
+
+def test_no_answer_from_outside_is_not_a_no(machine: Machine) -> None:
+    data: dict[str, Any] = draft(machine, name="x", date="2026-11-22")
+    add_visit(data, "cpu-8", parse_visit("==dfh== internet\n==dfh== interfaces\nlo\n"), "d")
+    assert data["network"] == {"compute_internet": "unknown", "interface": "unknown"}
+
+
+def test_the_script_runs_where_hardly_any_command_is(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["/bin/bash", "-c", SCRIPT],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.count("==dfh==") == 8
+    assert parse_visit(done.stdout) == {}

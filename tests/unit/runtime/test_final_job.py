@@ -1,0 +1,202 @@
+"""The final job closes an execution: what never ran, why, and what the scheduler says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deepforge_hpc.runtime.accounting import parse_sacct
+from deepforge_hpc.runtime.files import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Execution
+
+
+def chain(execution: Execution) -> None:
+    """Build bad -> middle -> last (an array), and good beside them."""
+    execution.operation("bad", "def operation(): raise ValueError('no')")
+    execution.operation("middle", "def operation(x): return x", inputs={"x": "bad.result"})
+    execution.operation(
+        "last", "def operation(x): return x", inputs={"x": "middle.result"}, over="x", tasks=2
+    )
+    execution.operation("good", "def operation(): return 1")
+    execution.freeze()
+
+
+def submitted(execution: Execution, *events: dict[str, Any]) -> None:
+    text = "".join(json.dumps({"attempt": 1, **event}) + "\n" for event in events)
+    execution.layout.submitted.write_text(text)
+
+
+def queue(execution: Execution, **states: str) -> None:
+    """Write what the engine of the local scheduler knows."""
+    jobs = {native: {"state": state, "exit": "0:0"} for native, state in states.items()}
+    folder = execution.root / "local"
+    folder.mkdir(exist_ok=True)
+    (folder / "status.json").write_text(json.dumps({"schema": "x", "jobs": jobs}))
+
+
+def test_what_never_ran_names_the_ancestor_that_failed(execution: Execution) -> None:
+    chain(execution)
+    assert execution.run("bad").returncode == 1
+    assert execution.run("good").returncode == 0
+    execution.run_all("_final")
+    for job, task in (("middle", None), ("last", 0), ("last", 1), ("last.gather", None)):
+        state = execution.state(job, task)
+        assert state["state"] == "never_ran"
+        assert state["reason"] == "It never started, because bad failed."
+        assert "dfh resume demo-0001" in state["hint"]
+        assert state["task"] == task
+        assert state["started"] is None
+    assert execution.state("bad")["state"] == "failed"
+    assert execution.state("good")["state"] == "succeeded"
+    assert execution.state("_final")["state"] == "succeeded"
+    assert execution.layout.report.exists()
+
+
+def test_cancelled_jobs_that_never_started_say_so(execution: Execution) -> None:
+    chain(execution)
+    submitted(execution, {"event": "job", "job": "middle", "native_id": "L2"}, {"event": "cancel"})
+    execution.run_all("_final")
+    assert execution.state("middle")["state"] == "cancelled"
+    assert execution.state("middle")["native_id"] == "L2"
+
+
+def test_a_job_that_ended_without_a_word_failed(execution: Execution) -> None:
+    chain(execution)
+    folder = execution.folder("bad")
+    (folder.root / ".work-1").mkdir(parents=True)
+    (folder.root / ".work-1" / "big").write_text("x")
+    (folder.root / ".work-0").mkdir()
+    folder.state.write_text(
+        json.dumps(
+            {
+                "state": "running",
+                "attempt": 1,
+                "started": "then",
+                "host": "n1",
+                "pid": 7,
+                "task": None,
+            }
+        )
+    )
+    execution.run_all("_final")
+    state = execution.state("bad")
+    assert (state["state"], state["started"], state["host"]) == ("failed", "then", "n1")
+    assert "ended without a word" in state["reason"]
+    assert [path.name for path in folder.root.iterdir()] == ["state.json", ".work-0"] or (
+        sorted(path.name for path in folder.root.iterdir()) == [".work-0", "state.json"]
+    )
+    assert execution.state("middle")["reason"] == "It never started, because bad failed."
+
+
+def test_what_the_queue_says_decides(execution: Execution) -> None:
+    chain(execution)
+    submitted(
+        execution,
+        {"event": "job", "job": "bad", "native_id": "L1"},
+        {"event": "job", "job": "good", "native_id": "L2"},
+        {"event": "job", "job": "last", "native_id": "L3"},
+    )
+    queue(execution, L1="TIMEOUT", L2="RUNNING", L3_0="PENDING", L3_1="OUT_OF_MEMORY")
+    for job in ("bad", "good"):
+        execution.folder(job).root.mkdir(parents=True)
+        execution.folder(job).state.write_text('{"state": "running", "attempt": 1}')
+    execution.run_all("_final")
+    assert execution.state("bad")["state"] == "interrupted"
+    assert "time limit" in execution.state("bad")["reason"]
+    assert execution.state("good")["state"] == "running"  # it is; who runs writes its own state
+    assert not execution.folder("last", 0).state.exists()
+    assert execution.state("last", 1)["state"] == "never_ran"
+
+
+def test_the_state_of_an_earlier_attempt_does_not_count(execution: Execution) -> None:
+    execution.operation("job", "def operation(): return 1")
+    execution.freeze()
+    execution.folder("job").root.mkdir(parents=True)
+    execution.folder("job").state.write_text('{"state": "failed", "attempt": 1, "reason": "old"}')
+    assert execution.run("_final", attempt=2).returncode == 0
+    state = execution.state("job")
+    assert (state["state"], state["attempt"]) == ("never_ran", 2)
+
+
+def test_a_marker_decides_over_a_state(execution: Execution) -> None:
+    execution.operation("job", "def operation(): return 1")
+    execution.run_all("job")
+    good = execution.folder("job").state.read_text()
+    execution.folder("job").state.unlink()
+    execution.run_all("_final")
+    assert not execution.folder("job").state.exists()
+    execution.folder("job").state.write_text(good)
+
+
+SACCT = """#!/bin/sh
+echo "$@" > "$FAKE_OUT"
+[ -z "$FAKE_FAIL" ] || { echo "sacct: error: no database" >&2; exit 1; }
+f='|0:0|2026-11-22T08:00:00+0000|2026-11-22T08:00:01+0000|2026-11-22T08:00:09+0000|8|16|00:05.000'
+echo "11|OUT_OF_MEMORY|0:125${f#|0:0}||1G|1|2|n1|cpu=2|"
+echo "11.batch|OUT_OF_MEMORY|0:125${f#|0:0}|51200K||1|2|n1|cpu=2|77"
+echo "12|CANCELLED by 0${f}||1G|1|2|None assigned||"
+"""
+
+
+@pytest.fixture
+def sacct(tmp_path: Path) -> Path:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sacct").write_text(SACCT)
+    (folder / "sacct").chmod(0o755)
+    return folder
+
+
+def test_accounting_is_asked_once_and_kept(execution: Execution, sacct: Path) -> None:
+    execution.scheduler = "slurm"
+    chain(execution)
+    submitted(
+        execution,
+        {"event": "job", "job": "bad", "native_id": "11"},
+        {"event": "job", "job": "middle", "native_id": "12"},
+    )
+    execution.folder("bad").root.mkdir(parents=True)
+    execution.folder("bad").state.write_text('{"state": "running", "attempt": 1}')
+    asked = sacct / "asked"
+    done = execution.run("_final", PATH=f"{sacct}:/usr/bin:/bin", FAKE_OUT=str(asked))
+    assert done.returncode == 0, done.stderr
+    assert "--jobs=11,12" in asked.read_text()
+    state = execution.state("bad")
+    assert state["state"] == "failed"
+    assert state["reason"] == (
+        "The job ran out of memory (Slurm says OUT_OF_MEMORY, exit code 0:125)."
+    )
+    assert execution.state("middle")["reason"] == "It never started, because bad failed."
+    record = next(item for item in execution.records() if item["kind"] == "acct")
+    assert [row["jobid"] for row in record["jobs"]] == ["11", "11.batch", "12"]
+    assert record["jobs"][1]["maxrss"] == "51200K"
+    assert record["jobs"][1]["consumedenergyraw"] == 77
+    assert record["jobs"][0]["consumedenergyraw"] is None
+    blob = record["raw"].removeprefix("sha256:")
+    raw = (execution.ledger / "blobs" / blob[:2] / blob).read_bytes()
+    assert digest(raw) == record["raw"]
+    assert raw.startswith(b"11|OUT_OF_MEMORY")
+
+
+@pytest.mark.parametrize("case", ["absent", "broken"])
+def test_accounting_that_does_not_answer_is_done_without(
+    execution: Execution, sacct: Path, case: str
+) -> None:
+    execution.scheduler = "slurm"
+    chain(execution)
+    submitted(execution, {"event": "job", "job": "bad", "native_id": "11"})
+    path = "/nonexistent" if case == "absent" else f"{sacct}:/usr/bin:/bin"
+    done = execution.run("_final", PATH=path, FAKE_OUT="/dev/null", FAKE_FAIL="1")
+    assert done.returncode == 0
+    assert "dfh: sacct: " in done.stderr
+    assert execution.state("bad")["state"] == "never_ran"
+
+
+def test_lines_of_sacct_that_are_not_ours_are_left_out() -> None:
+    assert parse_sacct("a|b\n\n" + "|" * 15 + "\n") == [dict.fromkeys(parse_sacct("|" * 15)[0])]

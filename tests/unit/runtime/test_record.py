@@ -1,0 +1,193 @@
+"""Records: named by their bytes, written for good, and free of secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from deepforge_hpc.runtime import digests
+from deepforge_hpc.runtime.closure import build_closure
+from deepforge_hpc.runtime.failure import one_line
+from deepforge_hpc.runtime.files import canonical_json, digest
+from deepforge_hpc.runtime.record import index_records, is_record_id, write_blob, write_record
+from deepforge_hpc.runtime.redact import (
+    REDACTED,
+    describe_environment,
+    filter_text,
+    filter_uri,
+    filter_value,
+)
+from deepforge_hpc.runtime.transfer import copy_path, link_or_copy, remove
+
+if TYPE_CHECKING:
+    from conftest import Execution
+
+
+def test_a_record_is_found_by_the_digest_of_its_bytes(tmp_path: Path) -> None:
+    identity = write_record(tmp_path, {"a": 1}, user="al/../ice $(x)", plan_key="sha256:12345678ff")
+    assert is_record_id(identity)
+    assert not is_record_id(identity + "0")
+    (path,) = tmp_path.rglob("*.json")
+    assert path.relative_to(tmp_path).parts[:2] == ("loose", "al_.._ice___x_")
+    assert path.name == identity.removeprefix("sha256:") + ".12345678.json"
+    assert digest(path.read_bytes()) == identity
+    assert index_records(tmp_path) == {identity: path}
+    assert write_record(
+        tmp_path, {"a": 1}, user="al/../ice $(x)", plan_key="sha256:12345678ff"
+    ) == (identity)
+
+
+def test_a_blob_is_kept_once(tmp_path: Path) -> None:
+    identity = write_blob(tmp_path, b"x")
+    path = tmp_path / "blobs" / identity[7:9] / identity[7:]
+    before = path.stat()
+    assert write_blob(tmp_path, b"x") == identity
+    assert path.stat().st_ino == before.st_ino
+
+
+def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None:
+    def record(*parents: str) -> str:
+        inputs = [{"by": {"record": parent}} for parent in parents] + [{"by": None}]
+        return write_record(tmp_path, {"inputs": inputs, "n": time.monotonic_ns()}, user="u")
+
+    first, second = record(), record()
+    third = record(first, second, "sha256:" + "0" * 64)
+    fourth = record(third, first)
+    closure = build_closure(tmp_path, "sha256:a", fourth)
+    assert set(closure["records"]) == {first, second, third, fourth}
+    damaged = index_records(tmp_path)[second]
+    damaged.chmod(0o644)
+    damaged.write_text("{}")
+    assert set(build_closure(tmp_path, "sha256:a", fourth)["records"]) == {first, third, fourth}
+
+
+SECRETS = {
+    "SLURM_JWT": "short",
+    "HOROVOD_API_KEY": "k",
+    "TF_TOKEN": "t",
+    "OMP_NOTE": "ghp_0123456789abcdefghijklmnopqrstuvwxyzABCD",
+    "CUDA_CACHE": "https://user:pa55@host/x",
+    "SLURM_COMMENT": "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4cZx",
+    "TORCH_X": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_in_an_allowed_variable_is_redacted(name: str) -> None:
+    assert describe_environment({name: SECRETS[name]}) == {name: REDACTED}
+
+
+def test_what_is_harmless_is_kept_and_the_rest_never_enters() -> None:
+    kept = {
+        "PATH": "/opt/spack/gcc-12.2.0-abcdefghij0123456789klmnopqrstuv/bin:/usr/bin",
+        "SLURM_JOB_ID": "123",
+        "SLURM_JOB_NODELIST": "n[1-4]",
+        "OMP_NUM_THREADS": "8",
+        "LOADEDMODULES": "gcc/12.2.0:openmpi/4.1",
+        "SLURM_SUBMIT_DIR": "/lustre/projects/astro/2026/redshift-of-many-galaxies",
+    }
+    assert describe_environment({**kept, "HOME": "/home/x", "AWS_SECRET_ACCESS_KEY": "x"}) == kept
+
+
+def test_credentials_in_values_uris_and_sentences_are_cut_out() -> None:
+    value: dict[str, Any] = {
+        "url": "postgres://me:pw@db/x",
+        "n": 1,
+        "list": ["hf_" + "a" * 30, "ok"],
+    }
+    assert filter_value(value) == {"url": REDACTED, "n": 1, "list": [REDACTED, "ok"]}
+    assert filter_uri("https://me:pw@host/x") == "https://host/x"
+    assert filter_text("cannot open https://me:pw@host/x") == "cannot open https://…@host/x"
+
+
+def test_planted_secrets_stand_in_no_byte_of_the_ledger(execution: Execution) -> None:
+    execution.operation(
+        "job",
+        "def operation(url): raise ValueError('cannot reach ' + url)",
+        attributes={"url": "https://me:hunter2@db/x"},
+    )
+    assert execution.run("job", **SECRETS, MY_PASSWORD="hunter3").returncode == 1
+    text = b"".join(path.read_bytes() for path in execution.ledger.rglob("*") if path.is_file())
+    for secret in ("hunter2", "hunter3", *list(SECRETS.values())[3:]):
+        assert secret.encode() not in text
+    assert b"cannot reach" in text
+
+
+def test_the_digest_cache_holds_while_nothing_changed(tmp_path: Path) -> None:
+    data, ledger = tmp_path / "data", tmp_path / "ledger"
+    data.write_text("one")
+    old = time.time() - 100
+    os.utime(data, (old, old))
+    sha256, measured = digests.compute(ledger, data)
+    assert sha256 == digest(b"one")
+    assert digests.lookup(ledger, measured) == sha256
+    (entry,) = (ledger / "digests").iterdir()
+    entry.write_bytes(canonical_json({**json.loads(entry.read_text()), "sha256": "sha256:cached"}))
+    assert digests.compute(ledger, data)[0] == "sha256:cached"
+    data.write_text("two")
+    os.utime(data, (old, old))  # the same size and time: the inode's own time of change tells
+    assert digests.compute(ledger, data)[0] == digest(b"two")
+    entry.write_text("{")
+    assert digests.compute(ledger, data)[0] == digest(b"two")
+
+
+def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.write_text("one")
+    digests.compute(tmp_path / "ledger", data)
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_a_folder_is_measured_by_all_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a").write_text("12")
+    (folder / "sub" / "b").write_text("345")
+    before = digests.measure(folder)
+    assert before.size == 5
+    files = (folder, folder / "a", folder / "sub" / "b")
+    assert before.mtime_ns == max(path.stat().st_mtime_ns for path in files)
+    (folder / "sub" / "b").write_text("346")
+    assert digests.measure(folder).identity != before.identity
+    with pytest.raises(FileNotFoundError):
+        digests.measure(tmp_path / "nothing")
+
+
+def test_removing_never_follows_a_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keep").touch()
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").touch()
+    (folder / "link").symlink_to(outside)
+    (tmp_path / "alias").symlink_to(outside)
+    for path in (folder, tmp_path / "alias", tmp_path / "nothing"):
+        remove(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outside"]
+    assert (outside / "keep").exists()
+
+
+def test_copying_keeps_bytes_and_makes_new_files(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(100_000))
+    copy_path(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    link_or_copy(source, tmp_path / "link")
+    assert (tmp_path / "link").samefile(source)
+    link_or_copy(source, Path("/dev/shm") / f"{os.getpid()}.test")  # another file system
+    other = Path("/dev/shm") / f"{os.getpid()}.test"
+    assert other.read_bytes() == source.read_bytes()
+    other.unlink()
+    with pytest.raises(ValueError, match="neither"):
+        copy_path(tmp_path / "nothing", tmp_path / "x")
+
+
+def test_a_sentence_is_one_printable_line() -> None:
+    assert one_line("\x1b[1mbad\x1b[0m\n  \x00thing\u2028") == "bad thing"
+    assert len(one_line("x" * 1000)) == 500

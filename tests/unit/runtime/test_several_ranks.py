@@ -1,0 +1,201 @@
+"""Jobs of more than one rank: identity, logs, the first error, and who publishes."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepforge_hpc.model.plan import LaunchCommand
+from deepforge_hpc.runtime.failure import JobError
+from deepforge_hpc.runtime.identity import find_identity
+
+if TYPE_CHECKING:
+    from conftest import Execution
+
+
+def test_rank_0_publishes_and_each_rank_has_its_log(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, sys, dfh_runtime
+
+        def operation():
+            rank = os.environ["DFH_RANK"]
+            print("out of", rank)
+            os.system("echo child of " + rank)
+            sys.stderr.write("err of " + rank)
+            dfh_runtime.log(rank=int(rank))
+            return [rank, os.environ["DFH_WORLD_SIZE"], os.environ["EXTRA"]]
+        """,
+        launch=two_ranks,
+    )
+    done = execution.run("job")
+    assert done.returncode == 0, done.stderr
+    assert execution.value("job") == ["0", "2", "$(x) y"]
+    assert execution.folder("job").metrics.read_text().count("\n") == 1
+    for rank in (0, 1):
+        text = execution.layout.rank_log("job", 1, rank).read_text()
+        for words in (f"out of {rank}", f"child of {rank}", f"err of {rank}"):
+            assert words in text
+            assert (words in done.stdout) is (rank == 0)
+    assert execution.records()[0]["world_size"] == 2
+
+
+def test_the_first_error_is_the_one_that_is_told(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, time
+
+        def operation():
+            if os.environ["DFH_RANK"] == "1":
+                raise ValueError("the cause")
+            time.sleep(0.5)
+            raise RuntimeError("a consequence")
+        """,
+        launch=two_ranks,
+    )
+    done = execution.run("job")
+    assert done.returncode == 1
+    state = execution.state("job")
+    assert state["reason"].startswith("Rank 1: The operation raised ValueError: the cause")
+    assert state["error"]["rank"] == 1
+    assert "the cause" in execution.layout.rank_log("job", 1, 1).read_text()
+    assert execution.leftovers() == []
+
+
+def test_nothing_is_published_unless_every_rank_succeeded(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os
+
+        def operation():
+            if os.environ["DFH_RANK"] == "1":
+                os._exit(7)
+            return 1
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 1
+    assert "ended with exit code 7, and no rank said why" in execution.state("job")["reason"]
+    assert not execution.folder("job").outputs.exists()
+
+
+def test_a_failing_rank_does_not_wait_for_the_others(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    """MPI_Finalize, which libraries call at exit, would wait for a rank that waits for this one."""
+    execution.operation(
+        "job",
+        """
+        import atexit, os, time
+
+        def operation():
+            atexit.register(time.sleep, 300)
+            if os.environ["DFH_RANK"] == "1":
+                raise ValueError("alone")
+            os._exit(0)
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 1
+    assert "alone" in execution.state("job")["reason"]
+
+
+def test_another_number_of_ranks_than_planned_is_refused(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation("job", "def operation(): return 1", launch=two_ranks)
+    done = execution.run("job", FAKE_SIZE="4")
+    assert done.returncode == 1
+    reason = execution.state("job")["reason"]
+    assert "of 4, and the plan says 2 ranks" in reason
+
+
+def test_a_launcher_that_is_not_there(execution: Execution) -> None:
+    launch = LaunchCommand(name="mpi", argv=("no-such-mpirun", "-n", "2"), world_size=2)
+    execution.operation("job", "def operation(): return 1", launch=launch)
+    assert execution.run("job").returncode == 88
+    state = execution.state("job")
+    assert state["reason"].startswith("The launcher no-such-mpirun is not on PATH")
+    assert "modules" in state["hint"]
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs Open MPI")
+def test_ranks_of_a_real_mpirun(execution: Execution) -> None:
+    launch = LaunchCommand(
+        name="mpi",
+        argv=("mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"),
+        world_size=2,
+    )
+    execution.operation(
+        "good", "import os\ndef operation(): return os.environ['DFH_RANK']", launch=launch
+    )
+    execution.operation(
+        "bad",
+        """
+        import os, time
+
+        def operation():
+            if os.environ["DFH_RANK"] == "1":
+                raise ValueError("broken")
+            time.sleep(300)
+        """,
+        launch=launch,
+    )
+    execution.run_all("good")
+    assert execution.value("good") == "0"
+    assert execution.run("bad").returncode == 1
+    assert execution.state("bad")["reason"].startswith("Rank 1: The operation raised ValueError")
+
+
+SRUN = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
+OMPI = {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "launcher", "rank"),
+    [
+        ({**SRUN, "SLURM_LOCALID": "0"}, "srun", 2),
+        (SRUN, "/usr/bin/srun", 2),
+        ({**SRUN, "SLURM_PROCID": "0", **OMPI}, "mpirun", 3),  # PROCID is the batch step's
+        ({"PMIX_RANK": "1", "SLURM_NTASKS": "4"}, "mpiexec", 1),
+        ({"PMI_RANK": "1", "PMI_SIZE": "4"}, "mpiexec", 1),
+        ({"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}, "torchrun", 1),
+    ],
+)
+def test_the_identity_comes_from_the_launcher_that_ran(
+    environ: dict[str, str], launcher: str, rank: int
+) -> None:
+    found = find_identity(environ, launcher, 4)
+    assert (found.rank, found.world_size) == (rank, 4)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "did not say which rank"),
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, "did not say which rank"),
+        ({**OMPI, "OMPI_COMM_WORLD_SIZE": "8"}, "rank 3 of 8, and the plan says 4"),
+        ({**OMPI, "OMPI_COMM_WORLD_RANK": "4"}, "rank 4 of 4"),
+        ({"RANK": "1"}, "rank 1 of None"),
+    ],
+)
+def test_an_identity_that_cannot_be(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(JobError) as caught:
+        find_identity(environ, "mpirun", 4)
+    assert said in caught.value.reason
+
+
+def test_without_a_launcher_there_is_one_rank() -> None:
+    assert find_identity({**SRUN, **OMPI}, "", 1).rank == 0
+    assert find_identity({}, "mpirun", 1).world_size == 1

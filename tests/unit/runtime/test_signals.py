@@ -1,0 +1,215 @@
+"""A job that is asked to stop ends in time, says so, and leaves no process and no half output."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Execution
+
+    from deepforge_hpc.model.plan import LaunchCommand
+
+SLEEPER = """
+    import os, signal, time
+    from pathlib import Path
+
+    def operation(hard=False):
+        if hard:
+            for number in (signal.SIGTERM, signal.SIGUSR1):
+                signal.signal(number, signal.SIG_IGN)
+        started = Path(os.environ["DFH_CHECKPOINT_DIR"], "pid")
+        started.with_suffix(".new").write_text(str(os.getpid()))
+        started.with_suffix(".new").rename(started)
+        try:
+            time.sleep(300)
+        finally:
+            started.with_name("cleaned").touch()
+        return 1
+"""
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def begin(execution: Execution, **variables: str) -> tuple[subprocess.Popen[str], int]:
+    """Start the job and wait until its operation runs; return the supervisor and the rank's id."""
+    process = execution.start("job", **variables)
+    file = execution.folder("job").checkpoints / "pid"
+    wait_for(file.exists)
+    return process, int(file.read_text())
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGTERM, "The job was interrupted by SIGTERM."),
+        (signal.SIGUSR1, "The job was interrupted by the walltime warning (SIGUSR1)."),
+        (signal.SIGINT, "The job was interrupted by SIGINT."),
+    ],
+)
+def test_a_signal_interrupts_the_operation_and_is_recorded(
+    execution: Execution, number: signal.Signals, said: str
+) -> None:
+    execution.operation("job", SLEEPER)
+    process, pid = begin(execution)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 75, err
+    state = execution.state("job")
+    assert (state["state"], state["exit_code"], state["reason"]) == ("interrupted", 75, said)
+    assert [record["status"] for record in execution.records()] == ["interrupted"]
+    assert (execution.folder("job").checkpoints / "cleaned").exists()
+    assert not is_alive(pid)
+    assert execution.leftovers() == []
+
+
+def test_a_signal_to_the_whole_group_counts_once(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    process, _ = begin(execution)
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert (execution.folder("job").checkpoints / "cleaned").exists()
+
+
+def test_ranks_that_do_not_end_are_killed_after_the_grace(execution: Execution) -> None:
+    execution.operation("job", SLEEPER, attributes={"hard": True})
+    process, pid = begin(execution, DFH_GRACE="0.2")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "did not end in time" in execution.state("job")["reason"]
+    assert not is_alive(pid)
+
+
+def test_a_second_signal_shortens_the_grace(execution: Execution) -> None:
+    execution.operation("job", SLEEPER, attributes={"hard": True})
+    process, pid = begin(execution, DFH_GRACE="1000")
+    process.send_signal(signal.SIGTERM)
+    time.sleep(1.2)  # signals of the same second are one: a script and its group both pass them on
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert not is_alive(pid)
+
+
+def test_an_operation_that_answers_the_warning_in_time_succeeds(execution: Execution) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, signal, time
+        from pathlib import Path
+
+        def operation():
+            told = []
+            signal.signal(signal.SIGUSR1, lambda *_: told.append(1))
+            Path(os.environ["DFH_CHECKPOINT_DIR"], "pid").write_text(str(os.getpid()))
+            while not told:
+                time.sleep(0.01)
+            return "finished early"
+        """,
+    )
+    process, _ = begin(execution)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert execution.value("job") == "finished early"
+
+
+def test_a_cancelled_job_says_cancelled(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    process, _ = begin(execution)
+    execution.layout.submitted.write_text('{"event":"cancel","attempt":1,"at":"now"}\n{"torn')
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert execution.state("job")["state"] == "cancelled"
+    assert execution.records()[0]["status"] == "interrupted"
+
+
+def test_ranks_do_not_outlive_a_supervisor_that_is_killed(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    process, pid = begin(execution)
+    process.kill()
+    process.communicate(timeout=30)
+    wait_for(lambda: not is_alive(pid))
+    assert not execution.folder("job").success.exists()
+    (execution.folder("job").checkpoints / "pid").unlink()
+    process, _ = begin(execution)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert execution.leftovers() == []
+
+
+def test_a_rank_that_is_signalled_alone_is_an_interruption(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    process, pid = begin(execution)
+    os.kill(pid, signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert execution.state("job")["reason"] == "The job was interrupted by SIGTERM."
+
+
+def test_a_signal_before_the_ranks_start_is_not_lost(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    execution.freeze()
+    stub = (
+        "import os, runpy, signal, sys; "
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); "
+        "os.kill(os.getpid(), signal.SIGTERM); "
+        "sys.argv = sys.argv[1:]; runpy.run_module('dfh_runtime', run_name='__main__')"
+    )
+    words = [sys.executable, "-c", stub, "dfh_runtime", *execution.argv("job")[3:]]
+    done = subprocess.run(words, cwd=execution.root, env=execution.environ(), check=False)
+    assert done.returncode == 75
+    assert execution.state("job")["state"] == "interrupted"
+    assert not (execution.folder("job").checkpoints / "pid").exists()
+
+
+def test_the_hang_up_of_a_terminal_is_ignored_under_nohup(execution: Execution) -> None:
+    execution.operation("job", SLEEPER)
+    execution.freeze()
+    process = subprocess.Popen(
+        ["nohup", *execution.argv("job")],
+        cwd=execution.root,
+        env=execution.environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+    )
+    wait_for((execution.folder("job").checkpoints / "pid").exists)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 75
+    assert "SIGTERM" in execution.state("job")["reason"]
+
+
+def test_a_signal_reaches_every_rank(execution: Execution, two_ranks: LaunchCommand) -> None:
+    execution.operation("job", SLEEPER, launch=two_ranks)
+    process, pid = begin(execution)
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert execution.state("job")["state"] == "interrupted"
+    assert not is_alive(pid)

@@ -1,0 +1,390 @@
+"""The supervisor and one rank, run as a job script runs them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.model.plan import Reference
+from deepforge_hpc.runtime.files import digest, digest_file
+
+if TYPE_CHECKING:
+    from conftest import Execution
+
+
+def test_a_function_returns_its_output(execution: Execution) -> None:
+    execution.operation("double", "def operation(n): return 2 * n", attributes={"n": 21})
+    done = execution.run("double")
+    assert done.returncode == 0, done.stderr
+    assert execution.value("double") == 42
+    state = execution.state("double")
+    assert (state["state"], state["exit_code"], state["attempt"]) == ("succeeded", 0, 1)
+    assert state["started"] <= state["ended"]
+    assert sorted(path.name for path in execution.folder("double").root.iterdir()) == [
+        "outputs",
+        "state.json",
+        "success.json",
+    ]
+    assert execution.leftovers() == []
+
+
+def test_the_marker_names_the_verified_output_and_the_record(execution: Execution) -> None:
+    job = execution.operation("double", "def operation(n): return 2 * n", attributes={"n": 21})
+    execution.run_all("double")
+    marker = execution.marker("double")
+    entry = marker["outputs"]["result"]
+    path = execution.output("double")
+    assert entry["sha256"] == digest_file(path)
+    assert (entry["size"], entry["format"]) == (path.stat().st_size, "json")
+    assert entry["path"] == "outputs/result.json"
+    assert marker["plan_key"] == job.plan_key
+    (record,) = execution.records()
+    assert marker["record"] == digest(next(execution.ledger.glob("loose/*/*/*.json")).read_bytes())
+    assert record["outputs"][0]["sha256"] == entry["sha256"]
+    assert record["outputs"][0]["path"] == "executions/demo-0001/jobs/double/outputs/result.json"
+
+
+def test_a_record_says_how_the_output_was_made(execution: Execution) -> None:
+    job = execution.operation(
+        "double",
+        "def operation(n, seed): return 2 * n",
+        attributes={"n": 21},
+        seed=7,
+        parameters=("n", "seed"),
+    )
+    execution.freeze()
+    done = execution.run("double", OMP_NUM_THREADS="3", API_TOKEN="x", SLURM_JWT="s3cret")
+    assert done.returncode == 0, done.stderr
+    (record,) = execution.records()
+    assert record["schema"] == "dfh/record/1"
+    assert (record["kind"], record["status"], record["reason"]) == ("end", "succeeded", "")
+    assert (record["execution"], record["job"], record["task"]) == ("demo-0001", "double", None)
+    assert record["operation"]["attributes"] == {"n": 21}
+    assert record["operation"]["source"] == job.source.sha256
+    assert record["plan_key"] == job.plan_key
+    assert (record["plan"], record["code"]) == (execution.plan_sha256, execution.code_sha256)
+    assert record["seed"] == 7
+    assert record["environment"]["vars"]["OMP_NUM_THREADS"] == "3"
+    assert "API_TOKEN" not in record["environment"]["vars"]
+    assert record["environment"]["vars"]["SLURM_JWT"] == {"redacted": True}
+    assert record["environment"]["version"] == sys.version.split()[0]
+    assert record["time"]["start"] <= record["time"]["end"]
+    assert record["time"]["monotonic_s"] > 0
+    assert record["user"] == "alice"
+    assert record["tags"] == ["test"]
+    (path,) = execution.ledger.glob("loose/alice/*/*.json")
+    assert path.stat().st_mode & 0o777 == 0o444
+    assert path.name.split(".")[1] == job.plan_key.removeprefix("sha256:")[:8]
+
+
+def test_a_class_gets_attributes_first_and_inputs_then(execution: Execution) -> None:
+    execution.operation("first", "def operation(): return [1, 2]")
+    execution.operation(
+        "second",
+        """
+        class operation:
+            def __init__(self, factor, offset):
+                self.factor, self.offset = factor, offset
+
+            def execute(self, numbers):
+                total = [self.factor * n + self.offset for n in numbers]
+                count = len(numbers)
+                return total, count
+        """,
+        inputs={"numbers": "first.result"},
+        attributes={"factor": 10, "offset": 1},
+        outputs={"total": "json", "count": "json"},
+        kind="class",
+        parameters=("factor", "offset"),
+    )
+    execution.run_all("first", "second")
+    assert execution.value("second", "total") == [11, 21]
+    assert execution.value("second", "count") == 2
+    record = next(item for item in execution.records() if item["job"] == "second")
+    (used,) = record["inputs"]
+    assert used["sha256"] == execution.marker("first")["outputs"]["result"]["sha256"]
+    assert used["by"] == {
+        "record": execution.marker("first")["record"],
+        "job": "first",
+        "output": "result",
+        "task": None,
+    }
+    assert used["trust"] == "content"
+
+
+def test_outputs_are_named_by_a_dict_if_the_code_returns_one(execution: Execution) -> None:
+    execution.operation(
+        "split",
+        "def operation(): return {'b': 2, 'a': 1}",
+        outputs={"a": "json", "b": "json"},
+        returns="dict",
+    )
+    execution.run_all("split")
+    assert (execution.value("split", "a"), execution.value("split", "b")) == (1, 2)
+
+
+def test_an_operation_without_outputs_succeeds(execution: Execution) -> None:
+    execution.operation("quiet", "def operation(): print('done')", outputs={})
+    done = execution.run("quiet")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert execution.marker("quiet")["outputs"] == {}
+    assert not execution.folder("quiet").outputs.exists()
+
+
+def test_hostile_attributes_arrive_as_they_are(execution: Execution, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    values: dict[str, Any] = {
+        "shell": f'$(touch {trap}); `touch {trap}` ; touch {trap} | tee "{trap}"',
+        "quotes": "'\"\\'\n\t{{ x }} %s %(y)s \x7f é 漢 🙂",
+        "lines": "a\nb\r\nc\n#SBATCH --foo",
+        "nested": {"../../etc": [None, True, -0.0, 1e308, 12345678901234567890]},
+        "code": "__import__('os').system('touch trap')",
+    }
+    execution.operation("echo", "def operation(**values): return values", attributes=values)
+    execution.run_all("echo")
+    assert execution.value("echo") == values
+    assert not trap.exists()
+
+
+def test_a_reference_is_built_from_its_compiled_module(execution: Execution) -> None:
+    module = execution.code("compiled/model.py", "def build(): return {'layers': 3}")
+    reference = Reference(
+        name="model",
+        library="keras",
+        source="architectures/model.yaml",
+        module="compiled/model.py",
+        sha256=digest_file(module),
+    )
+    execution.operation(
+        "train",
+        "def operation(model): return model['layers']",
+        references=(reference,),
+        parameters=("model",),
+    )
+    execution.run_all("train")
+    assert execution.value("train") == 3
+    assert execution.records()[0]["operation"]["references"] == [
+        {"name": "model", "sha256": reference.sha256, "source": "architectures/model.yaml"}
+    ]
+
+
+def test_the_seed_reaches_a_parameter_of_that_name_only(execution: Execution) -> None:
+    execution.operation("a", "def operation(seed): return seed", seed=5, parameters=("seed",))
+    execution.operation(
+        "b",
+        "def operation(seed): return seed",
+        seed=5,
+        attributes={"seed": 6},
+        parameters=("seed",),
+    )
+    execution.operation("c", "def operation(): return 1", seed=5)
+    execution.run_all("a", "b", "c")
+    assert [execution.value(name) for name in "abc"] == [5, 6, 1]
+
+
+def test_the_contract_of_folders_and_variables(execution: Execution) -> None:
+    execution.operation(
+        "look",
+        """
+        import os, sys
+        from pathlib import Path
+
+        import dfh_runtime
+
+        def operation():
+            dfh_runtime.log(step=1, loss=0.5)
+            Path(os.environ["DFH_CHECKPOINT_DIR"], "weights").write_text("w")
+            Path("junk").write_text("j")
+            names = ["EXECUTION", "JOB", "TASK", "ATTEMPT", "WORLD_SIZE", "SCRATCH", "METRICS"]
+            found = {name: os.environ["DFH_" + name] for name in names}
+            return {**found, "cwd": os.getcwd(), "path": sys.path, "open": Path("junk").read_text()}
+        """,
+    )
+    execution.run_all("look")
+    found = execution.value("look")
+    folder = execution.folder("look")
+    assert found["EXECUTION"] == str(execution.root)
+    assert (found["JOB"], found["TASK"], found["ATTEMPT"], found["WORLD_SIZE"]) == (
+        "look", "", "1", "1",
+    )  # fmt: skip
+    assert found["cwd"] == found["SCRATCH"]
+    assert found["METRICS"] == str(folder.metrics)
+    assert json.loads(folder.metrics.read_text())["loss"] == 0.5
+    assert (folder.checkpoints / "weights").read_text() == "w"
+    assert not Path(found["SCRATCH"]).exists()
+    assert found["path"][:2] == [
+        str(execution.layout.code / "project"),
+        str(execution.layout.code / "project/operations"),
+    ]
+    assert str(execution.root) not in found["path"]
+
+
+def test_scratch_is_node_local_where_the_site_offers_it(
+    execution: Execution, tmp_path: Path
+) -> None:
+    local = tmp_path / "local"
+    local.mkdir()
+    execution.operation(
+        "look", "import os\ndef operation(): return [os.getcwd(), oct(os.stat('.').st_mode)]"
+    )
+    assert execution.run("look", SLURM_TMPDIR=str(local)).returncode == 0
+    cwd, mode = execution.value("look")
+    assert Path(cwd).parent == local
+    assert mode.endswith("700")
+    assert list(local.iterdir()) == []
+
+
+def test_imports_of_the_project_and_names_of_the_standard_library(execution: Execution) -> None:
+    execution.code("project/helpers/__init__.py", "")
+    execution.code("project/helpers/numbers.py", "ANSWER = 42")
+    execution.operation(
+        "json",
+        """
+        import json
+        from helpers.numbers import ANSWER
+
+        def operation():
+            return json.dumps([ANSWER, __name__])
+        """,
+    )
+    execution.run_all("json")
+    assert json.loads(execution.value("json")) == [42, "dfh_operation_json"]
+
+
+def test_an_operation_in_a_package_imports_relatively(execution: Execution) -> None:
+    execution.code("library/shop/__init__.py", "")
+    execution.code("library/shop/price.py", "PRICE = 3")
+    execution.code("library/shop/buy.py", "from .price import PRICE\ndef operation(): return PRICE")
+    job = execution.operation("buy", "")
+    import dataclasses
+
+    source = dataclasses.replace(
+        job.source, module="library/shop/buy.py", search=("library",), sha256="sha256:0"
+    )
+    execution.jobs[0] = dataclasses.replace(job, source=source)
+    execution.run_all("buy")
+    assert execution.value("buy") == 3
+
+
+def test_by_hand_nothing_is_published(execution: Execution) -> None:
+    execution.operation(
+        "double",
+        "import dfh_runtime\ndef operation(n):\n    dfh_runtime.log(n=n)\n    return 2 * n",
+        attributes={"n": 21},
+    )
+    done = execution.run("double", attempt=0)
+    assert done.returncode == 0, done.stderr
+    folder = execution.folder("double")
+    result = folder.work(0) / "outputs" / "result.json"
+    assert str(result) in done.stderr
+    assert json.loads(result.read_text()) == 42
+    assert [path.name for path in folder.root.iterdir() if path.name != "checkpoints"] == [
+        ".work-0"
+    ]
+    assert execution.records() == []
+    assert execution.run("double", attempt=0).returncode == 0
+
+
+def test_a_new_attempt_begins_anew_unless_there_is_a_checkpoint(execution: Execution) -> None:
+    execution.operation(
+        "train",
+        """
+        import os, dfh_runtime
+        from pathlib import Path
+
+        def operation(keep):
+            attempt = int(os.environ["DFH_ATTEMPT"])
+            dfh_runtime.log(step=attempt, attempt=attempt)
+            if attempt == 2:
+                Path(os.environ["DFH_CHECKPOINT_DIR"], "weights").touch()
+            if attempt < 3:
+                raise RuntimeError("not yet")
+            return attempt
+        """,
+        attributes={"keep": 1},
+    )
+    assert [execution.run("train", attempt=n).returncode for n in (1, 2, 3)] == [1, 1, 0]
+    lines = execution.folder("train").metrics.read_text().splitlines()
+    assert [json.loads(line)["attempt"] for line in lines] == [2, 3]
+    assert [record["status"] for record in execution.records()].count("failed") == 2
+
+
+def test_external_inputs_are_hashed_by_the_first_job_that_reads_them(execution: Execution) -> None:
+    import os
+
+    data = execution.project / "data" / "x y$(z).txt"
+    data.parent.mkdir()
+    data.write_text("hello")
+    os.utime(data, (1_600_000_000, 1_600_000_000))
+    execution.external("words", data, "file")
+    execution.operation(
+        "read", "def operation(words): return words.read_text()", inputs={"words": "words"}
+    )
+    execution.run_all("read")
+    assert execution.value("read") == "hello"
+    (used,) = execution.records()[0]["inputs"]
+    assert used["sha256"] == digest(b"hello")
+    assert (used["path"], used["uri"], used["by"]) == ("data/x y$(z).txt", "data/x y$(z).txt", None)
+    (entry,) = (execution.ledger / "digests").iterdir()
+    assert json.loads(entry.read_text())["sha256"] == digest(b"hello")
+
+
+def test_a_declared_output_is_copied_with_its_history(execution: Execution) -> None:
+    execution.operation("first", "def operation(): return [1, 2]")
+    execution.operation(
+        "second", "def operation(numbers): return sum(numbers)", inputs={"numbers": "first.result"}
+    )
+    target = execution.project / "results" / "sum.json"
+    execution.declare("total", "second.result", target)
+    execution.run_all("first", "second")
+    assert json.loads(target.read_text()) == 3
+    closure = json.loads(target.with_name("sum.json.prov").read_text())
+    assert closure["schema"] == "dfh/closure/1"
+    assert closure["artifact"] == digest_file(target)
+    assert closure["record"] == execution.marker("second")["record"]
+    assert {json.loads(text)["job"] for text in closure["records"].values()} == {"first", "second"}
+    assert all(digest(text.encode()) == key for key, text in closure["records"].items())
+    assert execution.leftovers() == []
+
+
+def test_a_folder_is_published_and_replaced_as_a_whole(execution: Execution) -> None:
+    execution.operation(
+        "make",
+        """
+        import os
+        from pathlib import Path
+
+        def operation():
+            folder = Path("out")
+            (folder / "sub").mkdir(parents=True)
+            (folder / "sub" / os.environ["DFH_ATTEMPT"]).write_text("x")
+            return folder
+        """,
+        outputs={"result": "directory"},
+    )
+    target = execution.project / "results"
+    execution.declare("made", "make.result", target)
+    assert [execution.run("make", attempt=n).returncode for n in (1, 2)] == [0, 0]
+    for folder in (execution.output("make"), target):
+        assert [path.name for path in (folder / "sub").iterdir()] == ["2"]
+    assert execution.leftovers() == []
+    assert [path.name for path in execution.project.iterdir() if path.name.startswith(".")] == [
+        ".dfh"
+    ]
+
+
+def test_words_that_are_no_command_get_the_usage(execution: Execution) -> None:
+    import subprocess
+
+    for words in ([], ["run"], ["run", "x", "--bad", "1"], ["rank", "y"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "dfh_runtime", *words],
+            cwd=execution.root,
+            env=execution.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr.split()[0]) == (2, "usage:")

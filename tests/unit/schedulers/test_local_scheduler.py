@@ -1,0 +1,496 @@
+"""The local adapter and its engine, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+from deepforge_hpc.schedulers.local import LocalScheduler
+from deepforge_hpc.schedulers.local_process import Identity, start_time, with_token
+from deepforge_hpc.schedulers.local_queue import LocalQueue
+
+UUID = "0123456789abcdef0123456789abcdef"
+TOKEN = UUID[:8]
+FINAL = {"succeeded", "failed", "cancelled", "interrupted", "never_ran", "upstream_failed"}
+
+
+def wait_for(ask: Callable[[], Any], limit_s: float = 20.0) -> Any:
+    deadline = time.monotonic() + limit_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.03)
+    return answer
+
+
+class Bench:
+    """An execution folder with hand-made scripts."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.scheduler = LocalScheduler()
+        self.queue = LocalQueue.of(str(root))
+        (root / "execution.json").write_text(json.dumps({"uuid": UUID}))
+
+    def submit(self, job: str, body: str, *after: str, **options: object) -> str:
+        script = self.root / "jobs" / job / "job.sh"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        script.write_text(body + "\n")
+        output = f"jobs/{job}/out.1.%a.log" if options.get("array") else f"jobs/{job}/out.1.log"
+        request = SubmitRequest(
+            job=job,
+            script=f"jobs/{job}/job.sh",
+            arguments=("--uuid", UUID),
+            directory=str(self.root),
+            name=f"{job}.{TOKEN}",
+            comment="{}",
+            output=output,
+            after=after,
+            **options,
+        )
+        return self.scheduler.submit(request)
+
+    def release(self, *ids: str) -> None:
+        self.scheduler.release(str(self.root), ids)
+
+    def cancel(self, *ids: str) -> None:
+        self.scheduler.cancel(str(self.root), ids)
+
+    def query(self, *ids: str) -> dict[str, NativeStatus]:
+        return self.scheduler.query(str(self.root), ids)
+
+    def state(self, name: str) -> str:
+        return self.query(name)[name].state
+
+    def until(self, name: str, *states: str) -> NativeStatus:
+        wanted = set(states) or FINAL
+        return wait_for(lambda: (s := self.query(name)[name]).state in wanted and s)
+
+    def engine(self) -> int:
+        return int(wait_for(self._engine))
+
+    def _engine(self) -> int:
+        try:
+            return int(json.loads(self.queue.engine.read_text())["pid"])
+        except FileNotFoundError:
+            return 0
+
+    def words(self, file: str = "ran") -> list[str]:
+        path = self.root / file
+        return path.read_text().split() if path.exists() else []
+
+    def close(self) -> None:
+        ids = [job.id for job in self.queue.jobs()[0]]
+        if ids:
+            self.cancel(*ids)
+        wait_for(lambda: not self.queue.has_engine)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_job_runs_in_the_execution_with_its_arguments_and_log(bench: Bench) -> None:
+    name = bench.submit("train", 'echo "$PWD $1 $2"; echo to-stderr >&2')
+    assert bench.until(name).state == "succeeded"
+    log = (bench.root / "jobs/train/out.1.log").read_text()
+    assert log == f"{bench.root} --uuid {UUID}\nto-stderr\n"
+
+
+def test_engine_ends_when_nothing_is_left_and_wakes_for_new_jobs(bench: Bench) -> None:
+    first = bench.submit("a", "echo a >> ran")
+    bench.until(first)
+    wait_for(lambda: not bench.queue.has_engine)
+    second = bench.submit("b", "echo b >> ran", first)
+    assert bench.until(second).state == "succeeded"
+    assert (first, second) == ("L1", "L2")
+    assert bench.words() == ["a", "b"]
+
+
+def test_held_job_starts_only_when_released_and_needs_no_process_before(bench: Bench) -> None:
+    root = bench.submit("a", "echo a >> ran", hold=True)
+    leaf = bench.submit("b", "echo b >> ran", root)
+    assert not bench.queue.has_engine
+    assert bench.state(root) == "held"
+    assert bench.state(leaf) == "pending"
+    bench.release(root)
+    assert bench.until(leaf).state == "succeeded"
+    assert bench.words() == ["a", "b"]
+    bench.release(root)
+    assert bench.words() == ["a", "b"]
+
+
+def test_failure_cancels_all_below_but_not_what_waits_for_any_end(bench: Bench) -> None:
+    root = bench.submit("a", "exit 3", hold=True)
+    child = bench.submit("b", "echo b >> ran", root)
+    grandchild = bench.submit("c", "echo c >> ran", child)
+    final = bench.submit("z", "echo z >> ran", grandchild, dependency="afterany")
+    bench.release(root)
+    assert bench.until(final).state == "succeeded"
+    status = bench.query(root, child, grandchild)
+    assert status[root].state == "failed"
+    assert status[root].exit_code == "3:0"
+    assert [status[n].raw_state for n in (child, grandchild)] == ["CANCELLED"] * 2
+    assert [status[n].raw_reason for n in (child, grandchild)] == ["DependencyNeverSatisfied"] * 2
+    assert [status[n].state for n in (child, grandchild)] == ["never_ran"] * 2
+    assert bench.words() == ["z"]
+
+
+def test_dependency_on_an_unknown_or_failed_job_is_never_satisfied(bench: Bench) -> None:
+    assert bench.until(bench.submit("a", "echo a >> ran", "L99")).state == "never_ran"
+    failed = bench.submit("b", "exit 1")
+    bench.until(failed)
+    assert bench.until(bench.submit("c", "echo c >> ran", failed)).state == "never_ran"
+    assert bench.words() == []
+
+
+def test_array_tasks_run_with_their_index_and_decide_together(bench: Bench) -> None:
+    array = bench.submit(
+        "a", 'echo "$DFH_ARRAY_TASK_ID" >> ran; test "$DFH_ARRAY_TASK_ID" != 5', array="0-2,5"
+    )
+    child = bench.submit("b", "true", array)
+    assert bench.until(child).state == "never_ran"
+    states = {name: status.state for name, status in bench.query(array).items()}
+    assert states == {
+        "L1_0": "succeeded",
+        "L1_1": "succeeded",
+        "L1_2": "succeeded",
+        "L1_5": "failed",
+    }
+    assert sorted(bench.words()) == ["0", "1", "2", "5"]
+    assert (bench.root / "jobs/a/out.1.5.log").exists()
+
+
+def test_cores_are_not_oversubscribed_and_a_too_large_job_runs_alone(bench: Bench) -> None:
+    body = """
+    mkdir -p on; touch on/$DFH_NATIVE_ID; ls on | wc -l >> ran
+    sleep 0.15; rm on/$DFH_NATIVE_ID"""
+    cores = len(os.sched_getaffinity(0))
+    for number in range(cores + 2):
+        bench.submit(f"small{number}", body)
+    huge = bench.submit("huge", body.replace("ran", "huge"), cores=64 * cores)
+    bench.until(huge)
+    assert max(int(count) for count in bench.words()) <= cores
+    assert bench.words("huge") == ["1"]
+
+
+def test_environment_of_the_submitting_job_does_not_leak(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURMD_NODENAME", "SBATCH_ACCOUNT", "PMI_RANK", "PMIX_RANK",
+                 "OMPI_COMM_WORLD_RANK", "RANK", "DFH_TASK"):  # fmt: skip
+        monkeypatch.setenv(name, "7")
+    monkeypatch.setenv("OMPI_MCA_btl", "self,tcp")
+    bench.until(bench.submit("a", "env"))
+    names = {
+        line.partition("=")[0] for line in (bench.root / "jobs/a/out.1.log").read_text().split("\n")
+    }
+    assert "OMPI_MCA_btl" in names
+    leaked = {n for n in names if n.startswith(("SLURM", "SBATCH", "PMI", "OMPI_COMM", "RANK"))}
+    assert not leaked
+    assert "DFH_TASK" not in names
+
+
+def test_cancel_ends_the_whole_process_group_and_pending_jobs(bench: Bench) -> None:
+    running = bench.submit("a", "sleep 300 & echo $! >> pids; sleep 300 & echo $! >> pids; wait")
+    pending = bench.submit("b", "echo b >> ran", running)
+    pids = wait_for(lambda: len(bench.words("pids")) == 2 and bench.words("pids"))
+    bench.cancel(running, pending)
+    assert bench.until(running).state == "cancelled"
+    assert bench.until(pending).raw_state == "CANCELLED"
+    wait_for(lambda: not any(start_time(int(pid)) for pid in pids))
+    assert bench.words() == []
+
+
+def test_cancel_of_one_array_task_leaves_the_others(bench: Bench) -> None:
+    array = bench.submit("a", "if test $DFH_ARRAY_TASK_ID = 0; then sleep 300; fi", array="0-1")
+    bench.until("L1_0", "running")
+    bench.cancel("L1_0")
+    assert bench.until("L1_0").state == "cancelled"
+    assert bench.until("L1_1").state == "succeeded"
+    assert array == "L1"
+
+
+def start_engine(bench: Bench, *options: str) -> None:
+    argv = [sys.executable, "-m", "deepforge_hpc.schedulers.local_engine", str(bench.root)]
+    subprocess.run([*argv, *options], check=True, timeout=20)
+
+
+def test_process_that_ignores_sigterm_is_killed_with_all_that_left_its_group(bench: Bench) -> None:
+    body = """
+    trap 'echo term >> ran' TERM
+    setsid bash -c 'trap "" TERM; sleep 300' & echo $! >> pids
+    while :; do sleep 0.05; done"""
+    name = bench.submit("a", body, hold=True)
+    with bench.queue.locked():
+        bench.queue.command("release", [name])
+    start_engine(bench, "--grace", "0.5")
+    (stray,) = wait_for(lambda: bench.words("pids"))
+    wait_for(lambda: with_token(f"{UUID}.{name}"))
+    bench.cancel(name)
+    assert bench.until(name).state == "cancelled"
+    assert "term" in bench.words()
+    wait_for(lambda: not start_time(int(stray)))
+    assert not with_token(f"{UUID}.{name}")
+
+
+def test_walltime_warns_with_usr1_then_terms(bench: Bench) -> None:
+    body = """
+    trap 'echo usr1 >> ran' USR1; trap 'echo term >> ran; exit 75' TERM
+    while :; do sleep 0.05; done"""
+    name = bench.submit("a", body, hold=True, time_s=1)
+    child = bench.submit("b", "echo b >> ran", name)
+    with bench.queue.locked():
+        bench.queue.command("release", [name])
+    start_engine(bench, "--warning", "0.5")
+    status = bench.until(name)
+    assert (status.state, status.raw_state) == ("interrupted", "TIMEOUT")
+    assert bench.words() == ["usr1", "term"]
+    assert bench.until(child).state == "never_ran"
+
+
+def test_jobs_survive_the_death_of_the_submitter_and_its_terminal(bench: Bench) -> None:
+    script = bench.root / "jobs/a/job.sh"
+    script.parent.mkdir(parents=True)
+    script.write_text("sleep 0.5; echo a >> ran\n")
+    code = f"""
+import time
+from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.schedulers.local import LocalScheduler
+LocalScheduler().submit(SubmitRequest(
+    job="a", script="jobs/a/job.sh", arguments=(), directory={str(bench.root)!r},
+    name="a.{TOKEN}", comment="", output="jobs/a/out.1.log"))
+print("queued", flush=True)
+time.sleep(300)
+"""
+    program = bench.root / "submitter.py"
+    program.write_text(code)
+    # `script` gives the submitter a terminal of its own, and takes it away when it is killed.
+    shell = subprocess.Popen(
+        ["script", "-qec", f"{sys.executable} {program}", "/dev/null"],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert shell.stdout is not None
+    first = shell.stdout.readline()
+    shell.stdout.close()
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+    assert b"queued" in first
+    assert bench.until("L1").state == "succeeded"
+    assert bench.words() == ["a"]
+
+
+def test_killed_engine_is_shown_and_a_new_one_goes_on_without_running_a_job_twice(
+    bench: Bench,
+) -> None:
+    running = bench.submit("a", "echo a >> ran; while ! test -e go; do sleep 0.05; done; echo end")
+    child = bench.submit("b", "echo b >> ran", running, dependency="afterany")
+    wait_for(lambda: bench.words() == ["a"])
+    bench.until(running, "running")
+    os.kill(bench.engine(), signal.SIGKILL)
+    wait_for(lambda: not bench.queue.has_engine)
+    assert bench.state(running) == "running"
+    stopped = bench.query(child)[child]
+    assert (stopped.state, stopped.raw_reason) == ("held", "EngineStopped")
+    assert "dfh resume" in stopped.explanation
+    bench.release(child)
+    bench.until(child, "pending")
+    (bench.root / "go").touch()
+    assert bench.until(child).state == "succeeded"
+    assert bench.words() == ["a", "b"]
+    # Nobody saw its exit code, and it left no marker.
+    assert bench.query(running)[running].raw_state == "NODE_FAIL"
+
+
+def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(bench: Bench) -> None:
+    running = bench.submit(
+        "a", "while ! test -e go; do sleep 0.05; done; echo {} > jobs/a/success.json"
+    )
+    child = bench.submit("b", "echo b >> ran", running)
+    bench.until(running, "running")
+    pid = int(bench.queue.status()[running]["pid"])
+    os.kill(bench.engine(), signal.SIGKILL)
+    (bench.root / "go").touch()
+    wait_for(lambda: not start_time(pid))
+    assert bench.query(running)[running].state == "unknown"
+    bench.release(running, child)
+    assert bench.until(child).state == "succeeded"
+    assert bench.state(running) == "succeeded"
+
+
+def test_job_started_just_before_the_engine_died_is_found_by_its_token(bench: Bench) -> None:
+    running = bench.submit("a", "echo a >> ran; while ! test -e go; do sleep 0.05; done")
+    bench.until(running, "running")
+    os.kill(bench.engine(), signal.SIGKILL)
+    wait_for(lambda: not bench.queue.has_engine)
+    # As if it had died between the start and the next status.json.
+    status = bench.queue.status()
+    status[running].update(raw="PENDING", pid=0, start_time="")
+    bench.queue.publish_status(status)
+    bench.release(running)
+    bench.until(running, "running")
+    bench.cancel(running)
+    assert bench.until(running).state == "cancelled"
+    assert bench.words() == ["a"]
+    assert not with_token(f"{UUID}.{running}")
+
+
+def test_planted_pids_are_never_signalled(bench: Bench) -> None:
+    victim = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    try:
+        real = start_time(victim.pid)
+        bench.submit("a", "echo a >> ran", hold=True)
+        planted = {"pid": victim.pid, "start_time": real, "uuid": UUID, "host": "x"}
+        bench.queue.engine.write_text(json.dumps(planted))
+        entry = {"state": "running", "raw": "RUNNING", "reason": "", "explanation": "", "pid": victim.pid, "start_time": real,
+                 "started": 1.0, "ended": 0.0, "exit": "", "verdict": ""}  # fmt: skip
+        bench.queue.publish_status({"L1": entry})
+        assert bench.state("L1") == "unknown"
+        bench.cancel("L1")
+        assert bench.until("L1").raw_state in {"NODE_FAIL", "CANCELLED"}
+        wait_for(lambda: not bench.queue.has_engine)
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+@pytest.mark.parametrize("change", ["start_time", "token", "pid"])
+def test_identity_needs_every_part(change: str) -> None:
+    child = subprocess.Popen(["sleep", "300"], env={"DFH_LOCAL_TOKEN": "u.L1"})
+    try:
+        good = Identity(child.pid, start_time(child.pid), "u.L1")
+        wait_for(lambda: good.is_alive)
+        wrong = {
+            "start_time": Identity(child.pid, "1", "u.L1"),
+            "token": Identity(child.pid, good.start_time, "u.L"),
+            "pid": Identity(os.getpid(), good.start_time, "u.L1"),
+        }[change]
+        assert not wrong.signal(signal.SIGKILL, group=False)
+        assert child.poll() is None
+        assert good.signal(signal.SIGKILL, group=False)
+        assert child.wait() == -signal.SIGKILL
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_find_returns_only_what_has_not_ended_and_carries_the_token(bench: Bench) -> None:
+    ended = bench.submit("a", "true")
+    bench.until(ended)
+    held = bench.submit("a", "true", hold=True)
+    other = bench.submit("b", "true", hold=True)
+    assert bench.scheduler.find(str(bench.root), TOKEN) == {"a": [held], "b": [other]}
+    assert bench.scheduler.find(str(bench.root), "ffffffff") == {}
+
+
+def test_script_that_cannot_start_fails_with_a_reason(bench: Bench) -> None:
+    (bench.root / "jobs/a/out.1.log").mkdir(parents=True)
+    status = bench.until(bench.submit("a", "true"))
+    assert status.state == "failed"
+    assert "out.1.log" in status.explanation
+
+
+def test_torn_last_line_of_the_queue_is_not_a_job(bench: Bench) -> None:
+    bench.submit("a", "true", hold=True)
+    with (bench.queue.root / "jobs.jsonl").open("ab") as stream:
+        stream.write(b'{"id":"L2","job":')
+    assert [job.id for job in bench.queue.jobs()[0]] == ["L1"]
+    assert bench.submit("b", "true", hold=True) == "L2"
+    assert [job.job for job in bench.queue.jobs()[0]] == ["a", "b"]
+
+
+def test_removed_execution_ends_its_jobs_and_leaves_a_new_one_in_its_place_alone(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "x").mkdir()
+    old = Bench(tmp_path / "x")
+    name = old.submit("a", "sleep 300")
+    old.until(name, "running")
+    engine, pid = old.engine(), int(old.queue.status()[name]["pid"])
+    (tmp_path / "x").rename(tmp_path / "removed")
+    (tmp_path / "removed" / "execution.json").unlink()
+    (tmp_path / "x").mkdir()
+    new = Bench(tmp_path / "x")
+    again = new.submit("b", "echo b >> ran")
+    wait_for(lambda: not start_time(pid) and not start_time(engine))
+    assert new.until(again).state == "succeeded"
+    assert new.words() == ["b"]
+    wait_for(lambda: not new.queue.has_engine)
+
+
+@pytest.mark.parametrize("name", ["jobs.jsonl", "status.json"])
+def test_damaged_file_of_the_queue_is_named(bench: Bench, name: str) -> None:
+    bench.until(bench.submit("a", "true"))
+    wait_for(lambda: not bench.queue.has_engine)
+    path = bench.queue.root / name
+    whole = path.read_bytes()
+    path.write_bytes(b"{}\n")
+    with pytest.raises(SchedulerError, match=f"{name}: damaged"):
+        bench.query("L1")
+    path.write_bytes(whole)
+
+
+def test_job_that_can_never_start_is_told_by_an_engine_that_already_runs(bench: Bench) -> None:
+    failed = bench.submit("a", "exit 1")
+    bench.until(failed)
+    busy = bench.submit("b", "sleep 300")
+    bench.until(busy, "running")
+    # Nothing else happens that would make the engine write its status.
+    assert bench.until(bench.submit("c", "echo c >> ran", failed)).state == "never_ran"
+
+
+def test_describe_names_what_runs(bench: Bench) -> None:
+    request = SubmitRequest(
+        job="a", script="jobs/a/job.sh", arguments=("--attempt", "1"), directory=str(bench.root),
+        name="a.x", comment="", output="jobs/a/out.1.log",
+    )  # fmt: skip
+    assert bench.scheduler.describe(request) == ["bash", "jobs/a/job.sh", "--attempt", "1"]
+
+
+def test_thousand_jobs_are_queued_and_run(bench: Bench) -> None:
+    count = 300
+    begin = time.process_time()
+    root = bench.submit("a", "echo a >> ran", hold=True)
+    names = [bench.submit("a", "echo a >> ran", root) for _ in range(count)]
+    final = bench.submit("z", "echo z >> ran", *names, dependency="afterany")
+    assert time.process_time() - begin < 3
+    bench.release(root)
+    bench.until(final)
+    assert bench.words() == ["a"] * (count + 1) + ["z"]
+
+
+def test_engine_starts_cheaply(bench: Bench) -> None:
+    argv = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-c",
+        "import deepforge_hpc.schedulers.local_engine",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert not modules & {
+        "pydantic",
+        "yaml",
+        "jinja2",
+        "click",
+        "subprocess",
+        "asyncio",
+        "tempfile",
+    }

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.registry import load
+from deepforge_hpc.schedulers import flux, pbs
+
+PAIRS = (
+    ("nodes", "2"), ("ntasks-per-node", "4"), ("cpus-per-task", "8"), ("gpus-per-node", "a100:4"),
+    ("mem", "4096M"), ("time", "1-12:00:00"), ("partition", "prod"), ("array", "0-7"),
+    ("filesystems", "home:eagle"), ("signal", "B:USR1@60"), ("open-mode", "append"), ("no-requeue", ""),
+)  # fmt: skip
+
+
+def test_pbs_selects_a_chunk_a_node():
+    lines = [line for line in pbs.header(PAIRS) if line.startswith("#PBS")]
+    assert lines == [
+        "#PBS -l select=2:ncpus=32:mpiprocs=4:ngpus=4:mem=4096mb",
+        "#PBS -l walltime=36:00:00",
+        "#PBS -l filesystems=home:eagle",
+        "#PBS -q prod",
+        "#PBS -J 0-7",
+        "#PBS -r n",
+    ]
+
+
+def test_flux_takes_a_slot_a_node():
+    lines = [line for line in flux.header(PAIRS) if line.startswith("# flux:")]
+    assert lines[:7] == [
+        "# flux: --nodes=2",
+        "# flux: --nslots=2",
+        "# flux: --cores-per-slot=32",
+        "# flux: --gpus-per-slot=4",
+        "# flux: --time-limit=129600s",
+        "# flux: --signal=USR1@60s",
+        "# flux: --queue=prod",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("form", "value"),
+    [("gres", "gpu:4"), ("gpus", "8"), ("gpus-per-node", "4"), ("gpus-per-task", "1")],
+)
+def test_gpus_of_every_form_become_gpus_a_node(form, value):
+    pairs = [("nodes", "2"), ("ntasks-per-node", "4"), (form, value)]
+    assert ":ngpus=4" in pbs.header(pairs)[0]
+    assert "# flux: --gpus-per-slot=4" in flux.header(pairs)
+
+
+@pytest.mark.parametrize(("name", "command"), [("pbs", "qsub"), ("flux", "flux")])
+def test_submitting_is_refused_with_a_way_out(name, command):
+    scheduler = load("schedulers", name)()
+    request = SubmitRequest(
+        job="a", script="jobs/a/job.sh", arguments=(), directory="/e", name="a.1", comment="",
+        output="/e/out", account="p1", after=("7", "8"),
+    )  # fmt: skip
+    words = scheduler.describe(request)
+    assert words[0] == command
+    assert "p1" in " ".join(words)
+    with pytest.raises(SchedulerError, match="rendered, not run") as caught:
+        scheduler.submit(request)
+    assert "dfh render" in caught.value.hint
+    assert scheduler.query("/e", ["1"]) == {}

@@ -1,0 +1,302 @@
+"""What parts of a site file say about each other, and what may not stand in one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepforge_hpc.spec.site.sourced import unsourced
+from deepforge_hpc.strictyaml import load
+
+if TYPE_CHECKING:
+    from conftest import SiteFolder
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "queues: [{name: a, node_type: fta}]\nnode_types: {fat: {}}",
+            ["x.yaml:1: queues[0].node_type: no node type 'fta' (did you mean 'fat'?)"],
+        ),
+        (
+            "queues: [{name: a}, {name: a}]",
+            ["x.yaml:1: queues[1].name: a second queue named 'a'"],
+        ),
+        (
+            "queues: [{name: a, nodes: {min: 4, max: 2}, time: {min: 2h, max: 90m}}]",
+            [
+                "x.yaml:1: queues[0].nodes: min 4 is above max 2",
+                "x.yaml:1: queues[0].time: min '2h' is above max '90m'",
+            ],
+        ),
+        (
+            """\
+            queues:
+              - name: a
+                nodes: {max: 8}
+                time: {max: 4h}
+                tiers:
+                  - {nodes: {max: 4}, time: {max: 2h}}
+                  - {nodes: {min: 4, max: 8}, time: {max: 3h}}
+                  - {nodes: {min: 9}, time: {max: 5h}}
+                  - {nodes: {min: 20, max: 30}}
+            """,
+            [
+                (
+                    "x.yaml:7: queues[0].tiers[1]: the tier before it covers up to 4 nodes (put the "
+                    "smallest first)"
+                ),
+                "x.yaml:8: queues[0].tiers[2]: time: max 05:00:00 is above max 04:00:00 of the queue",
+                (
+                    "x.yaml:9: queues[0].tiers[3]: the tier before it covers all that follow nodes (put "
+                    "the smallest first)"
+                ),
+                "x.yaml:9: queues[0].tiers[3]: nodes: max 30 is above max 8 of the queue",
+            ],
+        ),
+        (
+            "routing: {by: [partition, qos]}\nqueues: [{name: a}, {name: b, automatic: no}]",
+            [
+                (
+                    "x.yaml:2: queues[0]: 'a' has no partition or qos, by which the site routes jobs "
+                    "(give one, or write automatic: no)"
+                )
+            ],
+        ),
+        (
+            "routing: {by: [qos], forbidden: [partition]}\nqueues: [{name: a, qos: q, partition: p}]",
+            ["x.yaml:2: queues[0].partition: routing.forbidden names partition"],
+        ),
+        (
+            "request: {forbidden: [{flag: qos}]}\nqueues: [{name: a, qos: q}]",
+            ["x.yaml:2: queues[0].qos: request.forbidden rejects --qos"],
+        ),
+        (
+            "routing: {by: [qos], forbidden: [qos]}",
+            ["x.yaml:1: routing.forbidden[0]: routing.by asks for qos"],
+        ),
+        (
+            """\
+            routing: {by: [qos], forbidden: [partition]}
+            account: {required: no}
+            request:
+              gpu: none
+              memory: forbidden
+              required: [partition, constraint, memory, gpus, account, time]
+            """,
+            [
+                "x.yaml:6: request.required[0]: partition is required, but routing.forbidden names it",
+                "x.yaml:6: request.required[1]: constraint is required, but routing.by does not",
+                "x.yaml:6: request.required[2]: memory is required, but request.memory forbids it",
+                (
+                    "x.yaml:6: request.required[3]: gpus is required, but request.gpu has no way to ask "
+                    "for them"
+                ),
+                "x.yaml:6: request.required[4]: account is required, but account.required is no",
+            ],
+        ),
+        (
+            """\
+            request:
+              gpu: gres
+              memory: {policy: required, whole_node: '0'}
+              forbidden: [{flag: gres}, {flag: mem}, {flag: ntasks-per-node}, {flag: constraint}]
+              extra: [{directive: [constraint, nvme]}]
+            """,
+            [
+                (
+                    "x.yaml:2: request.gpu: GPUs are asked for by --gres, which request.forbidden rejects "
+                    "(choose another style, or none)"
+                ),
+                "x.yaml:3: request.memory: memory is required, and request.forbidden rejects --mem",
+                "x.yaml:1: request.tasks: request.forbidden rejects --ntasks-per-node",
+                "x.yaml:5: request.extra[0]: request.forbidden rejects --constraint",
+            ],
+        ),
+        (
+            """\
+            queues: [{name: a, node_type: t, gpus_per_node: {max: 8}, cpus_per_node: {max: 200}, mem_per_node: {max: 64GiB}}]
+            node_types: {t: {cores: 64, smt: 2, usable_cores: 65, mem: 32GiB, mem_requestable: 33GiB, gpus: 4}}
+            request: {gpu: {style: gpus, typed: yes}}
+            """,
+            [
+                "x.yaml:1: queues[0].gpus_per_node: max 8 is more than a node 't' has: 4",
+                "x.yaml:1: queues[0].cpus_per_node: max 200 is more than a node 't' has: 128",
+                "x.yaml:1: queues[0].mem_per_node: max 65536 MiB is more than a node 't' has: 32768 MiB",
+                (
+                    "x.yaml:2: node_types.t: request.gpu is typed, but the node type has no gpu_type "
+                    "(write it, or gpu_type: unknown)"
+                ),
+                "x.yaml:2: node_types.t.usable_cores: 65 is more than cores: 64",
+                "x.yaml:2: node_types.t.mem_requestable: 33792 is more than mem: 32768",
+            ],
+        ),
+        (
+            "binding: {style: mask}",
+            [
+                "x.yaml:1: binding: style mask needs gpu_core_base: the first core of each GPU's region"
+            ],
+        ),
+        (
+            (
+                "binding: {style: mask, gpu_core_base: [0, 4], width: 8, skip_first: 8}\n"
+                "node_types: {a: {gpus: 4}, b: {gpus: 0}}"
+            ),
+            [
+                "x.yaml:1: binding.skip_first: nothing is left of a region of 8 cores",
+                "x.yaml:1: binding.gpu_core_base: the regions that begin at core 0 and 4 overlap",
+                "x.yaml:1: binding.gpu_core_base: 2 regions, but the node types have 4 GPUs",
+            ],
+        ),
+        (
+            """\
+            queues: [{name: batch}]
+            binding: {except_queues: [btch]}
+            account: {suffixes: [{suffix: _g, when: {queues: [gpu]}}]}
+            transfer: {queue: xfer}
+            """,
+            [
+                "x.yaml:2: binding.except_queues: no queue 'btch' (did you mean 'batch'?)",
+                "x.yaml:3: account.suffixes[0].when.queues: no queue 'gpu' (known: batch)",
+                "x.yaml:4: transfer.queue: no queue 'xfer' (known: batch)",
+            ],
+        ),
+        (
+            "account: {value: abc, pattern: '[a-z]{3}[0-9]{3}'}",
+            ["x.yaml:1: account.value: 'abc' does not fit pattern '[a-z]{3}[0-9]{3}'"],
+        ),
+        (
+            "identify: [{}]",
+            ["x.yaml:1: identify[0]: an entry without a condition holds on all machines"],
+        ),
+    ],
+)
+def test_a_contradiction_is_told_where_it_stands(
+    files: SiteFolder, text: str, expected: list[str]
+) -> None:
+    assert files.faults(text) == expected
+
+
+def test_unknown_contradicts_nothing(files: SiteFolder) -> None:
+    files.spec(
+        """\
+        queues:
+          - {name: a, node_type: t, nodes: {min: unknown, max: 4}, gpus_per_node: {max: 8}, tiers: [{nodes: {max: unknown}, time: unknown}]}
+        node_types: {t: {cores: unknown, gpus: unknown, mem: unknown, mem_requestable: 4GiB}}
+        routing: {by: unknown}
+        request: {required: unknown, gpu: unknown, memory: unknown}
+        """
+    )
+
+
+HOSTILE = ["a b", "a;id", "$(id)", "`id`", "a'b", 'a"b', "a\\b", "a|b", "a>b", "a\nb", "a\tb"]
+EMITTED = [
+    "account: {value: @}",
+    "account: {suffixes: [{suffix: @}]}",
+    "account: {env: @}",
+    "queues: [{name: @}]",
+    "queues: [{name: a, partition: @}]",
+    "queues: [{name: a, qos: @}]",
+    "queues: [{name: a, account_suffix: @}]",
+    "node_types: {a: {gpu_type: @}}",
+    "node_types: {a: {local: {path: @}}}",
+    "request: {memory: {whole_node: @}}",
+    "request: {forbidden: [{flag: @}]}",
+    "request: {extra: [{directive: [@, x]}]}",
+    "launchers: {mpi: {argv: [@]}}",
+    "launchers: {mpi: {modules: [@]}}",
+    "modules: {load: [@]}",
+    "modules: {unload: [@]}",
+    "containers: {gpu_flag: @}",
+    "containers: {bind: [@]}",
+    "containers: {flags: [@]}",
+    "containers: {modules: [@]}",
+    "filesystems: [{role: home, path: @}]",
+    "filesystems: [{role: home, env: @}]",
+    "transfer: {queue: @}",
+    "network: {module: @}",
+    "submit: {cluster: @}",
+    "environment: {modules: [@]}",
+    "scheduler: @",
+]
+SPACED = [
+    "launchers: {mpi: {env: {A: @}}}",
+    "environment_sets: {a: {env: {A: @}}}",
+    "network: {proxy: {A: @}}",
+    "environment: {python: @}",
+    "environment: {container: @}",
+    "executions: @",
+]
+"""These may hold spaces."""
+PIPED = ["queues: [{name: a, constraint: @}]", "request: {extra: [{directive: [constraint, @]}]}"]
+"""In these | means or."""
+
+
+@pytest.mark.parametrize("text", [*EMITTED, *SPACED, *PIPED])
+def test_no_shell_comes_in_by_what_reaches_a_script(files: SiteFolder, text: str) -> None:
+    allowed = {"a b"} if text in SPACED else {"a|b"} if text in PIPED else set()
+    for hostile in HOSTILE:
+        if hostile not in allowed:
+            _refuses(files, text, hostile)
+
+
+def _refuses(files: SiteFolder, text: str, hostile: str) -> None:
+    quoted = hostile.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = quoted.replace("\n", "\\n").replace("\t", "\\t")
+    body = text.replace("@", f'"{quoted}"')
+    head = "site: x\n" if text.startswith("scheduler") else "site: x\nscheduler: slurm\n"
+    files.write("x", head + body)
+    told = files.told()
+    assert len(told) == 1, told
+    assert text.partition(":")[0] in told[0]
+
+
+def test_control_characters_are_refused_everywhere(files: SiteFolder) -> None:
+    assert files.faults('description: "a\\x1b[2Jb"') == [
+        "x.yaml:1: control character U+001B in a text (remove it)"
+    ]
+
+
+def test_a_variable_that_a_value_names_is_on_the_list(files: SiteFolder) -> None:
+    told = files.faults("environment_sets: {a: {env: {A: '$SLURM_JOB_ID/$USER', B: '${IFS}x'}}}")
+    assert [one.partition(" (")[0] for one in told] == [
+        "x.yaml:1: environment_sets.a.env.B: $IFS may not be used here"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "why"),
+    [
+        ("account: {value: 'secret:pay'}", "account.value", "no secret can be named"),
+        ("launchers: {mpi: {env: {A: 'secret:a'}}}", "launchers.mpi.env.A", "no secret"),
+        ("network: {proxy: {https_proxy: 'http://me:pw@h:1/'}}", "network.proxy", "a password"),
+        ("environment_sets: {a: {env: {HF_TOKEN: hf_x}}}", "HF_TOKEN", "a secret by its name"),
+        ("environment_sets: {a: {env: {WANDB_API_KEY: x}}}", "WANDB_API_KEY", "a secret by its"),
+    ],
+)
+def test_no_secret_stands_in_a_site_file(
+    files: SiteFolder, text: str, place: str, why: str
+) -> None:
+    (told,) = files.faults(text)
+    assert place in told
+    assert why in told
+
+
+def test_a_shipped_file_names_the_source_of_every_section() -> None:
+    text = """\
+site: x
+scheduler: slurm
+queues: [{name: a}]
+node_types: {a: {cores: 4}}
+login: {cpu_minutes: unknown}
+submit: {}
+variants: {gpu: {request: {gpu: gres}, facts: {request: {source: a}}}, cpu: {binding: {width: 2}}}
+facts: {queues.a: {source: page, date: 2026-01-01, confidence: O}}
+"""
+    told = [f"{fault.line}: {fault.message}" for fault in unsourced(load(text, "x.yaml"))]
+    assert told == [
+        "4: node_types: no source is named for it",
+        "7: binding: no source is named for it",
+    ]

@@ -1,0 +1,295 @@
+"""The interface of an operation as its code says it, without running the code."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepforge_hpc.spec.operation import NO_DEFAULT, OperationCode, Source, read_operation
+
+
+def read(code: str, name: str = "Op") -> OperationCode:
+    found, faults = read_operation(Source(ast.parse(dedent(code)), "op.py"), name)
+    assert faults == []
+    assert found is not None
+    return found
+
+
+def _cases() -> list[tuple[str, list[str]]]:
+    table = Path(__file__).with_name("operation_faults.txt").read_text(encoding="utf-8")
+    cases = []
+    for block in table.split("\n\n")[1:]:
+        lines = block.splitlines()
+        code = "\n".join(line for line in lines if not line.startswith("! "))
+        cases.append((code, [line[2:] for line in lines if line.startswith("! ")]))
+    return cases
+
+
+@pytest.mark.parametrize(("code", "expected"), _cases())
+def test_code_that_cannot_be_an_operation_is_told_with_its_line(
+    code: str, expected: list[str]
+) -> None:
+    _, faults = read_operation(Source(ast.parse(code), "op.py"), "Op")
+
+    told = [
+        f"{fault.line}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
+        for fault in faults
+    ]
+    assert told == expected
+    assert all(fault.file == "op.py" for fault in faults)
+
+
+def test_arguments_of_init_and_execute_are_kept_apart() -> None:
+    code = read(
+        """
+        class Op:
+            def __init__(self, epochs, rate=0.5, *, name="x"):
+                pass
+            def execute(self, images, labels=None):
+                self.model = images
+                return self.model, images
+        """
+    )
+    assert [p.name for p in code.parameters] == ["epochs", "rate", "name"]
+    assert [p.required for p in code.parameters] == [True, False, False]
+    assert [p.name for p in code.inputs] == ["images", "labels"]
+    assert [p.name for p in code.outputs] == ["model", "images"]
+    assert (code.kind, code.returns, code.line) == ("class", "tuple", 2)
+
+
+def test_methods_may_come_from_a_base_class_of_the_same_file() -> None:
+    code = read(
+        """
+        class Base:
+            def __init__(self, size): ...
+            def execute(self, x):
+                return x
+        class Middle(Base): ...
+        class Op(Middle): ...
+        """
+    )
+    assert [p.name for p in code.parameters] == ["size"]
+    assert [p.name for p in code.inputs] == ["x"]
+
+
+def test_a_class_that_is_its_own_base_ends() -> None:
+    _, faults = read_operation(Source(ast.parse("class A(B): ...\nclass B(A): ..."), "op.py"), "A")
+    assert [fault.line for fault in faults] == [1]
+
+
+def test_returns_of_inner_functions_do_not_count() -> None:
+    code = read(
+        """
+        def Op(x):
+            def inner():
+                return 1
+            class Local:
+                def method(self):
+                    yield 2
+            key = lambda: (yield)
+            result = inner()
+            return result
+        """
+    )
+    assert [p.name for p in code.outputs] == ["result"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "if x:\n        return x\n    else:\n        raise ValueError",
+        "try:\n        return x\n    except E:\n        raise\n    finally:\n        print()",
+        "try:\n        y = 1\n    finally:\n        return x",
+        "with x:\n        with x:\n            return x",
+        "while True:\n        if x:\n            return x",
+        "match x:\n        case 1:\n            return x\n        case _:\n            return x",
+        "if x:\n        return x\n    sys.exit(3)",
+        "if x:\n        return x\n    assert False",
+        "for y in x:\n        return x\n    return x",
+    ],
+)
+def test_every_branch_may_return_in_its_own_way(body: str) -> None:
+    code = read(f"import sys\ndef Op(x):\n    {body}\n")
+    assert [p.name for p in code.outputs] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "names", "form"),
+    [
+        ("pass", [], "none"),
+        ("return", [], "none"),
+        ("return None", [], "none"),
+        ("return ()", [], "none"),
+        ("return x", ["x"], "one"),
+        ("return (x,)", ["x"], "tuple"),
+        ("return x, y", ["x", "y"], "tuple"),
+        ("return {'a': x + 1, 'b': y}", ["a", "b"], "dict"),
+    ],
+)
+def test_the_form_of_the_return_is_known(ending: str, names: list[str], form: str) -> None:
+    code = read(f"def Op(x, y):\n    {ending}\n")
+    assert ([p.name for p in code.outputs], code.returns) == (names, form)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "format_id"),
+    [
+        ("np.ndarray", "npy"),
+        ("numpy.ndarray", "npy"),
+        ("NDArray[np.float32]", "npy"),
+        ("h5py.File", "hdf5"),
+        ("Path", "file"),
+        ("pathlib.Path", "file"),
+        ("dict[str, float]", "json"),
+        ("Dict", "json"),
+        ("list", "json"),
+        ("float", "json"),
+        ("bool", "json"),
+        ("str", "text"),
+        ("K.Model", "keras"),
+        ("tf.keras.Model", "keras"),
+        ("'hdf5'", "hdf5"),
+        ("'np.ndarray'", "npy"),
+        ("'directory'", "directory"),
+        ("dict | None", "json"),
+        ("Optional[str]", "text"),
+        ("Annotated[np.ndarray, 'doc']", "npy"),
+        ("Any", "any"),
+        ("object", "any"),
+    ],
+)
+def test_annotations_of_ports_are_resolved_through_the_imports(
+    annotation: str, format_id: str
+) -> None:
+    code = read(
+        f"""
+        import numpy as np, numpy, h5py, pathlib, keras as K
+        import tensorflow as tf
+        from numpy.typing import NDArray
+        from pathlib import Path
+        from typing import Annotated, Any, Dict, Optional
+        class Op:
+            def execute(self, x: {annotation}) -> {annotation}:
+                return x
+        """
+    )
+    assert (code.inputs[0].type, code.inputs[0].annotation) == (format_id, "")
+    assert (code.outputs[0].type, code.outputs[0].annotation) == (format_id, "")
+
+
+def test_an_annotation_without_a_format_is_any_and_remembered() -> None:
+    code = read("import torch\ndef Op(x) -> torch.Tensor:\n    return x\n")
+    assert (code.outputs[0].type, code.outputs[0].annotation) == ("any", "torch.Tensor")
+
+
+def test_a_tuple_annotation_types_each_output() -> None:
+    code = read(
+        "import numpy as np\ndef Op(x) -> tuple[np.ndarray, 'hdf5', dict]:\n    y = z = x\n"
+        "    return x, y, z\n"
+    )
+    assert [port.type for port in code.outputs] == ["npy", "hdf5", "json"]
+
+
+ALLOWED = [
+    ("int", [0, -3], [1.5, "1", True, None, [1]]),
+    ("float", [0, 1.5], ["x", True, None]),
+    ("bool", [True, False], [0, 1, "true"]),
+    ("str", ["", "x"], [1, None]),
+    ("list", [[], [1, "a"]], [{}, "ab"]),
+    ("list[int]", [[], [1]], [["a"], [1.5]]),
+    ("dict[str, int]", [{}, {"a": 1}], [{"a": "b"}, []]),
+    ("dict", [{"a": [1]}], [[1]]),
+    ("tuple[int, ...]", [[1, 2]], [["a"], 1]),
+    ("tuple[int, str]", [[1, "a"]], [1]),
+    ("int | None", [1, None], ["x", 1.5]),
+    ("Optional[str]", ["x", None], [1]),
+    ("Union[int, str]", [1, "a"], [1.5, None]),
+    ('"int"', [1], ["x"]),
+    ("Literal['a', 2, None]", ["a", 2, None], ["b", 2.5, True]),
+    ("Literal[1]", [1], [True, 2]),
+    ("Literal[True]", [True], [1]),
+    ("Literal['a'] | None", ["a", None], ["b", 1]),
+    ('Annotated[int, {"min": 1, "max": 9}]', [1, 9], [0, 10, 1.5, "3"]),
+    ('Annotated[float, "doc", {"min": 0.5}]', [0.5, 1], [0.4]),
+    ('Annotated[int | None, {"min": 1}]', [1, None], [0]),
+    ('Annotated[int, {"min": 1}] | None', [1, None], [0]),
+    ('Annotated[str, {"pattern": "[ab]+"}]', ["ab"], ["abc", "", 1]),
+    ('Annotated[str, {"enum": ["x", "y"]}]', ["x"], ["z"]),
+    ("Path", ["anything", 1, None], []),
+    ("np.ndarray", [[1]], []),
+    ("Any", [1, None, {}], []),
+    ("int | Path", [1, "x"], []),
+    ("typing.Literal['a']", ["a"], ["b"]),
+]
+
+
+@pytest.mark.parametrize(("annotation", "good", "bad"), ALLOWED)
+def test_an_annotation_says_what_an_attribute_may_be(
+    annotation: str, good: list[object], bad: list[object]
+) -> None:
+    code = read(
+        f"""
+        import typing
+        from pathlib import Path
+        from typing import Annotated, Any, Literal, Optional, Union
+        def Op(x: {annotation}): ...
+        """
+    )
+    constraint = code.parameters[0].constraint
+    assert [value for value in good if constraint.problem(value)] == []
+    assert [value for value in bad if not constraint.problem(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("default", "value"),
+    [
+        ("3", 3),
+        ("-1.5", -1.5),
+        ("None", None),
+        ("[1, {'a': 'b'}]", [1, {"a": "b"}]),
+        ("(1, 2)", NO_DEFAULT),
+        ("{1: 2}", NO_DEFAULT),
+        ("CONSTANT", NO_DEFAULT),
+        ("1e999", NO_DEFAULT),
+        ("b'x'", NO_DEFAULT),
+    ],
+)
+def test_a_default_is_kept_when_json_can_hold_it(default: str, value: object) -> None:
+    parameter = read(f"def Op(x={default}): ...").parameters[0]
+    assert parameter.default is value or parameter.default == value
+    assert not parameter.required
+
+
+def test_an_operation_may_stand_behind_a_condition() -> None:
+    code = read(
+        """
+        try:
+            import fast
+        except ImportError:
+            fast = None
+        if fast:
+            def Op(x): ...
+        else:
+            def Op(x, y): ...
+        """
+    )
+    assert [p.name for p in code.parameters] == ["x", "y"]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    st.lists(st.sampled_from("abcdef"), unique=True),
+    st.lists(st.sampled_from("uvwxyz"), min_size=1, unique=True),
+)
+def test_names_survive_the_way_from_code_to_interface(
+    arguments: list[str], outputs: list[str]
+) -> None:
+    body = "".join(f"    {name} = 1\n" for name in outputs)
+    code = read(f"def Op({', '.join(arguments)}):\n{body}    return {', '.join(outputs)}\n")
+    assert [p.name for p in code.parameters] == arguments
+    assert [p.name for p in code.outputs] == outputs

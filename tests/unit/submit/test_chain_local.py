@@ -1,0 +1,355 @@
+"""Submit, status, resume, cancel on the local site, with the real jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.errors import (
+    LedgerError,
+    SchedulerError,
+    StorageError,
+    SubmitLimitError,
+    UsageError,
+)
+from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.schedulers.local import LocalScheduler
+from deepforge_hpc.schedulers.local_queue import LocalQueue
+from deepforge_hpc.submit import chain, journal
+from deepforge_hpc.submit.orphans import held_orphans
+
+GOOD = {"a": "succeeded", "b": "succeeded", "c": "succeeded", "_final": "succeeded"}
+
+
+def poll(ask: Any, limit_s: float = 30) -> Any:
+    deadline = time.monotonic() + limit_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.03)
+    return answer
+
+
+def test_chain_runs_once_in_order_and_closes(real_lab: Any) -> None:
+    lab = real_lab
+    layout = lab.submit("diamond")
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    assert lab.ran()[0] == "a"
+    assert sorted(lab.ran()) == ["a", "b", "c", "d"]
+    assert lab.ran()[-1] == "d"
+    status = lab.status(layout)
+    assert (status.state, status.next, status.warnings) == ("succeeded", "", ())
+    assert status.to_dict()["schema"] == "dfh/status/1"
+    assert [output.name for output in status.jobs[0].outputs] == ["value"]
+
+
+def test_failure_stops_what_is_below_and_resume_runs_only_what_is_missing(lab: Any) -> None:
+    lab.flag("fail-b")
+    layout = lab.submit("diamond")
+    states = lab.wait(layout)
+    assert states == {
+        "a": "succeeded",
+        "b": "failed",
+        "c": "succeeded",
+        "d": "never_ran",
+        "_final": "succeeded",
+    }
+    status = lab.status(layout)
+    job = {job.name: job for job in status.jobs}
+    assert "asked to fail" in job["b"].reason
+    assert "b" in job["d"].reason
+    assert "dfh resume" in status.next
+    lab.flag("fail-b", is_set=False)
+    report = lab.resume(layout)
+    assert (report.attempt, [name for name, _ in report.submitted]) == (2, ["b", "d", "_final"])
+    assert set(report.kept) == {"a", "c"}
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+    assert lab.resume(layout).message.startswith("Nothing to do")
+
+
+def test_resume_runs_single_tasks_of_an_array_and_gathers_again(lab: Any) -> None:
+    lab.flag("fail-p2")
+    layout = lab.submit("array")
+    states = lab.wait(layout)
+    assert (states["part"], states["part.gather"]) == ("failed", "never_ran")
+    assert next(job for job in lab.status(layout).jobs if job.name == "part").detail == "failed 1/4"
+    lab.flag("fail-p2", is_set=False)
+    lab.resume(layout)
+    assert lab.status(layout).jobs[0].tasks[0].state == "succeeded"
+    assert set(lab.wait(layout).values()) == {"succeeded"}
+    assert sorted(lab.ran()) == ["gather", "p0", "p1", "p2", "p2", "p3", "use"]
+    last = journal.read(layout).last
+    assert last is not None
+    assert last.tasks == {"part": (2,)}
+
+
+def test_live_execution_is_not_resumed(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["a"] == "running")
+    with pytest.raises(UsageError, match=r"not over: a \(running\), b \(pending\)") as caught:
+        lab.resume(layout)
+    assert "dfh cancel lab-0001" in caught.value.hint
+    assert "--watch" in lab.status(layout).next
+
+
+def test_cancel_ends_all_and_says_so_and_resume_goes_on(lab: Any) -> None:
+    lab.flag("wait-b")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["b"] == "running")
+    assert lab.cancel(layout).jobs == ("_final", "b", "c")
+    states = poll(lambda: (s := lab.states(layout))["b"] != "running" and s)
+    assert states["a"] == "succeeded"
+    assert states["b"] in {"cancelled", "interrupted"}
+    assert states["c"] in {"cancelled", "never_ran"}
+    # Nobody but this command was left to write it down.
+    assert json.loads(layout.job("c").state.read_bytes())["state"] == states["c"]
+    assert lab.cancel(layout).jobs == ()
+    lab.flag("wait-b", is_set=False)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "b", "c"]
+
+
+class Deadly(LocalScheduler):
+    """Kills its own process (-9) before or after its call number `at`; the release counts too."""
+
+    def __init__(self, at: int, *, after: bool) -> None:
+        self.at, self.after = at, after
+
+    def submit(self, request: Any) -> str:
+        return self._dies(lambda: super(Deadly, self).submit(request))
+
+    def release(self, directory: str, native_ids: Any) -> None:
+        self._dies(lambda: super(Deadly, self).release(directory, native_ids))
+
+    def _dies(self, act: Callable[[], Any]) -> Any:
+        self.at -= 1
+        found = act() if self.at or self.after else None
+        if self.at == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+
+def killed_submission(lab: Any, at: int, *, after: bool) -> ExecutionLayout:
+    """Submit in a process that dies at its call number `at`; calls 1 to 4 submit, 5 releases."""
+    lab.write()
+    layout: ExecutionLayout = lab.create()
+    child = os.fork()
+    if not child:
+        try:
+            chain.submit(layout, Deadly(at, after=after))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    return layout
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after: bool) -> None:
+    layout = killed_submission(lab, at, after=after)
+    if (at, after) != (5, True):
+        time.sleep(0.3)
+        assert lab.ran() == []
+        assert [orphan.execution for orphan in held_orphans(lab.project)] == ["lab-0001"]
+        status = lab.status(layout)
+        assert "broke off" in " ".join(status.warnings)
+        assert status.next == "dfh resume lab-0001"
+    report = lab.resume(layout)
+    assert [name for name, _ in report.submitted] == ["a", "b", "c", "_final"]
+    assert held_orphans(lab.project) == ()
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_killed_submitter_leaves_what_cancel_removes(lab: Any, at: int) -> None:
+    layout = killed_submission(lab, at, after=at != 5)
+    lab.cancel(layout)
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    assert held_orphans(lab.project) == ()
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+def test_lost_jobs_in_between_are_submitted_afresh(lab: Any) -> None:
+    layout = killed_submission(lab, 4, after=False)
+    ids = journal.read(layout).last.ids
+    lab.scheduler.cancel(str(layout.root), [ids["b"]])
+    poll(lambda: "b" not in lab.scheduler.find(str(layout.root), lab.token(layout)))
+    report = lab.resume(layout)
+    assert report.attempt == 2
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+def test_job_queued_twice_is_kept_once(lab: Any) -> None:
+    layout = killed_submission(lab, 2, after=True)
+    from deepforge_hpc.submit.frozen import read_info, read_plan
+    from deepforge_hpc.submit.requests import request_for
+    from deepforge_hpc.submit.select import Selected
+
+    info = read_info(layout)
+    plan = read_plan(layout, info)
+    twice = request_for(info, Selected(job=plan.job("b")), 1, ["L1"])
+    lab.scheduler.submit(twice)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+class Refusing(LocalScheduler):
+    """Refuses the third job, as a submit limit would."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def submit(self, request: Any) -> str:
+        self.calls += 1
+        if self.calls == 3:
+            message = "The limit of submitted jobs was reached."
+            raise SubmitLimitError(message, "Wait.")
+        return super().submit(request)
+
+
+def test_refusal_half_way_leaves_nothing_queued_and_can_be_completed(lab: Any) -> None:
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(SchedulerError, match=r"c: The limit .* Nothing of lab-0001 runs") as caught:
+        chain.submit(layout, Refusing())
+    assert "dfh resume lab-0001" in caught.value.hint
+    assert "2 jobs queued before it were cancelled" in caught.value.message
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    status = lab.status(layout)
+    assert {job.state for job in status.jobs} == {"planned"}
+    assert "limit" in " ".join(status.warnings)
+    assert held_orphans(lab.project) == ()
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+def test_interrupt_half_way_leaves_nothing_queued(lab: Any) -> None:
+    class Interrupted(LocalScheduler):
+        def submit(self, request: Any) -> str:
+            if request.job == "b":
+                raise KeyboardInterrupt
+            return super().submit(request)
+
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(KeyboardInterrupt):
+        chain.submit(layout, Interrupted())
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+
+
+def test_roots_are_held_until_the_last_job_has_an_id(lab: Any) -> None:
+    events: list[str] = []
+
+    class Watching(LocalScheduler):
+        def submit(self, request: Any) -> str:
+            assert request.hold == (request.job == "a")
+            events.append(request.job)
+            return super().submit(request)
+
+        def release(self, directory: str, native_ids: Any) -> None:
+            events.append(f"release {' '.join(native_ids)}")
+            super().release(directory, native_ids)
+
+    lab.write()
+    layout = lab.create()
+    chain.submit(layout, Watching())
+    assert events == ["a", "b", "c", "_final", "release L1"]
+    lab.wait(layout)
+
+
+def test_copied_execution_can_be_read_only(lab: Any, tmp_path: Path) -> None:
+    layout = lab.submit()
+    lab.wait(layout)
+    shutil.copytree(layout.root, tmp_path / "copy")
+    copy = ExecutionLayout(tmp_path / "copy")
+    assert lab.states(copy, ask=False) == GOOD
+    assert "copy" in " ".join(lab.status(copy).warnings)
+    for act in (lab.resume, lab.cancel):
+        with pytest.raises(UsageError, match="is a copy"):
+            act(copy)
+
+
+def test_edited_plan_is_refused(lab: Any) -> None:
+    layout = lab.submit()
+    lab.wait(layout)
+    layout.plan.chmod(0o644)
+    layout.plan.write_text(layout.plan.read_text() + "\n")
+    with pytest.raises(LedgerError, match="edited"):
+        lab.resume(layout)
+
+
+def test_killed_engine_is_told_and_resumed(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["a"] == "running")
+    queue = LocalQueue.of(str(layout.root))
+    os.kill(int(json.loads(queue.engine.read_bytes())["pid"]), signal.SIGKILL)
+    poll(lambda: not queue.has_engine)
+    status = lab.status(layout)
+    states = {job.name: job.state for job in status.jobs}
+    assert states == {"a": "running", "b": "held", "c": "held", "_final": "held"}
+    assert "killed" in status.jobs[1].reason
+    assert status.next == "dfh resume lab-0001"
+    assert "Released" in lab.resume(layout).message
+    lab.flag("wait-a", is_set=False)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+def test_killed_engine_and_job_are_run_again(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.ran() == ["a"])
+    queue = LocalQueue.of(str(layout.root))
+    os.kill(int(json.loads(queue.engine.read_bytes())["pid"]), signal.SIGKILL)
+    pid = int(queue.status()["L1"]["pid"])
+    os.killpg(pid, signal.SIGKILL)
+    poll(lambda: lab.states(layout)["a"] == "unknown")
+    lab.flag("wait-a", is_set=False)
+    assert lab.resume(layout).attempt == 2
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "a", "b", "c"]
+
+
+def test_two_submitters_of_one_execution_cannot_meet(lab: Any) -> None:
+    lab.write()
+    layout = lab.create()
+    with (
+        chain.lease(layout.root / ".submitting", "x"),
+        pytest.raises(StorageError, match="is being submitted"),
+    ):
+        chain.submit(layout, lab.scheduler)
+    assert journal.read(layout).attempts == ()
+
+
+class RefusingAccount(LocalScheduler):
+    """Refuses each job for a reason that the frozen plan cannot get rid of."""
+
+    def submit(self, request: Any) -> str:
+        message = "Invalid account"
+        raise SchedulerError(message, "Name another.")
+
+
+def test_refusal_that_stays_does_not_advise_resume(lab: Any) -> None:
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(SchedulerError, match="none was queued") as caught:
+        chain.submit(layout, RefusingAccount())
+    assert "dfh resume" not in caught.value.hint
+    assert "submit again" in caught.value.hint

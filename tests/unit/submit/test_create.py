@@ -1,0 +1,135 @@
+"""What an execution freezes, and what stays when that fails."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.runtime.files import digest, digest_file
+from deepforge_hpc.submit import chain
+from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.project import executions_folders
+
+
+def test_everything_is_frozen_under_its_digest(real_lab: Any) -> None:
+    real_lab.write()
+    layout = real_lab.create()
+    info = read_info(layout)
+    assert (info.id, info.home) == ("lab-0001", str(layout.root))
+    assert digest(layout.plan.read_bytes()) == info.plan_sha256
+    assert digest(layout.manifest.read_bytes()) == info.code_sha256
+    files = json.loads(layout.manifest.read_bytes())["files"]
+    assert {path: digest_file(layout.code / path) for path in files} == files
+    there = {p.relative_to(layout.code).as_posix() for p in layout.code.rglob("*") if p.is_file()}
+    assert there == {*files, "MANIFEST.json"}
+    assert "project/operations.py" in files
+    assert "dfh_runtime/__main__.py" in files
+    assert layout.pipeline.read_bytes() == (real_lab.project / "pipeline.yaml").read_bytes()
+    for job in read_plan(layout, info).jobs:
+        assert layout.script(job.name).read_text().startswith("#!/bin/bash")
+
+
+def test_ledger_is_marked_once_and_keeps_plan_and_sources(lab: Any) -> None:
+    lab.write()
+    info = read_info(lab.create())
+    ledger = lab.project / ".dfh"
+    mark = (ledger / "FORMAT").read_bytes()
+    assert json.loads(mark)["format"] == 1
+    for sha256 in (info.plan_sha256, info.code_sha256, digest_file(lab.project / "operations.py")):
+        name = sha256.removeprefix("sha256:")
+        assert digest_file(ledger / "blobs" / name[:2] / name) == sha256
+    lab.create()
+    assert (ledger / "FORMAT").read_bytes() == mark
+
+
+def test_submitters_at_once_get_numbers_of_their_own(lab: Any) -> None:
+    lab.write()
+    with ThreadPoolExecutor(4) as pool:
+        layouts = list(pool.map(lambda _: lab.create(), range(8)))
+    assert sorted(layout.root.name for layout in layouts) == [f"lab-000{n}" for n in range(1, 9)]
+    assert len({read_info(layout).uuid for layout in layouts}) == 8
+
+
+def test_number_of_a_half_made_folder_is_not_used_again(lab: Any) -> None:
+    lab.write()
+    (lab.project / "executions" / "lab-0007").mkdir(parents=True)
+    (lab.project / "executions" / "other-0009").mkdir()
+    assert lab.create().root.name == "lab-0008"
+
+
+def test_executions_can_lie_elsewhere_and_are_found(lab: Any, tmp_path: Path) -> None:
+    lab.write(executions=str(tmp_path / "scratch" / "runs"))
+    layout = lab.create()
+    assert layout.root == tmp_path / "scratch" / "runs" / "lab-0001"
+    assert layout.root.parent in executions_folders(lab.project)
+    # The number belongs to the project, wherever its executions lie.
+    lab.write()
+    assert lab.create().root == lab.project / "executions" / "lab-0002"
+
+
+def test_full_disk_leaves_nothing(lab: Any, small_disk: Path) -> None:
+    lab.write(executions=str(small_disk))
+    with pytest.raises(StorageError, match="No space left") as caught:
+        lab.create()
+    assert "Nothing of the execution was kept" in caught.value.hint
+    assert list(small_disk.iterdir()) == []
+
+
+def test_read_only_project_says_where_executions_can_go(lab: Any) -> None:
+    lab.write()
+    bind = ["mount", "--bind", str(lab.project), str(lab.project)]
+    if subprocess.run(bind, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(lab.project)], check=True)
+        with pytest.raises(StorageError, match="Read-only file system") as caught:
+            lab.create()
+        assert "executions: FOLDER" in caught.value.hint
+    finally:
+        subprocess.run(["umount", str(lab.project)], check=True)
+
+
+def test_destination_of_a_live_execution_is_refused_to_another(lab: Any) -> None:
+    lab.write(outputs={"result": {"from": "c.value", "to": "results/c.json"}})
+    lab.flag("wait-a")
+    first = lab.create()
+    chain.submit(first, lab.scheduler)
+    with pytest.raises(
+        UsageError, match=r"outputs\.result\.to .*lab-0001, which is not over"
+    ) as caught:
+        lab.create()
+    assert "dfh cancel lab-0001" in caught.value.hint
+    assert [path.name for path in (lab.project / "executions").iterdir()] == ["lab-0001"]
+    lab.flag("wait-a", is_set=False)
+    lab.wait(first)
+    assert lab.create().root.name == "lab-0002"
+
+
+def test_claim_of_a_removed_execution_is_void(lab: Any) -> None:
+    lab.write(outputs={"result": {"from": "c.value", "to": "results/c.json"}})
+    lab.flag("wait-a")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    lab.cancel(layout)
+    subprocess.run(["rm", "-r", str(layout.root)], check=True)
+    assert lab.create().root.name == "lab-0002"
+
+
+def test_number_of_a_removed_execution_does_not_come_back(lab: Any) -> None:
+    lab.write()
+    subprocess.run(["rm", "-r", str(lab.create().root)], check=True)
+    assert lab.create().root.name == "lab-0002"
+
+
+def test_other_destinations_do_not_meet(lab: Any) -> None:
+    lab.write(outputs={"result": {"from": "c.value", "to": "results/one.json"}})
+    lab.flag("wait-a")
+    chain.submit(lab.create(), lab.scheduler)
+    lab.write(outputs={"result": {"from": "c.value", "to": "results/two.json"}})
+    assert lab.create().root.name == "lab-0002"

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.errors import LedgerError, StorageError
+from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.submit import journal
+from deepforge_hpc.submit.journal import Writer
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> ExecutionLayout:
+    return ExecutionLayout(tmp_path)
+
+
+def intend(layout: ExecutionLayout, number: int = 1, **tasks: list[int]) -> Writer:
+    writer = Writer(layout)
+    writer.append("intent", number, durable=True, jobs=["a", "b"], tasks=tasks, at="now")
+    return writer
+
+
+def test_no_journal_is_an_empty_one(layout: ExecutionLayout) -> None:
+    assert journal.read(layout).last is None
+
+
+def test_attempts_tell_how_far_they_came(layout: ExecutionLayout) -> None:
+    writer = intend(layout, a=[3, 5])
+    writer.append("job", 1, job="a", native_id="12")
+    last = journal.read(layout).last
+    assert last is not None
+    assert (last.ids, last.tasks, last.is_held) == ({"a": "12"}, {"a": (3, 5)}, True)
+    writer.append("job", 1, job="b", native_id="13")
+    writer.append("released", 1, durable=True)
+    assert not journal.read(layout).last.is_held
+    intend(layout, 2)
+    assert [attempt.number for attempt in journal.read(layout).attempts] == [1, 2]
+    assert journal.read(layout).last.is_held
+    writer.append("cancel", 2, refused="limit")
+    last = journal.read(layout).last
+    assert (last.is_held, last.is_cancelled, last.refused) == (False, True, "limit")
+
+
+def test_torn_last_line_is_none_and_the_next_writer_drops_it(layout: ExecutionLayout) -> None:
+    writer = intend(layout)
+    whole = layout.submitted.read_bytes()
+    layout.submitted.write_bytes(whole + b'{"event":"job","attempt":1,"jo')
+    assert journal.read(layout).last.ids == {}
+    writer.append("job", 1, job="a", native_id="7")
+    assert journal.read(layout).last.ids == {"a": "7"}
+    assert layout.submitted.read_bytes().count(b"\n") == 2
+
+
+def test_every_prefix_of_a_journal_can_be_read(layout: ExecutionLayout) -> None:
+    writer = intend(layout)
+    writer.append("job", 1, job="a", native_id="7")
+    writer.append("released", 1)
+    whole = layout.submitted.read_bytes()
+    for end in range(len(whole)):
+        layout.submitted.write_bytes(whole[:end])
+        last = journal.read(layout).last
+        assert (last is None) == (whole[:end].count(b"\n") == 0)
+
+
+@pytest.mark.parametrize(
+    "line", [b"not json", b"[]", b'{"event":"job","attempt":1}', b'{"event":1}']
+)
+def test_damage_within_is_named_with_its_line(layout: ExecutionLayout, line: bytes) -> None:
+    intend(layout)
+    layout.submitted.write_bytes(layout.submitted.read_bytes() + line + b"\n")
+    with pytest.raises(LedgerError, match=r"submitted\.jsonl:2: a damaged line") as caught:
+        journal.read(layout)
+    assert "dfh cancel" in caught.value.hint
+
+
+def test_event_of_a_later_version_is_passed_over(layout: ExecutionLayout) -> None:
+    writer = intend(layout)
+    writer.append("wave", 1, size=9)
+    assert journal.read(layout).last.number == 1
+
+
+def test_journal_behind_a_planted_link_is_not_written(layout: ExecutionLayout) -> None:
+    victim = layout.root / "victim"
+    victim.write_text("mine\n")
+    layout.submitted.symlink_to(victim)
+    with pytest.raises(StorageError):
+        intend(layout)
+    assert victim.read_text() == "mine\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+def test_full_disk_leaves_no_part_of_a_line(small_disk: Path) -> None:
+    layout = ExecutionLayout(small_disk)
+    writer = intend(layout)
+    whole = layout.submitted.read_bytes()
+    with pytest.raises(StorageError, match="No space left") as caught:
+        writer.append("job", 1, job="a" * 200_000, native_id="1")
+    assert "space" in caught.value.hint
+    assert layout.submitted.read_bytes() == whole

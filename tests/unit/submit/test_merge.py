@@ -1,0 +1,140 @@
+"""How evidence becomes a state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.model.execution import NativeStatus
+from deepforge_hpc.runtime.states import State
+from deepforge_hpc.submit.journal import Attempt
+from deepforge_hpc.submit.merge import Evidence, Verdict, judge, seconds
+
+RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
+MARKER = {"attempt": 2, "outputs": {}, "record": "r", "reused_from": None}
+
+
+def native(
+    state: str, raw: str = "X", reason: str = "", explanation: str = "because"
+) -> NativeStatus:
+    return NativeStatus(
+        native_id="7", state=state, raw_state=raw, raw_reason=reason, explanation=explanation
+    )
+
+
+def written(state: str, attempt: int = 2, **fields: Any) -> dict[str, Any]:
+    return {"state": state, "attempt": attempt, "reason": "own", **fields}
+
+
+def of(**fields: Any) -> Verdict:
+    values = {
+        "title": "a", "marker": None, "state": None, "attempt": RELEASED, "native": None,
+        "is_asked": True, "trouble": "",
+    }  # fmt: skip
+    return judge(Evidence(**{**values, **fields}))
+
+
+@pytest.mark.parametrize("said", [None, "running", "succeeded", "unknown", "pending"])
+def test_marker_is_success_whatever_the_scheduler_says(said: str | None) -> None:
+    verdict = of(marker=MARKER, native=native(said) if said else None, state=written("running"))
+    assert (verdict.state, verdict.warning) == (State.SUCCEEDED, "")
+
+
+def test_contradiction_of_a_marker_is_a_warning_only_about_that_attempt() -> None:
+    assert "FAILED" in of(marker=MARKER, native=native("failed", "FAILED")).warning
+    older = {**MARKER, "attempt": 1}
+    assert of(marker=older, native=native("failed", "FAILED")).warning == ""
+
+
+def test_reused_marker_names_its_source() -> None:
+    verdict = of(marker={**MARKER, "reused_from": {"execution": "x-0001"}}, attempt=None)
+    assert (verdict.state, verdict.reason) == (State.REUSED, "Taken from x-0001.")
+
+
+def test_own_word_goes_before_the_scheduler() -> None:
+    verdict = of(state=written("failed", hint="do"), native=native("succeeded", "COMPLETED"))
+    assert (verdict.state, verdict.reason, verdict.hint) == (State.FAILED, "own", "do")
+    assert "COMPLETED" in verdict.warning
+    assert of(state=written("interrupted"), native=native("failed")).state is State.INTERRUPTED
+
+
+def test_word_of_an_earlier_attempt_does_not_count() -> None:
+    verdict = of(state=written("failed", attempt=1), native=native("pending"))
+    assert verdict.state is State.PENDING
+
+
+def test_word_of_an_earlier_attempt_counts_if_there_was_no_later() -> None:
+    assert of(state=written("failed", attempt=1), attempt=None).state is State.FAILED
+
+
+@pytest.mark.parametrize("state", ["succeeded"])
+def test_success_without_a_marker_is_unknown(state: str) -> None:
+    assert of(native=native(state, "COMPLETED")).state is State.UNKNOWN
+    assert of(state=written(state)).state is State.UNKNOWN
+    assert of(title="_final", state=written(state)).state is State.SUCCEEDED
+
+
+def test_job_that_left_the_queue_is_unknown_never_a_success() -> None:
+    verdict = of(state=written("running"))
+    assert verdict.state is State.UNKNOWN
+    assert "does not know" in verdict.reason
+    assert of().state is State.UNKNOWN
+
+
+def test_accounting_says_how_a_silent_job_ended() -> None:
+    for state in ("failed", "interrupted", "cancelled"):
+        verdict = of(native=native(state), state=written("running"))
+        assert (verdict.state, verdict.reason) == (State(state), "because")
+        assert not verdict.is_written
+
+
+@pytest.mark.parametrize("said", ["never_ran", "cancelled"])
+def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
+    verdict = of(native=native(said, "CANCELLED"), trouble="root")
+    assert verdict.state is State.NEVER_RAN
+    assert "root" in verdict.reason
+
+
+def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
+    verdict = of(native=native("pending", "PENDING", "DependencyNeverSatisfied"), trouble="root")
+    assert verdict.state is State.NEVER_RAN
+
+
+def test_running_job_tells_what_it_does() -> None:
+    assert of(native=native("running"), state=written("publishing")).state is State.PUBLISHING
+    assert of(native=native("running")).state is State.RUNNING
+    # Requeued: it waits again, whatever it wrote before.
+    assert of(native=native("pending"), state=written("running")).state is State.PENDING
+
+
+def test_without_the_scheduler_the_last_known_state_is_shown() -> None:
+    assert of(is_asked=False, state=written("running")).state is State.RUNNING
+    assert of(is_asked=False).state is State.PENDING
+    assert of(is_asked=False, trouble="root").state is State.NEVER_RAN
+    held = Attempt(number=2, jobs=("a",), ids={"a": "7"})
+    assert of(is_asked=False, attempt=held).state is State.HELD
+    no_id = Attempt(number=2, jobs=("a",), ids={})
+    assert of(is_asked=False, attempt=no_id).state is State.PLANNED
+    cancelled = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_cancelled=True)
+    assert of(is_asked=False, attempt=cancelled).state is State.CANCELLED
+
+
+def test_refused_submission_leaves_jobs_planned() -> None:
+    refused = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_cancelled=True, refused="limit")
+    for answer in (None, native("cancelled", "CANCELLED")):
+        verdict = of(attempt=refused, native=answer)
+        assert (verdict.state, verdict.is_written) == (State.PLANNED, True)
+
+
+def test_never_submitted_is_planned() -> None:
+    assert of(attempt=None).state is State.PLANNED
+
+
+def test_seconds_run_until_now_or_the_end() -> None:
+    begin, end = "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00"
+    assert seconds(begin, end, 0, is_over=True) == 60
+    assert seconds(begin, "", 1767225605.0, is_over=False) == 5
+    assert seconds(begin, "", 9e9, is_over=True) is None
+    assert seconds("", "", 9e9, is_over=False) is None
+    assert seconds("soon", "", 9e9, is_over=False) is None
