@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+
 def test_core_install_is_small(installed: Any, record_property: Any) -> None:
     packages = sorted(path.name for path in installed.packages.glob("*.dist-info"))
     used = subprocess.run(
