@@ -108,8 +108,12 @@ class Document:
         return index
 
 
-def load(text: str | bytes, file: str) -> Document:
-    """Return the one document of a YAML text; InvalidInputError with all that is wrong in it."""
+def load(text: str | bytes, file: str, faults: list[Fault] | None = None) -> Document:
+    """Return the one document of a YAML text; InvalidInputError with all that is wrong in it.
+
+    Faults of single values go to `faults` if it is given: null stands for such a value, and who
+    reads the document can say what else is wrong with it.
+    """
     with collector_paused():
         decoded = _decode(text, file)
         _refuse_forbidden(decoded, file)
@@ -118,8 +122,11 @@ def load(text: str | bytes, file: str) -> Document:
             return Document(file, None, None)
         builder = _Builder(file, has_aliases="*" in decoded)
         value = builder.build(root)
-        if builder.faults:
-            raise InvalidInputError(list(builder.faults.values()))
+        found = list(builder.faults.values())
+        if found and faults is None:
+            raise InvalidInputError(found)
+        if faults is not None:
+            faults += found
         return Document(file, value, root)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, refuse_control_characters
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,7 @@ class DryRun:
         }
 
 
+@collector_paused()
 def submit(
     request: Request,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.display import table
+from deepforge_hpc.cli.display import counted, table
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def checked_lines(checked: Checked) -> Iterator[str]:
     site = f" for site {checked.site}" if checked.site else ""
     yield (
         f"{checked.path}: pipeline {checked.pipeline} is sound{site}:"
-        f" {len(checked.operations)} operations, {len(checked.inputs)} inputs"
+        f" {counted(len(checked.operations), 'operation')}, {counted(len(checked.inputs), 'input')}"
     )
 
 

@@ -58,6 +58,9 @@ def locate(text: str, cwd: Path) -> Subject:
             return _by_id(text.lower(), _ledgers(cwd))
         message = f"{text}: there is no such file, and it is no record id"
         raise UsageError(message, "Give a file, a folder of an execution, or a record's id.")
+    if (path / LEDGER).is_dir():
+        message = f"{path}: a project, not a result"
+        raise UsageError(message, "Name an execution (`dfh executions list`), a job or an output.")
     execution = execution_above(path)
     if execution is not None and (subject := _by_place(path, execution, cwd)):
         return subject

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import select
+import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import IO
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,17 +68,7 @@ class CommandRunner:
         environ.update(self.variables)
         begin = time.monotonic()
         try:
-            done = subprocess.run(
-                argv,
-                cwd=directory,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=self.timeout_s,
-                check=False,
-            )
+            done = self._ended(argv, directory, environ)
         except FileNotFoundError as error:
             if directory is not None and not os.access(directory, os.X_OK):
                 message = f"{directory}: no such folder"
@@ -85,12 +79,68 @@ class CommandRunner:
                 "or use --site local."
             )
             raise SchedulerError(message, hint, argv=argv) from error
-        except subprocess.TimeoutExpired as error:
+        if done is None:
             message = f"{argv[0]} did not answer within {self.timeout_s:g} s"
             hint = "The controller may be busy: try again later."
-            raise TransientSchedulerError(message, hint, argv=argv) from error
+            raise TransientSchedulerError(message, hint, argv=argv)
         elapsed = time.monotonic() - begin
         _LOG.debug("%s -> %d in %.3f s", list(argv), done.returncode, elapsed)
+        return done
+
+    def _ended(
+        self, argv: Sequence[str], directory: str | None, environ: Mapping[str, str]
+    ) -> Completed | None:
+        """Run a command to its end; None if it was killed, with what it started, at its time-out.
+
+        Not by `subprocess.run(timeout=...)`: that polls for the end of the process, which costs
+        0.8 ms a call, a fifth of a whole sbatch.
+        """
+        with subprocess.Popen(
+            argv,
+            cwd=directory,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                output = _read_all((process.stdout, process.stderr), self.timeout_s)
+            except BaseException:
+                _kill(process)
+                raise
+            if output is None:
+                _kill(process)
+                return None
+        stdout, stderr = (data.decode("utf-8", "replace") for data in output)
         return Completed(
-            argv=tuple(argv), returncode=done.returncode, stdout=done.stdout, stderr=done.stderr
+            argv=tuple(argv), returncode=process.returncode, stdout=stdout, stderr=stderr
         )
+
+
+def _read_all(streams: Sequence[IO[bytes] | None], limit_s: float) -> list[bytes] | None:
+    """Return what pipes carry until all are closed; None if that takes longer than `limit_s`."""
+    handles = [stream.fileno() for stream in streams if stream is not None]
+    data: dict[int, list[bytes]] = {handle: [] for handle in handles}
+    waiting = select.poll()
+    for handle in handles:
+        waiting.register(handle, select.POLLIN)
+    end = time.monotonic() + limit_s
+    is_open = set(handles)
+    while is_open:
+        ready = waiting.poll(max(0.0, end - time.monotonic()) * 1000)
+        if not ready:
+            return None
+        for handle, _ in ready:
+            part = os.read(handle, 1 << 16)
+            data[handle].append(part)
+            if not part:
+                waiting.unregister(handle)
+                is_open.remove(handle)
+    return [b"".join(data[handle]) for handle in handles]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command and what it started: it leads a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from deepforge_hpc.spec.project import Project, ProjectError, read_bounded
 from deepforge_hpc.spec.references import References
 from deepforge_hpc.spec.schema import Reader, nearest, shown
 from deepforge_hpc.spec.settings import (
+    VARIABLES,
     Settings,
     UserSettings,
     load_user_settings,
@@ -119,9 +121,12 @@ class _Loading:
         self.path = path.resolve()
         self.settings = settings
         self.project = Project(project_root(self.path), self.path.parent)
-        self.document = load(data, str(path))
+        self.values: list[Fault] = []
+        """Of single values of the file, such as a number that is none."""
+        self.document = load(data, str(path), self.values)
         self.reader = Reader(self.document)
         self.extra: list[Fault] = []
+        self._check_settings()
         self.user = self._user()
         self.site = self._site(site)
         self.formats = Formats()
@@ -175,6 +180,18 @@ class _Loading:
             account_origin=account_origin,
             executions_origin=executions_origin,
         )
+
+    def _check_settings(self) -> None:
+        """Refuse what would be ignored in silence, or be missed by the jobs only."""
+        for name in self.settings.environ:
+            if name not in VARIABLES:
+                hint = nearest(name, VARIABLES)
+                self.extra.append(Fault(message="no such setting", file=f"${name}", hint=hint))
+        python = self.settings.python
+        if python and shutil.which(python) is None:
+            message = f"{python}: no program of that name here"
+            hint = "an interpreter that only the nodes have: environment: {python: PATH}"
+            self.extra.append(Fault(message=message, file="--python", hint=hint))
 
     def _user(self) -> UserSettings:
         try:
@@ -282,7 +299,11 @@ class _Loading:
         return folder, source or "default"
 
     def _raise_faults(self) -> None:
-        faults = [*self.reader.faults, *self.sources.faults, *self.references.faults, *self.extra]
+        # What stands in the place of a bad value may be wrong as well; that is no second fault.
+        bad = {(one.line, one.column) for one in self.values}
+        others = [one for one in self.reader.faults if (one.line, one.column) not in bad]
+        faults = [*self.values, *others]
+        faults += [*self.sources.faults, *self.references.faults, *self.extra]
         if faults:
             here = self.document.file
             faults.sort(key=lambda one: (one.file != here, one.file, one.line, one.column))

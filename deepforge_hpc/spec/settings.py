@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USER_FILE = "settings.yaml"
+VARIABLES = frozenset(f"DEEPFORGE_HPC_{name}" for name in ("SITE", "ACCOUNT", "EXECUTIONS", "PATH"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class Settings:
     python: str | None = None
     """What `python: submitter` stands for; None: this process's interpreter."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """`DEEPFORGE_HPC_SITE`, `_ACCOUNT`, `_EXECUTIONS` and `_PATH` are read; others are not."""
+    """Those that begin with `DEEPFORGE_HPC_`; each must be one of `VARIABLES`."""
     user_dir: Path | None = None
     """`paths.user_folder()`; None: the user has no settings."""
 

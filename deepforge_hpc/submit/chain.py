@@ -23,7 +23,7 @@ from deepforge_hpc.model.plan import FINAL_JOB, JobKind
 from deepforge_hpc.runtime.context import timestamp
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit import journal, own
-from deepforge_hpc.submit.frozen import check_home, read_info, read_plan
+from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.queue import Queue, wait_for_submitters
 from deepforge_hpc.submit.requests import request_for
@@ -90,10 +90,12 @@ def submit(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
 def resume(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
     """Complete a submission that broke off, or submit again what did not succeed.
 
-    Raises UsageError while jobs of the execution are queued or running.
+    Raises UsageError while jobs of the execution are queued or running, LedgerError if its frozen
+    code was edited.
     """
     chain = _open(layout, scheduler, "resumed")
     with chain.leased():
+        check_code(layout, chain.info)
         last = journal.read(layout).last
         if last is None:
             return chain.submit(1)

@@ -53,6 +53,17 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
         raise LedgerError(message, "Use the version of deepforge-hpc that made it.") from error
 
 
+def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:
+    """Raise LedgerError if the frozen code is not what was submitted: every job would refuse it."""
+    from deepforge_hpc.runtime import guard
+    from deepforge_hpc.runtime.failure import JobError
+
+    try:
+        guard.check_code(layout, info.code_sha256)
+    except JobError as error:
+        raise LedgerError(f"{layout.root}: {error.reason}".rstrip("."), error.hint) from error
+
+
 def is_at_home(layout: ExecutionLayout, info: ExecutionInfo) -> bool:
     """Tell whether the folder lies where the execution was created."""
     return os.path.realpath(layout.root) == info.home

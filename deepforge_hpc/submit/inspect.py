@@ -91,6 +91,8 @@ class _View:
         """Job name and status of all single jobs and array tasks that were asked for."""
         self._markers: dict[str, dict[str, Any]] = {}
         """Of jobs without tasks."""
+        self._reused_from: dict[str, str] = {}
+        """Job -> the execution that made its outputs, or those of its first re-used task."""
         self._trouble: dict[str, str] = {}
         """Job that did not succeed -> the job where the trouble began."""
 
@@ -121,7 +123,7 @@ class _View:
             after=job.after,
             state=state.value,
             detail=_detail(state, tasks),
-            reason=first.reason,
+            reason=_reason(first, tasks),
             hint=first.hint,
             raw=first.raw,
             exit_code=first.exit_code,
@@ -133,7 +135,7 @@ class _View:
             metrics=own.last_metrics(self._layout.job(job.name, first.task)) if has_run else {},
             log=self._log(job, first) if has_run else "",
             outputs=_outputs(marker),
-            reused_from=str(((marker or {}).get("reused_from") or {}).get("execution", "")),
+            reused_from=self._reused_from.get(job.name, ""),
             tasks=tasks if job.kind is JobKind.ARRAY else (),
         )
 
@@ -149,6 +151,8 @@ class _View:
         marker = own.read_marker(folder)
         if marker and index is None:
             self._markers[job.name] = marker
+        if marker and (origin := marker.get("reused_from")):
+            self._reused_from.setdefault(job.name, str(origin.get("execution", "")))
         if marker and job.kind is JobKind.FINAL and attempt and marker["attempt"] < attempt.number:
             marker = None  # it closed an earlier attempt
         evidence = Evidence(
@@ -207,6 +211,13 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
 def _speaker(tasks: tuple[TaskStatus, ...], state: State) -> TaskStatus:
     """Return the task that tells most about the whole: the first in its state."""
     return next((task for task in tasks if task.state == state.value), tasks[0])
+
+
+def _reason(first: TaskStatus, tasks: tuple[TaskStatus, ...]) -> str:
+    """Return why, and for which task of an array if not for all."""
+    if not first.reason or all(task.reason == first.reason for task in tasks):
+        return first.reason
+    return f"task {first.task}: {first.reason}"
 
 
 def _detail(state: State, tasks: tuple[TaskStatus, ...]) -> str:

@@ -68,7 +68,7 @@ class JobStatus:
     """Relative to the execution; empty if it has not run."""
     outputs: tuple[OutputStatus, ...]
     reused_from: str
-    """Id of the execution that made the outputs, or empty."""
+    """Id of the execution that made the outputs (of an array: those of a task), or empty."""
     tasks: tuple[TaskStatus, ...] = ()
 
 
