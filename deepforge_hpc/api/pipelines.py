@@ -106,6 +106,16 @@ def refuse_control_characters(texts: Mapping[str, str]) -> None:
         raise InvalidInputError(faults)
 
 
+def _check_python(python: str | None) -> None:
+    """Raise UsageError for an interpreter that only the jobs would miss."""
+    import shutil
+
+    if python and shutil.which(python) is None:
+        message = f"--python {python!r}: there is no such program on this machine"
+        hint = "One that only the nodes have stands in the pipeline: environment: {python: PATH}"
+        raise UsageError(message, hint)
+
+
 def load(request: Request, *, default_site: str | None = None) -> Loaded:
     """Return the checked pipeline; without a word on the site, `default_site` is taken."""
     from deepforge_hpc.paths import user_folder
@@ -128,6 +138,7 @@ def load(request: Request, *, default_site: str | None = None) -> Loaded:
     refuse_control_characters(
         {"--account": request.account or "", "--python": request.python or "", **settings.environ}
     )
+    _check_python(request.python)
     named = request.site or settings.environ.get("DEEPFORGE_HPC_SITE")
     site = named or load_user_settings(settings.user_dir).site or default_site
     return load_pipeline(request.pipeline, site=site, settings=settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -182,16 +181,11 @@ class _Loading:
         )
 
     def _check_settings(self) -> None:
-        """Refuse what would be ignored in silence, or be missed by the jobs only."""
+        """Refuse what would be ignored in silence."""
         for name in self.settings.environ:
             if name not in VARIABLES:
                 hint = nearest(name, VARIABLES)
                 self.extra.append(Fault(message="no such setting", file=f"${name}", hint=hint))
-        python = self.settings.python
-        if python and shutil.which(python) is None:
-            message = f"{python}: no program of that name here"
-            hint = "an interpreter that only the nodes have: environment: {python: PATH}"
-            self.extra.append(Fault(message=message, file="--python", hint=hint))
 
     def _user(self) -> UserSettings:
         try:
