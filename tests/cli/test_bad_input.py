@@ -70,6 +70,36 @@ def test_all_faults_come_at_once_and_as_json(dfh: Any, make_project: Callable[..
     assert done.stderr.count("error: ") == len(error["faults"])
 
 
+def test_bad_number_does_not_hide_the_other_faults(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    project = make_project(
+        {
+            "pipeline.yaml": "pipeline: small\noperations:\n"
+            "  count: {uses: 'operations.py:count', attributes: {limit: .nan, limt: 3}}\n",
+            "operations.py": OPERATION,
+        }
+    )
+    done = dfh("check", cwd=project, expect=3)
+    number, name = done.stderr.splitlines()
+    assert number.startswith("error: pipeline.yaml:3:60: .nan is not a number")
+    assert "did you mean 'limit'?" in name
+
+
+def test_setting_that_would_be_ignored_is_refused(dfh: Any, project: Path) -> None:
+    done = dfh("check", cwd=project, env={"DEEPFORGE_HPC_SIET": "local"}, expect=3)
+    assert "$DEEPFORGE_HPC_SIET: no such setting" in done.stderr
+    assert "'DEEPFORGE_HPC_SITE'" in done.stderr
+
+
+def test_interpreter_that_is_not_there_is_refused_before_anything_is_queued(
+    dfh: Any, project: Path
+) -> None:
+    done = dfh("submit", "--python", "/no/python", cwd=project, expect=2)
+    assert "--python '/no/python': there is no such program" in done.stderr
+    assert not (project / "executions").exists()
+
+
 def test_operation_with_a_syntax_error_is_named(
     dfh: Any, make_project: Callable[..., Path]
 ) -> None:

@@ -43,6 +43,8 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
     assert "unchanged" in shown
     assert dfh("prov", "trace", output, cwd=project).stdout.count("#") == 2
     assert dfh("prov", "verify", "1", cwd=project).stdout.startswith("sound: 3 records")
+    refused = dfh("prov", "verify", ".", cwd=project, expect=2)
+    assert "a project, not a result" in refused.stderr
 
 
 def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None:

@@ -80,7 +80,10 @@ def test_resume_runs_single_tasks_of_an_array_and_gathers_again(lab: Any) -> Non
     layout = lab.submit("array")
     states = lab.wait(layout)
     assert (states["part"], states["part.gather"]) == ("failed", "never_ran")
-    assert next(job for job in lab.status(layout).jobs if job.name == "part").detail == "failed 1/4"
+    part = next(job for job in lab.status(layout).jobs if job.name == "part")
+    assert part.detail == "failed 1/4"
+    assert part.reason.startswith("task 2: ")
+    assert "p2 was asked to fail" in part.reason
     lab.flag("fail-p2", is_set=False)
     lab.resume(layout)
     assert lab.status(layout).jobs[0].tasks[0].state == "succeeded"
@@ -292,6 +295,21 @@ def test_edited_plan_is_refused(lab: Any) -> None:
     layout.plan.write_text(layout.plan.read_text() + "\n")
     with pytest.raises(LedgerError, match="edited"):
         lab.resume(layout)
+
+
+def test_edited_code_is_named_and_nothing_is_queued(lab: Any) -> None:
+    lab.flag("fail-b")
+    layout = lab.submit()
+    lab.wait(layout)
+    (source,) = layout.code.glob("project/*.py")
+    source.chmod(0o644)
+    source.write_text(source.read_text() + "# edited\n")
+    with pytest.raises(LedgerError, match=rf"code/project/{source.name} \(edited\)") as caught:
+        lab.resume(layout)
+    assert "dfh submit takes up edits" in caught.value.hint
+    last = journal.read(layout).last
+    assert last is not None
+    assert last.number == 1
 
 
 def test_killed_engine_is_told_and_resumed(lab: Any) -> None:

@@ -150,6 +150,9 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
         for path, content in saved.items():
             path.write_bytes(content)
     assert set(reused) == {"use"}
+    assert {job.name: job.reused_from for job in lab.status(layout).jobs} == {
+        "part": "lab-0001", "part.gather": "", "use": "lab-0001", "_final": "",
+    }  # fmt: skip
     report = chain.submit(layout, lab.scheduler)
     assert [name for name, _ in report.submitted] == ["part", "part.gather", "_final"]
     states = lab.wait(layout)
