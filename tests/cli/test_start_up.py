@@ -8,10 +8,8 @@ command inside `deepforge_hpc.cli.commands`.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -48,37 +46,6 @@ def test_help_of_a_command_loads_no_parser_of_files() -> None:
     for command in group.entries:
         code = f"from deepforge_hpc.cli.main import main; main(['{command}', '--help'])"
         assert not loaded_after(code).intersection(("pydantic", "jinja2", "yaml")), command
-
-
-def file_system_calls(tmp_path: Path, *argv: str) -> int:
-    """Count open, stat, readlink, getdents and access calls of one process."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: apt-get install strace")
-    log = tmp_path / "strace"
-    calls = "trace=open,openat,stat,lstat,newfstatat,statx,readlink,readlinkat,getdents64,access,faccessat,faccessat2"
-    # -S: the .pth files of the test environment (coverage, editable install) are not ours to count.
-    python = [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[2])]
-    subprocess.run(
-        ["strace", "-f", "-c", "-e", calls, "-o", str(log), *python, *argv],
-        check=False,
-        capture_output=True,
-        cwd=tmp_path,
-    )
-    total = log.read_text().splitlines()[-1].split()
-    assert total[-1] == "total"
-    return int(total[3])
-
-
-_START = """
-import sys, sysconfig
-sys.path += [sys.argv.pop(1), sysconfig.get_paths()["purelib"]]
-from deepforge_hpc.cli.main import main
-sys.exit(main())
-"""
-
-
-def test_help_stays_within_its_file_system_calls(tmp_path: Path) -> None:
-    assert file_system_calls(tmp_path, "--help") <= 750
 
 
 def test_table_says_what_each_command_says_of_itself() -> None:
