@@ -28,8 +28,9 @@ SLEEPER = """
             for number in (signal.SIGTERM, signal.SIGUSR1):
                 signal.signal(number, signal.SIG_IGN)
         started = Path(os.environ["DFH_CHECKPOINT_DIR"], "pid")
-        started.with_suffix(".new").write_text(str(os.getpid()))
-        started.with_suffix(".new").rename(started)
+        new = started.with_suffix(f".{os.getpid()}")  # of each rank its own
+        new.write_text(str(os.getpid()))
+        new.rename(started)
         try:
             time.sleep(300)
         finally:
@@ -125,7 +126,9 @@ def test_an_operation_that_answers_the_warning_in_time_succeeds(execution: Execu
         def operation():
             told = []
             signal.signal(signal.SIGUSR1, lambda *_: told.append(1))
-            Path(os.environ["DFH_CHECKPOINT_DIR"], "pid").write_text(str(os.getpid()))
+            started = Path(os.environ["DFH_CHECKPOINT_DIR"], "pid")
+            started.with_suffix(".new").write_text(str(os.getpid()))
+            started.with_suffix(".new").rename(started)
             while not told:
                 time.sleep(0.01)
             return "finished early"
