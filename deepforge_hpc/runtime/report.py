@@ -59,7 +59,7 @@ def _read(root: Path) -> Execution:
 def _with_cards(groups: Sequence[Operation]) -> list[Operation]:
     """Return the operations that get a part of their own; of very many, those to look at."""
     from .report_looks import URGENT
-    from .report_page import MAX_CARDS
+    from .report_overview import MAX_CARDS
 
     if len(groups) <= MAX_CARDS:
         return list(groups)

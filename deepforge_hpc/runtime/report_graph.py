@@ -15,6 +15,8 @@ _GAP_ALONG, _GAP_ACROSS = 48, 22
 _NARROW_WIDTH, _NARROW_GAP = 156, 14
 _MARGIN = 3
 _NAME = 19
+_FITTING = 1400
+"""A drawing up to this width is made smaller to fit the page; a wider one is scrolled."""
 
 
 class Node(NamedTuple):
@@ -47,12 +49,40 @@ WIDE = Size(down=False, width=_WIDTH, along=_GAP_ALONG, across=_GAP_ACROSS)
 NARROW = Size(down=True, width=_NARROW_WIDTH, along=30, across=_NARROW_GAP)
 
 
-def draw_graph(nodes: Sequence[Node], size: Size, css: str) -> str:
-    """Return an SVG element; every node must come after those that it depends on."""
+def draw_graphs(nodes: Sequence[Node]) -> str:
+    """Return the graph for a laptop and for a phone; every node comes after what it depends on.
+
+    From left to right as long as that fits a laptop, else the way that is less wide.
+    """
+    across, down = draw_graph(nodes, WIDE), draw_graph(nodes, NARROW)
+    least = min(across, down, key=lambda drawing: drawing.width)
+    laptop = across if across.width <= _FITTING else least
+    return laptop.svg("wide") + least.svg("narrow")
+
+
+class Drawing(NamedTuple):
+    """A graph that was laid out and drawn."""
+
+    width: int
+    height: int
+    shapes: str
+
+    def svg(self, css: str) -> str:
+        """Return the drawing as an element of a class."""
+        fit = " fit" if css == "wide" and self.width <= _FITTING else ""
+        return (
+            f'<svg class="{css}{fit}" role="img" '
+            'aria-label="Graph of the operations; the same states stand in words below." '
+            f'width="{self.width}" height="{self.height}" '
+            f'viewBox="0 0 {self.width} {self.height}">{self.shapes}</svg>'
+        )
+
+
+def draw_graph(nodes: Sequence[Node], size: Size) -> Drawing:
+    """Return the graph in one of the two ways to lay it out."""
     by_name = {node.name: node for node in nodes}
     after = {node.name: [name for name in node.after if name in by_name] for node in nodes}
-    layers = _layers(after)
-    rows, chains = _with_bends(layers, after)
+    rows, chains = _with_bends(_layers(after), after)
     _uncross(rows, chains)
     places, (width, height) = _places(rows, size)
     edges = "".join(
@@ -60,11 +90,7 @@ def draw_graph(nodes: Sequence[Node], size: Size, css: str) -> str:
         for chain in chains
     )
     boxes = "".join(_box(by_name[name], places[name], size) for name in by_name)
-    title = "Graph of the operations; the same states stand in words below."
-    return (
-        f'<svg class="{css}" role="img" aria-label="{title}" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}">{edges}{boxes}</svg>'
-    )
+    return Drawing(width, height, edges + boxes)
 
 
 def _layers(after: Mapping[str, Sequence[str]]) -> dict[str, int]:

@@ -44,6 +44,18 @@ def operation_card(
     )
 
 
+def operation_row(operation: Operation) -> str:
+    """Return one line about an operation that has not run: why, or what it asks for."""
+    job = operation.main
+    reason = next((plain(task.reason) for task in operation.tasks if task.reason), "")
+    facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
+    text = reason or " · ".join(facts + _resources(job))
+    return (
+        f'<section class="card quiet" id="{anchor(operation.name)}"><h3>{esc(operation.name)}</h3>'
+        f"<p>{esc(text)}</p>{badge(operation.state)}</section>"
+    )
+
+
 def _facts(operation: Operation) -> str:
     job = operation.main
     facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
@@ -129,7 +141,9 @@ def _gallery(series: Sequence[Series], pictures: Sequence[Picture], more: int) -
 def _picture(picture: Picture) -> str:
     title = esc(picture.title)
     image = (
-        f'<img src="{picture.source}" alt="Figure: {title}">'
+        # No script: a tick of the box makes the figure as large as the window.
+        f'<label><input type="checkbox" aria-label="Enlarge {title}">'
+        f'<img src="{picture.source}" alt="Figure: {title}"></label>'
         if picture.source
         else '<p class="missing">not shown on this page</p>'
     )
@@ -200,7 +214,7 @@ def _log(log: Log, *, is_open: bool) -> str:
     where = "" if log.task is None else f" of task {log.task}"
     return (
         f"<details{' open' if is_open else ''}><summary>End of the log{where}</summary>"
-        f'<p class="note">{whole}</p><pre tabindex="0">{text}</pre></details>'
+        f'<p class="note">{whole}</p><pre class="end" tabindex="0"><code>{text}</code></pre></details>'
     )
 
 

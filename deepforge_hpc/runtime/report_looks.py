@@ -41,6 +41,8 @@ FAILED = (State.FAILED, State.INTERRUPTED)
 URGENT = (*FAILED, State.UNKNOWN, State.RUNNING, State.PUBLISHING)
 """What a person looks at first, in this order."""
 
+_QUIET = {*WAITING, State.NEVER_RAN, State.CANCELLED, State.UPSTREAM_FAILED}
+
 
 class Operation(NamedTuple):
     """An operation with its job, or its job array and the gather job."""
@@ -67,14 +69,23 @@ class Operation(NamedTuple):
             return word
         return f"{word} {self.main.done}/{total}"
 
+    def started(self) -> datetime | None:
+        """Return when the first task started."""
+        return min((task.started for task in self.tasks if task.started), default=None)
+
+    def ended(self) -> datetime | None:
+        """Return when the last task ended, if all have."""
+        ends = (task.ended for task in self.tasks if task.ended)
+        return max(ends, default=None) if self.state.is_final else None
+
     def elapsed(self, now: datetime) -> float | None:
         """Return seconds from the first start to the last end, or to now."""
-        starts = [task.started for task in self.tasks if task.started]
-        ends = [task.ended for task in self.tasks if task.ended]
-        if not starts:
-            return None
-        end = max(ends, default=None) if self.state.is_final else now
-        return None if end is None else (end - min(starts)).total_seconds()
+        start, end = self.started(), self.ended() if self.state.is_final else now
+        return None if start is None or end is None else (end - start).total_seconds()
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing of it ran yet, or ever will: there is only a state to show."""
+        return self.state in _QUIET and self.started() is None
 
 
 def operations(jobs: Sequence[Job]) -> list[Operation]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from .report_data import WAITING, Execution, text_of
 from .report_failures import failures
-from .report_graph import NARROW, WIDE, Node, draw_graph
-from .report_jobs import operation_card
+from .report_jobs import operation_card, operation_row
 from .report_looks import (
     LOOKS,
     URGENT,
@@ -23,8 +22,8 @@ from .report_looks import (
     badge,
     icon,
     joined,
-    state_bar,
 )
+from .report_overview import overview
 from .report_text import NONE, count, duration, esc, moment, number, plain
 from .states import State
 
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
     from .report_details import Details
 
-MAX_CARDS = 60
-"""Above this number of operations, the graph and most cards give way to a table."""
-MAX_ROWS = 1500
 _MAX_TILES = 6
 _REFRESH_S = 30
 
@@ -76,7 +72,7 @@ def render_page(
             _problems(execution),
             failures(execution, groups),
             _tiles(groups, details),
-            _overview(groups, execution.now),
+            overview(execution, groups),
             _cards(execution, groups, details),
             _footer(execution),
         ]
@@ -207,79 +203,23 @@ def _tiles(groups: Sequence[Operation], details: Mapping[str, Sequence[Details]]
     )
 
 
-def _overview(groups: Sequence[Operation], now: datetime) -> str:
-    if not groups:
-        return ""
-    if len(groups) > MAX_CARDS:
-        return _counts(groups) + _table(groups, now)
-    owner = {job.name: group.name for group in groups for job in group.jobs}
-    nodes = []
-    for group in groups:
-        look = LOOKS[group.state]
-        needed = dict.fromkeys(owner.get(name, "") for job in group.jobs for name in job.after)
-        total = len(group.main.tasks)
-        is_partial = total > 1 and not group.state.is_success and group.state not in WAITING
-        nodes.append(
-            Node(
-                name=group.name,
-                after=tuple(name for name in needed if name != group.name),
-                css=look.css,
-                icon=look.icon,
-                words=group.words(),
-                is_done=group.state.is_success,
-                share=group.main.done / total if is_partial else None,
-                link=f"#{anchor(group.name)}",
-            )
-        )
-    drawings = draw_graph(nodes, WIDE, "wide") + draw_graph(nodes, NARROW, "narrow")
-    return f'<section class="graph"><h2>Pipeline</h2><div class="scroll">{drawings}</div></section>'
-
-
-def _counts(groups: Sequence[Operation]) -> str:
-    states = Counter(group.state for group in groups)
-    order = [state for state in LOOKS if states[state]]
-    order.sort(key=lambda state: (not state.is_success, not state.is_final, state in WAITING))
-    words = ", ".join(f"{states[state]} {LOOKS[state].word}" for state in order)
-    parts = [(LOOKS[state].css, states[state]) for state in order]
-    bar = state_bar(parts, len(groups), words)
-    return f'<section class="graph"><h2>{len(groups)} operations</h2>{bar}</section>'
-
-
-def _table(groups: Sequence[Operation], now: datetime) -> str:
-    """Return every operation in one line, those that need a look first."""
-    rest = [state for state in LOOKS if state not in URGENT]
-    rank = {state: index for index, state in enumerate([*URGENT, *rest])}
-    ranked = sorted(groups, key=lambda group: rank[group.state])
-    rows = "".join(_row(group, now) for group in ranked[:MAX_ROWS])
-    more = len(ranked) - MAX_ROWS
-    note = f'<p class="note">{count(more, "more operation")} not listed.</p>' if more > 0 else ""
-    head = "<tr><th>Operation</th><th>State</th><th>Time</th><th>Reason</th></tr>"
-    return (
-        f'<section class="list"><h2>All operations</h2><div class="scroll tall" tabindex="0">'
-        f"<table>{head}{rows}</table></div>{note}</section>"
-    )
-
-
-def _row(group: Operation, now: datetime) -> str:
-    reason = next((plain(task.reason, 160) for task in group.tasks if task.reason), "")
-    look = LOOKS[group.state]
-    return (
-        f'<tr><th scope="row">{esc(group.name)}</th>'
-        f'<td class="{look.css}">{icon(look.icon)}{group.words()}</td>'
-        f"<td>{duration(group.elapsed(now))}</td><td>{esc(reason)}</td></tr>"
-    )
-
-
 def _cards(
     execution: Execution,
     groups: Sequence[Operation],
     details: Mapping[str, Sequence[Details]],
 ) -> str:
-    cards = "".join(
-        operation_card(group, details[group.name], execution.now, is_open=group.state in URGENT)
-        for group in groups
-        if group.name in details
-    )
+    cards, told = "", set()
+    for group in groups:
+        if group.name not in details:
+            continue
+        if group.is_quiet():
+            cards += operation_row(group)
+            continue
+        # The log is shown of what runs, and once for each reason of a failure.
+        reason = next((task.reason for task in group.tasks if task.reason), group.name)
+        is_open = group.state in URGENT and reason not in told
+        told.add(reason)
+        cards += operation_card(group, details[group.name], execution.now, is_open=is_open)
     if not cards:
         return ""
     title = "Operations" if len(details) == len(groups) else "Operations to look at"

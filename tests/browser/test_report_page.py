@@ -111,7 +111,35 @@ def test_a_thousand_operations_are_a_table(
     check(browser)
     assert browser.run("return document.querySelectorAll('.list tr').length") == 1001
     assert "fit_0013" in visible(browser)
+    squares = "return [...document.querySelectorAll('.field svg')].map(s => s.getBoundingClientRect().width)"
+    given = "return document.querySelector('.field .scroll').clientWidth"
+    assert 200 < max(browser.run(squares)) <= browser.run(given)
     browser.picture(shots / f"many-{screen[0]}.png")
+
+
+def test_a_log_shows_its_end_and_a_figure_fills_the_window_at_a_click(
+    browser: Any, executions: ModuleType, tmp_path: Path, shots: Path
+) -> None:
+    made = executions.redshift(tmp_path / "x", "running")
+    assert refresh(made.root)
+    browser.show(made.root / "report.html", *LAPTOP)
+    log = browser.run(
+        """const pre = document.querySelector('pre.end'), range = document.createRange();
+           const text = pre.querySelector('code').firstChild;
+           range.setStart(text, text.length - 20); range.setEnd(text, text.length);
+           return [range.getBoundingClientRect().bottom, pre.getBoundingClientRect().bottom,
+                   pre.scrollHeight, pre.clientHeight]"""
+    )
+    assert log[0] <= log[1]
+    assert log[2] > log[3]  # it is longer than what is shown
+    size = "return [...document.querySelectorAll('.picture img')].map(i => i.clientWidth)[0]"
+    assert browser.run(size) < 400
+    browser.run("document.querySelector('.picture label').click()")
+    assert browser.run(size) == LAPTOP[0]
+    browser.picture(shots / "figure.png")
+    browser.run("document.querySelector('.picture label').click()")
+    assert browser.run(size) < 400
+    check(browser)
 
 
 def test_hostile_content_does_nothing_in_the_browser(

@@ -130,6 +130,41 @@ def test_metrics_are_charts_with_their_twin_and_last_values(made: Callable[[str]
     assert "57% done" in found.text
 
 
+def test_a_timeline_tells_when_each_operation_waited_and_ran(made: Callable[[str], Any]) -> None:
+    execution = made("succeeded")
+    data = render_report(execution.root)
+    (timeline,) = re.findall(rb'<section class="times">.*?</section>', data)
+    rows = re.findall(rb"<li .*?</li>", timeline)
+    assert len(rows) == 5  # the operation that was re-used took no time here
+    assert b"waited 1 min 20 s, ran 37 s" in rows[0]
+    assert b"ran 7 min 40 s" in rows[1]
+    assert b"waited" not in rows[1]  # two seconds
+    bars = [
+        tuple(float(value) for value in re.findall(rb'class="fill" x="(.*?)".*?width="(.*?)"', row)[0])
+        for row in rows
+    ]
+    for (begin, length), (following, _) in zip(bars[:3], bars[1:4], strict=True):
+        assert begin + length <= following + 5
+    assert all(0 <= begin and begin + length <= 1000 for begin, length in bars)
+
+
+def test_what_an_earlier_attempt_waited_is_not_told(made: Callable[[str], Any]) -> None:
+    execution = made("running")
+    execution.attempt = 2
+    execution.state("train", "running", began=30)
+    assert " train ran " in page(execution).text  # not: since render ended, in attempt 1
+
+
+def test_operations_that_have_not_run_take_a_line_each(made: Callable[[str], Any]) -> None:
+    failed = render_report(made("failed").root)
+    assert failed.count(b'<section class="card quiet"') == 4
+    assert b"<h3>predict</h3><p>train did not succeed.</p>" in failed
+    execution = made("running")
+    execution.state("train", "cancelled", began=9, ended=1, reason="Cancelled by dfh cancel.")
+    text = page(execution).text
+    assert text.index("val_loss 1.024") < text.index("Cancelled by dfh cancel.")  # it keeps its results
+
+
 def test_the_page_reloads_itself_until_the_end(made: Callable[[str], Any]) -> None:
     def reloads(how: str) -> bool:
         execution = made(how)
@@ -426,9 +461,17 @@ def test_a_thousand_operations_are_quick_and_small(tmp_path: Path, executions: M
     assert time.process_time() - begin < 1.0
     assert len(data) < 1.5 * (1 << 20)
     found = Page(data)
-    assert "8 failed, 20 running, 279 waiting" in found.text
+    assert "693 succeeded 8 failed 20 running 279 waiting" in found.text
     assert "fit_0013 , fit_0110 , fit_0207 and 5 more failed" in found.text
     assert found.text.count("Killed") > 10
+    assert data.count(b"<details open>") == 1  # one reason, one open log
+    assert data.count(b"<details>") == 7
+    laptop, phone = re.findall(rb'<svg class="(?:wide fit|narrow)".*?</svg>', data)
+    for drawing in (laptop, phone):
+        lines = dict(re.findall(rb'<path class="(\w+)" d="([^"]+)"', drawing))
+        squares = {css: sum((int(length) + 2) // 10 for length in re.findall(rb"h(\d+)", path))
+                   for css, path in lines.items()}  # fmt: skip
+        assert squares == {b"ok": 693, b"fail": 8, b"run": 20, b"wait": 279}
 
 
 def test_figures_that_do_not_fit_are_links(made: Callable[[str], Any]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.metrics import Series
 from deepforge_hpc.runtime.report_chart import draw_chart, group
-from deepforge_hpc.runtime.report_graph import NARROW, WIDE, Node, Size, draw_graph
+from deepforge_hpc.runtime.report_graph import NARROW, WIDE, Node, Size, draw_graph, draw_graphs
 from deepforge_hpc.runtime.report_text import duration, moment, number, parse_time, size
 
 
@@ -35,7 +35,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
 @settings(deadline=None, max_examples=60)
 @given(graphs(), st.sampled_from([WIDE, NARROW]))
 def test_boxes_never_overlap_and_lie_behind_what_they_need(nodes: list[Node], kind: Size) -> None:
-    svg = draw_graph(nodes, kind, "wide")
+    svg = draw_graph(nodes, kind).svg("wide")
     found = boxes(svg)
     assert len(found) == len(nodes)
     width, height = (int(value) for value in re.findall(r'(?:width|height)="(\d+)"', svg)[:2])
@@ -62,12 +62,26 @@ def test_boxes_never_overlap_and_lie_behind_what_they_need(nodes: list[Node], ki
 
 def test_edges_of_a_simple_graph_do_not_cross() -> None:
     nodes = [node("a"), node("b"), node("c", "b"), node("d", "a")]
-    places = dict(zip("abcd", boxes(draw_graph(nodes, WIDE, "wide")), strict=True))
+    places = dict(zip("abcd", boxes(draw_graph(nodes, WIDE).shapes), strict=True))
     assert (places["a"][1] < places["b"][1]) == (places["d"][1] < places["c"][1])
 
 
+def test_the_way_a_graph_is_laid_out_is_the_one_that_fits() -> None:
+    def layers(nodes: list[Node]) -> tuple[int, int]:
+        laptop, phone = draw_graphs(nodes).split("</svg>")[:2]
+        assert laptop.startswith('<svg class="wide')
+        assert phone.startswith('<svg class="narrow')
+        return len({box[0] for box in boxes(laptop)}), len({box[0] for box in boxes(phone)})
+
+    chain = [node(f"step{index}", f"step{index - 1}") for index in range(9)]
+    fan = [node("first"), *(node(f"fit{index}", "first") for index in range(9))]
+    assert layers(chain[:4]) == (4, 1)  # from left to right; on a phone, from top to bottom
+    assert layers(chain) == (1, 1)
+    assert layers(fan) == (2, 2)
+
+
 def test_long_names_are_cut_and_kept_in_full_as_a_title() -> None:
-    svg = draw_graph([node("a_very_long_name_of_an_operation")], WIDE, "wide")
+    svg = draw_graph([node("a_very_long_name_of_an_operation")], WIDE).shapes
     assert "a_very_long_name_o…</text>" in svg
     assert "<title>a_very_long_name_of_an_operation: succeeded</title>" in svg
 
