@@ -28,18 +28,26 @@ def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
         half = _MAX_LINES // 2
         lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
     file, line = _place(error, code)
-    kind, message = type(error).__name__, one_line(str(error))
+    kind, text = type(error).__name__, _message(error)
+    message = one_line(text)
     where = f" ({file}:{line})" if file else ""
     return {
         **_empty(rank),
         "type": kind,
-        "message": _utf8(str(error)[:10_000]),
+        "message": _utf8(text[:10_000]),
         "traceback": [_utf8(line) for line in lines],
         "file": file,
         "line": line,
         "reason": _utf8(_sentence(error, kind, message) + where + "."),
         "hint": _hint(error),
     }
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - the user's own __str__ may raise anything
+        return f"(its message cannot be shown: {type(fault).__name__})"
 
 
 def _utf8(text: str) -> str:

@@ -60,8 +60,9 @@ def _leave(code: int, capture: Any) -> None:
     """End at once: MPI_Finalize at exit would wait for ranks that wait for this one."""
     if capture is not None:
         capture.finish()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, replaced, or on a full disk
+            stream.flush()
     os._exit(code)
 
 
@@ -116,7 +117,8 @@ def _report(order: dict[str, Any], rank: int, error: BaseException, *, interrupt
         publish_json(error_file(work, rank), data, durable=False)
     except OSError:
         (work / RESERVE).unlink(missing_ok=True)
-        publish_json(error_file(work, rank), data, durable=False)
+        with suppress(OSError):  # then the log alone has it, and this rank still has to end
+            publish_json(error_file(work, rank), data, durable=False)
     # The supervisor says the reason; a log of a rank without a traceback needs it as well.
     tell("\n".join(data["traceback"] or [f"dfh: {data['reason']}"]))
 
@@ -149,6 +151,13 @@ def _pump(reader: int, targets: tuple[int, ...]) -> None:
     try:
         while data := os.read(reader, 1 << 16):
             for target in targets:
-                os.write(target, data)
+                with suppress(OSError):  # one on a full disk: the rank must not end for its log
+                    _write_all(target, data)
     finally:
         os._exit(0)
+
+
+def _write_all(target: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]

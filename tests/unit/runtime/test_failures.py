@@ -113,6 +113,10 @@ def test_a_missing_module_points_at_the_environment(execution: Execution) -> Non
         ("raise MemoryError", "The operation ran out of memory"),
         ("raise KeyError", "The operation raised KeyError (operations/job.py:2)."),
         ("raise BaseException('odd')", "The operation raised BaseException: odd"),
+        (
+            "raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})",
+            "raised Odd: (its message cannot be shown: ZeroDivisionError) (operations/job.py:2).",
+        ),
     ],
 )
 def test_an_operation_that_ends_in_an_odd_way(

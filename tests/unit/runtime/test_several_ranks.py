@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,8 @@ from deepforge_hpc.runtime.failure import JobError
 from deepforge_hpc.runtime.identity import find_identity
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Execution
 
 
@@ -109,6 +113,42 @@ def test_a_failing_rank_does_not_wait_for_the_others(
     )
     assert execution.run("job").returncode == 1
     assert "alone" in execution.state("job")["reason"]
+
+
+def test_a_rank_that_cannot_write_its_log_ends_as_well(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import atexit, os, sys
+        from pathlib import Path
+
+        def operation():
+            atexit.register(Path(os.environ["DFH_CHECKPOINT_DIR"], "waited").touch)
+            if os.environ["DFH_RANK"] == "1":
+                sys.stdout = open("/dev/full", "w")
+                print("lost")
+                raise ValueError("alone")
+            os._exit(0)
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 1
+    assert "alone" in execution.state("job")["reason"]
+    assert not (execution.folder("job").checkpoints / "waited").exists()
+
+
+def test_a_full_log_of_a_rank_does_not_end_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from deepforge_hpc.runtime import rank\n"
+        "rank._redirect(Path('/dev/full'), copy=True)\n"
+        "for number in range(3): print(number, flush=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n1\n2\n", "")
 
 
 def test_another_number_of_ranks_than_planned_is_refused(
