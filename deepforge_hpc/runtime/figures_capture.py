@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .figures_data import figure_data, figure_title, heavy_artists
+from .figures_data import figure_data, figure_title, has_content, heavy_artists
 from .files import publish_bytes, publish_json, read_json
 
 if TYPE_CHECKING:
@@ -135,7 +135,8 @@ class Recorder:
             if entry is None:
                 return
             entry.dirty = True
-            if (now or begin >= entry.next_draw) and _has_content(figure):
+            # A figure that was cleared after it was saved keeps what was saved.
+            if (now or begin >= entry.next_draw) and has_content(figure):
                 self._write(figure, entry, svg=svg)
                 cost = self._clock() - begin
                 self._spent += cost
@@ -247,11 +248,6 @@ def warn(message: str) -> None:
     """Put one line into the job's log."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"dfh: warning: {message}\n")
-
-
-def _has_content(figure: Figure) -> bool:
-    # A figure that was cleared after it was saved keeps what was saved.
-    return bool(figure.texts or figure.images or any(axes.has_data() for axes in figure.axes))
 
 
 @contextlib.contextmanager

@@ -214,7 +214,8 @@ def _log(log: Log, *, is_open: bool) -> str:
     where = "" if log.task is None else f" of task {log.task}"
     return (
         f"<details{' open' if is_open else ''}><summary>End of the log{where}</summary>"
-        f'<p class="note">{whole}</p><pre class="end" tabindex="0"><code>{text}</code></pre></details>'
+        f'<p class="note">{whole}</p>'
+        f'<pre class="end" tabindex="0"><code>{text}</code></pre></details>'
     )
 
 

@@ -29,7 +29,6 @@ from .states import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from .report_details import Details
 

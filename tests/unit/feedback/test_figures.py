@@ -256,6 +256,44 @@ def test_every_kind_of_artist_leaves_its_data(place: Place) -> None:
     assert space["text"]["at"] == [0, 1, 2]
 
 
+def test_what_is_no_data_of_axes_is_captured_as_well(place: Place) -> None:
+    code = """
+    import numpy as np, matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
+    from matplotlib.offsetbox import AnnotationBbox, OffsetImage, TextArea
+    plt.figure("words").add_subplot().text(1, 2, "only words")
+    plt.figure("table").add_subplot().table([["a", "b"]], loc="center")
+    axes = plt.figure("boxes").add_subplot()
+    axes.add_artist(AnnotationBbox(OffsetImage(np.eye(2)), (3, 4)))
+    axes.add_artist(AnnotationBbox(TextArea("tied"), (5, 6)))
+    own = plt.figure("own"); own.figimage(np.eye(3)); own.add_artist(Line2D([0, 1], [0, 1]))
+    axes = plt.figure("more").add_subplot()
+    axes.barbs([1], [2], [3], [4]); axes.tripcolor([0, 1, 0], [0, 0, 1], [7, 7, 7])
+    class Odd(Line2D):
+        def get_xdata(self, orig=True):
+            if orig: raise RuntimeError("mine")
+            return super().get_xdata(orig)
+    axes.add_line(Odd([1, 2], [3, 4]))
+    plt.figure("empty").add_subplot()
+    """
+    assert list(place.good(code)) == ["words", "table", "boxes", "own", "more"]
+
+    def artists(name: str) -> list[dict[str, Any]]:
+        data = place.data(name)
+        return [*data["artists"], *(item for axes in data["axes"] for item in axes["artists"])]
+
+    assert artists("words") == [{"label": "", "kind": "text", "at": [1, 2], "text": "only words"}]
+    assert artists("table")[0]["cells"] == [[0, 0, "a"], [0, 1, "b"]]
+    image, words = artists("boxes")
+    assert (image["at"], image["values"]) == ([3, 4], [[1, 0], [0, 1]])
+    assert (words["at"], words["text"]) == ([5, 6], "tied")
+    assert {item["kind"] for item in artists("own")} == {"image", "line"}
+    more = {item["kind"]: item for item in artists("more")}
+    assert [more["arrows"][name] for name in "xyuv"] == [[1], [2], [3], [4]]
+    assert more["shapes"]["value"] == [7]
+    assert more["Odd"]["problem"] == "RuntimeError: mine"
+
+
 def test_figures_without_pyplot_are_captured(place: Place) -> None:
     code = """
     import io
