@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.display import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
 
@@ -20,22 +21,19 @@ _WORTH_A_SENTENCE = {
     "never_ran",
     "unknown",
 }
+_LOOKED_AT = {
+    state: place
+    for place, state in enumerate(
+        ("failed", "interrupted", "unknown", "publishing", "running", "held", "pending", "planned")
+    )
+}
+"""The states that a person looks at first, in this order; then the rest."""
 
 
 def status_lines(found: ExecutionStatus) -> Iterator[str]:
     """Yield the headline, a line for each job, reasons, warnings and the next command."""
-    yield headline(found)
-    for label, text in (("name", found.name), ("note", found.note)):
-        if text:
-            yield f"{label}  {text}"
-    yield ""
-    yield from table(
-        ("JOB", "STATE", "ID", "TIME", ""),
-        [
-            (job.name, job.detail, job.native_id or "-", duration(job.elapsed_s), _remark(job))
-            for job in found.jobs
-        ],
-    )
+    yield from _head(found)
+    yield from _table(found.jobs)
     sentences = [line for job in found.jobs for line in _sentences(job)]
     if sentences:
         yield ""
@@ -43,6 +41,43 @@ def status_lines(found: ExecutionStatus) -> Iterator[str]:
     if found.warnings:
         yield ""
         yield from (f"warning: {warning}" for warning in found.warnings)
+    yield from _foot(found)
+
+
+def screen_lines(found: ExecutionStatus, height: int) -> list[str]:
+    """Return the status on a screen; if it does not fit, the jobs that a person looks at first."""
+    lines = list(status_lines(found))
+    if len(lines) <= height:
+        return lines
+    head, foot = list(_head(found)), list(_foot(found))
+    room = max(1, height - len(head) - len(foot) - 2)  # less the table's header, and what is left
+    ranked = sorted(found.jobs, key=lambda job: _LOOKED_AT.get(job.state, len(_LOOKED_AT)))
+    shown = {job.name for job in ranked[:room]}
+    rest = Counter(job.state for job in ranked[room:])
+    more = ", ".join(f"{number} {state}" for state, number in rest.most_common())
+    rows = _table([job for job in found.jobs if job.name in shown])
+    return [*head, *rows, f"... and {rest.total()} more jobs: {more}", *foot]
+
+
+def _head(found: ExecutionStatus) -> Iterator[str]:
+    yield headline(found)
+    for label, text in (("name", found.name), ("note", found.note)):
+        if text:
+            yield f"{label}  {text}"
+    yield ""
+
+
+def _table(jobs: Iterable[JobStatus]) -> list[str]:
+    return table(
+        ("JOB", "STATE", "ID", "TIME", ""),
+        [
+            (job.name, job.detail, job.native_id or "-", duration(job.elapsed_s), _remark(job))
+            for job in jobs
+        ],
+    )
+
+
+def _foot(found: ExecutionStatus) -> Iterator[str]:
     yield ""
     if found.next:
         yield f"next    {found.next}"

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from deepforge_hpc.cli.display import Display, clean, table
+from deepforge_hpc.cli.status_views import screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,37 @@ def test_error_lists_all_faults_and_is_json_when_asked(capsys: pytest.CaptureFix
     assert document["schema"] == "dfh/error/1"
     assert document["error"]["exit_code"] == 3
     assert [fault["line"] for fault in document["error"]["faults"]] == [1, 2]
+
+
+def made_up_status(*states: str) -> ExecutionStatus:
+    jobs = [
+        JobStatus(
+            name=f"fit_{index:03d}", operation=f"fit_{index:03d}", kind="run", after=(), state=state,
+            detail=state, reason="", hint="", native_id=f"L{index}", raw="", exit_code=None,
+            attempt=1, started="", ended="", elapsed_s=None, metrics={}, log="", outputs=(),
+            reused_from="",
+        )
+        for index, state in enumerate(states)
+    ]  # fmt: skip
+    return ExecutionStatus(
+        id="fits-0001", path="/x", pipeline="fits", site="local", scheduler="local", name="",
+        note="", created="", state="running", attempt=1, jobs=tuple(jobs), warnings=(), next="",
+    )  # fmt: skip
+
+
+def test_a_screen_that_is_too_low_shows_what_needs_a_look() -> None:
+    states = ["succeeded"] * 40 + ["failed", "running"] + ["pending"] * 58
+    found = made_up_status(*states)
+    lines = screen_lines(found, 12)
+    assert len(lines) == 12
+    assert [line.split()[:2] for line in lines[3:9]] == [
+        ["fit_040", "failed"],
+        ["fit_041", "running"],
+        ["fit_042", "pending"],
+        ["fit_043", "pending"],
+        ["fit_044", "pending"],
+        ["fit_045", "pending"],
+    ]
+    assert lines[9] == "... and 94 more jobs: 54 pending, 40 succeeded"
+    assert lines[11] == "report  /x/report.html"
+    assert screen_lines(found, 200) == list(status_lines(found))
