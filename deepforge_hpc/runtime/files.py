@@ -77,7 +77,7 @@ def digest_path(path: Path) -> tuple[str, int]:
         for name in sorted(files):
             file = Path(folder, name)
             if file.is_symlink():
-                message = f"{file}: a link inside an output folder"
+                message = f"{file} is a link, and a folder of data holds its own files only"
                 raise ValueError(message)
             entries[file.relative_to(path).as_posix()] = digest_file(file)
             size += file.stat().st_size

@@ -80,7 +80,7 @@ def _load_input(order: dict[str, Any], item: dict[str, Any], formats: Mapping[st
             _refuse_empty(rows, total, order["shards"])
         return fmt.load_parts(path, rows) if item["parts"] else fmt.load(path, rows)
     except (OSError, ValueError, FormatError, KeyError) as error:
-        what = str(error).rstrip(".")
+        what = (error.strerror if isinstance(error, OSError) else "") or str(error).rstrip(".")
         reason = f"Input {item['port']} ({path}) cannot be read as {item['format']}: {what}."
         hint = "Check the file, and the input's `type:` or the operation's `types:`."
         raise JobError(reason, hint) from error

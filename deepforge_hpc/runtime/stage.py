@@ -95,7 +95,12 @@ def _check_published(
     full = os.environ.get("DFH_VERIFY") == "full"
     if measured.size > FULL_CHECK_BYTES and same_time and not full:
         return "stat"
-    if digest_path(path)[0] != entry["sha256"]:
+    try:
+        is_same = digest_path(path)[0] == entry["sha256"]
+    except ValueError as error:
+        reason = f"{what} is damaged: {error}."
+        raise JobError(reason, hint) from error
+    if not is_same:
         reason = f"{what} is damaged: its content is not what was made."
         raise JobError(reason, hint)
     return "content"
@@ -112,10 +117,14 @@ def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
         reason = f"The input {name}{where} is missing: {path}."
         raise JobError(reason, f"Bring it back, then: dfh resume {context.info['id']}") from error
     _refuse_changed(context, f"The input {name}{where}", declared, measured)
-    sha256, measured = _digest_of(context, path)
+    try:
+        sha256, measured = digests.compute(context.ledger, path)
+    except ValueError as error:
+        reason = f"The input {name}{where} cannot be used: {error}."
+        raise JobError(reason, f"Mend it, then: {_submit(context)}") from error
     if declared["sha256"] not in {None, sha256}:
         reason = f"The input {name}{where} changed since the submission: its content is another."
-        raise JobError(reason, _submit(context))
+        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
     return StagedInput(
         port=binding["port"],
         format=declared["type"],
@@ -144,19 +153,11 @@ def _refuse_changed(
     ]
     if changed:
         reason = f"{what} changed since the submission: {', '.join(changed)}."
-        raise JobError(reason, _submit(context))
-
-
-def _digest_of(context: Context, path: Path) -> tuple[str, digests.Measure]:
-    try:
-        return digests.compute(context.ledger, path)
-    except ValueError as error:
-        reason = f"{error}."
-        raise JobError(reason, _again(context)) from error
+        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
 
 
 def _submit(context: Context) -> str:
-    return f"Submit again to use it as it is now: dfh submit {context.info['pipeline_file']}"
+    return f"dfh submit {context.info['pipeline_file']}"
 
 
 def _again(context: Context) -> str:

@@ -258,6 +258,39 @@ def test_an_external_input_that_changed_or_vanished(execution: Execution) -> Non
     assert "is missing" in fail(execution)["reason"]
 
 
+def test_a_folder_of_data_with_a_link_in_it(execution: Execution) -> None:
+    data = execution.project / "data"
+    data.mkdir()
+    (data / "a").symlink_to("/etc/hostname")
+    execution.external("folder", data, "directory")
+    execution.operation(
+        "make",
+        """
+        import os
+        from pathlib import Path
+        def operation():
+            folder = Path(os.environ["DFH_SCRATCH"], "made")
+            folder.mkdir()
+            (folder / "a").write_text("x")
+            return folder
+        """,
+        outputs={"result": "directory"},
+    )
+    execution.operation("job", "def operation(x): return 1", inputs={"x": "folder"})
+    execution.operation("later", "def operation(x): return 1", inputs={"x": "make.result"})
+    state = fail(execution)
+    assert f"{data}/a is a link, and a folder of data holds its own files only" in state["reason"]
+    assert state["reason"].startswith("The input folder (declared at pipeline.yaml:4) cannot")
+    assert state["hint"] == "Mend it, then: dfh submit pipeline.yaml"
+    execution.run_all("make")
+    made = execution.output("make") / "a"
+    made.unlink()
+    made.symlink_to("b")  # as long as what was made
+    state = fail(execution, "later")
+    assert "jobs/make/outputs/result, made by make, is damaged" in state["reason"]
+    assert "is a link" in state["reason"]
+
+
 def test_an_external_input_is_known_by_its_digest_where_there_is_one(execution: Execution) -> None:
     data = execution.project / "data.txt"
     data.write_text("hello")
@@ -279,6 +312,15 @@ def test_an_external_input_of_the_wrong_format(execution: Execution) -> None:
     execution.operation("job", "def operation(words): return 1", inputs={"words": "words"})
     state = fail(execution)
     assert state["reason"].startswith(f"Input words ({data}) cannot be read as json")
+
+
+def test_an_external_input_that_is_a_folder_where_a_file_is_wanted(execution: Execution) -> None:
+    data = execution.project / "data.json"
+    data.mkdir()
+    execution.external("words", data, "json")
+    execution.operation("job", "def operation(words): return 1", inputs={"words": "words"})
+    expected = f"Input words ({data}) cannot be read as json: Is a directory."
+    assert fail(execution)["reason"] == expected
 
 
 def test_edited_added_and_missing_code_is_named(execution: Execution) -> None:
