@@ -54,7 +54,6 @@ class Task(NamedTuple):
     exit_code: int | None = None
     outputs: tuple[Output, ...] = ()
     reused_from: str = ""
-    progress: float | None = None
 
 
 class Job(NamedTuple):
@@ -266,7 +265,7 @@ def _state(marker: dict[str, Any], state: dict[str, Any], waiting: State) -> Sta
 
 
 def _with_state(task: Task, data: dict[str, Any]) -> Task:
-    error, progress, code = data.get("error"), data.get("progress"), data.get("exit_code")
+    error, code = data.get("error"), data.get("exit_code")
     success = task.state.is_success
     return task._replace(
         started=parse_time(data.get("started")),
@@ -276,15 +275,7 @@ def _with_state(task: Task, data: dict[str, Any]) -> Task:
         hint="" if success else str(data.get("hint") or ""),
         error=error if isinstance(error, dict) and not success else None,
         exit_code=code if isinstance(code, int) else None,
-        progress=_share(progress) if isinstance(progress, dict) else None,
     )
-
-
-def _share(progress: dict[str, Any]) -> float | None:
-    done, total = progress.get("done"), progress.get("total")
-    if isinstance(done, (int, float)) and isinstance(total, (int, float)) and total > 0:
-        return min(1.0, max(0.0, done / total))
-    return None
 
 
 def _with_marker(task: Task, marker: dict[str, Any]) -> Task:

@@ -96,13 +96,10 @@ def _resources(job: Job) -> list[str]:
 
 
 def _bar(job: Job) -> str:
-    """Return the tasks of an array as a bar of states, or the progress that a job reports."""
+    """Return the tasks of an array as a bar of states."""
     total = len(job.tasks)
     if total == 1:
-        task = job.tasks[0]
-        if task.progress is None or task.state.is_final:
-            return ""
-        return state_bar([("run", round(task.progress * 1000))], 1000, f"{task.progress:.0%} done")
+        return ""
     parts = [(LOOKS[state].css, amount) for state, amount in _ordered(job)]
     words = ", ".join(f"{amount} {LOOKS[state].word}" for state, amount in _ordered(job))
     return state_bar(parts, total, f"{job.done} of {total} tasks done: {words}")

@@ -320,7 +320,7 @@ def redshift(root: Path, how: str) -> Made:
     made.figure("train", "Loss by epoch", "Distribution of the error")
     if how == "running":
         made.metrics("train", _training(23))
-        made.state("train", "running", began=580, progress={"done": 23, "total": 40})
+        made.state("train", "running", began=580)
         return made
     made.metrics("train", _training(40))
     made.success("train", {"model": ("outputs/model.keras", "keras", 1_104_220)},
