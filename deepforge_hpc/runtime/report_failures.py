@@ -53,7 +53,9 @@ def _failure(
         if lines
         else ""
     )
-    hint = f'<p class="hint">{esc(plain(task.hint))}</p>' if task.hint else ""
+    # The two commands stand below it anyhow, each with what it does.
+    is_said = "dfh resume" in task.hint and "dfh submit" in task.hint
+    hint = f'<p class="hint">{esc(plain(task.hint))}</p>' if task.hint and not is_said else ""
     look = LOOKS[state]
     return (
         f'<div class="failure"><h2>{icon(look.icon)}<span>{_cases(cases)} {look.word}</span></h2>'

@@ -214,9 +214,10 @@ def _cards(
         if group.is_quiet():
             cards += operation_row(group)
             continue
-        # The log is shown of what runs, and once for each reason of a failure.
+        # The log is shown of what runs, and once for each failure that has no traceback above.
         reason = next((task.reason for task in group.tasks if task.reason), group.name)
-        is_open = group.state in URGENT and reason not in told
+        has_traceback = any(task.error for task in group.tasks)
+        is_open = group.state in URGENT and reason not in told and not has_traceback
         told.add(reason)
         cards += operation_card(group, details[group.name], execution.now, is_open=is_open)
     if not cards:

@@ -102,6 +102,18 @@ def test_a_failure_is_told_with_reason_traceback_and_next_commands(
     own = b"<b>  File &quot;operations/train.py&quot;, line 48, in execute</b>"
     assert own in render_report(execution.root)
     assert found.text.index("train failed") < found.text.index("Pipeline")
+    assert render_report(execution.root).count(b"<details open>") == 1  # the traceback, not the log
+
+
+def test_a_hint_is_told_unless_it_is_the_next_commands(made: Callable[[str], Any]) -> None:
+    execution = made("rendering")
+    hint = "Free some space, then: dfh resume."
+    execution.state("render", "failed", 5, began=9, ended=1, reason="Full.", hint=hint)
+    execution.state("render", "failed", 6, began=9, ended=1, reason="Bad.",
+                    hint="dfh submit x.yaml takes up an edit; dfh resume x-1 runs it again.")  # fmt: skip
+    text = page(execution).text
+    assert hint in text
+    assert "takes up an edit" not in text
 
 
 def test_one_reason_of_many_tasks_is_told_once(made: Callable[[str], Any]) -> None:
