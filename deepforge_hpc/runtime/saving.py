@@ -22,6 +22,14 @@ def save_outputs(
     order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]
 ) -> None:
     """Write each output and sync it, then the list of them; JobError names the one that fails."""
+    try:
+        _save(order, values, formats)
+    except OSError as error:
+        what = "The outputs"
+        raise _disk_error(what, error) from error
+
+
+def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]) -> None:
     work = Path(order["work"])
     folder = work / "outputs"
     folder.mkdir()
@@ -41,7 +49,8 @@ def save_outputs(
             hint = f"Return another value, or name a format for {name} under `types:`."
             raise JobError(reason, hint) from error
         except OSError as error:
-            raise _disk_error(name, error) from error
+            what = f"Output {name}"
+            raise _disk_error(what, error) from error
         entries[name] = {"path": path.name, "format": chosen, "rows": rows}
     publish_json(work / SAVED, {"outputs": entries})
 
@@ -53,6 +62,5 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
     return formats[name]
 
 
-def _disk_error(name: str, error: OSError) -> JobError:
-    reason = f"Output {name} cannot be saved: {explain_os_error(error)}."
-    return JobError(reason, disk_hint(error))
+def _disk_error(what: str, error: OSError) -> JobError:
+    return JobError(f"{what} cannot be saved: {explain_os_error(error)}.", disk_hint(error))

@@ -11,6 +11,7 @@ from deepforge_hpc.runtime.report import refresh
 pytestmark = pytest.mark.browser
 
 LAPTOP = (1280, 800)
+TABLET = (820, 1180)
 PHONE = (390, 844)
 
 # Text and its colour against the first opaque background below it, as WCAG 2 counts contrast.
@@ -101,7 +102,7 @@ def test_the_answer_stands_on_the_first_screen(
     browser.picture(shots / f"{name}-whole.png", whole=True)
 
 
-@pytest.mark.parametrize("screen", [LAPTOP, PHONE], ids=["laptop", "phone"])
+@pytest.mark.parametrize("screen", [LAPTOP, TABLET, PHONE], ids=["laptop", "tablet", "phone"])
 def test_a_thousand_operations_are_a_table(
     browser: Any, executions: ModuleType, tmp_path: Path, shots: Path, screen: tuple[int, int]
 ) -> None:

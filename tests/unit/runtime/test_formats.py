@@ -17,10 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepforge_hpc.runtime.failure import JobError
 from deepforge_hpc.runtime.formats import FORMATS, FormatError, load_formats
 from deepforge_hpc.runtime.formats_base import block_of, sync_path
 from deepforge_hpc.runtime.formats_file import choose
 from deepforge_hpc.runtime.integrity import check_hdf5, common_rows
+from deepforge_hpc.runtime.saving import save_outputs
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -292,6 +294,14 @@ def test_the_value_chooses_a_format(tmp_path: Path) -> None:
     assert [choose(value) for value, _ in chosen] == [name for _, name in chosen]
     with pytest.raises(FormatError, match="types:"):
         choose(io.BytesIO())
+
+
+def test_a_work_folder_that_takes_nothing_is_not_called_a_fault_of_the_operation(
+    tmp_path: Path,
+) -> None:
+    order = {"work": str(tmp_path / "gone"), "outputs": []}
+    with pytest.raises(JobError, match=r"^The outputs cannot be saved: No such file or directory"):
+        save_outputs(order, {}, FORMATS)
 
 
 def test_the_common_number_of_rows() -> None:
