@@ -14,6 +14,10 @@ except ImportError:  # outside of a job, e.g. in a notebook
         print(step, values)  # noqa: T201
 
 
+OUTLIER = 0.05
+"""A galaxy is an outlier if |dz| is larger: Pasquet et al. 2019, for a survey as shallow as SDSS."""
+
+
 def residuals(predicted: np.ndarray, redshift: np.ndarray) -> np.ndarray:
     """Return dz = (predicted - true) / (1 + true)."""
     return (predicted - redshift) / (1 + redshift)
@@ -52,7 +56,7 @@ class Evaluate:
         metrics = {
             "bias": float(dz.mean()),
             "sigma_mad": sigma_mad(dz),
-            "outlier_fraction": float(np.mean(np.abs(dz) > 0.05)),
+            "outlier_fraction": float(np.mean(np.abs(dz) > OUTLIER)),
             "crps": crps(predictions["pdf"][:].astype(float), redshift, max_redshift),
             "galaxies": len(dz),
         }

@@ -75,7 +75,6 @@ class TrainValidate:
         model.compile(
             optimizer=team.optimizer("Adam", learning_rate=decay),
             loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
             jit_compile=False,  # XLA has no Horovod operations
         )
         record = model.fit(
@@ -121,11 +120,12 @@ class ShowProgress(keras.callbacks.Callback):
         for name in ("loss", "val_loss"):
             if name in (logs or {}):
                 self.losses.setdefault(name, []).append(float(logs[name]))
-        figure = plt.figure("Loss", clear=True)
+        figure = plt.figure("Loss", clear=True, layout="constrained")
         axes = figure.subplots()
         for name, values in self.losses.items():
             words = "validation" if name == "val_loss" else "training"
             axes.plot(range(1, len(values) + 1), values, marker="o", label=words)
         axes.set(title="Loss", xlabel="epoch", ylabel="cross-entropy")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
         figure.canvas.draw()
