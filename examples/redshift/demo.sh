@@ -21,8 +21,9 @@ stop() {
 }
 
 find_python() {
-    local candidate
-    for candidate in ${DFH_DEMO_PYTHON:-python3.11 python3.12 python3.13 python3.10 python3 python}; do
+    local candidate candidates=(python3.11 python3.12 python3.13 python3.10 python3 python)
+    [[ -z ${DFH_DEMO_PYTHON:-} ]] || candidates=("$DFH_DEMO_PYTHON")
+    for candidate in "${candidates[@]}"; do
         if "$candidate" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' \
             2>/dev/null; then
             printf '%s' "$candidate"
@@ -55,9 +56,12 @@ make_environment() {
 }
 
 install() {
-    if [[ ! -e $venv/pyvenv.cfg ]]; then
-        [[ ! -e $venv ]] || stop "$venv is there and is no virtual environment: name another folder."
+    if [[ ! -e $venv ]]; then
         make_environment
+    elif [[ ! -e $venv/pyvenv.cfg ]]; then
+        stop "$venv is there and is no virtual environment: name another folder."
+    elif ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+        stop "$venv was left half made, or its Python has gone." "Remove it, or name another folder."
     fi
     say "installing deepforge_hpc and TensorFlow into $venv (one to three minutes) ..."
     "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --no-input \
@@ -68,7 +72,7 @@ install() {
     say "installed in $((SECONDS - started)) s"
 }
 
-if ! [[ -x $venv/bin/dfh ]] || ! wanted | cmp -s - "$venv/demo-installed"; then
+if ! "$venv/bin/dfh" --version >/dev/null 2>&1 || ! wanted | cmp -s - "$venv/demo-installed"; then
     install
 fi
 

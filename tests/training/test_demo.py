@@ -97,13 +97,15 @@ def test_without_a_python_that_tensorflow_has_the_demo_says_so(checkout: Path) -
 
 
 def test_without_venv_or_pip_the_demo_says_what_to_install(checkout: Path, tmp_path: Path) -> None:
-    python = tmp_path / "python3"
+    python = tmp_path / "my pythons" / "python3"
+    python.parent.mkdir()
     python.write_text(
         f'#!/bin/bash\n[[ $2 == *ensurepip* ]] && exit 1\nexec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)
     done = demo(checkout, DFH_DEMO_VENV=str(checkout / "none"), DFH_DEMO_PYTHON=str(python))
     assert done.returncode == 1
+    assert f"{python} has no venv or no pip." in done.stderr
     assert "apt-get install python3-venv" in done.stderr
 
 
@@ -113,6 +115,18 @@ def test_a_folder_that_is_no_environment_is_left_alone(checkout: Path, tmp_path:
     assert done.returncode == 1
     assert "is no virtual environment" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_an_environment_that_cannot_run_is_named_and_left_alone(
+    checkout: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(tmp_path / "a python that was removed")
+    (tmp_path / "pyvenv.cfg").write_text("version = 3.11.0\n")
+    done = demo(checkout, DFH_DEMO_VENV=str(tmp_path))
+    assert done.returncode == 1
+    assert "was left half made, or its Python has gone" in done.stderr
+    assert (tmp_path / "pyvenv.cfg").exists()
 
 
 def test_a_failed_run_says_where_to_look(checkout: Path, first_run: str) -> None:
