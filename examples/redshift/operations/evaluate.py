@@ -15,7 +15,7 @@ except ImportError:  # outside of a job, e.g. in a notebook
 
 
 OUTLIER = 0.05
-"""A galaxy is an outlier if |dz| is larger: Pasquet et al. 2019, for a survey as shallow as SDSS."""
+"""A galaxy is an outlier if its |dz| is larger."""
 
 
 def residuals(predicted: np.ndarray, redshift: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ and background subtraction (the frames are sky-subtracted). Pixels outside of a 
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -40,21 +41,21 @@ ORDER BY za.specObjID
 COLUMNS = ("ra", "dec", "redshift", "reddening", "rerun", "run", "camcol", "field")
 
 
-def fetch(request: urllib.request.Request | str, tries: int = 3) -> bytes:
-    """Return the answer to a request; an error of the server or the network is tried again."""
-    for left in reversed(range(tries)):
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.read()
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or not left:
-                words = error.read(500).decode("utf-8", "replace").strip()
-                raise RuntimeError(f"{error.url}: {error.code} {error.reason} {words}") from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            if not left:
-                raise RuntimeError(f"no answer from {request}: {error}") from error
-        time.sleep(2.0 ** (tries - left - 1))
-    raise AssertionError
+def fetch(request: urllib.request.Request, tries: int = 3, pause: float = 1.0) -> bytes:
+    """Return the answer to a request; a busy server and a broken connection are tried again."""
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+    except urllib.error.HTTPError as error:
+        passing = error.code >= 500 or error.code == 429  # too many requests
+        words = error.read(500).decode("utf-8", "replace").strip()
+        problem = f"{error.url}: {error.code} {error.reason} {words}"
+    except (OSError, http.client.HTTPException) as error:
+        passing, problem = True, f"no answer from {request.full_url}: {error}"
+    if not passing or tries == 1:
+        raise RuntimeError(problem)
+    time.sleep(pause)
+    return fetch(request, tries - 1, 2 * pause)
 
 
 class CasJobsQuery:
@@ -155,7 +156,7 @@ class DownloadFits:
         if target.exists():
             return
         part = target.with_suffix(".part")
-        part.write_bytes(fetch(f"{self.url}/{folder}/{name}"))
+        part.write_bytes(fetch(urllib.request.Request(f"{self.url}/{folder}/{name}")))
         shutil.move(part, target)
 
 

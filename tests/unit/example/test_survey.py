@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import bz2
 import json
+import shutil
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -56,6 +61,8 @@ class SimulatedSdss(BaseHTTPRequestHandler):
 
     requests: list[str]
     broken: list[str]
+    """Paths that get `trouble` for an answer, as often as they stand here."""
+    trouble: tuple[int, bytes, int] = (503, b"busy", 0)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -73,7 +80,7 @@ class SimulatedSdss(BaseHTTPRequestHandler):
         self.requests.append(self.path)
         if self.path in self.broken:
             self.broken.remove(self.path)
-            self.answer(503, b"busy")
+            self.answer(*self.trouble)
         elif "/301/94/3/frame-" in self.path or "/301/95/4/frame-" in self.path:
             band = self.path.split("frame-")[1][0]
             flux = 100.0 * (1 + "ugriz".index(band))
@@ -82,9 +89,10 @@ class SimulatedSdss(BaseHTTPRequestHandler):
         else:
             self.answer(404, b"no such frame")
 
-    def answer(self, code: int, body: bytes) -> None:
+    def answer(self, code: int, body: bytes, missing: int = 0) -> None:
+        """Send a body; the last `missing` bytes of it are lost on the way."""
         self.send_response(code)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) + missing))
         self.end_headers()
         self.wfile.write(body)
 
@@ -146,24 +154,50 @@ def test_without_a_login_the_message_says_where_the_token_goes(
     assert len(_query(server[0], str(tmp_path / "nothing"))["ra"]) == 3
 
 
-def test_each_frame_is_fetched_once_and_a_busy_server_is_asked_again(
-    server: tuple[str, type[SimulatedSdss]], token: str, tmp_path: Path,
+TROUBLE = {
+    "busy": (503, b"busy", 0),
+    "too many requests": (429, b"slow down", 0),
+    "a connection that breaks": (200, b"half of a frame", 1000),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_each_frame_is_fetched_once_and_passing_trouble_is_tried_again(
+    trouble: str, server: tuple[str, type[SimulatedSdss]], token: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    from operations.fits import read_frame
     from operations.survey import DownloadFits
 
     url, handler = server
     catalogue = _query(url, token)
     handler.requests.clear()
     broken = "/301/95/4/frame-g-000095-4-0007.fits.bz2"
-    handler.broken.append(broken)
+    handler.broken, handler.trouble = [broken, broken], TROUBLE[trouble]
     monkeypatch.setenv("DFH_SCRATCH", str(tmp_path))
     monkeypatch.setattr("time.sleep", lambda _: None)
     frames, sample = DownloadFits(galaxies=3, url=url).execute(catalogue)
     assert len(list(frames.iterdir())) == 10
-    assert handler.requests.count(broken) == 2
-    assert len(handler.requests) == 11
+    assert read_frame(frames / broken.split("/")[-1]).pixels.shape == (320, 320)
+    assert handler.requests.count(broken) == 3
+    assert len(handler.requests) == 12
     assert list(sample["row"]) == [0, 1, 2]
+
+
+def test_lasting_trouble_ends_with_the_address(
+    server: tuple[str, type[SimulatedSdss]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from operations.survey import fetch
+
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    url, handler = server
+    handler.broken = ["/frame"] * 3
+    with pytest.raises(RuntimeError, match=rf"{url}/frame: 503 Service Unavailable busy"):
+        fetch(urllib.request.Request(f"{url}/frame"))
+    assert pauses == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match=r"no answer from http://127.0.0.1:1/frame: "):
+        fetch(urllib.request.Request("http://127.0.0.1:1/frame"))
 
 
 def test_a_missing_frame_stops_with_its_address_and_leaves_no_half_file(
@@ -264,10 +298,26 @@ def test_a_frame_that_ends_too_early_is_refused(tmp_path: Path) -> None:
         read_frame(path)
 
 
-def test_the_pipeline_for_the_survey_is_sound(example: Path) -> None:
-    from deepforge_hpc.spec.load import load_pipeline
-
-    loaded = load_pipeline(example / "pipeline-survey.yaml", site="local")
-    assert list(loaded.operations) == [
-        "query", "download", "preprocess", "train", "predict", "evaluate", "visualize",
-    ]  # fmt: skip
+def test_the_pipeline_for_the_survey_queries_downloads_and_cuts_out(
+    server: tuple[str, type[SimulatedSdss]], token: str, example: Path, tmp_path: Path, dfh: Any
+) -> None:
+    project = tmp_path / "redshift"
+    shutil.copytree(
+        example, project, ignore=shutil.ignore_patterns(".venv", "executions", ".dfh", "__pycache__")
+    )
+    file = project / "pipeline-survey.yaml"
+    # One shard for each of the galaxies that the server here has.
+    file.write_text(file.read_text().replace("shards: 4", f"shards: {len(GALAXIES)}"))
+    settings = {"query.url": server[0], "query.limit": len(GALAXIES), "query.token_file": token}
+    settings |= {"download.url": server[0], "download.galaxies": len(GALAXIES)}
+    options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    dfh("run", file.name, "--until", "preprocess", "--python", sys.executable, *options, cwd=project)
+    jobs = project / "executions" / "redshift-survey-0001" / "jobs"
+    parts = sorted(jobs.glob("preprocess.gather/outputs/cutouts/part-*.h5"))
+    assert len(parts) == len(GALAXIES)
+    for part, galaxy in zip(parts, GALAXIES, strict=True):
+        with h5py.File(part) as cutouts:
+            assert cutouts["pixels"].shape == (1, 64, 64, 5)
+            assert cutouts["redshift"][0] == pytest.approx(galaxy[2])
+    for log in jobs.rglob("*.log"):
+        assert TOKEN not in log.read_text()
