@@ -210,3 +210,39 @@ def test_batches_hold_each_galaxy_once_whatever_the_number_of_ranks() -> None:
         assert not all(same)
         for a, i in zip(pictures, found, strict=True):
             assert np.array_equal(np.sort(a, axis=None), np.sort(images[i], axis=None))
+
+
+def test_a_network_with_images_and_reddening_gets_both_in_every_step(
+    project: Path, example: Path
+) -> None:
+    """As the network of Pasquet et al.; here the reddening alone tells the redshift."""
+    import keras
+    from operations.predict import Predict
+    from operations.reduce import ReduceDimensions
+    from operations.train import TrainValidate
+
+    from deepforge_hpc.libraries.keras.library import KerasLibrary
+
+    text = TINY.replace("{pixels: [8, 8, 5]}", "{pixels: [8, 8, 5], reddening: [1]}")
+    text = text.replace("offset: -2.3}}", "offset: -2.3}, from: pixels}")
+    text = text.replace(
+        "  - wide:", "  - both: {Concatenate: {}, from: [pool, reddening]}\n  - wide:"
+    )
+    namespace: dict[str, Any] = {}
+    exec(KerasLibrary().compile(text, "net.yaml"), namespace)
+    with h5py.File(project / "data.h5", "r+") as dataset:
+        dataset["pixels"][:] = 56
+        dataset["reddening"] = 5 * dataset["redshift"][:][:, None]
+        settings = {**SETTINGS, "epochs": 20, "learning_rate": 0.03}
+        model, history = TrainValidate(namespace["build"](), **settings).execute(dataset)
+        assert [item.name for item in model.inputs] == ["pixels", "reddening"]
+        assert len(history["val_loss"]) == 20
+        predictions = Predict(orientations=2).execute(model, dataset)
+        error = predictions["predicted"] - predictions["redshift"]
+        assert np.median(np.abs(error)) < 0.02
+        embeddings = ReduceDimensions(galaxies=50, perplexity=10).execute(model, dataset)
+        assert embeddings["points"].shape == (50, 3)
+        del dataset["reddening"]
+        with pytest.raises(KeyError, match="the network has the inputs reddening, and the dataset"):
+            Predict().execute(model, dataset)
+    keras.backend.clear_session()

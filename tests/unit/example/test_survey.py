@@ -178,7 +178,7 @@ def test_each_frame_is_fetched_once_and_passing_trouble_is_tried_again(
     monkeypatch.setattr("time.sleep", lambda _: None)
     frames, sample = DownloadFits(galaxies=3, url=url).execute(catalogue)
     assert len(list(frames.iterdir())) == 10
-    assert read_frame(frames / broken.split("/")[-1]).pixels.shape == (320, 320)
+    assert read_frame(frames / broken.rsplit("/", maxsplit=1)[-1]).pixels.shape == (320, 320)
     assert handler.requests.count(broken) == 3
     assert len(handler.requests) == 12
     assert list(sample["row"]) == [0, 1, 2]
@@ -303,7 +303,9 @@ def test_the_pipeline_for_the_survey_queries_downloads_and_cuts_out(
 ) -> None:
     project = tmp_path / "redshift"
     shutil.copytree(
-        example, project, ignore=shutil.ignore_patterns(".venv", "executions", ".dfh", "__pycache__")
+        example,
+        project,
+        ignore=shutil.ignore_patterns(".venv", "executions", ".dfh", "__pycache__"),
     )
     file = project / "pipeline-survey.yaml"
     # One shard for each of the galaxies that the server here has.
@@ -311,7 +313,9 @@ def test_the_pipeline_for_the_survey_queries_downloads_and_cuts_out(
     settings = {"query.url": server[0], "query.limit": len(GALAXIES), "query.token_file": token}
     settings |= {"download.url": server[0], "download.galaxies": len(GALAXIES)}
     options = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    dfh("run", file.name, "--until", "preprocess", "--python", sys.executable, *options, cwd=project)
+    dfh(
+        "run", file.name, "--until", "preprocess", "--python", sys.executable, *options, cwd=project
+    )
     jobs = project / "executions" / "redshift-survey-0001" / "jobs"
     parts = sorted(jobs.glob("preprocess.gather/outputs/cutouts/part-*.h5"))
     assert len(parts) == len(GALAXIES)
