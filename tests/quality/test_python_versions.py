@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,13 +40,19 @@ def say_version(python: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("version", SUPPORTED)
-def test_package_compiles_and_runtime_imports(
-    version: str, repository: Path, tmp_path: Path
-) -> None:
-    python = next((path for path in interpreters(version) if say_version(path) == version), None)
-    if python is None:
+@pytest.fixture(params=SUPPORTED)
+def python(request: pytest.FixtureRequest) -> str:
+    """Return an interpreter of each supported version."""
+    version = request.param
+    found = next((path for path in interpreters(version) if say_version(path) == version), None)
+    if found is None:
         pytest.skip(f"no Python {version} on this machine")
+    return found
+
+
+def test_package_compiles_and_runtime_imports(
+    python: str, repository: Path, tmp_path: Path
+) -> None:
     shutil.copytree(
         repository / "deepforge_hpc" / "runtime",
         tmp_path / "dfh_runtime",
@@ -59,7 +66,30 @@ def test_package_compiles_and_runtime_imports(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == version
+    assert done.stdout.strip() == say_version(python)
+
+
+def test_a_pipeline_runs_with_the_wheel_on_each_version(
+    python: str, installed: Any, clean_environment: dict[str, str], project: Path, tmp_path: Path
+) -> None:
+    def run(*argv: object) -> str:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            cwd=project, env=clean_environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run(python, "-m", "venv", tmp_path / "venv")
+    pip = (tmp_path / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q")
+    run(*pip, "install", installed.wheel)
+    dfh = tmp_path / "venv" / "bin" / "dfh"
+    assert "small-0001  succeeded  2/2 jobs done" in run(dfh, "run", "--site", "local")
+    version = say_version(python)
+    assert f"env        python {version}." in run(
+        dfh, "prov", "show", "executions/small-0001/jobs/total"
+    )
+    assert run(dfh, "prov", "verify", "executions/small-0001").startswith("sound: ")
 
 
 def test_versions_are_those_that_the_package_names(repository: Path) -> None:
