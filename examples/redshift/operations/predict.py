@@ -16,7 +16,7 @@ class Predict:
     """Predicts the test galaxies; the redshift is the expectation of the distribution.
 
     With `orientations` of 2 to 8 the distributions of so many turned and mirrored images of each
-    galaxy are averaged.
+    galaxy are averaged. `row` of the predictions is the galaxy's place in the dataset.
     """
 
     def __init__(
