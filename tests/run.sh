@@ -292,7 +292,9 @@ clean_up() {
         rm -rf "$run" "$memory"
     fi
     [[ -z ${policy_is_ours:-} ]] || "${as_root[@]}" rm -f /usr/sbin/policy-rc.d
-    find "$root"/{deepforge_hpc,tests,examples} -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
+    # The demo's environment keeps its own: to compile TensorFlow anew takes a while.
+    find "$root"/{deepforge_hpc,tests,examples} -name .venv -prune -o \
+        -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
 }
 
 main() {
