@@ -15,6 +15,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${DFH_TEST_CACHE:-$HOME/.cache/deepforge-hpc-tests}
 python=${PYTHON:-python3}
 export PATH="$PATH:/usr/sbin:/sbin" PIP_CACHE_DIR="$cache/pip" PIP_DISABLE_PIP_VERSION_CHECK=1
+export KERAS_HOME="$cache/keras" MPLCONFIGDIR="$cache/matplotlib" # else ~/.keras and ~/.config/matplotlib
 
 # What the tests of a mark need, as program:package. A test says by its mark what it needs.
 declare -A programs=(
@@ -225,8 +226,8 @@ pytest() {
     cd "$root"
     env TESTS_OF_DFH="$run" DFH_TEST_CACHE="$cache" DFH_TEST_CLUSTERS="$memory" TMPDIR="$run/tmp" \
         PATH="$run/venv/bin:$environment/bin:$PATH" XDG_CACHE_HOME="$run/tmp/cache" \
-        MPLCONFIGDIR="$cache/matplotlib" RUFF_CACHE_DIR="$cache/ruff" \
-        MYPY_CACHE_DIR="$cache/mypy" HYPOTHESIS_STORAGE_DIRECTORY="$run/hypothesis" \
+        RUFF_CACHE_DIR="$cache/ruff" MYPY_CACHE_DIR="$cache/mypy" \
+        HYPOTHESIS_STORAGE_DIRECTORY="$run/hypothesis" \
         "$test_python" -m pytest --basetemp="$run/pytest" -o cache_dir="$cache/pytest" "$@" </dev/null
 }
 

@@ -15,12 +15,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def start(repository: Path, test: Path, *args: str) -> subprocess.Popen[str]:
+def start(repository: Path, test: Path, *args: str, **variables: str) -> subprocess.Popen[str]:
     # A file outside of the repository: it gets our settings, and none of our fixtures.
-    environ = {name: value for name, value in os.environ.items() if name != "TESTS_OF_DFH"}
+    ours = ("TESTS_OF_DFH", "KERAS_HOME", "MPLCONFIGDIR")
+    environ = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.Popen(
         ["bash", str(repository / "tests" / "run.sh"), "-c", "pyproject.toml", str(test), *args],
-        env=environ | {"TMPDIR": str(test.parent)},
+        env=environ | {"TMPDIR": str(test.parent)} | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -88,3 +89,15 @@ def test_no_selected_test_is_a_failure(repository: Path, tmp_path: Path) -> None
     process = start(repository, write_test(tmp_path, "pass"), "-k", "nothing")
     process.communicate(timeout=200)
     assert process.returncode == 5
+
+
+def test_nothing_is_written_to_the_home_folder(repository: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    test = tmp_path / "test_it.py"
+    test.write_text("def test_it():\n    import keras, matplotlib.pyplot\n", encoding="utf-8")
+    process = start(repository, test, "-W", "default", HOME=str(home))
+    output, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, output
+    # Beside what pip has rustup write, if there is one.
+    assert {path.name for path in home.iterdir()} <= {".rustup"}
