@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import socket
@@ -109,6 +110,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         [driver, f"--port={port}", f"--log-path={folder / 'driver.log'}"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=os.environ | {"HOME": str(folder)},  # Chromium writes there beside its profile
     )
     try:
         _wait_for(port, process)
