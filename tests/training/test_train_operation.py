@@ -42,7 +42,7 @@ namespace = {}
 exec(KerasLibrary().compile(open("net.yaml").read(), "net.yaml"), namespace)
 settings = json.load(open("settings.json"))
 with h5py.File("data.h5") as dataset:
-    model, history = TrainValidate(namespace["build"](), **settings).execute(dataset)
+    model, history, _ = TrainValidate(namespace["build"](), **settings).execute(dataset)
 weights = [w.tolist() for w in model.get_weights()]
 json.dump({"weights": weights, "history": history}, open(sys.argv[3] + rank + ".json", "w"))
 model.save(sys.argv[3] + rank + ".keras")
@@ -133,7 +133,7 @@ def test_the_seed_alone_decides_what_is_learnt(project: Path, example: Path) -> 
         for noise, seed in ((1, 5), (2, 5), (3, 6)):
             keras.utils.set_random_seed(noise)
             settings = {**SETTINGS, "epochs": 1, "seed": seed}
-            model, _ = TrainValidate(namespace["build"](), **settings).execute(dataset)
+            model, _, _ = TrainValidate(namespace["build"](), **settings).execute(dataset)
             found.append(np.concatenate([w.ravel() for w in model.get_weights()]))
     assert np.allclose(found[0], found[1], atol=1e-6)
     assert not np.allclose(found[0], found[2], atol=1e-3)
@@ -150,10 +150,10 @@ def test_predictions_follow_what_was_learnt(project: Path, example: Path) -> Non
     exec(KerasLibrary().compile(TINY, "net.yaml"), namespace)
     with h5py.File(project / "data.h5") as dataset:
         settings = {**SETTINGS, "epochs": 30, "learning_rate": 0.03}
-        model, history = TrainValidate(namespace["build"](), **settings).execute(dataset)
+        model, history, binning = TrainValidate(namespace["build"](), **settings).execute(dataset)
         assert len(history["loss"]) == 30
-        plain = Predict(batch_size=23).execute(model, dataset)
-        turned = Predict(orientations=8).execute(model, dataset)
+        plain = Predict(batch_size=23).execute(model, binning, dataset)
+        turned = Predict(orientations=8).execute(model, binning, dataset)
         redshift = dataset["redshift"][240:]
     assert list(plain["row"]) == list(range(240, 300))
     assert plain["pdf"].sum(axis=1) == pytest.approx(1, abs=1e-5)
@@ -233,16 +233,16 @@ def test_a_network_with_images_and_reddening_gets_both_in_every_step(
     with h5py.File(project / "data.h5", "r+") as dataset:
         dataset["pixels"][:] = 56
         dataset["reddening"] = 5 * dataset["redshift"][:][:, None]
-        settings = {**SETTINGS, "epochs": 20, "learning_rate": 0.03}
-        model, history = TrainValidate(namespace["build"](), **settings).execute(dataset)
+        settings = {**SETTINGS, "epochs": 20, "learning_rate": 0.03, "max_redshift": 0.5}
+        model, history, binning = TrainValidate(namespace["build"](), **settings).execute(dataset)
         assert [item.name for item in model.inputs] == ["pixels", "reddening"]
         assert len(history["val_loss"]) == 20
-        predictions = Predict(orientations=2).execute(model, dataset)
+        predictions = Predict(orientations=2).execute(model, binning, dataset)
         error = predictions["predicted"] - predictions["redshift"]
         assert np.median(np.abs(error)) < 0.02
         embeddings = ReduceDimensions(galaxies=50, perplexity=10).execute(model, dataset)
         assert embeddings["points"].shape == (50, 3)
         del dataset["reddening"]
         with pytest.raises(KeyError, match="the network has the inputs reddening, and the dataset"):
-            Predict().execute(model, dataset)
+            Predict().execute(model, binning, dataset)
     keras.backend.clear_session()

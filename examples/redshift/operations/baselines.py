@@ -7,14 +7,7 @@ import numpy as np
 
 from operations.evaluate import residuals, sigma_mad
 from operations.images import LEVELS, SKY_NOISE, ZERO
-
-try:
-    from dfh_runtime import log
-except ImportError:  # outside of a job, e.g. in a notebook
-
-    def log(step=None, **values):
-        """Show the numbers."""
-        print(step, values)  # noqa: T201
+from operations.progress import log
 
 
 class Baselines:

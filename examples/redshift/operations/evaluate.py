@@ -5,14 +5,7 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-try:
-    from dfh_runtime import log
-except ImportError:  # outside of a job, e.g. in a notebook
-
-    def log(step=None, **values):
-        """Show the numbers."""
-        print(step, values)  # noqa: T201
-
+from operations.progress import log
 
 OUTLIER = 0.05
 """A galaxy is an outlier if its |dz| is larger."""

@@ -21,15 +21,13 @@ class Predict:
 
     def __init__(
         self,
-        max_redshift: float = 0.4,
         batch_size: Annotated[int, {"min": 1}] = 250,
         orientations: Annotated[int, {"min": 1, "max": 8}] = 1,
     ):
-        self.max_redshift = max_redshift
         self.batch_size = batch_size
         self.orientations = orientations
 
-    def execute(self, model: keras.Model, dataset: h5py.File):
+    def execute(self, model: keras.Model, binning: dict, dataset: h5py.File):
         rows = np.flatnonzero(dataset["train"][:] == 0)
         parts = [
             self.distribution(model, dataset, rows[start : start + self.batch_size])
@@ -39,9 +37,9 @@ class Predict:
         predictions = {
             "row": rows,
             "redshift": dataset["redshift"][:][rows],
-            "predicted": expectation(pdf, self.max_redshift).astype(np.float32),
+            "predicted": expectation(pdf, binning["max_redshift"]).astype(np.float32),
             "pdf": pdf,
-            "@max_redshift": self.max_redshift,
+            "@max_redshift": binning["max_redshift"],
         }
         return predictions
 

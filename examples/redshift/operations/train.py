@@ -12,14 +12,7 @@ import numpy as np
 from operations.bins import labels
 from operations.data import Batches, inputs_of, rows_of
 from operations.distributed import ranks
-
-try:
-    from dfh_runtime import log
-except ImportError:  # outside of a job, e.g. in a notebook
-
-    def log(step=None, **values):
-        """Show the numbers."""
-        print(step, values)  # noqa: T201
+from operations.progress import log
 
 
 class TrainValidate:
@@ -27,7 +20,8 @@ class TrainValidate:
 
     `batch_size` counts the galaxies of all ranks together, and all random numbers follow from
     `seed`: the result does not depend on the number of ranks, but for rounding. The learning rate
-    falls to zero along a cosine.
+    falls to zero along a cosine. `binning` is what a prediction must know: the redshifts of the
+    network's classes.
     """
 
     def __init__(
@@ -52,7 +46,7 @@ class TrainValidate:
         self.seed = seed
         self.augment = augment
 
-    def execute(self, dataset: h5py.File) -> tuple[keras.Model, dict]:
+    def execute(self, dataset: h5py.File) -> tuple[keras.Model, dict, dict]:
         team = ranks()
         keras.utils.set_random_seed(self.seed)
         model = keras.models.clone_model(self.model)  # fresh weights, drawn from our seed
@@ -89,7 +83,8 @@ class TrainValidate:
         trained = keras.models.clone_model(self.model)
         trained.set_weights(model.get_weights())
         model = trained
-        return model, history
+        binning = {"bins": self.bins, "max_redshift": self.max_redshift}
+        return model, history, binning
 
     def split(self, dataset: h5py.File, ranks: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows to learn from and those to validate with, equally many for each rank."""
