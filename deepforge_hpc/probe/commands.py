@@ -155,7 +155,6 @@ def parse_partitions(text: str) -> tuple[Partition, ...]:
 
 
 def _partition(record: Mapping[str, str]) -> Partition:
-    share = record.get("OverSubscribe") or record.get("Shared")
     return Partition(
         name=record["PartitionName"],
         is_default=record.get("Default") == "YES",
@@ -173,8 +172,16 @@ def _partition(record: Mapping[str, str]) -> Partition:
         allowed_qos=_names(record.get("AllowQos")),
         denied_qos=_names(record.get("DenyQos")),
         qos=word(record.get("QoS")),
-        is_exclusive=None if share is None else share == "EXCLUSIVE",
+        is_exclusive=_is_exclusive(record),
     )
+
+
+def _is_exclusive(record: Mapping[str, str]) -> bool | None:
+    """Return whether jobs get whole nodes; Slurm 26.05 says it under a key of its own."""
+    share = record.get("OverSubscribe") or record.get("Shared")
+    if share is None and "Exclusive" not in record:
+        return None
+    return share == "EXCLUSIVE" or record.get("Exclusive") == "NODE"
 
 
 def parse_nodes(text: str) -> tuple[Node, ...]:
@@ -291,13 +298,13 @@ def word(value: str | None) -> str:
 
 def count(value: str | None) -> int | None:
     """Return a number, None for `UNLIMITED` and what is no number."""
-    match = re.match(r"\d+\b", word(value))
+    match = re.match(r"\d{1,15}\b", word(value))
     return int(match[0]) if match else None
 
 
 def seconds(value: str | None) -> int | None:
     """Return the seconds of `[D-]HH:MM:SS`, None for `UNLIMITED`, `NONE` and what is no time."""
-    match = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):(\d+)", word(value))
+    match = re.fullmatch(r"(?:(\d{1,6})-)?(\d{1,6}):(\d\d):(\d\d)", word(value))
     if not match:
         return None
     days, hours, minutes, rest = (int(part or 0) for part in match.groups())
@@ -307,7 +314,7 @@ def seconds(value: str | None) -> int | None:
 def tres(value: str) -> dict[str, int]:
     """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is left out."""
     pairs = (item.partition("=") for item in value.split(","))
-    return {key: int(number) for key, _, number in pairs if number.isdigit()}
+    return {key: int(text) for key, _, text in pairs if re.fullmatch(r"[0-9]{1,15}", text)}
 
 
 def _names(value: str | None) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ import pytest
 from deepforge_hpc.probe import commands
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
+RECORDED = ("22.05.8", "24.11.5", "26.05.5")
+"""All outputs of the test cluster with that Slurm; its set-up is told beside them."""
 
 
 def output(name: str) -> str:
@@ -52,6 +54,59 @@ def test_partitions_with_limits_accounts_and_whole_nodes() -> None:
     assert (gpu.min_nodes, gpu.max_nodes, gpu.is_exclusive) == (2, 81, True)
     assert gpu.max_cpus_per_node == 28
     assert huge.accounts[0] == "pzs0708"
+
+
+@pytest.mark.parametrize("version", RECORDED)
+def test_every_recorded_version_is_read_alike(version: str) -> None:
+    def said(name: str) -> str:
+        return output(f"{version}/{name}.txt")
+
+    assert commands.parse_version(said("version")) == version
+    config = commands.parse_config(said("config"))
+    assert (config["SLURM_VERSION"], config["ClusterName"]) == (version, "lab")
+    assert (config["MaxArraySize"], config["JobRequeue"]) == ("2001", "1")
+    assert config["SelectTypeParameters"] == "CR_CORE_MEMORY"
+    assert config["AccountingStorageEnforce"] == "associations,limits,qos"
+    assert commands.parse_clock(said("config")).startswith("2026-11-2")
+    cpu, gpu = commands.parse_partitions(said("partitions"))
+    assert (cpu.name, cpu.is_default, cpu.is_up, cpu.is_open) == ("cpu", True, True, True)
+    assert (cpu.total_nodes, cpu.max_nodes, cpu.max_time_s) == (4, None, 86400)
+    assert (gpu.name, gpu.total_nodes, gpu.max_time_s) == ("gpu", 2, 7200)
+    nodes = commands.parse_nodes(said("nodes"))
+    assert [node.name for node in nodes] == ["n1", "n2", "n3", "n4"]
+    assert nodes[0].partitions == ("cpu", "gpu")
+    assert {(node.cores, node.usable, node.threads, node.mem_mib) for node in nodes} == {
+        (8, 8, 1, 16000)
+    }
+    assert [(node.gpus, node.gpu_type) for node in nodes[1:3]] == [(2, "fake"), (0, "")]
+    assert [item.name for item in commands.parse_qos(said("qos"))][:3] == [
+        "normal",
+        "short",
+        "tiny",
+    ]
+    mine = commands.parse_associations(said("assoc"), "lab")
+    assert {item.account for item in mine} == {"root", "lab"}
+    assert commands.parse_default_account(said("user")) == "lab"
+    assert {"none", "pmi2", "cray_shasta"} <= set(commands.parse_mpi(said("mpi")))
+    assert commands.parse_options(said("srun-help")) == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "is_exclusive"),
+    [("22.05.8", [False, False]), ("24.11.5", [False, True]), ("26.05.5", [False, True])],
+)
+def test_whole_nodes_are_known_by_the_words_of_each_version(
+    version: str, is_exclusive: list[bool]
+) -> None:
+    found = commands.parse_partitions(output(f"{version}/partitions.txt"))
+    assert [item.is_exclusive for item in found] == is_exclusive
+
+
+@pytest.mark.parametrize("version", ["24.11.5", "26.05.5"])
+def test_limits_of_jobs_are_read_from_qos(version: str) -> None:
+    big = commands.parse_qos(output(f"{version}/qos.txt"))[-1]
+    assert (big.name, big.max_wall_s, big.max_jobs, big.max_submit) == ("big", 6 * 3600, 5, None)
+    assert (big.max_tres, big.min_tres) == ({"gres/gpu": 2, "node": 3}, {"gres/gpu": 1})
 
 
 @pytest.mark.parametrize(
@@ -141,12 +196,37 @@ def test_options_that_plugins_add_to_srun() -> None:
     assert commands.parse_options(text) == ("container-image", "uenv")
 
 
+@pytest.mark.parametrize("system", ["lmod-8.7.60", "environment-modules-5.7.0"])
+def test_modules_of_both_systems_are_read(system: str) -> None:
+    found = commands.parse_modules(output(f"modules/{system}.txt"))
+    ours = tuple(name for name in found if not name.startswith("Core/"))
+    assert ours == ("cuda/12.4", "gcc/13.2.0", "gcc/14.1.0", "openmpi/5.0.3", "python/3.11")
+
+
 def test_modules_are_names_and_not_headings() -> None:
     text = "/opt/modules:\ncuda/12.4(default)\ngcc/\nopenmpi/5.0.3\nWarning: something odd\n"
     assert commands.parse_modules(text) == ("cuda/12.4", "openmpi/5.0.3")
 
 
-@pytest.mark.parametrize("text", ["", "garbage", "PartitionName=\x00", "|||||||\n", "a=b=c\n=\n"])
+@pytest.mark.parametrize(
+    ("text", "number"), [("8", 8), ("4k", None), ("9" * 20, None), ("UNLIMITED", None)]
+)
+def test_what_is_no_number_of_this_world_is_none(text: str, number: int | None) -> None:
+    assert commands.count(text) == number
+    assert commands.tres(f"cpu={text}") == ({"cpu": number} if number else {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "garbage",
+        "PartitionName=\x00",
+        "|||||||\n",
+        "a=b=c\n=\n",
+        "q|99999999999999-00:00:00|cpu=²||1|\n",
+    ],
+)
 def test_no_output_at_all_breaks_nothing(text: str) -> None:
     commands.parse_config(text)
     commands.parse_partitions(text)

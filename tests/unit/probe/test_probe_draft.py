@@ -17,16 +17,16 @@ from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.spec.sites import load_site, site_folders
 
-OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm" / "22.05.8"
+OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
 DATE = "2026-11-22"
 
 
-def output(name: str) -> str:
-    return (OUTPUTS / f"{name}.txt").read_text(encoding="utf-8")
+def recorded(version: str) -> Machine:
+    """Return the test cluster as a version of Slurm showed it."""
 
+    def output(name: str) -> str:
+        return (OUTPUTS / version / f"{name}.txt").read_text(encoding="utf-8")
 
-@pytest.fixture
-def lab() -> Machine:
     return Machine(
         version=commands.parse_version(output("version")),
         config=commands.parse_config(output("config")),
@@ -38,6 +38,11 @@ def lab() -> Machine:
         mpi=commands.parse_mpi(output("mpi")),
         programs=("srun", "mpirun"),
     )
+
+
+@pytest.fixture
+def lab() -> Machine:
+    return recorded("22.05.8")
 
 
 def loaded(data: dict[str, Any], folder: Path, warnings: tuple[str, ...] = ()) -> SiteSpec:
@@ -59,6 +64,19 @@ def test_the_draft_is_a_site_file_that_says_what_slurm_shows(lab: Machine, tmp_p
     assert site.node_types["gpu-fake"].gpus == 2
     assert site.submit.max_array_tasks == 2000
     assert site.launchers["mpi"].argv[:2] == ("srun", "--mpi=pmix")
+
+
+@pytest.mark.parametrize(("version", "plugin"), [("24.11.5", "pmix"), ("26.05.5", "pmi2")])
+def test_newer_versions_give_drafts_too(version: str, plugin: str, tmp_path: Path) -> None:
+    machine = recorded(version)
+    site = loaded(draft(machine, name="newer", date=DATE), tmp_path)
+    assert site.slurm.version == version
+    assert [queue.name for queue in site.queues][:2] == ["cpu", "gpu"]
+    assert [queue.exclusive for queue in site.queues[:2]] == [False, True]
+    big = next(queue for queue in site.queues if queue.qos == "big")
+    assert (big.nodes.max, big.gpus.min, big.gpus.max, big.time.max) == (3, 1, 2, 6 * 3600)
+    assert site.launchers["mpi"].argv[1] == f"--mpi={plugin}"
+    assert differences(site, machine) == ()
 
 
 def test_what_slurm_cannot_know_is_unknown(lab: Machine, tmp_path: Path) -> None:
@@ -96,7 +114,7 @@ def test_types_of_gpus_become_kinds_of_nodes(lab: Machine, gres: str, tmp_path: 
 
 
 def test_partitions_of_a_large_centre_become_queues(lab: Machine, tmp_path: Path) -> None:
-    owens = (OUTPUTS.parent / "owens" / "partitions.txt").read_text(encoding="utf-8")
+    owens = (OUTPUTS / "owens" / "partitions.txt").read_text(encoding="utf-8")
     machine = dataclasses.replace(lab, partitions=commands.parse_partitions(owens), qos=())
     site = loaded(draft(machine, name="owens", date=DATE), tmp_path)
     queues = {queue.name: queue for queue in site.queues}
