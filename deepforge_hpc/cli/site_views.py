@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.cli.display import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,7 +54,7 @@ def site_lines(view: SiteView) -> Iterator[str]:
 def check_lines(check: SiteCheck) -> Iterator[str]:
     """Yield what is said of a site file without a fault."""
     variants = f", variants {', '.join(check.variants)}" if check.variants else ""
-    yield f"{check.path}: site {check.name}, {check.queues} queues{variants}: no faults"
+    yield f"{check.path}: site {check.name}, {counted(check.queues, 'queue')}{variants}: no faults"
     if check.unknown:
         yield f"{len(check.unknown)} unknown: {', '.join(check.unknown)}"
 

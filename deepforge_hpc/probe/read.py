@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import commands
+from deepforge_hpc.spec.site.kinds import SLURM_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from deepforge_hpc.schedulers.command import CommandRunner
+
+_Item = TypeVar("_Item")
 
 LAUNCHERS = ("srun", "mpirun", "mpiexec", "ibrun", "jsrun", "flux", "aprun", "torchrun")
 CONTAINERS = ("apptainer", "singularity", "shifter", "podman-hpc", "sarus", "enroot")
@@ -66,8 +70,8 @@ def read_machine(
     named = config.get("ClusterName", "")
     associations = ask(commands.associations_argv(user))
     mpi = ask(commands.MPI_ARGV, both=True)
-    return Machine(
-        version=version or config.get("SLURM_VERSION", ""),
+    machine = Machine(
+        version=version or commands.parse_version(config.get("SLURM_VERSION", "")),
         config=config,
         clock=commands.parse_clock(ask(commands.CONFIG_ARGV)),
         partitions=commands.parse_partitions(ask(commands.PARTITIONS_ARGV)),
@@ -82,6 +86,35 @@ def read_machine(
         variables={name: environ[name] for name in _VARIABLES if environ.get(name)},
         unanswered=tuple(ask.unanswered),
     )
+    return _with_names(machine)
+
+
+def _with_names(machine: Machine) -> Machine:
+    """Leave out, and tell, what has a name that no site file may hold."""
+    told: list[str] = []
+
+    def keep(what: str, items: Sequence[_Item], name: Callable[[_Item], str]) -> tuple[_Item, ...]:
+        odd = [name(item) for item in items if not _is_name(name(item))]
+        if odd:
+            told.append(f"left out, as no site file may hold the name: {what} {odd[0]!a}")
+        return tuple(item for item in items if _is_name(name(item)))
+
+    config = dict(machine.config)
+    if not _is_name(config.get("ClusterName", "x")):
+        told.append(f"no name of a cluster: {config.pop('ClusterName')!a}")
+    return replace(
+        machine,
+        config=config,
+        partitions=keep("partition", machine.partitions, lambda item: item.name),
+        nodes=keep("GPU type", machine.nodes, lambda item: item.gpu_type or "none"),
+        qos=keep("QOS", machine.qos, lambda item: item.name),
+        associations=keep("account", machine.associations, lambda item: item.account),
+        unanswered=(*machine.unanswered, *told),
+    )
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(SLURM_NAME, text) is not None
 
 
 def _modules(ask: _Asker, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -118,7 +151,26 @@ class _Asker:
             self.unanswered.append(error.message)
             return ""
         if done.returncode:
-            said = " ".join(done.stderr.split())[:200]
+            said = _plain(" ".join(done.stderr.split())[:200])
             self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
             return ""
-        return done.stdout + done.stderr if both else done.stdout
+        said = done.stdout + done.stderr if both else done.stdout
+        plain = _plain(said)
+        if _ODD in plain:
+            what = "bytes that are no text" if _ODD in said else "control characters"
+            self.unanswered.append(f"{' '.join(argv[:4])}: {what} in the output, shown as {_ODD}")
+        return plain
+
+
+_ODD = "\ufffd"
+
+
+def _plain(text: str) -> str:
+    """Return text without what drives a terminal, or what no YAML file may hold."""
+    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
+    return "\n".join(
+        line
+        if line.isprintable()
+        else "".join(character if character.isprintable() else _ODD for character in line)
+        for line in lines
+    )

@@ -24,6 +24,8 @@ _LOG = logging.getLogger(__name__)
 _SCRUBBED = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "PMI", "DFH_")
 # These two say which cluster is meant.
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
+# All nodes of a large machine are some 10 MB; a command that prints more than this has gone wild.
+_MOST_BYTES = 64 << 20
 
 
 def scrub(environ: Mapping[str, str]) -> dict[str, str]:
@@ -62,7 +64,8 @@ class CommandRunner:
     def run(self, argv: Sequence[str], *, directory: str | None = None) -> Completed:
         """Run a command once and return what it left, whatever its exit code.
 
-        Raises SchedulerError if there is no such program, TransientSchedulerError on time-out.
+        Raises SchedulerError if there is no such program or if it prints without end,
+        TransientSchedulerError on time-out.
         """
         environ = scrub(os.environ if self.environ is None else self.environ)
         environ.update(self.variables)
@@ -106,6 +109,11 @@ class CommandRunner:
         ) as process:
             try:
                 output = _read_all((process.stdout, process.stderr), self.timeout_s)
+            except OverflowError as error:
+                _kill(process)
+                message = f"{argv[0]} printed more than {_MOST_BYTES >> 20} MiB"
+                hint = f"Is {argv[0]} on PATH that of Slurm?"
+                raise SchedulerError(message, hint, argv=argv) from error
             except BaseException:
                 _kill(process)
                 raise
@@ -119,7 +127,10 @@ class CommandRunner:
 
 
 def _read_all(streams: Sequence[IO[bytes] | None], limit_s: float) -> list[bytes] | None:
-    """Return what pipes carry until all are closed; None if that takes longer than `limit_s`."""
+    """Return what pipes carry until all are closed; None if that takes longer than `limit_s`.
+
+    OverflowError if they carry more than any command has to say.
+    """
     handles = [stream.fileno() for stream in streams if stream is not None]
     data: dict[int, list[bytes]] = {handle: [] for handle in handles}
     waiting = select.poll()
@@ -127,6 +138,7 @@ def _read_all(streams: Sequence[IO[bytes] | None], limit_s: float) -> list[bytes
         waiting.register(handle, select.POLLIN)
     end = time.monotonic() + limit_s
     is_open = set(handles)
+    size = 0
     while is_open:
         ready = waiting.poll(max(0.0, end - time.monotonic()) * 1000)
         if not ready:
@@ -134,6 +146,9 @@ def _read_all(streams: Sequence[IO[bytes] | None], limit_s: float) -> list[bytes
         for handle, _ in ready:
             part = os.read(handle, 1 << 16)
             data[handle].append(part)
+            size += len(part)
+            if size > _MOST_BYTES:
+                raise OverflowError
             if not part:
                 waiting.unregister(handle)
                 is_open.remove(handle)

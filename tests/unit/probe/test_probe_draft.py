@@ -196,16 +196,72 @@ def test_a_machine_without_slurm_answers_nothing(tmp_path: Path) -> None:
     assert machine.unanswered[0] == "sinfo is not on PATH"
 
 
+def wrappers(folder: Path, bodies: dict[str, str]) -> None:
+    """Write programs of Slurm's names into a folder."""
+    for name, body in bodies.items():
+        path = folder / name
+        path.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+
+def test_output_that_no_file_may_hold_is_left_out_and_told(tmp_path: Path) -> None:
+    config = r"ClusterName = e\033[31mvil\nSLURM_VERSION = 24.05.1\nJobSubmitPlugins = lua\007\n"
+    partitions = (
+        r"PartitionName=a\033[2Jb State=UP\nPartitionName=\xff\xfe State=UP\n"
+        r"PartitionName=$(touch x) State=UP\nPartitionName=\nPartitionName=good State=UP"
+        r" MaxNodes=99999999999999999999 MaxTime=99999999999-00:00:00 AllowAccounts=$(id)\n"
+    )
+    nodes = r"NodeName=x CPUTot=8 Gres=gpu:a\033b:4 Partitions=good\nNodeName=y Partitions=good\n"
+    scontrol = f"""case "$*" in
+        *config) printf '{config}' ;;
+        *partitions) printf '{partitions}' ;;
+        *nodes) printf '{nodes}' ;;
+        esac"""
+    sacctmgr = r"""printf '$(id)|x\033|good|good|1|\n'"""
+    mpi = r"""printf 'MPI plugin types are...\n\tpm\033ix\n\tpmi2\r\n'"""
+    programs = {"scontrol": scontrol, "sacctmgr": sacctmgr, "srun": mpi, "sinfo": "exec cat"}
+    wrappers(tmp_path, programs)
+    runner = CommandRunner(environ={"PATH": f"{tmp_path}:/bin:/usr/bin"})
+
+    machine = read_machine(runner, user="me", environ={}, which=lambda _: None)
+
+    assert [item.name for item in machine.partitions] == ["good"]
+    assert [item.name for item in machine.nodes] == ["y"]
+    assert (machine.cluster, machine.qos, machine.associations) == ("", (), ())
+    assert machine.mpi == ("pmi2",)
+    told = "\n".join(machine.unanswered)
+    assert "scontrol -a show -o: bytes that are no text in the output" in told
+    assert "no site file may hold the name: partition 'a\\ufffd[2Jb'" in told
+    assert "\x1b" not in told
+    assert "\x07" not in told
+    warnings = hidden_rules(machine)
+    data = draft(machine, name="x", date=DATE)
+    site = loaded(data, tmp_path, warnings)
+    assert [(queue.name, queue.nodes.max, queue.time.max) for queue in site.queues] == [
+        ("good", UNKNOWN, UNKNOWN)
+    ]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_command_that_never_stops_printing_is_stopped(tmp_path: Path) -> None:
+    wrappers(tmp_path, {"sinfo": "exec yes slurm 24.05.1", "scontrol": "exec yes A=b >&2"})
+    runner = CommandRunner(environ={"PATH": f"{tmp_path}:/bin:/usr/bin"}, timeout_s=30)
+    machine = read_machine(runner, user="me", environ={}, which=lambda _: None)
+    assert machine.version == ""
+    assert machine.unanswered[:2] == (
+        "sinfo printed more than 64 MiB",
+        "scontrol printed more than 64 MiB",
+    )
+
+
 def test_commands_that_fail_or_hang_are_left_out(tmp_path: Path) -> None:
-    for name, body in {
+    programs = {
         "sinfo": "echo slurm 24.05.1",
         "scontrol": "exec /bin/sleep 30",
         "sacctmgr": "echo denied >&2; exit 1",
         "srun": "echo 'MPI plugin types are...' >&2; echo pmix >&2",
-    }.items():
-        path = tmp_path / name
-        path.write_text(f"#!/bin/bash\n{body}\n", encoding="utf-8")
-        path.chmod(0o755)
+    }
+    wrappers(tmp_path, programs)
     runner = CommandRunner(environ={"PATH": str(tmp_path)}, timeout_s=0.5)
     machine = read_machine(runner, user="me", environ={}, which=lambda _: None)
     assert (machine.version, machine.mpi, machine.partitions) == ("24.05.1", ("pmix",), ())
