@@ -27,6 +27,8 @@ class Probed:
     data: dict[str, Any]
     text: str
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What a person may want to know who completes the draft."""
     machine: Machine
 
     def to_dict(self) -> dict[str, Any]:
@@ -35,6 +37,7 @@ class Probed:
             "schema": "dfh/site-probe/1",
             "site": self.data,
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
             "programs": list(self.machine.programs),
             "mpi": list(self.machine.mpi),
             "modules": list(self.machine.modules),
@@ -61,15 +64,22 @@ def probe(*, date: str, name: str = "") -> Probed:
 
     `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers.
     """
-    from deepforge_hpc.probe.draft import draft, hidden_rules, site_name
+    from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
     from deepforge_hpc.probe.write import site_yaml
 
     machine = read()
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
     warnings = hidden_rules(machine)
-    text = site_yaml(data, warnings)
-    return Probed(name=name, data=data, text=text, warnings=warnings, machine=machine)
+    notes = module_notes(machine)
+    return Probed(
+        name=name,
+        data=data,
+        text=site_yaml(data, warnings, notes),
+        warnings=warnings,
+        notes=notes,
+        machine=machine,
+    )
 
 
 def drift(name: str, cwd: Path) -> Drift:

@@ -15,6 +15,7 @@ from deepforge_hpc.runtime.states import State
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
     from deepforge_hpc.probe.visit import Visit
+    from deepforge_hpc.schedulers.slurm import SlurmScheduler
 
 _POLL_S = 1.0
 
@@ -33,11 +34,11 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
     The jobs' script and output lie in a folder of their own below `folder`, which compute nodes
     have to see, and are removed. A job that does not end in time is cancelled, and told.
     """
-    from deepforge_hpc.probe.visit import SCRIPT, add_visit, parse_visit
+    from deepforge_hpc.probe.visit import SCRIPT, add_visit, notes, parse_visit
     from deepforge_hpc.probe.write import site_yaml
 
-    data = probed.data
     warnings = list(probed.warnings)
+    remarks = list(probed.notes)
     try:
         work = Path(tempfile.mkdtemp(prefix="dfh-probe-", dir=folder))
     except OSError as error:
@@ -50,46 +51,64 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
         warnings += told
         for job, output in ended.items():
             text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
-            if seen := parse_visit(text):
-                add_visit(data, job.node_type, seen, date)
-            else:
+            seen = parse_visit(text)
+            if not seen:
                 warnings.append(f"the job on {job.node_type} left nothing that {folder} shows")
+            elif seen.get("node") not in (None, *job.nodes):
+                warnings.append(f"the job for {job.node_type} ran on another kind: {seen['node']}")
+            else:
+                add_visit(probed.data, job.node_type, seen, date)
+                remarks += notes(job.node_type, seen)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = site_yaml(data, warnings)
-    return dataclasses.replace(probed, text=text, warnings=tuple(warnings))
+    text = site_yaml(probed.data, warnings, remarks)
+    return dataclasses.replace(probed, text=text, warnings=tuple(warnings), notes=tuple(remarks))
 
 
 def _run(
     jobs: tuple[Visit, ...], script: Path, account: str, limit_s: float
 ) -> tuple[dict[Visit, Path], list[str]]:
-    """Return the output of each job that has ended, and what went wrong with others."""
+    """Return the output of each job that has ended, and what went wrong with others.
+
+    None is left in the queue, whatever happens.
+    """
     from deepforge_hpc.schedulers.command import CommandRunner
     from deepforge_hpc.schedulers.slurm import SlurmScheduler, parse_submit
 
     runner, scheduler = CommandRunner(), SlurmScheduler()
     waiting: dict[str, Visit] = {}
-    outputs: dict[Visit, Path] = {}
-    told: list[str] = []
-    for job in jobs:
-        outputs[job] = script.parent / f"{job.node_type}.txt"
-        done = runner.run(job.argv(str(script), str(outputs[job]), account=account))
-        if done.returncode:
-            told.append(f"the job on {job.node_type} was refused: {' '.join(done.stderr.split())}")
-        else:
-            waiting[parse_submit(done.stdout)] = job
     ended: dict[Visit, Path] = {}
-    deadline = time.monotonic() + limit_s
-    while waiting and time.monotonic() < deadline:
-        for native_id, status in scheduler.query("", list(waiting)).items():
-            if State(status.state).is_final and native_id in waiting:
-                job = waiting.pop(native_id)
-                ended[job] = outputs[job]
-        time.sleep(_POLL_S if waiting else 0)
-    if waiting:
+    told: list[str] = []
+
+    def output(job: Visit) -> Path:
+        return script.parent / f"{job.node_type}.txt"
+
+    try:
+        for job in jobs:
+            done = runner.run(job.argv(str(script), str(output(job)), account=account))
+            if done.returncode:
+                said = " ".join(done.stderr.split())
+                told.append(f"the job on {job.node_type} was refused: {said}")
+            else:
+                waiting[parse_submit(done.stdout)] = job
+        deadline = time.monotonic() + limit_s
+        while waiting and time.monotonic() < deadline:
+            for native_id, status in scheduler.query("", list(waiting)).items():
+                if State(status.state).is_final and native_id in waiting:
+                    job = waiting.pop(native_id)
+                    ended[job] = output(job)
+            time.sleep(_POLL_S if waiting else 0)
         told += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
-        try:
-            scheduler.cancel("", list(waiting))
-        except SchedulerError as error:
-            told.append(f"and could not be cancelled: {error.message}")
+    finally:
+        if waiting:
+            told += _cancel(scheduler, list(waiting))
     return ended, told
+
+
+def _cancel(scheduler: SlurmScheduler, native_ids: list[str]) -> list[str]:
+    """Cancel jobs; say what stays in the queue."""
+    try:
+        scheduler.cancel("", native_ids)
+    except SchedulerError as error:
+        return [f"{' '.join(native_ids)} could not be cancelled: {error.message}"]
+    return []

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.model.site import Purge, known
+from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.files import publish_bytes
 from deepforge_hpc.units import format_size
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5
 _MARGIN_DAYS = 7
-_OF_ONE_NODE = frozenset({"tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "overlay"})
 _DAY = 86400
 
 
@@ -117,7 +117,7 @@ def _room(check: str, folder: Path) -> Iterator[Finding]:
 def check_shared(folder: Path, mounts: str) -> Iterator[Finding]:
     """See whether other nodes can see a folder, by the kind of its file system."""
     kind = kind_of(folder, mounts)
-    if kind in _OF_ONE_NODE:
+    if kind in OF_ONE_NODE:
         message = f"{folder} is on {kind}: the compute nodes may not see it"
         yield warn("shared", message, "keep the project in your home or scratch folder")
 

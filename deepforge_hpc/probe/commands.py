@@ -291,6 +291,20 @@ def parse_modules(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+ODD = "\ufffd"
+
+
+def plain(text: str) -> str:
+    """Return text with ODD for each character that drives a terminal, or that YAML refuses."""
+    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
+    return "\n".join(
+        line
+        if line.isprintable()
+        else "".join(character if character.isprintable() else ODD for character in line)
+        for line in lines
+    )
+
+
 def word(value: str | None) -> str:
     """Return a value, empty if it says that there is none."""
     return "" if value is None or value in _NOTHING else value

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.queues import draft_queues
+from deepforge_hpc.spec.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ _SRUN = (
     "--cpus-per-task={cpus_per_task}",
     "--kill-on-bad-exit=1",
 )
+_OF_INTEREST = re.compile(
+    r"(?i)(cuda|cudnn|nccl|rocm|rccl|aws-ofi|openmpi|mpich|cray-mpich|mvapich|intel-mpi|impi|hpcx"
+    r"|python|anaconda|miniconda|miniforge|conda|cray-python|pytorch|tensorflow|horovod|gcc"
+    r"|apptainer|singularity)\b"
+)
+_MOST_MODULES = 40
 _RUNTIMES = ("apptainer", "shifter", "podman-hpc")
 
 
@@ -41,7 +48,7 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "title": name,
         "description": f"Draft of what Slurm says of the cluster {machine.cluster or name}",
         "extends": "slurm-base",
-        "identify": [{"cluster_name": machine.cluster}] if machine.cluster else UNKNOWN,
+        "identify": _identify(machine) or UNKNOWN,
         "scheduler": "slurm",
         "slurm": {"version": machine.version or UNKNOWN, "flavour": UNKNOWN},
         "account": _account(machine),
@@ -90,6 +97,14 @@ def hidden_rules(machine: Machine) -> tuple[str, ...]:
     return tuple(found)
 
 
+def module_notes(machine: Machine) -> tuple[str, ...]:
+    """Return the modules that a pipeline may have to load, for the person who writes `modules`."""
+    found = [name for name in machine.modules if _OF_INTEREST.match(name)]
+    lmod = machine.variables.get("LMOD_VERSION")
+    head = f"modules of {f'Lmod {lmod}' if lmod else 'this shell'}: "
+    return (head + " ".join(found[:_MOST_MODULES]),) if found else ()
+
+
 def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
     """Return one node of each kind, the most frequent first, under names such as `gpu-a100-4`."""
     counts = Counter(node.kind for node in nodes)
@@ -103,6 +118,17 @@ def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
         while name in found:
             name += "x"
         found[name] = node
+    return found
+
+
+def _identify(machine: Machine) -> list[dict[str, Any]]:
+    """Return what `dfh site detect` will know the machine by, one of which must hold."""
+    found: list[dict[str, Any]] = []
+    if machine.cluster:
+        found.append({"cluster_name": machine.cluster})
+    system = machine.variables.get("LMOD_SYSTEM_NAME", "")
+    if re.fullmatch(SLURM_NAME, system):
+        found.append({"env": {"LMOD_SYSTEM_NAME": system}})
     return found
 
 

@@ -79,8 +79,9 @@ def draft_queue(
     }
     if jobs := _jobs(rules):
         queue["jobs"] = jobs
-    queue["exclusive"] = _exclusive(machine, item)
-    queue["chaining"] = "allowed"
+    queue["exclusive"] = sells_whole_nodes(machine, item)
+    # Slurm lets every job wait for others; a centre may forbid it, as for queues to debug in.
+    queue["chaining"] = UNKNOWN
     return queue
 
 
@@ -127,7 +128,8 @@ def _jobs(rules: Sequence[Qos]) -> dict[str, Any]:
     return found
 
 
-def _exclusive(machine: Machine, item: Partition) -> bool | str:
+def sells_whole_nodes(machine: Machine, item: Partition) -> bool | str:
+    """Return whether a job has its nodes to itself, as far as Slurm shows it."""
     if machine.config.get("SelectType") == "select/linear":
         return True
     return UNKNOWN if item.is_exclusive is None else item.is_exclusive

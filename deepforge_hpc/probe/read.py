@@ -151,26 +151,13 @@ class _Asker:
             self.unanswered.append(error.message)
             return ""
         if done.returncode:
-            said = _plain(" ".join(done.stderr.split())[:200])
+            said = commands.plain(" ".join(done.stderr.split())[:200])
             self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
             return ""
         said = done.stdout + done.stderr if both else done.stdout
-        plain = _plain(said)
-        if _ODD in plain:
-            what = "bytes that are no text" if _ODD in said else "control characters"
-            self.unanswered.append(f"{' '.join(argv[:4])}: {what} in the output, shown as {_ODD}")
-        return plain
-
-
-_ODD = "\ufffd"
-
-
-def _plain(text: str) -> str:
-    """Return text without what drives a terminal, or what no YAML file may hold."""
-    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
-    return "\n".join(
-        line
-        if line.isprintable()
-        else "".join(character if character.isprintable() else _ODD for character in line)
-        for line in lines
-    )
+        shown = commands.plain(said)
+        if commands.ODD in shown:
+            what = "bytes that are no text" if commands.ODD in said else "control characters"
+            words = " ".join(argv[:4])
+            self.unanswered.append(f"{words}: {what} in the output, shown as {commands.ODD}")
+        return shown

@@ -6,17 +6,21 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.probe.queues import closed, nodes_of
+from deepforge_hpc.probe.commands import plain
+from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from deepforge_hpc.probe.commands import Node
+    from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
 
 MINUTES = 5
 _MARK = "==dfh=="
+_MOST_EXCLUDED = 1000
+"""Names of nodes in one sbatch line; beyond, a job may land on a node of another kind."""
 _SECTIONS = {
+    "node": 'echo "$SLURMD_NODENAME"',
     "cores": "taskset -pc $$",
     "gpus": "nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits",
     "topology": "nvidia-smi topo -m || rocm-smi --showtoponuma",
@@ -25,12 +29,15 @@ _SECTIONS = {
     "internet": "curl -sI --max-time 5 https://pypi.org/ | head -n 1",
     "proxies": "env | grep -i _proxy= | cut -d= -f1",
     "tmpdir": 'df -PTk "${TMPDIR:-/tmp}" | tail -n 1',
-    "python": "python3 --version",
 }
+_FOR_PEOPLE = ("cores", "topology")
+"""What no program can make `binding` of, but a person can."""
 SCRIPT = "#!/bin/bash\n" + "".join(
     f"echo '{_MARK} {name}'\n{{ {command}; }} 2>/dev/null\n" for name, command in _SECTIONS.items()
 )
 """Looks only; a command that is not there prints nothing."""
+OF_ONE_NODE = frozenset({"tmpfs", "ramfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "overlay"})
+"""Types of file systems that no other node sees."""
 _FAST = re.compile(r"(hsn|ib|opa|mlx)\w*\d")
 
 
@@ -41,6 +48,11 @@ class Visit:
     node_type: str
     partition: str
     gpus: int
+    nodes: frozenset[str]
+    """All of its kind."""
+    others: tuple[str, ...] = ()
+    """Nodes of other kinds in the partition."""
+    takes_whole_node: bool = False
 
     def argv(self, script: str, output: str, *, account: str = "") -> list[str]:
         """Return the words that queue it."""
@@ -55,6 +67,7 @@ class Visit:
             f"--time={MINUTES}",
             f"--output={output}",
             *([f"--gres=gpu:{self.gpus}"] if self.gpus else []),
+            *([f"--exclude={','.join(self.others)}"] if self.others else []),
             *([f"--account={account}"] if account else []),
             script,
         ]
@@ -63,18 +76,33 @@ class Visit:
 def visits(machine: Machine, kinds: Mapping[str, Node]) -> Iterator[Visit]:
     """Yield a job for each kind of node that a partition of one's own has, purely if possible."""
     for name, node in kinds.items():
+        alike = frozenset(other.name for other in machine.nodes if other.kind == node.kind)
         fitting = [
-            (len({other.kind for other in nodes_of(machine, item.name)}), item.name)
+            (_others(machine, item, alike), item)
             for item in machine.partitions
-            if item.name in node.partitions and item.is_open and not closed(item, machine)
+            if any(other.name in alike for other in nodes_of(machine, item.name))
+            and item.is_open
+            and not closed(item, machine)
         ]
         if fitting:
-            yield Visit(node_type=name, partition=min(fitting)[1], gpus=1 if node.gpus else 0)
+            others, partition = min(fitting, key=lambda pair: (len(pair[0]), pair[1].name))
+            yield Visit(
+                node_type=name,
+                partition=partition.name,
+                gpus=1 if node.gpus else 0,
+                nodes=alike,
+                others=others if len(others) <= _MOST_EXCLUDED else (),
+                takes_whole_node=sells_whole_nodes(machine, partition) is True,
+            )
+
+
+def _others(machine: Machine, item: Partition, alike: frozenset[str]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes_of(machine, item.name) if node.name not in alike)
 
 
 def parse_visit(text: str) -> dict[str, str]:
     """Return what each section of the script printed; empty sections are left out."""
-    parts = re.split(rf"(?m)^{_MARK} (\w+)\n", text)
+    parts = re.split(rf"(?m)^{_MARK} (\w+)\n", plain(text))
     found = dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
     return {name: said for name, said in found.items() if said}
 
@@ -85,6 +113,8 @@ def add_visit(data: dict[str, Any], node_type: str, seen: Mapping[str, str], dat
     if gpu := re.match(r"(.+), (\d+)", seen.get("gpus", "")):
         node["gpu_model"] = gpu[1].strip()
         node["gpu_mem"] = f"{gpu[2]}MiB"
+    if local := _local(seen.get("tmpdir", "")):
+        node["local"] = local
     network = data["network"]
     if interfaces := [name for name in seen.get("interfaces", "").split() if _FAST.match(name)]:
         network["interface"] = interfaces[0]
@@ -95,3 +125,20 @@ def add_visit(data: dict[str, Any], node_type: str, seen: Mapping[str, str], dat
     data["facts"][f"node_types.{node_type}"] = fact
     if any(value != "unknown" for value in network.values()):
         data["facts"].setdefault("network", fact)
+
+
+def _local(line: str) -> dict[str, Any] | None:
+    """Return the disk of the node by a line of `df -PTk`; None if the folder is on a shared one."""
+    fields = line.split(maxsplit=6)
+    if len(fields) != 7 or fields[1] not in OF_ONE_NODE or not fields[2].isdecimal():
+        return None
+    size = f"{int(fields[2]) // 1024}MiB"
+    # No job may write to the root itself: what lies on it is /tmp.
+    path = "/tmp" if fields[6] == "/" else fields[6]  # noqa: S108 -- named, not used
+    return {"path": path, "size": size, "is_ram": fields[1] in ("tmpfs", "ramfs")}
+
+
+def notes(node_type: str, seen: Mapping[str, str]) -> list[str]:
+    """Return lines for the person who completes the draft."""
+    found = [(name, seen[name]) for name in _FOR_PEOPLE if name in seen]
+    return [f"{node_type}, {name}: {line}" for name, text in found for line in text.splitlines()]

@@ -32,9 +32,12 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 
-def site_yaml(data: Mapping[str, Any], warnings: Sequence[str] = ()) -> str:
+def site_yaml(
+    data: Mapping[str, Any], warnings: Sequence[str] = (), notes: Sequence[str] = ()
+) -> str:
     """Return the text of a site file."""
     lines = [f"# WARNING: {' '.join(warning.split())}" for warning in warnings]
+    lines += [f"# {' '.join(note.split())}" for note in notes]
     head = _HEAD.format(name=data["site"]) + "".join(f"{line}\n" for line in lines)
     body: str = yaml.dump(
         dict(data),

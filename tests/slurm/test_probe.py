@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -64,4 +65,26 @@ def test_a_job_on_each_kind_of_node_is_sent_after_a_yes(
     expected = {"dfh-probe-gpu-fake", "dfh-probe-cpu-8"}
     slurm_cluster.wait_for(lambda names: expected <= set(names.split()), *sacct)
     assert "probe: a job on cpu-8" in done.stdout
+    assert "ran on another kind" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_probe_that_is_left_or_waits_too_long_leaves_no_job(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=DRAIN", "Reason=test")
+    jobs = ("squeue", "-h", "-o", "%j")
+    try:
+        argv = ("site", "probe", "--submit", "--yes", "--name", "x")
+        done = dfh(*argv, "--timeout", "2", cwd=tmp_path)
+        assert "the job on cpu-8 did not end in time" in done.stderr
+        slurm_cluster.wait_for(lambda names: not names, *jobs)
+        process = dfh.start(*argv, cwd=tmp_path)
+        slurm_cluster.wait_for(lambda names: names.count("dfh-probe") == 2, *jobs)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        slurm_cluster.wait_for(lambda names: not names, *jobs)
+    finally:
+        slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=RESUME")
     assert list(tmp_path.iterdir()) == []

@@ -88,9 +88,10 @@ def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
 
     jobs = planned(found)
     for job in jobs:
-        gpu = " and a GPU" if job.gpus else ""
+        part = "one core and a GPU of" if job.gpus else "one core of"
+        taken = "all of" if job.takes_whole_node else part
         display.talk(
-            f"one core{gpu} of a node {job.node_type} in partition {job.partition}, "
+            f"{taken} a node {job.node_type} in partition {job.partition}, "
             f"at most {MINUTES} minutes"
         )
     if not jobs or yes:

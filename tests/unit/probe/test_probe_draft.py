@@ -11,7 +11,7 @@ import pytest
 from deepforge_hpc.model.site import UNKNOWN, SiteSpec
 from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.compare import differences
-from deepforge_hpc.probe.draft import draft, hidden_rules, site_name
+from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.schedulers.command import CommandRunner
@@ -87,6 +87,30 @@ def test_what_slurm_cannot_know_is_unknown(lab: Machine, tmp_path: Path) -> None
     assert site.transfer.dtn is UNKNOWN
     assert site.containers.runtime is UNKNOWN
     assert site.submit.max_queued is UNKNOWN
+    assert {queue.chaining for queue in site.queues} == {UNKNOWN}
+
+
+def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
+    lab: Machine, tmp_path: Path
+) -> None:
+    names = (OUTPUTS / "modules" / "lmod-8.7.60.txt").read_text(encoding="utf-8")
+    machine = dataclasses.replace(
+        lab,
+        modules=commands.parse_modules(names),
+        variables={"LMOD_SYSTEM_NAME": "lab-system", "LMOD_VERSION": "8.7.60"},
+    )
+    data = draft(machine, name="x", date=DATE)
+    assert data["identify"] == [
+        {"cluster_name": "lab"},
+        {"env": {"LMOD_SYSTEM_NAME": "lab-system"}},
+    ]
+    assert data["modules"] == {"init": "unknown"}
+    (note,) = module_notes(machine)
+    loaded(data, tmp_path, (note,))
+    seen = "cuda/12.4 gcc/13.2.0 gcc/14.1.0 openmpi/5.0.3 python/3.11"
+    assert note == f"modules of Lmod 8.7.60: {seen}"
+    assert f"# {note}\n" in site_yaml(data, (), (note,))
+    assert module_notes(lab) == ()
 
 
 def test_each_fact_names_its_command_and_day(lab: Machine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.draft import draft, node_kinds
 from deepforge_hpc.probe.read import Machine
-from deepforge_hpc.probe.visit import SCRIPT, add_visit, parse_visit, visits
+from deepforge_hpc.probe.visit import SCRIPT, add_visit, notes, parse_visit, visits
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm" / "22.05.8"
 SEEN = """\
@@ -30,6 +31,11 @@ lo
 HTTP/2 200
 ==dfh== proxies
 https_proxy
+==dfh== tmpdir
+tmpfs          tmpfs        4194304  1024   4193280       1% /tmp
+==dfh== topology
+\tGPU0\tCPU Affinity
+GPU0\tX\t48-63
 """
 
 
@@ -47,9 +53,19 @@ def test_each_kind_of_node_is_visited_once_and_gpus_are_asked_for(machine: Machi
     found = {item.node_type: item for item in visits(machine, kinds)}
     assert set(found) == {"gpu-fake", "cpu-8"}
     assert (found["gpu-fake"].partition, found["cpu-8"].partition) == ("gpu", "cpu")
+    assert found["cpu-8"].nodes == {"n3", "n4"}
+    assert "--exclude=n1,n2" in found["cpu-8"].argv("x.sh", "out")
+    assert found["gpu-fake"].others == ()
     argv = found["gpu-fake"].argv("x.sh", "out", account="lab")
     assert {"--gres=gpu:1", "--account=lab", "--time=5", "--nodes=1"} <= set(argv)
     assert not any("--gres" in word for word in found["cpu-8"].argv("x.sh", "out"))
+
+
+def test_a_partition_of_whole_nodes_costs_a_whole_node(machine: Machine) -> None:
+    cpu, gpu = machine.partitions
+    whole = dataclasses.replace(machine, partitions=(cpu, dataclasses.replace(gpu, is_exclusive=True)))
+    found = {item.node_type: item.takes_whole_node for item in visits(whole, node_kinds(machine.nodes))}
+    assert found == {"gpu-fake": True, "cpu-8": False}
 
 
 def test_what_was_seen_is_written_down(machine: Machine) -> None:
@@ -57,8 +73,31 @@ def test_what_was_seen_is_written_down(machine: Machine) -> None:
     add_visit(data, "gpu-fake", parse_visit(SEEN), "2026-11-22")
     assert data["node_types"]["gpu-fake"]["gpu_model"] == "NVIDIA A100-SXM4-40GB"
     assert data["node_types"]["gpu-fake"]["gpu_mem"] == "40960MiB"
+    local = {"path": "/tmp", "size": "4096MiB", "is_ram": True}
+    assert data["node_types"]["gpu-fake"]["local"] == local
     assert data["network"] == {"compute_internet": "proxy", "interface": "hsn0"}
     assert data["facts"]["network"]["source"] == "probe: a job on gpu-fake"
+
+
+def test_a_person_gets_what_only_a_person_can_read() -> None:
+    found = notes("gpu-fake", parse_visit(SEEN))
+    assert found[0] == "gpu-fake, cores: pid 12's current affinity list: 0-7"
+    assert [line.split() for line in found[2:]] == [["gpu-fake,", "topology:", "GPU0", "X", "48-63"]]
+
+
+def test_a_temporary_folder_that_other_nodes_see_is_not_local(machine: Machine) -> None:
+    data: dict[str, Any] = draft(machine, name="x", date="2026-11-22")
+    line = "nfs:/scratch nfs4 4194304 1024 4193280 1% /scratch/tmp"
+    add_visit(data, "cpu-8", parse_visit(f"==dfh== tmpdir\n{line}\n"), "d")
+    assert data["node_types"]["cpu-8"]["local"] == "unknown"
+
+
+def test_a_disk_at_the_root_is_used_below_tmp(machine: Machine) -> None:
+    data: dict[str, Any] = draft(machine, name="x", date="2026-11-22")
+    line = "/dev/vda ext4 264212072 1024 100 1% /"
+    add_visit(data, "cpu-8", parse_visit(f"==dfh== tmpdir\n{line}\n"), "d")
+    local = {"path": "/tmp", "size": "258019MiB", "is_ram": False}
+    assert data["node_types"]["cpu-8"]["local"] == local
 
 
 def test_no_answer_from_outside_is_not_a_no(machine: Machine) -> None:
