@@ -63,8 +63,12 @@ def test_each_kind_of_node_is_visited_once_and_gpus_are_asked_for(machine: Machi
 
 def test_a_partition_of_whole_nodes_costs_a_whole_node(machine: Machine) -> None:
     cpu, gpu = machine.partitions
-    whole = dataclasses.replace(machine, partitions=(cpu, dataclasses.replace(gpu, is_exclusive=True)))
-    found = {item.node_type: item.takes_whole_node for item in visits(whole, node_kinds(machine.nodes))}
+    whole = dataclasses.replace(
+        machine, partitions=(cpu, dataclasses.replace(gpu, is_exclusive=True))
+    )
+    found = {
+        item.node_type: item.takes_whole_node for item in visits(whole, node_kinds(machine.nodes))
+    }
     assert found == {"gpu-fake": True, "cpu-8": False}
 
 
@@ -82,7 +86,9 @@ def test_what_was_seen_is_written_down(machine: Machine) -> None:
 def test_a_person_gets_what_only_a_person_can_read() -> None:
     found = notes("gpu-fake", parse_visit(SEEN))
     assert found[0] == "gpu-fake, cores: pid 12's current affinity list: 0-7"
-    assert [line.split() for line in found[2:]] == [["gpu-fake,", "topology:", "GPU0", "X", "48-63"]]
+    assert [line.split() for line in found[2:]] == [
+        ["gpu-fake,", "topology:", "GPU0", "X", "48-63"]
+    ]
 
 
 def test_a_temporary_folder_that_other_nodes_see_is_not_local(machine: Machine) -> None:
