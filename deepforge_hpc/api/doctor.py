@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -9,16 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError
+from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, SchedulerError
 from deepforge_hpc.paths import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.schedulers.command import Completed
+
+_TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Subject:
+class Subject:
     """What is looked at."""
 
     site: SiteSpec
@@ -69,11 +73,10 @@ def prove(request: Request, cwd: Path, *, limit_s: float) -> Diagnosis:
     from deepforge_hpc.api.proof import prove as run
 
     subject = _subject(request, cwd)
-    findings = run(subject.site, request, subject.project, limit_s=limit_s)
-    return Diagnosis(site=subject.site.name, findings=tuple(findings))
+    return Diagnosis(site=subject.site.name, findings=(run(subject, request, limit_s=limit_s),))
 
 
-def _subject(request: Request, cwd: Path) -> _Subject:
+def _subject(request: Request, cwd: Path) -> Subject:
     from deepforge_hpc.api.find import project_above
     from deepforge_hpc.api.pipelines import DEFAULT_SITE
     from deepforge_hpc.api.probing import find
@@ -83,19 +86,20 @@ def _subject(request: Request, cwd: Path) -> _Subject:
 
     user = load_user_settings(user_folder())
     named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE
-    site = find(named, cwd).spec
+    base = request.pipeline.parent if request.pipeline.exists() else cwd
+    site = find(named, base).spec
     problems: list[Finding] = []
     if request.pipeline.exists():
         try:
             return _with_pipeline(request)
         except InvalidInputError as fault:
             problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
-    project = project_above(cwd)
+    project = project_above(base)
     environ = os.environ.get("DEEPFORGE_HPC_ACCOUNT")
     account = request.account or environ or site.account.value or user.account
     if site.account.env:
         account = account or os.environ.get(site.account.env, "")
-    return _Subject(
+    return Subject(
         site=site,
         account=account,
         project=project,
@@ -105,7 +109,7 @@ def _subject(request: Request, cwd: Path) -> _Subject:
     )
 
 
-def _with_pipeline(request: Request) -> _Subject:
+def _with_pipeline(request: Request) -> Subject:
     from deepforge_hpc.api.pipelines import DEFAULT_SITE, load
     from deepforge_hpc.doctor.finding import error, ok, warn
     from deepforge_hpc.plan.resolve import resolve
@@ -122,7 +126,7 @@ def _with_pipeline(request: Request) -> _Subject:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
         problems += [warn("pipeline", text, "dfh plan --origins") for text in plan.warnings]
-    return _Subject(
+    return Subject(
         site=loaded.site,
         account=loaded.account,
         project=loaded.project,
@@ -132,13 +136,14 @@ def _with_pipeline(request: Request) -> _Subject:
     )
 
 
-def _examine(subject: _Subject) -> Iterator[Finding]:
-    from deepforge_hpc.doctor import cluster, python, storage, walltime
+def _examine(subject: Subject) -> Iterator[Finding]:
+    from deepforge_hpc.doctor import cluster, launchers, python, storage
 
     site = subject.site
     yield from cluster.check_commands(site, shutil.which)
     if site.scheduler == "slurm":
         yield from _slurm(subject)
+    yield from launchers.check_programs(launchers.used(site, subject.plan), shutil.which)
     yield from python.check_python(site, shutil.which)
     folders = {
         "project": subject.project,
@@ -148,14 +153,13 @@ def _examine(subject: _Subject) -> Iterator[Finding]:
     for what, folder in folders.items():
         yield from storage.check_folder(what, folder)
     if site.scheduler != "local":
-        yield from storage.check_shared(subject.executions, _mounts())
-        time_s = walltime.longest_s(subject.plan) if subject.plan else 0
-        yield from storage.check_rules(site, subject.executions, os.environ, time_s)
+        yield from _file_system(subject)
+        yield from _globus(site)
 
 
-def _slurm(subject: _Subject) -> Iterator[Finding]:
+def _slurm(subject: Subject) -> Iterator[Finding]:
     from deepforge_hpc.api.probing import read
-    from deepforge_hpc.doctor import cluster
+    from deepforge_hpc.doctor import cluster, launchers
     from deepforge_hpc.doctor.finding import warn
     from deepforge_hpc.probe.draft import hidden_rules
 
@@ -167,9 +171,42 @@ def _slurm(subject: _Subject) -> Iterator[Finding]:
     yield from cluster.check_clock(machine, now)
     yield from cluster.check_account(subject.site, machine, subject.account)
     yield from cluster.check_queues(subject.site, machine)
-    yield from cluster.check_mpi(subject.site, machine)
+    lines = launchers.used(subject.site, subject.plan)
+    yield from launchers.check_plugins(lines, machine)
+    version = _ask(launchers.VERSION_ARGV)
+    yield from launchers.check_library(lines, machine, version.stdout if version else "")
     for rule in hidden_rules(machine):
         yield warn("rules", rule, "dfh doctor --submit tries what the site takes")
+
+
+def _file_system(subject: Subject) -> Iterator[Finding]:
+    from deepforge_hpc.doctor import quota, storage, walltime
+
+    site, folder, mounts = subject.site, subject.executions, _mounts()
+    yield from storage.check_shared(folder, mounts)
+    base = storage.existing(folder)
+    told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
+    usage = quota.parse_quota(told.stdout) if told else None
+    yield from storage.check_quota(site, folder, os.environ, usage)
+    time_s = walltime.longest_s(subject.plan) if subject.plan else None
+    yield from storage.check_purge(site, folder, os.environ, time_s)
+
+
+def _globus(site: SiteSpec) -> Iterator[Finding]:
+    from deepforge_hpc.doctor import globus
+
+    if globus.collections(site):
+        yield from globus.check_globus(site, _ask(globus.WHOAMI_ARGV))
+
+
+def _ask(argv: Sequence[str]) -> Completed | None:
+    """Return what a command left; None if it is not there, or does not answer."""
+    from deepforge_hpc.schedulers.command import CommandRunner
+
+    try:
+        return CommandRunner(timeout_s=_TIMEOUT_S).run(argv)
+    except (SchedulerError, OSError):
+        return None
 
 
 def _mounts() -> str:

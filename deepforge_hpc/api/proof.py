@@ -1,4 +1,4 @@
-"""Two tiny jobs, the second after the first, submitted as any pipeline would be."""
+"""Two tiny jobs, the second on two ranks, submitted as any pipeline would be."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepforge_hpc.api.find import find_execution
+from deepforge_hpc.api.manage import cancel, status
+from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
+from deepforge_hpc.doctor.launchers import used
 from deepforge_hpc.errors import DeepforgeHpcError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from deepforge_hpc.api.doctor import Subject
+    from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.doctor.finding import Finding
-    from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.submit.status import ExecutionStatus
 
 CHECK = "proof"
@@ -47,46 +50,57 @@ operations:
     uses: operations.py:second
     inputs: {{where: first.where}}
     launch: {launch}
+    resources: {{ntasks_per_node: {ranks}}}
 """
+_BY_PREFERENCE = ("mpi", "horovod", "srun")
 
 
-def prove(site: SiteSpec, request: Request, project: Path, *, limit_s: float) -> Iterator[Finding]:
-    """Yield what became of the jobs. What they left is removed, unless something went wrong."""
-    folder = Path(tempfile.mkdtemp(prefix="dfh-doctor-", dir=project))
-    tiny = _write(site, request, project, folder)
-    finding = _run(tiny, folder, limit_s)
-    if finding.level == "OK":
-        shutil.rmtree(folder, ignore_errors=True)
-    yield finding
+def prove(subject: Subject, request: Request, *, limit_s: float) -> Finding:
+    """Return what became of the jobs. What they left is removed, unless something went wrong.
 
-
-def _write(site: SiteSpec, request: Request, project: Path, folder: Path) -> Request:
-    """Write a project of its own, so that the user's ledger and executions stay as they are."""
-    (folder / ".dfh").mkdir()
-    sites = project / "site-configs"
-    if sites.is_dir():
-        shutil.copytree(sites, folder / "site-configs")
-    launcher = site.launchers.get("srun")
-    launch = "srun" if launcher is not None and not launcher.clamp else "none"
-    pipeline = folder / "pipeline.yaml"
-    pipeline.write_text(_PIPELINE.format(launch=launch), encoding="utf-8")
-    (folder / "operations.py").write_text(_OPERATIONS, encoding="utf-8")
-    named = request.site or ""
-    if named.endswith((".yaml", ".yml")):
-        named = str(Path(named).absolute())
-    return dataclasses.replace(request, pipeline=pipeline, site=named or None)
-
-
-def _run(tiny: Request, folder: Path, limit_s: float) -> Finding:
-    from deepforge_hpc.api.find import find_execution
-    from deepforge_hpc.api.manage import cancel, status
-    from deepforge_hpc.api.submission import submit
-
+    The second job starts its ranks as the pipeline does, else as the site starts MPI.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="dfh-doctor-", dir=subject.project))
+    lines = used(subject.site, subject.plan) or used(subject.site, None)
+    launch = next((name for name in _BY_PREFERENCE if name in lines), "none")
+    tiny = _write(subject, request, folder, launch)
     try:
         submission = submit(tiny)
     except DeepforgeHpcError as fault:
+        shutil.rmtree(folder, ignore_errors=True)
         return error(CHECK, f"the jobs were refused: {fault.message}", fault.hint or "see above")
     found = find_execution(str(submission.layout.root), folder)
+    try:
+        finding = _follow(found, folder, launch, limit_s)
+    except BaseException:
+        # Left by Ctrl-C, or nobody answers: the jobs must not stay behind.
+        with suppress(DeepforgeHpcError):
+            cancel(found)
+        raise
+    if finding.level == "OK":
+        # The user's settings may keep executions apart from projects.
+        shutil.rmtree(found.layout.root, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    return finding
+
+
+def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Request:
+    """Write a project of its own, so that the user's ledger and executions stay as they are."""
+    (folder / ".dfh").mkdir()
+    sites = subject.project / "site-configs"
+    if sites.is_dir():
+        shutil.copytree(sites, folder / "site-configs")
+    ranks = 1 if launch == "none" else 2
+    pipeline = folder / "pipeline.yaml"
+    pipeline.write_text(_PIPELINE.format(launch=launch, ranks=ranks), encoding="utf-8")
+    (folder / "operations.py").write_text(_OPERATIONS, encoding="utf-8")
+    named = request.site or subject.site.name
+    if named.endswith((".yaml", ".yml")):
+        named = str(Path(named).absolute())
+    return dataclasses.replace(request, pipeline=pipeline, site=named)
+
+
+def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
     deadline = time.monotonic() + limit_s
     seen = status(found)
     while seen.state not in _ENDED:
@@ -99,18 +113,14 @@ def _run(tiny: Request, folder: Path, limit_s: float) -> Finding:
         time.sleep(_POLL_S)
         seen = status(found)
     if seen.state == "succeeded":
-        _settle(found.layout.root)
-        return ok(CHECK, f"two jobs ran one after the other on {submission.plan.site}")
+        _settle(found, deadline)
+        ranks = "" if launch == "none" else f", the second on two ranks (launch: {launch})"
+        return ok(CHECK, f"two jobs ran one after the other{ranks}")
     return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {seen.path}; {_hint(seen)}")
 
 
-def _settle(root: Path) -> None:
+def _settle(found: Found, deadline: float) -> None:
     """Wait for the final job, which still writes into the folder that is to be removed."""
-    from deepforge_hpc.api.find import find_execution
-    from deepforge_hpc.api.manage import status
-
-    found = find_execution(str(root), root)
-    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if all(job.state in _ENDED for job in status(found).jobs):
             return

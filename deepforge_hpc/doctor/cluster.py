@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
-from deepforge_hpc.probe.compare import mpi_plugins
 from deepforge_hpc.probe.queues import closed
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ _ASK = "see the documentation of your centre, or ask its support"
 
 
 def check_commands(site: SiteSpec, which: Callable[[str], str | None]) -> Iterator[Finding]:
-    """Look for the programs that dfh and the launch lines run."""
+    """Look for the programs that dfh runs."""
     needed = COMMANDS.get(site.scheduler, ())
     missing = [name for name in needed if which(name) is None]
     if missing:
@@ -31,12 +30,6 @@ def check_commands(site: SiteSpec, which: Callable[[str], str | None]) -> Iterat
         yield error("commands", message, step)
     else:
         yield ok("commands", "all that dfh runs are on PATH" if needed else "none are needed")
-    for name, launcher in site.launchers.items():
-        program = launcher.argv[0] if launcher.argv and not launcher.clamp else ""
-        if program and program not in needed and which(program) is None:
-            message = f"launch: {name} runs {program}, which is not on PATH here"
-            step = "no fault if a module or the environment of the job brings it"
-            yield warn("commands", message, step)
 
 
 def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
@@ -121,23 +114,6 @@ def _queue(queue: Queue, machine: Machine) -> Iterator[Finding]:
 
 def _names(machine: Machine) -> str:
     return ", ".join(item.name for item in machine.partitions[:12])
-
-
-def check_mpi(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
-    """See whether srun has the MPI plugins that the launch lines name."""
-    if not machine.mpi:
-        yield warn("launchers", "srun --mpi=list shows nothing", "dfh doctor --submit tries it")
-        return
-    have = ", ".join(machine.mpi)
-    missing = False
-    for name, launcher in site.launchers.items():
-        for plugin in mpi_plugins(launcher.argv):
-            if plugin not in machine.mpi:
-                missing = True
-                message = f"launch: {name} uses srun --mpi={plugin}, which is not there"
-                yield error("launchers", message, f"change launchers.{name}.argv; srun has {have}")
-    if not missing:
-        yield ok("launchers", f"srun has what the launch lines use ({have})")
 
 
 def check_clock(machine: Machine, now: datetime) -> Iterator[Finding]:

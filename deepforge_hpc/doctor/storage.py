@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.doctor.quota import check_usage
 from deepforge_hpc.model.site import Purge, known
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.files import publish_bytes
@@ -21,25 +22,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.doctor.quota import Usage
     from deepforge_hpc.model.site import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5
 _MARGIN_DAYS = 7
+_MAKE_ROOM = "remove old executions (dfh executions list, rm, prune), or use another file system"
 _DAY = 86400
 
 
 def check_folder(what: str, folder: Path) -> Iterator[Finding]:
     """Try what the ledger and the executions need of a folder's file system."""
     check = f"folder {what}"
-    base = _existing(folder)
+    base = existing(folder)
     try:
         with _trial(base) as trial:
             failed = list(_broken_promises(trial))
             skew = _skew(trial)
     except OSError as fault:
-        step = "change its permissions, or give another with `executions:`"
-        yield error(check, f"{base}: {fault.strerror}", step)
+        yield error(check, f"{base}: {fault.strerror}", _next(fault))
         return
     if failed:
         step = "keep the project on another file system"
@@ -52,9 +54,16 @@ def check_folder(what: str, folder: Path) -> Iterator[Finding]:
     yield from _room(check, base)
 
 
-def _existing(folder: Path) -> Path:
+def _next(fault: OSError) -> str:
+    if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _MAKE_ROOM
+    return "change its permissions, or give another with `executions:`"
+
+
+def existing(folder: Path) -> Path:
     """Return a folder, or the nearest above it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
+    # Not Path.is_dir, which raises where one may not look.
+    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112
 
 
 @contextmanager
@@ -108,10 +117,10 @@ def _room(check: str, folder: Path) -> Iterator[Finding]:
     free = found.f_bavail * found.f_frsize
     if free < _LEAST_FREE:
         message = f"{folder}: only {format_size(free)} are free"
-        yield warn(check, message, "remove old executions: dfh executions remove")
+        yield warn(check, message, _MAKE_ROOM)
     if found.f_files and found.f_favail < 10_000:
         message = f"{folder}: only {found.f_favail} more files fit"
-        yield warn(check, message, "remove old executions: dfh executions remove")
+        yield warn(check, message, _MAKE_ROOM)
 
 
 def check_shared(folder: Path, mounts: str) -> Iterator[Finding]:
@@ -135,39 +144,43 @@ def kind_of(folder: Path, mounts: str) -> str:
     return kind
 
 
-def check_rules(
-    site: SiteSpec, folder: Path, environ: Mapping[str, str], walltime_s: int
+def check_quota(
+    site: SiteSpec, folder: Path, environ: Mapping[str, str], usage: Usage | None
 ) -> Iterator[Finding]:
-    """Hold quota and purge of the site's file against a folder and the time of a whole plan."""
-    system = _system_of(site.filesystems, folder, environ)
-    if system is None:
-        step = f"write it under `filesystems` of {site.name}'s file, with its source"
-        yield warn("quota", f"{folder}: the quota is unknown", step)
-        yield warn("purge", f"{folder}: whether files vanish there is unknown", step)
+    """Tell the quota: by `usage`, as the file system itself says it, else by the site's file."""
+    if usage is not None:
+        yield from check_usage(folder, usage)
         return
-    quota = known(system.quota)
-    if quota is None:
-        step = f"look it up, and write it into {site.name}'s file"
-        yield warn("quota", f"{system.role}: the quota is unknown", step)
+    system = _system_of(site.filesystems, folder, environ)
+    quota = known(system.quota) if system else None
+    if system is None or quota is None:
+        step = f"look it up, and write it under `filesystems` of {site.name}'s file"
+        yield warn("quota", f"{folder}: the quota is unknown", step)
     else:
-        yield ok("quota", f"{system.role}: {quota}; how much is used, dfh cannot see")
-    yield from _purge(system, walltime_s)
+        message = f"{folder}: {quota} ({system.role}); how much is used, no command here tells"
+        yield ok("quota", message)
 
 
-def _purge(system: FileSystem, walltime_s: int) -> Iterator[Finding]:
-    purge = system.purge
-    if purge is None or (isinstance(purge, Purge) and purge.basis == "none"):
-        yield ok("purge", f"{system.role}: files stay")
+def check_purge(
+    site: SiteSpec, folder: Path, environ: Mapping[str, str], walltime_s: int | None
+) -> Iterator[Finding]:
+    """Hold the purge clock of the site's file against the time of a whole plan, if there is one."""
+    system = _system_of(site.filesystems, folder, environ)
+    purge = system.purge if system else None
+    if isinstance(purge, Purge) and purge.basis == "none":
+        yield ok("purge", f"{folder}: files stay")
         return
     days = known(purge.days) if isinstance(purge, Purge) else None
     if days is None or not isinstance(purge, Purge):
-        step = "look it up; touch or copy what must stay"
-        yield warn("purge", f"{system.role}: when files vanish is unknown", step)
+        step = f"look it up, and write it under `filesystems` of {site.name}'s file"
+        yield warn("purge", f"{folder}: whether files vanish there is unknown", step)
+        return
+    message = f"{folder}: files vanish after {days} days (by {known(purge.basis) or 'unknown'})"
+    if walltime_s is None:
+        yield ok("purge", f"{message}; no pipeline to hold it against")
         return
     needed = -(-walltime_s // _DAY)
-    basis = known(purge.basis) or "unknown"
     step = "copy results to a file system that keeps them (outputs.to)"
-    message = f"{system.role}: files vanish after {days} days (by {basis})"
     if needed >= days:
         yield error("purge", f"{message}, the jobs may run {needed} days", step)
     elif needed + _MARGIN_DAYS >= days:

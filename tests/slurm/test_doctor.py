@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,51 @@ def test_a_good_site_is_proved_and_nothing_stays_behind(
     before = sorted(path.name for path in project.iterdir())
     done = dfh("doctor", "--site", "here", "--submit", "--yes", cwd=project, timeout=200)
     assert "ERROR" not in done.stdout
-    assert "two jobs ran one after the other on here" in done.stdout
+    assert "two jobs ran one after the other, the second on two ranks (launch: mpi)" in done.stdout
     assert sorted(path.name for path in project.iterdir()) == before
+
+
+def test_ctrl_c_leaves_no_job_behind(
+    slurm_cluster: Any, dfh: Any, project: Path, here: Path
+) -> None:
+    jobs = ("squeue", "-h", "-o", "%j")
+    slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=DRAIN", "Reason=test")
+    try:
+        process = dfh.start("doctor", "--site", "here", "--submit", "--yes", cwd=project)
+        slurm_cluster.wait_for(lambda names: "second" in names, *jobs)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+        slurm_cluster.wait_for(lambda names: not names, *jobs)
+    finally:
+        slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=RESUME")
+
+
+def test_a_launcher_that_starts_no_ranks_is_found_by_the_proof(
+    dfh: Any, project: Path, here: Path
+) -> None:
+    # srun without a plugin for MPI starts ranks, env starts one process that is no rank of two.
+    text = here.read_text(encoding="utf-8")
+    start = text.index("  mpi:\n    argv:")
+    end = text.index("  horovod:")
+    here.write_text(f"{text[:start]}  mpi: {{argv: [env]}}\n{text[end:]}", encoding="utf-8")
+    argv = ("doctor", "--site", "here", "--submit", "--yes", "--json")
+    done = dfh(*argv, cwd=project, expect=5, timeout=200)
+    proof = json.loads(done.stdout)["findings"][-1]
+    assert (proof["check"], proof["level"]) == ("proof", "ERROR")
+    assert "second failed" in proof["message"]
+
+
+def test_a_pipeline_is_checked_from_anywhere_or_told_to_be_missing(
+    dfh: Any, project: Path, here: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    done = dfh("doctor", project / "pipeline.yaml", "--site", "here", cwd=elsewhere)
+    assert "3 jobs fit on here" in done.stdout
+    assert "no job starts its ranks by one" in done.stdout
+    missing = dfh("doctor", "none.yaml", "--site", "here", cwd=project, expect=2)
+    assert "none.yaml: there is no such file" in missing.stderr
 
 
 def test_it_says_where_the_proof_broke(dfh: Any, project: Path, here: Path) -> None:
@@ -47,6 +91,7 @@ def test_a_file_that_has_drifted_is_an_error_before_anything_is_submitted(
 ) -> None:
     text = here.read_text(encoding="utf-8").replace("partition: gpu\n", "partition: gone\n")
     here.write_text(text.replace("--mpi=pmix", "--mpi=nothing"), encoding="utf-8")
+    (project / "pipeline.yaml").unlink()  # it starts no ranks: then no launcher is looked at
     argv = ("doctor", "--site", "here", "--account", "stranger", "--submit", "--yes", "--json")
     done = dfh(*argv, cwd=project, expect=5)
     found = json.loads(done.stdout)["findings"]

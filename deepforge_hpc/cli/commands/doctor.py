@@ -9,6 +9,7 @@ import click
 
 from deepforge_hpc.api import doctor as diagnose
 from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ FAILED = 5
 
 
 @click.command("doctor")
-@click.argument("pipeline", required=False, default="pipeline.yaml")
+@click.argument("pipeline", required=False)
 @click.option("--site", metavar="NAME", help="A name from `dfh site list`, or a file.")
 @click.option("--account", metavar="NAME", help="Account that the jobs would be charged to.")
 @click.option("--submit", is_flag=True, help="Prove it with two tiny jobs; asks first.")
@@ -39,7 +40,7 @@ def command(
     display: Display,
     /,
     *,
-    pipeline: str,
+    pipeline: str | None,
     site: str | None,
     account: str | None,
     submit: bool,
@@ -48,9 +49,10 @@ def command(
 ) -> int:
     """Check that a site is ready for a pipeline.
 
-    Looks at commands, controller, account, queues, launchers, Python, folders, quota and purge,
-    and names the next step for what is not as it should be. PIPELINE is checked as well if it is
-    there. Exit code: 0 if there is no ERROR, 5 if there is.
+    Looks at commands, controller, account, queues, launchers and MPI, Python, folders, quota,
+    purge and Globus, and names the next step for what is not as it should be. PIPELINE is held
+    against all that; without it, pipeline.yaml if there is one. Exit code: 0 if there is no ERROR,
+    5 if there is.
 
     \b
     Example:
@@ -58,7 +60,10 @@ def command(
     """
     from deepforge_hpc.api.pipelines import Request
 
-    request = Request(pipeline=Path(pipeline), site=site, account=account)
+    if pipeline is not None and not Path(pipeline).exists():
+        message = f"{pipeline}: there is no such file"
+        raise UsageError(message, "Name the pipeline file, or leave it out to check a site alone.")
+    request = Request(pipeline=Path(pipeline or "pipeline.yaml"), site=site, account=account)
     found = diagnose.doctor(request, Path.cwd())
     if submit and not display.as_json:
         display.lines(_lines(found))

@@ -16,7 +16,6 @@ from deepforge_hpc.model.site import (
     Account,
     AccountSuffix,
     Identify,
-    Launcher,
     Queue,
     SiteSpec,
 )
@@ -45,14 +44,11 @@ def levels(findings: Any) -> list[str]:
     return [item.level for item in found]
 
 
-def test_missing_commands_are_an_error_and_a_missing_launcher_is_not() -> None:
-    spec = site(launchers={"mpi": Launcher(argv=("ibrun",)), "none": Launcher()})
+def test_missing_commands_are_an_error() -> None:
     present = {"sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"}
-    assert levels(cluster.check_commands(spec, lambda _: None)) == ["ERROR", "WARN"]
-    assert levels(cluster.check_commands(spec, lambda name: name if name in present else None)) == [
-        "OK",
-        "WARN",
-    ]
+    assert levels(cluster.check_commands(site(), lambda _: None)) == ["ERROR"]
+    found = cluster.check_commands(site(), lambda name: name if name in present else None)
+    assert levels(found) == ["OK"]
 
 
 def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
@@ -104,15 +100,6 @@ def test_without_queues_the_cluster_must_have_a_default() -> None:
     assert levels(cluster.check_queues(site(), MACHINE)) == ["OK"]
     without = Machine(partitions=(Partition(name="cpu"),))
     assert levels(cluster.check_queues(site(), without)) == ["ERROR"]
-
-
-def test_srun_must_have_the_plugin_of_a_launch_line() -> None:
-    wrong = site(launchers={"horovod": Launcher(argv=("srun", "--mpi=pmix"))})
-    right = site(launchers={"horovod": Launcher(argv=("srun", "--mpi=pmi2"))})
-    (finding,) = cluster.check_mpi(wrong, MACHINE)
-    assert finding.level == "ERROR"
-    assert "launchers.horovod.argv" in finding.next
-    assert levels(cluster.check_mpi(right, MACHINE)) == ["OK"]
 
 
 @pytest.mark.parametrize(("minute", "level"), [(0, "OK"), (5, "WARN")])

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deepforge_hpc.doctor import storage
+from deepforge_hpc.doctor import globus, quota, storage
 from deepforge_hpc.doctor.walltime import longest_s
 from deepforge_hpc.model.plan import Job, Plan
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import UNKNOWN, FileSystem, Purge, SiteSpec
+from deepforge_hpc.model.site import (
+    UNKNOWN,
+    FileSystem,
+    GlobusCollection,
+    Purge,
+    SiteSpec,
+    Transfer,
+)
+from deepforge_hpc.schedulers.command import Completed
 
 DAY = 86400
 
@@ -82,24 +92,151 @@ def site(**values: Any) -> SiteSpec:
         (Purge(days=30, basis="access"), 2, "OK"),
         (Purge(days=30, basis="access"), 25, "WARN"),
         (Purge(days=30, basis="creation"), 31, "ERROR"),
+        (Purge(days=30, basis="access"), None, "OK"),
         (Purge(days=UNKNOWN, basis="access"), 1, "WARN"),
         (Purge(basis="none"), 99, "OK"),
         (UNKNOWN, 1, "WARN"),
-        (None, 99, "OK"),
+        (None, 99, "WARN"),
     ],
 )
-def test_files_must_not_vanish_before_the_jobs_end(purge: Any, days: int, level: str) -> None:
+def test_files_must_not_vanish_before_the_jobs_end(
+    purge: Any, days: int | None, level: str
+) -> None:
     folder, environ = Path("/scratch/me/project"), {"USER": "me"}
-    found = storage.check_rules(site(quota="5TB", purge=purge), folder, environ, days * DAY)
-    assert levels(found) == [("quota", "OK"), ("purge", level)]
+    time_s = None if days is None else days * DAY
+    found = storage.check_purge(site(purge=purge), folder, environ, time_s)
+    assert levels(found) == [("purge", level)]
 
 
 def test_rules_that_nobody_wrote_down_are_unknown() -> None:
     for systems in (UNKNOWN, ()):
         spec = SiteSpec(name="here", scheduler="slurm", filesystems=systems)
-        found = list(storage.check_rules(spec, Path("/scratch/me"), {}, DAY))
-        assert levels(found) == [("quota", "WARN"), ("purge", "WARN")]
-        assert "unknown" in found[0].message
+        (quota,) = storage.check_quota(spec, Path("/scratch/me"), {}, None)
+        (purge,) = storage.check_purge(spec, Path("/scratch/me"), {}, DAY)
+        assert (quota.level, purge.level) == ("WARN", "WARN")
+        assert "unknown" in quota.message
+
+
+def test_the_quota_of_the_file_is_told_where_no_command_tells_it() -> None:
+    (found,) = storage.check_quota(site(quota="5TB"), Path("/scratch/me"), {"USER": "me"}, None)
+    assert (found.level, "5TB (scratch)" in found.message) == ("OK", True)
+
+
+# Columns of `lfs quota -q -u`, of `lfs quota -u` (milatools, from the Mila cluster) and `quota -p`.
+LUSTRE = "        /sbb  95747836  0  104857600       -  908722       0 1048576       -\n"
+WRAPPED = """\
+Disk quotas for usr me (uid 1471600598):
+     Filesystem  kbytes   quota   limit   grace   files   quota   limit   grace
+/home/mila/n/me
+                95747836       0 104857600       -  908722       0 1048576       -
+uid 1471600598 is using default block quota setting
+"""
+NFS = """\
+Disk quotas for user me (uid 1002):
+     Filesystem  blocks   quota   limit   grace   files   quota   limit   grace
+      /dev/md0     36*       30  500000  1764000000     10       0       0       0
+"""
+NO_LIMIT = "  /work  5915  0  0  -  51652  0  0  -\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "used", "limits"),
+    [
+        (LUSTRE, (95747836 << 10, 908722), (104857600 << 10, 1048576)),
+        (WRAPPED, (95747836 << 10, 908722), (104857600 << 10, 1048576)),
+        (NFS, (36 << 10, 10), (500000 << 10, None)),
+        (NO_LIMIT, (5915 << 10, 51652), (None, None)),
+    ],
+)
+def test_what_is_used_of_a_quota_is_read(text: str, used: Any, limits: Any) -> None:
+    usage = quota.parse_quota(text)
+    assert usage is not None
+    assert (usage.size, usage.files) == used
+    assert (usage.most_size, usage.most_files) == limits
+
+
+@pytest.mark.parametrize("text", ["", "Disk quotas for user me (uid 0): none\n", "grace\n a b\n"])
+def test_no_quota_is_no_usage(text: str) -> None:
+    assert quota.parse_quota(text) is None
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "files", "level"),
+    [
+        (1, 100, 1, "OK"),
+        (91, 100, 1, "WARN"),
+        (1, 100, 99, "WARN"),
+        (100, 100, 1, "ERROR"),
+        (100, None, 1, "OK"),
+    ],
+)
+def test_a_quota_that_is_nearly_used_is_told(
+    used: int, most: int | None, files: int, level: str
+) -> None:
+    usage = quota.Usage(size=used, most_size=most, files=files, most_files=100)
+    found = storage.check_quota(site(quota="5TB"), Path("/scratch/me"), {}, usage)
+    assert levels(found) == [("quota", level)]
+
+
+def test_each_file_system_is_asked_by_its_own_command() -> None:
+    assert quota.quota_argv(Path("/s"), "lustre", "me") == ("lfs", "quota", "-q", "-u", "me", "/s")
+    assert quota.quota_argv(Path("/h"), "nfs4", "me")[0] == "quota"
+
+
+COLLECTION = (GlobusCollection(name="OLCF DTN"),)
+
+
+@pytest.mark.parametrize(
+    ("collections", "answer", "expected"),
+    [
+        (COLLECTION, None, [("globus", "WARN")]),
+        (COLLECTION, (4, ""), [("globus", "WARN")]),
+        (COLLECTION, (0, "me@example.org\n"), [("globus", "OK")]),
+    ],
+)
+def test_a_site_of_globus_wants_a_login(collections: Any, answer: Any, expected: Any) -> None:
+    spec = SiteSpec(name="x", scheduler="slurm", transfer=Transfer(globus=collections))
+    assert globus.collections(spec) == collections
+    done = answer and Completed(argv=(), returncode=answer[0], stdout=answer[1], stderr="")
+    found = list(globus.check_globus(spec, done))
+    assert levels(found) == expected
+    assert "OLCF DTN" in found[0].message
+    assert all("globus login" in item.next for item in found if item.level != "OK")
+
+
+def test_a_site_that_knows_no_collection_asks_for_none() -> None:
+    for known in (UNKNOWN, None, ()):
+        spec = SiteSpec(name="x", scheduler="slurm", transfer=Transfer(globus=known))
+        assert globus.collections(spec) == ()
+
+
+def test_a_folder_that_one_may_not_look_into_does_not_break_the_check(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    (closed / "inside").mkdir(parents=True)
+    closed.chmod(0)
+    user = os.geteuid()
+    if user == 0:  # root may look everywhere
+        os.seteuid(65534)
+    try:
+        assert storage.existing(closed / "inside" / "new") in (closed, *closed.parents)
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("number", "step"), [(errno.EDQUOT, "dfh executions list"), (errno.EACCES, "permissions")]
+)
+def test_the_next_step_is_that_of_the_fault(
+    number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage, "publish_bytes", refuse)
+    (found,) = storage.check_folder("project", tmp_path)
+    assert found.level == "ERROR"
+    assert step in found.next
 
 
 def test_the_time_of_a_plan_is_that_of_its_longest_chain() -> None:

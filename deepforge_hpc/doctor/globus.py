@@ -1,0 +1,35 @@
+"""Can data be moved by Globus from here?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.doctor.finding import ok, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.model.site import GlobusCollection, SiteSpec
+    from deepforge_hpc.schedulers.command import Completed
+
+WHOAMI_ARGV = ("globus", "whoami")
+
+
+def collections(site: SiteSpec) -> tuple[GlobusCollection, ...]:
+    """Return those that the site's file knows."""
+    known = site.transfer.globus
+    return known if isinstance(known, tuple) else ()
+
+
+def check_globus(site: SiteSpec, answer: Completed | None) -> Iterator[Finding]:
+    """See whether one is logged in; `answer` is that of WHOAMI_ARGV, None without the command."""
+    names = ", ".join(item.name for item in collections(site) if item.name)
+    if answer is None:
+        step = "only if data goes that way: pip install globus-cli, then globus login"
+        yield warn("globus", f"collections of the site: {names}; no command globus answers", step)
+    elif answer.returncode:
+        step = "only if data goes that way: globus login"
+        yield warn("globus", f"collections of the site: {names}; not logged in to Globus", step)
+    else:
+        yield ok("globus", f"logged in as {' '.join(answer.stdout.split())}; collections: {names}")
