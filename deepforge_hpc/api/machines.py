@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError, SchedulerError, UsageError
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
     from deepforge_hpc.spec.site.identify import Candidate
     from deepforge_hpc.spec.sites import FoundSite
 
+_TIMEOUT_S = 5
 Folders = list[tuple[str, Path]]
 
 
@@ -138,6 +139,8 @@ def detect_site(cwd: Path) -> Detected:
     ]
     machine = look((entry for one in known for entry in one.identify), os.environ)
     found = candidates(known, machine)
+    if not found and not machine.cluster_name and (cluster := _asked_cluster()):
+        found = candidates(known, replace(machine, cluster_name=cluster))
     if len(found) != 1:
         raise _undecided(found, len(known), broken)
     variants = next(one.spec.variants for one in loaded if _plain(one) == found[0].name)
@@ -154,6 +157,21 @@ def schema(kind: str) -> dict[str, Any]:
     from deepforge_hpc.spec.jsonschema import SCHEMAS
 
     return SCHEMAS[kind]()
+
+
+def _asked_cluster() -> str:
+    """Return the name by which the controller calls the cluster; empty if none answers.
+
+    For login nodes without a slurm.conf where one looks for it, as since "configless" Slurm.
+    """
+    from deepforge_hpc.probe.commands import CONFIG_ARGV, parse_config
+    from deepforge_hpc.schedulers.command import CommandRunner
+
+    try:
+        said = CommandRunner(timeout_s=_TIMEOUT_S).run(CONFIG_ARGV).stdout
+    except SchedulerError:
+        return ""
+    return parse_config(said).get("ClusterName", "")
 
 
 def _undecided(found: tuple[Candidate, ...], count: int, broken: list[str]) -> NoResourcesError:

@@ -41,7 +41,10 @@ def differences(site: SiteSpec, machine: Machine) -> tuple[Difference, ...]:
 
 
 def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
-    yield from _differ("slurm.version", known(site.slurm.version), machine.version or None)
+    version = known(site.slurm.version)
+    # A file may name the release alone: 24.11 is also 24.11.5.
+    if version and machine.version and not f"{machine.version}.".startswith(f"{version}."):
+        yield Difference(key="slurm.version", file=version, machine=machine.version)
     names = [item.cluster_name for item in site.identify if item.cluster_name]
     if names and machine.cluster and machine.cluster not in names:
         yield Difference(
@@ -50,6 +53,9 @@ def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
     largest = commands.count(machine.config.get("MaxArraySize"))
     tasks = largest - 1 if largest else None
     yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
+    requeue = machine.config.get("JobRequeue")
+    if requeue and known(site.submit.requeue) is not None:
+        yield from _differ("submit.requeue", _yes_no(site.submit.requeue), _yes_no(requeue == "1"))
 
 
 def _queues(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
@@ -87,6 +93,10 @@ def _limits(
         ("time", queue.time, parse_duration, format_duration),
     ):
         yield from _range(f"{key}.{name}", limits, seen.get(name, {}), read, show)
+    for name, mine in (("running", queue.jobs.running), ("submitted", queue.jobs.submitted)):
+        if mine is not None and mine.scope == "user":
+            theirs = seen.get("jobs", {}).get(name, {}).get("max")
+            yield from _differ(f"{key}.jobs.{name}.max", known(mine.max), theirs)
     exclusive = seen["exclusive"]
     if exclusive != "unknown" and known(queue.exclusive) is not None:
         yield from _differ(f"{key}.exclusive", _yes_no(queue.exclusive), _yes_no(exclusive))
@@ -117,6 +127,8 @@ def _node_type(
         return
     (node,) = found.values()
     key = f"node_types.{queue.node_type}"
+    cores = node.cores // (node.threads or 1) if node.cores else None
+    yield from _differ(f"{key}.cores", known(node_type.cores), cores)
     yield from _differ(f"{key}.gpus", known(node_type.gpus), node.gpus)
     yield from _differ(f"{key}.gpu_type", known(node_type.gpu_type), node.gpu_type or None)
     if known(node_type.smt) is not None:

@@ -82,6 +82,19 @@ def test_detect_names_the_machine_or_says_what_to_do(folder: Path, dfh: Any) -> 
     assert "mine by MINE=1" in both.stderr
 
 
+def test_detect_asks_the_controller_where_there_is_no_slurm_conf(folder: Path, dfh: Any) -> None:
+    programs = folder / "programs"
+    programs.mkdir()
+    scontrol = programs / "scontrol"
+    scontrol.write_text('#!/bin/bash\n[[ $* == "show config" ]] && echo "ClusterName = ours"\n')
+    scontrol.chmod(0o755)
+    file = folder / "site-configs/mine.yaml"
+    file.write_text("site: mine\nscheduler: slurm\nidentify: [{cluster_name: ours}]\n")
+    environment = {"SLURM_CONF": os.devnull, "PATH": f"{programs}:{os.environ['PATH']}"}
+    found = dfh("site", "detect", cwd=folder, env=environment)
+    assert (found.stdout, found.stderr) == ("mine\n", "by ClusterName=ours\n")
+
+
 @pytest.mark.parametrize("kind", ["site", "pipeline", "architecture"])
 def test_a_schema_is_printed(tmp_path: Path, dfh: Any, kind: str) -> None:
     document = json.loads(dfh("schema", kind, cwd=tmp_path).stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,38 @@ def test_a_draft_agrees_with_its_machine_until_one_of_them_changes(
         "file": "02:00:00",
         "machine": "01:00:00",
     }
+
+
+def test_the_shipped_file_of_the_cluster_has_not_drifted(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    assert "no difference" in dfh("site", "diff", "lab", cwd=tmp_path).stdout
+
+
+def test_a_draft_beside_the_shipped_file_is_an_ambiguity_that_is_told(
+    slurm_cluster: Any, dfh: Any, project: Path
+) -> None:
+    assert dfh("site", "detect", cwd=project).stdout == "lab\n"
+    dfh("site", "probe", "-o", project / "site-configs" / "here.yaml", cwd=project)
+    done = dfh("site", "detect", cwd=project, expect=4)
+    assert "more than one site" in done.stderr
+    assert "--site here or --site lab" in done.stderr
+
+
+def test_a_controller_that_is_down_is_told(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:
+    conf = Path(slurm_cluster.environ["SLURM_CONF"]).read_text(encoding="utf-8")
+    port = re.search(r"(?m)^SlurmctldPort=(\d+)", conf)
+    assert port is not None
+    closed = conf.replace(port[0], "SlurmctldPort=1").replace(
+        "MessageTimeout=10", "MessageTimeout=1"
+    )
+    (tmp_path / "slurm.conf").write_text(closed, encoding="utf-8")
+    env = {"SLURM_CONF": str(tmp_path / "slurm.conf")}
+    for argv in (("probe",), ("diff", "lab")):
+        done = dfh("site", *argv, cwd=tmp_path, env=env, expect=5)
+        assert "no Slurm answers here" in done.stderr
+    done = dfh("doctor", "--site", "lab", cwd=tmp_path, env=env, expect=5)
+    assert "ERROR  controller" in done.stdout
 
 
 def test_a_file_that_is_there_is_not_replaced(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:

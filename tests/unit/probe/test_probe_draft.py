@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.model.site import UNKNOWN, SiteSpec
+from deepforge_hpc.model.site import UNKNOWN, SiteSpec, SlurmFacts
 from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.compare import differences
 from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
@@ -304,21 +304,47 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
     machine = dataclasses.replace(
         lab,
         version="23.02.1",
+        config={**lab.config, "JobRequeue": "0"},
+        nodes=tuple(
+            dataclasses.replace(node, cores=16, partitions=("cpu", "gpu2"))
+            for node in lab.nodes[2:]
+        ),
         partitions=(
             dataclasses.replace(cpu, max_time_s=43200, max_nodes=3),
             dataclasses.replace(gpu, name="gpu2"),
         ),
-        qos=tuple(item for item in lab.qos if item.name != "short"),
+        qos=tuple(
+            dataclasses.replace(item, max_submit=5) for item in lab.qos if item.name != "short"
+        ),
         mpi=("none", "pmi2"),
     )
     found = {item.key: (item.file, item.machine) for item in differences(site, machine)}
     assert found["slurm.version"] == ("22.05.8", "23.02.1")
+    assert found["submit.requeue"] == ("yes", "no")
+    assert found["queues.cpu-tiny.jobs.submitted.max"] == ("3", "5")
+    assert "queues.cpu-tiny.jobs.running.max" not in found
     assert found["queues.cpu.time.max"] == ("1-00:00:00", "12:00:00")
     assert found["queues.cpu.nodes.max"] == ("4", "3")
     assert found["queues.gpu.partition"] == ("gpu", "-")
     assert found["queues.cpu-short.qos"] == ("short", "-")
     assert found["queues"] == ("-", "partition gpu2")
     assert found["launchers.mpi"] == ("--mpi=pmix", "srun --mpi has none, pmi2")
+
+
+@pytest.mark.parametrize(
+    ("version", "differs"), [("22.05", 0), ("22", 0), ("22.0", 1), ("24.11", 1)]
+)
+def test_a_release_is_all_of_its_versions(lab: Machine, version: str, differs: int) -> None:
+    site = SiteSpec(name="x", scheduler="slurm", slurm=SlurmFacts(version=version))
+    assert len(differences(site, lab)) == differs
+
+
+def test_other_nodes_in_a_partition_are_a_difference(lab: Machine, tmp_path: Path) -> None:
+    site = loaded(draft(lab, name="lab-draft", date=DATE), tmp_path)
+    nodes = tuple(dataclasses.replace(node, cores=16, gpus=4) for node in lab.nodes)
+    found = {item.key: item for item in differences(site, dataclasses.replace(lab, nodes=nodes))}
+    assert found["node_types.gpu-fake.cores"].machine == "16"
+    assert found["node_types.gpu-fake.gpus"].machine == "4"
 
 
 def test_what_the_file_does_not_know_is_no_difference(lab: Machine) -> None:
