@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.errors import SchedulerError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,11 +62,18 @@ class Drift:
 def probe(*, date: str, name: str = "") -> Probed:
     """Return what Slurm shows of the machine as a draft of a site file.
 
-    `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers.
+    `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers, UsageError if
+    no site may have the name.
     """
     from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
     from deepforge_hpc.probe.write import site_yaml
+    from deepforge_hpc.spec.site.reader import SITE_NAME
 
+    if name and not SITE_NAME.fullmatch(name):
+        message = f"{name!r} cannot be the name of a site"
+        raise UsageError(
+            message, "Take letters, digits and . _ -, beginning with one of the first two."
+        )
     machine = read()
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
@@ -83,11 +90,21 @@ def probe(*, date: str, name: str = "") -> Probed:
 
 
 def drift(name: str, cwd: Path) -> Drift:
-    """Return where a site file (a name, or a path) and the machine differ."""
+    """Return where a site file (a name, or a path) and the machine differ.
+
+    UsageError if the site is not one of Slurm.
+    """
     from deepforge_hpc.probe.compare import differences
     from deepforge_hpc.probe.draft import hidden_rules
 
     found = find(name, cwd)
+    if found.spec.scheduler != "slurm":
+        message = (
+            f"site {found.spec.name} is of {found.spec.scheduler}, and only Slurm can be asked"
+        )
+        raise UsageError(
+            message, "Give a site of Slurm: dfh site list names the scheduler of each."
+        )
     machine = read()
     return Drift(
         site=found.spec.name,

@@ -95,6 +95,23 @@ def test_detect_asks_the_controller_where_there_is_no_slurm_conf(folder: Path, d
     assert (found.stdout, found.stderr) == ("mine\n", "by ClusterName=ours\n")
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("probe", "-o", "x.txt"), "x.txt: a site file ends in .yaml"),
+        (("probe", "-o", "x.yaml", "--name", "y"), "--name y is not the name of x.yaml"),
+        (("probe", "-o", "my site.yaml"), "'my site' cannot be the name of a site"),
+        (("probe", "--name", "a\nqueues: []"), "cannot be the name of a site"),
+        (("diff", "local"), "site local is of local, and only Slurm can be asked"),
+    ],
+)
+def test_what_no_site_can_be_is_refused_before_slurm_is_asked(
+    folder: Path, dfh: Any, argv: tuple[str, ...], said: str
+) -> None:
+    done = dfh("site", *argv, cwd=folder, expect=2, env={"PATH": os.defpath})
+    assert said in done.stderr
+
+
 @pytest.mark.parametrize("kind", ["site", "pipeline", "architecture"])
 def test_a_schema_is_printed(tmp_path: Path, dfh: Any, kind: str) -> None:
     document = json.loads(dfh("schema", kind, cwd=tmp_path).stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,9 +60,8 @@ def probe(
     Example:
       dfh site probe -o ~/.config/deepforge-hpc/sites/mycluster.yaml
     """
-    if output is not None and output.exists() and not force:
-        message = f"{output} is there already"
-        raise UsageError(message, "Give another file, or --force.")
+    if output is not None:
+        _may_write(output, name, force=force)
     date = datetime.now(timezone.utc).date().isoformat()
     found = probing.probe(date=date, name=name or (output.stem if output else ""))
     if submit and _may_submit(display, found, yes=yes):
@@ -77,8 +77,21 @@ def probe(
     _write(output, found.text)
     document["path"] = str(output)
     queues = counted(len(found.data["queues"]), "queue")
-    lines = [f"{output}: site {found.name}, {queues}", f"Next: dfh doctor --site {output}"]
+    following = shlex.quote(str(output))
+    lines = [f"{output}: site {found.name}, {queues}", f"Next: dfh doctor --site {following}"]
     display.result(document, lines)
+
+
+def _may_write(output: Path, name: str, *, force: bool) -> None:
+    if output.suffix not in {".yaml", ".yml"}:
+        message = f"{output}: a site file ends in .yaml"
+        raise UsageError(message, "Give -o NAME.yaml; the name of the file is that of the site.")
+    if name and name != output.stem:
+        message = f"--name {name} is not the name of {output}"
+        raise UsageError(message, f"A site is called like its file: -o {name}.yaml, or no --name.")
+    if output.exists() and not force:
+        message = f"{output} is there already"
+        raise UsageError(message, "Give another file, or --force.")
 
 
 def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
