@@ -87,7 +87,8 @@ def _subject(request: Request, cwd: Path) -> Subject:
     user = load_user_settings(user_folder())
     named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE
     base = request.pipeline.parent if request.pipeline.exists() else cwd
-    site = find(named, base).spec
+    found = find(named, base)
+    site = found.spec
     problems: list[Finding] = []
     if request.pipeline.exists():
         try:
@@ -95,15 +96,19 @@ def _subject(request: Request, cwd: Path) -> Subject:
         except InvalidInputError as fault:
             problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
     project = project_above(base)
-    environ = os.environ.get("DEEPFORGE_HPC_ACCOUNT")
-    account = request.account or environ or site.account.value or user.account
+    # In the order that a pipeline would be loaded in: the project's own site file before the user.
+    is_near = found.where in ("project", "given")
+    value, folder = site.account.value, site.executions
+    accounts = [os.environ.get("DEEPFORGE_HPC_ACCOUNT"), value if is_near else "", user.account]
+    account = next(filter(None, (request.account, *accounts, value)), "")
     if site.account.env:
         account = account or os.environ.get(site.account.env, "")
+    folders = [os.environ.get("DEEPFORGE_HPC_EXECUTIONS"), folder if is_near else ""]
     return Subject(
         site=site,
         account=account,
         project=project,
-        executions=project / (user.executions or site.executions or "executions"),
+        executions=project / next(filter(None, (*folders, user.executions, folder)), "executions"),
         plan=None,
         problems=tuple(problems),
     )

@@ -32,4 +32,6 @@ def check_globus(site: SiteSpec, answer: Completed | None) -> Iterator[Finding]:
         step = "only if data goes that way: globus login"
         yield warn("globus", f"collections of the site: {names}; not logged in to Globus", step)
     else:
-        yield ok("globus", f"logged in as {' '.join(answer.stdout.split())}; collections: {names}")
+        yield ok(
+            "globus", f"logged in as {' '.join(answer.stdout.split())[:80]}; collections: {names}"
+        )

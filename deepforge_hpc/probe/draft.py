@@ -199,8 +199,9 @@ def mpi_argv(machine: Machine) -> tuple[str, ...]:
 
 
 def _runtime(machine: Machine) -> str:
-    if "container-image" in machine.spank:
-        return "pyxis"
+    for option, runtime in (("container-image", "pyxis"), ("environment", "ce")):
+        if option in machine.spank:
+            return runtime
     found = next((name for name in _RUNTIMES if name in machine.programs), "")
     # Not on PATH is not "none": a module may bring it.
     return found or UNKNOWN

@@ -64,8 +64,8 @@ class CommandRunner:
     def run(self, argv: Sequence[str], *, directory: str | None = None) -> Completed:
         """Run a command once and return what it left, whatever its exit code.
 
-        Raises SchedulerError if there is no such program or if it prints without end,
-        TransientSchedulerError on time-out.
+        Raises SchedulerError if there is no such program, if it cannot be run or prints without
+        end, TransientSchedulerError on time-out.
         """
         environ = scrub(os.environ if self.environ is None else self.environ)
         environ.update(self.variables)
@@ -82,6 +82,9 @@ class CommandRunner:
                 "or use --site local."
             )
             raise SchedulerError(message, hint, argv=argv) from error
+        except OSError as error:  # not a program: no permission, or neither binary nor script
+            message = f"{argv[0]} cannot be run: {error.strerror}"
+            raise SchedulerError(message, f"Look at it: command -v {argv[0]}", argv=argv) from error
         if done is None:
             message = f"{argv[0]} did not answer within {self.timeout_s:g} s"
             hint = "The controller may be busy: try again later."

@@ -131,3 +131,29 @@ def test_layers_reach_the_command(folder: Path, dfh: Any, tmp_path: Path) -> Non
     rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines()}
     assert rows["ours"] == ["local", "$DEEPFORGE_HPC_PATH"]
     assert rows["mine"] == ["slurm", "project"]
+
+
+def test_doctor_without_a_pipeline_takes_account_and_folder_as_a_pipeline_would(
+    folder: Path, dfh: Any, tmp_path: Path
+) -> None:
+    home = Path(dfh.environ["XDG_CONFIG_HOME"]) / "deepforge-hpc"
+    home.mkdir(parents=True)
+    user = tmp_path / "user"
+    (home / "settings.yaml").write_text(f"executions: {user}\n")
+    site = tmp_path / "site"
+    file = folder / "site-configs/mine.yaml"
+    file.write_text(f"site: mine\nextends: local\nexecutions: {site}\n")
+
+    def executions(**environment: str) -> str:
+        done = dfh("doctor", "--site", "mine", "--json", cwd=folder, env=environment)
+        findings = json.loads(done.stdout)["findings"]
+        return next(
+            item["message"].partition(":")[0]
+            for item in findings
+            if item["check"] == "folder executions"
+        )
+
+    assert executions(DEEPFORGE_HPC_EXECUTIONS=str(tmp_path / "set")) == str(tmp_path / "set")
+    assert executions() == str(site)
+    file.write_text("site: mine\nextends: local\n")
+    assert executions() == str(user)

@@ -194,6 +194,22 @@ def test_the_launcher_is_one_that_the_machine_has(
     assert tuple(found[: len(argv)]) == argv
 
 
+@pytest.mark.parametrize(
+    ("spank", "programs", "runtime"),
+    [
+        (("container-image",), ("apptainer",), "pyxis"),
+        (("environment", "uenv"), (), "ce"),
+        ((), ("srun", "apptainer"), "apptainer"),
+        ((), ("srun",), UNKNOWN),
+    ],
+)
+def test_containers_are_started_by_what_srun_or_path_offers(
+    lab: Machine, spank: Any, programs: Any, runtime: Any, tmp_path: Path
+) -> None:
+    machine = dataclasses.replace(lab, spank=spank, programs=programs)
+    assert loaded(draft(machine, name="x", date=DATE), tmp_path).containers.runtime == runtime
+
+
 def test_rules_that_cannot_be_read_are_told(lab: Machine, tmp_path: Path) -> None:
     config = {**lab.config, "JobSubmitPlugins": "lua", "PrivateData": "jobs,usage"}
     machine = dataclasses.replace(lab, config=config)
@@ -265,6 +281,18 @@ def test_output_that_no_file_may_hold_is_left_out_and_told(tmp_path: Path) -> No
         ("good", UNKNOWN, UNKNOWN)
     ]
     assert not (tmp_path / "x").exists()
+
+
+def test_what_is_no_program_is_left_out_and_told(tmp_path: Path) -> None:
+    wrappers(tmp_path, {"sinfo": "", "scontrol": ""})
+    (tmp_path / "sinfo").chmod(0o644)
+    (tmp_path / "scontrol").write_bytes(b"\x00\x01 neither binary nor script")
+    runner = CommandRunner(environ={"PATH": str(tmp_path)})
+    machine = read_machine(runner, user="me", environ={}, which=lambda _: None)
+    assert machine.unanswered[:2] == (
+        "sinfo cannot be run: Permission denied",
+        "scontrol cannot be run: Exec format error",
+    )
 
 
 def test_a_command_that_never_stops_printing_is_stopped(tmp_path: Path) -> None:
