@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
-from deepforge_hpc.probe.commands import count
+from deepforge_hpc.probe.values import count
 from deepforge_hpc.units import format_size
 
 if TYPE_CHECKING:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deepforge_hpc.probe.values import count, names, seconds, tres, word
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -26,7 +28,6 @@ _ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS")
 MODULES_ARGV = ("bash", "-lc", "module -t avail 2>&1")
 
 _KEY = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z0-9_:/-]*)=")
-_NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "INFINITE"})
 
 
 def associations_argv(user: str) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ def parse_config(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for line in text.splitlines():
         key, equals, value = line.partition("=")
-        if equals and value.strip() not in _NOTHING:
+        if equals and word(value.strip()):
             found.setdefault(key.strip(), value.strip())
     return found
 
@@ -167,10 +168,10 @@ def _partition(record: Mapping[str, str]) -> Partition:
         default_time_s=seconds(record.get("DefaultTime")),
         max_cpus_per_node=count(record.get("MaxCPUsPerNode")),
         max_mem_mib=count(record.get("MaxMemPerNode")) or None,
-        accounts=_names(record.get("AllowAccounts")),
-        denied_accounts=_names(record.get("DenyAccounts")),
-        allowed_qos=_names(record.get("AllowQos")),
-        denied_qos=_names(record.get("DenyQos")),
+        accounts=names(record.get("AllowAccounts")),
+        denied_accounts=names(record.get("DenyAccounts")),
+        allowed_qos=names(record.get("AllowQos")),
+        denied_qos=names(record.get("DenyQos")),
         qos=word(record.get("QoS")),
         is_exclusive=_is_exclusive(record),
     )
@@ -201,14 +202,14 @@ def _node(record: Mapping[str, str]) -> Node:
         usable = total - (count(record.get("CoreSpecCount")) or 0) * (threads or 1)
     return Node(
         name=record["NodeName"],
-        partitions=_names(record.get("Partitions")),
+        partitions=names(record.get("Partitions")),
         cores=total,
         usable=usable,
         threads=threads,
         mem_mib=memory - kept if memory is not None and memory > 1 else None,
         gpus=gpus,
         gpu_type=kind,
-        features=_names(record.get("AvailableFeatures") or record.get("Features")),
+        features=names(record.get("AvailableFeatures") or record.get("Features")),
     )
 
 
@@ -241,7 +242,7 @@ def parse_qos(text: str) -> tuple[Qos, ...]:
 def parse_associations(text: str, cluster: str = "") -> tuple[Association, ...]:
     """Return what `sacctmgr show assoc` lists, of one cluster if it is named."""
     return tuple(
-        Association(account=row["Account"], partition=row["Partition"], qos=_names(row["QOS"]))
+        Association(account=row["Account"], partition=row["Partition"], qos=names(row["QOS"]))
         for row in _rows(text, _ASSOCIATION_FIELDS)
         if row["Account"] and (not cluster or row["Cluster"] == cluster)
     )
@@ -289,48 +290,3 @@ def parse_modules(text: str) -> tuple[str, ...]:
     names = (line.strip().removesuffix("(default)") for line in text.splitlines())
     found = (name for name in names if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+/-]*[^/:]", name))
     return tuple(dict.fromkeys(found))
-
-
-ODD = "\ufffd"
-
-
-def plain(text: str) -> str:
-    """Return text with ODD for each character that drives a terminal, or that YAML refuses."""
-    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
-    return "\n".join(
-        line
-        if line.isprintable()
-        else "".join(character if character.isprintable() else ODD for character in line)
-        for line in lines
-    )
-
-
-def word(value: str | None) -> str:
-    """Return a value, empty if it says that there is none."""
-    return "" if value is None or value in _NOTHING else value
-
-
-def count(value: str | None) -> int | None:
-    """Return a number, None for `UNLIMITED` and what is no number."""
-    match = re.match(r"\d{1,15}\b", word(value))
-    return int(match[0]) if match else None
-
-
-def seconds(value: str | None) -> int | None:
-    """Return the seconds of `[D-]HH:MM:SS`, None for `UNLIMITED`, `NONE` and what is no time."""
-    match = re.fullmatch(r"(?:(\d{1,6})-)?(\d{1,6}):(\d\d):(\d\d)", word(value))
-    if not match:
-        return None
-    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-def tres(value: str) -> dict[str, int]:
-    """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is left out."""
-    pairs = (item.partition("=") for item in value.split(","))
-    return {key: int(text) for key, _, text in pairs if re.fullmatch(r"[0-9]{1,15}", text)}
-
-
-def _names(value: str | None) -> tuple[str, ...]:
-    text = word(value)
-    return () if text in {"", "ALL"} else tuple(filter(None, text.split(",")))

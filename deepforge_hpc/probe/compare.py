@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.model.site import UNKNOWN, Range, known
-from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.draft import node_kinds
 from deepforge_hpc.probe.queues import draft_queue, nodes_of
+from deepforge_hpc.probe.values import count
 from deepforge_hpc.units import format_duration, parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
         yield Difference(
             key="identify.cluster_name", file=", ".join(names), machine=machine.cluster
         )
-    largest = commands.count(machine.config.get("MaxArraySize"))
+    largest = count(machine.config.get("MaxArraySize"))
     tasks = largest - 1 if largest else None
     yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
     requeue = machine.config.get("JobRequeue")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe import commands
 from deepforge_hpc.probe.queues import draft_queues
+from deepforge_hpc.probe.values import count
 from deepforge_hpc.spec.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
 
@@ -208,7 +209,7 @@ def _runtime(machine: Machine) -> str:
 
 
 def _submit(machine: Machine) -> dict[str, Any]:
-    largest = commands.count(machine.config.get("MaxArraySize"))
+    largest = count(machine.config.get("MaxArraySize"))
     requeue = machine.config.get("JobRequeue")
     return {
         "from": UNKNOWN,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import commands
+from deepforge_hpc.probe.values import ODD, plain, word
 from deepforge_hpc.spec.site.kinds import SLURM_NAME
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Machine:
     @property
     def mpi_default(self) -> str:
         """Return the MPI plugin of jobs that name none."""
-        return commands.word(self.config.get("MpiDefault", "").replace("none", "NONE"))
+        return word(self.config.get("MpiDefault", "").replace("none", "NONE"))
 
 
 def read_machine(
@@ -151,13 +152,13 @@ class _Asker:
             self.unanswered.append(error.message)
             return ""
         if done.returncode:
-            said = commands.plain(" ".join(done.stderr.split())[:200])
+            said = plain(" ".join(done.stderr.split())[:200])
             self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
             return ""
         said = done.stdout + done.stderr if both else done.stdout
-        shown = commands.plain(said)
-        if commands.ODD in shown:
-            what = "bytes that are no text" if commands.ODD in said else "control characters"
+        shown = plain(said)
+        if ODD in shown:
+            what = "bytes that are no text" if ODD in said else "control characters"
             words = " ".join(argv[:4])
-            self.unanswered.append(f"{words}: {what} in the output, shown as {commands.ODD}")
+            self.unanswered.append(f"{words}: {what} in the output, shown as {ODD}")
         return shown

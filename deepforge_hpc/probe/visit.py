@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.probe.commands import plain
 from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
+from deepforge_hpc.probe.values import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.probe import commands
+from deepforge_hpc.probe import commands, values
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
 RECORDED = ("22.05.8", "24.11.5", "26.05.5")
@@ -212,8 +212,8 @@ def test_modules_are_names_and_not_headings() -> None:
     ("text", "number"), [("8", 8), ("4k", None), ("9" * 20, None), ("UNLIMITED", None)]
 )
 def test_what_is_no_number_of_this_world_is_none(text: str, number: int | None) -> None:
-    assert commands.count(text) == number
-    assert commands.tres(f"cpu={text}") == ({"cpu": number} if number else {})
+    assert values.count(text) == number
+    assert values.tres(f"cpu={text}") == ({"cpu": number} if number else {})
 
 
 @pytest.mark.parametrize(

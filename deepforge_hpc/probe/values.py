@@ -1,0 +1,51 @@
+"""Values as Slurm prints them. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "INFINITE"})
+ODD = "\ufffd"
+
+
+def plain(text: str) -> str:
+    """Return text with ODD for each character that drives a terminal, or that YAML refuses."""
+    lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
+    return "\n".join(
+        line
+        if line.isprintable()
+        else "".join(character if character.isprintable() else ODD for character in line)
+        for line in lines
+    )
+
+
+def word(value: str | None) -> str:
+    """Return a value, empty if it says that there is none."""
+    return "" if value is None or value in _NOTHING else value
+
+
+def count(value: str | None) -> int | None:
+    """Return a number, None for `UNLIMITED` and what is no number."""
+    match = re.match(r"\d{1,15}\b", word(value))
+    return int(match[0]) if match else None
+
+
+def seconds(value: str | None) -> int | None:
+    """Return the seconds of `[D-]HH:MM:SS`, None for `UNLIMITED`, `NONE` and what is no time."""
+    match = re.fullmatch(r"(?:(\d{1,6})-)?(\d{1,6}):(\d\d):(\d\d)", word(value))
+    if not match:
+        return None
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+def tres(value: str) -> dict[str, int]:
+    """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is left out."""
+    pairs = (item.partition("=") for item in value.split(","))
+    return {key: int(text) for key, _, text in pairs if re.fullmatch(r"[0-9]{1,15}", text)}
+
+
+def names(value: str | None) -> tuple[str, ...]:
+    """Return the items of a list with commas; none for `ALL`."""
+    text = word(value)
+    return () if text in {"", "ALL"} else tuple(filter(None, text.split(",")))
