@@ -295,8 +295,10 @@ def test_what_is_no_program_is_left_out_and_told(tmp_path: Path) -> None:
     )
 
 
-def test_a_command_that_never_stops_printing_is_stopped(tmp_path: Path) -> None:
-    wrappers(tmp_path, {"sinfo": "exec yes slurm 24.05.1", "scontrol": "exec yes A=b >&2"})
+def test_a_command_that_prints_too_much_is_stopped(tmp_path: Path) -> None:
+    # scontrol would end by itself, somewhat beyond what is taken.
+    long = f"yes A=b | head -c {72 << 20} >&2"
+    wrappers(tmp_path, {"sinfo": "exec yes slurm 24.05.1", "scontrol": long})
     runner = CommandRunner(environ={"PATH": f"{tmp_path}:/bin:/usr/bin"}, timeout_s=30)
     machine = read_machine(runner, user="me", environ={}, which=lambda _: None)
     assert machine.version == ""
