@@ -12,7 +12,7 @@ from deepforge_hpc.model.site import Launcher, SiteSpec
 from deepforge_hpc.probe.read import Machine
 
 MACHINE = Machine(config={"MpiDefault": "none"}, mpi=("none", "pmi2"))
-# As printed by Debian's packages; the last one by `mpirun --version` of Intel oneAPI.
+# Shortened from `mpirun --version` of Debian 12 and 13; that of Intel was written by hand, not seen.
 OPEN_MPI_4 = "mpirun (Open MPI) 4.1.4\n\nReport bugs to http://www.open-mpi.org/community/help/\n"
 OPEN_MPI_5 = "mpirun.openmpi (Open MPI) 5.0.7\n\nReport bugs to https://www.open-mpi.org/\n"
 MPICH = "HYDRA build details:\n    Version:                                 4.2.1\n    CC: gcc\n"

@@ -122,7 +122,8 @@ def test_the_quota_of_the_file_is_told_where_no_command_tells_it() -> None:
     assert (found.level, "5TB (scratch)" in found.message) == ("OK", True)
 
 
-# Columns of `lfs quota -q -u`, of `lfs quota -u` (milatools, from the Mila cluster) and `quota -p`.
+# No file system with quotas was at hand. WRAPPED is as the Mila cluster printed it (a comment in
+# mila-iqia/milatools), but for the names; the others were written by hand in the same columns.
 LUSTRE = "        /sbb  95747836  0  104857600       -  908722       0 1048576       -\n"
 WRAPPED = """\
 Disk quotas for usr me (uid 1471600598):
