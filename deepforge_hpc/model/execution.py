@@ -87,6 +87,8 @@ class SubmitRequest:
     hold: bool = False
     array: str = ""
     """Task indices, e.g. `0-7` or `3,5`; empty for a single job."""
+    inherits_shell: bool = False
+    """Whether the job gets the variables of the submitting shell."""
     cores: int = 1
     """Cores that one task needs; for schedulers that do not read the script's directives."""
     time_s: int | None = None

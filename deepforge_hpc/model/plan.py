@@ -169,6 +169,8 @@ class Job:
     """With the suffix that the queue wants."""
     queue: str = ""
     """Name in the site's file of the queue; empty if the site names none."""
+    inherits_shell: bool = False
+    """Whether it gets the variables of the submitting shell, as some centres want it."""
     env: tuple[tuple[str, str], ...] = ()
     """Variables that the site gives the job; a value may hold `$VARIABLES` of the job."""
     module_init: tuple[str, ...] = ()
@@ -260,7 +262,14 @@ class Plan:
         )
 
 
-_LATER = {"env": (), "module_init": (), "module_unload": (), "modules": (), "container": None}
+_LATER = {
+    "env": (),
+    "module_init": (),
+    "module_unload": (),
+    "modules": (),
+    "container": None,
+    "inherits_shell": False,
+}
 """What plans of the first executions do not have."""
 
 

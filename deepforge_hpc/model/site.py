@@ -365,7 +365,7 @@ class SubmitSettings(Frozen):
     max_array_tasks: Count = None
     requeue: Flag = None
     export: str = ""
-    """ALL | NONE: what --export gets; empty leaves it to dfh."""
+    """ALL | NONE: whether a job has the environment of the submitting shell; empty: NONE."""
     cluster: str = ""
     """-M"""
 

@@ -38,7 +38,8 @@ def submit_argv(request: SubmitRequest) -> list[str]:
     argv = [
         "sbatch",
         "--parsable",
-        "--export=NONE",
+        # Not in the header: sbatch 22.05 does not obey it there.
+        *(() if request.inherits_shell else ("--export=NONE",)),
         f"--chdir={request.directory}",
         f"--job-name={request.name}",
         f"--comment={request.comment}",

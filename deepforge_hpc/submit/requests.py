@@ -46,6 +46,7 @@ def request_for(
         dependency=job.dependency,
         hold=not after,
         array=item.array,
+        inherits_shell=job.inherits_shell,
         cores=resources.nodes * resources.ntasks_per_node * resources.cpus_per_task,
         time_s=resources.time_s,
     )

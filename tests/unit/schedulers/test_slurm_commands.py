@@ -40,6 +40,11 @@ def test_the_smallest_submission():
     assert slurm.submit_argv(REQUEST) == [*_BASE, *_END]
 
 
+def test_a_job_that_lives_by_the_submitting_shell():
+    words = slurm.submit_argv(dataclasses.replace(REQUEST, inherits_shell=True))
+    assert words == [word for word in [*_BASE, *_END] if not word.startswith("--export")]
+
+
 def test_a_submission_with_everything():
     request = dataclasses.replace(
         REQUEST, account="m1234", array="0-7", hold=True, after=("12", "13"), dependency="afterok"
