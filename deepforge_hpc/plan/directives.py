@@ -20,7 +20,7 @@ WARNING_S = 60
 _SELECTORS = ("partition", "qos", "constraint")
 _NO_MEMORY = ("forbidden", "fixed-per-core", "fixed-per-gpu")
 Source = tuple[str | int, ...] | str
-"""Path in the site's file, `resources.KEY` of the job, or a text."""
+"""Path in the site's file; `resources.KEY` or `environment` of the job, `map`; or a text."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,18 +66,18 @@ def build_directives(
         if holds(rule.when, facts):
             built.put(*rule.directive, ("request", "extra", index))
     for name, value in header:
-        built.put(name, value, "the job's container")
+        built.put(name, value, "environment")
     if tasks is not None:
         built.put("array", f"0-{tasks - 1}", "map")
     if site.submit.cluster:
         built.put("clusters", site.submit.cluster, ("submit", "cluster"))
     # B: the shell of the script is told, which passes it on to the supervisor. Without it Slurm
     # tells the steps of srun alone: neither a job without srun nor the supervisor would hear.
-    built.put("signal", f"B:USR1@{warning_s(facts.resources.time_s)}", "dfh")
+    built.put("signal", f"B:USR1@{warning_s(facts.resources.time_s)}", "dfh: to end in order")
     # A log of an earlier start (a node that failed) is kept; the job is not started again behind
     # our back, whatever the site's habit: `dfh resume` does that, with a number of its own.
-    built.put("open-mode", "append", "dfh")
-    built.put("no-requeue", "", "dfh")
+    built.put("open-mode", "append", "dfh: no log is lost")
+    built.put("no-requeue", "", "dfh: only `dfh resume` starts a job again")
     _check(site, facts, built, account)
     return built
 
@@ -98,9 +98,11 @@ def _size(site: SiteSpec, facts: Facts, built: Directives) -> None:
         built.put("ntasks", str(ranks), "resources.ntasks_per_node")
     else:
         built.put("ntasks-per-node", str(size.ntasks_per_node), "resources.ntasks_per_node")
-    # Without a launch line of the site's, the script is the only place.
+    # "launch" is enough where a job has whole nodes: elsewhere srun cannot have more cores than the
+    # header asked for, and without a launch line the header is the only place.
+    is_whole = facts.queue is not None and known(facts.queue.exclusive) is True
     if site.request.cpus_per_task in ("header", "both") or (
-        site.request.cpus_per_task == "launch" and facts.launch == "none"
+        site.request.cpus_per_task == "launch" and not (is_whole and facts.launch != "none")
     ):
         built.put("cpus-per-task", str(size.cpus_per_task), "resources.cpus_per_task")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Origin
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import Launcher
+from deepforge_hpc.model.site import Launcher, known
 from deepforge_hpc.plan.facts import usable_cores
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Sizer:
         resources = Resources(
             nodes=1 if cuts_ranks else nodes,
             ntasks_per_node=ntasks,
-            cpus_per_task=self._value(spec, "cpus_per_task", self._cpus(ntasks), cores),
+            cpus_per_task=self._cpus(spec, gpus, ntasks, cores),
             gpus_per_node=gpus,
             mem_per_node_mib=self._optional(spec, "mem_per_node_mib", defaults.mem_per_node_mib),
             time_s=self._optional(spec, "time_s", defaults.time_s),
@@ -80,14 +80,37 @@ class Sizer:
             self._fault(spec, message, f"add launchers: {{{name}: {{argv: [...]}}}} to its file")
         return Launcher()
 
-    def _cpus(self, ntasks: int) -> int:
-        """Return the site's cores a rank, or fewer if so many ranks have to share a node."""
-        cpus = self.site.defaults.cpus_per_task or 1
+    def _cpus(self, spec: OperationSpec, gpus: int, ntasks: int, most: int | None) -> int:
+        """Return the cores a rank: as asked, else as the site says, else those of its GPUs."""
+        source: Source = (self.loaded.site_origin, ("defaults", "cpus_per_task"))
+        cpus = self.site.defaults.cpus_per_task
+        if cpus is None:
+            cpus, source = 1, "default"
+            if share := self._share(gpus, ntasks):
+                cpus, source = share, "the cores of a node, shared out as its GPUs are"
+        room = self._room(ntasks)
+        if room is not None and room < cpus:
+            cpus, source = room, f"the cores of a node, for {ntasks} ranks"
+        return self._value(spec, "cpus_per_task", cpus, most, source)
+
+    def _share(self, gpus: int, ntasks: int) -> int:
+        """Return the cores a rank that go with its GPUs on each kind of node; 0: nobody knows."""
+        shares = []
+        for node in self.site.node_types.values():
+            cores, built_in = usable_cores(node), known(node.gpus) or 0
+            if cores and 0 < gpus <= built_in:
+                shares.append(max(1, cores * gpus // built_in // ntasks))
+        return min(shares, default=0)
+
+    def _room(self, ntasks: int) -> int | None:
+        """Return how many cores a rank can have if so many share the largest kind of node."""
         for all_cores in (False, True):
             found = [usable_cores(n, all_cores=all_cores) for n in self.site.node_types.values()]
             most = max((count for count in found if count is not None), default=None)
-            if most is None or most >= ntasks:
-                return cpus if most is None else min(cpus, most // ntasks)
+            if most is None:
+                return None
+            if most >= ntasks:
+                return most // ntasks
         return 1
 
     def _launch(self, spec: OperationSpec, launcher: Launcher, resources: Resources) -> str:
@@ -115,11 +138,18 @@ class Sizer:
         self.note(key, name, asked)
         return name
 
-    def _value(self, spec: OperationSpec, field: str, default: int, most: int | None) -> int:
+    def _value(
+        self,
+        spec: OperationSpec,
+        field: str,
+        default: int,
+        most: int | None,
+        default_source: Source = "default",
+    ) -> int:
         asked, source = self._asked(spec, field)
-        value = default if asked is None else asked
-        if asked is None and field == "cpus_per_task" and self.site.defaults.cpus_per_task:
-            source = (self.loaded.site_origin, ("defaults", field))
+        value = asked
+        if value is None:
+            value, source = default, default_source
         if most is not None and value > most:
             self._cut(spec, f"{field} {value} -> {most}, as site {self.site.name} has no more")
             clamped = self.loaded.site_origin("clamp")
