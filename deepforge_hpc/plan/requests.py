@@ -45,6 +45,8 @@ class Answer:
     env: tuple[tuple[str, str], ...]
     launch: LaunchCommand = field(default_factory=LaunchCommand)
     account: str = ""
+    account_path: tuple[str | int, ...] = ()
+    """Of what decides its suffix, in the site's file."""
     container: ContainerLaunch | None = None
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(what is wrong, what to do)"""
@@ -108,6 +110,12 @@ class Requests:
         directives = build_directives(
             site, facts, account=self.account, tasks=ask.tasks, header=header, is_ours=ask.is_ours
         )
+        account, account_path = charged(site, self.account, facts)
+        if not account.startswith(self.account):
+            where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
+            directives.warnings.append(
+                f"account {self.account} does not pay for {where}: {account} does"
+            )
         return Answer(
             choice=choice,
             directives=directives,
@@ -115,21 +123,40 @@ class Requests:
             pairs=tuple(directives.pairs.items()),
             env=tuple(given.env.items()),
             launch=launch,
-            account=suffixed(site, self.account, facts),
+            account=account,
+            account_path=account_path,
             container=container,
             problems=[*problems, *directives.problems],
         )
 
 
-def suffixed(site: SiteSpec, account: str, facts: Facts) -> str:
-    """Return the account with the suffix of the queue, else of the first rule that fits."""
-    if not account:
-        return ""
-    suffix = facts.queue.account_suffix if facts.queue is not None else ""
-    if not suffix:
-        rules = site.account.suffixes
-        suffix = next((rule.suffix for rule in rules if holds(rule.when, facts)), "")
-    return account if account.endswith(suffix) else account + suffix
+def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:
+    """Return the account that pays, and the path in the site's file of what decides its suffix.
+
+    One name is given for all jobs of a pipeline, so the suffix of another kind of job is replaced.
+    """
+    suffix = ""
+    path: tuple[str | int, ...] = ("account",)
+    if facts.queue is not None and facts.queue.account_suffix:
+        suffix = facts.queue.account_suffix
+        path = ("queues", site.queues.index(facts.queue), "account_suffix")
+    else:
+        for index, rule in enumerate(site.account.suffixes):
+            if holds(rule.when, facts):
+                suffix, path = rule.suffix, ("account", "suffixes", index)
+                break
+    return (_bare(site, account) + suffix if account else ""), path
+
+
+def _bare(site: SiteSpec, account: str) -> str:
+    """Return an account without the suffix that some queue wants, if it has one."""
+    found = [suffix for suffix in _suffixes(site) if account.endswith(suffix)]
+    return account.removesuffix(max(found, key=len, default=""))
+
+
+def _suffixes(site: SiteSpec) -> set[str]:
+    rules = {rule.suffix for rule in site.account.suffixes}
+    return (rules | {queue.account_suffix for queue in site.queues}) - {""}
 
 
 def check_account(site: SiteSpec, account: str) -> list[str]:
@@ -146,8 +173,7 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
             return [f"whether site {site.name} wants an account is unknown, and none is given"]
         return []
     pattern = known(rule.pattern)
-    suffixes = {queue.account_suffix for queue in site.queues} | {s.suffix for s in rule.suffixes}
-    names = {account, *(account.removesuffix(suffix) for suffix in suffixes)}
+    names = {account, _bare(site, account)}
     if pattern and not any(re.fullmatch(pattern, name) for name in names):
         message = f"{account} is no account of site {site.name}: they look like {pattern}"
         raise UsageError(message, "Say which one pays: --account A." + _listing(site))

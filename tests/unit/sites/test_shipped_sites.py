@@ -276,7 +276,6 @@ CHECKS: list[tuple[str, str, object]] = [
     ("perlmutter/gpu", "queues/debug/nodes/max", 8),
     ("perlmutter/gpu", "queues/debug/time/max", 30 * 60),
     ("perlmutter/gpu", "node_types/gpu/gpus", 4),
-    ("perlmutter/gpu", "defaults/cpus_per_task", 32),
     ("perlmutter/gpu", "binding/gpu_order", "descending"),
     ("perlmutter/gpu80", "queues/regular/constraint", "gpu&hbm80g"),
     ("perlmutter/gpu80", "queues/regular/nodes/max", 256),
@@ -341,8 +340,8 @@ CHECKS: list[tuple[str, str, object]] = [
     ("leonardo", "login/cpu_minutes", 10),
     ("leonardo", "environment_sets/offline/env/HF_HUB_OFFLINE", "1"),
     # Delta: the account follows the partition, and jobs say which file systems they need.
-    ("delta", "account/suffixes/0/suffix", "-cpu"),
-    ("delta", "account/suffixes/1/suffix", "-gpu"),
+    ("delta", "account/suffixes/0/suffix", "-delta-cpu"),
+    ("delta", "account/suffixes/1/suffix", "-delta-gpu"),
     ("delta", "request/extra/0/directive", ("constraint", "scratch")),
     ("delta", "request/memory/policy", "required"),
     ("delta", "queues/gpuH200x8/nodes/max", 1),
