@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from typing import TYPE_CHECKING
 
+from deepforge_hpc.model.plan import JobKind
+
 if TYPE_CHECKING:
-    from deepforge_hpc.model.plan import Environment
+    from deepforge_hpc.model.plan import Job
     from deepforge_hpc.model.site import SiteSpec
-    from deepforge_hpc.plan.requests import Answer
+    from deepforge_hpc.plan.directives import Source as DirectiveSource
+    from deepforge_hpc.plan.requests import Answer, Ask
     from deepforge_hpc.plan.size import Sizer, Source
     from deepforge_hpc.spec.bind import OperationInterface
     from deepforge_hpc.spec.load import Loaded
     from deepforge_hpc.spec.pipeline import OperationSpec
+
+_OF_JOB = ("resources.", "environment")
+_OURS = "dfh, for a job of its own"
+_FORGETFUL = "srun of Slurm 22.05 to 23.02, which forgets what the job asked for"
 
 
 class Notes:
@@ -22,11 +31,14 @@ class Notes:
         self.site = site
         self.sizer = sizer
 
-    def answer(self, job: str, answer: Answer) -> None:
-        """Say why a queue was taken, and where each option and variable comes from."""
+    def answer(self, job: str, ask: Ask, answer: Answer) -> None:
+        """Say why a queue was taken, and where all comes from that the site is asked for."""
         note, at = self.sizer.note, self.loaded.site_origin
+        if ask.is_ours:
+            for key, size in dataclasses.asdict(ask.queue.resources).items():
+                if size is not None:
+                    note(f"jobs.{job}.resources.{key}", size, _OURS)
         queue = answer.choice.queue
-        place: tuple[str | int, ...] = ()
         if queue is not None:
             place = ("queues", self.site.queues.index(queue))
             refused = answer.choice.refusals
@@ -34,36 +46,78 @@ class Notes:
             source: Source = f"{at(*place)} ({why})" if why else (at, place)
             note(f"jobs.{job}.queue", queue.name, source)
         for name, value in answer.pairs:
-            path = answer.directives.sources[name]
-            if isinstance(path, tuple):
-                path = (*place, *path[1:]) if path[0] == "queue" else path
-                note(f"jobs.{job}.directives.{name}", value, (at, path))
-            else:
-                text = f"jobs.{job}.{path}" if path.startswith("resources.") else path
-                note(f"jobs.{job}.directives.{name}", value, text)
-        for name, value in answer.env:
-            note(f"jobs.{job}.env.{name}", value, (at, answer.given.origins[name]))
-        for name in answer.given.modules:
-            note(f"jobs.{job}.modules.{name}", "load", at("modules"))
+            source = self._directive(job, answer, answer.directives.sources[name])
+            note(f"jobs.{job}.directives.{name}", value, source)
+        self._surroundings_of_site(job, answer)
+        self._launch(job, answer)
         if answer.account:
             source = self.loaded.account_origin
             if answer.account != self.loaded.account:
-                suffix = at(*place, "account_suffix") if place else at("account", "suffixes")
-                source = f"{source}, with the suffix of {suffix}"
+                source = f"{source}, with the suffix of {at(*answer.account_path)}"
             note(f"jobs.{job}.account", answer.account, source)
 
-    def surroundings(self, spec: OperationSpec, environment: Environment) -> None:
-        """Say where the environment of an operation comes from."""
-        loaded, name = self.loaded, spec.name
+    def _directive(self, job: str, answer: Answer, path: DirectiveSource) -> Source:
+        """Return where an option of the header comes from."""
+        if isinstance(path, str):
+            if path == "map":
+                return self.loaded.origin, ("operations", job, "map", "shards")
+            return f"jobs.{job}.{path}" if path.startswith(_OF_JOB) else path
+        if path[0] == "queue" and answer.choice.queue is not None:
+            path = ("queues", self.site.queues.index(answer.choice.queue), *path[1:])
+        return self.loaded.site_origin, path
+
+    def _surroundings_of_site(self, job: str, answer: Answer) -> None:
+        """Say where variables and modules come from."""
+        note, at, given = self.sizer.note, self.loaded.site_origin, answer.given
+        for name, value in answer.env:
+            note(f"jobs.{job}.env.{name}", value, (at, given.origins[name]))
+        if given.module_init:
+            note(f"jobs.{job}.module_init", " ".join(given.module_init), (at, ("modules", "init")))
+        for name in given.module_unload:
+            note(f"jobs.{job}.modules.{name}", "unload", (at, ("modules", "unload")))
+        for name, path in given.modules.items():
+            note(f"jobs.{job}.modules.{name}", "load", (at, path))
+
+    def _launch(self, job: str, answer: Answer) -> None:
+        """Say where the line that starts the ranks, and what starts an image, come from."""
+        note, at, launch = self.sizer.note, self.loaded.site_origin, answer.launch
+        if launch.argv:
+            paths = [("launchers", launch.name, "argv"), ("binding",), ("request", "gpu")]
+            if answer.container is not None:
+                paths.append(("containers",))
+            source = ", ".join(dict.fromkeys(at(*path) for path in paths))
+            note(f"jobs.{job}.launch.argv", shlex.join(launch.argv), source)
+        for name, value in launch.env:
+            of_site = name in self.site.launchers[launch.name].env
+            source = at("launchers", launch.name, "env", name) if of_site else _FORGETFUL
+            note(f"jobs.{job}.launch.env.{name}", value, source)
+        if answer.container is not None:
+            words = " ".join((answer.container.runtime, *answer.container.flags))
+            note(f"jobs.{job}.container", words, (at, ("containers",)))
+
+    def surroundings(self, job: Job, spec: OperationSpec) -> None:
+        """Say what a job runs in and waits for; `spec`: the operation whose environment it has."""
+        loaded, name = self.loaded, job.name
         source: Source = "default"
         if spec.environment is not None:
-            source = (loaded.origin, ("operations", name, "environment"))
+            source = (loaded.origin, ("operations", spec.name, "environment"))
         elif loaded.pipeline.environment is not None:
             source = (loaded.origin, ("environment",))
         elif self.site.environment is not None:
             source = (loaded.site_origin, ("environment",))
+        environment = job.environment
         value = environment.container or environment.conda or environment.python
         self.sizer.note(f"jobs.{name}.environment", value, source)
+        for module in environment.modules:
+            self.sizer.note(f"jobs.{name}.modules.{module}", "load", source)
+        shell: Source = "dfh: nothing of the submitting shell"
+        if job.inherits_shell:
+            shell = (loaded.site_origin, ("submit", "export"))
+        self.sizer.note(f"jobs.{name}.inherits_shell", job.inherits_shell, shell)
+        if job.after:
+            is_final = job.kind is JobKind.FINAL
+            why: Source = "dfh" if is_final else (loaded.site_origin, ("dependency",))
+            self.sizer.note(f"jobs.{name}.dependency", job.dependency, why)
 
     def attributes(self, interface: OperationInterface) -> None:
         """Say where the attributes of an operation come from."""

@@ -165,18 +165,19 @@ class _Resolution:
             plan_key=key,
             **self._answered(spec.name, asked),
         )
-        self.notes.surroundings(spec, environment)
-        self.notes.attributes(interface)
+        if self.has_origins:
+            self.notes.surroundings(job, spec)
+            self.notes.attributes(interface)
         if not is_array:
             self.keys[spec.name] = key
             return [job]
-        gather = self._gather(job)
+        gather = self._gather(job, spec)
         self.keys[spec.name] = gather.plan_key
         return [job, gather]
 
-    def _gather(self, array: Job) -> Job:
+    def _gather(self, array: Job, spec: OperationSpec) -> Job:
         name = f"{array.operation}.gather"
-        return Job(
+        job = Job(
             name=name,
             operation=array.operation,
             kind=JobKind.GATHER,
@@ -187,10 +188,13 @@ class _Resolution:
             plan_key=keys.gather_key(array.plan_key),
             **self._answered(name, self._ours(_GATHER, array.environment)),
         )
+        if self.has_origins:
+            self.notes.surroundings(job, spec)
+        return job
 
     def _final(self, jobs: Sequence[Job]) -> Job:
-        environment = self._final_environment()
-        return Job(
+        spec, environment = self._final_environment()
+        job = Job(
             name=FINAL_JOB,
             operation="",
             kind=JobKind.FINAL,
@@ -199,21 +203,23 @@ class _Resolution:
             environment=environment,
             **self._answered(FINAL_JOB, self._ours(_FINAL, environment)),
         )
+        if self.has_origins:
+            self.notes.surroundings(job, spec)
+        return job
 
-    def _final_environment(self) -> Environment:
-        """Return the environment of pipeline and site, as an operation without its own has it.
+    def _final_environment(self) -> tuple[OperationSpec, Environment]:
+        """Return the environment of pipeline and site, and an operation that has no other.
 
         If each has its own, that of one which needs the least: the final job needs no packages.
         """
         specs = self.loaded.pipeline.operations
-        found = [
-            (specs[name].environment, i.environment) for name, i in self.loaded.operations.items()
-        ]
-        general = [environment for spec, environment in found if spec is None]
-        return min(
-            general or [environment for _, environment in found],
-            key=lambda item: (bool(item.container), bool(item.conda), len(item.modules)),
-        )
+        found = [(specs[name], item.environment) for name, item in self.loaded.operations.items()]
+        general = [(spec, environment) for spec, environment in found if spec.environment is None]
+
+        def needs(item: tuple[OperationSpec, Environment]) -> tuple[bool, bool, int]:
+            return bool(item[1].container), bool(item[1].conda), len(item[1].modules)
+
+        return min(general or found, key=needs)
 
     def _ours(self, resources: Resources, environment: Environment) -> Ask:
         """Return what a job of ours asks for: the site's least, if no queue takes one core."""
@@ -253,7 +259,7 @@ class _Resolution:
         elif answer.problems:
             self._problems(job, answer)
         if self.has_origins:
-            self.notes.answer(job, answer)
+            self.notes.answer(job, ask, answer)
         queue = answer.choice.queue
         if queue is not None:
             self.counts[queue.name] += ask.tasks or 1
@@ -262,10 +268,11 @@ class _Resolution:
             "directives": answer.pairs,
             "account": answer.account,
             "queue": queue.name if queue is not None else "",
+            "inherits_shell": self.site.submit.export == "ALL",
             "env": answer.env,
             "module_init": answer.given.module_init,
             "module_unload": answer.given.module_unload,
-            "modules": answer.given.modules,
+            "modules": tuple(answer.given.modules),
             "container": answer.container,
             "launch": answer.launch,
         }

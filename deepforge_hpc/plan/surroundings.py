@@ -10,7 +10,7 @@ from deepforge_hpc.model.site import known
 from deepforge_hpc.plan.facts import Facts, holds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from deepforge_hpc.model.site import SiteSpec
 
@@ -27,8 +27,8 @@ class Given:
     module_init: tuple[str, ...]
     """Words after `module` with which it starts; empty: what is loaded stays."""
     module_unload: tuple[str, ...]
-    modules: tuple[str, ...]
-    """In load order, without those of the job's environment."""
+    modules: Mapping[str, tuple[str, ...]]
+    """In load order, without those of the job's environment; each with its path in the file."""
     origins: Mapping[str, tuple[str, ...]]
     """Path in the site's file of each variable."""
 
@@ -36,25 +36,30 @@ class Given:
 def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Given:
     """Return the variables and modules of a job."""
     env, origins = _network(site)
-    modules = list(site.modules.load)
+    modules: dict[str, tuple[str, ...]] = dict.fromkeys(site.modules.load, ("modules", "load"))
+
+    def load(names: Iterable[str], *path: str) -> None:
+        for name in names:
+            modules.setdefault(name, path)
+
     for name, item in site.environment_sets.items():
         if not holds(item.when, dataclasses.replace(facts, env=env)):
             continue
         env = {**env, **item.env}
         origins.update({key: ("environment_sets", name, "env", key) for key in item.env})
-        modules += item.modules
+        load(item.modules, "environment_sets", name, "modules")
     if site.network.compute_internet == "proxy-module" and site.network.module:
-        modules.append(site.network.module)
+        load((site.network.module,), "network", "module")
     launcher = site.launchers.get(facts.launch)
     if launcher is not None:
-        modules += launcher.modules
+        load(launcher.modules, "launchers", facts.launch, "modules")
     if container:
-        modules += site.containers.modules
+        load(site.containers.modules, "containers", "modules")
     return Given(
         env=env,
         module_init=_INIT.get(known(site.modules.init) or "none", ()),
         module_unload=site.modules.unload,
-        modules=tuple(dict.fromkeys(modules)),
+        modules=modules,
         origins=origins,
     )
 

@@ -197,7 +197,12 @@ def test_sets_follow_their_conditions_and_each_other():
         "A": "1",
         "B": "$USER",
     }
-    assert given.modules == ("base", "m1", "httpproxy")
+    assert given.modules == {
+        "base": ("modules", "load"),
+        "m1": ("modules", "load"),
+        "httpproxy": ("network", "module"),
+    }
+    assert list(given.modules) == ["base", "m1", "httpproxy"], "in load order"
     assert (given.module_init, given.module_unload) == (("--force", "purge"), ("old",))
     assert set(given.origins) == set(given.env)
     assert "A" not in surroundings(spec, facts(gpus=0)).env

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, NoResourcesError, UsageError
+from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.spec.load import Settings, load_text
@@ -76,7 +79,7 @@ TABLE = [
      ["partition=booster", "gres=gpu:4"], ["gpus-per-node"], "srun --cpu-bind=sockets"),
     ("leonardo", "", 4, "p1",
      ["partition=boost_usr_prod", "gres=gpu:4", "mem=494000M"], ["gpus-per-node", "qos"], "srun"),
-    ("delta", "mem_per_node: 200GiB", 4, "p1-gpu",
+    ("delta", "mem_per_node: 200GiB", 4, "p1-delta-gpu",
      ["partition=gpuA100x4", "gpus-per-node=4", "mem=204800M", "constraint=scratch"], [], "srun"),
     ("expanse", "mem_per_node: 300GiB", 4, "p1",
      ["partition=gpu", "gpus=8", "mem=307200M", "constraint=lustre"], [], "srun --mpi=pmi2"),
@@ -87,7 +90,8 @@ TABLE = [
      ["partition=h100", "nodes=2", "ntasks=8", "time=00:30:00"],
      ["gres", "mem", "gpus-per-task", "export", "nodelist", "exclude", "gpus-per-node"], "ibrun"),
     ("vista", "", 1, "p1",
-     ["partition=gh", "nodes=2", "ntasks=2"], ["gres", "mem", "gpus-per-task"], "ibrun"),
+     ["partition=gh", "nodes=2", "ntasks=2"],
+     ["gres", "mem", "gpus-per-task", "export", "nodelist", "exclude"], "ibrun"),
     ("della", "", 4, "p1", ["gres=gpu:4", "time=00:30:00"], ["qos", "partition"], "srun"),
     ("narval", "mem_per_node: 100GiB", 4, "rrg-p1-ad",
      ["gpus-per-node=a100:4", "mem=102400M"], ["partition"], "srun"),
@@ -112,6 +116,22 @@ def test_two_nodes_one_rank_a_gpu(plan, site, more, gpus, account, has, has_not,
     in_header = [name for name in GPU_FORMS if name in names]
     on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
     assert len(in_header) + len(on_line) <= 1, "GPUs are asked for in one form"
+    assert job.inherits_shell is (site in ("stampede3", "vista")), "no --export on sbatch's line"
+
+
+@pytest.mark.parametrize(
+    ("site", "gpus", "cores"),
+    [("frontier", 8, 7), ("perlmutter", 4, 32), ("lumi-g", 8, 7), ("daint", 4, 72), ("clariden", 4, 72),
+     ("leonardo", 4, 8), ("juwels-booster", 4, 24), ("delta", 4, 12), ("expanse", 4, 10),
+     ("anvil", 4, 32), ("bridges-2", 8, 5), ("stampede3", 4, 24), ("vista", 1, 72), ("della", 4, 1)],
+)  # fmt: skip
+def test_a_rank_has_the_cores_that_go_with_its_gpu(plan, site, gpus, cores):
+    found = plan(site, f"nodes: 1, gpus_per_node: {gpus}, mem_per_node: 8GiB, time: 30m")
+    assert found.job("train").resources.cpus_per_task == cores
+    origin = next(o for o in found.origins if o.key == "jobs.train.resources.cpus_per_task")
+    assert cores == 1 or origin.source == "the cores of a node, shared out as its GPUs are"
+    plain = plan(site, "mem_per_node: 8GiB, time: 30m", launch="none")
+    assert plain.job("train").resources.cpus_per_task == 1
 
 
 def test_narval_is_offline_and_slurm_does_not_inherit_cpus_there(plan):
@@ -177,9 +197,20 @@ def test_perlmutter_with_80_gb(plan):
     assert "partition" not in found
     assert job.account == "p1_g"
     assert plan("perlmutter/cpu", "time: 1h", launch="none").job("train").account == "p1"
-    assert (
-        plan("perlmutter", "time: 1h", launch="none", account="p1_g").job("train").account == "p1_g"
-    )
+    gpu = plan("perlmutter", "gpus_per_node: 1, time: 1h", launch="none", account="p1_g")
+    assert gpu.job("train").account == "p1_g"
+
+
+def test_perlmutter_has_cpu_nodes_for_the_jobs_of_a_pipeline_without_gpus(plan):
+    found = plan("perlmutter", "time: 1h", launch="none", account="p1_g")
+    job = found.job("train")
+    assert {"qos=shared", "constraint=cpu"} <= set(header(job)), "half a node is enough"
+    assert job.account == "p1"
+    assert "account p1_g does not pay for queue cpu-shared: p1 does" in found.warnings
+    large = plan("perlmutter/gpu80", "nodes: 2, time: 1h", launch="none").job("train")
+    assert {"qos=regular", "constraint=cpu"} <= set(header(large))
+    asked = plan("perlmutter", "time: 1h, queue: regular", launch="none").job("train")
+    assert "constraint=gpu" in header(asked), "what is asked for by name is taken"
 
 
 def test_perlmutter_container_is_in_header_and_on_the_launch_line(plan):
@@ -216,6 +247,7 @@ def test_lumi_masks_follow_the_cores_of_a_rank(plan):
     assert binding(development) == ["--cpu-bind=map_cpu:49,57,17,25,1,9,33,41"]
     small = plan("lumi-g", f"{size}, queue: small-g").job("train")
     assert binding(small) == [], "cores of others may be on the node"
+    assert dict(small.directives)["cpus-per-task"] == "7", "or srun would have one core a rank"
     part = plan("lumi-g", "gpus_per_node: 4, time: 1h").job("train")
     assert binding(part) == []
 
@@ -247,7 +279,13 @@ def test_expanse_of_nairr_wants_the_type_and_has_no_lustre(plan):
 def test_delta_accounts_follow_the_queue(plan):
     gpu = plan("delta", "gpus_per_node: 1, mem_per_node: 8GiB, time: 1h").job("train")
     cpu = plan("delta", "mem_per_node: 8GiB, time: 1h", launch="none").job("train")
-    assert (gpu.account, cpu.account) == ("p1-gpu", "p1-cpu")
+    assert (gpu.account, cpu.account) == ("p1-delta-gpu", "p1-delta-cpu")
+    asked = "gpus_per_node: 1, mem_per_node: 8GiB, time: 1h"
+    for name in ("p1-delta-gpu", "p1-delta-cpu"):
+        assert plan("delta", asked, account=name).job("train").account == "p1-delta-gpu"
+    kept, why = plan("delta", asked, account="p1-delta-gpu"), "does not pay for queue gpuA100x4"
+    assert not [text for text in kept.warnings if why in text]
+    assert [t for t in plan("delta", asked, account="p1-delta-cpu").warnings if why in t]
 
 
 def test_memory_is_given_or_demanded_where_the_site_refuses_jobs_without(plan):
@@ -308,17 +346,61 @@ def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):
     assert caught.value.faults[0].line == 9
 
 
-def test_every_emitted_option_has_an_origin(plan):
-    found = plan("perlmutter", "nodes: 2, gpus_per_node: 4, time: 1h")
-    job = found.job("train")
+IMAGES = {"bridges-2": "", "stampede3": "", "vista": ""}  # srun alone starts images of other kinds
+
+
+@pytest.mark.parametrize("site", [row[0] for row in TABLE])
+def test_every_emitted_value_has_an_origin(plan, site):
+    size = "nodes: 2, gpus_per_node: 1, time: 30m, mem_per_node: 8GiB"
+    image = "environment: {container: img.sif, modules: [my/1]}"
+    found = plan(site, size, launch="horovod", extra="map: {over: table, shards: 2}")
+    plans = [found, plan(site, size, launch="horovod", extra=IMAGES.get(site, image))]
+    for one in plans:
+        notes = {origin.key: origin for origin in one.origins}
+        for job in one.jobs:
+            at = f"jobs.{job.name}"
+            wanted = {f"{at}.directives.{name}": value for name, value in job.directives}
+            wanted |= {f"{at}.env.{name}": value for name, value in job.env}
+            wanted |= {f"{at}.modules.{name}": "load" for name in job.modules}
+            wanted |= {f"{at}.modules.{name}": "load" for name in job.environment.modules}
+            wanted |= {f"{at}.launch.env.{name}": value for name, value in job.launch.env}
+            if job.launch.argv:
+                wanted[f"{at}.launch.argv"] = shlex.join(job.launch.argv)
+            if job.module_init:
+                wanted[f"{at}.module_init"] = " ".join(job.module_init)
+            if job.container is not None:
+                wanted[f"{at}.container"] = " ".join((job.container.runtime, *job.container.flags))
+            if job.after:
+                wanted[f"{at}.dependency"] = job.dependency
+            environment = job.environment.container or job.environment.python
+            wanted |= {f"{at}.environment": environment, f"{at}.queue": job.queue}
+            wanted |= {f"{at}.account": job.account} if job.account else {}
+            wanted[f"{at}.inherits_shell"] = str(job.inherits_shell)
+            for key, value in wanted.items():
+                assert notes[key].value == value
+                source = notes[key].source
+                assert source, key
+                if source.startswith(f"{at}."):
+                    assert source in notes, "what is referred to is there"
+
+
+def test_an_origin_is_the_place_in_the_file(plan):
+    found = plan("delta", "gpus_per_node: 1, mem_per_node: 8GiB, time: 1h")
     notes = {origin.key: origin.source for origin in found.origins}
-    for name, _ in job.directives:
-        assert notes[f"jobs.train.directives.{name}"]
-    assert notes["jobs.train.directives.qos"].startswith("site perlmutter")
+    lines = (data_folder("site-configs") / "delta.yaml").read_text().splitlines()
+
+    def line(key):
+        assert notes[key].startswith(("site delta (shipped)", "--account, with the suffix of site"))
+        return lines[int(notes[key].rpartition(":")[2]) - 1]
+
+    assert "gpuA100x4" in line("jobs.train.directives.partition")
+    assert "[constraint, scratch]" in line("jobs.train.directives.constraint")
+    assert "[nccl]" in line("jobs.train.modules.nccl")
+    assert "init: reset" in line("jobs.train.module_init")
+    assert "FI_CXI_RX_MATCH_MODE" in line("jobs.train.env.FI_CXI_RX_MATCH_MODE")
+    assert "gpuA100x4" in line("jobs.train.account")
     assert notes["jobs.train.directives.nodes"] == "jobs.train.resources.nodes"
-    assert "suffix" in notes["jobs.train.account"]
-    for name, _ in job.env:
-        assert notes[f"jobs.train.env.{name}"].startswith("site ")
+    assert notes["jobs.train.directives.signal"] == "dfh: to end in order"
 
 
 def test_unknown_limits_warn_and_never_refuse(plan):
