@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.slurm_rules import inherits_cpus
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.site import Launcher, SiteSpec
@@ -37,7 +38,7 @@ def launch_command(
     env = {key: _fill(value, values) for key, value in launcher.env.items()}
     argv = _argv(site, launcher, facts, values)
     is_srun = bool(argv) and argv[0] == "srun"
-    if is_srun and site.scheduler == "slurm" and not _inherits_cpus(site):
+    if is_srun and site.scheduler == "slurm" and not inherits_cpus(known(site.slurm.version)):
         env.setdefault("SRUN_CPUS_PER_TASK", values["cpus_per_task"])
     script = _own_gpus(site, facts) if is_srun else ""
     if argv and container is not None:
@@ -131,20 +132,11 @@ def _fill(word: str, values: dict[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), word)
 
 
-def _inherits_cpus(site: SiteSpec) -> bool:
-    """Return whether srun takes the job's --cpus-per-task over: not from 22.05 to 23.02."""
-    version = known(site.slurm.version)
-    if version is None:
-        return False
-    return tuple(int(part) for part in version.split(".")[:2]) >= (23, 11)
-
-
 def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> list[list[int]]:
     """Return the GPUs of each rank of a node; empty if they cannot be shared out evenly."""
     count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
-    if not count or count % ranks or count > max(len(site.binding.gpu_core_base), count):
-        return []
-    if site.binding.gpu_core_base and count > len(site.binding.gpu_core_base):
+    in_table = len(site.binding.gpu_core_base) or count
+    if not count or count % ranks or count > in_table:
         return []
     order = list(range(count))
     if site.binding.gpu_order == "descending":

@@ -17,6 +17,7 @@ from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import Facts, holds, node_of
 from deepforge_hpc.plan.launch import launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
+from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Requests:
         directives = build_directives(
             site, facts, account=self.account, tasks=ask.tasks, header=header, is_ours=ask.is_ours
         )
+        if site.scheduler == "slurm":
+            _refuse_conflicts(site, directives, launch)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
@@ -128,6 +131,17 @@ class Requests:
             container=container,
             problems=[*problems, *directives.problems],
         )
+
+
+def _refuse_conflicts(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
+    """Say what the site's Slurm would not take, as far as its version is known."""
+    version = known(site.slurm.version)
+    for found in conflicts(version, directives.pairs, launch.argv):
+        if found.is_certain:
+            hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
+            directives.problems.append((f"site {site.name}: {found.text}", hint))
+        else:
+            directives.warnings.append(f"site {site.name}: {found.text}; its version is unknown")
 
 
 def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:

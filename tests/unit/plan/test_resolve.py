@@ -164,7 +164,14 @@ def test_a_plan_without_the_later_fields_of_a_job_can_be_read(project):
     plan = project.plan()
     data = json.loads(json.dumps(plan.to_dict()))
     for job in data["jobs"]:
-        for name in ("env", "module_init", "module_unload", "modules", "container", "inherits_shell"):
+        for name in (
+            "env",
+            "module_init",
+            "module_unload",
+            "modules",
+            "container",
+            "inherits_shell",
+        ):
             del job[name]
     assert Plan.from_dict(data) == dataclasses.replace(plan, origins=())
 

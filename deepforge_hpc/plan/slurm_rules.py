@@ -1,0 +1,77 @@
+"""Options that Slurm does not take together, always or since some version. Pure.
+
+What dfh asks for by itself breaks none of these: they are for what a site's file adds to it
+(`request.extra`, `launchers`), so that the plan is refused and not each job.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
+_MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What the cluster would refuse."""
+
+    text: str
+    is_certain: bool = True
+    """False if that depends on the version of Slurm, which the site's file does not tell."""
+
+
+def conflicts(
+    version: str | None, header: Mapping[str, str], argv: Sequence[str]
+) -> Iterator[Conflict]:
+    """Yield what is wrong with the header and the launch line of one job, taken together."""
+    is_srun = bool(argv) and argv[0] == "srun"
+    line = dict(_option(word) for word in argv if word.startswith("--")) if is_srun else {}
+    both = {**header, **line}
+    forms = {name for name in _GPU_FORMS & both.keys() if _is_gpu(name, header, line)}
+    if len(forms) > 1:
+        yield Conflict(f"GPUs are asked for in {len(forms)} forms at once: {_listed(forms)}")
+    if len(memory := _MEMORY_FORMS & both.keys()) > 1:
+        yield Conflict(f"memory is asked for in {len(memory)} forms at once: {_listed(memory)}")
+
+    def since(low: str, text: str, *, before: bool = False) -> Iterator[Conflict]:
+        if version is None:
+            yield Conflict(f"{text} {'before' if before else 'since'} Slurm {low}", False)
+        elif (_number(version) < _number(low)) is before:
+            yield Conflict(f"{text} in Slurm {version}")
+
+    if {"cpus-per-gpu", "cpus-per-task"} <= both.keys():
+        yield from since("23.11", "--cpus-per-gpu and --cpus-per-task exclude each other")
+    if both.get("cpu-bind", "").endswith("rank"):
+        yield from since("24.11", "there is no --cpu-bind=rank")
+    if "|" in header.get("licenses", ""):
+        yield from since("25.05", "there is no choice of --licenses (a|b)", before=True)
+    if "hint" in both and {"cores-per-socket", "sockets-per-node"} & both.keys():
+        yield from since("25.11", "--hint excludes --cores-per-socket and --sockets-per-node")
+
+
+def inherits_cpus(version: str | None) -> bool:
+    """Return whether srun takes the job's --cpus-per-task over: not from 22.05 to 23.02."""
+    return version is not None and _number(version) >= _number("23.11")
+
+
+def _option(word: str) -> tuple[str, str]:
+    name, _, value = word.removeprefix("--").partition("=")
+    return name.replace("_", "-"), value
+
+
+def _is_gpu(name: str, *places: Mapping[str, str]) -> bool:
+    """Return whether an option asks for GPUs: --gres asks for other things too."""
+    return name != "gres" or any(place.get(name, "").startswith("gpu") for place in places)
+
+
+def _listed(names: set[str] | frozenset[str]) -> str:
+    return ", ".join(f"--{name}" for name in sorted(names))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2])
