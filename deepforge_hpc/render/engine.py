@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shlex
+import traceback
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jinja2 import Template
+
+
+_HINT = "job-templates/README.md says what a template may use."
 
 
 class Raw(str):
@@ -57,3 +63,27 @@ def load_template(folder: Path, name: str) -> Template:
         auto_reload=False,
     )
     return environment.get_template(name)
+
+
+@contextmanager
+def template_faults(folder: Path) -> Iterator[None]:
+    """Turn what is wrong with a template of a folder into InvalidInputError with file and line."""
+    from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
+
+    try:
+        yield
+    except TemplateNotFound as error:
+        hint = "the templates are part of the installation: install deepforge_hpc again"
+        fault = Fault(message="there is no such template", file=f"{folder}/{error.name}", hint=hint)
+        raise InvalidInputError([fault]) from error
+    except TemplateSyntaxError as error:
+        fault = Fault(message=f"{error.message}", file=f"{error.filename}", line=error.lineno)
+        raise InvalidInputError([fault], _HINT) from error
+    except (TemplateError, TypeError) as error:
+        # jinja2 puts the lines of the template into the traceback.
+        frames = traceback.extract_tb(error.__traceback__)
+        place = next((f for f in reversed(frames) if f.filename.startswith(f"{folder}/")), None)
+        if place is None:
+            raise
+        fault = Fault(message=str(error), file=place.filename, line=place.lineno or 0)
+        raise InvalidInputError([fault], _HINT) from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.paths import data_folder
-from deepforge_hpc.render.engine import Raw, load_template
+from deepforge_hpc.render.engine import Raw, load_template, template_faults
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.files import digest
 from deepforge_hpc.strictyaml import collector_paused
@@ -36,13 +36,14 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
     """Return the script of each job of a plan, by job name, in the order of the plan.
 
     `templates` stands in for the folder `job-templates` of the installation. Raises
-    InvalidInputError if a value cannot stand in a script.
+    InvalidInputError if a value cannot stand in a script, or a template is wrong.
     """
-    template = load_template(templates or data_folder("job-templates"), "base.sh.j2")
+    folder = templates or data_folder("job-templates")
     tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
     scripts: dict[str, JobScript] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
-    with collector_paused():
+    with template_faults(folder), collector_paused():
+        template = load_template(folder, "base.sh.j2")
         for job in plan.jobs:
             if job.directives not in directives:  # most jobs of a large plan ask for the same
                 directives[job.directives] = _directives(plan.scheduler, job)

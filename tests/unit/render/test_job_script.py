@@ -544,20 +544,29 @@ def test_other_templates_can_stand_in(tmp_path):
     assert text == "#!/bin/bash\n#SBATCH --nodes=1\n#SBATCH --no-requeue\necho 'a b'\n"
 
 
-def test_a_template_cannot_reach_into_python(tmp_path):
-    from jinja2.exceptions import SecurityError, UndefinedError
-
-    (tmp_path / "base.sh.j2").write_text("{{ name.__class__.__mro__ }}")
-    with pytest.raises((SecurityError, UndefinedError)):
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("#!/bin/bash\n{% if %}\n", 2, "Expected an expression"),
+        ("#!/bin/bash\n{{ nmae }}\n", 2, "'nmae' is undefined"),
+        ("#!/bin/bash\n\n{{ upstream }}\n", 3, "neither a text nor a number"),
+        ("{% include 'other.j2' %}", 0, "no such template"),
+        ("{% extends 'other.j2' %}", 0, "no such template"),
+        ("{{ name.__class__.__mro__ }}", 1, "unsafe"),
+        (None, 0, "no such template"),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_told_with_file_and_line(tmp_path, text, line, says):
+    if text is not None:
+        (tmp_path / "base.sh.j2").write_text(text)
+    with pytest.raises(InvalidInputError) as caught:
         render_scripts(_plan(make()), templates=tmp_path)
-
-
-def test_an_unknown_name_in_a_template_is_an_error(tmp_path):
-    from jinja2.exceptions import UndefinedError
-
-    (tmp_path / "base.sh.j2").write_text("{{ nmae }}")
-    with pytest.raises(UndefinedError, match="nmae"):
-        render_scripts(_plan(make()), templates=tmp_path)
+    (fault,) = caught.value.faults
+    assert says in fault.message
+    assert fault.line == line
+    assert fault.file.startswith(f"{tmp_path}/")
+    assert fault.file.endswith("other.j2" if "other" in (text or "") else "base.sh.j2")
+    assert fault.hint or caught.value.hint
 
 
 @pytest.mark.parametrize(
