@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
 _SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
+_LOCAL_RANK = {
+    "slurm": ("srun", "SLURM_LOCALID"),
+    "pbs": ("mpiexec", "PMI_LOCAL_RANK"),
+    "flux": ("flux", "FLUX_TASK_LOCAL_ID"),
+}
+"""What starts the ranks, by scheduler, and the variable in which it tells each its number."""
 _GPU_WORDS = ("--gpus", "--gpu-bind", "--gres=gpu", "--ntasks-per-gpu")
 
 
@@ -40,7 +46,8 @@ def launch_command(
     is_srun = bool(argv) and argv[0] == "srun"
     if is_srun and site.scheduler == "slurm" and not inherits_cpus(known(site.slurm.version)):
         env.setdefault("SRUN_CPUS_PER_TASK", values["cpus_per_task"])
-    script = _own_gpus(site, facts) if is_srun else ""
+    starter, local_rank = _LOCAL_RANK.get(site.scheduler, ("", ""))
+    script = _own_gpus(site, facts, local_rank) if argv and argv[0] == starter else ""
     if argv and container is not None:
         argv += [*container.words, "bash", "-c", script + container.script, container.image]
     elif argv and script:
@@ -145,7 +152,7 @@ def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> list[list[int]]:
     return [order[rank * each : (rank + 1) * each] for rank in range(ranks)]
 
 
-def _own_gpus(site: SiteSpec, facts: Facts) -> str:
+def _own_gpus(site: SiteSpec, facts: Facts, local_rank: str) -> str:
     """Return shell that lets a rank see its own GPUs alone; empty where Slurm does it."""
     binding = site.binding
     gpus = _gpus_of_ranks(site, facts)
@@ -155,4 +162,4 @@ def _own_gpus(site: SiteSpec, facts: Facts) -> str:
     model = (known(facts.node.gpu_model) if facts.node is not None else None) or ""
     variable = "ROCR_VISIBLE_DEVICES" if re.search(r"\bMI\d", model) else "CUDA_VISIBLE_DEVICES"
     groups = " ".join(",".join(str(gpu) for gpu in group) for group in gpus)
-    return f"gpus=({groups}); export {variable}=${{gpus[SLURM_LOCALID]}}; "
+    return f"gpus=({groups}); export {variable}=${{gpus[{local_rank}]}}; "

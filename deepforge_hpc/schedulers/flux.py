@@ -15,12 +15,9 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.execution import SubmitRequest
 
-# An array is asked for on the command line (--cc=0-7); its task is $FLUX_JOB_CC.
+# flux batch has no arrays: each task is a job of its own, which is told its number.
 _LEFT_OUT = frozenset({"open-mode", "no-requeue", "qos", "mem", "array"})
-_PREAMBLE = (
-    "export DFH_NATIVE_ID=${FLUX_JOB_ID:-}",
-    "export DFH_ARRAY_TASK_ID=${FLUX_JOB_CC:-${DFH_ARRAY_TASK_ID:-}}",
-)
+_PREAMBLE = ("export DFH_NATIVE_ID=${FLUX_JOB_ID:-}",)
 
 
 class FluxScheduler(NotRunScheduler):
@@ -30,11 +27,13 @@ class FluxScheduler(NotRunScheduler):
     title = "Flux"
 
     def describe(self, request: SubmitRequest) -> list[str]:
-        """Return the words of the command that would queue a script."""
+        """Return the words of the command that would queue a script, `<0-7>` for each of 0 to 7."""
         words = ["flux", "batch", f"--job-name={request.name}", f"--output={request.output}"]
         words.append(f"--cwd={request.directory}")
         if request.account:
             words.append(f"--bank={request.account}")
+        if request.array:
+            words.append(f"--env=DFH_ARRAY_TASK_ID=<{request.array}>")
         words += [f"--dependency={request.dependency}:{job}" for job in request.after]
         return [*words, f"{request.directory}/{request.script}", *request.arguments]
 

@@ -46,7 +46,7 @@ def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Return the lines of a script's header for the options of a job."""
     options = {name: value for name, value in pairs if name not in _LEFT_OUT}
     nodes = int(options.pop("nodes", "1"))
-    lines = [f"select={nodes}:{_chunk(options, nodes)}"]
+    lines = [":".join((f"select={nodes}", *_chunk(options, nodes)))]
     if time := options.pop("time", ""):
         lines.append(f"walltime={_walltime(time)}")
     if "exclusive" in options:
@@ -59,16 +59,20 @@ def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
         tail.append(f"-J {array}")
     if "no-requeue" in options:
         del options["no-requeue"]
-        tail.append("-r n")
+        tail.append("-r y" if array else "-r n")  # qsub refuses arrays that are not rerunnable
     lines += [f"{name}={value}" for name, value in options.items()]
     return [*(f"#PBS -l {line}" for line in lines), *(f"#PBS {line}" for line in tail), *_PREAMBLE]
 
 
-def _chunk(options: dict[str, str], nodes: int) -> str:
-    """Return what each node gives, and take it out of the options."""
+def _chunk(options: dict[str, str], nodes: int) -> list[str]:
+    """Return what each node gives, and take it out of the options.
+
+    A site that gives whole nodes asks for no cores (cpus_per_task: none), and its chunks are bare.
+    """
     ranks = int(options.pop("ntasks-per-node", "0")) or int(options.pop("ntasks", "1")) // nodes
-    cores = int(options.pop("cpus-per-task", "1"))
-    parts = [f"ncpus={ranks * cores}", f"mpiprocs={ranks}"]
+    parts = []
+    if cores := options.pop("cpus-per-task", ""):
+        parts = [f"ncpus={ranks * int(cores)}", f"mpiprocs={ranks}"]
     gpus = 0
     for name in ("gres", "gpus", "gpus-per-node", "gpus-per-task"):
         if name in options:
@@ -80,7 +84,9 @@ def _chunk(options: dict[str, str], nodes: int) -> str:
         parts.append(f"mem={memory.lower()}b")
     if constraint := options.pop("constraint", ""):
         parts.append(f"{constraint}=True")
-    return ":".join(parts)
+    if more := options.pop("select", ""):  # written so in request.extra of a site
+        parts.append(more)
+    return parts
 
 
 def _walltime(time: str) -> str:

@@ -40,5 +40,5 @@ class NotRunScheduler(Scheduler):
 
     def _refuse(self) -> NoReturn:
         message = f"jobs for {self.title} are rendered, not run, in this version"
-        hint = "`dfh render -o DIR` writes the scripts; look at them, and submit them by hand."
+        hint = "`dfh render -o DIR` writes the scripts, to be looked at."
         raise SchedulerError(message, hint)

@@ -23,7 +23,8 @@ from deepforge_hpc.spec.load import Settings, load_text
 
 HERE = Path(__file__).parent
 UPDATE = bool(os.environ.get("DFH_UPDATE_GOLDEN"))
-# site: (GPUs a node, nodes of the large job, transfer queue, account)
+# site: (GPUs a node, nodes of the large job, transfer queue, account); 16 nodes unless no queue with
+# GPUs takes so many.
 SITES = {
     "anvil": (4, 16, "", "abc123456"),
     "bridges-2": (8, 16, "", "abc123"),
@@ -42,9 +43,12 @@ SITES = {
     "stampede3": (4, 4, "", "ABC12345"),
     "vista": (1, 16, "", "ABC12345"),
     # Rendered, not run.
-    "pbs-like-polaris": (4, 16, "", "abc123"),
+    "polaris": (4, 16, "", "abc123"),
+    "aurora": (12, 16, "", "abc123"),
     "flux-like": (4, 16, "", "abc123"),
 }
+WANT_MEMORY = ("delta", "expanse", "expanse-nairr", "narval")
+"""They refuse a job that does not say how much."""
 JOBS = ("cpu", "node", "large", "array", "transfer")
 PIPELINE = """\
 pipeline: sites
@@ -55,30 +59,30 @@ operations:
     uses: operations.py:Render
     inputs: {{table: table}}
     attributes: {{width: 1}}
-    resources: {{cpus_per_task: 4, mem_per_node: 8GiB, time: 30m}}
+    resources: {{cpus_per_task: 4, {memory}time: 30m}}
   node:
     uses: operations.py:Render
     inputs: {{table: table}}
     attributes: {{width: 2}}
     launch: srun
-    resources: {{gpus_per_node: {gpus}, mem_per_node: 64GiB, time: 30m}}
+    resources: {{ntasks_per_node: 8, {node_gpus}{memory}time: 30m}}
   large:
     uses: operations.py:Render
     inputs: {{table: table}}
     attributes: {{width: 3}}
     launch: horovod
-    resources: {{nodes: {nodes}, gpus_per_node: {gpus}, mem_per_node: 64GiB, time: 2h}}
+    resources: {{nodes: {nodes}, gpus_per_node: {gpus}, {memory}time: 2h}}
   array:
     uses: operations.py:Render
     inputs: {{table: table}}
     attributes: {{width: 4}}
     map: {{over: table, shards: 8}}
-    resources: {{mem_per_node: 8GiB, time: 30m}}
+    resources: {{{memory}time: 30m}}
   transfer:
     uses: operations.py:Render
     inputs: {{table: table}}
     attributes: {{width: 5}}
-    resources: {{mem_per_node: 2GiB, time: 30m{queue}}}
+    resources: {{{memory}time: 30m{queue}}}
 outputs: {{{outputs}}}
 """
 
@@ -87,7 +91,15 @@ def planned(site):
     gpus, nodes, transfer, account = SITES[site]
     queue = f", queue: {transfer}" if transfer else ""
     outputs = ", ".join(f"{name}_images: {name}.images" for name in JOBS)
-    text = PIPELINE.format(gpus=gpus, nodes=nodes, queue=queue, outputs=outputs)
+    text = PIPELINE.format(
+        gpus=gpus,
+        nodes=nodes,
+        queue=queue,
+        outputs=outputs,
+        # A rank a GPU where there are eight, else the eight ranks of a program without GPUs.
+        node_gpus="gpus_per_node: 8, " if gpus == 8 else "",
+        memory="mem_per_node: 64GiB, " if site in WANT_MEMORY else "",
+    )
     path = HERE / "project" / f"{site}.yaml"
     settings = Settings(account=account, python="/opt/python/bin/python3")
     own = HERE / "sites" / f"{site}.yaml"
@@ -103,7 +115,7 @@ def sites():
 
 
 def summary(plan, scripts):
-    parts = []
+    parts = [] if plan.scheduler == "slurm" else ["Rendered, not run.", ""]
     for name in JOBS:
         job, text = plan.job(name), scripts[name].text
         header = text[text.index("work-0.") + 8 : text.index("# sbatch --export")].rstrip()

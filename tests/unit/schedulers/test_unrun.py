@@ -22,8 +22,26 @@ def test_pbs_selects_a_chunk_a_node():
         "#PBS -l filesystems=home:eagle",
         "#PBS -q prod",
         "#PBS -J 0-7",
-        "#PBS -r n",
+        "#PBS -r y",
     ]
+    alone = [pair for pair in PAIRS if pair[0] != "array"]
+    assert "#PBS -r n" in pbs.header(alone), "only an array has to be rerunnable"
+
+
+def test_pbs_names_no_cores_where_nodes_are_given_whole():
+    pairs = (("nodes", "16"), ("ntasks-per-node", "4"), ("select", "system=polaris"))
+    assert pbs.header(pairs)[0] == "#PBS -l select=16:system=polaris"
+    assert pbs.header((("nodes", "16"), ("ntasks-per-node", "4")))[0] == "#PBS -l select=16"
+    assert pbs.header((("nodes", "1"), ("constraint", "big")))[0] == "#PBS -l select=1:big=True"
+
+
+def test_flux_is_told_the_number_of_each_task_of_an_array():
+    request = SubmitRequest(
+        job="a", script="a.sh", arguments=(), directory="/e", name="a.1", comment="",
+        output="/e/out", array="0-7",
+    )  # fmt: skip
+    assert "--env=DFH_ARRAY_TASK_ID=<0-7>" in flux.FluxScheduler().describe(request)
+    assert not [line for line in flux.header(PAIRS) if "array" in line or "--cc" in line]
 
 
 def test_flux_takes_a_slot_a_node():
