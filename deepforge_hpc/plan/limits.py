@@ -42,12 +42,10 @@ class Excess:
 def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     """Yield all for which a queue would refuse a job."""
     size = request.resources
-    gpus = size.nodes * size.gpus_per_node
     cpus = size.nodes * size.ntasks_per_node * size.cpus_per_task
     yield from _beyond("nodes", size.nodes, queue.nodes, "nodes: {}")
     yield from _gpus(site, queue, size)
-    if gpus:
-        yield from _beyond("GPUs", gpus, queue.gpus, "gpus_per_node * nodes: {}")
+    yield from _all_gpus(queue, size)
     yield from _cores(site, queue, request)
     yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task: {}")
     multiple = known(queue.cpu_multiple)
@@ -126,6 +124,19 @@ def _gpus(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
         )
 
 
+def _all_gpus(queue: Queue, size: Resources) -> Iterator[Excess]:
+    """Yield what is wrong with the GPUs of the whole job: other nodes help, or GPUs a node."""
+    each, gpus = size.gpus_per_node, size.nodes * size.gpus_per_node
+    low, high = known(queue.gpus.min), known(queue.gpus.max)
+    if each and high is not None and gpus > high:
+        fewer = [("nodes", high // each), ("gpus_per_node", high // size.nodes)]
+        ways = [f"{name}: {n}" for name, n in fewer if n]
+        yield Excess(f"{gpus} GPUs, at most {high}", tuple(ways))
+    if each and low is not None and gpus < low:
+        ways = [f"nodes: {-(-low // each)}", f"gpus_per_node: {-(-low // size.nodes)}"]
+        yield Excess(f"{gpus} GPUs, at least {low}", tuple(ways))
+
+
 def gpus_of_node(site: SiteSpec, queue: Queue) -> int | None:
     """Return how many GPUs a job can have on a node of a queue; None: nobody knows."""
     limits = [known(queue.gpus_per_node.max), known(queue.gpus.max)]
@@ -187,6 +198,9 @@ def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     nodes, asked = request.resources.nodes, request.resources.time_s
     if asked is None:
         return
+    # Beyond the number of nodes there is no time: the nearest number that is legal has one.
+    low, high = known(queue.nodes.min), known(queue.nodes.max)
+    nodes = max(low or 1, nodes if high is None else min(nodes, high))
     low, high = time_limits(queue, nodes)
     if low is not None and asked < low:
         least = format_duration(low)

@@ -14,6 +14,7 @@ from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
 from deepforge_hpc.plan.queues import choose_queue, raise_to
 from deepforge_hpc.spec.sites import ANY, load_site
+from deepforge_hpc.units import parse_duration
 
 FOLDERS = [("shipped", data_folder("site-configs"))]
 
@@ -174,6 +175,34 @@ def test_a_limit_is_where_the_site_says(site, queue, inside, outside, word):
     assert refused.queue is None
     (refusal,) = refused.refusals
     assert word in refusal.reasons + ","
+
+
+def changed(size, change):
+    """Apply what a refusal offers, as a user would write it under `resources:`."""
+    name, _, value = (
+        change.partition(" (")[0].replace(" <= ", ": ").replace(" >= ", ": ").partition(": ")
+    )
+    value = value.strip('"')
+    if name == "time":
+        return dataclasses.replace(size, time_s=parse_duration(value))
+    if name == "mem_per_node":
+        return dataclasses.replace(size, mem_per_node_mib=int(value.removesuffix("MiB")))
+    if name.endswith("ntasks_per_node * cpus_per_task"):
+        nodes = size.nodes if name.startswith("nodes") else 1
+        return dataclasses.replace(size, cpus_per_task=int(value) // (nodes * size.ntasks_per_node))
+    return dataclasses.replace(size, **{name: int(value)})
+
+
+@pytest.mark.parametrize(("site", "queue", "inside", "outside", "word"), CASES)
+def test_each_change_that_is_offered_is_legal(site, queue, inside, outside, word):
+    (refusal,) = choose_queue(site, QueueRequest(resources=outside, queue=queue.name)).refusals
+    ways = [outside]
+    for excess in refusal.excesses:
+        ways = [changed(size, change) for size in ways for change in excess.changes]
+    assert ways or "has no GPUs" in refusal.reasons
+    for size in ways:
+        again = choose_queue(site, QueueRequest(resources=size, queue=queue.name))
+        assert again.queue is queue, (refusal.changes, again.refusals)
 
 
 @pytest.mark.parametrize(("site", "queue"), QUEUES)

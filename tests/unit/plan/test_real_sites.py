@@ -68,7 +68,7 @@ TABLE = [
     ("perlmutter", "", 4, "p1_g",
      ["qos=regular", "constraint=gpu", "nodes=2", "gpus-per-node=4", "ntasks-per-node=4",
       "cpus-per-task=32"], ["partition"],
-     "srun --cpu-bind=cores gpus=(3 2 1 0);"),
+     "srun --cpu-bind=cores --gpu-bind=none gpus=(3 2 1 0);"),
     ("lumi-g", "", 8, "project_1",
      ["partition=standard-g", "gpus-per-node=8", "ntasks-per-node=8"], ["cpus-per-task"],
      ("srun --cpu-bind=mask_cpu:fe000000000000,fe00000000000000,fe0000,fe000000,fe,fe00,"
@@ -252,6 +252,16 @@ def test_lumi_masks_follow_the_cores_of_a_rank(plan):
     assert binding(part) == []
 
 
+def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
+    image = "environment: {container: img.sif}"
+    found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=image)
+    job = found.job("train")
+    assert dict(job.env)["MIOPEN_USER_DB_PATH"] == "/tmp/$USER-miopen-cache-$SLURM_JOB_ID"
+    script = job.launch.argv[job.launch.argv.index("-c") + 1]
+    assert '--bind "/scratch/$SLURM_JOB_ACCOUNT"' in script, "the account names the folder"
+    assert "apptainer exec --rocm" in script
+
+
 def test_lumi_has_56_cores(plan):
     error = refused(
         plan, "lumi-g", "gpus_per_node: 8, ntasks_per_node: 64, cpus_per_task: 1, time: 1h"
@@ -267,6 +277,29 @@ def test_tacc_takes_no_memory_and_says_so(plan):
     assert any("takes no --mem" in text for text in found.warnings)
     error = refused(plan, "stampede3", "gpus_per_node: 4, mem_per_node: 4000GiB, time: 1h")
     assert "MiB a node, at most" in error.message
+
+
+def test_expanse_loads_slurm_after_its_purge(plan):
+    job = plan("expanse", "gpus_per_node: 1, time: 1h", launch="mpi").job("train")
+    assert (job.module_init, job.modules) == (("purge",), ("gpu", "slurm"))
+    cpu = plan("expanse", "time: 1h", launch="none").job("train")
+    assert cpu.modules == ("cpu", "slurm"), "exactly one of cpu and gpu"
+
+
+@pytest.mark.parametrize(
+    ("queue", "kind"), [("GPU", "v100-32"), ("GPU-h100", "h100-80"), ("GPU-l40s", "l40s-48")]
+)
+def test_bridges_has_three_kinds_of_gpu_in_one_partition(plan, queue, kind):
+    found = plan("bridges-2", f"gpus_per_node: 8, mem_per_node: 8GiB, time: 1h, queue: {queue}")
+    assert {"partition=GPU", f"gpus={kind}:8"} <= set(header(found.job("train")))
+    assert any("mem_per_node is checked and not asked for" in text for text in found.warnings)
+
+
+def test_alps_names_the_environment_on_the_launch_line_alone(plan):
+    extra = "environment: {container: ngc.toml}"
+    job = plan("daint", "nodes: 2, gpus_per_node: 4, time: 30m", extra=extra).job("train")
+    assert "--environment=ngc.toml" in job.launch.argv
+    assert not [name for name, _ in job.directives if name in ("environment", "image")]
 
 
 def test_expanse_of_nairr_wants_the_type_and_has_no_lustre(plan):
@@ -322,6 +355,14 @@ def test_clariden_debug_is_a_product(plan, nodes, minutes):
     assert f"at most {minutes // 60:02d}:{minutes % 60:02d}:00 on {nodes} node(s)" in error.message
 
 
+def test_the_time_of_too_many_nodes_is_that_of_the_most(plan):
+    error = refused(plan, "clariden", "nodes: 8, gpus_per_node: 4, time: 30m, queue: debug")
+    assert "8 nodes, at most 4, 00:30:00, at most 00:22:00 on 4 node(s)" in error.message
+    assert (
+        'nodes: 4, time: "00:22:00" (a chain of 2 such jobs is as long) or nodes: 3' in error.hint
+    )
+
+
 def test_della_is_routed_by_time_alone(plan):
     for time in ("30m", "20h", "100h"):
         names = [
@@ -338,6 +379,14 @@ def test_an_account_of_another_shape_is_refused(plan):
         plan("lumi-g", "time: 1h", launch="none", account="m1234")
     with pytest.raises(UsageError, match="which account pays"):
         plan("frontier", "time: 1h", launch="none", account="")
+
+
+def test_accounts_of_the_alliance_have_a_class(plan):
+    asked = "gpus_per_node: 1, mem_per_node: 8GiB, time: 1h"
+    for account in ("def-someone", "rrg-someone-ad", "aip-someone"):
+        assert plan("narval", asked, account=account).job("train").account == account
+    with pytest.raises(UsageError, match="no account of site narval"):
+        plan("narval", asked, account="someone")
 
 
 def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):

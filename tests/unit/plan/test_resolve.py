@@ -345,6 +345,38 @@ def test_memory_cores_and_gpus_are_limits_too(project):
     assert "307200 MiB a node, at most 262144" in text
 
 
+BY_MEMORY = """\
+site: big
+scheduler: slurm
+account: {required: no}
+routing: {by: [partition]}
+queues:
+  - {name: shared, partition: shared, mem_per_node: {max: 184GiB}, time: {max: 72h}}
+  - {name: sapphire, partition: sapphire, mem_per_node: {max: 990GiB}, time: {max: 72h}}
+  - {name: bigmem, partition: bigmem, mem_per_node: {min: 991GiB, max: 2000GiB}, time: {max: 72h}}
+  - {name: middle, partition: middle, mem_per_node: {max: 990GiB}, time: {min: 73h, max: 336h}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("memory", "time", "queue"),
+    [("184GiB", "72h", "shared"), ("185GiB", "72h", "sapphire"), ("990GiB", "72h", "sapphire"),
+     ("991GiB", "72h", "bigmem"), ("990GiB", "100h", "middle"), ("991GiB", "100h", "")],
+)  # fmt: skip
+def test_a_site_that_routes_by_memory_and_time(project, memory, time, queue):
+    project.site(BY_MEMORY)
+    asked = f"resources: {{mem_per_node: {memory}, time: {time}}}"
+    if queue:
+        assert directives(project.train(asked).job("train"))["partition"] == queue
+        return
+    with pytest.raises(NoResourcesError) as caught:
+        project.train(asked)
+    assert f"shared: {991 * 1024} MiB a node, at most {184 * 1024}" in caught.value.message
+    assert "middle: " in caught.value.message
+    assert f"middle takes it with mem_per_node: {990 * 1024}MiB" in caught.value.hint
+    assert 'bigmem takes it with time: "3-00:00:00" (a chain of 2' in caught.value.hint
+
+
 def test_every_job_without_a_queue_is_named(project):
     project.write(PIPELINE.replace("shards: 4}}", "shards: 4}, resources: {nodes: 99}}"))
     text = (project.root / "pipeline.yaml").read_text()
