@@ -7,6 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import JobKind
+from deepforge_hpc.model.site import Binding
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.plan import Job
@@ -82,7 +83,11 @@ class Notes:
         """Say where the line that starts the ranks, and what starts an image, come from."""
         note, at, launch = self.sizer.note, self.loaded.site_origin, answer.launch
         if launch.argv:
-            paths = [("launchers", launch.name, "argv"), ("binding",), ("request", "gpu")]
+            paths: list[tuple[str, ...]] = [("launchers", launch.name, "argv")]
+            if self.site.binding != Binding():
+                paths.append(("binding",))
+            if self.site.request.gpu.where != "header":
+                paths.append(("request", "gpu"))
             if answer.container is not None:
                 paths.append(("containers",))
             source = ", ".join(dict.fromkeys(at(*path) for path in paths))

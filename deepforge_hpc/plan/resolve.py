@@ -261,8 +261,7 @@ class _Resolution:
         if self.has_origins:
             self.notes.answer(job, ask, answer)
         queue = answer.choice.queue
-        if queue is not None:
-            self.counts[queue.name] += ask.tasks or 1
+        self.counts[queue.name if queue is not None else ""] += ask.tasks or 1
         return {
             "resources": resources,
             "directives": answer.pairs,
@@ -299,6 +298,9 @@ class _Resolution:
                     f"queue {queue.name} of {self.site.name}: unknown and not checked: {limits}"
                 ] = None
             found.update(dict.fromkeys(answer.directives.warnings))
+        total, most = sum(self.counts.values()), known(self.site.submit.max_queued)
+        if most is not None and total > most:
+            found[f"site {self.site.name} takes {most} jobs at once, not {total}"] = None
         for queue in self.site.queues:
             count = self.counts[queue.name]
             both = (queue.jobs.any_state, queue.jobs.submitted)

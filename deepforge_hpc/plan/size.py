@@ -43,7 +43,8 @@ class Sizer:
         has_ranks = spec.launch not in (None, "none") and not launcher.clamp
         ranks = max(1, gpus) if has_ranks else 1
         most_ranks = 1 if cuts_ranks else clamp.cpus_per_node
-        ntasks = self._value(spec, "ntasks_per_node", ranks, most_ranks)
+        by_gpu = "one rank a GPU" if ranks > 1 else "default"
+        ntasks = self._value(spec, "ntasks_per_node", ranks, most_ranks, by_gpu)
         cores = clamp.cpus_per_node and max(1, clamp.cpus_per_node // ntasks)
         resources = Resources(
             nodes=1 if cuts_ranks else nodes,

@@ -473,3 +473,6 @@ def test_more_jobs_than_a_queue_takes_at_once_are_told(plan):
         "frontier", "time: 1h, queue: debug", launch="none", extra="map: {over: table, shards: 3}"
     )
     assert "queue debug of frontier takes 1 jobs at once, not 3" in many.warnings
+    assert not [text for text in many.warnings if text.startswith("site frontier takes")]
+    all_queues = plan("frontier", "time: 1h", launch="none", extra="map: {over: table, shards: 99}")
+    assert "site frontier takes 100 jobs at once, not 101" in all_queues.warnings
