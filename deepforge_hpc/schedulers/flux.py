@@ -28,7 +28,8 @@ class FluxScheduler(NotRunScheduler):
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the command that would queue a script, `<0-7>` for each of 0 to 7."""
-        words = ["flux", "batch", f"--job-name={request.name}", f"--output={request.output}"]
+        output = request.output.replace("%a", f"<{request.array}>")
+        words = ["flux", "batch", f"--job-name={request.name}", f"--output={output}"]
         words.append(f"--cwd={request.directory}")
         if request.account:
             words.append(f"--bank={request.account}")

@@ -33,8 +33,12 @@ class PbsScheduler(NotRunScheduler):
     title = "PBS Professional"
 
     def describe(self, request: SubmitRequest) -> list[str]:
-        """Return the words of the command that would queue a script."""
-        words = ["qsub", "-N", request.name, "-j", "oe", "-o", request.output]
+        """Return the words of the command that would queue a script.
+
+        qsub passes a script no arguments: those that the guard checks have to go another way.
+        """
+        output = request.output.replace("%a", "^array_index^")
+        words = ["qsub", "-N", request.name, "-j", "oe", "-o", output]
         if request.account:
             words += ["-A", request.account]
         if request.after:

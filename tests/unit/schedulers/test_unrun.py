@@ -38,8 +38,10 @@ def test_pbs_names_no_cores_where_nodes_are_given_whole():
 def test_flux_is_told_the_number_of_each_task_of_an_array():
     request = SubmitRequest(
         job="a", script="a.sh", arguments=(), directory="/e", name="a.1", comment="",
-        output="/e/out", array="0-7",
+        output="/e/out.%a.log", array="0-7",
     )  # fmt: skip
+    assert "/e/out.^array_index^.log" in pbs.PbsScheduler().describe(request)
+    assert "--output=/e/out.<0-7>.log" in flux.FluxScheduler().describe(request)
     assert "--env=DFH_ARRAY_TASK_ID=<0-7>" in flux.FluxScheduler().describe(request)
     assert not [line for line in flux.header(PAIRS) if "array" in line or "--cc" in line]
 
