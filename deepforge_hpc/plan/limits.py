@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, known
+from deepforge_hpc.model.site import UNKNOWN, NodeType, known
 from deepforge_hpc.plan.facts import Facts, holds, inside, node_of, usable_cores
 from deepforge_hpc.units import format_duration
 
@@ -74,19 +74,33 @@ def time_limits(queue: Queue, nodes: int) -> tuple[int | None, int | None]:
     return max(lows, default=None), min(highs, default=None)
 
 
-def unknowns(queue: Queue, request: QueueRequest) -> tuple[str, ...]:
+def unknowns(site: SiteSpec, queue: Queue, request: QueueRequest) -> tuple[str, ...]:
     """Return the limits that nobody has told and that this job may be beyond."""
     size = request.resources
+    node = node_of(site, queue) or NodeType()
+    cores = size.ntasks_per_node * size.cpus_per_task
+    mib, built_in = size.mem_per_node_mib or 0, known(node.mem_mib)
     tier = next((tier for tier in queue.tiers if inside(size.nodes, tier.nodes)), None)
     time = queue.time if tier is None or tier.time.max is None else tier.time
     asked = {
         "nodes": size.nodes > 1 and _is_unknown(queue.nodes),
         "gpus": size.gpus_per_node > 0 and _is_unknown(queue.gpus),
-        "gpus_per_node": size.gpus_per_node > 0 and _is_unknown(queue.gpus_per_node),
+        "gpus_per_node": size.gpus_per_node > 0
+        and (_is_unknown(queue.gpus_per_node) or node.gpus is UNKNOWN),
         "cpus": _is_unknown(queue.cpus),
-        "cpus_per_node": _is_unknown(queue.cpus_per_node),
+        "cpus_per_node": _is_unknown(queue.cpus_per_node) or (cores > 1 and node.cores is UNKNOWN),
         "cpu_multiple": queue.cpu_multiple is UNKNOWN,
-        "mem_per_node": size.mem_per_node_mib is not None and _is_unknown(queue.mem_per_node),
+        # A node cannot give all that is built in.
+        "mem_per_node": mib > 0
+        and (
+            _is_unknown(queue.mem_per_node)
+            or (node.mem_mib is UNKNOWN and node.mem_requestable_mib in (None, UNKNOWN))
+            or (
+                built_in is not None
+                and node.mem_requestable_mib is UNKNOWN
+                and mib > built_in * 0.9
+            )
+        ),
         "time": size.time_s is not None and _is_unknown(time),
         "node_minutes": queue.node_minutes is UNKNOWN,
         "chaining": request.has_dependencies and queue.chaining is UNKNOWN,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.model.plan import Origin
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.model.site import Launcher, known
-from deepforge_hpc.plan.facts import usable_cores
+from deepforge_hpc.plan.facts import node_of, usable_cores
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -87,17 +87,26 @@ class Sizer:
         cpus = self.site.defaults.cpus_per_task
         if cpus is None:
             cpus, source = 1, "default"
-            if share := self._share(gpus, ntasks):
+            if share := self._share(spec.resources.queue, gpus, ntasks):
                 cpus, source = share, "the cores of a node, shared out as its GPUs are"
         room = self._room(ntasks)
         if room is not None and room < cpus:
             cpus, source = room, f"the cores of a node, for {ntasks} ranks"
         return self._value(spec, "cpus_per_task", cpus, most, source)
 
-    def _share(self, gpus: int, ntasks: int) -> int:
-        """Return the cores a rank that go with its GPUs on each kind of node; 0: nobody knows."""
+    def _share(self, name: str | None, gpus: int, ntasks: int) -> int:
+        """Return the cores a rank that go with its GPUs, on each kind of node that it may get.
+
+        `name`: the queue that was asked for. 0: no GPUs, or nobody knows.
+        """
+        if not gpus:
+            return 0
+        queues = [q for q in self.site.queues if q.name == name or (not name and q.automatic)]
+        nodes = [node_of(self.site, queue) for queue in queues or (None,)]
         shares = []
-        for node in self.site.node_types.values():
+        for node in nodes:
+            if node is None:
+                continue
             cores, built_in = usable_cores(node), known(node.gpus) or 0
             if cores and 0 < gpus <= built_in:
                 shares.append(max(1, cores * gpus // built_in // ntasks))

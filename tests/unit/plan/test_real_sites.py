@@ -134,6 +134,14 @@ def test_a_rank_has_the_cores_that_go_with_its_gpu(plan, site, gpus, cores):
     assert plain.job("train").resources.cpus_per_task == 1
 
 
+def test_the_cores_of_a_gpu_are_those_of_the_queue_that_is_asked_for(plan):
+    asked = "gpus_per_node: 4, mem_per_node: 8GiB, time: 30m"
+    named = plan("delta", f"{asked}, queue: gpuA100x4").job("train")
+    assert named.resources.cpus_per_task == 16, "no other queue has to hold it"
+    unknown = plan("anvil", "gpus_per_node: 1, time: 30m, queue: ai").job("train")
+    assert unknown.resources.cpus_per_task == 1, "nobody has told what its nodes have"
+
+
 def test_narval_is_offline_and_slurm_does_not_inherit_cpus_there(plan):
     job = plan("narval", "nodes: 1, gpus_per_node: 1, time: 30m, mem_per_node: 8GiB").job("train")
     assert dict(job.env)["HF_HUB_OFFLINE"] == "1"
@@ -455,6 +463,22 @@ def test_an_origin_is_the_place_in_the_file(plan):
 def test_unknown_limits_warn_and_never_refuse(plan):
     found = plan("juwels-booster", "nodes: 2, gpus_per_node: 4, time: 90h")
     assert "queue booster of juwels-booster: unknown and not checked: time" in found.warnings
+
+
+@pytest.mark.parametrize(
+    ("site", "asked", "names"),
+    [
+        ("narval", "gpus_per_node: 400, mem_per_node: 8GiB", "gpus_per_node, cpus_per_node, mem_per_node"),
+        ("anvil", "gpus_per_node: 1, mem_per_node: 8GiB, queue: ai", "gpus_per_node, mem_per_node"),
+        ("della", "cpus_per_task: 4000", "cpus_per_node"),
+        ("lumi-g", "gpus_per_node: 8, mem_per_node: 512GiB", "mem_per_node"),
+    ],
+)  # fmt: skip
+def test_what_a_node_has_is_warned_of_where_it_is_unknown(plan, site, asked, names):
+    warnings = plan(site, f"time: 30m, {asked}").warnings
+    assert [text for text in warnings if text.endswith(f"unknown and not checked: {names}")]
+    enough = plan("lumi-g", "gpus_per_node: 8, mem_per_node: 400GiB, time: 30m")
+    assert not [text for text in enough.warnings if "not checked" in text]
 
 
 # Anvil and Narval have queues of which the GPUs of a node are unknown.
