@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)
-_NOT_RUN = ("pbs", "flux")
 _MEMORY_MIB = 2048
 """Of a job of ours, where the site wants a number."""
 
@@ -114,7 +113,7 @@ class _Resolution:
                 *(str(fault) for fault in loaded.warnings),
                 *self.account_warnings,
                 *self.sizer.warnings(),
-                *self._site_warnings(),
+                *self.requests.warnings(self.counts),
                 *self._selection_warning(included),
             ),
             origins=self.sizer.origins() if origins else (),
@@ -282,34 +281,6 @@ class _Resolution:
         for message, hint in answer.problems:
             text = f"operations.{job}: {message}" if spec is not None else f"job {job}: {message}"
             self.sizer.faults.append(self.loaded.document.fault(text, path, hint=hint))
-
-    def _site_warnings(self) -> list[str]:
-        """Return what the site may not like, each sentence once."""
-        found: dict[str, None] = {}
-        if self.site.scheduler in _NOT_RUN:
-            found[f"scripts for {self.site.scheduler} are rendered, not run, in this version"] = (
-                None
-            )
-        for answer in self.requests.all():
-            queue = answer.choice.queue
-            if queue is not None and answer.choice.unknowns:
-                limits = ", ".join(answer.choice.unknowns)
-                found[
-                    f"queue {queue.name} of {self.site.name}: unknown and not checked: {limits}"
-                ] = None
-            found.update(dict.fromkeys(answer.directives.warnings))
-        total, most = sum(self.counts.values()), known(self.site.submit.max_queued)
-        if most is not None and total > most:
-            found[f"site {self.site.name} takes {most} jobs at once, not {total}"] = None
-        for queue in self.site.queues:
-            count = self.counts[queue.name]
-            both = (queue.jobs.any_state, queue.jobs.submitted)
-            most = min((n for limit in both if limit and (n := known(limit.max))), default=count)
-            if count > most:
-                found[
-                    f"queue {queue.name} of {self.site.name} takes {most} jobs at once, not {count}"
-                ] = None
-        return list(found)
 
     def _refuse_strange_queue(self, spec: OperationSpec) -> None:
         name = spec.resources.queue
