@@ -134,6 +134,18 @@ def test_a_rank_sees_its_own_gpu_and_keeps_its_words(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("scheduler", "command", "number"),
+    [("slurm", "srun", "SLURM_LOCALID"), ("pbs", "mpiexec", "PMI_LOCAL_RANK"),
+     ("flux", "flux", "FLUX_TASK_LOCAL_ID"), ("slurm", "mpirun", ""), ("pbs", "mpirun", "")],
+)  # fmt: skip
+def test_a_rank_knows_its_number_by_what_started_it(scheduler, command, number):
+    launchers = {"srun": Launcher(argv=(command,))}
+    spec = site(scheduler=scheduler, launchers=launchers, binding=Binding(gpu_order="descending"))
+    words = argv(spec, facts())
+    assert (f"gpus[{number}]" in words[-2]) if number else words == (command,)
+
+
+@pytest.mark.parametrize(
     ("runtime", "expected"),
     [
         ("apptainer", ["exec", "--nv", "--bind", "/e", "--bind", "/p", "--bind", "/data", "--pwd", "PWD", "im age", "python3"]),
