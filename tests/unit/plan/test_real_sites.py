@@ -341,6 +341,18 @@ def test_memory_is_given_or_demanded_where_the_site_refuses_jobs_without(plan):
     assert why == "the share of its cores or GPUs in a node"
 
 
+def test_all_memory_of_a_node_is_asked_for_as_the_site_spells_it(plan):
+    whole = "gpus_per_node: 4, time: 30m"
+    delta = header(plan("delta", whole).job("train"))
+    assert {"exclusive", "mem=0"} <= set(delta), "--exclusive alone comes without the memory"
+    assert "mem=494000M" in header(plan("leonardo", whole).job("train"))
+    for site in ("daint", "clariden", "perlmutter"):
+        assert not [o for o in header(plan(site, whole).job("train")) if o.startswith("mem")]
+    part = header(plan("delta", "gpus_per_node: 1, time: 30m").job("train"))
+    assert "exclusive" not in part
+    assert f"mem={256 * 1024 * 9 // 10 // 4}M" in part, "the share that goes with its GPU"
+
+
 # -- 5. offline, routed by policy
 
 
