@@ -13,6 +13,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
 from deepforge_hpc.plan.queues import choose_queue, raise_to
+from deepforge_hpc.plan.requests import Requests
 from deepforge_hpc.spec.sites import ANY, load_site
 from deepforge_hpc.units import parse_duration
 
@@ -203,6 +204,24 @@ def test_each_change_that_is_offered_is_legal(site, queue, inside, outside, word
     for size in ways:
         again = choose_queue(site, QueueRequest(resources=size, queue=queue.name))
         assert again.queue is queue, (refusal.changes, again.refusals)
+
+
+def job_counts():
+    for site in shipped():
+        for queue in site.queues:
+            limits = (queue.jobs.any_state, queue.jobs.submitted)
+            found = [known(limit.max) for limit in limits if limit is not None]
+            if most := min((count for count in found if count is not None), default=0):
+                yield pytest.param(site, queue.name, most, id=f"{site.name}-{queue.name}-jobs")
+
+
+@pytest.mark.parametrize(("site", "queue", "most"), list(job_counts()))
+def test_more_jobs_than_a_queue_takes_at_once_are_a_warning(site, queue, most):
+    """Not a refusal: what is over is submitted by `dfh resume` when there is room."""
+    requests = Requests(site, "", ())
+    text = f"queue {queue} of {site.name} takes {most} jobs at once, not {most + 1}"
+    assert text not in requests.warnings({queue: most})
+    assert text in requests.warnings({queue: most + 1})
 
 
 @pytest.mark.parametrize(("site", "queue"), QUEUES)
