@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import traceback
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jinja2 import Template
@@ -57,3 +60,37 @@ def load_template(folder: Path, name: str) -> Template:
         auto_reload=False,
     )
     return environment.get_template(name)
+
+
+@contextlib.contextmanager
+def faults_told(folder: Path, name: str) -> Iterator[None]:
+    """Turn what a template does wrong into an InvalidInputError that names its file and line."""
+    from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
+
+    file, line, hint = str(folder / name), 0, "job-templates/README.md says what a template may use"
+    try:
+        yield
+    except TemplateNotFound as error:
+        message, file = f"no template {error.name}", str(folder)
+        hint = "put it back, or install deepforge_hpc again"
+        raise InvalidInputError([Fault(message=message, file=file, hint=hint)]) from error
+    except TemplateSyntaxError as error:
+        fault = Fault(
+            message=error.message or "not a template",
+            file=error.filename or file,
+            line=error.lineno,
+            hint=hint,
+        )
+        raise InvalidInputError([fault]) from error
+    except (TemplateError, TypeError) as error:
+        # Jinja makes the lines of a template the frames of the traceback.
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename.startswith(f"{folder}/"):
+                file, line = frame.filename, frame.lineno or 0
+        if not line:
+            raise  # not the template's doing
+        fault = Fault(message=str(error), file=file, line=line, hint=hint)
+        raise InvalidInputError([fault]) from error
+    except UnicodeDecodeError as error:
+        fault = Fault(message="not UTF-8", file=file, hint="save the file as UTF-8")
+        raise InvalidInputError([fault]) from error

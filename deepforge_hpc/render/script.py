@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.paths import data_folder
-from deepforge_hpc.render.engine import Raw, load_template
+from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.files import digest
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jinja2 import Template
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".
@@ -36,9 +38,14 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
     """Return the script of each job of a plan, by job name, in the order of the plan.
 
     `templates` stands in for the folder `job-templates` of the installation. Raises
-    InvalidInputError if a value cannot stand in a script.
+    InvalidInputError if a value cannot stand in a script, or if the template is wrong or missing.
     """
-    template = load_template(templates or data_folder("job-templates"), "base.sh.j2")
+    folder = templates or data_folder("job-templates")
+    with faults_told(folder, "base.sh.j2"):
+        return _render(plan, load_template(folder, "base.sh.j2"))
+
+
+def _render(plan: Plan, template: Template) -> dict[str, JobScript]:
     tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
     scripts: dict[str, JobScript] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
