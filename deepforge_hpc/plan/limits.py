@@ -5,6 +5,7 @@ A limit that is unknown refuses nothing: `unknowns` names it for a warning.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.resources import Resources
-    from deepforge_hpc.model.site import Queue, Range, SiteSpec
+    from deepforge_hpc.model.site import JobLimit, Queue, Range, SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,12 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
     size = request.resources
     gpus = size.nodes * size.gpus_per_node
     cpus = size.nodes * size.ntasks_per_node * size.cpus_per_task
-    yield from _beyond("nodes", size.nodes, queue.nodes, "nodes: {}")
+    nodes = _within(queue.nodes, queue.at_once.nodes)
+    yield from _beyond("nodes", size.nodes, nodes, "nodes: {}")
     yield from _gpus(site, queue, size)
     if gpus:
-        yield from _beyond("GPUs", gpus, queue.gpus, "gpus_per_node * nodes: {}")
+        most = _within(queue.gpus, queue.at_once.gpus)
+        yield from _beyond("GPUs", gpus, most, "gpus_per_node * nodes: {}")
     yield from _cores(site, queue, request)
     yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task: {}")
     multiple = known(queue.cpu_multiple)
@@ -98,6 +101,15 @@ def unknowns(queue: Queue, request: QueueRequest) -> tuple[str, ...]:
 
 def _is_unknown(limits: Range) -> bool:
     return UNKNOWN in (limits.min, limits.max)
+
+
+def _within(limits: Range, at_once: JobLimit | None) -> Range:
+    """Return the limits of one job, which can have no more than all jobs together."""
+    most = known(at_once.max) if at_once is not None else None
+    high = known(limits.max)
+    if most is None or (high is not None and high <= most):
+        return limits
+    return dataclasses.replace(limits, max=most)
 
 
 def _beyond(unit: str, value: int, limits: Range, change: str) -> Iterator[Excess]:

@@ -24,6 +24,7 @@ from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Ask, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
+from deepforge_hpc.plan.surroundings import unsaid
 from deepforge_hpc.spec.schema import nearest
 from deepforge_hpc.strictyaml import collector_paused
 
@@ -292,6 +293,8 @@ class _Resolution:
                     f"queue {queue.name} of {self.site.name}: unknown and not checked: {limits}"
                 ] = None
             found.update(dict.fromkeys(answer.directives.warnings))
+        used = [i for i, queue in enumerate(self.site.queues) if self.counts[queue.name]]
+        found.update(dict.fromkeys(unsaid(self.site, used)))
         for queue in self.site.queues:
             count = self.counts[queue.name]
             both = (queue.jobs.any_state, queue.jobs.submitted)

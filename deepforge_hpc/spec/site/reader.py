@@ -11,13 +11,11 @@ from deepforge_hpc.spec.kinds import Choice, Field, Record, Text, version
 from deepforge_hpc.spec.schema import dotted
 from deepforge_hpc.spec.site import place, work
 from deepforge_hpc.spec.site.checks import check_site
-from deepforge_hpc.spec.site.kinds import LINE, TEXT, Unknown
+from deepforge_hpc.spec.site.kinds import LINE, TEXT, Unknown, unknown_leaves
 from deepforge_hpc.spec.site.secrets import check_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from deepforge_hpc.spec.schema import Path, Reader
+    from deepforge_hpc.spec.schema import Reader
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SECTIONS = {**work.FIELDS, **place.FIELDS}
@@ -31,7 +29,7 @@ SITE = Record(
         "scheduler": Field(
             Text("the name of a scheduler", r"[a-z][a-z0-9_-]{0,31}"), required=True
         ),
-        "dependency": Choice("afterok", "afterany"),
+        "dependency": Unknown(Choice("afterok", "afterany"), absent=True),
         **{
             key: kind if isinstance(kind, Field | Unknown) else Unknown(kind, absent=True)
             for key, kind in _SECTIONS.items()
@@ -45,23 +43,11 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
     result = SITE(data, (), reader)
     if not isinstance(result, SiteSpec):
         return SiteSpec()
-    result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(data))))
+    stated = {k: v for k, v in data.items() if k not in _NO_FACTS} if isinstance(data, dict) else {}
+    result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(stated))))
     check_site(result, data, reader)
     check_secrets(data, reader)
     return result
-
-
-def unknown_leaves(data: object, path: Path = ()) -> Iterator[Path]:
-    """Yield the places where the word `unknown` stands for a fact."""
-    if data == "unknown":
-        yield path
-    elif isinstance(data, dict):
-        for key, item in data.items():
-            if path or key not in _NO_FACTS:
-                yield from unknown_leaves(item, (*path, key))
-    elif isinstance(data, list):
-        for index, item in enumerate(data):
-            yield from unknown_leaves(item, (*path, index))
 
 
 _NO_FACTS = frozenset({"site", "title", "description", "facts"})

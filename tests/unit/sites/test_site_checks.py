@@ -168,6 +168,26 @@ if TYPE_CHECKING:
             ["x.yaml:1: account.value: 'abc' does not fit pattern '[a-z]{3}[0-9]{3}'"],
         ),
         (
+            """\
+            queues: [{name: a, default: yes}, {name: b, default: no}, {name: c, default: yes}]
+            node_types:
+              t: {cores: 8, reserved_cores: [0, 8]}
+              u: {cores: 8, usable_cores: 7, reserved_cores: [0, 4]}
+            binding: {gpu_order: [0, 2]}
+            filesystems: [{role: scratch, not_on_queues: [d]}]
+            """,
+            [
+                "x.yaml:1: queues[2].default: 'a' is the default already",
+                "x.yaml:3: node_types.t.reserved_cores: there is no core 8: the node has 8, from 0",
+                (
+                    "x.yaml:4: node_types.u.reserved_cores: 2 of 8 cores are the system's, and 7 "
+                    "usable"
+                ),
+                "x.yaml:5: binding.gpu_order: not each of the GPUs 0 to 1 once",
+                "x.yaml:6: filesystems[0].not_on_queues: no queue 'd' (known: a, b, c)",
+            ],
+        ),
+        (
             "identify: [{}]",
             ["x.yaml:1: identify[0]: an entry without a condition holds on all machines"],
         ),
