@@ -51,6 +51,7 @@ class SiteView:
             "origin": self.found.where,
             "path": str(self.found.path),
             "extends": list(self.found.extends),
+            "unsourced": {key: list(files) for key, files in self.found.unsourced.items()},
             "site": spec.to_dict(),
         }
 
@@ -65,6 +66,8 @@ class SiteCheck:
     queues: int
     unknown: tuple[str, ...]
     """What the file says to be unknown."""
+    unsourced: tuple[str, ...] = ()
+    """Sections for which it names no source."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -121,6 +124,9 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
         variants=spec.variants,
         queues=len(spec.queues),
         unknown=spec.unknowns,
+        unsourced=tuple(
+            section for section, files in first.unsourced.items() if path.name in files
+        ),
     )
 
 

@@ -46,6 +46,18 @@ def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) ->
     assert document["site"]["facts"]["queues"][0]["confidence"] in "OTLM"
 
 
+def test_what_no_source_is_named_for_is_told(folder: Path, dfh: Any) -> None:
+    file = folder / "site-configs/mine.yaml"
+    file.write_text("site: mine\nextends: frontier\nqueues: [{name: a, partition: b}]\n")
+    shown = dfh("site", "show", "mine", cwd=folder).stdout.splitlines()
+    queues = shown.index("  queues: [{name: a, partition: b}]")
+    assert shown[queues + 1 : queues + 3] == ["    source: none is named in mine.yaml", ""]
+    checked = dfh("site", "check", file, cwd=folder).stdout
+    assert checked.endswith("no source is named under facts for: queues\n")
+    document = json.loads(dfh("site", "show", "mine", "--json", cwd=folder).stdout)
+    assert document["unsourced"] == {"queues": ["mine.yaml"]}
+
+
 def test_check_tells_all_faults_of_a_file_and_its_variants(folder: Path, dfh: Any) -> None:
     file = folder / "site-configs/mine.yaml"
     assert "site mine, 0 queues: no faults" in dfh("site", "check", file, cwd=folder).stdout
