@@ -12,6 +12,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.files import digest
+from deepforge_hpc.spec.site.words import SECRET
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
         "module_unload": job.module_unload,
         "modules": (*job.modules, *environment.modules),
         "exports": exports(job.env),
+        "has_secrets": any(SECRET.fullmatch(value) for _, value in job.env),
         "conda": environment.conda,
         "container": environment.container if inside else "",
         "runtime": container.runtime if container is not None else "",

@@ -6,6 +6,8 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
+from deepforge_hpc import registry
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.site import SiteSpec
 from deepforge_hpc.spec.kinds import Choice, Field, Record, Text, version
 from deepforge_hpc.spec.schema import dotted
@@ -45,6 +47,11 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
         return SiteSpec()
     stated = {k: v for k, v in data.items() if k not in _NO_FACTS} if isinstance(data, dict) else {}
     result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(stated))))
+    if result.scheduler:
+        try:
+            registry.find("schedulers", result.scheduler)
+        except UsageError as error:
+            reader.fault(("scheduler",), error.message, error.hint)
     check_site(result, data, reader)
     check_secrets(data, reader)
     return result

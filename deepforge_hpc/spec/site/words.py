@@ -56,8 +56,17 @@ _WORD = Text(
     "a word of a command, without spaces, quotes and commands", r"[A-Za-z0-9_.,:/@+=%{}\[\]^~*#-]+"
 )
 _SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
-_ALLOWED = re.compile(r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|HOME|USER|TMPDIR|PATH|SCRATCH")
-_ALLOWED_RULE = "only SLURM_*, [CRAY_]LD_LIBRARY_PATH, HOME, USER, TMPDIR, PATH and SCRATCH may"
+HARMLESS = re.compile(
+    r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|PATH|HOME|USER|TMPDIR|PROJECT|"
+    r"[A-Z]*SCRATCH[A-Z]*|[A-Z]*WORK[A-Z]*"
+)
+"""Variables that a text in a script may name."""
+_HARMLESS_RULE = (
+    "only SLURM_*, [CRAY_]LD_LIBRARY_PATH, PATH, HOME, USER, TMPDIR, PROJECT and names with "
+    "SCRATCH or WORK may"
+)
+SECRET = re.compile(r"secret:([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
+"""The value of a variable that the job reads from a file of the user's."""
 
 
 @described(_WORD.schema())
@@ -74,11 +83,22 @@ def setting(value: object, path: Path, reader: Reader) -> object:
     result = _SETTING(value, path, reader)
     if result is BAD:
         return BAD
-    for used in re.findall(r"\$\{?(\w*)", result):
-        if not _ALLOWED.fullmatch(used):
-            reader.fault(path, f"${used} may not be used here", _ALLOWED_RULE)
+    return _harmless(result, path, reader)
+
+
+@described(PLACE.schema())
+def bound(value: object, path: Path, reader: Reader) -> object:
+    """Read a path that a script names."""
+    result = PLACE(value, path, reader)
+    return result if result is BAD else _harmless(result, path, reader)
+
+
+def _harmless(value: str, path: Path, reader: Reader) -> object:
+    for used in re.findall(r"\$\{?(\w*)", value):
+        if not HARMLESS.fullmatch(used):
+            reader.fault(path, f"${used} may not be used here", _HARMLESS_RULE)
             return BAD
-    return result
+    return value
 
 
 @described(_SETTING.schema())

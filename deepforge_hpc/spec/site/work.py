@@ -41,6 +41,7 @@ from deepforge_hpc.spec.site.words import (
     SUFFIX,
     VARIABLES,
     WHEN,
+    bound,
     directive,
     word,
 )
@@ -164,7 +165,7 @@ _CONTAINERS = facts(
     {
         "runtime": Unknown(Choice("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none")),
         "gpu_flag": Text("a flag", r"--?[A-Za-z0-9=_-]+"),
-        "bind": listed(PLACE, "a list of paths"),
+        "bind": listed(bound, "a list of paths"),
         "flags": listed(Text("a word", r"[A-Za-z0-9=_.,/:$@+-]+"), "a list of words"),
         "mpi": Unknown(NAME),
         "modules": MODULES,

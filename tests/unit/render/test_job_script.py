@@ -544,6 +544,31 @@ def test_other_templates_can_stand_in(tmp_path):
     assert text == "#!/bin/bash\n#SBATCH --nodes=1\n#SBATCH --no-requeue\necho 'a b'\n"
 
 
+def test_a_secret_is_read_in_the_job_and_stands_nowhere_else(folder, tmp_path):
+    execution = Execution(folder, make(env=(("TOKEN", "secret:hub"), ("A", "1"))))
+    execution.behave("print(os.environ['TOKEN'], os.environ['A'])")
+    file = tmp_path / "home/.config/deepforge-hpc/secrets/hub"
+    file.parent.mkdir(parents=True)
+    home = {"HOME": str(tmp_path / "home")}
+
+    done = execution.run(*ARGUMENTS, **home)
+    assert (done.returncode, execution.has_started) == (88, False)
+    assert f"The secret hub, for TOKEN, is not there: {file}" in execution.state()["reason"]
+
+    file.write_text("it's $(a) key\n")
+    file.chmod(0o640)
+    assert execution.run(*ARGUMENTS, **home).returncode == 88
+    assert "can be read by others" in execution.state()["reason"]
+    assert execution.state()["hint"] == f"Run: chmod 600 {file}"
+
+    file.chmod(0o600)
+    done = execution.run(*ARGUMENTS, **home)
+    assert done.stdout == "it's $(a) key 1\n", done.stderr
+    assert "key" not in execution.script.read_text()
+    moved = {"HOME": "/nowhere", "XDG_CONFIG_HOME": str(tmp_path / "home/.config")}
+    assert execution.run(*ARGUMENTS, **moved).stdout == done.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [

@@ -289,8 +289,11 @@ def test_a_variable_that_a_value_names_is_on_the_list(files: SiteFolder) -> None
 @pytest.mark.parametrize(
     ("text", "place", "why"),
     [
-        ("account: {value: 'secret:pay'}", "account.value", "no secret can be named"),
-        ("launchers: {mpi: {env: {A: 'secret:a'}}}", "launchers.mpi.env.A", "no secret"),
+        ("account: {value: 'secret:pay'}", "account.value", "is not read here"),
+        ("launchers: {mpi: {env: {A: 'secret:a'}}}", "launchers.mpi.env.A", "is not read here"),
+        ("login: {policy: 'secret:a'}", "login.policy", "is not read here"),
+        ("environment_sets: {a: {env: {A: 'secret:../a'}}}", "a.env.A", "not the name of a secret"),
+        ("environment_sets: {a: {env: {A: 'secret:'}}}", "a.env.A", "not the name of a secret"),
         ("network: {proxy: {https_proxy: 'http://me:pw@h:1/'}}", "network.proxy", "a password"),
         ("environment_sets: {a: {env: {HF_TOKEN: hf_x}}}", "HF_TOKEN", "a secret by its name"),
         ("environment_sets: {a: {env: {WANDB_API_KEY: x}}}", "WANDB_API_KEY", "a secret by its"),
@@ -302,6 +305,17 @@ def test_no_secret_stands_in_a_site_file(
     (told,) = files.faults(text)
     assert place in told
     assert why in told
+
+
+def test_a_secret_is_named_by_reference(files: SiteFolder) -> None:
+    spec = files.spec(
+        """\
+        environment_sets: {hub: {env: {HF_TOKEN: 'secret:hub'}}}
+        network: {proxy: {https_proxy: 'secret:proxy'}}
+        """
+    )
+    assert spec.environment_sets["hub"].env == {"HF_TOKEN": "secret:hub"}
+    assert spec.network.proxy == {"https_proxy": "secret:proxy"}
 
 
 def test_a_shipped_file_names_the_source_of_every_section() -> None:
