@@ -115,6 +115,9 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
     first = load_site(f"{path}/{ANY}", folders) if _is_yaml(path) else _not_yaml(path)
     tried = [_attempt(f"{path}/{variant}", folders) for variant in first.spec.variants]
     faults = [fault for one in tried if isinstance(one, tuple) for fault in one]
+    if (name := _plain(first)) != path.stem:
+        message = f"site: {name!r}, but the file is {path.name}: no one finds it by either name"
+        faults.append(first.document.fault(message, ("site",)))
     if faults:
         raise InvalidInputError(list(dict.fromkeys(faults)))
     spec = first.spec

@@ -89,9 +89,10 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     site, slash, variant = name.partition("/")
     found = _find(site, folders)
     if found is None:
-        known = known_sites(folders)
-        hint = nearest(site, known) or "dfh site list shows the known"
-        raise InvalidInputError([Fault(message=f"no site {shown(site)}", hint=hint)])
+        asked = site if SITE_NAME.fullmatch(site) else name
+        hint = _misnamed(site, folders) or nearest(site, known_sites(folders))
+        hint = hint or "dfh site list shows the known; a path ends in .yaml"
+        raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
     where, path = found
     return _read(path, where, folders, variant if slash else None)
 
@@ -105,6 +106,15 @@ def _find(
             if path.is_file() and path not in but:
                 return where, path
     return None
+
+
+def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:
+    """Say if a file would be the site, but for the end of its name."""
+    if SITE_NAME.fullmatch(name):
+        for _, folder in folders:
+            if (path := folder / f"{name}.yml").is_file():
+                return f"rename {path} to {name}.yaml"
+    return ""
 
 
 def _open(path: Path) -> Document:

@@ -51,7 +51,7 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
         try:
             registry.find("schedulers", result.scheduler)
         except UsageError as error:
-            reader.fault(("scheduler",), error.message, error.hint)
+            reader.fault(("scheduler",), error.message.removeprefix("schedulers: "), error.hint)
     check_site(result, data, reader)
     check_secrets(data, reader)
     return result

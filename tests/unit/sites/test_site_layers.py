@@ -177,6 +177,22 @@ def test_an_unknown_site_names_the_nearest(files: SiteFolder) -> None:
     assert caught.value.faults[0].hint == "did you mean 'frontier'?"
 
 
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\x1b[2J", ""])
+def test_what_is_no_name_of_a_site_is_told_whole(files: SiteFolder, name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        files.load(name)
+    (fault,) = caught.value.faults
+    assert fault.message == f"no site {name!a}"
+    assert fault.hint == "dfh site list shows the known; a path ends in .yaml"
+
+
+def test_a_file_that_ends_in_yml_is_not_overlooked_in_silence(files: SiteFolder) -> None:
+    (files.folder / "mine.yml").write_text("site: mine\nscheduler: slurm\n")
+    with pytest.raises(InvalidInputError) as caught:
+        files.load("mine")
+    assert caught.value.faults[0].hint == f"rename {files.folder}/mine.yml to mine.yaml"
+
+
 SOURCE = "{source: SOURCE, date: 2026-01-01, confidence: O}"
 
 

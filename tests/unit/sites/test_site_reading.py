@@ -262,4 +262,4 @@ def test_a_file_of_another_name_and_one_that_is_empty_are_refused(files: SiteFol
 def test_a_scheduler_without_an_adapter_is_refused(files: SiteFolder) -> None:
     files.write("x", "site: x\nscheduler: slrum\n")
     (told,) = files.told()
-    assert told.startswith("x.yaml:2: scheduler: schedulers: no 'slrum' (Did you mean 'slurm'?)")
+    assert told.startswith("x.yaml:2: scheduler: no 'slrum' (Did you mean 'slurm'?)")
