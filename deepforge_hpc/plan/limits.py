@@ -79,7 +79,7 @@ def time_limits(queue: Queue, nodes: int) -> tuple[int | None, int | None]:
     return max(lows, default=None), min(highs, default=None)
 
 
-def unknowns(queue: Queue, request: QueueRequest) -> tuple[str, ...]:
+def unknowns(site: SiteSpec, queue: Queue, request: QueueRequest) -> tuple[str, ...]:
     """Return the limits that nobody has told and that this job may be beyond."""
     size = request.resources
     tier = next((tier for tier in queue.tiers if inside(size.nodes, tier.nodes)), None)
@@ -95,8 +95,29 @@ def unknowns(queue: Queue, request: QueueRequest) -> tuple[str, ...]:
         "time": size.time_s is not None and _is_unknown(time),
         "node_minutes": queue.node_minutes is UNKNOWN,
         "chaining": request.has_dependencies and queue.chaining is UNKNOWN,
+        **_unknown_of_node(site, queue, request),
     }
     return tuple(name for name, is_open in asked.items() if is_open)
+
+
+def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dict[str, bool]:
+    """Tell of which facts of a node nothing limits what the job asks of them."""
+    size, node = request.resources, node_of(site, queue)
+    if node is None:
+        return {}
+    cpus = size.ntasks_per_node * size.cpus_per_task
+    mib = size.mem_per_node_mib
+    return {
+        "cores of a node": cpus > 1
+        and node.cores is UNKNOWN
+        and cores_of_node(site, queue, request) is None,
+        "memory of a node": mib is not None
+        and UNKNOWN in (node.mem_mib, node.mem_requestable_mib)
+        and memory_of_node(site, queue) is None,
+        "GPUs of a node": size.gpus_per_node > 0
+        and node.gpus is UNKNOWN
+        and gpus_of_node(site, queue) is None,
+    }
 
 
 def _is_unknown(limits: Range) -> bool:

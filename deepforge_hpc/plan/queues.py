@@ -62,7 +62,7 @@ def choose_queue(site: SiteSpec, request: QueueRequest) -> Choice:
             continue
         refusal = _refuse(site, queue, request)
         if refusal is None:
-            open_limits = unknowns(queue, request)
+            open_limits = unknowns(site, queue, request)
             return Choice(queue=queue, refusals=tuple(refusals), unknowns=open_limits)
         refusals.append(refusal)
     instead = ""

@@ -121,3 +121,24 @@ def test_an_unknown_that_no_job_meets_is_not_told(plan) -> None:
 def test_another_cluster_is_reached_by_its_slurm_conf(plan) -> None:
     (told,) = plan("submit: {slurm_conf: /etc/slurm/slurm.conf_dodrio}\n").warnings
     assert told.endswith("export SLURM_CONF=/etc/slurm/slurm.conf_dodrio")
+
+
+@pytest.mark.parametrize(
+    ("node", "size", "told"),
+    [
+        ("{cores: unknown}", "cpus_per_task: 500", "cores of a node"),
+        ("{cores: unknown}", "cpus_per_task: 1", ""),
+        ("{cores: 8}", "cpus_per_task: 8", ""),
+        ("{mem: unknown}", "mem_per_node: 4TiB", "memory of a node"),
+        ("{mem: unknown, mem_requestable: 8GiB}", "mem_per_node: 8GiB", ""),
+        ("{mem: 8GiB, mem_requestable: unknown}", "mem_per_node: 8GiB", ""),
+        ("{gpus: unknown}", "gpus_per_node: 16", "GPUs of a node"),
+        ("{gpus: unknown}", "nodes: 1", ""),
+    ],
+)
+def test_what_is_unknown_of_a_node_is_told_to_those_who_ask_for_it(
+    plan, node: str, size: str, told: str
+) -> None:
+    found = plan(f"queues: [{{name: a}}]\nnode_types: {{n: {node}}}\n", size, "srun")
+    texts = [text for text in found.warnings if "not checked" in text]
+    assert texts == ([f"queue a of x: unknown and not checked: {told}"] if told else [])
