@@ -105,10 +105,12 @@ __all__ = [
 
 
 class When(Frozen):
-    """Conditions on a job, as data; all that are given must hold."""
+    """Conditions on a job, as data; all that are given must hold.
+
+    If any of them is unknown, `gpus` is UNKNOWN here, and the rule holds for no job.
+    """
 
     gpus: Flag = None
-    """UNKNOWN if any condition of the rule is: then it holds for no job."""
     queues: tuple[str, ...] = ()
     nodes: Range = ANY
     ntasks_per_node: Range = ANY
