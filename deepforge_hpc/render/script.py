@@ -65,6 +65,9 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
     environment = job.environment
     container = job.container
     inside = container is not None and container.around == "job"
+    env = job.env
+    if job.kind is JobKind.FINAL:  # runs no code of the user's, and must not fail for want of one
+        env = tuple(pair for pair in env if not SECRET.fullmatch(pair[1]))
     return {
         "name": job.name,
         "pipeline": plan.pipeline,
@@ -78,8 +81,8 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
         "module_init": job.module_init,
         "module_unload": job.module_unload,
         "modules": (*job.modules, *environment.modules),
-        "exports": exports(job.env),
-        "has_secrets": any(SECRET.fullmatch(value) for _, value in job.env),
+        "exports": exports(env),
+        "has_secrets": any(SECRET.fullmatch(value) for _, value in env),
         "conda": environment.conda,
         "container": environment.container if inside else "",
         "runtime": container.runtime if container is not None else "",

@@ -569,6 +569,15 @@ def test_a_secret_is_read_in_the_job_and_stands_nowhere_else(folder, tmp_path):
     assert execution.run(*ARGUMENTS, **moved).stdout == done.stdout
 
 
+def test_the_final_job_needs_no_secret(folder):
+    env = (("TOKEN", "secret:hub"), ("A", "1"))
+    job = make(name="_final", kind=JobKind.FINAL, operation="", env=env)
+    execution = Execution(folder, job)
+    execution.behave("print('TOKEN' in os.environ, os.environ['A'])")
+    done = execution.run(*ARGUMENTS)
+    assert done.stdout == "False 1\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "place", "message"),
     [
