@@ -91,7 +91,7 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     if found is None:
         asked = site if SITE_NAME.fullmatch(site) else name
         hint = _misnamed(site, folders) or nearest(site, known_sites(folders))
-        hint = hint or "dfh site list shows the known; a path ends in .yaml"
+        hint = hint or "dfh site list shows the known"
         raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
     where, path = found
     return _read(path, where, folders, variant if slash else None)

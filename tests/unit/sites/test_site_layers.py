@@ -183,7 +183,7 @@ def test_what_is_no_name_of_a_site_is_told_whole(files: SiteFolder, name: str) -
         files.load(name)
     (fault,) = caught.value.faults
     assert fault.message == f"no site {name!a}"
-    assert fault.hint == "dfh site list shows the known; a path ends in .yaml"
+    assert fault.hint == "dfh site list shows the known"
 
 
 def test_a_file_that_ends_in_yml_is_not_overlooked_in_silence(files: SiteFolder) -> None:
