@@ -28,7 +28,7 @@ def load(kind: str, name: str) -> type:
 
     Raises UsageError if there is none, if two plugins claim the name, or if it cannot be imported.
     """
-    target = _BUILT_IN[kind].get(name) or _installed(kind, name)
+    target = find(kind, name)
     module, _, attribute = target.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -39,6 +39,11 @@ def load(kind: str, name: str) -> type:
         message = f"{kind}: {name!r} is registered as {target!r}, which is not a class"
         raise UsageError(message)
     return found
+
+
+def find(kind: str, name: str) -> str:
+    """Return `module:class` of an adapter, without importing it; UsageError if there is none."""
+    return _BUILT_IN[kind].get(name) or _installed(kind, name)
 
 
 def _installed(kind: str, name: str) -> str:

@@ -52,6 +52,7 @@ class SiteView:
             "origin": self.found.where,
             "path": str(self.found.path),
             "extends": list(self.found.extends),
+            "unsourced": {key: list(files) for key, files in self.found.unsourced.items()},
             "site": spec.to_dict(),
         }
 
@@ -66,6 +67,8 @@ class SiteCheck:
     queues: int
     unknown: tuple[str, ...]
     """What the file says to be unknown."""
+    unsourced: tuple[str, ...] = ()
+    """Sections for which it names no source."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -113,6 +116,9 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
     first = load_site(f"{path}/{ANY}", folders) if _is_yaml(path) else _not_yaml(path)
     tried = [_attempt(f"{path}/{variant}", folders) for variant in first.spec.variants]
     faults = [fault for one in tried if isinstance(one, tuple) for fault in one]
+    if (name := _plain(first)) != path.stem:
+        message = f"site: {name!r}, but the file is {path.name}: no one finds it by either name"
+        faults.append(first.document.fault(message, ("site",)))
     if faults:
         raise InvalidInputError(list(dict.fromkeys(faults)))
     spec = first.spec
@@ -122,6 +128,9 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
         variants=spec.variants,
         queues=len(spec.queues),
         unknown=spec.unknowns,
+        unsourced=tuple(
+            section for section, files in first.unsourced.items() if path.name in files
+        ),
     )
 
 

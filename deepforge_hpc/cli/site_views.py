@@ -46,6 +46,8 @@ def site_lines(view: SiteView) -> Iterator[str]:
         yield from _named(name, value, 0)
         for fact in _facts(view, name):
             yield f"    source: {fact}"
+        for file in view.found.unsourced.get(name, ()):
+            yield f"    source: none is named in {file}"
     if spec.unknowns:
         yield ""
         yield f"{len(spec.unknowns)} facts are unknown, marked by ?: they warn, and refuse nothing"
@@ -57,15 +59,18 @@ def check_lines(check: SiteCheck) -> Iterator[str]:
     yield f"{check.path}: site {check.name}, {counted(check.queues, 'queue')}{variants}: no faults"
     if check.unknown:
         yield f"{len(check.unknown)} unknown: {', '.join(check.unknown)}"
+    if check.unsourced:
+        yield f"no source is named under facts for: {', '.join(check.unsourced)}"
 
 
 def _facts(view: SiteView, name: str) -> Iterator[str]:
     for path, facts in view.found.spec.facts.items():
         if path.partition(".")[0] == name:
-            file = Path(view.found.document.layer(("facts", path)).document.file)
-            of_base = f" [{file.stem}]" if file != view.found.path else ""
             part = f"{path}: " if path != name else ""
-            yield from (f"{part}{_fact(fact)}{of_base}" for fact in facts)
+            for index, fact in enumerate(facts):
+                file = Path(view.found.document.layer(("facts", path, index)).document.file)
+                of_base = f" [{file.stem}]" if file != view.found.path else ""
+                yield f"{part}{_fact(fact)}{of_base}"
 
 
 def _fact(fact: Fact) -> str:

@@ -34,6 +34,15 @@ class SlurmFacts(Frozen):
     """slurmd | psslurm | cray"""
 
 
+class Software(Frozen):
+    """What the centre says of Python environments."""
+
+    conda: Word = None
+    python_env: Word = None
+    """home | project | scratch | node-local | container: where they belong."""
+    note: str = ""
+
+
 class Purge(Frozen):
     """When files vanish."""
 
@@ -45,10 +54,12 @@ class Purge(Frozen):
 class FileSystem(Frozen):
     """A place for files."""
 
-    role: str = ""
+    role: str | UnknownType = ""
     """home | project | scratch | node-local | archive | software | other"""
     path: Word = None
     env: Word = None
+    env_after: Word = None
+    """What has to be done before the variable is there."""
     type: Word = None
     quota: Word = None
     quota_files: Count = None
@@ -56,6 +67,10 @@ class FileSystem(Frozen):
     backup: Flag = None
     visible_on: tuple[str, ...] | UnknownType | None = None
     """login | compute | dtn"""
+    not_on_queues: tuple[str, ...] = ()
+    """Queues whose nodes do not see it."""
+    shared_by: Word = None
+    """Who has it besides: a project, other clusters."""
     note: str = ""
 
 
@@ -67,12 +82,18 @@ class GlobusCollection(Frozen):
     path_map: Word = None
     consent: Word = None
     session_domain: Word = None
+    max_active: Count = None
+    """Transfers of one user at once."""
 
 
 class Transfer(Frozen):
     """How data comes and goes."""
 
     dtn: Word = None
+    dtn_shell: Flag = None
+    """Whether one can log in there."""
+    dtn_batch: Word = None
+    """How a batch job gets there."""
     queue: Word = None
     """Name of the queue for transfer jobs."""
     globus: tuple[GlobusCollection, ...] | UnknownType | None = None
@@ -86,6 +107,8 @@ class Network(Frozen):
     """yes | no | nat | proxy | proxy-module"""
     proxy: Mapping[str, str] = field(default_factory=dict)
     module: str = ""
+    allowlist: tuple[str, ...] = ()
+    """What a proxy lets through, if not all."""
     interface: Word = None
     note: str = ""
 
@@ -94,6 +117,11 @@ class Login(Frozen):
     """What a login node allows."""
 
     policy: Word = None
+    forbidden: tuple[str, ...] = ()
+    """What may not be run there."""
+    ai_tools: Word = None
+    """Where programs may run that act for a user."""
+    cores: Count = None
     cpu_minutes: Count = None
     mem_mib: Count = None
     poll_s: Count = None
@@ -107,6 +135,7 @@ class Accounting(Frozen):
     balance_command: Word = None
     limits_command: Word = None
     charge: Word = None
+    minimum_charge: Word = None
     overuse: Word = None
 
 

@@ -24,7 +24,19 @@ from deepforge_hpc.model.place import (
     Network,
     Purge,
     SlurmFacts,
+    Software,
     Transfer,
+)
+from deepforge_hpc.model.queue import (
+    Holdings,
+    JobLimit,
+    JobLimits,
+    LocalDisk,
+    MemoryRequest,
+    NodeType,
+    Preemption,
+    Queue,
+    Tier,
 )
 from deepforge_hpc.model.unknown import (
     ANY,
@@ -61,6 +73,7 @@ __all__ = [
     "ForbiddenFlag",
     "GlobusCollection",
     "GpuRequest",
+    "Holdings",
     "Identify",
     "JobLimit",
     "JobLimits",
@@ -79,6 +92,7 @@ __all__ = [
     "Routing",
     "SiteSpec",
     "SlurmFacts",
+    "Software",
     "SubmitSettings",
     "Tier",
     "Transfer",
@@ -91,9 +105,12 @@ __all__ = [
 
 
 class When(Frozen):
-    """Conditions on a job, as data; all that are given must hold."""
+    """Conditions on a job, as data; all that are given must hold.
 
-    gpus: bool | None = None
+    If any of them is unknown, `gpus` is UNKNOWN here, and the rule holds for no job.
+    """
+
+    gpus: Flag = None
     queues: tuple[str, ...] = ()
     nodes: Range = ANY
     ntasks_per_node: Range = ANY
@@ -141,107 +158,6 @@ class Defaults(Frozen):
     cpus_per_task: int | None = None
 
 
-class Tier(Frozen):
-    """A step of the walltime as a function of nodes."""
-
-    nodes: Range = ANY
-    time: Range = ANY
-    """Seconds."""
-
-
-class JobLimit(Frozen):
-    """How many jobs may be in a state at once."""
-
-    max: Count = None
-    scope: str = "user"
-    """user | account | group"""
-
-
-class JobLimits(Frozen):
-    """How many jobs a queue lets one have."""
-
-    running: JobLimit | None = None
-    submitted: JobLimit | None = None
-    eligible: JobLimit | None = None
-    any_state: JobLimit | None = None
-
-
-class Preemption(Frozen):
-    """Whether, and how, a job may be thrown out."""
-
-    grace_s: Count = None
-    exempt_s: Count = None
-    signal: Word = None
-
-
-class Queue(Frozen):
-    """Where a job can be sent: a partition, a QOS, a constraint, or several of them."""
-
-    name: str = ""
-    partition: str = ""
-    qos: str = ""
-    constraint: str = ""
-    node_type: str = ""
-    automatic: bool = True
-    """False: only for those who ask for it by name."""
-    access: Word = None
-    nodes: Range = ANY
-    gpus: Range = ANY
-    """Of the whole job."""
-    gpus_per_node: Range = ANY
-    cpus: Range = ANY
-    """Of the whole job."""
-    cpus_per_node: Range = ANY
-    cpu_multiple: Count = None
-    mem_per_node: Range = ANY
-    """MiB."""
-    time: Range = ANY
-    """Seconds."""
-    tiers: tuple[Tier, ...] = ()
-    node_minutes: Count = None
-    """Nodes times minutes of one job, at most."""
-    jobs: JobLimits = field(default_factory=JobLimits)
-    exclusive: Flag = None
-    """Whole nodes."""
-    chaining: str | UnknownType = "allowed"
-    """allowed | forbidden: may a job that depends on others go there?"""
-    preemptible: Preemption | UnknownType | None = None
-    account_suffix: str = ""
-    """Wins over the account's own rules."""
-    charge: Word = None
-    note: str = ""
-
-
-class LocalDisk(Frozen):
-    """Storage of a node of its own."""
-
-    path: Word = None
-    size_mib: Count = None
-    is_ram: Flag = None
-    """True: what lies there counts as memory of the job."""
-    constraint: str = ""
-
-
-class NodeType(Frozen):
-    """One kind of node."""
-
-    count: Count = None
-    cpu: Word = None
-    cores: Count = None
-    usable_cores: Count = None
-    """What a job can have, if the system keeps some."""
-    smt: Count = None
-    mem_mib: Count = None
-    mem_requestable_mib: Count = None
-    gpus: Count = None
-    gpu_model: Word = None
-    gpu_type: Word = None
-    """As Slurm names it in typed requests, e.g. `a100`."""
-    gpu_mem_mib: Count = None
-    nics: Word = None
-    local: LocalDisk | UnknownType | None = None
-
-
 class Binding(Frozen):
     """Which cores belong to which GPU."""
 
@@ -253,8 +169,11 @@ class Binding(Frozen):
     """Cores of a region."""
     skip_first: int = 0
     """Cores at the start of each region that a job cannot have."""
-    gpu_order: str = "ascending"
-    """ascending | descending: local rank r gets GPU r, or the r-th from the end."""
+    gpu_order: str | tuple[int, ...] = "ascending"
+    """ascending | descending: local rank r gets GPU r, or the r-th from the end; or the GPUs, by
+    local rank."""
+    nic_of_gpu: tuple[str, ...] = ()
+    """Which network interface is beside GPU 0, 1, ..."""
     needs_full_node: bool = False
     except_queues: tuple[str, ...] = ()
 
@@ -269,20 +188,11 @@ class GpuRequest(Frozen):
     """header | launch | both"""
 
 
-class MemoryRequest(Frozen):
-    """Whether and how memory is asked for."""
-
-    policy: str | UnknownType = "optional"
-    """required | optional | forbidden | fixed-per-core | fixed-per-gpu"""
-    whole_node: str = ""
-    """The value of --mem that means all of a node, e.g. `0`, `494000M`."""
-
-
 class ForbiddenFlag(Frozen):
     """An option that the site does not want."""
 
     flag: str = ""
-    severity: str = "reject"
+    severity: str | UnknownType = "reject"
     """reject | policy | avoid"""
     why: str = ""
 
@@ -329,6 +239,12 @@ class EnvironmentSet(Frozen):
     when: When = field(default_factory=When)
     env: Mapping[str, str] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
+    conflicts: Word = None
+    """What it does not go with."""
+    since: Word = None
+    """YYYY-MM-DD from which it holds; for people: a plan does not look at the clock."""
+    until: Word = None
+    """YYYY-MM-DD to which it held."""
     note: str = ""
 
 
@@ -351,7 +267,11 @@ class Containers(Frozen):
     bind: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     """Further words of its launch."""
+    mpi: Word = None
+    """The --mpi that srun needs for programs inside."""
     modules: tuple[str, ...] = ()
+    build_on: tuple[str, ...] | UnknownType | None = None
+    """login | compute: where images can be made."""
     note: str = ""
 
 
@@ -368,6 +288,10 @@ class SubmitSettings(Frozen):
     """ALL | NONE: whether a job has the environment of the submitting shell; empty: NONE."""
     cluster: str = ""
     """-M"""
+    slurm_conf: Word = None
+    """Path in SLURM_CONF by which a cluster is reached that is not the default one."""
+    array_counts_as: Word = None
+    """tasks | job: as how many jobs an array counts."""
 
 
 class Clamp(Frozen):
@@ -403,6 +327,7 @@ class SiteSpec(Frozen):
     environment_sets: Mapping[str, EnvironmentSet] = field(default_factory=dict)
     modules: Modules = field(default_factory=Modules)
     containers: Containers = field(default_factory=Containers)
+    software: Software = field(default_factory=Software)
     filesystems: tuple[FileSystem, ...] | UnknownType = ()
     transfer: Transfer = field(default_factory=Transfer)
     network: Network = field(default_factory=Network)

@@ -15,6 +15,10 @@ class Unknown(Enum):
 
     UNKNOWN = "unknown"
 
+    def __str__(self) -> str:
+        """Return the word of the files, for messages."""
+        return str(self.value)
+
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or a no."""
         message = "unknown is neither true nor false; ask known() first"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN
+from deepforge_hpc.model.site import UNKNOWN, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.site import SiteSpec
@@ -48,12 +48,12 @@ def container_of(site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, 
         return Container(problem=f"site {site.name} runs no containers")
     flag = (spec.gpu_flag or _GPU_FLAGS.get(runtime, "")) if gpus else ""
     flags = (*((flag,) if flag else ()), *spec.flags)
-    words: tuple[str, ...] = ()
+    words = (f"--mpi={mpi}",) if (mpi := known(spec.mpi)) else ()
     if runtime == "ce":
-        words = (f"--environment={image}", *flags)
+        words += (f"--environment={image}", *flags)
     elif runtime == "pyxis":
         paths = ",".join(f"{path}:{path}" for path in dict.fromkeys((*folders, *spec.bind)))
-        words = (f"--container-image={image}", f"--container-mounts={paths}", *flags)
+        words += (f"--container-image={image}", f"--container-mounts={paths}", *flags)
     return Container(
         image=image,
         runtime=runtime,

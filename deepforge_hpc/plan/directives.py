@@ -12,7 +12,7 @@ from deepforge_hpc.plan.launch import gpu_option
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.model.site import MemoryRequest, Queue, SiteSpec
     from deepforge_hpc.plan.facts import Facts
 
 WARNING_S = 60
@@ -129,8 +129,8 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
 
 
 def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -> None:
-    rule, mib = site.request.memory, facts.resources.mem_per_node_mib
-    policy = known(rule.policy)
+    rule, place = memory_rule(site, facts.queue)
+    mib, policy = facts.resources.mem_per_node_mib, known(rule.policy)
     if policy in _NO_MEMORY:
         if mib is not None and not is_ours:
             what = "takes no --mem" if policy == "forbidden" else f"gives memory {policy[6:]}"
@@ -139,6 +139,9 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
                 f"site {site.name} {what}: mem_per_node is checked and not asked for"
                 + (f" ({why})" if why else "")
             )
+    elif mib is not None and policy == "per-cpu-only":
+        cpus = facts.resources.ntasks_per_node * facts.resources.cpus_per_task
+        built.put("mem-per-cpu", f"{-(-mib // cpus)}M", "resources.mem_per_node_mib")
     elif mib is not None:
         built.put("mem", f"{mib}M", "resources.mem_per_node_mib")
     elif rule.whole_node and facts.has_whole_nodes:
@@ -147,12 +150,19 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
             return  # whole nodes come with their memory
         if rule.whole_node == "0" and not is_exclusive:
             # All memory of a node that others may be on is not to be had.
-            built.put("exclusive", "", ("request", "memory", "whole_node"))
-        built.put("mem", rule.whole_node, ("request", "memory", "whole_node"))
+            built.put("exclusive", "", (*place, "whole_node"))
+        built.put("mem", rule.whole_node, (*place, "whole_node"))
     elif policy == "required" and (share := memory_share(facts)):
         built.put("mem", f"{share}M", "the share of its cores or GPUs in a node")
     elif policy == "required":
         built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))
+
+
+def memory_rule(site: SiteSpec, queue: Queue | None) -> tuple[MemoryRequest, tuple[str, ...]]:
+    """Return how memory is asked for, and where the file says so: the queue's own rule first."""
+    if queue is not None and queue.memory is not None:
+        return queue.memory, ("queue", "memory")
+    return site.request.memory, ("request", "memory")
 
 
 def memory_share(facts: Facts) -> int | None:
@@ -188,7 +198,8 @@ def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> Non
     given = {
         "account": bool(account),
         # Said above already, in other words.
-        "memory": "mem" in built.pairs or site.request.memory.policy == "required",
+        "memory": not {"mem", "mem-per-cpu"}.isdisjoint(built.pairs)
+        or memory_rule(site, facts.queue)[0].policy == "required",
         "gpus": gpu_option(site, facts) is not None,
         # A queue of the file is a whole answer: what it leaves out is not needed there.
         **{name: name in built.pairs or facts.queue is not None for name in _SELECTORS},

@@ -49,7 +49,8 @@ def launch_command(
     starter, local_rank = _LOCAL_RANK.get(site.scheduler, ("", ""))
     script = _own_gpus(site, facts, local_rank) if argv and argv[0] == starter else ""
     if argv and container is not None:
-        argv += [*container.words, "bash", "-c", script + container.script, container.image]
+        words = container.words if is_srun else ()
+        argv += [*words, "bash", "-c", script + container.script, container.image]
     elif argv and script:
         argv += ["bash", "-c", script + 'exec "$@"', "rank"]
     return LaunchCommand(
@@ -148,6 +149,8 @@ def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> list[list[int]]:
     order = list(range(count))
     if site.binding.gpu_order == "descending":
         order.reverse()
+    elif not isinstance(site.binding.gpu_order, str):
+        order = [gpu for gpu in site.binding.gpu_order if gpu < count]
     each = count // ranks
     return [order[rank * each : (rank + 1) * each] for rank in range(ranks)]
 
@@ -156,7 +159,7 @@ def _own_gpus(site: SiteSpec, facts: Facts, local_rank: str) -> str:
     """Return shell that lets a rank see its own GPUs alone; empty where Slurm does it."""
     binding = site.binding
     gpus = _gpus_of_ranks(site, facts)
-    by_table = binding.style in ("mask", "map") or binding.gpu_order == "descending"
+    by_table = binding.style in ("mask", "map") or binding.gpu_order != "ascending"
     if not by_table or len(gpus) < 2 or site.request.gpu.style == "gpus-per-task":
         return ""
     model = (known(facts.node.gpu_model) if facts.node is not None else None) or ""

@@ -5,10 +5,11 @@ A limit that is unknown refuses nothing: `unknowns` names it for a warning.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, NodeType, known
+from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.facts import Facts, holds, inside, node_of, usable_cores
 from deepforge_hpc.units import format_duration
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.resources import Resources
-    from deepforge_hpc.model.site import Queue, Range, SiteSpec
+    from deepforge_hpc.model.site import JobLimit, Queue, Range, SiteSpec
+
+
+_SURELY_FREE = 0.9
+"""Of what is built in; the system keeps less than the rest at every site whose number is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,8 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
     """Yield all for which a queue would refuse a job."""
     size = request.resources
     cpus = size.nodes * size.ntasks_per_node * size.cpus_per_task
-    yield from _beyond("nodes", size.nodes, queue.nodes, "nodes: {}")
+    nodes = _within(queue.nodes, queue.at_once.nodes)
+    yield from _beyond("nodes", size.nodes, nodes, "nodes: {}")
     yield from _gpus(site, queue, size)
     yield from _all_gpus(queue, size)
     yield from _cores(site, queue, request)
@@ -77,39 +83,55 @@ def time_limits(queue: Queue, nodes: int) -> tuple[int | None, int | None]:
 def unknowns(site: SiteSpec, queue: Queue, request: QueueRequest) -> tuple[str, ...]:
     """Return the limits that nobody has told and that this job may be beyond."""
     size = request.resources
-    node = node_of(site, queue) or NodeType()
-    cores = size.ntasks_per_node * size.cpus_per_task
-    mib, built_in = size.mem_per_node_mib or 0, known(node.mem_mib)
     tier = next((tier for tier in queue.tiers if inside(size.nodes, tier.nodes)), None)
     time = queue.time if tier is None or tier.time.max is None else tier.time
     asked = {
         "nodes": size.nodes > 1 and _is_unknown(queue.nodes),
         "gpus": size.gpus_per_node > 0 and _is_unknown(queue.gpus),
-        "gpus_per_node": size.gpus_per_node > 0
-        and (_is_unknown(queue.gpus_per_node) or node.gpus is UNKNOWN),
+        "gpus_per_node": size.gpus_per_node > 0 and _is_unknown(queue.gpus_per_node),
         "cpus": _is_unknown(queue.cpus),
-        "cpus_per_node": _is_unknown(queue.cpus_per_node) or (cores > 1 and node.cores is UNKNOWN),
+        "cpus_per_node": _is_unknown(queue.cpus_per_node),
         "cpu_multiple": queue.cpu_multiple is UNKNOWN,
-        # A node cannot give all that is built in.
-        "mem_per_node": mib > 0
-        and (
-            _is_unknown(queue.mem_per_node)
-            or (node.mem_mib is UNKNOWN and node.mem_requestable_mib in (None, UNKNOWN))
-            or (
-                built_in is not None
-                and node.mem_requestable_mib is UNKNOWN
-                and mib > built_in * 0.9
-            )
-        ),
+        "mem_per_node": size.mem_per_node_mib is not None and _is_unknown(queue.mem_per_node),
         "time": size.time_s is not None and _is_unknown(time),
         "node_minutes": queue.node_minutes is UNKNOWN,
         "chaining": request.has_dependencies and queue.chaining is UNKNOWN,
+        **_unknown_of_node(site, queue, request),
     }
     return tuple(name for name, is_open in asked.items() if is_open)
 
 
+def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dict[str, bool]:
+    """Tell of which facts of a node nothing limits what the job asks of them."""
+    size, node = request.resources, node_of(site, queue)
+    if node is None:
+        return {}
+    cpus = size.ntasks_per_node * size.cpus_per_task
+    mib, most = size.mem_per_node_mib, memory_of_node(site, queue)
+    return {
+        "cores of a node": cpus > 1
+        and node.cores is UNKNOWN
+        and cores_of_node(site, queue, request) is None,
+        "memory of a node": mib is not None
+        and UNKNOWN in (node.mem_mib, node.mem_requestable_mib)
+        and (most is None or (most == known(node.mem_mib) and mib > most * _SURELY_FREE)),
+        "GPUs of a node": size.gpus_per_node > 0
+        and node.gpus is UNKNOWN
+        and gpus_of_node(site, queue) is None,
+    }
+
+
 def _is_unknown(limits: Range) -> bool:
     return UNKNOWN in (limits.min, limits.max)
+
+
+def _within(limits: Range, at_once: JobLimit | None) -> Range:
+    """Return the limits of one job, which can have no more than all jobs together."""
+    most = known(at_once.max) if at_once is not None else None
+    high = known(limits.max)
+    if most is None or (high is not None and high <= most):
+        return limits
+    return dataclasses.replace(limits, max=most)
 
 
 def _beyond(unit: str, value: int, limits: Range, change: str) -> Iterator[Excess]:
@@ -141,7 +163,8 @@ def _gpus(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
 def _all_gpus(queue: Queue, size: Resources) -> Iterator[Excess]:
     """Yield what is wrong with the GPUs of the whole job: other nodes help, or GPUs a node."""
     each, gpus = size.gpus_per_node, size.nodes * size.gpus_per_node
-    low, high = known(queue.gpus.min), known(queue.gpus.max)
+    limits = _within(queue.gpus, queue.at_once.gpus)
+    low, high = known(limits.min), known(limits.max)
     if each and high is not None and gpus > high:
         fewer = [("nodes", high // each), ("gpus_per_node", high // size.nodes)]
         ways = [f"{name}: {n}" for name, n in fewer if n]

@@ -18,7 +18,7 @@ from deepforge_hpc.plan.facts import Facts, holds, node_of
 from deepforge_hpc.plan.launch import launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.slurm_rules import conflicts
-from deepforge_hpc.plan.surroundings import Given, surroundings
+from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +91,8 @@ class Requests:
                 text = f"queue {queue.name} of {site.name}: unknown and not checked: {limits}"
                 found[text] = None
             found.update(dict.fromkeys(answer.directives.warnings))
+        used = [index for index, queue in enumerate(site.queues) if counts.get(queue.name)]
+        found.update(dict.fromkeys(unsaid(site, used)))
         total, most = sum(counts.values()), known(site.submit.max_queued)
         if most is not None and total > most:
             found[f"site {site.name} takes {most} jobs at once, not {total}"] = None

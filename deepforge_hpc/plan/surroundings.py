@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,28 @@ def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Gi
         modules=modules,
         origins=origins,
     )
+
+
+def unsaid(site: SiteSpec, queues: Iterable[int]) -> list[str]:
+    """Return warnings on what would stand in a script or on its way, and is left to the user.
+
+    `queues` are the indices of those that jobs go to.
+    """
+    own = "|".join(map(str, queues)) or "none"
+    place = re.compile(
+        r"(account\.suffixes|binding|containers\.(bind|flags|mpi|modules)|dependency|environment|"
+        r"environment_sets|launchers|modules|network\.(proxy|module)|"
+        r"request\.(memory|required|forbidden|extra|tasks|cpus_per_task)|"
+        r"submit\.(cluster|export|slurm_conf)|"
+        rf"queues\[({own})\]\.(partition|qos|constraint|account_suffix|memory))\b.*"
+    )
+    found = [path for path in site.unknowns if place.fullmatch(path)]
+    told = []
+    if found:
+        told.append(f"site {site.name}: unknown, and left out of the scripts: {', '.join(found)}")
+    if conf := known(site.submit.slurm_conf):
+        told.append(f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}")
+    return told
 
 
 def _network(site: SiteSpec) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:

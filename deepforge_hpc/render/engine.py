@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import traceback
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jinja2 import Template
-
-
-_HINT = "job-templates/README.md says what a template may use."
 
 
 class Raw(str):
@@ -65,25 +62,35 @@ def load_template(folder: Path, name: str) -> Template:
     return environment.get_template(name)
 
 
-@contextmanager
-def template_faults(folder: Path) -> Iterator[None]:
-    """Turn what is wrong with a template of a folder into InvalidInputError with file and line."""
+@contextlib.contextmanager
+def faults_told(folder: Path, name: str) -> Iterator[None]:
+    """Turn what a template does wrong into an InvalidInputError that names its file and line."""
     from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 
+    file, line, hint = str(folder / name), 0, "job-templates/README.md says what a template may use"
     try:
         yield
     except TemplateNotFound as error:
-        hint = "the templates are part of the installation: install deepforge_hpc again"
-        fault = Fault(message="there is no such template", file=f"{folder}/{error.name}", hint=hint)
-        raise InvalidInputError([fault]) from error
+        message, file = f"no template {error.name}", str(folder)
+        hint = "put it back, or install deepforge_hpc again"
+        raise InvalidInputError([Fault(message=message, file=file, hint=hint)]) from error
     except TemplateSyntaxError as error:
-        fault = Fault(message=f"{error.message}", file=f"{error.filename}", line=error.lineno)
-        raise InvalidInputError([fault], _HINT) from error
+        fault = Fault(
+            message=error.message or "not a template",
+            file=error.filename or file,
+            line=error.lineno,
+            hint=hint,
+        )
+        raise InvalidInputError([fault]) from error
     except (TemplateError, TypeError) as error:
-        # jinja2 puts the lines of the template into the traceback.
-        frames = traceback.extract_tb(error.__traceback__)
-        place = next((f for f in reversed(frames) if f.filename.startswith(f"{folder}/")), None)
-        if place is None:
-            raise
-        fault = Fault(message=str(error), file=place.filename, line=place.lineno or 0)
-        raise InvalidInputError([fault], _HINT) from error
+        # Jinja makes the lines of a template the frames of the traceback.
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename.startswith(f"{folder}/"):
+                file, line = frame.filename, frame.lineno or 0
+        if not line:
+            raise  # not the template's doing
+        fault = Fault(message=str(error), file=file, line=line, hint=hint)
+        raise InvalidInputError([fault]) from error
+    except UnicodeDecodeError as error:
+        fault = Fault(message="not UTF-8", file=file, hint="save the file as UTF-8")
+        raise InvalidInputError([fault]) from error

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.paths import data_folder
-from deepforge_hpc.render.engine import Raw, load_template, template_faults
+from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.files import digest
+from deepforge_hpc.spec.site.words import SECRET
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jinja2 import Template
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".
@@ -36,14 +39,18 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
     """Return the script of each job of a plan, by job name, in the order of the plan.
 
     `templates` stands in for the folder `job-templates` of the installation. Raises
-    InvalidInputError if a value cannot stand in a script, or a template is wrong.
+    InvalidInputError if a value cannot stand in a script, or if the template is wrong or missing.
     """
     folder = templates or data_folder("job-templates")
+    with faults_told(folder, "base.sh.j2"):
+        return _render(plan, load_template(folder, "base.sh.j2"))
+
+
+def _render(plan: Plan, template: Template) -> dict[str, JobScript]:
     tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
     scripts: dict[str, JobScript] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
-    with template_faults(folder), collector_paused():
-        template = load_template(folder, "base.sh.j2")
+    with collector_paused():
         for job in plan.jobs:
             if job.directives not in directives:  # most jobs of a large plan ask for the same
                 directives[job.directives] = _directives(plan.scheduler, job)
@@ -58,6 +65,9 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
     environment = job.environment
     container = job.container
     inside = container is not None and container.around == "job"
+    env = job.env
+    if job.kind is JobKind.FINAL:  # runs no code of the user's, and must not fail for want of one
+        env = tuple(pair for pair in env if not SECRET.fullmatch(pair[1]))
     return {
         "name": job.name,
         "pipeline": plan.pipeline,
@@ -71,7 +81,8 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
         "module_init": job.module_init,
         "module_unload": job.module_unload,
         "modules": (*job.modules, *environment.modules),
-        "exports": exports(job.env),
+        "exports": exports(env),
+        "has_secrets": any(SECRET.fullmatch(value) for _, value in env),
         "conda": environment.conda,
         "container": environment.container if inside else "",
         "runtime": container.runtime if container is not None else "",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.render.engine import Raw
+from deepforge_hpc.spec.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,10 +16,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 _PART = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,100})|\$\{([A-Za-z_][A-Za-z0-9_]{0,100})\}")
 # Nothing of these can end the quotes or start a command.
 _PLAIN = re.compile(r"[^`\"\\$!]*")
-_ALLOWED = re.compile(
-    r"SLURM_[A-Z_]+|CRAY_LD_LIBRARY_PATH|LD_LIBRARY_PATH|PATH|HOME|USER|TMPDIR"
-    r"|[A-Z]*SCRATCH[A-Z]*|[A-Z]*WORK[A-Z]*|PROJECT"
-)
 
 
 def exports(env: Iterable[tuple[str, str]]) -> Raw:
@@ -27,7 +24,10 @@ def exports(env: Iterable[tuple[str, str]]) -> Raw:
     for name, value in env:
         if not _NAME.fullmatch(name):
             raise InvalidInputError([Fault(message=f"{name!r} is no name of a variable")])
-        lines.append(f'export {name}="{in_quotes(value)}"')
+        if secret := SECRET.fullmatch(value):
+            lines.append(f"secret {name} {secret[1]}")
+        else:
+            lines.append(f'export {name}="{in_quotes(value)}"')
     return Raw("\n".join(lines))
 
 
@@ -37,7 +37,7 @@ def in_quotes(value: str) -> str:
     end = 0
     for match in _PART.finditer(value):
         name = match[1] or match[2]
-        if not _ALLOWED.fullmatch(name):
+        if not HARMLESS.fullmatch(name):
             raise InvalidInputError([Fault(message=f"${name} may not be used in a job's script")])
         parts += [value[end : match.start()], f"${{{name}:-}}"]
         end = match.end()

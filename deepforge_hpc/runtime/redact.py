@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from .secrets import secret_values
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,7 +45,8 @@ def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def filter_value(value: Any) -> Any:
     """Return JSON data with every string that looks like a credential redacted."""
     if isinstance(value, str):
-        return REDACTED if _TOKEN.search(value) or _USERINFO.search(value) else value
+        is_secret = any(secret in value for secret in secret_values())
+        return REDACTED if is_secret or _TOKEN.search(value) or _USERINFO.search(value) else value
     if isinstance(value, list):
         return [filter_value(item) for item in value]
     if isinstance(value, dict):
@@ -58,6 +61,8 @@ def filter_uri(uri: str) -> str:
 
 def filter_text(text: str) -> str:
     """Return text for a person with credentials cut out."""
+    for secret in secret_values():
+        text = text.replace(secret, "[redacted]")
     return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
 
 

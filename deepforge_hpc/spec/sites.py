@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from deepforge_hpc.spec.project import ProjectError, read_bounded
 from deepforge_hpc.spec.schema import Reader, nearest, shown
 from deepforge_hpc.spec.site.merge import Layer, Merged
 from deepforge_hpc.spec.site.reader import SITE_NAME, read_site
-from deepforge_hpc.spec.site.sourced import unsourced
+from deepforge_hpc.spec.site.sourced import sections_without_source, unsourced
 from deepforge_hpc.strictyaml import load
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class FoundSite:
     document: Merged
     extends: tuple[str, ...] = ()
     """Names of what it is laid over, the nearest first."""
+    unsourced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By section: files that say something of it and name no source."""
 
     def origin(self, *path: str | int) -> str:
         """Return `site local (shipped):12` for a value of the file."""
@@ -87,9 +89,10 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     site, slash, variant = name.partition("/")
     found = _find(site, folders)
     if found is None:
-        known = known_sites(folders)
-        hint = nearest(site, known) or "dfh site list shows the known"
-        raise InvalidInputError([Fault(message=f"no site {shown(site)}", hint=hint)])
+        asked = site if SITE_NAME.fullmatch(site) else name
+        hint = _misnamed(site, folders) or nearest(site, known_sites(folders))
+        hint = hint or "dfh site list shows the known"
+        raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
     where, path = found
     return _read(path, where, folders, variant if slash else None)
 
@@ -103,6 +106,15 @@ def _find(
             if path.is_file() and path not in but:
                 return where, path
     return None
+
+
+def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:
+    """Say if a file would be the site, but for the end of its name."""
+    if SITE_NAME.fullmatch(name):
+        for _, folder in folders:
+            if (path := folder / f"{name}.yml").is_file():
+                return f"rename {path} to {name}.yaml"
+    return ""
 
 
 def _open(path: Path) -> Document:
@@ -144,7 +156,16 @@ def _read(
         data=canonical_json(merged.value()) if len(layers) > 1 else path.read_bytes(),
         document=merged,
         extends=tuple(Path(document.file).stem for document in documents[1:]),
+        unsourced=_unsourced(documents),
     )
+
+
+def _unsourced(documents: list[Document]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for document in documents:
+        for section in dict.fromkeys(path[-1] for path in sections_without_source(document)):
+            found[section] = (*found.get(section, ()), Path(document.file).name)
+    return found
 
 
 def _chain(path: Path, folders: list[tuple[str, Path]]) -> list[Document]:

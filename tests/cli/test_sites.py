@@ -46,6 +46,18 @@ def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) ->
     assert document["site"]["facts"]["queues"][0]["confidence"] in "OTLM"
 
 
+def test_what_no_source_is_named_for_is_told(folder: Path, dfh: Any) -> None:
+    file = folder / "site-configs/mine.yaml"
+    file.write_text("site: mine\nextends: frontier\nqueues: [{name: a, partition: b}]\n")
+    shown = dfh("site", "show", "mine", cwd=folder).stdout.splitlines()
+    queues = shown.index("  queues: [{name: a, partition: b}]")
+    assert shown[queues + 1 : queues + 3] == ["    source: none is named in mine.yaml", ""]
+    checked = dfh("site", "check", file, cwd=folder).stdout
+    assert checked.endswith("no source is named under facts for: queues\n")
+    document = json.loads(dfh("site", "show", "mine", "--json", cwd=folder).stdout)
+    assert document["unsourced"] == {"queues": ["mine.yaml"]}
+
+
 def test_check_tells_all_faults_of_a_file_and_its_variants(folder: Path, dfh: Any) -> None:
     file = folder / "site-configs/mine.yaml"
     assert "site mine, 0 queues: no faults" in dfh("site", "check", file, cwd=folder).stdout
@@ -58,6 +70,10 @@ def test_check_tells_all_faults_of_a_file_and_its_variants(folder: Path, dfh: An
     file.write_text(file.read_text().replace("nme", "name"))
     failed = dfh("site", "check", file, cwd=folder, expect=3)
     assert "request.gpu.style: expected one of gres" in failed.stderr
+    other = folder / "site-configs/other.yaml"
+    other.write_text("site: mine\nextends: slurm-base\n")
+    failed = dfh("site", "check", other, cwd=folder, expect=3)
+    assert "other.yaml:1:7: site: 'mine', but the file is other.yaml" in failed.stderr
     missing = dfh("site", "check", "none.yaml", cwd=folder, expect=2)
     assert "there is no such file" in missing.stderr
 
@@ -120,17 +136,24 @@ def test_a_schema_is_printed(tmp_path: Path, dfh: Any, kind: str) -> None:
 
 
 def test_layers_reach_the_command(folder: Path, dfh: Any, tmp_path: Path) -> None:
-    group = tmp_path / "group/site-configs"
-    group.mkdir(parents=True)
-    (group / "ours.yaml").write_text("site: ours\nscheduler: local\n")
-    (group / "mine.yaml").write_text("site: mine\nscheduler: local\n")
-    environment = {"DEEPFORGE_HPC_PATH": str(group.parent)}
+    group, user = tmp_path / "group/site-configs", tmp_path / "config/deepforge-hpc/sites"
+    for layer in (group, user):
+        layer.mkdir(parents=True)
+        (layer / "mine.yaml").write_text("site: mine\nscheduler: local\n")
+        (layer / "ours.yaml").write_text("site: ours\nscheduler: local\n")
+    (group / "theirs.yaml").write_text("site: theirs\nscheduler: local\n")
+    environment = {
+        "DEEPFORGE_HPC_PATH": str(group.parent),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+    }
 
     text = dfh("site", "list", cwd=folder, env=environment).stdout
 
     rows = {line.split()[0]: line.split()[1:3] for line in text.splitlines()}
-    assert rows["ours"] == ["local", "$DEEPFORGE_HPC_PATH"]
     assert rows["mine"] == ["slurm", "project"]
+    assert rows["ours"] == ["local", "user"]
+    assert rows["theirs"] == ["local", "$DEEPFORGE_HPC_PATH"]
+    assert rows["frontier"] == ["slurm", "shipped"]
 
 
 def test_doctor_without_a_pipeline_takes_account_and_folder_as_a_pipeline_would(

@@ -30,6 +30,10 @@ def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:
     _routing(site, reader)
     _request(site, reader)
     names: set[str] = set()
+    defaults = [index for index, queue in enumerate(site.queues) if known(queue.default)]
+    for index in defaults[1:]:
+        first = site.queues[defaults[0]].name
+        reader.fault(("queues", index, "default"), f"{first!r} is the default already")
     for index, queue in enumerate(site.queues):
         at: Path = ("queues", index)
         if queue.name in names:
@@ -94,9 +98,15 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         if extra.directive[0] in rejected:
             message = f"request.forbidden rejects --{extra.directive[0]}"
             reader.fault((*at, "extra", index), message)
-    for index, name in enumerate(known(request.required) or ()):
+    _required(site, rejected, reader)
+
+
+def _required(site: SiteSpec, rejected: Collection[str], reader: Reader) -> None:
+    for index, name in enumerate(known(site.request.required) or ()):
+        if name == "account" and "required" not in _section(reader.document.value(), "account"):
+            continue  # the default is not what the file says
         if problem := _cannot_be_required(site, name, rejected):
-            reader.fault((*at, "required", index), f"{name} is required, but {problem}")
+            reader.fault(("request", "required", index), f"{name} is required, but {problem}")
 
 
 def _cannot_be_required(site: SiteSpec, name: str, rejected: Collection[str]) -> str:
@@ -198,6 +208,16 @@ def _node(node: NodeType, at: Path, reader: Reader) -> None:
         less, more = known(part), known(whole)
         if less is not None and more is not None and less > more:
             reader.fault((*at, name), f"{less} is more than {whole_name}: {more}")
+    cores, usable = known(node.cores), known(node.usable_cores)
+    strange = [core for core in node.reserved_cores if cores is not None and core >= cores]
+    if strange:
+        message = f"there is no core {strange[0]}: the node has {cores}, from 0"
+        reader.fault((*at, "reserved_cores"), message)
+    elif node.reserved_cores and None not in (cores, usable):
+        count = len(set(node.reserved_cores))
+        if cores != (usable or 0) + count:
+            message = f"{count} of {cores} cores are the system's, and {usable} usable"
+            reader.fault((*at, "reserved_cores"), message)
 
 
 def _binding(site: SiteSpec, reader: Reader) -> None:
@@ -207,6 +227,9 @@ def _binding(site: SiteSpec, reader: Reader) -> None:
         message = f"style {style} needs gpu_core_base: the first core of each GPU's region"
         reader.fault(at, message)
         return
+    order = binding.gpu_order
+    if not isinstance(order, str) and sorted(order) != list(range(len(order))):
+        reader.fault((*at, "gpu_order"), f"not each of the GPUs 0 to {len(order) - 1} once")
     if not binding.gpu_core_base:
         return
     if binding.skip_first >= binding.width:
@@ -244,6 +267,10 @@ def _names_of_queues(site: SiteSpec, names: Collection[str], reader: Reader) -> 
     places += [
         (("environment_sets", name, "when", "queues"), one.when.queues)
         for name, one in site.environment_sets.items()
+    ]
+    places += [
+        (("filesystems", index, "not_on_queues"), one.not_on_queues)
+        for index, one in enumerate(known(site.filesystems) or ())
     ]
     if queue := known(site.transfer.queue):
         places.append((("transfer", "queue"), (queue,)))

@@ -5,23 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.model.site import UNKNOWN, Range, When
-from deepforge_hpc.spec.kinds import (
-    Choice,
-    Field,
-    Integer,
-    Items,
-    MapOf,
-    Parsed,
-    Record,
-    Text,
-    described,
-)
-from deepforge_hpc.spec.schema import BAD, nearest, shown
+from deepforge_hpc.model.site import UNKNOWN, Range
+from deepforge_hpc.spec.kinds import Choice, Field, Integer, Items, Parsed, Record, Text, described
+from deepforge_hpc.spec.schema import BAD, shown
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from deepforge_hpc.spec.kinds import Kind, Schema
     from deepforge_hpc.spec.schema import Path, Reader
@@ -29,18 +19,7 @@ if TYPE_CHECKING:
 SLURM_NAME = r"[A-Za-z0-9][A-Za-z0-9_.,:+-]{0,100}"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 VARIABLE_RULE = "the name of a variable"
-LAUNCHERS = ("none", "srun", "mpi", "horovod", "torchrun")
-PLACEHOLDERS = (
-    "world_size",
-    "nodes",
-    "ntasks_per_node",
-    "cpus_per_task",
-    "gpus_per_node",
-    "cpu_bind",
-    "gpu_bind",
-)
-_PLACEHOLDER = re.compile(r"(?<!\$)\{([^{}]*)\}")
-_UNKNOWN: Schema = {"const": "unknown"}
+UNKNOWN_SCHEMA: Schema = {"const": "unknown"}
 
 
 class Unknown:
@@ -50,6 +29,8 @@ class Unknown:
     site lists all its unknown leaves either way. Nothing, or an empty text, is not given: so a file
     takes back what it inherits.
     """
+
+    reads_unknown = True
 
     def __init__(self, kind: Kind, *, absent: bool = False) -> None:
         self.kind = kind
@@ -66,13 +47,49 @@ class Unknown:
         return {"anyOf": [{"enum": ["unknown", "", None]}, self.kind.schema()]}
 
 
+class Known:
+    """A kind for what stands among others of it: `unknown` is left out, and the site lists it."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read what the kind reads, or leave out what is unknown."""
+        return BAD if value == "unknown" else self.kind(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
+
+
+def listed(kind: Kind, what: str) -> Items:
+    """Return the kind of a list whose items may be unknown."""
+    return Items(Known(kind), what)
+
+
+class Whole:
+    """A list that says nothing at all if one of its items is unknown, for the order counts."""
+
+    def __init__(self, kind: Kind, what: str) -> None:
+        self._items = listed(kind, what)
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read a list."""
+        found = self._items(value, path, reader)
+        return BAD if isinstance(value, list) and "unknown" in value else found
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return self._items.schema()
+
+
 def facts(
     build: Callable[..., Any], fields: Mapping[str, Field | Kind], *, shorthand: str = ""
 ) -> Record:
     """Return the record of a part of a site: every key that may be left out may be unknown."""
     found = {
         key: field
-        if isinstance(field, Unknown | RangeOf) or (isinstance(field, Field) and field.required)
+        if _reads_unknown(field) or (isinstance(field, Field) and field.required)
         else Field(_lenient(field.kind), name=field.name)
         if isinstance(field, Field)
         else _lenient(field)
@@ -82,7 +99,11 @@ def facts(
 
 
 def _lenient(kind: Kind) -> Kind:
-    return kind if isinstance(kind, Unknown | RangeOf) else Unknown(kind, absent=True)
+    return kind if _reads_unknown(kind) else Unknown(kind, absent=True)
+
+
+def _reads_unknown(kind: Field | Kind) -> bool:
+    return getattr(kind, "reads_unknown", False)
 
 
 @described({"anyOf": [{"type": "boolean"}, {"enum": ["yes", "no"]}]})
@@ -115,6 +136,8 @@ class YesNoOr:
 class RangeOf:
     """{min, max}, each of a kind or unknown; the whole may be unknown too."""
 
+    reads_unknown = True
+
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._record = Record(Range, {"min": Unknown(kind), "max": Unknown(kind)})
@@ -136,7 +159,7 @@ class RangeOf:
 
     def schema(self) -> Schema:
         """Describe it."""
-        return {"anyOf": [_UNKNOWN, self._record.schema()]}
+        return {"anyOf": [UNKNOWN_SCHEMA, self._record.schema()]}
 
 
 class OneOrMore:
@@ -182,6 +205,18 @@ def pattern(value: object, path: Path, reader: Reader) -> object:
     return result
 
 
+def unknown_leaves(data: object, path: Path = ()) -> Iterator[Path]:
+    """Yield the places where the word `unknown` stands for a fact."""
+    if data == "unknown":
+        yield path
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            yield from unknown_leaves(item, (*path, key))
+    elif isinstance(data, list):
+        for index, item in enumerate(data):
+            yield from unknown_leaves(item, (*path, index))
+
+
 _CORES = Integer(1, 100_000)
 LINE = Text("text of one line", r"[^\n\t]*")
 TEXT = Text(lines=True)
@@ -194,94 +229,5 @@ COUNT_OR_UNKNOWN = Unknown(COUNT)
 FLAG_OR_UNKNOWN = Unknown(yes_no)
 TIME_OR_UNKNOWN = Unknown(TIME)
 SIZE_OR_UNKNOWN = Unknown(SIZE)
+DATE_OR_UNKNOWN = Unknown(Text("a date such as 2026-07-22", r"\d{4}-\d{2}-\d{2}"))
 VARIABLE_NAME = Text(VARIABLE_RULE, VARIABLE.pattern)
-
-# What follows may reach a script. The renderer quotes it all the same.
-NAME = Text("a name of Slurm's", SLURM_NAME)
-SUFFIX = Text("a suffix of letters, digits, _ and -", r"[A-Za-z0-9_-]{1,20}")
-CONSTRAINT = Text("a constraint of Slurm's", r"[A-Za-z0-9][A-Za-z0-9_.,:&|*()\[\]+-]{0,200}")
-MODULE = Text("the name of a module", r"[A-Za-z0-9][A-Za-z0-9_.+/@:-]{0,200}")
-MODULES = Items(MODULE, "a list of modules")
-PLACE = Text(
-    "a path, with variables such as $USER, without spaces, quotes and commands",
-    r"[A-Za-z0-9_./~$@+,:=%-]{1,500}|[A-Za-z0-9_./~$@+,:=%-]*(\$\{[A-Za-z_]\w*\}"
-    r"[A-Za-z0-9_./~$@+,:=%-]*)+",
-)
-# What a variable of a job is set to: text and variables, never a command.
-_SAFE = r"[^\x00-\x1f\x7f`\\\"';&|<>()!]*"
-_PLAIN = "text without quotes, backslashes and commands"
-_WORD = Text(
-    "a word of a command, without spaces, quotes and commands", r"[A-Za-z0-9_.,:/@+=%{}\[\]^~*#-]+"
-)
-_SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
-_ALLOWED = re.compile(r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|HOME|USER|TMPDIR|PATH|SCRATCH")
-_ALLOWED_RULE = "only SLURM_*, [CRAY_]LD_LIBRARY_PATH, HOME, USER, TMPDIR, PATH and SCRATCH may"
-
-
-@described(_WORD.schema())
-def word(value: object, path: Path, reader: Reader) -> object:
-    """Read a word of a launcher's command, with placeholders."""
-    return _filled(_WORD(value, path, reader), path, reader)
-
-
-@described(_SETTING.schema())
-def setting(value: object, path: Path, reader: Reader) -> object:
-    """Read the value of a variable; those that it names are on a list of harmless ones."""
-    result = _SETTING(value, path, reader)
-    if result is BAD:
-        return BAD
-    for used in re.findall(r"\$\{?(\w*)", result):
-        if not _ALLOWED.fullmatch(used):
-            reader.fault(path, f"${used} may not be used here", _ALLOWED_RULE)
-            return BAD
-    return result
-
-
-@described(_SETTING.schema())
-def launcher_setting(value: object, path: Path, reader: Reader) -> object:
-    """Read the value of a variable of a launcher, with placeholders."""
-    return _filled(setting(value, path, reader), path, reader)
-
-
-def _filled(value: Any, path: Path, reader: Reader) -> Any:
-    if value is not BAD:
-        for name in _PLACEHOLDER.findall(value):
-            if name not in PLACEHOLDERS:
-                hint = nearest(name, PLACEHOLDERS)
-                reader.fault(path, f"unknown placeholder {shown(name)}", hint)
-                return BAD
-    return value
-
-
-VARIABLES = MapOf(setting, VARIABLE, VARIABLE_RULE)
-LAUNCHER_VARIABLES = MapOf(launcher_setting, VARIABLE, VARIABLE_RULE)
-OPTION = Text("the long name of an sbatch option, without --", r"[a-z][a-z0-9-]{1,40}")
-_VALUE = Text("the value of an sbatch option", r"[A-Za-z0-9_.,:/@+=%&|*()\[\]-]{1,200}")
-
-
-@described(
-    {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "string", "minLength": 1}}
-)
-def directive(value: object, path: Path, reader: Reader) -> object:
-    """Read [option] or [option, value] of sbatch."""
-    if not isinstance(value, list) or not 1 <= len(value) <= 2:
-        what = "a list of an option and its value, such as [constraint, nvme]"
-        return reader.wrong(path, what, value)
-    name = OPTION(value[0], (*path, 0), reader)
-    given = _VALUE(value[1], (*path, 1), reader) if len(value) == 2 else ""
-    return BAD if BAD in (name, given) else (name, given)
-
-
-WHEN = Record(
-    When,
-    {
-        "gpus": yes_no,
-        "queues": Items(NAME, "a list of queues"),
-        "nodes": RangeOf(COUNT),
-        "ntasks_per_node": RangeOf(COUNT),
-        "launch": Items(Choice(*LAUNCHERS), "a list of launchers"),
-        "env": MapOf(LINE, VARIABLE, VARIABLE_RULE),
-        "node_local": yes_no,
-        "whole_node": yes_no,
-    },
-)

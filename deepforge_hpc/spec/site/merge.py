@@ -1,8 +1,9 @@
 """One site from several places: a variant over its file, over the file that it extends.
 
-Mappings are merged key by key; lists and single values replace, but for `errors`: what a message of
-Slurm's means holds on every site, and a site adds what its own messages mean. Each value keeps the
-place that it came from, so that a fault or an origin names the file that holds it.
+Mappings are merged key by key; lists and single values replace. Two things add up: `errors`, for
+what a message of Slurm's means holds on every site, and a site adds what its own messages mean; and
+the `facts` of a section that is itself merged, for each file names the sources of what it says.
+Each value keeps the place that it came from, so that a fault or an origin names the file.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from deepforge_hpc.errors import Fault
     from deepforge_hpc.spec.schema import Path
@@ -38,6 +39,15 @@ class Layer:
         return {key: item for key, item in found.items() if key not in OWN_KEYS}
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Items that one layer adds to a list."""
+
+    items: list[Any]
+    is_list: bool = True
+    """Whether its file has a list there, or the item alone."""
+
+
 class Merged:
     """Layers, the uppermost first, that answer as one document."""
 
@@ -47,8 +57,23 @@ class Merged:
         self._value: dict[str, Any] = {}
         for value in reversed(self._values):
             self._value = _merge(self._value, value)
-        if errors := [item for value in self._values for item in _errors(value)]:
-            self._value["errors"] = errors
+        errors = [Part(_errors(value)) for value in self._values]
+        self._added: dict[Path, list[Part]] = {("errors",): errors}
+        if items := [item for part in errors for item in part.items]:
+            self._value["errors"] = items
+        if isinstance(facts := self._value.get("facts"), dict):
+            self._value["facts"] = dict(self._add_facts(facts))
+
+    def _add_facts(self, facts: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield each section's sources; those of what a file above has replaced are gone."""
+        for key, uppermost in facts.items():
+            parts = list(_facts(self._layers, self._values, key))
+            added = [item for part in parts for item in part.items]
+            if sum(bool(part.items) for part in parts) > 1:
+                self._added["facts", key] = parts
+                yield key, added
+            elif added:
+                yield key, uppermost
 
     @property
     def file(self) -> str:
@@ -61,10 +86,7 @@ class Merged:
 
     def layer(self, path: Path) -> Layer:
         """Return the uppermost layer that holds a value; the one that holds most of its path."""
-        if len(path) > 1 and path[0] == "errors":
-            return self._layer_of_error(path)[0]
-        depths = [_depth(value, path) for value in self._values]
-        return self._layers[depths.index(max(depths))]
+        return self._place(path)[0]
 
     def mark(self, path: Path = (), *, key: bool = False) -> Mark:
         """Return where a value (or its key) stands in the file that it comes from."""
@@ -78,23 +100,43 @@ class Merged:
 
     def _place(self, path: Path) -> tuple[Layer, Path]:
         """Return the layer that holds a value, and the path of it there."""
-        if len(path) > 1 and path[0] == "errors":
-            return self._layer_of_error(path)
-        return self.layer(path), path
+        for size in (1, 2):
+            if len(path) > size and path[:size] in self._added:
+                return self._place_of_item(path[:size], path[size], path[size + 1 :])
+        depths = [_depth(value, path) for value in self._values]
+        return self._layers[depths.index(max(depths))], path
 
-    def _layer_of_error(self, path: Path) -> tuple[Layer, Path]:
-        index = path[1] if isinstance(path[1], int) else 0
-        for layer, value in zip(self._layers, self._values, strict=True):
-            if index < len(_errors(value)):
-                return layer, ("errors", index, *path[2:])
-            index -= len(_errors(value))
-        return self._layers[0], path
+    def _place_of_item(self, start: Path, step: str | int, rest: Path) -> tuple[Layer, Path]:
+        """Return the place of an item of a list that several layers add to."""
+        index = step if isinstance(step, int) else 0
+        for layer, part in zip(self._layers, self._added[start], strict=True):
+            if index < len(part.items):
+                return layer, (*start, index, *rest) if part.is_list else (*start, *rest)
+            index -= len(part.items)
+        return self._layers[0], (*start, step, *rest)
 
 
 def _errors(value: dict[str, Any]) -> list[Any]:
     """Return the hints of one layer; a thing that is no list is left for the reader to refuse."""
     errors = value.get("errors")
     return errors if isinstance(errors, list) else []
+
+
+def _facts(layers: Sequence[Layer], values: Sequence[dict[str, Any]], key: str) -> Iterator[Part]:
+    """Yield the sources of a section in each layer, down to a file that replaced what lay below.
+
+    A file names its sources once for all its variants.
+    """
+    section = key.partition(".")[0]
+    replaced_by: Document | None = None
+    for layer, value in zip(layers, values, strict=True):
+        facts = value.get("facts")
+        counts = replaced_by is None or layer.document is replaced_by
+        found = facts.get(key) if isinstance(facts, dict) and counts else None
+        is_list = found is None or isinstance(found, list)
+        yield Part((found or []) if is_list else [found], is_list)
+        if replaced_by is None and not isinstance(value.get(section, {}), dict):
+            replaced_by = layer.document
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -8,43 +8,51 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.model import site as model
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.spec.kinds import Choice, Field, Items, MapOf, Record, Text
+from deepforge_hpc.spec.schema import BAD
 from deepforge_hpc.spec.site.kinds import (
     COUNT_OR_UNKNOWN,
     FLAG_OR_UNKNOWN,
     LINE,
     LINE_OR_UNKNOWN,
-    MODULE,
-    MODULES,
-    NAME,
-    PLACE,
     SIZE_OR_UNKNOWN,
     TEXT,
     TEXT_OR_UNKNOWN,
+    UNKNOWN_SCHEMA,
     VARIABLE,
     VARIABLE_NAME,
     VARIABLE_RULE,
-    VARIABLES,
+    Known,
     OneOrMore,
     Unknown,
     YesNoOr,
     facts,
+    listed,
     pattern,
+    unknown_leaves,
+)
+from deepforge_hpc.spec.site.words import (
+    MODULE,
+    MODULES,
+    NAME,
+    PLACE,
+    VARIABLES,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.spec.kinds import Kind
+    from deepforge_hpc.spec.kinds import Kind, Schema
+    from deepforge_hpc.spec.schema import Path, Reader
 
 _FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
-_SAFE = r"[^\x00-\x1f\x7f`\\\"';&|<>()!$*?]+"
+_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
 
 
 def _identify(*, file: Mapping[str, Any] | None = None, **values: Any) -> model.Identify:
     return model.Identify(**values, **(file or {}))
 
 
-_IDENTIFY = Record(
+_CONDITIONS = Record(
     _identify,
     {
         "env": MapOf(LINE, VARIABLE, VARIABLE_RULE),
@@ -52,22 +60,45 @@ _IDENTIFY = Record(
         "file": Record(
             lambda **values: values,
             {
-                "path": Field(Text("an absolute path", r"/[^\n\t]*"), required=True, name="file"),
+                "path": Field(
+                    Known(Text("an absolute path", r"/[^\n\t]*")), required=True, name="file"
+                ),
                 "content": LINE,
             },
         ),
         "cluster_name": NAME,
     },
 )
+
+
+class _Identify:
+    """One way to know the machine; with anything unknown in it, it is none."""
+
+    kind = _CONDITIONS
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read conditions."""
+        found = BAD if value == "unknown" else self.kind(value, path, reader)
+        return BAD if next(unknown_leaves(value), None) is not None else found
+
+    def schema(self) -> Schema:
+        """Describe them."""
+        return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
+
+
+_IDENTIFY = _Identify()
 _FILE_SYSTEM = facts(
     model.FileSystem,
     {
         "role": Field(
-            Choice("home", "project", "scratch", "node-local", "archive", "software", "other"),
+            Unknown(
+                Choice("home", "project", "scratch", "node-local", "archive", "software", "other")
+            ),
             required=True,
         ),
         "path": Unknown(PLACE),
         "env": Unknown(VARIABLE_NAME),
+        "env_after": LINE_OR_UNKNOWN,
         "type": LINE_OR_UNKNOWN,
         "quota": LINE_OR_UNKNOWN,
         "quota_files": COUNT_OR_UNKNOWN,
@@ -82,8 +113,10 @@ _FILE_SYSTEM = facts(
         ),
         "backup": FLAG_OR_UNKNOWN,
         "visible_on": Unknown(
-            Items(Choice("login", "compute", "dtn"), "a list of login, compute, dtn")
+            listed(Choice("login", "compute", "dtn"), "a list of login, compute, dtn")
         ),
+        "not_on_queues": listed(NAME, "a list of queues"),
+        "shared_by": LINE_OR_UNKNOWN,
         "note": TEXT,
     },
 )
@@ -95,6 +128,7 @@ _COLLECTION = facts(
         "path_map": LINE_OR_UNKNOWN,
         "consent": LINE_OR_UNKNOWN,
         "session_domain": LINE_OR_UNKNOWN,
+        "max_active": COUNT_OR_UNKNOWN,
     },
 )
 _FACT = Record(
@@ -121,11 +155,21 @@ FIELDS: Mapping[str, Field | Kind] = {
             "flavour": Unknown(Choice("slurmd", "psslurm", "cray")),
         },
     ),
+    "software": facts(
+        model.Software,
+        {
+            "conda": TEXT_OR_UNKNOWN,
+            "python_env": Unknown(Choice("home", "project", "scratch", "node-local", "container")),
+            "note": TEXT,
+        },
+    ),
     "filesystems": Unknown(Items(_FILE_SYSTEM, "a list of file systems")),
     "transfer": facts(
         model.Transfer,
         {
             "dtn": LINE_OR_UNKNOWN,
+            "dtn_shell": FLAG_OR_UNKNOWN,
+            "dtn_batch": TEXT_OR_UNKNOWN,
             "queue": Unknown(NAME),
             "globus": Unknown(Items(_COLLECTION, "a list of collections")),
             "note": TEXT,
@@ -137,6 +181,7 @@ FIELDS: Mapping[str, Field | Kind] = {
             "compute_internet": Unknown(YesNoOr("nat", "proxy", "proxy-module")),
             "proxy": VARIABLES,
             "module": MODULE,
+            "allowlist": listed(LINE, "a list of what is let through"),
             "interface": LINE_OR_UNKNOWN,
             "note": TEXT,
         },
@@ -145,6 +190,9 @@ FIELDS: Mapping[str, Field | Kind] = {
         model.Login,
         {
             "policy": TEXT_OR_UNKNOWN,
+            "forbidden": listed(LINE, "a list of what may not be run"),
+            "ai_tools": TEXT_OR_UNKNOWN,
+            "cores": COUNT_OR_UNKNOWN,
             "cpu_minutes": COUNT_OR_UNKNOWN,
             "mem": Field(SIZE_OR_UNKNOWN, name="mem_mib"),
             "poll_s": COUNT_OR_UNKNOWN,
@@ -154,7 +202,10 @@ FIELDS: Mapping[str, Field | Kind] = {
     "accounting": facts(
         model.Accounting,
         dict.fromkeys(
-            ("usage_command", "balance_command", "limits_command", "charge", "overuse"),
+            (
+                *("usage_command", "balance_command", "limits_command"),
+                *("charge", "minimum_charge", "overuse"),
+            ),
             TEXT_OR_UNKNOWN,
         ),
     ),
@@ -168,10 +219,12 @@ FIELDS: Mapping[str, Field | Kind] = {
     "environment": Record(
         EnvironmentSpec,
         {
-            "python": Text("the path or command name of an interpreter, or submitter", _SAFE),
-            "venv": Text("the folder of a virtual environment", _SAFE),
-            "conda": Text("the name or folder of a conda environment", _SAFE),
-            "container": Text("a container image", _SAFE),
+            "python": Unknown(
+                Text("the path or command name of an interpreter, or submitter", _SAFE), absent=True
+            ),
+            "venv": Unknown(Text("the folder of a virtual environment", _SAFE), absent=True),
+            "conda": Unknown(Text("the name or folder of a conda environment", _SAFE), absent=True),
+            "container": Unknown(Text("a container image", _SAFE), absent=True),
             "modules": MODULES,
         },
         exclusive=("python", "venv", "conda", "container"),

@@ -6,18 +6,18 @@ import dataclasses
 import re
 from typing import TYPE_CHECKING
 
+from deepforge_hpc import registry
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.site import SiteSpec
 from deepforge_hpc.spec.kinds import Choice, Field, Record, Text, version
 from deepforge_hpc.spec.schema import dotted
 from deepforge_hpc.spec.site import place, work
 from deepforge_hpc.spec.site.checks import check_site
-from deepforge_hpc.spec.site.kinds import LINE, TEXT, Unknown
+from deepforge_hpc.spec.site.kinds import LINE, TEXT, Unknown, unknown_leaves
 from deepforge_hpc.spec.site.secrets import check_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from deepforge_hpc.spec.schema import Path, Reader
+    from deepforge_hpc.spec.schema import Reader
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _SECTIONS = {**work.FIELDS, **place.FIELDS}
@@ -31,7 +31,7 @@ SITE = Record(
         "scheduler": Field(
             Text("the name of a scheduler", r"[a-z][a-z0-9_-]{0,31}"), required=True
         ),
-        "dependency": Choice("afterok", "afterany"),
+        "dependency": Unknown(Choice("afterok", "afterany"), absent=True),
         **{
             key: kind if isinstance(kind, Field | Unknown) else Unknown(kind, absent=True)
             for key, kind in _SECTIONS.items()
@@ -45,23 +45,16 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
     result = SITE(data, (), reader)
     if not isinstance(result, SiteSpec):
         return SiteSpec()
-    result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(data))))
+    stated = {k: v for k, v in data.items() if k not in _NO_FACTS} if isinstance(data, dict) else {}
+    result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(stated))))
+    if result.scheduler:
+        try:
+            registry.find("schedulers", result.scheduler)
+        except UsageError as error:
+            reader.fault(("scheduler",), error.message.removeprefix("schedulers: "), error.hint)
     check_site(result, data, reader)
     check_secrets(data, reader)
     return result
-
-
-def unknown_leaves(data: object, path: Path = ()) -> Iterator[Path]:
-    """Yield the places where the word `unknown` stands for a fact."""
-    if data == "unknown":
-        yield path
-    elif isinstance(data, dict):
-        for key, item in data.items():
-            if path or key not in _NO_FACTS:
-                yield from unknown_leaves(item, (*path, key))
-    elif isinstance(data, list):
-        for index, item in enumerate(data):
-            yield from unknown_leaves(item, (*path, index))
 
 
 _NO_FACTS = frozenset({"site", "title", "description", "facts"})

@@ -24,15 +24,22 @@ def unsourced(document: Document) -> Iterator[Fault]:
 
     A section of which all is unknown has no source to name.
     """
+    for path in sections_without_source(document):
+        key = path[-1]
+        hint = f"add facts: {{{key}: {{source, date, confidence}}}}"
+        yield document.fault(f"{key}: no source is named for it", path, hint=hint, key=True)
+
+
+def sections_without_source(document: Document) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each such section."""
     data = document.value()
     if not isinstance(data, dict):
         return
-    yield from _unsourced(document, data, _covered(data), ())
+    yield from _bare(data, _covered(data), ())
     variants = data.get("variants")
     for name, part in (variants if isinstance(variants, dict) else {}).items():
         if isinstance(part, dict):
-            covered = _covered(data) | _covered(part)
-            yield from _unsourced(document, part, covered, ("variants", name))
+            yield from _bare(part, _covered(data) | _covered(part), ("variants", name))
 
 
 def _covered(data: Mapping[str, object]) -> set[str]:
@@ -40,14 +47,12 @@ def _covered(data: Mapping[str, object]) -> set[str]:
     return {path.partition(".")[0] for path in found} if isinstance(found, dict) else set()
 
 
-def _unsourced(
-    document: Document, data: Mapping[str, object], covered: set[str], path: tuple[str, ...]
-) -> Iterator[Fault]:
+def _bare(
+    data: Mapping[str, object], covered: set[str], path: tuple[str, ...]
+) -> Iterator[tuple[str, ...]]:
     for key, value in data.items():
         if key not in _OURS and key not in covered and _states(value):
-            message = f"{key}: no source is named for it"
-            hint = f"add facts: {{{key}: {{source, date, confidence}}}}"
-            yield document.fault(message, (*path, key), hint=hint, key=True)
+            yield (*path, key)
 
 
 def _states(value: object) -> bool:

@@ -243,3 +243,13 @@ def test_conditions_must_all_hold():
         When(node_local=True),
     ):
         assert not holds(when, job)
+
+
+def test_programs_in_an_image_have_the_mpi_that_srun_speaks_there():
+    containers = Containers(runtime="apptainer", mpi="pmi2")
+    mpirun = Launcher(argv=("mpirun", "-np", "{world_size}"))
+    spec = site(containers=containers, launchers={"srun": SRUN, "mpi": mpirun})
+    way = container_of(spec, "image.sif", gpus=False, folders=())
+    assert "--mpi=pmi2" in argv(spec, facts(gpus=0), way)
+    assert "--mpi=pmi2" not in argv(spec, facts(gpus=0))
+    assert "--mpi=pmi2" not in launch_command(spec, "mpi", facts(gpus=0), way).argv

@@ -55,6 +55,7 @@ def limits(site, queue):
             )
         if low is not None and low > (name == "nodes"):
             yield f"{name}.min", base(queue, **{field: low}), base(queue, **{field: low - 1}), unit
+    yield from limits_of_all_jobs(site, queue)
     yield from gpu_limits(site, queue)
     yield from core_limits(site, queue)
     high = memory_of_node(site, queue)
@@ -66,6 +67,21 @@ def limits(site, queue):
             "MiB",
         )
     yield from time_limits(queue, least)
+
+
+def limits_of_all_jobs(site, queue):
+    """What the jobs of one user may hold together is a limit of each, where it is the lesser."""
+    held, most = queue.at_once, known(queue.nodes.max)
+    high = held.nodes and known(held.nodes.max)
+    if high and (most is None or high < most):
+        inside, outside = base(queue, nodes=high), base(queue, nodes=high + 1)
+        yield "at_once.nodes", inside, outside, "nodes,"
+    most = min((limit for limit in (most, high) if limit), default=None)
+    gpus, each = held.gpus and known(held.gpus.max), gpus_of_node(site, queue)
+    if gpus and each and (most is None or gpus // each <= most):
+        inside = base(queue, nodes=gpus // each, gpus_per_node=each)
+        outside = base(queue, nodes=gpus // each + 1, gpus_per_node=each)
+        yield "at_once.gpus", inside, outside, "GPUs, at most"
 
 
 def gpu_limits(site, queue):

@@ -480,10 +480,10 @@ def test_unknown_limits_warn_and_never_refuse(plan):
 @pytest.mark.parametrize(
     ("site", "asked", "names"),
     [
-        ("narval", "gpus_per_node: 400, mem_per_node: 8GiB", "gpus_per_node, cpus_per_node, mem_per_node"),
-        ("anvil", "gpus_per_node: 1, mem_per_node: 8GiB, queue: ai", "gpus_per_node, mem_per_node"),
-        ("della", "cpus_per_task: 4000", "cpus_per_node"),
-        ("lumi-g", "gpus_per_node: 8, mem_per_node: 512GiB", "mem_per_node"),
+        ("narval", "gpus_per_node: 400, mem_per_node: 8GiB", "cores of a node, memory of a node, GPUs of a node"),
+        ("anvil", "gpus_per_node: 1, mem_per_node: 8GiB, queue: ai", "memory of a node, GPUs of a node"),
+        ("della", "cpus_per_task: 4000", "cores of a node"),
+        ("lumi-g", "gpus_per_node: 8, mem_per_node: 512GiB", "memory of a node"),
     ],
 )  # fmt: skip
 def test_what_a_node_has_is_warned_of_where_it_is_unknown(plan, site, asked, names):

@@ -544,29 +544,64 @@ def test_other_templates_can_stand_in(tmp_path):
     assert text == "#!/bin/bash\n#SBATCH --nodes=1\n#SBATCH --no-requeue\necho 'a b'\n"
 
 
+def test_a_secret_is_read_in_the_job_and_stands_nowhere_else(folder, tmp_path):
+    execution = Execution(folder, make(env=(("TOKEN", "secret:hub"), ("A", "1"))))
+    execution.behave("print(os.environ['TOKEN'], os.environ['A'])")
+    file = tmp_path / "home/.config/deepforge-hpc/secrets/hub"
+    file.parent.mkdir(parents=True)
+    home = {"HOME": str(tmp_path / "home")}
+
+    done = execution.run(*ARGUMENTS, **home)
+    assert (done.returncode, execution.has_started) == (88, False)
+    assert f"The secret hub, for TOKEN, is not there: {file}" in execution.state()["reason"]
+
+    file.write_text("it's $(a) key\n")
+    file.chmod(0o640)
+    assert execution.run(*ARGUMENTS, **home).returncode == 88
+    assert "can be read by others" in execution.state()["reason"]
+    assert execution.state()["hint"] == f"Run: chmod 600 {file}"
+
+    file.chmod(0o600)
+    done = execution.run(*ARGUMENTS, **home)
+    assert done.stdout == "it's $(a) key 1\n", done.stderr
+    assert "key" not in execution.script.read_text()
+    moved = {"HOME": "/nowhere", "XDG_CONFIG_HOME": str(tmp_path / "home/.config")}
+    assert execution.run(*ARGUMENTS, **moved).stdout == done.stdout
+
+
+def test_the_final_job_needs_no_secret(folder):
+    env = (("TOKEN", "secret:hub"), ("A", "1"))
+    job = make(name="_final", kind=JobKind.FINAL, operation="", env=env)
+    execution = Execution(folder, job)
+    execution.behave("print('TOKEN' in os.environ, os.environ['A'])")
+    done = execution.run(*ARGUMENTS)
+    assert done.stdout == "False 1\n", done.stderr
+
+
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "place", "message"),
     [
-        ("#!/bin/bash\n{% if %}\n", 2, "Expected an expression"),
-        ("#!/bin/bash\n{{ nmae }}\n", 2, "'nmae' is undefined"),
-        ("#!/bin/bash\n\n{{ upstream }}\n", 3, "neither a text nor a number"),
-        ("{% include 'other.j2' %}", 0, "no such template"),
-        ("{% extends 'other.j2' %}", 0, "no such template"),
-        ("{{ name.__class__.__mro__ }}", 1, "unsafe"),
-        (None, 0, "no such template"),
+        (None, "", "no template base.sh.j2"),
+        ("{{ name.__class__.__mro__ }}", "base.sh.j2:1", "__class__"),
+        ("#!/bin/bash\n{{ nmae }}\n", "base.sh.j2:2", "'nmae' is undefined"),
+        ("\n\n{% if name %}\n", "base.sh.j2:3", "Unexpected end of template"),
+        ("{{ name | quoted }}\n", "base.sh.j2:1", "No filter named 'quoted'"),
+        ("\n{{ upstream }}\n", "base.sh.j2:2", "neither a text nor a number"),
+        ("\n{{ name + 1 }}\n", "base.sh.j2:2", "can only concatenate str"),
+        ('{% extends "bsae.sh.j2" %}\n', "", "no template bsae.sh.j2"),
+        (b"caf\xe9", "base.sh.j2", "not UTF-8"),
     ],
 )
-def test_what_is_wrong_with_a_template_is_told_with_file_and_line(tmp_path, text, line, says):
+def test_what_is_wrong_in_a_template_is_told_with_its_line(tmp_path, text, place, message):
     if text is not None:
-        (tmp_path / "base.sh.j2").write_text(text)
+        data = text if isinstance(text, bytes) else text.encode()
+        (tmp_path / "base.sh.j2").write_bytes(data)
     with pytest.raises(InvalidInputError) as caught:
         render_scripts(_plan(make()), templates=tmp_path)
     (fault,) = caught.value.faults
-    assert says in fault.message
-    assert fault.line == line
-    assert fault.file.startswith(f"{tmp_path}/")
-    assert fault.file.endswith("other.j2" if "other" in (text or "") else "base.sh.j2")
-    assert fault.hint or caught.value.hint
+    assert str(fault).startswith(f"{tmp_path}{'/' if place else ''}{place}: ")
+    assert message in fault.message
+    assert fault.hint
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from deepforge_hpc.runtime.redact import (
     filter_uri,
     filter_value,
 )
+from deepforge_hpc.runtime.secrets import secret_values
 from deepforge_hpc.runtime.transfer import copy_path, link_or_copy, remove
 
 if TYPE_CHECKING:
@@ -75,6 +76,24 @@ SECRETS = {
     "SLURM_COMMENT": "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4cZx",
     "TORCH_X": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
 }
+
+
+def test_what_the_user_keeps_as_a_secret_is_cut_out_by_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "deepforge-hpc/secrets"
+    folder.mkdir(parents=True)
+    (folder / "hub").write_text("correct horse\n")
+    (folder / "short").write_text("is")
+    (folder / "folder").mkdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    secret_values.cache_clear()
+    try:
+        assert filter_text("it is correct horse!") == "it is [redacted]!"
+        assert filter_value({"a": ["my correct horse", "is"]}) == {"a": [REDACTED, "is"]}
+        assert describe_environment({"NCCL_X": "correct horse"}) == {"NCCL_X": REDACTED}
+    finally:
+        secret_values.cache_clear()
 
 
 @pytest.mark.parametrize("name", SECRETS)

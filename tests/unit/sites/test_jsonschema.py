@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,29 @@ def test_files_of_ours_fit_their_schema(kind: str, file: Path) -> None:
     assert not errors, jsonschema.exceptions.best_match(errors)
 
 
+ECMA_ESCAPES = re.compile(r"[\^$.*+?()\[\]{}|/\\dDwWsSbBnrtfv-]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}")
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_patterns_are_such_as_editors_take(kind: str) -> None:
+    """Editors read them as ECMA-262 with `u`, which refuses escapes of what needs none."""
+    for pattern in patterns(SCHEMAS[kind]()):
+        for found in re.finditer(r"\\(.{1,5})", pattern.replace(r"\\", "")):
+            assert ECMA_ESCAPES.match(found[1]), pattern
+        assert not re.search(r"\(\?(?![:=!]|<[=!])", pattern), pattern
+
+
+def patterns(schema: object) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        for item in schema.values():
+            yield from patterns(item)
+    elif isinstance(schema, list):
+        for item in schema:
+            yield from patterns(item)
+
+
 def test_fields_are_explained_by_the_texts_below_them() -> None:
     queue = SCHEMAS["site"]()["definitions"]["queues"]["anyOf"][1]["items"]["properties"]
     assert queue["node_minutes"]["description"] == "Nodes times minutes of one job, at most."
@@ -79,7 +104,15 @@ BAD_SITES = [
     {"request": {"gpu": {"style": "gres", "wher": "header"}}},
     {"request": {"required": ["all"]}},
     {"request": {"extra": [{"directive": []}]}},
-    {"request": {"extra": [{"when": {"gpus": "unknown"}, "directive": ["a"]}]}},
+    {"request": {"extra": [{"directive": ["a"]}]}},
+    {"request": {"extra": [{"directive": ["constraint", "a b"]}]}},
+    {"request": {"extra": [{"when": {"gpus": "perhaps"}, "directive": ["constraint", "a"]}]}},
+    {"request": {"extra": [{"when": {"gpu": "yes"}, "directive": ["constraint", "a"]}]}},
+    {"binding": {"gpu_order": "backwards"}},
+    {"queues": [{"name": "a", "at_once": {"nodes": 4}}]},
+    {"queues": [{"name": "a", "memory": "never"}]},
+    {"software": {"python_env": "anywhere"}},
+    {"environment_sets": {"a": {"since": "last week"}}},
     {"launchers": {"mpirun": {}}},
     {"launchers": {"mpi": {"argv": ["$(id)"]}}},
     {"environment_sets": {"a": {"env": {"A": "`id`"}}}},

@@ -24,11 +24,13 @@ MACHINES = {
     *("narval",),
 }
 COMMON_PARTS = {"slurm-base", "alps", "tacc"}
+GENERIC = {"local", "slurm-generic", "slurm-pyxis", "lab"}
+ALL = sorted(MACHINES | COMMON_PARTS | GENERIC)
 OURS = {
     *("dfh", "site", "title", "description", "extends", "variants", "default_variant"),
-    *("scheduler", "facts"),
+    *("scheduler", "facts", "dependency", "defaults", "environment", "clamp"),
 }
-"""Keys that say how a file is read; all others state facts, or a choice that has a reason."""
+"""Keys that say what dfh does; all others state facts."""
 
 H, D = 3600, 86400
 GIB = 1024
@@ -45,7 +47,7 @@ def document(name: str) -> dict[str, Any]:
 def names_with_variants() -> list[str]:
     """Return `lumi-g`, `perlmutter/gpu`, `perlmutter/cpu`, ..."""
     names = []
-    for name in sorted(MACHINES | COMMON_PARTS):
+    for name in ALL:
         variants = document(name).get("variants", {})
         names += [f"{name}/{variant}" for variant in variants] or [name]
     return names
@@ -84,9 +86,13 @@ def keys(value: object) -> Iterator[str]:
 # -- all files
 
 
+def test_every_file_is_tested() -> None:
+    assert {path.stem for path in SHIPPED.glob("*.y*ml")} == set(ALL)
+
+
 @pytest.mark.parametrize("name", names_with_variants())
 def test_every_site_and_variant_loads(name: str) -> None:
-    assert site(name).scheduler == "slurm"
+    assert site(name).scheduler == ("local" if name == "local" else "slurm")
 
 
 def test_all_load_within_a_second_of_work() -> None:
@@ -96,7 +102,7 @@ def test_all_load_within_a_second_of_work() -> None:
     assert time.process_time() - begin <= 1.0
 
 
-@pytest.mark.parametrize("name", sorted(MACHINES | COMMON_PARTS))
+@pytest.mark.parametrize("name", ALL)
 def test_every_section_of_a_file_has_a_source(name: str) -> None:
     data = document(name)
     sourced = {path.partition(".")[0] for path in data["facts"]}
@@ -117,7 +123,7 @@ def site_of_any_variant(name: str) -> SiteSpec:
     return site(next(full for full in names_with_variants() if full.partition("/")[0] == name))
 
 
-@pytest.mark.parametrize("name", sorted(MACHINES | COMMON_PARTS))
+@pytest.mark.parametrize("name", ALL)
 def test_every_fact_is_dated_and_tells_how_sure_it_is(name: str) -> None:
     for path, facts in site_of_any_variant(name).facts.items():
         for fact in facts:
@@ -126,7 +132,7 @@ def test_every_fact_is_dated_and_tells_how_sure_it_is(name: str) -> None:
             assert fact.date == "unknown" or fact.date >= "2024", path
 
 
-@pytest.mark.parametrize("name", sorted(MACHINES | COMMON_PARTS))
+@pytest.mark.parametrize("name", ALL)
 def test_no_file_needs_an_escape_field(name: str) -> None:
     assert [key for key in keys(document(name)) if key.startswith("x-")] == []
 
@@ -234,8 +240,9 @@ def test_a_host_is_one_site_or_none(host: str, name: str | None) -> None:
     ],
 )
 def test_a_message_of_slurm_has_one_hint(message: str) -> None:
-    hints = [item.hint for item in site("frontier").errors if re.search(item.match, message)]
-    assert len(hints) == 1
+    for name in ("frontier", "slurm-generic"):
+        hints = [item.hint for item in site(name).errors if re.search(item.match, message)]
+        assert len(hints) == 1
 
 
 # -- the numbers

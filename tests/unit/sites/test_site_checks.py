@@ -168,6 +168,26 @@ if TYPE_CHECKING:
             ["x.yaml:1: account.value: 'abc' does not fit pattern '[a-z]{3}[0-9]{3}'"],
         ),
         (
+            """\
+            queues: [{name: a, default: yes}, {name: b, default: no}, {name: c, default: yes}]
+            node_types:
+              t: {cores: 8, reserved_cores: [0, 8]}
+              u: {cores: 8, usable_cores: 7, reserved_cores: [0, 4]}
+            binding: {gpu_order: [0, 2]}
+            filesystems: [{role: scratch, not_on_queues: [d]}]
+            """,
+            [
+                "x.yaml:1: queues[2].default: 'a' is the default already",
+                "x.yaml:3: node_types.t.reserved_cores: there is no core 8: the node has 8, from 0",
+                (
+                    "x.yaml:4: node_types.u.reserved_cores: 2 of 8 cores are the system's, and 7 "
+                    "usable"
+                ),
+                "x.yaml:5: binding.gpu_order: not each of the GPUs 0 to 1 once",
+                "x.yaml:6: filesystems[0].not_on_queues: no queue 'd' (known: a, b, c)",
+            ],
+        ),
+        (
             "identify: [{}]",
             ["x.yaml:1: identify[0]: an entry without a condition holds on all machines"],
         ),
@@ -269,8 +289,11 @@ def test_a_variable_that_a_value_names_is_on_the_list(files: SiteFolder) -> None
 @pytest.mark.parametrize(
     ("text", "place", "why"),
     [
-        ("account: {value: 'secret:pay'}", "account.value", "no secret can be named"),
-        ("launchers: {mpi: {env: {A: 'secret:a'}}}", "launchers.mpi.env.A", "no secret"),
+        ("account: {value: 'secret:pay'}", "account.value", "is not read here"),
+        ("launchers: {mpi: {env: {A: 'secret:a'}}}", "launchers.mpi.env.A", "is not read here"),
+        ("login: {policy: 'secret:a'}", "login.policy", "is not read here"),
+        ("environment_sets: {a: {env: {A: 'secret:../a'}}}", "a.env.A", "not the name of a secret"),
+        ("environment_sets: {a: {env: {A: 'secret:'}}}", "a.env.A", "not the name of a secret"),
         ("network: {proxy: {https_proxy: 'http://me:pw@h:1/'}}", "network.proxy", "a password"),
         ("environment_sets: {a: {env: {HF_TOKEN: hf_x}}}", "HF_TOKEN", "a secret by its name"),
         ("environment_sets: {a: {env: {WANDB_API_KEY: x}}}", "WANDB_API_KEY", "a secret by its"),
@@ -282,6 +305,17 @@ def test_no_secret_stands_in_a_site_file(
     (told,) = files.faults(text)
     assert place in told
     assert why in told
+
+
+def test_a_secret_is_named_by_reference(files: SiteFolder) -> None:
+    spec = files.spec(
+        """\
+        environment_sets: {hub: {env: {HF_TOKEN: 'secret:hub'}}}
+        network: {proxy: {https_proxy: 'secret:proxy'}}
+        """
+    )
+    assert spec.environment_sets["hub"].env == {"HF_TOKEN": "secret:hub"}
+    assert spec.network.proxy == {"https_proxy": "secret:proxy"}
 
 
 def test_a_shipped_file_names_the_source_of_every_section() -> None:

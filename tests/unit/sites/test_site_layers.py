@@ -175,3 +175,70 @@ def test_an_unknown_site_names_the_nearest(files: SiteFolder) -> None:
     with pytest.raises(InvalidInputError) as caught:
         files.load("frontir")
     assert caught.value.faults[0].hint == "did you mean 'frontier'?"
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\x1b[2J", ""])
+def test_what_is_no_name_of_a_site_is_told_whole(files: SiteFolder, name: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        files.load(name)
+    (fault,) = caught.value.faults
+    assert fault.message == f"no site {name!a}"
+    assert fault.hint == "dfh site list shows the known"
+
+
+def test_a_file_that_ends_in_yml_is_not_overlooked_in_silence(files: SiteFolder) -> None:
+    (files.folder / "mine.yml").write_text("site: mine\nscheduler: slurm\n")
+    with pytest.raises(InvalidInputError) as caught:
+        files.load("mine")
+    assert caught.value.faults[0].hint == f"rename {files.folder}/mine.yml to mine.yaml"
+
+
+SOURCE = "{source: SOURCE, date: 2026-01-01, confidence: O}"
+
+
+def facts(section: str, source: str) -> str:
+    return f"facts: {{{section}: {SOURCE.replace('SOURCE', source)}}}\n"
+
+
+def test_a_merged_section_has_the_sources_of_all_files(files: SiteFolder) -> None:
+    files.write("base", BASE + facts("modules", "below"))
+    files.write("x", "site: x\nextends: base\nmodules: {load: [a]}\n" + facts("modules", "above"))
+
+    found = files.load()
+
+    assert [fact.source for fact in found.spec.facts["modules"]] == ["above", "below"]
+    places = [found.document.layer(("facts", "modules", index)).document for index in (0, 1)]
+    assert [place.file.rpartition("/")[2] for place in places] == ["x.yaml", "base.yaml"]
+    assert found.document.mark(("facts", "modules", 1, "source")).line == 6
+
+
+def test_a_section_that_is_replaced_loses_the_sources_of_what_it_was(files: SiteFolder) -> None:
+    files.write("base", BASE + facts("queues", "below"))
+    files.write("x", "site: x\nextends: base\nqueues: []\n")
+    assert "queues" not in files.load().spec.facts
+    files.write("x", "site: x\nextends: base\nqueues: []\n" + facts("queues", "above"))
+    assert [fact.source for fact in files.load().spec.facts["queues"]] == ["above"]
+
+
+def test_a_variant_has_the_sources_of_its_file(files: SiteFolder) -> None:
+    files.write("base", BASE)
+    text = "site: x\nextends: base\nvariants: {gpu: {queues: [{name: g}]}}\n"
+    files.write("x", text + facts("queues", "page"))
+    assert [fact.source for fact in files.load("x/gpu").spec.facts["queues"]] == ["page"]
+
+
+def test_a_wrong_source_is_told_in_the_file_that_names_it(files: SiteFolder) -> None:
+    files.write("base", BASE + facts("modules", "below").replace("2026-01-01", "once"))
+    files.write("x", "site: x\nextends: base\nmodules: {load: [a]}\n" + facts("modules", "above"))
+    (told,) = files.told()
+    assert told.startswith("base.yaml:6: facts.modules[1].date: expected a date")
+
+
+def test_files_that_name_no_source_are_known(files: SiteFolder) -> None:
+    files.write("base", BASE + facts("modules", "below"))
+    files.write("x", "site: x\nextends: base\nmodules: {load: [a]}\nlogin: {cron: unknown}\n")
+    assert files.load().unsourced == {
+        "account": ("base.yaml",),
+        "modules": ("x.yaml",),
+        "queues": ("base.yaml",),
+    }

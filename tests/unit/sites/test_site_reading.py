@@ -257,3 +257,9 @@ def test_a_file_of_another_name_and_one_that_is_empty_are_refused(files: SiteFol
     assert files.told() == ["x.yaml:1: 'scheduler' is missing"]
     files.write("x", "")
     assert files.told() == ["x.yaml:1: 'site' is missing", "x.yaml:1: 'scheduler' is missing"]
+
+
+def test_a_scheduler_without_an_adapter_is_refused(files: SiteFolder) -> None:
+    files.write("x", "site: x\nscheduler: slrum\n")
+    (told,) = files.told()
+    assert told.startswith("x.yaml:2: scheduler: no 'slrum' (Did you mean 'slurm'?)")

@@ -1,0 +1,145 @@
+"""What a site file can say of memory, of GPUs and of what is not known, down to the script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.plan.resolve import resolve
+from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.spec.load import Settings, load_pipeline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepforge_hpc.model.plan import Plan
+
+PIPELINE = """\
+pipeline: p
+environment: {python: /usr/bin/python3}
+operations: {one: {uses: "ops.py:one", launch: LAUNCH, resources: {SIZE}}}
+outputs: {x: one.x}
+"""
+HEAD = "site: x\nextends: slurm-base\n"
+
+
+@pytest.fixture
+def plan(tmp_path: Path):
+    (tmp_path / "ops.py").write_text("def one() -> int:\n    x = 1\n    return x\n")
+    (tmp_path / "site-configs").mkdir()
+
+    def make(site: str, size: str = "", launch: str = "none") -> Plan:
+        (tmp_path / "site-configs/x.yaml").write_text(HEAD + site)
+        text = PIPELINE.replace("SIZE", size).replace("LAUNCH", launch)
+        (tmp_path / "pipeline.yaml").write_text(text)
+        loaded = load_pipeline(tmp_path / "pipeline.yaml", site="x", settings=Settings())
+        return resolve(loaded)
+
+    return make
+
+
+def options(plan: Plan) -> dict[str, str]:
+    return dict(plan.jobs[0].directives)
+
+
+def test_a_queue_has_rules_of_its_own_for_memory(plan) -> None:
+    site = (
+        "request: {memory: optional}\n"
+        "queues:\n"
+        "  - {name: small, nodes: {max: 1}, memory: fixed-per-core}\n"
+        "  - {name: large, exclusive: yes, memory: {policy: required, whole_node: '0'}}\n"
+        "node_types: {default: {cores: 8, mem: 16GiB}}\n"
+    )
+    small = plan(site, "mem_per_node: 4GiB")
+    assert "mem" not in options(small)
+    assert any("gives memory per-core" in warning for warning in small.warnings)
+    large = plan(site, "nodes: 2")
+    assert options(large)["mem"] == "0"
+    (origin,) = [one for one in large.origins if one.key == "jobs.one.directives.mem"]
+    assert origin.source == "site x (project):6"
+
+
+def test_memory_by_core_is_the_memory_of_the_node_shared_out(plan) -> None:
+    found = options(
+        plan("request: {memory: per-cpu-only}\n", "mem_per_node: 10GiB, cpus_per_task: 3")
+    )
+    assert "mem" not in found
+    assert found["mem-per-cpu"] == "3414M"
+
+
+def test_a_job_is_no_larger_than_all_jobs_of_a_user_may_be_together(plan) -> None:
+    site = (
+        "queues: [{name: a, nodes: {max: 32}, at_once: {nodes: {max: 8}, gpus: {max: 8}}}]\n"
+        "node_types: {default: {cores: 8, gpus: 4}}\n"
+    )
+    assert options(plan(site, "nodes: 8"))["nodes"] == "8"
+    with pytest.raises(NoResourcesError, match="9 nodes, at most 8"):
+        plan(site, "nodes: 9")
+    assert options(plan(site, "nodes: 2, gpus_per_node: 4"))["nodes"] == "2"
+    with pytest.raises(NoResourcesError, match="12 GPUs, at most 8"):
+        plan(site, "nodes: 3, gpus_per_node: 4")
+
+
+def test_ranks_see_gpus_in_the_order_of_the_file(plan) -> None:
+    site = (
+        "binding: {gpu_order: [1, 0, 3, 2]}\n"
+        "node_types: {default: {cores: 8, gpus: 4, gpu_model: A100}}\nqueues: [{name: a}]\n"
+    )
+    argv = plan(site, "gpus_per_node: 4, ntasks_per_node: 4", "srun").jobs[0].launch.argv
+    assert "gpus=(1 0 3 2); export CUDA_VISIBLE_DEVICES" in " ".join(argv)
+
+
+@pytest.mark.parametrize(
+    ("site", "place"),
+    [
+        ("queues: [{name: a, partition: unknown}]\n", "queues[0].partition"),
+        ("modules: {load: [gcc, unknown]}\n", "modules.load[1]"),
+        ("environment_sets: {s: {env: {A: unknown}}}\n", "environment_sets.s.env.A"),
+        ("environment_sets: {s: {when: {gpus: unknown}}}\n", "environment_sets.s.when.gpus"),
+        ("request: {extra: [{directive: unknown}]}\n", "request.extra[0].directive"),
+        ("request: {memory: unknown}\n", "request.memory"),
+        ("launchers: {srun: {argv: [srun, unknown]}}\n", "launchers.srun.argv[1]"),
+        ("network: {proxy: {https_proxy: unknown}}\n", "network.proxy.https_proxy"),
+    ],
+)
+def test_what_is_unknown_is_left_out_of_a_script_and_warns(plan, site: str, place: str) -> None:
+    found = plan(site)
+    assert [text for text in found.warnings if place in text] == [
+        f"site x: unknown, and left out of the scripts: {place}"
+    ]
+    text = "".join(script.text for script in render_scripts(found).values())
+    assert "unknown" not in text.replace("unknown argument", "")
+
+
+def test_an_unknown_that_no_job_meets_is_not_told(plan) -> None:
+    site = "queues: [{name: a, partition: a}, {name: b, automatic: no, partition: unknown}]\n"
+    assert plan(site).warnings == ()
+
+
+def test_another_cluster_is_reached_by_its_slurm_conf(plan) -> None:
+    (told,) = plan("submit: {slurm_conf: /etc/slurm/slurm.conf_dodrio}\n").warnings
+    assert told.endswith("export SLURM_CONF=/etc/slurm/slurm.conf_dodrio")
+
+
+@pytest.mark.parametrize(
+    ("node", "size", "told"),
+    [
+        ("{cores: unknown}", "cpus_per_task: 500", "cores of a node"),
+        ("{cores: unknown}", "cpus_per_task: 1", ""),
+        ("{cores: 8}", "cpus_per_task: 8", ""),
+        ("{mem: unknown}", "mem_per_node: 4TiB", "memory of a node"),
+        ("{mem: unknown, mem_requestable: 8GiB}", "mem_per_node: 8GiB", ""),
+        ("{mem: 8GiB, mem_requestable: unknown}", "mem_per_node: 7GiB", ""),
+        ("{mem: 8GiB, mem_requestable: unknown}", "mem_per_node: 8GiB", "memory of a node"),
+        ("{gpus: unknown}", "gpus_per_node: 16", "GPUs of a node"),
+        ("{gpus: unknown}", "nodes: 1", ""),
+    ],
+)
+def test_what_is_unknown_of_a_node_is_told_to_those_who_ask_for_it(
+    plan, node: str, size: str, told: str
+) -> None:
+    found = plan(f"queues: [{{name: a}}]\nnode_types: {{n: {node}}}\n", size, "srun")
+    texts = [text for text in found.warnings if "not checked" in text]
+    assert texts == ([f"queue a of x: unknown and not checked: {told}"] if told else [])
