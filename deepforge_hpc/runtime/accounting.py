@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .context import timestamp
 from .failure import explain_os_error, one_line
 from .files import read_json
+from .native import WHOLE_LISTS, expand
 from .record import write_blob, write_record
 from .states import State
 
@@ -19,7 +21,11 @@ _FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
     "MaxRSS", "ReqMem", "NNodes", "NCPUS", "NodeList", "AllocTRES", "ConsumedEnergyRaw",
 )  # fmt: skip
+_TIMES = frozenset({"Submit", "Start", "End"})
 _TIMEOUT_S = 60
+_LAG_S = 10.0
+"""How long the database may not know yet that the jobs have ended, which this one waited for."""
+_PAUSE_S = 0.5
 _STATES = {
     "COMPLETED": (
         State.FAILED,
@@ -54,18 +60,48 @@ class Account(NamedTuple):
 def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
     """Return what the scheduler says, by native id; empty if it does not say anything."""
     scheduler = context.plan["scheduler"]
-    if scheduler == "slurm" and ids:
-        return _ask_sacct(context, sorted(set(ids.values())))
+    if scheduler == "slurm":
+        return _ask_slurm(context, {native for job, native in ids.items() if job != context.name})
     if scheduler == "local":
         return _ask_local(context)
     return {}
 
 
-def _ask_sacct(context: Context, native: list[str]) -> dict[str, Account]:
+def _ask_slurm(context: Context, native: set[str]) -> dict[str, Account]:
+    deadline = time.monotonic() + _LAG_S
+    accounts: dict[str, Account] = {}
+    raw: str | None = ""
+    while native:
+        raw = _run_sacct(sorted(native))
+        accounts = _accounts(parse_sacct(raw or ""))
+        if raw is None or _have_ended(native, accounts) or time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE_S)
+    if raw and (rows := parse_sacct(raw)):
+        _keep(context, rows, raw)
+    return accounts
+
+
+def _accounts(rows: list[dict[str, Any]]) -> dict[str, Account]:
+    """Return the account of each job and array task; tasks that never started share a row."""
+    return {native: _account(row) for row in rows for native in expand(str(row["jobid"]))}
+
+
+def _have_ended(native: set[str], accounts: dict[str, Account]) -> bool:
+    """Tell whether every job, or what is known of each array, has ended."""
+    known = {name.partition("_")[0] for name in accounts}
+    return native <= known and all(account.ended for account in accounts.values())
+
+
+def _run_sacct(native: list[str]) -> str | None:
+    """Return what sacct prints of jobs; None if it does not answer."""
     import subprocess
 
-    argv = ["sacct", "--parsable2", "--noheader", "--array", "--format=" + ",".join(_FIELDS)]
-    argv.append("--jobs=" + ",".join(native))
+    # No --array, which sacct of Slurm 22.05 does not know. The end lies in the future: the
+    # controller's clock may be ahead of this host's.
+    argv = ["sacct", "--parsable2", "--noheader", "--format=" + ",".join(_FIELDS)]
+    argv += ["--starttime=2000-01-01", "--endtime=2099-01-01", "--jobs=" + ",".join(native)]
+    variables = dict([WHOLE_LISTS], SLURM_TIME_FORMAT="standard", TZ="UTC0", LC_ALL="C")
     try:
         found = subprocess.run(
             argv,
@@ -73,23 +109,22 @@ def _ask_sacct(context: Context, native: list[str]) -> dict[str, Account]:
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
-            env={**os.environ, "SLURM_TIME_FORMAT": "%Y-%m-%dT%H:%M:%S%z", "LC_ALL": "C"},
+            env={**os.environ, **variables},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         _say(f"sacct: {error}")
-        return {}
-    raw = found.stdout.decode("utf-8", "replace")
+        return None
     if found.returncode != 0:
         _say("sacct: " + one_line(found.stderr.decode("utf-8", "replace")))
-        return {}
-    rows = parse_sacct(raw)
-    if rows:
-        _keep(context, rows, raw)
-    return {row["jobid"]: _account(row) for row in rows if "." not in row["jobid"]}
+        return None
+    return found.stdout.decode("utf-8", "replace")
 
 
 def parse_sacct(text: str) -> list[dict[str, Any]]:
-    """Return the rows of `sacct --parsable2` with our fields; numbers as numbers, "" as None."""
+    """Return the rows of `sacct --parsable2` with our fields; numbers as numbers, "" as None.
+
+    sacct was asked for times in UTC; it cuts them to 19 characters, so the zone is added here.
+    """
     rows = []
     for line in text.splitlines():
         values = line.split("|")
@@ -98,7 +133,8 @@ def parse_sacct(text: str) -> list[dict[str, Any]]:
         row: dict[str, Any] = {}
         for name, value in zip(_FIELDS, values, strict=True):
             number = value.isascii() and value.isdigit() and name != "JobID"
-            row[name.lower()] = int(value) if number else value or None
+            zone = "+00:00" if name in _TIMES and len(value) == len("2026-11-22T08:00:00") else ""
+            row[name.lower()] = int(value) if number else f"{value}{zone}" or None
         rows.append(row)
     return rows
 

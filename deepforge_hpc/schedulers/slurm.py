@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from deepforge_hpc.abc.scheduler import Scheduler
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.model.execution import NativeStatus
+from deepforge_hpc.runtime.native import ID, WHOLE_LISTS, expand
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _CHUNK = 500
-_ID = re.compile(r"\d{1,10}(_\d{1,10})?")
-# Longer lists of array tasks would be cut to 64 bytes and "..." otherwise.
-_WHOLE_LISTS = (("SLURM_BITSTR_LEN", "0"),)
 
 
 def submit_argv(request: SubmitRequest) -> list[str]:
@@ -177,30 +175,13 @@ def parse_find(stdout: str) -> list[tuple[str, str, str]]:
     return [(str(number), *found[number]) for number in sorted(found)]
 
 
-def expand(text: str) -> list[str]:
-    """Return the ids that `123`, `123_4`, `123_[0-2,7]`, `123_[0-7:2%3]` stand for; [] if none."""
-    if _ID.fullmatch(text):
-        return [text]
-    match = re.fullmatch(r"(\d+)_\[([\d,:-]*)(?:,?\.\.\.)?(?:%\d+)?\]", text)
-    if not match:
-        return []
-    tasks: list[int] = []
-    for part in filter(None, match[2].split(",")):
-        span = re.fullmatch(r"(\d+)(?:-(\d+)(?::(\d+))?)?", part)
-        if not span:
-            return []
-        first = int(span[1])
-        tasks.extend(range(first, int(span[2] or first) + 1, int(span[3] or 1) or 1))
-    return [f"{match[1]}_{task}" for task in tasks]
-
-
 class SlurmScheduler(Scheduler):
     """Queues scripts with sbatch, asks squeue and sacct, cancels with scancel."""
 
     name: ClassVar[str] = "slurm"
 
     def __init__(self, runner: CommandRunner | None = None) -> None:
-        self._runner = runner or CommandRunner(variables=_WHOLE_LISTS)
+        self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the very command that `submit` runs."""
@@ -294,7 +275,7 @@ def _all_match(done: Completed, pattern: str) -> bool:
 
 def _checked(native_ids: Sequence[str]) -> list[str]:
     for native_id in native_ids:
-        if not _ID.fullmatch(native_id):
+        if not ID.fullmatch(native_id):
             message = f"{native_id!r} is not the id of a Slurm job"
             raise SchedulerError(message, "Is submitted.jsonl damaged?")
     return list(native_ids)

@@ -404,3 +404,32 @@ def test_execution_finishes_though_the_login_shell_is_killed_after_submit(
     assert layout.report.exists()
     records = list((lab.project / ".dfh" / "loose").rglob("*.json"))
     assert len(records) >= 3
+
+
+# ---- 5: the final job closes the execution
+
+
+@pytest.mark.slurm
+def test_final_job_alone_says_what_never_ran_and_keeps_report_and_accounting(
+    short_memory_cluster: Any, make_lab: Callable[..., Any]
+) -> None:
+    lab = make_lab("slurm-generic", fast=False)
+    lab.flag("fail-p1")
+    layout = lab.submit("array")
+    # No command of ours looks at it from here on: all that is found was written by the jobs.
+    state = layout.job("_final").state
+    poll(lambda: state.exists() and json.loads(state.read_bytes())["state"] == "succeeded")
+    for job in ("part.gather", "use"):
+        written = json.loads(layout.job(job).state.read_bytes())
+        assert written["state"] == "never_ran"
+        assert written["reason"] == "It never started, because part task 1 failed."
+    report = layout.report.read_text()
+    assert "p1 was asked to fail" in report
+    assert "never ran" in report
+    records = [json.loads(path.read_bytes()) for path in (lab.project / ".dfh" / "loose").rglob("*.json")]
+    (accounting,) = [record for record in records if record["kind"] == "acct"]
+    ends = {row["jobid"]: row["state"] for row in accounting["jobs"] if "." not in row["jobid"]}
+    ids = journal.read(layout).last.ids
+    assert {ends.pop(f"{ids['part']}_{task}") for task in (0, 2, 3)} == {"COMPLETED"}
+    assert ends.pop(f"{ids['part']}_1") == "FAILED"
+    assert ends == {ids["part.gather"]: "CANCELLED", ids["use"]: "CANCELLED"}

@@ -137,10 +137,14 @@ def test_a_marker_decides_over_a_state(execution: Execution) -> None:
 SACCT = """#!/bin/sh
 echo "$@" > "$FAKE_OUT"
 [ -z "$FAKE_FAIL" ] || { echo "sacct: error: no database" >&2; exit 1; }
-f='|0:0|2026-11-22T08:00:00+0000|2026-11-22T08:00:01+0000|2026-11-22T08:00:09+0000|8|16|00:05.000'
+case $* in *--array*) echo "sacct: unrecognized option '--array'" >&2; exit 1 ;; esac
+[ "$TZ" = UTC0 ] || exit 1
+f='|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|00:05.000'
+if [ ! -e "$FAKE_OUT.again" ]; then : >"$FAKE_OUT.again"; echo "11|RUNNING${f}||1G|1|2|n1|cpu=2|"; exit; fi
 echo "11|OUT_OF_MEMORY|0:125${f#|0:0}||1G|1|2|n1|cpu=2|"
 echo "11.batch|OUT_OF_MEMORY|0:125${f#|0:0}|51200K||1|2|n1|cpu=2|77"
 echo "12|CANCELLED by 0${f}||1G|1|2|None assigned||"
+echo "13_[0-1]|CANCELLED by 0${f}||1G|1|2|None assigned||"
 """
 
 
@@ -153,20 +157,22 @@ def sacct(tmp_path: Path) -> Path:
     return folder
 
 
-def test_accounting_is_asked_once_and_kept(execution: Execution, sacct: Path) -> None:
+def test_accounting_is_asked_until_all_have_ended_and_kept(execution: Execution, sacct: Path) -> None:
     execution.scheduler = "slurm"
     chain(execution)
     submitted(
         execution,
         {"event": "job", "job": "bad", "native_id": "11"},
         {"event": "job", "job": "middle", "native_id": "12"},
+        {"event": "job", "job": "last", "native_id": "13"},
+        {"event": "job", "job": "_final", "native_id": "14"},
     )
     execution.folder("bad").root.mkdir(parents=True)
     execution.folder("bad").state.write_text('{"state": "running", "attempt": 1}')
     asked = sacct / "asked"
     done = execution.run("_final", PATH=f"{sacct}:/usr/bin:/bin", FAKE_OUT=str(asked))
     assert done.returncode == 0, done.stderr
-    assert "--jobs=11,12" in asked.read_text()
+    assert "--jobs=11,12,13" in asked.read_text().split()
     state = execution.state("bad")
     assert state["state"] == "failed"
     assert state["reason"] == (
@@ -174,7 +180,8 @@ def test_accounting_is_asked_once_and_kept(execution: Execution, sacct: Path) ->
     )
     assert execution.state("middle")["reason"] == "It never started, because bad failed."
     record = next(item for item in execution.records() if item["kind"] == "acct")
-    assert [row["jobid"] for row in record["jobs"]] == ["11", "11.batch", "12"]
+    assert [row["jobid"] for row in record["jobs"]] == ["11", "11.batch", "12", "13_[0-1]"]
+    assert record["jobs"][0]["end"] == "2026-11-22T08:00:09+00:00"
     assert record["jobs"][1]["maxrss"] == "51200K"
     assert record["jobs"][1]["consumedenergyraw"] == 77
     assert record["jobs"][0]["consumedenergyraw"] is None
