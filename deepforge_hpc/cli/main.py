@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import click
@@ -136,6 +137,8 @@ def _explain(error: BaseException, display: Display, arguments: Sequence[str]) -
         display.discard()
         return _BROKEN_PIPE
     if isinstance(error, KeyboardInterrupt):
+        if str(error):  # what the interrupted work has left
+            display.talk(str(error))
         return _INTERRUPTED
     if isinstance(error, click.Abort):
         # A question was answered with no, or with Ctrl-C or Ctrl-D.
@@ -196,10 +199,10 @@ def _terminal_width() -> int:
 
 def _asks_json(arguments: Sequence[str]) -> bool:
     """Tell whether errors must be JSON too, before click has understood the line."""
-    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
-    return any(
-        first in {"--json", "--format=json"} or (first == "--format" and second == "json")
-        for first, second in pairs
+    return (
+        "--json" in arguments
+        or "--format=json" in arguments
+        or ("--format", "json") in pairwise(arguments)
     )
 
 

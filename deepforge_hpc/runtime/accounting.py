@@ -36,6 +36,7 @@ _STATES = {
     "NODE_FAIL": (State.FAILED, "The node of the job failed"),
     "BOOT_FAIL": (State.FAILED, "The node of the job did not boot"),
     "LAUNCH_FAILED": (State.FAILED, "The job could not be launched"),
+    "RECONFIG_FAIL": (State.FAILED, "The nodes of the job could not be made ready"),
     "DEADLINE": (State.INTERRUPTED, "The job's deadline passed"),
     "TIMEOUT": (State.INTERRUPTED, "The job reached its time limit"),
     "PREEMPTED": (State.INTERRUPTED, "The job was preempted"),
@@ -45,7 +46,7 @@ _STATES = {
 _NOT_ENDED = frozenset(
     {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
      "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
-     "SPECIAL_EXIT"}
+     "SPECIAL_EXIT", "POWER_UP_NODE", "EXPEDITING", "UPDATE_DB"}
 )  # fmt: skip
 
 

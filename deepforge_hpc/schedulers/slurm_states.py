@@ -6,7 +6,7 @@ import re
 
 from deepforge_hpc.runtime.states import State
 
-# All states of squeue(1) and sacct(1) up to 25.11. COMPLETED says that the script returned 0: the
+# All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place. COMPLETED says that the script returned 0: the
 # success marker says whether the results are there.
 STATES: dict[str, tuple[State, str]] = {
     "BOOT_FAIL": (State.FAILED, "The nodes could not be booted."),
@@ -15,11 +15,15 @@ STATES: dict[str, tuple[State, str]] = {
     "COMPLETING": (State.RUNNING, "It is ending; Slurm cleans up its nodes."),
     "CONFIGURING": (State.PENDING, "It has its nodes, which are being made ready."),
     "DEADLINE": (State.CANCELLED, "It could not end before its deadline."),
+    "EXPEDITING": (State.RUNNING, "It has ended; Slurm decides whether to put it back at once."),
     "FAILED": (State.FAILED, "Its script failed."),
+    "LAUNCH_FAILED": (State.FAILED, "Slurm could not launch it on its nodes."),
     "NODE_FAIL": (State.INTERRUPTED, "A node that it ran on failed."),
     "OUT_OF_MEMORY": (State.FAILED, "It needed more memory than it had asked for."),
     "PENDING": (State.PENDING, "It waits in the queue."),
+    "POWER_UP_NODE": (State.PENDING, "It has its nodes, which are being powered up."),
     "PREEMPTED": (State.INTERRUPTED, "It was stopped to make room for a job that goes first."),
+    "RECONFIG_FAIL": (State.FAILED, "Its nodes could not be made ready."),
     "REQUEUED": (State.PENDING, "It was put back into the queue."),
     "REQUEUE_FED": (State.PENDING, "It is being put back into the queue of the federation."),
     "REQUEUE_HOLD": (State.HELD, "It was put back into the queue and is held."),
@@ -33,6 +37,7 @@ STATES: dict[str, tuple[State, str]] = {
     "STOPPED": (State.RUNNING, "It was stopped with SIGSTOP and keeps its cores."),
     "SUSPENDED": (State.RUNNING, "It is suspended; its cores serve another job."),
     "TIMEOUT": (State.INTERRUPTED, "It reached its time limit."),
+    "UPDATE_DB": (State.RUNNING, "Slurm is telling its database of it."),
 }
 
 # squeue's two-letter forms, should a site's format give them.
@@ -103,9 +108,11 @@ REASONS: dict[str, str] = {
     "QOSResourceLimit": "It waits: the QOS has reached a limit on resources.",
     "QOSTimeLimit": "It waits: the QOS has used up its time.",
     "QOSUsageThreshold": "It waits: your usage is below or above what the QOS asks for.",
+    "RaisedSignal": "A signal ended its script.",
     "ReqNodeNotAvail": "It waits: nodes that it needs are down, drained or reserved.",
     "Reservation": "It waits for its reservation.",
     "ReservationDeleted": "It will not start: its reservation is gone.",
+    "ReservationInvalid": "It will not start: its reservation is not valid.",
     "Resources": "It waits for free nodes: it is among the next to start.",
     "SchedDefer": "It waits for the next cycle of the scheduler.",
     "SystemFailure": "Slurm, a file system or the network failed.",

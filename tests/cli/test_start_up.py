@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,11 +57,19 @@ def test_table_says_what_each_command_says_of_itself() -> None:
             short = (command.help or "").split("\n")[0]
             assert short == entry.help, entry.name
             assert command.name == entry.name
+            assert "Example:\n" in command.help, entry.name
             if hasattr(command, "entries"):
                 compare(command)
             else:
-                assert "Example:\n" in command.help, entry.name
                 names = {option for item in command.params for option in item.opts}
                 assert {"--json", "--format"} <= names, entry.name
 
     compare(group)
+
+
+@pytest.mark.parametrize("words", [[], ["executions"]])
+def test_name_of_a_group_alone_shows_its_help(dfh: Any, tmp_path: Path, words: list[str]) -> None:
+    done = dfh(*words, cwd=tmp_path, expect=2)
+    assert done.stderr.startswith(f"Usage: {' '.join(['dfh', *words])} ")
+    assert "list" in done.stderr or "submit" in done.stderr
+    assert done.stdout == ""

@@ -35,6 +35,10 @@ def command() -> None:
 
     Removing an execution deletes its folder with its outputs; the records in .dfh stay, and so
     does all that was copied or linked elsewhere.
+
+    \b
+    Example:
+      dfh executions list
     """
 
 

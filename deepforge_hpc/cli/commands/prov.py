@@ -31,6 +31,10 @@ def command() -> None:
 
     PATH is a file or folder of an execution, a copy of an output anywhere (it is found by its
     content), an execution, or the first digits of a record's id.
+
+    \b
+    Example:
+      dfh prov show executions/redshift-0007/jobs/train
     """
 
 

@@ -47,6 +47,10 @@ def command() -> None:
     A site is a machine that jobs can be sent to, described by a file: of the project
     (site-configs/), of the user (~/.config/deepforge-hpc/sites/), of a folder of
     $DEEPFORGE_HPC_PATH, or shipped. The first of them that has a name counts.
+
+    \b
+    Example:
+      dfh site list
     """
 
 

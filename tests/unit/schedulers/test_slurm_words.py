@@ -62,11 +62,13 @@ _CODES = [
     "TO",
     "TIMEOUT",
 ]
+# https://slurm.schedmd.com/job_state_codes.html of 25.11: flags without a two-letter form
+_FLAGS = ["EXPEDITING", "LAUNCH_FAILED", "POWER_UP_NODE", "RECONFIG_FAIL", "UPDATE_DB"]
 _PAIRS = list(zip(_CODES[::2], _CODES[1::2], strict=True))
 
 
 def test_every_state_of_the_manual_is_known():
-    assert {word for _, word in _PAIRS} == set(STATES)
+    assert {word for _, word in _PAIRS} | set(_FLAGS) == set(STATES)
     assert len(_PAIRS) == 24
 
 
@@ -105,6 +107,9 @@ def test_short_and_long_form_mean_the_same(code, word):
         ("REVOKED", "", "", State.UNKNOWN),
         ("NEW_IN_27", "", "", State.UNKNOWN),
         ("RE+", "", "", State.UNKNOWN),
+        ("LAUNCH_FAILED", "", "", State.FAILED),
+        ("POWER_UP_NODE", "", "", State.PENDING),
+        ("EXPEDITING", "", "", State.RUNNING),
         ("", "", "", State.UNKNOWN),
     ],
 )
