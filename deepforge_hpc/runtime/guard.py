@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from . import marker
 from .failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from .files import digest, digest_file, read_bytes
+from .journal import native_ids
+from .statefile import native_id
 from .states import State
 
 if TYPE_CHECKING:
@@ -56,6 +58,16 @@ def _file_fault(path: Path, expected: str) -> str:
         return "" if digest_file(path) == expected else "edited"
     except OSError:
         return "missing"
+
+
+def find_twin(context: Context) -> str:
+    """Return the id of the job that the submitter knows in the place of this one; empty if none.
+
+    A request that sbatch gave up on may be heard late, beside the one that was sent again.
+    """
+    mine = native_id().partition("_")[0]
+    known = native_ids(context.layout, context.attempt).get(context.name, mine)
+    return known if mine and known != mine else ""
 
 
 def check_upstream(context: Context) -> None:

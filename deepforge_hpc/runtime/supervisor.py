@@ -15,7 +15,7 @@ from .failure import (
     explain_os_error,
     tell,
 )
-from .guard import check_code, check_upstream
+from .guard import check_code, check_upstream, find_twin
 from .inbox import Inbox
 from .stage import stage_inputs
 from .statefile import StateFile
@@ -43,6 +43,10 @@ def run_job(
         except JobError as error:
             say(error.reason, error.hint)
             return error.exit_code
+        if twin := find_twin(context):
+            # Exit code 0 and no word of its own: the state is the other one's to write.
+            say(f"{context.title} was queued twice; job {twin} does it, this one does nothing.", "")
+            return 0
         attempt_ = Attempt(context, inbox, clock)
         return attempt_.run(code_sha256 or context.info["code_sha256"])
 

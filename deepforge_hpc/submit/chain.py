@@ -99,9 +99,8 @@ def resume(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
         last = journal.read(layout).last
         if last is None:
             return chain.submit(1)
-        if last.is_held:
-            return chain.heal(last)
-        if report := chain.settle(last):
+        report = chain.heal(last) if last.is_held else chain.settle(last)
+        if report is not None:
             return report
         return chain.submit(last.number + 1)
 
@@ -181,6 +180,8 @@ class _Chain:
                 request = request_for(self.info, item, number, after)
                 ids[name] = self.scheduler.submit(request)
                 self.writer.append("job", number, job=name, native_id=ids[name])
+            # A command that timed out, and was run again, may have been heard after all.
+            self.queue.adopt(ids)
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
@@ -201,16 +202,20 @@ class _Chain:
     def _undo(self, number: int, job: str, ids: dict[str, str], error: BaseException) -> None:
         """Cancel what was queued before a refusal (or Ctrl-C); all of it is held or waits for it.
 
-        Raises SchedulerError in the place of one, saying what is left.
+        Raises SchedulerError in the place of one, saying what is left; a KeyboardInterrupt is
+        given words that say it.
         """
         reason = error.message if isinstance(error, SchedulerError) else repr(error)
-        left = f"the {len(ids)} jobs queued before it were cancelled" if ids else "none was queued"
+        left = f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         try:
             self.queue.clear(known=ids)
             self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)
         except (SchedulerError, StorageError) as second:
             if ids or isinstance(error, TransientSchedulerError):
-                left = f"{len(ids)} jobs may still be queued, held ({second.message})"
+                left = f"what was queued may still be there, held ({second.message})"
+        if isinstance(error, KeyboardInterrupt):
+            way_on = f"To submit it after all: dfh resume {self.info.id}"
+            error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
             hint = f"{error.hint} {self._way_on(error)}".strip()
@@ -226,11 +231,12 @@ class _Chain:
 
     # ---- an attempt that broke off
 
-    def heal(self, attempt: Attempt) -> SubmitReport:
+    def heal(self, attempt: Attempt) -> SubmitReport | None:
         """Complete an attempt whose submitter died; nothing of it has started, unless at the end.
 
         What is queued is kept if the missing jobs can still be joined to it. Otherwise (jobs were
-        lost in between) it is cancelled, and all is submitted afresh.
+        lost in between) it is cancelled, and all is submitted afresh. None: it had been let go
+        before its submitter died, and has ended.
         """
         wait_for_submitters(self.info.token)
         selected = self._intended(attempt)
@@ -240,6 +246,8 @@ class _Chain:
             # It died after the last id: the roots may have been released, and have run.
             roots = [found[name] for name in needs if not needs[name] and name in found]
             self._release(attempt.number, roots)
+            if not found:
+                return None
             ids = tuple(attempt.ids.items())
             return self._report(attempt.number, ids, "Released: every job had been queued.")
         is_whole = all(name in found for name in attempt.ids) and all(
@@ -251,7 +259,7 @@ class _Chain:
                 "cancel", attempt.number, durable=True, at=timestamp(), refused="jobs were lost"
             )
             return self.submit(attempt.number + 1)
-        for name in [name for name in found if name not in attempt.ids]:
+        for name in [name for name in found if attempt.ids.get(name) != found[name]]:
             self.writer.append("job", attempt.number, job=name, native_id=found[name], healed=True)
         return self._queue_jobs(attempt.number, selected, found)
 
@@ -271,7 +279,7 @@ class _Chain:
         live = self.queue.live()
         states = self.queue.states(live)
         held = sorted(name for name, state in states.items() if state == "held")
-        if held and not self.queue.has_lost(last.ids):
+        if held and not last.is_cancelled and not self.queue.has_lost(last.ids):
             self.scheduler.release(self.info.home, [i for name in held for i in live[name]])
             message = f"Released {len(held)} held jobs of attempt {last.number}."
             return self._report(last.number, tuple(last.ids.items()), message)

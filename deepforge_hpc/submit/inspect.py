@@ -261,10 +261,10 @@ def _whole(
     is_orphaned = last is not None and last.is_held and not _is_being_submitted(layout)
     if not at_home:
         warnings.append(f"This is a copy: {info.id} was created at {info.home}.")
-    elif is_orphaned:
+    elif last is not None and is_orphaned:
         warnings.append(
-            f"The submission broke off: {len(last.ids if last else {})} of"
-            f" {len(plan.jobs)} jobs are queued, held, and nothing runs."
+            f"The submission broke off: {len(last.ids)} of {len(last.jobs)} jobs are known to be "
+            "queued, held, and nothing runs."
         )
     elif last is not None and last.refused:
         warnings.append(f"The submission was refused, nothing of it runs: {last.refused}")

@@ -191,6 +191,45 @@ def test_submitter_killed_at_any_call_leaves_what_cancel_removes(
         assert lab.ran() == ["a", "b", "c"]
 
 
+HEARD_LATE = """\
+#!/bin/bash
+# Stands before sbatch on PATH: its second call ends in a time-out, and is heard all the same, late.
+count=$(( $(cat "$LATE_DIR/count" 2>/dev/null || echo 0) + 1 ))
+echo "$count" >"$LATE_DIR/count"
+real=$(PATH=$LATE_PATH command -v sbatch)
+case $count in
+2)
+  printf '%s\\0' "$@" >"$LATE_DIR/words"
+  echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2
+  exit 1
+  ;;
+3) xargs -0 -a "$LATE_DIR/words" "$real" >"$LATE_DIR/id" ;;
+esac
+exec "$real" "$@"
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_job_that_was_sent_again_after_a_time_out_runs_once(
+    lab: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(HEARD_LATE)
+    (folder / "sbatch").chmod(0o755)
+    monkeypatch.setenv("LATE_DIR", str(folder))
+    monkeypatch.setenv("LATE_PATH", os.environ["PATH"])
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    layout = lab.submit()
+    late = (folder / "id").read_text().strip()
+    assert late.isdigit()
+    assert late not in journal.read(layout).last.ids.values()
+    assert lab.wait(layout) == GOOD
+    poll(lambda: lab.scheduler.query(str(layout.root), [late])[late].state == "cancelled")
+    assert lab.ran() == ["a", "b", "c"]
+
+
 @pytest.mark.slurm
 @pytest.mark.parametrize("site", ["slurm-generic"])
 def test_submit_limit_half_way_leaves_nothing_and_resume_completes(

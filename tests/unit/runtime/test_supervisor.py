@@ -388,3 +388,17 @@ def test_words_that_are_no_command_get_the_usage(execution: Execution) -> None:
             check=False,
         )
         assert (done.returncode, done.stderr.split()[0]) == (2, "usage:")
+
+
+def test_job_that_was_queued_twice_leaves_the_work_to_the_one_that_the_submitter_knows(
+    execution: Execution,
+) -> None:
+    execution.operation("job", "def operation(): return 1")
+    execution.freeze()
+    event = {"event": "job", "attempt": 1, "job": "job", "native_id": "12"}
+    execution.layout.submitted.write_text(json.dumps(event) + "\n")
+    done = execution.run("job", SLURM_JOB_ID="11")
+    assert (done.returncode, execution.folder("job").state.exists()) == (0, False)
+    assert "job was queued twice; job 12 does it" in done.stderr
+    assert execution.run("job", SLURM_JOB_ID="12").returncode == 0
+    assert execution.marker("job")["attempt"] == 1

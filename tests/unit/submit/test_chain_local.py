@@ -211,6 +211,53 @@ def test_job_queued_twice_is_kept_once(lab: Any) -> None:
     assert lab.ran() == ["a", "b", "c"]
 
 
+def test_job_that_a_repeated_command_queued_twice_is_kept_once(lab: Any) -> None:
+    class HeardLate(LocalScheduler):
+        """Hears the request for b that its caller gave up on, too."""
+
+        def submit(self, request: Any) -> str:
+            if request.job == "b":
+                super().submit(request)
+            return super().submit(request)
+
+    lab.write()
+    layout = lab.create()
+    chain.submit(layout, HeardLate())
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
+def test_submission_that_ended_before_its_submitter_could_say_so_is_resumed_at_once(
+    lab: Any,
+) -> None:
+    lab.flag("fail-b")
+    layout = killed_submission(lab, 5, after=True)
+    assert lab.wait(layout)["b"] == "failed"
+    lab.flag("fail-b", is_set=False)
+    report = lab.resume(layout)
+    assert (report.attempt, [name for name, _ in report.submitted]) == (2, ["b", "c", "_final"])
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "b", "c"]
+
+
+def test_job_that_a_refused_submission_left_is_removed_by_resume(lab: Any) -> None:
+    from deepforge_hpc.submit.frozen import read_info, read_plan
+    from deepforge_hpc.submit.requests import request_for
+    from deepforge_hpc.submit.select import Selected
+
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(SubmitLimitError):
+        chain.submit(layout, Refusing())
+    info = read_info(layout)
+    late = request_for(info, Selected(job=read_plan(layout, info).job("a")), 1, [])
+    lab.scheduler.submit(late)
+    report = lab.resume(layout)
+    assert [name for name, _ in report.submitted] == ["a", "b", "c", "_final"]
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
 class Refusing(LocalScheduler):
     """Refuses the third job, as a submit limit would."""
 
@@ -231,7 +278,7 @@ def test_refusal_half_way_leaves_nothing_queued_and_can_be_completed(lab: Any) -
     with pytest.raises(SchedulerError, match=r"c: The limit .* Nothing of lab-0001 runs") as caught:
         chain.submit(layout, Refusing())
     assert "dfh resume lab-0001" in caught.value.hint
-    assert "2 jobs queued before it were cancelled" in caught.value.message
+    assert "jobs queued before it (2) were cancelled" in caught.value.message
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
     status = lab.status(layout)
     assert {job.state for job in status.jobs} == {"planned"}
@@ -251,7 +298,7 @@ def test_interrupt_half_way_leaves_nothing_queued(lab: Any) -> None:
 
     lab.write()
     layout = lab.create()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="Nothing of lab-0001 runs; the jobs queued"):
         chain.submit(layout, Interrupted())
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
 
