@@ -67,6 +67,8 @@ class DryRun:
     """Job -> words of the command; `<job>` stands for the native id of a job."""
     scripts: Mapping[str, tuple[str, str]]
     """Job -> path below the folder, and digest."""
+    reused: Mapping[str, Mapping[str, Any]]
+    """Job -> the earlier execution and job whose result it would take over."""
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class DryRun:
                 for job, argv in self.commands.items()
                 for path, sha256 in [self.scripts[job]]
             ],
+            "reused": {job: dict(source) for job, source in self.reused.items()},
             "warnings": list(self.warnings),
         }
 
@@ -135,19 +138,23 @@ def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
             return
 
 
-def dry_run(request: Request, *, name: str = "", note: str = "") -> DryRun:
+def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = True) -> DryRun:
     """Return the commands that `submit` would run now; nothing is written."""
     from deepforge_hpc.submit.requests import preview
+    from deepforge_hpc.submit.reuse import Foreseen, foresee
 
     loaded, plan, scripts = _prepared(request)
     info = _next_info(loaded, plan, name=name, note=note)
+    nothing = Foreseen(jobs={}, units=frozenset())
+    foreseen = foresee(plan, loaded.project) if reuse else nothing
     return DryRun(
         execution=info.id,
         folder=info.home,
         plan_sha256=info.plan_sha256,
         code_sha256=info.code_sha256,
-        commands=preview(info, plan, _scheduler(plan)),
+        commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
+        reused=foreseen.jobs,
         warnings=plan.warnings,
     )
 

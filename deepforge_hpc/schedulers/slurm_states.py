@@ -6,8 +6,8 @@ import re
 
 from deepforge_hpc.runtime.states import State
 
-# All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place. COMPLETED says that the script returned 0: the
-# success marker says whether the results are there.
+# All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place.
+# COMPLETED says that the script returned 0: the success marker says whether the results are there.
 STATES: dict[str, tuple[State, str]] = {
     "BOOT_FAIL": (State.FAILED, "The nodes could not be booted."),
     "CANCELLED": (State.CANCELLED, "It was cancelled."),

@@ -206,7 +206,9 @@ class _Chain:
         given words that say it.
         """
         reason = error.message if isinstance(error, SchedulerError) else repr(error)
-        left = f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
+        left = (
+            f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
+        )
         try:
             self.queue.clear(known=ids)
             self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
-from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind, Plan
+from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind
 from deepforge_hpc.runtime.states import State, combine
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import is_at_home, read_info, read_plan
@@ -64,7 +64,7 @@ def status(
     is_over = is_answered and not any(unit.state in LIVE for _, unit in view.units)
     if is_over and is_at_home(layout, info):
         view.write_ends()
-    return _whole(layout, info, plan, jobs, history, warnings)
+    return _whole(layout, info, jobs, history, warnings)
 
 
 class _View:
@@ -250,7 +250,6 @@ def _outputs(marker: dict[str, object] | None) -> tuple[OutputStatus, ...]:
 def _whole(
     layout: ExecutionLayout,
     info: ExecutionInfo,
-    plan: Plan,
     jobs: tuple[JobStatus, ...],
     history: Journal,
     warnings: list[str],

@@ -31,8 +31,8 @@ class HeldOrphan:
     def message(self) -> str:
         """Return one sentence and what to do."""
         return (
-            f"{self.execution}: the submission broke off; {self.queued} of {self.jobs} jobs are known "
-            f"to be queued, held. Complete it: dfh resume {self.execution}. "
+            f"{self.execution}: the submission broke off; {self.queued} of {self.jobs} jobs are "
+            f"known to be queued, held. Complete it: dfh resume {self.execution}. "
             f"Or: dfh cancel {self.execution}"
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.model.plan import JobKind
-from deepforge_hpc.submit.select import Selected, dependencies
+from deepforge_hpc.submit.select import dependencies, without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.model.execution import ExecutionInfo
     from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.submit.select import Selected
 
 _FIRST_STAND_IN = 9_000_000_001
 
@@ -52,12 +53,18 @@ def request_for(
     )
 
 
-def preview(info: ExecutionInfo, plan: Plan, scheduler: Scheduler) -> dict[str, list[str]]:
-    """Return the words of the commands that a submission of the whole plan would run, by job.
+def preview(
+    info: ExecutionInfo,
+    plan: Plan,
+    scheduler: Scheduler,
+    reused: frozenset[tuple[str, int | None]] = frozenset(),
+) -> dict[str, list[str]]:
+    """Return the words of the commands that a submission would run, by job.
 
-    `<job>` stands for the id that the scheduler will give to it.
+    `<job>` stands for the id that the scheduler will give to it. `reused` are the jobs and array
+    tasks that need not run.
     """
-    selected = tuple(Selected(job=job) for job in plan.jobs)
+    selected = without(plan, lambda job, task: (job, task) in reused)
     needs = dependencies(selected)
     # Adapters check ids, so they get numbers of the right form, which are then replaced.
     stand_ins = {item.job.name: str(_FIRST_STAND_IN + n) for n, item in enumerate(selected)}

@@ -11,7 +11,7 @@ from deepforge_hpc.runtime.files import read_json
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
@@ -36,36 +36,35 @@ class Selected:
 
 
 def select(plan: Plan, layout: ExecutionLayout) -> tuple[Selected, ...]:
-    """Return what has not succeeded, in the plan's order; empty if there is nothing to do.
+    """Return what has not succeeded, in the plan's order; empty if there is nothing to do."""
+    missing = without(plan, lambda job, task: has_succeeded(layout.job(job, task)))
+    if [item.job.kind for item in missing] == [JobKind.FINAL] and _has_closed(
+        layout.job(missing[0].job.name)
+    ):
+        return ()
+    return missing
+
+
+def without(plan: Plan, is_done: Callable[[str, int | None], bool]) -> tuple[Selected, ...]:
+    """Return the jobs of a plan, in its order, but for the jobs and tasks that are done.
 
     The tasks of an array are not needed once its gather job has published their parts. The final
     job closes every attempt.
     """
     needless = {
-        job.operation
-        for job in plan.jobs
-        if job.kind is JobKind.GATHER and has_succeeded(layout.job(job.name))
+        job.operation for job in plan.jobs if job.kind is JobKind.GATHER and is_done(job.name, None)
     }
     chosen: list[Selected] = []
     for job in plan.jobs:
         if job.kind is JobKind.ARRAY:
-            if job.operation not in needless:
-                chosen += _tasks(job, layout)
-        elif job.kind is JobKind.FINAL:
-            if chosen or not _has_closed(layout.job(job.name)):
-                chosen.append(Selected(job=job))
-        elif not has_succeeded(layout.job(job.name)):
+            if job.operation in needless:
+                continue
+            tasks = tuple(task for task in range(job.tasks) if not is_done(job.name, task))
+            if tasks:
+                chosen.append(Selected(job=job, tasks=None if len(tasks) == job.tasks else tasks))
+        elif job.kind is JobKind.FINAL or not is_done(job.name, None):
             chosen.append(Selected(job=job))
     return tuple(chosen)
-
-
-def _tasks(job: Job, layout: ExecutionLayout) -> list[Selected]:
-    missing = tuple(
-        task for task in range(job.tasks) if not has_succeeded(layout.job(job.name, task))
-    )
-    if not missing:
-        return []
-    return [Selected(job=job, tasks=None if len(missing) == job.tasks else missing)]
 
 
 def has_succeeded(folder: JobLayout) -> bool:

@@ -148,13 +148,15 @@ def test_dry_run_shows_the_commands_and_writes_nothing(dfh: Any, project: Path) 
     assert "jobs/total/job.sh" in text
 
 
-def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
-    dry = json.loads(dfh("submit", "--dry-run", "--json", cwd=project).stdout)
-    sent = json.loads(dfh("submit", "--json", cwd=project).stdout)
+def sent_as_shown(dfh: Any, project: Path, *options: str) -> list[str]:
+    """Submit, compare with the dry run before, and return the jobs that were sent."""
+    dry = json.loads(dfh("submit", "--dry-run", "--json", *options, cwd=project).stdout)
+    sent = json.loads(dfh("submit", "--json", *options, cwd=project).stdout)
     execution = Path(sent["path"])
     info = json.loads((execution / "execution.json").read_text())
     assert dry["execution"] == info["id"]
     assert (dry["plan"], dry["code"]) == (info["plan_sha256"], info["code_sha256"])
+    assert dry["reused"] == sent["reused"]
     queued = [
         json.loads(line) for line in (execution / "local/jobs.jsonl").read_text().splitlines()
     ]
@@ -162,3 +164,12 @@ def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
         argv = [word.replace("0" * 32, info["uuid"]) for word in job["argv"]]
         assert argv == ["bash", entry["script"], *entry["arguments"]]
     dfh("status", "--watch", cwd=project)
+    return [job["job"] for job in dry["jobs"]]
+
+
+def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
+    assert sent_as_shown(dfh, project) == ["count", "total", "_final"]
+    assert sent_as_shown(dfh, project) == ["_final"]
+    text = dfh("submit", "--dry-run", cwd=project).stdout
+    assert "# total: not sent, re-used from small-0002/total" in text
+    assert sent_as_shown(dfh, project, "--no-reuse") == ["count", "total", "_final"]

@@ -465,7 +465,9 @@ def test_final_job_alone_says_what_never_ran_and_keeps_report_and_accounting(
     report = layout.report.read_text()
     assert "p1 was asked to fail" in report
     assert "never ran" in report
-    records = [json.loads(path.read_bytes()) for path in (lab.project / ".dfh" / "loose").rglob("*.json")]
+    records = [
+        json.loads(path.read_bytes()) for path in (lab.project / ".dfh" / "loose").rglob("*.json")
+    ]
     (accounting,) = [record for record in records if record["kind"] == "acct"]
     ends = {row["jobid"]: row["state"] for row in accounting["jobs"] if "." not in row["jobid"]}
     ids = journal.read(layout).last.ids

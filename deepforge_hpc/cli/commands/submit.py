@@ -51,7 +51,12 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
 
     if dry_run:
         request = request_from(options)
-        found = api.dry_run(request, name=options["name"], note=options["note"])
+        found = api.dry_run(
+            request,
+            name=options["name"],
+            note=options["note"],
+            reuse=not options["no_reuse"],
+        )
         _warn(display, found.warnings)
         display.result(found.to_dict(), dry_run_lines(found))
         return

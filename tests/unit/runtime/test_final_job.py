@@ -157,7 +157,9 @@ def sacct(tmp_path: Path) -> Path:
     return folder
 
 
-def test_accounting_is_asked_until_all_have_ended_and_kept(execution: Execution, sacct: Path) -> None:
+def test_accounting_is_asked_until_all_have_ended_and_kept(
+    execution: Execution, sacct: Path
+) -> None:
     execution.scheduler = "slurm"
     chain(execution)
     submitted(

@@ -15,9 +15,11 @@ import pytest
 from deepforge_hpc.ledger.store import Ledger
 from deepforge_hpc.runtime.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local_queue import LocalQueue
+from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit import chain
 from deepforge_hpc.submit.frozen import read_info, read_plan
-from deepforge_hpc.submit.reuse import apply
+from deepforge_hpc.submit.requests import preview
+from deepforge_hpc.submit.reuse import apply, foresee
 
 
 def again(lab: Any) -> tuple[ExecutionLayout, dict[str, Any]]:
@@ -144,7 +146,10 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
     saved = {path: path.read_bytes() for path in hidden}
     for path in hidden:
         path.unlink()
+    info = read_info(first)
+    plan = read_plan(first, info)
     try:
+        foreseen = foresee(plan, lab.project)
         layout, reused = again(lab)
     finally:
         for path, content in saved.items():
@@ -153,6 +158,10 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
     assert {job.name: job.reused_from for job in lab.status(layout).jobs} == {
         "part": "lab-0001", "part.gather": "", "use": "lab-0001", "_final": "",
     }  # fmt: skip
+    assert foreseen.jobs == reused
+    shown = preview(info, plan, SlurmScheduler(), foreseen.units)
+    assert list(shown) == ["part", "part.gather", "_final"]
+    assert "--array=2" in shown["part"]
     report = chain.submit(layout, lab.scheduler)
     assert [name for name, _ in report.submitted] == ["part", "part.gather", "_final"]
     states = lab.wait(layout)

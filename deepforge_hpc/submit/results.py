@@ -1,0 +1,142 @@
+"""Sound results of earlier executions, found by plan key: what a new one need not run again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.store import Ledger, Record
+from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.digests import measure
+from deepforge_hpc.runtime.files import digest_path, read_json
+from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.submit import own
+from deepforge_hpc.submit.project import executions_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.model.plan import Job
+
+_FULL_CHECK_BYTES = 64 << 20
+"""Larger outputs are compared by size and times: they were hashed when they were made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A sound result of an earlier execution."""
+
+    record: Record
+    folder: JobLayout
+    marker: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what marker and record of the new execution say of it."""
+        data = self.record.data
+        about = {name: data[name] for name in ("execution", "job", "task")}
+        return {**about, "record": self.record.id}
+
+
+class Results:
+    """The results of earlier executions, by the records that tell of them."""
+
+    def __init__(self, project: Path) -> None:
+        self._folders = executions_folders(project)
+        self._ledger = Ledger(project / LEDGER)
+        self._by_key = _files_by_key(self._ledger.root)
+        self._records: dict[Path, Record | None] = {}
+
+    def sources(self, job: Job, task: int | None) -> Iterator[Source]:
+        """Yield the sound results under the job's key, newest first."""
+        if not job.plan_key:
+            return
+        paths = self._by_key.get(job.plan_key.removeprefix("sha256:")[:8], ())
+        records = [record for path in paths if (record := self._record(path))]
+        fitting = [record for record in records if _fits(record.data, job, task)]
+        for record in sorted(fitting, key=_end, reverse=True):
+            if (source := self._locate(record)) and _is_sound(source):
+                yield source
+
+    def _record(self, path: Path) -> Record | None:
+        """Return a sound record; what is damaged is named by `dfh prov verify`, not used."""
+        if path not in self._records:
+            try:
+                self._records[path] = self._ledger.read(path)
+            except LedgerError:
+                self._records[path] = None
+        return self._records[path]
+
+    def _locate(self, record: Record) -> Source | None:
+        """Return the folder that a record tells of, if its marker names the very record."""
+        data = record.data
+        for folder in self._folders:
+            layout = ExecutionLayout(folder / str(data["execution"]))
+            try:
+                if read_json(layout.execution)["uuid"] != data["uuid"]:
+                    continue
+            except (OSError, ValueError, KeyError):
+                continue
+            place = layout.job(str(data["job"]), data["task"])
+            found = own.read_marker(place)
+            if found is not None and found["record"] == record.id:
+                return Source(record=record, folder=place, marker=found)
+        return None
+
+
+def _files_by_key(ledger: Path) -> dict[str, list[Path]]:
+    """Return the record files by the first 8 digits of their plan key, from the names alone."""
+    found: dict[str, list[Path]] = {}
+    for folder, _, names in os.walk(ledger / "loose"):
+        for name in names:
+            parts = name.split(".")
+            if len(parts) == 3 and parts[2] == "json":
+                found.setdefault(parts[1], []).append(Path(folder, name))
+    return found
+
+
+def _fits(data: dict[str, Any], job: Job, task: int | None) -> bool:
+    return (
+        data.get("kind") == "end"
+        and data.get("status") == "succeeded"
+        and data.get("plan_key") == job.plan_key
+        and data.get("task") == task
+    )
+
+
+def _end(record: Record) -> str:
+    return str((record.data.get("time") or {}).get("end") or "")
+
+
+def _is_sound(source: Source) -> bool:
+    """Tell whether every output still is what the marker and the record say."""
+    recorded = {output.get("name"): output.get("sha256") for output in source.record.outputs}
+    entries = source.marker["outputs"]
+    if set(recorded) != set(entries):
+        return False
+    for name, entry in entries.items():
+        relative = PurePosixPath(str(entry.get("path")))
+        if relative.is_absolute() or ".." in relative.parts or relative.parts[:1] != ("outputs",):
+            return False
+        try:
+            good = recorded[name] == entry["sha256"] and _holds(
+                source.folder.root / relative, entry
+            )
+        except (OSError, ValueError, KeyError):
+            return False
+        if not good:
+            return False
+    return True
+
+
+def _holds(path: Path, entry: dict[str, Any]) -> bool:
+    if path.is_symlink():
+        return False
+    found = measure(path)
+    if found.size != entry["size"]:
+        return False
+    if found.size <= _FULL_CHECK_BYTES:
+        return digest_path(path)[0] == str(entry["sha256"])
+    return found.mtime_ns == entry.get("mtime_ns")
