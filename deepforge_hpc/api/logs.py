@@ -19,6 +19,7 @@ LOGS_SCHEMA = "dfh/logs/1"
 _NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")
 _RANK_NAME = re.compile(r"out\.(\d+)\.rank-(\d+)\.log")
 _BLOCK = 1 << 16
+_MOST = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,24 +104,32 @@ def tail(path: Path, lines: int) -> tuple[list[str], int, bool]:
     """Return the last lines of a file, the offset behind them, and whether that is all of it."""
     with os.fdopen(_open(path), "rb") as stream:
         end = stream.seek(0, os.SEEK_END)
-        start, content = end, b""
-        while start > 0 and content.count(b"\n") <= lines:
+        start = end
+        parts: list[bytes] = []
+        breaks = 0
+        # A progress bar may never have broken its line: so not more than a screen can show.
+        while start > 0 and breaks <= lines and end - start < _MOST:
             size = min(_BLOCK, start)
             start -= size
             stream.seek(start)
-            content = stream.read(size) + content
+            parts.append(stream.read(size))
+            breaks += parts[-1].count(b"\n")
+    content = b"".join(reversed(parts))
     found = content.decode(errors="replace").split("\n")
     if found and not found[-1]:
         found.pop()
     return found[-lines:], end, start == 0 and len(found) <= lines
 
 
-def read_on(path: Path, offset: int) -> tuple[str, int]:
-    """Return what was written to a file behind an offset, in whole characters' worth of bytes."""
+def read_on(path: Path, offset: int, *, is_complete: bool = False) -> tuple[str, int]:
+    """Return the lines that were written to a file behind an offset, and the offset behind them.
+
+    A line without an end waits for it, unless the file `is_complete`.
+    """
     with os.fdopen(_open(path), "rb") as stream:
         stream.seek(offset)
         content = stream.read()
-    whole = content[: content.rfind(b"\n") + 1]
+    whole = content if is_complete else content[: content.rfind(b"\n") + 1]
     return whole.decode(errors="replace"), offset + len(whole)
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 NOT_SUCCEEDED = 9
 """Exit code of a watched execution that ended, but not with success of every job."""
 _HANGUP = 129
+_LAST_LOOKS = 6
+"""How often an execution in which nothing can move is looked at before it is given up: accounting
+lags behind the queue."""
 _INTERVALS_S = {"local": 0.5}
 _QUEUE_INTERVAL_S = 10.0
 """A controller is shared: it is asked this often at most, unless the user says otherwise."""
@@ -56,9 +59,11 @@ def watch(display: Display, found: Found, *, interval: float | None = None) -> i
 def _follow(display: Display, found: Found, interval: float | None) -> int:
     pause = interval or _INTERVALS_S.get(str(found.data.get("scheduler")), _QUEUE_INTERVAL_S)
     view = _Redrawn(display) if display.is_terminal else _Appended(display)
+    stuck = 0
     while True:
         current = api.status(found)
-        if is_over(current):
+        stuck = 0 if can_move(current) else stuck + 1
+        if is_over(current) or stuck > _LAST_LOOKS:
             view.close(current)
             return 0 if State(current.state).is_success else NOT_SUCCEEDED
         view.show(current)
@@ -72,6 +77,21 @@ def is_over(current: ExecutionStatus) -> bool:
     if not all(state.is_final for state in states.values()):
         return False
     return final.is_final or final is State.PLANNED
+
+
+def can_move(current: ExecutionStatus) -> bool:
+    """Tell whether a job runs, or waits for nothing that is held or of which nobody knows."""
+    stuck: set[str] = set()
+    for job in current.jobs:  # in topological order
+        state = State(job.state)
+        if state.is_final:
+            continue
+        if state in {State.RUNNING, State.PUBLISHING}:
+            return True
+        if state is State.PENDING and stuck.isdisjoint(job.after):
+            return True
+        stuck.add(job.name)
+    return False
 
 
 class _Redrawn:

@@ -26,22 +26,21 @@ _TIMEOUT_S = 60
 _LAG_S = 10.0
 """How long the database may not know yet that the jobs have ended, which this one waited for."""
 _PAUSE_S = 0.5
-_STATES = {
+ENDS = {
     "COMPLETED": (
         State.FAILED,
         "The script ended without an error, but there is no success marker.",
     ),
     "FAILED": (State.FAILED, "The job failed without a word"),
     "OUT_OF_MEMORY": (State.FAILED, "The job ran out of memory"),
-    "NODE_FAIL": (State.FAILED, "The node of the job failed"),
+    "NODE_FAIL": (State.INTERRUPTED, "The node of the job failed"),
     "BOOT_FAIL": (State.FAILED, "The node of the job did not boot"),
     "LAUNCH_FAILED": (State.FAILED, "The job could not be launched"),
     "RECONFIG_FAIL": (State.FAILED, "The nodes of the job could not be made ready"),
-    "DEADLINE": (State.INTERRUPTED, "The job's deadline passed"),
+    "DEADLINE": (State.CANCELLED, "The job's deadline passed"),
     "TIMEOUT": (State.INTERRUPTED, "The job reached its time limit"),
     "PREEMPTED": (State.INTERRUPTED, "The job was preempted"),
     "CANCELLED": (State.CANCELLED, "The job was cancelled"),
-    "REVOKED": (State.CANCELLED, "The job was revoked"),
 }
 _NOT_ENDED = frozenset(
     {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
@@ -145,7 +144,7 @@ def _account(row: dict[str, Any], who: str = "Slurm") -> Account:
     word = (raw.split() or [""])[0].rstrip("+")
     if word in _NOT_ENDED:
         return Account(ended=False, state=State.UNKNOWN, sentence="")
-    state, sentence = _STATES.get(word, (State.UNKNOWN, f"{who} says {raw}."))
+    state, sentence = ENDS.get(word, (State.UNKNOWN, f"{who} says {raw}."))
     if not sentence.endswith("."):
         sentence += f" ({who} says {raw}, exit code {row['exitcode']})."
     return Account(ended=True, state=state, sentence=sentence)

@@ -156,9 +156,11 @@ class LocalQueue:
         if self.has_engine:
             return ""
         try:
-            return str(json.loads(self.engine.read_bytes())["uuid"])
+            content = self.engine.read_bytes()
         except FileNotFoundError:
             return ""
+        with self._readable("engine.json"):
+            return str(json.loads(content)["uuid"])
 
     def add(self, job: QueuedJob) -> None:
         """Append a job; call it with the lock. OSError if it cannot be written whole."""

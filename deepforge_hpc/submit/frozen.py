@@ -76,4 +76,7 @@ def check_home(layout: ExecutionLayout, info: ExecutionInfo, verb: str) -> None:
             f"{layout.root} is a copy: execution {info.id} was created at {info.home}. "
             f"A copy can be read, not {verb}"
         )
-        raise UsageError(message, f"Use the original: {info.home}")
+        hint = f"Use the original: {info.home}"
+        if not os.path.lexists(info.home):
+            hint = "The original is gone: move it back there, or submit the pipeline again."
+        raise UsageError(message, hint)

@@ -257,7 +257,8 @@ def _whole(
     state = combine(State(job.state) for job in jobs if job.name != FINAL_JOB)
     last = history.last
     at_home = is_at_home(layout, info)
-    is_orphaned = last is not None and last.is_held and not _is_being_submitted(layout)
+    is_submitting = last is not None and last.is_held and _is_being_submitted(layout)
+    is_orphaned = last is not None and last.is_held and not is_submitting
     if not at_home:
         warnings.append(f"This is a copy: {info.id} was created at {info.home}.")
     elif last is not None and is_orphaned:
@@ -280,7 +281,9 @@ def _whole(
         attempt=last.number if last else 0,
         jobs=jobs,
         warnings=tuple(warnings),
-        next=_next(info, state, jobs, is_orphaned=is_orphaned, at_home=at_home),
+        next=_next(
+            info, state, jobs, is_orphaned=is_orphaned, is_submitting=is_submitting, at_home=at_home
+        ),
     )
 
 
@@ -290,12 +293,13 @@ def _next(
     jobs: tuple[JobStatus, ...],
     *,
     is_orphaned: bool,
+    is_submitting: bool,
     at_home: bool,
 ) -> str:
     """Return the command that a person would type next; empty if there is nothing to do."""
     if not at_home or state.is_success:
         return ""
-    stopped = any(job.state == State.HELD.value for job in jobs)
+    stopped = any(job.state == State.HELD.value for job in jobs) and not is_submitting
     if is_orphaned or stopped or state is State.PLANNED:
         return f"dfh resume {info.id}"
     if any(job.state in LIVE for job in jobs if job.name != FINAL_JOB):

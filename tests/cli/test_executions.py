@@ -111,6 +111,8 @@ def test_copied_execution_can_be_read_but_not_acted_on(
         assert "is a copy" in error
         assert str(ended / "executions" / "small-0001") in error
     assert "total" in dfh("logs", copy, "total", cwd=ended).stderr
+    (ended / "executions" / "small-0001").rename(tmp_path / "away")
+    assert "The original is gone" in dfh("resume", copy, cwd=ended, expect=2).stderr
 
 
 def test_copy_in_the_executions_folder_goes_by_its_own_name(dfh: Any, ended: Path) -> None:

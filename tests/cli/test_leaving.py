@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -110,6 +111,33 @@ def test_follow_prints_what_comes_until_the_end(dfh: Any, gated: Path, until: An
     stdout, _ = follower.communicate(timeout=60)
     assert "the gate is open" in stdout
     assert follower.returncode == 0
+
+
+def test_last_line_without_an_end_is_shown_once_the_job_is_over(
+    dfh: Any, gated: Path, until: Any
+) -> None:
+    operations = gated / "operations.py"
+    operations.write_text(operations.read_text().replace("is open')", "is open', end='')"))
+    dfh("submit", cwd=gated)
+    log = gated / "executions/gated-0001/jobs/wait/out.1.log"
+    until(lambda: log.exists() and "waiting" in log.read_text())
+    follower = dfh.start("logs", "latest", "wait", "--follow", cwd=gated)
+    assert follower.stdout.readline() == "waiting\n"
+    (gated / "open").touch()
+    stdout, _ = follower.communicate(timeout=60)
+    assert stdout.endswith("the gate is open")
+
+
+def test_watching_ends_if_nothing_can_go_on_by_itself(dfh: Any, gated: Path, until: Any) -> None:
+    dfh("submit", cwd=gated)
+    local = gated / "executions/gated-0001/local"
+    log = gated / "executions/gated-0001/jobs/wait/out.1.log"
+    until(lambda: log.exists() and "waiting" in log.read_text())
+    task = json.loads((local / "status.json").read_text())["jobs"]["L1"]
+    os.kill(json.loads((local / "engine.json").read_text())["pid"], signal.SIGKILL)
+    os.killpg(task["pid"], signal.SIGKILL)
+    done = dfh("status", "--watch", "--interval", "0.2", cwd=gated, expect=9)
+    assert "next    dfh resume gated-0001" in done.stdout
 
 
 def test_cancel_ends_the_job_and_says_how_to_go_on(dfh: Any, gated: Path, status: Any) -> None:

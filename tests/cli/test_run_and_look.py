@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from deepforge_hpc.api.logs import tail
+
 PIPELINE_NAME = "small"
 
 
@@ -173,3 +175,12 @@ def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
     text = dfh("submit", "--dry-run", cwd=project).stdout
     assert "# total: not sent, re-used from small-0002/total" in text
     assert sent_as_shown(dfh, project, "--no-reuse") == ["count", "total", "_final"]
+
+
+def test_log_that_never_breaks_its_line_is_not_read_whole(tmp_path: Path) -> None:
+    log = tmp_path / "out.1.log"
+    log.write_bytes(b"begin\n" + b"\r 1/9" * (2 << 20) + b"\r 9/9")
+    lines, offset, is_whole = tail(log, 100)
+    assert (len(lines), is_whole, offset) == (1, False, log.stat().st_size)
+    assert lines[0].endswith("\r 9/9")
+    assert len(lines[0]) < log.stat().st_size

@@ -109,7 +109,7 @@ def _follow(display: Display, found: Found, log: Log) -> None:
         has_ended = _has_ended(found, log, ask_scheduler=ask)
         if ask:
             next_question = time.monotonic() + _ASK_S
-        text, offset = read_on(Path(log.path), offset)
+        text, offset = read_on(Path(log.path), offset, is_complete=has_ended)
         if text:
             display.write(clean(text))
         elif has_ended:

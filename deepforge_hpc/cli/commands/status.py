@@ -25,8 +25,8 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     """Show what the jobs do.
 
     EXECUTION is an id, its beginning or number, a path, or `latest` (the default). With --watch
-    the exit code is 0 if every job succeeded, 9 if the execution ended otherwise; without, it is
-    0 whatever the jobs do.
+    the exit code is 0 if every job succeeded, 9 if the execution ended otherwise or cannot go on
+    by itself; without, it is 0 whatever the jobs do.
 
     \b
     Example:

@@ -434,12 +434,13 @@ def test_removed_execution_ends_its_jobs_and_leaves_a_new_one_in_its_place_alone
     wait_for(lambda: not new.queue.has_engine)
 
 
-@pytest.mark.parametrize("name", ["jobs.jsonl", "status.json"])
+@pytest.mark.parametrize("name", ["jobs.jsonl", "status.json", "engine.json"])
 def test_damaged_file_of_the_queue_is_named(bench: Bench, name: str) -> None:
     bench.until(bench.submit("a", "true"))
     wait_for(lambda: not bench.queue.has_engine)
     path = bench.queue.root / name
-    whole = path.read_bytes()
+    # An engine that closes removes its own file; what is there then was planted.
+    whole = path.read_bytes() if path.exists() else b""
     path.write_bytes(b"{}\n")
     with pytest.raises(SchedulerError, match=f"{name}: damaged"):
         bench.query("L1")

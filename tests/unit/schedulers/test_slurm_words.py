@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deepforge_hpc.runtime.accounting import ENDS
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.schedulers.slurm_states import STATES, explain_reason, interpret, parse_state
 
@@ -156,6 +157,14 @@ def test_a_signal_is_named():
     assert "memory" in interpret("FAILED", "JobLaunchFailure", "0:9")[1]
     assert "signal 11" in interpret("FAILED", "JobLaunchFailure", "0:11")[1]
     assert "file system" in interpret("FAILED", "JobLaunchFailure")[1]
+
+
+def test_final_job_gives_a_state_the_same_meaning():
+    # COMPLETED alone differs: the final job asks about jobs that have left no success marker.
+    ends = {word: state for word, (state, _) in ENDS.items() if word != "COMPLETED"}
+    assert ends == {word: STATES[word][0] for word in ends}
+    ours = {word for word, (state, _) in STATES.items() if state.is_final}
+    assert ours == set(ENDS)
 
 
 @given(st.text(), st.text(), st.text())
