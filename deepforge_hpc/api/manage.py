@@ -15,8 +15,8 @@ from deepforge_hpc.submit.project import executions_folders
 if TYPE_CHECKING:
     from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.api.find import Found
-    from deepforge_hpc.submit.chain import CancelReport, SubmitReport
     from deepforge_hpc.submit.orphans import HeldOrphan
+    from deepforge_hpc.submit.reports import CancelReport, SubmitReport
     from deepforge_hpc.submit.status import ExecutionStatus
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.layout import ExecutionLayout
     from deepforge_hpc.spec.load import Loaded
-    from deepforge_hpc.submit.chain import SubmitReport
     from deepforge_hpc.submit.orphans import HeldOrphan
+    from deepforge_hpc.submit.reports import SubmitReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,7 @@ the ids of jobs that it lost in a crash to new jobs.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
     LedgerError,
@@ -24,8 +23,9 @@ from deepforge_hpc.runtime.context import timestamp
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
-from deepforge_hpc.submit.lease import lease
+from deepforge_hpc.submit.lease import BusyError, lease
 from deepforge_hpc.submit.queue import Queue, wait_for_submitters
+from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.requests import request_for
 from deepforge_hpc.submit.select import Selected, dependencies, select
 
@@ -39,39 +39,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.layout import ExecutionLayout
     from deepforge_hpc.submit.journal import Attempt
 
-_SCHEMA = "dfh/submit/1"
 _CANCEL_S = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitReport:
-    """What a submission did."""
-
-    execution: str
-    path: str
-    attempt: int
-    submitted: tuple[tuple[str, str], ...] = ()
-    """Job and native id, in the plan's order."""
-    kept: tuple[str, ...] = ()
-    """Jobs that need not run: they have succeeded, or an earlier execution's result is used."""
-    message: str = ""
-    """One sentence."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": _SCHEMA, **asdict(self), "submitted": dict(self.submitted)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelReport:
-    """What was cancelled."""
-
-    execution: str
-    jobs: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": "dfh/cancel/1", **asdict(self)}
 
 
 def submit(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
@@ -108,23 +76,17 @@ def resume(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
 def cancel(layout: ExecutionLayout, scheduler: Scheduler) -> CancelReport:
     """Cancel every job of the execution that is queued or running, orphans included."""
     chain = _open(layout, scheduler, "cancelled")
-    with chain.leased():
-        try:
-            last = journal.read(layout).last
-        except LedgerError:
-            # A clean queue is what was asked for.
-            last = None
-        was_released = last is not None and not last.is_held
-        if last is not None and was_released and chain.queue.live():
-            # Before the signal: a job that gets it asks the journal whether it was cancelled.
-            chain.writer.append("cancel", last.number, durable=True, at=timestamp())
-        names = chain.queue.cancel_all()
-        # Waiting jobs are gone at once; running ones may take their time to end.
-        chain.queue.leave(names, limit_s=_CANCEL_S)
-        if last is not None and not was_released:
-            # After it: until the held jobs are gone, the next command names them.
-            chain.writer.append("cancel", last.number, durable=True, at=timestamp())
-    return CancelReport(execution=chain.info.id, jobs=names)
+    warning = ""
+    try:
+        with chain.leased():
+            names = chain.cancel()
+    except BusyError:
+        raise
+    except StorageError as error:
+        # A full disk or a read-only mount must not keep jobs alive that nobody wants.
+        names = chain.cancel_queue()
+        warning = f"That it was cancelled could not be noted: {error.message}"
+    return CancelReport(execution=chain.info.id, jobs=names, warning=warning)
 
 
 def _open(layout: ExecutionLayout, scheduler: Scheduler, verb: str) -> _Chain:
@@ -230,6 +192,32 @@ class _Chain:
         if isinstance(error, (SubmitLimitError, TransientSchedulerError)):
             return f"Then: dfh resume {self.info.id}"
         return f"Then submit again; `dfh executions rm {self.info.id}` removes this execution."
+
+    # ---- the end
+
+    def cancel(self) -> tuple[str, ...]:
+        """Cancel all that is queued, note it, and return the names of the jobs."""
+        try:
+            last = journal.read(self.layout).last
+        except LedgerError:
+            # A clean queue is what was asked for.
+            last = None
+        was_released = last is not None and not last.is_held
+        if last is not None and was_released and self.queue.live():
+            # Before the signal: a job that gets it asks the journal whether it was cancelled.
+            self.writer.append("cancel", last.number, durable=True, at=timestamp())
+        names = self.cancel_queue()
+        if last is not None and not was_released:
+            # After it: until the held jobs are gone, the next command names them.
+            self.writer.append("cancel", last.number, durable=True, at=timestamp())
+        return names
+
+    def cancel_queue(self) -> tuple[str, ...]:
+        """Cancel all that is queued and return the names of the jobs."""
+        names = self.queue.cancel_all()
+        # Waiting jobs are gone at once; running ones may take their time to end.
+        self.queue.leave(names, limit_s=_CANCEL_S)
+        return names
 
     # ---- an attempt that broke off
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError
+from deepforge_hpc.runtime.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +58,7 @@ class Journal:
 def read(layout: ExecutionLayout) -> Journal:
     """Return the journal; empty if there is none. LedgerError if a line within it is damaged."""
     try:
-        text = layout.submitted.read_bytes()
+        text = read_bytes(layout.submitted)
     except FileNotFoundError:
         return Journal()
     attempts: dict[int, dict[str, Any]] = {}

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+class BusyError(StorageError):
+    """Somebody has the lease, or something else lies in its place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """A process, so named that another one with its number is not mistaken for it."""
@@ -57,7 +61,8 @@ class Owner:
 def lease(folder: Path, what: str) -> Iterator[None]:
     """Hold `folder` as a lease, taking over a dead owner's.
 
-    Raises StorageError if another process has it (`what` says for what), or if it cannot be made.
+    Raises BusyError if another process has it (`what` says for what), StorageError if it cannot be
+    made.
     """
     me = Owner.current()
     try:
@@ -89,11 +94,11 @@ def _acquire(folder: Path, me: Owner, what: str) -> None:
         if _take_over(folder, me, what):
             return
     message = f"{folder}: changes hands too fast"
-    raise StorageError(message, "Try again.")
+    raise BusyError(message, "Try again.")
 
 
 def _take_over(folder: Path, me: Owner, what: str) -> bool:
-    """Put our name in a dead owner's place; False if it is gone by now. StorageError if alive."""
+    """Put our name in a dead owner's place; False if it is gone by now. BusyError if alive."""
     try:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
@@ -104,9 +109,9 @@ def _take_over(folder: Path, me: Owner, what: str) -> bool:
         owner = Owner.parse(names[0])
     except ValueError as error:
         message = f"{folder}: holds {names[0]!r}, which no submitter writes"
-        raise StorageError(message, f"Look at it, then remove it: rm -r {folder}") from error
+        raise BusyError(message, f"Look at it, then remove it: rm -r {folder}") from error
     if not owner.is_dead:
-        raise StorageError(*_busy(folder, owner, what))
+        raise BusyError(*_busy(folder, owner, what))
     try:
         (folder / names[0]).rename(folder / me.file_name)
     except FileNotFoundError:

@@ -227,3 +227,17 @@ def test_read_only_execution_that_cannot_be_removed_is_whole(
     request.getfixturevalue("read_only")
     error = dfh("executions", "rm", "1", "--yes", cwd=project, expect=6).stderr
     assert "Nothing of it was removed" in error
+
+
+@pytest.mark.parametrize("name", ["execution.json", "submitted.jsonl"])
+def test_planted_pipe_in_place_of_a_file_does_not_hold_up_a_command(
+    dfh: Any, project: Path, name: str
+) -> None:
+    dfh("run", cwd=project)
+    dfh("run", cwd=project)
+    file = project / "executions/small-0001" / name
+    file.unlink()
+    os.mkfifo(file)
+    dfh("status", "small-0002", cwd=project, timeout=20)
+    dfh("executions", "list", cwd=project, timeout=20)
+    dfh("status", "./executions/small-0001", cwd=project, expect=None, timeout=20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -336,6 +337,26 @@ def test_job_cancelled_behind_our_back_is_named_and_resumed(lab: Any) -> None:
     lab.resume(layout)
     assert set(lab.wait(layout).values()) == {"succeeded"}
     assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_execution_on_a_mount_that_became_read_only_is_cancelled(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["a"] == "running")
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", refuse)
+        report = lab.cancel(layout)
+    assert report.jobs == ("_final", "a", "b", "c")
+    assert "could not be noted" in report.warning
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
 
 
 @pytest.mark.slurm

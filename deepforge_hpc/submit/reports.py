@@ -1,0 +1,40 @@
+"""What a submission or a cancellation did."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+_SCHEMA = "dfh/submit/1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitReport:
+    """What a submission did."""
+
+    execution: str
+    path: str
+    attempt: int
+    submitted: tuple[tuple[str, str], ...] = ()
+    """Job and native id, in the plan's order."""
+    kept: tuple[str, ...] = ()
+    """Jobs that need not run: they have succeeded, or an earlier execution's result is used."""
+    message: str = ""
+    """One sentence."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": _SCHEMA, **asdict(self), "submitted": dict(self.submitted)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelReport:
+    """What was cancelled."""
+
+    execution: str
+    jobs: tuple[str, ...]
+    warning: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"schema": "dfh/cancel/1", **asdict(self)}
