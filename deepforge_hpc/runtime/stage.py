@@ -95,7 +95,12 @@ def _check_published(
     full = os.environ.get("DFH_VERIFY") == "full"
     if measured.size > FULL_CHECK_BYTES and same_time and not full:
         return "stat"
-    if digest_path(path)[0] != entry["sha256"]:
+    try:
+        is_as_made = digest_path(path)[0] == entry["sha256"]
+    except ValueError as error:
+        reason = f"{what} is damaged: {error}."
+        raise JobError(reason, hint) from error
+    if not is_as_made:
         reason = f"{what} is damaged: its content is not what was made."
         raise JobError(reason, hint)
     return "content"
