@@ -11,7 +11,8 @@ class Finding:
 
     kind: str
     """Errors: record_missing record_damaged edge_broken output_modified output_missing
-    marker_modified plan_modified code_modified operation_modified script_modified blob_damaged.
+    marker_modified plan_modified pipeline_modified site_modified code_modified operation_modified
+    script_modified blob_damaged.
     Warnings: output_gone input_modified input_gone input_declared marker_missing code_gone
     blob_missing. Information: operation_edited."""
     level: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
@@ -14,7 +15,6 @@ from deepforge_hpc.runtime.layout import ExecutionLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deepforge_hpc.ledger.store import Ledger, Record
 
@@ -27,28 +27,33 @@ _KEPT = (*_OPERATIONS, "compiled/")
 def check_frozen(
     ledger: Ledger, record: Record, folder: Path | None, project: Path
 ) -> Iterator[Finding]:
-    """Check plan and code that a record names: those of its execution, and what the ledger keeps.
+    """Check the files that a record names: those of its execution, and what the ledger keeps.
 
-    Both are shared by all records of an execution. `folder` is None if it is gone.
+    All records of an execution share them. `folder` is None if it is gone.
     """
-    plan, code = record.data.get("plan"), record.data.get("code")
-    if not isinstance(plan, str) or not isinstance(code, str):
+    if not record.data.get("code"):
         return  # a kind of record that no execution made
-    manifest = _manifest(ledger, code, folder)
     if folder is None:
         message = f"the folder of {record.execution} is gone: its frozen code was not compared"
         yield Finding(kind="code_gone", level="warning", subject=record.execution, message=message)
-    else:
-        layout = ExecutionLayout(folder)
-        yield from _file("plan_modified", layout.plan, plan, record)
-        yield from _file("code_modified", layout.manifest, code, record)
+    layout = ExecutionLayout(folder or Path())
+    files = {
+        "plan": layout.plan,
+        "code": layout.manifest,
+        "pipeline": layout.pipeline,
+        "site_file": layout.site,
+    }
+    for name, path in files.items():
+        if wanted := str(record.data.get(name) or ""):
+            if folder is not None:
+                yield from _file(f"{name.removesuffix('_file')}_modified", path, wanted, record)
+            yield from _blob(ledger, wanted, "blob_damaged", f"{path.name} of {record.execution}")
+    if folder is not None:
         yield from _code(layout, record)
-    if ledger.has_blobs:
-        yield from _blob(ledger, plan, "blob_damaged", f"the plan of {record.execution}")
-        yield from _blob(ledger, code, "blob_damaged", f"the list of code of {record.execution}")
-        for name, sha256 in manifest.items():
-            if name.startswith(_KEPT):
-                yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
+    manifest = _manifest(ledger, str(record.data["code"]), folder)
+    for name, sha256 in manifest.items():
+        if name.startswith(_KEPT):
+            yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
     yield from _edited(manifest, project, record)
 
 
@@ -90,6 +95,8 @@ def _kind(name: str) -> str:
 
 
 def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Finding]:
+    if not ledger.has_blobs:
+        return
     try:
         content = ledger.blob(sha256)
     except LedgerError as error:

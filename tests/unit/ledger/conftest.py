@@ -92,6 +92,8 @@ class Project:
             },
             "plan": self.ids["plan"],
             "code": self.ids["code"],
+            "pipeline": self.ids["pipeline"],
+            "site_file": self.ids["site"],
             "script": self.write_script(job),
             "site": "local",
             "inputs": inputs,
@@ -157,6 +159,10 @@ def project(tmp_path: Path) -> Project:
     info = {"schema": "dfh/execution/1", "id": EXECUTION, "uuid": UUID, "ledger": str(made.ledger)}
     (made.execution / "execution.json").write_bytes(canonical_json(info))
     made.ids.update(plan=made.write_blob(plan), code=made.write_blob(manifest))
+    for name in ("pipeline", "site"):
+        text = f"{name}: any\n".encode()
+        (made.execution / f"{name}.yaml").write_bytes(text)
+        made.ids[name] = made.write_blob(text)
     table = made.root / "table.csv"
     table.write_text("z,u,g\n")
     external = {

@@ -91,10 +91,8 @@ def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
     assert any(line.strip().startswith("table <- table.csv") for line in lines)
     document = json.loads(json.dumps(closure.to_dict()))
     assert document["roots"] == [project.ids["evaluate"]]
-    assert {node["id"] for node in document["nodes"]} == set(project.ids.values()) - {
-        project.ids["plan"],
-        project.ids["code"],
-    }
+    files = {project.ids[name] for name in ("plan", "code", "pipeline", "site")}
+    assert {node["id"] for node in document["nodes"]} == set(project.ids.values()) - files
 
 
 def test_trace_stops_at_a_depth(project: Any) -> None:
@@ -115,6 +113,8 @@ EDITS: dict[str, tuple[Callable[[Any], Path], str]] = {
         "operation_modified",
     ),
     "plan": (lambda p: p.execution / "plan.json", "plan_modified"),
+    "pipeline": (lambda p: p.execution / "pipeline.yaml", "pipeline_modified"),
+    "site": (lambda p: p.execution / "site.yaml", "site_modified"),
     "manifest": (lambda p: p.execution / "code/MANIFEST.json", "code_modified"),
     "blob of the plan": (
         lambda p: p.ledger / "blobs" / p.ids["plan"][7:9] / p.ids["plan"][7:],
