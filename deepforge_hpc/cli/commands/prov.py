@@ -82,8 +82,8 @@ def verify(display: Display, path: str) -> int:
     """Check that it all holds.
 
     Checks the records of PATH and of everything it was made from, their outputs and success
-    markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was changed or is missing; each finding
-    is named by its kind.
+    markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was
+    changed or is missing; each finding is named by its kind.
 
     \b
     Example:
