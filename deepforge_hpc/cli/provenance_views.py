@@ -136,7 +136,7 @@ def _period(time: dict[str, Any]) -> str:
 
 def _code(record: Record) -> str:
     operation = record.operation
-    if not operation:
+    if not operation.get("module"):
         return "of deepforge-hpc itself"
     seed = record.data.get("seed")
     text = f"{operation.get('module')}:{operation.get('object')}"

@@ -52,6 +52,13 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
 
 
+def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
+    data = json.loads(project.record_file("render.gather").read_bytes())
+    data["operation"].update(module="", object="gather")
+    found = api.explain(project.write_record(data), project.root)
+    assert "code       of deepforge-hpc itself" in list(explanation_lines(found))
+
+
 def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "renamed.bin"
     copy.parent.mkdir()
