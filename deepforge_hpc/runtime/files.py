@@ -17,7 +17,7 @@ _CHUNK = 1 << 20
 
 def _chunks(path: Path) -> Iterator[bytes]:
     # Not path.open(): it asks for the status of the file twice, and each job reads all of its code.
-    # O_NONBLOCK: a pipe that someone put in the place of a file is empty, and not waited for.
+    # A pipe that was planted in its place must not hold us up (O_NONBLOCK): it reads as empty.
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         while chunk := os.read(handle, _CHUNK):

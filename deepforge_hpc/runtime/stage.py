@@ -96,11 +96,11 @@ def _check_published(
     if measured.size > FULL_CHECK_BYTES and same_time and not full:
         return "stat"
     try:
-        is_as_made = digest_path(path)[0] == entry["sha256"]
+        is_same = digest_path(path)[0] == entry["sha256"]
     except ValueError as error:
         reason = f"{what} is damaged: {error}."
         raise JobError(reason, hint) from error
-    if not is_as_made:
+    if not is_same:
         reason = f"{what} is damaged: its content is not what was made."
         raise JobError(reason, hint)
     return "content"
