@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import ExternalInput
-from deepforge_hpc.runtime.files import digest_path, own_status
+from deepforge_hpc.runtime.files import digest_path
 from deepforge_hpc.spec.formats import by_suffix
 from deepforge_hpc.spec.pipeline import origin
 from deepforge_hpc.spec.schema import nearest, shown
@@ -53,12 +53,11 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
             size, mtime_ns, count = _measure(path)
         else:
             size, mtime_ns, count = status.st_size, status.st_mtime_ns, 1
+            if not stat.S_ISREG(status.st_mode):
+                reader.fault(at, f"{shown(spec.uri)} is neither a file nor a folder")
+                return None
         is_small = size <= SMALL_BYTES and count <= _SMALL_FILES
-        sha256 = digest_path(path)[0] if is_small else None
-    except ValueError as error:  # jobs would refuse it too: what lies elsewhere has no digest here
-        hint = "give the file itself; of a link, copy what it points to or make it an own input"
-        reader.fault(at, f"{shown(spec.uri)}: {error}", hint)
-        return None
+        sha256 = _digest(path) if is_small else None
     except OSError as error:
         reader.fault(at, f"{shown(spec.uri)}: {error.strerror}", f"looked for {path}")
         return None
@@ -79,17 +78,19 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
 
 
 def _measure(folder: Path) -> tuple[int, int, int]:
-    """Return the bytes, the latest time and the number of files below a folder.
-
-    ValueError if something below it is a link, or no file.
-    """
+    """Return the bytes, the latest time and the number of files below a folder."""
     size, latest, count = 0, folder.stat().st_mtime_ns, 0
-    for parent, folders, names in os.walk(folder):
-        for name in folders:
-            own_status(Path(parent, name))
+    for parent, _, names in os.walk(folder):
         for name in names:
-            status = own_status(Path(parent, name))
+            status = Path(parent, name).lstat()
             size += status.st_size
             latest = max(latest, status.st_mtime_ns)
             count += 1
     return size, latest, count
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return digest_path(path)[0]
+    except ValueError:  # a link inside the folder: what it points to is not under this name
+        return None
