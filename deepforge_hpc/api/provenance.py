@@ -11,6 +11,7 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
+from deepforge_hpc.runtime.files import digest_path
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Explanation:
     """One result, and what made it."""
 
     subject: Subject
+    sha256: str
+    """Digest of the output's content now; empty if none was asked for, or it cannot be read."""
     size: int
     """Bytes, as recorded; of all outputs if a job or execution was asked for."""
     state: str
@@ -47,7 +50,7 @@ class Explanation:
             "path": str(subject.path) if subject.path else None,
             "output": subject.output or None,
             "found_by": subject.how,
-            "sha256": subject.sha256 or None,
+            "sha256": self.sha256 or None,
             "state": self.state,
             "size": self.size,
             "ancestors": self.ancestors,
@@ -66,12 +69,15 @@ def explain(text: str, cwd: Path) -> Explanation:
         for output in record.outputs
         if not subject.output or output.get("name") == subject.output
     ]
-    state = "not checked"
-    if subject.sha256 and outputs:
-        state = "unchanged" if outputs[0].get("sha256") == subject.sha256 else "modified"
+    sha256, state = "", "not checked"
+    if subject.output and subject.path:
+        with suppress(OSError, ValueError):
+            sha256 = subject.sha256 or digest_path(subject.path)[0]
+        state = "unchanged" if outputs[0].get("sha256") == sha256 else "modified"
     closure = _trace.trace(subject.ledger, subject.records)
     return Explanation(
         subject=subject,
+        sha256=sha256,
         size=sum(int(output.get("size") or 0) for output in outputs),
         state=state,
         ancestors=len(closure.records) - len(closure.roots),
@@ -87,14 +93,7 @@ def trace(text: str, cwd: Path) -> Trace:
 def verify(text: str, cwd: Path) -> Verification:
     """Check a result, its records, the code that made it, and all that it was made from."""
     subject = _subject(text, cwd)
-    return _verify.verify(
-        subject.ledger,
-        subject.records,
-        project=subject.project,
-        locate=lambda record: _folder_of(record, subject.project),
-        present=subject.sha256 if subject.how == "content" else "",
-        lost=subject.lost,
-    )
+    return _verify.verify(subject, lambda record: _folder_of(record, subject))
 
 
 def _subject(text: str, cwd: Path) -> Subject:
@@ -106,10 +105,14 @@ def _subject(text: str, cwd: Path) -> Subject:
     return _locate.locate(text, cwd)
 
 
-def _folder_of(record: Record, project: Path) -> Path | None:
-    """Return where a record's execution lies, or None if it is gone."""
-    for home in executions_folders(project):
-        found = read_execution(home / record.execution)
+def _folder_of(record: Record, subject: Subject) -> Path | None:
+    """Return where a record's execution lies, or None if it is gone.
+
+    Of an execution and its copies it is the one that the subject lies in.
+    """
+    homes = [home / record.execution for home in executions_folders(subject.project)]
+    for folder in (subject.execution, *homes):
+        found = read_execution(folder) if folder else None
         if found and found.data.get("uuid") == record.data.get("uuid"):
             return found.layout.root
     return None

@@ -28,7 +28,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
         yield from _several(found)
         return
     name = str(subject.path) if subject.path else f"record {short(record.id)}"
-    digests = [subject.sha256] if subject.sha256 else [o["sha256"] for o in record.outputs[:1]]
+    digests = [found.sha256] if found.sha256 else [o["sha256"] for o in record.outputs[:1]]
     content = f"  sha256:{short(digests[0])}  {format_size(found.size)}" if digests else ""
     yield f"{name}{content}  {found.state}"
     if found.state == "modified":
@@ -136,7 +136,7 @@ def _period(time: dict[str, Any]) -> str:
 
 def _code(record: Record) -> str:
     operation = record.operation
-    if not operation:
+    if not operation.get("module"):
         return "of deepforge-hpc itself"
     seed = record.data.get("seed")
     text = f"{operation.get('module')}:{operation.get('object')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,9 @@ class Subject:
     records: tuple[Record, ...]
     """One, or the newest of each job and array task if that is what was named."""
     how: str
-    """place | content | id"""
+    """place | content | closure | id"""
+    execution: Path | None = None
+    """The execution that the path lies in, if that is how it was found."""
     path: Path | None = None
     output: str = ""
     """Name of the output that the path is, if it is one."""
@@ -93,45 +94,75 @@ def _by_id(text: str, ledgers: Iterable[Ledger]) -> Subject:
 
 def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:
     """Return the subject for a path of an execution; None if its place says nothing."""
-    info = read_json(execution / "execution.json")
+    try:
+        info = read_json(execution / "execution.json")
+    except (OSError, ValueError) as error:
+        message = f"{execution / 'execution.json'}: cannot be read: {error}"
+        raise LedgerError(message, "Restore it from a backup of the execution.") from error
     job, task, rest = _split(path.resolve().relative_to(execution))
     ledgers = _ledgers(execution, str(info.get("ledger") or ""), cwd)
-    found = _marked(execution, job, task, ledgers) or _newest(info, job, task, ledgers)
+    found = _marked(execution, info, job, task, ledgers) or _newest(info, job, task, ledgers)
     if found is None:
         if rest and job:
             return None
-        message = f"{path}: no record yet" + _damaged(ledgers)
-        raise LedgerError(message, "A job writes its record when it ends: dfh status shows how.")
+        raise _no_record(path, execution, ledgers)
     ledger, records = found
-    output = _output_name(records[0], rest) if len(records) == 1 else ""
+    output = ""
+    if job and rest[:1] == ("outputs",) and len(rest) > 1:
+        output = _output_name(records, rest[1])
+        if not output:
+            return None  # a file that no job made is not explained by what it lies beside
+        path = ExecutionLayout(execution).job(job, task).outputs / rest[1]
     return Subject(
         ledger=ledger,
         project=ledger.root.parent,
         records=records,
         how="place",
+        execution=execution,
         path=path,
         output=output,
-        sha256=digest_path(path)[0] if output else "",
         lost={} if output else _lost(execution, info, job, ledger, records),
     )
+
+
+def _no_record(path: Path, execution: Path, ledgers: Sequence[Ledger]) -> LedgerError:
+    marker = next((execution / "jobs").rglob("success.json"), None)
+    if marker is None:
+        message = f"{path}: no record yet" + _damaged(ledgers)
+        return LedgerError(message, "A job writes its record when it ends: dfh status shows how.")
+    where = " or ".join(str(ledger.root) for ledger in ledgers) or "any ledger above it"
+    message = f"{path}: no record of it in {where}, though jobs of it succeeded"
+    message += _damaged(ledgers)
+    hint = "Was execution.json edited, or the execution copied without its project's .dfh?"
+    return LedgerError(message, hint)
 
 
 _Found = tuple[Ledger, tuple[Record, ...]]
 
 
 def _marked(
-    execution: Path, job: str, task: int | None, ledgers: Sequence[Ledger]
+    execution: Path,
+    info: dict[str, Any],
+    job: str,
+    task: int | None,
+    ledgers: Sequence[Ledger],
 ) -> _Found | None:
     """Return the record that a job's success marker names; LedgerError if it cannot be had."""
     marker = ExecutionLayout(execution).job(job, task).success
-    wanted = str(_field(marker, "record") or "") if job else ""
+    said = _read(marker) if job else {}
+    wanted = str(said.get("record") or "")
     if not wanted:
         return None
     holders = [ledger for ledger in ledgers if ledger.starting_with(wanted)]
     if not holders:
         message = f"{marker}: names record {short(wanted)}, which no ledger here holds"
         raise LedgerError(message, "Was the execution copied without its project's .dfh?")
-    return holders[0], (holders[0].get(wanted),)
+    record = holders[0].get(wanted)
+    # The tasks of an array whose gathered value was taken over have no outputs and no record.
+    if said.get("outputs") and record.place != (str(info.get("uuid")), job, task):
+        message = f"{marker}: was changed: it names record {short(wanted)}, of {record.label}"
+        raise LedgerError(message, "Restore it from a backup of the execution.")
+    return holders[0], (record,)
 
 
 def _newest(
@@ -159,7 +190,7 @@ def _lost(
     lost = {}
     for pattern in ("success.json", "task-*/success.json"):
         for marker in sorted((execution / "jobs").glob(f"{job or '*'}/{pattern}")):
-            wanted = str(_field(marker, "record") or "")
+            wanted = str(_read(marker).get("record") or "")
             if wanted and wanted not in held:
                 try:
                     ledger.get(wanted)
@@ -177,28 +208,19 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
     try:
         sha256 = digest_path(path)[0]
     except ValueError as error:
-        message = str(error)
-        raise LedgerError(message) from error
+        message = f"{error}"
+        raise LedgerError(message, "Name a file, or a folder of files.") from error
     ledgers = _ledgers(path, "", cwd)
     beside = path.with_name(f"{path.name}.prov")
-    if beside.is_file():
-        ledgers.append(Closure(beside))
+    closure = Closure(beside) if beside.is_file() else None
+    if closure is not None:
+        ledgers.append(closure)
     for ledger in ledgers:
-        found = ledger.find_by_output(sha256)
-        if not found:
-            continue
-        record = found[0]
-        names = [str(o.get("name")) for o in record.outputs if o.get("sha256") == sha256]
-        return Subject(
-            ledger=ledger,
-            project=ledger.root.parent,
-            records=(record,),
-            how="content",
-            path=path,
-            output=names[0],
-            sha256=sha256,
-            others=len(found) - 1,
-        )
+        if found := ledger.find_by_output(sha256):
+            return _artifact(ledger, found[0], path, sha256, sha256, others=len(found) - 1)
+    if closure is not None:
+        holder = next(ledger for ledger in ledgers if ledger.starting_with(closure.record))
+        return _artifact(holder, holder.get(closure.record), path, closure.artifact, sha256)
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "a project around it"
     message = f"{path}: no record in {where} made this content ({short(sha256)})"
     message += _damaged(ledgers)
@@ -206,6 +228,26 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
     if execution is not None:
         hint = "Name an output, a job's folder or the execution itself."
     raise LedgerError(message, hint)
+
+
+def _artifact(
+    ledger: Ledger, record: Record, path: Path, made: str, sha256: str, others: int = 0
+) -> Subject:
+    """Return the subject for a copy of what the record made with the digest `made`."""
+    names = [str(output.get("name")) for output in record.outputs if output.get("sha256") == made]
+    if not names:
+        message = f"{path}.prov: record {short(record.id)} did not make {short(made)}"
+        raise LedgerError(message, "Copy it again from beside the original.")
+    return Subject(
+        ledger=ledger,
+        project=ledger.root.parent,
+        records=(record,),
+        how="content" if made == sha256 else "closure",
+        path=path,
+        output=names[0],
+        sha256=sha256,
+        others=others,
+    )
 
 
 def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
@@ -218,11 +260,9 @@ def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
     return job, int(match[1]) if match else None, parts[3 if match else 2 :]
 
 
-def _output_name(record: Record, rest: tuple[str, ...]) -> str:
-    if rest[:1] != ("outputs",) or len(rest) < 2:
-        return ""
-    for output in record.outputs:
-        if Path(str(output.get("path", ""))).name == rest[1] and len(rest) == 2:
+def _output_name(records: Sequence[Record], file: str) -> str:
+    for output in records[0].outputs if len(records) == 1 else ():
+        if Path(str(output.get("path", ""))).name == file:
             return str(output.get("name"))
     return ""
 
@@ -241,8 +281,9 @@ def _ledgers(start: Path, named: str | Path = "", cwd: Path | None = None) -> li
     return [Ledger(root) for root in found]
 
 
-def _field(path: Path, name: str) -> Any:
+def _read(path: Path) -> dict[str, Any]:
+    """Return a JSON object; an empty one if it cannot be had."""
     try:
-        return read_json(path).get(name)
-    except (OSError, json.JSONDecodeError, ValueError):
-        return None
+        return read_json(path)
+    except (OSError, ValueError):
+        return {}

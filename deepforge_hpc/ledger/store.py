@@ -18,14 +18,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.runtime.files import digest
+from deepforge_hpc.runtime.closure import SCHEMA as CLOSURE_SCHEMA
+from deepforge_hpc.runtime.files import digest, read_bytes, read_json
+from deepforge_hpc.runtime.record import SCHEMA as RECORD_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{0,8})?\.json")
-RECORD_SCHEMA = "dfh/record/1"
-CLOSURE_SCHEMA = "dfh/closure/1"
+FORMAT = 1
+"""Of the ledger's folder; `deepforge_hpc.submit.project` writes it."""
+_SHAPE: dict[str, type] = {
+    "task": int,
+    "operation": dict,
+    "inputs": list,
+    "outputs": list,
+    "environment": dict,
+    "scheduler": dict,
+    "time": dict,
+    "reused_from": dict,
+}
+"""What fields of a record are, where they are not left out or null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +49,11 @@ class Record:
     """`sha256:...`"""
     path: Path
     data: dict[str, Any]
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        """Return whose it is: the uuid of the execution, the job and the array task."""
+        return str(self.data.get("uuid")), str(self.data.get("job")), self.data.get("task")
 
     @property
     def execution(self) -> str:
@@ -62,12 +80,17 @@ class Record:
     @property
     def operation(self) -> dict[str, Any]:
         """Return what ran; empty for a record without an operation."""
-        found = self.data.get("operation")
-        return found if isinstance(found, dict) else {}
+        return self.data.get("operation") or {}
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def producer(item: dict[str, Any]) -> dict[str, Any]:
+    """Return what an input says of the record that made it; empty for external data."""
+    by = item.get("by")
+    return by if isinstance(by, dict) and isinstance(by.get("record"), str) else {}
 
 
 class DamagedRecordError(LedgerError):
@@ -80,6 +103,8 @@ class MissingRecordError(LedgerError):
 
 class Ledger:
     """The records and blobs below one `.dfh` folder. Reads only, and only when asked."""
+
+    has_blobs = True
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -111,9 +136,11 @@ class Ledger:
         return parse_record(content, path)
 
     def starting_with(self, prefix: str) -> list[Path]:
-        """Return the files of the records whose id starts so."""
+        """Return a file of each record whose id starts so."""
         wanted = prefix.removeprefix("sha256:").lower()
-        return [path for path, found in self._files() if found.startswith(wanted)]
+        return list(
+            {name: path for path, name in self._files() if name.startswith(wanted)}.values()
+        )
 
     def records(self, *, containing: str = "") -> Iterator[Record]:
         """Yield the sound records, newest day first, whose bytes contain a text."""
@@ -159,9 +186,12 @@ class Ledger:
         name = sha256.removeprefix("sha256:")
         path = self.root / "blobs" / name[:2] / name
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            message = f"blob {path}: {error.strerror}"
+            raise LedgerError(message) from error
         if digest(content) != f"sha256:{name}":
             message = f"blob {path}: its content was changed"
             raise LedgerError(message, "Restore the file from a backup of the ledger.")
@@ -177,10 +207,23 @@ class Ledger:
             return DamagedRecordError(f"record {path}: {error.strerror}")
 
     def _content(self, path: Path) -> bytes:
-        return path.read_bytes()
+        return read_bytes(path)
+
+    def _check_format(self) -> None:
+        """Raise LedgerError if a later version keeps records here where this one does not look."""
+        try:
+            found = read_json(self.root / "FORMAT").get("format")
+        except FileNotFoundError:
+            found = FORMAT
+        except (OSError, ValueError):
+            found = None
+        if found != FORMAT:
+            message = f"{self.root / 'FORMAT'}: format {found!r}, this version reads {FORMAT}"
+            raise LedgerError(message, "Use the version of deepforge-hpc that wrote the ledger.")
 
     def _files(self) -> Iterator[tuple[Path, str]]:
         """Yield each record file and the hex of the id in its name, newest day first."""
+        self._check_format()
         loose = self.root / "loose"
         days = [(day.name, day) for user in _folders(loose) for day in _folders(user)]
         for _, day in sorted(days, key=lambda item: item[0], reverse=True):
@@ -192,46 +235,58 @@ class Ledger:
 class Closure(Ledger):
     """The records in the file `<artifact>.prov` that lies beside an artifact."""
 
+    has_blobs = False
+
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self._records: dict[str, str] | None = None
+        self._data: dict[str, Any] = {}
 
-    def blob(self, sha256: str) -> bytes | None:  # noqa: ARG002 -- a closure holds records only
-        """Return None: a closure holds no blobs."""
-        return None
+    @property
+    def artifact(self) -> str:
+        """Return the digest of the artifact when it was published."""
+        return str(self._loaded().get("artifact"))
+
+    @property
+    def record(self) -> str:
+        """Return the id of the record that made the artifact."""
+        return str(self._loaded().get("record"))
 
     def _content(self, path: Path) -> bytes:
-        return self._loaded()[f"sha256:{path.stem}"].encode()
+        return str(self._loaded()["records"][f"sha256:{path.stem}"]).encode()
 
     def _files(self) -> Iterator[tuple[Path, str]]:
-        for record_id in self._loaded():
+        for record_id in self._loaded()["records"]:
             name = record_id.removeprefix("sha256:")
             yield self.root / f"{name}.json", name
 
-    def _loaded(self) -> dict[str, str]:
-        if self._records is None:
+    def _loaded(self) -> dict[str, Any]:
+        if not self._data:
             try:
-                data = json.loads(self.root.read_bytes())
-                if data["schema"] != CLOSURE_SCHEMA:
+                data = read_json(self.root)
+                if data["schema"] != CLOSURE_SCHEMA or not isinstance(data["records"], dict):
                     raise ValueError(data["schema"])
-                self._records = {str(key): str(text) for key, text in data["records"].items()}
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except (OSError, ValueError, KeyError, RecursionError) as error:
                 message = f"{self.root}: not a closure of records: {error}"
                 raise LedgerError(message, "Copy it again from beside the original.") from error
-        return self._records
+            self._data = data
+        return self._data
 
 
 def parse_record(content: bytes, path: Path) -> Record:
     """Return the record that bytes hold; DamagedRecordError if they are no record."""
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"record {path}: not JSON ({error})"
         raise DamagedRecordError(message) from error
     if not isinstance(data, dict) or data.get("schema") != RECORD_SCHEMA:
         schema = data.get("schema") if isinstance(data, dict) else None
         message = f"record {path}: schema {schema!r}, this version reads {RECORD_SCHEMA!r}"
         raise DamagedRecordError(message, "Was it written by a newer deepforge-hpc?")
+    for name, kind in _SHAPE.items():
+        if data.get(name) is not None and not isinstance(data[name], kind):
+            message = f"record {path}: {name} is no {kind.__name__}"
+            raise DamagedRecordError(message, "No version of deepforge-hpc writes that.")
     return Record(id=digest(content), path=path, data=data)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.store import producer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -69,25 +70,23 @@ def trace(
     problems: dict[str, LedgerError] = dict(lost or {})
     waiting = list(roots)
     while waiting:
-        for producer in producers(waiting.pop()):
-            if producer in records or producer in problems:
+        for record_id in producers(waiting.pop()):
+            if record_id in records or record_id in problems:
                 continue
             try:
-                found = ledger.get(producer)
+                found = ledger.get(record_id)
             except LedgerError as error:
-                problems[producer] = error
+                problems[record_id] = error
             else:
-                records[producer] = found
+                records[record_id] = found
                 waiting.append(found)
     return Trace(roots=tuple(root.id for root in roots), records=records, problems=problems)
 
 
 def producers(record: Record) -> list[str]:
     """Return the ids of the records that made the inputs, and of the one that was re-used."""
-    found = [str(by["record"]) for item in record.inputs if (by := item.get("by")) and by["record"]]
-    reused = record.data.get("reused_from")
-    if isinstance(reused, dict) and reused.get("record"):
-        found.append(str(reused["record"]))
+    found = [by["record"] for item in record.inputs if (by := producer(item))]
+    found += [item["by"]["record"] for item in _source(record)]
     return list(dict.fromkeys(found))
 
 
@@ -121,7 +120,7 @@ def tree(closure: Trace, *, depth: int | None = None) -> Iterator[Line]:
 
 def _tips(closure: Trace) -> list[str]:
     """Return the roots that no other record was made from: the others stand below them."""
-    inner = {producer for record in closure.records.values() for producer in producers(record)}
+    inner = {found for record in closure.records.values() for found in producers(record)}
     return [root for root in closure.roots if root not in inner]
 
 
@@ -129,8 +128,8 @@ def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
     """Return a line for each input; array tasks of one job that feed one port share a line."""
     lines: dict[tuple[str, str, str], list[Line]] = {}
     for position, item in enumerate(_edges(record)):
-        by = item.get("by") or {}
-        record_id = str(by.get("record") or "")
+        by = producer(item)
+        record_id = by.get("record", "")
         found = closure.records.get(record_id)
         problem = closure.problems.get(record_id)
         is_task = found is not None and found.data.get("task") is not None
@@ -154,7 +153,10 @@ def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
 
 
 def _edges(record: Record) -> list[dict[str, Any]]:
-    reused = record.data.get("reused_from")
-    if isinstance(reused, dict) and reused.get("record"):
-        return [{"port": "reused from", "by": reused}]
-    return record.inputs
+    return _source(record) or record.inputs
+
+
+def _source(record: Record) -> list[dict[str, Any]]:
+    """Return the edge to the record that was re-used, if it was."""
+    item = {"port": "reused from", "by": record.data.get("reused_from")}
+    return [item] if producer(item) else []

@@ -33,6 +33,10 @@ class ExecutionInfo:
     """Version of deepforge_hpc."""
     plan_sha256: str
     code_sha256: str
+    pipeline_sha256: str = ""
+    """Of `pipeline.yaml`, as the user wrote it."""
+    site_sha256: str = ""
+    """Of `site.yaml`, all layers merged."""
     name: str = ""
     note: str = ""
     tags: tuple[str, ...] = ()

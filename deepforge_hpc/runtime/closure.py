@@ -30,7 +30,8 @@ def build_closure(ledger: Path, artifact: str, record: str) -> dict[str, Any]:
         if digest(content) != identity:
             continue
         records[identity] = content.decode()
-        todo += [
-            entry["by"]["record"] for entry in json.loads(content)["inputs"] if entry.get("by")
-        ]
+        data = json.loads(content)
+        todo += [entry["by"]["record"] for entry in data["inputs"] if entry.get("by")]
+        if reused := data.get("reused_from"):
+            todo.append(reused["record"])
     return {"schema": SCHEMA, "artifact": artifact, "record": record, "records": records}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,22 +68,35 @@ def digest_path(path: Path) -> tuple[str, int]:
     """Return digest and size in bytes of a file, or of a folder and all below it.
 
     A folder's digest is that of the canonical JSON of {relative path: digest of the file}. Links
-    inside a folder are refused with ValueError: they could point anywhere.
+    inside a folder are refused with ValueError, as they could point anywhere, and so is what is
+    neither a file nor a folder.
     """
-    if path.is_file():
-        return digest_file(path), path.stat().st_size
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode):
+        return digest_file(path), status.st_size
+    if not stat.S_ISDIR(status.st_mode):
+        message = f"{path} is neither a file nor a folder"
+        raise ValueError(message)
     entries: dict[str, str] = {}
     size = 0
     for folder, names, files in os.walk(path):
-        names.sort()
-        for name in sorted(files):
+        for name in names:
+            _own_status(Path(folder, name))
+        for name in files:
             file = Path(folder, name)
-            if file.is_symlink():
-                message = f"{file} is a link, and a folder of data holds its own files only"
-                raise ValueError(message)
+            size += _own_status(file).st_size
             entries[file.relative_to(path).as_posix()] = digest_file(file)
-            size += file.stat().st_size
     return digest(canonical_json(entries)), size
+
+
+def _own_status(path: Path) -> os.stat_result:
+    """Return the status of a file or folder; ValueError if it is anything else."""
+    status = path.lstat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        what = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
+        message = f"{path} is {what}, and a folder of data holds its own files only"
+        raise ValueError(message)
+    return status
 
 
 def sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from .statefile import native_id
 from .states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .context import Context
@@ -31,26 +32,33 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
     if digest(manifest) != expected:
         reason = f"code/MANIFEST.json is not what was submitted: it should have {expected}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
-    faults = _differences(layout.code, files)
+    faults = [f"code/{name} ({fault})" for name, fault in differences(layout.code, files)]
     if faults:
         shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
         reason = f"The frozen code was changed after it was submitted: {shown}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
 
 
-def _differences(code: Path, files: dict[str, str]) -> list[str]:
-    faults = []
-    for name, expected in files.items():
-        fault = _file_fault(code / name, expected)
-        if fault:
-            faults.append(f"code/{name} ({fault})")
+def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
+    """Return what below `code/` is not as a manifest says, each edited | missing | added."""
+    faults = [
+        (name, fault)
+        for name, expected in files.items()
+        if (fault := _file_fault(code / name, expected))
+    ]
     known = {*files, "MANIFEST.json"}
-    skip = len(str(code)) + 1
-    for folder, names, found in os.walk(code):
-        names[:] = [name for name in names if name != "__pycache__"]
-        paths = (f"{folder}/{name}"[skip:] for name in found)
-        faults += [f"code/{path} (added)" for path in paths if path not in known]
+    faults += [(name, "added") for name in _names_below(code) if name not in known]
     return faults
+
+
+def _names_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
+    """Yield all that is no folder; a link to a folder is not one: Python would import from it."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield prefix + entry.name
+            elif entry.name != "__pycache__":
+                yield from _names_below(entry.path, f"{prefix}{entry.name}/")
 
 
 def _file_fault(path: Path, expected: str) -> str:

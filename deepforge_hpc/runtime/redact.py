@@ -54,6 +54,12 @@ def filter_value(value: Any) -> Any:
     return value
 
 
+def token_line(text: str) -> int:
+    """Return the number of the first line with an access token or a private key, else 0."""
+    found = _TOKEN.search(text)
+    return text.count("\n", 0, found.start()) + 1 if found else 0
+
+
 def filter_uri(uri: str) -> str:
     """Return a URI without user name and password."""
     return _USERINFO.sub(r"\1", uri)
@@ -77,7 +83,7 @@ def _filter_variable(name: str, value: str) -> Any:
 
 
 def _is_random(word: str) -> bool:
-    """Tell whether a long word has the entropy of a key: letters and digits, above 4 bits each."""
+    """Tell whether a long word looks drawn at random: letters and digits, over 3.5 bits each."""
     if "/" in word and word.startswith("/"):
         return any(_is_random(part) for part in word.split("/") if len(part) >= 32)
     if not (re.search(r"[A-Za-z]", word) and re.search(r"\d", word)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.model.plan import Environment, OperationSource, OutputPort, Reference
+from deepforge_hpc.runtime.redact import filter_value
 from deepforge_hpc.spec.environment import resolve_environment
 from deepforge_hpc.spec.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.spec.operation import NO_DEFAULT
@@ -236,6 +237,11 @@ class _Binding:
     def _check_values(self) -> None:
         """Refuse attributes that their annotation does not allow."""
         for name, value in self.attributes.items():
+            if filter_value(value) != value:
+                message = "looks like a credential: plans, records and reports show attributes"
+                hint = "read it in the operation, from a file that only you can read"
+                self._fault(("attributes", name), message, hint)
+                continue
             parameter = self.parameters.get(name)
             if parameter is None or (value is None and parameter.default is None):
                 continue

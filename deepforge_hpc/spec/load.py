@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.files import canonical_json
+from deepforge_hpc.runtime.redact import token_line
 from deepforge_hpc.spec.bind import Binder, OperationInterface
 from deepforge_hpc.spec.edges import Edges, Result
 from deepforge_hpc.spec.environment import Surroundings
@@ -30,6 +31,7 @@ from deepforge_hpc.spec.settings import (
 )
 from deepforge_hpc.spec.sites import FoundSite, load_site, site_folders
 from deepforge_hpc.spec.snapshot import (
+    PROJECT,
     CodeFile,
     Snapshot,
     code_file,
@@ -241,9 +243,20 @@ class _Loading:
             content = self._attempt(("code",), read_bounded, path, name)
             if content is not None:
                 files[name] = code_file(content, path)
+        for name, file in files.items():
+            if name.startswith(f"{PROJECT}/"):
+                self._refuse_token(name, file)
         if self.formats.used:
             self._keep_formats(files)
         return Snapshot(files=dict(sorted({**files, **runtime_files()}.items())))
+
+    def _refuse_token(self, name: str, file: CodeFile) -> None:
+        """The ledger keeps this file for good, and a project is often shared."""
+        if line := token_line(file.data.decode("utf-8", "replace")):
+            message = "looks like a credential: the ledger keeps the code of every execution"
+            hint = "read it when the operation runs, from a file that only you can read"
+            where = name.partition("/")[2]
+            self.extra.append(Fault(message=message, file=where, line=line, hint=hint))
 
     def _keep_formats(self, files: dict[str, CodeFile]) -> None:
         """Keep the source of third parties' formats, and the table that the runtime reads."""

@@ -10,7 +10,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.plan import Reference
 from deepforge_hpc.spec.project import Project, ProjectError, read_bounded
 from deepforge_hpc.spec.schema import shown
-from deepforge_hpc.spec.snapshot import COMPILED, CodeFile, code_file
+from deepforge_hpc.spec.snapshot import COMPILED, PROJECT, CodeFile, code_file
 from deepforge_hpc.strictyaml import load
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class References:
             self.faults.append(Fault(message=message, file=source, hint="rename one of the two"))
             return None
         self.files[module] = code_file(code.encode())
+        self.files[f"{PROJECT}/{source}"] = code_file(data, path)
         return Reference(
             name="",
             library=library,

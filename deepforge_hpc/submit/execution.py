@@ -16,6 +16,7 @@ from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.files import canonical_json, digest, publish_json, sync_folder
 from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.record import write_blob
 from deepforge_hpc.submit import claims, project
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         version=__version__,
         plan_sha256=digest(plan_bytes),
         code_sha256=digest(manifest),
+        pipeline_sha256=digest(loaded.pipeline_bytes),
+        site_sha256=digest(loaded.site_bytes),
         created=now.isoformat(timespec="milliseconds"),
         user=user,
         name=name,
@@ -76,7 +79,9 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     try:
         _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
         kept = [file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)]
-        project.add_blobs(Path(info.ledger), [plan_bytes, manifest, *kept])
+        kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
+        for data in kept:
+            write_blob(Path(info.ledger), data)
         claims.claim(Path(info.ledger), info, plan)
         publish_json(layout.execution, dataclasses.asdict(info))
         sync_folder(root.parent)

@@ -7,16 +7,9 @@ import os
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.files import (
-    canonical_json,
-    digest,
-    publish_bytes,
-    publish_json,
-    read_json,
-)
+from deepforge_hpc.runtime.files import canonical_json, publish_bytes, publish_json, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 EXECUTIONS = "executions"
@@ -68,17 +61,6 @@ def _numbers(ledger: Path) -> dict[str, int]:
         return read_json(ledger / "numbers.json")
     except (OSError, ValueError):
         return {}
-
-
-def add_blobs(ledger: Path, blobs: Iterable[bytes]) -> None:
-    """Keep bytes under their digest, each once. Raises OSError."""
-    for data in blobs:
-        name = digest(data).removeprefix("sha256:")
-        folder = ledger / "blobs" / name[:2]
-        path = folder / name
-        if not path.exists():
-            folder.mkdir(exist_ok=True)
-            publish_bytes(path, data, mode=0o444)
 
 
 def _create(path: Path, data: bytes) -> None:

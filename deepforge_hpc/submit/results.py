@@ -103,6 +103,7 @@ def _fits(data: dict[str, Any], job: Job, task: int | None) -> bool:
         and data.get("status") == "succeeded"
         and data.get("plan_key") == job.plan_key
         and data.get("task") == task
+        and {"execution", "uuid", "job", "operation"} <= data.keys()
     )
 
 

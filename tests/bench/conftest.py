@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 # What a shared file system feels: open, stat, readlink, getdents and access calls.
-_CALLS = "open,openat,openat2,stat,lstat,newfstatat,statx,readlink,readlinkat,getdents,getdents64,access,faccessat,faccessat2"
+_CALLS = (
+    *("open", "openat", "openat2", "stat", "lstat", "newfstatat", "statx", "readlink"),
+    *("readlinkat", "getdents", "getdents64", "access", "faccessat", "faccessat2"),
+)
 # The status of a file that is open already is no question to a metadata server: fstat, which the C
 # library spells newfstatat(handle, "", ..., AT_EMPTY_PATH), does not count, whatever its name.
-_CALL = re.compile(r"^(?:\d+ +)?[a-z0-9]+\((?!.*AT_EMPTY_PATH)", re.MULTILINE)
+_CALL = re.compile(rf"^(?:{'|'.join(_CALLS)})\((?!.*AT_EMPTY_PATH)", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -70,38 +73,40 @@ def _judging(config: pytest.Config) -> bool:
     return bool(config.getoption("--figures") == "judge")
 
 
-@pytest.fixture
-def file_system_calls(tmp_path: Path, clean_environment: dict[str, str]) -> Callable[..., int]:
-    """Return a function that counts the file-system calls of one process, not of its children."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed: apt-get install strace")
+class FileSystemCalls:
+    """Counts the file-system calls of one process, not of its children."""
 
-    def count(argv: Sequence[object], *, cwd: Path, env: Mapping[str, str] | None = None) -> int:
-        log = tmp_path / "strace.log"
-        # A call of a name that this processor's kernel does not have is not an error (?).
-        names = ",".join(f"?{name}" for name in _CALLS.split(","))
+    # A call of a name that this processor's kernel does not have is not an error (?).
+    names = ",".join(f"?{name}" for name in _CALLS)
+
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+        self._log = folder / "calls.log"
+        self._environ = environ
+
+    def __call__(self, argv: Sequence[object], *, cwd: Path) -> int:
+        options = ("-qq", "-o", self._log, "-e", f"trace={self.names}", "-e", "signal=none")
         done = subprocess.run(
-            [
-                "strace",
-                "-qq",
-                "-o",
-                str(log),
-                "-e",
-                f"trace={names}",
-                "-e",
-                "signal=none",
-                *map(str, argv),
-            ],
+            ["strace", *map(str, options), *map(str, argv)],
             cwd=cwd,
-            env=clean_environment | dict(env or {}),
+            env=self._environ,
             capture_output=True,
             text=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        return len(_CALL.findall(log.read_text(encoding="utf-8", errors="replace")))
+        return self.count(self._log.read_text(encoding="utf-8", errors="replace"))
 
-    return count
+    @staticmethod
+    def count(log: str) -> int:
+        """Return how many lines of strace are such calls."""
+        return len(_CALL.findall(log))
+
+
+@pytest.fixture
+def file_system_calls(tmp_path: Path, clean_environment: dict[str, str]) -> FileSystemCalls:
+    """Return the counter; strace must be there, `tests/run.sh` installs it."""
+    assert shutil.which("strace"), "strace is not installed: apt-get install strace"
+    return FileSystemCalls(tmp_path, clean_environment)
 
 
 @pytest.fixture

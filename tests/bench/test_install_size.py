@@ -14,5 +14,6 @@ def test_core_install_is_small(installed: Any, record_property: Any) -> None:
     mebibytes = int(used.stdout.split()[0]) / 1024
     record_property("packages", len(packages))
     record_property("MiB", round(mebibytes, 1))
+    print(f"{len(packages)} packages (at most 10), {mebibytes:.1f} MiB (at most 25)")
     assert len(packages) <= 10, packages
     assert mebibytes <= 25

@@ -7,118 +7,119 @@ or a library that is not needed: import it inside the function that needs it.
 
 from __future__ import annotations
 
-import compileall
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import deepforge_hpc.runtime as runtime_package
-
 MAX_CALLS = 700
 JOB_S = 0.15
 LEDGER_S = 0.010
-CALLS = (
-    "open,openat,stat,lstat,newfstatat,statx,readlink,readlinkat,getdents,getdents64,access,"
-    "faccessat,faccessat2"
-)
 USER_CODE = "/here-begins-user-code"
+PIPELINE = """\
+pipeline: nothing
+operations:
+  first: {uses: operations.py:first}
+  second: {uses: operations.py:second, inputs: {n: first.n}}
+outputs:
+  n: {from: second.n}
+"""
+OPERATIONS = f"""\
+import os
 
 
-def _load_builder() -> Any:
-    path = Path(__file__).parents[1] / "unit" / "runtime" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("runtime_builder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def first() -> dict:
+    n = {{}}
+    return n
+
+
+def second(n: dict) -> dict:
+    os.access({USER_CODE!r}, os.F_OK)
+    return n
+"""
+
+
+class Execution:
+    """A real one on the site `local`, whose jobs do nothing; their scripts can be run again."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.info = json.loads((root / "execution.json").read_bytes())
+
+    def script(self, job: str) -> list[str]:
+        """Return the command line of a job, as the scheduler runs it."""
+        told = {"uuid": "uuid", "plan": "plan_sha256", "code": "code_sha256"}
+        words = [word for name, key in told.items() for word in (f"--{name}", self.info[key])]
+        return ["bash", f"jobs/{job}/job.sh", "--attempt", "2", *words]
 
 
 @pytest.fixture
-def execution(tmp_path: Path) -> Any:
-    """An execution of two jobs that do next to nothing, its runtime compiled."""
-    source = tmp_path / "runtime"
-    shutil.copytree(
-        Path(runtime_package.__file__).parent,
-        source,
-        ignore=shutil.ignore_patterns("__pycache__", ".*"),
-    )
-    assert compileall.compile_dir(source, quiet=1)
-    built = _load_builder().Execution(tmp_path, source)
-    built.operation("first", "def operation(n): return n", attributes={"n": 1})
-    built.operation(
-        "second",
-        f"""
-        import os
-
-        def operation(n):
-            os.access({USER_CODE!r}, os.F_OK)
-            return n
-        """,
-        inputs={"n": "first.result"},
-    )
-    built.freeze()
-    built.run_all("first", "second")
-    return built
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A venv of its own: the .pth files of the test environment are not ours to count."""
-    folder = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    return str(folder / "bin" / "python")
-
-
-def traced(execution: Any, python: str, log: Path) -> dict[str, list[str]]:
-    """Run the second job under strace; return the lines of each process that is a Python."""
-    command = [
-        "strace",
-        "-f",
-        "-o",
-        str(log),
-        "-e",
-        f"trace={CALLS},execve,fork,vfork,clone,clone3",
-    ]
+def execution(
+    installed: Any, make_project: Callable[..., Path], clean_environment: dict[str, str]
+) -> Execution:
+    project = make_project({"pipeline.yaml": PIPELINE, "operations.py": OPERATIONS})
+    argv = [str(installed.dfh), "run", "--site", "local"]
     done = subprocess.run(
-        [*command, python, *execution.argv("second", attempt=2)[1:]],
-        cwd=execution.root,
-        env=execution.environ(),
+        argv, cwd=project, env=clean_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return Execution(project / "executions" / "nothing-0001")
+
+
+def processes(
+    argv: list[str], root: Path, environ: dict[str, str], calls: str, log: Path
+) -> dict[str, list[str]]:
+    """Run a command under strace; return the calls of each process."""
+    trace = f"trace={calls},execve,fork,vfork,clone,clone3"
+    done = subprocess.run(
+        ["strace", "-f", "-o", str(log), "-e", trace, *argv],
+        cwd=root,
+        env=environ,
         check=False,
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr
-    processes: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for line in log.read_text().splitlines():
         pid, _, call = line.partition(" ")
-        processes.setdefault(pid, []).append(call.strip())
-    return processes
+        found.setdefault(pid, []).append(call.strip())
+    return found
 
 
-def count(lines: list[str], *, after: str, before: str) -> int:
-    first = next(i for i, line in enumerate(lines) if after in line)
-    last = next(i for i, line in enumerate(lines) if i > first and re.search(before, line))
-    names = CALLS.split(",")
-    return sum(line.split("(")[0] in names for line in lines[first:last])
+def between(lines: list[str], start: str, end: str) -> list[str]:
+    """Return the lines from the first that matches `start` to the next that matches `end`."""
+    first = next(i for i, line in enumerate(lines) if re.search(start, line))
+    return lines[first : next(i for i in range(first + 1, len(lines)) if re.search(end, lines[i]))]
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_file_system_calls_before_user_code(
-    execution: Any, python: str, tmp_path: Path, record_property: Any
+    execution: Execution,
+    file_system_calls: Any,
+    clean_environment: dict[str, str],
+    tmp_path: Path,
+    record_property: Any,
 ) -> None:
-    supervisor, rank, *_ = traced(execution, python, tmp_path / "strace.log").values()
+    traced = processes(
+        execution.script("second"),
+        execution.root,
+        clean_environment,
+        file_system_calls.names,
+        tmp_path / "strace.log",
+    ).values()
+
+    def count(start: str, end: str) -> int:
+        (lines,) = [lines for lines in traced if any(re.search(start, line) for line in lines)]
+        return int(file_system_calls.count("\n".join(between(lines, start, end))))
+
     calls = {
-        "supervisor": count(supervisor, after="execve", before=r"^(fork|vfork|clone3?)\("),
-        "rank": count(rank, after='"rank"', before=USER_CODE),
+        "supervisor": count(r'^execve\(.*"run", "second"', r"^(fork|vfork|clone3?)\("),
+        "rank": count(r'^execve\(.*"dfh_runtime", "rank"', USER_CODE),
     }
     record_property("calls", calls)
     print(f"file-system calls before user code: {calls} (at most {MAX_CALLS})")
@@ -127,24 +128,24 @@ def test_file_system_calls_before_user_code(
 
 @pytest.mark.bench
 def test_processor_time_of_a_job_that_does_nothing(
-    execution: Any,
-    python: str,
+    execution: Execution,
+    installed: Any,
     tmp_path: Path,
     processor_seconds: Any,
     judge_processor_time: Any,
 ) -> None:
-    words = " ".join([python, *execution.argv("first", attempt=2)[1:]])
-    job, bare = tmp_path / "job.sh", tmp_path / "bare.sh"
-    job.write_text(f"#!/bin/bash\nset -euo pipefail\nexec {words}\n")
-    bare.write_text(f"#!/bin/bash\nset -euo pipefail\nexec {python} -c pass\n")
+    bare = tmp_path / "bare.sh"
+    bare.write_text(f"#!/bin/bash\nset -euo pipefail\n{installed.python} -c pass\n")
     # A page that is fresh: one of all the jobs of an execution writes it, every 15 s at most.
-    execution.layout.report.write_text("")
-    os.utime(execution.layout.report, (2**32, 2**32))
-    spent = {
-        script: processor_seconds(("bash", script), cwd=execution.root, env=execution.environ())
-        for script in (job, bare)
-    }
-    judge_processor_time("the runtime in a job that does nothing", spent[job] - spent[bare], JOB_S)
+    os.utime(execution.root / "report.html", (2**32, 2**32))
+    job = execution.script("first")
+    spent = processor_seconds(job, cwd=execution.root)
+    spent_bare = processor_seconds(("bash", bare), cwd=execution.root)
+    # The first job of an execution compiles the runtime: the others find it compiled.
+    shutil.rmtree(execution.root / "code" / "dfh_runtime" / "__pycache__")
+    first = processor_seconds(job, cwd=execution.root, runs=1)
+    print(f"in the first job of an execution: {1000 * (first - spent_bare):.0f} ms")
+    judge_processor_time("the runtime in a job that does nothing", spent - spent_bare, JOB_S)
 
 
 LEDGER = """
@@ -166,16 +167,14 @@ print(time.process_time() - before)
 
 
 @pytest.mark.bench
-def test_what_the_ledger_adds(execution: Any, python: str, judge_processor_time: Any) -> None:
+def test_what_the_ledger_adds(
+    execution: Execution, installed: Any, judge_processor_time: Any
+) -> None:
+    argv = [installed.python, "-c", LEDGER, execution.root / "code", execution.root]
     spent = []
     for _ in range(5):
-        done = subprocess.run(
-            [python, "-c", LEDGER, str(execution.layout.code), str(execution.root)],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
+        done = subprocess.run(list(map(str, argv)), check=True, capture_output=True, text=True)
         spent.append(float(done.stdout.split()[0]))
-    (path, *_) = execution.ledger.glob("loose/bench/*/*.json")
+    (path, *_) = Path(execution.info["ledger"]).glob("loose/bench/*/*.json")
     assert json.loads(path.read_bytes())["kind"] == "end"
     judge_processor_time("the record of a job", min(spent), LEDGER_S)

@@ -28,6 +28,7 @@ def test_start_makes_few_file_system_calls(
     subprocess.run(list(map(str, argv)), cwd=tmp_path, check=True, capture_output=True)
     calls = file_system_calls(argv, cwd=tmp_path)
     record_property("file_system_calls", calls)
+    print(f"{what}: {calls} file-system calls (at most {FILE_SYSTEM_CALLS})")
     assert calls <= FILE_SYSTEM_CALLS
 
 
@@ -39,6 +40,7 @@ def test_status_makes_few_file_system_calls(
     assert done.returncode == 0, done.stderr
     calls = file_system_calls((installed.dfh, "status"), cwd=project)
     record_property("file_system_calls", calls)
+    print(f"dfh status: {calls} file-system calls (at most {STATUS_CALLS})")
     assert calls <= STATUS_CALLS
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.bench, pytest.mark.slurm]
+# Six times 1,000 jobs take a minute, and several on a machine with other work on it.
+pytestmark = [pytest.mark.bench, pytest.mark.slurm, pytest.mark.timeout(1200)]
 
 OPERATIONS = 1_000
 LIMIT = 1.25

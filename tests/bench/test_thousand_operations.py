@@ -118,5 +118,5 @@ def test_a_thousand_operations_are_planned_and_rendered_at_once(
 def test_ten_thousand_operations_cost_ten_times_as_much(planned_s: Any, judge: Any) -> None:
     small = planned_s(10, "slurm-generic", 3)
     thousand = planned_s(1_000, "slurm-generic", 3) - small
-    ten_thousand = planned_s(10_000, "slurm-generic", 2) - small
+    ten_thousand = planned_s(10_000, "slurm-generic", 3) - small
     judge("10,000 operations against 1,000", ten_thousand / thousand, TEN_TIMES)

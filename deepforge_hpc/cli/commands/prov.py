@@ -85,9 +85,9 @@ def trace(display: Display, path: str, depth: int | None) -> None:
 def verify(display: Display, path: str) -> int:
     """Check that it all holds.
 
-    Checks the records of PATH and of everything it was made from, their outputs, the frozen plan
-    and code. Exit code 0 if all holds, 7 if something was changed or is missing; each finding
-    is named by its kind.
+    Checks the records of PATH and of everything it was made from, their outputs and success
+    markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was
+    changed or is missing; each finding is named by its kind.
 
     \b
     Example:

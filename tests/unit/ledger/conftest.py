@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deepforge_hpc.runtime.files import canonical_json, digest, digest_path
+from deepforge_hpc.runtime import marker
+from deepforge_hpc.runtime.files import canonical_json, digest, digest_file, digest_path
+from deepforge_hpc.runtime.layout import ExecutionLayout
 
 UUID = "0123456789abcdef0123456789abcdef"
 EXECUTION = "flow-0001"
@@ -52,6 +53,12 @@ class Project:
         path.write_bytes(content)
         return name
 
+    def write_script(self, job: str) -> str:
+        path = ExecutionLayout(self.execution).script(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"echo {job}")
+        return digest_file(path)
+
     def finish(
         self,
         job: str,
@@ -85,6 +92,9 @@ class Project:
             },
             "plan": self.ids["plan"],
             "code": self.ids["code"],
+            "pipeline": self.ids["pipeline"],
+            "site_file": self.ids["site"],
+            "script": self.write_script(job),
             "site": "local",
             "inputs": inputs,
             "outputs": [
@@ -108,8 +118,16 @@ class Project:
         }
         record_id = self.write_record(record)
         self.ids[job if task is None else f"{job}[{task}]"] = record_id
-        marker = path.parent.parent / "success.json"
-        marker.write_text(json.dumps({"schema": "dfh/success/1", "record": record_id}))
+        entry = {"path": f"outputs/{path.name}", "sha256": sha256, "size": size}
+        marker.write(
+            ExecutionLayout(self.execution).job(job, task),
+            job=job,
+            task=task,
+            attempt=1,
+            plan_key="",
+            record=record_id,
+            outputs={"result": entry},
+        )
         return {
             "port": "data",
             "sha256": sha256,
@@ -141,6 +159,10 @@ def project(tmp_path: Path) -> Project:
     info = {"schema": "dfh/execution/1", "id": EXECUTION, "uuid": UUID, "ledger": str(made.ledger)}
     (made.execution / "execution.json").write_bytes(canonical_json(info))
     made.ids.update(plan=made.write_blob(plan), code=made.write_blob(manifest))
+    for name in ("pipeline", "site"):
+        text = f"{name}: any\n".encode()
+        (made.execution / f"{name}.yaml").write_bytes(text)
+        made.ids[name] = made.write_blob(text)
     table = made.root / "table.csv"
     table.write_text("z,u,g\n")
     external = {

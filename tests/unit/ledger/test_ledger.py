@@ -52,6 +52,13 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
 
 
+def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
+    data = json.loads(project.record_file("render.gather").read_bytes())
+    data["operation"].update(module="", object="gather")
+    found = api.explain(project.write_record(data), project.root)
+    assert "code       of deepforge-hpc itself" in list(explanation_lines(found))
+
+
 def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "renamed.bin"
     copy.parent.mkdir()
@@ -91,10 +98,8 @@ def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
     assert any(line.strip().startswith("table <- table.csv") for line in lines)
     document = json.loads(json.dumps(closure.to_dict()))
     assert document["roots"] == [project.ids["evaluate"]]
-    assert {node["id"] for node in document["nodes"]} == set(project.ids.values()) - {
-        project.ids["plan"],
-        project.ids["code"],
-    }
+    files = {project.ids[name] for name in ("plan", "code", "pipeline", "site")}
+    assert {node["id"] for node in document["nodes"]} == set(project.ids.values()) - files
 
 
 def test_trace_stops_at_a_depth(project: Any) -> None:
@@ -115,6 +120,8 @@ EDITS: dict[str, tuple[Callable[[Any], Path], str]] = {
         "operation_modified",
     ),
     "plan": (lambda p: p.execution / "plan.json", "plan_modified"),
+    "pipeline": (lambda p: p.execution / "pipeline.yaml", "pipeline_modified"),
+    "site": (lambda p: p.execution / "site.yaml", "site_modified"),
     "manifest": (lambda p: p.execution / "code/MANIFEST.json", "code_modified"),
     "blob of the plan": (
         lambda p: p.ledger / "blobs" / p.ids["plan"][7:9] / p.ids["plan"][7:],

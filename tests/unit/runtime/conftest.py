@@ -193,6 +193,8 @@ class Execution:
             version="0.1.0",
             plan_sha256=self.plan_sha256,
             code_sha256=self.code_sha256,
+            pipeline_sha256="sha256:" + "1" * 64,
+            site_sha256="sha256:" + "2" * 64,
             tags=("test",),
         )
         fields = {name: getattr(info, name) for name in info.__dataclass_fields__}

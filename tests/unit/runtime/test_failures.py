@@ -241,6 +241,19 @@ def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:
     assert "is missing" in fail(execution)["reason"]
 
 
+def test_a_link_in_a_folder_of_data_is_no_bug_of_ours(execution: Execution) -> None:
+    made = (
+        "from pathlib import Path\ndef operation():\n    p = Path('d')\n    p.mkdir()\n    return p"
+    )
+    execution.operation("first", made, outputs={"result": "directory"})
+    execution.operation("job", "def operation(x): return 1", inputs={"x": "first.result"})
+    execution.run_all("first")
+    folder = execution.layout.job("first").outputs / "result"
+    (folder / "link").symlink_to("/etc")
+    reason = fail(execution)["reason"]
+    assert f"is damaged: {folder / 'link'} is a link" in reason
+
+
 def test_an_external_input_that_changed_or_vanished(execution: Execution) -> None:
     data = execution.project / "data.txt"
     data.write_text("hello")
@@ -337,6 +350,10 @@ def test_edited_added_and_missing_code_is_named(execution: Execution) -> None:
     planted.write_text("")
     assert "code/project/operations/numpy.py (added)" in fail(execution, code=87)["reason"]
     planted.unlink()
+    shadow = execution.layout.code / "numpy"
+    shadow.symlink_to(execution.project)
+    assert "code/numpy (added)" in fail(execution, code=87)["reason"]
+    shadow.unlink()
     manifest = execution.layout.manifest
     manifest.write_bytes(manifest.read_bytes() + b" ")
     assert "MANIFEST.json is not what was submitted" in fail(execution, code=87)["reason"]

@@ -67,6 +67,12 @@ def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None
     assert set(build_closure(tmp_path, "sha256:a", fourth)["records"]) == {first, third, fourth}
 
 
+def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> None:
+    made = write_record(tmp_path, {"inputs": [], "n": 1}, user="u")
+    taken = write_record(tmp_path, {"inputs": [], "reused_from": {"record": made}}, user="u")
+    assert set(build_closure(tmp_path, "sha256:a", taken)["records"]) == {made, taken}
+
+
 SECRETS = {
     "SLURM_JWT": "short",
     "HOROVOD_API_KEY": "k",

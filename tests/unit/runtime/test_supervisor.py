@@ -65,6 +65,7 @@ def test_a_record_says_how_the_output_was_made(execution: Execution) -> None:
     assert record["operation"]["source"] == job.source.sha256
     assert record["plan_key"] == job.plan_key
     assert (record["plan"], record["code"]) == (execution.plan_sha256, execution.code_sha256)
+    assert (record["pipeline"][7], record["site_file"][7]) == ("1", "2")
     assert record["seed"] == 7
     assert record["environment"]["vars"]["OMP_NUM_THREADS"] == "3"
     assert "API_TOKEN" not in record["environment"]["vars"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,6 +134,37 @@ def test_a_folder_is_an_input_with_the_digest_of_all_in_it(project: ProjectFolde
     (project.root / "images/link").symlink_to("/etc/passwd")
     extra = {item.name: item for item in project.load().inputs}["extra"]
     assert extra.sha256 is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "postgres://me:hunter2@db/x",
+        ["a", {"deep": "hf_abcdefghijklmnopqrstuvwxyz"}],
+    ],
+)
+def test_a_credential_in_an_attribute_is_refused_and_not_shown(
+    project: ProjectFolder, value: object
+) -> None:
+    text = json.dumps(value)
+    project.edit("{epochs: 3}", f"{{epochs: 3, note: {text}}}")
+    fault = project.one_fault()
+    assert "pipeline.yaml:11" in fault
+    assert "attributes.note: looks like a credential" in fault
+    assert "read it in the operation" in fault
+    assert not any(secret in fault for secret in ("ghp_", "hunter2", "hf_"))
+
+
+def test_a_credential_in_code_is_refused_because_the_ledger_keeps_code(
+    project: ProjectFolder,
+) -> None:
+    project.write(
+        "operations/all.py", '# first\nKEY = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"\n'
+    )
+    faults = project.faults()
+    words = "operations/all.py:2: looks like a credential: the ledger keeps"
+    assert any(str(fault).startswith(words) for fault in faults)
 
 
 def test_an_input_may_lie_anywhere(

@@ -338,6 +338,8 @@ def test_a_reference_is_compiled_once_and_frozen(project: ProjectFolder) -> None
     assert reference.module == "compiled/architectures/tiny.py"
     assert file.sha256 == reference.sha256
     assert b"def build()" in file.data
+    source = loaded.snapshot.files["project/architectures/tiny.yaml"]
+    assert source.data == (project.root / "architectures/tiny.yaml").read_bytes()
     assert "model" not in loaded.operations["train"].defaults
 
 

@@ -24,6 +24,8 @@ def test_everything_is_frozen_under_its_digest(real_lab: Any) -> None:
     assert (info.id, info.home) == ("lab-0001", str(layout.root))
     assert digest(layout.plan.read_bytes()) == info.plan_sha256
     assert digest(layout.manifest.read_bytes()) == info.code_sha256
+    assert digest_file(layout.pipeline) == info.pipeline_sha256
+    assert digest_file(layout.site) == info.site_sha256
     files = json.loads(layout.manifest.read_bytes())["files"]
     assert {path: digest_file(layout.code / path) for path in files} == files
     there = {p.relative_to(layout.code).as_posix() for p in layout.code.rglob("*") if p.is_file()}
@@ -41,7 +43,8 @@ def test_ledger_is_marked_once_and_keeps_plan_and_sources(lab: Any) -> None:
     ledger = lab.project / ".dfh"
     mark = (ledger / "FORMAT").read_bytes()
     assert json.loads(mark)["format"] == 1
-    for sha256 in (info.plan_sha256, info.code_sha256, digest_file(lab.project / "operations.py")):
+    frozen = (info.plan_sha256, info.code_sha256, info.pipeline_sha256, info.site_sha256)
+    for sha256 in (*frozen, digest_file(lab.project / "operations.py")):
         name = sha256.removeprefix("sha256:")
         assert digest_file(ledger / "blobs" / name[:2] / name) == sha256
     lab.create()

@@ -14,6 +14,7 @@ import pytest
 
 from deepforge_hpc.ledger.store import Ledger
 from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.record import write_record
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit import chain
@@ -138,6 +139,17 @@ def test_what_does_not_hold_any_more_is_not_reused(lab: Any, how: str, tmp_path:
         target.unlink(missing_ok=True)
         target.write_bytes(saved)
     assert set(reused) == {"part", "part.gather"}
+
+
+def test_record_that_is_not_whole_is_passed_over(lab: Any) -> None:
+    old = ExecutionLayout(lab.project / "executions" / "lab-0001").job("use")
+    ledger = lab.project / ".dfh"
+    data = Ledger(ledger).get(json.loads(old.success.read_bytes())["record"]).data
+    partial = {**data, "time": {"end": "2999-01-01"}}
+    del partial["job"]
+    write_record(ledger, partial, user="eve", plan_key=data["plan_key"])
+    _, reused = again(lab)
+    assert set(reused) == {"part", "part.gather", "use"}
 
 
 def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) -> None:

@@ -1,0 +1,139 @@
+"""Whether the frozen files of an execution still are those that its records name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.finding import Finding
+from deepforge_hpc.ledger.store import short
+from deepforge_hpc.runtime.files import digest_file, read_bytes
+from deepforge_hpc.runtime.guard import differences
+from deepforge_hpc.runtime.layout import ExecutionLayout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.ledger.store import Ledger, Record
+
+_PROJECT = "project/"
+_OPERATIONS = (_PROJECT, "library/")
+_KEPT = (*_OPERATIONS, "compiled/")
+"""Parts of the code of which the ledger keeps the bytes too."""
+
+
+def check_frozen(
+    ledger: Ledger, record: Record, folder: Path | None, project: Path
+) -> Iterator[Finding]:
+    """Check the files that a record names: those of its execution, and what the ledger keeps.
+
+    All records of an execution share them. `folder` is None if it is gone.
+    """
+    if not record.data.get("code"):
+        return  # a kind of record that no execution made
+    if folder is None:
+        message = f"the folder of {record.execution} is gone: its frozen code was not compared"
+        yield Finding(kind="code_gone", level="warning", subject=record.execution, message=message)
+    layout = ExecutionLayout(folder or Path())
+    files = {
+        "plan": layout.plan,
+        "code": layout.manifest,
+        "pipeline": layout.pipeline,
+        "site_file": layout.site,
+    }
+    for name, path in files.items():
+        if wanted := str(record.data.get(name) or ""):
+            if folder is not None:
+                yield from _file(f"{name.removesuffix('_file')}_modified", path, wanted, record)
+            yield from _blob(ledger, wanted, "blob_damaged", f"{path.name} of {record.execution}")
+    if folder is not None:
+        yield from _code(layout, record)
+    manifest = _manifest(ledger, str(record.data["code"]), folder)
+    for name, sha256 in manifest.items():
+        if name.startswith(_KEPT):
+            yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
+    yield from _edited(manifest, project, record)
+
+
+def check_script(record: Record, folder: Path) -> Iterator[Finding]:
+    """Check the job script, unless the result was taken over and none ran."""
+    wanted = str(record.data.get("script") or "")
+    if wanted and not record.data.get("reused_from"):
+        path = ExecutionLayout(folder).script(str(record.data.get("job")))
+        yield from _file("script_modified", path, wanted, record)
+
+
+def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Finding]:
+    try:
+        actual = digest_file(path)
+    except OSError:
+        actual = ""
+    if actual != wanted:
+        state = "was removed" if not actual else "is not the one that ran"
+        message = f"{path.name} of {record.label} {state}"
+        yield Finding(kind=kind, level="error", subject=str(path), message=message)
+
+
+def _code(layout: ExecutionLayout, record: Record) -> Iterator[Finding]:
+    try:
+        files = _files(read_bytes(layout.manifest))
+    except OSError:
+        return
+    for name, fault in differences(layout.code, files):
+        yield Finding(
+            kind=_kind(name),
+            level="error",
+            subject=str(layout.code / name),
+            message=f"the frozen code of {record.execution} was changed: {name} ({fault})",
+        )
+
+
+def _kind(name: str) -> str:
+    return "operation_modified" if name.startswith(_OPERATIONS) else "code_modified"
+
+
+def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Finding]:
+    if not ledger.has_blobs:
+        return
+    try:
+        content = ledger.blob(sha256)
+    except LedgerError as error:
+        yield Finding(kind=kind, level="error", subject=what, message=error.message)
+        return
+    if content is None:
+        message = f"the ledger's copy of it, {short(sha256)}, is missing"
+        yield Finding(kind="blob_missing", level="warning", subject=what, message=message)
+
+
+def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[Finding]:
+    """Say which files were edited in the project: not the fault of any result."""
+    for name, wanted in files.items():
+        path = project / name.removeprefix(_PROJECT)
+        if name.startswith(_PROJECT) and path.is_file() and digest_file(path) != wanted:
+            message = f"{path.name} was edited since: {record.execution} ran the frozen version"
+            yield Finding(kind="operation_edited", level="info", subject=str(path), message=message)
+
+
+def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:
+    """Return the digests of the code that ran: by the execution's list, else by the ledger's."""
+    if folder is not None:
+        path = ExecutionLayout(folder).manifest
+        try:
+            if digest_file(path) == code:
+                return _files(read_bytes(path))
+        except OSError:
+            pass
+    try:
+        return _files(ledger.blob(code) or b"")
+    except LedgerError:
+        return {}
+
+
+def _files(manifest: bytes) -> dict[str, str]:
+    try:
+        files = json.loads(manifest)["files"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}

@@ -1,0 +1,244 @@
+"""What a forger, a careless hand or a copy can do to an execution, and what names it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.provenance_views import explanation_lines
+from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.store import DamagedRecordError, Ledger
+from deepforge_hpc.runtime.closure import build_closure
+from deepforge_hpc.runtime.files import canonical_json, digest_file, digest_path
+
+
+def findings(project: Any, path: Path, level: str = "error") -> list[str]:
+    found = api.verify(str(path), project.root)
+    assert found.is_sound == (not any(item.level == "error" for item in found.findings))
+    return sorted({item.kind for item in found.findings if item.level == level})
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.chmod(0o644)
+    path.write_text(text.replace(old, new))
+
+
+def success(project: Any, job: str) -> Path:
+    path: Path = project.execution / "jobs" / job / "success.json"
+    return path
+
+
+@pytest.mark.parametrize("target", ["output", "job", "execution"])
+def test_copied_execution_is_verified_itself_not_its_original(
+    project: Any, tmp_path: Path, target: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(project.execution, copy)
+    job = copy / "jobs" / "train"
+    path = {"output": job / "outputs" / "result.txt", "job": job, "execution": copy}[target]
+    info = json.loads((copy / "execution.json").read_bytes())
+    assert info["ledger"] == str(project.ledger)
+    assert findings(project, path) == []
+    (job / "outputs" / "result.txt").write_text("forged\n")
+    assert findings(project, path) == ["output_modified"]
+    assert findings(project, project.execution) == []
+
+
+def test_execution_under_another_name_is_still_found(project: Any) -> None:
+    renamed = project.execution.with_name("the-good-one")
+    project.execution.rename(renamed)
+    assert findings(project, renamed) == []
+    assert findings(project, renamed, "warning") == []
+
+
+@pytest.mark.parametrize("what", ["digest", "record", "not JSON"])
+def test_edited_success_marker_is_named(project: Any, what: str) -> None:
+    marker = success(project, "train")
+    if what == "digest":
+        replace(marker, digest_file(project.output("train", "result.txt")), "sha256:" + "0" * 64)
+    elif what == "record":
+        replace(marker, project.ids["train"], project.ids["evaluate"])
+    else:
+        marker.write_text("{")
+    assert findings(project, project.execution) == ["marker_modified"]
+    assert findings(project, project.output("evaluate", "result.txt")) == ["marker_modified"]
+
+
+def test_marker_of_another_job_does_not_vouch_for_an_output(project: Any) -> None:
+    shutil.copy(success(project, "evaluate"), success(project, "train"))
+    with pytest.raises(LedgerError, match=r"was changed: it names record .* of flow-0001/evaluate"):
+        api.verify(str(project.output("train", "result.txt")), project.root)
+
+
+def test_missing_marker_is_a_warning(project: Any) -> None:
+    success(project, "train").unlink()
+    assert findings(project, project.execution) == []
+    assert findings(project, project.execution, "warning") == ["marker_missing"]
+
+
+def test_marker_of_a_later_attempt_holds(project: Any) -> None:
+    old = project.record_file("train")
+    data = json.loads(old.read_bytes())
+    later = project.write_record({**data, "attempt": 2})
+    replace(success(project, "train"), project.ids["train"], later)
+    assert findings(project, project.output("evaluate", "result.txt")) == []
+
+
+PLANTED: dict[str, tuple[Callable[[Any], None], str]] = {
+    "script": (
+        lambda p: (p.execution / "jobs/train/job.sh").write_text("echo other"),
+        "script_modified",
+    ),
+    "removed script": (
+        lambda p: (p.execution / "jobs/train/job.sh").unlink(),
+        "script_modified",
+    ),
+    "module beside the operation": (
+        lambda p: (p.execution / "code/project/operations/json.py").write_text(""),
+        "operation_modified",
+    ),
+    "link that shadows a package": (
+        lambda p: (p.execution / "code/numpy").symlink_to("/tmp"),
+        "code_modified",
+    ),
+    "removed operation": (
+        lambda p: (p.execution / "code/project/operations/render.py").unlink(),
+        "operation_modified",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", PLANTED)
+def test_change_of_what_ran_is_named(project: Any, how: str) -> None:
+    change, kind = PLANTED[how]
+    change(project)
+    assert findings(project, project.output("train", "result.txt")) == [kind]
+
+
+@pytest.mark.parametrize("change", ["edited", "removed"])
+def test_every_operation_that_the_ledger_keeps_is_checked(project: Any, change: str) -> None:
+    name = digest_file(project.root / "operations" / "evaluate.py")[7:]
+    blob = project.ledger / "blobs" / name[:2] / name
+    path = project.output("train", "result.txt")
+    if change == "edited":
+        blob.write_text("other")
+        assert findings(project, path) == ["operation_modified"]
+    else:
+        blob.unlink()
+        assert findings(project, path) == []
+        assert findings(project, path, "warning") == ["blob_missing"]
+
+
+def test_file_that_no_job_made_is_never_sound(project: Any) -> None:
+    added = project.output("train", "result.txt").with_name("added.txt")
+    added.write_text("mine\n")
+    with pytest.raises(LedgerError, match="made this content"):
+        api.verify(str(added), project.root)
+
+
+def _folder_output(project: Any) -> Path:
+    """Give the job `train` a folder as its output."""
+    folder = project.output("train", "result.txt")
+    folder.unlink()
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "file").write_text("x")
+    data = json.loads(project.record_file("train").read_bytes())
+    old = data["outputs"][0]["sha256"]
+    data["outputs"][0]["sha256"] = digest_path(folder)[0]
+    project.record_file("train").unlink()
+    marker = success(project, "train")
+    replace(marker, project.ids["train"], project.write_record(data))
+    replace(marker, old, data["outputs"][0]["sha256"])
+    return folder
+
+
+@pytest.mark.parametrize("planted", ["file", "link to a file", "link to a folder", "pipe"])
+def test_what_is_planted_in_a_folder_is_named(project: Any, planted: str) -> None:
+    folder = _folder_output(project)
+    inside = folder / "sub" / "file"
+    assert findings(project, folder) == []
+    assert api.explain(str(inside), project.root).subject.path == folder
+    new = folder / "new"
+    {
+        "file": lambda: new.write_text(""),
+        "link to a file": lambda: new.symlink_to("/etc/hostname"),
+        "link to a folder": lambda: new.symlink_to("/etc"),
+        "pipe": lambda: os.mkfifo(new),
+    }[planted]()
+    assert findings(project, folder) == ["output_modified"]
+    assert api.explain(str(inside), project.root).state == "modified"
+
+
+def test_pipe_in_the_place_of_a_file_is_not_waited_for(project: Any) -> None:
+    for path in (project.output("train", "result.txt"), project.record_file("render.gather")):
+        path.unlink()
+        os.mkfifo(path)
+    path = project.output("evaluate", "result.txt")
+    assert findings(project, path) == ["output_modified", "record_damaged"]
+
+
+def test_edited_destination_is_named_by_the_closure_beside_it(project: Any) -> None:
+    published = project.root / "published" / "model.txt"
+    published.parent.mkdir()
+    output = project.output("train", "result.txt")
+    shutil.copy(output, published)
+    closure = build_closure(project.ledger, digest_file(output), project.ids["train"])
+    beside = published.with_name("model.txt.prov")
+    beside.write_bytes(canonical_json(closure))
+    published.write_text("forged\n")
+    assert findings(project, published) == ["output_modified"]
+    explained = api.explain(str(published), project.root)
+    assert (explained.state, explained.record.id) == ("modified", project.ids["train"])
+    assert "modified" in next(iter(explanation_lines(explained)))
+    beside.write_bytes(canonical_json({**closure, "artifact": "sha256:" + "0" * 64}))
+    with pytest.raises(LedgerError, match="did not make 000000000000"):
+        api.verify(str(published), project.root)
+
+
+def test_edited_identity_of_an_execution_is_named(project: Any) -> None:
+    replace(project.execution / "execution.json", "0123456789abcdef", "f" * 16)
+    with pytest.raises(LedgerError, match=r"no record of it in .*, though jobs of it succeeded"):
+        api.verify(str(project.execution), project.root)
+    (project.execution / "execution.json").write_text("{")
+    with pytest.raises(LedgerError, match=r"execution\.json: cannot be read"):
+        api.verify(str(project.execution), project.root)
+
+
+def test_external_input_that_is_gone_is_a_warning(project: Any) -> None:
+    (project.root / "table.csv").unlink()
+    assert findings(project, project.execution) == []
+    assert findings(project, project.execution, "warning") == ["input_gone"]
+
+
+def test_ledger_of_a_later_version_is_refused_not_taken_for_empty(project: Any) -> None:
+    (project.ledger / "FORMAT").write_text('{"format": 2}')
+    with pytest.raises(LedgerError, match="format 2, this version reads 1"):
+        api.verify(str(project.execution), project.root)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"inputs": {}}, {"outputs": 1}, {"time": []}, {"task": "x"}, {"reused_from": "y"}],
+)
+def test_record_of_a_wrong_shape_is_damaged(project: Any, wrong: dict[str, Any]) -> None:
+    data = json.loads(project.record_file("train").read_bytes())
+    (name,) = wrong
+    with pytest.raises(DamagedRecordError, match=f"{name} is no "):
+        Ledger(project.ledger).get(project.write_record({**data, **wrong}))
+
+
+def test_one_record_in_two_places_is_one_record(project: Any) -> None:
+    path = project.record_file("train")
+    twin = path.parents[2] / "eve" / "20990101" / path.name
+    twin.parent.mkdir(parents=True)
+    shutil.copy(path, twin)
+    assert api.explain(project.ids["train"], project.root).record.id == project.ids["train"]
