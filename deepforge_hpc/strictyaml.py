@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_UNFOLDED = 10_000
 MAX_CHARACTERS = 1 << 25
+MAX_INTEGER_BITS = 14_284
+"""Of an integer that Python writes in decimal, as in JSON: 4,300 digits."""
 _MAX_FAULTS = 50
 
 Path = tuple[str | int, ...]
@@ -382,8 +384,10 @@ class _Builder:
             return _CONSTANTS[text]
         try:
             if _INTEGER.fullmatch(text):
-                return int(text, 0) if text[1:2] in _BASES else int(text)
-            if _FLOAT.fullmatch(text):
+                whole = int(text, 0) if text[1:2] in _BASES else int(text)
+                if whole.bit_length() <= MAX_INTEGER_BITS:
+                    return whole
+            elif _FLOAT.fullmatch(text):
                 if math.isfinite(number := float(text)):
                     return number
             elif not _NOT_FINITE.fullmatch(text):

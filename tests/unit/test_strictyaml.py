@@ -106,6 +106,8 @@ def test_scalars_are_those_of_yaml_1_2(scalar: str, value: object) -> None:
         ]),
         ("a: 1e999", ["f.yaml:1:4: 1e999 is not a number that JSON can hold (quote it if it is text)"]),
         (f"a: {'9' * 5000}", ["f.yaml:1:4: 99999999999999999999... is not a number that JSON can hold (quote it if it is text)"]),
+        (f"a: 0x{'f' * 5000}", ["f.yaml:1:4: 0xffffffffffffffffff... is not a number that JSON can hold (quote it if it is text)"]),
+        (f"a: 0o{'7' * 9000}", ["f.yaml:1:4: 0o777777777777777777... is not a number that JSON can hold (quote it if it is text)"]),
         ('a: "\\x07"', ["f.yaml:1:4: control character U+0007 in a text (remove it)"]),
         ('"\\e[31m": 1', ["f.yaml:1:1: control character U+001B in a text (remove it)"]),
         ("a: \x07\nb: \x1b", [
