@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.spec.external import scheme_problem
 from deepforge_hpc.spec.formats import ANY
 from deepforge_hpc.spec.graph import cycles
+from deepforge_hpc.spec.project import absolute
 from deepforge_hpc.spec.schema import nearest, shown
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Edges:
             if spec.to:
                 if problem := scheme_problem(spec.to):
                     self.binder.reader.fault(("outputs", name, "to"), problem)
-                to = os.path.normpath(folder / spec.to)
+                to = absolute(spec.to, folder)
                 if LEDGER in FilePath(to).parts:
                     message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
                     self.binder.reader.fault(("outputs", name, "to"), message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -12,6 +13,7 @@ from deepforge_hpc.model.plan import ExternalInput
 from deepforge_hpc.runtime.files import digest_path
 from deepforge_hpc.spec.formats import by_suffix
 from deepforge_hpc.spec.pipeline import origin
+from deepforge_hpc.spec.project import absolute
 from deepforge_hpc.spec.schema import nearest, shown
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         hint = "fetch it with an operation, or by hand" if "version" in problem else ""
         reader.fault(at, problem, hint)
         return None
-    path = Path(os.path.normpath(folder / spec.uri))
+    path = Path(absolute(spec.uri, folder))
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -59,7 +61,9 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         is_small = size <= SMALL_BYTES and count <= _SMALL_FILES
         sha256 = _digest(path) if is_small else None
     except OSError as error:
-        reader.fault(at, f"{shown(spec.uri)}: {error.strerror}", f"looked for {path}")
+        inside = error.filename not in (None, str(path))
+        where = f"in it, {error.filename}" if inside else f"looked for {path}"
+        reader.fault(at, f"{shown(spec.uri)}: {error.strerror}", where)
         return None
     kind = spec.type or ("directory" if stat.S_ISDIR(status.st_mode) else by_suffix(path.suffix))
     if kind not in formats:
@@ -82,7 +86,11 @@ def _measure(folder: Path) -> tuple[int, int, int]:
     size, latest, count = 0, folder.stat().st_mtime_ns, 0
     for parent, _, names in os.walk(folder):
         for name in names:
-            status = Path(parent, name).lstat()
+            path = Path(parent, name)
+            status = path.lstat()
+            if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+                # A pipe would block who reads it, for ever.
+                raise OSError(errno.EINVAL, "neither a file nor a folder nor a link", str(path))
             size += status.st_size
             latest = max(latest, status.st_mtime_ns)
             count += 1

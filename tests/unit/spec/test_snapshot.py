@@ -37,6 +37,7 @@ def use(project: ProjectFolder, uses: str) -> None:
     project.edit("from: evaluate.score}", "from: evaluate.y}")
 
 
+READ_BY = f" (read by the Python {sys.version_info[0]}.{sys.version_info[1]} that runs dfh)"
 OP = "def op(x):\n    y = x\n    return y\n"
 
 
@@ -122,7 +123,7 @@ def test_a_syntax_error_names_file_and_line_and_not_only_in_the_operation(
     project.write("operations/helper.py", "x = 1\nif x\n    pass\n")
     use(project, "operations/op.py:op")
 
-    assert project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'"
+    assert project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'" + READ_BY
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,8 @@ def test_a_syntax_error_names_file_and_line_and_not_only_in_the_operation(
         (b"def op(:\n", "not valid Python"),
         (b"x = '\x00'\n", "null bytes"),
         (b"# coding: nonsense\n", "not valid Python"),
+        (b"def op(x, x): ...\n", "duplicate argument 'x'"),
+        (b"def op(x): ...\nreturn 1\n", "outside function"),
         (b"x = '\xff'\n", "not valid Python"),
         (b"x = " + b"(" * 100_000, "not valid Python"),
         (b"x = " + b"-" * 100_000 + b"1", "not valid Python"),
@@ -145,6 +148,17 @@ def test_a_file_that_is_no_python_is_a_fault(
     faults = project.faults()
     assert [fault.file for fault in faults] == ["operations/op.py"]
     assert words in faults[0].message
+    assert faults[0].line >= 0
+
+
+def test_an_operation_behind_a_star_import_is_not_searched_for(project: ProjectFolder) -> None:
+    project.write("operations/helper.py", OP)
+    project.write("operations/op.py", "from helper import *\n")
+    use(project, "operations/op.py:op")
+
+    told = [project.words(fault) for fault in project.faults()]
+
+    assert "(if it comes from helper.*, name the file that defines it)" in told[0]
 
 
 def test_warnings_of_the_compiler_are_left_to_the_job(project: ProjectFolder) -> None:
@@ -235,6 +249,43 @@ def test_code_names_more_files(project: ProjectFolder) -> None:
         "project/it's $(odd).cfg",
         "project/operations/all.py",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("**/*.cfg", ["project/helpers/a.cfg"]),
+        (".config/*.cfg", ["project/.config/b.cfg"]),
+        (".con*/**/*", ["project/.config/b.cfg"]),
+    ],
+)
+def test_hidden_files_are_kept_only_when_a_pattern_names_them(
+    project: ProjectFolder, pattern: str, kept: list[str]
+) -> None:
+    for path in ("helpers/a.cfg", ".config/b.cfg", ".git/c.cfg", "helpers/__pycache__/d.cfg"):
+        project.write(path, "x")
+    project.edit("outputs:\n", f"code: ['{pattern}']\noutputs:\n")
+
+    assert [name for name in code(project) if not name.endswith(".py")] == kept
+
+
+@pytest.mark.parametrize("pattern", [".", "a" * 300, "a/" * 3000, "**x", "/etc/*", "../*"])
+def test_a_pattern_that_is_none_is_refused(project: ProjectFolder, pattern: str) -> None:
+    project.edit("outputs:\n", f"code: ['{pattern}']\noutputs:\n")
+
+    assert project.one_fault().startswith("pipeline.yaml:15:8: code[0]: ")
+
+
+def test_the_files_that_code_names_have_one_digest(project: ProjectFolder) -> None:
+    assert project.load().snapshot.named == ""
+    project.write("helpers/a.txt", "1")
+    project.edit("outputs:\n", "code: [helpers, operations]\noutputs:\n")
+    digests = [project.load().snapshot.named]
+    for path in ("helpers/a.txt", "helpers/b.txt", "operations/unused.py"):
+        project.write(path, "2")
+        digests.append(project.load().snapshot.named)
+
+    assert len(set(digests)) == 4
 
 
 def test_a_link_out_of_the_project_is_refused_in_code_too(project: ProjectFolder) -> None:
