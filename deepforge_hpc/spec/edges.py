@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.spec.external import scheme_problem
 from deepforge_hpc.spec.formats import ANY
 from deepforge_hpc.spec.graph import cycles
@@ -209,9 +210,8 @@ class Edges:
             self.binder.reader.fault(at, message, hint)
         elif kind:
             formats = self.binder.formats
-            if not getattr(formats[kind], f"can_{verb}"):
-                able = [one for one in formats if getattr(formats[one], f"can_{verb}")]
-                able = [one for one in able if one != ANY]
+            if not getattr(formats[kind], f"can_{verb}", False):
+                able = [one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")]
                 message = f"{what} is {kind}, which cannot be {_DONE[verb]}"
                 self.binder.reader.fault(at, message, f"these can: {', '.join(sorted(able))}")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import deepforge_hpc.runtime
+from deepforge_hpc import registry
 from deepforge_hpc.runtime.formats import FORMATS
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from deepforge_hpc.runtime.formats import Format
 
-GROUP = "deepforge_hpc.formats"
 ANY = "any"
 PICKLE = "pickle"
 _SUFFIXES = {
@@ -37,35 +37,35 @@ class Formats(Mapping[str, "Format"]):
 
     def __init__(self) -> None:
         self._found: dict[str, Format] = dict(FORMATS)
-        self._points: dict[str, EntryPoint] | None = None
+        self._names: frozenset[str] | None = None
         self.used: dict[str, str] = {}
         """`module:object` of each third party's format that was asked for."""
 
     def __getitem__(self, key: str) -> Format:
         if key not in self._found:
-            self._found[key] = self._installed()[key].load()()
+            # A format is written for the job, where the runtime has this name.
+            sys.modules.setdefault("dfh_runtime", deepforge_hpc.runtime)
+            self._found[key] = registry.load("formats", key)()
         return self._found[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._found, **self._installed()})
+        return iter({*FORMATS, *self._installed()})
 
     def __len__(self) -> int:
-        return len({**self._found, **self._installed()})
+        return len({*FORMATS, *self._installed()})
 
     def __contains__(self, key: object) -> bool:
         if key in FORMATS:
             return True
-        point = self._installed().get(key) if isinstance(key, str) else None
-        if point is not None:
-            self.used[point.name] = point.value
-        return point is not None
+        if not isinstance(key, str) or key not in self._installed():
+            return False
+        self.used[key] = registry.target("formats", key)
+        return True
 
-    def _installed(self) -> dict[str, EntryPoint]:
-        if self._points is None:
-            from importlib.metadata import entry_points
-
-            self._points = {point.name: point for point in entry_points(group=GROUP)}
-        return self._points
+    def _installed(self) -> frozenset[str]:
+        if self._names is None:
+            self._names = registry.installed("formats")
+        return self._names
 
 
 def by_suffix(suffix: str) -> str:
