@@ -33,12 +33,15 @@ MAX_CHARACTERS = 1 << 25
 MAX_INTEGER_BITS = 14_284
 """Of an integer that Python writes in decimal, as in JSON: 4,300 digits."""
 _MAX_FAULTS = 50
+_MAX_MESSAGE = 2_000
 
 Path = tuple[str | int, ...]
 
 # C0 and C1 controls, line separators, and the marks that make text read other than it is stored
-# (CVE-2021-42574); lone surrogates have no UTF-8.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# (CVE-2021-42574); lone surrogates have no UTF-8; the last two are no characters, for YAML either.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -100,6 +103,7 @@ class Document:
     def fault(self, message: str, path: Path = (), *, hint: str = "", key: bool = False) -> Fault:
         """Return a fault at the place of a value, or of its key."""
         line, column = self.mark(path, key=key)
+        message, hint = (_shortened(text) for text in (message, hint))
         return Fault(message=message, file=self.file, line=line, column=column, hint=hint)
 
     def _index(self, node: MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
@@ -274,6 +278,11 @@ def control_character(text: str) -> str:
 
 def _forbidden(character: str) -> str:
     return f"control character U+{ord(character):04X}"
+
+
+def _shortened(text: str) -> str:
+    """Return a message that a text of the file, however long, cannot flood the terminal with."""
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."
 
 
 def _mark(node: yaml.Node) -> Mark:

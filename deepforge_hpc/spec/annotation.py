@@ -144,7 +144,7 @@ class Annotations:
                 if len(members) != count:
                     said = f"the annotation names {len(members)} outputs, return gives {count}"
                     raise AnnotationError(said)
-                return members
+                return list(members)
         return [node] if count == 1 else [None] * count
 
     def constraint(self, node: ast.expr | None) -> Constraint:

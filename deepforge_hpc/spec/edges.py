@@ -211,7 +211,9 @@ class Edges:
         elif kind:
             formats = self.binder.formats
             if not getattr(formats[kind], f"can_{verb}", False):
-                able = [one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")]
+                able = [
+                    one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")
+                ]
                 message = f"{what} is {kind}, which cannot be {_DONE[verb]}"
                 self.binder.reader.fault(at, message, f"these can: {', '.join(sorted(able))}")
 

@@ -22,7 +22,7 @@ from deepforge_hpc.spec.annotation import (
     shortened,
 )
 from deepforge_hpc.spec.returns import Outputs, read_outputs
-from deepforge_hpc.spec.schema import NAME, NAME_RULE, nearest
+from deepforge_hpc.spec.schema import NAME, NAME_RULE
 from deepforge_hpc.strictyaml import MAX_INTEGER_BITS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def read_operation(
     source: Source, name: str, formats: Collection[str] = FORMATS
 ) -> tuple[OperationCode | None, list[Fault]]:
-    """Return the interface of a class or function of a file, and what is wrong with it."""
+    """Return the interface of a class or function that a file defines, and its faults."""
     reader = _Reader(source, formats)
     try:
         return reader.read(name), reader.faults
@@ -142,16 +142,7 @@ class _Reader:
         )
 
     def read(self, name: str) -> OperationCode | None:
-        node = self.source.definitions.get(name)
-        if node is None:
-            if name in self.source.imports:
-                origin = self.source.imports[name]
-                hint = "name the file that defines it"
-                self.fault(None, f"{name!r} is imported here, from {origin}", hint)
-            else:
-                hint = nearest(name, self.source.definitions)
-                self.fault(None, f"no class or function {name!r} at the top of this file", hint)
-            return None
+        node = self.source.definitions[name]
         if isinstance(node, ast.ClassDef):
             return self._class(node)
         if not self._is_plain(node):

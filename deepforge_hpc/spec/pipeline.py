@@ -160,7 +160,9 @@ RESOURCES = Record(
         "cpus_per_task": Integer(1, 100_000),
         "gpus_per_node": Integer(0, 10_000),
         "mem_per_node": Field(
-            Parsed(_positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY),
+            Parsed(
+                _positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY
+            ),
             name="mem_per_node_mib",
         ),
         "time": Field(
@@ -247,7 +249,11 @@ PIPELINE = Record(
 
 def read_pipeline(reader: Reader) -> PipelineSpec:
     """Return the pipeline of a document; faults go to the reader."""
-    result = PIPELINE(reader.document.value(), (), reader)
+    value = reader.document.value()
+    if value is None:
+        reader.fault((), "the file is empty", "a pipeline begins with pipeline: NAME")
+        return PipelineSpec()
+    result = PIPELINE(value, (), reader)
     if not isinstance(result, PipelineSpec):
         return PipelineSpec()
     if not result.operations and not reader.faults:

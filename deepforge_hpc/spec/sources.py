@@ -90,11 +90,11 @@ class Sources:
         source = self._parse(origin.path, origin)
         if source is None:
             return None
-        if name not in source.definitions and name not in source.imports:
+        if name not in source.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
             hint = nearest(name, source.definitions)
-            if "*" in source.imports:
-                hint = f"if it comes from {source.imports['*']}, name the file that defines it"
+            if imported := source.imports.get(name) or source.imports.get("*"):
+                hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
         code, faults = read_operation(source, name, self._formats)
         self.faults += faults

@@ -123,7 +123,9 @@ def test_a_syntax_error_names_file_and_line_and_not_only_in_the_operation(
     project.write("operations/helper.py", "x = 1\nif x\n    pass\n")
     use(project, "operations/op.py:op")
 
-    assert project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'" + READ_BY
+    assert (
+        project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'" + READ_BY
+    )
 
 
 @pytest.mark.parametrize(
@@ -151,14 +153,21 @@ def test_a_file_that_is_no_python_is_a_fault(
     assert faults[0].line >= 0
 
 
-def test_an_operation_behind_a_star_import_is_not_searched_for(project: ProjectFolder) -> None:
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [("from helper import *", "helper.*"), ("from helper import op", "helper.op")],
+)
+def test_an_imported_operation_is_not_searched_for(
+    project: ProjectFolder, text: str, origin: str
+) -> None:
     project.write("operations/helper.py", OP)
-    project.write("operations/op.py", "from helper import *\n")
+    project.write("operations/op.py", f"{text}\n")
     use(project, "operations/op.py:op")
 
-    told = [project.words(fault) for fault in project.faults()]
-
-    assert "(if it comes from helper.*, name the file that defines it)" in told[0]
+    assert project.one_fault() == (
+        "pipeline.yaml:13:11: operations.evaluate.uses: 'operations/op.py' has no class or function "
+        f"'op' at its top (if it comes from {origin}, name the file that defines it)"
+    )
 
 
 def test_warnings_of_the_compiler_are_left_to_the_job(project: ProjectFolder) -> None:
