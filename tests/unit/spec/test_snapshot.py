@@ -423,6 +423,54 @@ def test_a_wrong_resource_file_is_told_at_its_line(
     assert any(words in str(fault) for fault in project.faults())
 
 
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Install a library of another package: one that works, one that does not."""
+    packages = tmp_path_factory.mktemp("site-packages")
+    (packages / "acme_models.py").write_text(
+        "class Good:\n    def compile(self, text, source):\n        return f'# {source}\\n'\n"
+        "class Bad:\n    def compile(self, text, source):\n        return {}[source]\n"
+    )
+    info = packages / "acme_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[deepforge_hpc.libraries]\nacme = acme_models:Good\nbad = acme_models:Bad\n"
+    )
+    monkeypatch.syspath_prepend(str(packages))
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_library_of_an_installed_package_compiles_its_resources(project: ProjectFolder) -> None:
+    project.write("net.yaml", "library: acme\n")
+    project.edit(
+        "attributes: {epochs: 3}", "attributes: {epochs: 3}\n    references: {model: net.yaml}"
+    )
+
+    assert code(project)["compiled/net.py"] == b"# net.yaml\n"
+
+
+@pytest.mark.usefixtures("acme")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("library: bad\n", "1:10: the library 'bad' failed: KeyError: 'net.yaml' (report it to those who maintain the library)"),
+        ("dfh: 1\nlibrary: kears\n", "2:10: libraries: no 'kears' (Did you mean 'keras'?)"),
+        ("library: [1]\n", "1:10: a list is no library"),
+        ("# empty\n", "1:1: expected a mapping (it begins with library: keras)"),
+    ],
+)  # fmt: skip
+def test_a_library_that_fails_or_is_not_there_is_told(
+    project: ProjectFolder, text: str, told: str
+) -> None:
+    project.write("net.yaml", text)
+    project.edit(
+        "attributes: {epochs: 3}", "attributes: {epochs: 3}\n    references: {model: net.yaml}"
+    )
+
+    assert project.one_fault() == f"net.yaml:{told}"
+
+
 def test_two_resource_files_cannot_become_one_module(project: ProjectFolder) -> None:
     project.write("architectures/tiny.yaml", NET)
     project.write("architectures/tiny.yml", NET)
