@@ -52,7 +52,14 @@ class Constraint:
 
     def problem(self, value: object) -> str:
         """Return `must be int >= 1, not 0`, or nothing if the value is allowed."""
-        return "" if self.allows(value) else f"must be {self.words()}, not {shown(value)}"
+        if self.allows(value):
+            return ""
+        if self.items is not None and isinstance(value, (list, dict)) and self._has_type(value):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, member in pairs:
+                if not self.items.allows(member):
+                    return f"must be {self.words()}, and [{shown(key)}] is {shown(member)}"
+        return f"must be {self.words()}, not {shown(value)}"
 
     def allows(self, value: object) -> bool:
         """Tell whether a JSON value is allowed."""

@@ -88,16 +88,20 @@ def glob_files(project: Project, pattern: str) -> dict[str, Path]:
     A folder stands for all below it. Hidden files and caches are left out, unless the pattern names
     them (`.config/*`). Raises ProjectError.
     """
-    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+    parts = Path(pattern).parts
+    if not parts:
+        message = f"{pattern!r} is the whole folder of the pipeline"
+        raise ProjectError(message, "name what is needed of it, such as helpers/**/*.py")
+    if Path(pattern).is_absolute() or ".." in parts:
         message = f"{pattern!r} leaves the folder of the pipeline"
         raise ProjectError(message, "give patterns below it")
     try:
         matches = sorted(project.folder.glob(pattern))
-    except (ValueError, IndexError, NotImplementedError, OSError, RecursionError) as error:
+    except (ValueError, NotImplementedError, OSError, RecursionError) as error:
         message = f"{shown(pattern)} is not a pattern of files"
         raise ProjectError(message, "write one such as helpers/**/*.py") from error
     found: dict[str, Path] = {}
-    asked = [part for part in Path(pattern).parts if _HIDDEN.match(part)]
+    asked = [part for part in parts if _HIDDEN.match(part)]
     for match in matches:
         hidden = filter(_HIDDEN.match, match.relative_to(project.folder).parts)
         if not all(any(fnmatchcase(part, name) for name in asked) for part in hidden):
