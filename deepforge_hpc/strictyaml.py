@@ -159,8 +159,8 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _DepthError(yaml.MarkedYAMLError):
-    """The composer went deeper than MAX_DEPTH; the C one would end in a stack overflow."""
+_TOO_DEEP = "nesting depth"
+"""In the words of libyaml 0.2.6, which has a limit of its own; an older one overflows its stack."""
 
 
 class _Hooks:
@@ -178,7 +178,7 @@ class _Hooks:
         if self._depth > MAX_DEPTH:
             assert parent is not None
             mark = parent.start_mark
-            raise _DepthError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+            raise yaml.MarkedYAMLError(None, None, _TOO_DEEP, mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -215,7 +215,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     hint = ""
-    if isinstance(error, _DepthError):
+    if _TOO_DEEP in problem:
+        problem = f"nested deeper than {MAX_DEPTH} levels"
         return Fault(message=problem, file=file, line=line, column=column)
     if "expected a single document" in (error.context or ""):
         problem, hint = "a second document begins here", "keep one document a file; remove ---"
