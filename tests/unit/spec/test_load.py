@@ -15,6 +15,8 @@ from deepforge_hpc.spec.bind import Edge
 from deepforge_hpc.spec.edges import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import ProjectFolder
 
 
@@ -131,10 +133,6 @@ def test_a_folder_is_an_input_with_the_digest_of_all_in_it(project: ProjectFolde
     assert (extra.type, extra.size) == ("directory", 3)
     assert extra.sha256 == digest_path(project.root / "images")[0]
 
-    (project.root / "images/link").symlink_to("/etc/passwd")
-    extra = {item.name: item for item in project.load().inputs}["extra"]
-    assert extra.sha256 is None
-
 
 def test_a_tilde_is_the_home_of_the_user(
     project: ProjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -152,15 +150,25 @@ def test_a_tilde_is_the_home_of_the_user(
     assert loaded.executions == tmp_path / "home/runs"
 
 
-def test_a_pipe_in_a_folder_of_data_does_not_block(project: ProjectFolder) -> None:
-    os.mkfifo(project.root / "data/pipe")
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "neither a file nor a folder"),
+        (lambda path: path.symlink_to("/etc/passwd"), "a link"),
+        (lambda path: path.symlink_to("/etc"), "a link"),
+        (lambda path: path.symlink_to("nowhere"), "a link"),
+    ],
+)
+def test_a_folder_with_what_no_digest_covers_is_refused(
+    project: ProjectFolder, make: Callable[[Path], object], kind: str
+) -> None:
+    project.write("data/deep/x", "1")
+    make(project.root / "data/deep/odd")
     project.edit("{uri: data/sdss.h5}", "{uri: data, type: hdf5}")
 
-    told = project.one_fault()
-
-    assert told == (
-        "pipeline.yaml:3:20: inputs.catalogue.uri: 'data': neither a file nor a folder nor a link "
-        "(in it, data/pipe)"
+    assert project.one_fault() == (
+        f"pipeline.yaml:3:20: inputs.catalogue.uri: 'data' holds what is {kind} "
+        "(replace data/deep/odd by its content, or take it away)"
     )
 
 
