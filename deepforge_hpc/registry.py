@@ -7,8 +7,12 @@ a broken plugin costs nothing to those who do not ask for it.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "schedulers": {
@@ -20,6 +24,8 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "libraries": {
         "keras": "deepforge_hpc.libraries.keras.library:KerasLibrary",
     },
+    # Those of this package come with the runtime: runtime.formats.FORMATS.
+    "formats": {},
 }
 
 
@@ -28,39 +34,44 @@ def load(kind: str, name: str) -> type:
 
     Raises UsageError if there is none, if two plugins claim the name, or if it cannot be imported.
     """
-    target = find(kind, name)
-    module, _, attribute = target.partition(":")
+    place = target(kind, name)
+    module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        message = f"{kind}: {name!r} is registered as {target!r}, which cannot be imported: {error}"
+    except Exception as error:  # the code of another package may raise anything
+        message = f"{kind}: {name!r} is registered as {place!r}, which cannot be imported: {error}"
         raise UsageError(message, "Reinstall or remove the package that brings it.") from error
     if not isinstance(found, type):
-        message = f"{kind}: {name!r} is registered as {target!r}, which is not a class"
+        message = f"{kind}: {name!r} is registered as {place!r}, which is not a class"
         raise UsageError(message)
     return found
 
 
-def find(kind: str, name: str) -> str:
-    """Return `module:class` of an adapter, without importing it; UsageError if there is none."""
-    return _BUILT_IN[kind].get(name) or _installed(kind, name)
+def installed(kind: str) -> frozenset[str]:
+    """Return the names that installed packages register, whether or not they work."""
+    return frozenset(point.name for point in _entry_points(kind))
 
 
-def _installed(kind: str, name: str) -> str:
-    from importlib.metadata import entry_points
-
-    group = f"deepforge_hpc.{kind}"
-    points = [point for point in entry_points(group=group) if point.name == name]
-    targets = sorted({point.value for point in points})
+def target(kind: str, name: str) -> str:
+    """Return the `module:object` of an adapter, without importing it; UsageError as `load`."""
+    if name in _BUILT_IN[kind]:
+        return _BUILT_IN[kind][name]
+    targets = sorted({point.value for point in _entry_points(kind) if point.name == name})
     if len(targets) > 1:
         message = f"{kind}: {name!r} is claimed by {' and by '.join(targets)}"
         raise UsageError(message, "Uninstall one of the two packages.")
     if not targets:
         import difflib
 
-        known = sorted({*_BUILT_IN[kind], *(point.name for point in entry_points(group=group))})
+        known = sorted({*_BUILT_IN[kind], *installed(kind)})
         near = difflib.get_close_matches(name, known, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
         message = f"{kind}: no {name!r}"
         raise UsageError(message, hint)
     return targets[0]
+
+
+def _entry_points(kind: str) -> EntryPoints:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=f"deepforge_hpc.{kind}")

@@ -30,13 +30,18 @@ if TYPE_CHECKING:
 MAX_DEPTH = 64
 MAX_UNFOLDED = 10_000
 MAX_CHARACTERS = 1 << 25
+MAX_INTEGER_BITS = 14_284
+"""Of an integer that Python writes in decimal, as in JSON: 4,300 digits."""
 _MAX_FAULTS = 50
+_MAX_MESSAGE = 2_000
 
 Path = tuple[str | int, ...]
 
 # C0 and C1 controls, line separators, and the marks that make text read other than it is stored
-# (CVE-2021-42574); lone surrogates have no UTF-8.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# (CVE-2021-42574); lone surrogates have no UTF-8; the last two are no characters, for YAML either.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -98,6 +103,7 @@ class Document:
     def fault(self, message: str, path: Path = (), *, hint: str = "", key: bool = False) -> Fault:
         """Return a fault at the place of a value, or of its key."""
         line, column = self.mark(path, key=key)
+        message, hint = (_shortened(text) for text in (message, hint))
         return Fault(message=message, file=self.file, line=line, column=column, hint=hint)
 
     def _index(self, node: MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
@@ -153,8 +159,8 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _DepthError(yaml.MarkedYAMLError):
-    """The composer went deeper than MAX_DEPTH; the C one would end in a stack overflow."""
+_TOO_DEEP = "nesting depth"
+"""In the words of libyaml 0.2.6, which has a limit of its own; an older one overflows its stack."""
 
 
 class _Hooks:
@@ -172,7 +178,7 @@ class _Hooks:
         if self._depth > MAX_DEPTH:
             assert parent is not None
             mark = parent.start_mark
-            raise _DepthError(None, None, f"nested deeper than {MAX_DEPTH} levels", mark)
+            raise yaml.MarkedYAMLError(None, None, _TOO_DEEP, mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -209,7 +215,8 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> Fault:
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
     hint = ""
-    if isinstance(error, _DepthError):
+    if _TOO_DEEP in problem:
+        problem = f"nested deeper than {MAX_DEPTH} levels"
         return Fault(message=problem, file=file, line=line, column=column)
     if "expected a single document" in (error.context or ""):
         problem, hint = "a second document begins here", "keep one document a file; remove ---"
@@ -272,6 +279,11 @@ def control_character(text: str) -> str:
 
 def _forbidden(character: str) -> str:
     return f"control character U+{ord(character):04X}"
+
+
+def _shortened(text: str) -> str:
+    """Return a message that a text of the file, however long, cannot flood the terminal with."""
+    return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."
 
 
 def _mark(node: yaml.Node) -> Mark:
@@ -382,8 +394,10 @@ class _Builder:
             return _CONSTANTS[text]
         try:
             if _INTEGER.fullmatch(text):
-                return int(text, 0) if text[1:2] in _BASES else int(text)
-            if _FLOAT.fullmatch(text):
+                whole = int(text, 0) if text[1:2] in _BASES else int(text)
+                if whole.bit_length() <= MAX_INTEGER_BITS:
+                    return whole
+            elif _FLOAT.fullmatch(text):
                 if math.isfinite(number := float(text)):
                     return number
             elif not _NOT_FINITE.fullmatch(text):

@@ -30,10 +30,12 @@ def operation_key(
     inputs: Mapping[str, object],
     environment: Mapping[str, object],
     mapped: MapSpec | None,
+    code: str,
 ) -> str:
     """Return the key of the job (or job array) that runs an operation.
 
-    `inputs`: port -> `external_source` or `produced_source`; `environment`: `declared_environment`.
+    `inputs`: port -> `external_source` or `produced_source`; `environment`: `declared_environment`;
+    `code`: digest of the files that `code:` names, for any operation may open them.
     """
     source = interface.source
     return _key(
@@ -50,6 +52,7 @@ def operation_key(
             "inputs": {edge.port: [edge.type, inputs[edge.port]] for edge in interface.inputs},
             "outputs": [[port.name, port.type] for port in interface.outputs],
             "map": [mapped.over, mapped.shards] if mapped else None,
+            **({"code": code} if code else {}),
         }
     )
 

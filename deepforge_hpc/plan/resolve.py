@@ -132,7 +132,13 @@ class _Resolution:
         is_array = spec.map is not None
         sources = {edge.port: self._source(edge) for edge in interface.inputs}
         declared = keys.declared_environment(spec.environment, self.loaded.pipeline.environment)
-        key = keys.operation_key(interface, inputs=sources, environment=declared, mapped=spec.map)
+        key = keys.operation_key(
+            interface,
+            inputs=sources,
+            environment=declared,
+            mapped=spec.map,
+            code=self.loaded.snapshot.named,
+        )
         tasks = spec.map.shards if spec.map else 1
         environment = interface.environment
         producers = {self._producer(edge.operation) for edge in interface.inputs if edge.operation}

@@ -52,7 +52,14 @@ class Constraint:
 
     def problem(self, value: object) -> str:
         """Return `must be int >= 1, not 0`, or nothing if the value is allowed."""
-        return "" if self.allows(value) else f"must be {self.words()}, not {shown(value)}"
+        if self.allows(value):
+            return ""
+        if self.items is not None and isinstance(value, (list, dict)) and self._has_type(value):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, member in pairs:
+                if not self.items.allows(member):
+                    return f"must be {self.words()}, and [{shown(key)}] is {shown(member)}"
+        return f"must be {self.words()}, not {shown(value)}"
 
     def allows(self, value: object) -> bool:
         """Tell whether a JSON value is allowed."""
@@ -139,7 +146,7 @@ class Annotations:
         is_tuple = isinstance(node, ast.Subscript) and self._plain(node.value) == "list"
         if is_tuple and isinstance(node, ast.Subscript):
             name = self.name(node.value)
-            members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            members = _members(node)
             if name.endswith(("tuple", "Tuple")) and (count > 1 or len(members) == 1):
                 if len(members) != count:
                     said = f"the annotation names {len(members)} outputs, return gives {count}"
@@ -163,10 +170,12 @@ class Annotations:
         return Constraint(types=frozenset({plain} & _JSON_TYPES))
 
     def _subscript(self, node: ast.Subscript) -> Constraint:
-        members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        members = _members(node)
         name = self._plain(node.value)
         result = Constraint()
-        if name == "Literal":
+        if not members:  # tuple[()]
+            result = Constraint(types=frozenset({name} & _JSON_TYPES))
+        elif name == "Literal":
             result = Constraint(enum=tuple(_literal(member, "Literal") for member in members))
         elif name == "Annotated":
             result = self._annotated(members)
@@ -201,15 +210,19 @@ class Annotations:
         pattern = limits.get("pattern", "")
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             message = f"the pattern {shown(pattern)} is wrong: {error}"
             raise AnnotationError(message) from error
         enum = tuple(limits["enum"]) if "enum" in limits else base.enum
+        low, high = limits.get("min", base.minimum), limits.get("max", base.maximum)
+        if enum == () or (low is not None and high is not None and low > high):
+            message = "the limits in Annotated leave no value"
+            raise AnnotationError(message)
         return Constraint(
             types=base.types,
             enum=enum,
-            minimum=limits.get("min", base.minimum),
-            maximum=limits.get("max", base.maximum),
+            minimum=low,
+            maximum=high,
             pattern=pattern or base.pattern,
             items=base.items,
         )
@@ -237,13 +250,26 @@ class Annotations:
                     return node
                 node = sides[0] if sides else None
             elif isinstance(node, ast.Subscript) and self._plain(node.value) in _WRAPPERS:
-                node = node.slice.elts[0] if isinstance(node.slice, ast.Tuple) else node.slice
+                node = next(iter(_members(node)), None)
             else:
                 return node
         return None
 
 
 _WRAPPERS = frozenset({"Optional", "Annotated"})
+
+
+def shortened(node: ast.expr) -> str:
+    """Return the text of an annotation for a message."""
+    try:
+        text = ast.unparse(node)
+    except (ValueError, RecursionError):  # an integer of thousands of digits; a tower
+        return "with more than can be read"
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _members(node: ast.Subscript) -> list[ast.expr]:
+    return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
 def _same(value: object, one: object) -> bool:
@@ -292,7 +318,13 @@ def _expression(source: str) -> ast.expr | None:
 
 def _literal(node: ast.expr, where: str) -> Any:
     try:
-        return ast.literal_eval(node)
+        value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         message = f"{where} takes constants only"
         raise AnnotationError(message) from error
+    try:
+        repr(value)
+    except ValueError as error:
+        message = f"{where} takes no number of thousands of digits"
+        raise AnnotationError(message) from error
+    return value

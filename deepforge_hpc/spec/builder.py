@@ -5,6 +5,8 @@ pipeline.input("catalogue", "data/sdss.h5")
 pipeline.operation("train", uses="train.py:Train", inputs={"table": "catalogue"})
 pipeline.output("model", "train.model")
 pipeline.save("pipeline.yaml")
+
+Pipeline.from_yaml("pipeline.yaml").to_python() is the way back.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from deepforge_hpc.spec.load import Loaded, Settings
+
+
+_SECTIONS = ("inputs", "operations", "outputs")
 
 
 class Pipeline:
@@ -58,6 +63,7 @@ class Pipeline:
         name: str,
         *,
         uses: str,
+        description: str = "",
         inputs: Mapping[str, str] | None = None,
         attributes: Mapping[str, Any] | None = None,
         references: Mapping[str, str] | None = None,
@@ -75,6 +81,7 @@ class Pipeline:
             name,
             _given(
                 uses=uses,
+                description=description,
                 inputs=_plain(inputs),
                 references=_plain(references),
                 attributes=_plain(attributes),
@@ -116,6 +123,21 @@ class Pipeline:
             message = f"a value that JSON cannot hold: {error.args[-1]!r}"
             raise InvalidInputError([Fault(message=message, file="Pipeline")]) from error
         return text
+
+    def to_python(self) -> str:
+        """Return the source of a Python program that builds this pipeline."""
+        data = {key: value for key, value in self._data.items() if key != "dfh"}
+        name = data.pop("pipeline")
+        inputs, operations, outputs = (data.pop(key, {}) for key in _SECTIONS)
+        calls = [f"pipeline = {_call('Pipeline', name, data)}"]
+        for key, entry in inputs.items():
+            calls.append(_call("pipeline.input", key, _full(entry, "uri")))
+        for key, entry in operations.items():
+            calls.append(_call("pipeline.operation", key, entry))
+        for key, entry in outputs.items():
+            words = _full(entry, "from")
+            calls.append(_call("pipeline.output", key, {"from_": words.pop("from"), **words}))
+        return "\n".join(["from deepforge_hpc import Pipeline", "", *calls, ""])
 
     def save(self, path: str | Path) -> Path:
         """Write the pipeline's file, after a check of its form; the code is checked by `load`."""
@@ -164,13 +186,29 @@ class Pipeline:
         return self
 
 
+def _call(function: str, name: str, words: Mapping[str, Any]) -> str:
+    """Return the source of a call; what the file holds is written by `repr`."""
+    parts = [repr(name), *(f"{key}={value!r}" for key, value in words.items())]
+    line = f"{function}({', '.join(parts)})"
+    if len(line) <= 100:
+        return line
+    return "\n".join([f"{function}(", *(f"    {part}," for part in parts), ")"])
+
+
+def _full(entry: str | Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return an entry whose text alone stands for one of its keys."""
+    return {key: entry} if isinstance(entry, str) else dict(entry)
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Return the values that say something."""
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}
 
 
 def _plain(value: Any) -> Any:
-    """Return mappings as dicts and sequences as lists, all the way down."""
+    """Return mappings as dicts, sequences and numpy's values as lists and numbers, all the way."""
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
     if isinstance(value, (str, int, float, bool)) or value is None:
         return value
     if hasattr(value, "items"):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.spec.external import scheme_problem
 from deepforge_hpc.spec.formats import ANY
 from deepforge_hpc.spec.graph import cycles
+from deepforge_hpc.spec.project import absolute
 from deepforge_hpc.spec.schema import nearest, shown
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Edges:
             if spec.to:
                 if problem := scheme_problem(spec.to):
                     self.binder.reader.fault(("outputs", name, "to"), problem)
-                to = os.path.normpath(folder / spec.to)
+                to = absolute(spec.to, folder)
                 if LEDGER in FilePath(to).parts:
                     message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
                     self.binder.reader.fault(("outputs", name, "to"), message)
@@ -209,9 +210,10 @@ class Edges:
             self.binder.reader.fault(at, message, hint)
         elif kind:
             formats = self.binder.formats
-            if not getattr(formats[kind], f"can_{verb}"):
-                able = [one for one in formats if getattr(formats[one], f"can_{verb}")]
-                able = [one for one in able if one != ANY]
+            if not getattr(formats[kind], f"can_{verb}", False):
+                able = [
+                    one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")
+                ]
                 message = f"{what} is {kind}, which cannot be {_DONE[verb]}"
                 self.binder.reader.fault(at, message, f"these can: {', '.join(sorted(able))}")
 

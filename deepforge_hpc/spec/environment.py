@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Environment
+from deepforge_hpc.spec.project import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,20 +44,17 @@ def resolve_environment(
     modules = next((spec.modules for spec in given if spec.modules is not None), ())
     if chosen is None:
         return Environment(python="python3", modules=modules)
+    folder = surroundings.folder
     python = chosen.python
     if python == SUBMITTER:
         python = surroundings.submitter
     elif chosen.venv:
-        python = _absolute(os.path.join(chosen.venv, "bin", "python"), surroundings)  # noqa: PTH118 - venv may be absolute, ~ stays
+        # The link of a venv's python is what makes it one.
+        python = absolute(f"{chosen.venv}/bin/python", folder)
     elif os.sep in python:
-        python = _absolute(python, surroundings)
-    conda = _absolute(chosen.conda, surroundings) if os.sep in chosen.conda else chosen.conda
+        python = absolute(python, folder)
+    conda = absolute(chosen.conda, folder) if os.sep in chosen.conda else chosen.conda
     container = chosen.container
     if container.endswith(".sif"):
-        container = _absolute(container, surroundings)
+        container = absolute(container, folder)
     return Environment(python=python, conda=conda, container=container, modules=modules)
-
-
-def _absolute(text: str, surroundings: Surroundings) -> str:
-    """Return an absolute path, its links kept: that of a venv's python is what makes it one."""
-    return os.path.normpath(surroundings.folder / text)

@@ -12,6 +12,7 @@ from deepforge_hpc.model.plan import ExternalInput
 from deepforge_hpc.runtime.files import digest_path
 from deepforge_hpc.spec.formats import by_suffix
 from deepforge_hpc.spec.pipeline import origin
+from deepforge_hpc.spec.project import ProjectError, absolute
 from deepforge_hpc.spec.schema import nearest, shown
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         hint = "fetch it with an operation, or by hand" if "version" in problem else ""
         reader.fault(at, problem, hint)
         return None
-    path = Path(os.path.normpath(folder / spec.uri))
+    path = Path(absolute(spec.uri, folder))
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
@@ -54,10 +55,13 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         else:
             size, mtime_ns, count = status.st_size, status.st_mtime_ns, 1
             if not stat.S_ISREG(status.st_mode):
-                reader.fault(at, f"{shown(spec.uri)} is neither a file nor a folder")
-                return None
+                message = "is neither a file nor a folder"
+                raise ProjectError(message)
         is_small = size <= SMALL_BYTES and count <= _SMALL_FILES
-        sha256 = _digest(path) if is_small else None
+        sha256 = digest_path(path)[0] if is_small else None
+    except ProjectError as error:
+        reader.fault(at, f"{shown(spec.uri)} {error}", error.hint)
+        return None
     except OSError as error:
         reader.fault(at, f"{shown(spec.uri)}: {error.strerror}", f"looked for {path}")
         return None
@@ -78,19 +82,23 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
 
 
 def _measure(folder: Path) -> tuple[int, int, int]:
-    """Return the bytes, the latest time and the number of files below a folder."""
+    """Return the bytes, the latest time and the number of files below a folder.
+
+    ProjectError if there is anything in it that its digest could not cover.
+    """
     size, latest, count = 0, folder.stat().st_mtime_ns, 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            status = Path(parent, name).lstat()
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                # A link could point anywhere; a pipe would block who reads it, for ever.
+                kind = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
+                message = f"holds what is {kind}"
+                raise ProjectError(message, f"replace {path} by its content, or take it away")
             size += status.st_size
             latest = max(latest, status.st_mtime_ns)
             count += 1
     return size, latest, count
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return digest_path(path)[0]
-    except ValueError:  # a link inside the folder: what it points to is not under this name
-        return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import deepforge_hpc.runtime
+from deepforge_hpc import registry
 from deepforge_hpc.runtime.formats import FORMATS
+from deepforge_hpc.spec.snapshot import RUNTIME
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from deepforge_hpc.runtime.formats import Format
 
-GROUP = "deepforge_hpc.formats"
 ANY = "any"
 PICKLE = "pickle"
 _SUFFIXES = {
@@ -37,35 +39,48 @@ class Formats(Mapping[str, "Format"]):
 
     def __init__(self) -> None:
         self._found: dict[str, Format] = dict(FORMATS)
-        self._points: dict[str, EntryPoint] | None = None
+        self._names: frozenset[str] | None = None
         self.used: dict[str, str] = {}
         """`module:object` of each third party's format that was asked for."""
 
     def __getitem__(self, key: str) -> Format:
         if key not in self._found:
-            self._found[key] = self._installed()[key].load()()
+            with _as_in_a_job():
+                self._found[key] = registry.load("formats", key)()
         return self._found[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._found, **self._installed()})
+        return iter({*FORMATS, *self._installed()})
 
     def __len__(self) -> int:
-        return len({**self._found, **self._installed()})
+        return len({*FORMATS, *self._installed()})
 
     def __contains__(self, key: object) -> bool:
         if key in FORMATS:
             return True
-        point = self._installed().get(key) if isinstance(key, str) else None
-        if point is not None:
-            self.used[point.name] = point.value
-        return point is not None
+        if not isinstance(key, str) or key not in self._installed():
+            return False
+        self.used[key] = registry.target("formats", key)
+        return True
 
-    def _installed(self) -> dict[str, EntryPoint]:
-        if self._points is None:
-            from importlib.metadata import entry_points
+    def _installed(self) -> frozenset[str]:
+        if self._names is None:
+            self._names = registry.installed("formats")
+        return self._names
 
-            self._points = {point.name: point for point in entry_points(group=GROUP)}
-        return self._points
+
+@contextmanager
+def _as_in_a_job() -> Iterator[None]:
+    """Let a format that is written for the job import the runtime by the name it has there."""
+    if RUNTIME in sys.modules:
+        yield
+        return
+    sys.modules[RUNTIME] = deepforge_hpc.runtime
+    try:
+        yield
+    finally:
+        # Whoever asks later whether this is a job must not be told so.
+        del sys.modules[RUNTIME]
 
 
 def by_suffix(suffix: str) -> str:

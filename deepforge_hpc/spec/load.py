@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.paths import project_root
-from deepforge_hpc.runtime.files import canonical_json
+from deepforge_hpc.runtime.files import canonical_json, digest
 from deepforge_hpc.runtime.redact import token_line
 from deepforge_hpc.spec.bind import Binder, OperationInterface
 from deepforge_hpc.spec.edges import Edges, Result
@@ -19,7 +18,7 @@ from deepforge_hpc.spec.external import locate
 from deepforge_hpc.spec.formats import Formats
 from deepforge_hpc.spec.graph import order, select
 from deepforge_hpc.spec.pipeline import PipelineSpec, origin, read_pipeline
-from deepforge_hpc.spec.project import Project, ProjectError, read_bounded
+from deepforge_hpc.spec.project import Project, ProjectError, absolute, read_bounded
 from deepforge_hpc.spec.references import References
 from deepforge_hpc.spec.schema import Reader, nearest, shown
 from deepforge_hpc.spec.settings import (
@@ -229,11 +228,11 @@ class _Loading:
 
     def _snapshot(self, pipeline: PipelineSpec) -> Snapshot:
         files = {**self.sources.files, **self.references.files}
-        extra: dict[str, Path] = {}
+        named: dict[str, Path] = {}
         for index, pattern in enumerate(pipeline.code):
             found = self._attempt(("code", index), glob_files, self.project, pattern)
-            extra.update(found or {})
-        extra = {name: path for name, path in extra.items() if name not in files}
+            named.update(found or {})
+        extra = {name: path for name, path in named.items() if name not in files}
         sizes = {name: file.size for name, file in files.items()}
         sizes.update((name, path.stat().st_size) for name, path in extra.items())
         if problem := refusal(sizes):
@@ -248,7 +247,11 @@ class _Loading:
                 self._refuse_token(name, file)
         if self.formats.used:
             self._keep_formats(files)
-        return Snapshot(files=dict(sorted({**files, **runtime_files()}.items())))
+        digests = {name: files[name].sha256 for name in named if name in files}
+        return Snapshot(
+            files=dict(sorted({**files, **runtime_files()}.items())),
+            named=digest(canonical_json(digests)) if digests else "",
+        )
 
     def _refuse_token(self, name: str, file: CodeFile) -> None:
         """The ledger keeps this file for good, and a project is often shared."""
@@ -302,8 +305,7 @@ class _Loading:
         ]
         text, source = _first(choices)
         base = self.project.folder if source == at else self.project.root
-        folder = Path(os.path.normpath(base / (text or "executions")))
-        return folder, source or "default"
+        return Path(absolute(text or "executions", base)), source or "default"
 
     def _raise_faults(self) -> None:
         # What stands in the place of a bad value may be wrong as well; that is no second fault.

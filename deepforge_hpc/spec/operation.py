@@ -14,13 +14,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.runtime.formats import FORMATS
-from deepforge_hpc.spec.annotation import ANY, AnnotationError, Annotations, Constraint
+from deepforge_hpc.spec.annotation import (
+    ANY,
+    AnnotationError,
+    Annotations,
+    Constraint,
+    shortened,
+)
 from deepforge_hpc.spec.returns import Outputs, read_outputs
-from deepforge_hpc.spec.schema import NAME, NAME_RULE, nearest
+from deepforge_hpc.spec.schema import NAME, NAME_RULE
+from deepforge_hpc.strictyaml import MAX_INTEGER_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+_MAX_BASES = 20
+_WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")
+_WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen")
 NO_DEFAULT: Final = object()
 """No default, or one that is no JSON value."""
 
@@ -103,9 +113,14 @@ def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def read_operation(
     source: Source, name: str, formats: Collection[str] = FORMATS
 ) -> tuple[OperationCode | None, list[Fault]]:
-    """Return the interface of a class or function of a file, and what is wrong with it."""
+    """Return the interface of a class or function that a file defines, and its faults."""
     reader = _Reader(source, formats)
-    return reader.read(name), reader.faults
+    try:
+        return reader.read(name), reader.faults
+    except RecursionError:
+        message = f"{name!r} is nested too deeply to be read"
+        reader.fault(source.definitions[name], message, "move the inner part to a function")
+        return None, reader.faults
 
 
 class _Reader:
@@ -127,16 +142,7 @@ class _Reader:
         )
 
     def read(self, name: str) -> OperationCode | None:
-        node = self.source.definitions.get(name)
-        if node is None:
-            if name in self.source.imports:
-                origin = self.source.imports[name]
-                hint = "name the file that defines it"
-                self.fault(None, f"{name!r} is imported here, from {origin}", hint)
-            else:
-                hint = nearest(name, self.source.definitions)
-                self.fault(None, f"no class or function {name!r} at the top of this file", hint)
-            return None
+        node = self.source.definitions[name]
         if isinstance(node, ast.ClassDef):
             return self._class(node)
         if not self._is_plain(node):
@@ -156,6 +162,10 @@ class _Reader:
     def _class(self, node: ast.ClassDef) -> OperationCode | None:
         execute = self._method(node, "execute")
         init = self._method(node, "__init__")
+        if init is None and (origin := self._unread_init(node)):
+            message = f"the arguments of class {node.name} come from {origin}, which is not read"
+            self.fault(node, message, "define __init__ in it, or in a base class of the same file")
+            return None
         if execute is None:
             hint = "define def execute(self, ...) in it, or in a base class of the same file"
             self.fault(node, f"class {node.name} has no method execute", hint)
@@ -181,13 +191,29 @@ class _Reader:
         for member in reversed(node.body):
             if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
                 return member
-        for base in node.bases if depth < 20 else []:
+        for base in node.bases if depth < _MAX_BASES else []:
             known = self.source.definitions.get(base.id) if isinstance(base, ast.Name) else None
             if isinstance(known, ast.ClassDef) and known is not node:
                 found = self._method(known, name, depth + 1)
                 if found is not None:
                     return found
         return None
+
+    def _unread_init(self, node: ast.ClassDef, depth: int = 0) -> str:
+        """Return what gives a class without an own `__init__` one that cannot be seen."""
+        for decorator in node.decorator_list:
+            function = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if (name := self.annotations.name(function)) in _WRITES_INIT:
+                return f"@{name}"
+        for base in node.bases if depth < _MAX_BASES else []:
+            name = self.annotations.name(base.value if isinstance(base, ast.Subscript) else base)
+            known = self.source.definitions.get(name)
+            if isinstance(known, ast.ClassDef):
+                if known is not node and (origin := self._unread_init(known, depth + 1)):
+                    return origin
+            elif name not in _WITHOUT_INIT:
+                return f"base class {name or shortened(base)}"
+        return ""
 
     def _is_plain(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
         if isinstance(node, ast.AsyncFunctionDef):
@@ -248,7 +274,7 @@ class _Reader:
             required=default is None,
             constraint=constraint,
             type=kind or ANY,
-            annotation="" if kind or node.annotation is None else ast.unparse(node.annotation),
+            annotation="" if kind or node.annotation is None else shortened(node.annotation),
             default=value,
         )
 
@@ -264,7 +290,7 @@ class _Reader:
         ports = []
         for name, annotation in zip(found.names, annotations, strict=True):
             kind = self.annotations.port(annotation, self.formats)
-            unknown = "" if kind or annotation is None else ast.unparse(annotation)
+            unknown = "" if kind or annotation is None else shortened(annotation)
             ports.append(Port(name=name, type=kind or ANY, annotation=unknown))
         return tuple(ports), found.form
 
@@ -285,4 +311,6 @@ def _is_json(value: object) -> bool:
         return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
     if isinstance(value, float):
         return math.isfinite(value)
-    return value is None or isinstance(value, (bool, int, str))
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_INTEGER_BITS
+    return value is None or isinstance(value, str)

@@ -24,7 +24,7 @@ from deepforge_hpc.spec.schema import BAD, Path, Reader, shown
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from deepforge_hpc.spec.schema import Source
 
@@ -129,6 +129,18 @@ _FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
 _SEED = Integer(0, 2**32 - 1)
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
 
+
+def _positive(parse: Callable[[str], int]) -> Callable[[str], int]:
+    """Refuse zero: for Slurm it means no limit (time), or all there is (memory)."""
+
+    def read(text: str) -> int:
+        if not (number := parse(text)):
+            raise ValueError(text)
+        return number
+
+    return read
+
+
 ENVIRONMENT = Record(
     EnvironmentSpec,
     {
@@ -148,13 +160,15 @@ RESOURCES = Record(
         "cpus_per_task": Integer(1, 100_000),
         "gpus_per_node": Integer(0, 10_000),
         "mem_per_node": Field(
-            Parsed(parse_memory, "a memory size such as 4GiB or 512MiB", MEMORY),
+            Parsed(
+                _positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY
+            ),
             name="mem_per_node_mib",
         ),
         "time": Field(
             Parsed(
-                parse_duration,
-                'a duration such as 90m, 2h, "08:00:00" or "1-12:00:00"',
+                _positive(parse_duration),
+                'a duration above zero such as 90m, 2h, "08:00:00" or "1-12:00:00"',
                 DURATION,
             ),
             name="time_s",
@@ -235,7 +249,11 @@ PIPELINE = Record(
 
 def read_pipeline(reader: Reader) -> PipelineSpec:
     """Return the pipeline of a document; faults go to the reader."""
-    result = PIPELINE(reader.document.value(), (), reader)
+    value = reader.document.value()
+    if value is None:
+        reader.fault((), "the file is empty", "a pipeline begins with pipeline: NAME")
+        return PipelineSpec()
+    result = PIPELINE(value, (), reader)
     if not isinstance(result, PipelineSpec):
         return PipelineSpec()
     if not result.operations and not reader.faults:

@@ -18,6 +18,11 @@ class ProjectError(Exception):
         self.hint = hint
 
 
+def absolute(text: str, folder: Path) -> str:
+    """Return the absolute path of what a user wrote, `~` understood; its links are kept."""
+    return os.path.normpath(folder / os.path.expanduser(text))  # noqa: PTH111 - raises for ~nobody
+
+
 class Project:
     """The root of a project, and the folder of the pipeline file in it."""
 

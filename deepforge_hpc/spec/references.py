@@ -61,21 +61,9 @@ class References:
         source = self.project.relative(path)
         data = read_bounded(path, source)
         try:
-            document = load(data, source)
-            value = document.value()
-            library = value.get("library", DEFAULT_LIBRARY) if isinstance(value, dict) else ""
-            if not isinstance(library, str) or not library:
-                self.faults.append(document.fault(f"{shown(library)} is no library", ("library",)))
-                return None
-            compiler = cast("Library", registry.load("libraries", library)())
-            code = compiler.compile(data.decode(), source)
+            library, code = _compiled(data, source)
         except InvalidInputError as error:
             self.faults += error.faults
-            return None
-        except UsageError as error:
-            mark = document.mark(("library",))
-            place = Fault(message=error.message, file=source, line=mark.line, column=mark.column)
-            self.faults.append(place)
             return None
         stem = PurePosixPath(source).with_suffix("").as_posix()
         module = f"{COMPILED}/{stem}.py"
@@ -92,3 +80,30 @@ class References:
             module=module,
             sha256=self.files[module].sha256,
         )
+
+
+def _compiled(data: bytes, source: str) -> tuple[str, str]:
+    """Return a resource file's library and the code it makes; InvalidInputError with faults."""
+    document = load(data, source)
+    value = document.value()
+    if not isinstance(value, dict):
+        hint = f"it begins with library: {DEFAULT_LIBRARY}"
+        raise InvalidInputError([document.fault("expected a mapping", hint=hint)])
+    library = value.get("library", DEFAULT_LIBRARY)
+    if not isinstance(library, str) or not library:
+        message = f"{shown(library)} is no library"
+        raise InvalidInputError([document.fault(message, ("library",))])
+    try:
+        compiler = cast("Library", registry.load("libraries", library)())
+        return library, compiler.compile(data.decode(), source)
+    except InvalidInputError:
+        raise
+    except UsageError as error:
+        fault = document.fault(error.message, ("library",), hint=error.hint)
+        raise InvalidInputError([fault]) from error
+    except Exception as error:
+        if library == DEFAULT_LIBRARY:  # a bug of ours
+            raise
+        message = f"the library {library!r} failed: {type(error).__name__}: {error}"
+        hint = "report it to those who maintain the library"
+        raise InvalidInputError([document.fault(message, ("library",), hint=hint)]) from error

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NAME_IT = "return a variable, self.x, a tuple of these, or {'name': value}"
 _TRY = (ast.Try, getattr(ast, "TryStar", ast.Try))  # except* came with Python 3.11
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit", "os.abort"})
 
 
@@ -80,7 +81,7 @@ def _own_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+        if isinstance(node, _SCOPES):
             continue
         stack.extend(reversed(list(ast.iter_child_nodes(node))))
 
@@ -157,14 +158,36 @@ def _passes(node: ast.stmt) -> bool:
         result = ends and _falls_through(node.finalbody)
     elif isinstance(node, ast.While):
         is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        result = not is_endless or any(isinstance(n, ast.Break) for n in _own_nodes(node.body))
+        result = _breaks(node.body) or (not is_endless and _falls_through(node.orelse))
+    elif isinstance(node, (ast.For, ast.AsyncFor)):
+        result = _breaks(node.body) or _falls_through(node.orelse)
     elif isinstance(node, ast.Match):
         last = node.cases[-1]
         is_total = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
         is_total = is_total and last.guard is None
         result = not is_total or any(_falls_through(case.body) for case in node.cases)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        result = ast.unparse(node.value.func) not in _EXITS
+        result = _dotted(node.value.func) not in _EXITS
     elif isinstance(node, ast.Assert):
         result = not (isinstance(node.test, ast.Constant) and not node.test.value)
     return result
+
+
+def _breaks(body: list[ast.stmt]) -> bool:
+    """Tell whether a loop with that body has a `break` of its own."""
+    todo: list[ast.AST] = list(body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Break):
+            return True
+        if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+            todo += node.orelse
+        elif not isinstance(node, _SCOPES):
+            todo += ast.iter_child_nodes(node)
+    return False
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""

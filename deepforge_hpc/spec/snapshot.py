@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deepforge_hpc.runtime
 from deepforge_hpc.runtime.files import digest
 from deepforge_hpc.spec.project import ProjectError
+from deepforge_hpc.spec.schema import shown
 from deepforge_hpc.units import format_size
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 20 << 20
 MAX_FILES = 2_000
+_HIDDEN = re.compile(r"\.|__pycache__$")
 RUNTIME = "dfh_runtime"
 PROJECT = "project"
 LIBRARY = "library"
@@ -45,6 +49,8 @@ class Snapshot:
     """All files of `code/`, by path with forward slashes."""
 
     files: Mapping[str, CodeFile]
+    named: str = ""
+    """Digest of the files that `code:` names; empty without them."""
 
 
 def code_file(data: bytes, source: Path | None = None) -> CodeFile:
@@ -79,18 +85,27 @@ def refusal(sizes: Mapping[str, int]) -> str:
 def glob_files(project: Project, pattern: str) -> dict[str, Path]:
     """Return the files that a pattern of `code:` names: path in `code/` -> real path.
 
-    A folder stands for all below it; hidden files and caches are left out. Raises ProjectError.
+    A folder stands for all below it. Hidden files and caches are left out, unless the pattern names
+    them (`.config/*`). Raises ProjectError.
     """
-    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+    parts = Path(pattern).parts
+    if not parts:
+        message = f"{pattern!r} is the whole folder of the pipeline"
+        raise ProjectError(message, "name what is needed of it, such as helpers/**/*.py")
+    if Path(pattern).is_absolute() or ".." in parts:
         message = f"{pattern!r} leaves the folder of the pipeline"
         raise ProjectError(message, "give patterns below it")
     try:
         matches = sorted(project.folder.glob(pattern))
-    except (ValueError, NotImplementedError) as error:
-        message = f"{pattern!r} is not a pattern: {error}"
-        raise ProjectError(message) from error
+    except (ValueError, NotImplementedError, OSError, RecursionError) as error:
+        message = f"{shown(pattern)} is not a pattern of files"
+        raise ProjectError(message, "write one such as helpers/**/*.py") from error
     found: dict[str, Path] = {}
+    asked = [part for part in parts if _HIDDEN.match(part)]
     for match in matches:
+        hidden = filter(_HIDDEN.match, match.relative_to(project.folder).parts)
+        if not all(any(fnmatchcase(part, name) for name in asked) for part in hidden):
+            continue
         for path in sorted(_below(match)):
             real = project.real(path, str(path.relative_to(project.folder)))
             found[f"{PROJECT}/{project.relative(path)}"] = real
@@ -103,7 +118,7 @@ def glob_files(project: Project, pattern: str) -> dict[str, Path]:
 def _below(path: Path) -> Iterator[Path]:
     if path.is_dir() and not path.is_symlink():
         for child in path.iterdir():
-            if not child.name.startswith(".") and child.name != "__pycache__":
+            if not _HIDDEN.match(child.name):
                 yield from _below(child)
     elif path.is_file():
         yield path

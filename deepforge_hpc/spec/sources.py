@@ -6,6 +6,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import os
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +90,12 @@ class Sources:
         source = self._parse(origin.path, origin)
         if source is None:
             return None
-        if name not in source.definitions and name not in source.imports:
+        if name not in source.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
-            raise ProjectError(message, nearest(name, source.definitions))
+            hint = nearest(name, source.definitions)
+            if imported := source.imports.get(name) or source.imports.get("*"):
+                hint = f"if it comes from {imported}, name the file that defines it"
+            raise ProjectError(message, hint)
         code, faults = read_operation(source, name, self._formats)
         self.faults += faults
         if code is None or faults:
@@ -122,17 +126,15 @@ class Sources:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of invalid escapes: the job will show them
                 tree = ast.parse(data)
+                # Finds what the grammar alone allows: two arguments of one name, a stray return.
+                compile(tree, shown_path, "exec", dont_inherit=True)
             self._parsed[code_path] = Source(tree, shown_path)
         except SyntaxError as error:
             message = f"not valid Python: {error.msg}"
-            self.faults.append(
-                Fault(
-                    message=message,
-                    file=shown_path,
-                    line=error.lineno or 0,
-                    column=error.offset or 0,
-                )
-            )
+            line, column = max(error.lineno or 0, 0), max(error.offset or 0, 0)
+            hint = f"read by the Python {sys.version_info[0]}.{sys.version_info[1]} that runs dfh"
+            fault = Fault(message=message, file=shown_path, line=line, column=column, hint=hint)
+            self.faults.append(fault)
         except (ValueError, RecursionError, MemoryError) as error:
             message = f"not valid Python: {error or type(error).__name__}"
             self.faults.append(Fault(message=message, file=shown_path))

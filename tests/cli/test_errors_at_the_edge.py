@@ -48,6 +48,11 @@ def test_refusal_of_the_file_system_is_no_bug(
     assert "error: /x/y: Read-only file system" in capsys.readouterr().err
 
 
+def test_name_that_no_file_system_takes_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
+    assert edge.main(["check", "a" * 5_000]) == 6
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_with(monkeypatch, KeyboardInterrupt()) == 130
 

@@ -106,6 +106,8 @@ def test_scalars_are_those_of_yaml_1_2(scalar: str, value: object) -> None:
         ]),
         ("a: 1e999", ["f.yaml:1:4: 1e999 is not a number that JSON can hold (quote it if it is text)"]),
         (f"a: {'9' * 5000}", ["f.yaml:1:4: 99999999999999999999... is not a number that JSON can hold (quote it if it is text)"]),
+        (f"a: 0x{'f' * 5000}", ["f.yaml:1:4: 0xffffffffffffffffff... is not a number that JSON can hold (quote it if it is text)"]),
+        (f"a: 0o{'7' * 9000}", ["f.yaml:1:4: 0o777777777777777777... is not a number that JSON can hold (quote it if it is text)"]),
         ('a: "\\x07"', ["f.yaml:1:4: control character U+0007 in a text (remove it)"]),
         ('"\\e[31m": 1', ["f.yaml:1:1: control character U+001B in a text (remove it)"]),
         ("a: \x07\nb: \x1b", [
@@ -115,6 +117,7 @@ def test_scalars_are_those_of_yaml_1_2(scalar: str, value: object) -> None:
         ("a: x\ry", ["f.yaml:1:5: control character U+000D (remove it)"]),
         ("a: \u202eevil", ["f.yaml:1:4: control character U+202E (remove it)"]),
         ("a: \x85", ["f.yaml:1:4: control character U+0085 (remove it)"]),
+        ("a: b\nc: \uffff", ["f.yaml:2:4: control character U+FFFF (remove it)"]),
         ("a: \ud800", ["f.yaml:1:4: control character U+D800 (remove it)"]),
         (b"a: 1\nb: \xff", ["f.yaml:2: byte 0xff is not UTF-8 (save the file as UTF-8)"]),
         ("a: b\n---\nc: d", ["f.yaml:2:1: not valid YAML: a second document begins here (keep one document a file; remove ---)"]),
@@ -195,6 +198,11 @@ def test_marks_name_values_and_keys() -> None:
     assert document.mark(("b",), key=True) == Mark(2, 1)
     assert document.mark(("b", 1, "c")) == Mark(4, 9)
     assert document.mark(("b", 1, "c"), key=True) == Mark(4, 6)
+
+
+def test_a_message_does_not_grow_with_the_text_it_is_about() -> None:
+    fault = load("a: 1\n", "f.yaml").fault("x" * 5_000, ("a",), hint="y" * 5_000)
+    assert (len(fault.message), len(fault.hint)) == (2_000, 2_000)
 
 
 @pytest.mark.parametrize("path", [("b", "no"), ("b", 7), ("b", 0, "no")])

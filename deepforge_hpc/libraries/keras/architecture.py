@@ -123,7 +123,7 @@ class Reader:
                 self.fault(f"{key}: is missing", ())
         if data.get("library", "keras") != "keras":
             self.fault(f"library must be keras, not {data['library']!r}", ("library",))
-        if data.get("dfh", 1) != 1:
+        if data.get("dfh", 1) != 1 or isinstance(data.get("dfh"), (bool, float)):
             self.fault(f"format version {data['dfh']!r} is not known", ("dfh",), "this is dfh: 1")
         inputs = self.inputs(data.get("inputs"))
         blocks = self.mapping(data.get("blocks"), ("blocks",))

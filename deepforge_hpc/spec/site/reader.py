@@ -49,7 +49,7 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
     result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(stated))))
     if result.scheduler:
         try:
-            registry.find("schedulers", result.scheduler)
+            registry.target("schedulers", result.scheduler)
         except UsageError as error:
             reader.fault(("scheduler",), error.message.removeprefix("schedulers: "), error.hint)
     check_site(result, data, reader)

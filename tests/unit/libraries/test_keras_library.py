@@ -181,6 +181,7 @@ def test_every_layer_and_function_of_the_table_can_be_named() -> None:
         (("layers:", "layer:"), "net.yaml:4:1: unknown key 'layer' (did you mean layers?)"),
         (("architecture: tiny", "architecture: 1 tiny"), "'1 tiny' cannot be a name"),
         (("library: keras", "library: keras\ndfh: 2"), "format version 2 is not known"),
+        (("library: keras", "library: keras\ndfh: true"), "format version True is not known"),
         (("inputs: {x: [8, 8, 3]}", "inputs: [x]"), "inputs must be a mapping"),
         (("[8, 8, 3]", "{shape: [8, 8, 3], dtype: int99}"), "no dtype 'int99' (known: float16"),
         (("layers:", "layers: {}\nblocks:"), "layers must be a list of `- name:"),

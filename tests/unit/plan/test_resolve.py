@@ -547,6 +547,17 @@ def test_code_and_data_are_in_the_keys(project):
     assert keys(project.plan()) == before, "a small file is known by its content"
 
 
+def test_the_files_that_code_names_are_in_every_key(project):
+    (project.root / "table.txt").write_text("1")
+    before = keys(project.plan())
+    project.write(PIPELINE.replace("pipeline: demo", "pipeline: demo\ncode: ['*.txt']"))
+    first = keys(project.plan())
+    (project.root / "table.txt").write_text("2")
+    second = keys(project.plan())
+    for name in filter(before.get, before):
+        assert len({before[name], first[name], second[name]}) == 3, name
+
+
 def test_large_data_is_known_by_size_and_time(project, monkeypatch):
     monkeypatch.setattr("deepforge_hpc.spec.external.SMALL_BYTES", 1)
     os.utime(project.root / "table.npy", (1, 1))

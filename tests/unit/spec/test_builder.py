@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc import Pipeline
 from deepforge_hpc.errors import InvalidInputError, UsageError
+from deepforge_hpc.plan.resolve import resolve
+from deepforge_hpc.spec.jsonschema import pipeline_schema
 from deepforge_hpc.strictyaml import load
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ def test_both_forms_are_loaded_alike(project: ProjectFolder) -> None:
     assert of_python.graph == of_file.graph
     assert of_python.snapshot == of_file.snapshot
     assert [item.path for item in of_python.inputs] == [item.path for item in of_file.inputs]
+    assert resolve(of_python).jobs == resolve(of_file).jobs
 
 
 def test_a_saved_pipeline_is_read_back(project: ProjectFolder) -> None:
@@ -68,6 +73,7 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
             "one",
             uses="operations/all.py:Render",
             inputs={"table": "data"},
+            description="Makes images.",
             attributes={"size": 8},
             resources={"nodes": 2, "time": "2h", "mem_per_node": "4GiB"},
             launch="mpi",
@@ -82,6 +88,10 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
 
     value = load(text, "p").value()
 
+    keys = inspect.signature(Pipeline.operation).parameters.keys() - {"self", "name"}
+    known = pipeline_schema()["properties"]["operations"]["additionalProperties"]["properties"]
+    assert keys == known.keys()
+    assert value["operations"]["one"].keys() == keys - {"references"}
     assert value["operations"]["one"]["resources"] == {
         "nodes": 2,
         "time": "2h",
@@ -91,6 +101,34 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
     assert value["operations"]["one"]["environment"] == {"modules": ["a/1"]}
     assert value["seed"] == 1
     assert set(value) == {"dfh", "pipeline", "description", "seed", "code", "executions", "environment", "inputs", "operations"}  # fmt: skip
+
+
+def test_a_file_becomes_a_program_that_builds_the_same_pipeline(project: ProjectFolder) -> None:
+    project.edit(
+        "pipeline: galaxies\n",
+        'pipeline: galaxies\ndescription: |\n  it\'s\n  "odd"\nseed: 0\ncode: [operations]\n',
+    )
+    project.edit("score: {from: evaluate.score}", "score: evaluate.score")
+    project.edit("{uri: data/sdss.h5}", "data/sdss.h5")
+    project.edit("{epochs: 3}", '{epochs: 3, note: "\'); import os #"}\n    launch: none')
+
+    source = Pipeline.from_yaml(project.root / "pipeline.yaml").to_python()
+    names: dict[str, Any] = {}
+    exec(source, names)
+
+    built, of_file = names["pipeline"].load(project.root, site="local"), project.load()
+    assert built.pipeline == of_file.pipeline
+    assert built.operations == of_file.operations
+    assert max(map(len, source.splitlines())) <= 100
+
+
+def test_values_of_numpy_are_numbers_and_lists() -> None:
+    attributes = {"rate": np.float64(0.5), "bins": np.int64(3), "edges": np.array([[1, 2]])}
+    pipeline = Pipeline("p").operation("a", uses="x.py:y", attributes=attributes)
+
+    value = load(pipeline.to_yaml(), "p").value()
+
+    assert value["operations"]["a"]["attributes"] == {"rate": 0.5, "bins": 3, "edges": [[1, 2]]}
 
 
 def test_faults_of_python_are_told_like_those_of_a_file(tmp_path: Path) -> None:
@@ -144,3 +182,6 @@ def test_any_attribute_survives_the_way_through_the_file(value: Any) -> None:
     text = Pipeline("p").operation("a", uses="x.py:y", attributes={"v": value}).to_yaml()
 
     assert load(text, "p").value()["operations"]["a"]["attributes"]["v"] == value
+    names: dict[str, Any] = {}
+    exec(Pipeline("p").operation("a", uses="x.py:y", attributes={"v": value}).to_python(), names)
+    assert names["pipeline"].to_yaml() == text

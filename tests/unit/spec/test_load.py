@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from deepforge_hpc.spec.bind import Edge
 from deepforge_hpc.spec.edges import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from conftest import ProjectFolder
 
 
@@ -131,9 +134,43 @@ def test_a_folder_is_an_input_with_the_digest_of_all_in_it(project: ProjectFolde
     assert (extra.type, extra.size) == ("directory", 3)
     assert extra.sha256 == digest_path(project.root / "images")[0]
 
-    (project.root / "images/link").symlink_to("/etc/passwd")
-    extra = {item.name: item for item in project.load().inputs}["extra"]
-    assert extra.sha256 is None
+
+def test_a_tilde_is_the_home_of_the_user(
+    project: ProjectFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    project.write("home/sdss.h5", "x")
+    project.edit("data/sdss.h5", "~/sdss.h5")
+    project.edit("results/summary.txt", "~/summary.txt")
+    project.edit("outputs:\n", "executions: ~/runs\noutputs:\n")
+
+    loaded = project.load()
+
+    assert loaded.inputs[0].path == f"{tmp_path}/home/sdss.h5"
+    assert loaded.outputs[1].to == f"{tmp_path}/home/summary.txt"
+    assert loaded.executions == tmp_path / "home/runs"
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (os.mkfifo, "neither a file nor a folder"),
+        (lambda path: path.symlink_to("/etc/passwd"), "a link"),
+        (lambda path: path.symlink_to("/etc"), "a link"),
+        (lambda path: path.symlink_to("nowhere"), "a link"),
+    ],
+)
+def test_a_folder_with_what_no_digest_covers_is_refused(
+    project: ProjectFolder, make: Callable[[Path], object], kind: str
+) -> None:
+    project.write("data/deep/x", "1")
+    make(project.root / "data/deep/odd")
+    project.edit("{uri: data/sdss.h5}", "{uri: data, type: hdf5}")
+
+    assert project.one_fault() == (
+        f"pipeline.yaml:3:20: inputs.catalogue.uri: 'data' holds what is {kind} "
+        "(replace data/deep/odd by its content, or take it away)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -433,6 +470,10 @@ def test_a_broken_settings_file_of_the_user_is_a_fault(
         ("environment: {modules: [a/1]}", "environment: {modules: []}", Environment(python=sys.executable)),
         ("", "environment: {venv: env}", Environment(python="ROOT/env/bin/python")),
         ("", "environment: {venv: /opt/env}", Environment(python="/opt/env/bin/python")),
+        ("", "environment: {venv: ~/env}", Environment(python="HOME/env/bin/python")),
+        ("", "environment: {python: ~/bin/py}", Environment(python="HOME/bin/py")),
+        ("", "environment: {conda: ~/deep}", Environment(conda="HOME/deep")),
+        ("", "environment: {container: ~/image.sif}", Environment(container="HOME/image.sif")),
         ("", "environment: {python: ./bin/py}", Environment(python="ROOT/bin/py")),
         ("", "environment: {conda: envs/deep}", Environment(conda="ROOT/envs/deep")),
         ("", "environment: {container: image.sif}", Environment(container="ROOT/image.sif")),
@@ -447,11 +488,14 @@ def test_the_nearest_environment_wins(
 
     found = project.load().operations["train"].environment
 
-    root = str(project.root)
+    def placed(text: str) -> str:
+        home = os.path.expanduser("~")  # noqa: PTH111 - as a text
+        return text.replace("ROOT", str(project.root)).replace("HOME", home)
+
     assert (found.python, found.conda, found.container, found.modules) == (
-        expected.python.replace("ROOT", root),
-        expected.conda.replace("ROOT", root),
-        expected.container.replace("ROOT", root),
+        placed(expected.python),
+        placed(expected.conda),
+        placed(expected.container),
         expected.modules,
     )
 

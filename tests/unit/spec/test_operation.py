@@ -77,6 +77,69 @@ def test_methods_may_come_from_a_base_class_of_the_same_file() -> None:
     assert [p.name for p in code.inputs] == ["x"]
 
 
+def test_a_base_class_that_takes_no_arguments_may_be_imported() -> None:
+    code = read(
+        """
+        import abc
+        from typing import Generic, TypeVar
+        T = TypeVar("T")
+        class Base(abc.ABC, Generic[T]): ...
+        class Op(Base[int], object):
+            def execute(self, x):
+                return x
+        """
+    )
+    assert code.parameters == ()
+
+
+def test_an_imported_base_class_does_no_harm_to_an_own_init() -> None:
+    code = read(
+        """
+        from elsewhere import Base
+        class Op(Base):
+            def __init__(self, epochs): ...
+            def execute(self, x):
+                return x
+        """
+    )
+    assert [p.name for p in code.parameters] == ["epochs"]
+
+
+HUGE = "0x" + "f" * 5000
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (f"def Op(x: Literal[{HUGE}]): ...", "Literal takes no number of thousands of digits"),
+        (
+            f"def Op(x: Annotated[int, {{'min': {HUGE}}}]): ...",
+            "Annotated takes no number of thousands of digits",
+        ),
+        (
+            "def Op(x):\n    if x == 0:\n        return x\n"
+            + "".join(f"    elif x == {n}:\n        return x\n" for n in range(1, 400))
+            + "    return x\n",
+            "'Op' is nested too deeply to be read",
+        ),
+    ],
+)
+def test_code_out_of_all_proportion_is_a_fault_too(code: str, words: str) -> None:
+    source = Source(ast.parse("from typing import Annotated, Literal\n" + code), "op.py")
+
+    found, (fault,) = read_operation(source, "Op")
+
+    assert found is None or "takes no number" in words
+    assert words in fault.message
+    assert fault.line == 2
+
+
+def test_an_annotation_out_of_all_proportion_is_shortened() -> None:
+    code = read(f"def Op(x: {HUGE}, y: {' | '.join(['int'] * 400)}):\n    return x\n")
+
+    assert all(len(p.annotation) <= 60 for p in code.parameters)
+
+
 def test_a_class_that_is_its_own_base_ends() -> None:
     _, faults = read_operation(Source(ast.parse("class A(B): ...\nclass B(A): ..."), "op.py"), "A")
     assert [fault.line for fault in faults] == [1]
@@ -111,6 +174,9 @@ def test_returns_of_inner_functions_do_not_count() -> None:
         "if x:\n        return x\n    sys.exit(3)",
         "if x:\n        return x\n    assert False",
         "for y in x:\n        return x\n    return x",
+        "for y in x:\n        print(y)\n    else:\n        return x",
+        "while x:\n        print(x)\n    else:\n        return x",
+        "while True:\n        for y in x:\n            if y:\n                break\n        if x:\n            return x",
     ],
 )
 def test_every_branch_may_return_in_its_own_way(body: str) -> None:
@@ -202,7 +268,7 @@ ALLOWED = [
     ("str", ["", "x"], [1, None]),
     ("list", [[], [1, "a"]], [{}, "ab"]),
     ("list[int]", [[], [1]], [["a"], [1.5]]),
-    ("dict[str, int]", [{}, {"a": 1}], [{"a": "b"}, []]),
+    ("dict[str, int]", [{}, {"a": 1}], [{"a": "b"}, {"a": 1, "b": None}, []]),
     ("dict", [{"a": [1]}], [[1]]),
     ("tuple[int, ...]", [[1, 2]], [["a"], 1]),
     ("tuple[int, str]", [[1, "a"]], [1]),
@@ -225,6 +291,12 @@ ALLOWED = [
     ("Any", [1, None, {}], []),
     ("int | Path", [1, "x"], []),
     ("typing.Literal['a']", ["a"], ["b"]),
+    ("tuple[()]", [[]], [1, "a"]),
+    ("list[()]", [[1]], [{}]),
+    ("Optional[()]", [1, None], []),
+    ("Union[()]", [1, None], []),
+    ("Annotated[()]", [1, None], []),
+    ("Literal[()]", [1, None], []),
 ]
 
 
@@ -257,6 +329,7 @@ def test_an_annotation_says_what_an_attribute_may_be(
         ("CONSTANT", NO_DEFAULT),
         ("1e999", NO_DEFAULT),
         ("b'x'", NO_DEFAULT),
+        ("0x" + "f" * 5000, NO_DEFAULT),
     ],
 )
 def test_a_default_is_kept_when_json_can_hold_it(default: str, value: object) -> None:

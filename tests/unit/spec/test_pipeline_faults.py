@@ -75,6 +75,14 @@ def test_a_file_that_is_no_pipeline_is_refused(project: ProjectFolder, text: str
     assert all(fault.line in {1, 2} for fault in faults)
 
 
+def test_an_empty_file_is_called_empty(project: ProjectFolder) -> None:
+    project.write("pipeline.yaml", "# nothing yet\n")
+
+    assert project.one_fault() == (
+        "pipeline.yaml:1:1: the file is empty (a pipeline begins with pipeline: NAME)"
+    )
+
+
 def test_a_pipeline_file_that_is_not_there_is_named(project: ProjectFolder) -> None:
     (project.root / "pipeline.yaml").unlink()
 

@@ -37,6 +37,7 @@ def use(project: ProjectFolder, uses: str) -> None:
     project.edit("from: evaluate.score}", "from: evaluate.y}")
 
 
+READ_BY = f" (read by the Python {sys.version_info[0]}.{sys.version_info[1]} that runs dfh)"
 OP = "def op(x):\n    y = x\n    return y\n"
 
 
@@ -122,7 +123,9 @@ def test_a_syntax_error_names_file_and_line_and_not_only_in_the_operation(
     project.write("operations/helper.py", "x = 1\nif x\n    pass\n")
     use(project, "operations/op.py:op")
 
-    assert project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'"
+    assert (
+        project.one_fault() == "operations/helper.py:2:5: not valid Python: expected ':'" + READ_BY
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,8 @@ def test_a_syntax_error_names_file_and_line_and_not_only_in_the_operation(
         (b"def op(:\n", "not valid Python"),
         (b"x = '\x00'\n", "null bytes"),
         (b"# coding: nonsense\n", "not valid Python"),
+        (b"def op(x, x): ...\n", "duplicate argument 'x'"),
+        (b"def op(x): ...\nreturn 1\n", "outside function"),
         (b"x = '\xff'\n", "not valid Python"),
         (b"x = " + b"(" * 100_000, "not valid Python"),
         (b"x = " + b"-" * 100_000 + b"1", "not valid Python"),
@@ -145,6 +150,24 @@ def test_a_file_that_is_no_python_is_a_fault(
     faults = project.faults()
     assert [fault.file for fault in faults] == ["operations/op.py"]
     assert words in faults[0].message
+    assert faults[0].line >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [("from helper import *", "helper.*"), ("from helper import op", "helper.op")],
+)
+def test_an_imported_operation_is_not_searched_for(
+    project: ProjectFolder, text: str, origin: str
+) -> None:
+    project.write("operations/helper.py", OP)
+    project.write("operations/op.py", f"{text}\n")
+    use(project, "operations/op.py:op")
+
+    assert project.one_fault() == (
+        "pipeline.yaml:13:11: operations.evaluate.uses: 'operations/op.py' has no class or function "
+        f"'op' at its top (if it comes from {origin}, name the file that defines it)"
+    )
 
 
 def test_warnings_of_the_compiler_are_left_to_the_job(project: ProjectFolder) -> None:
@@ -235,6 +258,43 @@ def test_code_names_more_files(project: ProjectFolder) -> None:
         "project/it's $(odd).cfg",
         "project/operations/all.py",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept"),
+    [
+        ("**/*.cfg", ["project/helpers/a.cfg"]),
+        (".config/*.cfg", ["project/.config/b.cfg"]),
+        (".con*/**/*", ["project/.config/b.cfg"]),
+    ],
+)
+def test_hidden_files_are_kept_only_when_a_pattern_names_them(
+    project: ProjectFolder, pattern: str, kept: list[str]
+) -> None:
+    for path in ("helpers/a.cfg", ".config/b.cfg", ".git/c.cfg", "helpers/__pycache__/d.cfg"):
+        project.write(path, "x")
+    project.edit("outputs:\n", f"code: ['{pattern}']\noutputs:\n")
+
+    assert [name for name in code(project) if not name.endswith(".py")] == kept
+
+
+@pytest.mark.parametrize("pattern", [".", "a" * 300, "a/" * 3000, "**x", "/etc/*", "../*"])
+def test_a_pattern_that_is_none_is_refused(project: ProjectFolder, pattern: str) -> None:
+    project.edit("outputs:\n", f"code: ['{pattern}']\noutputs:\n")
+
+    assert project.one_fault().startswith("pipeline.yaml:15:8: code[0]: ")
+
+
+def test_the_files_that_code_names_have_one_digest(project: ProjectFolder) -> None:
+    assert project.load().snapshot.named == ""
+    project.write("helpers/a.txt", "1")
+    project.edit("outputs:\n", "code: [helpers, operations]\noutputs:\n")
+    digests = [project.load().snapshot.named]
+    for path in ("helpers/a.txt", "helpers/b.txt", "operations/unused.py"):
+        project.write(path, "2")
+        digests.append(project.load().snapshot.named)
+
+    assert len(set(digests)) == 4
 
 
 def test_a_link_out_of_the_project_is_refused_in_code_too(project: ProjectFolder) -> None:
@@ -363,6 +423,54 @@ def test_a_wrong_resource_file_is_told_at_its_line(
     )
 
     assert any(words in str(fault) for fault in project.faults())
+
+
+@pytest.fixture
+def acme(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Install a library of another package: one that works, one that does not."""
+    packages = tmp_path_factory.mktemp("site-packages")
+    (packages / "acme_models.py").write_text(
+        "class Good:\n    def compile(self, text, source):\n        return f'# {source}\\n'\n"
+        "class Bad:\n    def compile(self, text, source):\n        return {}[source]\n"
+    )
+    info = packages / "acme_models-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-models\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[deepforge_hpc.libraries]\nacme = acme_models:Good\nbad = acme_models:Bad\n"
+    )
+    monkeypatch.syspath_prepend(str(packages))
+
+
+@pytest.mark.usefixtures("acme")
+def test_a_library_of_an_installed_package_compiles_its_resources(project: ProjectFolder) -> None:
+    project.write("net.yaml", "library: acme\n")
+    project.edit(
+        "attributes: {epochs: 3}", "attributes: {epochs: 3}\n    references: {model: net.yaml}"
+    )
+
+    assert code(project)["compiled/net.py"] == b"# net.yaml\n"
+
+
+@pytest.mark.usefixtures("acme")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("library: bad\n", "1:10: the library 'bad' failed: KeyError: 'net.yaml' (report it to those who maintain the library)"),
+        ("dfh: 1\nlibrary: kears\n", "2:10: libraries: no 'kears' (Did you mean 'keras'?)"),
+        ("library: [1]\n", "1:10: a list is no library"),
+        ("# empty\n", "1:1: expected a mapping (it begins with library: keras)"),
+    ],
+)  # fmt: skip
+def test_a_library_that_fails_or_is_not_there_is_told(
+    project: ProjectFolder, text: str, told: str
+) -> None:
+    project.write("net.yaml", text)
+    project.edit(
+        "attributes: {epochs: 3}", "attributes: {epochs: 3}\n    references: {model: net.yaml}"
+    )
+
+    assert project.one_fault() == f"net.yaml:{told}"
 
 
 def test_two_resource_files_cannot_become_one_module(project: ProjectFolder) -> None:
