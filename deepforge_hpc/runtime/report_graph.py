@@ -15,8 +15,8 @@ _GAP_ALONG, _GAP_ACROSS = 48, 22
 _NARROW_WIDTH, _NARROW_GAP = 156, 14
 _MARGIN = 3
 _NAME = 19
-_FITTING = 1400
-"""A drawing up to this width is made smaller to fit the page; a wider one is scrolled."""
+_FITTING = {"wide": 1400, "narrow": 520}
+"""A drawing up to this width is made smaller to fit the screen; a wider one is scrolled."""
 
 
 class Node(NamedTuple):
@@ -56,7 +56,7 @@ def draw_graphs(nodes: Sequence[Node]) -> str:
     """
     across, down = draw_graph(nodes, WIDE), draw_graph(nodes, NARROW)
     least = min(across, down, key=lambda drawing: drawing.width)
-    laptop = across if across.width <= _FITTING else least
+    laptop = across if across.width <= _FITTING["wide"] else least
     return laptop.svg("wide") + least.svg("narrow")
 
 
@@ -69,7 +69,7 @@ class Drawing(NamedTuple):
 
     def svg(self, css: str) -> str:
         """Return the drawing as an element of a class."""
-        fit = " fit" if css == "wide" and self.width <= _FITTING else ""
+        fit = " fit" if self.width <= _FITTING[css] else ""
         return (
             f'<svg class="{css}{fit}" role="img" '
             'aria-label="Graph of the operations; the same states stand in words below." '

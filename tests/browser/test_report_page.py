@@ -47,6 +47,9 @@ def check(browser: Any) -> None:
     assert browser.run(unnamed) == 0
     assert browser.run("return document.querySelectorAll('h1').length") == 1
     assert browser.run("return document.styleSheets.length") == 1
+    cut = """return [...document.querySelectorAll('.graph svg.fit')].filter(
+               e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth).length"""
+    assert browser.run(cut) == 0
 
 
 def visible(browser: Any) -> str:

@@ -80,6 +80,18 @@ def test_the_way_a_graph_is_laid_out_is_the_one_that_fits() -> None:
     assert layers(fan) == (2, 2)
 
 
+@pytest.mark.parametrize(("width", "is_fitted"), [(3, True), (4, False)])
+def test_a_graph_of_three_columns_is_made_to_fit_a_phone(width: int, is_fitted: bool) -> None:
+    chains = [[node("a"), node("b", "a"), node("c", "b"), node("d", "c")] for _ in range(width)]
+    nodes = [
+        node(f"{one.name}{row}", *(f"{name}{row}" for name in one.after))
+        for row, chain in enumerate(chains)
+        for one in chain
+    ]
+    phone = draw_graphs(nodes).split("</svg>")[1]
+    assert phone.startswith('<svg class="narrow fit"') == is_fitted
+
+
 def test_long_names_are_cut_and_kept_in_full_as_a_title() -> None:
     svg = draw_graph([node("a_very_long_name_of_an_operation")], WIDE).shapes
     assert "a_very_long_name_o…</text>" in svg
