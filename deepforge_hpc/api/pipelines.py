@@ -66,9 +66,19 @@ def check(request: Request) -> Checked:
 
 def plan(request: Request) -> Plan:
     """Return the jobs that a pipeline becomes on a site."""
+    return planned(load(request, default_site=DEFAULT_SITE))
+
+
+def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
+    """Return the plan; what a submission would re-use takes no room in a queue."""
     from deepforge_hpc.plan.resolve import resolve
 
-    return resolve(load(request, default_site=DEFAULT_SITE))
+    def sent(plan: Plan) -> dict[str, int]:
+        from deepforge_hpc.submit.reuse import sent
+
+        return sent(plan, loaded.project)
+
+    return resolve(loaded, sent=sent if reuse else None)
 
 
 def render(request: Request, folder: Path) -> dict[str, Path]:

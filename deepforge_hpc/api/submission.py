@@ -7,7 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, refuse_control_characters
+from deepforge_hpc.api.pipelines import (
+    DEFAULT_SITE,
+    load,
+    planned,
+    refuse_control_characters,
+)
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.strictyaml import collector_paused
 
@@ -106,7 +111,7 @@ def submit(
     from deepforge_hpc.submit.reuse import apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
-    loaded, plan, scripts = _prepared(request)
+    loaded, plan, scripts = _prepared(request, reuse=reuse)
     scheduler = _scheduler(plan)
     orphans = held_orphans(loaded.project)
     layout = execution.create(
@@ -143,7 +148,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Foreseen, foresee
 
-    loaded, plan, scripts = _prepared(request)
+    loaded, plan, scripts = _prepared(request, reuse=reuse)
     info = _next_info(loaded, plan, name=name, note=note)
     nothing = Foreseen(jobs={}, units=frozenset())
     foreseen = foresee(plan, loaded.project) if reuse else nothing
@@ -159,12 +164,11 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     )
 
 
-def _prepared(request: Request) -> tuple[Loaded, Plan, dict[str, JobScript]]:
-    from deepforge_hpc.plan.resolve import resolve
+def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str, JobScript]]:
     from deepforge_hpc.render.script import render_scripts
 
     loaded = load(request, default_site=DEFAULT_SITE)
-    plan = resolve(loaded)
+    plan = planned(loaded, reuse=reuse)
     return loaded, plan, render_scripts(plan)
 
 

@@ -21,8 +21,6 @@ from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.plan.limits import QueueRequest
 
@@ -74,35 +72,24 @@ class Requests:
             found = self._answers[ask] = self._decide(ask)
         return found
 
-    def warnings(self, counts: Mapping[str, int]) -> list[str]:
-        """Return what the site may not like, each sentence once.
-
-        `counts`: jobs and array tasks by queue, those without one under "".
-        """
+    def warnings(self) -> list[str]:
+        """Return what the site may not like, each sentence once."""
         site = self.site
         found: dict[str, None] = {}
         if site.scheduler in _NOT_RUN:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
             found[text] = None
+        used = set()
         for answer in self._answers.values():
             queue = answer.choice.queue
+            if queue is not None:
+                used.add(site.queues.index(queue))
             if queue is not None and answer.choice.unknowns:
                 limits = ", ".join(answer.choice.unknowns)
                 text = f"queue {queue.name} of {site.name}: unknown and not checked: {limits}"
                 found[text] = None
             found.update(dict.fromkeys(answer.directives.warnings))
-        used = [index for index, queue in enumerate(site.queues) if counts.get(queue.name)]
-        found.update(dict.fromkeys(unsaid(site, used)))
-        total, most = sum(counts.values()), known(site.submit.max_queued)
-        if most is not None and total > most:
-            found[f"site {site.name} takes {most} jobs at once, not {total}"] = None
-        for queue in site.queues:
-            count = counts.get(queue.name, 0)
-            both = (queue.jobs.any_state, queue.jobs.submitted)
-            most = min((n for limit in both if limit and (n := known(limit.max))), default=count)
-            if count > most:
-                text = f"queue {queue.name} of {site.name} takes {most} jobs at once, not {count}"
-                found[text] = None
+        found.update(dict.fromkeys(unsaid(site, sorted(used))))
         return list(found)
 
     def _decide(self, ask: Ask) -> Answer:

@@ -500,15 +500,3 @@ def test_an_impossible_request_says_why_for_each_queue(plan, site):
         plan(site, "nodes: 1, gpus_per_node: 4000, time: 1h, mem_per_node: 8GiB")
     assert isinstance(caught.value, NoResourcesError)
     assert "GPU" in caught.value.message
-
-
-def test_more_jobs_than_a_queue_takes_at_once_are_told(plan):
-    few = plan("frontier", "time: 1h, queue: debug", launch="none")
-    assert not [text for text in few.warnings if "at once" in text]
-    many = plan(
-        "frontier", "time: 1h, queue: debug", launch="none", extra="map: {over: table, shards: 3}"
-    )
-    assert "queue debug of frontier takes 1 jobs at once, not 3" in many.warnings
-    assert not [text for text in many.warnings if text.startswith("site frontier takes")]
-    all_queues = plan("frontier", "time: 1h", launch="none", extra="map: {over: table, shards: 99}")
-    assert "site frontier takes 100 jobs at once, not 101" in all_queues.warnings
