@@ -188,6 +188,7 @@ def _file_system(subject: Subject) -> Iterator[Finding]:
 
     site, folder, mounts = subject.site, subject.executions, _mounts()
     yield from storage.check_shared(folder, mounts)
+    yield from storage.check_place(site, folder, os.environ)
     base = storage.existing(folder)
     told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
     usage = quota.parse_quota(told.stdout) if told else None

@@ -14,6 +14,7 @@ from deepforge_hpc.api.pipelines import (
     refuse_control_characters,
 )
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.unknown import known
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
@@ -40,13 +41,16 @@ class Submission:
     report: SubmitReport
     reused: Mapping[str, Mapping[str, Any]]
     """Job -> the earlier execution and job whose result it took over."""
+    place: str = ""
+    """What is wrong with the folder of the execution, in the site's eyes."""
     orphans: tuple[HeldOrphan, ...] = ()
     """Earlier submissions of the project that broke off, and hold jobs in the queue."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what the user should know, besides the jobs."""
-        return (*self.plan.warnings, *(orphan.message for orphan in self.orphans))
+        orphans = (orphan.message for orphan in self.orphans)
+        return (*self.plan.warnings, *filter(None, [self.place]), *orphans)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -108,6 +112,7 @@ def submit(
 
     from deepforge_hpc.submit import chain, execution
     from deepforge_hpc.submit.orphans import held_orphans
+    from deepforge_hpc.submit.pace import Pace
     from deepforge_hpc.submit.reuse import apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
@@ -127,19 +132,34 @@ def submit(
     )
     reused = apply(layout, plan, loaded.project) if reuse else {}
     try:
-        report = chain.submit(layout, scheduler)
+        pace = Pace(known(loaded.site.submit.rate_per_min) if loaded.site else None)
+        report = chain.submit(layout, scheduler, pace=pace)
     except SchedulerError as error:
         _add_hint_of_site(error, loaded.site)
         raise
-    return Submission(layout=layout, plan=plan, report=report, reused=reused, orphans=orphans)
+    return Submission(
+        layout=layout,
+        plan=plan,
+        report=report,
+        reused=reused,
+        place=_place(loaded),
+        orphans=orphans,
+    )
+
+
+def _place(loaded: Loaded) -> str:
+    """Return what the site has against the folder that its jobs are submitted from, if anything."""
+    from deepforge_hpc.doctor.storage import misplaced
+
+    return misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
 
 
 def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
     """Say first what the site's file knows about a message of its scheduler."""
     said = f"{error.message}\n{error.stderr}"
-    for known in site.errors if site else ():
-        if re.search(known.match, said, re.IGNORECASE):
-            error.hint = f"{known.hint}\n{error.hint}".rstrip()
+    for rule in site.errors if site else ():
+        if re.search(rule.match, said, re.IGNORECASE):
+            error.hint = f"{rule.hint}\n{error.hint}".rstrip()
             return
 
 
@@ -160,7 +180,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *filter(None, [_place(loaded)])),
     )
 
 
