@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Literal
 
 from deepforge_hpc.model.frozen import Frozen
 from deepforge_hpc.model.unknown import ANY, Count, Flag, Range, UnknownType, Word
@@ -110,6 +111,7 @@ class LocalDisk(Frozen):
     is_ram: Flag = None
     """True: what lies there counts as memory of the job."""
     constraint: str = ""
+    """What has to be asked for to have it."""
 
 
 class NodeType(Frozen):
@@ -133,4 +135,5 @@ class NodeType(Frozen):
     """As Slurm names it in typed requests, e.g. `a100`."""
     gpu_mem_mib: Count = None
     nics: Word = None
-    local: LocalDisk | UnknownType | None = None
+    local: LocalDisk | UnknownType | Literal[False] | None = None
+    """False: there is none."""

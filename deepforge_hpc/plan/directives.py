@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, known
-from deepforge_hpc.plan.facts import holds, usable_cores
+from deepforge_hpc.plan.facts import disk_of, holds, node_path, usable_cores
 from deepforge_hpc.plan.launch import gpu_option
 from deepforge_hpc.units import format_duration
 
@@ -62,6 +62,7 @@ def build_directives(
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
     _selectors(site, facts, built)
+    _node_local(site, facts, built)
     for index, rule in enumerate(site.request.extra):
         if holds(rule.when, facts):
             built.put(*rule.directive, ("request", "extra", index))
@@ -190,6 +191,22 @@ def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:
         value = getattr(queue, name)
         if value and name not in site.routing.forbidden:
             built.put(name, value, ("queue", name))
+
+
+def _node_local(site: SiteSpec, facts: Facts, built: Directives) -> None:
+    """Ask for nodes with a disk of their own. Not by --tmp: few sites tell Slurm of their disks."""
+    if not facts.resources.node_local:
+        return
+    disk = disk_of(facts.node)
+    if disk is None or not known(disk.path):
+        built.warnings.append(
+            f"whether a node of {site.name} has a disk of its own, and where, is unknown: "
+            "$DFH_NODE_LOCAL is not set"
+        )
+    elif known(disk.is_ram):
+        built.warnings.append(f"what lies in {disk.path} of {site.name} counts as the job's memory")
+    if disk is not None and disk.constraint:
+        built.put("constraint", disk.constraint, (*node_path(site, facts), "local", "constraint"))
 
 
 def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> None:

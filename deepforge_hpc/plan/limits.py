@@ -64,6 +64,9 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
         reason = f"{cpus} cores, only multiples of {multiple}"
         yield Excess(reason, (f"nodes * ntasks_per_node * cpus_per_task: {up}",))
     yield from _memory(site, queue, size)
+    node = node_of(site, queue)
+    if size.node_local and node is not None and node.local is False:
+        yield Excess("its nodes have no disk of their own", ("node_local: false",))
     yield from _time(queue, request)
     if request.has_dependencies and queue.chaining == "forbidden":
         yield Excess("takes no job that waits for others")

@@ -37,7 +37,7 @@ class Notes:
         note, at = self.sizer.note, self.loaded.site_origin
         if ask.is_ours:
             for key, size in dataclasses.asdict(ask.queue.resources).items():
-                if size is not None:
+                if size is not None and size is not False:
                     note(f"jobs.{job}.resources.{key}", size, _OURS)
         queue = answer.choice.queue
         if queue is not None:

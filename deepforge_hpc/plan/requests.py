@@ -115,7 +115,8 @@ class Requests:
         problems: list[tuple[str, str]] = []
         if ask.image:
             gpus = request.resources.gpus_per_node > 0
-            way = container_of(site, ask.image, gpus=gpus, folders=self.folders)
+            disk = given.env.get("DFH_NODE_LOCAL", "")
+            way = container_of(site, ask.image, gpus=gpus, folders=self.folders, disk=disk)
             if problem := way.problem or _unfit(launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
             header = way.header

@@ -53,7 +53,11 @@ class Sizer:
             gpus_per_node=gpus,
             mem_per_node_mib=self._optional(spec, "mem_per_node_mib", defaults.mem_per_node_mib),
             time_s=self._optional(spec, "time_s", defaults.time_s),
+            node_local=bool(spec.resources.node_local),
         )
+        if resources.node_local:
+            place = ("operations", spec.name, "resources", "node_local")
+            self.note(f"jobs.{spec.name}.resources.node_local", "true", (self.loaded.origin, place))
         return resources, self._launch(spec, launcher, resources)
 
     def warnings(self) -> list[str]:

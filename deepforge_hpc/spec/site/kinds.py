@@ -116,6 +116,18 @@ def yes_no(value: object, path: Path, reader: Reader) -> object:
     return reader.wrong(path, "yes or no", value)
 
 
+class NoOr(Unknown):
+    """A kind for what may not be there: `no` is read as False."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read no, `unknown`, or what the kind reads."""
+        return False if value in (False, "no") else super().__call__(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"anyOf": [{"enum": [False, "no"]}, super().schema()]}
+
+
 class YesNoOr:
     """A word for which `true` and `false` stand for `yes` and `no`."""
 

@@ -500,3 +500,10 @@ def test_an_impossible_request_says_why_for_each_queue(plan, site):
         plan(site, "nodes: 1, gpus_per_node: 4000, time: 1h, mem_per_node: 8GiB")
     assert isinstance(caught.value, NoResourcesError)
     assert "GPU" in caught.value.message
+
+
+def test_the_nvme_of_frontier_can_be_asked_for(plan):
+    job = plan("frontier", "nodes: 2, node_local: true", launch="srun").job("train")
+    assert "constraint=nvme" in header(job)
+    assert ("DFH_NODE_LOCAL", "/mnt/bb/$USER") in job.env
+    assert "constraint=nvme" not in header(plan("frontier", "nodes: 2").job("train"))
