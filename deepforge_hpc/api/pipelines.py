@@ -34,6 +34,12 @@ class Request:
     until: tuple[str, ...] = ()
     python: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a site without a name, which a script's empty variable makes."""
+        if self.site == "":
+            message = "--site: it is empty"
+            raise UsageError(message, "Name one of `dfh site list`, or leave --site out.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:

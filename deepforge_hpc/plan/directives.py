@@ -28,17 +28,19 @@ class Directives:
     """Options, where each comes from, and what the site would say to them."""
 
     pairs: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    """Several of a constraint, which several rules may add to."""
     warnings: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(what is wrong, what to do)"""
 
     def put(self, name: str, value: str, source: Source) -> None:
         """Keep an option; a second constraint is added to the first."""
-        if name == "constraint" and self.pairs.get(name, value) != value:
+        before = self.sources.get(name, ()) if name == "constraint" else ()
+        if before and self.pairs[name] != value:
             value = f"{self.pairs[name]}&{value}"
         self.pairs[name] = value
-        self.sources[name] = source
+        self.sources[name] = (*before, source)
 
 
 def build_directives(

@@ -80,15 +80,17 @@ class Requests:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
             found[text] = None
         used = set()
+        open_limits: dict[str, dict[str, None]] = {}
         for answer in self._answers.values():
             queue = answer.choice.queue
             if queue is not None:
                 used.add(site.queues.index(queue))
             if queue is not None and answer.choice.unknowns:
-                limits = ", ".join(answer.choice.unknowns)
-                text = f"queue {queue.name} of {site.name}: unknown and not checked: {limits}"
-                found[text] = None
+                open_limits.setdefault(queue.name, {}).update(dict.fromkeys(answer.choice.unknowns))
             found.update(dict.fromkeys(answer.directives.warnings))
+        for name, limits in open_limits.items():
+            text = f"queue {name} of {site.name}: unknown and not checked: {', '.join(limits)}"
+            found[text] = None
         found.update(dict.fromkeys(unsaid(site, sorted(used))))
         return list(found)
 

@@ -127,6 +127,15 @@ def _path_without_slurm(tmp_path: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.parametrize("command", ["check", "plan", "submit", "run", "doctor"])
+def test_a_site_that_is_empty_is_not_this_machine(dfh: Any, project: Path, command: str) -> None:
+    # As in: dfh run --site "$SITE", where nobody has set SITE.
+    error = dfh(command, "--site", "", cwd=project, expect=2).stderr
+    assert "--site: it is empty" in error
+    assert "dfh site list" in error
+    assert not (project / "executions").exists()
+
+
 def test_no_slurm_on_path_is_said_and_nothing_runs(dfh: Any, project: Path, tmp_path: Path) -> None:
     environ = {"PATH": _path_without_slurm(tmp_path)}
     done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5)

@@ -206,3 +206,23 @@ def test_a_container_sees_the_disk_of_the_node(plan, tmp_path, runtime: str) -> 
             or "/mnt/bb/all:/mnt/bb/all" in " ".join(job.launch.argv)
             or ('--bind "/mnt/bb/all"' in " ".join(job.launch.argv))
         )
+
+
+def test_each_source_of_a_constraint_is_named(plan) -> None:
+    site = (
+        "queues: [{name: a, constraint: gpu}]\n"
+        "node_types: {default: {cores: 8}}\n"
+        "request: {extra: [\n  {when: {nodes: {min: 2}}, directive: [constraint, fast]},\n"
+        "  {when: {launch: [none]}, directive: [constraint, lustre]}]}\n"
+    )
+    found = plan(site, "nodes: 2")
+    assert options(found)["constraint"] == "gpu&fast&lustre"
+    (origin,) = [one for one in found.origins if one.key == "jobs.one.directives.constraint"]
+    assert origin.source == "site x (project):3, site x (project):6, site x (project):7"
+
+
+def test_what_is_unknown_of_a_queue_is_one_line(plan) -> None:
+    site = "queues: [{name: a, nodes: unknown, time: unknown, mem_per_node: {max: unknown}}]\n"
+    found = plan(site, "nodes: 2, mem_per_node: 1GiB")  # the final job asks for less
+    told = [text for text in found.warnings if text.startswith("queue a of x")]
+    assert told == ["queue a of x: unknown and not checked: nodes, mem_per_node, time"]
