@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.plan.limits import QueueRequest
 
 _NOT_RUN = ("pbs", "flux")
+_LONGEST = 100
+"""Characters of the name of an account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +209,9 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
         if rule.required is UNKNOWN:
             return [f"whether site {site.name} wants an account is unknown, and none is given"]
         return []
+    if len(account) > _LONGEST:
+        message = f"{account[:20]}... is no account of site {site.name}: it is too long"
+        raise UsageError(message, "Say which one pays: --account A." + _listing(site))
     pattern = known(rule.pattern)
     names = {account, _bare(site, account)}
     if pattern and not any(re.fullmatch(pattern, name) for name in names):
