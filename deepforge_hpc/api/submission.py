@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,11 @@ def submit(
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
     loaded, plan, scripts = _prepared(request, reuse=reuse)
     scheduler = _scheduler(plan)
+    try:
+        scheduler.require_submit()
+    except SchedulerError as error:
+        error.hint = f"Write the scripts, to be looked at: {_render_command(request)}"
+        raise
     orphans = held_orphans(loaded.project)
     layout = execution.create(
         loaded,
@@ -145,6 +151,12 @@ def submit(
         place=_place(loaded),
         orphans=orphans,
     )
+
+
+def _render_command(request: Request) -> str:
+    options = {"--site": request.site, "--account": request.account}
+    words = [word for name, value in options.items() if value for word in (name, value)]
+    return shlex.join(["dfh", "render", str(request.pipeline), *words, "-o", "scripts"])
 
 
 def _place(loaded: Loaded) -> str:
