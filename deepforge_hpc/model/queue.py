@@ -16,6 +16,8 @@ class MemoryRequest(Frozen):
     """required | optional | forbidden | fixed-per-core | fixed-per-gpu | per-cpu-only"""
     whole_node: str = ""
     """The value of --mem that means all of a node, e.g. `0`, `494000M`."""
+    share: Flag = None
+    """Whether a job that does not say asks for what goes with its cores or GPUs of a node."""
     default_per_cpu_mib: Count = None
     """What a job has that does not ask."""
 

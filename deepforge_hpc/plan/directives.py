@@ -155,7 +155,7 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
             # All memory of a node that others may be on is not to be had.
             built.put("exclusive", "", (*place, "whole_node"))
         built.put("mem", rule.whole_node, (*place, "whole_node"))
-    elif policy == "required" and (share := memory_share(facts)):
+    elif (policy == "required" or known(rule.share)) and (share := memory_share(facts)):
         built.put("mem", f"{share}M", "the share of its cores or GPUs in a node")
     elif policy == "required":
         built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))

@@ -50,6 +50,7 @@ MEMORY_REQUEST = facts(
             )
         ),
         "whole_node": Text("the value of --mem for a whole node, such as 0", r"\d+[KMGT]?"),
+        "share": FLAG_OR_UNKNOWN,
         "default_per_cpu": Field(SIZE_OR_UNKNOWN, name="default_per_cpu_mib"),
     },
     shorthand="policy",

@@ -226,3 +226,16 @@ def test_what_is_unknown_of_a_queue_is_one_line(plan) -> None:
     found = plan(site, "nodes: 2, mem_per_node: 1GiB")  # the final job asks for less
     told = [text for text in found.warnings if text.startswith("queue a of x")]
     assert told == ["queue a of x: unknown and not checked: nodes, mem_per_node, time"]
+
+
+def test_the_share_of_memory_is_asked_for_where_the_queue_says_so(plan) -> None:
+    site = (
+        "queues: [{name: a, memory: {policy: optional, share: SHARE}}]\n"
+        "node_types: {default: {cores: 8, mem: 100GiB, mem_requestable: 80GiB, gpus: 4}}\n"
+    )
+    yes, no = site.replace("SHARE", "yes"), site.replace("SHARE", "no")
+    assert options(plan(yes, "gpus_per_node: 1"))["mem"] == "20480M"
+    assert options(plan(yes, "cpus_per_task: 4"))["mem"] == "40960M"
+    assert options(plan(yes, "gpus_per_node: 1, mem_per_node: 1GiB"))["mem"] == "1024M"
+    assert "mem" not in options(plan(no, "gpus_per_node: 1"))
+    assert "mem" not in options(plan(yes.replace("mem: 100GiB, mem_requestable: 80GiB, ", "")))
