@@ -15,6 +15,9 @@ def test_a_pipeline_is_sound_and_plans_without_a_warning(file: str, dfh: Any) ->
     planned = dfh("plan", file, "--site", "slurm-generic", cwd=EXAMPLE)
     assert "render" in planned.stdout or "preprocess" in planned.stdout
     # What is unknown of a cluster of which nothing is known.
-    unknown = ("whether site slurm-generic wants an account", "whether srun of slurm-generic starts")
+    unknown = (
+        "whether site slurm-generic wants an account",
+        "whether srun of slurm-generic starts",
+    )
     for line in planned.stderr.splitlines():
         assert line.removeprefix("warning: ").startswith(unknown)
