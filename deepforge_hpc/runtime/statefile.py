@@ -69,7 +69,6 @@ def build(*, state: State, **fields: Any) -> dict[str, Any]:
         "hint": "",
         "error": None,
         "exit_code": None,
-        "progress": None,
         **fields,
     }
 

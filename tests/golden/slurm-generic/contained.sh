@@ -36,7 +36,7 @@ put_state() {
   if ! mkdir -p -- "$folder" || ! temporary=$(mktemp "$folder/.state.json.XXXXXX"); then
     return 0
   fi
-  printf '{"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"progress":null,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
+  printf '{"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
     "$attempt" "$now" "$2" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
     "$(quote_json "$job")" "$(quote_json "$native")" "$$" "$(quote_json "$3")" \
     "$now" "$started" "$1" "${task:-null}" >"$temporary"
