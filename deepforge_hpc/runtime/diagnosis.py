@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from .failure import EXIT_INTERRUPTED, JobError
+from .failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
 from .files import read_json
 from .ranks import interruption, oom_kills
 from .states import State
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .ranks import Ended
 
-_MEMORY_HINT = "Ask for more memory: resources: {mem_per_node: ...}."
 _SHELL_SIGNALLED = 128
 
 
@@ -67,10 +66,10 @@ def _killed(number: int, kills_before: int | None) -> JobError:
         name = f"signal {number}"
     kills = oom_kills()
     if kills is not None and kills_before is not None and kills > kills_before:
-        return JobError("The operation ran out of memory: the kernel killed it.", _MEMORY_HINT)
+        return JobError("The operation ran out of memory: the kernel killed it.", MEMORY_HINT)
     if number == signal.SIGKILL:
         reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
-        return JobError(reason, _MEMORY_HINT)
+        return JobError(reason, MEMORY_HINT)
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .failure import JobError, disk_hint, one_line
+from .failure import MEMORY_HINT, JobError, disk_hint, one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -79,7 +79,7 @@ def _sentence(error: BaseException, kind: str, message: str) -> str:
 
 def _hint(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return "Ask for more memory: resources: {mem_per_node: ...}."
+        return MEMORY_HINT
     if isinstance(error, ModuleNotFoundError):
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
     return disk_hint(error)

@@ -15,6 +15,10 @@ EXIT_UPSTREAM = 86
 EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
+MEMORY_HINT = (
+    "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
+    "(on site local there is no more than the machine has)."
+)
 
 
 class JobError(Exception):
