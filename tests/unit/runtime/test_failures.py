@@ -186,21 +186,36 @@ def test_a_value_that_no_file_can_hold(
     assert "types:" in state["hint"]
 
 
-def test_an_output_folder_with_a_link_is_refused(execution: Execution) -> None:
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        ("os.symlink('/etc/passwd', path)", "a link"),
+        ("os.symlink('/etc', path)", "a link"),
+        ("os.mkfifo(path)", "neither a file nor a folder"),
+        ("socket.socket(socket.AF_UNIX).bind(path)", "neither a file nor a folder"),
+    ],
+)
+@pytest.mark.timeout(60)
+def test_an_output_folder_holds_its_own_files_only(
+    execution: Execution, make: str, what: str
+) -> None:
     execution.operation(
         "job",
-        """
-        import os
+        f"""
+        import os, socket
         from pathlib import Path
 
         def operation():
-            Path("out").mkdir()
-            os.symlink("/etc/passwd", "out/x")
+            path = "out/below/x"
+            os.makedirs("out/below")
+            {make}
             return Path("out")
         """,
         outputs={"result": "directory"},
     )
-    assert "is a link" in fail(execution)["reason"]
+    reason = fail(execution)["reason"]
+    assert reason.startswith("Output result cannot be saved: ")
+    assert f"out/below/x is {what}, and a folder of data holds its own files only." in reason
 
 
 def test_an_upstream_job_without_a_marker(execution: Execution) -> None:
