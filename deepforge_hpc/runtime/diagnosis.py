@@ -32,7 +32,7 @@ def diagnose(
     if own is not None:
         rank = f"Rank {own['rank']}: " if context.job["launch"]["world_size"] > 1 else ""
         hint = own["hint"] or _edit_hint(context)
-        return JobError(rank + own["reason"], hint, error=_public(own))
+        return JobError(rank + own["reason"], hint, error=_public(own), again=own["again"])
     signalled = _signal_of(ended.code)
     if signalled is not None:
         return _killed(signalled, kills_before)
@@ -43,11 +43,9 @@ def diagnose(
 
 
 def _edit_hint(context: Context) -> str:
-    info = context.info
-    return (
-        f"dfh submit {info['pipeline_file']} takes up an edit and re-uses what still holds; "
-        f"dfh resume {info['id']} runs the frozen code again."
-    )
+    from .advice import edit_hint, submit_command
+
+    return edit_hint(submit_command(context.info["pipeline_file"], context.info["site"]))
 
 
 def _wordless(context: Context, code: int) -> JobError:
@@ -73,7 +71,7 @@ def _killed(number: int, kills_before: int | None) -> JobError:
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
-    return JobError(f"The operation was killed from outside ({name}).")
+    return JobError(f"The operation was killed from outside ({name}).", again=True)
 
 
 def _signal_of(code: int) -> int | None:

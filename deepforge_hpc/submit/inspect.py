@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind
+from deepforge_hpc.runtime.advice import End, next_step, submit_command
 from deepforge_hpc.runtime.states import State, combine
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import is_at_home, read_info, read_plan
@@ -137,6 +138,7 @@ class _View:
             outputs=_outputs(marker),
             reused_from=self._reused_from.get(job.name, ""),
             tasks=tasks if job.kind is JobKind.ARRAY else (),
+            again=all(task.again for task in tasks),
         )
 
     def _task(self, job: Job, index: int | None) -> TaskStatus:
@@ -182,6 +184,7 @@ class _View:
             elapsed_s=seconds(started, ended, self._now, is_over=verdict.state.is_final),
             exit_code=written.get("exit_code"),
             is_written=verdict.is_written,
+            again=verdict.again,
         )
 
     def _native_of(self, job: str, native_id: str) -> NativeStatus | None:
@@ -304,7 +307,6 @@ def _next(
         return f"dfh resume {info.id}"
     if any(job.state in LIVE for job in jobs if job.name != FINAL_JOB):
         return f"dfh status {info.id} --watch"
-    failed = next((job for job in jobs if job.state == State.FAILED.value), None)
-    if failed is not None:
-        return f"dfh logs {info.id} {failed.name}; then dfh resume {info.id}"
-    return f"dfh resume {info.id}"
+    ends = [End(job.name, State(job.state), job.again) for job in jobs]
+    submit = submit_command(info.pipeline_file, info.site)
+    return next_step(ends, identity=info.id, submit=submit)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.runtime.failure import MEMORY_HINT
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Verdict:
     warning: str = ""
     is_written: bool = True
     """False for an end that stands in no state file."""
+    again: bool = True
+    """False for a failure that running the same frozen code again would only repeat."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -113,7 +116,8 @@ def _by_own_word(evidence: Evidence, written: dict[str, Any], raw: str) -> Verdi
     if evidence.native is not None and evidence.native.state == State.SUCCEEDED.value:
         warning = f"{evidence.title}: it says {state.value}, the scheduler says {raw}"
     hint = str(written.get("hint") or "")
-    return Verdict(state=state, reason=reason, hint=hint, raw=raw, warning=warning)
+    again = state is not State.FAILED or bool(written.get("again"))
+    return Verdict(state=state, reason=reason, hint=hint, raw=raw, warning=warning, again=again)
 
 
 def _unasked(evidence: Evidence, written: dict[str, Any] | None) -> Verdict:
@@ -172,11 +176,14 @@ def _by_scheduler(
     was_dropped = state is State.CANCELLED and written is None and evidence.trouble
     if state is State.NEVER_RAN or was_dropped:
         return _never_ran(evidence, raw)
+    again = not native.raw_state.startswith("OUT_OF_ME")
     return Verdict(
         state=state,
         reason=native.explanation,
         raw=raw,
+        hint="" if again else MEMORY_HINT,
         is_written=state is State.UNKNOWN,
+        again=again,
     )
 
 

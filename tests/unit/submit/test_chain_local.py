@@ -65,7 +65,7 @@ def test_failure_stops_what_is_below_and_resume_runs_only_what_is_missing(lab: A
     job = {job.name: job for job in status.jobs}
     assert "asked to fail" in job["b"].reason
     assert "b" in job["d"].reason
-    assert "dfh resume" in status.next
+    assert status.next == "dfh logs lab-0001 b; edit; then dfh submit pipeline.yaml --site local"
     lab.flag("fail-b", is_set=False)
     report = lab.resume(layout)
     assert (report.attempt, [name for name, _ in report.submitted]) == (2, ["b", "d", "_final"])

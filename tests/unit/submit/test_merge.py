@@ -89,6 +89,16 @@ def test_accounting_says_how_a_silent_job_ended() -> None:
         assert not verdict.is_written
 
 
+def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
+    assert of(state=written("failed", again=True)).again
+    assert not of(state=written("failed", again=False)).again
+    assert of(state=written("interrupted", again=False)).again
+    assert of(native=native("failed", raw="BOOT_FAIL"), state=written("running")).again
+    for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
+        verdict = of(native=native("failed", raw=raw), state=written("running"))
+        assert (verdict.again, "mem_per_node" in verdict.hint) == (False, True)
+
+
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
 def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     verdict = of(native=native(said, "CANCELLED"), trouble="root")
