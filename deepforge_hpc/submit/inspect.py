@@ -96,6 +96,8 @@ class _View:
         """Job -> the execution that made its outputs, or those of its first re-used task."""
         self._trouble: dict[str, str] = {}
         """Job that did not succeed -> the job where the trouble began."""
+        self._open: set[str] = set()
+        """Jobs that have not ended."""
 
     def write_ends(self) -> None:
         """Write down the ends that stand in no file yet; most often there are none."""
@@ -112,7 +114,9 @@ class _View:
         tasks = tuple(self._task(job, index) for index in indices)
         self.units += [(job.name, task) for task in tasks]
         state = combine(State(task.state) for task in tasks)
-        if state.is_final and not state.is_success:
+        if not state.is_final:
+            self._open.add(job.name)
+        elif not state.is_success:
             self._trouble[job.name] = self._origin(job) or job.name
         first = _speaker(tasks, state)
         marker = self._markers.get(job.name)
@@ -165,6 +169,7 @@ class _View:
             native=self._native_of(job.name, native_id),
             is_asked=self._is_answered and bool(native_id),
             trouble=self._origin(job),
+            waits_for=tuple(name for name in job.after if name in self._open),
         )
         verdict = judge(evidence)
         if verdict.warning:

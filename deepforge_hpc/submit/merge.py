@@ -34,6 +34,8 @@ class Evidence:
     """False if the scheduler was not asked, or did not answer."""
     trouble: str
     """Job above this one because of which it cannot run, or empty."""
+    waits_for: tuple[str, ...] = ()
+    """Jobs that have not ended and that it starts after."""
 
     @property
     def number(self) -> int:
@@ -164,7 +166,10 @@ def _by_scheduler(
             state = State(written["state"])
         if state is State.PENDING and native.raw_reason == "DependencyNeverSatisfied":
             return _never_ran(evidence, raw)
-        return Verdict(state=state, reason=native.explanation, raw=raw)
+        reason = native.explanation
+        if state is State.PENDING and native.raw_reason == "Dependency" and evidence.waits_for:
+            reason = f"It waits for {_listed(evidence.waits_for)}."
+        return Verdict(state=state, reason=reason, raw=raw)
     if state.is_success:
         reason = (
             f"The scheduler says {raw}, but the job left no success marker: "
@@ -185,6 +190,11 @@ def _by_scheduler(
         is_written=state is State.UNKNOWN,
         again=again,
     )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def _never_ran(evidence: Evidence, raw: str) -> Verdict:

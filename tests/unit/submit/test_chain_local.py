@@ -104,6 +104,22 @@ def test_live_execution_is_not_resumed(lab: Any) -> None:
     assert "--watch" in lab.status(layout).next
 
 
+def test_each_pending_job_says_what_it_waits_for(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit("diamond")
+    poll(lambda: lab.states(layout)["a"] == "running")
+    reasons = {job.name: job.reason for job in lab.status(layout).jobs}
+    assert reasons == {
+        "a": "It runs.",
+        "b": "It waits for a.",
+        "c": "It waits for a.",
+        "d": "It waits for b, c.",
+        "_final": "It waits for b, c, d.",
+    }
+    lab.flag("wait-a", is_set=False)
+    lab.wait(layout)
+
+
 def test_cancel_ends_all_and_says_so_and_resume_goes_on(lab: Any) -> None:
     lab.flag("wait-b")
     layout = lab.submit()

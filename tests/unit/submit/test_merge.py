@@ -111,6 +111,16 @@ def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
     assert verdict.state is State.NEVER_RAN
 
 
+def test_job_that_waits_for_others_names_them() -> None:
+    waiting = native("pending", raw="PENDING", reason="Dependency")
+    assert of(native=waiting, waits_for=("b", "c")).reason == "It waits for b, c."
+    many = of(native=waiting, waits_for=tuple("bcdefgh")).reason
+    assert many == "It waits for b, c, d, e and 3 more."
+    assert of(native=waiting).reason == "because"
+    for_nodes = native("pending", raw="PENDING", reason="Resources")
+    assert of(native=for_nodes, waits_for=("b",)).reason == "because"
+
+
 def test_running_job_tells_what_it_does() -> None:
     assert of(native=native("running"), state=written("publishing")).state is State.PUBLISHING
     assert of(native=native("running")).state is State.RUNNING
