@@ -106,27 +106,49 @@ def submit(
     from deepforge_hpc.submit.reuse import apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
-    loaded, plan, scripts = _prepared(request)
-    scheduler = _scheduler(plan)
-    orphans = held_orphans(loaded.project)
-    layout = execution.create(
-        loaded,
-        plan,
-        scripts,
-        name=name,
-        note=note,
-        tags=tags,
-        now=datetime.now(timezone.utc),
-        user=_user(),
-        uuid=os.urandom(16).hex(),
-    )
-    reused = apply(layout, plan, loaded.project) if reuse else {}
+    layout = None
     try:
+        loaded, plan, scripts = _prepared(request)
+        scheduler = _scheduler(plan)
+        orphans = held_orphans(loaded.project)
+        layout = execution.create(
+            loaded,
+            plan,
+            scripts,
+            name=name,
+            note=note,
+            tags=tags,
+            now=datetime.now(timezone.utc),
+            user=_user(),
+            uuid=os.urandom(16).hex(),
+        )
+        reused = apply(layout, plan, loaded.project) if reuse else {}
         report = chain.submit(layout, scheduler)
     except SchedulerError as error:
         _add_hint_of_site(error, loaded.site)
         raise
+    except KeyboardInterrupt as error:
+        error.args = error.args or (_left_by_interrupt(layout),)
+        raise
     return Submission(layout=layout, plan=plan, report=report, reused=reused, orphans=orphans)
+
+
+def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
+    """Remove an execution of which nothing was submitted, and say what is left."""
+    from deepforge_hpc.submit import journal
+
+    if layout is None:
+        return "Stopped. Nothing was submitted, and nothing of it is left."
+    name = layout.root.name
+    if not journal.read(layout).attempts:
+        import shutil
+
+        shutil.rmtree(layout.root, ignore_errors=True)
+        return f"Stopped. Nothing was submitted, and {name} was removed again."
+    return (
+        f"Stopped. Some jobs of {name} may be queued. See them: dfh status {name}. "
+        f"Complete it: dfh resume {name}. Or: dfh cancel {name}"
+    )
 
 
 def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
@@ -171,7 +193,7 @@ def _prepared(request: Request) -> tuple[Loaded, Plan, dict[str, JobScript]]:
 def _scheduler(plan: Plan) -> Scheduler:
     from deepforge_hpc import registry
 
-    adapter: Scheduler = registry.load("schedulers", plan.scheduler)()
+    adapter: Scheduler = registry.create("schedulers", plan.scheduler)
     return adapter
 
 
