@@ -65,7 +65,9 @@ def create(kind: str, name: str) -> Any:
 
 def _by_package(kind: str, name: str) -> str:
     """Return ` by PACKAGE` for what an installed package brings."""
-    packages = {point.dist.name for point in _entry_points(kind) if point.name == name and point.dist}
+    packages = {
+        point.dist.name for point in _entry_points(kind) if point.name == name and point.dist
+    }
     return f" by {', '.join(sorted(packages))}" if packages and name not in _BUILT_IN[kind] else ""
 
 

@@ -93,7 +93,9 @@ def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
         reason = f"Input {port} ({path}) has no rows, so there is nothing to share out."
         raise JobError(reason, "See what made it; then submit again.")
     if rows < shards:
-        reason = f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        reason = (
+            f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        )
         hint = f"Set `shards:` under `map:` to {rows} or less, then submit again."
         raise JobError(reason, hint)
 

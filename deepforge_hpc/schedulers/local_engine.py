@@ -21,7 +21,15 @@ from typing import Any
 from deepforge_hpc.runtime.files import publish_json, read_json
 from deepforge_hpc.runtime.layout import ExecutionLayout
 
-from .local_process import TOKEN_VARIABLE, Identity, is_leader, kill_all, send, start_time, with_token
+from .local_process import (
+    TOKEN_VARIABLE,
+    Identity,
+    is_leader,
+    kill_all,
+    send,
+    start_time,
+    with_token,
+)
 from .local_queue import ENDED, LocalQueue
 from .local_tasks import Board, Task
 

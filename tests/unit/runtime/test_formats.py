@@ -347,7 +347,7 @@ def test_a_format_of_a_third_party(execution: Execution) -> None:
 
 def test_a_format_of_a_third_party_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "formats.json").write_text('{"csv": "no_such_module_here:Csv"}')
-    with pytest.raises(JobError, match="The format csv .* ModuleNotFoundError"):
+    with pytest.raises(JobError, match=r"The format csv .* ModuleNotFoundError"):
         load_formats(tmp_path)
     sys.path.remove(str(tmp_path / "library"))
 
