@@ -1,7 +1,8 @@
 """Follow an execution in the terminal until it is over.
 
-On a terminal the view is redrawn in place; elsewhere a line is added for each change. The jobs are
-not this process's children: whatever ends the watching leaves them running.
+On a terminal the view is redrawn in place; elsewhere a line is added for each change; as JSON the
+status at the end is written. The jobs are not this process's children: whatever ends the watching
+leaves them running.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def watch(display: Display, found: Found, *, interval: float | None = None) -> i
 
 def _follow(display: Display, found: Found, interval: float | None) -> int:
     pause = interval or _INTERVALS_S.get(str(found.data.get("scheduler")), _QUEUE_INTERVAL_S)
-    view = _Redrawn(display) if display.is_terminal else _Appended(display)
+    view = _view(display)
     stuck = 0
     while True:
         current = api.status(found)
@@ -92,6 +93,26 @@ def can_move(current: ExecutionStatus) -> bool:
             return True
         stuck.add(job.name)
     return False
+
+
+def _view(display: Display) -> _Redrawn | _Appended | _Closing:
+    if display.as_json:
+        return _Closing(display)
+    return _Redrawn(display) if display.is_terminal else _Appended(display)
+
+
+class _Closing:
+    """One document, at the end: for programs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def show(self, current: ExecutionStatus) -> None:
+        """Wait for the end."""
+
+    def close(self, current: ExecutionStatus) -> None:
+        """Write the last status."""
+        self._display.result(current.to_dict(), ())
 
 
 class _Redrawn:
