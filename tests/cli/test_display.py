@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -38,6 +39,13 @@ def test_table_is_aligned_and_clean() -> None:
     ]
 
 
+def test_a_line_break_in_a_cell_is_seen_and_breaks_no_table() -> None:
+    assert table(("A", "B"), [("one\ntwo\tthree", "1")]) == [
+        "A                B",
+        "one\\ntwo\\tthree  1",
+    ]
+
+
 def test_no_colour_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     Display().lines(["train  failed"])
     assert capsys.readouterr().out == "train  failed\n"
@@ -55,8 +63,24 @@ def test_colour_on_a_terminal_unless_no_color(
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    Display().lines(["train  failed"])
-    assert ("\x1b[31mfailed" in capsys.readouterr().out) == coloured
+    Display().lines(table(("JOB", "STATE"), [("failed", "succeeded"), ("succeeded", "failed 1/2")]))
+    _, first, second = capsys.readouterr().out.splitlines()
+    green, red = "\x1b[32msucceeded\x1b[0m", "\x1b[31mfailed\x1b[0m"
+    assert first == "failed     " + (green if coloured else "succeeded")
+    assert second == f"succeeded  {red if coloured else 'failed'} 1/2"
+
+
+def test_words_that_are_no_state_are_not_coloured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Display().result({}, ["the running mean failed"])  # what a job printed
+    Display().lines(table(("OUTPUT", "NAME"), [("failed", "running")]))
+    assert "\x1b" not in capsys.readouterr().out
+    Display().lines(table(("JOB", "STATE", ""), [("\x1b[31mé", "failed", "\x1b[2J")]))
+    assert "é    \x1b[31mfailed\x1b[0m\n" in capsys.readouterr().out
 
 
 def test_error_lists_all_faults_and_is_json_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +126,21 @@ def test_a_screen_that_is_too_low_shows_what_needs_a_look() -> None:
     assert lines[9] == "... and 94 more jobs: 54 pending, 40 succeeded"
     assert lines[11] == "report  /x/report.html"
     assert screen_lines(found, 200) == list(status_lines(found))
+
+
+def test_one_reason_and_one_hint_are_told_once() -> None:
+    found = made_up_status("failed", *["never_ran"] * 12, "never_ran")
+    reasons = ["It raised ValueError.", *["fit_000 failed."] * 12, "fit_001 never ran."]
+    hints = ["Mend it.", *["dfh resume runs what is missing."] * 13]
+    jobs = tuple(
+        dataclasses.replace(job, reason=reason, hint=hint)
+        for job, reason, hint in zip(found.jobs, reasons, hints, strict=True)
+    )
+    lines = list(status_lines(dataclasses.replace(found, jobs=jobs)))
+    assert lines[lines.index("fit_000: It raised ValueError.") : -2] == [
+        "fit_000: It raised ValueError.",
+        "    Mend it.",
+        "fit_001, fit_002, fit_003, fit_004, fit_005, fit_006, fit_007, fit_008, 4 more: fit_000 failed.",
+        "fit_013: fit_001 never ran.",
+        "    dfh resume runs what is missing.",
+    ]
