@@ -53,14 +53,43 @@ def _last_form(line: str) -> str:
     return forms[-1] if forms else ""
 
 
+class Stated(str):
+    """A line in which a state stands. Only that is coloured: the same word may be a name."""
+
+    __slots__ = ("at", "state")
+
+    at: int
+    state: str
+
+    def __new__(cls, before: str, state: str, after: str) -> Stated:  # noqa: PYI034 - Self came with Python 3.11
+        """Return `before`, the state and `after` as one line."""
+        line = super().__new__(cls, f"{before}{state}{after}")
+        line.at, line.state = len(before), state
+        return line
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the last column is as long as it likes."""
-    cells = [tuple(header), *(tuple(clean(cell) for cell in row) for row in rows)]
+    """Return aligned lines; the last column is as long as it likes, STATE begins with a state."""
+    cells = [tuple(header), *(tuple(map(_one_line, row)) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    return [
+    lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
+    if "STATE" not in header:
+        return lines
+    column = header.index("STATE")
+    at = sum(widths[:column]) + 2 * column
+    states = [row[column].partition(" ")[0] for row in cells]
+    return [
+        Stated(line[:at], state, line[at + len(state) :])
+        for line, state in zip(lines, states, strict=True)
+    ]
+
+
+def _one_line(cell: str) -> str:
+    """Return a cell whose own line breaks and tabs are seen, and do not break the table."""
+    return clean(cell).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def counted(number: int, noun: str) -> str:
@@ -96,7 +125,7 @@ class Display:
 
     def lines(self, text: Iterable[str]) -> None:
         """Write lines of text to stdout."""
-        self.write("".join(f"{self._coloured(clean(line))}\n" for line in text))
+        self.write("".join(f"{self._coloured(line)}\n" for line in text))
 
     def write(self, text: str) -> None:
         """Write text that is safe already to stdout, now."""
@@ -130,12 +159,10 @@ class Display:
             self.result({"schema": "dfh/error/1", "error": _error_document(error, faults)}, ())
 
     def _coloured(self, line: str) -> str:
-        if not self.has_colour:
-            return line
-        for word in line.split():
-            if colour := _COLOURS.get(word):
-                return line.replace(word, click.style(word, fg=colour), 1)
-        return line
+        if not isinstance(line, Stated) or line.state not in _COLOURS or not self.has_colour:
+            return clean(line)
+        state = click.style(line.state, fg=_COLOURS[line.state])
+        return clean(line[: line.at]) + state + clean(line[line.at + len(line.state) :])
 
 
 def _error_document(error: DeepforgeHpcError, faults: Iterable[object]) -> dict[str, object]:

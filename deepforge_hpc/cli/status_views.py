@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.display import clean, table
+from deepforge_hpc.cli.display import Stated, clean, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,6 +21,7 @@ _WORTH_A_SENTENCE = {
     "never_ran",
     "unknown",
 }
+_MAX_NAMES = 8
 _LOOKED_AT = {
     state: place
     for place, state in enumerate(
@@ -34,8 +35,7 @@ def status_lines(found: ExecutionStatus) -> Iterator[str]:
     """Yield the headline, a line for each job, reasons, warnings and the next command."""
     yield from _head(found)
     yield from _table(found.jobs)
-    sentences = [line for job in found.jobs for line in _sentences(job)]
-    if sentences:
+    if sentences := list(_sentences(found.jobs)):
         yield ""
         yield from sentences
     if found.warnings:
@@ -106,7 +106,8 @@ def headline(found: ExecutionStatus) -> str:
     jobs = [job for job in found.jobs if job.name != FINAL_JOB]
     done = sum(job.state in {"succeeded", "reused"} for job in jobs)
     again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
-    return f"{found.id}  {found.state}  {done}/{len(jobs)} jobs done  on {found.site}{again}"
+    rest = f"  {done}/{len(jobs)} jobs done  on {found.site}{again}"
+    return Stated(f"{found.id}  ", found.state, rest)
 
 
 def change_line(job: JobStatus) -> str:
@@ -141,8 +142,15 @@ def _remark(job: JobStatus) -> str:
     return "  ".join(shown[:5])
 
 
-def _sentences(job: JobStatus) -> Iterator[str]:
-    if job.state in _WORTH_A_SENTENCE and job.reason and job.name != FINAL_JOB:
-        yield f"{job.name}: {job.reason}"
-        if job.hint:
-            yield f"    {job.hint}"
+def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:
+    """Yield each reason once, with the jobs that it holds for, and each hint below its reasons."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for job in jobs:
+        if job.state in _WORTH_A_SENTENCE and job.reason and job.name != FINAL_JOB:
+            told.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
+    for hint, reasons in told.items():
+        for reason, names in reasons.items():
+            more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
+            yield f"{', '.join(names[:_MAX_NAMES] + more)}: {reason}"
+        if hint:
+            yield f"    {hint}"

@@ -1,7 +1,8 @@
 """Follow an execution in the terminal until it is over.
 
-On a terminal the view is redrawn in place; elsewhere a line is added for each change. The jobs are
-not this process's children: whatever ends the watching leaves them running.
+On a terminal the view is redrawn in place; elsewhere a line is added for each change; as JSON the
+status at the end is written. The jobs are not this process's children: whatever ends the watching
+leaves them running.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _follow(display: Display, found: Found, interval: float | None) -> int:
     if interval and interval < least:
         display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")
     pause = max(pause, least)
-    view = _Redrawn(display) if display.is_terminal else _Appended(display)
+    view = _view(display)
     stuck = 0
     while True:
         current = api.status(found)
@@ -102,6 +103,26 @@ def can_move(current: ExecutionStatus) -> bool:
             return True
         stuck.add(job.name)
     return False
+
+
+def _view(display: Display) -> _Redrawn | _Appended | _Closing:
+    if display.as_json:
+        return _Closing(display)
+    return _Redrawn(display) if display.is_terminal else _Appended(display)
+
+
+class _Closing:
+    """One document, at the end: for programs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def show(self, current: ExecutionStatus) -> None:
+        """Wait for the end."""
+
+    def close(self, current: ExecutionStatus) -> None:
+        """Write the last status."""
+        self._display.result(current.to_dict(), ())
 
 
 class _Redrawn:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_OUTPUTS = 50
 _MAX_TASK_ROWS = 200
+_MANY = 6
+"""More charts or figures than these are shown small."""
 
 
 def operation_card(
@@ -119,20 +121,26 @@ def _reason(operation: Operation) -> str:
 
 
 def _gallery(series: Sequence[Series], pictures: Sequence[Picture], more: int) -> str:
-    charts, values = "", ""
+    charts, values = [], ""
     for items in group(series):
         if has_course(items):
-            charts += draw_chart(items)
+            charts.append(draw_chart(items))
         else:
             values += "".join(
                 f"<div><dt>{esc(item.name)}</dt><dd>{number(item.last)}</dd></div>"
                 for item in items
             )
-    figures = "".join(map(_picture, pictures))
     note = f'<p class="note">{count(more, "more figure")} in the folder.</p>' if more > 0 else ""
     values = f'<dl class="values">{values}</dl>' if values else ""
-    gallery = f'<div class="gallery">{charts}{figures}</div>' if charts or figures else ""
-    return values + gallery + note
+    figures = list(map(_picture, pictures))
+    # Two things stand beside each other; of more, the figures need the larger places.
+    rows = [charts + figures] if len(charts) + len(figures) <= 2 else [charts, figures]
+    return values + "".join(map(_row, rows)) + note
+
+
+def _row(items: Sequence[str]) -> str:
+    css = "gallery many" if len(items) > _MANY else "gallery"
+    return f'<div class="{css}">{"".join(items)}</div>' if items else ""
 
 
 def _picture(picture: Picture) -> str:
@@ -164,7 +172,7 @@ def _outputs(operation: Operation) -> str:
     )
     if not rows:
         return ""
-    head = "<tr><th>Output</th><th>Format</th><th>Size</th><th>SHA-256</th></tr>"
+    head = '<tr><th>Output</th><th>Format</th><th>Size</th><th class="hash">SHA-256</th></tr>'
     return f'<div class="scroll"><table>{head}{rows}</table></div>'
 
 

@@ -1,30 +1,26 @@
-"""All operations at a glance: the graph and when each ran; of very many, a field of squares."""
+"""All operations at a glance: the graph and the times; of very many, a field of squares."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .report_data import WAITING
 from .report_graph import Node, draw_graphs
 from .report_looks import LOOKS, URGENT, Operation, anchor, icon
-from .report_text import count, duration, esc, moment, parse_time, plain
-from .states import State
+from .report_text import count, duration, esc, plain
+from .report_times import timeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
     from .report_data import Execution
+    from .states import State
 
 MAX_CARDS = 60
 """Above this number of operations, the graph and most cards give way to a table."""
 MAX_ROWS = 1500
-_WORTH_WORDS_S = 10
-"""A shorter wait is the scheduler's own time, not a queue's."""
-_TRACK = 1000
-_LEAST = 5
-"""Of a bar: what took no time to speak of is still to be seen."""
 
 
 def overview(execution: Execution, groups: Sequence[Operation]) -> str:
@@ -33,7 +29,7 @@ def overview(execution: Execution, groups: Sequence[Operation]) -> str:
         return ""
     if len(groups) > MAX_CARDS:
         return _field(groups) + _table(groups, execution.now)
-    return _graph(groups) + _timeline(execution, groups)
+    return _graph(groups) + timeline(execution, groups)
 
 
 def _graph(groups: Sequence[Operation]) -> str:
@@ -60,73 +56,6 @@ def _graph(groups: Sequence[Operation]) -> str:
         '<section class="graph"><h2>Pipeline</h2>'
         f'<div class="scroll">{draw_graphs(nodes)}</div></section>'
     )
-
-
-class _Span(NamedTuple):
-    """When an operation could have begun, began and ended."""
-
-    operation: Operation
-    ready: datetime
-    start: datetime
-    end: datetime
-
-
-def _timeline(execution: Execution, groups: Sequence[Operation]) -> str:
-    """Return a bar for each operation that ran here, after the time that it waited in the queue."""
-    spans = _spans(execution, groups)
-    if len(spans) < 2:
-        return ""
-    begin, end = min(span.ready for span in spans), max(span.end for span in spans)
-    whole = max(1e-3, (end - begin).total_seconds())
-
-    def at(time: datetime) -> float:
-        return min(_TRACK - _LEAST, round((time - begin).total_seconds() / whole * _TRACK, 1))
-
-    rows = "".join(
-        _track(span, at(span.ready), at(span.start), at(span.end) if span.end < end else _TRACK)
-        for span in spans
-    )
-    same_day = begin.date() == end.date()
-    until = f"{end:%H:%M} UTC" if same_day else moment(end)
-    return (
-        f'<section class="times"><h2>Timeline <span>{moment(begin)} to {until}</span></h2>'
-        f"<ol>{rows}</ol></section>"
-    )
-
-
-def _spans(execution: Execution, groups: Sequence[Operation]) -> list[_Span]:
-    jobs = {job.name: job for job in execution.jobs}
-    created = parse_time(execution.info.get("created"))
-    spans = []
-    for group in groups:
-        began = group.started()
-        elapsed = group.elapsed(execution.now)
-        if began is None or elapsed is None or group.state is State.REUSED:
-            continue
-        main = group.main
-        # What an earlier attempt made does not tell since when this one waited.
-        known = [job for job in map(jobs.get, main.after) if job and job.attempt == main.attempt]
-        ends = [task.ended for job in known for task in job.tasks if task.ended]
-        ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
-        end = group.ended() or execution.now
-        spans.append(_Span(group, min(ready, began), began, max(end, began)))
-    return spans
-
-
-def _track(span: _Span, ready: float, start: float, end: float) -> str:
-    group, look = span.operation, LOOKS[span.operation.state]
-    waited = (span.start - span.ready).total_seconds()
-    ran = duration((span.end - span.start).total_seconds())
-    words = f"waited {duration(waited)}, " if waited >= _WORTH_WORDS_S else ""
-    bar = (
-        f'<svg viewBox="0 0 {_TRACK} 16" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect class="rail" y="7.5" width="{_TRACK}" height="1"/>'
-        f'<rect class="lag" x="{ready}" y="6" width="{max(0.0, start - ready):.1f}" height="4"/>'
-        f'<rect class="fill" x="{start}" y="2" width="{max(_LEAST, end - start):.1f}" height="12"/>'
-        "</svg>"
-    )
-    name = f'<a href="#{anchor(group.name)}">{esc(group.name)}</a>'
-    return f'<li class="{look.css}"><b>{name}</b>{bar}<span>{words}ran {ran}</span></li>'
 
 
 def _field(groups: Sequence[Operation]) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from deepforge_hpc.spec.schema import Path
 
 
+_MAX_UNUSED = 10
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """An entry of the pipeline's `outputs:`."""
@@ -107,22 +110,36 @@ class Edges:
         return tuple(results)
 
     def warn_of_unused(self) -> None:
-        """Warn of outputs and external inputs that nobody reads."""
+        """Warn of outputs and external inputs that nobody reads.
+
+        An output of the same code is told once, for all operations that leave it unused.
+        """
+        unused: dict[tuple[str, str], list[str]] = {}
         for name, types in self._types.items():
             for output in types:
                 if (name, output) not in self._used:
-                    message = f"operations.{name}: output {output!r} is not used"
-                    hint = "list it under outputs: if it is a result"
-                    fault = self.binder.reader.document.fault(
-                        message, ("operations", name), hint=hint, key=True
-                    )
-                    self.binder.warnings.append(fault)
+                    uses = self.pipeline.operations[name].uses
+                    unused.setdefault((uses, output), []).append(name)
+        for (_, output), names in list(unused.items())[:_MAX_UNUSED]:
+            more = f" and {len(names) - 1} more of the same code" if names[1:] else ""
+            message = f"operations.{names[0]}{more}: output {output!r} is not used"
+            self._warn_at(names[0], message, "list it under outputs: if it is a result")
+        if rest := list(unused.values())[_MAX_UNUSED:]:
+            name, number = rest[0][0], sum(map(len, rest))
+            self._warn_at(
+                name, f"operations.{name}: {number} more outputs are not used, from here on"
+            )
         for name in self.pipeline.inputs:
             if name not in self._used_externals:
                 fault = self.binder.reader.document.fault(
                     f"inputs.{name}: not used", ("inputs", name), key=True
                 )
                 self.binder.warnings.append(fault)
+
+    def _warn_at(self, name: str, message: str, hint: str = "") -> None:
+        document = self.binder.reader.document
+        fault = document.fault(message, ("operations", name), hint=hint, key=True)
+        self.binder.warnings.append(fault)
 
     def _source(self, name: str, port: str, source: str, edge: Edge | None) -> None:
         at: Path = ("operations", name, "inputs", port)

@@ -119,6 +119,8 @@ class _View:
         elif not state.is_success:
             self._trouble[job.name] = self._origin(job) or job.name
         first = _speaker(tasks, state)
+        started = min((task.started for task in tasks if task.started), default="")
+        ended = max((task.ended for task in tasks), default="") if state.is_final else ""
         marker = self._markers.get(job.name)
         has_run = state not in {State.PLANNED, State.HELD, State.PENDING, State.NEVER_RAN}
         return JobStatus(
@@ -134,9 +136,9 @@ class _View:
             exit_code=first.exit_code,
             native_id=(self._attempt.ids.get(job.name, "") if self._attempt else ""),
             attempt=max(task.attempt for task in tasks),
-            started=min((task.started for task in tasks if task.started), default=""),
-            ended=max((task.ended for task in tasks), default="") if state.is_final else "",
-            elapsed_s=max((task.elapsed_s or 0.0 for task in tasks), default=0.0) or None,
+            started=started,
+            ended=ended,
+            elapsed_s=seconds(started, ended, self._now, is_over=state.is_final),
             metrics=own.last_metrics(self._layout.job(job.name, first.task)) if has_run else {},
             log=self._log(job, first) if has_run else "",
             outputs=_outputs(marker),

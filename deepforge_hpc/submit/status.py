@@ -64,6 +64,7 @@ class JobStatus:
     started: str
     ended: str
     elapsed_s: float | None
+    """Of an array from the first start to the last end."""
     metrics: dict[str, Any]
     """The last line that the job logged."""
     log: str

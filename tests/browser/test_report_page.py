@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,6 +50,9 @@ def check(browser: Any) -> None:
     assert browser.run("return document.styleSheets.length") == 1
     cut = """return [...document.querySelectorAll('.graph svg.fit')].filter(
                e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth).length"""
+    assert browser.run(cut) == 0
+    cut = """return [...document.querySelectorAll('.card > .scroll')].filter(
+               e => e.scrollWidth > e.clientWidth).length"""
     assert browser.run(cut) == 0
 
 
@@ -121,6 +125,38 @@ def test_a_thousand_operations_are_a_table(
     browser.picture(shots / f"many-{screen[0]}.png")
 
 
+@pytest.mark.parametrize(("titles", "least"), [(["One"], 1000), (["One", "Two"], 480)])
+def test_one_or_two_figures_fill_the_width(
+    browser: Any, executions: ModuleType, tmp_path: Path, titles: list[str], least: int
+) -> None:
+    made = executions.redshift(tmp_path / "x", "succeeded")
+    made.figure("embeddings", *titles)
+    assert refresh(made.root)
+    browser.show(made.root / "report.html", *LAPTOP)
+    widths = """return [...document.querySelectorAll('#op-embeddings img')]
+                  .map(i => i.getBoundingClientRect().width)"""
+    found = browser.run(widths)
+    assert len(found) == len(titles)
+    assert min(found) > least
+    check(browser)
+
+
+def test_times_stand_below_their_lines(
+    browser: Any, executions: ModuleType, tmp_path: Path
+) -> None:
+    made = executions.redshift(tmp_path / "x", "succeeded")
+    assert refresh(made.root)
+    for screen in (LAPTOP, PHONE):
+        browser.show(made.root / "report.html", *screen)
+        boxes = """return [...document.querySelectorAll('.times SELECTOR')].map(e => {
+                     const box = e.getBoundingClientRect(); return [box.left, box.right]; })"""
+        ((left, right),) = browser.run(boxes.replace("SELECTOR", "li:first-child .rail"))
+        labels = browser.run(boxes.replace("SELECTOR", ".axis-row text"))
+        assert len(labels) == 4  # 0 s, 3 min, 6 min, 9 min of 10 min 20 s
+        assert abs((labels[1][0] + labels[1][1]) / 2 - (left + (right - left) * 180 / 620)) < 3
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(labels))
+
+
 def test_a_log_shows_its_end_and_a_figure_fills_the_window_at_a_click(
     browser: Any, executions: ModuleType, tmp_path: Path, shots: Path
 ) -> None:
@@ -137,12 +173,12 @@ def test_a_log_shows_its_end_and_a_figure_fills_the_window_at_a_click(
     assert log[0] <= log[1]
     assert log[2] > log[3]  # it is longer than what is shown
     size = "return [...document.querySelectorAll('.picture img')].map(i => i.clientWidth)[0]"
-    assert browser.run(size) < 400
+    assert 480 < browser.run(size) < 600
     browser.run("document.querySelector('.picture label').click()")
     assert browser.run(size) == LAPTOP[0]
     browser.picture(shots / "figure.png")
     browser.run("document.querySelector('.picture label').click()")
-    assert browser.run(size) < 400
+    assert 480 < browser.run(size) < 600
     check(browser)
 
 

@@ -42,6 +42,13 @@ def test_table_is_aligned_and_clean() -> None:
     ]
 
 
+def test_a_line_break_in_a_cell_is_seen_and_breaks_no_table() -> None:
+    assert table(("A", "B"), [("one\ntwo\tthree", "1")]) == [
+        "A                B",
+        "one\\ntwo\\tthree  1",
+    ]
+
+
 def test_no_colour_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     Display().lines(["train  failed"])
     assert capsys.readouterr().out == "train  failed\n"
@@ -59,8 +66,24 @@ def test_colour_on_a_terminal_unless_no_color(
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    Display().lines(["train  failed"])
-    assert ("\x1b[31mfailed" in capsys.readouterr().out) == coloured
+    Display().lines(table(("JOB", "STATE"), [("failed", "succeeded"), ("succeeded", "failed 1/2")]))
+    _, first, second = capsys.readouterr().out.splitlines()
+    green, red = "\x1b[32msucceeded\x1b[0m", "\x1b[31mfailed\x1b[0m"
+    assert first == "failed     " + (green if coloured else "succeeded")
+    assert second == f"succeeded  {red if coloured else 'failed'} 1/2"
+
+
+def test_words_that_are_no_state_are_not_coloured(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    Display().result({}, ["the running mean failed"])  # what a job printed
+    Display().lines(table(("OUTPUT", "NAME"), [("failed", "running")]))
+    assert "\x1b" not in capsys.readouterr().out
+    Display().lines(table(("JOB", "STATE", ""), [("\x1b[31mé", "failed", "\x1b[2J")]))
+    assert "é    \x1b[31mfailed\x1b[0m\n" in capsys.readouterr().out
 
 
 def test_error_lists_all_faults_and_is_json_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,3 +152,21 @@ def test_sizes_of_jobs_are_counted(gpus: int, said: str) -> None:
     plan = Plan(pipeline="p", site="s", scheduler="local", jobs=(job,))
     (row,) = [line for line in plan_lines(plan, origins=False) if line.startswith("a ")]
     assert f"1 node, {said}  " in row
+
+
+def test_one_reason_and_one_hint_are_told_once() -> None:
+    found = made_up_status("failed", *["never_ran"] * 12, "never_ran")
+    reasons = ["It raised ValueError.", *["fit_000 failed."] * 12, "fit_001 never ran."]
+    hints = ["Mend it.", *["dfh resume runs what is missing."] * 13]
+    jobs = tuple(
+        dataclasses.replace(job, reason=reason, hint=hint)
+        for job, reason, hint in zip(found.jobs, reasons, hints, strict=True)
+    )
+    lines = list(status_lines(dataclasses.replace(found, jobs=jobs)))
+    assert lines[lines.index("fit_000: It raised ValueError.") : -2] == [
+        "fit_000: It raised ValueError.",
+        "    Mend it.",
+        "fit_001, fit_002, fit_003, fit_004, fit_005, fit_006, fit_007, fit_008, 4 more: fit_000 failed.",
+        "fit_013: fit_001 never ran.",
+        "    dfh resume runs what is missing.",
+    ]

@@ -102,6 +102,17 @@ def test_terminal_is_redrawn_in_place_and_coloured(gated: Path, terminal: Any, d
     assert shown.process.wait(20) == 0
 
 
+def test_words_of_a_log_are_not_coloured_as_states(gated: Path, terminal: Any, dfh: Any) -> None:
+    operations = gated / "operations.py"
+    operations.write_text(operations.read_text().replace("is open'", "is open, the mean running'"))
+    (gated / "open").touch()
+    dfh("run", cwd=gated)
+    shown = terminal("logs", "latest", "wait", cwd=gated)
+    assert "the mean running\r\n" in shown.read_until("running\r\n")
+    assert shown.process.wait(20) == 0
+    assert "\x1b" not in shown.text
+
+
 def test_follow_prints_what_comes_until_the_end(dfh: Any, gated: Path, until: Any) -> None:
     dfh("submit", cwd=gated)
     log = gated / "executions/gated-0001/jobs/wait/out.1.log"

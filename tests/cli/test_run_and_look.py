@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,26 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
     assert dfh("prov", "verify", "1", cwd=project).stdout.startswith("sound: 3 records")
     refused = dfh("prov", "verify", ".", cwd=project, expect=2)
     assert "a project, not a result" in refused.stderr
+
+
+def test_run_as_json_is_the_status_at_the_end(dfh: Any, project: Path) -> None:
+    done = dfh("run", "--json", cwd=project)
+    document = json.loads(done.stdout)
+    assert (document["schema"], document["state"]) == ("dfh/status/1", "succeeded")
+    assert "small-0001: 3 jobs submitted to local" in done.stderr
+    again = json.loads(dfh("status", "--watch", "--json", cwd=project).stdout)
+    assert [job["state"] for job in again["jobs"]] == ["succeeded"] * 3
+
+
+def test_a_line_break_in_an_attribute_does_not_break_the_table_of_origins(
+    dfh: Any, gated: Path
+) -> None:
+    pipeline = gated / "pipeline.yaml"
+    text = re.sub(r"gate: [^}]+", r'gate: "one\\\\ntwo"', pipeline.read_text())
+    pipeline.write_text(text)
+    lines = dfh("plan", "--origins", cwd=gated).stdout.splitlines()
+    (row,) = (line for line in lines if line.startswith("jobs.wait.attributes.gate "))
+    assert row.split()[1] == "one\\ntwo"
 
 
 def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None:

@@ -170,3 +170,6 @@ def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert (tmp_path / "site" / "index.html").is_file()
+    page = (tmp_path / "site" / "pipeline-file" / "index.html").read_text(encoding="utf-8")
+    assert '<span class="nt">pipeline</span>' in page  # code is coloured,
+    assert re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(?:https?:)?//', page) == []  # by us

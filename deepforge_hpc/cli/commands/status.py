@@ -9,7 +9,6 @@ import click
 
 from deepforge_hpc import api
 from deepforge_hpc.cli.options import execution_argument, output_options
-from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
     from deepforge_hpc.cli.display import Display
@@ -26,7 +25,7 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
 
     EXECUTION is an id, its beginning or number, a path, or `latest` (the default). With --watch
     the exit code is 0 if every job succeeded, 9 if the execution ended otherwise or cannot go on
-    by itself; without, it is 0 whatever the jobs do.
+    by itself; without, it is 0 whatever the jobs do. With --json it is printed once, at the end.
 
     \b
     Example:
@@ -36,9 +35,6 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     if is_watched:
         from deepforge_hpc.cli.watch import watch
 
-        if display.as_json:
-            message = "--watch prints text as it comes"
-            raise UsageError(message, "Leave out --json, or --watch.")
         return watch(display, found, interval=interval)
     from deepforge_hpc.cli.status_views import status_lines
 

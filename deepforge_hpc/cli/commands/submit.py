@@ -8,7 +8,6 @@ import click
 
 from deepforge_hpc import api
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
-from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +74,8 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
 
     The same as `dfh submit`, then `dfh status --watch`. Ctrl-C or a lost terminal ends the
     watching, never the jobs. Exit code: 0 if every job succeeded, 9 if the execution ended
-    otherwise, 130 after Ctrl-C, 129 after a lost terminal.
+    otherwise, 130 after Ctrl-C, 129 after a lost terminal. With --json the status is printed
+    once, at the end.
 
     \b
     Example:
@@ -84,11 +84,12 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     from deepforge_hpc.cli.submission_views import submission_lines
     from deepforge_hpc.cli.watch import watch
 
-    if display.as_json:
-        message = "dfh run prints text as it comes"
-        raise UsageError(message, "With --json: dfh submit --json, then dfh status --json.")
     submission = _submit(display, options)
-    display.lines(submission_lines(submission))
+    lines = list(submission_lines(submission))
+    if display.as_json:
+        display.talk(lines[0])
+    else:
+        display.lines(lines)
     found = api.find_execution(str(submission.layout.root), submission.layout.root)
     return watch(display, found, interval=interval)
 

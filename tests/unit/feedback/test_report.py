@@ -165,7 +165,7 @@ def test_a_timeline_tells_when_each_operation_waited_and_ran(made: Callable[[str
     execution = made("succeeded")
     data = render_report(execution.root)
     (timeline,) = re.findall(rb'<section class="times">.*?</section>', data)
-    rows = re.findall(rb"<li .*?</li>", timeline)
+    *rows, scale = re.findall(rb"<li .*?</li>", timeline)
     assert len(rows) == 5  # the operation that was re-used took no time here
     assert b"waited 1 min 20 s, ran 37 s" in rows[0]
     assert b"ran 7 min 40 s" in rows[1]
@@ -179,6 +179,16 @@ def test_a_timeline_tells_when_each_operation_waited_and_ran(made: Callable[[str
     for (begin, length), (following, _) in itertools.pairwise(bars[:4]):
         assert begin + length <= following + 5
     assert all(begin >= 0 and begin + length <= 1000 for begin, length in bars)
+    begin, end = re.findall(r"\d\d:\d\d:\d\d", timeline.decode())
+    assert begin < end
+    assert re.findall(r">([^<]+)<", scale.decode()) == ["0 s", "3 min", "6 min", "9 min"]
+
+
+def test_seconds_of_a_long_execution_are_left_out(made: Callable[[str], Any]) -> None:
+    execution = made("succeeded")
+    execution.success("train", {}, began=90_000, ended=120)
+    (period,) = re.findall(r"Timeline <span>(.*?)</span>", render_report(execution.root).decode())
+    assert re.fullmatch(r"(\S+) \d\d:\d\d to (?!\1)\S+ \d\d:\d\d UTC", period)
 
 
 def test_what_an_earlier_attempt_waited_is_not_told(made: Callable[[str], Any]) -> None:

@@ -11,6 +11,7 @@ from deepforge_hpc.runtime.metrics import Series
 from deepforge_hpc.runtime.report_chart import draw_chart, group
 from deepforge_hpc.runtime.report_graph import NARROW, WIDE, Node, Size, draw_graph, draw_graphs
 from deepforge_hpc.runtime.report_text import duration, moment, number, parse_time, size
+from deepforge_hpc.runtime.report_times import ticks
 
 
 def node(name: str, *after: str) -> Node:
@@ -169,6 +170,26 @@ def test_ticks_are_round_and_short(values: tuple[float, ...], ticks: list[str]) 
 )
 def test_durations_read_well(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("whole", "marks"),
+    [
+        (0.2, [0]),
+        (4.5, [0, 1, 2, 3, 4]),
+        (84, [0, 20, 40, 60, 80]),
+        (620, [0, 180, 360, 540]),
+        (9 * 3600, [0, 7200, 14400, 21600, 28800]),
+        (50 * 86400, [0, 864000, 1728000, 2592000, 3456000, 4320000]),
+    ],
+)
+def test_times_on_the_scale_are_round(whole: float, marks: list[int]) -> None:
+    assert ticks(whole) == marks
+
+
+@given(st.floats(1e-3, 1e9))
+def test_there_are_a_few_times_on_every_scale(whole: float) -> None:
+    assert 1 <= len(ticks(whole)) <= 6
 
 
 def test_numbers_and_sizes_read_well() -> None:

@@ -285,6 +285,33 @@ def test_an_untyped_edge_and_an_unknown_annotation_are_warned_of_once(
     ]
 
 
+def test_outputs_that_are_not_used_are_told_once_for_each_code_and_ten_times_at_most(
+    project: ProjectFolder,
+) -> None:
+    project.write(
+        "operations/many.py",
+        "".join(f"def make{i}():\n    x = 1\n    return x\n" for i in ["", *range(12)]),
+    )
+    project.write(
+        "pipeline.yaml",
+        "pipeline: many\noperations:\n"
+        + "".join(f"  same{i}: {{uses: 'operations/many.py:make'}}\n" for i in range(100))
+        + "".join(f"  other{i}: {{uses: 'operations/many.py:make{i}'}}\n" for i in range(12)),
+    )
+
+    told = [project.words(warning) for warning in project.load().warnings]
+
+    assert len(told) == 11
+    assert told[0].startswith(
+        "pipeline.yaml:3:3: operations.same0 and 99 more of the same code: output 'x' is not used"
+    )
+    assert told[1].startswith("pipeline.yaml:103:3: operations.other0: output 'x' is not used")
+    assert (
+        told[10]
+        == "pipeline.yaml:112:3: operations.other9: 3 more outputs are not used, from here on"
+    )
+
+
 def test_an_array_over_a_splittable_input_is_accepted(project: ProjectFolder) -> None:
     project.edit(
         "inputs: {table: catalogue}",

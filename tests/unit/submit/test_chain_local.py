@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,16 @@ def test_resume_runs_single_tasks_of_an_array_and_gathers_again(lab: Any) -> Non
     last = journal.read(layout).last
     assert last is not None
     assert last.tasks == {"part": (2,)}
+
+
+def test_time_of_an_array_is_from_its_first_start_to_its_last_end(real_lab: Any) -> None:
+    layout = real_lab.submit("array")
+    real_lab.wait(layout)
+    part = next(job for job in real_lab.status(layout).jobs if job.name == "part")
+    first = min(datetime.fromisoformat(task.started) for task in part.tasks)
+    last = max(datetime.fromisoformat(task.ended) for task in part.tasks)
+    assert part.elapsed_s == pytest.approx((last - first).total_seconds(), abs=0.002)
+    assert part.elapsed_s > max(task.elapsed_s for task in part.tasks)
 
 
 def test_live_execution_is_not_resumed(lab: Any) -> None:
