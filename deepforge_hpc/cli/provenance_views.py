@@ -28,9 +28,7 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
         yield from _several(found)
         return
     name = str(subject.path) if subject.path else f"record {short(record.id)}"
-    digests = [found.sha256] if found.sha256 else [o["sha256"] for o in record.outputs[:1]]
-    content = f"  sha256:{short(digests[0])}  {format_size(found.size)}" if digests else ""
-    yield f"{name}{content}  {found.state}"
+    yield f"{name}  {_content(found)}"
     if found.state == "modified":
         yield "           not what its record says: dfh prov verify tells more"
     if subject.how == "content":
@@ -57,6 +55,16 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     target = str(subject.path) if subject.path else short(record.id)
     rows.append(("next", f"dfh prov trace {target} | dfh prov verify {target}"))
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
+
+
+def _content(found: Explanation) -> str:
+    """Return what the one output is now, or how many there are if no single one was asked for."""
+    size = format_size(found.size)
+    if found.subject.output:
+        digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
+        return f"{digest}  {size}  {found.state}"
+    count = len(found.record.outputs)
+    return f"{counted(count, 'output')}  {size}  not checked" if count else "no outputs"
 
 
 def _several(found: Explanation) -> Iterator[str]:

@@ -44,6 +44,20 @@ def test_output_is_explained_by_its_place(project: Any) -> None:
         assert part in text
 
 
+def test_job_with_several_outputs_is_not_headed_by_the_digest_of_one(project: Any) -> None:
+    data = json.loads(project.record_file("train").read_bytes())
+    first = data["outputs"][0]
+    data["outputs"].append({**first, "name": "curve", "sha256": "sha256:" + "7" * 64, "size": 1000})
+    found = api.explain(project.write_record(data), project.root)
+    head, *rows = explanation_lines(found)
+    assert head.endswith("  2 outputs  1006 B  not checked")
+    assert first["sha256"][7:19] not in head
+    assert sum(row.startswith("output ") for row in rows) == 2
+    data["outputs"] = []
+    found = api.explain(project.write_record(data), project.root)
+    assert next(iter(explanation_lines(found))).endswith("  no outputs")
+
+
 def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     path = project.output("render", "result.txt", 2)
     assert api.explain(str(path), project.root).record.id == project.ids["render[2]"]
