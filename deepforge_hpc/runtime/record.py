@@ -207,6 +207,9 @@ def result_key(context: Context, inputs: list[dict[str, Any]]) -> str:
         "task": context.task,
         "tasks": job["tasks"],
     }
+    launch = job["launch"]
+    if launch["world_size"] > 1:
+        content["ranks"] = [launch["name"], launch["world_size"]]
     return digest(canonical_json(content))
 
 
