@@ -113,10 +113,14 @@ def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def read_operation(
     source: Source, name: str, formats: Collection[str] = FORMATS
 ) -> tuple[OperationCode | None, list[Fault]]:
-    """Return the interface of a class or function that a file defines, and its faults."""
+    """Return the interface of a class or function that a file defines, and its faults.
+
+    With faults its outputs may not be known; its arguments are, or there is no interface.
+    """
     reader = _Reader(source, formats)
     try:
-        return reader.read(name), reader.faults
+        code = reader.read(name)
+        return (None if reader.hides_names else code), reader.faults
     except RecursionError:
         message = f"{name!r} is nested too deeply to be read"
         reader.fault(source.definitions[name], message, "move the inner part to a function")
@@ -129,6 +133,8 @@ class _Reader:
         self.annotations = Annotations(source.imports)
         self.formats = formats
         self.faults: list[Fault] = []
+        self.hides_names = False
+        """True if the names of some arguments cannot be known."""
 
     def fault(self, node: ast.AST | None, message: str, hint: str = "") -> None:
         self.faults.append(
@@ -231,6 +237,7 @@ class _Reader:
         names = [*node.args.posonlyargs, *node.args.args]
         if not names:
             self.fault(node, f"{node.name} has no self", "write it as a method")
+            self.hides_names = True
             return ()
         return self._parameters(node.args, names[1:], node)
 
@@ -244,6 +251,7 @@ class _Reader:
             if star is not None:
                 message = f"{node.name} takes {prefix}{star.arg}: its names cannot be read"
                 self.fault(star, message, "name each argument")
+                self.hides_names = True
         owned = {id(name) for name in names}
         for name in arguments.posonlyargs:
             if id(name) in owned:
