@@ -156,7 +156,13 @@ class _Binding:
             references=references,
             inputs=tuple(edges),
             outputs=tuple(
-                OutputPort(name=port.name, type=self._port_type(types, port, "output"))
+                OutputPort(
+                    name=port.name,
+                    type=self._port_type(types, port, "output"),
+                    annotation=port.promise.annotation,
+                    types=port.promise.types,
+                    optional=port.promise.optional,
+                )
                 for port in code.outputs
             ),
             environment=resolve_environment(

@@ -21,7 +21,8 @@ from deepforge_hpc.spec.annotation import (
     Constraint,
     shortened,
 )
-from deepforge_hpc.spec.returns import Outputs, read_outputs
+from deepforge_hpc.spec.promise import Promise, allows_none, read_promise
+from deepforge_hpc.spec.returns import NAME_IT, Outputs, falls_through, read_outputs
 from deepforge_hpc.spec.schema import NAME, NAME_RULE
 from deepforge_hpc.strictyaml import MAX_INTEGER_BITS
 
@@ -59,6 +60,7 @@ class Port:
     type: str
     annotation: str = ""
     """The annotation, if it stands for no format."""
+    promise: Promise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,9 +291,14 @@ class _Reader:
     def _outputs(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> tuple[tuple[Port, ...], str]:
+        before = len(self.faults)
         found: Outputs = read_outputs(node, self.fault)
+        if not found.names:
+            if len(self.faults) == before:
+                self._refuse_empty_promise(node, found)
+            return (), found.form
         try:
-            annotations = self.annotations.parts(node.returns, len(found.names))
+            annotations = self.annotations.parts(node.returns, len(found.names), found.form)
         except AnnotationError as error:
             self.fault(node.returns, f"{node.name}: {error}")
             annotations = [None] * len(found.names)
@@ -299,8 +306,20 @@ class _Reader:
         for name, annotation in zip(found.names, annotations, strict=True):
             kind = self.annotations.port(annotation, self.formats)
             unknown = "" if kind or annotation is None else shortened(annotation)
-            ports.append(Port(name=name, type=kind or ANY, annotation=unknown))
+            promise = read_promise(annotation, self.annotations, self.formats)
+            ports.append(Port(name=name, type=kind or ANY, annotation=unknown, promise=promise))
         return tuple(ports), found.form
+
+    def _refuse_empty_promise(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, found: Outputs
+    ) -> None:
+        """Refuse code that ends without an output, and is annotated to return something."""
+        can_end = bool(found.line) or falls_through(node.body)
+        if node.returns is not None and can_end and not allows_none(node.returns, self.annotations):
+            message = (
+                f"{node.name} is annotated to return {shortened(node.returns)}, but has no output"
+            )
+            self.fault(node.returns, message, f"{NAME_IT}; or annotate it -> None")
 
 
 def _json_literal(node: ast.expr) -> Any:

@@ -45,7 +45,9 @@ def test_a_fault_of_the_code_does_not_hide_those_of_its_use(project: ProjectFold
         """,
     )
     project.edit("operations/all.py:Train", "operations/bad.py:Train")
-    project.edit("{epochs: 3}", "{epochs: many, name: B2, width: 3}\n    references: {model: no.yaml}")
+    project.edit(
+        "{epochs: 3}", "{epochs: many, name: B2, width: 3}\n    references: {model: no.yaml}"
+    )
 
     told = "\n".join(project.words(fault) for fault in project.faults())
 
