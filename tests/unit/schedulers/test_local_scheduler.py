@@ -16,9 +16,11 @@ import pytest
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import Identity, start_time, with_token
-from deepforge_hpc.schedulers.local_queue import LocalQueue
+from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
+from deepforge_hpc.schedulers.local_tasks import Task
 
 UUID = "0123456789abcdef0123456789abcdef"
 TOKEN = UUID[:8]
@@ -185,6 +187,22 @@ def test_cores_are_not_oversubscribed_and_a_too_large_job_runs_alone(bench: Benc
     bench.until(huge)
     assert max(int(count) for count in bench.words()) <= cores
     assert bench.words("huge") == ["1"]
+
+
+def test_job_that_could_start_says_that_it_waits_for_cores(bench: Bench) -> None:
+    cores = len(os.sched_getaffinity(0))
+    wait = "while [ ! -e go ]; do sleep 0.05; done"
+    first, second = (bench.submit(name, wait, cores=cores) for name in "ab")
+    bench.until(first, "running")
+    third = bench.submit("c", wait, second)
+    waiting = wait_for(lambda: (found := bench.query(second)[second]).raw_reason and found)
+    asked = f"{cores} cores" if cores > 1 else "1 core"
+    assert waiting.explanation == (
+        f"It waits for {asked} of this machine, and for what was ready before it."
+    )
+    assert bench.query(third)[third].raw_reason == "Dependency"
+    (bench.root / "go").touch()
+    bench.until(third)
 
 
 def test_environment_of_the_submitting_job_does_not_leak(
@@ -388,6 +406,18 @@ def test_identity_needs_every_part(change: str) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_process_that_ends_while_it_is_looked_for_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    gone = Identity(child.pid, "1", "token")
+    monkeypatch.setattr(local_engine, "with_token", lambda _: [gone])
+    options = local_engine.Options(tmp_path, UUID, 1.0, 1.0)
+    queued = QueuedJob(id="L1", job="a", name="a.t", script="", arguments=(), output="")
+    assert local_engine.Engine(options, {}, 1)._find(Task("L1", queued)) is None
 
 
 def test_find_returns_only_what_has_not_ended_and_carries_the_token(bench: Bench) -> None:
