@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.find import find_execution, read_execution
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
+from deepforge_hpc.ledger.store import packages_of
 from deepforge_hpc.runtime.files import digest_path
 from deepforge_hpc.submit.project import executions_folders
 
@@ -38,6 +39,8 @@ class Explanation:
     """unchanged | modified | not checked"""
     ancestors: int
     """Number of records that it was made from."""
+    packages: tuple[str, ...] = ()
+    """`name==version` of what its operation could import, as far as the ledger keeps it."""
 
     @property
     def record(self) -> Record:
@@ -56,6 +59,7 @@ class Explanation:
             "state": self.state,
             "size": self.size,
             "ancestors": self.ancestors,
+            "packages": list(self.packages),
             "other_records": subject.others,
             "ledger": str(subject.ledger.root),
             "records": [{"id": record.id, **record.data} for record in subject.records],
@@ -83,7 +87,19 @@ def explain(text: str, cwd: Path) -> Explanation:
         size=sum(int(output.get("size") or 0) for output in outputs),
         state=state,
         ancestors=len(closure.records) - len(closure.roots),
+        packages=_packages(subject),
     )
+
+
+def _packages(subject: Subject) -> tuple[str, ...]:
+    """Return the packages of the one record; a list that was changed is for `verify` to tell."""
+    wanted = packages_of(subject.record)
+    if len(subject.records) > 1 or not wanted or not subject.ledger.has_blobs:
+        return ()
+    with suppress(LedgerError):
+        content = subject.ledger.blob(wanted) or b""
+        return tuple(content.decode("utf-8", "replace").split())
+    return ()
 
 
 def trace(text: str, cwd: Path) -> Trace:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.cli.display import counted, table
-from deepforge_hpc.ledger.store import short
+from deepforge_hpc.ledger.store import packages_of, short
 from deepforge_hpc.ledger.trace import tree
 from deepforge_hpc.units import format_size
 
@@ -21,16 +22,14 @@ _MANY = 6
 _LONG = 60
 
 
-def explanation_lines(found: Explanation) -> Iterator[str]:
-    """Yield one screen: what it is, what made it, from what, with what."""
+def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator[str]:
+    """Yield one screen: what it is, what made it, from what, with what; `packages`: with each."""
     subject, record = found.subject, found.record
     if len(subject.records) > 1:
         yield from _several(found)
         return
     name = str(subject.path) if subject.path else f"record {short(record.id)}"
-    digests = [found.sha256] if found.sha256 else [o["sha256"] for o in record.outputs[:1]]
-    content = f"  sha256:{short(digests[0])}  {format_size(found.size)}" if digests else ""
-    yield f"{name}{content}  {found.state}"
+    yield f"{name}  {_content(found)}"
     if found.state == "modified":
         yield "           not what its record says: dfh prov verify tells more"
     if subject.how == "content":
@@ -46,7 +45,10 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
         rows.append(("", f"and {len(record.inputs) - _MANY} more inputs"))
     rows += [("params", line) for line in _parameters(record)]
     rows += [("reference", _reference(item)) for item in record.operation.get("references") or ()]
+    target = str(subject.path) if subject.path else short(record.id)
     rows.append(("env", _environment(record)))
+    labels = itertools.chain(["packages"], itertools.repeat(""))
+    rows += zip(labels, _packages(found, target, each=packages), strict=False)
     rows += [("output", _output(item)) for item in record.outputs[:_MANY]]
     if reused := record.data.get("reused_from"):
         task = "" if reused.get("task") is None else f"[{reused['task']}]"
@@ -54,9 +56,30 @@ def explanation_lines(found: Explanation) -> Iterator[str]:
     if record.data.get("status") != "succeeded":
         rows.append((str(record.data.get("status")), str(record.data.get("reason"))))
     rows.append(("history", counted(found.ancestors, "earlier record")))
-    target = str(subject.path) if subject.path else short(record.id)
     rows.append(("next", f"dfh prov trace {target} | dfh prov verify {target}"))
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
+
+
+def _content(found: Explanation) -> str:
+    """Return what the one output is now, or how many there are if no single one was asked for."""
+    size = format_size(found.size)
+    if found.subject.output:
+        digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
+        return f"{digest}  {size}  {found.state}"
+    count = len(found.record.outputs)
+    return f"{counted(count, 'output')}  {size}  not checked" if count else "no outputs"
+
+
+def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
+    """Return what the operation could import: line by line, or how many and how to see them."""
+    digest = packages_of(found.record)
+    if not digest:
+        return []
+    if not found.packages:
+        return [f"{short(digest)}  the list is not in this ledger, or was changed"]
+    if each:
+        return list(found.packages)
+    return [f"{short(digest)}  {len(found.packages)} installed: dfh prov show {target} --packages"]
 
 
 def _several(found: Explanation) -> Iterator[str]:

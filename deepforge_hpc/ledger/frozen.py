@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.finding import Finding
-from deepforge_hpc.ledger.store import short
+from deepforge_hpc.ledger.store import packages_of, short
 from deepforge_hpc.runtime.files import digest_file, read_bytes
 from deepforge_hpc.runtime.guard import differences
 from deepforge_hpc.runtime.layout import ExecutionLayout
@@ -63,6 +63,12 @@ def check_script(record: Record, folder: Path) -> Iterator[Finding]:
     if wanted and not record.data.get("reused_from"):
         path = ExecutionLayout(folder).script(str(record.data.get("job")))
         yield from _file("script_modified", path, wanted, record)
+
+
+def check_packages(ledger: Ledger, record: Record) -> Iterator[Finding]:
+    """Check the ledger's list of the packages that a job could import."""
+    if wanted := packages_of(record):
+        yield from _blob(ledger, wanted, "blob_damaged", f"packages of {record.label}")
 
 
 def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Finding]:

@@ -87,6 +87,12 @@ def _objects(value: object) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def packages_of(record: Record) -> str:
+    """Return the digest of the list of packages that a job could import; empty if there is none."""
+    found = (record.data.get("environment") or {}).get("packages")
+    return found if isinstance(found, str) else ""
+
+
 def producer(item: dict[str, Any]) -> dict[str, Any]:
     """Return what an input says of the record that made it; empty for external data."""
     by = item.get("by")

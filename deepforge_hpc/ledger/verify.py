@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.finding import Finding
-from deepforge_hpc.ledger.frozen import check_frozen, check_script
+from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import MissingRecordError, producer, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime import marker
@@ -60,6 +60,7 @@ def verify(subject: Subject, locate: Callable[[Record], Path | None]) -> Verific
             record, subject.project, folder, is_root=record.id in closure.roots, held=held
         )
         findings += _external(record, subject.project)
+        findings += check_packages(subject.ledger, record)
         if folder is not None:
             findings += _marker(subject.ledger, record, folder)
             findings += check_script(record, folder)

@@ -74,6 +74,12 @@ class OutputPort:
     name: str
     type: str
     """Format id; `any` lets the runtime choose by the value and write the choice down."""
+    annotation: str = ""
+    """As the code has it, where it promises what `types` and `optional` say; else empty."""
+    types: tuple[str, ...] = ()
+    """Of bool, dict, float, int, list, str: what the value must be; empty: it may be anything."""
+    optional: bool = True
+    """Whether the value may be None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +317,10 @@ def _job(data: dict[str, Any]) -> Job:
             "attributes": tuple((name, value) for name, value in data["attributes"]),
             "references": tuple(Reference(**item) for item in data["references"]),
             "inputs": tuple(InputBinding(**item) for item in data["inputs"]),
-            "outputs": tuple(OutputPort(**item) for item in data["outputs"]),
+            "outputs": tuple(
+                OutputPort(**{**item, "types": tuple(item.get("types", ()))})
+                for item in data["outputs"]
+            ),
         }
     )
 

@@ -1,8 +1,9 @@
 """`plan_key`: equal keys promise equal results. Pure.
 
 A key covers what the result depends on: code, interface, attributes, references, seed, the
-environment that the pipeline declares, the keys of the producers, the external data. It does not
-cover where and how large the job runs (site, resources, launcher, account), nor any name: a renamed
+environment that the pipeline declares, the keys of the producers, the external data, and the ranks
+if there is more than one: their number is part of what distributed code computes. It does not cover
+where and how large the job runs else (site, nodes, cores, GPUs, account), nor any name: a renamed
 operation keeps its results.
 """
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.model.environment import EnvironmentSpec
-    from deepforge_hpc.model.plan import ExternalInput
+    from deepforge_hpc.model.plan import ExternalInput, LaunchCommand
     from deepforge_hpc.spec.bind import Edge, OperationInterface
     from deepforge_hpc.spec.pipeline import MapSpec
 
@@ -29,6 +30,7 @@ def operation_key(
     *,
     inputs: Mapping[str, object],
     environment: Mapping[str, object],
+    launch: LaunchCommand,
     mapped: MapSpec | None,
     code: str,
 ) -> str:
@@ -53,6 +55,7 @@ def operation_key(
             "outputs": [[port.name, port.type] for port in interface.outputs],
             "map": [mapped.over, mapped.shards] if mapped else None,
             **({"code": code} if code else {}),
+            **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),
         }
     )
 

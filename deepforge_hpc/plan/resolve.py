@@ -147,13 +147,6 @@ class _Resolution:
         is_array = spec.map is not None
         sources = {edge.port: self._source(edge) for edge in interface.inputs}
         declared = keys.declared_environment(spec.environment, self.loaded.pipeline.environment)
-        key = keys.operation_key(
-            interface,
-            inputs=sources,
-            environment=declared,
-            mapped=spec.map,
-            code=self.loaded.snapshot.named,
-        )
         tasks = spec.map.shards if spec.map else 1
         environment = interface.environment
         producers = {self._producer(edge.operation) for edge in interface.inputs if edge.operation}
@@ -169,6 +162,15 @@ class _Resolution:
         self._refuse_strange_queue(spec)
         image = environment.container
         asked = Ask(queue=request, tasks=tasks if is_array else None, image=image)
+        answered = self._answered(spec.name, asked)
+        key = keys.operation_key(
+            interface,
+            inputs=sources,
+            environment=declared,
+            launch=answered["launch"],
+            mapped=spec.map,
+            code=self.loaded.snapshot.named,
+        )
         job = Job(
             name=spec.name,
             operation=spec.name,
@@ -184,7 +186,7 @@ class _Resolution:
             outputs=interface.outputs,
             seed=interface.seed,
             plan_key=key,
-            **self._answered(spec.name, asked),
+            **answered,
         )
         if self.has_origins:
             self.notes.surroundings(job, spec)

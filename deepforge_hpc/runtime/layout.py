@@ -16,6 +16,8 @@ ORDER = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""
 SAVED = "outputs.json"
 """In the work folder: what rank 0 has saved, and in which formats."""
+PACKAGES = "packages.txt"
+"""In the work folder: what rank 0 could import."""
 RESERVE = "reserve"
 """In the work folder: space that a rank frees to say why it failed when the disk is full."""
 

@@ -29,12 +29,14 @@ def publish_job(
     *,
     entries: dict[str, dict[str, Any]],
     inputs: list[StagedInput] | list[dict[str, Any]],
+    packages: str | None,
     clock: Clock,
 ) -> None:
     """Publish the outputs in the work folder; afterwards the job has succeeded.
 
     `entries`: name -> {"path" below the work folder's `outputs/`, "format", "rows"}, of a gathered
-    value also {"parts": True, "digest": (sha256, size)}. JobError if an output is not whole;
+    value also {"parts": True, "digest": (sha256, size)}. `packages`: digest of the list that the
+    ledger keeps. JobError if an output is not whole;
     OSError if a file system refuses. Nothing counts before the marker, which is written last.
     """
     source = context.work / "outputs"
@@ -47,7 +49,13 @@ def publish_job(
         sync_folder(context.folder.outputs)
     with Destination.prepared(context, outputs) as destination:
         record = end_record(
-            context, status="succeeded", reason="", clock=clock, inputs=inputs, outputs=outputs
+            context,
+            status="succeeded",
+            reason="",
+            clock=clock,
+            inputs=inputs,
+            outputs=outputs,
+            packages=packages,
         )
         identity = write_record(
             context.ledger, record, user=context.info["user"], plan_key=context.job["plan_key"]

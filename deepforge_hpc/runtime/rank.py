@@ -85,7 +85,13 @@ def _run(order: dict[str, Any], identity: Identity) -> None:
 
     use_sources_only(Path(order["code"]))
     formats = load_formats(Path(order["code"]))
-    values = run_operation(order, formats)
+    try:
+        values = run_operation(order, formats)
+    finally:
+        if identity.rank == 0:  # of a job that fails too: a new version may be why
+            from .packages import note_packages
+
+            note_packages(Path(order["work"]), sys.path)
     if identity.rank == 0:
         from .saving import save_outputs
 

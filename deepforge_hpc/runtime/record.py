@@ -84,9 +84,10 @@ def end_record(
     clock: Clock,
     inputs: list[StagedInput] | list[dict[str, Any]],
     outputs: list[Published],
+    packages: str | None = None,
 ) -> dict[str, Any]:
     """Return the record of one attempt of a job, however it ended."""
-    from .redact import describe_environment, filter_text
+    from .redact import filter_text
 
     info, job = context.info, context.job
     described = [_input_entry(context, item) for item in inputs]
@@ -113,13 +114,7 @@ def end_record(
         "reason": filter_text(reason),
         "seed": job["seed"],
         "world_size": job["launch"]["world_size"],
-        "environment": {
-            "python": sys.executable,
-            "version": sys.version.split()[0],
-            "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
-            "declared": job["environment"],
-            "vars": describe_environment(os.environ),
-        },
+        "environment": _environment(job, packages),
         "scheduler": {
             "name": context.plan["scheduler"],
             "native_id": native_id(),
@@ -131,6 +126,19 @@ def end_record(
         "tags": list(info.get("tags", [])),
         "dfh": info["version"],
         "reused_from": None,
+    }
+
+
+def _environment(job: dict[str, Any], packages: str | None) -> dict[str, Any]:
+    from .redact import describe_environment
+
+    return {
+        "python": sys.executable,
+        "version": sys.version.split()[0],
+        "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
+        "packages": packages,
+        "declared": job["environment"],
+        "vars": describe_environment(os.environ),
     }
 
 
@@ -207,6 +215,9 @@ def result_key(context: Context, inputs: list[dict[str, Any]]) -> str:
         "task": context.task,
         "tasks": job["tasks"],
     }
+    launch = job["launch"]
+    if launch["world_size"] > 1:
+        content["ranks"] = [launch["name"], launch["world_size"]]
     return digest(canonical_json(content))
 
 

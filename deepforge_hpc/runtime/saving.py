@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 
     from .formats_base import Format
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "dict": (dict,),
+    "float": (float, int),
+    "int": (int,),
+    "list": (list, tuple),
+    "str": (str,),
+}
+"""What an annotation promises: the types that keep it."""
+
 
 def save_outputs(
     order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]
@@ -36,6 +46,7 @@ def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, F
     entries = {}
     for port in order["outputs"]:
         name, declared = port["name"], port["type"]
+        _check_promise(order, port, values[name])
         try:
             chosen = choose(values[name]) if declared == "any" else declared
             fmt = _find(formats, chosen)
@@ -53,6 +64,31 @@ def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, F
             raise _disk_error(what, error) from error
         entries[name] = {"path": path.name, "format": chosen, "rows": rows}
     publish_json(work / SAVED, {"outputs": entries})
+
+
+def _check_promise(order: dict[str, Any], port: dict[str, Any], value: Any) -> None:
+    """Raise JobError if a value is not what the annotation of its output says."""
+    annotation = port["annotation"]
+    if value is None and not port["optional"]:
+        what, hint = "None", f"Return a value, or annotate it {annotation} | None."
+    elif value is not None and not _is_one_of(value, port["types"]):
+        what = f"of type {type(value).__name__}"
+        hint = "Return what the annotation says, or correct the annotation."
+    else:
+        return
+    reason = (
+        f"Output {port['name']} of {order['job']} ({order['source']['object']}) is {what}, "
+        f"and its annotation is {annotation}."
+    )
+    raise JobError(reason, hint)
+
+
+def _is_one_of(value: Any, types: list[str]) -> bool:
+    """Tell whether a value has one of the types; without any it may have every one."""
+    kind = type(value)
+    if kind.__module__ == "numpy" and hasattr(value, "ndim"):  # JSON gets Python's in their place
+        kind = list if value.ndim else type(value.item())
+    return not types or any(issubclass(kind, _TYPES[name]) for name in types)
 
 
 def _find(formats: Mapping[str, Format], name: str) -> Format:

@@ -60,6 +60,7 @@ class Attempt:
         self._clock = clock
         self._state = StateFile(context)
         self._inputs: list[StagedInput] | list[dict[str, Any]] = []
+        self._packages: str | None = None
         self._scratch: Path | None = None
         self._publishing = False
 
@@ -127,6 +128,10 @@ class Attempt:
         sys.stdout.flush()
         ranks = Ranks(rank_argv(context), environ, self._inbox, own_group=not context.by_hand)
         ended = ranks.watch(self._refresh)
+        if not context.by_hand:
+            from .packages import keep_packages
+
+            self._packages = keep_packages(context.work, context.ledger)
         from .diagnosis import diagnose
 
         error = diagnose(context, ended, self._inbox.stop, kills)
@@ -145,7 +150,13 @@ class Attempt:
 
         self._publishing = True
         self._state.write(State.PUBLISHING)
-        publish_job(context, entries=entries, inputs=self._inputs, clock=self._clock)
+        publish_job(
+            context,
+            entries=entries,
+            inputs=self._inputs,
+            packages=self._packages,
+            clock=self._clock,
+        )
         with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
             self._state.write(State.SUCCEEDED, exit_code=0)
         self._refresh()
@@ -203,6 +214,7 @@ class Attempt:
             clock=self._clock,
             inputs=self._inputs,
             outputs=[],
+            packages=self._packages,
         )
         try:
             write_record(

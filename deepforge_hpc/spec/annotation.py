@@ -135,24 +135,27 @@ class Annotations:
             node = node.value
         return _PORTS.get(self.name(node), "")
 
-    def parts(self, node: ast.expr | None, count: int) -> list[ast.expr | None]:
+    def parts(self, node: ast.expr | None, count: int, form: str) -> list[ast.expr | None]:
         """Return the annotations of `count` outputs from that of the return value.
 
-        Raises AnnotationError if it names another number.
+        `form`: one | tuple | dict, as the code returns them. Raises AnnotationError if the
+        annotation names another number.
         """
-        node = self._unwrapped(node)
-        if node is None or count == 0:
-            return [None] * count
-        is_tuple = isinstance(node, ast.Subscript) and self._plain(node.value) == "list"
-        if is_tuple and isinstance(node, ast.Subscript):
-            name = self.name(node.value)
-            members = _members(node)
-            if name.endswith(("tuple", "Tuple")) and (count > 1 or len(members) == 1):
+        if form == "one":
+            return [node]
+        whole = self._unwrapped(node)
+        if isinstance(whole, ast.Subscript):
+            name, members = self.name(whole.value), type_arguments(whole)
+            if form == "dict" and self.plain(whole.value) == "dict" and len(members) == 2:
+                return [members[1]] * count
+            if form == "tuple" and name.endswith(("tuple", "Tuple")):
+                if len(members) == 2 and _is_ellipsis(members[1]):
+                    return [members[0]] * count
                 if len(members) != count:
                     said = f"the annotation names {len(members)} outputs, return gives {count}"
                     raise AnnotationError(said)
                 return list(members)
-        return [node] if count == 1 else [None] * count
+        return [None] * count
 
     def constraint(self, node: ast.expr | None) -> Constraint:
         """Return what an attribute's annotation allows; raises AnnotationError."""
@@ -160,18 +163,18 @@ class Annotations:
             return Constraint()
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str):
-                return self.constraint(_expression(node.value))
+                return self.constraint(expression(node.value))
             return Constraint(types=frozenset({"None"})) if node.value is None else Constraint()
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             return _union([self.constraint(node.left), self.constraint(node.right)])
         if isinstance(node, ast.Subscript):
             return self._subscript(node)
-        plain = self._plain(node)
+        plain = self.plain(node)
         return Constraint(types=frozenset({plain} & _JSON_TYPES))
 
     def _subscript(self, node: ast.Subscript) -> Constraint:
-        members = _members(node)
-        name = self._plain(node.value)
+        members = type_arguments(node)
+        name = self.plain(node.value)
         result = Constraint()
         if not members:  # tuple[()]
             result = Constraint(types=frozenset({name} & _JSON_TYPES))
@@ -227,7 +230,7 @@ class Annotations:
             items=base.items,
         )
 
-    def _plain(self, node: ast.expr) -> str:
+    def plain(self, node: ast.expr) -> str:
         """Return the bare name of a type of Python or of typing; else its full name."""
         name = self.name(node)
         module, _, last = name.rpartition(".")
@@ -243,14 +246,14 @@ class Annotations:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if re.fullmatch(r"[a-z][a-z0-9_-]*", node.value):
                     return node
-                node = _expression(node.value)
+                node = expression(node.value)
             elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
                 sides = [side for side in (node.left, node.right) if not _is_none(side)]
                 if len(sides) == 2:
                     return node
                 node = sides[0] if sides else None
-            elif isinstance(node, ast.Subscript) and self._plain(node.value) in _WRAPPERS:
-                node = next(iter(_members(node)), None)
+            elif isinstance(node, ast.Subscript) and self.plain(node.value) in _WRAPPERS:
+                node = next(iter(type_arguments(node)), None)
             else:
                 return node
         return None
@@ -268,7 +271,8 @@ def shortened(node: ast.expr) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _members(node: ast.Subscript) -> list[ast.expr]:
+def type_arguments(node: ast.Subscript) -> list[ast.expr]:
+    """Return what stands between the brackets of an annotation."""
     return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
 
 
@@ -309,7 +313,8 @@ def _union(members: list[Constraint]) -> Constraint:
     )
 
 
-def _expression(source: str) -> ast.expr | None:
+def expression(source: str) -> ast.expr | None:
+    """Return what a quoted annotation says; None if it is no expression."""
     try:
         return ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -84,7 +84,7 @@ class Binder:
         self._warned: set[tuple[str, str, str]] = set()
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
-        """Return the interface of an operation; None if its code cannot be read."""
+        """Return the interface of an operation; None if its code has faults."""
         if not spec.uses:
             return None
         try:
@@ -125,11 +125,14 @@ class _Binding:
         if own is not None and "seed" in self.parameters and "seed" not in spec.references:
             self.attributes.setdefault("seed", own)
 
-    def interface(self) -> OperationInterface:
-        """Check everything and return the interface."""
+    def interface(self) -> OperationInterface | None:
+        """Check everything and return the interface; of code with faults the arguments alone."""
         self._check_names()
         self._check_missing()
         self._check_values()
+        references = self._references()
+        if not self.found.is_sound:
+            return None
         types = self._types()
         spec, code, found = self.spec, self.code, self.found
         edges = []
@@ -150,10 +153,16 @@ class _Binding:
             ),
             attributes=self.attributes,
             defaults=self._defaults(),
-            references=self._references(),
+            references=references,
             inputs=tuple(edges),
             outputs=tuple(
-                OutputPort(name=port.name, type=self._port_type(types, port, "output"))
+                OutputPort(
+                    name=port.name,
+                    type=self._port_type(types, port, "output"),
+                    annotation=port.promise.annotation,
+                    types=port.promise.types,
+                    optional=port.promise.optional,
+                )
                 for port in code.outputs
             ),
             environment=resolve_environment(

@@ -21,7 +21,8 @@ from deepforge_hpc.spec.annotation import (
     Constraint,
     shortened,
 )
-from deepforge_hpc.spec.returns import Outputs, read_outputs
+from deepforge_hpc.spec.promise import Promise, allows_none, read_promise
+from deepforge_hpc.spec.returns import NAME_IT, Outputs, falls_through, read_outputs
 from deepforge_hpc.spec.schema import NAME, NAME_RULE
 from deepforge_hpc.strictyaml import MAX_INTEGER_BITS
 
@@ -59,6 +60,7 @@ class Port:
     type: str
     annotation: str = ""
     """The annotation, if it stands for no format."""
+    promise: Promise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +115,14 @@ def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def read_operation(
     source: Source, name: str, formats: Collection[str] = FORMATS
 ) -> tuple[OperationCode | None, list[Fault]]:
-    """Return the interface of a class or function that a file defines, and its faults."""
+    """Return the interface of a class or function that a file defines, and its faults.
+
+    With faults its outputs may not be known; its arguments are, or there is no interface.
+    """
     reader = _Reader(source, formats)
     try:
-        return reader.read(name), reader.faults
+        code = reader.read(name)
+        return (None if reader.hides_names else code), reader.faults
     except RecursionError:
         message = f"{name!r} is nested too deeply to be read"
         reader.fault(source.definitions[name], message, "move the inner part to a function")
@@ -129,6 +135,8 @@ class _Reader:
         self.annotations = Annotations(source.imports)
         self.formats = formats
         self.faults: list[Fault] = []
+        self.hides_names = False
+        """True if the names of some arguments cannot be known."""
 
     def fault(self, node: ast.AST | None, message: str, hint: str = "") -> None:
         self.faults.append(
@@ -231,6 +239,7 @@ class _Reader:
         names = [*node.args.posonlyargs, *node.args.args]
         if not names:
             self.fault(node, f"{node.name} has no self", "write it as a method")
+            self.hides_names = True
             return ()
         return self._parameters(node.args, names[1:], node)
 
@@ -244,6 +253,7 @@ class _Reader:
             if star is not None:
                 message = f"{node.name} takes {prefix}{star.arg}: its names cannot be read"
                 self.fault(star, message, "name each argument")
+                self.hides_names = True
         owned = {id(name) for name in names}
         for name in arguments.posonlyargs:
             if id(name) in owned:
@@ -281,9 +291,14 @@ class _Reader:
     def _outputs(
         self, node: ast.FunctionDef | ast.AsyncFunctionDef
     ) -> tuple[tuple[Port, ...], str]:
+        before = len(self.faults)
         found: Outputs = read_outputs(node, self.fault)
+        if not found.names:
+            if len(self.faults) == before:
+                self._refuse_empty_promise(node, found)
+            return (), found.form
         try:
-            annotations = self.annotations.parts(node.returns, len(found.names))
+            annotations = self.annotations.parts(node.returns, len(found.names), found.form)
         except AnnotationError as error:
             self.fault(node.returns, f"{node.name}: {error}")
             annotations = [None] * len(found.names)
@@ -291,8 +306,20 @@ class _Reader:
         for name, annotation in zip(found.names, annotations, strict=True):
             kind = self.annotations.port(annotation, self.formats)
             unknown = "" if kind or annotation is None else shortened(annotation)
-            ports.append(Port(name=name, type=kind or ANY, annotation=unknown))
+            promise = read_promise(annotation, self.annotations, self.formats)
+            ports.append(Port(name=name, type=kind or ANY, annotation=unknown, promise=promise))
         return tuple(ports), found.form
+
+    def _refuse_empty_promise(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, found: Outputs
+    ) -> None:
+        """Refuse code that ends without an output, and is annotated to return something."""
+        can_end = bool(found.line) or falls_through(node.body)
+        if node.returns is not None and can_end and not allows_none(node.returns, self.annotations):
+            message = (
+                f"{node.name} is annotated to return {shortened(node.returns)}, but has no output"
+            )
+            self.fault(node.returns, message, f"{NAME_IT}; or annotate it -> None")
 
 
 def _json_literal(node: ast.expr) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Report = Callable[[ast.AST, str, str], None]
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-_NAME_IT = "return a variable, self.x, a tuple of these, or {'name': value}"
+NAME_IT = "return a variable, self.x, a tuple of these, or {'name': value}"
 _TRY = (ast.Try, getattr(ast, "TryStar", ast.Try))  # except* came with Python 3.11
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _EXITS = frozenset({"exit", "quit", "sys.exit", "os._exit", "os.abort"})
@@ -58,7 +58,7 @@ def read_outputs(function: Function, report: Report) -> Outputs:
                 f"but {first.words()} in line {first.line}"
             )
             report(node, message, "return the same names everywhere")
-    if valued and _falls_through(function.body):
+    if valued and falls_through(function.body):
         message = (
             f"{function.name} can end without a return, "
             f"but returns {first.words()} in line {first.line}"
@@ -123,7 +123,7 @@ def _tuple(value: ast.Tuple, report: Report) -> list[str] | None:
             names.append(element.attr)
         else:
             which = f"output {number}" if len(value.elts) > 1 else "the output"
-            report(element, f"{which} has no name", _NAME_IT)
+            report(element, f"{which} has no name", NAME_IT)
             return None
     return names
 
@@ -132,13 +132,13 @@ def _dict(value: ast.Dict, report: Report) -> list[str] | None:
     names = []
     for key in value.keys:
         if not isinstance(key, ast.Constant) or not isinstance(key.value, str):
-            report(key or value, "a key of the returned dict is not a constant text", _NAME_IT)
+            report(key or value, "a key of the returned dict is not a constant text", NAME_IT)
             return None
         names.append(key.value)
     return names
 
 
-def _falls_through(body: list[ast.stmt]) -> bool:
+def falls_through(body: list[ast.stmt]) -> bool:
     """Tell whether control can reach the end of a block."""
     return all(_passes(node) for node in body)
 
@@ -149,23 +149,23 @@ def _passes(node: ast.stmt) -> bool:
     if isinstance(node, (ast.Return, ast.Raise)):
         result = False
     elif isinstance(node, ast.If):
-        result = _falls_through(node.body) or not node.orelse or _falls_through(node.orelse)
+        result = falls_through(node.body) or not node.orelse or falls_through(node.orelse)
     elif isinstance(node, (ast.With, ast.AsyncWith)):
-        result = _falls_through(node.body)
+        result = falls_through(node.body)
     elif isinstance(node, _TRY):
-        ends = _falls_through([*node.body, *node.orelse])
-        ends = ends or any(_falls_through(handler.body) for handler in node.handlers)
-        result = ends and _falls_through(node.finalbody)
+        ends = falls_through([*node.body, *node.orelse])
+        ends = ends or any(falls_through(handler.body) for handler in node.handlers)
+        result = ends and falls_through(node.finalbody)
     elif isinstance(node, ast.While):
         is_endless = isinstance(node.test, ast.Constant) and bool(node.test.value)
-        result = _breaks(node.body) or (not is_endless and _falls_through(node.orelse))
+        result = _breaks(node.body) or (not is_endless and falls_through(node.orelse))
     elif isinstance(node, (ast.For, ast.AsyncFor)):
-        result = _breaks(node.body) or _falls_through(node.orelse)
+        result = _breaks(node.body) or falls_through(node.orelse)
     elif isinstance(node, ast.Match):
         last = node.cases[-1]
         is_total = isinstance(last.pattern, ast.MatchAs) and last.pattern.pattern is None
         is_total = is_total and last.guard is None
-        result = not is_total or any(_falls_through(case.body) for case in node.cases)
+        result = not is_total or any(falls_through(case.body) for case in node.cases)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         result = _dotted(node.value.func) not in _EXITS
     elif isinstance(node, ast.Assert):

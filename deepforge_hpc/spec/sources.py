@@ -55,6 +55,8 @@ class Found:
     module: str
     search: tuple[str, ...]
     sha256: str
+    is_sound: bool
+    """False if the code has faults: its arguments are known, its outputs may not be."""
 
 
 class Sources:
@@ -71,7 +73,7 @@ class Sources:
         self._closures: dict[tuple[str, Path], str] = {}
 
     def find(self, uses: str) -> Found | None:
-        """Return the operation that `uses:` names; None if there are faults about it.
+        """Return the operation that `uses:` names; None if its arguments cannot be read.
 
         Raises ProjectError if there is no such file.
         """
@@ -98,13 +100,14 @@ class Sources:
             raise ProjectError(message, hint)
         code, faults = read_operation(source, name, self._formats)
         self.faults += faults
-        if code is None or faults:
+        if code is None:
             return None
         return Found(
             code=code,
             module=origin.code_path(origin.path),
             search=origin.code_search(),
             sha256=self._closure(origin),
+            is_sound=not faults,
         )
 
     def _file(self, text: str) -> Origin:

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from deepforge_hpc.api.logs import tail
 
 PIPELINE_NAME = "small"
@@ -44,6 +46,9 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
     shown = dfh("prov", "show", output, cwd=project).stdout
     assert "small-0001/total" in shown
     assert "unchanged" in shown
+    assert f"dfh prov show {output} --packages" in shown
+    listed = dfh("prov", "show", output, "--packages", cwd=project).stdout
+    assert f"pytest=={pytest.__version__}\n" in listed
     assert dfh("prov", "trace", output, cwd=project).stdout.count("#") == 2
     assert dfh("prov", "verify", "1", cwd=project).stdout.startswith("sound: 3 records")
     refused = dfh("prov", "verify", ".", cwd=project, expect=2)

@@ -46,7 +46,7 @@ def python(request: pytest.FixtureRequest) -> str:
     version = request.param
     found = next((path for path in interpreters(version) if say_version(path) == version), None)
     if found is None:
-        pytest.skip(f"no Python {version} on this machine")
+        pytest.skip(f"no Python {version} on this machine: install it, with pyenv or uv if need be")
     return found
 
 

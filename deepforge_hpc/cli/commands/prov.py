@@ -41,9 +41,10 @@ def command() -> None:
 
 @click.command("show")
 @click.argument("path")
+@click.option("--packages", is_flag=True, help="List the packages that it could import.")
 @output_options
 @click.pass_obj
-def show(display: Display, path: str) -> None:
+def show(display: Display, path: str, *, packages: bool) -> None:
     """Show what made a result.
 
     One screen: the job, the code, the inputs, the parameters, the environment, and whether the
@@ -56,7 +57,7 @@ def show(display: Display, path: str) -> None:
     from deepforge_hpc.cli.provenance_views import explanation_lines
 
     found = api.explain(path, Path.cwd())
-    display.result(found.to_dict(), explanation_lines(found))
+    display.result(found.to_dict(), explanation_lines(found, packages=packages))
 
 
 @click.command("trace")

@@ -44,6 +44,60 @@ def test_output_is_explained_by_its_place(project: Any) -> None:
         assert part in text
 
 
+def test_job_with_several_outputs_is_not_headed_by_the_digest_of_one(project: Any) -> None:
+    data = json.loads(project.record_file("train").read_bytes())
+    first = data["outputs"][0]
+    data["outputs"].append({**first, "name": "curve", "sha256": "sha256:" + "7" * 64, "size": 1000})
+    found = api.explain(project.write_record(data), project.root)
+    head, *rows = explanation_lines(found)
+    assert head.endswith("  2 outputs  1006 B  not checked")
+    assert first["sha256"][7:19] not in head
+    assert sum(row.startswith("output ") for row in rows) == 2
+    data["outputs"] = []
+    found = api.explain(project.write_record(data), project.root)
+    assert next(iter(explanation_lines(found))).endswith("  no outputs")
+
+
+@pytest.fixture
+def packages(project: Any) -> Path:
+    """Return the blob with the packages of a new record, `packages` in the project's ids."""
+    blob = project.write_blob(b"numpy==2.0.2\ntensorflow-cpu==2.18.1\n")
+    data = json.loads(project.record_file("train").read_bytes())
+    data["environment"]["packages"] = blob
+    project.ids["packages"] = project.write_record(data)
+    return Path(project.ledger, "blobs", blob[7:9], blob[7:])
+
+
+def test_packages_of_a_job_are_counted_and_listed_when_asked_for(
+    project: Any, packages: Path
+) -> None:
+    found = api.explain(project.ids["packages"], project.root)
+    assert found.packages == ("numpy==2.0.2", "tensorflow-cpu==2.18.1")
+    assert found.to_dict()["packages"] == ["numpy==2.0.2", "tensorflow-cpu==2.18.1"]
+    text = "\n".join(explanation_lines(found))
+    short = project.ids["packages"][7:19]
+    assert f"packages   {packages.name[:12]}  2 installed: dfh prov show {short} --packages" in text
+    lines = list(explanation_lines(found, packages=True))
+    at = lines.index("packages   numpy==2.0.2")
+    assert lines[at + 1] == "           tensorflow-cpu==2.18.1"
+    old = api.explain(project.ids["train"], project.root)
+    assert "packages" not in "\n".join(explanation_lines(old, packages=True))
+
+
+@pytest.mark.parametrize(("how", "level"), [("damaged", "error"), ("missing", "warning")])
+def test_list_of_packages_that_does_not_hold_is_named(
+    project: Any, packages: Path, how: str, level: str
+) -> None:
+    assert not any("packages" in kind for kind in kinds(project, project.ids["packages"]))
+    if how == "damaged":
+        packages.write_text("numpy==1.0\n")
+    else:
+        packages.unlink()
+    assert f"blob_{how}" in kinds(project, project.ids["packages"], level)
+    found = api.explain(project.ids["packages"], project.root)
+    assert "the list is not in this ledger, or was changed" in "\n".join(explanation_lines(found))
+
+
 def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     path = project.output("render", "result.txt", 2)
     assert api.explain(str(path), project.root).record.id == project.ids["render[2]"]

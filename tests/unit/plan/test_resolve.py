@@ -512,8 +512,21 @@ def test_keys_do_not_depend_on_place_or_size(project):
     assert len(set(here.values())) == 5
     assert keys(project.plan("big")) == here
     assert keys(project.plan("slurm-generic", account="x", python="/other/python")) == here
-    larger = "launch: srun\n    resources: {nodes: 2, time: 1h}"
+    larger = "resources: {nodes: 1, cpus_per_task: 2, time: 1h}"
     assert keys(project.train(larger)) == here
+
+
+def test_keys_depend_on_the_ranks_where_there_are_several(project):
+    def train(site, launch, nodes):
+        return keys(project.train(f"launch: {launch}\n    resources: {{nodes: {nodes}}}", site))
+
+    project.site(SITE.replace("launchers:", "launchers:\n  mpi: {argv: [mpirun, '{world_size}']}"))
+    one = keys(project.plan("local"))
+    assert train("local", "srun", 2) == one, "one machine runs one rank"
+    assert train("big", "srun", 1) == one
+    two = train("big", "srun", 2)
+    assert {name for name in one if one[name] != two[name]} == {"train", "evaluate"}
+    assert len({train("big", *how)["train"] for how in (("srun", 2), ("srun", 3), ("mpi", 2))}) == 3
 
 
 def test_keys_do_not_depend_on_names(project):

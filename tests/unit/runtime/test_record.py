@@ -13,7 +13,8 @@ import pytest
 from deepforge_hpc.runtime import digests
 from deepforge_hpc.runtime.closure import build_closure
 from deepforge_hpc.runtime.failure import one_line
-from deepforge_hpc.runtime.files import canonical_json, digest
+from deepforge_hpc.runtime.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.packages import list_packages
 from deepforge_hpc.runtime.record import index_records, is_record_id, write_blob, write_record
 from deepforge_hpc.runtime.redact import (
     REDACTED,
@@ -141,6 +142,52 @@ def test_planted_secrets_stand_in_no_byte_of_the_ledger(execution: Execution) ->
     for secret in ("hunter2", "hunter3", *list(SECRETS.values())[3:]):
         assert secret.encode() not in text
     assert b"cannot reach" in text
+
+
+def test_packages_are_read_from_the_names_of_their_folders(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    names = ("tensorflow_cpu-2.18.1.dist-info", "Zope.Interface-5.0-py3.11.egg-info", "numpy",
+             "scikit-learn-1.9.1.dist-info", "local-1!2.0rc1+cu121.dist-info",
+             "$(touch x)-1.0.dist-info", "~umpy-1.0.dist-info", "broken.dist-info")  # fmt: skip
+    for name in names:
+        (first / name).mkdir(parents=True)
+    for name in ("numpy-2.0.2.dist-info", "scikit_learn-0.1.dist-info"):
+        (second / name).mkdir(parents=True)
+    (tmp_path / "archive.zip").touch()
+    search = ["", str(first), str(tmp_path / "archive.zip"), str(tmp_path / "no"), str(second)]
+    assert list_packages(search) == [
+        "local==1!2.0rc1+cu121",
+        "numpy==2.0.2",
+        "scikit-learn==1.9.1",
+        "tensorflow-cpu==2.18.1",
+        "zope-interface==5.0",
+    ]
+
+
+def test_records_name_the_packages_that_the_operation_could_import(
+    execution: Execution, tmp_path: Path
+) -> None:
+    (tmp_path / "late" / "late_package-3.2.1.dist-info").mkdir(parents=True)
+    path = str(tmp_path / "late")
+    execution.operation("one", "def operation(): return 1")
+    execution.operation("two", "def operation(): return 1")
+    execution.operation("bad", f"import sys\nsys.path.append({path!r})\nraise ValueError")
+    execution.operation("gone", "import os\ndef operation(): os._exit(3)")
+    execution.run_all("one", "two")
+    assert execution.run("bad").returncode == 1
+    assert execution.run("gone").returncode == 1
+    kept = {item["job"]: item["environment"]["packages"] for item in execution.records()}
+    assert kept["gone"] is None
+    assert kept["one"] == kept["two"] != kept["bad"]
+
+    def lines(digest: str) -> list[str]:
+        blob = execution.ledger / "blobs" / digest[7:9] / digest[7:]
+        assert digest_file(blob) == digest
+        return blob.read_text().splitlines()
+
+    assert f"pytest=={pytest.__version__}" in lines(kept["one"])
+    assert set(lines(kept["bad"])) - set(lines(kept["one"])) == {"late-package==3.2.1"}
+    assert execution.leftovers() == []
 
 
 def test_the_digest_cache_holds_while_nothing_changed(tmp_path: Path) -> None:

@@ -49,6 +49,18 @@ def test_rank_0_publishes_and_each_rank_has_its_log(
     assert execution.records()[0]["world_size"] == 2
 
 
+def test_results_of_one_rank_and_of_two_have_different_keys(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    code = "import os\ndef operation(): return os.environ['DFH_WORLD_SIZE']"
+    execution.operation("one", code)
+    execution.operation("same", code, launch=LaunchCommand(name="mpi"))
+    execution.operation("two", code, launch=two_ranks)
+    execution.run_all("one", "same", "two")
+    keys = {record["job"]: record["result_key"] for record in execution.records()}
+    assert keys["one"] == keys["same"] != keys["two"]
+
+
 def test_the_first_error_is_the_one_that_is_told(
     execution: Execution, two_ranks: LaunchCommand
 ) -> None:

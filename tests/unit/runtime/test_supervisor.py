@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -10,7 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.model.plan import Reference
+import pytest
+
+from deepforge_hpc.model.plan import OutputPort, Reference
 from deepforge_hpc.runtime.files import digest, digest_file
 
 if TYPE_CHECKING:
@@ -127,6 +130,46 @@ def test_outputs_are_named_by_a_dict_if_the_code_returns_one(execution: Executio
     )
     execution.run_all("split")
     assert (execution.value("split", "a"), execution.value("split", "b")) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("value", "types", "optional", "found"),
+    [
+        ("None", "dict", False, "None"),
+        ("None", "", False, "None"),
+        ("None", "dict", True, ""),
+        ("[1]", "dict", False, "of type list"),
+        ("[1]", "dict", True, "of type list"),
+        ("{'a': 1}", "dict", False, ""),
+        ("(1, 2)", "list", False, ""),
+        ("'text'", "float int", False, "of type str"),
+        ("1", "float", False, ""),
+        ("1.5", "int", False, "of type float"),
+        ("numpy.float32(1.5)", "float", False, ""),
+        ("numpy.float32(1.5)", "int", False, "of type float32"),
+        ("numpy.bool_(True)", "bool", False, ""),
+        ("numpy.arange(3)", "list", False, ""),
+        ("numpy.arange(3)", "float", False, "of type ndarray"),
+    ],
+)
+def test_an_output_must_be_what_its_annotation_says(
+    execution: Execution, value: str, types: str, optional: bool, found: str
+) -> None:
+    job = execution.operation("job", f"import numpy\ndef operation():\n    return {value}")
+    port = OutputPort(
+        name="result", type="json", annotation="SAID", types=tuple(types.split()), optional=optional
+    )
+    execution.jobs[-1] = dataclasses.replace(job, outputs=(port,))
+    done = execution.run("job")
+    if not found:
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 1
+    state = execution.state("job")
+    reason = f"Output result of job (operation) is {found}, and its annotation is SAID."
+    assert state["reason"] == reason
+    assert ("SAID | None" in state["hint"]) is (found == "None")
+    assert not execution.folder("job").outputs.exists()
 
 
 def test_an_operation_without_outputs_succeeds(execution: Execution) -> None:

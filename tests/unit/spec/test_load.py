@@ -59,8 +59,8 @@ def test_an_operation_knows_its_code(project: ProjectFolder) -> None:
     assert train.defaults["rate"] == 0.001
     assert "epochs" not in train.defaults
     assert train.outputs == (
-        OutputPort(name="history", type="json"),
-        OutputPort(name="summary", type="text"),
+        OutputPort(name="history", type="json", annotation="dict", types=("dict",), optional=False),
+        OutputPort(name="summary", type="text", annotation="str", types=("str",), optional=False),
     )
     assert train.place == "operations/all.py:19"
 

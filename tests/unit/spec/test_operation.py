@@ -261,6 +261,92 @@ def test_a_tuple_annotation_types_each_output() -> None:
     assert [port.type for port in code.outputs] == ["npy", "hdf5", "json"]
 
 
+PROMISES = [
+    ("dict", "dict", False),
+    ("dict[str, float]", "dict", False),
+    ("typing.List[int]", "list", False),
+    ("tuple[int, ...]", "list", False),
+    ("'int'", "int", False),
+    ("bool | float", "bool float", False),
+    ("Union[str, list]", "list str", False),
+    ("Annotated[str, 'doc']", "str", False),
+    ("Annotated[int, {'min': 'wrong'}]", "", False),
+    ("np.ndarray", "", False),
+    ("torch.Tensor", "", False),
+    ("Literal['a', 'b']", "", False),
+    ("int | np.ndarray", "", False),
+    ("dict | None", "dict", True),
+    ("None | str", "str", True),
+    ("Optional[str]", "str", True),
+    ("'Optional[str]'", "str", True),
+    ("Union[int, float, None]", "float int", True),
+    ("Annotated[float | None, 'doc']", "float", True),
+]
+NO_PROMISES = ["", "Any", "object", "'json'", "'hdf5'", "Literal['a', None]", "None", "'not ('",
+               "np.ndarray | None", "Annotated[()]"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("annotation", "types", "optional"),
+    [*PROMISES, *((annotation, "", True) for annotation in NO_PROMISES)],
+)
+def test_an_annotation_promises_what_an_output_will_be(
+    annotation: str, types: str, optional: bool
+) -> None:
+    code = read(
+        f"""
+        import typing
+        import numpy as np, torch
+        from typing import Annotated, Any, Literal, Optional, Union
+        def Op(x) {annotation and "-> " + annotation}:
+            return x
+        """
+    )
+    (promise,) = [port.promise for port in code.outputs]
+    expected = "" if annotation in NO_PROMISES else annotation
+    assert (promise.annotation, promise.types, promise.optional) == (
+        expected, tuple(types.split()), optional,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("annotation", "ending", "types"),
+    [
+        ("tuple[dict, str]", "return x, y", [("dict",), ("str",)]),
+        ("tuple[dict, str] | None", "return x, y", [("dict",), ("str",)]),
+        ("tuple[int, ...]", "return x, y", [("int",), ("int",)]),
+        ("tuple[dict]", "return (x,)", [("dict",)]),
+        ("tuple[dict]", "return x", [("list",)]),
+        ("dict[str, int]", "return {'a': x, 'b': y}", [("int",), ("int",)]),
+        ("dict", "return {'a': x}", [()]),
+    ],
+)
+def test_an_annotation_of_the_whole_is_shared_out(
+    annotation: str, ending: str, types: list[tuple[str, ...]]
+) -> None:
+    code = read(f"def Op(x, y) -> {annotation}:\n    {ending}\n")
+    assert [port.promise.types for port in code.outputs] == types
+
+
+@pytest.mark.parametrize(
+    ("annotation", "body"),
+    [
+        ("dict", "raise NotImplementedError"),
+        ("None", "pass"),
+        ("'None'", "pass"),
+        ("Any", "pass"),
+        ("dict | None", "return None"),
+        ("Optional[dict]", "return"),
+        ("NoReturn", "pass"),
+    ],
+)
+def test_code_without_an_output_may_be_annotated_so(annotation: str, body: str) -> None:
+    code = read(
+        f"from typing import Any, NoReturn, Optional\ndef Op(x) -> {annotation}:\n    {body}\n"
+    )
+    assert code.outputs == ()
+
+
 ALLOWED = [
     ("int", [0, -3], [1.5, "1", True, None, [1]]),
     ("float", [0, 1.5], ["x", True, None]),

@@ -32,6 +32,43 @@ def test_a_fault_is_told_at_its_place(
     assert told == [text.replace("ROOT", str(project.root)) for text in expected]
 
 
+def test_a_fault_of_the_code_does_not_hide_those_of_its_use(project: ProjectFolder) -> None:
+    project.write(
+        "operations/bad.py",
+        """
+        from typing import Annotated
+        class Train:
+            def __init__(self, epochs: int, name: Annotated[str, {"pattern": "[a-z]+"}] = "a"):
+                self.epochs = epochs
+            def execute(self, images):
+                return images + 1
+        """,
+    )
+    project.edit("operations/all.py:Train", "operations/bad.py:Train")
+    project.edit(
+        "{epochs: 3}", "{epochs: many, name: B2, width: 3}\n    references: {model: no.yaml}"
+    )
+
+    told = "\n".join(project.words(fault) for fault in project.faults())
+
+    assert told.count("\n") == 4, told
+    for words in (
+        "operations/bad.py:7:16: the output has no name",
+        "operations.train.attributes.epochs: must be int, not 'many'",
+        "operations.train.attributes.name: must be str that matches '[a-z]+', not 'B2'",
+        "Train.__init__ (operations/bad.py:3) has no attribute 'width'",
+        "Train.__init__ (operations/bad.py:3) has no reference 'model'",
+    ):
+        assert words in told
+
+
+def test_arguments_that_cannot_be_read_are_not_called_wrong(project: ProjectFolder) -> None:
+    project.write("operations/bad.py", "def train(images, **options): ...\n")
+    project.edit("operations/all.py:Train", "operations/bad.py:train")
+
+    assert "train takes **options: its names cannot be read" in project.one_fault()
+
+
 def test_faults_of_all_files_are_told_at_once(project: ProjectFolder) -> None:
     project.edit("{uri: data/sdss.h5}", "{uri: missing.h5}")
     project.edit("attributes: {epochs: 3}", "attributes: {epochs: many}")
