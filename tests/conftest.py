@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,38 +22,13 @@ CLUSTERS = frozenset({"slurm_cluster", "fast_clock_cluster", "short_memory_clust
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a whole run try the benches without believing in its clock, and leave out no proof."""
+    """Let a whole run try the benches without believing in its clock."""
     parser.addoption(
         "--figures",
         choices=("judge", "try"),
         default="judge",
         help="benches: fail over a limit of time (judge), or run once and say what was seen (try)",
     )
-    parser.addoption(
-        "--skips",
-        choices=("allow", "fail"),
-        default="allow",
-        help="a test that skips itself for want of something: skip it, or fail",
-    )
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Fail a file that skips itself as a whole, too."""
-    report = yield
-    why = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
-    _refuse_skip(collector.config, report, why)
-    return report
-
-
-def _refuse_skip(
-    config: pytest.Config, report: pytest.TestReport | pytest.CollectReport, why: object
-) -> None:
-    if report.skipped and not hasattr(report, "wasxfail") and config.getoption("--skips") == "fail":
-        report.outcome = "failed"
-        report.longrepr = f"nothing may be skipped in this run (--skips=fail): {why}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -195,20 +170,18 @@ def _talk_to_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyP
             monkeypatch.setenv(variable, value)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Refuse skips if asked; add the queue to the report of a failed test that used a cluster."""
-    report = yield
-    _refuse_skip(item.config, report, call.excinfo and call.excinfo.value)
-    if report.when == "call" and report.failed:
-        for name, value in getattr(item, "funcargs", {}).items():
-            if name in CLUSTERS:
-                queue = value.run("squeue", "-o", "%i %j %T %r %E", check=False)
-                controller = "\n".join(value.log().splitlines()[-30:])
-                report.sections.append((name, f"{queue}\n{controller}"))
-    return report
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Add the queue to the report of a failed test that used a cluster."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.when != "call" or not report.failed:
+        return
+    for name, value in getattr(item, "funcargs", {}).items():
+        if name in CLUSTERS:
+            queue = value.run("squeue", "-o", "%i %j %T %r %E", check=False)
+            controller = "\n".join(value.log().splitlines()[-30:])
+            report.sections.append((name, f"{queue}\n{controller}"))
 
 
 @pytest.fixture(scope="module", autouse=True)

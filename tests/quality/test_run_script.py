@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -103,49 +101,3 @@ def test_nothing_is_written_to_the_home_folder(repository: Path, tmp_path: Path)
     assert process.returncode == 0, output
     # Beside what pip has rustup write, if there is one.
     assert {path.name for path in home.iterdir()} <= {".rustup"}
-
-
-SKIPS = """
-import pytest
-
-def test_mount():
-    pytest.skip("mounting needs root")
-
-@pytest.mark.skipif(True, reason="no shellcheck")
-def test_tool():
-    pass
-
-@pytest.mark.xfail(strict=True)
-def test_known():
-    raise ValueError
-"""
-
-
-@pytest.mark.parametrize("skips", ["allow", "fail"])
-def test_a_skip_is_a_failure_where_nothing_may_be_skipped(
-    skips: str, repository: Path, tmp_path: Path
-) -> None:
-    shutil.copy(repository / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "test_it.py").write_text(SKIPS, encoding="utf-8")
-    whole = "import pytest\npytest.importorskip('no_such_package')\n"
-    (tmp_path / "test_whole.py").write_text(whole, encoding="utf-8")
-    settings = repository / "pyproject.toml"
-    argv = [sys.executable, "-m", "pytest", "-c", str(settings), f"--skips={skips}"]
-    argv += ["-p", "no:cacheprovider", "--continue-on-collection-errors", str(tmp_path)]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
-    found = done.stdout
-    if skips == "allow":
-        assert "3 skipped, 1 xfailed" in found
-        assert done.returncode == 0
-        return
-    assert done.returncode != 0
-    words = "nothing may be skipped in this run (--skips=fail)"
-    told = "\n".join(line for line in found.splitlines() if line.startswith(words))
-    for reason in ("mounting needs root", "no shellcheck", "no_such_package"):
-        assert reason in told
-    assert "skipped" not in found.splitlines()[-1]
-
-
-def test_a_whole_run_as_root_skips_nothing(repository: Path) -> None:
-    script = (repository / "tests" / "run.sh").read_text(encoding="utf-8")
-    assert "[[ $# -gt 0 || $(id -u) -ne 0 ]] || options+=(--skips=fail)\n" in script
