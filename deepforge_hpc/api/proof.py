@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.find import find_execution
-from deepforge_hpc.api.manage import cancel, status
+from deepforge_hpc.api.manage import cancel, least_pause_s, status
 from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
@@ -101,7 +101,7 @@ def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Req
 
 
 def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
-    deadline = time.monotonic() + limit_s
+    deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
     while seen.state not in _ENDED:
         if time.monotonic() > deadline:
@@ -110,7 +110,7 @@ def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
                 cancel(found)
             message = f"no end within {limit_s:g} s, so the jobs were cancelled: {waiting}"
             return error(CHECK, message, f"--timeout SECONDS waits longer; it lies in {folder}")
-        time.sleep(_POLL_S)
+        time.sleep(pause)
         seen = status(found)
     if seen.state == "succeeded":
         _settle(found, deadline)
