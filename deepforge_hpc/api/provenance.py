@@ -16,11 +16,13 @@ from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from re import Match
 
     from deepforge_hpc.ledger.locate import Subject
     from deepforge_hpc.ledger.store import Record
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
+    from deepforge_hpc.runtime.layout import ExecutionLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +99,23 @@ def verify(text: str, cwd: Path) -> Verification:
 
 
 def _subject(text: str, cwd: Path) -> Subject:
-    """Return what a path, an execution's id or a record's id names, in this order."""
+    """Return what a path, an execution's id, EXECUTION/JOB or a record's id names, in this order."""
     if not (cwd / text).exists():
+        label = _locate.LABEL.fullmatch(text)
         # What is no execution is a record's id, or nothing; `locate` says which.
         with suppress(UsageError):
-            text = str(find_execution(text, cwd).layout.root)
+            layout = find_execution(label["execution"] if label else text, cwd).layout
+            text = str(_folder_of_label(layout, label) if label else layout.root)
     return _locate.locate(text, cwd)
+
+
+def _folder_of_label(layout: ExecutionLayout, label: Match[str]) -> Path:
+    """Return the folder of a job or of an array's task; UsageError if there is no such job."""
+    folder = layout.job(label["job"], int(label["task"]) if label["task"] else None).root
+    if not folder.is_dir():
+        message = f"{layout.root.name} has no job {label['job']}"
+        raise UsageError(message)
+    return folder
 
 
 def _folder_of(record: Record, subject: Subject) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.display import table
+from deepforge_hpc.cli.display import clean, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,19 +44,36 @@ def status_lines(found: ExecutionStatus) -> Iterator[str]:
     yield from _foot(found)
 
 
-def screen_lines(found: ExecutionStatus, height: int) -> list[str]:
-    """Return the status on a screen; if it does not fit, the jobs that a person looks at first."""
+def screen_lines(found: ExecutionStatus, height: int, width: int) -> list[str]:
+    """Return the status on a screen; if it does not fit, the jobs that a person looks at first.
+
+    No line is cut, for a path must be whole to be copied: the terminal wraps what is too long.
+    """
     lines = list(status_lines(found))
-    if len(lines) <= height:
+    if rows_of(lines, width) <= height:
         return lines
     head, foot = list(_head(found)), list(_foot(found))
-    room = max(1, height - len(head) - len(foot) - 2)  # less the table's header, and what is left
-    ranked = sorted(found.jobs, key=lambda job: _LOOKED_AT.get(job.state, len(_LOOKED_AT)))
-    shown = {job.name for job in ranked[:room]}
-    rest = Counter(job.state for job in ranked[room:])
+    header, *rows = _table(found.jobs)
+    room = height - rows_of([*head, header, *foot], width) - 1  # less the line of what is left
+    ranked = sorted(
+        zip(found.jobs, rows, strict=True),
+        key=lambda item: _LOOKED_AT.get(item[0].state, len(_LOOKED_AT)),
+    )
+    shown: set[str] = set()
+    for job, row in ranked:
+        room -= rows_of([row], width)
+        if room < 0 and shown:
+            break
+        shown.add(job.name)
+    rest = Counter(job.state for job in found.jobs if job.name not in shown)
     more = ", ".join(f"{number} {state}" for state, number in rest.most_common())
-    rows = _table([job for job in found.jobs if job.name in shown])
-    return [*head, *rows, f"... and {rest.total()} more jobs: {more}", *foot]
+    kept = [row for job, row in zip(found.jobs, rows, strict=True) if job.name in shown]
+    return [*head, header, *kept, f"... and {rest.total()} more jobs: {more}", *foot]
+
+
+def rows_of(lines: Iterable[str], width: int) -> int:
+    """Return how many rows of a terminal the lines take."""
+    return sum(max(1, -(-len(clean(line)) // width)) for line in lines)
 
 
 def _head(found: ExecutionStatus) -> Iterator[str]:

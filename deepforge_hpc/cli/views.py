@@ -46,17 +46,17 @@ def _queue(job: Job) -> str:
 
 def _size(job: Job) -> str:
     resources = job.resources
-    parts = [f"{resources.nodes} node" + ("s" if resources.nodes > 1 else "")]
+    parts = [counted(resources.nodes, "node")]
     if resources.world_size > 1:
         parts.append(f"{resources.world_size} ranks")
-    parts.append(f"{resources.cpus_per_task} cpu" + ("s" if resources.cpus_per_task > 1 else ""))
+    parts.append(counted(resources.cpus_per_task, "cpu"))
     if resources.gpus_per_node:
-        parts.append(f"{resources.gpus_per_node} gpus")
+        parts.append(counted(resources.gpus_per_node, "gpu"))
     if resources.mem_per_node_mib:
         parts.append(f"{resources.mem_per_node_mib} MiB")
     if resources.node_local:
         parts.append("disk of its own")
-    times = f"{job.tasks} tasks of " if job.kind.value == "array" else ""
+    times = f"{counted(job.tasks, 'task')} of " if job.kind.value == "array" else ""
     return times + " x ".join(parts[:1]) + ("".join(f", {part}" for part in parts[1:]))
 
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.status_views import FINAL_JOB, change_line, screen_lines, status_lines
+from deepforge_hpc.cli.status_views import FINAL_JOB, change_line, rows_of, screen_lines, status_lines
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
@@ -108,12 +108,13 @@ class _Redrawn:
     def show(self, current: ExecutionStatus) -> None:
         """Draw the status in the place of the last one."""
         size = shutil.get_terminal_size()
-        # A line that wraps, or a screen that scrolls, could not be drawn over.
-        lines = [line[: size.columns - 1] for line in screen_lines(current, size.lines - 1)]
-        lines = lines[: size.lines - 1]
+        lines = screen_lines(current, size.lines - 1, size.columns)
+        if rows_of(lines, size.columns) >= size.lines:
+            # A screen that scrolls could not be drawn over.
+            lines = [line[: size.columns] for line in lines[: size.lines - 1]]
         self._erase()
         self._display.lines(lines)
-        self._height = len(lines)
+        self._height = rows_of(lines, size.columns)
 
     def close(self, current: ExecutionStatus) -> None:
         """Draw the end, whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
+LABEL = re.compile(r"(?P<execution>[^/]+)/(?P<job>[^/\[\]]+)(?:\[(?P<task>\d{1,9})\])?")
+"""What records are called: `redshift-0007/train`, `redshift-0007/render[3]`."""
 _TASK = re.compile(r"task-(\d{5})")
 
 
@@ -49,16 +52,19 @@ class Subject:
 
 
 def locate(text: str, cwd: Path) -> Subject:
-    """Return the record for a path, a copy of an output, or the first digits of a record's id.
+    """Return the record for a path, a copy of an output, a label, or the first digits of an id.
 
     Raises UsageError if there is nothing of that name, LedgerError if nothing explains it.
     """
-    path = Path(text) if Path(text).is_absolute() else cwd / text
+    path = _tidy(cwd / text)
     if not path.exists():
         if _ID.fullmatch(text.lower()):
             return _by_id(text.lower(), _ledgers(cwd))
+        if subject := _by_label(text, _ledgers(cwd)):
+            return subject
         message = f"{text}: there is no such file, and it is no record id"
-        raise UsageError(message, "Give a file, a folder of an execution, or a record's id.")
+        hint = "Give a file, a folder of an execution, EXECUTION/JOB, or a record's id."
+        raise UsageError(message, hint)
     if (path / LEDGER).is_dir():
         message = f"{path}: a project, not a result"
         raise UsageError(message, "Name an execution (`dfh executions list`), a job or an output.")
@@ -66,6 +72,15 @@ def locate(text: str, cwd: Path) -> Subject:
     if execution is not None and (subject := _by_place(path, execution, cwd)):
         return subject
     return _by_content(path, cwd, execution)
+
+
+def _tidy(path: Path) -> Path:
+    """Return a path without `..`, where that is the same file: behind a link it may not be."""
+    short_form = Path(os.path.normpath(path))
+    try:
+        return short_form if short_form.samefile(path) else path
+    except OSError:
+        return path
 
 
 def execution_above(path: Path) -> Path | None:
@@ -90,6 +105,22 @@ def _by_id(text: str, ledgers: Iterable[Ledger]) -> Subject:
             return Subject(ledger=ledger, project=ledger.root.parent, records=(record,), how="id")
     message = f"{text}: no record of that id in {' or '.join(searched) or 'any project here'}"
     raise LedgerError(message, "Run it inside the project, below the folder that holds .dfh.")
+
+
+def _by_label(text: str, ledgers: Iterable[Ledger]) -> Subject | None:
+    """Return the newest records of a job, whether or not its execution is still there."""
+    match = LABEL.fullmatch(text)
+    if match is None:
+        return None
+    task = int(match["task"]) if match["task"] else None
+    for ledger in ledgers:
+        newest: dict[object, Record] = {}
+        for record in ledger.find_by_job(match["execution"], match["job"], task):
+            newest.setdefault(record.data.get("task"), record)
+        if newest:
+            records = tuple(newest.values())
+            return Subject(ledger=ledger, project=ledger.root.parent, records=records, how="id")
+    return None
 
 
 def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:

@@ -51,7 +51,7 @@ class Sizer:
             ntasks_per_node=ntasks,
             cpus_per_task=self._cpus(spec, gpus, ntasks, cores),
             gpus_per_node=gpus,
-            mem_per_node_mib=self._optional(spec, "mem_per_node_mib", defaults.mem_per_node_mib),
+            mem_per_node_mib=self._memory(spec),
             time_s=self._optional(spec, "time_s", defaults.time_s),
             node_local=bool(spec.resources.node_local),
         )
@@ -180,6 +180,19 @@ class Sizer:
         if value is not None:
             self.note(f"jobs.{spec.name}.resources.{field}", value, source)
         return value
+
+    def _memory(self, spec: OperationSpec) -> int | None:
+        """Return the memory a node; where nobody holds a job to it, the user must learn it."""
+        asked, source = self._asked(spec, "mem_per_node_mib")
+        if asked is None or self.site.scheduler != "local":
+            return self._optional(spec, "mem_per_node_mib", self.site.defaults.mem_per_node_mib)
+        unenforced = f"not enforced by site {self.site.name}"
+        self._cut(spec, f"mem_per_node is {unenforced}, which holds jobs to cores and time alone")
+        if not isinstance(source, str):
+            origin, path = source
+            source = (lambda *place: f"{origin(*place)}, {unenforced}", path)
+        self.note(f"jobs.{spec.name}.resources.mem_per_node_mib", asked, source)
+        return asked
 
     def _asked(self, spec: OperationSpec, field: str) -> tuple[int | None, Source]:
         asked: int | None = getattr(spec.resources, field)

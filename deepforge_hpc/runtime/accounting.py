@@ -55,6 +55,8 @@ class Account(NamedTuple):
     ended: bool
     state: State
     sentence: str
+    again: bool = True
+    """Whether the same job may do better in another run."""
 
 
 def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
@@ -147,7 +149,7 @@ def _account(row: dict[str, Any], who: str = "Slurm") -> Account:
     state, sentence = ENDS.get(word, (State.UNKNOWN, f"{who} says {raw}."))
     if not sentence.endswith("."):
         sentence += f" ({who} says {raw}, exit code {row['exitcode']})."
-    return Account(ended=True, state=state, sentence=sentence)
+    return Account(ended=True, state=state, sentence=sentence, again=word != "OUT_OF_MEMORY")
 
 
 def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:

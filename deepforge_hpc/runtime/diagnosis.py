@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from .failure import EXIT_INTERRUPTED, JobError
+from .failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
 from .files import read_json
 from .ranks import interruption, oom_kills
 from .states import State
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .ranks import Ended
 
-_MEMORY_HINT = "Ask for more memory: resources: {mem_per_node: ...}."
 _SHELL_SIGNALLED = 128
 
 
@@ -33,7 +32,7 @@ def diagnose(
     if own is not None:
         rank = f"Rank {own['rank']}: " if context.job["launch"]["world_size"] > 1 else ""
         hint = own["hint"] or _edit_hint(context)
-        return JobError(rank + own["reason"], hint, error=_public(own))
+        return JobError(rank + own["reason"], hint, error=_public(own), again=own["again"])
     signalled = _signal_of(ended.code)
     if signalled is not None:
         return _killed(signalled, kills_before)
@@ -44,11 +43,9 @@ def diagnose(
 
 
 def _edit_hint(context: Context) -> str:
-    info = context.info
-    return (
-        f"dfh submit {info['pipeline_file']} takes up an edit and re-uses what still holds; "
-        f"dfh resume {info['id']} runs the frozen code again."
-    )
+    from .advice import edit_hint, submit_command
+
+    return edit_hint(submit_command(context.info["pipeline_file"], context.info["site"]))
 
 
 def _wordless(context: Context, code: int) -> JobError:
@@ -67,14 +64,14 @@ def _killed(number: int, kills_before: int | None) -> JobError:
         name = f"signal {number}"
     kills = oom_kills()
     if kills is not None and kills_before is not None and kills > kills_before:
-        return JobError("The operation ran out of memory: the kernel killed it.", _MEMORY_HINT)
+        return JobError("The operation ran out of memory: the kernel killed it.", MEMORY_HINT)
     if number == signal.SIGKILL:
         reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
-        return JobError(reason, _MEMORY_HINT)
+        return JobError(reason, MEMORY_HINT)
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
-    return JobError(f"The operation was killed from outside ({name}).")
+    return JobError(f"The operation was killed from outside ({name}).", again=True)
 
 
 def _signal_of(code: int) -> int | None:

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .failure import JobError, disk_hint, one_line
+from .failure import MEMORY_HINT, JobError, disk_hint, one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -20,7 +20,8 @@ def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
     """Return an exception as JSON data; frames of this runtime are left out."""
     if isinstance(error, JobError):
         data = describe(error.__cause__, rank=rank, code=code) if error.__cause__ else {}
-        return {**_empty(rank), **data, "reason": _utf8(error.reason), "hint": error.hint}
+        told = {"reason": _utf8(error.reason), "hint": error.hint, "again": error.again}
+        return {**_empty(rank), **data, **told}
     found = traceback.TracebackException.from_exception(error, compact=True)
     _clean(found, code)
     lines = [line for text in found.format() for line in text.rstrip("\n").split("\n")]
@@ -40,6 +41,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
         "line": line,
         "reason": _utf8(_sentence(error, kind, message) + where + "."),
         "hint": _hint(error),
+        "again": bool(disk_hint(error)),
     }
 
 
@@ -65,6 +67,7 @@ def _empty(rank: int) -> dict[str, Any]:
         "line": 0,
         "reason": "",
         "hint": "",
+        "again": False,
     }
 
 
@@ -79,7 +82,7 @@ def _sentence(error: BaseException, kind: str, message: str) -> str:
 
 def _hint(error: BaseException) -> str:
     if isinstance(error, MemoryError):
-        return "Ask for more memory: resources: {mem_per_node: ...}."
+        return MEMORY_HINT
     if isinstance(error, ModuleNotFoundError):
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
     return disk_hint(error)

@@ -15,10 +15,17 @@ EXIT_UPSTREAM = 86
 EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
+MEMORY_HINT = (
+    "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
+    "(on site local there is no more than the machine has)."
+)
 
 
 class JobError(Exception):
-    """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`)."""
+    """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`).
+
+    `again`: the same frozen code may do better in another run, as the fault lies outside of it.
+    """
 
     def __init__(
         self,
@@ -28,6 +35,7 @@ class JobError(Exception):
         exit_code: int = EXIT_FAILED,
         state: State = State.FAILED,
         error: dict[str, Any] | None = None,
+        again: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -35,6 +43,7 @@ class JobError(Exception):
         self.exit_code = exit_code
         self.state = state
         self.error = error
+        self.again = again
 
 
 def one_line(text: str, limit: int = 500) -> str:

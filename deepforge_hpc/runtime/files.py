@@ -81,15 +81,15 @@ def digest_path(path: Path) -> tuple[str, int]:
     size = 0
     for folder, names, files in os.walk(path):
         for name in names:
-            _own_status(Path(folder, name))
+            own_status(Path(folder, name))
         for name in files:
             file = Path(folder, name)
-            size += _own_status(file).st_size
+            size += own_status(file).st_size
             entries[file.relative_to(path).as_posix()] = digest_file(file)
     return digest(canonical_json(entries)), size
 
 
-def _own_status(path: Path) -> os.stat_result:
+def own_status(path: Path) -> os.stat_result:
     """Return the status of a file or folder; ValueError if it is anything else."""
     status = path.lstat()
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import accounting, journal, marker, statefile
 from .context import timestamp
+from .failure import MEMORY_HINT
 from .files import publish_json, read_json
 from .states import State
 from .transfer import remove
@@ -69,6 +70,9 @@ class _Closer(NamedTuple):
         if account is not None and not account.ended:
             return  # still queued or running: its own to say
         state, reason, hint = self._judge(job, found, account)
+        again = state is not State.FAILED or account is None or account.again
+        if not again:
+            hint = MEMORY_HINT
         self._sweep(unit)
         data = statefile.build(
             job=unit.job,
@@ -83,6 +87,7 @@ class _Closer(NamedTuple):
             native_id=native or found["native_id"],
             reason=reason,
             hint=hint,
+            again=again,
         )
         self.states[unit] = data
         folder = self.context.layout.job(*unit)

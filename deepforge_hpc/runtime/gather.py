@@ -52,7 +52,8 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
     found = marker.read(folder)
     if found is None or name not in found["outputs"]:
         reason = f"Task {task} of {job} has not published {name}."
-        raise JobError(reason, f"dfh resume {context.info['id']} runs what is missing.")
+        hint = f"dfh resume {context.info['id']} runs what is missing."
+        raise JobError(reason, hint, again=True)
     entry = found["outputs"][name]
     part = _Part(task, folder.root / entry["path"], entry, found["record"])
     fault = _fault(part)
@@ -60,7 +61,7 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
         shown = part.path.relative_to(context.layout.root)
         hint = f"Make it again: rm {folder.success} && dfh resume {context.info['id']}"
         reason = f"The part {shown} of {job} task {task} {fault}."
-        raise JobError(reason, hint)
+        raise JobError(reason, hint, again=True)
     return part
 
 

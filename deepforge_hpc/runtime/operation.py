@@ -76,8 +76,8 @@ def _load_input(order: dict[str, Any], item: dict[str, Any], formats: Mapping[st
         rows = None
         if item["mapped"]:
             total = count_rows(fmt, path, parts=item["parts"])
+            _refuse_idle_tasks(item["port"], path, total, order["shards"])
             rows = block_of(order["shard"], order["shards"], total)
-            _refuse_empty(rows, total, order["shards"])
         return fmt.load_parts(path, rows) if item["parts"] else fmt.load(path, rows)
     except (OSError, ValueError, FormatError, KeyError) as error:
         what = (error.strerror if isinstance(error, OSError) else "") or str(error).rstrip(".")
@@ -86,13 +86,15 @@ def _load_input(order: dict[str, Any], item: dict[str, Any], formats: Mapping[st
         raise JobError(reason, hint) from error
 
 
-def _refuse_empty(rows: tuple[int, int], total: int, shards: int) -> None:
-    if rows[0] == rows[1]:
-        message = (
-            f"it has {total} rows, too few for {shards} tasks: "
-            f"set `shards:` to {max(total, 1)} or less"
-        )
-        raise FormatError(message)
+def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
+    """Refuse an array with more tasks than rows, in each of its tasks: it cannot be whole."""
+    if rows == 0:
+        reason = f"Input {port} ({path}) has no rows, so there is nothing to share out."
+        raise JobError(reason, "See what made it; then submit again.")
+    if rows < shards:
+        reason = f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        hint = f"Set `shards:` under `map:` to {rows} or less, then submit again."
+        raise JobError(reason, hint)
 
 
 def _name_outputs(value: Any, source: dict[str, Any], names: list[str]) -> dict[str, Any]:

@@ -187,5 +187,8 @@ def interruption(stop: signal.Signals, *, killed: bool) -> JobError:
         reason += " Its ranks did not end in time and were killed."
     hint = "dfh resume runs what is missing."
     if stop == signal.SIGUSR1:
-        hint = "Ask for more time: resources: {time: ...}; then submit again."
+        hint = (
+            "dfh resume goes on from its checkpoint; if it keeps none, ask for more time "
+            "(resources: {time: ...}) and submit again."
+        )
     return JobError(reason, hint, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .advice import End, submit_command
 from .layout import ExecutionLayout, JobLayout
 from .report_files import Folder
 from .report_text import as_list, parse_time, plain
@@ -54,6 +55,8 @@ class Task(NamedTuple):
     exit_code: int | None = None
     outputs: tuple[Output, ...] = ()
     reused_from: str = ""
+    again: bool = True
+    """False for a failure that running the same frozen code again would only repeat."""
 
 
 class Job(NamedTuple):
@@ -114,6 +117,18 @@ class Execution(NamedTuple):
         tasks = [task for job in self.jobs for task in job.tasks]
         ends = (task.ended for task in tasks if task.ended)
         return max(ends, default=None) if self.has_ended else None
+
+    def ends(self) -> Iterator[End]:
+        """Yield how each job or task ended."""
+        for job in self.jobs:
+            for task in job.tasks:
+                yield End(job.name, task.state, task.again)
+
+    @property
+    def submit_command(self) -> str:
+        """Return the command that runs the pipeline as it is now."""
+        pipeline = text_of(self, "pipeline_file") or "pipeline.yaml"
+        return submit_command(pipeline, text_of(self, "site"))
 
 
 def text_of(execution: Execution, key: str) -> str:
@@ -275,6 +290,7 @@ def _with_state(task: Task, data: dict[str, Any]) -> Task:
         hint="" if success else str(data.get("hint") or ""),
         error=error if isinstance(error, dict) and not success else None,
         exit_code=code if isinstance(code, int) else None,
+        again=bool(data.get("again")) or task.state is not State.FAILED,
     )
 
 

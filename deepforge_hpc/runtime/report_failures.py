@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .advice import edit_hint, to_edit
 from .report_data import text_of
 from .report_looks import FAILED, LOOKS, anchor, icon, joined
 from .report_text import as_list, count, esc, plain
@@ -30,8 +31,9 @@ def failures(execution: Execution, groups: Sequence[Operation]) -> str:
     if not reasons:
         return ""
     shown = list(reasons.items())[:_MAX_FAILURES]
+    said = edit_hint(execution.submit_command)
     parts = "".join(
-        _failure(state, reason, cases, is_open=index == 0)
+        _failure(state, reason, cases, said=said, is_open=index == 0)
         for index, ((state, reason), cases) in enumerate(shown)
     )
     more = len(reasons) - len(shown)
@@ -40,8 +42,14 @@ def failures(execution: Execution, groups: Sequence[Operation]) -> str:
 
 
 def _failure(
-    state: State, reason: str, cases: Sequence[tuple[Operation, Task]], *, is_open: bool
+    state: State,
+    reason: str,
+    cases: Sequence[tuple[Operation, Task]],
+    *,
+    said: str,
+    is_open: bool,
 ) -> str:
+    """Return one kind of failure; `said`: a hint that the next commands tell anyhow."""
     task = cases[0][1]
     error = task.error or {}
     lines = [line for line in as_list(error.get("traceback")) if isinstance(line, str)]
@@ -53,9 +61,7 @@ def _failure(
         if lines
         else ""
     )
-    # The two commands stand below it anyhow, each with what it does.
-    is_said = "dfh resume" in task.hint and "dfh submit" in task.hint
-    hint = f'<p class="hint">{esc(plain(task.hint))}</p>' if task.hint and not is_said else ""
+    hint = f'<p class="hint">{esc(plain(task.hint))}</p>' if task.hint not in {"", said} else ""
     look = LOOKS[state]
     return (
         f'<div class="failure"><h2>{icon(look.icon)}<span>{_cases(cases)} {look.word}</span></h2>'
@@ -95,12 +101,18 @@ def _ended_with(task: Task) -> str:
 
 
 def _next(execution: Execution) -> str:
+    """Return the commands that come next, each with what it does; the advised one first."""
     identity = text_of(execution, "id") or "EXECUTION"
-    pipeline = text_of(execution, "pipeline_file") or "pipeline.yaml"
-    return (
-        '<dl class="next">'
-        f"<div><dt><code>dfh resume {esc(identity)}</code></dt><dd>runs what did not succeed "
-        "again, with the same frozen code. An edit has no effect.</dd></div>"
-        f"<div><dt><code>dfh submit {esc(pipeline)}</code></dt><dd>picks up your edits in a new "
-        "execution, and re-uses the results that still hold.</dd></div></dl>"
+    submit = (
+        execution.submit_command,
+        "picks up your edits in a new execution, and re-uses the results that still hold.",
     )
+    if job := to_edit(execution.ends()):
+        steps = [(f"dfh logs {identity} {job}", "shows all that the job printed."), submit]
+    else:
+        what = "runs what did not succeed again, with the same frozen code. An edit has no effect."
+        steps = [(f"dfh resume {identity}", what), submit]
+    rows = "".join(
+        f"<div><dt><code>{esc(command)}</code></dt><dd>{what}</dd></div>" for command, what in steps
+    )
+    return f'<dl class="next">{rows}</dl>'

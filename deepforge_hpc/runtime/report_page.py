@@ -227,9 +227,6 @@ def _cards(
 
 
 def _footer(execution: Execution) -> str:
-    pipeline = text_of(execution, "pipeline_file") or "pipeline.yaml"
-    site = text_of(execution, "site")
-    command = f"dfh submit {pipeline}" + (f" --site {site}" if site else "")
     digests = " · ".join(
         f"{name} <code>{esc(value.removeprefix('sha256:')[:12])}</code>"
         for name, value in (
@@ -250,7 +247,7 @@ def _footer(execution: Execution) -> str:
     where = esc(text_of(execution, "project"))
     place = f" in <code>{where}</code>" if where else ""
     return (
-        f"<footer><h2>To run this again</h2><p><code>{esc(command)}</code>{place}</p>"
+        f"<footer><h2>To run this again</h2><p><code>{esc(execution.submit_command)}</code>{place}</p>"
         "<p>The frozen code, the plan and this page lie in the folder of the execution; "
         "<code>dfh prov verify</code> checks a result against its records.</p>"
         f"<p>{facts}</p></footer>"

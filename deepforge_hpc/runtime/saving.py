@@ -63,4 +63,6 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
 
 
 def _disk_error(what: str, error: OSError) -> JobError:
-    return JobError(f"{what} cannot be saved: {explain_os_error(error)}.", disk_hint(error))
+    hint = disk_hint(error)
+    reason = f"{what} cannot be saved: {explain_os_error(error)}."
+    return JobError(reason, hint, again=bool(hint))

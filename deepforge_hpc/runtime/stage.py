@@ -46,7 +46,9 @@ def stage_inputs(context: Context) -> list[StagedInput]:
             staged.append(resolve(context, binding))
         except OSError as error:
             reason = f"Input {binding['port']} of {context.title} cannot be read: "
-            raise JobError(reason + explain_os_error(error) + ".", _again(context)) from error
+            raise JobError(
+                reason + explain_os_error(error) + ".", _again(context), again=True
+            ) from error
     return staged
 
 
@@ -56,7 +58,7 @@ def _from_job(context: Context, binding: dict[str, Any]) -> StagedInput:
     found = marker.read(folder)
     if found is None or name not in found["outputs"]:
         reason = f"Input {binding['port']} of {context.title}: {producer} has not published {name}."
-        raise JobError(reason, _again(context))
+        raise JobError(reason, _again(context), again=True)
     entry = found["outputs"][name]
     path = folder.root / entry["path"]
     return StagedInput(
@@ -87,10 +89,10 @@ def _check_published(
         measured = digests.measure(path)
     except FileNotFoundError as error:
         reason = f"{what} is missing."
-        raise JobError(reason, hint) from error
+        raise JobError(reason, hint, again=True) from error
     if measured.size != entry["size"]:
         reason = f"{what} is damaged: it has {measured.size} bytes, and {entry['size']} were made."
-        raise JobError(reason, hint)
+        raise JobError(reason, hint, again=True)
     same_time = measured.mtime_ns == entry.get("mtime_ns")
     full = os.environ.get("DFH_VERIFY") == "full"
     if measured.size > FULL_CHECK_BYTES and same_time and not full:
@@ -99,10 +101,10 @@ def _check_published(
         is_same = digest_path(path)[0] == entry["sha256"]
     except ValueError as error:
         reason = f"{what} is damaged: {error}."
-        raise JobError(reason, hint) from error
+        raise JobError(reason, hint, again=True) from error
     if not is_same:
         reason = f"{what} is damaged: its content is not what was made."
-        raise JobError(reason, hint)
+        raise JobError(reason, hint, again=True)
     return "content"
 
 
@@ -115,7 +117,8 @@ def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
         measured = digests.measure(path)
     except FileNotFoundError as error:
         reason = f"The input {name}{where} is missing: {path}."
-        raise JobError(reason, f"Bring it back, then: dfh resume {context.info['id']}") from error
+        hint = f"Bring it back, then: dfh resume {context.info['id']}"
+        raise JobError(reason, hint, again=True) from error
     _refuse_changed(context, f"The input {name}{where}", declared, measured)
     try:
         sha256, measured = digests.compute(context.ledger, path)

@@ -30,6 +30,7 @@ class StateFile:
         hint: str = "",
         error: dict[str, Any] | None = None,
         exit_code: int | None = None,
+        again: bool = True,
     ) -> None:
         """Publish a state; a final one is made durable. OSError if the folder cannot be written."""
         context = self._context
@@ -50,6 +51,7 @@ class StateFile:
             hint=hint,
             error=error,
             exit_code=exit_code,
+            again=again,
         )
         context.folder.root.mkdir(parents=True, exist_ok=True)
         publish_json(context.folder.state, data, durable=state.is_final)
@@ -69,7 +71,7 @@ def build(*, state: State, **fields: Any) -> dict[str, Any]:
         "hint": "",
         "error": None,
         "exit_code": None,
-        "progress": None,
+        "again": True,
         **fields,
     }
 

@@ -161,8 +161,9 @@ class Attempt:
         if self._publishing:
             reason = f"The outputs could not be published: {what}."
             hint = "Make room or repair the file system, then: dfh resume " + self._id
-            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED)
-        return JobError(f"The job's folder cannot be used: {what}.", f"dfh resume {self._id}")
+            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, again=True)
+        reason = f"The job's folder cannot be used: {what}."
+        return JobError(reason, f"dfh resume {self._id}", again=True)
 
     def _fail(self, error: JobError) -> int:
         """Write down why the job ends; each of these writes may fail on a full disk."""
@@ -183,6 +184,7 @@ class Attempt:
                 hint=error.hint,
                 error=error.error,
                 exit_code=error.exit_code,
+                again=error.again or state is not State.FAILED,
             )
         except OSError as fault:
             say(f"The state could not be written: {explain_os_error(fault)}.")

@@ -143,7 +143,8 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         # The engine has not seen it yet.
         from .local_tasks import Task
 
-        task = Task(name, job, reason="JobHeldUser" if job.hold else "Dependency")
+        free = "Dependency" if job.after else "Resources"
+        task = Task(name, job, reason="JobHeldUser" if job.hold else free)
         entry = task.to_dict()
     return NativeStatus(
         native_id=name,

@@ -81,6 +81,9 @@ def explain(task: Task) -> tuple[State, str]:
     state, sentence = _interpret(task.state, task.reason, task.exit)
     if task.state == "NODE_FAIL":
         return state, f"{STOPPED}; how this job ended is not known."
+    if task.state == "PENDING" and task.reason == "Resources":
+        asked = f"{task.job.cores} core" + ("s" if task.job.cores > 1 else "")
+        return state, f"It waits for {asked} of this machine, and for what was ready before it."
     if task.state == "FAILED" and not task.exit:
         return state, task.reason
     return state, sentence

@@ -43,6 +43,7 @@ def write_ends(layout: ExecutionLayout, units: Sequence[tuple[str, TaskStatus]])
             native_id=unit.native_id,
             reason=unit.reason,
             hint=unit.hint,
+            again=unit.again,
         )
         with suppress(OSError):
             folder.root.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind
+from deepforge_hpc.runtime.advice import End, next_step, submit_command
 from deepforge_hpc.runtime.states import State, combine
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import is_at_home, read_info, read_plan
@@ -95,6 +96,8 @@ class _View:
         """Job -> the execution that made its outputs, or those of its first re-used task."""
         self._trouble: dict[str, str] = {}
         """Job that did not succeed -> the job where the trouble began."""
+        self._open: set[str] = set()
+        """Jobs that have not ended."""
 
     def write_ends(self) -> None:
         """Write down the ends that stand in no file yet; most often there are none."""
@@ -111,7 +114,9 @@ class _View:
         tasks = tuple(self._task(job, index) for index in indices)
         self.units += [(job.name, task) for task in tasks]
         state = combine(State(task.state) for task in tasks)
-        if state.is_final and not state.is_success:
+        if not state.is_final:
+            self._open.add(job.name)
+        elif not state.is_success:
             self._trouble[job.name] = self._origin(job) or job.name
         first = _speaker(tasks, state)
         marker = self._markers.get(job.name)
@@ -137,6 +142,7 @@ class _View:
             outputs=_outputs(marker),
             reused_from=self._reused_from.get(job.name, ""),
             tasks=tasks if job.kind is JobKind.ARRAY else (),
+            again=all(task.again for task in tasks),
         )
 
     def _task(self, job: Job, index: int | None) -> TaskStatus:
@@ -163,6 +169,7 @@ class _View:
             native=self._native_of(job.name, native_id),
             is_asked=self._is_answered and bool(native_id),
             trouble=self._origin(job),
+            waits_for=tuple(name for name in job.after if name in self._open),
         )
         verdict = judge(evidence)
         if verdict.warning:
@@ -182,6 +189,7 @@ class _View:
             elapsed_s=seconds(started, ended, self._now, is_over=verdict.state.is_final),
             exit_code=written.get("exit_code"),
             is_written=verdict.is_written,
+            again=verdict.again,
         )
 
     def _native_of(self, job: str, native_id: str) -> NativeStatus | None:
@@ -304,7 +312,6 @@ def _next(
         return f"dfh resume {info.id}"
     if any(job.state in LIVE for job in jobs if job.name != FINAL_JOB):
         return f"dfh status {info.id} --watch"
-    failed = next((job for job in jobs if job.state == State.FAILED.value), None)
-    if failed is not None:
-        return f"dfh logs {info.id} {failed.name}; then dfh resume {info.id}"
-    return f"dfh resume {info.id}"
+    ends = [End(job.name, State(job.state), job.again) for job in jobs]
+    submit = submit_command(info.pipeline_file, info.site)
+    return next_step(ends, identity=info.id, submit=submit)

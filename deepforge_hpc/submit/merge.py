@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.runtime.failure import MEMORY_HINT
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Evidence:
     """False if the scheduler was not asked, or did not answer."""
     trouble: str
     """Job above this one because of which it cannot run, or empty."""
+    waits_for: tuple[str, ...] = ()
+    """Jobs that have not ended and that it starts after."""
 
     @property
     def number(self) -> int:
@@ -62,6 +65,8 @@ class Verdict:
     warning: str = ""
     is_written: bool = True
     """False for an end that stands in no state file."""
+    again: bool = True
+    """False for a failure that running the same frozen code again would only repeat."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -113,7 +118,8 @@ def _by_own_word(evidence: Evidence, written: dict[str, Any], raw: str) -> Verdi
     if evidence.native is not None and evidence.native.state == State.SUCCEEDED.value:
         warning = f"{evidence.title}: it says {state.value}, the scheduler says {raw}"
     hint = str(written.get("hint") or "")
-    return Verdict(state=state, reason=reason, hint=hint, raw=raw, warning=warning)
+    again = state is not State.FAILED or bool(written.get("again"))
+    return Verdict(state=state, reason=reason, hint=hint, raw=raw, warning=warning, again=again)
 
 
 def _unasked(evidence: Evidence, written: dict[str, Any] | None) -> Verdict:
@@ -160,7 +166,10 @@ def _by_scheduler(
             state = State(written["state"])
         if state is State.PENDING and native.raw_reason == "DependencyNeverSatisfied":
             return _never_ran(evidence, raw)
-        return Verdict(state=state, reason=native.explanation, raw=raw)
+        reason = native.explanation
+        if state is State.PENDING and native.raw_reason == "Dependency" and evidence.waits_for:
+            reason = f"It waits for {_listed(evidence.waits_for)}."
+        return Verdict(state=state, reason=reason, raw=raw)
     if state.is_success:
         reason = (
             f"The scheduler says {raw}, but the job left no success marker: "
@@ -172,12 +181,20 @@ def _by_scheduler(
     was_dropped = state is State.CANCELLED and written is None and evidence.trouble
     if state is State.NEVER_RAN or was_dropped:
         return _never_ran(evidence, raw)
+    again = not native.raw_state.startswith("OUT_OF_ME")
     return Verdict(
         state=state,
         reason=native.explanation,
         raw=raw,
+        hint="" if again else MEMORY_HINT,
         is_written=state is State.UNKNOWN,
+        again=again,
     )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(names[:4]) + more
 
 
 def _never_ran(evidence: Evidence, raw: str) -> Verdict:

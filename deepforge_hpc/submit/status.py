@@ -40,6 +40,8 @@ class TaskStatus:
     exit_code: int | None = None
     is_written: bool = True
     """False for an end that the job itself could not write down."""
+    again: bool = True
+    """False for a failure that running the same frozen code again would only repeat."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class JobStatus:
     reused_from: str
     """Id of the execution that made the outputs (of an array: those of a task), or empty."""
     tasks: tuple[TaskStatus, ...] = ()
+    again: bool = True
+    """False if that of a task is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,8 @@ def test_the_jobs_leave_a_report_with_figures_numbers_and_the_reason(
     line = OPERATIONS.splitlines().index('        result = {"b": params["no such key"]}') + 1
     assert f"KeyError: 'no such key' (ops.py:{line})" in text
     assert "Loss of the waves" in text
-    assert "dfh resume waves-0001" in text
+    assert "dfh logs waves-0001 show" in text
+    assert "dfh submit pipeline.yaml --site local" in text
     assert browser.run("return [...document.images].map(i => i.naturalWidth > 0)") == [True]
     assert browser.run("return document.querySelectorAll('.curve').length") == 1
     assert browser.console() == []

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from deepforge_hpc.cli.display import Display, clean, table
-from deepforge_hpc.cli.status_views import screen_lines, status_lines
+from deepforge_hpc.cli.status_views import rows_of, screen_lines, status_lines
+from deepforge_hpc.cli.views import plan_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.model.plan import Job, JobKind, Plan
+from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
 
 
@@ -89,7 +93,7 @@ def made_up_status(*states: str) -> ExecutionStatus:
 def test_a_screen_that_is_too_low_shows_what_needs_a_look() -> None:
     states = ["succeeded"] * 40 + ["failed", "running"] + ["pending"] * 58
     found = made_up_status(*states)
-    lines = screen_lines(found, 12)
+    lines = screen_lines(found, 12, 80)
     assert len(lines) == 12
     assert [line.split()[:2] for line in lines[3:9]] == [
         ["fit_040", "failed"],
@@ -101,4 +105,25 @@ def test_a_screen_that_is_too_low_shows_what_needs_a_look() -> None:
     ]
     assert lines[9] == "... and 94 more jobs: 54 pending, 40 succeeded"
     assert lines[11] == "report  /x/report.html"
-    assert screen_lines(found, 200) == list(status_lines(found))
+    assert screen_lines(found, 200, 80) == list(status_lines(found))
+
+
+def test_no_line_is_cut_and_what_wraps_takes_its_rows() -> None:
+    found = made_up_status(*["running"] * 30)
+    folder = "/scratch/" + "long/" * 30
+    losses = {f"loss_{number}": 0.123456 for number in range(5)}
+    jobs = tuple(dataclasses.replace(job, metrics=losses) for job in found.jobs)
+    found = dataclasses.replace(found, path=folder, jobs=jobs)
+    lines = screen_lines(found, 20, 60)
+    assert lines[-1] == f"report  {folder}/report.html"
+    assert "loss_4 0.1235" in lines[3]
+    assert rows_of(lines, 60) <= 20 < rows_of(status_lines(found), 60)
+    assert rows_of(["", "x" * 60, "x" * 61, "\x1b[31mx\x1b[0m"], 60) == 5
+
+
+@pytest.mark.parametrize(("gpus", "said"), [(0, "1 cpu"), (1, "1 cpu, 1 gpu"), (4, "1 cpu, 4 gpus")])
+def test_sizes_of_jobs_are_counted(gpus: int, said: str) -> None:
+    job = Job(name="a", operation="a", kind=JobKind.RUN, resources=Resources(gpus_per_node=gpus))
+    plan = Plan(pipeline="p", site="s", scheduler="local", jobs=(job,))
+    (row,) = [line for line in plan_lines(plan, origins=False) if line.startswith("a ")]
+    assert f"1 node, {said}  " in row

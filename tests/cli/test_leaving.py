@@ -96,6 +96,7 @@ def test_terminal_is_redrawn_in_place_and_coloured(gated: Path, terminal: Any, d
     dfh("submit", cwd=gated)
     shown = terminal("status", "--watch", "--interval", "0.2", cwd=gated)
     shown.read_until("\x1b[J")
+    assert f"{gated}/executions/gated-0001/report.html" in shown.text.replace("\r\n", "\n")
     (gated / "open").touch()
     shown.read_until("\x1b[32msucceeded\x1b[0m  1/1 jobs done")
     assert shown.process.wait(20) == 0

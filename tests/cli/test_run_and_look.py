@@ -104,7 +104,13 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     document = status(project)
     total = next(job for job in document["jobs"] if job["name"] == "total")
     assert total["state"] == "failed"
-    assert "dfh logs small-0001 total" in document["next"]
+    assert document["next"] == (
+        "dfh logs small-0001 total; edit; then dfh submit pipeline.yaml --site local"
+    )
+    assert f"next    {document['next']}\n" in done.stdout
+    report = (project / "executions/small-0001/report.html").read_text()
+    assert "<code>dfh submit pipeline.yaml --site local</code>" in report
+    assert "dfh resume" not in done.stdout + report
     (project / "fixed").touch()
     report = json.loads(dfh("resume", "--json", cwd=project).stdout)
     assert report["attempt"] == 2

@@ -30,11 +30,12 @@ def command() -> None:
     """Explain and verify results.
 
     PATH is a file or folder of an execution, a copy of an output anywhere (it is found by its
-    content), an execution, or the first digits of a record's id.
+    content), an execution, a job as EXECUTION/JOB or EXECUTION/JOB[TASK], or the first digits of
+    a record's id.
 
     \b
     Example:
-      dfh prov show executions/redshift-0007/jobs/train
+      dfh prov show redshift-0007/train
     """
 
 

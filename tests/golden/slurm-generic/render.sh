@@ -28,7 +28,8 @@ quote_json() {
 
 # put_state STATE EXIT_CODE REASON HINT: what the runtime cannot write, because it does not run.
 put_state() {
-  local now native temporary
+  local now native temporary again=true
+  [ "$1" != failed ] || again=false # what this script finds at fault has to be mended first
   [ "$attempt" -gt 0 ] || return 0
   now=$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00)
   native=${DFH_NATIVE_ID:-${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$task}}
@@ -36,8 +37,8 @@ put_state() {
   if ! mkdir -p -- "$folder" || ! temporary=$(mktemp "$folder/.state.json.XXXXXX"); then
     return 0
   fi
-  printf '{"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"progress":null,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
-    "$attempt" "$now" "$2" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
+  printf '{"again":%s,"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
+    "$again" "$attempt" "$now" "$2" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
     "$(quote_json "$job")" "$(quote_json "$native")" "$$" "$(quote_json "$3")" \
     "$now" "$started" "$1" "${task:-null}" >"$temporary"
   chmod 644 -- "$temporary"

@@ -141,7 +141,6 @@ class Made:
                 "error": None,
                 "exit_code": None,
                 "hint": "",
-                "progress": None,
                 **more,
             },
         )

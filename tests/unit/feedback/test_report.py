@@ -22,6 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc import runtime
+from deepforge_hpc.runtime.advice import edit_hint
 from deepforge_hpc.runtime.report import refresh, render_report, summary
 from deepforge_hpc.runtime.states import State
 
@@ -96,8 +97,10 @@ def test_a_failure_is_told_with_reason_traceback_and_next_commands(
     found = page(execution)
     assert "train failed. 4 operations did not run because of it." in found.text
     assert "ValueError: Shapes (32, 32) and (32, 16) are incompatible" in found.text
-    assert "dfh resume redshift-0007" in found.text
-    assert "dfh submit redshift.yaml" in found.text
+    assert "dfh logs redshift-0007 train" in found.text
+    assert "dfh submit redshift.yaml --site local picks up your edits" in found.text
+    # It would run the same frozen code, and fail again.
+    assert "dfh resume" not in found.text
     assert "Traceback of rank 1" in found.text
     own = b"<b>  File &quot;operations/train.py&quot;, line 48, in execute</b>"
     assert own in render_report(execution.root)
@@ -110,10 +113,19 @@ def test_a_hint_is_told_unless_it_is_the_next_commands(made: Callable[[str], Any
     hint = "Free some space, then: dfh resume."
     execution.state("render", "failed", 5, began=9, ended=1, reason="Full.", hint=hint)
     execution.state("render", "failed", 6, began=9, ended=1, reason="Bad.",
-                    hint="dfh submit x.yaml takes up an edit; dfh resume x-1 runs it again.")  # fmt: skip
+                    hint=edit_hint("dfh submit redshift.yaml --site local"))
     text = page(execution).text
     assert hint in text
-    assert "takes up an edit" not in text
+    assert "Edit it" not in text
+
+
+def test_what_may_do_better_again_is_resumed(made: Callable[[str], Any]) -> None:
+    execution = made("rendering")
+    execution.state("render", "failed", 5, began=9, ended=1, reason="Full.", again=True)
+    text = page(execution).text
+    assert text.index("dfh resume redshift-0007") < text.index("dfh submit redshift.yaml")
+    execution.state("render", "failed", 6, began=9, ended=1, reason="Bad.", again=False)
+    assert "dfh resume" not in page(execution).text
 
 
 def test_one_reason_of_many_tasks_is_told_once(made: Callable[[str], Any]) -> None:

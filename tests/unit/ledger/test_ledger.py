@@ -52,6 +52,41 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
 
 
+@pytest.mark.parametrize("reference", ["flow-0001", "latest", "1"])
+def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
+    one = api.explain(f"{reference}/train", project.root)
+    assert (one.record.id, one.record.label) == (project.ids["train"], "flow-0001/train")
+    assert one.subject.path == project.execution / "jobs" / "train"
+    task = api.explain(f"{reference}/render[1]", project.root)
+    assert (task.record.id, task.record.label) == (project.ids["render[1]"], "flow-0001/render[1]")
+    assert len(api.trace(f"{reference}/render", project.root).roots) == 3
+    assert api.verify(f"{reference}/train", project.root).is_sound
+    with pytest.raises(UsageError, match="there is no such file"):
+        api.explain(f"{reference}/nothing", project.root)
+
+
+def test_name_of_a_record_outlives_its_execution(project: Any) -> None:
+    shutil.rmtree(project.execution)
+    assert api.explain("flow-0001/train", project.root).record.id == project.ids["train"]
+    assert len(api.explain("flow-0001/render", project.root).subject.records) == 3
+
+
+def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
+    project: Any, tmp_path: Path
+) -> None:
+    output = project.output("train", "result.txt")
+    shutil.copy(output, project.root / "copy.txt")
+    found = api.explain("executions/../copy.txt", project.root)
+    assert next(explanation_lines(found)).startswith(f"{project.root}/copy.txt  ")
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "below").mkdir(parents=True)
+    shutil.copy(output, elsewhere / "copy.txt")
+    (project.root / "link").symlink_to(elsewhere / "below")
+    (project.root / "copy.txt").write_text("another")
+    detour = api.explain("link/../copy.txt", project.root)
+    assert detour.subject.path == project.root / "link/../copy.txt"
+
+
 def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
     data = json.loads(project.record_file("render.gather").read_bytes())
     data["operation"].update(module="", object="gather")

@@ -279,6 +279,19 @@ def test_a_machine_cuts_down_what_it_lacks_and_says_so(project):
     assert "instead of horovod" in origin["jobs.train.launch"]
 
 
+def test_memory_that_a_machine_does_not_enforce_is_told(project):
+    plan = project.train("resources: {mem_per_node: 8GiB}", "local")
+    assert plan.job("train").resources.mem_per_node_mib == 8192
+    (told,) = [text for text in plan.warnings if "mem_per_node" in text]
+    assert told.startswith("train: mem_per_node is not enforced by site local")
+    origin = sources(plan)["jobs.train.resources.mem_per_node_mib"]
+    assert "pipeline.yaml:" in origin
+    assert origin.endswith(", not enforced by site local")
+    assert not any("enforced" in text for text in project.train("", "local").warnings)
+    of_slurm = project.train("resources: {mem_per_node: 8GiB}").warnings
+    assert not any("enforced" in text for text in of_slurm)
+
+
 def test_one_cut_of_many_operations_is_one_warning(project):
     project.write(
         "pipeline: demo\ninputs: {table: table.npy}\noperations:\n"

@@ -17,6 +17,8 @@ import pytest
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.model.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.runtime import statefile
+from deepforge_hpc.runtime.states import State
 
 UUID = "0123456789abcdef0123456789abcdef"
 ARGUMENTS = ("--uuid", UUID, "--attempt", "2", "--plan", "sha256:p", "--code", "sha256:c")
@@ -200,6 +202,15 @@ def test_a_missing_marker_stops_the_job_and_is_named(folder):
     assert execution.run(*ARGUMENTS).returncode == 86
     (folder / "jobs/render/task-00001/success.json").write_text("{}")
     assert execution.run(*ARGUMENTS).returncode == 0
+
+
+def test_the_state_of_the_script_has_the_fields_of_the_runtimes(folder):
+    execution = Execution(folder, make(environment=Environment(python="/no/python")))
+    execution.run(*ARGUMENTS)
+    of_runtime = statefile.build(state=State.FAILED, job="", task=None, attempt=1, since="")
+    assert execution.state().keys() == of_runtime.keys()
+    # Each is read by somebody: the status, the report, the final job.
+    assert "progress" not in of_runtime
 
 
 def test_the_final_job_runs_whatever_became_of_the_others(folder):

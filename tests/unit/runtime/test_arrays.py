@@ -239,13 +239,16 @@ def test_parts_of_several_formats_are_no_value(execution: Execution) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "said", "todo"),
     [
-        ("[1]", "it has 1 rows, too few for 2 tasks: set `shards:` to 1 or less"),
-        ("{'a': 1}", "only a JSON list has rows, and this is a dict"),
+        ("[1]", "has fewer rows (1) than the array has tasks (2).", "Set `shards:` under `map:` to 1"),
+        ("[]", "has no rows, so there is nothing to share out.", "See what made it"),
+        ("{'a': 1}", "read as json: only a JSON list has rows, and this is a dict", "`type:`"),
     ],
 )
-def test_an_input_that_cannot_be_shared_out(execution: Execution, value: str, said: str) -> None:
+def test_an_input_that_cannot_be_shared_out(
+    execution: Execution, value: str, said: str, todo: str
+) -> None:
     execution.operation("make", f"def operation(): return {value}")
     execution.operation(
         "use",
@@ -255,8 +258,12 @@ def test_an_input_that_cannot_be_shared_out(execution: Execution, value: str, sa
         tasks=2,
     )
     execution.run_all("make")
-    assert execution.run("use", 0).returncode == 1
-    assert said in execution.state("use", 0)["reason"]
+    for task in (0, 1):  # each of them: half an array is of no use
+        assert execution.run("use", task).returncode == 1
+        state = execution.state("use", task)
+        assert said in state["reason"]
+        assert todo in state["hint"]
+        assert "resume" not in state["hint"]
 
 
 def test_a_task_reads_no_more_than_its_rows(execution: Execution) -> None:

@@ -54,8 +54,9 @@ def test_an_exception_is_shown_with_the_users_code_first(execution: Execution) -
     assert (
         state["reason"] == "The operation raised ZeroDivisionError: division by zero (helper.py:2)."
     )
-    assert state["hint"].startswith("dfh submit pipeline.yaml takes up an edit")
-    assert "dfh resume demo-0001" in state["hint"]
+    assert state["hint"].startswith("Edit it, then: dfh submit pipeline.yaml --site local (")
+    assert state["again"] is False
+    assert "resume" not in state["hint"]
     error = state["error"]
     assert (error["type"], error["message"]) == ("ZeroDivisionError", "division by zero")
     assert (error["file"], error["line"], error["rank"]) == ("helper.py", 2, 0)
@@ -186,21 +187,36 @@ def test_a_value_that_no_file_can_hold(
     assert "types:" in state["hint"]
 
 
-def test_an_output_folder_with_a_link_is_refused(execution: Execution) -> None:
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        ("os.symlink('/etc/passwd', path)", "a link"),
+        ("os.symlink('/etc', path)", "a link"),
+        ("os.mkfifo(path)", "neither a file nor a folder"),
+        ("socket.socket(socket.AF_UNIX).bind(path)", "neither a file nor a folder"),
+    ],
+)
+@pytest.mark.timeout(60)
+def test_an_output_folder_holds_its_own_files_only(
+    execution: Execution, make: str, what: str
+) -> None:
     execution.operation(
         "job",
-        """
-        import os
+        f"""
+        import os, socket
         from pathlib import Path
 
         def operation():
-            Path("out").mkdir()
-            os.symlink("/etc/passwd", "out/x")
+            path = "out/below/x"
+            os.makedirs("out/below")
+            {make}
             return Path("out")
         """,
         outputs={"result": "directory"},
     )
-    assert "is a link" in fail(execution)["reason"]
+    reason = fail(execution)["reason"]
+    assert reason.startswith("Output result cannot be saved: ")
+    assert f"out/below/x is {what}, and a folder of data holds its own files only." in reason
 
 
 def test_an_upstream_job_without_a_marker(execution: Execution) -> None:
@@ -208,7 +224,7 @@ def test_an_upstream_job_without_a_marker(execution: Execution) -> None:
     execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
     state = fail(execution, code=86)
     assert state["reason"] == "job needs first, which has no success marker."
-    assert "dfh resume demo-0001" in state["hint"]
+    assert "resume" not in state["hint"]
 
 
 def test_an_upstream_marker_that_is_damaged_or_of_another_plan(execution: Execution) -> None:
@@ -234,7 +250,7 @@ def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:
     path.write_text("2\n")
     state = fail(execution)
     assert "jobs/first/outputs/result.json, made by first, is damaged" in state["reason"]
-    assert "dfh resume demo-0001" in state["hint"]
+    assert "resume" not in state["hint"]
     path.write_text("22222\n")
     assert "it has 6 bytes, and 2 were made" in fail(execution)["reason"]
     path.unlink()
@@ -449,6 +465,7 @@ def test_an_operation_that_fills_the_disk(execution: Execution, small_disk: Path
     assert "No space left on device" in state["reason"]
     assert state["error"]["file"] == "operations/job.py"
     assert "Free some space" in state["hint"]
+    assert state["again"] is True
 
 
 def test_a_disk_that_is_full_when_the_output_is_saved(
@@ -463,6 +480,7 @@ def test_a_disk_that_is_full_when_the_output_is_saved(
     state = fail(execution)
     assert state["reason"].startswith("Output result cannot be saved: No space left on device")
     assert "Free some space" in state["hint"]
+    assert state["again"] is True
 
 
 def test_a_log_on_the_full_disk_does_not_hide_the_reason(
@@ -490,6 +508,7 @@ def test_a_log_on_the_full_disk_does_not_hide_the_reason(
     state = execution.state("job")
     assert state["reason"].startswith("Output result cannot be saved: No space left on device")
     assert "Free some space" in state["hint"]
+    assert state["again"] is True
     assert [record["reason"] for record in execution.records()] == [state["reason"]]
     assert state["reason"] in (small_disk / "out.1.log").read_text()
     assert execution.leftovers() == []

@@ -109,9 +109,11 @@ def test_what_the_queue_says_decides(execution: Execution) -> None:
     execution.run_all("_final")
     assert execution.state("bad")["state"] == "interrupted"
     assert "time limit" in execution.state("bad")["reason"]
+    assert execution.state("bad")["again"] is True
     assert execution.state("good")["state"] == "running"  # it is; who runs writes its own state
     assert not execution.folder("last", 0).state.exists()
     assert execution.state("last", 1)["state"] == "never_ran"
+    assert "dfh resume" in execution.state("last", 1)["hint"]
 
 
 def test_the_state_of_an_earlier_attempt_does_not_count(execution: Execution) -> None:
@@ -180,6 +182,7 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     assert state["reason"] == (
         "The job ran out of memory (Slurm says OUT_OF_MEMORY, exit code 0:125)."
     )
+    assert (state["again"], "mem_per_node" in state["hint"]) == (False, True)
     assert execution.state("middle")["reason"] == "It never started, because bad failed."
     record = next(item for item in execution.records() if item["kind"] == "acct")
     assert [row["jobid"] for row in record["jobs"]] == ["11", "11.batch", "12", "13_[0-1]"]

@@ -187,6 +187,22 @@ def test_cores_are_not_oversubscribed_and_a_too_large_job_runs_alone(bench: Benc
     assert bench.words("huge") == ["1"]
 
 
+def test_job_that_could_start_says_that_it_waits_for_cores(bench: Bench) -> None:
+    cores = len(os.sched_getaffinity(0))
+    wait = "while [ ! -e go ]; do sleep 0.05; done"
+    first, second = (bench.submit(name, wait, cores=cores) for name in "ab")
+    bench.until(first, "running")
+    third = bench.submit("c", wait, second)
+    waiting = wait_for(lambda: (found := bench.query(second)[second]).raw_reason and found)
+    asked = f"{cores} cores" if cores > 1 else "1 core"
+    assert waiting.explanation == (
+        f"It waits for {asked} of this machine, and for what was ready before it."
+    )
+    assert bench.query(third)[third].raw_reason == "Dependency"
+    (bench.root / "go").touch()
+    bench.until(third)
+
+
 def test_environment_of_the_submitting_job_does_not_leak(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,7 @@ def test_failure_stops_what_is_below_and_resume_runs_only_what_is_missing(lab: A
     job = {job.name: job for job in status.jobs}
     assert "asked to fail" in job["b"].reason
     assert "b" in job["d"].reason
-    assert "dfh resume" in status.next
+    assert status.next == "dfh logs lab-0001 b; edit; then dfh submit pipeline.yaml --site local"
     lab.flag("fail-b", is_set=False)
     report = lab.resume(layout)
     assert (report.attempt, [name for name, _ in report.submitted]) == (2, ["b", "d", "_final"])
@@ -102,6 +102,22 @@ def test_live_execution_is_not_resumed(lab: Any) -> None:
         lab.resume(layout)
     assert "dfh cancel lab-0001" in caught.value.hint
     assert "--watch" in lab.status(layout).next
+
+
+def test_each_pending_job_says_what_it_waits_for(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit("diamond")
+    poll(lambda: lab.states(layout)["a"] == "running")
+    reasons = {job.name: job.reason for job in lab.status(layout).jobs}
+    assert reasons == {
+        "a": "It runs.",
+        "b": "It waits for a.",
+        "c": "It waits for a.",
+        "d": "It waits for b, c.",
+        "_final": "It waits for b, c, d.",
+    }
+    lab.flag("wait-a", is_set=False)
+    lab.wait(layout)
 
 
 def test_cancel_ends_all_and_says_so_and_resume_goes_on(lab: Any) -> None:

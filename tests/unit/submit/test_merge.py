@@ -89,6 +89,16 @@ def test_accounting_says_how_a_silent_job_ended() -> None:
         assert not verdict.is_written
 
 
+def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
+    assert of(state=written("failed", again=True)).again
+    assert not of(state=written("failed", again=False)).again
+    assert of(state=written("interrupted", again=False)).again
+    assert of(native=native("failed", raw="BOOT_FAIL"), state=written("running")).again
+    for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
+        verdict = of(native=native("failed", raw=raw), state=written("running"))
+        assert (verdict.again, "mem_per_node" in verdict.hint) == (False, True)
+
+
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
 def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     verdict = of(native=native(said, "CANCELLED"), trouble="root")
@@ -99,6 +109,16 @@ def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
 def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
     verdict = of(native=native("pending", "PENDING", "DependencyNeverSatisfied"), trouble="root")
     assert verdict.state is State.NEVER_RAN
+
+
+def test_job_that_waits_for_others_names_them() -> None:
+    waiting = native("pending", raw="PENDING", reason="Dependency")
+    assert of(native=waiting, waits_for=("b", "c")).reason == "It waits for b, c."
+    many = of(native=waiting, waits_for=tuple("bcdefgh")).reason
+    assert many == "It waits for b, c, d, e and 3 more."
+    assert of(native=waiting).reason == "because"
+    for_nodes = native("pending", raw="PENDING", reason="Resources")
+    assert of(native=for_nodes, waits_for=("b",)).reason == "because"
 
 
 def test_running_job_tells_what_it_does() -> None:

@@ -1,0 +1,50 @@
+"""What to type after an execution that did not succeed; hints, report and `dfh status` ask here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class End(NamedTuple):
+    """How a job, or a task of one, ended."""
+
+    job: str
+    state: State
+    again: bool
+    """Whether the same frozen code may do better if it runs again."""
+
+
+def submit_command(pipeline_file: str, site: str) -> str:
+    """Return the command that runs a pipeline as it is now, at the same site."""
+    import shlex
+
+    words = ["dfh", "submit", pipeline_file, *(["--site", site] if site else [])]
+    return shlex.join(words)
+
+
+def edit_hint(submit: str) -> str:
+    """Return what to do about a fault of the user's code, given the command that submits it."""
+    return f"Edit it, then: {submit} (which re-uses what still holds)."
+
+
+def to_edit(ends: Iterable[End]) -> str:
+    """Return the first job that would fail again unless the user changes something, or nothing."""
+    return next((job for job, state, again in ends if state is State.FAILED and not again), "")
+
+
+def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:
+    """Return the next step after an end without success, in one line.
+
+    `dfh resume` runs the same frozen code: right after a node's failure, a time limit, a full disk.
+    """
+    ends = list(ends)
+    if job := to_edit(ends):
+        return f"dfh logs {identity} {job}; edit; then {submit}"
+    failed = next((job for job, state, _ in ends if state is State.FAILED), "")
+    look = f"dfh logs {identity} {failed}; then " if failed else ""
+    return f"{look}dfh resume {identity}"

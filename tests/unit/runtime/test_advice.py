@@ -1,0 +1,31 @@
+"""What to type after an execution that did not succeed."""
+
+from __future__ import annotations
+
+import pytest
+
+from deepforge_hpc.runtime.advice import End, next_step, submit_command
+from deepforge_hpc.runtime.states import State
+
+FULL_DISK = End("a", State.FAILED, again=True)
+BUG = End("b", State.FAILED, again=False)
+TIME_LIMIT = End("c", State.INTERRUPTED, again=True)
+BELOW = End("d", State.NEVER_RAN, again=True)
+DONE = End("e", State.SUCCEEDED, again=True)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        ([DONE, TIME_LIMIT, BELOW], "dfh resume p-1"),
+        ([FULL_DISK, BELOW], "dfh logs p-1 a; then dfh resume p-1"),
+        ([TIME_LIMIT, FULL_DISK, BUG, BELOW], "dfh logs p-1 b; edit; then dfh submit p.yaml"),
+    ],
+)
+def test_what_must_change_is_edited_and_the_rest_resumed(ends: list[End], expected: str) -> None:
+    submit = submit_command("p.yaml", "")
+    assert next_step(iter(ends), identity="p-1", submit=submit) == expected
+
+
+def test_the_site_is_kept_and_a_strange_name_quoted() -> None:
+    assert submit_command("my p.yaml", "lab") == "dfh submit 'my p.yaml' --site lab"
