@@ -69,6 +69,13 @@ def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
     return {}
 
 
+def gone(context: Context) -> set[str]:
+    """Return the ids of jobs and tasks of which no process is left; only the local site knows."""
+    if context.plan["scheduler"] != "local":
+        return set()
+    return {native for native, account in _ask_local(context).items() if account.ended}
+
+
 def _ask_slurm(context: Context, native: set[str]) -> dict[str, Account]:
     deadline = time.monotonic() + _LAG_S
     accounts: dict[str, Account] = {}

@@ -79,7 +79,10 @@ def resume(
 
 
 def cancel(layout: ExecutionLayout, scheduler: Scheduler) -> CancelReport:
-    """Cancel every job of the execution that is queued or running, orphans included."""
+    """Cancel every job of the execution that is queued or running, orphans included.
+
+    The final job is left to close the execution; where nothing else is left, it is cancelled too.
+    """
     chain = _open(layout, scheduler, "cancelled")
     warning = ""
     try:
@@ -220,15 +223,16 @@ class _Chain:
         if last is not None and was_released and self.queue.live():
             # Before the signal: a job that gets it asks the journal whether it was cancelled.
             self.writer.append("cancel", last.number, durable=True, at=timestamp())
-        names = self.cancel_queue()
+        # The final job waits for the others however they end, and then tells how they did.
+        names = self.cancel_queue(spared=FINAL_JOB if was_released else "")
         if last is not None and not was_released:
             # After it: until the held jobs are gone, the next command names them.
             self.writer.append("cancel", last.number, durable=True, at=timestamp())
         return names
 
-    def cancel_queue(self) -> tuple[str, ...]:
-        """Cancel all that is queued and return the names of the jobs."""
-        names = self.queue.cancel_all()
+    def cancel_queue(self, *, spared: str = "") -> tuple[str, ...]:
+        """Cancel all that is queued, but for a job that is not alone; return the jobs' names."""
+        names = self.queue.cancel_all(spared=spared)
         # Waiting jobs are gone at once; running ones may take their time to end.
         self.queue.leave(names, limit_s=_CANCEL_S)
         return names

@@ -176,10 +176,13 @@ def _by_scheduler(
             "its results are not to be used."
         )
         return Verdict(state=State.UNKNOWN, reason=reason, raw=raw, hint="`dfh logs` may tell why.")
-    if evidence.attempt is not None and evidence.attempt.refused:
-        return _cancelled(evidence.attempt)
+    attempt = evidence.attempt
+    if attempt is not None and attempt.refused:
+        return _cancelled(attempt)
     was_dropped = state is State.CANCELLED and written is None and evidence.trouble
     if state is State.NEVER_RAN or was_dropped:
+        if attempt is not None and attempt.is_cancelled:
+            return _cancelled(attempt)
         return _never_ran(evidence, raw)
     again = not native.raw_state.startswith("OUT_OF_ME")
     return Verdict(

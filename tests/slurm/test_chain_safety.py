@@ -38,6 +38,16 @@ def lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., Any])
     return make_lab(site, dependency=dependency)
 
 
+@pytest.fixture
+def real_lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., Any]) -> Any:
+    """Return a project whose jobs are our scripts and run our runtime."""
+    if site != "local":
+        request.getfixturevalue("slurm_cluster")
+        talk(request, "slurm_cluster")
+    dependency = getattr(request.node, "callspec").params.get("dependency", "afterok")
+    return make_lab(site, fast=False, dependency=dependency)
+
+
 def talk(request: pytest.FixtureRequest, cluster: str) -> None:
     """Name a cluster that was asked for only now to Slurm's commands."""
     patch = request.getfixturevalue("monkeypatch")
@@ -337,6 +347,91 @@ def test_job_cancelled_behind_our_back_is_named_and_resumed(lab: Any) -> None:
     lab.resume(layout)
     assert set(lab.wait(layout).values()) == {"succeeded"}
     assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+
+
+def title(layout: ExecutionLayout) -> str:
+    """Return the heading of the report, which begins with the state."""
+    page = layout.report.read_text() if layout.report.exists() else ""
+    return page.partition("<title>")[2].partition(":")[0]
+
+
+def records(lab: Any, kind: str) -> list[dict[str, Any]]:
+    paths = (lab.project / ".dfh" / "loose").rglob("*.json")
+    found = (json.loads(path.read_bytes()) for path in paths)
+    return [record for record in found if record["kind"] == kind]
+
+
+def written(layout: ExecutionLayout, job: str) -> str:
+    """Return the state that a job's own file names; no command of ours is asked."""
+    state = layout.job(job).state
+    return str(json.loads(state.read_bytes())["state"]) if state.exists() else ""
+
+
+@BOTH
+def test_cancelled_execution_is_closed_by_its_own_final_job(site: str, real_lab: Any) -> None:
+    lab = real_lab
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    assert lab.cancel(layout).jobs == ("a", "b", "c")
+    # Nobody looks from here on: the jobs alone close the execution.
+    poll(lambda: written(layout, "_final") == "succeeded" and title(layout) == "cancelled")
+    assert {written(layout, job) for job in "abc"} == {"cancelled"}
+    if site != "local":
+        (accounting,) = records(lab, "acct")
+        ids = journal.read(layout).last.ids
+        ends = {row["jobid"]: row["state"].split()[0] for row in accounting["jobs"]}
+        assert {ends[ids[job]] for job in "abc"} == {"CANCELLED"}
+    lab.flag("wait-a", is_set=False)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "a", "b", "c"]
+
+
+SLOW_END = """\
+        try:
+            begin(self.folder, self.name)
+        finally:
+            Path(self.folder, "ending").touch()
+            while Path(self.folder, "wait-end").exists():
+                time.sleep(0.05)
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_final_job_waits_for_the_last_words_of_what_was_cancelled(real_lab: Any) -> None:
+    lab = real_lab
+    operations = lab.project / "operations.py"
+    begin = "        begin(self.folder, self.name)\n"
+    operations.write_text(operations.read_text().replace(begin, SLOW_END, 1))
+    lab.write()
+    lab.flag("wait-a")
+    lab.flag("wait-end")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    lab.cancel(layout)
+    poll(lambda: (lab.project / "ending").exists() and written(layout, "_final") == "running")
+    assert written(layout, "a") == "running"
+    lab.flag("wait-end", is_set=False)
+    poll(lambda: written(layout, "_final") == "succeeded" and title(layout) == "cancelled")
+    state = json.loads(layout.job("a").state.read_bytes())
+    assert (state["state"], state["exit_code"]) == ("cancelled", 75)  # its own word
+
+
+@BOTH
+def test_cancel_closes_the_execution_itself_where_no_final_job_is_left(real_lab: Any) -> None:
+    lab = real_lab
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["_final"]])
+    poll(lambda: "_final" not in lab.scheduler.find(str(layout.root), lab.token(layout)))
+    lab.cancel(layout)
+    lab.wait(layout)
+    assert title(layout) == "cancelled"
+    assert {written(layout, job) for job in "abc"} == {"cancelled"}
 
 
 @pytest.mark.slurm
