@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.runtime.failure import MEMORY_HINT
+from deepforge_hpc.runtime.slurm_words import wants_memory
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _by_scheduler(
         if attempt is not None and attempt.is_cancelled:
             return _cancelled(attempt)
         return _never_ran(evidence, raw)
-    again = not native.raw_state.startswith("OUT_OF_ME")
+    again = not wants_memory(native.raw_state, native.exit_code)
     return Verdict(
         state=state,
         reason=native.explanation,

@@ -474,6 +474,43 @@ def test_node_failure_is_told_and_resumed(lab: Any, slurm_cluster: Any) -> None:
     assert lab.wait(layout) == GOOD
 
 
+def write_with(lab: Any, resources: dict[str, Any], work: str) -> None:
+    """Write the chain with these resources for `a`, and with `work` behind its first words."""
+    operations = lab.project / "operations.py"
+    begin = "        begin(self.folder, self.name)\n"
+    operations.write_text(operations.read_text().replace(begin, begin + work, 1))
+    path = lab.write()
+    pipeline = json.loads(path.read_text())
+    pipeline["operations"]["a"]["resources"] = resources
+    path.write_text(json.dumps(pipeline))
+
+
+TAKE_MEMORY = """\
+        taken = [bytes([1]) * (1 << 20) for _ in range(700)]
+        while taken:
+            time.sleep(0.05)
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_job_that_slurm_killed_for_its_memory_says_what_to_do(real_lab: Any) -> None:
+    lab = real_lab
+    write_with(lab, {"mem_per_node": "256MiB"}, TAKE_MEMORY)
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    poll(lambda: written(layout, "_final") == "succeeded")
+    state = json.loads(layout.job("a").state.read_bytes())
+    assert state["state"] == "failed"
+    assert "want of memory" in state["reason"]
+    assert "FAILED, exit code 0:9" in state["reason"]
+    assert "mem_per_node" in state["hint"]
+    assert "exceeded memory limit" in layout.log("a", 1).read_text()
+    assert written(layout, "c") == "never_ran"
+    assert lab.status(layout).next.startswith("dfh logs lab-0001 a; edit; then dfh submit")
+    poll(lambda: "want of memory" in layout.report.read_text())
+
+
 # ---- resume
 
 

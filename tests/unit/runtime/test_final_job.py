@@ -193,7 +193,7 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     state = execution.state("bad")
     assert state["state"] == "failed"
     assert state["reason"] == (
-        "The job ran out of memory (Slurm says OUT_OF_MEMORY, exit code 0:125)."
+        "It needed more memory than it had asked for (Slurm says OUT_OF_MEMORY, exit code 0:125)."
     )
     assert (state["again"], "mem_per_node" in state["hint"]) == (False, True)
     assert execution.state("middle")["reason"] == "It never started, because bad failed."
