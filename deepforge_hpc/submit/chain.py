@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
     LedgerError,
+    NoSchedulerError,
     SchedulerError,
     StorageError,
     SubmitLimitError,
@@ -189,7 +190,9 @@ class _Chain:
             f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         )
         try:
-            self.queue.clear(known=ids)
+            # Where the scheduler's commands cannot run, none has run, and the queue cannot be asked.
+            if ids or not isinstance(error, NoSchedulerError):
+                self.queue.clear(known=ids)
             self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)
         except (SchedulerError, StorageError) as second:
             if ids or isinstance(error, TransientSchedulerError):
@@ -199,14 +202,18 @@ class _Chain:
             error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
-            hint = f"{error.hint} {self._way_on(error)}".strip()
             raise type(error)(
-                message, hint, argv=error.argv, returncode=error.returncode, stderr=error.stderr
+                message,
+                error.hint,
+                argv=error.argv,
+                returncode=error.returncode,
+                stderr=error.stderr,
+                then=self._way_on(error),
             ) from error
 
     def _way_on(self, error: SchedulerError) -> str:
         """Return what to do after a refusal: the plan is frozen, so what it asks for stays."""
-        if isinstance(error, (SubmitLimitError, TransientSchedulerError)):
+        if isinstance(error, (SubmitLimitError, TransientSchedulerError, NoSchedulerError)):
             return f"Then: dfh resume {self.info.id}"
         return f"Then submit again; `dfh executions rm {self.info.id}` removes this execution."
 
