@@ -65,8 +65,8 @@ class CommandRunner:
     def run(self, argv: Sequence[str], *, directory: str | None = None) -> Completed:
         """Run a command once and return what it left, whatever its exit code.
 
-        Raises NoSchedulerError if there is no such program or it cannot be run, SchedulerError if it
-        prints without end, TransientSchedulerError on time-out.
+        Raises NoSchedulerError if there is no such program or it cannot be run, SchedulerError if
+        it prints without end, TransientSchedulerError on time-out.
         """
         environ = scrub(os.environ if self.environ is None else self.environ)
         environ.update(self.variables)

@@ -1,4 +1,4 @@
-"""What Slurm's words mean: states as it may write them, and reasons. Pure; unknown words are data."""
+"""What Slurm's words mean: states as it writes them, and reasons. Pure; unknown words are data."""
 
 from __future__ import annotations
 

@@ -190,7 +190,7 @@ class _Chain:
             f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         )
         try:
-            # Where the scheduler's commands cannot run, none has run, and the queue cannot be asked.
+            # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
             if ids or not isinstance(error, NoSchedulerError):
                 self.queue.clear(known=ids)
             self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)

@@ -178,12 +178,11 @@ def _by_scheduler(
         )
         return Verdict(state=State.UNKNOWN, reason=reason, raw=raw, hint="`dfh logs` may tell why.")
     attempt = evidence.attempt
-    if attempt is not None and attempt.refused:
+    was_dropped = state is State.CANCELLED and written is None and bool(evidence.trouble)
+    never_ran = state is State.NEVER_RAN or was_dropped
+    if attempt is not None and (attempt.refused or (attempt.is_cancelled and never_ran)):
         return _cancelled(attempt)
-    was_dropped = state is State.CANCELLED and written is None and evidence.trouble
-    if state is State.NEVER_RAN or was_dropped:
-        if attempt is not None and attempt.is_cancelled:
-            return _cancelled(attempt)
+    if never_ran:
         return _never_ran(evidence, raw)
     again = not wants_memory(native.raw_state, native.exit_code)
     return Verdict(

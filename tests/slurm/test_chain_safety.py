@@ -44,7 +44,7 @@ def real_lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., 
     if site != "local":
         request.getfixturevalue("slurm_cluster")
         talk(request, "slurm_cluster")
-    dependency = getattr(request.node, "callspec").params.get("dependency", "afterok")
+    dependency = request.node.callspec.params.get("dependency", "afterok")
     return make_lab(site, fast=False, dependency=dependency)
 
 
