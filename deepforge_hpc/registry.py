@@ -7,7 +7,7 @@ a broken plugin costs nothing to those who do not ask for it.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import UsageError
 
@@ -39,12 +39,36 @@ def load(kind: str, name: str) -> type:
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # the code of another package may raise anything
-        message = f"{kind}: {name!r} is registered as {place!r}, which cannot be imported: {error}"
+        message = (
+            f"{kind}: {name!r} is registered{_by_package(kind, name)} as {place!r}, "
+            f"which cannot be imported: {error}"
+        )
         raise UsageError(message, "Reinstall or remove the package that brings it.") from error
     if not isinstance(found, type):
         message = f"{kind}: {name!r} is registered as {place!r}, which is not a class"
         raise UsageError(message)
     return found
+
+
+def create(kind: str, name: str) -> Any:
+    """Return the adapter registered as `name`; UsageError as `load`, or if its class raises."""
+    found = load(kind, name)
+    try:
+        return found()
+    except Exception as error:  # the code of another package may raise anything
+        message = (
+            f"{kind}: {name!r} is registered{_by_package(kind, name)} as {target(kind, name)!r}, "
+            f"which raised {type(error).__name__} when it was created: {error}"
+        )
+        raise UsageError(message, "Update or remove the package that brings it.") from error
+
+
+def _by_package(kind: str, name: str) -> str:
+    """Return ` by PACKAGE` for what an installed package brings."""
+    packages = {
+        point.dist.name for point in _entry_points(kind) if point.name == name and point.dist
+    }
+    return f" by {', '.join(sorted(packages))}" if packages and name not in _BUILT_IN[kind] else ""
 
 
 def installed(kind: str) -> frozenset[str]:

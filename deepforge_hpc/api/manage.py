@@ -163,8 +163,7 @@ def scheduler_of(found: Found) -> Scheduler:
     """Return the adapter of the scheduler that an execution was submitted to."""
     from deepforge_hpc import registry
 
-    adapter = registry.load("schedulers", str(found.data.get("scheduler")))
-    scheduler: Scheduler = adapter()
+    scheduler: Scheduler = registry.create("schedulers", str(found.data.get("scheduler")))
     return scheduler
 
 

@@ -99,7 +99,7 @@ def verify(text: str, cwd: Path) -> Verification:
 
 
 def _subject(text: str, cwd: Path) -> Subject:
-    """Return what a path, an execution's id, EXECUTION/JOB or a record's id names, in this order."""
+    """Return what a path, an execution, EXECUTION/JOB or a record's id names, in this order."""
     if not (cwd / text).exists():
         label = _locate.LABEL.fullmatch(text)
         # What is no execution is a record's id, or nothing; `locate` says which.

@@ -117,33 +117,32 @@ def submit(
     from deepforge_hpc.submit.reuse import apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
-    loaded, plan, scripts = _prepared(request, reuse=reuse)
-    scheduler = _scheduler(plan)
+    layout = None
     try:
-        scheduler.require_submit()
-    except NoSchedulerError:
-        raise
-    except SchedulerError as error:
-        error.hint = f"Write the scripts, to be looked at: {_render_command(request)}"
-        raise
-    orphans = held_orphans(loaded.project)
-    layout = execution.create(
-        loaded,
-        plan,
-        scripts,
-        name=name,
-        note=note,
-        tags=tags,
-        now=datetime.now(timezone.utc),
-        user=_user(),
-        uuid=os.urandom(16).hex(),
-    )
-    reused = apply(layout, plan, loaded.project) if reuse else {}
-    try:
+        loaded, plan, scripts = _prepared(request, reuse=reuse)
+        scheduler = _scheduler(plan)
+        _require_submit(scheduler, request)
+        orphans = held_orphans(loaded.project)
+        layout = execution.create(
+            loaded,
+            plan,
+            scripts,
+            name=name,
+            note=note,
+            tags=tags,
+            now=datetime.now(timezone.utc),
+            user=_user(),
+            uuid=os.urandom(16).hex(),
+        )
+        reused = apply(layout, plan, loaded.project) if reuse else {}
         pace = Pace(known(loaded.site.submit.rate_per_min) if loaded.site else None)
         report = chain.submit(layout, scheduler, pace=pace)
     except SchedulerError as error:
-        _add_hint_of_site(error, loaded.site)
+        if layout is not None:
+            _add_hint_of_site(error, loaded.site)
+        raise
+    except KeyboardInterrupt as error:
+        error.args = error.args or (_left_by_interrupt(layout),)
         raise
     return Submission(
         layout=layout,
@@ -153,6 +152,17 @@ def submit(
         place=_place(loaded),
         orphans=orphans,
     )
+
+
+def _require_submit(scheduler: Scheduler, request: Request) -> None:
+    """Raise SchedulerError if jobs cannot be submitted from here, before anything is written."""
+    try:
+        scheduler.require_submit()
+    except NoSchedulerError:
+        raise
+    except SchedulerError as error:
+        error.hint = f"Write the scripts, to be looked at: {_render_command(request)}"
+        raise
 
 
 def _render_command(request: Request) -> str:
@@ -166,6 +176,24 @@ def _place(loaded: Loaded) -> str:
     from deepforge_hpc.doctor.storage import misplaced
 
     return misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
+
+
+def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
+    """Remove an execution of which nothing was submitted, and say what is left."""
+    from deepforge_hpc.submit import journal
+
+    if layout is None:
+        return "Stopped. Nothing was submitted, and nothing of it is left."
+    name = layout.root.name
+    if not journal.read(layout).attempts:
+        import shutil
+
+        shutil.rmtree(layout.root, ignore_errors=True)
+        return f"Stopped. Nothing was submitted, and {name} was removed again."
+    return (
+        f"Stopped. Some jobs of {name} may be queued. See them: dfh status {name}. "
+        f"Complete it: dfh resume {name}. Or: dfh cancel {name}"
+    )
 
 
 def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
@@ -209,7 +237,7 @@ def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str,
 def _scheduler(plan: Plan) -> Scheduler:
     from deepforge_hpc import registry
 
-    adapter: Scheduler = registry.load("schedulers", plan.scheduler)()
+    adapter: Scheduler = registry.create("schedulers", plan.scheduler)
     return adapter
 
 

@@ -12,7 +12,13 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.status_views import FINAL_JOB, change_line, rows_of, screen_lines, status_lines
+from deepforge_hpc.cli.status_views import (
+    FINAL_JOB,
+    change_line,
+    rows_of,
+    screen_lines,
+    status_lines,
+)
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from .failure import JobError
 from .files import read_json
 from .formats_array import Npy, Npz
 from .formats_base import Format, FormatError, Json, Text
@@ -45,7 +46,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 def load_formats(code: Path) -> Mapping[str, Format]:
     """Return all formats of an execution: ours, and those that `code/formats.json` names.
 
-    A third party's module lies as source in `code/library`. FormatError if it cannot be imported.
+    A third party's module lies as source in `code/library`. JobError if it cannot be loaded.
     """
     try:
         named = read_json(code / "formats.json")
@@ -61,7 +62,9 @@ def load_formats(code: Path) -> Mapping[str, Format]:
         module, _, attribute = target.partition(":")
         try:
             formats[name] = getattr(import_module(module), attribute)()
-        except (ImportError, AttributeError) as error:
-            message = f"the format {name} ({target}) cannot be loaded: {error}"
-            raise FormatError(message) from error
+        except Exception as error:  # the code of another package may raise anything
+            what = f"{type(error).__name__}: {error}".rstrip(".")
+            reason = f"The format {name} ({target}) cannot be loaded: {what}."
+            hint = "Update or replace the package that brings it, then submit again."
+            raise JobError(reason, hint) from error
     return formats

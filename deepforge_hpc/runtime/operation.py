@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .failure import JobError
 from .formats_base import FormatError, block_of, count_rows
+from .imports import FrozenLoader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +47,7 @@ def _load_module(code: Path, module: str, search: list[str]) -> ModuleType:
     name = path.stem
     if name in sys.modules or name in sys.stdlib_module_names:
         name = f"dfh_operation_{name}"  # an operation in json.py must not replace Python's json
-    spec = spec_from_file_location(name, path)
+    spec = spec_from_file_location(name, path, loader=FrozenLoader(name, str(path)))
     assert spec is not None
     assert spec.loader is not None
     loaded = module_from_spec(spec)
@@ -92,7 +93,9 @@ def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
         reason = f"Input {port} ({path}) has no rows, so there is nothing to share out."
         raise JobError(reason, "See what made it; then submit again.")
     if rows < shards:
-        reason = f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        reason = (
+            f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        )
         hint = f"Set `shards:` under `map:` to {rows} or less, then submit again."
         raise JobError(reason, hint)
 

@@ -80,8 +80,10 @@ def _prepare(order: dict[str, Any], identity: Identity) -> None:
 
 def _run(order: dict[str, Any], identity: Identity) -> None:
     from .formats import load_formats
+    from .imports import use_sources_only
     from .operation import run_operation
 
+    use_sources_only(Path(order["code"]))
     formats = load_formats(Path(order["code"]))
     values = run_operation(order, formats)
     if identity.rank == 0:

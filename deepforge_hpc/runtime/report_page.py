@@ -246,8 +246,9 @@ def _footer(execution: Execution) -> str:
     facts = " · ".join(part for part in (digests, who) if part)
     where = esc(text_of(execution, "project"))
     place = f" in <code>{where}</code>" if where else ""
+    command = esc(execution.submit_command)
     return (
-        f"<footer><h2>To run this again</h2><p><code>{esc(execution.submit_command)}</code>{place}</p>"
+        f"<footer><h2>To run this again</h2><p><code>{command}</code>{place}</p>"
         "<p>The frozen code, the plan and this page lie in the folder of the execution; "
         "<code>dfh prov verify</code> checks a result against its records.</p>"
         f"<p>{facts}</p></footer>"

@@ -21,7 +21,15 @@ from typing import Any
 from deepforge_hpc.runtime.files import publish_json, read_json
 from deepforge_hpc.runtime.layout import ExecutionLayout
 
-from .local_process import TOKEN_VARIABLE, Identity, kill_all, send, start_time, with_token
+from .local_process import (
+    TOKEN_VARIABLE,
+    Identity,
+    is_leader,
+    kill_all,
+    send,
+    start_time,
+    with_token,
+)
 from .local_queue import ENDED, LocalQueue
 from .local_tasks import Board, Task
 
@@ -156,7 +164,7 @@ class Engine:
             identity = Identity(task.pid, task.start_time, token)
             return identity if identity.is_alive else None
         # The earlier engine died before it wrote the number down. The leader of the group is it.
-        return next((i for i in with_token(token) if os.getpgid(i.pid) == i.pid), None)
+        return next((found for found in with_token(token) if is_leader(found.pid)), None)
 
     def _end_unseen(self, task: Task) -> None:
         if self._layout.job(task.job.job, task.index).success.exists():

@@ -58,6 +58,14 @@ def start_time(pid: int) -> str:
     return "" if len(fields) < 20 or fields[0] in {b"Z", b"X"} else fields[19].decode()
 
 
+def is_leader(pid: int) -> bool:
+    """Tell whether a process leads a process group; one that has just ended does not."""
+    try:
+        return os.getpgid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 def owner(pid: int) -> int:
     """Return the user id of a process, -1 if there is none."""
     try:

@@ -46,7 +46,7 @@ class Formats(Mapping[str, "Format"]):
     def __getitem__(self, key: str) -> Format:
         if key not in self._found:
             with _as_in_a_job():
-                self._found[key] = registry.load("formats", key)()
+                self._found[key] = registry.create("formats", key)
         return self._found[key]
 
     def __iter__(self) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _compiled(data: bytes, source: str) -> tuple[str, str]:
         message = f"{shown(library)} is no library"
         raise InvalidInputError([document.fault(message, ("library",))])
     try:
-        compiler = cast("Library", registry.load("libraries", library)())
+        compiler = cast("Library", registry.create("libraries", library))
         return library, compiler.compile(data.decode(), source)
     except InvalidInputError:
         raise

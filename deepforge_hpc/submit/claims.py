@@ -68,5 +68,5 @@ def _is_live(holder: dict[str, Any]) -> bool:
         return False
     if info.uuid != holder["uuid"]:
         return False
-    scheduler = registry.load("schedulers", info.scheduler)()
+    scheduler = registry.create("schedulers", info.scheduler)
     return any(job.state in LIVE for job in status(layout, scheduler).jobs)

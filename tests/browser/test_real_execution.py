@@ -66,7 +66,7 @@ def test_the_jobs_leave_a_report_with_figures_numbers_and_the_reason(
     assert f"KeyError: 'no such key' (ops.py:{line})" in text
     assert "Loss of the waves" in text
     assert "dfh logs waves-0001 show" in text
-    assert "dfh submit pipeline.yaml --site local" in text
+    assert "dfh submit waves.yaml --site local" in text
     assert browser.run("return [...document.images].map(i => i.naturalWidth > 0)") == [True]
     assert browser.run("return document.querySelectorAll('.curve').length") == 1
     assert browser.console() == []

@@ -121,7 +121,9 @@ def test_no_line_is_cut_and_what_wraps_takes_its_rows() -> None:
     assert rows_of(["", "x" * 60, "x" * 61, "\x1b[31mx\x1b[0m"], 60) == 5
 
 
-@pytest.mark.parametrize(("gpus", "said"), [(0, "1 cpu"), (1, "1 cpu, 1 gpu"), (4, "1 cpu, 4 gpus")])
+@pytest.mark.parametrize(
+    ("gpus", "said"), [(0, "1 cpu"), (1, "1 cpu, 1 gpu"), (4, "1 cpu, 4 gpus")]
+)
 def test_sizes_of_jobs_are_counted(gpus: int, said: str) -> None:
     job = Job(name="a", operation="a", kind=JobKind.RUN, resources=Resources(gpus_per_node=gpus))
     plan = Plan(pipeline="p", site="s", scheduler="local", jobs=(job,))

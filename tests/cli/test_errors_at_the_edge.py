@@ -58,6 +58,34 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("plan.resolve.resolve", "Nothing was submitted, and nothing of it is left."),
+        ("submit.execution._write_files", "Nothing was submitted, and nothing of it is left."),
+        ("submit.reuse.apply", "Nothing was submitted, and small-0001 was removed again."),
+        ("submit.chain.submit", "Nothing was submitted, and small-0001 was removed again."),
+        ("submit.chain._Chain._queue_jobs", "Some jobs of small-0001 may be queued."),
+    ],
+)
+def test_interrupt_of_a_submission_says_what_is_left(
+    project: Path, dfh: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    where: str, said: str,
+) -> None:  # fmt: skip
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"deepforge_hpc.{where}", interrupt)
+        assert edge.main(["submit", "--site", "local"]) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"Stopped. {said}")
+    is_left = "small-0001" in said and "removed" not in said
+    assert (project / "executions" / "small-0001").exists() is is_left
+    # What was left holds nobody up.
+    assert "0 jobs" not in dfh("run", "--site", "local", cwd=project).stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sttus"], "No such command 'sttus'. Did you mean 'status'?"),

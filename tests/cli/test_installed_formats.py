@@ -59,6 +59,11 @@ def test_documented_format_carries_values_through_an_array(
         ("import nowhere_to_be_found", "lines = bad_format:Lines", "cannot be imported: No module"),
         ("def (", "lines = bad_format:Lines", "cannot be imported: invalid syntax"),
         ("Lines = 3", "lines = bad_format:Lines", "is not a class"),
+        (
+            "class Lines:\n    def __init__(self): raise RuntimeError('no licence')",
+            "lines = bad_format:Lines",
+            "by bad_format as 'bad_format:Lines', which raised RuntimeError",
+        ),
         ("class A: ...", "lines = bad_format:A\nlines = bad_format:B", "is claimed by"),
     ],
 )
@@ -71,5 +76,6 @@ def test_broken_package_is_named_and_no_bug_of_ours(
     error = dfh("check", cwd=project, env=env, expect=2).stderr
 
     assert "formats: 'lines' is " in error
+    assert "bug" not in error
     assert words in error
     assert "hint: " in error or "not a class" in error

@@ -100,6 +100,7 @@ PYTHON
 fill_in() {
     sed -e "s|@DIR@|$dir|g" -e "s|@HOST@|$(hostname -s)|g" -e "s|@USER@|$(id -un)|g" \
         -e "s|@MINJOBAGE@|$((${DFH_CLUSTER_MINJOBAGE:-10} * ${DFH_CLUSTER_SPEED:-1}))|g" -e "s|@KILLWAIT@|$((2 * ${DFH_CLUSTER_SPEED:-1}))|g" \
+        -e "s|@SLURMDTIMEOUT@|$((300 * ${DFH_CLUSTER_SPEED:-1}))|g" \
         -e "s|@PORT@|$port|g" -e "s|@DBDPORT@|$((port + 1))|g" \
         -e "s|@PORT1@|$((port + 2))|g" -e "s|@PORT2@|$((port + 3))|g" \
         -e "s|@PORT3@|$((port + 4))|g" -e "s|@PORT4@|$((port + 5))|g" "$here/$1"

@@ -33,6 +33,15 @@ def test_the_clients_of_a_test_find_the_cluster(slurm_cluster: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(("cluster", "speed"), [("slurm_cluster", 1), ("fast_clock_cluster", 10)])
+def test_a_busy_machine_loses_no_node(
+    request: pytest.FixtureRequest, cluster: str, speed: int
+) -> None:
+    config = request.getfixturevalue(cluster).run("scontrol", "show", "config")
+    (line,) = [line for line in config.splitlines() if line.startswith("SlurmdTimeout")]
+    assert int(line.split()[2]) == 300 * speed
+
+
 def test_a_time_limit_of_a_minute_ends_soon_with_the_fast_clock(
     fast_clock_cluster: Any, tmp_path: Path
 ) -> None:

@@ -112,8 +112,15 @@ def test_a_hint_is_told_unless_it_is_the_next_commands(made: Callable[[str], Any
     execution = made("rendering")
     hint = "Free some space, then: dfh resume."
     execution.state("render", "failed", 5, began=9, ended=1, reason="Full.", hint=hint)
-    execution.state("render", "failed", 6, began=9, ended=1, reason="Bad.",
-                    hint=edit_hint("dfh submit redshift.yaml --site local"))
+    execution.state(
+        "render",
+        "failed",
+        6,
+        began=9,
+        ended=1,
+        reason="Bad.",
+        hint=edit_hint("dfh submit redshift.yaml --site local"),
+    )
     text = page(execution).text
     assert hint in text
     assert "Edit it" not in text

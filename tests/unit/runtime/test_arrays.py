@@ -241,7 +241,11 @@ def test_parts_of_several_formats_are_no_value(execution: Execution) -> None:
 @pytest.mark.parametrize(
     ("value", "said", "todo"),
     [
-        ("[1]", "has fewer rows (1) than the array has tasks (2).", "Set `shards:` under `map:` to 1"),
+        (
+            "[1]",
+            "has fewer rows (1) than the array has tasks (2).",
+            "Set `shards:` under `map:` to 1",
+        ),
         ("[]", "has no rows, so there is nothing to share out.", "See what made it"),
         ("{'a': 1}", "read as json: only a JSON list has rows, and this is a dict", "`type:`"),
     ],

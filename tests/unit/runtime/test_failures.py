@@ -224,7 +224,7 @@ def test_an_upstream_job_without_a_marker(execution: Execution) -> None:
     execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
     state = fail(execution, code=86)
     assert state["reason"] == "job needs first, which has no success marker."
-    assert "resume" not in state["hint"]
+    assert "dfh resume demo-0001" in state["hint"]
 
 
 def test_an_upstream_marker_that_is_damaged_or_of_another_plan(execution: Execution) -> None:
@@ -250,7 +250,7 @@ def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:
     path.write_text("2\n")
     state = fail(execution)
     assert "jobs/first/outputs/result.json, made by first, is damaged" in state["reason"]
-    assert "resume" not in state["hint"]
+    assert "dfh resume demo-0001" in state["hint"]
     path.write_text("22222\n")
     assert "it has 6 bytes, and 2 were made" in fail(execution)["reason"]
     path.unlink()

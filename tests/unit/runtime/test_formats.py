@@ -347,6 +347,17 @@ def test_a_format_of_a_third_party(execution: Execution) -> None:
 
 def test_a_format_of_a_third_party_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "formats.json").write_text('{"csv": "no_such_module_here:Csv"}')
-    with pytest.raises(FormatError, match="the format csv"):
+    with pytest.raises(JobError, match=r"The format csv .* ModuleNotFoundError"):
         load_formats(tmp_path)
     sys.path.remove(str(tmp_path / "library"))
+
+
+def test_a_format_that_breaks_where_it_is_made_is_named_in_the_job(execution: Execution) -> None:
+    broken = "class Csv:\n    def __init__(self): raise RuntimeError('no licence')"
+    execution.code("library/brokenformat.py", broken)
+    execution.code("formats.json", '{"csv": "brokenformat:Csv"}')
+    execution.operation("job", "def operation(): return 1")
+    assert execution.run("job").returncode == 1
+    assert execution.state("job")["reason"] == (
+        "The format csv (brokenformat:Csv) cannot be loaded: RuntimeError: no licence."
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import py_compile
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,6 +255,40 @@ def test_imports_of_the_project_and_names_of_the_standard_library(execution: Exe
     )
     execution.run_all("json")
     assert json.loads(execution.value("json")) == [42, "dfh_operation_json"]
+
+
+def plant_bytecode(source: Path, text: str) -> None:
+    """Leave bytecode of another text where Python would take it for that of a source."""
+    other = source.with_name("other.py")
+    other.write_text(text.ljust(source.stat().st_size))
+    os.utime(other, ns=(0, source.stat().st_mtime_ns))
+    py_compile.compile(str(other), cfile=importlib.util.cache_from_source(str(source)))
+    other.unlink()
+
+
+def test_bytecode_that_was_planted_beside_frozen_code_is_not_used(execution: Execution) -> None:
+    helper = "def value():\n    return 'the source'  # as long as it takes\n"
+    planted = "def value(): return 'planted'"
+    execution.code("project/operations/helper.py", helper)
+    execution.code("project/package/__init__.py", "")
+    execution.code("project/package/inner.py", helper)
+    execution.operation(
+        "job",
+        """
+        import helper
+        from package import inner
+
+        def operation():
+            return [helper.value(), inner.value(), "the source"]
+        """,
+    )
+    code = execution.layout.code / "project"
+    plant_bytecode(code / "operations/helper.py", planted)
+    plant_bytecode(code / "package/inner.py", planted)
+    plant_bytecode(code / "operations/job.py", "def operation(): return 'planted'")
+    execution.run_all("job")
+    assert execution.value("job") == ["the source"] * 3
+    assert [path.name for path in code.rglob("__init__.*.pyc")] == []  # and none is written
 
 
 def test_an_operation_in_a_package_imports_relatively(execution: Execution) -> None:

@@ -16,9 +16,11 @@ import pytest
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import Identity, start_time, with_token
-from deepforge_hpc.schedulers.local_queue import LocalQueue
+from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
+from deepforge_hpc.schedulers.local_tasks import Task
 
 UUID = "0123456789abcdef0123456789abcdef"
 TOKEN = UUID[:8]
@@ -404,6 +406,18 @@ def test_identity_needs_every_part(change: str) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_process_that_ends_while_it_is_looked_for_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+    gone = Identity(child.pid, "1", "token")
+    monkeypatch.setattr(local_engine, "with_token", lambda _: [gone])
+    options = local_engine.Options(tmp_path, UUID, 1.0, 1.0)
+    queued = QueuedJob(id="L1", job="a", name="a.t", script="", arguments=(), output="")
+    assert local_engine.Engine(options, {}, 1)._find(Task("L1", queued)) is None
 
 
 def test_find_returns_only_what_has_not_ended_and_carries_the_token(bench: Bench) -> None:

@@ -1,0 +1,43 @@
+"""Imports of frozen code from its sources alone, whose digests were checked.
+
+Python would take the bytecode in a `__pycache__` for them if size and time of the source fit, and
+both can be forged. Only the caches of this runtime itself are used: it starts for every job.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    SourceFileLoader,
+)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class FrozenLoader(SourceFileLoader):
+    """Compiles the source; bytecode is neither read nor written."""
+
+    def path_stats(self, path: str) -> Mapping[str, float]:
+        """Refuse to say what bytecode would have to fit: then Python looks for none."""
+        raise OSError(path)
+
+
+def use_sources_only(code: Path) -> None:
+    """Import whatever lies below `code/`, but the runtime, from its sources."""
+    below = f"{code}/"
+    runtime = f"{below}{__package__}"
+    loaders = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (FrozenLoader, SOURCE_SUFFIXES))
+
+    def hook(path: str) -> FileFinder:
+        if not path.startswith(below) or path.startswith(runtime):
+            raise ImportError(path)
+        return FileFinder(path, *loaders)
+
+    sys.path_hooks.insert(0, hook)
