@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.find import find_execution
+from deepforge_hpc.api.find import all_executions, find_execution
 from deepforge_hpc.api.manage import cancel, least_pause_s, status
 from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
@@ -69,19 +69,27 @@ def prove(subject: Subject, request: Request, *, limit_s: float) -> Finding:
     except DeepforgeHpcError as fault:
         shutil.rmtree(folder, ignore_errors=True)
         return error(CHECK, f"the jobs were refused: {fault.message}", fault.hint or "see above")
+    except BaseException:
+        _cancel_all(folder)
+        raise
     found = find_execution(str(submission.layout.root), folder)
     try:
         finding = _follow(found, folder, launch, limit_s)
     except BaseException:
-        # Left by Ctrl-C, or nobody answers: the jobs must not stay behind.
-        with suppress(DeepforgeHpcError):
-            cancel(found)
+        _cancel_all(folder)
         raise
     if finding.level == "OK":
         # The user's settings may keep executions apart from projects.
         shutil.rmtree(found.layout.root, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return finding
+
+
+def _cancel_all(folder: Path) -> None:
+    """Let no job stay behind: this was left by Ctrl-C, or nobody answers."""
+    for found in all_executions(folder):
+        with suppress(DeepforgeHpcError):
+            cancel(found)
 
 
 def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Request:

@@ -136,6 +136,7 @@ class Requests:
         )
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)
+            directives.warnings += _without_mpi(site, launch)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
@@ -165,6 +166,20 @@ def _refuse_conflicts(site: SiteSpec, directives: Directives, launch: LaunchComm
             directives.problems.append((f"site {site.name}: {found.text}", hint))
         else:
             directives.warnings.append(f"site {site.name}: {found.text}; its version is unknown")
+
+
+def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:
+    """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
+    default = site.slurm.mpi_default
+    is_told = any(word.startswith("--mpi=") for word in launch.argv)
+    if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
+        return []
+    way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
+    if default is UNKNOWN:
+        return [f"whether srun of {site.name} starts MPI by itself is unknown: {way}"]
+    if default == "none":
+        return [f"srun of {site.name} starts no MPI by itself: {way}"]
+    return []
 
 
 def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:

@@ -165,7 +165,11 @@ class _Chain:
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
-        self._release(number, [ids[name] for name in needs if not needs[name]])
+        try:
+            self._release(number, [ids[name] for name in needs if not needs[name]])
+        except KeyboardInterrupt as error:
+            self._undo(number, name, ids, error)
+            raise
         return self._report(number, tuple(ids.items()), f"Submitted {len(ids)} jobs.")
 
     def _release(self, number: int, roots: Sequence[str]) -> None:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.model.site import UNKNOWN
+from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.spec.load import Settings, load_pipeline
+from deepforge_hpc.spec.sites import load_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -239,3 +242,26 @@ def test_the_share_of_memory_is_asked_for_where_the_queue_says_so(plan) -> None:
     assert options(plan(yes, "gpus_per_node: 1, mem_per_node: 1GiB"))["mem"] == "1024M"
     assert "mem" not in options(plan(no, "gpus_per_node: 1"))
     assert "mem" not in options(plan(yes.replace("mem: 100GiB, mem_requestable: 80GiB, ", "")))
+
+
+@pytest.mark.parametrize("launch", ["mpi", "horovod"])
+def test_ranks_of_mpi_that_may_not_meet_are_a_warning(plan, launch: str) -> None:
+    site = "slurm: {mpi_default: DEFAULT}\n"
+    (told,) = plan(site.replace("DEFAULT", "none"), launch=launch).warnings
+    assert "srun of x starts no MPI by itself" in told
+    assert "srun --mpi=list" in told
+    (told,) = plan(site.replace("DEFAULT", "unknown"), launch=launch).warnings
+    assert "is unknown" in told
+    for fine in (site.replace("DEFAULT", "pmix"), ""):
+        assert plan(fine, launch=launch).warnings == ()
+    assert plan(site.replace("DEFAULT", "none"), launch="srun").warnings == ()
+    named = f"launchers: {{{launch}: {{argv: [srun, --mpi=pmi2]}}}}\n"
+    assert plan(site.replace("DEFAULT", "none") + named, launch=launch).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["slurm-generic", "slurm-pyxis"])
+def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: str) -> None:
+    site = load_site(name, [("shipped", data_folder("site-configs"))]).spec
+    for launcher in site.launchers.values():
+        assert not [word for word in launcher.argv if word.startswith("--mpi")]
+    assert site.slurm.mpi_default is UNKNOWN
