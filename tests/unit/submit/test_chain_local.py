@@ -24,6 +24,7 @@ from deepforge_hpc.runtime.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.submit import chain, journal
+from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.orphans import held_orphans
 
 GOOD = {"a": "succeeded", "b": "succeeded", "c": "succeeded", "_final": "succeeded"}
@@ -426,7 +427,7 @@ def test_two_submitters_of_one_execution_cannot_meet(lab: Any) -> None:
     lab.write()
     layout = lab.create()
     with (
-        chain.lease(layout.root / ".submitting", "x"),
+        lease(layout.root / ".submitting", "x"),
         pytest.raises(StorageError, match="is being submitted"),
     ):
         chain.submit(layout, lab.scheduler)
