@@ -5,6 +5,7 @@ DeepforgeHpcError                exit code 1
 ├── InvalidInputError            3   a file is wrong; carries every fault found
 ├── NoResourcesError             4   no queue of the site can hold the request
 ├── SchedulerError               5   the scheduler refused or did not answer
+│   ├── NoSchedulerError             its commands cannot run on this host: nothing was sent
 │   ├── TransientSchedulerError      worth another try (controller busy or down)
 │   └── SubmitLimitError             a submit limit was reached
 ├── StorageError                 6   a file system refused (full, read-only, missing)
@@ -88,11 +89,23 @@ class SchedulerError(DeepforgeHpcError):
         argv: Sequence[str] = (),
         returncode: int | None = None,
         stderr: str = "",
+        then: str = "",
     ) -> None:
-        super().__init__(message, hint)
+        super().__init__(message)
         self.argv = tuple(argv)
         self.returncode = returncode
         self.stderr = stderr
+        self.then = then
+        """What to do once the cause is mended; the end of the hint."""
+        self.advise(hint)
+
+    def advise(self, hint: str) -> None:
+        """Give another hint, but for its end."""
+        self.hint = f"{hint.rstrip('. ')}. {self.then}" if hint and self.then else hint or self.then
+
+
+class NoSchedulerError(SchedulerError):
+    """The scheduler's commands are not there or not set up on this host, so nothing was sent."""
 
 
 class TransientSchedulerError(SchedulerError):

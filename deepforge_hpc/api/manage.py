@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.find import all_executions, project_above
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
+from deepforge_hpc.model.plan import FINAL_JOB
 from deepforge_hpc.model.unknown import known
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit.project import executions_folders
@@ -61,7 +62,10 @@ def cancel(found: Found) -> CancelReport:
     """Cancel all jobs of an execution that have not ended."""
     from deepforge_hpc.submit import chain
 
-    return chain.cancel(found.layout, scheduler_of(found))
+    report = chain.cancel(found.layout, scheduler_of(found))
+    if FINAL_JOB in report.jobs:
+        status(found)  # it writes down how the jobs ended, which nobody else would now
+    return report
 
 
 def resume(found: Found) -> SubmitReport:

@@ -14,7 +14,7 @@ from deepforge_hpc.api.pipelines import (
     planned,
     refuse_control_characters,
 )
-from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.model.unknown import known
 from deepforge_hpc.strictyaml import collector_paused
 
@@ -149,9 +149,11 @@ def submit(
 
 
 def _require_submit(scheduler: Scheduler, request: Request) -> None:
-    """Refuse before anything is written where jobs can only be rendered."""
+    """Raise SchedulerError if jobs cannot be submitted from here, before anything is written."""
     try:
         scheduler.require_submit()
+    except NoSchedulerError:
+        raise
     except SchedulerError as error:
         error.hint = f"Write the scripts, to be looked at: {_render_command(request)}"
         raise
@@ -201,11 +203,11 @@ def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
 
 
 def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
-    """Say first what the site's file knows about a message of its scheduler."""
+    """Say what the site's file knows about a message, in place of what is true of any Slurm."""
     said = f"{error.message}\n{error.stderr}"
     for rule in site.errors if site else ():
         if re.search(rule.match, said, re.IGNORECASE):
-            error.hint = f"{rule.hint}\n{error.hint}".rstrip()
+            error.advise(rule.hint)
             return
 
 

@@ -12,6 +12,7 @@ from .failure import explain_os_error, one_line
 from .files import read_json
 from .native import WHOLE_LISTS, expand
 from .record import write_blob, write_record
+from .slurm_words import STATES, explain_exit, wants_memory
 from .states import State
 
 if TYPE_CHECKING:
@@ -26,27 +27,6 @@ _TIMEOUT_S = 60
 _LAG_S = 10.0
 """How long the database may not know yet that the jobs have ended, which this one waited for."""
 _PAUSE_S = 0.5
-ENDS = {
-    "COMPLETED": (
-        State.FAILED,
-        "The script ended without an error, but there is no success marker.",
-    ),
-    "FAILED": (State.FAILED, "The job failed without a word"),
-    "OUT_OF_MEMORY": (State.FAILED, "The job ran out of memory"),
-    "NODE_FAIL": (State.INTERRUPTED, "The node of the job failed"),
-    "BOOT_FAIL": (State.FAILED, "The node of the job did not boot"),
-    "LAUNCH_FAILED": (State.FAILED, "The job could not be launched"),
-    "RECONFIG_FAIL": (State.FAILED, "The nodes of the job could not be made ready"),
-    "DEADLINE": (State.CANCELLED, "The job's deadline passed"),
-    "TIMEOUT": (State.INTERRUPTED, "The job reached its time limit"),
-    "PREEMPTED": (State.INTERRUPTED, "The job was preempted"),
-    "CANCELLED": (State.CANCELLED, "The job was cancelled"),
-}
-_NOT_ENDED = frozenset(
-    {"PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
-     "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD",
-     "SPECIAL_EXIT", "POWER_UP_NODE", "EXPEDITING", "UPDATE_DB"}
-)  # fmt: skip
 
 
 class Account(NamedTuple):
@@ -67,6 +47,13 @@ def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
     if scheduler == "local":
         return _ask_local(context)
     return {}
+
+
+def gone(context: Context) -> set[str]:
+    """Return the ids of jobs and tasks of which no process is left; only the local site knows."""
+    if context.plan["scheduler"] != "local":
+        return set()
+    return {native for native, account in _ask_local(context).items() if account.ended}
 
 
 def _ask_slurm(context: Context, native: set[str]) -> dict[str, Account]:
@@ -142,14 +129,19 @@ def parse_sacct(text: str) -> list[dict[str, Any]]:
 
 
 def _account(row: dict[str, Any], who: str = "Slurm") -> Account:
-    raw = str(row["state"] or "")
+    raw, code = str(row["state"] or ""), str(row["exitcode"] or "")
     word = (raw.split() or [""])[0].rstrip("+")
-    if word in _NOT_ENDED:
+    state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
+    if not state.is_final and state is not State.UNKNOWN:
         return Account(ended=False, state=State.UNKNOWN, sentence="")
-    state, sentence = ENDS.get(word, (State.UNKNOWN, f"{who} says {raw}."))
-    if not sentence.endswith("."):
-        sentence += f" ({who} says {raw}, exit code {row['exitcode']})."
-    return Account(ended=True, state=state, sentence=sentence, again=word != "OUT_OF_MEMORY")
+    if word == "FAILED":
+        state, sentence = explain_exit(code) or (state, sentence)
+    if state.is_success:
+        state = State.FAILED
+        sentence = "Its script ended without an error, but there is no success marker."
+    sentence = f"{sentence.rstrip('.')} ({who} says {raw}, exit code {code})."
+    again = not wants_memory(word, code)
+    return Account(ended=True, state=state, sentence=sentence, again=again)
 
 
 def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +17,11 @@ from .transfer import remove
 if TYPE_CHECKING:
     from .accounting import Account
     from .context import Context
+
+_AT_WORK = frozenset({State.RUNNING, State.PUBLISHING})
+_LAST_WORDS_S = 40.0
+"""From SIGTERM to SIGKILL it is 30 s by Slurm's default (KillWait), and 10 s on the local site."""
+_PAUSE_S = 0.2
 
 
 class Unit(NamedTuple):
@@ -31,18 +37,40 @@ class Unit(NamedTuple):
 def close_execution(context: Context) -> None:
     """Give each job that did not say how it ended a final state; exit 0 even if jobs failed."""
     ids = journal.native_ids(context.layout, context.attempt)
+    cancelled = context.attempt in journal.cancelled_attempts(context.layout)
+    if cancelled:
+        _await_last_words(context, ids)
     accounts = accounting.ask(context, ids)
-    states = {
+    closer = _Closer(context, _read_states(context), accounts, ids, cancelled)
+    for job in context.plan["jobs"]:  # in topological order: ancestors have their states first
+        for unit in units_of(job) if job["kind"] != "final" else ():
+            closer.close(unit, job)
+
+
+def _await_last_words(context: Context, ids: dict[str, str]) -> None:
+    """Wait until the jobs that a cancellation interrupts have written their ends.
+
+    What waited for them was dropped at once, so that nothing held this job back. Slurm's accounting
+    calls a job ended when the signal is sent.
+    """
+    deadline = time.monotonic() + _LAST_WORDS_S
+    while time.monotonic() < deadline:
+        gone = accounting.gone(context)
+        if not any(
+            state["state"] in _AT_WORK and native_id(ids, unit) not in gone
+            for unit, state in _read_states(context).items()
+        ):
+            return
+        time.sleep(_PAUSE_S)
+
+
+def _read_states(context: Context) -> dict[Unit, dict[str, Any]]:
+    return {
         unit: _read_state(context, unit)
         for job in context.plan["jobs"]
         if job["kind"] != "final"
         for unit in units_of(job)
     }
-    cancelled = context.attempt in journal.cancelled_attempts(context.layout)
-    closer = _Closer(context, states, accounts, ids, cancelled)
-    for job in context.plan["jobs"]:  # in topological order: ancestors have their states first
-        for unit in units_of(job) if job["kind"] != "final" else ():
-            closer.close(unit, job)
 
 
 def units_of(job: dict[str, Any]) -> list[Unit]:
@@ -50,6 +78,12 @@ def units_of(job: dict[str, Any]) -> list[Unit]:
     if job["kind"] == "array":
         return [Unit(job["name"], task) for task in range(job["tasks"])]
     return [Unit(job["name"], None)]
+
+
+def native_id(ids: dict[str, str], unit: Unit) -> str:
+    """Return the scheduler's id of a job or an array task; empty if it was not submitted."""
+    native = ids.get(unit.job, "")
+    return native if unit.task is None or not native else f"{native}_{unit.task}"
 
 
 class _Closer(NamedTuple):
@@ -65,7 +99,7 @@ class _Closer(NamedTuple):
         if State(found["state"]).is_final:
             self._sweep(unit)
             return
-        native = self._native_id(unit)
+        native = native_id(self.ids, unit)
         account = self.accounts.get(native)
         if account is not None and not account.ended:
             return  # still queued or running: its own to say
@@ -98,7 +132,7 @@ class _Closer(NamedTuple):
         self, job: dict[str, Any], found: dict[str, Any], account: Account | None
     ) -> tuple[State, str, str]:
         resume = f"dfh resume {self.context.info['id']} runs what is missing."
-        if found["state"] in {State.RUNNING, State.PUBLISHING}:
+        if found["state"] in _AT_WORK:
             if account is not None:
                 return account.state, account.sentence, resume
             reason = "The job ended without a word: it was killed, or its node failed."
@@ -128,10 +162,6 @@ class _Closer(NamedTuple):
                 if state.is_final and not state.is_success:
                     return unit
         return None
-
-    def _native_id(self, unit: Unit) -> str:
-        native = self.ids.get(unit.job, "")
-        return native if unit.task is None or not native else f"{native}_{unit.task}"
 
     def _sweep(self, unit: Unit) -> None:
         with suppress(OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import shutil
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
+from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,8 +65,8 @@ class CommandRunner:
     def run(self, argv: Sequence[str], *, directory: str | None = None) -> Completed:
         """Run a command once and return what it left, whatever its exit code.
 
-        Raises SchedulerError if there is no such program, if it cannot be run or prints without
-        end, TransientSchedulerError on time-out.
+        Raises NoSchedulerError if there is no such program or it cannot be run, SchedulerError if
+        it prints without end, TransientSchedulerError on time-out.
         """
         environ = scrub(os.environ if self.environ is None else self.environ)
         environ.update(self.variables)
@@ -76,15 +77,11 @@ class CommandRunner:
             if directory is not None and not os.access(directory, os.X_OK):
                 message = f"{directory}: no such folder"
                 raise SchedulerError(message, argv=argv) from error
-            message = f"{argv[0]} is not on PATH"
-            hint = (
-                "Run this on a login node of the cluster (some need `module load slurm` first), "
-                "or use --site local."
-            )
-            raise SchedulerError(message, hint, argv=argv) from error
+            raise _not_found(argv) from error
         except OSError as error:  # not a program: no permission, or neither binary nor script
             message = f"{argv[0]} cannot be run: {error.strerror}"
-            raise SchedulerError(message, f"Look at it: command -v {argv[0]}", argv=argv) from error
+            hint = f"Look at it: command -v {argv[0]}"
+            raise NoSchedulerError(message, hint, argv=argv) from error
         if done is None:
             message = f"{argv[0]} did not answer within {self.timeout_s:g} s"
             hint = "The controller may be busy: try again later."
@@ -92,6 +89,12 @@ class CommandRunner:
         elapsed = time.monotonic() - begin
         _LOG.debug("%s -> %d in %.3f s", list(argv), done.returncode, elapsed)
         return done
+
+    def require(self, program: str) -> None:
+        """Raise NoSchedulerError if there is no such program on PATH."""
+        environ = os.environ if self.environ is None else self.environ
+        if shutil.which(program, path=environ.get("PATH")) is None:
+            raise _not_found([program])
 
     def _ended(
         self, argv: Sequence[str], directory: str | None, environ: Mapping[str, str]
@@ -127,6 +130,14 @@ class CommandRunner:
         return Completed(
             argv=tuple(argv), returncode=process.returncode, stdout=stdout, stderr=stderr
         )
+
+
+def _not_found(argv: Sequence[str]) -> NoSchedulerError:
+    hint = (
+        "Run this on a login node of the cluster (some need `module load slurm` first), "
+        "or use --site local."
+    )
+    return NoSchedulerError(f"{argv[0]} is not on PATH", hint, argv=argv)
 
 
 def _read_all(streams: Sequence[IO[bytes] | None], limit_s: float) -> list[bytes] | None:

@@ -7,12 +7,13 @@ fields are used that every Slurm since 20.11 has, and no `--json`, whose shape c
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.abc.scheduler import Scheduler
-from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
+from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.runtime.native import ID, WHOLE_LISTS, expand
 from deepforge_hpc.runtime.states import State
@@ -182,6 +183,17 @@ class SlurmScheduler(Scheduler):
 
     def __init__(self, runner: CommandRunner | None = None) -> None:
         self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))
+
+    def require_submit(self) -> None:
+        """Raise NoSchedulerError if Slurm's commands cannot work here; starts no process.
+
+        Without a configuration each of them tries for a minute.
+        """
+        self._runner.require("sbatch")
+        path = os.environ.get("SLURM_CONF")
+        if path and not os.access(path, os.R_OK):
+            message = f"SLURM_CONF names {path}, which cannot be read"
+            raise NoSchedulerError(message, "Set it right, or leave it out: unset SLURM_CONF")
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the very command that `submit` runs."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.errors import SchedulerError, SubmitLimitError, TransientSchedulerError
+from deepforge_hpc.errors import (
+    NoSchedulerError,
+    SchedulerError,
+    SubmitLimitError,
+    TransientSchedulerError,
+)
 
 if TYPE_CHECKING:
     from deepforge_hpc.schedulers.command import Completed
@@ -15,6 +21,10 @@ _LIMIT = (
     "(`map:`) counts each of its tasks."
 )
 _BUSY = "The controller is down or busy. Try again in some minutes."
+_CONFIGURATION = (
+    "Slurm is not set up on this host, or SLURM_CONF names a wrong file. Try a login node of the "
+    "cluster: `scontrol ping` answers there."
+)
 _MUNGE = (
     "Slurm's authentication does not answer on this host. Try another login node, or ask the "
     "centre's support."
@@ -48,6 +58,7 @@ _ACCOUNTING = "This cluster keeps no accounting; ended jobs are known by their m
 
 # (pattern, error, hint), the first match wins; texts of Slurm 22.05 to 25.11.
 _KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
+    (r"process configuration file|configuration source", NoSchedulerError, _CONFIGURATION),
     (r"unable to contact slurm controller|connect failure", TransientSchedulerError, _BUSY),
     (r"socket timed out|connection (refused|reset|timed out)", TransientSchedulerError, _BUSY),
     (r"zero bytes|resource temporarily unavailable", TransientSchedulerError, _BUSY),
@@ -77,7 +88,7 @@ _COMPILED = tuple((re.compile(p, re.IGNORECASE), kind, hint) for p, kind, hint i
 def parse_error(done: Completed) -> SchedulerError:
     """Return the error that a failed command stands for, with a hint that says what to do."""
     detail = _message(done.stderr) or f"exit code {done.returncode} and no message"
-    kind, hint = SchedulerError, "The command was: " + " ".join(done.argv[:1])
+    kind, hint = SchedulerError, f"The command was: {shlex.join(done.argv)}"
     for pattern, found_kind, found_hint in _COMPILED:
         if pattern.search(done.stderr):
             kind, hint = found_kind, found_hint

@@ -1,4 +1,4 @@
-"""Write the end of jobs that could not write it themselves, when the final job did not either."""
+"""Close an execution in the place of its final job, if that could not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.runtime import statefile
 from deepforge_hpc.runtime.context import timestamp
 from deepforge_hpc.runtime.files import publish_json
+from deepforge_hpc.runtime.report import refresh
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit import own
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_ends(layout: ExecutionLayout, units: Sequence[tuple[str, TaskStatus]]) -> None:
-    """Write the state of each job or task whose end stands in no file yet.
+    """Write the state of each job or task whose end stands in no file yet, and the report anew.
 
     The caller sees to it that nothing of the execution is live: a state file has one writer. A
     folder that cannot be written is left as it is, and the next command says the same again.
@@ -48,3 +49,4 @@ def write_ends(layout: ExecutionLayout, units: Sequence[tuple[str, TaskStatus]])
         with suppress(OSError):
             folder.root.mkdir(parents=True, exist_ok=True)
             publish_json(folder.state, state)
+    refresh(layout.root, force=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.runtime.failure import MEMORY_HINT
+from deepforge_hpc.runtime.slurm_words import wants_memory
 from deepforge_hpc.runtime.states import State
 
 if TYPE_CHECKING:
@@ -176,12 +177,14 @@ def _by_scheduler(
             "its results are not to be used."
         )
         return Verdict(state=State.UNKNOWN, reason=reason, raw=raw, hint="`dfh logs` may tell why.")
-    if evidence.attempt is not None and evidence.attempt.refused:
-        return _cancelled(evidence.attempt)
-    was_dropped = state is State.CANCELLED and written is None and evidence.trouble
-    if state is State.NEVER_RAN or was_dropped:
+    attempt = evidence.attempt
+    was_dropped = state is State.CANCELLED and written is None and bool(evidence.trouble)
+    never_ran = state is State.NEVER_RAN or was_dropped
+    if attempt is not None and (attempt.refused or (attempt.is_cancelled and never_ran)):
+        return _cancelled(attempt)
+    if never_ran:
         return _never_ran(evidence, raw)
-    again = not native.raw_state.startswith("OUT_OF_ME")
+    again = not wants_memory(native.raw_state, native.exit_code)
     return Verdict(
         state=state,
         reason=native.explanation,

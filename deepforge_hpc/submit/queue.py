@@ -75,10 +75,17 @@ class Queue:
             message = f"Jobs of {self._info.id} stay in the queue though they were cancelled"
             raise SchedulerError(message, f"Try again later: dfh cancel {self._info.id}")
 
-    def cancel_all(self, known: Mapping[str, str] | None = None) -> tuple[str, ...]:
-        """Cancel all that is in the queue and return the jobs' names; running ones take a while."""
+    def cancel_all(
+        self, known: Mapping[str, str] | None = None, *, spared: str = ""
+    ) -> tuple[str, ...]:
+        """Cancel all that is in the queue and return the jobs' names; running ones take a while.
+
+        The job `spared` is left alone as long as there are others.
+        """
         wait_for_submitters(self._info.token)
         live = self.live()
+        if len(live) > 1:
+            live.pop(spared, None)
         ids = {native_id for found in live.values() for native_id in found}
         ids |= set((known or {}).values())
         if ids:

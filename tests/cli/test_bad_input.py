@@ -156,11 +156,14 @@ def test_a_site_whose_jobs_are_not_run_is_refused_before_anything_is_written(
     dfh("submit", "--dry-run", "--site", "x", cwd=project)
 
 
-def test_no_slurm_on_path_is_said_and_nothing_runs(dfh: Any, project: Path, tmp_path: Path) -> None:
+def test_no_slurm_on_path_is_said_and_nothing_is_used_up(
+    dfh: Any, project: Path, tmp_path: Path
+) -> None:
     environ = {"PATH": _path_without_slurm(tmp_path)}
     done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5)
-    assert "sbatch" in done.stderr
-    assert "hint: " in done.stderr
+    assert "error: sbatch is not on PATH" in done.stderr
+    assert "hint: Run this on a login node" in done.stderr
+    assert not (project / "executions").exists()
 
 
 @pytest.mark.slurm

@@ -64,7 +64,7 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
         ("submit.execution._write_files", "Nothing was submitted, and nothing of it is left."),
         ("submit.reuse.apply", "Nothing was submitted, and small-0001 was removed again."),
         ("submit.chain.submit", "Nothing was submitted, and small-0001 was removed again."),
-        ("submit.chain._Chain._queue_jobs", "Some jobs of small-0001 may be queued."),
+        ("submit.submitter.Submitter.queue_jobs", "Some jobs of small-0001 may be queued."),
     ],
 )
 def test_interrupt_of_a_submission_says_what_is_left(

@@ -152,14 +152,18 @@ def test_watching_ends_if_nothing_can_go_on_by_itself(dfh: Any, gated: Path, unt
     assert "next    dfh resume gated-0001" in done.stdout
 
 
-def test_cancel_ends_the_job_and_says_how_to_go_on(dfh: Any, gated: Path, status: Any) -> None:
+def test_cancel_ends_the_job_and_says_how_to_go_on(
+    dfh: Any, gated: Path, status: Any, until: Any
+) -> None:
     dfh("submit", cwd=gated)
     done = dfh("cancel", "gated-0001", cwd=gated)
     assert "dfh resume gated-0001" in done.stdout
     assert dfh("status", "--watch", cwd=gated, expect=9)
     # The job itself is told by SIGTERM, and may have written down that it was interrupted.
     assert status(gated)["state"] in {"cancelled", "interrupted"}
-    assert "nothing was queued" in dfh("cancel", "latest", cwd=gated).stdout
+    final = gated / "executions/gated-0001/jobs/_final/state.json"
+    until(lambda: final.exists() and json.loads(final.read_text())["state"] == "succeeded")
+    until(lambda: "nothing was queued" in dfh("cancel", "latest", cwd=gated).stdout)
 
 
 def test_a_site_says_how_often_one_may_look(dfh: Any, gated: Path) -> None:

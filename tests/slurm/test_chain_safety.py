@@ -38,6 +38,16 @@ def lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., Any])
     return make_lab(site, dependency=dependency)
 
 
+@pytest.fixture
+def real_lab(request: pytest.FixtureRequest, site: str, make_lab: Callable[..., Any]) -> Any:
+    """Return a project whose jobs are our scripts and run our runtime."""
+    if site != "local":
+        request.getfixturevalue("slurm_cluster")
+        talk(request, "slurm_cluster")
+    dependency = request.node.callspec.params.get("dependency", "afterok")
+    return make_lab(site, fast=False, dependency=dependency)
+
+
 def talk(request: pytest.FixtureRequest, cluster: str) -> None:
     """Name a cluster that was asked for only now to Slurm's commands."""
     patch = request.getfixturevalue("monkeypatch")
@@ -155,7 +165,8 @@ CALLS = [
 def test_submitter_killed_at_any_call_leaves_what_resume_completes(
     slurm_cluster: Any, make_lab: Callable[..., Any], tmp_path: Path
 ) -> None:
-    labs = {call: make_lab("slurm-generic") for call in CALLS}
+    # One of them with jobs that are ours in full; the others are many.
+    labs = {call: make_lab("slurm-generic", fast=call != CALLS[5]) for call in CALLS}
     layouts = {
         call: killed_submission(lab, tmp_path / f"bin{number}", *call)
         for number, (call, lab) in enumerate(labs.items())
@@ -291,7 +302,8 @@ def test_id_that_was_given_to_another_job_is_not_trusted(
 
 
 @BOTH
-def test_scheduler_that_says_completed_without_a_marker_is_not_believed(lab: Any) -> None:
+def test_scheduler_that_says_completed_without_a_marker_is_not_believed(real_lab: Any) -> None:
+    lab = real_lab
     layout = lab.submit()
     lab.wait(layout)
     layout.job("b").success.unlink()
@@ -323,20 +335,107 @@ def test_scheduler_that_contradicts_a_marker_is_a_warning(lab: Any) -> None:
 
 
 @BOTH
-def test_job_cancelled_behind_our_back_is_named_and_resumed(lab: Any) -> None:
+def test_job_cancelled_behind_our_back_is_named_and_resumed(real_lab: Any) -> None:
+    lab = real_lab
     lab.flag("wait-b")
     layout = lab.submit("diamond")
     poll(lambda: "b" in lab.ran() and lab.states(layout)["b"] == "running")
     lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["b"]])
     states = lab.wait(layout)
     assert (states["a"], states["b"], states["c"], states["d"]) == (
-        "succeeded", "cancelled", "succeeded", "never_ran",
+        "succeeded", "interrupted", "succeeded", "never_ran",
     )  # fmt: skip
-    assert json.loads(layout.job("b").state.read_bytes())["state"] == "cancelled"
+    assert json.loads(layout.job("b").state.read_bytes())["exit_code"] == 75  # its own word
+    assert {record["status"] for record in records(lab, "end")} == {"succeeded", "interrupted"}
     lab.flag("wait-b", is_set=False)
     lab.resume(layout)
     assert set(lab.wait(layout).values()) == {"succeeded"}
     assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
+
+
+def title(layout: ExecutionLayout) -> str:
+    """Return the heading of the report, which begins with the state."""
+    page = layout.report.read_text() if layout.report.exists() else ""
+    return page.partition("<title>")[2].partition(":")[0]
+
+
+def records(lab: Any, kind: str) -> list[dict[str, Any]]:
+    paths = (lab.project / ".dfh" / "loose").rglob("*.json")
+    found = (json.loads(path.read_bytes()) for path in paths)
+    return [record for record in found if record["kind"] == kind]
+
+
+def written(layout: ExecutionLayout, job: str) -> str:
+    """Return the state that a job's own file names; no command of ours is asked."""
+    state = layout.job(job).state
+    return str(json.loads(state.read_bytes())["state"]) if state.exists() else ""
+
+
+@BOTH
+def test_cancelled_execution_is_closed_by_its_own_final_job(site: str, real_lab: Any) -> None:
+    lab = real_lab
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    assert lab.cancel(layout).jobs == ("a", "b", "c")
+    # Nobody looks from here on: the jobs alone close the execution.
+    poll(lambda: written(layout, "_final") == "succeeded" and title(layout) == "cancelled")
+    assert {written(layout, job) for job in "abc"} == {"cancelled"}
+    if site != "local":
+        (accounting,) = records(lab, "acct")
+        ids = journal.read(layout).last.ids
+        ends = {row["jobid"]: row["state"].split()[0] for row in accounting["jobs"]}
+        assert {ends[ids[job]] for job in "abc"} == {"CANCELLED"}
+    lab.flag("wait-a", is_set=False)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "a", "b", "c"]
+
+
+SLOW_END = """\
+        try:
+            begin(self.folder, self.name)
+        finally:
+            Path(self.folder, "ending").touch()
+            while Path(self.folder, "wait-end").exists():
+                time.sleep(0.05)
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_final_job_waits_for_the_last_words_of_what_was_cancelled(real_lab: Any) -> None:
+    lab = real_lab
+    operations = lab.project / "operations.py"
+    begin = "        begin(self.folder, self.name)\n"
+    operations.write_text(operations.read_text().replace(begin, SLOW_END, 1))
+    lab.write()
+    lab.flag("wait-a")
+    lab.flag("wait-end")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    lab.cancel(layout)
+    poll(lambda: (lab.project / "ending").exists() and written(layout, "_final") == "running")
+    assert written(layout, "a") == "running"
+    lab.flag("wait-end", is_set=False)
+    poll(lambda: written(layout, "_final") == "succeeded" and title(layout) == "cancelled")
+    state = json.loads(layout.job("a").state.read_bytes())
+    assert (state["state"], state["exit_code"]) == ("cancelled", 75)  # its own word
+
+
+@BOTH
+def test_cancel_closes_the_execution_itself_where_no_final_job_is_left(real_lab: Any) -> None:
+    lab = real_lab
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.ran() == ["a"] and title(layout) == "running")
+    lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["_final"]])
+    poll(lambda: "_final" not in lab.scheduler.find(str(layout.root), lab.token(layout)))
+    lab.cancel(layout)
+    lab.wait(layout)
+    assert title(layout) == "cancelled"
+    assert {written(layout, job) for job in "abc"} == {"cancelled"}
 
 
 @pytest.mark.slurm
@@ -361,7 +460,8 @@ def test_execution_on_a_mount_that_became_read_only_is_cancelled(
 
 @pytest.mark.slurm
 @pytest.mark.parametrize("site", ["slurm-generic"])
-def test_node_failure_is_told_and_resumed(lab: Any, slurm_cluster: Any) -> None:
+def test_node_failure_is_told_and_resumed(real_lab: Any, slurm_cluster: Any) -> None:
+    lab = real_lab
     lab.flag("wait-a")
     layout = lab.submit()
     poll(lambda: lab.states(layout)["a"] == "running")
@@ -379,11 +479,74 @@ def test_node_failure_is_told_and_resumed(lab: Any, slurm_cluster: Any) -> None:
     assert lab.wait(layout) == GOOD
 
 
+def write_with(lab: Any, resources: dict[str, Any], work: str) -> None:
+    """Write the chain with these resources for `a`, and with `work` behind its first words."""
+    operations = lab.project / "operations.py"
+    begin = "        begin(self.folder, self.name)\n"
+    operations.write_text(operations.read_text().replace(begin, begin + work, 1))
+    path = lab.write()
+    pipeline = json.loads(path.read_text())
+    pipeline["operations"]["a"]["resources"] = resources
+    path.write_text(json.dumps(pipeline))
+
+
+TAKE_MEMORY = """\
+        taken = [bytes([1]) * (1 << 20) for _ in range(700)]
+        while taken:
+            time.sleep(0.05)
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_job_that_slurm_killed_for_its_memory_says_what_to_do(real_lab: Any) -> None:
+    lab = real_lab
+    write_with(lab, {"mem_per_node": "256MiB"}, TAKE_MEMORY)
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    poll(lambda: written(layout, "_final") == "succeeded")
+    state = json.loads(layout.job("a").state.read_bytes())
+    assert state["state"] == "failed"
+    assert "want of memory" in state["reason"]
+    assert "FAILED, exit code 0:9" in state["reason"]
+    assert "mem_per_node" in state["hint"]
+    assert "exceeded memory limit" in layout.log("a", 1).read_text()
+    assert written(layout, "c") == "never_ran"
+    assert lab.status(layout).next.startswith("dfh logs lab-0001 a; edit; then dfh submit")
+    poll(lambda: "want of memory" in layout.report.read_text())
+
+
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_walltime_interrupts_a_job_which_says_so_itself(
+    fast_clock_cluster: Any, make_lab: Callable[..., Any], site: str
+) -> None:
+    lab = make_lab(site, fast=False)
+    write_with(lab, {"time": "00:02:00"}, "")
+    lab.flag("wait-a")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    poll(lambda: written(layout, "_final") == "succeeded")
+    state = json.loads(layout.job("a").state.read_bytes())
+    assert (state["state"], state["exit_code"]) == ("interrupted", 75)
+    assert "walltime warning" in state["reason"]
+    (record,) = [record for record in records(lab, "end") if record["job"] == "a"]
+    assert (record["status"], record["reason"]) == ("interrupted", state["reason"])
+    assert written(layout, "b") == "never_ran"
+    (accounting,) = records(lab, "acct")
+    native = journal.read(layout).last.ids["a"]
+    (row,) = [row for row in accounting["jobs"] if row["jobid"] == native]
+    assert (row["state"], row["exitcode"]) == ("FAILED", "75:0")  # warned in time to end by itself
+    lab.flag("wait-a", is_set=False)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+
+
 # ---- resume
 
 
 @BOTH
-def test_resume_runs_only_what_did_not_succeed(lab: Any) -> None:
+def test_resume_runs_only_what_did_not_succeed(real_lab: Any) -> None:
+    lab = real_lab
     lab.flag("fail-b")
     layout = lab.submit("diamond")
     assert lab.wait(layout)["d"] == "never_ran"
@@ -395,7 +558,8 @@ def test_resume_runs_only_what_did_not_succeed(lab: Any) -> None:
 
 @BOTH
 @DEPENDENCIES
-def test_resume_runs_single_array_tasks(lab: Any, dependency: str) -> None:
+def test_resume_runs_single_array_tasks(real_lab: Any, dependency: str) -> None:
+    lab = real_lab
     lab.flag("fail-p1")
     lab.flag("fail-p3")
     layout = lab.submit("array")
@@ -409,7 +573,11 @@ def test_resume_runs_single_array_tasks(lab: Any, dependency: str) -> None:
     assert set(lab.wait(layout).values()) == {"succeeded"}
     ran = sorted(lab.ran())
     assert [name for name in ran if name[0] == "p"] == ["p0", "p1", "p1", "p2", "p3", "p3"]
-    assert (ran.count("gather"), ran.count("use")) == (1, 1)
+    assert ran.count("use") == 1
+    assert json.loads((layout.job("use").outputs / "value.json").read_bytes()) == [
+        [0, 2, 4, 6, 8, 10, 12, 14],
+        "use",
+    ]
 
 
 # ---- 4: the submitting shell
@@ -417,17 +585,22 @@ def test_resume_runs_single_array_tasks(lab: Any, dependency: str) -> None:
 
 @BOTH
 def test_variables_of_the_submitting_shell_do_not_reach_the_job(
-    lab: Any, monkeypatch: pytest.MonkeyPatch
+    real_lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lab = real_lab
     names = ("SLURM_JOB_ID", "SLURM_NTASKS", "SLURM_HINT", "SBATCH_BEGIN", "SBATCH_EXPORT",
              "SLURM_EXPORT_ENV", "PMI_RANK", "PMIX_RANK")  # fmt: skip
     if lab.site != "local":
         names = (*names, "OF_THIS_SHELL")  # --export=NONE
     for name in names:
         monkeypatch.setenv(name, "leaked-4711")
-    layout = lab.submit()
+    write_with(lab, {}, "        Path(self.folder, 'env').write_text(repr(dict(os.environ)))\n")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
     assert lab.wait(layout) == GOOD
-    assert "leaked-4711" not in (layout.job("b").root / "env").read_text()
+    seen = (lab.project / "env").read_text()
+    assert "DFH_SCRATCH" in seen
+    assert "leaked-4711" not in seen
 
 
 @BOTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,6 +65,18 @@ def test_cancelled_jobs_that_never_started_say_so(execution: Execution) -> None:
     execution.run_all("_final")
     assert execution.state("middle")["state"] == "cancelled"
     assert execution.state("middle")["native_id"] == "L2"
+
+
+def test_nobody_waits_for_the_last_words_of_what_was_killed(execution: Execution) -> None:
+    chain(execution)
+    submitted(execution, {"event": "job", "job": "bad", "native_id": "L1"}, {"event": "cancel"})
+    queue(execution, L1="CANCELLED")
+    execution.folder("bad").root.mkdir(parents=True)
+    execution.folder("bad").state.write_text('{"state": "running", "attempt": 1}')
+    begin = time.monotonic()
+    execution.run_all("_final")
+    assert time.monotonic() - begin < 20  # it waits for 40 s where nobody knows
+    assert execution.state("bad")["state"] == "cancelled"
 
 
 def test_a_job_that_ended_without_a_word_failed(execution: Execution) -> None:
@@ -180,7 +193,7 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     state = execution.state("bad")
     assert state["state"] == "failed"
     assert state["reason"] == (
-        "The job ran out of memory (Slurm says OUT_OF_MEMORY, exit code 0:125)."
+        "It needed more memory than it had asked for (Slurm says OUT_OF_MEMORY, exit code 0:125)."
     )
     assert (state["again"], "mem_per_node" in state["hint"]) == (False, True)
     assert execution.state("middle")["reason"] == "It never started, because bad failed."

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.errors import SchedulerError, SubmitLimitError, TransientSchedulerError
+from deepforge_hpc.errors import (
+    NoSchedulerError,
+    SchedulerError,
+    SubmitLimitError,
+    TransientSchedulerError,
+)
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.schedulers import slurm
 from deepforge_hpc.schedulers.command import CommandRunner, Completed, scrub
@@ -268,12 +273,14 @@ def test_what_is_no_id_never_reaches_a_command(build, bad):
             SchedulerError,
             "belongs",
         ),
-        ("sbatch: error: something new", SchedulerError, "sbatch"),
-        ("", SchedulerError, "sbatch"),
+        ("sbatch: fatal: Unable to process configuration file", NoSchedulerError, "SLURM_CONF"),
+        ("sbatch: error: something new", SchedulerError, "The command was: sbatch --hold 'a b'"),
+        ("", SchedulerError, "The command was: sbatch --hold 'a b'"),
     ],
 )
 def test_an_error_of_slurm_says_what_to_do(stderr, kind, hint):
-    error = parse_error(Completed(argv=("sbatch",), returncode=1, stdout="", stderr=stderr))
+    argv = ("sbatch", "--hold", "a b")
+    error = parse_error(Completed(argv=argv, returncode=1, stdout="", stderr=stderr))
     assert type(error) is kind
     assert hint in error.hint
     assert error.stderr == stderr

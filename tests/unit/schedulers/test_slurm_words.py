@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepforge_hpc.runtime.accounting import ENDS
+from deepforge_hpc.runtime.slurm_words import STATES, wants_memory
 from deepforge_hpc.runtime.states import State
-from deepforge_hpc.schedulers.slurm_states import STATES, explain_reason, interpret, parse_state
+from deepforge_hpc.schedulers.slurm_states import explain_reason, interpret, parse_state
 
 _REASONS = Path(__file__).parents[2] / "fixtures" / "slurm" / "reasons.txt"
 
@@ -159,12 +159,20 @@ def test_a_signal_is_named():
     assert "file system" in interpret("FAILED", "JobLaunchFailure")[1]
 
 
-def test_final_job_gives_a_state_the_same_meaning():
-    # COMPLETED alone differs: the final job asks about jobs that have left no success marker.
-    ends = {word: state for word, (state, _) in ENDS.items() if word != "COMPLETED"}
-    assert ends == {word: STATES[word][0] for word in ends}
-    ours = {word for word, (state, _) in STATES.items() if state.is_final}
-    assert ours == set(ENDS)
+@pytest.mark.parametrize(
+    ("state", "code", "wants"),
+    [
+        ("OUT_OF_MEMORY", "0:125", True),
+        ("OUT_OF_ME+", "", True),
+        ("FAILED", "0:9", True),
+        ("FAILED", "9:0", False),
+        ("FAILED", "0:11", False),
+        ("CANCELLED by 0", "0:9", False),
+        ("TIMEOUT", "0:9", False),
+    ],
+)
+def test_want_of_memory_is_seen_in_state_or_signal(state, code, wants):
+    assert wants_memory(state, code) is wants
 
 
 @given(st.text(), st.text(), st.text())

@@ -1,0 +1,97 @@
+"""What became of an attempt, before the next one: complete it if its submitter died, or see it out.
+
+What is queued is found by its token (the end of the job's name), never by an id alone: Slurm gives
+the ids of jobs that it lost in a crash to new jobs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.model.plan import FINAL_JOB, JobKind
+from deepforge_hpc.runtime.context import timestamp
+from deepforge_hpc.runtime.states import State
+from deepforge_hpc.submit import own
+from deepforge_hpc.submit.queue import wait_for_submitters
+from deepforge_hpc.submit.select import Selected, dependencies
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.submit.journal import Attempt
+    from deepforge_hpc.submit.reports import SubmitReport
+    from deepforge_hpc.submit.submitter import Submitter
+
+
+def heal(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
+    """Complete an attempt whose submitter died; nothing of it has started, unless at the end.
+
+    What is queued is kept if the missing jobs can still be joined to it. Otherwise (jobs were
+    lost in between) it is cancelled, and all is submitted afresh. None: it had been let go
+    before its submitter died, and has ended.
+    """
+    wait_for_submitters(submitter.info.token)
+    selected = _intended(submitter.plan, attempt)
+    needs = dependencies(selected)
+    found = submitter.queue.adopt(attempt.ids)
+    if all(name in attempt.ids for name in needs):
+        # It died after the last id: the roots may have been released, and have run.
+        roots = [found[name] for name in needs if not needs[name] and name in found]
+        submitter.release(attempt.number, roots)
+        if not found:
+            return None
+        ids = tuple(attempt.ids.items())
+        return submitter.report(attempt.number, ids, "Released: every job had been queued.")
+    is_whole = all(name in found for name in attempt.ids) and all(
+        upstream in found for name in found for upstream in needs.get(name, ())
+    )
+    if not is_whole:
+        submitter.queue.clear()
+        submitter.writer.append(
+            "cancel", attempt.number, durable=True, at=timestamp(), refused="jobs were lost"
+        )
+        return submitter.submit(attempt.number + 1)
+    for name in [name for name in found if attempt.ids.get(name) != found[name]]:
+        submitter.writer.append("job", attempt.number, job=name, native_id=found[name], healed=True)
+    return submitter.queue_jobs(attempt.number, selected, found)
+
+
+def _intended(plan: Plan, attempt: Attempt) -> tuple[Selected, ...]:
+    jobs = {job.name: job for job in plan.jobs}
+    return tuple(Selected(job=jobs[name], tasks=attempt.tasks.get(name)) for name in attempt.jobs)
+
+
+def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
+    """Bring the queue to rest, so that a new attempt can begin.
+
+    A report says that the attempt goes on instead. Raises UsageError if jobs are live.
+    """
+    live = submitter.queue.live()
+    states = submitter.queue.states(live)
+    held = sorted(name for name, state in states.items() if state == "held")
+    if held and not last.is_cancelled and not submitter.queue.has_lost(last.ids):
+        submitter.scheduler.release(submitter.info.home, [i for name in held for i in live[name]])
+        message = f"Released {len(held)} held jobs of attempt {last.number}."
+        return submitter.report(last.number, tuple(last.ids.items()), message)
+    # What has written its end is only leaving the queue; a final job need not be waited for.
+    ending = {name for name in live if _has_ended(submitter, name, last)}
+    busy = [] if held else sorted(set(live) - ending - {FINAL_JOB})
+    if busy or not submitter.queue.leave(ending):
+        busy = busy or sorted(ending)
+        some = ", ".join(f"{name} ({states.get(name, '?')})" for name in busy[:8])
+        more = f" and {len(busy) - 8} more" if len(busy) > 8 else ""
+        message = f"{submitter.info.id} is not over: {some}{more}"
+        hint = f"Wait for it: dfh status {submitter.info.id}. Or: dfh cancel {submitter.info.id}"
+        raise UsageError(message, hint)
+    submitter.queue.clear()
+    return None
+
+
+def _has_ended(submitter: Submitter, name: str, attempt: Attempt) -> bool:
+    job = submitter.plan.job(name)
+    tasks = attempt.tasks.get(name, range(job.tasks)) if job.kind is JobKind.ARRAY else (None,)
+    found = [own.read_state(submitter.layout.job(name, task)) for task in tasks]
+    return all(
+        State(state["state"]).is_final and state["attempt"] == attempt.number if state else False
+        for state in found
+    )

@@ -1,0 +1,165 @@
+"""Submit one attempt of an execution, all or nothing.
+
+Roots are held until every job has its id, so a submission that breaks off leaves nothing that runs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import (
+    NoSchedulerError,
+    SchedulerError,
+    StorageError,
+    SubmitLimitError,
+    TransientSchedulerError,
+)
+from deepforge_hpc.runtime.context import timestamp
+from deepforge_hpc.submit import journal
+from deepforge_hpc.submit.lease import lease
+from deepforge_hpc.submit.queue import Queue
+from deepforge_hpc.submit.reports import SubmitReport
+from deepforge_hpc.submit.requests import request_for
+from deepforge_hpc.submit.select import dependencies, select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
+    from deepforge_hpc.abc.scheduler import Scheduler
+    from deepforge_hpc.model.execution import ExecutionInfo
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.submit.pace import Pace
+    from deepforge_hpc.submit.select import Selected
+
+
+class Submitter:
+    """One execution and its scheduler, while the lease is held."""
+
+    def __init__(
+        self,
+        layout: ExecutionLayout,
+        info: ExecutionInfo,
+        plan: Plan,
+        scheduler: Scheduler,
+        pace: Pace,
+    ) -> None:
+        self.layout = layout
+        self.info = info
+        self.plan = plan
+        self.scheduler = scheduler
+        self.pace = pace
+        self.writer = journal.Writer(layout)
+        self.queue = Queue(scheduler, info)
+
+    def leased(self) -> AbstractContextManager[None]:
+        """Return the lease of the one submitter."""
+        return lease(self.layout.root / ".submitting", f"{self.info.id} is being submitted")
+
+    def submit(self, number: int) -> SubmitReport:
+        """Submit what has no result, as attempt `number`."""
+        selected = select(self.plan, self.layout)
+        if not selected:
+            return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
+        tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
+        names = [item.job.name for item in selected]
+        me = {"token": self.info.token, "host": os.uname().nodename, "pid": os.getpid()}
+        self.writer.append(
+            "intent", number, durable=True, jobs=names, tasks=tasks, at=timestamp(), **me
+        )
+        return self.queue_jobs(number, selected, {})
+
+    def queue_jobs(
+        self, number: int, selected: Sequence[Selected], ids: dict[str, str]
+    ) -> SubmitReport:
+        """Queue the jobs that have no id yet, then release the roots."""
+        needs = dependencies(selected)
+        name = ""
+        try:
+            for item in selected:
+                name = item.job.name
+                if name in ids:
+                    continue
+                after = [ids[upstream] for upstream in needs[name]]
+                request = request_for(self.info, item, number, after)
+                self.pace.wait()
+                ids[name] = self.scheduler.submit(request)
+                self.writer.append("job", number, job=name, native_id=ids[name])
+            # A command that timed out, and was run again, may have been heard after all.
+            self.queue.adopt(ids)
+        except BaseException as error:
+            self._undo(number, name, ids, error)
+            raise
+        try:
+            self.release(number, [ids[name] for name in needs if not needs[name]])
+        except KeyboardInterrupt as error:
+            self._undo(number, name, ids, error)
+            raise
+        return self.report(number, tuple(ids.items()), f"Submitted {len(ids)} jobs.")
+
+    def release(self, number: int, roots: Sequence[str]) -> None:
+        """Let the roots of an attempt go, and note it."""
+        try:
+            self.scheduler.release(self.info.home, roots)
+        except SchedulerError as error:
+            message = f"All jobs of {self.info.id} are queued, but held: {error.message}"
+            hint = f"Let them go: dfh resume {self.info.id}. Or: dfh cancel {self.info.id}"
+            raise type(error)(
+                message, hint, argv=error.argv, returncode=error.returncode, stderr=error.stderr
+            ) from error
+        self.writer.append("released", number, durable=True)
+
+    def _undo(self, number: int, job: str, ids: dict[str, str], error: BaseException) -> None:
+        """Cancel what was queued before a refusal (or Ctrl-C); all of it is held or waits for it.
+
+        Raises SchedulerError in the place of one, saying what is left; a KeyboardInterrupt is
+        given words that say it.
+        """
+        reason = error.message if isinstance(error, SchedulerError) else repr(error)
+        left = (
+            f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
+        )
+        try:
+            # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
+            if ids or not isinstance(error, NoSchedulerError):
+                self.queue.clear(known=ids)
+            self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)
+        except (SchedulerError, StorageError) as second:
+            if ids or isinstance(error, TransientSchedulerError):
+                left = f"what was queued may still be there, held ({second.message})"
+        if isinstance(error, KeyboardInterrupt):
+            way_on = f"To submit it after all: dfh resume {self.info.id}"
+            error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
+        if isinstance(error, SchedulerError):
+            message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
+            raise type(error)(
+                message,
+                error.hint,
+                argv=error.argv,
+                returncode=error.returncode,
+                stderr=error.stderr,
+                then=self._way_on(error),
+            ) from error
+
+    def _way_on(self, error: SchedulerError) -> str:
+        """Return what to do after a refusal: the plan is frozen, so what it asks for stays."""
+        if isinstance(error, (SubmitLimitError, TransientSchedulerError, NoSchedulerError)):
+            return f"Then: dfh resume {self.info.id}"
+        return f"Then submit again; `dfh executions rm {self.info.id}` removes this execution."
+
+    def report(
+        self, number: int, submitted: tuple[tuple[str, str], ...], message: str
+    ) -> SubmitReport:
+        """Return what was done for an attempt."""
+        names = {name for name, _ in submitted}
+        kept = tuple(job.name for job in self.plan.jobs if job.name not in names)
+        return SubmitReport(
+            execution=self.info.id,
+            path=self.info.home,
+            attempt=number,
+            submitted=submitted,
+            kept=kept,
+            message=message,
+        )
