@@ -40,6 +40,20 @@ class Request:
             message = "--site: it is empty"
             raise UsageError(message, "Name one of `dfh site list`, or leave --site out.")
 
+    def options(self, site: str = "") -> tuple[str, ...]:
+        """Return the words that ask for the same again; `site` stands in for one not asked for."""
+        named: dict[str, tuple[str | None, ...]] = {
+            "--site": (self.site or site,),
+            "--account": (self.account,),
+            "--python": (self.python,),
+            "--set": self.overrides,
+            "--only": self.only,
+            "--from": self.from_,
+            "--until": self.until,
+        }
+        pairs = ((name, value) for name, values in named.items() for value in values if value)
+        return tuple(word for pair in pairs for word in pair)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:

@@ -129,6 +129,7 @@ def submit(
             name=name,
             note=note,
             tags=tags,
+            options=request.options(plan.site),
             now=datetime.now(timezone.utc),
             user=_user(),
             uuid=os.urandom(16).hex(),
@@ -172,9 +173,8 @@ def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) 
 
 
 def _render_command(request: Request) -> str:
-    options = {"--site": request.site, "--account": request.account}
-    words = [word for name, value in options.items() if value for word in (name, value)]
-    return shlex.join(["dfh", "render", str(request.pipeline), *words, "-o", "scripts"])
+    words = ["dfh", "render", str(request.pipeline), *request.options(), "-o", "scripts"]
+    return shlex.join(words)
 
 
 def _place(loaded: Loaded) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.cli.display import counted, table
@@ -45,7 +46,7 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         rows.append(("", f"and {len(record.inputs) - _MANY} more inputs"))
     rows += [("params", line) for line in _parameters(record)]
     rows += [("reference", _reference(item)) for item in record.operation.get("references") or ()]
-    target = str(subject.path) if subject.path else short(record.id)
+    target = shlex.quote(str(subject.path)) if subject.path else short(record.id)
     rows.append(("env", _environment(record)))
     labels = itertools.chain(["packages"], itertools.repeat(""))
     rows += zip(labels, _packages(found, target, each=packages), strict=False)
@@ -56,7 +57,7 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
     if record.data.get("status") != "succeeded":
         rows.append((str(record.data.get("status")), str(record.data.get("reason"))))
     rows.append(("history", counted(found.ancestors, "earlier record")))
-    rows.append(("next", f"dfh prov trace {target} | dfh prov verify {target}"))
+    rows += [("next", f"dfh prov trace {target}"), ("", f"dfh prov verify {target}")]
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
 
 

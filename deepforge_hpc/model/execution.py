@@ -40,6 +40,8 @@ class ExecutionInfo:
     name: str = ""
     note: str = ""
     tags: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Words that followed `dfh submit PIPELINE`, for the command that does it again."""
     schema: str = EXECUTION_SCHEMA
 
     @property

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class End(NamedTuple):
@@ -19,12 +19,17 @@ class End(NamedTuple):
     """Whether the same frozen code may do better if it runs again."""
 
 
-def submit_command(pipeline_file: str, site: str) -> str:
-    """Return the command that runs a pipeline as it is now, at the same site."""
+def submit_command(info: Mapping[str, Any]) -> str:
+    """Return the command that runs a pipeline as it is now, with the options of an execution.
+
+    `info` is the content of `execution.json`. The command can be pasted: every word is quoted.
+    """
     import shlex
 
-    words = ["dfh", "submit", pipeline_file, *(["--site", site] if site else [])]
-    return shlex.join(words)
+    site = str(info.get("site") or "")
+    options = info.get("options") or (["--site", site] if site else [])
+    words = ["dfh", "submit", info.get("pipeline_file") or "pipeline.yaml", *options]
+    return shlex.join(map(str, words))
 
 
 def edit_hint(submit: str) -> str:

@@ -45,7 +45,7 @@ def diagnose(
 def _edit_hint(context: Context) -> str:
     from .advice import edit_hint, submit_command
 
-    return edit_hint(submit_command(context.info["pipeline_file"], context.info["site"]))
+    return edit_hint(submit_command(context.info))
 
 
 def _wordless(context: Context, code: int) -> JobError:

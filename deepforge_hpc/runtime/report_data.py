@@ -127,8 +127,7 @@ class Execution(NamedTuple):
     @property
     def submit_command(self) -> str:
         """Return the command that runs the pipeline as it is now."""
-        pipeline = text_of(self, "pipeline_file") or "pipeline.yaml"
-        return submit_command(pipeline, text_of(self, "site"))
+        return submit_command(self.info)
 
 
 def text_of(execution: Execution, key: str) -> str:

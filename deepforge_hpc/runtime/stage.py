@@ -160,7 +160,9 @@ def _refuse_changed(
 
 
 def _submit(context: Context) -> str:
-    return f"dfh submit {context.info['pipeline_file']}"
+    from .advice import submit_command
+
+    return submit_command(context.info)
 
 
 def _again(context: Context) -> str:

@@ -41,6 +41,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     name: str = "",
     note: str = "",
     tags: Sequence[str] = (),
+    options: Sequence[str] = (),
     now: datetime,
     user: str,
     uuid: str,
@@ -75,6 +76,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         name=name,
         note=note,
         tags=tuple(tags),
+        options=tuple(options),
     )
     try:
         _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))

@@ -7,6 +7,7 @@ scheduler's. A job that left the queue without either is unknown until accountin
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
@@ -315,5 +316,4 @@ def _next(
     if any(job.state in LIVE for job in jobs if job.name != FINAL_JOB):
         return f"dfh status {info.id} --watch"
     ends = [End(job.name, State(job.state), job.again) for job in jobs]
-    submit = submit_command(info.pipeline_file, info.site)
-    return next_step(ends, identity=info.id, submit=submit)
+    return next_step(ends, identity=info.id, submit=submit_command(asdict(info)))

@@ -121,7 +121,7 @@ def test_failure_says_why_and_resume_needs_nothing_else(
         "        sum = 6\n"
         "        return sum\n"
     )
-    done = dfh("run", cwd=project, expect=9)
+    done = dfh("run", "--set", "count.limit=4", cwd=project, expect=9)
     assert "no luck" in done.stdout
     assert "\x1b" not in done.stdout
     logs = dfh("logs", cwd=project).stdout
@@ -130,12 +130,12 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     document = status(project)
     total = next(job for job in document["jobs"] if job["name"] == "total")
     assert total["state"] == "failed"
-    assert document["next"] == (
-        "dfh logs small-0001 total; edit; then dfh submit pipeline.yaml --site local"
-    )
+    again = "dfh submit pipeline.yaml --site local --set count.limit=4"
+    assert document["next"] == f"dfh logs small-0001 total; edit; then {again}"
+    assert again in total["hint"]
     assert f"next    {document['next']}\n" in done.stdout
     report = (project / "executions/small-0001/report.html").read_text()
-    assert "<code>dfh submit pipeline.yaml --site local</code>" in report
+    assert f"<code>{again}</code>" in report
     assert "dfh resume" not in done.stdout + report
     (project / "fixed").touch()
     report = json.loads(dfh("resume", "--json", cwd=project).stdout)

@@ -310,7 +310,7 @@ def test_a_folder_of_data_with_a_link_in_it(execution: Execution) -> None:
     state = fail(execution)
     assert f"{data}/a is a link, and a folder of data holds its own files only" in state["reason"]
     assert state["reason"].startswith("The input folder (declared at pipeline.yaml:4) cannot")
-    assert state["hint"] == "Mend it, then: dfh submit pipeline.yaml"
+    assert state["hint"] == "Mend it, then: dfh submit pipeline.yaml --site local"
     execution.run_all("make")
     made = execution.output("make") / "a"
     made.unlink()
