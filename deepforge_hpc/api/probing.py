@@ -65,7 +65,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers, UsageError if
     no site may have the name.
     """
-    from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
+    from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
     from deepforge_hpc.probe.write import site_yaml
     from deepforge_hpc.spec.site.reader import SITE_NAME
 
@@ -78,7 +78,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
     warnings = hidden_rules(machine)
-    notes = module_notes(machine)
+    notes = (*module_notes(machine), *slurm_notes(machine))
     return Probed(
         name=name,
         data=data,

@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.probe import commands
-from deepforge_hpc.probe.queues import draft_queues
+from deepforge_hpc.probe import accounts, commands
+from deepforge_hpc.probe.queues import draft_queues, memory_request, of_association
 from deepforge_hpc.probe.values import count
 from deepforge_hpc.spec.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
@@ -110,6 +110,21 @@ def module_notes(machine: Machine) -> tuple[str, ...]:
     return (head + " ".join(found[:_MOST_MODULES]),) if found else ()
 
 
+def slurm_notes(machine: Machine) -> tuple[str, ...]:
+    """Return what Slurm shows and no key of a site file holds."""
+    found = [f"licences, to ask for by request.extra: {name}" for name in machine.licenses]
+    found += [f"reservation: {said}" for said in machine.reservations]
+    places = [("the cluster", commands.default_mem(machine.config))]
+    places += [(f"partition {item.name}", item.default_mem) for item in machine.partitions]
+    found += [
+        f"{key}={mib} of {place}: MiB of a job that does not ask for memory"
+        for place, memory in places
+        for key, mib in memory.items()
+        if key != "DefMemPerCPU"
+    ]
+    return tuple(found)
+
+
 def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
     """Return one node of each kind, the most frequent first, under names such as `gpu-a100-4`."""
     counts = Counter(node.kind for node in nodes)
@@ -173,10 +188,10 @@ def _defaults(machine: Machine) -> dict[str, Any]:
 
 
 def _request(machine: Machine) -> dict[str, Any]:
-    sells_memory = "MEMORY" in machine.config.get("SelectTypeParameters", "").upper()
+    per_cpu = commands.default_mem(machine.config).get("DefMemPerCPU")
     return {
         "gpu": {"style": "gres", "typed": False},
-        "memory": {"policy": "optional" if sells_memory else UNKNOWN},
+        "memory": memory_request(machine, per_cpu),
     }
 
 
@@ -218,7 +233,7 @@ def _submit(machine: Machine) -> dict[str, Any]:
     return {
         "from": UNKNOWN,
         "rate_per_min": UNKNOWN,
-        "max_queued": UNKNOWN,
+        "max_queued": of_association(machine, lambda item: item.max_submit) or UNKNOWN,
         # One more than the greatest index, and ours begin at 0.
         "max_array_tasks": largest or UNKNOWN,
         "requeue": requeue == "1" if requeue else UNKNOWN,
@@ -228,7 +243,7 @@ def _submit(machine: Machine) -> dict[str, Any]:
 _SOURCES = {
     "identify": commands.CONFIG_ARGV,
     "slurm": commands.VERSION_ARGV,
-    "account": commands.associations_argv("$USER"),
+    "account": accounts.associations_argv("$USER"),
     "routing": commands.PARTITIONS_ARGV,
     "defaults": commands.PARTITIONS_ARGV,
     "queues": commands.PARTITIONS_ARGV,

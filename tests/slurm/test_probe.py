@@ -45,6 +45,24 @@ def test_a_draft_agrees_with_its_machine_until_one_of_them_changes(
     }
 
 
+def test_a_limit_of_all_jobs_of_a_user_is_drafted_and_is_drift_where_it_is_new(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    dfh("site", "probe", "-o", before, cwd=tmp_path)
+    limit = ("sacctmgr", "-i", "modify", "qos", "tiny", "set")
+    slurm_cluster.run(*limit, "MaxTRESPerUser=node=2", "MaxJobsPerAccount=4")
+    try:
+        done = dfh("site", "diff", before, cwd=tmp_path, expect=8)
+        dfh("site", "probe", "-o", after, cwd=tmp_path)
+        agrees = dfh("site", "diff", after, cwd=tmp_path)
+    finally:
+        slurm_cluster.run(*limit, "MaxTRESPerUser=node=-1", "MaxJobsPerAccount=-1")
+    assert done.stdout.splitlines()[1].split() == ["queues.cpu-tiny.at_once.nodes.max", "-", "2"]
+    assert "nodes: {max: 2, scope: user}" in after.read_text(encoding="utf-8")
+    assert "no difference" in agrees.stdout
+
+
 def test_the_shipped_file_of_the_cluster_has_not_drifted(
     slurm_cluster: Any, dfh: Any, tmp_path: Path
 ) -> None:

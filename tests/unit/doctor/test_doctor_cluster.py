@@ -19,7 +19,8 @@ from deepforge_hpc.model.site import (
     Queue,
     SiteSpec,
 )
-from deepforge_hpc.probe.commands import Association, Partition, Qos
+from deepforge_hpc.probe.accounts import Association, Qos
+from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
 
 MACHINE = Machine(
@@ -27,7 +28,7 @@ MACHINE = Machine(
     config={"ClusterName": "lab"},
     clock="2026-11-22T12:00:00",
     partitions=(Partition(name="cpu", is_default=True), Partition(name="gpu", is_up=False)),
-    qos=(Qos(name="normal", max_tres={}, min_tres={}),),
+    qos=(Qos(name="normal"),),
     associations=(Association(account="lab"), Association(account="root")),
     mpi=("none", "pmi2"),
 )
