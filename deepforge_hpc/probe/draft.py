@@ -61,7 +61,7 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "defaults": _defaults(machine),
         "queues": draft_queues(machine, kinds),
         "node_types": {name: _node_type(kind) for name, kind in kinds.items()},
-        "binding": {"style": "none"},
+        "binding": {"style": UNKNOWN},
         "request": _request(machine),
         "launchers": _launchers(machine),
         "modules": {"init": UNKNOWN},
@@ -72,9 +72,9 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "login": {"policy": UNKNOWN, "cpu_minutes": UNKNOWN, "mem": UNKNOWN},
         "submit": _submit(machine),
         "accounting": {
-            "usage_command": "sshare -U -P",
+            "usage_command": "sshare -U -P" if machine.qos else UNKNOWN,
             "balance_command": UNKNOWN,
-            "limits_command": "sacctmgr -nP show qos",
+            "limits_command": "sacctmgr -nP show qos" if machine.qos else UNKNOWN,
             "charge": UNKNOWN,
         },
     }
@@ -190,7 +190,8 @@ def _defaults(machine: Machine) -> dict[str, Any]:
 def _request(machine: Machine) -> dict[str, Any]:
     per_cpu = commands.default_mem(machine.config).get("DefMemPerCPU")
     return {
-        "gpu": {"style": "gres", "typed": False},
+        # By what nodes have; where they show none, a wrapper or another option may give GPUs.
+        "gpu": {"style": "gres" if any(node.gpus for node in machine.nodes) else UNKNOWN},
         "memory": memory_request(machine, per_cpu),
     }
 
@@ -252,6 +253,7 @@ _SOURCES = {
     "launchers": commands.MPI_ARGV,
     "containers": commands.HELP_ARGV,
     "submit": commands.CONFIG_ARGV,
+    "accounting": accounts.QOS_ARGV,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc import strictyaml
 from deepforge_hpc.model.site import UNKNOWN, SiteSpec, SlurmFacts
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.compare import differences
@@ -15,6 +16,7 @@ from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_na
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.schedulers.command import CommandRunner
+from deepforge_hpc.spec.site.sourced import sections_without_source
 from deepforge_hpc.spec.sites import load_site, site_folders
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
@@ -91,6 +93,11 @@ def test_what_slurm_cannot_know_is_unknown(lab: Machine, tmp_path: Path) -> None
     assert site.containers.runtime is UNKNOWN
     assert site.submit.max_queued is UNKNOWN
     assert {queue.chaining for queue in site.queues} == {UNKNOWN}
+    assert site.binding.style is UNKNOWN
+    assert site.request.gpu.style == "gres"
+    bare = loaded(draft(Machine(), name="bare", date=DATE), tmp_path)
+    assert bare.request.gpu.style is UNKNOWN
+    assert bare.accounting.limits_command is UNKNOWN
 
 
 def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
@@ -121,6 +128,9 @@ def test_each_fact_names_its_command_and_day(lab: Machine, tmp_path: Path) -> No
     (queues,) = site.facts["queues"]
     assert queues.source == "probe: scontrol -a show -o partitions"
     assert (queues.date, queues.confidence) == (DATE, "L")
+    for machine in (lab, Machine()):
+        text = site_yaml(draft(machine, name="x", date=DATE))
+        assert list(sections_without_source(strictyaml.load(text, "x.yaml"))) == []
 
 
 def test_a_draft_of_nothing_is_still_a_site_file(tmp_path: Path) -> None:
