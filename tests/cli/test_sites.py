@@ -180,3 +180,17 @@ def test_doctor_without_a_pipeline_takes_account_and_folder_as_a_pipeline_would(
     assert executions() == str(site)
     file.write_text("site: mine\nextends: local\n")
     assert executions() == str(user)
+
+
+def test_doctor_looks_at_what_the_jobs_of_a_pipeline_run_in(folder: Path, dfh: Any) -> None:
+    (folder / "operations.py").write_text("def draw() -> int:\n    n = 3\n    return n\n")
+    (folder / "pipeline.yaml").write_text(
+        "pipeline: p\nenvironment: {venv: gone}\noperations:\n"
+        "  a: {uses: 'operations.py:draw'}\n"
+        "  b: {uses: 'operations.py:draw', environment: {container: gone.sif}}\n"
+    )
+    done = dfh("doctor", "--site", "mine", "--json", cwd=folder, expect=5)
+    found = json.loads(done.stdout)["findings"]
+    errors = {item["check"]: item["message"] for item in found if item["level"] == "ERROR"}
+    assert errors["python"] == f"{folder}/gone/bin/python: no such program, for a, _final"
+    assert errors["container"] == f"{folder}/gone.sif: no such image, for b"

@@ -9,8 +9,6 @@ import pytest
 
 from deepforge_hpc.doctor import cluster
 from deepforge_hpc.doctor.finding import Finding
-from deepforge_hpc.doctor.python import check_python
-from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.model.site import (
     UNKNOWN,
     Account,
@@ -107,19 +105,3 @@ def test_without_queues_the_cluster_must_have_a_default() -> None:
 def test_a_controller_whose_clock_is_wrong_is_told(minute: int, level: str) -> None:
     now = datetime(2026, 11, 22, 12, minute)  # noqa: DTZ001 -- as scontrol prints it
     assert levels(cluster.check_clock(MACHINE, now)) == [level]
-
-
-@pytest.mark.parametrize(
-    ("environment", "found", "level"),
-    [
-        (None, None, "OK"),
-        (EnvironmentSpec(python="python9"), None, "ERROR"),
-        (EnvironmentSpec(python="python3"), "/home/me/bin/python3", "OK"),
-        (EnvironmentSpec(python="python3"), "/tmp/x/python3", "WARN"),
-        (EnvironmentSpec(container="x.sif"), None, "OK"),
-    ],
-)
-def test_the_interpreter_is_there_and_is_seen_by_other_nodes(
-    environment: Any, found: Any, level: str
-) -> None:
-    assert levels(check_python(site(environment=environment), lambda _: found)) == [level]
