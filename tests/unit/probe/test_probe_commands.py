@@ -151,6 +151,20 @@ def test_cores_that_the_system_keeps_are_not_for_jobs() -> None:
     assert (node.cores, node.usable) == (128, 112)
 
 
+@pytest.mark.parametrize(
+    ("fields", "mem"),
+    [
+        ("RealMemory=515072 MemSpecLimit=15072", 500000),
+        ("RealMemory=515072 MemSpecLimit=0", 515072),
+        ("RealMemory=1", None),
+        ("", None),
+    ],
+)
+def test_memory_that_the_system_keeps_is_not_for_jobs(fields: str, mem: int | None) -> None:
+    (node,) = commands.parse_nodes(f"NodeName=f1 CPUTot=8 {fields} Partitions=b\n")
+    assert node.mem_mib == mem
+
+
 def test_a_value_may_hold_spaces_and_unknown_fields_are_left_alone() -> None:
     text = "NodeName=a NewIn26.05=x y z OS=Linux 5 #1 SMP Partitions=p,q Reason=bad = worse [r@t]"
     (node,) = commands.parse_nodes(text)

@@ -181,6 +181,111 @@ def test_a_partition_that_is_not_for_me_is_only_taken_by_name(lab: Machine, tmp_
     assert site.queues[1].access == "for the accounts vip"
 
 
+def test_a_partition_that_denies_all_of_my_accounts_is_only_taken_by_name(lab: Machine) -> None:
+    def access(rows: str) -> list[tuple[bool, str | None]]:
+        text = "PartitionName=a State=UP DenyAccounts=lab,ai\n"
+        machine = dataclasses.replace(
+            lab,
+            partitions=commands.parse_partitions(text),
+            associations=accounts.parse_associations(rows),
+            qos=(),
+        )
+        queues = draft(machine, name="x", date=DATE)["queues"]
+        return [(queue.get("automatic", True), queue.get("access")) for queue in queues]
+
+    assert access("lab|lab||normal||\n") == [(False, "not for your accounts")]
+    assert access("lab|lab||normal||\nlab|other||normal||\n") == [(True, None)]
+    assert access("") == [(True, None)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "drafted"),
+    [
+        ("AllowQos=ALL", True),
+        ("AllowQos=normal,short", True),
+        ("AllowQos=normal", False),
+        ("AllowQos=ALL DenyQos=short", False),
+        ("AllowQos=ALL DenyQos=tiny", True),
+    ],
+)
+def test_a_qos_that_a_partition_does_not_take_is_no_queue_of_it(
+    lab: Machine, rule: str, drafted: bool
+) -> None:
+    text = f"PartitionName=a State=UP Default=YES {rule}\n"
+    machine = dataclasses.replace(lab, partitions=commands.parse_partitions(text))
+    names = [queue["name"] for queue in draft(machine, name="x", date=DATE)["queues"]]
+    assert ("a-short" in names) == drafted
+
+
+def test_what_a_job_can_have_of_a_node_is_the_least_of_node_and_partition(
+    lab: Machine, tmp_path: Path
+) -> None:
+    text = "PartitionName=cpu State=UP MaxCPUsPerNode={} MaxMemPerNode={}\n"
+
+    def most(cpus: str, mem: str) -> tuple[object, object]:
+        partitions = commands.parse_partitions(text.format(cpus, mem))
+        machine = dataclasses.replace(lab, partitions=partitions, qos=())
+        (queue,) = loaded(draft(machine, name="x", date=DATE), tmp_path).queues
+        return (queue.cpus_per_node.max, queue.mem_per_node.max)
+
+    assert most("UNLIMITED", "UNLIMITED") == (8, 16000)
+    assert most("6", "9000") == (6, 9000)
+    assert most("28", "64000") == (8, 16000)
+
+
+def test_slurm_that_sells_nodes_gives_whole_ones(lab: Machine) -> None:
+    config = {**lab.config, "SelectType": "select/linear"}
+    linear = dataclasses.replace(lab, config=config)
+    assert {item["exclusive"] for item in draft(linear, name="x", date=DATE)["queues"]} == {True}
+    assert {item["exclusive"] for item in draft(lab, name="x", date=DATE)["queues"]} == {False}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "policy"),
+    [("CR_CORE_MEMORY", "optional"), ("CR_CORE", UNKNOWN), ("", UNKNOWN)],
+)
+def test_whether_memory_is_sold_is_known_where_slurm_counts_it(
+    lab: Machine, parameters: str, policy: object, tmp_path: Path
+) -> None:
+    config = {**lab.config, "SelectTypeParameters": parameters}
+    machine = dataclasses.replace(lab, config=config)
+    request = loaded(draft(machine, name="x", date=DATE), tmp_path).request
+    assert request.memory.policy == policy
+
+
+@pytest.mark.parametrize(
+    ("default", "enforce", "rows", "required"),
+    [
+        ("lab", "associations", "lab|lab||normal||\n", "no"),
+        ("", "", "lab|lab||normal||\n", "no"),
+        ("", "limits,qos", "lab|lab||normal||\n", "no"),
+        ("", "associations,limits", "lab|lab||normal||\n", "if-several"),
+        ("", "associations", "lab|lab||normal||\nlab|ai||normal||\n", UNKNOWN),
+        ("", "associations", "", UNKNOWN),
+    ],
+)
+def test_whether_an_account_must_be_named_follows_from_what_slurm_enforces(
+    lab: Machine, default: str, enforce: str, rows: str, required: object, tmp_path: Path
+) -> None:
+    machine = dataclasses.replace(
+        lab,
+        default_account=default,
+        config={**lab.config, "AccountingStorageEnforce": enforce},
+        associations=accounts.parse_associations(rows),
+    )
+    assert loaded(draft(machine, name="x", date=DATE), tmp_path).account.required == required
+
+
+@pytest.mark.parametrize(("setting", "requeue"), [("0", False), ("1", True), ("", UNKNOWN)])
+def test_whether_slurm_starts_jobs_again_is_drafted(
+    lab: Machine, setting: str, requeue: object, tmp_path: Path
+) -> None:
+    machine = dataclasses.replace(lab, config={**lab.config, "JobRequeue": setting})
+    site = loaded(draft(machine, name="x", date=DATE), tmp_path)
+    assert site.submit.requeue is requeue
+    assert differences(site, machine) == ()
+
+
 def test_the_limits_of_a_partitions_own_qos_hold(lab: Machine, tmp_path: Path) -> None:
     held = dataclasses.replace(lab.partitions[0], qos="big")
     rule = accounts.parse_qos("big|06:00:00|node=3|gres/gpu=2|5|\n")
@@ -530,6 +635,19 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
     assert found["queues.cpu-short.qos"] == ("short", "-")
     assert found["queues"] == ("-", "partition gpu2")
     assert found["launchers.mpi"] == ("--mpi=pmix", "srun --mpi has none, pmi2")
+
+
+def test_whole_nodes_that_are_no_longer_so_are_a_difference(lab: Machine, tmp_path: Path) -> None:
+    site = loaded(draft(lab, name="x", date=DATE), tmp_path)
+    cpu, gpu = lab.partitions
+
+    def changed(is_exclusive: bool | None) -> list[tuple[str, str, str]]:
+        whole = dataclasses.replace(gpu, is_exclusive=is_exclusive)
+        machine = dataclasses.replace(lab, partitions=(cpu, whole))
+        return [(item.key, item.file, item.machine) for item in differences(site, machine)]
+
+    assert changed(True) == [("queues.gpu.exclusive", "no", "yes")]
+    assert changed(None) == []
 
 
 @pytest.mark.parametrize(
