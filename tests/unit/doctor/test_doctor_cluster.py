@@ -65,6 +65,8 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
         ("if-several", "", "ERROR"),
         ("yes", "lab", "OK"),
         ("yes", "lab_g", "OK"),
+        ("yes", "lab-gpu", "OK"),
+        ("yes", "lab-cpu", "ERROR"),
         ("no", "stranger", "ERROR"),
         (UNKNOWN, "", "OK"),
     ],
@@ -72,7 +74,10 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
 def test_an_account_is_given_where_it_must_be_and_is_ones_own(
     required: Any, account: str, level: str
 ) -> None:
-    spec = site(account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)))
+    spec = site(
+        account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)),
+        queues=(Queue(name="gpu", account_suffix="-gpu"),),
+    )
     assert levels(cluster.check_account(spec, MACHINE, account)) == [level]
 
 
