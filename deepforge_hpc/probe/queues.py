@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe.accounts import Qos
-from deepforge_hpc.probe.commands import default_mem
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -90,8 +89,7 @@ def draft_queue(
         if limits:
             scope, most = min(limits.items(), key=lambda limit: limit[1])
             queue.setdefault(section, {})[name] = {"max": most, "scope": scope}
-    per_cpu = item.default_mem.get("DefMemPerCPU")
-    if per_cpu and per_cpu != default_mem(machine.config).get("DefMemPerCPU"):
+    if per_cpu := item.default_mem.get("DefMemPerCPU"):
         queue["memory"] = memory_request(machine, per_cpu)
     if (preempted := preemption(machine, item, qos)) is not None:
         queue["preemptible"] = preempted

@@ -195,6 +195,8 @@ def test_a_partition_that_denies_all_of_my_accounts_is_only_taken_by_name(lab: M
 
     assert access("lab|lab||normal||\n") == [(False, "not for your accounts")]
     assert access("lab|lab||normal||\nlab|other||normal||\n") == [(True, None)]
+    denied = "lab|lab||normal||\nlab|ai||normal||\n"
+    assert access(denied) == [(False, "not for your accounts")]
     assert access("") == [(True, None)]
 
 
@@ -400,6 +402,9 @@ def test_a_job_may_be_thrown_out_where_slurm_says_so(lab: Machine, tmp_path: Pat
         "cpu-tiny": None,
         "cpu-low": {"grace": "00:01:00"},
     }
+    rows = "low||||||||||00:01:00|\nhigh||||||||||00:00:00|low\n"
+    alone = dataclasses.replace(by_qos, qos=accounts.parse_qos(rows))
+    assert list(drafted(alone)) == ["cpu", "gpu", "cpu-low"]
     cpu, gpu = lab.partitions
     weak = dataclasses.replace(cpu, priority_tier=1, preempt_mode="REQUEUE", grace_s=30)
     strong = dataclasses.replace(gpu, priority_tier=2, preempt_mode="REQUEUE")
