@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,25 @@ def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) ->
     assert document["site"]["slurm"]["version"] == "unknown"
     assert "slurm.version" in document["site"]["unknowns"]
     assert document["site"]["facts"]["queues"][0]["confidence"] in "OTLM"
+
+
+def test_show_begins_with_what_the_file_says_and_counts_what_all_sites_inherit(
+    folder: Path, dfh: Any
+) -> None:
+    text = dfh("site", "show", "lumi-g", cwd=folder).stdout
+    heads = re.findall(r"(?m)^[ ?] ([a-z_]+):", text)
+    assert heads[:5] == ["identify", "slurm", "account", "routing", "queues"]
+    assert heads.index("accounting") < heads.index("launchers")
+    assert re.search(r"(?m)^  errors: \d+ inherited hints, shown with --all$", text)
+    assert "AssocGrp" not in text
+    assert "[srun, --nodes={nodes}, --ntasks={world_size}," in text
+    assert "AssocGrp" in dfh("site", "show", "lumi-g", "--all", cwd=folder).stdout
+    file = folder / "site-configs/mine.yaml"
+    file.write_text("site: mine\nextends: lumi-g\nerrors: [{match: oops, hint: Call us}]\n")
+    own = dfh("site", "show", "mine", cwd=folder).stdout
+    assert re.findall(r"(?m)^[ ?] ([a-z_]+):", own)[0] == "errors"
+    assert "Call us" in own
+    assert "AssocGrp" not in own
 
 
 def test_what_no_source_is_named_for_is_told(folder: Path, dfh: Any) -> None:
