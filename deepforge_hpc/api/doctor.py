@@ -118,6 +118,7 @@ def _subject(request: Request, cwd: Path) -> Subject:
 def _with_pipeline(request: Request) -> Subject:
     from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
     from deepforge_hpc.doctor.finding import error, ok, warn
+    from deepforge_hpc.doctor.unknown import next_step
 
     loaded = load(request, default_site=DEFAULT_SITE)
     assert loaded.site is not None
@@ -130,7 +131,9 @@ def _with_pipeline(request: Request) -> Subject:
     else:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
-        problems += [warn("pipeline", text, "dfh plan --origins") for text in plan.warnings]
+        problems += [
+            warn("pipeline", text, next_step(text, loaded.site.name)) for text in plan.warnings
+        ]
     return Subject(
         site=loaded.site,
         account=loaded.account,

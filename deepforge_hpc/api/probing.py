@@ -133,7 +133,7 @@ def read(*, must_answer: bool = True) -> Machine:
     runner = CommandRunner(timeout_s=_TIMEOUT_S)
     machine = read_machine(runner, user=getpass.getuser(), environ=os.environ)
     if must_answer and not machine.config and not machine.partitions:
-        message = "no Slurm answers here: " + "; ".join(machine.unanswered)
+        message = f"no Slurm answers here: {machine.refusal}"
         hint = "Run this on a login node of the cluster (some need `module load slurm` first)."
         raise SchedulerError(message, hint)
     return machine

@@ -58,6 +58,12 @@ class Machine:
         """Return the MPI plugin of jobs that name none."""
         return word(self.config.get("MpiDefault", "").replace("none", "NONE"))
 
+    @property
+    def refusal(self) -> str:
+        """Return the first of what could not be asked; the others mostly say the same."""
+        first, *others = self.unanswered or ("nothing was said",)
+        return f"{first} (and {len(others)} more)" if others else first
+
 
 def read_machine(
     runner: CommandRunner,

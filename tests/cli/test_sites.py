@@ -214,3 +214,19 @@ def test_doctor_looks_at_what_the_jobs_of_a_pipeline_run_in(folder: Path, dfh: A
     errors = {item["check"]: item["message"] for item in found if item["level"] == "ERROR"}
     assert errors["python"] == f"{folder}/gone/bin/python: no such program, for a, _final"
     assert errors["container"] == f"{folder}/gone.sif: no such image, for b"
+
+
+def test_doctor_names_the_keys_of_what_a_plan_could_not_check(folder: Path, dfh: Any) -> None:
+    (folder / "operations.py").write_text("def draw() -> int:\n    n = 3\n    return n\n")
+    (folder / "pipeline.yaml").write_text(
+        "pipeline: p\noperations: {a: {uses: 'operations.py:draw'}}\n"
+    )
+    (folder / "site-configs/mine.yaml").write_text(
+        "site: mine\nextends: slurm-base\nmodules: {init: unknown}\n"
+        "queues: [{name: q, partition: q, chaining: unknown}]\n"
+    )
+    done = dfh("doctor", "--site", "mine", "--json", cwd=folder, expect=5)
+    steps = [item["next"] for item in json.loads(done.stdout)["findings"]]
+    start = "look it up, and write it into the file of site mine: "
+    assert f"{start}queues.q.chaining" in steps
+    assert f"{start}modules.init" in steps

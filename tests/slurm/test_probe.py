@@ -93,6 +93,7 @@ def test_a_controller_that_is_down_is_told(slurm_cluster: Any, dfh: Any, tmp_pat
         assert "no Slurm answers here" in done.stderr
     done = dfh("doctor", "--site", "lab", cwd=tmp_path, env=env, expect=5)
     assert "ERROR  controller" in done.stdout
+    assert done.stdout.count("Unable to contact slurm controller") == 1
 
 
 def test_a_file_that_is_there_is_not_replaced(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:

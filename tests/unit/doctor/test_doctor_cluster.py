@@ -9,6 +9,7 @@ import pytest
 
 from deepforge_hpc.doctor import cluster
 from deepforge_hpc.doctor.finding import Finding
+from deepforge_hpc.doctor.unknown import next_step
 from deepforge_hpc.model.site import (
     UNKNOWN,
     Account,
@@ -55,6 +56,34 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
     assert levels(cluster.check_controller(here, MACHINE)) == ["OK"]
     assert levels(cluster.check_controller(there, MACHINE)) == ["ERROR"]
     assert levels(cluster.check_controller(here, Machine())) == ["ERROR"]
+
+
+def test_a_controller_that_refuses_everything_is_told_once() -> None:
+    refused = tuple(f"scontrol show {what}: refused" for what in "abc")
+    (finding,) = cluster.check_controller(site(), Machine(unanswered=refused))
+    said = "no controller of Slurm answers: scontrol show a: refused (and 2 more)"
+    assert finding.message == said
+    (finding,) = cluster.check_controller(site(), Machine(unanswered=refused[:1]))
+    assert finding.message.endswith(": scontrol show a: refused")
+
+
+@pytest.mark.parametrize(
+    ("warning", "step"),
+    [
+        (
+            "queue cpu of here: unknown and not checked: chaining, time.max",
+            "queues.cpu.chaining, queues.cpu.time.max",
+        ),
+        ("site here: unknown, and left out of the scripts: modules.init", "modules.init"),
+    ],
+)
+def test_what_is_unknown_is_to_be_written_under_its_key(warning: str, step: str) -> None:
+    expected = f"look it up, and write it into the file of site here: {step}"
+    assert next_step(warning, "here") == expected
+
+
+def test_other_warnings_are_explained_by_the_plan() -> None:
+    assert next_step("output 'n' is not used", "here") == "dfh plan --origins"
 
 
 @pytest.mark.parametrize(
