@@ -241,24 +241,32 @@ def _submit(machine: Machine) -> dict[str, Any]:
     }
 
 
+_ASSOCIATIONS_ARGV = accounts.associations_argv("$USER")
 _SOURCES = {
-    "identify": commands.CONFIG_ARGV,
-    "slurm": commands.VERSION_ARGV,
-    "account": accounts.associations_argv("$USER"),
-    "routing": commands.PARTITIONS_ARGV,
-    "defaults": commands.PARTITIONS_ARGV,
-    "queues": commands.PARTITIONS_ARGV,
-    "node_types": commands.NODES_ARGV,
-    "request": commands.CONFIG_ARGV,
-    "launchers": commands.MPI_ARGV,
-    "containers": commands.HELP_ARGV,
-    "submit": commands.CONFIG_ARGV,
-    "accounting": accounts.QOS_ARGV,
+    "identify": (commands.CONFIG_ARGV,),
+    "slurm": (commands.VERSION_ARGV,),
+    "account": (_ASSOCIATIONS_ARGV,),
+    "routing": (commands.PARTITIONS_ARGV,),
+    "defaults": (commands.PARTITIONS_ARGV,),
+    "queues": (commands.PARTITIONS_ARGV, accounts.QOS_ARGV, _ASSOCIATIONS_ARGV),
+    "node_types": (commands.NODES_ARGV,),
+    "request": (commands.CONFIG_ARGV, commands.NODES_ARGV),
+    "launchers": (commands.MPI_ARGV,),
+    "containers": (commands.HELP_ARGV,),
+    "submit": (commands.CONFIG_ARGV, _ASSOCIATIONS_ARGV),
+    "accounting": (accounts.QOS_ARGV,),
 }
 
 
 def _facts(date: str) -> dict[str, Any]:
     return {
-        key: {"source": f"probe: {' '.join(argv)}", "date": date, "confidence": "L"}
-        for key, argv in _SOURCES.items()
+        key: {"source": f"probe: {_said(asked)}", "date": date, "confidence": "L"}
+        for key, asked in _SOURCES.items()
     }
+
+
+def _said(asked: Sequence[Sequence[str]]) -> str:
+    """Return commands as a person would look them up, without the list of columns."""
+    return "; ".join(
+        " ".join(word for word in argv if not word.startswith("format=")) for argv in asked
+    )

@@ -126,7 +126,9 @@ def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
 def test_each_fact_names_its_command_and_day(lab: Machine, tmp_path: Path) -> None:
     site = loaded(draft(lab, name="lab-draft", date=DATE), tmp_path)
     (queues,) = site.facts["queues"]
-    assert queues.source == "probe: scontrol -a show -o partitions"
+    partitions, qos, mine = queues.source.removeprefix("probe: ").split("; ")
+    assert (partitions, qos) == ("scontrol -a show -o partitions", "sacctmgr -nP show qos")
+    assert mine == "sacctmgr -nP show assoc user=$USER"
     assert (queues.date, queues.confidence) == (DATE, "L")
     for machine in (lab, Machine()):
         text = site_yaml(draft(machine, name="x", date=DATE))
