@@ -124,6 +124,7 @@ def test_what_starts_an_image_is_looked_for(runtime: str, have: str, said: list[
     [
         (("cuda", "gcc/13.2.0"), ("cuda/12.4", "gcc/13.2.0"), ["OK"]),
         (("cuda/11",), ("cuda/12.4", "cuda/11.8"), ["WARN"]),
+        (("cuda", "gcc/14"), ("cuda/12.4", "gcc/13.2.0"), ["WARN"]),
         (("cuda",), (), ["WARN"]),
         ((), (), []),
     ],
