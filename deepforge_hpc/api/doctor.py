@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,11 +15,11 @@ from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, Scheduler
 from deepforge_hpc.paths import LEDGER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.doctor.finding import Finding
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.model.plan import Environment, Plan
     from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.schedulers.command import Completed
 
@@ -117,6 +118,7 @@ def _subject(request: Request, cwd: Path) -> Subject:
 def _with_pipeline(request: Request) -> Subject:
     from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
     from deepforge_hpc.doctor.finding import error, ok, warn
+    from deepforge_hpc.doctor.unknown import next_step
 
     loaded = load(request, default_site=DEFAULT_SITE)
     assert loaded.site is not None
@@ -129,7 +131,9 @@ def _with_pipeline(request: Request) -> Subject:
     else:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
-        problems += [warn("pipeline", text, "dfh plan --origins") for text in plan.warnings]
+        problems += [
+            warn("pipeline", text, next_step(text, loaded.site.name)) for text in plan.warnings
+        ]
     return Subject(
         site=loaded.site,
         account=loaded.account,
@@ -141,14 +145,16 @@ def _with_pipeline(request: Request) -> Subject:
 
 
 def _examine(subject: Subject) -> Iterator[Finding]:
-    from deepforge_hpc.doctor import cluster, launchers, python, storage
+    from deepforge_hpc.doctor import cluster, launchers, software, storage
 
     site = subject.site
     yield from cluster.check_commands(site, shutil.which)
     if site.scheduler == "slurm":
         yield from _slurm(subject)
     yield from launchers.check_programs(launchers.used(site, subject.plan), shutil.which)
-    yield from python.check_python(site, shutil.which)
+    yield from software.check_software(site, _environments(subject), shutil.which, _ask)
+    if subject.plan is not None:
+        yield from software.check_runtimes(subject.plan, shutil.which)
     folders = {
         "project": subject.project,
         "executions": subject.executions,
@@ -161,9 +167,22 @@ def _examine(subject: Subject) -> Iterator[Finding]:
         yield from _globus(site)
 
 
+def _environments(subject: Subject) -> Mapping[Environment, str]:
+    """Return what jobs run in: those of the plan, else those of any pipeline that says nothing."""
+    from deepforge_hpc.doctor.software import environments
+    from deepforge_hpc.spec.environment import Surroundings, resolve_environment
+
+    if subject.plan is not None:
+        return environments(subject.plan)
+    surroundings = Surroundings(
+        folder=subject.project, submitter=sys.executable, site=subject.site.environment
+    )
+    return {resolve_environment((), surroundings): "the operations"}
+
+
 def _slurm(subject: Subject) -> Iterator[Finding]:
     from deepforge_hpc.api.probing import read
-    from deepforge_hpc.doctor import cluster, launchers
+    from deepforge_hpc.doctor import cluster, launchers, software
     from deepforge_hpc.doctor.finding import warn
     from deepforge_hpc.probe.draft import hidden_rules
 
@@ -179,6 +198,8 @@ def _slurm(subject: Subject) -> Iterator[Finding]:
     yield from launchers.check_plugins(lines, machine)
     version = _ask(launchers.VERSION_ARGV)
     yield from launchers.check_library(lines, machine, version.stdout if version else "")
+    if subject.plan is not None:
+        yield from software.check_modules(subject.plan, machine.modules)
     for rule in hidden_rules(machine):
         yield warn("rules", rule, "dfh doctor --submit tries what the site takes")
 

@@ -65,7 +65,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers, UsageError if
     no site may have the name.
     """
-    from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
+    from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
     from deepforge_hpc.probe.write import site_yaml
     from deepforge_hpc.spec.site.reader import SITE_NAME
 
@@ -78,7 +78,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
     warnings = hidden_rules(machine)
-    notes = module_notes(machine)
+    notes = (*module_notes(machine), *slurm_notes(machine))
     return Probed(
         name=name,
         data=data,
@@ -133,7 +133,7 @@ def read(*, must_answer: bool = True) -> Machine:
     runner = CommandRunner(timeout_s=_TIMEOUT_S)
     machine = read_machine(runner, user=getpass.getuser(), environ=os.environ)
     if must_answer and not machine.config and not machine.partitions:
-        message = "no Slurm answers here: " + "; ".join(machine.unanswered)
+        message = f"no Slurm answers here: {machine.refusal}"
         hint = "Run this on a login node of the cluster (some need `module load slurm` first)."
         raise SchedulerError(message, hint)
     return machine

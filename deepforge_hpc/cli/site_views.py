@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,12 @@ def site_row(site: SiteInfo) -> tuple[str, ...]:
     return (site.name, site.scheduler, site.origin, " ".join(site.variants) or "-", site.title)
 
 
-def site_lines(view: SiteView) -> Iterator[str]:
-    """Yield the facts of a site by section, each with its sources; `?` marks what is unknown."""
+def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterator[str]:
+    """Yield the facts of a site by section, each with its sources; `?` marks what is unknown.
+
+    What the file itself says comes first. Inherited hints to messages of Slurm's are many, and the
+    same for all sites: they are only counted, unless asked for.
+    """
     spec = view.found.spec
     yield f"{spec.name}  ({view.found.where}: {view.found.path})"
     for text in (spec.title, spec.description):
@@ -39,18 +44,41 @@ def site_lines(view: SiteView) -> Iterator[str]:
         yield f"extends: {', '.join(view.found.extends)}"
     if spec.variants:
         yield f"variants: {', '.join(spec.variants)}"
-    for name, value in view.found.document.value().items():
-        if name in _TOP:
-            continue
+    for name in _sections(view):
+        value = view.found.document.value()[name]
+        hidden = 0
+        if name == "errors" and not with_inherited_errors:
+            shown = [item for at, item in enumerate(value) if _is_own(view, name, at)]
+            hidden, value = len(value) - len(shown), shown
         yield ""
-        yield from _named(name, value, 0)
-        for fact in _facts(view, name):
-            yield f"    source: {fact}"
-        for file in view.found.unsourced.get(name, ()):
-            yield f"    source: none is named in {file}"
+        if value or not hidden:
+            yield from _named(name, value, 0)
+            yield from _sources(view, name)
+        if hidden:
+            yield f"  errors: {counted(hidden, 'inherited hint')}, shown with --all"
     if spec.unknowns:
         yield ""
         yield f"{len(spec.unknowns)} facts are unknown, marked by ?: they warn, and refuse nothing"
+
+
+def _sections(view: SiteView) -> list[str]:
+    """Return the names of the sections, those of the file itself first and in its order."""
+    document = view.found.document
+    names = [name for name in document.value() if name not in _TOP]
+    own = [name for name in names if _is_own(view, name)]
+    own.sort(key=lambda name: document.mark((name,), key=True).line)
+    return own + [name for name in names if name not in own]
+
+
+def _is_own(view: SiteView, *path: str | int) -> bool:
+    return Path(view.found.document.layer(path).document.file) == view.found.path
+
+
+def _sources(view: SiteView, name: str) -> Iterator[str]:
+    for fact in _facts(view, name):
+        yield f"    source: {fact}"
+    for file in view.found.unsourced.get(name, ()):
+        yield f"    source: none is named in {file}"
 
 
 def check_lines(check: SiteCheck) -> Iterator[str]:
@@ -86,6 +114,9 @@ def _named(name: str, value: Any, depth: int) -> Iterator[str]:
     if len(line) <= _WIDTH or not isinstance(value, (dict, list)):
         yield _marked(line, value)
         return
+    if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+        yield from _wrapped(line, value)
+        return
     yield f"  {inset}{name}:"
     if isinstance(value, dict):
         for key, item in value.items():
@@ -93,6 +124,18 @@ def _named(name: str, value: Any, depth: int) -> Iterator[str]:
     else:
         for item in value:
             yield from _item(item, depth + 1)
+
+
+def _wrapped(line: str, value: Any) -> Iterator[str]:
+    """Yield a list of words on as few lines as it takes."""
+    inset = " " * (len(line) - len(line.lstrip()) + 2)
+    yield from textwrap.wrap(
+        _marked(line, value),
+        _WIDTH + 2,
+        subsequent_indent=f"  {inset}",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _item(value: Any, depth: int) -> Iterator[str]:

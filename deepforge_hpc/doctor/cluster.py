@@ -35,9 +35,8 @@ def check_commands(site: SiteSpec, which: Callable[[str], str | None]) -> Iterat
 def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
     """See whether a controller answers, and whether it is that of the site."""
     if not machine.config:
-        said = "; ".join(machine.unanswered) or "nothing"
         step = "wait and try again; is this a login node of the cluster?"
-        yield error("controller", f"no controller of Slurm answers: {said}", step)
+        yield error("controller", f"no controller of Slurm answers: {machine.refusal}", step)
         return
     names = [item.cluster_name for item in site.identify if item.cluster_name]
     cluster = machine.cluster

@@ -7,10 +7,10 @@ some sites hide what is not one's own) are None or empty.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.probe.values import count, names, seconds, tres, word
+from deepforge_hpc.probe.values import count, names, seconds, word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,24 +21,12 @@ PARTITIONS_ARGV = ("scontrol", "-a", "show", "-o", "partitions")
 NODES_ARGV = ("scontrol", "-a", "show", "-o", "nodes")
 MPI_ARGV = ("srun", "--mpi=list")
 HELP_ARGV = ("srun", "--help")
-_QOS_FIELDS = ("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU")
-QOS_ARGV = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
-_ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS")
+LICENSES_ARGV = ("scontrol", "show", "-o", "lic")
+RESERVATIONS_ARGV = ("scontrol", "show", "-o", "res")
 # `module` is a function of the login shell; the names go to stderr without --redirect (Lmod).
 MODULES_ARGV = ("bash", "-lc", "module -t avail 2>&1")
 
 _KEY = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z0-9_:/-]*)=")
-
-
-def associations_argv(user: str) -> tuple[str, ...]:
-    """Return the words that list what a user may charge."""
-    fields = ",".join(_ASSOCIATION_FIELDS)
-    return ("sacctmgr", "-nP", "show", "assoc", f"user={user}", f"format={fields}")
-
-
-def default_account_argv(user: str) -> tuple[str, ...]:
-    """Return the words that ask for the account of jobs that name none."""
-    return ("sacctmgr", "-nP", "show", "user", user, "format=User,DefaultAccount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +56,11 @@ class Partition:
     qos: str = ""
     """Whose limits hold for every job of the partition."""
     is_exclusive: bool | None = None
+    default_mem: Mapping[str, int] = field(default_factory=dict)
+    """MiB of a job that does not ask, by Slurm's key: DefMemPerCPU, -Node or -GPU."""
+    priority_tier: int | None = None
+    preempt_mode: str = ""
+    grace_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,33 +76,11 @@ class Node:
     mem_mib: int | None = None
     gpus: int = 0
     gpu_type: str = ""
-    features: tuple[str, ...] = ()
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Return what nodes of a kind have in common."""
         return (self.cores, self.usable, self.threads, self.mem_mib, self.gpus, self.gpu_type)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Qos:
-    """One quality of service."""
-
-    name: str
-    max_wall_s: int | None = None
-    max_tres: Mapping[str, int]
-    min_tres: Mapping[str, int]
-    max_jobs: int | None = None
-    max_submit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Association:
-    """What a user may charge, and how."""
-
-    account: str
-    partition: str = ""
-    qos: tuple[str, ...] = ()
 
 
 def parse_version(text: str) -> str:
@@ -174,7 +145,17 @@ def _partition(record: Mapping[str, str]) -> Partition:
         denied_qos=names(record.get("DenyQos")),
         qos=word(record.get("QoS")),
         is_exclusive=_is_exclusive(record),
+        default_mem=default_mem(record),
+        priority_tier=count(record.get("PriorityTier")),
+        preempt_mode=record.get("PreemptMode", ""),
+        grace_s=count(record.get("GraceTime")),
     )
+
+
+def default_mem(record: Mapping[str, str]) -> Mapping[str, int]:
+    """Return what a partition, or the configuration, gives a job that does not ask for memory."""
+    keys = ("DefMemPerCPU", "DefMemPerNode", "DefMemPerGPU")
+    return {key: mib for key in keys if (mib := count(record.get(key)))}
 
 
 def _is_exclusive(record: Mapping[str, str]) -> bool | None:
@@ -209,7 +190,6 @@ def _node(record: Mapping[str, str]) -> Node:
         mem_mib=memory - kept if memory is not None and memory > 1 else None,
         gpus=gpus,
         gpu_type=kind,
-        features=names(record.get("AvailableFeatures") or record.get("Features")),
     )
 
 
@@ -222,43 +202,6 @@ def _gpus(record: Mapping[str, str]) -> tuple[int, str]:
             number += int(match[2] or 1)
             kinds.add(match[1] or "")
     return number, kinds.pop() if len(kinds) == 1 else ""
-
-
-def parse_qos(text: str) -> tuple[Qos, ...]:
-    """Return what `sacctmgr show qos` lists."""
-    return tuple(
-        Qos(
-            name=row["Name"],
-            max_wall_s=seconds(row["MaxWall"]),
-            max_tres=tres(row["MaxTRES"]),
-            min_tres=tres(row["MinTRES"]),
-            max_jobs=count(row["MaxJobsPU"]),
-            max_submit=count(row["MaxSubmitPU"]),
-        )
-        for row in _rows(text, _QOS_FIELDS)
-    )
-
-
-def parse_associations(text: str, cluster: str = "") -> tuple[Association, ...]:
-    """Return what `sacctmgr show assoc` lists, of one cluster if it is named."""
-    return tuple(
-        Association(account=row["Account"], partition=row["Partition"], qos=names(row["QOS"]))
-        for row in _rows(text, _ASSOCIATION_FIELDS)
-        if row["Account"] and (not cluster or row["Cluster"] == cluster)
-    )
-
-
-def parse_default_account(text: str) -> str:
-    """Return the account of `default_account_argv`'s output."""
-    rows = list(_rows(text, ("User", "Account")))
-    return rows[0]["Account"] if rows else ""
-
-
-def _rows(text: str, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    for line in text.splitlines():
-        cells = line.strip().split("|")
-        if cells[0] and len(cells) >= len(fields):
-            yield dict(zip(fields, cells, strict=False))
 
 
 def parse_mpi(text: str) -> tuple[str, ...]:
@@ -290,3 +233,22 @@ def parse_modules(text: str) -> tuple[str, ...]:
     names = (line.strip().removesuffix("(default)") for line in text.splitlines())
     found = (name for name in names if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+/-]*[^/:]", name))
     return tuple(dict.fromkeys(found))
+
+
+def parse_licenses(text: str) -> tuple[str, ...]:
+    """Return the licences that `scontrol show lic` lists, as `matlab (4)`."""
+    records = parse_records(text, "LicenseName")
+    return tuple(f"{item['LicenseName']} ({item.get('Total', '?')})" for item in records)
+
+
+def parse_reservations(text: str) -> tuple[str, ...]:
+    """Return what `scontrol show res` lists, each with its time, nodes, and whom it is for."""
+    return tuple(
+        f"{item['ReservationName']}, {item.get('StartTime')} to {item.get('EndTime')}, "
+        f"{item.get('Nodes')}, for {', '.join(_owners(item)) or 'nobody named'}"
+        for item in parse_records(text, "ReservationName")
+    )
+
+
+def _owners(item: Mapping[str, str]) -> list[str]:
+    return [name for key in ("Users", "Groups", "Accounts") for name in names(item.get(key))]

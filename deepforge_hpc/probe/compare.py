@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.model.site import UNKNOWN, Range, known
+from deepforge_hpc.model.site import UNKNOWN, Preemption, Range, known
+from deepforge_hpc.probe.commands import default_mem
 from deepforge_hpc.probe.draft import node_kinds
-from deepforge_hpc.probe.queues import draft_queue, nodes_of
+from deepforge_hpc.probe.queues import draft_queue, nodes_of, of_association, rules_of, together
 from deepforge_hpc.probe.values import count
 from deepforge_hpc.units import format_duration, parse_duration, parse_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepforge_hpc.model.site import Queue, SiteSpec
+    from deepforge_hpc.model.site import (
+        Count,
+        JobLimit,
+        MemoryRequest,
+        Queue,
+        SiteSpec,
+        UnknownType,
+    )
     from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
 
@@ -35,7 +43,10 @@ class Difference:
 
 
 def differences(site: SiteSpec, machine: Machine) -> tuple[Difference, ...]:
-    """Return what differs; what either side does not know is no difference."""
+    """Return what differs; what either side does not know is no difference.
+
+    But a limit on all jobs of one together, which Slurm keeps, has to be in the file.
+    """
     found = [*_whole(site, machine), *_queues(site, machine), *_launchers(site, machine)]
     return tuple(dict.fromkeys(found))
 
@@ -55,6 +66,9 @@ def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
         yield from _differ("slurm.mpi_default", known(site.slurm.mpi_default), default)
     tasks = count(machine.config.get("MaxArraySize")) or None
     yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
+    most = of_association(machine, lambda item: item.max_submit)
+    yield from _must_name("submit.max_queued", site.submit.max_queued, most)
+    yield from _memory("request.memory", site.request.memory, default_mem(machine.config))
     requeue = machine.config.get("JobRequeue")
     if requeue and known(site.submit.requeue) is not None:
         yield from _differ("submit.requeue", _yes_no(site.submit.requeue), _yes_no(requeue == "1"))
@@ -95,13 +109,39 @@ def _limits(
         ("time", queue.time, parse_duration, format_duration),
     ):
         yield from _range(f"{key}.{name}", limits, seen.get(name, {}), read, show)
-    for name, mine in (("running", queue.jobs.running), ("submitted", queue.jobs.submitted)):
-        if mine is not None and mine.scope == "user":
-            theirs = seen.get("jobs", {}).get(name, {}).get("max")
-            yield from _differ(f"{key}.jobs.{name}.max", known(mine.max), theirs)
+    for (section, name), by_scope in together(machine, rules_of(machine, partition, qos)).items():
+        mine = getattr(getattr(queue, section), name)
+        yield from _together(f"{key}.{section}.{name}.max", mine, by_scope)
+    yield from _preemption(f"{key}.preemptible", queue.preemptible, seen.get("preemptible"))
+    if queue.memory is not None:
+        yield from _memory(f"{key}.memory", queue.memory, partition.default_mem)
     exclusive = seen["exclusive"]
     if exclusive != "unknown" and known(queue.exclusive) is not None:
         yield from _differ(f"{key}.exclusive", _yes_no(queue.exclusive), _yes_no(exclusive))
+
+
+def _together(key: str, mine: JobLimit | None, theirs: Mapping[str, int]) -> Iterator[Difference]:
+    """Compare a limit on all jobs of one; the file must name one that Slurm keeps."""
+    scope = known(mine.scope) if mine is not None else None
+    if scope is None:
+        scope = min(theirs, key=lambda each: theirs[each], default="")
+    yield from _must_name(key, mine.max if mine is not None else None, theirs.get(scope))
+
+
+def _preemption(
+    key: str, mine: Preemption | UnknownType | None, theirs: Mapping[str, str] | str | None
+) -> Iterator[Difference]:
+    """Compare whether a job may be thrown out, and how long it is warned."""
+    if mine is UNKNOWN or theirs == "unknown":
+        return
+    yield from _differ(key, _yes_no(mine is not None), _yes_no(theirs is not None))
+    if isinstance(mine, Preemption) and isinstance(mine.grace_s, int) and isinstance(theirs, dict):
+        yield from _differ(f"{key}.grace", format_duration(mine.grace_s), theirs.get("grace"))
+
+
+def _memory(key: str, mine: MemoryRequest, theirs: Mapping[str, int]) -> Iterator[Difference]:
+    per_cpu = known(mine.default_per_cpu_mib)
+    yield from _differ(f"{key}.default_per_cpu", per_cpu, theirs.get("DefMemPerCPU"), "{}MiB")
 
 
 def _range(
@@ -150,9 +190,16 @@ def mpi_plugins(argv: tuple[str, ...]) -> list[str]:
     return [word.removeprefix("--mpi=") for word in argv if word.startswith("--mpi=")]
 
 
-def _differ(key: str, mine: object, theirs: object) -> Iterator[Difference]:
+def _differ(key: str, mine: object, theirs: object, form: str = "{}") -> Iterator[Difference]:
     if mine is not None and theirs is not None and mine != theirs:
-        yield Difference(key=key, file=str(mine), machine=str(theirs))
+        yield Difference(key=key, file=form.format(mine), machine=form.format(theirs))
+
+
+def _must_name(key: str, mine: Count, theirs: int | None) -> Iterator[Difference]:
+    """Compare a limit that the file has to name if the machine does."""
+    if theirs is not None and mine != theirs:
+        shown = NOTHING if mine is None else "unknown" if mine is UNKNOWN else str(mine)
+        yield Difference(key=key, file=shown, machine=str(theirs))
 
 
 def _yes_no(value: object) -> str:

@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.probe import commands
-from deepforge_hpc.probe.queues import draft_queues
+from deepforge_hpc.probe import accounts, commands
+from deepforge_hpc.probe.queues import draft_queues, memory_request, of_association
 from deepforge_hpc.probe.values import count
 from deepforge_hpc.spec.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
@@ -61,7 +61,7 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "defaults": _defaults(machine),
         "queues": draft_queues(machine, kinds),
         "node_types": {name: _node_type(kind) for name, kind in kinds.items()},
-        "binding": {"style": "none"},
+        "binding": {"style": UNKNOWN},
         "request": _request(machine),
         "launchers": _launchers(machine),
         "modules": {"init": UNKNOWN},
@@ -72,9 +72,9 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "login": {"policy": UNKNOWN, "cpu_minutes": UNKNOWN, "mem": UNKNOWN},
         "submit": _submit(machine),
         "accounting": {
-            "usage_command": "sshare -U -P",
+            "usage_command": "sshare -U -P" if machine.qos else UNKNOWN,
             "balance_command": UNKNOWN,
-            "limits_command": "sacctmgr -nP show qos",
+            "limits_command": "sacctmgr -nP show qos" if machine.qos else UNKNOWN,
             "charge": UNKNOWN,
         },
     }
@@ -108,6 +108,21 @@ def module_notes(machine: Machine) -> tuple[str, ...]:
     lmod = machine.variables.get("LMOD_VERSION")
     head = f"modules of {f'Lmod {lmod}' if lmod else 'this shell'}: "
     return (head + " ".join(found[:_MOST_MODULES]),) if found else ()
+
+
+def slurm_notes(machine: Machine) -> tuple[str, ...]:
+    """Return what Slurm shows and no key of a site file holds."""
+    found = [f"licences, to ask for by request.extra: {name}" for name in machine.licenses]
+    found += [f"reservation: {said}" for said in machine.reservations]
+    places = [("the cluster", commands.default_mem(machine.config))]
+    places += [(f"partition {item.name}", item.default_mem) for item in machine.partitions]
+    found += [
+        f"{key}={mib} of {place}: MiB of a job that does not ask for memory"
+        for place, memory in places
+        for key, mib in memory.items()
+        if key != "DefMemPerCPU"
+    ]
+    return tuple(found)
 
 
 def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
@@ -173,10 +188,11 @@ def _defaults(machine: Machine) -> dict[str, Any]:
 
 
 def _request(machine: Machine) -> dict[str, Any]:
-    sells_memory = "MEMORY" in machine.config.get("SelectTypeParameters", "").upper()
+    per_cpu = commands.default_mem(machine.config).get("DefMemPerCPU")
     return {
-        "gpu": {"style": "gres", "typed": False},
-        "memory": {"policy": "optional" if sells_memory else UNKNOWN},
+        # By what nodes have; where they show none, a wrapper or another option may give GPUs.
+        "gpu": {"style": "gres" if any(node.gpus for node in machine.nodes) else UNKNOWN},
+        "memory": memory_request(machine, per_cpu),
     }
 
 
@@ -218,30 +234,39 @@ def _submit(machine: Machine) -> dict[str, Any]:
     return {
         "from": UNKNOWN,
         "rate_per_min": UNKNOWN,
-        "max_queued": UNKNOWN,
+        "max_queued": of_association(machine, lambda item: item.max_submit) or UNKNOWN,
         # One more than the greatest index, and ours begin at 0.
         "max_array_tasks": largest or UNKNOWN,
         "requeue": requeue == "1" if requeue else UNKNOWN,
     }
 
 
+_ASSOCIATIONS_ARGV = accounts.associations_argv("$USER")
 _SOURCES = {
-    "identify": commands.CONFIG_ARGV,
-    "slurm": commands.VERSION_ARGV,
-    "account": commands.associations_argv("$USER"),
-    "routing": commands.PARTITIONS_ARGV,
-    "defaults": commands.PARTITIONS_ARGV,
-    "queues": commands.PARTITIONS_ARGV,
-    "node_types": commands.NODES_ARGV,
-    "request": commands.CONFIG_ARGV,
-    "launchers": commands.MPI_ARGV,
-    "containers": commands.HELP_ARGV,
-    "submit": commands.CONFIG_ARGV,
+    "identify": (commands.CONFIG_ARGV,),
+    "slurm": (commands.VERSION_ARGV,),
+    "account": (_ASSOCIATIONS_ARGV,),
+    "routing": (commands.PARTITIONS_ARGV,),
+    "defaults": (commands.PARTITIONS_ARGV,),
+    "queues": (commands.PARTITIONS_ARGV, accounts.QOS_ARGV, _ASSOCIATIONS_ARGV),
+    "node_types": (commands.NODES_ARGV,),
+    "request": (commands.CONFIG_ARGV, commands.NODES_ARGV),
+    "launchers": (commands.MPI_ARGV,),
+    "containers": (commands.HELP_ARGV,),
+    "submit": (commands.CONFIG_ARGV, _ASSOCIATIONS_ARGV),
+    "accounting": (accounts.QOS_ARGV,),
 }
 
 
 def _facts(date: str) -> dict[str, Any]:
     return {
-        key: {"source": f"probe: {' '.join(argv)}", "date": date, "confidence": "L"}
-        for key, argv in _SOURCES.items()
+        key: {"source": f"probe: {_said(asked)}", "date": date, "confidence": "L"}
+        for key, asked in _SOURCES.items()
     }
+
+
+def _said(asked: Sequence[Sequence[str]]) -> str:
+    """Return commands as a person would look them up, without the list of columns."""
+    return "; ".join(
+        " ".join(word for word in argv if not word.startswith("format=")) for argv in asked
+    )

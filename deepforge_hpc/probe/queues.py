@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.probe.accounts import Qos
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from deepforge_hpc.probe.commands import Node, Partition, Qos
+    from deepforge_hpc.probe.accounts import Association, Held
+    from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
 
 UNKNOWN = "unknown"
@@ -25,11 +27,18 @@ def draft_queues(machine: Machine, kinds: Mapping[str, Node]) -> list[dict[str, 
     found = [draft_queue(machine, item, kinds) for item in order]
     mine = {name for item in machine.associations for name in item.qos}
     for item in order[:1]:
-        for qos in machine.qos:
-            limits = (qos.max_wall_s, qos.max_jobs, qos.max_submit, *qos.max_tres, *qos.min_tres)
-            if qos.name in mine and any(limits) and _allows(item, qos.name):
-                found.append(draft_queue(machine, item, kinds, qos=qos))
+        found += [
+            draft_queue(machine, item, kinds, qos=qos)
+            for qos in machine.qos
+            if qos.name in mine and _has_rules(qos, machine) and _allows(item, qos.name)
+        ]
     return found
+
+
+def _has_rules(qos: Qos, machine: Machine) -> bool:
+    """Return whether jobs of a QOS are under rules of its own."""
+    without = Qos(name=qos.name, grace_s=qos.grace_s, preempts=qos.preempts)
+    return qos != without or isinstance(preemption(machine, None, qos), dict)
 
 
 def _rank(item: Partition, machine: Machine) -> tuple[bool, bool, bool]:
@@ -64,8 +73,7 @@ def draft_queue(
     present = {node.kind for node in nodes}
     types = [name for name, node in kinds.items() if node.kind in present]
     why = closed(item, machine)
-    known = {entry.name: entry for entry in machine.qos}
-    rules = [entry for entry in (known.get(item.qos), qos) if entry is not None]
+    rules = rules_of(machine, item, qos)
     queue: dict[str, Any] = {
         "name": f"{item.name}-{qos.name}" if qos else item.name,
         "partition": item.name,
@@ -77,8 +85,14 @@ def draft_queue(
         **_per_node(item, nodes, rules),
         "time": _time(item, rules),
     }
-    if jobs := _jobs(rules):
-        queue["jobs"] = jobs
+    for (section, name), limits in together(machine, rules).items():
+        if limits:
+            scope, most = min(limits.items(), key=lambda limit: limit[1])
+            queue.setdefault(section, {})[name] = {"max": most, "scope": scope}
+    if per_cpu := item.default_mem.get("DefMemPerCPU"):
+        queue["memory"] = memory_request(machine, per_cpu)
+    if (preempted := preemption(machine, item, qos)) is not None:
+        queue["preemptible"] = preempted
     queue["exclusive"] = sells_whole_nodes(machine, item)
     # Slurm lets every job wait for others; a centre may forbid it, as for queues to debug in.
     queue["chaining"] = UNKNOWN
@@ -119,13 +133,83 @@ def _time(item: Partition, rules: Sequence[Qos]) -> dict[str, Any]:
     return {"max": format_duration(most) if most else UNKNOWN}
 
 
-def _jobs(rules: Sequence[Qos]) -> dict[str, Any]:
-    found = {}
-    for key, name in (("running", "max_jobs"), ("submitted", "max_submit")):
-        most = min((n for rule in rules if (n := getattr(rule, name)) is not None), default=None)
-        if most is not None:
-            found[key] = {"max": most, "scope": "user"}
+def rules_of(machine: Machine, item: Partition, qos: Qos | None) -> list[Qos]:
+    """Return the QOS whose limits a job is under: the partition's own, and the one it names."""
+    own = next((entry for entry in machine.qos if entry.name == item.qos), None)
+    return [entry for entry in (own, qos) if entry is not None]
+
+
+_TOGETHER: dict[tuple[str, str], Callable[[Held], int | None]] = {
+    ("jobs", "running"): lambda held: held.running,
+    ("jobs", "submitted"): lambda held: held.submitted,
+    ("at_once", "nodes"): lambda held: held.tres.get("node"),
+    ("at_once", "gpus"): lambda held: held.tres.get("gres/gpu"),
+}
+
+
+def together(machine: Machine, rules: Sequence[Qos]) -> dict[tuple[str, str], dict[str, int]]:
+    """Return what all jobs of one may be and hold, by key of a queue, and by whose jobs they are.
+
+    A limit of one's association holds where no QOS has one, as in Slurm.
+    """
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for key, limit in _TOGETHER.items():
+        whose = {"user": [rule.user for rule in rules], "account": [rule.account for rule in rules]}
+        least = {
+            scope: min((most for item in held if (most := limit(item)) is not None), default=None)
+            for scope, held in whose.items()
+        }
+        found[key] = {scope: most for scope, most in least.items() if most is not None}
+    own = of_association(machine, lambda item: item.max_jobs)
+    if own is not None:
+        found["jobs", "running"].setdefault("user", own)
     return found
+
+
+def of_association(machine: Machine, limit: Callable[[Association], int | None]) -> int | None:
+    """Return a limit of the account that pays by default; else the widest that one has."""
+    mine = [item for item in machine.associations if item.account == machine.default_account]
+    limits = [limit(item) for item in mine or machine.associations]
+    known = [most for most in limits if most is not None]
+    return max(known) if known and len(known) == len(limits) else None
+
+
+def preemption(
+    machine: Machine, item: Partition | None, qos: Qos | None
+) -> dict[str, str] | str | None:
+    """Return how long a job is warned before it is thrown out; None if it never is."""
+    kind = machine.config.get("PreemptType", "preempt/none")
+    if kind == "preempt/qos" and qos is not None:
+        is_weaker = any(qos.name in other.preempts for other in machine.qos)
+        grace = qos.grace_s
+    elif kind == "preempt/partition_prio" and item is not None:
+        is_weaker = item.preempt_mode != "OFF" and _has_stronger(machine, item)
+        grace = item.grace_s
+    elif kind == "preempt/none" and machine.config:
+        return None
+    else:  # by a QOS that Slurm chooses, say
+        return UNKNOWN
+    if not is_weaker:
+        return None
+    return {} if grace is None else {"grace": format_duration(grace)}
+
+
+def _has_stronger(machine: Machine, item: Partition) -> bool:
+    nodes = {node.name for node in nodes_of(machine, item.name)}
+    return any(
+        (other.priority_tier or 0) > (item.priority_tier or 0)
+        and any(node.name in nodes for node in nodes_of(machine, other.name))
+        for other in machine.partitions
+    )
+
+
+def memory_request(machine: Machine, default_per_cpu: int | None) -> dict[str, Any]:
+    """Return whether memory is asked for, and what a job has that does not."""
+    is_sold = "MEMORY" in machine.config.get("SelectTypeParameters", "").upper()
+    return {
+        "policy": "optional" if is_sold else UNKNOWN,
+        **({"default_per_cpu": f"{default_per_cpu}MiB"} if default_per_cpu else {}),
+    }
 
 
 def sells_whole_nodes(machine: Machine, item: Partition) -> bool | str:

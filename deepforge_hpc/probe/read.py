@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
-from deepforge_hpc.probe import commands
+from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.values import ODD, plain, word
 from deepforge_hpc.spec.site.kinds import SLURM_NAME
 
@@ -34,14 +34,16 @@ class Machine:
     """The controller's local time when it was asked, ISO 8601."""
     partitions: tuple[commands.Partition, ...] = ()
     nodes: tuple[commands.Node, ...] = ()
-    qos: tuple[commands.Qos, ...] = ()
-    associations: tuple[commands.Association, ...] = ()
+    qos: tuple[accounts.Qos, ...] = ()
+    associations: tuple[accounts.Association, ...] = ()
     default_account: str = ""
     mpi: tuple[str, ...] = ()
     spank: tuple[str, ...] = ()
     """Options that plugins give srun, e.g. `container-image`."""
     programs: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
+    reservations: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
     """What could not be asked, and why, as sentences."""
@@ -56,6 +58,12 @@ class Machine:
         """Return the MPI plugin of jobs that name none."""
         return word(self.config.get("MpiDefault", "").replace("none", "NONE"))
 
+    @property
+    def refusal(self) -> str:
+        """Return the first of what could not be asked; the others mostly say the same."""
+        first, *others = self.unanswered or ("nothing was said",)
+        return f"{first} (and {len(others)} more)" if others else first
+
 
 def read_machine(
     runner: CommandRunner,
@@ -69,7 +77,7 @@ def read_machine(
     version = commands.parse_version(ask(commands.VERSION_ARGV))
     config = commands.parse_config(ask(commands.CONFIG_ARGV))
     named = config.get("ClusterName", "")
-    associations = ask(commands.associations_argv(user))
+    associations = ask(accounts.associations_argv(user))
     mpi = ask(commands.MPI_ARGV, both=True)
     machine = Machine(
         version=version or commands.parse_version(config.get("SLURM_VERSION", "")),
@@ -77,13 +85,15 @@ def read_machine(
         clock=commands.parse_clock(ask(commands.CONFIG_ARGV)),
         partitions=commands.parse_partitions(ask(commands.PARTITIONS_ARGV)),
         nodes=commands.parse_nodes(ask(commands.NODES_ARGV)),
-        qos=commands.parse_qos(ask(commands.QOS_ARGV)),
-        associations=commands.parse_associations(associations, named),
-        default_account=commands.parse_default_account(ask(commands.default_account_argv(user))),
+        qos=accounts.parse_qos(ask(accounts.QOS_ARGV)),
+        associations=accounts.parse_associations(associations, named),
+        default_account=accounts.parse_default_account(ask(accounts.default_account_argv(user))),
         mpi=commands.parse_mpi(mpi),
         spank=commands.parse_options(ask(commands.HELP_ARGV)),
         programs=tuple(name for name in (*LAUNCHERS, *CONTAINERS) if which(name)),
         modules=_modules(ask, environ),
+        licenses=commands.parse_licenses(ask(commands.LICENSES_ARGV)),
+        reservations=commands.parse_reservations(ask(commands.RESERVATIONS_ARGV)),
         variables={name: environ[name] for name in _VARIABLES if environ.get(name)},
         unanswered=tuple(ask.unanswered),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,25 @@ def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) ->
     assert document["site"]["slurm"]["version"] == "unknown"
     assert "slurm.version" in document["site"]["unknowns"]
     assert document["site"]["facts"]["queues"][0]["confidence"] in "OTLM"
+
+
+def test_show_begins_with_what_the_file_says_and_counts_what_all_sites_inherit(
+    folder: Path, dfh: Any
+) -> None:
+    text = dfh("site", "show", "lumi-g", cwd=folder).stdout
+    heads = re.findall(r"(?m)^[ ?] ([a-z_]+):", text)
+    assert heads[:5] == ["identify", "slurm", "account", "routing", "queues"]
+    assert heads.index("accounting") < heads.index("launchers")
+    assert re.search(r"(?m)^  errors: \d+ inherited hints, shown with --all$", text)
+    assert "AssocGrp" not in text
+    assert "[srun, --nodes={nodes}, --ntasks={world_size}," in text
+    assert "AssocGrp" in dfh("site", "show", "lumi-g", "--all", cwd=folder).stdout
+    file = folder / "site-configs/mine.yaml"
+    file.write_text("site: mine\nextends: lumi-g\nerrors: [{match: oops, hint: Call us}]\n")
+    own = dfh("site", "show", "mine", cwd=folder).stdout
+    assert re.findall(r"(?m)^[ ?] ([a-z_]+):", own)[0] == "errors"
+    assert "Call us" in own
+    assert "AssocGrp" not in own
 
 
 def test_what_no_source_is_named_for_is_told(folder: Path, dfh: Any) -> None:
@@ -180,3 +200,33 @@ def test_doctor_without_a_pipeline_takes_account_and_folder_as_a_pipeline_would(
     assert executions() == str(site)
     file.write_text("site: mine\nextends: local\n")
     assert executions() == str(user)
+
+
+def test_doctor_looks_at_what_the_jobs_of_a_pipeline_run_in(folder: Path, dfh: Any) -> None:
+    (folder / "operations.py").write_text("def draw() -> int:\n    n = 3\n    return n\n")
+    (folder / "pipeline.yaml").write_text(
+        "pipeline: p\nenvironment: {venv: gone}\noperations:\n"
+        "  a: {uses: 'operations.py:draw'}\n"
+        "  b: {uses: 'operations.py:draw', environment: {container: gone.sif}}\n"
+    )
+    done = dfh("doctor", "--site", "mine", "--json", cwd=folder, expect=5)
+    found = json.loads(done.stdout)["findings"]
+    errors = {item["check"]: item["message"] for item in found if item["level"] == "ERROR"}
+    assert errors["python"] == f"{folder}/gone/bin/python: no such program, for a, _final"
+    assert errors["container"] == f"{folder}/gone.sif: no such image, for b"
+
+
+def test_doctor_names_the_keys_of_what_a_plan_could_not_check(folder: Path, dfh: Any) -> None:
+    (folder / "operations.py").write_text("def draw() -> int:\n    n = 3\n    return n\n")
+    (folder / "pipeline.yaml").write_text(
+        "pipeline: p\noperations: {a: {uses: 'operations.py:draw'}}\n"
+    )
+    (folder / "site-configs/mine.yaml").write_text(
+        "site: mine\nextends: slurm-base\nmodules: {init: unknown}\n"
+        "queues: [{name: q, partition: q, chaining: unknown}]\n"
+    )
+    done = dfh("doctor", "--site", "mine", "--json", cwd=folder, expect=5)
+    steps = [item["next"] for item in json.loads(done.stdout)["findings"]]
+    start = "look it up, and write it into the file of site mine: "
+    assert f"{start}queues.q.chaining" in steps
+    assert f"{start}modules.init" in steps

@@ -57,6 +57,24 @@ def test_the_largest_array_of_a_draft_is_the_largest_that_slurm_takes(
     assert slurm_cluster.run(*queued, f"--array=0-{most}", check=False) == ""  # refused
 
 
+def test_a_limit_of_all_jobs_of_a_user_is_drafted_and_is_drift_where_it_is_new(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    before, after = tmp_path / "before.yaml", tmp_path / "after.yaml"
+    dfh("site", "probe", "-o", before, cwd=tmp_path)
+    limit = ("sacctmgr", "-i", "modify", "qos", "tiny", "set")
+    slurm_cluster.run(*limit, "MaxTRESPerUser=node=2", "MaxJobsPerAccount=4")
+    try:
+        done = dfh("site", "diff", before, cwd=tmp_path, expect=8)
+        dfh("site", "probe", "-o", after, cwd=tmp_path)
+        agrees = dfh("site", "diff", after, cwd=tmp_path)
+    finally:
+        slurm_cluster.run(*limit, "MaxTRESPerUser=node=-1", "MaxJobsPerAccount=-1")
+    assert done.stdout.splitlines()[1].split() == ["queues.cpu-tiny.at_once.nodes.max", "-", "2"]
+    assert "nodes: {max: 2, scope: user}" in after.read_text(encoding="utf-8")
+    assert "no difference" in agrees.stdout
+
+
 def test_the_shipped_file_of_the_cluster_has_not_drifted(
     slurm_cluster: Any, dfh: Any, tmp_path: Path
 ) -> None:
@@ -87,6 +105,7 @@ def test_a_controller_that_is_down_is_told(slurm_cluster: Any, dfh: Any, tmp_pat
         assert "no Slurm answers here" in done.stderr
     done = dfh("doctor", "--site", "lab", cwd=tmp_path, env=env, expect=5)
     assert "ERROR  controller" in done.stdout
+    assert done.stdout.count("Unable to contact slurm controller") == 1
 
 
 def test_a_file_that_is_there_is_not_replaced(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:

@@ -49,10 +49,10 @@ def command(
 ) -> int:
     """Check that a site is ready for a pipeline.
 
-    Looks at commands, controller, account, queues, launchers and MPI, Python, folders, quota,
-    purge and Globus, and names the next step for what is not as it should be. PIPELINE is held
-    against all that; without it, pipeline.yaml if there is one. Exit code: 0 if there is no ERROR,
-    5 if there is.
+    Looks at commands, controller, account, queues, launchers and MPI, what each job runs in
+    (Python, conda, image, modules), folders, quota, purge and Globus, and names the next step for
+    what is not as it should be. PIPELINE is held against all that; without it, pipeline.yaml if
+    there is one. Exit code: 0 if there is no ERROR, 5 if there is.
 
     \b
     Example:

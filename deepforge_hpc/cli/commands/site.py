@@ -72,13 +72,15 @@ def list_(display: Display) -> None:
 
 @click.command("show")
 @click.argument("name")
+@click.option("--all", "all_", is_flag=True, help="Also hints to messages that are inherited.")
 @output_options
 @click.pass_obj
-def show(display: Display, name: str) -> None:
+def show(display: Display, name: str, *, all_: bool) -> None:
     """Show what is known of a site.
 
-    NAME is that of a site, of a site with a variant, or the path of a site file. Each section names
-    its sources; ? marks what is unknown.
+    NAME is that of a site, of a site with a variant, or the path of a site file. What the file
+    itself says comes first, then what it inherits. Each section names its sources; ? marks what is
+    unknown.
 
     \b
     Example:
@@ -86,7 +88,7 @@ def show(display: Display, name: str) -> None:
       dfh site show perlmutter/cpu --json
     """
     view = api.describe_site(name, Path.cwd())
-    display.result(view.to_dict(), site_lines(view))
+    display.result(view.to_dict(), site_lines(view, with_inherited_errors=all_))
 
 
 @click.command("check")

@@ -130,8 +130,10 @@ def _write(output: Path, text: str) -> None:
 def diff(display: Display, /, *, site: str) -> int:
     """Show where a site file and the machine differ.
 
-    Compares only what Slurm shows: partitions, limits, QOS, nodes, versions, MPI plugins. NAME is
-    the name of a site or the path of its file. Exit code: 0 if they agree, 8 if they differ.
+    Compares only what Slurm shows: partitions, limits, QOS, nodes, versions, MPI plugins. A limit
+    on all jobs of a user or account that Slurm keeps must be in the file, other values may be left
+    out. NAME is the name of a site or the path of its file. Exit code: 0 if they agree, 8 if they
+    differ.
 
     \b
     Example:

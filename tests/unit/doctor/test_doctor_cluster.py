@@ -9,8 +9,7 @@ import pytest
 
 from deepforge_hpc.doctor import cluster
 from deepforge_hpc.doctor.finding import Finding
-from deepforge_hpc.doctor.python import check_python
-from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.doctor.unknown import next_step
 from deepforge_hpc.model.site import (
     UNKNOWN,
     Account,
@@ -19,7 +18,8 @@ from deepforge_hpc.model.site import (
     Queue,
     SiteSpec,
 )
-from deepforge_hpc.probe.commands import Association, Partition, Qos
+from deepforge_hpc.probe.accounts import Association, Qos
+from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
 
 MACHINE = Machine(
@@ -27,7 +27,7 @@ MACHINE = Machine(
     config={"ClusterName": "lab"},
     clock="2026-11-22T12:00:00",
     partitions=(Partition(name="cpu", is_default=True), Partition(name="gpu", is_up=False)),
-    qos=(Qos(name="normal", max_tres={}, min_tres={}),),
+    qos=(Qos(name="normal"),),
     associations=(Association(account="lab"), Association(account="root")),
     mpi=("none", "pmi2"),
 )
@@ -58,6 +58,34 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
     assert levels(cluster.check_controller(here, Machine())) == ["ERROR"]
 
 
+def test_a_controller_that_refuses_everything_is_told_once() -> None:
+    refused = tuple(f"scontrol show {what}: refused" for what in "abc")
+    (finding,) = cluster.check_controller(site(), Machine(unanswered=refused))
+    said = "no controller of Slurm answers: scontrol show a: refused (and 2 more)"
+    assert finding.message == said
+    (finding,) = cluster.check_controller(site(), Machine(unanswered=refused[:1]))
+    assert finding.message.endswith(": scontrol show a: refused")
+
+
+@pytest.mark.parametrize(
+    ("warning", "step"),
+    [
+        (
+            "queue cpu of here: unknown and not checked: chaining, time.max",
+            "queues.cpu.chaining, queues.cpu.time.max",
+        ),
+        ("site here: unknown, and left out of the scripts: modules.init", "modules.init"),
+    ],
+)
+def test_what_is_unknown_is_to_be_written_under_its_key(warning: str, step: str) -> None:
+    expected = f"look it up, and write it into the file of site here: {step}"
+    assert next_step(warning, "here") == expected
+
+
+def test_other_warnings_are_explained_by_the_plan() -> None:
+    assert next_step("output 'n' is not used", "here") == "dfh plan --origins"
+
+
 @pytest.mark.parametrize(
     ("required", "account", "level"),
     [
@@ -66,6 +94,8 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
         ("if-several", "", "ERROR"),
         ("yes", "lab", "OK"),
         ("yes", "lab_g", "OK"),
+        ("yes", "lab-gpu", "OK"),
+        ("yes", "lab-cpu", "ERROR"),
         ("no", "stranger", "ERROR"),
         (UNKNOWN, "", "OK"),
     ],
@@ -73,7 +103,10 @@ def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
 def test_an_account_is_given_where_it_must_be_and_is_ones_own(
     required: Any, account: str, level: str
 ) -> None:
-    spec = site(account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)))
+    spec = site(
+        account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)),
+        queues=(Queue(name="gpu", account_suffix="-gpu"),),
+    )
     assert levels(cluster.check_account(spec, MACHINE, account)) == [level]
 
 
@@ -106,19 +139,3 @@ def test_without_queues_the_cluster_must_have_a_default() -> None:
 def test_a_controller_whose_clock_is_wrong_is_told(minute: int, level: str) -> None:
     now = datetime(2026, 11, 22, 12, minute)  # noqa: DTZ001 -- as scontrol prints it
     assert levels(cluster.check_clock(MACHINE, now)) == [level]
-
-
-@pytest.mark.parametrize(
-    ("environment", "found", "level"),
-    [
-        (None, None, "OK"),
-        (EnvironmentSpec(python="python9"), None, "ERROR"),
-        (EnvironmentSpec(python="python3"), "/home/me/bin/python3", "OK"),
-        (EnvironmentSpec(python="python3"), "/tmp/x/python3", "WARN"),
-        (EnvironmentSpec(container="x.sif"), None, "OK"),
-    ],
-)
-def test_the_interpreter_is_there_and_is_seen_by_other_nodes(
-    environment: Any, found: Any, level: str
-) -> None:
-    assert levels(check_python(site(environment=environment), lambda _: found)) == [level]

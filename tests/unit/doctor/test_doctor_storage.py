@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +53,52 @@ def test_a_file_system_on_which_creation_does_not_exclude_is_an_error(
     found = list(storage.check_folder("project", tmp_path))
     assert found[0].level == "ERROR"
     assert "exclusive creation does not exclude" in found[0].message
+
+
+@pytest.mark.parametrize(("ahead", "level"), [(0, "OK"), (4, "OK"), (60, "WARN"), (-60, "WARN")])
+def test_a_file_server_whose_clock_is_wrong_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, level: str
+) -> None:
+    # No such server can be had here: this host's clock goes wrong instead.
+    monkeypatch.setattr(storage, "time", SimpleNamespace(time=lambda: time.time() - ahead))
+    found = list(storage.check_folder("project", tmp_path))
+    assert found[-1].level == level
+    assert level == "OK" or "clock is 60 s from this host's" in found[-1].message
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("blocks", "files", "said"),
+    [
+        ((2 * GIB, 2 * GIB), (20_000, 20_000), ""),
+        ((GIB // 2, GIB // 2), (20_000, 20_000), "only 512.0 MiB are free"),
+        # Kept for root, and so for nobody here.
+        ((2 * GIB, GIB // 2), (20_000, 20_000), "only 512.0 MiB are free"),
+        ((2 * GIB, 2 * GIB), (20_000, 9_999), "only 9999 more files fit"),
+        # Some file systems do not count files.
+        ((2 * GIB, 2 * GIB), (0, 0), ""),
+    ],
+)
+def test_a_folder_with_hardly_any_room_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    blocks: tuple[int, int],
+    files: tuple[int, int],
+    said: str,
+) -> None:
+    room = SimpleNamespace(
+        f_frsize=4096,
+        f_bfree=blocks[0] // 4096,
+        f_bavail=blocks[1] // 4096,
+        f_files=files[0],
+        f_favail=files[1],
+    )
+    monkeypatch.setattr(os, "statvfs", lambda _: room)
+    _, *more = storage.check_folder("project", tmp_path)
+    assert [item.message for item in more] == ([f"{tmp_path}: {said}"] if said else [])
+    assert all(item.level == "WARN" and item.next for item in more)
 
 
 MOUNTS = """\

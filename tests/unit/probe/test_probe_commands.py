@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.probe import commands, values
+from deepforge_hpc.probe import accounts, commands, values
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
 RECORDED = ("22.05.8", "24.11.5", "26.05.5")
@@ -79,14 +79,14 @@ def test_every_recorded_version_is_read_alike(version: str) -> None:
         (8, 8, 1, 16000)
     }
     assert [(node.gpus, node.gpu_type) for node in nodes[1:3]] == [(2, "fake"), (0, "")]
-    assert [item.name for item in commands.parse_qos(said("qos"))][:3] == [
+    assert [item.name for item in accounts.parse_qos(said("qos"))][:3] == [
         "normal",
         "short",
         "tiny",
     ]
-    mine = commands.parse_associations(said("assoc"), "lab")
+    mine = accounts.parse_associations(said("assoc"), "lab")
     assert {item.account for item in mine} == {"root", "lab"}
-    assert commands.parse_default_account(said("user")) == "lab"
+    assert accounts.parse_default_account(said("user")) == "lab"
     assert {"none", "pmi2", "cray_shasta"} <= set(commands.parse_mpi(said("mpi")))
     assert commands.parse_options(said("srun-help")) == ()
 
@@ -104,8 +104,13 @@ def test_whole_nodes_are_known_by_the_words_of_each_version(
 
 @pytest.mark.parametrize("version", ["24.11.5", "26.05.5"])
 def test_limits_of_jobs_are_read_from_qos(version: str) -> None:
-    big = commands.parse_qos(output(f"{version}/qos.txt"))[-1]
-    assert (big.name, big.max_wall_s, big.max_jobs, big.max_submit) == ("big", 6 * 3600, 5, None)
+    big = accounts.parse_qos(output(f"{version}/qos.txt"))[-1]
+    assert (big.name, big.max_wall_s, big.user.running, big.user.submitted) == (
+        "big",
+        6 * 3600,
+        5,
+        None,
+    )
     assert (big.max_tres, big.min_tres) == ({"gres/gpu": 2, "node": 3}, {"gres/gpu": 1})
 
 
@@ -146,6 +151,20 @@ def test_cores_that_the_system_keeps_are_not_for_jobs() -> None:
     assert (node.cores, node.usable) == (128, 112)
 
 
+@pytest.mark.parametrize(
+    ("fields", "mem"),
+    [
+        ("RealMemory=515072 MemSpecLimit=15072", 500000),
+        ("RealMemory=515072 MemSpecLimit=0", 515072),
+        ("RealMemory=1", None),
+        ("", None),
+    ],
+)
+def test_memory_that_the_system_keeps_is_not_for_jobs(fields: str, mem: int | None) -> None:
+    (node,) = commands.parse_nodes(f"NodeName=f1 CPUTot=8 {fields} Partitions=b\n")
+    assert node.mem_mib == mem
+
+
 def test_a_value_may_hold_spaces_and_unknown_fields_are_left_alone() -> None:
     text = "NodeName=a NewIn26.05=x y z OS=Linux 5 #1 SMP Partitions=p,q Reason=bad = worse [r@t]"
     (node,) = commands.parse_nodes(text)
@@ -154,20 +173,42 @@ def test_a_value_may_hold_spaces_and_unknown_fields_are_left_alone() -> None:
 
 
 def test_limits_of_qos() -> None:
-    normal, short, tiny = commands.parse_qos(output("22.05.8/qos.txt"))
-    assert (normal.name, normal.max_wall_s, normal.max_jobs) == ("normal", None, None)
+    normal, short, tiny = accounts.parse_qos(output("22.05.8/qos.txt"))
+    assert (normal.name, normal.max_wall_s, normal.user.running) == ("normal", None, None)
     assert short.max_wall_s == 600
-    assert (tiny.max_jobs, tiny.max_submit) == (1, 3)
-    (big,) = commands.parse_qos("big|2-00:00:00|cpu=128,node=64,mem=1T|gres/gpu=8|||\n")
+    assert (tiny.user.running, tiny.user.submitted) == (1, 3)
+    (big,) = accounts.parse_qos("big|2-00:00:00|cpu=128,node=64,mem=1T|gres/gpu=8|||\n")
     assert (big.max_tres["node"], big.min_tres) == (64, {"gres/gpu": 8})
+
+
+def test_limits_of_all_jobs_of_one_are_read() -> None:
+    (low,) = accounts.parse_qos("low||||||node=2|gres/gpu=3|4||00:01:00|a,b\n")
+    assert low.user == accounts.Held(tres={"node": 2})
+    assert low.account == accounts.Held(running=4, tres={"gres/gpu": 3})
+    assert (low.grace_s, low.preempts) == (60, ("a", "b"))
+    (mine,) = accounts.parse_associations("lab|lab||normal|7|50\n")
+    assert (mine.max_jobs, mine.max_submit) == (7, 50)
+
+
+def test_licences_and_reservations_are_read() -> None:
+    text = "LicenseName=matlab@x Total=4 Used=0 Free=4 Reserved=0 Remote=yes\n"
+    assert commands.parse_licenses(text) == ("matlab@x (4)",)
+    assert commands.parse_licenses("No licenses configured in Slurm.\n") == ()
+    text = (
+        "ReservationName=maint StartTime=2026-12-24T00:00:00 EndTime=2026-12-24T01:00:00 "
+        "Nodes=n1 Users=root Groups=(null) Accounts=lab,ai Licenses=(null)\n"
+    )
+    found = "maint, 2026-12-24T00:00:00 to 2026-12-24T01:00:00, n1, for root, lab, ai"
+    assert commands.parse_reservations(text) == (found,)
+    assert commands.parse_reservations("No reservations in the system\n") == ()
 
 
 def test_associations_of_another_cluster_are_not_ours() -> None:
     text = output("22.05.8/assoc.txt") + "elsewhere|other||normal\n"
-    found = commands.parse_associations(text, "lab")
+    found = accounts.parse_associations(text, "lab")
     assert {item.account for item in found} == {"root", "lab"}
     assert found[0].qos == ("normal", "short", "tiny")
-    assert commands.parse_default_account(output("22.05.8/user.txt")) == "lab"
+    assert accounts.parse_default_account(output("22.05.8/user.txt")) == "lab"
 
 
 @pytest.mark.parametrize(
@@ -231,6 +272,6 @@ def test_no_output_at_all_breaks_nothing(text: str) -> None:
     commands.parse_config(text)
     commands.parse_partitions(text)
     commands.parse_nodes(text)
-    commands.parse_qos(text)
-    commands.parse_associations(text)
+    accounts.parse_qos(text)
+    accounts.parse_associations(text)
     commands.parse_mpi(text)

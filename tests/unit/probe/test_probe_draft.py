@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc import strictyaml
 from deepforge_hpc.model.site import UNKNOWN, SiteSpec, SlurmFacts
-from deepforge_hpc.probe import commands
+from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.compare import differences
-from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name
+from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.schedulers.command import CommandRunner
+from deepforge_hpc.spec.site.sourced import sections_without_source
 from deepforge_hpc.spec.sites import load_site, site_folders
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
@@ -32,8 +34,8 @@ def recorded(version: str) -> Machine:
         config=commands.parse_config(output("config")),
         partitions=commands.parse_partitions(output("partitions")),
         nodes=commands.parse_nodes(output("nodes")),
-        qos=commands.parse_qos(output("qos")),
-        associations=commands.parse_associations(output("assoc"), "lab"),
+        qos=accounts.parse_qos(output("qos")),
+        associations=accounts.parse_associations(output("assoc"), "lab"),
         default_account="lab",
         mpi=commands.parse_mpi(output("mpi")),
         programs=("srun", "mpirun"),
@@ -91,6 +93,11 @@ def test_what_slurm_cannot_know_is_unknown(lab: Machine, tmp_path: Path) -> None
     assert site.containers.runtime is UNKNOWN
     assert site.submit.max_queued is UNKNOWN
     assert {queue.chaining for queue in site.queues} == {UNKNOWN}
+    assert site.binding.style is UNKNOWN
+    assert site.request.gpu.style == "gres"
+    bare = loaded(draft(Machine(), name="bare", date=DATE), tmp_path)
+    assert bare.request.gpu.style is UNKNOWN
+    assert bare.accounting.limits_command is UNKNOWN
 
 
 def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
@@ -119,8 +126,13 @@ def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
 def test_each_fact_names_its_command_and_day(lab: Machine, tmp_path: Path) -> None:
     site = loaded(draft(lab, name="lab-draft", date=DATE), tmp_path)
     (queues,) = site.facts["queues"]
-    assert queues.source == "probe: scontrol -a show -o partitions"
+    partitions, qos, mine = queues.source.removeprefix("probe: ").split("; ")
+    assert (partitions, qos) == ("scontrol -a show -o partitions", "sacctmgr -nP show qos")
+    assert mine == "sacctmgr -nP show assoc user=$USER"
     assert (queues.date, queues.confidence) == (DATE, "L")
+    for machine in (lab, Machine()):
+        text = site_yaml(draft(machine, name="x", date=DATE))
+        assert list(sections_without_source(strictyaml.load(text, "x.yaml"))) == []
 
 
 def test_a_draft_of_nothing_is_still_a_site_file(tmp_path: Path) -> None:
@@ -171,12 +183,274 @@ def test_a_partition_that_is_not_for_me_is_only_taken_by_name(lab: Machine, tmp_
     assert site.queues[1].access == "for the accounts vip"
 
 
+def test_a_partition_that_denies_all_of_my_accounts_is_only_taken_by_name(lab: Machine) -> None:
+    def access(rows: str) -> list[tuple[bool, str | None]]:
+        text = "PartitionName=a State=UP DenyAccounts=lab,ai\n"
+        machine = dataclasses.replace(
+            lab,
+            partitions=commands.parse_partitions(text),
+            associations=accounts.parse_associations(rows),
+            qos=(),
+        )
+        queues = draft(machine, name="x", date=DATE)["queues"]
+        return [(queue.get("automatic", True), queue.get("access")) for queue in queues]
+
+    assert access("lab|lab||normal||\n") == [(False, "not for your accounts")]
+    assert access("lab|lab||normal||\nlab|other||normal||\n") == [(True, None)]
+    denied = "lab|lab||normal||\nlab|ai||normal||\n"
+    assert access(denied) == [(False, "not for your accounts")]
+    assert access("") == [(True, None)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "drafted"),
+    [
+        ("AllowQos=ALL", True),
+        ("AllowQos=normal,short", True),
+        ("AllowQos=normal", False),
+        ("AllowQos=ALL DenyQos=short", False),
+        ("AllowQos=ALL DenyQos=tiny", True),
+    ],
+)
+def test_a_qos_that_a_partition_does_not_take_is_no_queue_of_it(
+    lab: Machine, rule: str, drafted: bool
+) -> None:
+    text = f"PartitionName=a State=UP Default=YES {rule}\n"
+    machine = dataclasses.replace(lab, partitions=commands.parse_partitions(text))
+    names = [queue["name"] for queue in draft(machine, name="x", date=DATE)["queues"]]
+    assert ("a-short" in names) == drafted
+
+
+def test_what_a_job_can_have_of_a_node_is_the_least_of_node_and_partition(
+    lab: Machine, tmp_path: Path
+) -> None:
+    text = "PartitionName=cpu State=UP MaxCPUsPerNode={} MaxMemPerNode={}\n"
+
+    def most(cpus: str, mem: str) -> tuple[object, object]:
+        partitions = commands.parse_partitions(text.format(cpus, mem))
+        machine = dataclasses.replace(lab, partitions=partitions, qos=())
+        (queue,) = loaded(draft(machine, name="x", date=DATE), tmp_path).queues
+        return (queue.cpus_per_node.max, queue.mem_per_node.max)
+
+    assert most("UNLIMITED", "UNLIMITED") == (8, 16000)
+    assert most("6", "9000") == (6, 9000)
+    assert most("28", "64000") == (8, 16000)
+
+
+def test_slurm_that_sells_nodes_gives_whole_ones(lab: Machine) -> None:
+    config = {**lab.config, "SelectType": "select/linear"}
+    linear = dataclasses.replace(lab, config=config)
+    assert {item["exclusive"] for item in draft(linear, name="x", date=DATE)["queues"]} == {True}
+    assert {item["exclusive"] for item in draft(lab, name="x", date=DATE)["queues"]} == {False}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "policy"),
+    [("CR_CORE_MEMORY", "optional"), ("CR_CORE", UNKNOWN), ("", UNKNOWN)],
+)
+def test_whether_memory_is_sold_is_known_where_slurm_counts_it(
+    lab: Machine, parameters: str, policy: object, tmp_path: Path
+) -> None:
+    config = {**lab.config, "SelectTypeParameters": parameters}
+    machine = dataclasses.replace(lab, config=config)
+    request = loaded(draft(machine, name="x", date=DATE), tmp_path).request
+    assert request.memory.policy == policy
+
+
+@pytest.mark.parametrize(
+    ("default", "enforce", "rows", "required"),
+    [
+        ("lab", "associations", "lab|lab||normal||\n", "no"),
+        ("", "", "lab|lab||normal||\n", "no"),
+        ("", "limits,qos", "lab|lab||normal||\n", "no"),
+        ("", "associations,limits", "lab|lab||normal||\n", "if-several"),
+        ("", "associations", "lab|lab||normal||\nlab|ai||normal||\n", UNKNOWN),
+        ("", "associations", "", UNKNOWN),
+    ],
+)
+def test_whether_an_account_must_be_named_follows_from_what_slurm_enforces(
+    lab: Machine, default: str, enforce: str, rows: str, required: object, tmp_path: Path
+) -> None:
+    machine = dataclasses.replace(
+        lab,
+        default_account=default,
+        config={**lab.config, "AccountingStorageEnforce": enforce},
+        associations=accounts.parse_associations(rows),
+    )
+    assert loaded(draft(machine, name="x", date=DATE), tmp_path).account.required == required
+
+
+@pytest.mark.parametrize(("setting", "requeue"), [("0", False), ("1", True), ("", UNKNOWN)])
+def test_whether_slurm_starts_jobs_again_is_drafted(
+    lab: Machine, setting: str, requeue: object, tmp_path: Path
+) -> None:
+    machine = dataclasses.replace(lab, config={**lab.config, "JobRequeue": setting})
+    site = loaded(draft(machine, name="x", date=DATE), tmp_path)
+    assert site.submit.requeue is requeue
+    assert differences(site, machine) == ()
+
+
 def test_the_limits_of_a_partitions_own_qos_hold(lab: Machine, tmp_path: Path) -> None:
     held = dataclasses.replace(lab.partitions[0], qos="big")
-    rule = commands.parse_qos("big|06:00:00|node=3|gres/gpu=2|5|\n")
+    rule = accounts.parse_qos("big|06:00:00|node=3|gres/gpu=2|5|\n")
     machine = dataclasses.replace(lab, partitions=(held,), qos=rule)
     queue = loaded(draft(machine, name="x", date=DATE), tmp_path).queues[0]
     assert (queue.nodes.max, queue.time.max, queue.gpus.min) == (3, 6 * 3600, 2)
+
+
+HELD = """\
+normal||||||||||00:00:00|
+short|00:10:00|||||||||00:00:00|
+tiny|00:10:00|||9|3|||2||00:00:00|
+low||||||node=2|gres/gpu=3|4|8|00:01:00|
+high||||||||||00:00:00|low
+"""
+"""As sacctmgr 22.05.8 shows QOS with limits of all jobs of a user, of an account."""
+
+
+def held(lab: Machine, **config: str) -> Machine:
+    return dataclasses.replace(
+        lab,
+        config={**lab.config, **config},
+        qos=accounts.parse_qos(HELD),
+        associations=accounts.parse_associations("lab|lab||normal,short,tiny,low|7|50\n"),
+    )
+
+
+def test_limits_of_all_jobs_of_one_are_drafted(lab: Machine, tmp_path: Path) -> None:
+    data = draft(held(lab), name="x", date=DATE)
+    queues = {queue["name"]: queue for queue in data["queues"]}
+    assert list(queues) == ["cpu", "gpu", "cpu-short", "cpu-tiny", "cpu-low"]
+    # Of a user's and an account's, the one that is reached first.
+    assert queues["cpu-tiny"]["jobs"] == {
+        "running": {"max": 2, "scope": "account"},
+        "submitted": {"max": 3, "scope": "user"},
+    }
+    assert queues["cpu-low"]["at_once"] == {
+        "nodes": {"max": 2, "scope": "user"},
+        "gpus": {"max": 3, "scope": "account"},
+    }
+    # The association's holds where no QOS has one of that kind.
+    assert queues["cpu"]["jobs"] == {"running": {"max": 7, "scope": "user"}}
+    assert queues["cpu-low"]["jobs"]["running"] == {"max": 4, "scope": "account"}
+    assert loaded(data, tmp_path).submit.max_queued == 50
+    assert differences(loaded(data, tmp_path), held(lab)) == ()
+
+
+def test_the_limit_of_the_default_account_holds_else_the_widest(lab: Machine) -> None:
+    rows = "lab|lab||normal||50\nlab|a||normal||60\nlab|b||normal||70\n"
+    mine = accounts.parse_associations(rows)
+
+    def most(**values: Any) -> Any:
+        machine = dataclasses.replace(lab, **{"associations": mine, **values})
+        return draft(machine, name="x", date=DATE)["submit"]["max_queued"]
+
+    assert most() == 50
+    assert most(default_account="") == 70
+    endless = accounts.parse_associations("lab|c||normal||\n")
+    assert most(default_account="", associations=mine + endless) == "unknown"
+
+
+def test_a_limit_that_slurm_keeps_and_the_file_does_not_name_is_drift(
+    lab: Machine, tmp_path: Path
+) -> None:
+    before = dataclasses.replace(
+        lab,
+        qos=accounts.parse_qos("low|1-00:00:00\n"),
+        associations=accounts.parse_associations("lab|lab||normal,low||\n"),
+    )
+    site = loaded(draft(before, name="x", date=DATE), tmp_path)
+    after = held(lab, PreemptType="preempt/qos", DefMemPerCPU="1000")
+    found = {item.key: (item.file, item.machine) for item in differences(site, after)}
+    assert found == {
+        "submit.max_queued": ("unknown", "50"),
+        "request.memory.default_per_cpu": ("1500MiB", "1000MiB"),
+        "queues.cpu.jobs.running.max": ("-", "7"),
+        "queues.gpu.jobs.running.max": ("-", "7"),
+        "queues.cpu-low.jobs.running.max": ("-", "4"),
+        "queues.cpu-low.jobs.submitted.max": ("-", "8"),
+        "queues.cpu-low.at_once.nodes.max": ("-", "2"),
+        "queues.cpu-low.at_once.gpus.max": ("-", "3"),
+        "queues.cpu-low.preemptible": ("no", "yes"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("scope", "most", "differs"),
+    [("user", 9, ()), ("account", 2, ()), ("account", 9, ("9", "2")), ("group", 1, ())],
+)
+def test_a_limit_is_held_against_that_of_its_own_scope(
+    lab: Machine, scope: str, most: int, differs: tuple[str, ...], tmp_path: Path
+) -> None:
+    data = draft(held(lab), name="x", date=DATE)
+    tiny = next(queue for queue in data["queues"] if queue["name"] == "cpu-tiny")
+    tiny["jobs"]["running"] = {"max": most, "scope": scope}
+    found = [(item.file, item.machine) for item in differences(loaded(data, tmp_path), held(lab))]
+    assert found == ([differs] if differs else [])
+
+
+def test_a_job_may_be_thrown_out_where_slurm_says_so(lab: Machine, tmp_path: Path) -> None:
+    def drafted(machine: Machine) -> dict[str, Any]:
+        queues = draft(machine, name="x", date=DATE)["queues"]
+        return {queue["name"]: queue.get("preemptible") for queue in queues}
+
+    assert set(drafted(held(lab, PreemptType="preempt/none")).values()) == {None}
+    by_qos = held(lab, PreemptType="preempt/qos")
+    assert drafted(by_qos) == {
+        # Nobody names the QOS of these.
+        "cpu": "unknown",
+        "gpu": "unknown",
+        "cpu-short": None,
+        "cpu-tiny": None,
+        "cpu-low": {"grace": "00:01:00"},
+    }
+    rows = "low||||||||||00:01:00|\nhigh||||||||||00:00:00|low\n"
+    alone = dataclasses.replace(by_qos, qos=accounts.parse_qos(rows))
+    assert list(drafted(alone)) == ["cpu", "gpu", "cpu-low"]
+    cpu, gpu = lab.partitions
+    weak = dataclasses.replace(cpu, priority_tier=1, preempt_mode="REQUEUE", grace_s=30)
+    strong = dataclasses.replace(gpu, priority_tier=2, preempt_mode="REQUEUE")
+    config = {**lab.config, "PreemptType": "preempt/partition_prio"}
+    by_partition = dataclasses.replace(lab, config=config, partitions=(weak, strong), qos=())
+    assert drafted(by_partition) == {"cpu": {"grace": "00:00:30"}, "gpu": None}
+    never = dataclasses.replace(weak, preempt_mode="OFF")
+    assert drafted(dataclasses.replace(by_partition, partitions=(never, strong)))["cpu"] is None
+    site = loaded(draft(by_partition, name="x", date=DATE), tmp_path)
+    assert differences(site, by_partition) == ()
+    longer = dataclasses.replace(weak, grace_s=60)
+    changed = dataclasses.replace(by_partition, partitions=(longer, strong))
+    (found,) = differences(site, changed)
+    assert (found.key, found.file, found.machine) == (
+        "queues.cpu.preemptible.grace",
+        "00:00:30",
+        "00:01:00",
+    )
+
+
+def test_memory_of_jobs_that_do_not_ask_is_drafted_or_told(lab: Machine, tmp_path: Path) -> None:
+    text = "PartitionName=a State=UP DefMemPerCPU=777\nPartitionName=b State=UP DefMemPerGPU=9000\n"
+    machine = dataclasses.replace(
+        lab,
+        partitions=commands.parse_partitions(text),
+        qos=(),
+        licenses=("matlab (4)",),
+        reservations=("maint, ...",),
+    )
+    site = loaded(draft(machine, name="x", date=DATE), tmp_path)
+    assert site.request.memory.default_per_cpu_mib == 1500
+    memory = {queue.name: queue.memory for queue in site.queues}
+    assert memory["a"] is not None
+    assert (memory["a"].policy, memory["a"].default_per_cpu_mib) == ("optional", 777)
+    assert memory["b"] is None
+    assert slurm_notes(machine) == (
+        "licences, to ask for by request.extra: matlab (4)",
+        "reservation: maint, ...",
+        "DefMemPerGPU=9000 of partition b: MiB of a job that does not ask for memory",
+    )
+    text = text.replace("777", "778")
+    changed = dataclasses.replace(machine, partitions=commands.parse_partitions(text))
+    (found,) = differences(site, changed)
+    assert (found.key, found.machine) == ("queues.a.memory.default_per_cpu", "778MiB")
 
 
 @pytest.mark.parametrize(
@@ -349,7 +623,9 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
             dataclasses.replace(gpu, name="gpu2"),
         ),
         qos=tuple(
-            dataclasses.replace(item, max_submit=5) for item in lab.qos if item.name != "short"
+            dataclasses.replace(item, user=accounts.Held(running=1, submitted=5))
+            for item in lab.qos
+            if item.name != "short"
         ),
         mpi=("none", "pmi2"),
     )
@@ -366,6 +642,19 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
     assert found["queues.cpu-short.qos"] == ("short", "-")
     assert found["queues"] == ("-", "partition gpu2")
     assert found["launchers.mpi"] == ("--mpi=pmix", "srun --mpi has none, pmi2")
+
+
+def test_whole_nodes_that_are_no_longer_so_are_a_difference(lab: Machine, tmp_path: Path) -> None:
+    site = loaded(draft(lab, name="x", date=DATE), tmp_path)
+    cpu, gpu = lab.partitions
+
+    def changed(is_exclusive: bool | None) -> list[tuple[str, str, str]]:
+        whole = dataclasses.replace(gpu, is_exclusive=is_exclusive)
+        machine = dataclasses.replace(lab, partitions=(cpu, whole))
+        return [(item.key, item.file, item.machine) for item in differences(site, machine)]
+
+    assert changed(True) == [("queues.gpu.exclusive", "no", "yes")]
+    assert changed(None) == []
 
 
 @pytest.mark.parametrize(

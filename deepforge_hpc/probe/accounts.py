@@ -1,0 +1,119 @@
+"""What `sacctmgr` tells of QOS and of what one may charge: commands, and what reads them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.probe.values import count, names, seconds, tres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_QOS_FIELDS = (
+    *("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU"),
+    *("MaxTRESPU", "MaxTRESPA", "MaxJobsPA", "MaxSubmitPA", "GraceTime", "Preempt"),
+)
+QOS_ARGV = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
+_ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS", "MaxJobs", "MaxSubmit")
+
+
+def associations_argv(user: str) -> tuple[str, ...]:
+    """Return the words that list what a user may charge."""
+    fields = ",".join(_ASSOCIATION_FIELDS)
+    return ("sacctmgr", "-nP", "show", "assoc", f"user={user}", f"format={fields}")
+
+
+def default_account_argv(user: str) -> tuple[str, ...]:
+    """Return the words that ask for the account of jobs that name none."""
+    return ("sacctmgr", "-nP", "show", "user", user, "format=User,DefaultAccount")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What all jobs of one user, or of one account, may be and hold together."""
+
+    running: int | None = None
+    submitted: int | None = None
+    tres: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qos:
+    """One quality of service."""
+
+    name: str
+    max_wall_s: int | None = None
+    max_tres: Mapping[str, int] = field(default_factory=dict)
+    min_tres: Mapping[str, int] = field(default_factory=dict)
+    user: Held = field(default_factory=Held)
+    account: Held = field(default_factory=Held)
+    grace_s: int | None = None
+    preempts: tuple[str, ...] = ()
+    """Names of the QOS whose jobs must make room for its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Association:
+    """What a user may charge, and how."""
+
+    account: str
+    partition: str = ""
+    qos: tuple[str, ...] = ()
+    max_jobs: int | None = None
+    max_submit: int | None = None
+
+
+def parse_qos(text: str) -> tuple[Qos, ...]:
+    """Return what `sacctmgr show qos` lists."""
+    return tuple(
+        Qos(
+            name=row["Name"],
+            max_wall_s=seconds(row["MaxWall"]),
+            max_tres=tres(row["MaxTRES"]),
+            min_tres=tres(row["MinTRES"]),
+            user=_held(row, "PU"),
+            account=_held(row, "PA"),
+            grace_s=seconds(row["GraceTime"]),
+            preempts=names(row["Preempt"]),
+        )
+        for row in _rows(text, _QOS_FIELDS)
+    )
+
+
+def _held(row: Mapping[str, str], per: str) -> Held:
+    return Held(
+        running=count(row[f"MaxJobs{per}"]),
+        submitted=count(row[f"MaxSubmit{per}"]),
+        tres=tres(row[f"MaxTRES{per}"]),
+    )
+
+
+def parse_associations(text: str, cluster: str = "") -> tuple[Association, ...]:
+    """Return what `sacctmgr show assoc` lists, of one cluster if it is named."""
+    return tuple(
+        Association(
+            account=row["Account"],
+            partition=row["Partition"],
+            qos=names(row["QOS"]),
+            max_jobs=count(row["MaxJobs"]),
+            max_submit=count(row["MaxSubmit"]),
+        )
+        for row in _rows(text, _ASSOCIATION_FIELDS)
+        if row["Account"] and (not cluster or row["Cluster"] == cluster)
+    )
+
+
+def parse_default_account(text: str) -> str:
+    """Return the account of `default_account_argv`'s output."""
+    rows = list(_rows(text, ("User", "Account")))
+    return rows[0]["Account"] if rows else ""
+
+
+def _rows(text: str, fields: tuple[str, ...]) -> Iterator[dict[str, str]]:
+    """Yield the rows by field; what a row lacks at its end is empty."""
+    for line in text.splitlines():
+        cells = line.strip().split("|")[: len(fields)]
+        if cells[0] and len(cells) > 1:
+            yield dict(zip_longest(fields, cells, fillvalue=""))
