@@ -21,6 +21,9 @@ class Scheduler(ABC):
 
     name: ClassVar[str]
 
+    def require_submit(self) -> None:  # noqa: B027 - most adapters submit
+        """Raise SchedulerError if this adapter submits nothing; asked before a file is written."""
+
     @abstractmethod
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the very command that `submit` runs; a dry run prints them."""

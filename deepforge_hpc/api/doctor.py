@@ -115,16 +115,15 @@ def _subject(request: Request, cwd: Path) -> Subject:
 
 
 def _with_pipeline(request: Request) -> Subject:
-    from deepforge_hpc.api.pipelines import DEFAULT_SITE, load
+    from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
     from deepforge_hpc.doctor.finding import error, ok, warn
-    from deepforge_hpc.plan.resolve import resolve
 
     loaded = load(request, default_site=DEFAULT_SITE)
     assert loaded.site is not None
     problems: list[Finding] = []
     plan = None
     try:
-        plan = resolve(loaded)
+        plan = planned(loaded)
     except DeepforgeHpcError as fault:
         problems.append(error("pipeline", fault.message, fault.hint))
     else:
@@ -189,6 +188,7 @@ def _file_system(subject: Subject) -> Iterator[Finding]:
 
     site, folder, mounts = subject.site, subject.executions, _mounts()
     yield from storage.check_shared(folder, mounts)
+    yield from storage.check_place(site, folder, os.environ)
     base = storage.existing(folder)
     told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
     usage = quota.parse_quota(told.stdout) if told else None

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.find import all_executions, project_above
-from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
+from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
+from deepforge_hpc.model.unknown import known
 from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.api.find import Found
+    from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import CancelReport, SubmitReport
     from deepforge_hpc.submit.status import ExecutionStatus
@@ -65,8 +67,17 @@ def cancel(found: Found) -> CancelReport:
 def resume(found: Found) -> SubmitReport:
     """Submit again, with the frozen code, what did not succeed."""
     from deepforge_hpc.submit import chain
+    from deepforge_hpc.submit.pace import Pace
 
-    return chain.resume(found.layout, scheduler_of(found))
+    site = site_of(found)
+    pace = Pace(known(site.submit.rate_per_min) if site else None)
+    return chain.resume(found.layout, scheduler_of(found), pace=pace)
+
+
+def least_pause_s(found: Found) -> float:
+    """Return how long the site wants one to wait between two looks at the queue; 0: it says not."""
+    site = site_of(found)
+    return float(known(site.login.poll_s) or 0) if site else 0.0
 
 
 def report(found: Found) -> Path:
@@ -151,6 +162,16 @@ def scheduler_of(found: Found) -> Scheduler:
     adapter = registry.load("schedulers", str(found.data.get("scheduler")))
     scheduler: Scheduler = adapter()
     return scheduler
+
+
+def site_of(found: Found) -> SiteSpec | None:
+    """Return the site that an execution was planned for; None if its copy cannot be read."""
+    from deepforge_hpc.spec.sites import frozen_site
+
+    try:
+        return frozen_site(found.layout.site)
+    except InvalidInputError:
+        return None
 
 
 def _state(found: Found) -> str:

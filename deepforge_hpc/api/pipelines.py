@@ -34,6 +34,12 @@ class Request:
     until: tuple[str, ...] = ()
     python: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a site without a name, which a script's empty variable makes."""
+        if self.site == "":
+            message = "--site: it is empty"
+            raise UsageError(message, "Name one of `dfh site list`, or leave --site out.")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
@@ -66,9 +72,19 @@ def check(request: Request) -> Checked:
 
 def plan(request: Request) -> Plan:
     """Return the jobs that a pipeline becomes on a site."""
+    return planned(load(request, default_site=DEFAULT_SITE))
+
+
+def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
+    """Return the plan; what a submission would re-use takes no room in a queue."""
     from deepforge_hpc.plan.resolve import resolve
 
-    return resolve(load(request, default_site=DEFAULT_SITE))
+    def sent(plan: Plan) -> dict[str, int]:
+        from deepforge_hpc.submit.reuse import sent
+
+        return sent(plan, loaded.project)
+
+    return resolve(loaded, sent=sent if reuse else None)
 
 
 def render(request: Request, folder: Path) -> dict[str, Path]:

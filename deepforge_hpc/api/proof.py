@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.find import find_execution
-from deepforge_hpc.api.manage import cancel, status
+from deepforge_hpc.api.find import all_executions, find_execution
+from deepforge_hpc.api.manage import cancel, least_pause_s, status
 from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
@@ -69,19 +69,27 @@ def prove(subject: Subject, request: Request, *, limit_s: float) -> Finding:
     except DeepforgeHpcError as fault:
         shutil.rmtree(folder, ignore_errors=True)
         return error(CHECK, f"the jobs were refused: {fault.message}", fault.hint or "see above")
+    except BaseException:
+        _cancel_all(folder)
+        raise
     found = find_execution(str(submission.layout.root), folder)
     try:
         finding = _follow(found, folder, launch, limit_s)
     except BaseException:
-        # Left by Ctrl-C, or nobody answers: the jobs must not stay behind.
-        with suppress(DeepforgeHpcError):
-            cancel(found)
+        _cancel_all(folder)
         raise
     if finding.level == "OK":
         # The user's settings may keep executions apart from projects.
         shutil.rmtree(found.layout.root, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return finding
+
+
+def _cancel_all(folder: Path) -> None:
+    """Let no job stay behind: this was left by Ctrl-C, or nobody answers."""
+    for found in all_executions(folder):
+        with suppress(DeepforgeHpcError):
+            cancel(found)
 
 
 def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Request:
@@ -101,7 +109,7 @@ def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Req
 
 
 def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
-    deadline = time.monotonic() + limit_s
+    deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
     while seen.state not in _ENDED:
         if time.monotonic() > deadline:
@@ -110,7 +118,7 @@ def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
                 cancel(found)
             message = f"no end within {limit_s:g} s, so the jobs were cancelled: {waiting}"
             return error(CHECK, message, f"--timeout SECONDS waits longer; it lies in {folder}")
-        time.sleep(_POLL_S)
+        time.sleep(pause)
         seen = status(found)
     if seen.state == "succeeded":
         _settle(found, deadline)

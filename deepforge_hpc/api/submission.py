@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, refuse_control_characters
+from deepforge_hpc.api.pipelines import (
+    DEFAULT_SITE,
+    load,
+    planned,
+    refuse_control_characters,
+)
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.unknown import known
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
@@ -35,13 +42,16 @@ class Submission:
     report: SubmitReport
     reused: Mapping[str, Mapping[str, Any]]
     """Job -> the earlier execution and job whose result it took over."""
+    place: str = ""
+    """What is wrong with the folder of the execution, in the site's eyes."""
     orphans: tuple[HeldOrphan, ...] = ()
     """Earlier submissions of the project that broke off, and hold jobs in the queue."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return what the user should know, besides the jobs."""
-        return (*self.plan.warnings, *(orphan.message for orphan in self.orphans))
+        orphans = (orphan.message for orphan in self.orphans)
+        return (*self.plan.warnings, *filter(None, [self.place]), *orphans)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -103,11 +113,17 @@ def submit(
 
     from deepforge_hpc.submit import chain, execution
     from deepforge_hpc.submit.orphans import held_orphans
+    from deepforge_hpc.submit.pace import Pace
     from deepforge_hpc.submit.reuse import apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
-    loaded, plan, scripts = _prepared(request)
+    loaded, plan, scripts = _prepared(request, reuse=reuse)
     scheduler = _scheduler(plan)
+    try:
+        scheduler.require_submit()
+    except SchedulerError as error:
+        error.hint = f"Write the scripts, to be looked at: {_render_command(request)}"
+        raise
     orphans = held_orphans(loaded.project)
     layout = execution.create(
         loaded,
@@ -122,19 +138,40 @@ def submit(
     )
     reused = apply(layout, plan, loaded.project) if reuse else {}
     try:
-        report = chain.submit(layout, scheduler)
+        pace = Pace(known(loaded.site.submit.rate_per_min) if loaded.site else None)
+        report = chain.submit(layout, scheduler, pace=pace)
     except SchedulerError as error:
         _add_hint_of_site(error, loaded.site)
         raise
-    return Submission(layout=layout, plan=plan, report=report, reused=reused, orphans=orphans)
+    return Submission(
+        layout=layout,
+        plan=plan,
+        report=report,
+        reused=reused,
+        place=_place(loaded),
+        orphans=orphans,
+    )
+
+
+def _render_command(request: Request) -> str:
+    options = {"--site": request.site, "--account": request.account}
+    words = [word for name, value in options.items() if value for word in (name, value)]
+    return shlex.join(["dfh", "render", str(request.pipeline), *words, "-o", "scripts"])
+
+
+def _place(loaded: Loaded) -> str:
+    """Return what the site has against the folder that its jobs are submitted from, if anything."""
+    from deepforge_hpc.doctor.storage import misplaced
+
+    return misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
 
 
 def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
     """Say first what the site's file knows about a message of its scheduler."""
     said = f"{error.message}\n{error.stderr}"
-    for known in site.errors if site else ():
-        if re.search(known.match, said, re.IGNORECASE):
-            error.hint = f"{known.hint}\n{error.hint}".rstrip()
+    for rule in site.errors if site else ():
+        if re.search(rule.match, said, re.IGNORECASE):
+            error.hint = f"{rule.hint}\n{error.hint}".rstrip()
             return
 
 
@@ -143,7 +180,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Foreseen, foresee
 
-    loaded, plan, scripts = _prepared(request)
+    loaded, plan, scripts = _prepared(request, reuse=reuse)
     info = _next_info(loaded, plan, name=name, note=note)
     nothing = Foreseen(jobs={}, units=frozenset())
     foreseen = foresee(plan, loaded.project) if reuse else nothing
@@ -155,16 +192,15 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *filter(None, [_place(loaded)])),
     )
 
 
-def _prepared(request: Request) -> tuple[Loaded, Plan, dict[str, JobScript]]:
-    from deepforge_hpc.plan.resolve import resolve
+def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str, JobScript]]:
     from deepforge_hpc.render.script import render_scripts
 
     loaded = load(request, default_site=DEFAULT_SITE)
-    plan = resolve(loaded)
+    plan = planned(loaded, reuse=reuse)
     return loaded, plan, render_scripts(plan)
 
 

@@ -54,6 +54,8 @@ def _size(job: Job) -> str:
         parts.append(f"{resources.gpus_per_node} gpus")
     if resources.mem_per_node_mib:
         parts.append(f"{resources.mem_per_node_mib} MiB")
+    if resources.node_local:
+        parts.append("disk of its own")
     times = f"{job.tasks} tasks of " if job.kind.value == "array" else ""
     return times + " x ".join(parts[:1]) + ("".join(f", {part}" for part in parts[1:]))
 

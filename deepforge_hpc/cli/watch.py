@@ -58,6 +58,10 @@ def watch(display: Display, found: Found, *, interval: float | None = None) -> i
 
 def _follow(display: Display, found: Found, interval: float | None) -> int:
     pause = interval or _INTERVALS_S.get(str(found.data.get("scheduler")), _QUEUE_INTERVAL_S)
+    least = api.least_pause_s(found)
+    if interval and interval < least:
+        display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")
+    pause = max(pause, least)
     view = _Redrawn(display) if display.is_terminal else _Appended(display)
     stuck = 0
     while True:

@@ -144,6 +144,27 @@ def kind_of(folder: Path, mounts: str) -> str:
     return kind
 
 
+def check_place(site: SiteSpec, folder: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Hold the folder that jobs are submitted from against what the site wants of it."""
+    role = known(site.submit.from_)
+    if role is None:
+        return
+    if message := misplaced(site, folder, environ):
+        yield error("place", message, "executions: FOLDER in the pipeline or site file")
+    else:
+        yield ok("place", f"{folder}: on {role}, from where {site.name} wants jobs")
+
+
+def misplaced(site: SiteSpec, folder: Path, environ: Mapping[str, str]) -> str:
+    """Return what is wrong with submitting from a folder; empty: nothing, or nobody says."""
+    role = known(site.submit.from_)
+    system = _system_of(site.filesystems, folder, environ)
+    if role is None or (system is not None and system.role == role):
+        return ""
+    wanted = f"site {site.name} takes jobs from its {role} file system"
+    return f"{wanted}, and {folder} is not known as one"
+
+
 def check_quota(
     site: SiteSpec, folder: Path, environ: Mapping[str, str], usage: Usage | None
 ) -> Iterator[Finding]:

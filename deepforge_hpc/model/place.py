@@ -32,6 +32,8 @@ class SlurmFacts(Frozen):
     version: Word = None
     flavour: Word = None
     """slurmd | psslurm | cray"""
+    mpi_default: Word = None
+    """MpiDefault: how srun starts MPI if it is not told; `none`: not at all."""
 
 
 class Software(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Literal
 
 from deepforge_hpc.model.frozen import Frozen
 from deepforge_hpc.model.unknown import ANY, Count, Flag, Range, UnknownType, Word
@@ -15,6 +16,8 @@ class MemoryRequest(Frozen):
     """required | optional | forbidden | fixed-per-core | fixed-per-gpu | per-cpu-only"""
     whole_node: str = ""
     """The value of --mem that means all of a node, e.g. `0`, `494000M`."""
+    share: Flag = None
+    """Whether a job that does not say asks for what goes with its cores or GPUs of a node."""
     default_per_cpu_mib: Count = None
     """What a job has that does not ask."""
 
@@ -110,6 +113,7 @@ class LocalDisk(Frozen):
     is_ram: Flag = None
     """True: what lies there counts as memory of the job."""
     constraint: str = ""
+    """What has to be asked for to have it."""
 
 
 class NodeType(Frozen):
@@ -133,4 +137,5 @@ class NodeType(Frozen):
     """As Slurm names it in typed requests, e.g. `a100`."""
     gpu_mem_mib: Count = None
     nics: Word = None
-    local: LocalDisk | UnknownType | None = None
+    local: LocalDisk | UnknownType | Literal[False] | None = None
+    """False: there is none."""

@@ -19,6 +19,9 @@ class Resources:
     time_s: int | None = None
     """Walltime in seconds; None leaves it to the site."""
 
+    node_local: bool = False
+    """Whether it wants a disk that its node has of its own."""
+
     @property
     def world_size(self) -> int:
         """Return the number of ranks."""

@@ -37,10 +37,13 @@ class Container:
     """Why the site cannot run it."""
 
 
-def container_of(site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, ...]) -> Container:
+def container_of(
+    site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, ...], disk: str = ""
+) -> Container:
     """Return how an image is started; `problem` is given where it cannot be.
 
-    `folders` are what a job needs of the host, for runtimes that cannot be told in the job.
+    `folders` are what a job needs of the host, for runtimes that cannot be told in the job; `disk`
+    is that of the node.
     """
     spec = site.containers
     runtime = "apptainer" if spec.runtime is UNKNOWN else spec.runtime
@@ -49,19 +52,20 @@ def container_of(site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, 
     flag = (spec.gpu_flag or _GPU_FLAGS.get(runtime, "")) if gpus else ""
     flags = (*((flag,) if flag else ()), *spec.flags)
     words = (f"--mpi={mpi}",) if (mpi := known(spec.mpi)) else ()
+    bind = (*spec.bind, disk) if disk else spec.bind
     if runtime == "ce":
         words += (f"--environment={image}", *flags)
     elif runtime == "pyxis":
-        paths = ",".join(f"{path}:{path}" for path in dict.fromkeys((*folders, *spec.bind)))
+        paths = ",".join(f"{path}:{path}" for path in dict.fromkeys((*folders, *bind)))
         words += (f"--container-image={image}", f"--container-mounts={paths}", *flags)
     return Container(
         image=image,
         runtime=runtime,
         flags=flags,
-        bind=spec.bind,
+        bind=bind,
         header=(("image", image),) if runtime == "shifter" else (),
         words=words,
-        script="shift; exec " + _inside(runtime, flags, spec.bind),
+        script="shift; exec " + _inside(runtime, flags, bind),
     )
 
 

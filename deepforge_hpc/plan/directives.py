@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, known
-from deepforge_hpc.plan.facts import holds, usable_cores
+from deepforge_hpc.plan.facts import disk_of, holds, node_path, usable_cores
 from deepforge_hpc.plan.launch import gpu_option
 from deepforge_hpc.units import format_duration
 
@@ -28,17 +28,19 @@ class Directives:
     """Options, where each comes from, and what the site would say to them."""
 
     pairs: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    """Several of a constraint, which several rules may add to."""
     warnings: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(what is wrong, what to do)"""
 
     def put(self, name: str, value: str, source: Source) -> None:
         """Keep an option; a second constraint is added to the first."""
-        if name == "constraint" and self.pairs.get(name, value) != value:
+        before = self.sources.get(name, ()) if name == "constraint" else ()
+        if before and self.pairs[name] != value:
             value = f"{self.pairs[name]}&{value}"
         self.pairs[name] = value
-        self.sources[name] = source
+        self.sources[name] = (*before, source)
 
 
 def build_directives(
@@ -62,6 +64,7 @@ def build_directives(
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
     _selectors(site, facts, built)
+    _node_local(site, facts, built)
     for index, rule in enumerate(site.request.extra):
         if holds(rule.when, facts):
             built.put(*rule.directive, ("request", "extra", index))
@@ -152,7 +155,7 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
             # All memory of a node that others may be on is not to be had.
             built.put("exclusive", "", (*place, "whole_node"))
         built.put("mem", rule.whole_node, (*place, "whole_node"))
-    elif policy == "required" and (share := memory_share(facts)):
+    elif (policy == "required" or known(rule.share)) and (share := memory_share(facts)):
         built.put("mem", f"{share}M", "the share of its cores or GPUs in a node")
     elif policy == "required":
         built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))
@@ -190,6 +193,22 @@ def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:
         value = getattr(queue, name)
         if value and name not in site.routing.forbidden:
             built.put(name, value, ("queue", name))
+
+
+def _node_local(site: SiteSpec, facts: Facts, built: Directives) -> None:
+    """Ask for nodes with a disk of their own. Not by --tmp: few sites tell Slurm of their disks."""
+    if not facts.resources.node_local:
+        return
+    disk = disk_of(facts.node)
+    if disk is None or not known(disk.path):
+        built.warnings.append(
+            f"whether a node of {site.name} has a disk of its own, and where, is unknown: "
+            "$DFH_NODE_LOCAL is not set"
+        )
+    elif known(disk.is_ram):
+        built.warnings.append(f"what lies in {disk.path} of {site.name} counts as the job's memory")
+    if disk is not None and disk.constraint:
+        built.put("constraint", disk.constraint, (*node_path(site, facts), "local", "constraint"))
 
 
 def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import NodeType, Queue, known
+from deepforge_hpc.model.site import LocalDisk, NodeType, Queue, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,17 @@ def node_of(site: SiteSpec, queue: Queue | None) -> NodeType | None:
     return next(iter(types.values())) if len(types) == 1 else types.get("default")
 
 
+def node_path(site: SiteSpec, facts: Facts) -> tuple[str, ...]:
+    """Return where the site's file describes the node of a job."""
+    names = (name for name, node in site.node_types.items() if node is facts.node)
+    return ("node_types", *names)
+
+
+def disk_of(node: NodeType | None) -> LocalDisk | None:
+    """Return the disk of a node of its own, as far as it is known."""
+    return node.local if node is not None and isinstance(node.local, LocalDisk) else None
+
+
 def usable_cores(node: NodeType, *, all_cores: bool = False) -> int | None:
     """Return how many CPUs of Slurm's a job can have on a node; `all_cores`: the system's too."""
     usable, cores = known(node.usable_cores), known(node.cores)
@@ -69,7 +80,7 @@ def holds(when: When, facts: Facts) -> bool:
         and inside(size.ntasks_per_node, when.ntasks_per_node)
         and (not when.launch or facts.launch in when.launch)
         and all(facts.env.get(name) == value for name, value in when.env.items())
-        and not when.node_local  # nothing of a pipeline asks for it yet
+        and when.node_local in (None, size.node_local)
         and when.whole_node in (None, facts.has_whole_nodes)
     )
 

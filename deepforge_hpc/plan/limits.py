@@ -33,6 +33,8 @@ class QueueRequest:
     has_dependencies: bool = False
     queue: str = ""
     """The one that the user named; empty: the site's order decides."""
+    full: frozenset[str] = frozenset()
+    """Queues that have no room for all jobs of the pipeline, and are taken by name alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Excess:
 def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     """Yield all for which a queue would refuse a job."""
     size = request.resources
+    if queue.name in request.full and queue.name != request.queue:
+        yield Excess(f"takes {most_jobs(queue)} job(s) at once, the pipeline has more")
     cpus = size.nodes * size.ntasks_per_node * size.cpus_per_task
     nodes = _within(queue.nodes, queue.at_once.nodes)
     yield from _beyond("nodes", size.nodes, nodes, "nodes: {}")
@@ -60,9 +64,19 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
         reason = f"{cpus} cores, only multiples of {multiple}"
         yield Excess(reason, (f"nodes * ntasks_per_node * cpus_per_task: {up}",))
     yield from _memory(site, queue, size)
+    node = node_of(site, queue)
+    if size.node_local and node is not None and node.local is False:
+        yield Excess("its nodes have no disk of their own", ("node_local: false",))
     yield from _time(queue, request)
     if request.has_dependencies and queue.chaining == "forbidden":
         yield Excess("takes no job that waits for others")
+
+
+def most_jobs(queue: Queue) -> int | None:
+    """Return how many jobs a queue takes at once, waiting or running; None: nobody says."""
+    limits = (queue.jobs.any_state, queue.jobs.submitted)
+    found = [known(limit.max) for limit in limits if limit is not None]
+    return min((most for most in found if most is not None), default=None)
 
 
 def time_limits(queue: Queue, nodes: int) -> tuple[int | None, int | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import JobKind
 from deepforge_hpc.model.site import Binding
+from deepforge_hpc.plan.size import as_text
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.plan import Job
@@ -37,7 +38,7 @@ class Notes:
         note, at = self.sizer.note, self.loaded.site_origin
         if ask.is_ours:
             for key, size in dataclasses.asdict(ask.queue.resources).items():
-                if size is not None:
+                if size is not None and size is not False:
                     note(f"jobs.{job}.resources.{key}", size, _OURS)
         queue = answer.choice.queue
         if queue is not None:
@@ -47,7 +48,8 @@ class Notes:
             source: Source = f"{at(*place)} ({why})" if why else (at, place)
             note(f"jobs.{job}.queue", queue.name, source)
         for name, value in answer.pairs:
-            source = self._directive(job, answer, answer.directives.sources[name])
+            found = [self._directive(job, answer, one) for one in answer.directives.sources[name]]
+            source = found[0] if len(found) == 1 else ", ".join(map(as_text, found))
             note(f"jobs.{job}.directives.{name}", value, source)
         self._surroundings_of_site(job, answer)
         self._launch(job, answer)

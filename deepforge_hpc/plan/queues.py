@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import NoResourcesError
 from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.facts import Facts, node_of
 from deepforge_hpc.plan.limits import Excess, QueueRequest, excesses, time_limits, unknowns
 
 if TYPE_CHECKING:
@@ -51,25 +52,51 @@ class Choice:
     """Name of another queue that would take the job, if the one that was asked for does not."""
 
 
+_SHARED = Excess("its nodes are shared, and the job wants them whole")
+
+
 def choose_queue(site: SiteSpec, request: QueueRequest) -> Choice:
     """Return the first queue, in the site's order of preference, that takes a job.
 
-    A queue that was asked for by name is checked, and no other is taken in its place.
+    A queue that was asked for by name is checked, and no other is taken in its place. A job that
+    fills its nodes goes past a queue that shares them, if a later one has such nodes for it alone.
     """
     refusals: list[Refusal] = []
+    shared: Choice | None = None
+    kind = ""
     for queue in site.queues:
         if request.queue and queue.name != request.queue:
             continue
         refusal = _refuse(site, queue, request)
         if refusal is None:
             open_limits = unknowns(site, queue, request)
-            return Choice(queue=queue, refusals=tuple(refusals), unknowns=open_limits)
+            choice = Choice(queue=queue, refusals=tuple(refusals), unknowns=open_limits)
+            if shared is None and not _shares_whole_nodes(site, queue, request):
+                return choice
+            if shared is None:
+                shared, kind = choice, queue.node_type
+                refusal = Refusal(queue=queue, excesses=(_SHARED,))
+            elif kind == queue.node_type and queue.exclusive is not False:
+                return choice
+            else:
+                continue
         refusals.append(refusal)
+    if shared is not None:
+        return shared
     instead = ""
     if request.queue:
         other = choose_queue(site, dataclasses.replace(request, queue="")).queue
         instead = other.name if other is not None else ""
     return Choice(queue=None, refusals=tuple(refusals), instead=instead)
+
+
+def _shares_whole_nodes(site: SiteSpec, queue: Queue, request: QueueRequest) -> bool:
+    """Return whether a queue shares nodes that a job fills, or does so with several of a job's."""
+    if request.queue or queue.exclusive is not False:
+        return False
+    facts = Facts(resources=request.resources, queue=queue, node=node_of(site, queue))
+    several = request.resources.nodes > 1 and known(queue.nodes.max) is None
+    return facts.has_whole_nodes or several
 
 
 def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:

@@ -21,12 +21,12 @@ from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.plan.limits import QueueRequest
 
 _NOT_RUN = ("pbs", "flux")
+_LONGEST = 100
+"""Characters of the name of an account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,35 +74,26 @@ class Requests:
             found = self._answers[ask] = self._decide(ask)
         return found
 
-    def warnings(self, counts: Mapping[str, int]) -> list[str]:
-        """Return what the site may not like, each sentence once.
-
-        `counts`: jobs and array tasks by queue, those without one under "".
-        """
+    def warnings(self) -> list[str]:
+        """Return what the site may not like, each sentence once."""
         site = self.site
         found: dict[str, None] = {}
         if site.scheduler in _NOT_RUN:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
             found[text] = None
+        used = set()
+        open_limits: dict[str, dict[str, None]] = {}
         for answer in self._answers.values():
             queue = answer.choice.queue
+            if queue is not None:
+                used.add(site.queues.index(queue))
             if queue is not None and answer.choice.unknowns:
-                limits = ", ".join(answer.choice.unknowns)
-                text = f"queue {queue.name} of {site.name}: unknown and not checked: {limits}"
-                found[text] = None
+                open_limits.setdefault(queue.name, {}).update(dict.fromkeys(answer.choice.unknowns))
             found.update(dict.fromkeys(answer.directives.warnings))
-        used = [index for index, queue in enumerate(site.queues) if counts.get(queue.name)]
-        found.update(dict.fromkeys(unsaid(site, used)))
-        total, most = sum(counts.values()), known(site.submit.max_queued)
-        if most is not None and total > most:
-            found[f"site {site.name} takes {most} jobs at once, not {total}"] = None
-        for queue in site.queues:
-            count = counts.get(queue.name, 0)
-            both = (queue.jobs.any_state, queue.jobs.submitted)
-            most = min((n for limit in both if limit and (n := known(limit.max))), default=count)
-            if count > most:
-                text = f"queue {queue.name} of {site.name} takes {most} jobs at once, not {count}"
-                found[text] = None
+        for name, limits in open_limits.items():
+            text = f"queue {name} of {site.name}: unknown and not checked: {', '.join(limits)}"
+            found[text] = None
+        found.update(dict.fromkeys(unsaid(site, sorted(used))))
         return list(found)
 
     def _decide(self, ask: Ask) -> Answer:
@@ -128,7 +119,8 @@ class Requests:
         problems: list[tuple[str, str]] = []
         if ask.image:
             gpus = request.resources.gpus_per_node > 0
-            way = container_of(site, ask.image, gpus=gpus, folders=self.folders)
+            disk = given.env.get("DFH_NODE_LOCAL", "")
+            way = container_of(site, ask.image, gpus=gpus, folders=self.folders, disk=disk)
             if problem := way.problem or _unfit(launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
             header = way.header
@@ -144,6 +136,7 @@ class Requests:
         )
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)
+            directives.warnings += _without_mpi(site, launch)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
@@ -173,6 +166,20 @@ def _refuse_conflicts(site: SiteSpec, directives: Directives, launch: LaunchComm
             directives.problems.append((f"site {site.name}: {found.text}", hint))
         else:
             directives.warnings.append(f"site {site.name}: {found.text}; its version is unknown")
+
+
+def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:
+    """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
+    default = site.slurm.mpi_default
+    is_told = any(word.startswith("--mpi=") for word in launch.argv)
+    if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
+        return []
+    way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
+    if default is UNKNOWN:
+        return [f"whether srun of {site.name} starts MPI by itself is unknown: {way}"]
+    if default == "none":
+        return [f"srun of {site.name} starts no MPI by itself: {way}"]
+    return []
 
 
 def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:
@@ -217,6 +224,9 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
         if rule.required is UNKNOWN:
             return [f"whether site {site.name} wants an account is unknown, and none is given"]
         return []
+    if len(account) > _LONGEST:
+        message = f"{account[:20]}... is no account of site {site.name}: it is too long"
+        raise UsageError(message, "Say which one pays: --account A." + _listing(site))
     pattern = known(rule.pattern)
     names = {account, _bare(site, account)}
     if pattern and not any(re.fullmatch(pattern, name) for name in names):

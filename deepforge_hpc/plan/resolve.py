@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import InvalidInputError, UsageError
@@ -19,6 +18,7 @@ from deepforge_hpc.model.plan import (
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.model.site import known
 from deepforge_hpc.plan import keys
+from deepforge_hpc.plan.crowd import with_room
 from deepforge_hpc.plan.graph import last_jobs, with_producers
 from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
@@ -28,7 +28,7 @@ from deepforge_hpc.spec.schema import nearest
 from deepforge_hpc.strictyaml import collector_paused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.plan.queues import Choice
@@ -43,27 +43,42 @@ _MEMORY_MIB = 2048
 """Of a job of ours, where the site wants a number."""
 
 
-def resolve(loaded: Loaded, *, origins: bool = True) -> Plan:
+def resolve(
+    loaded: Loaded,
+    *,
+    origins: bool = True,
+    sent: Callable[[Plan], Mapping[str, int]] | None = None,
+) -> Plan:
     """Return what will be submitted; `origins=False` leaves out where each value comes from.
+
+    `sent` tells how many of each job, or of its tasks, there are to submit, where some results can
+    be re-used; it is asked only of a plan that has too many jobs without that.
 
     With a selection (`--only`, `--from`, `--until`) the plan holds the selected operations and all
     that they need: results that still hold are re-used, the others have to be made.
 
-    Raises UsageError without a site or account, NoResourcesError if a job fits into no queue,
-    InvalidInputError for a launcher that the site does not have.
+    Raises UsageError without a site or account, NoResourcesError if a job fits into no queue or
+    all jobs together do not, InvalidInputError for a launcher that the site does not have.
     """
-    if loaded.site is None:
+    site = loaded.site
+    if site is None:
         message = f"{loaded.path.name}: a plan needs a site"
         raise UsageError(message, "Say which one: --site local, --site slurm-generic, ...")
-    warnings = check_account(loaded.site, loaded.account)
+    warnings = check_account(site, loaded.account)
     with collector_paused():
-        return _Resolution(loaded, loaded.site, warnings).plan(origins=origins)
+        return with_room(
+            site,
+            lambda full: _Resolution(loaded, site, warnings, full).plan(origins=origins),
+            sent,
+        )
 
 
 class _Resolution:
     """One run of resolve()."""
 
-    def __init__(self, loaded: Loaded, site: SiteSpec, warnings: list[str]) -> None:
+    def __init__(
+        self, loaded: Loaded, site: SiteSpec, warnings: list[str], full: frozenset[str]
+    ) -> None:
         self.loaded = loaded
         self.site = site
         self.account_warnings = warnings
@@ -71,8 +86,8 @@ class _Resolution:
         self.notes = Notes(loaded, site, self.sizer)
         folders = (str(loaded.project), str(loaded.executions))
         self.requests = Requests(site, loaded.account, folders)
-        self.counts: Counter[str] = Counter()
-        """Jobs and array tasks by queue."""
+        self.full = full
+        """Queues that have no room for all jobs of the pipeline."""
         self.has_origins = True
         self.externals = {item.name: item for item in loaded.inputs}
         self.external_sources = {
@@ -113,7 +128,7 @@ class _Resolution:
                 *(str(fault) for fault in loaded.warnings),
                 *self.account_warnings,
                 *self.sizer.warnings(),
-                *self.requests.warnings(self.counts),
+                *self.requests.warnings(),
                 *self._selection_warning(included),
             ),
             origins=self.sizer.origins() if origins else (),
@@ -149,6 +164,7 @@ class _Resolution:
             launch=launcher,
             has_dependencies=bool(after),
             queue=spec.resources.queue or "",
+            full=self.full,
         )
         self._refuse_strange_queue(spec)
         image = environment.container
@@ -231,7 +247,8 @@ class _Resolution:
         if self.site.request.memory.policy == "required":
             mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
             resources = dataclasses.replace(resources, mem_per_node_mib=mib)
-        request = lift(self.site, QueueRequest(resources=resources, has_dependencies=True))
+        asked = QueueRequest(resources=resources, has_dependencies=True, full=self.full)
+        request = lift(self.site, asked)
         return Ask(queue=request, image=environment.container, is_ours=True)
 
     def _producer(self, operation: str) -> str:
@@ -266,7 +283,6 @@ class _Resolution:
         if self.has_origins:
             self.notes.answer(job, ask, answer)
         queue = answer.choice.queue
-        self.counts[queue.name if queue is not None else ""] += ask.tasks or 1
         return {
             "resources": resources,
             "directives": answer.pairs,

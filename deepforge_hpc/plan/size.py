@@ -53,7 +53,11 @@ class Sizer:
             gpus_per_node=gpus,
             mem_per_node_mib=self._optional(spec, "mem_per_node_mib", defaults.mem_per_node_mib),
             time_s=self._optional(spec, "time_s", defaults.time_s),
+            node_local=bool(spec.resources.node_local),
         )
+        if resources.node_local:
+            place = ("operations", spec.name, "resources", "node_local")
+            self.note(f"jobs.{spec.name}.resources.node_local", "true", (self.loaded.origin, place))
         return resources, self._launch(spec, launcher, resources)
 
     def warnings(self) -> list[str]:
@@ -67,7 +71,7 @@ class Sizer:
     def origins(self) -> tuple[Origin, ...]:
         """Return where each value comes from."""
         return tuple(
-            Origin(key=key, value=str(value), source=_text(source))
+            Origin(key=key, value=str(value), source=as_text(source))
             for key, value, source in self._notes
         )
 
@@ -136,7 +140,7 @@ class Sizer:
             return "none"
         if launcher.clamp:
             source = self.loaded.site_origin("launchers", name, "clamp")
-            self.note(key, "none", f"{source} instead of {name} ({_text(asked)})")
+            self.note(key, "none", f"{source} instead of {name} ({as_text(asked)})")
             self._cut(spec, f"launch {name} -> one rank, as site {self.site.name} has no {name}")
             return "none"
         if launcher.max_nodes is not None and resources.nodes > launcher.max_nodes:
@@ -163,7 +167,7 @@ class Sizer:
         if most is not None and value > most:
             self._cut(spec, f"{field} {value} -> {most}, as site {self.site.name} has no more")
             clamped = self.loaded.site_origin("clamp")
-            source = f"{clamped} instead of {value} ({_text(source)})"
+            source = f"{clamped} instead of {value} ({as_text(source)})"
             value = most
         self.note(f"jobs.{spec.name}.resources.{field}", value, source)
         return value
@@ -194,7 +198,8 @@ class Sizer:
         self.faults.append(document.fault(message, ("operations", spec.name, "launch"), hint=hint))
 
 
-def _text(source: Source) -> str:
+def as_text(source: Source) -> str:
+    """Return where a value comes from, looked up."""
     return source if isinstance(source, str) else source[0](*source[1])
 
 

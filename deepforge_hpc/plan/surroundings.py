@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import known
-from deepforge_hpc.plan.facts import Facts, holds
+from deepforge_hpc.plan.facts import Facts, disk_of, holds, node_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,6 +49,10 @@ def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Gi
         env = {**env, **item.env}
         origins.update({key: ("environment_sets", name, "env", key) for key in item.env})
         load(item.modules, "environment_sets", name, "modules")
+    disk = disk_of(facts.node)
+    if facts.resources.node_local and disk is not None and (path := known(disk.path)):
+        env["DFH_NODE_LOCAL"] = path
+        origins["DFH_NODE_LOCAL"] = (*node_path(site, facts), "local", "path")
     if site.network.compute_internet == "proxy-module" and site.network.module:
         load((site.network.module,), "network", "module")
     launcher = site.launchers.get(facts.launch)

@@ -50,8 +50,10 @@ def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
         yield Difference(
             key="identify.cluster_name", file=", ".join(names), machine=machine.cluster
         )
-    largest = count(machine.config.get("MaxArraySize"))
-    tasks = largest - 1 if largest else None
+    if machine.config:
+        default = machine.mpi_default or "none"
+        yield from _differ("slurm.mpi_default", known(site.slurm.mpi_default), default)
+    tasks = count(machine.config.get("MaxArraySize")) or None
     yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
     requeue = machine.config.get("JobRequeue")
     if requeue and known(site.submit.requeue) is not None:

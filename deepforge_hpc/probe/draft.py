@@ -51,7 +51,11 @@ def draft(machine: Machine, *, name: str, date: str) -> dict[str, Any]:
         "extends": "slurm-base",
         "identify": _identify(machine) or UNKNOWN,
         "scheduler": "slurm",
-        "slurm": {"version": machine.version or UNKNOWN, "flavour": UNKNOWN},
+        "slurm": {
+            "version": machine.version or UNKNOWN,
+            "flavour": UNKNOWN,
+            "mpi_default": machine.mpi_default or ("none" if machine.config else UNKNOWN),
+        },
         "account": _account(machine),
         "routing": {"by": ["partition", "qos"] if machine.partitions else UNKNOWN},
         "defaults": _defaults(machine),
@@ -165,7 +169,7 @@ def _defaults(machine: Machine) -> dict[str, Any]:
     most = default.max_time_s if default else None
     if seconds is None:
         seconds = min(3600, most or 3600)
-    return {"time": format_duration(seconds), "cpus_per_task": 1}
+    return {"time": format_duration(seconds)}
 
 
 def _request(machine: Machine) -> dict[str, Any]:
@@ -215,8 +219,8 @@ def _submit(machine: Machine) -> dict[str, Any]:
         "from": UNKNOWN,
         "rate_per_min": UNKNOWN,
         "max_queued": UNKNOWN,
-        # MaxArraySize is one more than the greatest index.
-        "max_array_tasks": largest - 1 if largest else UNKNOWN,
+        # One more than the greatest index, and ours begin at 0.
+        "max_array_tasks": largest or UNKNOWN,
         "requeue": requeue == "1" if requeue else UNKNOWN,
     }
 

@@ -18,6 +18,10 @@ class NotRunScheduler(Scheduler):
 
     title: ClassVar[str]
 
+    def require_submit(self) -> None:
+        """Refuse."""
+        self._refuse()
+
     def submit(self, request: SubmitRequest) -> str:  # noqa: ARG002 - the contract's signature
         """Refuse."""
         self._refuse()

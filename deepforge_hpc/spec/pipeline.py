@@ -18,6 +18,7 @@ from deepforge_hpc.spec.kinds import (
     Text,
     data,
     described,
+    flag,
     version,
 )
 from deepforge_hpc.spec.schema import BAD, Path, Reader, shown
@@ -51,6 +52,7 @@ class ResourcesSpec:
     gpus_per_node: int | None = None
     mem_per_node_mib: int | None = None
     time_s: int | None = None
+    node_local: bool | None = None
     queue: str | None = None
     """Name of a queue in the site's file; None: the first that takes the job."""
 
@@ -173,6 +175,7 @@ RESOURCES = Record(
             ),
             name="time_s",
         ),
+        "node_local": flag,
         "queue": Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}"),
     },
 )

@@ -97,6 +97,20 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     return _read(path, where, folders, variant if slash else None)
 
 
+def frozen_site(path: Path) -> SiteSpec:
+    """Return the site of an execution, from the copy that lies in it.
+
+    Raises InvalidInputError if it cannot be read: this version may know less than the one that
+    wrote it.
+    """
+    document = _open(path)
+    reader = Reader(document)
+    spec = read_site(reader, document.value())
+    if reader.faults:
+        raise InvalidInputError(reader.faults)
+    return spec
+
+
 def _find(
     name: str, folders: list[tuple[str, Path]], *, but: tuple[Path, ...] = ()
 ) -> tuple[str, Path] | None:

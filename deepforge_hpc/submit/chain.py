@@ -24,6 +24,7 @@ from deepforge_hpc.runtime.states import State
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.lease import BusyError, lease
+from deepforge_hpc.submit.pace import Pace
 from deepforge_hpc.submit.queue import Queue, wait_for_submitters
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.requests import request_for
@@ -42,12 +43,14 @@ if TYPE_CHECKING:
 _CANCEL_S = 3.0
 
 
-def submit(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
-    """Submit a new execution: every job that has no result yet.
+def submit(
+    layout: ExecutionLayout, scheduler: Scheduler, *, pace: Pace | None = None
+) -> SubmitReport:
+    """Submit a new execution: every job that has no result yet; not faster than `pace`.
 
     Raises SchedulerError if the scheduler refuses a job: then nothing of the execution runs.
     """
-    chain = _open(layout, scheduler, "submitted")
+    chain = _open(layout, scheduler, "submitted", pace)
     with chain.leased():
         if journal.read(layout).attempts:
             message = f"{chain.info.id} was submitted before"
@@ -55,13 +58,15 @@ def submit(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
         return chain.submit(1)
 
 
-def resume(layout: ExecutionLayout, scheduler: Scheduler) -> SubmitReport:
+def resume(
+    layout: ExecutionLayout, scheduler: Scheduler, *, pace: Pace | None = None
+) -> SubmitReport:
     """Complete a submission that broke off, or submit again what did not succeed.
 
     Raises UsageError while jobs of the execution are queued or running, LedgerError if its frozen
     code was edited.
     """
-    chain = _open(layout, scheduler, "resumed")
+    chain = _open(layout, scheduler, "resumed", pace)
     with chain.leased():
         check_code(layout, chain.info)
         last = journal.read(layout).last
@@ -89,22 +94,30 @@ def cancel(layout: ExecutionLayout, scheduler: Scheduler) -> CancelReport:
     return CancelReport(execution=chain.info.id, jobs=names, warning=warning)
 
 
-def _open(layout: ExecutionLayout, scheduler: Scheduler, verb: str) -> _Chain:
+def _open(
+    layout: ExecutionLayout, scheduler: Scheduler, verb: str, pace: Pace | None = None
+) -> _Chain:
     info = read_info(layout)
     check_home(layout, info, verb)
-    return _Chain(layout, info, read_plan(layout, info), scheduler)
+    return _Chain(layout, info, read_plan(layout, info), scheduler, pace or Pace(None))
 
 
 class _Chain:
     """One execution and its scheduler, while the lease is held."""
 
     def __init__(
-        self, layout: ExecutionLayout, info: ExecutionInfo, plan: Plan, scheduler: Scheduler
+        self,
+        layout: ExecutionLayout,
+        info: ExecutionInfo,
+        plan: Plan,
+        scheduler: Scheduler,
+        pace: Pace,
     ) -> None:
         self.layout = layout
         self.info = info
         self.plan = plan
         self.scheduler = scheduler
+        self.pace = pace
         self.writer = journal.Writer(layout)
         self.queue = Queue(scheduler, info)
 
@@ -140,6 +153,7 @@ class _Chain:
                     continue
                 after = [ids[upstream] for upstream in needs[name]]
                 request = request_for(self.info, item, number, after)
+                self.pace.wait()
                 ids[name] = self.scheduler.submit(request)
                 self.writer.append("job", number, job=name, native_id=ids[name])
             # A command that timed out, and was run again, may have been heard after all.
@@ -147,7 +161,11 @@ class _Chain:
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
-        self._release(number, [ids[name] for name in needs if not needs[name]])
+        try:
+            self._release(number, [ids[name] for name in needs if not needs[name]])
+        except KeyboardInterrupt as error:
+            self._undo(number, name, ids, error)
+            raise
         return self._report(number, tuple(ids.items()), f"Submitted {len(ids)} jobs.")
 
     def _release(self, number: int, roots: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ execution, never pointed to, so that either execution can be removed.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,14 @@ def foresee(plan: Plan, project: Path) -> Foreseen:
     """Return what `apply` would take over; nothing is written."""
     foresight = _Foresight(project)
     return Foreseen(jobs=_choose(plan, foresight), units=frozenset(foresight.taken))
+
+
+def sent(plan: Plan, project: Path) -> dict[str, int]:
+    """Return how many of each job, or of its tasks, a submission would not re-use."""
+    foreseen = foresee(plan, project)
+    taken = Counter(name for name, _ in foreseen.units)
+    left = {job.name: job.tasks - taken[job.name] for job in plan.jobs}
+    return {**left, **dict.fromkeys(foreseen.jobs, 0)}
 
 
 def _choose(plan: Plan, foresight: _Foresight) -> dict[str, dict[str, Any]]:

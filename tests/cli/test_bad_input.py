@@ -127,6 +127,35 @@ def _path_without_slurm(tmp_path: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.parametrize("command", ["check", "plan", "submit", "run", "doctor"])
+def test_a_site_that_is_empty_is_not_this_machine(dfh: Any, project: Path, command: str) -> None:
+    # As in: dfh run --site "$SITE", where nobody has set SITE.
+    error = dfh(command, "--site", "", cwd=project, expect=2).stderr
+    assert "--site: it is empty" in error
+    assert "dfh site list" in error
+    assert not (project / "executions").exists()
+
+
+@pytest.mark.parametrize("command", ["submit", "run"])
+@pytest.mark.parametrize("scheduler", ["pbs", "flux"])
+def test_a_site_whose_jobs_are_not_run_is_refused_before_anything_is_written(
+    dfh: Any, project: Path, command: str, scheduler: str
+) -> None:
+    (project / "site-configs").mkdir()
+    site = f"site: x\nscheduler: {scheduler}\nenvironment: {{python: /usr/bin/python3}}\n"
+    (project / "site-configs/x.yaml").write_text(site)
+    before = sorted(project.rglob("*"))
+    done = dfh(command, "--site", "x", cwd=project, expect=5)
+    assert "rendered, not run" in done.stderr
+    assert sorted(project.rglob("*")) == before
+    (hint,) = [line for line in done.stderr.splitlines() if "dfh render" in line]
+    assert "submit again" not in done.stderr
+    words = hint.partition(": dfh ")[2].split()
+    dfh(*words, cwd=project)
+    assert (project / "scripts/jobs/count/job.sh").is_file()
+    dfh("submit", "--dry-run", "--site", "x", cwd=project)
+
+
 def test_no_slurm_on_path_is_said_and_nothing_runs(dfh: Any, project: Path, tmp_path: Path) -> None:
     environ = {"PATH": _path_without_slurm(tmp_path)}
     done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5)

@@ -148,3 +148,12 @@ def test_cancel_ends_the_job_and_says_how_to_go_on(dfh: Any, gated: Path, status
     # The job itself is told by SIGTERM, and may have written down that it was interrupted.
     assert status(gated)["state"] in {"cancelled", "interrupted"}
     assert "nothing was queued" in dfh("cancel", "latest", cwd=gated).stdout
+
+
+def test_a_site_says_how_often_one_may_look(dfh: Any, gated: Path) -> None:
+    (gated / "open").touch()
+    (gated / "site-configs").mkdir()
+    site = "site: local\nextends: local\nlogin: {poll_s: 1}\n"
+    (gated / "site-configs/local.yaml").write_text(site)
+    done = dfh("run", "--interval", "0.1", cwd=gated)
+    assert "The site wants 1 s between looks (login.poll_s)" in done.stdout + done.stderr

@@ -90,7 +90,7 @@ def test_a_file_that_has_drifted_is_an_error_before_anything_is_submitted(
     slurm_cluster: Any, dfh: Any, project: Path, here: Path
 ) -> None:
     text = here.read_text(encoding="utf-8").replace("partition: gpu\n", "partition: gone\n")
-    here.write_text(text.replace("--mpi=pmix", "--mpi=nothing"), encoding="utf-8")
+    here.write_text(text.replace("argv: [srun, ", "argv: [srun, --mpi=nothing, "), encoding="utf-8")
     (project / "pipeline.yaml").unlink()  # it starts no ranks: then no launcher is looked at
     argv = ("doctor", "--site", "here", "--account", "stranger", "--submit", "--yes", "--json")
     done = dfh(*argv, cwd=project, expect=5)

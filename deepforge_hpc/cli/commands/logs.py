@@ -103,12 +103,13 @@ def _most_interesting(states: dict[T, State]) -> T:
 
 def _follow(display: Display, found: Found, log: Log) -> None:
     offset, next_question = log.offset, time.monotonic()
+    ask_s = max(_ASK_S, api.least_pause_s(found))
     while True:
         # The job's own files say when it ends; only one that was killed leaves that to others.
         ask = time.monotonic() >= next_question
         has_ended = _has_ended(found, log, ask_scheduler=ask)
         if ask:
-            next_question = time.monotonic() + _ASK_S
+            next_question = time.monotonic() + ask_s
         text, offset = read_on(Path(log.path), offset, is_complete=has_ended)
         if text:
             display.write(clean(text))

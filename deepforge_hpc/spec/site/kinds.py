@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.model.site import UNKNOWN, Range
 from deepforge_hpc.spec.kinds import Choice, Field, Integer, Items, Parsed, Record, Text, described
 from deepforge_hpc.spec.schema import BAD, shown
+from deepforge_hpc.spec.site.regex import runs_away
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -116,6 +117,18 @@ def yes_no(value: object, path: Path, reader: Reader) -> object:
     return reader.wrong(path, "yes or no", value)
 
 
+class NoOr(Unknown):
+    """A kind for what may not be there: `no` is read as False."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read no, `unknown`, or what the kind reads."""
+        return False if value in (False, "no") else super().__call__(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"anyOf": [{"enum": [False, "no"]}, super().schema()]}
+
+
 class YesNoOr:
     """A word for which `true` and `false` stand for `yes` and `no`."""
 
@@ -201,6 +214,10 @@ def pattern(value: object, path: Path, reader: Reader) -> object:
         re.compile(str(result))
     except (re.error, RecursionError, OverflowError) as error:
         reader.fault(path, f"not a regular expression: {error}")
+        return BAD
+    if runs_away(str(result)):
+        message = "it may take for ever: something that repeats has a repetition or a choice inside"
+        reader.fault(path, message, "write [a-z_]+ for ([a-z]+_?)+ or (a|b|_)+")
         return BAD
     return result
 

@@ -153,6 +153,7 @@ FIELDS: Mapping[str, Field | Kind] = {
                 Text("a quoted version such as '24.05.3'", r"\d+\.\d+(\.\d+){0,2}(-\d+)?")
             ),
             "flavour": Unknown(Choice("slurmd", "psslurm", "cray")),
+            "mpi_default": Unknown(NAME),
         },
     ),
     "software": facts(

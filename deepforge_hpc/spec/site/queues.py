@@ -26,6 +26,7 @@ from deepforge_hpc.spec.site.kinds import (
     TEXT_OR_UNKNOWN,
     TIME,
     TIME_OR_UNKNOWN,
+    NoOr,
     RangeOf,
     Unknown,
     Whole,
@@ -35,8 +36,8 @@ from deepforge_hpc.spec.site.kinds import (
 from deepforge_hpc.spec.site.words import (
     CONSTRAINT,
     NAME,
-    PLACE,
     SUFFIX,
+    bound,
 )
 
 MEMORY_REQUEST = facts(
@@ -49,6 +50,7 @@ MEMORY_REQUEST = facts(
             )
         ),
         "whole_node": Text("the value of --mem for a whole node, such as 0", r"\d+[KMGT]?"),
+        "share": FLAG_OR_UNKNOWN,
         "default_per_cpu": Field(SIZE_OR_UNKNOWN, name="default_per_cpu_mib"),
     },
     shorthand="policy",
@@ -118,11 +120,11 @@ NODE_TYPE = facts(
         "gpu_type": Unknown(NAME),
         "gpu_mem": Field(SIZE_OR_UNKNOWN, name="gpu_mem_mib"),
         "nics": LINE_OR_UNKNOWN,
-        "local": Unknown(
+        "local": NoOr(
             facts(
                 LocalDisk,
                 {
-                    "path": Unknown(PLACE),
+                    "path": Unknown(bound),
                     "size": Field(SIZE_OR_UNKNOWN, name="size_mib"),
                     "is_ram": FLAG_OR_UNKNOWN,
                     "constraint": CONSTRAINT,

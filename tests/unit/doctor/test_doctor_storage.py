@@ -19,6 +19,7 @@ from deepforge_hpc.model.site import (
     GlobusCollection,
     Purge,
     SiteSpec,
+    SubmitSettings,
     Transfer,
 )
 from deepforge_hpc.schedulers.command import Completed
@@ -246,3 +247,20 @@ def test_the_time_of_a_plan_is_that_of_its_longest_chain() -> None:
 
     jobs = (job("a", 10), job("b", 100), job("c", 20, "a"), job("end", None, "b", "c"))
     assert longest_s(Plan(pipeline="p", site="s", scheduler="slurm", jobs=jobs)) == 100
+
+
+def test_the_place_that_a_site_wants_jobs_from_is_looked_at(tmp_path: Path) -> None:
+    systems = (
+        FileSystem(role="scratch", env="SCRATCH"),
+        FileSystem(role="home", path="/home/$USER"),
+    )
+    environ = {"SCRATCH": str(tmp_path), "USER": "ada"}
+    site = SiteSpec(name="x", filesystems=systems, submit=SubmitSettings(from_="scratch"))
+    (fine,) = storage.check_place(site, tmp_path / "runs", environ)
+    assert (fine.check, fine.level) == ("place", "OK")
+    (bad,) = storage.check_place(site, Path("/home/ada/runs"), environ)
+    assert bad.level == "ERROR"
+    assert "takes jobs from its scratch file system, and /home/ada/runs" in bad.message
+    assert list(storage.check_place(SiteSpec(filesystems=systems), Path("/x"), environ)) == []
+    unknown = SiteSpec(submit=SubmitSettings(from_=UNKNOWN))
+    assert list(storage.check_place(unknown, Path("/x"), environ)) == []

@@ -7,13 +7,14 @@ from collections import Counter
 
 import pytest
 
+from deepforge_hpc.model.plan import Job, JobKind
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.model.site import known
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.plan.crowd import crowds
 from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
 from deepforge_hpc.plan.queues import choose_queue, raise_to
-from deepforge_hpc.plan.requests import Requests
 from deepforge_hpc.spec.sites import ANY, load_site
 from deepforge_hpc.units import parse_duration
 
@@ -223,21 +224,44 @@ def test_each_change_that_is_offered_is_legal(site, queue, inside, outside, word
 
 
 def job_counts():
+    """Yield each number of jobs at which a site says no: of a queue, and of all."""
     for site in shipped():
         for queue in site.queues:
-            limits = (queue.jobs.any_state, queue.jobs.submitted)
-            found = [known(limit.max) for limit in limits if limit is not None]
-            if most := min((count for count in found if count is not None), default=0):
-                yield pytest.param(site, queue.name, most, id=f"{site.name}-{queue.name}-jobs")
+            for name in ("any_state", "submitted"):
+                limit = getattr(queue.jobs, name)
+                if limit is not None and (most := known(limit.max)) is not None:
+                    case = f"{site.name}-{queue.name}-jobs.{name}"
+                    yield pytest.param(site, queue.name, most, id=case)
+        if (most := known(site.submit.max_queued)) is not None:
+            yield pytest.param(site, "", most, id=f"{site.name}-max_queued")
+
+
+def jobs(queue, count):
+    """A job, the gather job of an array and the final job too, if there are so many."""
+    kinds = (JobKind.FINAL, JobKind.GATHER, JobKind.RUN)
+    return [
+        Job(name=f"j{n}", operation=f"j{n}", kind=kinds[min(n, 2)], queue=queue)
+        for n in range(count)
+    ]
+
+
+def test_every_number_of_jobs_that_a_shipped_site_states_is_tried():
+    assert len(list(job_counts())) >= 20
 
 
 @pytest.mark.parametrize(("site", "queue", "most"), list(job_counts()))
-def test_more_jobs_than_a_queue_takes_at_once_are_a_warning(site, queue, most):
-    """Not a refusal: what is over is submitted by `dfh resume` when there is room."""
-    requests = Requests(site, "", ())
-    text = f"queue {queue} of {site.name} takes {most} jobs at once, not {most + 1}"
-    assert text not in requests.warnings({queue: most})
-    assert text in requests.warnings({queue: most + 1})
+def test_more_jobs_than_a_site_takes_at_once_are_refused(site, queue, most):
+    def crowd(jobs):
+        sent = {job.name: job.tasks for job in jobs}
+        return [found for found in crowds(site, jobs, sent) if found.queue == queue]
+
+    assert crowd(jobs(queue, most)) == []
+    (found,) = crowd(jobs(queue, most + 1))
+    assert (found.most, found.count) == (most, most + 1)
+    array = Job(name="a", operation="a", kind=JobKind.ARRAY, queue=queue, tasks=most)
+    is_one = site.submit.array_counts_as == "job"
+    assert bool(crowd([array, *jobs(queue, 1)])) is (most == 1 or not is_one)
+    assert crowd([array]) == []
 
 
 @pytest.mark.parametrize(("site", "queue"), QUEUES)

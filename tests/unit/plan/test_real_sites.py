@@ -502,13 +502,8 @@ def test_an_impossible_request_says_why_for_each_queue(plan, site):
     assert "GPU" in caught.value.message
 
 
-def test_more_jobs_than_a_queue_takes_at_once_are_told(plan):
-    few = plan("frontier", "time: 1h, queue: debug", launch="none")
-    assert not [text for text in few.warnings if "at once" in text]
-    many = plan(
-        "frontier", "time: 1h, queue: debug", launch="none", extra="map: {over: table, shards: 3}"
-    )
-    assert "queue debug of frontier takes 1 jobs at once, not 3" in many.warnings
-    assert not [text for text in many.warnings if text.startswith("site frontier takes")]
-    all_queues = plan("frontier", "time: 1h", launch="none", extra="map: {over: table, shards: 99}")
-    assert "site frontier takes 100 jobs at once, not 101" in all_queues.warnings
+def test_the_nvme_of_frontier_can_be_asked_for(plan):
+    job = plan("frontier", "nodes: 2, node_local: true", launch="srun").job("train")
+    assert "constraint=nvme" in header(job)
+    assert ("DFH_NODE_LOCAL", "/mnt/bb/$USER") in job.env
+    assert "constraint=nvme" not in header(plan("frontier", "nodes: 2").job("train"))

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.model.site import UNKNOWN
+from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.spec.load import Settings, load_pipeline
+from deepforge_hpc.spec.sites import load_site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +33,9 @@ def plan(tmp_path: Path):
     (tmp_path / "ops.py").write_text("def one() -> int:\n    x = 1\n    return x\n")
     (tmp_path / "site-configs").mkdir()
 
-    def make(site: str, size: str = "", launch: str = "none") -> Plan:
+    def make(site: str, size: str = "", launch: str = "none", text: str = PIPELINE) -> Plan:
         (tmp_path / "site-configs/x.yaml").write_text(HEAD + site)
-        text = PIPELINE.replace("SIZE", size).replace("LAUNCH", launch)
+        text = text.replace("SIZE", size).replace("LAUNCH", launch)
         (tmp_path / "pipeline.yaml").write_text(text)
         loaded = load_pipeline(tmp_path / "pipeline.yaml", site="x", settings=Settings())
         return resolve(loaded)
@@ -143,3 +146,122 @@ def test_what_is_unknown_of_a_node_is_told_to_those_who_ask_for_it(
     found = plan(f"queues: [{{name: a}}]\nnode_types: {{n: {node}}}\n", size, "srun")
     texts = [text for text in found.warnings if "not checked" in text]
     assert texts == ([f"queue a of x: unknown and not checked: {told}"] if told else [])
+
+
+DISK = (
+    "queues: [{name: a, node_type: with}, {name: b, node_type: none, automatic: no}]\n"
+    "node_types:\n"
+    "  with: {cores: 8, local: {path: '/mnt/bb/$USER', is_ram: no, constraint: nvme}}\n"
+    "  none: {cores: 8, local: no}\n"
+    "request: {extra: [{when: {node_local: yes}, directive: [tmp, 100G]},\n"
+    "  {when: {node_local: no}, directive: [comment, plain]}]}\n"
+)
+
+
+def test_a_disk_of_the_node_is_asked_for_and_its_path_is_told(plan) -> None:
+    found = plan(DISK, "node_local: true")
+    assert options(found)["constraint"] == "nvme"
+    assert options(found)["tmp"] == "100G"
+    assert "comment" not in options(found)
+    assert found.warnings == ()
+    assert 'export DFH_NODE_LOCAL="/mnt/bb/${USER:-}"' in render_scripts(found)["one"].text
+    origins = {one.key: one.source for one in found.origins}
+    assert origins["jobs.one.env.DFH_NODE_LOCAL"] == "site x (project):5"
+    assert origins["jobs.one.resources.node_local"].endswith("pipeline.yaml:3")
+    assert not found.job("_final").resources.node_local
+    for without in (plan(DISK), plan(DISK, "node_local: false")):
+        assert {"constraint", "tmp"}.isdisjoint(options(without))
+        assert options(without)["comment"] == "plain"
+        assert "DFH_NODE_LOCAL" not in render_scripts(without)["one"].text
+
+
+def test_a_node_without_a_disk_of_its_own_is_refused(plan) -> None:
+    with pytest.raises(NoResourcesError, match="b: its nodes have no disk of their own") as caught:
+        plan(DISK, "node_local: true, queue: b")
+    assert "b takes it with node_local: false; without queue:, a takes it" in caught.value.hint
+
+
+@pytest.mark.parametrize("local", ["", ", local: unknown", ", local: {path: unknown}"])
+def test_a_disk_that_nobody_told_is_a_warning(plan, local: str) -> None:
+    for site in ("", f"node_types: {{default: {{cores: 8{local}}}}}\n"):
+        found = plan(site, "node_local: true")
+        assert [text for text in found.warnings if "$DFH_NODE_LOCAL is not set" in text]
+        assert "DFH_NODE_LOCAL" not in render_scripts(found)["one"].text
+        assert not [text for text in plan(site).warnings if "NODE_LOCAL" in text]
+
+
+def test_a_disk_that_is_memory_is_a_warning(plan) -> None:
+    site = "node_types: {default: {cores: 8, local: {path: /tmp, is_ram: yes}}}\n"
+    (told,) = plan(site, "node_local: true").warnings
+    assert told == "what lies in /tmp of x counts as the job's memory"
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "podman-hpc", "pyxis"])
+def test_a_container_sees_the_disk_of_the_node(plan, tmp_path, runtime: str) -> None:
+    site = DISK.replace("$USER", "all") + f"containers: {{runtime: {runtime}}}\n"
+    image = PIPELINE.replace("{python: /usr/bin/python3}", "{container: img.sif}")
+    for launch in ("none", "srun"):
+        found = plan(site, "node_local: true", launch, text=image)
+        assert "/mnt/bb/all" in found.job("one").container.bind
+        job = found.job("one")
+        assert (
+            launch == "none"
+            or "/mnt/bb/all:/mnt/bb/all" in " ".join(job.launch.argv)
+            or ('--bind "/mnt/bb/all"' in " ".join(job.launch.argv))
+        )
+
+
+def test_each_source_of_a_constraint_is_named(plan) -> None:
+    site = (
+        "queues: [{name: a, constraint: gpu}]\n"
+        "node_types: {default: {cores: 8}}\n"
+        "request: {extra: [\n  {when: {nodes: {min: 2}}, directive: [constraint, fast]},\n"
+        "  {when: {launch: [none]}, directive: [constraint, lustre]}]}\n"
+    )
+    found = plan(site, "nodes: 2")
+    assert options(found)["constraint"] == "gpu&fast&lustre"
+    (origin,) = [one for one in found.origins if one.key == "jobs.one.directives.constraint"]
+    assert origin.source == "site x (project):3, site x (project):6, site x (project):7"
+
+
+def test_what_is_unknown_of_a_queue_is_one_line(plan) -> None:
+    site = "queues: [{name: a, nodes: unknown, time: unknown, mem_per_node: {max: unknown}}]\n"
+    found = plan(site, "nodes: 2, mem_per_node: 1GiB")  # the final job asks for less
+    told = [text for text in found.warnings if text.startswith("queue a of x")]
+    assert told == ["queue a of x: unknown and not checked: nodes, mem_per_node, time"]
+
+
+def test_the_share_of_memory_is_asked_for_where_the_queue_says_so(plan) -> None:
+    site = (
+        "queues: [{name: a, memory: {policy: optional, share: SHARE}}]\n"
+        "node_types: {default: {cores: 8, mem: 100GiB, mem_requestable: 80GiB, gpus: 4}}\n"
+    )
+    yes, no = site.replace("SHARE", "yes"), site.replace("SHARE", "no")
+    assert options(plan(yes, "gpus_per_node: 1"))["mem"] == "20480M"
+    assert options(plan(yes, "cpus_per_task: 4"))["mem"] == "40960M"
+    assert options(plan(yes, "gpus_per_node: 1, mem_per_node: 1GiB"))["mem"] == "1024M"
+    assert "mem" not in options(plan(no, "gpus_per_node: 1"))
+    assert "mem" not in options(plan(yes.replace("mem: 100GiB, mem_requestable: 80GiB, ", "")))
+
+
+@pytest.mark.parametrize("launch", ["mpi", "horovod"])
+def test_ranks_of_mpi_that_may_not_meet_are_a_warning(plan, launch: str) -> None:
+    site = "slurm: {mpi_default: DEFAULT}\n"
+    (told,) = plan(site.replace("DEFAULT", "none"), launch=launch).warnings
+    assert "srun of x starts no MPI by itself" in told
+    assert "srun --mpi=list" in told
+    (told,) = plan(site.replace("DEFAULT", "unknown"), launch=launch).warnings
+    assert "is unknown" in told
+    for fine in (site.replace("DEFAULT", "pmix"), ""):
+        assert plan(fine, launch=launch).warnings == ()
+    assert plan(site.replace("DEFAULT", "none"), launch="srun").warnings == ()
+    named = f"launchers: {{{launch}: {{argv: [srun, --mpi=pmi2]}}}}\n"
+    assert plan(site.replace("DEFAULT", "none") + named, launch=launch).warnings == ()
+
+
+@pytest.mark.parametrize("name", ["slurm-generic", "slurm-pyxis"])
+def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: str) -> None:
+    site = load_site(name, [("shipped", data_folder("site-configs"))]).spec
+    for launcher in site.launchers.values():
+        assert not [word for word in launcher.argv if word.startswith("--mpi")]
+    assert site.slurm.mpi_default is UNKNOWN

@@ -62,7 +62,10 @@ def test_the_draft_is_a_site_file_that_says_what_slurm_shows(lab: Machine, tmp_p
     assert tiny.jobs.submitted is not None
     assert tiny.jobs.submitted.max == 3
     assert site.node_types["gpu-fake"].gpus == 2
-    assert site.submit.max_array_tasks == 2000
+    assert site.submit.max_array_tasks == 2001
+    assert site.slurm.mpi_default == "none"
+    # Else the cores that go with a job's GPUs would not be asked for.
+    assert site.defaults.cpus_per_task is None
     assert site.launchers["mpi"].argv[:2] == ("srun", "--mpi=pmix")
 
 
@@ -190,7 +193,9 @@ def test_the_launcher_is_one_that_the_machine_has(
 ) -> None:
     config = {**lab.config, "MpiDefault": default}
     machine = dataclasses.replace(lab, programs=programs, mpi=mpi, config=config)
-    found = draft(machine, name="x", date=DATE)["launchers"]["mpi"]["argv"]
+    data = draft(machine, name="x", date=DATE)
+    assert data["slurm"]["mpi_default"] == default
+    found = data["launchers"]["mpi"]["argv"]
     assert tuple(found[: len(argv)]) == argv
 
 
@@ -334,7 +339,7 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
     machine = dataclasses.replace(
         lab,
         version="23.02.1",
-        config={**lab.config, "JobRequeue": "0"},
+        config={**lab.config, "JobRequeue": "0", "MpiDefault": "pmi2", "MaxArraySize": "1001"},
         nodes=tuple(
             dataclasses.replace(node, cores=16, partitions=("cpu", "gpu2"))
             for node in lab.nodes[2:]
@@ -351,6 +356,8 @@ def test_drift_is_found_value_by_value(lab: Machine, tmp_path: Path) -> None:
     found = {item.key: (item.file, item.machine) for item in differences(site, machine)}
     assert found["slurm.version"] == ("22.05.8", "23.02.1")
     assert found["submit.requeue"] == ("yes", "no")
+    assert found["slurm.mpi_default"] == ("none", "pmi2")
+    assert found["submit.max_array_tasks"] == ("2001", "1001")
     assert found["queues.cpu-tiny.jobs.submitted.max"] == ("3", "5")
     assert "queues.cpu-tiny.jobs.running.max" not in found
     assert found["queues.cpu.time.max"] == ("1-00:00:00", "12:00:00")

@@ -82,4 +82,6 @@ def test_submitting_is_refused_with_a_way_out(name, command):
     with pytest.raises(SchedulerError, match="rendered, not run") as caught:
         scheduler.submit(request)
     assert "dfh render" in caught.value.hint
+    with pytest.raises(SchedulerError, match="rendered, not run"):
+        scheduler.require_submit()
     assert scheduler.query("/e", ["1"]) == {}

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.model.site import SiteSpec
+from deepforge_hpc.plan.requests import check_account
 from deepforge_hpc.spec.site.sourced import unsourced
 from deepforge_hpc.strictyaml import load
 
@@ -334,3 +337,41 @@ facts: {queues.a: {source: page, date: 2026-01-01, confidence: O}}
         "4: node_types: no source is named for it",
         "7: binding: no source is named for it",
     ]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "(a+)+", "([a-z]+_?)*x", "(a|ab)*", "(.*a){12}", "(?=(a+)+)x", "(a??)*", "(?:a?){30}a{30}",
+        "a*a*a*a*a*a*b", "a?" * 30 + "a{30}", "(a|ab)" * 30 + "c",
+    ],
+)  # fmt: skip
+def test_an_expression_that_could_hold_up_every_command_is_refused(
+    files: SiteFolder, expression: str
+) -> None:
+    for text in (
+        f"account: {{pattern: '{expression}'}}\n",
+        f"identify: [{{hostname: '{expression}'}}]\n",
+        f"errors: [{{match: '{expression}', hint: x}}]\n",
+    ):
+        (fault,) = files.faults(text)
+        assert "it may take for ever" in fault
+        assert "x.yaml:" in fault
+
+
+@pytest.mark.parametrize(
+    ("expression", "account"),
+    [
+        ("project_[0-9]+", "project_12"), ("([0-9]{2}-){3}x", "11-22-33-x"),
+        ("(rrg|def)-[a-z]+(-[a-z]{2,3})?(_gpu|_cpu)?", "def-ada-ab_gpu"), ("(a.?)b*", "axbb"),
+    ],
+)  # fmt: skip
+def test_what_ends_is_taken(files: SiteFolder, expression: str, account: str) -> None:
+    text = f"account: {{pattern: '{expression}', value: {account}}}\n"
+    assert files.spec(text).account.pattern == expression
+
+
+def test_no_account_is_that_long() -> None:
+    with pytest.raises(UsageError, match="it is too long"):
+        check_account(SiteSpec(name="x"), "a" * 101)
+    assert check_account(SiteSpec(name="x"), "a" * 100) == []

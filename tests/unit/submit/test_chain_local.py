@@ -303,6 +303,21 @@ def test_interrupt_half_way_leaves_nothing_queued(lab: Any) -> None:
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
 
 
+def test_interrupt_while_the_roots_are_let_go_leaves_nothing_queued(lab: Any) -> None:
+    class Interrupted(LocalScheduler):
+        def release(self, directory: str, native_ids: Any) -> None:
+            raise KeyboardInterrupt
+
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(KeyboardInterrupt, match="Nothing of lab-0001 runs; the jobs queued"):
+        chain.submit(layout, Interrupted())
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
+
+
 def test_roots_are_held_until_the_last_job_has_an_id(lab: Any) -> None:
     events: list[str] = []
 

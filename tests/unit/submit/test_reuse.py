@@ -20,7 +20,7 @@ from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit import chain
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.requests import preview
-from deepforge_hpc.submit.reuse import apply, foresee
+from deepforge_hpc.submit.reuse import apply, foresee, sent
 
 
 def again(lab: Any) -> tuple[ExecutionLayout, dict[str, Any]]:
@@ -71,6 +71,14 @@ def test_unchanged_pipeline_is_reused_whole(lab: Any) -> None:
     name = "outputs/value.json"
     assert (layout.job("use").root / name).samefile(old.job("use").root / name)
     assert lab.ran().count("use") == 1
+
+
+def test_what_is_left_to_submit_is_counted_task_by_task(lab: Any) -> None:
+    layout = lab.create()
+    plan = read_plan(layout, read_info(layout))
+    assert sent(plan, lab.project) == {"part": 0, "part.gather": 0, "use": 0, "_final": 1}
+    elsewhere = sent(plan, lab.project / "nothing")
+    assert elsewhere == {job.name: job.tasks for job in plan.jobs}
 
 
 def test_reused_result_has_a_record_of_its_own_that_names_its_source(lab: Any) -> None:
@@ -161,7 +169,7 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
     info = read_info(first)
     plan = read_plan(first, info)
     try:
-        foreseen = foresee(plan, lab.project)
+        foreseen, left = foresee(plan, lab.project), sent(plan, lab.project)
         layout, reused = again(lab)
     finally:
         for path, content in saved.items():
@@ -171,6 +179,7 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
         "part": "lab-0001", "part.gather": "", "use": "lab-0001", "_final": "",
     }  # fmt: skip
     assert foreseen.jobs == reused
+    assert left == {"part": 1, "part.gather": 1, "use": 0, "_final": 1}
     shown = preview(info, plan, SlurmScheduler(), foreseen.units)
     assert list(shown) == ["part", "part.gather", "_final"]
     assert "--array=2" in shown["part"]

@@ -1,0 +1,153 @@
+"""Is there room for all jobs of a pipeline at once? A submission is all or nothing. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError
+from deepforge_hpc.model.plan import JobKind
+from deepforge_hpc.model.site import UNKNOWN, known
+from deepforge_hpc.plan.limits import QueueRequest, most_jobs
+from deepforge_hpc.plan.queues import choose_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from deepforge_hpc.model.plan import Job, Plan
+    from deepforge_hpc.model.site import SiteSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd:
+    """More jobs than a queue, or the whole site, takes at once."""
+
+    queue: str
+    """Empty: the whole site."""
+    most: int
+    jobs: Mapping[str, int]
+    """Job -> as how many it counts."""
+
+    @property
+    def count(self) -> int:
+        """Return how many there are."""
+        return sum(self.jobs.values())
+
+
+def with_room(
+    site: SiteSpec,
+    build: Callable[[frozenset[str]], Plan],
+    sent: Callable[[Plan], Mapping[str, int]] | None = None,
+) -> Plan:
+    """Return a plan whose queues hold all its jobs: one that does not is passed over for others.
+
+    `build` makes a plan that passes over some queues; `sent` as in `resolve`. Raises
+    NoResourcesError for the queues of the first choice if no others hold all.
+    """
+    full: frozenset[str] = frozenset()
+    refused: NoResourcesError | None = None
+    while True:
+        try:
+            plan = build(full)
+        except (NoResourcesError, InvalidInputError):
+            if refused is None:
+                raise
+            raise refused from None
+        counts: Mapping[str, int] = {job.name: job.tasks for job in plan.jobs}
+        found = crowds(site, plan.jobs, counts)
+        if found and sent is not None:
+            counts = sent(plan)
+            found = crowds(site, plan.jobs, counts)
+        if not found:
+            doubts = crowds(site, plan.jobs, counts, doubtful=True)
+            told = [f"{takes(site, one)}, if each task of an array counts" for one in doubts]
+            return dataclasses.replace(plan, warnings=(*plan.warnings, *told)) if told else plan
+        refused = refused or no_room(site, plan.jobs, found)
+        queues = {one.queue for one in found}
+        if not queues.isdisjoint({"", *full}):
+            raise refused
+        full |= queues
+
+
+def crowds(
+    site: SiteSpec, jobs: Sequence[Job], sent: Mapping[str, int], *, doubtful: bool = False
+) -> list[Crowd]:
+    """Return where there are too many.
+
+    `sent`: job -> how many of it, or of its tasks, are submitted. An array counts as the site says,
+    else task by task, as Slurm does by itself. Where that is `unknown` it counts as one job;
+    `doubtful`: task by task.
+    """
+    limits = {queue.name: most_jobs(queue) for queue in site.queues}
+    limits[""] = known(site.submit.max_queued)
+    by_tasks = site.submit.array_counts_as in ("tasks", None) or (
+        doubtful and site.submit.array_counts_as is UNKNOWN
+    )
+    found: dict[str, Counter[str]] = {name: Counter() for name in limits}
+    for job in jobs:
+        if count := sent[job.name]:
+            for name in {job.queue, ""}:
+                found[name][job.name] = count if by_tasks else 1
+    return [
+        Crowd(queue=name, most=most, jobs=found[name])
+        for name, most in limits.items()
+        if most is not None and found[name].total() > most
+    ]
+
+
+def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Crowd]) -> NoResourcesError:
+    """Return the error that says where there is no room, for what, and the least changes."""
+    parts = []
+    for crowd in found:
+        names = [name if n == 1 else f"{name} ({n} tasks)" for name, n in crowd.jobs.items()]
+        more = f" and {len(names) - 4} more" if len(names) > 5 else ""
+        listed = ", ".join(names[:4] if more else names) + more
+        parts.append(f"{takes(site, crowd)}: {listed}")
+    ways = list(_ways(site, jobs, found[0])) if len(found) == 1 else []
+    ways.append("or run a part of it first (--until OPERATION): what has succeeded is re-used")
+    return NoResourcesError("\n".join(parts), f"Nearest: {'; '.join(ways).removeprefix('or ')}.")
+
+
+def takes(site: SiteSpec, crowd: Crowd) -> str:
+    """Return a limit and what is beyond it."""
+    where = f"queue {crowd.queue} of {site.name}" if crowd.queue else f"site {site.name}"
+    return f"{where} takes {crowd.most} job(s) at once, not {crowd.count}"
+
+
+def _ways(site: SiteSpec, jobs: Sequence[Job], crowd: Crowd) -> Iterator[str]:
+    """Yield what would make a crowd small enough, each for itself."""
+    for job in jobs:
+        shards = crowd.jobs.get(job.name, 0) - (crowd.count - crowd.most)
+        if job.kind is JobKind.ARRAY and shards > 0:
+            yield f"map: {{shards: {shards}}} for {job.operation}"
+            break
+    # Our own jobs go where they can; only those of the user can be sent elsewhere by name.
+    movable = [
+        job
+        for job in jobs
+        if job.name in crowd.jobs and job.kind in (JobKind.RUN, JobKind.ARRAY) and crowd.queue
+    ]
+    moved = sum(crowd.jobs[job.name] for job in movable)
+    if not movable or crowd.count - moved > crowd.most:
+        return
+    there = Counter(job.queue for job in jobs)
+    for queue in site.queues:
+        most = most_jobs(queue)
+        if queue.name == crowd.queue or (most is not None and there[queue.name] + moved > most):
+            continue
+        if all(choose_queue(site, _request(job, queue.name)).queue for job in movable):
+            yield f"queue: {queue.name} for {', '.join(job.operation for job in movable[:4])}" + (
+                f" and {len(movable) - 4} more" if len(movable) > 4 else ""
+            )
+            return
+
+
+def _request(job: Job, queue: str) -> QueueRequest:
+    return QueueRequest(
+        resources=job.resources,
+        launch=job.launch.name,
+        has_dependencies=bool(job.after),
+        queue=queue,
+    )

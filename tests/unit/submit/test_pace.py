@@ -1,0 +1,114 @@
+"""What a site says of haste: how many jobs a minute, and how often one may look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc import api
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.submit import chain
+from deepforge_hpc.submit.pace import Pace
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+def test_few_jobs_go_at_once_and_many_wait_for_their_turn() -> None:
+    clock = Clock()
+    pace = Pace(3, clock=clock, sleep=clock.sleep)
+    for _ in range(3):
+        pace.wait()
+        clock.now += 10
+    assert clock.slept == []
+    pace.wait()
+    assert clock.slept == [30]  # a minute after the first
+    pace.wait()
+    assert clock.slept == [30, 10]
+
+
+@pytest.mark.parametrize("rate", [None, 0])
+def test_no_limit_is_no_wait(rate: int | None) -> None:
+    clock = Clock()
+    pace = Pace(rate, clock=clock, sleep=clock.sleep)
+    for _ in range(100):
+        pace.wait()
+    assert clock.slept == []
+
+
+def test_each_submission_of_a_chain_waits_for_its_turn(lab: Any) -> None:
+    class Counting(Pace):
+        turns = 0
+
+        def wait(self) -> None:
+            self.turns += 1
+
+    pace = Counting(None)
+    lab.write()
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler, pace=pace)
+    assert pace.turns == 4
+    lab.wait(layout)
+
+
+SITE = """\
+site: local
+extends: local
+login: {poll_s: 45}
+submit: {rate_per_min: 7, from: scratch}
+filesystems: [{role: scratch, path: FOLDER}, {role: home, env: HOME}]
+"""
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> api.Request:
+    (tmp_path / "site-configs").mkdir()
+    (tmp_path / "site-configs/local.yaml").write_text(SITE.replace("FOLDER", "/scratch"))
+    (tmp_path / "ops.py").write_text("def one() -> int:\n    x = 1\n    return x\n")
+    pipeline = tmp_path / "pipeline.yaml"
+    pipeline.write_text("pipeline: p\noperations: {one: {uses: 'ops.py:one'}}\n")
+    return api.Request(pipeline=pipeline)
+
+
+def test_submit_and_resume_keep_to_the_pace_of_the_site(
+    request_: api.Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = []
+
+    def refuse(_layout: Any, _scheduler: Any, *, pace: Pace) -> None:
+        kept.append(pace._recent.maxlen)
+        message = "not now"
+        raise SchedulerError(message)
+
+    monkeypatch.setattr(chain, "submit", refuse)
+    monkeypatch.setattr(chain, "resume", refuse)
+    with pytest.raises(SchedulerError):
+        api.submit(request_)
+    found = api.find_execution("latest", request_.pipeline.parent)
+    with pytest.raises(SchedulerError):
+        api.resume(found)
+    assert kept == [7, 7]
+    assert api.least_pause_s(found) == 45
+    found.layout.site.chmod(0o644)
+    found.layout.site.write_text("site: [")
+    assert api.least_pause_s(found) == 0
+
+
+def test_a_folder_that_the_site_does_not_take_jobs_from_is_told(request_: api.Request) -> None:
+    folder = request_.pipeline.parent
+    text = "site local takes jobs from its scratch file system, and"
+    assert [w for w in api.dry_run(request_).warnings if w.startswith(text)]
+    (folder / "site-configs/local.yaml").write_text(SITE.replace("FOLDER", str(folder)))
+    assert not [w for w in api.dry_run(request_).warnings if w.startswith(text)]
