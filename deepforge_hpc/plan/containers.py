@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
 _PYTHON = 'python3 "$@"'
+_APPTAINER = '"$(command -v apptainer || command -v singularity || echo apptainer)"'
+"""Either has the same options; a host with neither is told of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,5 +81,5 @@ def _inside(runtime: str, flags: tuple[str, ...], bind: tuple[str, ...]) -> str:
         return f'podman-hpc run --rm --env-host {words}{volumes}-w "$PWD" "$0" {_PYTHON}'
     if runtime == "apptainer":
         binds = "".join(f'--bind "{path}" ' for path in here)
-        return f'apptainer exec {words}{binds}--pwd "$PWD" "$0" {_PYTHON}'
+        return f'{_APPTAINER} exec {words}{binds}--pwd "$PWD" "$0" {_PYTHON}'
     return _PYTHON  # srun itself starts the image
