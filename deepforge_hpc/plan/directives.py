@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.facts import disk_of, holds, node_path, usable_cores
-from deepforge_hpc.plan.launch import gpu_option
+from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -50,16 +50,17 @@ def build_directives(
     account: str = "",
     tasks: int | None = None,
     header: tuple[tuple[str, str], ...] = (),
+    argv: tuple[str, ...] = (),
     is_ours: bool = False,
 ) -> Directives:
     """Return the options of a job in its queue, in the order of the script.
 
-    `tasks` is None unless it is an array; `header`: options of its container; `is_ours`: no user
-    wrote it, so nothing is said of what the site leaves out.
+    `tasks` is None unless it is an array; `header`: options of its container; `argv`: what
+    starts its ranks; `is_ours`: no user wrote it, so nothing is said of what the site leaves out.
     """
     built = Directives()
     _size(site, facts, built)
-    _gpus(site, facts, built)
+    _gpus(site, facts, built, argv)
     _memory(site, facts, built, is_ours=is_ours)
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
@@ -110,7 +111,7 @@ def _size(site: SiteSpec, facts: Facts, built: Directives) -> None:
         built.put("cpus-per-task", str(size.cpus_per_task), "resources.cpus_per_task")
 
 
-def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
+def _gpus(site: SiteSpec, facts: Facts, built: Directives, argv: tuple[str, ...]) -> None:
     count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
     if not count:
         return
@@ -127,7 +128,8 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
     kind = facts.node.gpu_type if facts.node is not None else None
     if request.typed and option is not None and known(kind) is None:
         built.warnings.append(f"site {site.name} wants the type of a GPU, which is not known")
-    if option is not None and (request.where != "launch" or facts.launch == "none"):
+    # Whatever the site prefers: what the launch line does not say must stand in the header.
+    if option is not None and (request.where != "launch" or not asks_for_gpus(argv)):
         built.put(*option, ("request", "gpu"))
 
 

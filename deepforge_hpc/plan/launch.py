@@ -29,7 +29,8 @@ _LOCAL_RANK = {
     "flux": ("flux", "FLUX_TASK_LOCAL_ID"),
 }
 """What starts the ranks, by scheduler, and the variable in which it tells each its number."""
-_GPU_WORDS = ("--gpus", "--gpu-bind", "--gres=gpu", "--ntasks-per-gpu")
+_GPU_REQUESTS = ("--gpus", "--gres=gpu", "--ntasks-per-gpu")
+_GPU_WORDS = (*_GPU_REQUESTS, "--gpu-bind")
 
 
 def launch_command(
@@ -96,6 +97,11 @@ def gpu_words(site: SiteSpec, facts: Facts) -> list[str]:
     if site.binding.style == "closest":
         words.append("--gpu-bind=closest")
     return words
+
+
+def asks_for_gpus(argv: tuple[str, ...]) -> bool:
+    """Return whether a launch line asks for GPUs itself."""
+    return any(word.startswith(_GPU_REQUESTS) for word in argv)
 
 
 def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:

@@ -132,7 +132,13 @@ class Requests:
             )
             launch = launch_command(site, request.launch, facts, way)
         directives = build_directives(
-            site, facts, account=self.account, tasks=ask.tasks, header=header, is_ours=ask.is_ours
+            site,
+            facts,
+            account=self.account,
+            tasks=ask.tasks,
+            header=header,
+            argv=launch.argv,
+            is_ours=ask.is_ours,
         )
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)

@@ -11,6 +11,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.spec.load import Settings, load_text
+from deepforge_hpc.spec.sites import load_site
 
 CODE = """\
 import numpy as np
@@ -52,6 +53,12 @@ def plan(tmp_path):
 
 def header(job):
     return [f"{name}={value}" if value else name for name, value in job.directives]
+
+
+def gpu_forms(job):
+    """The words of header and launch line that ask for GPUs."""
+    on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
+    return [name for name, _ in job.directives if name in GPU_FORMS] + on_line
 
 
 def refused(call, *args, **settings):
@@ -113,10 +120,17 @@ def test_two_nodes_one_rank_a_gpu(plan, site, more, gpus, account, has, has_not,
     line = " ".join(job.launch.argv)
     for word in launch.split():
         assert word in line.split()
-    in_header = [name for name in GPU_FORMS if name in names]
-    on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
-    assert len(in_header) + len(on_line) <= 1, "GPUs are asked for in one form"
+    assert len(gpu_forms(job)) == (site not in ("stampede3", "vista")), "GPUs: once, in one form"
     assert job.inherits_shell is (site in ("stampede3", "vista")), "no --export on sbatch's line"
+
+
+@pytest.mark.parametrize("launch", ["none", "srun", "mpi", "horovod", "torchrun"])
+@pytest.mark.parametrize(("site", "gpus"), [(row[0], row[2]) for row in TABLE])
+def test_gpus_are_asked_for_once_whatever_starts_the_ranks(plan, site, gpus, launch):
+    style = load_site(site, [("shipped", data_folder("site-configs"))]).spec.request.gpu.style
+    size = f"nodes: 1, gpus_per_node: {gpus}, time: 30m, mem_per_node: 8GiB"
+    job = plan(site, size, launch=launch).job("train")
+    assert len(gpu_forms(job)) == (style != "none"), (header(job), job.launch.argv)
 
 
 @pytest.mark.parametrize(
