@@ -71,11 +71,26 @@ def cpu_bind(site: SiteSpec, facts: Facts) -> str:
         return ""
     starts = [[binding.gpu_core_base[gpu] + binding.skip_first for gpu in group] for group in gpus]
     if style == "map" or name in binding.except_queues:
+        if len(gpus[0]) > 1:
+            return ""  # one core is no place for what has several GPUs
         return "map_cpu:" + ",".join(str(group[0]) for group in starts)
     share = -(-facts.resources.cpus_per_task // len(gpus[0]))
     width = max(1, min(share, binding.width - binding.skip_first))
     masks = (sum(((1 << width) - 1) << start for start in group) for group in starts)
     return "mask_cpu:" + ",".join(f"{mask:x}" for mask in masks)
+
+
+def binding_warnings(site: SiteSpec, facts: Facts, argv: tuple[str, ...]) -> list[str]:
+    """Say what a list of cores, one a rank, leaves of the cores that a job asked for."""
+    binding, cores = site.binding, facts.resources.cpus_per_task
+    name = facts.queue.name if facts.queue is not None else ""
+    is_list = binding.style == "map" or (binding.style == "mask" and name in binding.except_queues)
+    if not is_list or not binding.gpu_core_base or not argv or not facts.resources.gpus_per_node:
+        return []
+    where = f"queue {name} of {site.name}" if name else f"site {site.name}"
+    if not any(word.startswith("--cpu-bind=map_cpu") for word in argv):
+        return [f"{where} binds by a list of cores, one a GPU: these ranks are not bound"]
+    return [f"{where} binds each rank to one of its {cores} cores"] if cores > 1 else []
 
 
 def _has_all_cores(facts: Facts, gpus: int) -> bool:

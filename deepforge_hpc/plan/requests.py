@@ -15,7 +15,7 @@ from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import Facts, holds, node_of
-from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.launch import binding_warnings, launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
@@ -143,6 +143,7 @@ class Requests:
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)
             directives.warnings += _without_mpi(site, launch)
+            directives.warnings += binding_warnings(site, facts, launch.argv)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"

@@ -274,6 +274,21 @@ def test_lumi_masks_follow_the_cores_of_a_rank(plan):
     assert binding(part) == []
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_a_list_of_cores_binds_no_rank_with_several_gpus(plan, ranks):
+    size = f"gpus_per_node: 8, ntasks_per_node: {ranks}, queue: dev-g, time: 1h"
+    found = plan("lumi-g", size)
+    assert binding(found.job("train")) == []
+    text = "queue dev-g of lumi-g binds by a list of cores, one a GPU: these ranks are not bound"
+    assert text in found.warnings
+    each = plan("lumi-g", "gpus_per_node: 8, queue: dev-g, time: 1h")
+    assert "queue dev-g of lumi-g binds each rank to one of its 7 cores" in each.warnings
+    single = plan("lumi-g", "gpus_per_node: 8, cpus_per_task: 1, queue: dev-g, time: 1h")
+    plain = plan("lumi-g", "gpus_per_node: 8, time: 1h")
+    for fine in (single, plain):
+        assert not [text for text in fine.warnings if " binds " in text]
+
+
 def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     image = "environment: {container: img.sif}"
     found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=image)
