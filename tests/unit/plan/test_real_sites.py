@@ -296,7 +296,7 @@ def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     assert dict(job.env)["MIOPEN_USER_DB_PATH"] == "/tmp/$USER-miopen-cache-$SLURM_JOB_ID"
     script = job.launch.argv[job.launch.argv.index("-c") + 1]
     assert '--bind "/scratch/$SLURM_JOB_ACCOUNT"' in script, "the account names the folder"
-    assert "apptainer || command -v singularity || echo apptainer)\" exec --rocm" in script
+    assert 'apptainer || command -v singularity || echo apptainer)" exec --rocm' in script
 
 
 def test_lumi_has_56_cores(plan):

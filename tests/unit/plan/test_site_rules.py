@@ -265,3 +265,31 @@ def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: s
     for launcher in site.launchers.values():
         assert not [word for word in launcher.argv if word.startswith("--mpi")]
     assert site.slurm.mpi_default is UNKNOWN
+
+
+def hint(plan, site: str, size: str) -> str:
+    with pytest.raises(NoResourcesError) as caught:
+        plan(site, size)
+    return caught.value.hint
+
+
+def test_gpus_beyond_a_node_and_the_job_are_said_once(plan) -> None:
+    site = "queues: [{name: a, nodes: {max: 2}, gpus: {max: 4}}]\nnode_types: {n: {gpus: 4}}\n"
+    assert hint(plan, site, "gpus_per_node: 8") == "Nearest: a takes it with gpus_per_node: 4."
+    both = hint(plan, site, "nodes: 3, gpus_per_node: 8")
+    assert both == "Nearest: a takes it with nodes: 1, gpus_per_node: 4."
+
+
+def test_a_queue_of_limited_access_is_offered_last(plan) -> None:
+    site = (
+        "queues: [{name: a, automatic: no, access: Some projects}, {name: b, nodes: {max: 2}},\n"
+        "  {name: c, nodes: {max: 1}}]\n"
+    )
+    assert hint(plan, site, "nodes: 9") == (
+        "Nearest: b takes it with nodes: 2; a takes it with queue: a (of limited access)."
+    )
+
+
+def test_no_chain_is_offered_where_no_job_may_wait_for_another(plan) -> None:
+    site = "queues: [{name: a, time: {max: 2h}, chaining: forbidden}]\n"
+    assert hint(plan, site, "time: 5h") == 'Nearest: a takes it with time: "02:00:00".'
