@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.facts import has_amd_gpus
 from deepforge_hpc.plan.slurm_rules import inherits_cpus
 
 if TYPE_CHECKING:
@@ -183,7 +184,6 @@ def _own_gpus(site: SiteSpec, facts: Facts, local_rank: str) -> str:
     by_table = binding.style in ("mask", "map") or binding.gpu_order != "ascending"
     if not by_table or len(gpus) < 2 or site.request.gpu.style == "gpus-per-task":
         return ""
-    model = (known(facts.node.gpu_model) if facts.node is not None else None) or ""
-    variable = "ROCR_VISIBLE_DEVICES" if re.search(r"\bMI\d", model) else "CUDA_VISIBLE_DEVICES"
+    variable = "ROCR_VISIBLE_DEVICES" if has_amd_gpus(facts.node) else "CUDA_VISIBLE_DEVICES"
     groups = " ".join(",".join(str(gpu) for gpu in group) for group in gpus)
     return f"gpus=({groups}); export {variable}=${{gpus[{local_rank}]}}; "

@@ -120,7 +120,9 @@ class Requests:
         if ask.image:
             gpus = request.resources.gpus_per_node > 0
             disk = given.env.get("DFH_NODE_LOCAL", "")
-            way = container_of(site, ask.image, gpus=gpus, folders=self.folders, disk=disk)
+            way = container_of(
+                site, ask.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
+            )
             if problem := way.problem or _unfit(launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
             header = way.header

@@ -191,6 +191,11 @@ def test_frontier_debug_is_asked_for_and_takes_no_chain(plan):
     assert "without queue:, batch takes it as it is" in error.hint
 
 
+def test_frontier_debug_has_no_more_nodes_than_its_partition(plan):
+    error = refused(plan, "frontier", "nodes: 9473, time: 1h, queue: debug", launch="none")
+    assert "debug: 9473 nodes, at most 9472" in error.message
+
+
 def test_frontier_keeps_cores_to_itself_unless_all_are_asked_for(plan):
     all_cores = plan("frontier", "ntasks_per_node: 64, time: 1h").job("train")
     assert dict(all_cores.directives)["core-spec"] == "0"
@@ -442,6 +447,22 @@ def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):
     with pytest.raises(InvalidInputError, match=r"frontier has no quick") as caught:
         plan("frontier", "time: 1h, queue: quick", launch="none")
     assert caught.value.faults[0].line == 9
+
+
+def test_images_are_told_of_gpus_by_job_and_by_kind_of_node(plan):
+    image = "environment: {container: img.sif}"
+    for site, gpus, flags in (
+        ("perlmutter", 4, ("--module=gpu,nccl-plugin",)),
+        ("perlmutter", 0, ()),
+        ("perlmutter/cpu", 0, ()),
+        ("delta", 4, ("--nv",)),
+    ):
+        size = f"gpus_per_node: {gpus}, mem_per_node: 8GiB, time: 1h"
+        assert plan(site, size, extra=image).job("train").container.flags == flags, site
+    amd = "gpus_per_node: 8, mem_per_node: 8GiB, time: 1h, queue: gpuMI100x8"
+    job = plan("delta", amd, extra=image).job("train")
+    assert job.container.flags == ("--rocm",)
+    assert "exec --rocm " in " ".join(job.launch.argv)
 
 
 IMAGES = {"bridges-2": "", "stampede3": "", "vista": ""}  # srun alone starts images of other kinds

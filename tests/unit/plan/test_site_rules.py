@@ -291,5 +291,5 @@ def test_a_queue_of_limited_access_is_offered_last(plan) -> None:
 
 
 def test_no_chain_is_offered_where_no_job_may_wait_for_another(plan) -> None:
-    site = "queues: [{name: a, time: {max: 2h}, chaining: forbidden}]\n"
+    site = "queues: [{name: a, time: {max: 2h}, chaining: forbidden}, {name: b, time: {max: 1h}}]\n"
     assert hint(plan, site, "time: 5h") == 'Nearest: a takes it with time: "02:00:00".'
