@@ -142,6 +142,8 @@ class Requests:
             argv=launch.argv,
             is_ours=ask.is_ours,
         )
+        if launch.argv and (why := site.launchers[launch.name].avoid):
+            directives.warnings.append(f"site {site.name} advises against {launch.name}: {why}")
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)
             directives.warnings += _without_mpi(site, launch)

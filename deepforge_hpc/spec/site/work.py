@@ -145,6 +145,7 @@ _LAUNCHER = facts(
         "modules": MODULES,
         "clamp": yes_no,
         "max_nodes": Integer(1, 1_000_000),
+        "avoid": TEXT,
         "note": TEXT,
     },
 )

@@ -196,6 +196,13 @@ def test_frontier_debug_has_no_more_nodes_than_its_partition(plan):
     assert "debug: 9473 nodes, at most 9472" in error.message
 
 
+def test_frontier_advises_against_torchrun(plan):
+    asked = "gpus_per_node: 8, time: 1h"
+    told = "site frontier advises against torchrun: far slower, and in conflict with srun; use srun"
+    assert told in plan("frontier", asked, launch="torchrun").warnings
+    assert told not in plan("frontier", asked).warnings
+
+
 def test_frontier_keeps_cores_to_itself_unless_all_are_asked_for(plan):
     all_cores = plan("frontier", "ntasks_per_node: 64, time: 1h").job("train")
     assert dict(all_cores.directives)["core-spec"] == "0"
