@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.site import Range, SiteSpec, When
 
+SURELY_FREE = 90
+"""Percent of the memory that is built in; the system keeps less than the rest at every site whose
+number is known."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:

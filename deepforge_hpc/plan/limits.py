@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, Range, known
-from deepforge_hpc.plan.facts import Facts, holds, inside, node_of, usable_cores
+from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.resources import Resources
     from deepforge_hpc.model.site import JobLimit, Queue, SiteSpec
-
-
-_SURELY_FREE = 0.9
-"""Of what is built in; the system keeps less than the rest at every site whose number is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +139,7 @@ def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dic
         and cores_of_node(site, queue, request) is None,
         "memory of a node": mib is not None
         and UNKNOWN in (node.mem_mib, node.mem_requestable_mib)
-        and (most is None or (most == known(node.mem_mib) and mib > most * _SURELY_FREE)),
+        and (most is None or (most == known(node.mem_mib) and mib > most * SURELY_FREE / 100)),
         "GPUs of a node": size.gpus_per_node > 0
         and node.gpus is UNKNOWN
         and gpus_of_node(site, queue) is None,

@@ -93,7 +93,11 @@ class Requests:
         for name, limits in open_limits.items():
             text = f"queue {name} of {site.name}: unknown and not checked: {', '.join(limits)}"
             found[text] = None
-        found.update(dict.fromkeys(unsaid(site, sorted(used))))
+        asked = [ask.queue.resources for ask in self._answers]
+        has_gpus = any(size.gpus_per_node for size in asked)
+        has_images = any(ask.image for ask in self._answers)
+        told = unsaid(site, sorted(used), has_gpus=has_gpus, has_images=has_images)
+        found.update(dict.fromkeys(told))
         return list(found)
 
     def _decide(self, ask: Ask) -> Answer:
@@ -186,7 +190,7 @@ def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:
     if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
         return []
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
-    if default is UNKNOWN:
+    if default is UNKNOWN or "slurm" in site.unknowns:
         return [f"whether srun of {site.name} starts MPI by itself is unknown: {way}"]
     if default == "none":
         return [f"srun of {site.name} starts no MPI by itself: {way}"]
@@ -232,7 +236,7 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
             raise UsageError(message, hint + _listing(site))
         if rule.required == "if-several":
             return [f"site {site.name} wants an account of those who have several; none is given"]
-        if rule.required is UNKNOWN:
+        if rule.required is UNKNOWN or "account" in site.unknowns:
             return [f"whether site {site.name} wants an account is unknown, and none is given"]
         return []
     if len(account) > _LONGEST:

@@ -174,6 +174,12 @@ def test_frontier_gives_long_small_jobs_to_extended(plan):
     assert "not batch: 02:30:00, at most 02:00:00 on 20 node(s)" in why
 
 
+def test_gpus_beyond_node_and_job_are_one_reason(plan):
+    error = refused(plan, "anvil", "gpus_per_node: 4, time: 20m, queue: gpu-debug")
+    assert error.message.count("GPUs") == 1
+    assert error.hint.count("gpus_per_node: 2") == 1
+
+
 def test_frontier_offers_more_nodes_or_a_chain(plan):
     error = refused(plan, "frontier", 'nodes: 100, time: "08:00:00"', launch="none")
     assert "batch: 08:00:00, at most 06:00:00 on 100 node(s)" in error.message
@@ -341,7 +347,12 @@ def test_expanse_loads_slurm_after_its_purge(plan):
 def test_bridges_has_three_kinds_of_gpu_in_one_partition(plan, queue, kind):
     found = plan("bridges-2", f"gpus_per_node: 8, mem_per_node: 8GiB, time: 1h, queue: {queue}")
     assert {"partition=GPU", f"gpus={kind}:8"} <= set(header(found.job("train")))
-    assert any("mem_per_node is checked and not asked for" in text for text in found.warnings)
+    told = "mem_per_node is checked and not asked for"
+    (text,) = [text for text in found.warnings if told in text]
+    assert text.startswith("site bridges-2 gives memory with the GPUs of a job: ")
+    plain = plan("bridges-2", "mem_per_node: 8GiB, time: 1h")
+    (text,) = [text for text in plain.warnings if told in text]
+    assert text.startswith("site bridges-2 gives memory with the cores of a job: ")
 
 
 def test_alps_names_the_environment_on_the_launch_line_alone(plan):
@@ -379,7 +390,8 @@ def test_memory_is_given_or_demanded_where_the_site_refuses_jobs_without(plan):
         "its share of a node"
     )
     why = next(o.source for o in quarter.origins if o.key == "jobs.train.directives.mem")
-    assert why == "the share of its cores or GPUs in a node"
+    assert why == "the share of its cores or GPUs in 90 % of node_types.gpu.mem"
+    assert [text for text in quarter.warnings if "node_types.gpu.mem is unknown" in text]
 
 
 def test_all_memory_of_a_node_is_asked_for_as_the_site_spells_it(plan):

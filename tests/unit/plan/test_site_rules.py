@@ -57,7 +57,7 @@ def test_a_queue_has_rules_of_its_own_for_memory(plan) -> None:
     )
     small = plan(site, "mem_per_node: 4GiB")
     assert "mem" not in options(small)
-    assert any("gives memory per-core" in warning for warning in small.warnings)
+    assert any("gives memory with the cores of a job" in warning for warning in small.warnings)
     large = plan(site, "nodes: 2")
     assert options(large)["mem"] == "0"
     (origin,) = [one for one in large.origins if one.key == "jobs.one.directives.mem"]
@@ -102,7 +102,6 @@ def test_ranks_see_gpus_in_the_order_of_the_file(plan) -> None:
         ("environment_sets: {s: {env: {A: unknown}}}\n", "environment_sets.s.env.A"),
         ("environment_sets: {s: {when: {gpus: unknown}}}\n", "environment_sets.s.when.gpus"),
         ("request: {extra: [{directive: unknown}]}\n", "request.extra[0].directive"),
-        ("request: {memory: unknown}\n", "request.memory"),
         ("launchers: {srun: {argv: [srun, unknown]}}\n", "launchers.srun.argv[1]"),
         ("network: {proxy: {https_proxy: unknown}}\n", "network.proxy.https_proxy"),
     ],
@@ -114,6 +113,64 @@ def test_what_is_unknown_is_left_out_of_a_script_and_warns(plan, site: str, plac
     ]
     text = "".join(script.text for script in render_scripts(found).values())
     assert "unknown" not in text.replace("unknown argument", "")
+
+
+UNKNOWN_SECTIONS = [
+    ("request: {gpu: unknown}", ["GPUs are asked for by --gres: request.gpu"]),
+    ("request: {gpu: {style: unknown}}", ["GPUs are asked for by --gres: request.gpu.style"]),
+    (
+        "request: unknown",
+        ["GPUs are asked for by --gres: request", "memory is asked for as a job says: request"],
+    ),
+    ("request: {memory: unknown}", ["memory is asked for as a job says: request.memory"]),
+    (
+        "request: {memory: {policy: unknown}}",
+        ["memory is asked for as a job says: request.memory.policy"],
+    ),
+    (
+        "queues: [{name: a, memory: unknown}]",
+        ["memory is asked for as a job says: queues[0].memory"],
+    ),
+    ("queues: unknown", ["no queue is chosen, and no limit checked: queues"]),
+    ("node_types: unknown", ["what a job asks of a node is not checked: node_types"]),
+    ("containers: unknown", ["apptainer is tried: containers"]),
+    ("containers: {runtime: unknown}", ["apptainer is tried: containers.runtime"]),
+    ("binding: {style: mask, gpu_core_base: unknown}", ["left out of the scripts: binding.gpu_core_base"]),
+    ("account: unknown", []),
+    ("account: {required: unknown}", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("site", "told"), UNKNOWN_SECTIONS, ids=[row[0] for row in UNKNOWN_SECTIONS]
+)
+def test_what_is_done_without_what_is_unknown_is_told(plan, site: str, told: list[str]) -> None:
+    image = PIPELINE.replace("{python: /usr/bin/python3}", "{container: img.sif}")
+    found = plan(f"{site}\n", "gpus_per_node: 1, mem_per_node: 4GiB", "srun", text=image)
+    expected = [f"site x: unknown, and {text}" for text in told]
+    if "account" in site:
+        expected = ["whether site x wants an account is unknown, and none is given"]
+    assert list(found.warnings) == expected
+    assert options(found)["gres"] == "gpu:1"
+    assert options(found)["mem"] == "4096M"
+    plain = plan(f"{site}\n")
+    assert not [text for text in plain.warnings if "--gres" in text or "apptainer" in text]
+
+
+def test_a_share_of_memory_of_which_all_is_not_known_is_told(plan) -> None:
+    site = (
+        "queues: [{name: a, memory: {policy: optional, share: yes}}]\n"
+        "node_types: {default: {cores: 8, mem: 100GiB MORE}}\n"
+    )
+    unsure = plan(site.replace("MORE", ""), "cpus_per_task: 4")
+    assert options(unsure)["mem"] == "46080M"
+    told = "site x: what a job can have of node_types.default.mem is unknown"
+    assert [text for text in unsure.warnings if text.startswith(told)]
+    (origin,) = [one for one in unsure.origins if one.key == "jobs.one.directives.mem"]
+    assert origin.source == ("the share of its cores or GPUs in 90 % of node_types.default.mem")
+    sure = plan(site.replace("MORE", ", mem_requestable: 90GiB"), "cpus_per_task: 4")
+    assert options(sure)["mem"] == "46080M"
+    assert sure.warnings == ()
 
 
 def test_an_unknown_that_no_job_meets_is_not_told(plan) -> None:
