@@ -45,6 +45,18 @@ def test_a_draft_agrees_with_its_machine_until_one_of_them_changes(
     }
 
 
+def test_the_largest_array_of_a_draft_is_the_largest_that_slurm_takes(
+    slurm_cluster: Any, dfh: Any, tmp_path: Path
+) -> None:
+    site = json.loads(dfh("site", "show", "lab", "--json", cwd=tmp_path).stdout)["site"]
+    most = site["submit"]["max_array_tasks"]
+    # As ours: the first task is 0.
+    queued = ("sbatch", "--parsable", "--hold", "--wrap", "true", "--output", "/dev/null")
+    job = slurm_cluster.run(*queued, f"--array=0-{most - 1}").strip()
+    slurm_cluster.run("scancel", job)
+    assert slurm_cluster.run(*queued, f"--array=0-{most}", check=False) == ""  # refused
+
+
 def test_the_shipped_file_of_the_cluster_has_not_drifted(
     slurm_cluster: Any, dfh: Any, tmp_path: Path
 ) -> None:

@@ -91,6 +91,13 @@ def test_where_no_queue_holds_all_the_plan_is_refused_with_what_would_do(plan):
     assert queues(plan(TWO, 8, "queue: named")) == {"small", "named"}
 
 
+def test_a_queue_that_holds_all_and_refuses_each_is_no_way_out(plan):
+    site = TWO.replace("name: large,", "name: large, memory: required,")
+    message, _ = refused(plan, site, 4)
+    assert "queue small of x takes 5 job(s) at once, not 6" in message
+    assert queues(plan(site + "node_types: {default: {cores: 8, mem: 16GiB}}\n", 4)) == {"large"}
+
+
 def test_a_queue_that_was_asked_for_is_not_exchanged(plan):
     site = TWO.replace("automatic: no", "automatic: no, jobs: {any_state: {max: 2}}")
     assert plan(site, 2, "queue: named").job("cut").queue == "named"
