@@ -53,10 +53,18 @@ def _last_form(line: str) -> str:
     return forms[-1] if forms else ""
 
 
+_WIDEST = 48
+"""Characters of a column that all rows are padded to."""
+
+
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the last column is as long as it likes."""
+    """Return aligned lines; the last column is as long as it likes.
+
+    A cell that is much longer than others pushes what follows in its own row alone.
+    """
     cells = [tuple(header), *(tuple(clean(cell) for cell in row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lengths = [[len(row[column]) for row in cells] for column in range(len(header))]
+    widths = [max(n for n in column if n <= _WIDEST or n == column[0]) for column in lengths]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells

@@ -30,6 +30,11 @@ def test_control_characters_never_reach_the_terminal(text: str, shown: str) -> N
     assert clean(text) == shown
 
 
+def test_one_long_cell_does_not_push_all_rows_apart() -> None:
+    lines = table(("VALUE OF", "IS", "FROM"), [("a", "1", "x"), ("b", "w" * 300, "y")])
+    assert lines == ["VALUE OF  IS  FROM", "a         1   x", f"b         {'w' * 300}  y"]
+
+
 def test_table_is_aligned_and_clean() -> None:
     assert table(("A", "BB"), [("x\x1b[2J", "1"), ("longer", "2")]) == [
         "A       BB",

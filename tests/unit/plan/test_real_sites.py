@@ -136,7 +136,7 @@ def test_gpus_are_asked_for_once_whatever_starts_the_ranks(plan, site, gpus, lau
 @pytest.mark.parametrize(
     ("site", "gpus", "cores"),
     [("frontier", 8, 7), ("perlmutter", 4, 32), ("lumi-g", 8, 7), ("daint", 4, 72), ("clariden", 4, 72),
-     ("leonardo", 4, 8), ("juwels-booster", 4, 24), ("delta", 4, 12), ("expanse", 4, 10),
+     ("leonardo", 4, 8), ("juwels-booster", 4, 24), ("delta", 4, 16), ("expanse", 4, 10),
      ("anvil", 4, 32), ("bridges-2", 8, 5), ("stampede3", 4, 24), ("vista", 1, 72), ("della", 4, 1)],
 )  # fmt: skip
 def test_a_rank_has_the_cores_that_go_with_its_gpu(plan, site, gpus, cores):
@@ -152,6 +152,8 @@ def test_the_cores_of_a_gpu_are_those_of_the_queue_that_is_asked_for(plan):
     asked = "gpus_per_node: 4, mem_per_node: 8GiB, time: 30m"
     named = plan("delta", f"{asked}, queue: gpuA100x4").job("train")
     assert named.resources.cpus_per_task == 16, "no other queue has to hold it"
+    free = plan("delta", asked).job("train")
+    assert (free.queue, free.resources.cpus_per_task) == ("gpuA100x4", 16), "nor to decide for it"
     unknown = plan("anvil", "gpus_per_node: 1, time: 30m, queue: ai").job("train")
     assert unknown.resources.cpus_per_task == 1, "nobody has told what its nodes have"
 

@@ -324,6 +324,17 @@ def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: s
     assert site.slurm.mpi_default is UNKNOWN
 
 
+def test_cores_of_a_gpu_never_keep_a_job_from_its_queue(plan) -> None:
+    site = (
+        "queues: [{name: a, node_type: big, cpus_per_node: {max: 8}}, {name: b, node_type: small}]\n"
+        "node_types: {big: {cores: 64, gpus: 4}, small: {cores: 16, gpus: 4}}\n"
+    )
+    job = plan(site, "gpus_per_node: 2", "srun").job("one")
+    assert (job.queue, job.resources.cpus_per_task) == ("a", 4)
+    roomy = plan(site.replace("max: 8", "max: 32"), "gpus_per_node: 2", "srun").job("one")
+    assert (roomy.queue, roomy.resources.cpus_per_task) == ("a", 16)
+
+
 def hint(plan, site: str, size: str) -> str:
     with pytest.raises(NoResourcesError) as caught:
         plan(site, size)
