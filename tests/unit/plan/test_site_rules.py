@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.model.site import UNKNOWN
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
@@ -361,3 +361,98 @@ def test_a_queue_of_limited_access_is_offered_last(plan) -> None:
 def test_no_chain_is_offered_where_no_job_may_wait_for_another(plan) -> None:
     site = "queues: [{name: a, time: {max: 2h}, chaining: forbidden}, {name: b, time: {max: 1h}}]\n"
     assert hint(plan, site, "time: 5h") == 'Nearest: a takes it with time: "02:00:00".'
+
+
+IMAGE = PIPELINE.replace("{python: /usr/bin/python3}", "{container: img.sif}")
+
+
+def refusal(plan, site: str, size: str, launch: str, text: str = PIPELINE) -> str:
+    with pytest.raises(InvalidInputError) as caught:
+        plan(site, size, launch, text=text)
+    return "\n".join(str(fault) for fault in caught.value.faults)
+
+
+def test_an_account_that_only_some_must_name_is_a_warning(plan) -> None:
+    (told,) = plan("account: {required: if-several}\n").warnings
+    assert told == "site x wants an account of those who have several; none is given"
+    assert plan("account: {required: if-several, value: p1}\n").warnings == ()
+
+
+@pytest.mark.parametrize("severity", ["policy", "avoid"])
+def test_an_option_that_a_site_frowns_on_is_a_warning(plan, severity: str) -> None:
+    site = f"request: {{forbidden: [{{flag: mem, severity: {severity}, why: whole nodes}}]}}\n"
+    (told,) = plan(site, "mem_per_node: 1GiB").warnings
+    assert told == "site x does not want --mem: whole nodes"
+    assert plan(site).warnings == ()
+
+
+def test_gpus_that_ranks_cannot_share_out_are_refused(plan) -> None:
+    site = "request: {gpu: gpus-per-task}\n"
+    text = refusal(plan, site, "gpus_per_node: 4, ntasks_per_node: 3", "srun")
+    assert "wants GPUs to be asked for by rank, and 3 ranks a node cannot share 4" in text
+    fine = plan(site, "gpus_per_node: 4, ntasks_per_node: 2", "srun")
+    assert options(fine)["gpus-per-task"] == "2"
+
+
+def test_the_type_of_a_gpu_is_asked_for_where_it_is_known(plan) -> None:
+    site = (
+        "request: {gpu: {style: gres, typed: yes}}\n"
+        "node_types: {default: {cores: 8, gpus: 4, gpu_type: TYPE}}\n"
+    )
+    fine = plan(site.replace("TYPE", "a100"), "gpus_per_node: 2")
+    assert (options(fine)["gres"], fine.warnings) == ("gpu:a100:2", ())
+    unsure = plan(site.replace("TYPE", "unknown"), "gpus_per_node: 2")
+    assert options(unsure)["gres"] == "gpu:2"
+    assert "site x wants the type of a GPU, which is not known" in unsure.warnings
+
+
+@pytest.mark.parametrize(
+    ("where", "in_header", "on_line"),
+    [("header", True, False), ("launch", False, True), ("both", True, True)],
+)
+def test_gpus_are_asked_for_where_the_site_wants_that(
+    plan, where: str, in_header: bool, on_line: bool
+) -> None:
+    found = plan(f"request: {{gpu: {{style: gres, where: {where}}}}}\n", "gpus_per_node: 2", "srun")
+    assert ("gres" in options(found)) is in_header
+    assert ("--gres=gpu:2" in found.job("one").launch.argv) is on_line
+
+
+def test_a_launcher_and_an_image_bring_modules_to_jobs_that_have_them(plan) -> None:
+    site = "launchers: {srun: {argv: [srun], modules: [mpi/1]}}\ncontainers: {modules: [box/1]}\n"
+    assert plan(site).job("one").modules == ()
+    assert plan(site, launch="srun").job("one").modules == ("mpi/1",)
+    assert plan(site, text=IMAGE).job("one").modules == ("box/1",)
+    both = plan(site, launch="srun", text=IMAGE)
+    assert both.job("one").modules == ("mpi/1", "box/1")
+    origins = {one.key: one.source for one in both.origins}
+    assert origins["jobs.one.modules.mpi/1"] == "site x (project):3"
+    assert origins["jobs.one.modules.box/1"] == "site x (project):4"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "launcher", "told"),
+    [
+        ("shifter", "mpirun", "mpirun cannot start ranks in shifter; only srun can"),
+        ("pyxis", "ibrun", "ibrun cannot start ranks in pyxis; only srun can"),
+        ("apptainer", "mpirun", ""),
+        ("shifter", "srun", ""),
+    ],
+)
+def test_ranks_that_cannot_start_in_an_image_are_refused(
+    plan, runtime: str, launcher: str, told: str
+) -> None:
+    site = (
+        f"containers: {{runtime: {runtime}}}\nlaunchers: {{mpi: {{argv: [{launcher}, --mpi=x]}}}}\n"
+    )
+    if told:
+        text = refusal(plan, site, "nodes: 1", "mpi", IMAGE)
+        assert told in text
+        assert "use conda:, venv: or modules: for it" in text
+    else:
+        assert plan(site, launch="mpi", text=IMAGE).job("one").launch.argv[0] == launcher
+
+
+def test_torchrun_starts_no_ranks_in_an_image(plan) -> None:
+    text = refusal(plan, "", "nodes: 1", "torchrun", IMAGE)
+    assert "torchrun in a container is not in this version" in text
