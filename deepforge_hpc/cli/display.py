@@ -53,6 +53,10 @@ def _last_form(line: str) -> str:
     return forms[-1] if forms else ""
 
 
+_WIDEST = 48
+"""Characters of a column that all rows are padded to."""
+
+
 class Stated(str):
     """A line in which a state stands. Only that is coloured: the same word may be a name."""
 
@@ -69,9 +73,13 @@ class Stated(str):
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the last column is as long as it likes, STATE begins with a state."""
+    """Return aligned lines; the last column is as long as it likes, STATE begins with a state.
+
+    A cell that is much longer than others pushes what follows in its own row alone.
+    """
     cells = [tuple(header), *(tuple(map(_one_line, row)) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lengths = [[len(row[column]) for row in cells] for column in range(len(header))]
+    widths = [max(n for n in column if n <= _WIDEST or n == column[0]) for column in lengths]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
@@ -79,12 +87,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     if "STATE" not in header:
         return lines
     column = header.index("STATE")
-    at = sum(widths[:column]) + 2 * column
-    states = [row[column].partition(" ")[0] for row in cells]
-    return [
-        Stated(line[:at], state, line[at + len(state) :])
-        for line, state in zip(lines, states, strict=True)
-    ]
+    found: list[str] = []
+    for line, row in zip(lines, cells, strict=True):
+        at = sum(map(max, map(len, row[:column]), widths)) + 2 * column
+        state = row[column].partition(" ")[0]
+        found.append(Stated(line[:at], state, line[at + len(state) :]))
+    return found
 
 
 def _one_line(cell: str) -> str:

@@ -230,6 +230,8 @@ class Launcher(Frozen):
     clamp: bool = False
     """True: the site lacks this launcher; one rank is started, with a warning."""
     max_nodes: int | None = None
+    avoid: str = ""
+    """Why the site advises against it: told to those who use it."""
     note: str = ""
 
 

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, known
+from deepforge_hpc.plan.facts import has_amd_gpus
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.model.site import NodeType, SiteSpec
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
+_AMD_FLAGS = {"apptainer": "--rocm"}
 _PYTHON = 'python3 "$@"'
+_APPTAINER = '"$(command -v apptainer || command -v singularity || echo apptainer)"'
+"""Either has the same options; a host with neither is told of the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +42,25 @@ class Container:
 
 
 def container_of(
-    site: SiteSpec, image: str, *, gpus: bool, folders: tuple[str, ...], disk: str = ""
+    site: SiteSpec,
+    image: str,
+    *,
+    gpus: bool,
+    folders: tuple[str, ...],
+    node: NodeType | None = None,
+    disk: str = "",
 ) -> Container:
     """Return how an image is started; `problem` is given where it cannot be.
 
     `folders` are what a job needs of the host, for runtimes that cannot be told in the job; `disk`
-    is that of the node.
+    is that of the `node`.
     """
     spec = site.containers
     runtime = "apptainer" if spec.runtime is UNKNOWN else spec.runtime
     if runtime == "none":
         return Container(problem=f"site {site.name} runs no containers")
-    flag = (spec.gpu_flag or _GPU_FLAGS.get(runtime, "")) if gpus else ""
+    by_kind = _AMD_FLAGS if has_amd_gpus(node) else _GPU_FLAGS
+    flag = (spec.gpu_flag or by_kind.get(runtime, "")) if gpus else ""
     flags = (*((flag,) if flag else ()), *spec.flags)
     words = (f"--mpi={mpi}",) if (mpi := known(spec.mpi)) else ()
     bind = (*spec.bind, disk) if disk else spec.bind
@@ -79,5 +90,5 @@ def _inside(runtime: str, flags: tuple[str, ...], bind: tuple[str, ...]) -> str:
         return f'podman-hpc run --rm --env-host {words}{volumes}-w "$PWD" "$0" {_PYTHON}'
     if runtime == "apptainer":
         binds = "".join(f'--bind "{path}" ' for path in here)
-        return f'apptainer exec {words}{binds}--pwd "$PWD" "$0" {_PYTHON}'
+        return f'{_APPTAINER} exec {words}{binds}--pwd "$PWD" "$0" {_PYTHON}'
     return _PYTHON  # srun itself starts the image

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.site import UNKNOWN, known
-from deepforge_hpc.plan.facts import disk_of, holds, node_path, usable_cores
-from deepforge_hpc.plan.launch import gpu_option
+from deepforge_hpc.plan.facts import SURELY_FREE, disk_of, holds, node_path, usable_cores
+from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -50,16 +50,17 @@ def build_directives(
     account: str = "",
     tasks: int | None = None,
     header: tuple[tuple[str, str], ...] = (),
+    argv: tuple[str, ...] = (),
     is_ours: bool = False,
 ) -> Directives:
     """Return the options of a job in its queue, in the order of the script.
 
-    `tasks` is None unless it is an array; `header`: options of its container; `is_ours`: no user
-    wrote it, so nothing is said of what the site leaves out.
+    `tasks` is None unless it is an array; `header`: options of its container; `argv`: what
+    starts its ranks; `is_ours`: no user wrote it, so nothing is said of what the site leaves out.
     """
     built = Directives()
     _size(site, facts, built)
-    _gpus(site, facts, built)
+    _gpus(site, facts, built, argv)
     _memory(site, facts, built, is_ours=is_ours)
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
@@ -110,7 +111,7 @@ def _size(site: SiteSpec, facts: Facts, built: Directives) -> None:
         built.put("cpus-per-task", str(size.cpus_per_task), "resources.cpus_per_task")
 
 
-def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
+def _gpus(site: SiteSpec, facts: Facts, built: Directives, argv: tuple[str, ...]) -> None:
     count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
     if not count:
         return
@@ -120,30 +121,23 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives) -> None:
         message = f"site {site.name} wants GPUs to be asked for by rank, and {ranks} ranks a node"
         hint = f"make gpus_per_node a multiple of ntasks_per_node (now {ranks})"
         built.problems.append((f"{message} cannot share {count}", hint))
-    if request.style is UNKNOWN:
-        built.warnings.append(
-            f"how site {site.name} wants GPUs to be asked for is unknown; --gres is tried"
-        )
     kind = facts.node.gpu_type if facts.node is not None else None
     if request.typed and option is not None and known(kind) is None:
         built.warnings.append(f"site {site.name} wants the type of a GPU, which is not known")
-    if option is not None and (request.where != "launch" or facts.launch == "none"):
+    # Whatever the site prefers: what the launch line does not say must stand in the header.
+    if option is not None and (request.where != "launch" or not asks_for_gpus(argv)):
         built.put(*option, ("request", "gpu"))
 
 
 def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -> None:
     rule, place = memory_rule(site, facts.queue)
-    mib, policy = facts.resources.mem_per_node_mib, known(rule.policy)
+    size, policy = facts.resources, known(rule.policy)
+    mib = size.mem_per_node_mib
     if policy in _NO_MEMORY:
         if mib is not None and not is_ours:
-            what = "takes no --mem" if policy == "forbidden" else f"gives memory {policy[6:]}"
-            why = next((item.why for item in site.request.forbidden if item.flag == "mem"), "")
-            built.warnings.append(
-                f"site {site.name} {what}: mem_per_node is checked and not asked for"
-                + (f" ({why})" if why else "")
-            )
+            built.warnings.append(_not_asked(site, policy, size.gpus_per_node))
     elif mib is not None and policy == "per-cpu-only":
-        cpus = facts.resources.ntasks_per_node * facts.resources.cpus_per_task
+        cpus = size.ntasks_per_node * size.cpus_per_task
         built.put("mem-per-cpu", f"{-(-mib // cpus)}M", "resources.mem_per_node_mib")
     elif mib is not None:
         built.put("mem", f"{mib}M", "resources.mem_per_node_mib")
@@ -156,9 +150,33 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
             built.put("exclusive", "", (*place, "whole_node"))
         built.put("mem", rule.whole_node, (*place, "whole_node"))
     elif (policy == "required" or known(rule.share)) and (share := memory_share(facts)):
-        built.put("mem", f"{share}M", "the share of its cores or GPUs in a node")
+        built.put("mem", f"{share}M", _source_of_share(site, facts, built))
     elif policy == "required":
         built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))
+
+
+def _not_asked(site: SiteSpec, policy: str | None, gpus: int) -> str:
+    with_what = "GPUs" if policy == "fixed-per-gpu" and gpus else "cores"
+    what = f"gives memory with the {with_what} of a job"
+    if policy == "forbidden":
+        what = "takes no --mem"
+    why = next((item.why for item in site.request.forbidden if item.flag == "mem"), "")
+    return f"site {site.name} {what}: mem_per_node is checked and not asked for" + (
+        f" ({why})" if why else ""
+    )
+
+
+def _source_of_share(site: SiteSpec, facts: Facts, built: Directives) -> str:
+    """Return of what a share is asked for; with a warning, if nobody told how much there is."""
+    source = "the share of its cores or GPUs in"
+    if facts.node is None or known(facts.node.mem_requestable_mib) is not None:
+        return f"{source} a node"
+    key = ".".join((*node_path(site, facts), "mem"))
+    built.warnings.append(
+        f"site {site.name}: what a job can have of {key} is unknown: it is asked for its share of "
+        f"{SURELY_FREE} %"
+    )
+    return f"{source} {SURELY_FREE} % of {key}"
 
 
 def memory_rule(site: SiteSpec, queue: Queue | None) -> tuple[MemoryRequest, tuple[str, ...]]:
@@ -175,7 +193,7 @@ def memory_share(facts: Facts) -> int | None:
         return None
     mib = known(node.mem_requestable_mib)
     if mib is None and (built_in := known(node.mem_mib)) is not None:
-        mib = built_in * 9 // 10  # the system keeps some of what is built in; nobody told how much
+        mib = built_in * SURELY_FREE // 100
     cores, gpus = usable_cores(node, all_cores=True), known(node.gpus)
     if mib is None or not cores:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.model.site import Range, SiteSpec, When
+
+SURELY_FREE = 90
+"""Percent of the memory that is built in; the system keeps less than the rest at every site whose
+number is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +64,12 @@ def node_path(site: SiteSpec, facts: Facts) -> tuple[str, ...]:
 def disk_of(node: NodeType | None) -> LocalDisk | None:
     """Return the disk of a node of its own, as far as it is known."""
     return node.local if node is not None and isinstance(node.local, LocalDisk) else None
+
+
+def has_amd_gpus(node: NodeType | None) -> bool:
+    """Return whether the GPUs of a node are AMD's: all else is taken for NVIDIA's."""
+    model = (known(node.gpu_model) if node is not None else None) or ""
+    return re.search(r"\bMI\d", model) is not None
 
 
 def usable_cores(node: NodeType, *, all_cores: bool = False) -> int | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.model.site import known
+from deepforge_hpc.plan.facts import has_amd_gpus
 from deepforge_hpc.plan.slurm_rules import inherits_cpus
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _LOCAL_RANK = {
     "flux": ("flux", "FLUX_TASK_LOCAL_ID"),
 }
 """What starts the ranks, by scheduler, and the variable in which it tells each its number."""
-_GPU_WORDS = ("--gpus", "--gpu-bind", "--gres=gpu", "--ntasks-per-gpu")
+_GPU_REQUESTS = ("--gpus", "--gres=gpu", "--ntasks-per-gpu")
+_GPU_WORDS = (*_GPU_REQUESTS, "--gpu-bind")
 
 
 def launch_command(
@@ -70,11 +72,26 @@ def cpu_bind(site: SiteSpec, facts: Facts) -> str:
         return ""
     starts = [[binding.gpu_core_base[gpu] + binding.skip_first for gpu in group] for group in gpus]
     if style == "map" or name in binding.except_queues:
+        if len(gpus[0]) > 1:
+            return ""  # one core is no place for what has several GPUs
         return "map_cpu:" + ",".join(str(group[0]) for group in starts)
     share = -(-facts.resources.cpus_per_task // len(gpus[0]))
     width = max(1, min(share, binding.width - binding.skip_first))
     masks = (sum(((1 << width) - 1) << start for start in group) for group in starts)
     return "mask_cpu:" + ",".join(f"{mask:x}" for mask in masks)
+
+
+def binding_warnings(site: SiteSpec, facts: Facts, argv: tuple[str, ...]) -> list[str]:
+    """Say what a list of cores, one a rank, leaves of the cores that a job asked for."""
+    binding, cores = site.binding, facts.resources.cpus_per_task
+    name = facts.queue.name if facts.queue is not None else ""
+    is_list = binding.style == "map" or (binding.style == "mask" and name in binding.except_queues)
+    if not is_list or not binding.gpu_core_base or not argv or not facts.resources.gpus_per_node:
+        return []
+    where = f"queue {name} of {site.name}" if name else f"site {site.name}"
+    if not any(word.startswith("--cpu-bind=map_cpu") for word in argv):
+        return [f"{where} binds by a list of cores, one a GPU: these ranks are not bound"]
+    return [f"{where} binds each rank to one of its {cores} cores"] if cores > 1 else []
 
 
 def _has_all_cores(facts: Facts, gpus: int) -> bool:
@@ -96,6 +113,11 @@ def gpu_words(site: SiteSpec, facts: Facts) -> list[str]:
     if site.binding.style == "closest":
         words.append("--gpu-bind=closest")
     return words
+
+
+def asks_for_gpus(argv: tuple[str, ...]) -> bool:
+    """Return whether a launch line asks for GPUs itself."""
+    return any(word.startswith(_GPU_REQUESTS) for word in argv)
 
 
 def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:
@@ -162,7 +184,6 @@ def _own_gpus(site: SiteSpec, facts: Facts, local_rank: str) -> str:
     by_table = binding.style in ("mask", "map") or binding.gpu_order != "ascending"
     if not by_table or len(gpus) < 2 or site.request.gpu.style == "gpus-per-task":
         return ""
-    model = (known(facts.node.gpu_model) if facts.node is not None else None) or ""
-    variable = "ROCR_VISIBLE_DEVICES" if re.search(r"\bMI\d", model) else "CUDA_VISIBLE_DEVICES"
+    variable = "ROCR_VISIBLE_DEVICES" if has_amd_gpus(facts.node) else "CUDA_VISIBLE_DEVICES"
     groups = " ".join(",".join(str(gpu) for gpu in group) for group in gpus)
     return f"gpus=({groups}); export {variable}=${{gpus[{local_rank}]}}; "

@@ -6,22 +6,19 @@ A limit that is unknown refuses nothing: `unknowns` names it for a warning.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, known
-from deepforge_hpc.plan.facts import Facts, holds, inside, node_of, usable_cores
+from deepforge_hpc.model.site import UNKNOWN, Range, known
+from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.resources import Resources
-    from deepforge_hpc.model.site import JobLimit, Queue, Range, SiteSpec
-
-
-_SURELY_FREE = 0.9
-"""Of what is built in; the system keeps less than the rest at every site whose number is known."""
+    from deepforge_hpc.model.site import JobLimit, Queue, SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +35,21 @@ class QueueRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What to write under `resources:`."""
+
+    text: str
+    distance: float = 0.0
+    """How far it is from what was asked for: the logarithm of the ratio, so that units can be
+    compared. 0: the size stays."""
+
+
+@dataclass(frozen=True, slots=True)
 class Excess:
     """Something that a queue does not take."""
 
     reason: str
-    changes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
     """Alternatives: any of them would do."""
 
 
@@ -55,21 +62,25 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
     nodes = _within(queue.nodes, queue.at_once.nodes)
     yield from _beyond("nodes", size.nodes, nodes, "nodes: {}")
     yield from _gpus(site, queue, size)
-    yield from _all_gpus(queue, size)
     yield from _cores(site, queue, request)
     yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task: {}")
     multiple = known(queue.cpu_multiple)
     if multiple and cpus % multiple:
         up = -(-cpus // multiple) * multiple
         reason = f"{cpus} cores, only multiples of {multiple}"
-        yield Excess(reason, (f"nodes * ntasks_per_node * cpus_per_task: {up}",))
+        yield Excess(reason, (_to("nodes * ntasks_per_node * cpus_per_task: {}", cpus, up),))
     yield from _memory(site, queue, size)
     node = node_of(site, queue)
     if size.node_local and node is not None and node.local is False:
-        yield Excess("its nodes have no disk of their own", ("node_local: false",))
+        change = Change("node_local: false", distance=1.0)
+        yield Excess("its nodes have no disk of their own", (change,))
     yield from _time(queue, request)
     if request.has_dependencies and queue.chaining == "forbidden":
         yield Excess("takes no job that waits for others")
+
+
+def _to(text: str, asked: int, legal: int) -> Change:
+    return Change(text.format(legal), abs(math.log((legal + 1) / (asked + 1))))
 
 
 def most_jobs(queue: Queue) -> int | None:
@@ -128,7 +139,7 @@ def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dic
         and cores_of_node(site, queue, request) is None,
         "memory of a node": mib is not None
         and UNKNOWN in (node.mem_mib, node.mem_requestable_mib)
-        and (most is None or (most == known(node.mem_mib) and mib > most * _SURELY_FREE)),
+        and (most is None or (most == known(node.mem_mib) and mib > most * SURELY_FREE / 100)),
         "GPUs of a node": size.gpus_per_node > 0
         and node.gpus is UNKNOWN
         and gpus_of_node(site, queue) is None,
@@ -148,49 +159,50 @@ def _within(limits: Range, at_once: JobLimit | None) -> Range:
     return dataclasses.replace(limits, max=most)
 
 
+def _nearest(value: int, limits: Range) -> int:
+    low, high = known(limits.min), known(limits.max)
+    return max(low or 0, value if high is None else min(value, high))
+
+
 def _beyond(unit: str, value: int, limits: Range, change: str) -> Iterator[Excess]:
     low, high = known(limits.min), known(limits.max)
     if high is not None and value > high:
-        yield Excess(f"{value} {unit}, at most {high}", (change.format(high),))
+        yield Excess(f"{value} {unit}, at most {high}", (_to(change, value, high),))
     if low is not None and value < low:
-        yield Excess(f"{value} {unit}, at least {low}", (change.format(low),))
+        yield Excess(f"{value} {unit}, at least {low}", (_to(change, value, low),))
 
 
 def _gpus(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
-    least = max(known(queue.gpus_per_node.min) or 0, -(-(known(queue.gpus.min) or 0) // size.nodes))
-    if not size.gpus_per_node:
-        if least:
-            yield Excess("for jobs with GPUs", (f"gpus_per_node: {least}",))
+    asked, change = size.gpus_per_node, "gpus_per_node: {}"
+    low = known(queue.gpus_per_node.min)
+    if not asked:
+        if least := max(low or 0, -(-(known(queue.gpus.min) or 0) // size.nodes)):
+            yield Excess("for jobs with GPUs", (_to(change, 0, least),))
         return
     most = gpus_of_node(site, queue)
-    if most is not None and size.gpus_per_node > most:
-        changes = (f"gpus_per_node: {most}",) if most else ()
-        text = f"{size.gpus_per_node} GPUs a node, at most {most}"
-        yield Excess(text if most else "has no GPUs", changes)
-    low = known(queue.gpus_per_node.min)
-    if low is not None and size.gpus_per_node < low:
-        yield Excess(
-            f"{size.gpus_per_node} GPUs a node, at least {low}", (f"gpus_per_node: {low}",)
-        )
-
-
-def _all_gpus(queue: Queue, size: Resources) -> Iterator[Excess]:
-    """Yield what is wrong with the GPUs of the whole job: other nodes help, or GPUs a node."""
-    each, gpus = size.gpus_per_node, size.nodes * size.gpus_per_node
+    if most == 0:
+        yield Excess("has no GPUs")
+        return
+    yield from _beyond("GPUs a node", asked, Range(min=low, max=most), change)
+    # What is left to say of all nodes, once those and the GPUs of each are as many as there can be.
+    each = _nearest(asked, Range(min=low, max=most))
+    nodes = _nearest(size.nodes, _within(queue.nodes, queue.at_once.nodes))
     limits = _within(queue.gpus, queue.at_once.gpus)
     low, high = known(limits.min), known(limits.max)
-    if each and high is not None and gpus > high:
-        fewer = [("nodes", high // each), ("gpus_per_node", high // size.nodes)]
-        ways = [f"{name}: {n}" for name, n in fewer if n]
-        yield Excess(f"{gpus} GPUs, at most {high}", tuple(ways))
-    if each and low is not None and gpus < low:
-        ways = [f"nodes: {-(-low // each)}", f"gpus_per_node: {-(-low // size.nodes)}"]
-        yield Excess(f"{gpus} GPUs, at least {low}", tuple(ways))
+    if high is not None and nodes * each > high:
+        ways = [_to("nodes: {}", nodes, high // each)] if high >= each else []
+        if each == asked and high >= nodes:
+            ways.append(_to(change, each, high // nodes))
+        yield Excess(f"{size.nodes * asked} GPUs, at most {high}", tuple(ways))
+    if low is not None and nodes * each < low:
+        ways = [_to("nodes: {}", nodes, -(-low // each)), _to(change, each, -(-low // nodes))]
+        yield Excess(f"{size.nodes * asked} GPUs, at least {low}", tuple(ways))
 
 
 def gpus_of_node(site: SiteSpec, queue: Queue) -> int | None:
     """Return how many GPUs a job can have on a node of a queue; None: nobody knows."""
-    limits = [known(queue.gpus_per_node.max), known(queue.gpus.max)]
+    all_nodes = _within(queue.gpus, queue.at_once.gpus)
+    limits = [known(queue.gpus_per_node.max), known(all_nodes.max)]
     node = node_of(site, queue)
     if node is not None:
         # A kind of node that is described, without a word on GPUs, has none.
@@ -225,24 +237,19 @@ def _cores(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Exce
     size = request.resources
     cpus = size.ntasks_per_node * size.cpus_per_task
     most = cores_of_node(site, queue, request)
-    low = known(queue.cpus_per_node.min)
+    low, change = known(queue.cpus_per_node.min), "ntasks_per_node * cpus_per_task {} {{}}"
     if most is not None and cpus > most:
         yield Excess(
-            f"{cpus} cores a node, at most {most}", (f"ntasks_per_node * cpus_per_task <= {most}",)
+            f"{cpus} cores a node, at most {most}", (_to(change.format("<="), cpus, most),)
         )
     if low is not None and cpus < low:
-        yield Excess(
-            f"{cpus} cores a node, at least {low}", (f"ntasks_per_node * cpus_per_task >= {low}",)
-        )
+        yield Excess(f"{cpus} cores a node, at least {low}", (_to(change.format(">="), cpus, low),))
 
 
 def _memory(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
-    mib, low = size.mem_per_node_mib, known(queue.mem_per_node.min)
-    most = memory_of_node(site, queue)
-    if mib is not None and most is not None and mib > most:
-        yield Excess(f"{mib} MiB a node, at most {most}", (f"mem_per_node: {most}MiB",))
-    if low is not None and (mib or 0) < low:
-        yield Excess(f"{mib or 0} MiB a node, at least {low}", (f"mem_per_node: {low}MiB",))
+    asked, low = size.mem_per_node_mib, known(queue.mem_per_node.min)
+    most = memory_of_node(site, queue) if asked is not None else None
+    yield from _beyond("MiB a node", asked or 0, Range(min=low, max=most), "mem_per_node: {}MiB")
 
 
 def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
@@ -250,12 +257,12 @@ def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     if asked is None:
         return
     # Beyond the number of nodes there is no time: the nearest number that is legal has one.
-    low, high = known(queue.nodes.min), known(queue.nodes.max)
-    nodes = max(low or 1, nodes if high is None else min(nodes, high))
+    nodes = _nearest(nodes, queue.nodes)
     low, high = time_limits(queue, nodes)
     if low is not None and asked < low:
         least = format_duration(low)
-        yield Excess(f"{format_duration(asked)}, at least {least}", (f'time: "{least}"',))
+        change = _to(f'time: "{least}"', asked, low)
+        yield Excess(f"{format_duration(asked)}, at least {least}", (change,))
     if high is None or asked <= high:
         return
     most = format_duration(high)
@@ -265,21 +272,21 @@ def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     yield Excess(text, tuple(_shorter(queue, nodes, asked, high)))
 
 
-def _shorter(queue: Queue, nodes: int, asked: int, high: int) -> Iterator[str]:
+def _shorter(queue: Queue, nodes: int, asked: int, high: int) -> Iterator[Change]:
     """Yield ways to have a time that is beyond the limit."""
     if high:
         segments = -(-asked // high)
         can_chain = queue.chaining != "forbidden"
         chain = f" (a chain of {segments} such jobs is as long)" if can_chain else ""
-        yield f'time: "{format_duration(high)}"{chain}'
+        yield _to(f'time: "{format_duration(high)}"{chain}', asked, high)
     for tier in queue.tiers:
         low = known(tier.nodes.min)
         if low is not None and low > nodes and inside(low, queue.nodes):
             most = time_limits(queue, low)[1]
             if most is None or most >= asked:
-                yield f"nodes: {low}"
+                yield _to("nodes: {}", nodes, low)
                 break
     minutes = known(queue.node_minutes)
     fewer = minutes // -(-asked // 60) if minutes is not None else 0
     if 0 < fewer < nodes and inside(fewer, queue.nodes):
-        yield f"nodes: {fewer}"
+        yield _to("nodes: {}", nodes, fewer)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import NoResourcesError
 from deepforge_hpc.model.site import known
 from deepforge_hpc.plan.facts import Facts, node_of
-from deepforge_hpc.plan.limits import Excess, QueueRequest, excesses, time_limits, unknowns
+from deepforge_hpc.plan.limits import (
+    Change,
+    Excess,
+    QueueRequest,
+    excesses,
+    time_limits,
+    unknowns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +45,26 @@ class Refusal:
         """Return what to write under `resources:` instead; empty if no such change would help."""
         if not all(excess.changes for excess in self.excesses):
             return ""
-        return ", ".join(" or ".join(excess.changes) for excess in self.excesses)
+        return ", ".join(self._ways.values())  # the last of one key counts: it is the least
+
+    @property
+    def rank(self) -> tuple[bool, float, bool]:
+        """Return how far it is to what the queue takes; farthest is what not all may do."""
+        distance = sum(min(way.distance for way in item.changes) for item in self.excesses)
+        return bool(known(self.queue.access)), distance, not self.queue.automatic
+
+    @property
+    def keys(self) -> set[tuple[str, ...]]:
+        """Return what would be changed, alternatives together."""
+        return set(self._ways)
+
+    @property
+    def _ways(self) -> dict[tuple[str, ...], str]:
+        texts = [[change.text for change in excess.changes] for excess in self.excesses]
+        return {
+            tuple(re.split(":| [<>]=", text)[0] for text in item): " or ".join(item)
+            for item in texts
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,12 +183,17 @@ def no_resources(site: str, refused: Sequence[tuple[str, Resources, Choice]]) ->
 
 
 def _nearest(choice: Choice) -> str:
-    """Return the least changes with which some queue takes a job."""
-    possible = [item for item in choice.refusals if item.changes]
-    possible = [item for item in possible if item.queue.automatic] or possible
-    fewest = min((len(item.excesses) for item in possible), default=0)
-    near = [item for item in possible if len(item.excesses) == fewest][:3]
-    ways = [f"{item.queue.name} takes it with {item.changes}" for item in near]
+    """Return the least changes with which some queue takes a job.
+
+    One that changes all that a nearer one does is no help.
+    """
+    possible = sorted((i for i in choice.refusals if i.changes), key=lambda item: item.rank)
+    near = [
+        item
+        for item in possible
+        if not any(one.rank < item.rank and one.keys <= item.keys for one in possible)
+    ]
+    ways = [f"{item.queue.name} takes it with {item.changes}" for item in near[:3]]
     if choice.instead:
         ways.append(f"without queue:, {choice.instead} takes it as it is")
     if not ways:
@@ -173,5 +205,6 @@ def _refuse(site: SiteSpec, queue: Queue, request: QueueRequest) -> Refusal | No
     found = tuple(excesses(site, queue, request))
     if not queue.automatic and request.queue != queue.name:
         asked = f"taken only when it is asked for by name (queue: {queue.name})"
-        found = (Excess(asked, (f"queue: {queue.name}",)), *found)
+        access = " (of limited access)" if known(queue.access) else ""
+        found = (Excess(asked, (Change(f"queue: {queue.name}{access}"),)), *found)
     return Refusal(queue=queue, excesses=found) if found else None

@@ -15,7 +15,7 @@ from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import Facts, holds, node_of
-from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.launch import binding_warnings, launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
@@ -93,7 +93,11 @@ class Requests:
         for name, limits in open_limits.items():
             text = f"queue {name} of {site.name}: unknown and not checked: {', '.join(limits)}"
             found[text] = None
-        found.update(dict.fromkeys(unsaid(site, sorted(used))))
+        asked = [ask.queue.resources for ask in self._answers]
+        has_gpus = any(size.gpus_per_node for size in asked)
+        has_images = any(ask.image for ask in self._answers)
+        told = unsaid(site, sorted(used), has_gpus=has_gpus, has_images=has_images)
+        found.update(dict.fromkeys(told))
         return list(found)
 
     def _decide(self, ask: Ask) -> Answer:
@@ -120,7 +124,9 @@ class Requests:
         if ask.image:
             gpus = request.resources.gpus_per_node > 0
             disk = given.env.get("DFH_NODE_LOCAL", "")
-            way = container_of(site, ask.image, gpus=gpus, folders=self.folders, disk=disk)
+            way = container_of(
+                site, ask.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
+            )
             if problem := way.problem or _unfit(launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
             header = way.header
@@ -132,11 +138,20 @@ class Requests:
             )
             launch = launch_command(site, request.launch, facts, way)
         directives = build_directives(
-            site, facts, account=self.account, tasks=ask.tasks, header=header, is_ours=ask.is_ours
+            site,
+            facts,
+            account=self.account,
+            tasks=ask.tasks,
+            header=header,
+            argv=launch.argv,
+            is_ours=ask.is_ours,
         )
+        if launch.argv and (why := site.launchers[launch.name].avoid):
+            directives.warnings.append(f"site {site.name} advises against {launch.name}: {why}")
         if site.scheduler == "slurm":
             _refuse_conflicts(site, directives, launch)
             directives.warnings += _without_mpi(site, launch)
+            directives.warnings += binding_warnings(site, facts, launch.argv)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
@@ -175,7 +190,7 @@ def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:
     if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
         return []
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
-    if default is UNKNOWN:
+    if default is UNKNOWN or "slurm" in site.unknowns:
         return [f"whether srun of {site.name} starts MPI by itself is unknown: {way}"]
     if default == "none":
         return [f"srun of {site.name} starts no MPI by itself: {way}"]
@@ -221,7 +236,7 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
             raise UsageError(message, hint + _listing(site))
         if rule.required == "if-several":
             return [f"site {site.name} wants an account of those who have several; none is given"]
-        if rule.required is UNKNOWN:
+        if rule.required is UNKNOWN or "account" in site.unknowns:
             return [f"whether site {site.name} wants an account is unknown, and none is given"]
         return []
     if len(account) > _LONGEST:

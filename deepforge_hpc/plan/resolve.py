@@ -143,7 +143,6 @@ class _Resolution:
 
     def _operation(self, spec: OperationSpec, interface: OperationInterface) -> list[Job]:
         """Return the job of an operation, or its array and the job that gathers it."""
-        resources, launcher = self.sizer.size(spec)
         is_array = spec.map is not None
         sources = {edge.port: self._source(edge) for edge in interface.inputs}
         declared = keys.declared_environment(spec.environment, self.loaded.pipeline.environment)
@@ -153,12 +152,13 @@ class _Resolution:
         after = sorted(producers | {self._producer(name) for name in interface.after})
         self._refuse_large_array(spec.name, tasks if is_array else None)
         request = QueueRequest(
-            resources=resources,
-            launch=launcher,
+            resources=Resources(),
             has_dependencies=bool(after),
             queue=spec.resources.queue or "",
             full=self.full,
         )
+        resources, launcher = self.sizer.size(spec, request)
+        request = dataclasses.replace(request, resources=resources, launch=launcher)
         self._refuse_strange_queue(spec)
         image = environment.container
         asked = Ask(queue=request, tasks=tasks if is_array else None, image=image)

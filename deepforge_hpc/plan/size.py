@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,12 @@ from deepforge_hpc.model.plan import Origin
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.model.site import Launcher, known
 from deepforge_hpc.plan.facts import node_of, usable_cores
+from deepforge_hpc.plan.queues import choose_queue
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.model.site import NodeType, SiteSpec
+    from deepforge_hpc.plan.limits import QueueRequest
     from deepforge_hpc.spec.load import Loaded
     from deepforge_hpc.spec.pipeline import OperationSpec
 
@@ -33,8 +36,11 @@ class Sizer:
         self.faults: list[Fault] = []
         self._cuts: dict[str, list[str]] = {}
 
-    def size(self, spec: OperationSpec) -> tuple[Resources, str]:
-        """Return the resources of an operation and the name of what starts its ranks."""
+    def size(self, spec: OperationSpec, request: QueueRequest) -> tuple[Resources, str]:
+        """Return the resources of an operation and the name of what starts its ranks.
+
+        `request`: what else it wants of a queue.
+        """
         clamp, defaults = self.site.clamp, self.site.defaults
         launcher = self._launcher(spec)
         gpus = self._value(spec, "gpus_per_node", 0, clamp.gpus_per_node)
@@ -49,12 +55,14 @@ class Sizer:
         resources = Resources(
             nodes=1 if cuts_ranks else nodes,
             ntasks_per_node=ntasks,
-            cpus_per_task=self._cpus(spec, gpus, ntasks, cores),
             gpus_per_node=gpus,
             mem_per_node_mib=self._memory(spec),
             time_s=self._optional(spec, "time_s", defaults.time_s),
             node_local=bool(spec.resources.node_local),
         )
+        asked = dataclasses.replace(request, resources=resources)
+        cpus = self._cpus(spec, asked, cores)
+        resources = dataclasses.replace(resources, cpus_per_task=cpus)
         if resources.node_local:
             place = ("operations", spec.name, "resources", "node_local")
             self.note(f"jobs.{spec.name}.resources.node_local", "true", (self.loaded.origin, place))
@@ -85,36 +93,53 @@ class Sizer:
             self._fault(spec, message, f"add launchers: {{{name}: {{argv: [...]}}}} to its file")
         return Launcher()
 
-    def _cpus(self, spec: OperationSpec, gpus: int, ntasks: int, most: int | None) -> int:
+    def _cpus(self, spec: OperationSpec, request: QueueRequest, most: int | None) -> int:
         """Return the cores a rank: as asked, else as the site says, else those of its GPUs."""
         source: Source = (self.loaded.site_origin, ("defaults", "cpus_per_task"))
         cpus = self.site.defaults.cpus_per_task
         if cpus is None:
             cpus, source = 1, "default"
-            if share := self._share(spec.resources.queue, gpus, ntasks):
+            if spec.resources.cpus_per_task is None and (share := self._share(request)):
                 cpus, source = share, "the cores of a node, shared out as its GPUs are"
+        ntasks = request.resources.ntasks_per_node
         room = self._room(ntasks)
         if room is not None and room < cpus:
             cpus, source = room, f"the cores of a node, for {ntasks} ranks"
         return self._value(spec, "cpus_per_task", cpus, most, source)
 
-    def _share(self, name: str | None, gpus: int, ntasks: int) -> int:
-        """Return the cores a rank that go with its GPUs, on each kind of node that it may get.
+    def _share(self, request: QueueRequest) -> int:
+        """Return the cores a rank that go with its GPUs in the queue that takes the job.
 
-        `name`: the queue that was asked for. 0: no GPUs, or nobody knows.
+        0: no GPUs, or nobody knows. Where a job with so many cores would go elsewhere, it gets the
+        least of all shares.
         """
-        if not gpus:
+        size = request.resources
+        if not size.gpus_per_node:
             return 0
+        name = request.queue
         queues = [q for q in self.site.queues if q.name == name or (not name and q.automatic)]
-        nodes = [node_of(self.site, queue) for queue in queues or (None,)]
-        shares = []
-        for node in nodes:
-            if node is None:
-                continue
-            cores, built_in = usable_cores(node), known(node.gpus) or 0
-            if cores and 0 < gpus <= built_in:
-                shares.append(max(1, cores * gpus // built_in // ntasks))
-        return min(shares, default=0)
+        shares = {
+            queue.name if queue else "": self._share_of(node_of(self.site, queue), size)
+            for queue in queues or (None,)
+        }
+        least = min(filter(None, shares.values()), default=0)
+        taken = self._taken(request, least)
+        share = shares.get(taken, 0)
+        return share if share and self._taken(request, share) == taken else least
+
+    def _taken(self, request: QueueRequest, cpus: int) -> str:
+        if not cpus:
+            return ""
+        size = dataclasses.replace(request.resources, cpus_per_task=cpus)
+        queue = choose_queue(self.site, dataclasses.replace(request, resources=size)).queue
+        return queue.name if queue is not None else ""
+
+    def _share_of(self, node: NodeType | None, size: Resources) -> int:
+        cores = usable_cores(node) if node is not None else None
+        gpus = known(node.gpus) if node is not None else None
+        if not cores or not gpus or size.gpus_per_node > gpus:
+            return 0
+        return max(1, cores * size.gpus_per_node // gpus // size.ntasks_per_node)
 
     def _room(self, ntasks: int) -> int | None:
         """Return how many cores a rank can have if so many share the largest kind of node."""

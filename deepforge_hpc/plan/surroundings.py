@@ -69,23 +69,35 @@ def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Gi
     )
 
 
-def unsaid(site: SiteSpec, queues: Iterable[int]) -> list[str]:
-    """Return warnings on what would stand in a script or on its way, and is left to the user.
+def unsaid(site: SiteSpec, queues: Iterable[int], *, has_gpus: bool, has_images: bool) -> list[str]:
+    """Return warnings on what is unknown and would stand in a script, and what is done without it.
 
-    `queues` are the indices of those that jobs go to.
+    `queues` are the indices of those that jobs go to. A section of which all is unknown is as if
+    each part of it were.
     """
     own = "|".join(map(str, queues)) or "none"
-    place = re.compile(
-        r"(account\.suffixes|binding|containers\.(bind|flags|mpi|modules)|dependency|environment|"
-        r"environment_sets|launchers|modules|network\.(proxy|module)|"
-        r"request\.(memory|required|forbidden|extra|tasks|cpus_per_task)|"
-        r"submit\.(cluster|export|slurm_conf)|"
-        rf"queues\[({own})\]\.(partition|qos|constraint|account_suffix|memory))\b.*"
-    )
-    found = [path for path in site.unknowns if place.fullmatch(path)]
+    places = {
+        "GPUs are asked for by --gres": r"request(\.gpu(\.style)?)?" if has_gpus else "",
+        "memory is asked for as a job says": (
+            rf"request|(request|queues\[({own})\])\.memory(\.policy)?"
+        ),
+        "apptainer is tried": r"containers(\.runtime)?" if has_images else "",
+        "no queue is chosen, and no limit checked": "queues",
+        "what a job asks of a node is not checked": r"node_types(\.[^.]+)?",
+        "left out of the scripts": (
+            r"(account\.suffixes|binding|containers\.(bind|flags|mpi|modules)|dependency|environment|"
+            r"environment_sets|launchers|modules|network\.(proxy|module)|"
+            r"request\.(memory\.\w+|required|forbidden|extra|tasks|cpus_per_task)|"
+            r"submit\.(cluster|export|slurm_conf)|"
+            rf"queues\[({own})\]\.(partition|qos|constraint|account_suffix|memory\.\w+))\b.*"
+        ),
+    }
     told = []
-    if found:
-        told.append(f"site {site.name}: unknown, and left out of the scripts: {', '.join(found)}")
+    rest = list(site.unknowns)
+    for done, place in places.items():
+        if found := [path for path in rest if re.fullmatch(place, path)]:
+            told.append(f"site {site.name}: unknown, and {done}: {', '.join(found)}")
+            rest = [path for path in rest if path not in found or path == "request"]
     if conf := known(site.submit.slurm_conf):
         told.append(f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}")
     return told

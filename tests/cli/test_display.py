@@ -34,6 +34,11 @@ def test_control_characters_never_reach_the_terminal(text: str, shown: str) -> N
     assert clean(text) == shown
 
 
+def test_one_long_cell_does_not_push_all_rows_apart() -> None:
+    lines = table(("VALUE OF", "IS", "FROM"), [("a", "1", "x"), ("b", "w" * 300, "y")])
+    assert lines == ["VALUE OF  IS  FROM", "a         1   x", f"b         {'w' * 300}  y"]
+
+
 def test_table_is_aligned_and_clean() -> None:
     assert table(("A", "BB"), [("x\x1b[2J", "1"), ("longer", "2")]) == [
         "A       BB",
@@ -46,6 +51,16 @@ def test_a_line_break_in_a_cell_is_seen_and_breaks_no_table() -> None:
     assert table(("A", "B"), [("one\ntwo\tthree", "1")]) == [
         "A                B",
         "one\\ntwo\\tthree  1",
+    ]
+
+
+def test_a_long_name_moves_its_own_row_alone_and_the_state_stays_whole() -> None:
+    name = "n" * 60
+    lines = table(("JOB", "STATE", "ID"), [("train", "failed", "1"), (name, "running 1/2", "2")])
+    assert [str(line) for line in lines] == [
+        "JOB    STATE        ID",
+        "train  failed       1",
+        f"{name}  running 1/2  2",
     ]
 
 

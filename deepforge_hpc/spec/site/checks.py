@@ -223,6 +223,8 @@ def _node(node: NodeType, at: Path, reader: Reader) -> None:
 def _binding(site: SiteSpec, reader: Reader) -> None:
     binding, at = site.binding, ("binding",)
     style = known(binding.style)
+    if "binding.gpu_core_base" in site.unknowns:
+        return
     if style in {"mask", "map"} and not binding.gpu_core_base:
         message = f"style {style} needs gpu_core_base: the first core of each GPU's region"
         reader.fault(at, message)

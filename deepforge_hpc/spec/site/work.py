@@ -145,6 +145,7 @@ _LAUNCHER = facts(
         "modules": MODULES,
         "clamp": yes_no,
         "max_nodes": Integer(1, 1_000_000),
+        "avoid": TEXT,
         "note": TEXT,
     },
 )
@@ -164,7 +165,7 @@ _CONTAINERS = facts(
     model.Containers,
     {
         "runtime": Unknown(Choice("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none")),
-        "gpu_flag": Text("a flag", r"--?[A-Za-z0-9=_-]+"),
+        "gpu_flag": Text("a flag", r"--?[A-Za-z0-9=_,-]+"),
         "bind": listed(bound, "a list of paths"),
         "flags": listed(Text("a word", r"[A-Za-z0-9=_.,/:$@+-]+"), "a list of words"),
         "mpi": Unknown(NAME),

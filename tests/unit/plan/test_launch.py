@@ -168,6 +168,19 @@ def test_a_rank_starts_in_its_container(tmp_path, runtime, expected):
     assert seen == ["2", *expected, "-m", "dfh_runtime", "rank"]
 
 
+def test_a_rank_starts_by_the_older_name_of_apptainer(tmp_path):
+    spec = site(containers=Containers(runtime="apptainer"))
+    words = argv(spec, facts(), container_of(spec, "a.sif", gpus=False, folders=()))
+    script = words[words.index("bash") :]
+    (tmp_path / "bash").symlink_to("/bin/bash")
+    alone = {"PATH": str(tmp_path), "DFH_EXECUTION": "/e", "DFH_PROJECT": "/p"}
+    none = subprocess.run(script, env=alone, capture_output=True, text=True, check=False)
+    assert (none.returncode, "apptainer: not found" in none.stderr) == (127, True), none.stderr
+    fake(tmp_path, "singularity")
+    seen = run([*script, "/host/python", "-m", "x"], tmp_path, **alone)
+    assert (seen[1], seen[-4:]) == ("exec", ["a.sif", "python3", "-m", "x"])
+
+
 def test_pyxis_and_the_container_engine_are_options_of_srun(tmp_path):
     spec = site(containers=Containers(runtime="pyxis"))
     way = container_of(spec, "nvcr.io#nvidia/x:1", gpus=True, folders=("/p", "/e"))

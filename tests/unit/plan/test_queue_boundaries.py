@@ -14,7 +14,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.crowd import crowds
 from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
-from deepforge_hpc.plan.queues import choose_queue, raise_to
+from deepforge_hpc.plan.queues import choose_queue, no_resources, raise_to
 from deepforge_hpc.spec.sites import ANY, load_site
 from deepforge_hpc.units import parse_duration
 
@@ -79,7 +79,7 @@ def limits_of_all_jobs(site, queue):
         yield "at_once.nodes", inside, outside, "nodes,"
     most = min((limit for limit in (most, high) if limit), default=None)
     gpus, each = held.gpus and known(held.gpus.max), gpus_of_node(site, queue)
-    if gpus and each and (most is None or gpus // each <= most):
+    if gpus and each and (most is None or gpus // each < most):
         inside = base(queue, nodes=gpus // each, gpus_per_node=each)
         outside = base(queue, nodes=gpus // each + 1, gpus_per_node=each)
         yield "at_once.gpus", inside, outside, "GPUs, at most"
@@ -216,11 +216,73 @@ def test_each_change_that_is_offered_is_legal(site, queue, inside, outside, word
     (refusal,) = choose_queue(site, QueueRequest(resources=outside, queue=queue.name)).refusals
     ways = [outside]
     for excess in refusal.excesses:
-        ways = [changed(size, change) for size in ways for change in excess.changes]
+        ways = [changed(size, change.text) for size in ways for change in excess.changes]
     assert ways or "has no GPUs" in refusal.reasons
     for size in ways:
         again = choose_queue(site, QueueRequest(resources=size, queue=queue.name))
         assert again.queue is queue, (refusal.changes, again.refusals)
+
+
+# What the hint offers first, of several queues: "QUEUE takes it with ...".
+NEAREST = [
+    ("bridges-2", {"mem_per_node_mib": 300 * 1024}, "RM-512 takes it with queue: RM-512"),
+    ("lumi-g", {"mem_per_node_mib": 2000 * 1024}, "largemem takes it with queue: largemem"),
+    ("della", {"time_s": 145 * 3600}, 'vlong takes it with time: "6-00:00:00"'),
+    ("leonardo", {"nodes": 257, "gpus_per_node": 4}, "bprod takes it with nodes: 256"),
+    ("anvil", {"nodes": 57, "cpus_per_task": 128}, "wide takes it with nodes: 56"),
+    ("frontier", {"nodes": 9473, "time_s": 3600}, "batch takes it with nodes: 9472"),
+]
+
+
+def offers(site, size):
+    """The hint of a job that no queue takes, one offer a text."""
+    refused = choose_queue(site, QueueRequest(resources=size))
+    hint = no_resources(site.name, [("j", size, refused)]).hint
+    return hint.removeprefix("Nearest: ").removesuffix(".").split("; ")
+
+
+@pytest.mark.parametrize(("name", "size", "first"), NEAREST, ids=[row[0] for row in NEAREST])
+def test_the_nearest_offer_is_the_first(name, size, first):
+    found = offers(load_site(name, FOLDERS).spec, Resources(**size))
+    assert found[0].startswith(first), found
+    assert len(found) <= 3
+
+
+def distance(size, other):
+    """How far a job is from another, as the product of the ratios of all that differs."""
+    total = 1.0
+    for key, value in dataclasses.asdict(size).items():
+        one, two = sorted((int(value or 0) + 1, int(getattr(other, key) or 0) + 1))
+        total *= two / one
+    return total
+
+
+def legal(site, size):
+    """Each (queue, size) that a single queue takes after the changes that it offers."""
+    for queue in site.queues:
+        for refusal in choose_queue(site, QueueRequest(resources=size, queue=queue.name)).refusals:
+            ways = [size]
+            for excess in refusal.excesses:
+                ways = [changed(way, change.text) for way in ways for change in excess.changes]
+            for way in ways:
+                yield queue.name, way
+        if choose_queue(site, QueueRequest(resources=size, queue=queue.name)).queue is not None:
+            yield queue.name, size
+
+
+@pytest.mark.parametrize(("site", "queue", "inside", "outside", "word"), CASES)
+def test_no_nearer_offer_exists(site, queue, inside, outside, word):
+    if choose_queue(site, QueueRequest(resources=outside)).queue is not None:
+        return
+    limited = {queue.name for queue in site.queues if known(queue.access)}
+    found = list(legal(site, outside))
+    found = [offer for offer in found if offer[0] not in limited] or found
+    first = offers(site, outside)[0].partition(" takes it with ")[0]
+    if not found:
+        assert first.startswith("No change of its size would help")
+        return
+    least = min(distance(outside, way) for _, way in found)
+    assert min(distance(outside, way) for name, way in found if name == first) <= least * 1.001
 
 
 def job_counts():

@@ -11,6 +11,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.spec.load import Settings, load_text
+from deepforge_hpc.spec.sites import load_site
 
 CODE = """\
 import numpy as np
@@ -52,6 +53,12 @@ def plan(tmp_path):
 
 def header(job):
     return [f"{name}={value}" if value else name for name, value in job.directives]
+
+
+def gpu_forms(job):
+    """The words of header and launch line that ask for GPUs."""
+    on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
+    return [name for name, _ in job.directives if name in GPU_FORMS] + on_line
 
 
 def refused(call, *args, **settings):
@@ -113,16 +120,23 @@ def test_two_nodes_one_rank_a_gpu(plan, site, more, gpus, account, has, has_not,
     line = " ".join(job.launch.argv)
     for word in launch.split():
         assert word in line.split()
-    in_header = [name for name in GPU_FORMS if name in names]
-    on_line = [word for word in job.launch.argv if word.startswith(("--gpus", "--gres"))]
-    assert len(in_header) + len(on_line) <= 1, "GPUs are asked for in one form"
+    assert len(gpu_forms(job)) == (site not in ("stampede3", "vista")), "GPUs: once, in one form"
     assert job.inherits_shell is (site in ("stampede3", "vista")), "no --export on sbatch's line"
+
+
+@pytest.mark.parametrize("launch", ["none", "srun", "mpi", "horovod", "torchrun"])
+@pytest.mark.parametrize(("site", "gpus"), [(row[0], row[2]) for row in TABLE])
+def test_gpus_are_asked_for_once_whatever_starts_the_ranks(plan, site, gpus, launch):
+    style = load_site(site, [("shipped", data_folder("site-configs"))]).spec.request.gpu.style
+    size = f"nodes: 1, gpus_per_node: {gpus}, time: 30m, mem_per_node: 8GiB"
+    job = plan(site, size, launch=launch).job("train")
+    assert len(gpu_forms(job)) == (style != "none"), (header(job), job.launch.argv)
 
 
 @pytest.mark.parametrize(
     ("site", "gpus", "cores"),
     [("frontier", 8, 7), ("perlmutter", 4, 32), ("lumi-g", 8, 7), ("daint", 4, 72), ("clariden", 4, 72),
-     ("leonardo", 4, 8), ("juwels-booster", 4, 24), ("delta", 4, 12), ("expanse", 4, 10),
+     ("leonardo", 4, 8), ("juwels-booster", 4, 24), ("delta", 4, 16), ("expanse", 4, 10),
      ("anvil", 4, 32), ("bridges-2", 8, 5), ("stampede3", 4, 24), ("vista", 1, 72), ("della", 4, 1)],
 )  # fmt: skip
 def test_a_rank_has_the_cores_that_go_with_its_gpu(plan, site, gpus, cores):
@@ -138,6 +152,8 @@ def test_the_cores_of_a_gpu_are_those_of_the_queue_that_is_asked_for(plan):
     asked = "gpus_per_node: 4, mem_per_node: 8GiB, time: 30m"
     named = plan("delta", f"{asked}, queue: gpuA100x4").job("train")
     assert named.resources.cpus_per_task == 16, "no other queue has to hold it"
+    free = plan("delta", asked).job("train")
+    assert (free.queue, free.resources.cpus_per_task) == ("gpuA100x4", 16), "nor to decide for it"
     unknown = plan("anvil", "gpus_per_node: 1, time: 30m, queue: ai").job("train")
     assert unknown.resources.cpus_per_task == 1, "nobody has told what its nodes have"
 
@@ -160,6 +176,12 @@ def test_frontier_gives_long_small_jobs_to_extended(plan):
     assert "not batch: 02:30:00, at most 02:00:00 on 20 node(s)" in why
 
 
+def test_gpus_beyond_node_and_job_are_one_reason(plan):
+    error = refused(plan, "anvil", "gpus_per_node: 4, time: 20m, queue: gpu-debug")
+    assert error.message.count("GPUs") == 1
+    assert error.hint.count("gpus_per_node: 2") == 1
+
+
 def test_frontier_offers_more_nodes_or_a_chain(plan):
     error = refused(plan, "frontier", 'nodes: 100, time: "08:00:00"', launch="none")
     assert "batch: 08:00:00, at most 06:00:00 on 100 node(s)" in error.message
@@ -175,6 +197,18 @@ def test_frontier_debug_is_asked_for_and_takes_no_chain(plan):
     error = refused(plan, "frontier", "time: 1h, queue: debug", launch="none", after=True)
     assert "takes no job that waits for others" in error.message
     assert "without queue:, batch takes it as it is" in error.hint
+
+
+def test_frontier_debug_has_no_more_nodes_than_its_partition(plan):
+    error = refused(plan, "frontier", "nodes: 9473, time: 1h, queue: debug", launch="none")
+    assert "debug: 9473 nodes, at most 9472" in error.message
+
+
+def test_frontier_advises_against_torchrun(plan):
+    asked = "gpus_per_node: 8, time: 1h"
+    told = "site frontier advises against torchrun: far slower, and in conflict with srun; use srun"
+    assert told in plan("frontier", asked, launch="torchrun").warnings
+    assert told not in plan("frontier", asked).warnings
 
 
 def test_frontier_keeps_cores_to_itself_unless_all_are_asked_for(plan):
@@ -260,6 +294,21 @@ def test_lumi_masks_follow_the_cores_of_a_rank(plan):
     assert binding(part) == []
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_a_list_of_cores_binds_no_rank_with_several_gpus(plan, ranks):
+    size = f"gpus_per_node: 8, ntasks_per_node: {ranks}, queue: dev-g, time: 1h"
+    found = plan("lumi-g", size)
+    assert binding(found.job("train")) == []
+    text = "queue dev-g of lumi-g binds by a list of cores, one a GPU: these ranks are not bound"
+    assert text in found.warnings
+    each = plan("lumi-g", "gpus_per_node: 8, queue: dev-g, time: 1h")
+    assert "queue dev-g of lumi-g binds each rank to one of its 7 cores" in each.warnings
+    single = plan("lumi-g", "gpus_per_node: 8, cpus_per_task: 1, queue: dev-g, time: 1h")
+    plain = plan("lumi-g", "gpus_per_node: 8, time: 1h")
+    for fine in (single, plain):
+        assert not [text for text in fine.warnings if " binds " in text]
+
+
 def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     image = "environment: {container: img.sif}"
     found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=image)
@@ -267,7 +316,7 @@ def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     assert dict(job.env)["MIOPEN_USER_DB_PATH"] == "/tmp/$USER-miopen-cache-$SLURM_JOB_ID"
     script = job.launch.argv[job.launch.argv.index("-c") + 1]
     assert '--bind "/scratch/$SLURM_JOB_ACCOUNT"' in script, "the account names the folder"
-    assert "apptainer exec --rocm" in script
+    assert 'apptainer || command -v singularity || echo apptainer)" exec --rocm' in script
 
 
 def test_lumi_has_56_cores(plan):
@@ -300,7 +349,12 @@ def test_expanse_loads_slurm_after_its_purge(plan):
 def test_bridges_has_three_kinds_of_gpu_in_one_partition(plan, queue, kind):
     found = plan("bridges-2", f"gpus_per_node: 8, mem_per_node: 8GiB, time: 1h, queue: {queue}")
     assert {"partition=GPU", f"gpus={kind}:8"} <= set(header(found.job("train")))
-    assert any("mem_per_node is checked and not asked for" in text for text in found.warnings)
+    told = "mem_per_node is checked and not asked for"
+    (text,) = [text for text in found.warnings if told in text]
+    assert text.startswith("site bridges-2 gives memory with the GPUs of a job: ")
+    plain = plan("bridges-2", "mem_per_node: 8GiB, time: 1h")
+    (text,) = [text for text in plain.warnings if told in text]
+    assert text.startswith("site bridges-2 gives memory with the cores of a job: ")
 
 
 def test_alps_names_the_environment_on_the_launch_line_alone(plan):
@@ -338,7 +392,8 @@ def test_memory_is_given_or_demanded_where_the_site_refuses_jobs_without(plan):
         "its share of a node"
     )
     why = next(o.source for o in quarter.origins if o.key == "jobs.train.directives.mem")
-    assert why == "the share of its cores or GPUs in a node"
+    assert why == "the share of its cores or GPUs in 90 % of node_types.gpu.mem"
+    assert [text for text in quarter.warnings if "node_types.gpu.mem is unknown" in text]
 
 
 def test_all_memory_of_a_node_is_asked_for_as_the_site_spells_it(plan):
@@ -413,6 +468,22 @@ def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):
     with pytest.raises(InvalidInputError, match=r"frontier has no quick") as caught:
         plan("frontier", "time: 1h, queue: quick", launch="none")
     assert caught.value.faults[0].line == 9
+
+
+def test_images_are_told_of_gpus_by_job_and_by_kind_of_node(plan):
+    image = "environment: {container: img.sif}"
+    for site, gpus, flags in (
+        ("perlmutter", 4, ("--module=gpu,nccl-plugin",)),
+        ("perlmutter", 0, ()),
+        ("perlmutter/cpu", 0, ()),
+        ("delta", 4, ("--nv",)),
+    ):
+        size = f"gpus_per_node: {gpus}, mem_per_node: 8GiB, time: 1h"
+        assert plan(site, size, extra=image).job("train").container.flags == flags, site
+    amd = "gpus_per_node: 8, mem_per_node: 8GiB, time: 1h, queue: gpuMI100x8"
+    job = plan("delta", amd, extra=image).job("train")
+    assert job.container.flags == ("--rocm",)
+    assert "exec --rocm " in " ".join(job.launch.argv)
 
 
 IMAGES = {"bridges-2": "", "stampede3": "", "vista": ""}  # srun alone starts images of other kinds

@@ -340,8 +340,8 @@ def test_no_queue_names_each_reason_and_the_nearest_change(project):
     assert "batch: 03:00:00, at most 02:00:00" in text
     assert "special: taken only when" in text
     assert caught.value.hint == (
-        "Nearest: gpu takes it with gpus_per_node: 1; batch takes it with"
-        ' time: "02:00:00" (a chain of 2 such jobs is as long).'
+        "Nearest: special takes it with queue: special; batch takes it with"
+        ' time: "02:00:00" (a chain of 2 such jobs is as long); gpu takes it with gpus_per_node: 1.'
     )
     assert caught.value.exit_code == 4
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.model.site import UNKNOWN
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.resolve import resolve
@@ -57,7 +57,7 @@ def test_a_queue_has_rules_of_its_own_for_memory(plan) -> None:
     )
     small = plan(site, "mem_per_node: 4GiB")
     assert "mem" not in options(small)
-    assert any("gives memory per-core" in warning for warning in small.warnings)
+    assert any("gives memory with the cores of a job" in warning for warning in small.warnings)
     large = plan(site, "nodes: 2")
     assert options(large)["mem"] == "0"
     (origin,) = [one for one in large.origins if one.key == "jobs.one.directives.mem"]
@@ -102,7 +102,6 @@ def test_ranks_see_gpus_in_the_order_of_the_file(plan) -> None:
         ("environment_sets: {s: {env: {A: unknown}}}\n", "environment_sets.s.env.A"),
         ("environment_sets: {s: {when: {gpus: unknown}}}\n", "environment_sets.s.when.gpus"),
         ("request: {extra: [{directive: unknown}]}\n", "request.extra[0].directive"),
-        ("request: {memory: unknown}\n", "request.memory"),
         ("launchers: {srun: {argv: [srun, unknown]}}\n", "launchers.srun.argv[1]"),
         ("network: {proxy: {https_proxy: unknown}}\n", "network.proxy.https_proxy"),
     ],
@@ -114,6 +113,64 @@ def test_what_is_unknown_is_left_out_of_a_script_and_warns(plan, site: str, plac
     ]
     text = "".join(script.text for script in render_scripts(found).values())
     assert "unknown" not in text.replace("unknown argument", "")
+
+
+UNKNOWN_SECTIONS = [
+    ("request: {gpu: unknown}", ["GPUs are asked for by --gres: request.gpu"]),
+    ("request: {gpu: {style: unknown}}", ["GPUs are asked for by --gres: request.gpu.style"]),
+    (
+        "request: unknown",
+        ["GPUs are asked for by --gres: request", "memory is asked for as a job says: request"],
+    ),
+    ("request: {memory: unknown}", ["memory is asked for as a job says: request.memory"]),
+    (
+        "request: {memory: {policy: unknown}}",
+        ["memory is asked for as a job says: request.memory.policy"],
+    ),
+    (
+        "queues: [{name: a, memory: unknown}]",
+        ["memory is asked for as a job says: queues[0].memory"],
+    ),
+    ("queues: unknown", ["no queue is chosen, and no limit checked: queues"]),
+    ("node_types: unknown", ["what a job asks of a node is not checked: node_types"]),
+    ("containers: unknown", ["apptainer is tried: containers"]),
+    ("containers: {runtime: unknown}", ["apptainer is tried: containers.runtime"]),
+    ("binding: {style: mask, gpu_core_base: unknown}", ["left out of the scripts: binding.gpu_core_base"]),
+    ("account: unknown", []),
+    ("account: {required: unknown}", []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("site", "told"), UNKNOWN_SECTIONS, ids=[row[0] for row in UNKNOWN_SECTIONS]
+)
+def test_what_is_done_without_what_is_unknown_is_told(plan, site: str, told: list[str]) -> None:
+    image = PIPELINE.replace("{python: /usr/bin/python3}", "{container: img.sif}")
+    found = plan(f"{site}\n", "gpus_per_node: 1, mem_per_node: 4GiB", "srun", text=image)
+    expected = [f"site x: unknown, and {text}" for text in told]
+    if "account" in site:
+        expected = ["whether site x wants an account is unknown, and none is given"]
+    assert list(found.warnings) == expected
+    assert options(found)["gres"] == "gpu:1"
+    assert options(found)["mem"] == "4096M"
+    plain = plan(f"{site}\n")
+    assert not [text for text in plain.warnings if "--gres" in text or "apptainer" in text]
+
+
+def test_a_share_of_memory_of_which_all_is_not_known_is_told(plan) -> None:
+    site = (
+        "queues: [{name: a, memory: {policy: optional, share: yes}}]\n"
+        "node_types: {default: {cores: 8, mem: 100GiB MORE}}\n"
+    )
+    unsure = plan(site.replace("MORE", ""), "cpus_per_task: 4")
+    assert options(unsure)["mem"] == "46080M"
+    told = "site x: what a job can have of node_types.default.mem is unknown"
+    assert [text for text in unsure.warnings if text.startswith(told)]
+    (origin,) = [one for one in unsure.origins if one.key == "jobs.one.directives.mem"]
+    assert origin.source == ("the share of its cores or GPUs in 90 % of node_types.default.mem")
+    sure = plan(site.replace("MORE", ", mem_requestable: 90GiB"), "cpus_per_task: 4")
+    assert options(sure)["mem"] == "46080M"
+    assert sure.warnings == ()
 
 
 def test_an_unknown_that_no_job_meets_is_not_told(plan) -> None:
@@ -265,3 +322,137 @@ def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: s
     for launcher in site.launchers.values():
         assert not [word for word in launcher.argv if word.startswith("--mpi")]
     assert site.slurm.mpi_default is UNKNOWN
+
+
+def test_cores_of_a_gpu_never_keep_a_job_from_its_queue(plan) -> None:
+    site = (
+        "queues: [{name: a, node_type: big, cpus_per_node: {max: 8}}, {name: b, node_type: small}]\n"
+        "node_types: {big: {cores: 64, gpus: 4}, small: {cores: 16, gpus: 4}}\n"
+    )
+    job = plan(site, "gpus_per_node: 2", "srun").job("one")
+    assert (job.queue, job.resources.cpus_per_task) == ("a", 4)
+    roomy = plan(site.replace("max: 8", "max: 32"), "gpus_per_node: 2", "srun").job("one")
+    assert (roomy.queue, roomy.resources.cpus_per_task) == ("a", 16)
+
+
+def hint(plan, site: str, size: str) -> str:
+    with pytest.raises(NoResourcesError) as caught:
+        plan(site, size)
+    return caught.value.hint
+
+
+def test_gpus_beyond_a_node_and_the_job_are_said_once(plan) -> None:
+    site = "queues: [{name: a, nodes: {max: 2}, gpus: {max: 4}}]\nnode_types: {n: {gpus: 4}}\n"
+    assert hint(plan, site, "gpus_per_node: 8") == "Nearest: a takes it with gpus_per_node: 4."
+    both = hint(plan, site, "nodes: 3, gpus_per_node: 8")
+    assert both == "Nearest: a takes it with nodes: 1, gpus_per_node: 4."
+
+
+def test_a_queue_of_limited_access_is_offered_last(plan) -> None:
+    site = (
+        "queues: [{name: a, automatic: no, access: Some projects}, {name: b, nodes: {max: 2}},\n"
+        "  {name: c, nodes: {max: 1}}]\n"
+    )
+    assert hint(plan, site, "nodes: 9") == (
+        "Nearest: b takes it with nodes: 2; a takes it with queue: a (of limited access)."
+    )
+
+
+def test_no_chain_is_offered_where_no_job_may_wait_for_another(plan) -> None:
+    site = "queues: [{name: a, time: {max: 2h}, chaining: forbidden}, {name: b, time: {max: 1h}}]\n"
+    assert hint(plan, site, "time: 5h") == 'Nearest: a takes it with time: "02:00:00".'
+
+
+IMAGE = PIPELINE.replace("{python: /usr/bin/python3}", "{container: img.sif}")
+
+
+def refusal(plan, site: str, size: str, launch: str, text: str = PIPELINE) -> str:
+    with pytest.raises(InvalidInputError) as caught:
+        plan(site, size, launch, text=text)
+    return "\n".join(str(fault) for fault in caught.value.faults)
+
+
+def test_an_account_that_only_some_must_name_is_a_warning(plan) -> None:
+    (told,) = plan("account: {required: if-several}\n").warnings
+    assert told == "site x wants an account of those who have several; none is given"
+    assert plan("account: {required: if-several, value: p1}\n").warnings == ()
+
+
+@pytest.mark.parametrize("severity", ["policy", "avoid"])
+def test_an_option_that_a_site_frowns_on_is_a_warning(plan, severity: str) -> None:
+    site = f"request: {{forbidden: [{{flag: mem, severity: {severity}, why: whole nodes}}]}}\n"
+    (told,) = plan(site, "mem_per_node: 1GiB").warnings
+    assert told == "site x does not want --mem: whole nodes"
+    assert plan(site).warnings == ()
+
+
+def test_gpus_that_ranks_cannot_share_out_are_refused(plan) -> None:
+    site = "request: {gpu: gpus-per-task}\n"
+    text = refusal(plan, site, "gpus_per_node: 4, ntasks_per_node: 3", "srun")
+    assert "wants GPUs to be asked for by rank, and 3 ranks a node cannot share 4" in text
+    fine = plan(site, "gpus_per_node: 4, ntasks_per_node: 2", "srun")
+    assert options(fine)["gpus-per-task"] == "2"
+
+
+def test_the_type_of_a_gpu_is_asked_for_where_it_is_known(plan) -> None:
+    site = (
+        "request: {gpu: {style: gres, typed: yes}}\n"
+        "node_types: {default: {cores: 8, gpus: 4, gpu_type: TYPE}}\n"
+    )
+    fine = plan(site.replace("TYPE", "a100"), "gpus_per_node: 2")
+    assert (options(fine)["gres"], fine.warnings) == ("gpu:a100:2", ())
+    unsure = plan(site.replace("TYPE", "unknown"), "gpus_per_node: 2")
+    assert options(unsure)["gres"] == "gpu:2"
+    assert "site x wants the type of a GPU, which is not known" in unsure.warnings
+
+
+@pytest.mark.parametrize(
+    ("where", "in_header", "on_line"),
+    [("header", True, False), ("launch", False, True), ("both", True, True)],
+)
+def test_gpus_are_asked_for_where_the_site_wants_that(
+    plan, where: str, in_header: bool, on_line: bool
+) -> None:
+    found = plan(f"request: {{gpu: {{style: gres, where: {where}}}}}\n", "gpus_per_node: 2", "srun")
+    assert ("gres" in options(found)) is in_header
+    assert ("--gres=gpu:2" in found.job("one").launch.argv) is on_line
+
+
+def test_a_launcher_and_an_image_bring_modules_to_jobs_that_have_them(plan) -> None:
+    site = "launchers: {srun: {argv: [srun], modules: [mpi/1]}}\ncontainers: {modules: [box/1]}\n"
+    assert plan(site).job("one").modules == ()
+    assert plan(site, launch="srun").job("one").modules == ("mpi/1",)
+    assert plan(site, text=IMAGE).job("one").modules == ("box/1",)
+    both = plan(site, launch="srun", text=IMAGE)
+    assert both.job("one").modules == ("mpi/1", "box/1")
+    origins = {one.key: one.source for one in both.origins}
+    assert origins["jobs.one.modules.mpi/1"] == "site x (project):3"
+    assert origins["jobs.one.modules.box/1"] == "site x (project):4"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "launcher", "told"),
+    [
+        ("shifter", "mpirun", "mpirun cannot start ranks in shifter; only srun can"),
+        ("pyxis", "ibrun", "ibrun cannot start ranks in pyxis; only srun can"),
+        ("apptainer", "mpirun", ""),
+        ("shifter", "srun", ""),
+    ],
+)
+def test_ranks_that_cannot_start_in_an_image_are_refused(
+    plan, runtime: str, launcher: str, told: str
+) -> None:
+    site = (
+        f"containers: {{runtime: {runtime}}}\nlaunchers: {{mpi: {{argv: [{launcher}, --mpi=x]}}}}\n"
+    )
+    if told:
+        text = refusal(plan, site, "nodes: 1", "mpi", IMAGE)
+        assert told in text
+        assert "use conda:, venv: or modules: for it" in text
+    else:
+        assert plan(site, launch="mpi", text=IMAGE).job("one").launch.argv[0] == launcher
+
+
+def test_torchrun_starts_no_ranks_in_an_image(plan) -> None:
+    text = refusal(plan, "", "nodes: 1", "torchrun", IMAGE)
+    assert "torchrun in a container is not in this version" in text

@@ -63,7 +63,8 @@ DIFFERENCES = {
     ),
     "launch": (
         "launchers: {mpi: {argv: [srun, -K1, --mpi=pmi2, '--distribution=block:block',\n"
-        "  --hint=nomultithread, '{cpu_bind}', '{gpu_bind}'], modules: [slurm], env: {A: b}}}"
+        "  --hint=nomultithread, '{cpu_bind}', '{gpu_bind}'], modules: [slurm], env: {A: b},\n"
+        "  avoid: slow}}"
     ),
     "environment sets": (
         "environment_sets: {rccl: {when: {gpus: yes}, env: {A: b}, modules: [rccl], since: 2025-05-13,\n"
