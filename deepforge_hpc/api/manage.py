@@ -58,11 +58,11 @@ def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
     return tuple(orphan for orphan in orphans if orphan.execution != found.id)
 
 
-def cancel(found: Found) -> CancelReport:
-    """Cancel all jobs of an execution that have not ended."""
+def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
+    """Cancel all jobs of an execution that have not ended, but for the one that closes it."""
     from deepforge_hpc.submit import chain
 
-    report = chain.cancel(found.layout, scheduler_of(found))
+    report = chain.cancel(found.layout, scheduler_of(found), is_closed=is_closed)
     if FINAL_JOB in report.jobs:
         status(found)  # it writes down how the jobs ended, which nobody else would now
     return report

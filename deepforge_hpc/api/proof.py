@@ -89,7 +89,7 @@ def _cancel_all(folder: Path) -> None:
     """Let no job stay behind: this was left by Ctrl-C, or nobody answers."""
     for found in all_executions(folder):
         with suppress(DeepforgeHpcError):
-            cancel(found)
+            cancel(found, is_closed=False)
 
 
 def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Request:
@@ -115,7 +115,7 @@ def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
         if time.monotonic() > deadline:
             waiting = _unfinished(seen)
             with suppress(DeepforgeHpcError):
-                cancel(found)
+                cancel(found, is_closed=False)
             message = f"no end within {limit_s:g} s, so the jobs were cancelled: {waiting}"
             return error(CHECK, message, f"--timeout SECONDS waits longer; it lies in {folder}")
         time.sleep(pause)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .context import timestamp
 from .failure import explain_os_error, one_line
 from .files import read_json
+from .journal import submitted_tasks
 from .native import WHOLE_LISTS, expand
 from .record import write_blob, write_record
 from .slurm_words import STATES, explain_exit, wants_memory
@@ -43,7 +44,7 @@ def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
     """Return what the scheduler says, by native id; empty if it does not say anything."""
     scheduler = context.plan["scheduler"]
     if scheduler == "slurm":
-        return _ask_slurm(context, {native for job, native in ids.items() if job != context.name})
+        return _ask_slurm(context, ids)
     if scheduler == "local":
         return _ask_local(context)
     return {}
@@ -56,14 +57,16 @@ def gone(context: Context) -> set[str]:
     return {native for native, account in _ask_local(context).items() if account.ended}
 
 
-def _ask_slurm(context: Context, native: set[str]) -> dict[str, Account]:
+def _ask_slurm(context: Context, ids: dict[str, str]) -> dict[str, Account]:
+    native = {native for job, native in ids.items() if job != context.name}
+    units = _units(context, ids)
     deadline = time.monotonic() + _LAG_S
     accounts: dict[str, Account] = {}
     raw: str | None = ""
     while native:
         raw = _run_sacct(sorted(native))
         accounts = _accounts(parse_sacct(raw or ""))
-        if raw is None or _have_ended(native, accounts) or time.monotonic() > deadline:
+        if raw is None or _have_ended(units, accounts) or time.monotonic() > deadline:
             break
         time.sleep(_PAUSE_S)
     if raw and (rows := parse_sacct(raw)):
@@ -76,10 +79,25 @@ def _accounts(rows: list[dict[str, Any]]) -> dict[str, Account]:
     return {native: _account(row) for row in rows for native in expand(str(row["jobid"]))}
 
 
-def _have_ended(native: set[str], accounts: dict[str, Account]) -> bool:
-    """Tell whether every job, or what is known of each array, has ended."""
-    known = {name.partition("_")[0] for name in accounts}
-    return native <= known and all(account.ended for account in accounts.values())
+def _units(context: Context, ids: dict[str, str]) -> set[str]:
+    """Return the ids of all jobs and array tasks of this attempt, but for this job."""
+    some = submitted_tasks(context.layout, context.attempt)
+    units = set()
+    for job in context.plan["jobs"]:
+        native = ids.get(job["name"])
+        if not native or job["name"] == context.name:
+            continue
+        if job["kind"] == "array":
+            tasks = some.get(job["name"], range(job["tasks"]))
+            units |= {f"{native}_{task}" for task in tasks}
+        else:
+            units.add(native)
+    return units
+
+
+def _have_ended(units: set[str], accounts: dict[str, Account]) -> bool:
+    """Tell whether each is known, and has ended: the database learns of array tasks one by one."""
+    return all(unit in accounts and accounts[unit].ended for unit in units)
 
 
 def _run_sacct(native: list[str]) -> str | None:

@@ -31,6 +31,14 @@ def cancelled_attempts(layout: ExecutionLayout) -> set[int]:
     return {event["attempt"] for event in read_events(layout) if event.get("event") == "cancel"}
 
 
+def submitted_tasks(layout: ExecutionLayout, attempt: int) -> dict[str, list[int]]:
+    """Return the tasks of those arrays of which an attempt runs only a part."""
+    for event in read_events(layout):
+        if event.get("event") == "intent" and event.get("attempt") == attempt:
+            return dict(event["tasks"])
+    return {}
+
+
 def native_ids(layout: ExecutionLayout, attempt: int) -> dict[str, str]:
     """Return the scheduler's id of each job that was submitted in an attempt."""
     return {

@@ -57,16 +57,19 @@ def resume(
         return submitter.submit(last.number + 1)
 
 
-def cancel(layout: ExecutionLayout, scheduler: Scheduler) -> CancelReport:
+def cancel(
+    layout: ExecutionLayout, scheduler: Scheduler, *, is_closed: bool = True
+) -> CancelReport:
     """Cancel every job of the execution that is queued or running, orphans included.
 
-    The final job is left to close the execution; where nothing else is left, it is cancelled too.
+    The final job is left to close the execution, unless nothing else is left or it is not to be
+    closed (`is_closed`): then it is cancelled too.
     """
     submitter = _open(layout, scheduler, "cancelled")
     warning = ""
     try:
         with submitter.leased():
-            names = _cancel(submitter)
+            names = _cancel(submitter, spared=FINAL_JOB if is_closed else "")
     except BusyError:
         raise
     except StorageError as error:
@@ -76,7 +79,7 @@ def cancel(layout: ExecutionLayout, scheduler: Scheduler) -> CancelReport:
     return CancelReport(execution=submitter.info.id, jobs=names, warning=warning)
 
 
-def _cancel(submitter: Submitter) -> tuple[str, ...]:
+def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
     """Cancel all that is queued, note it, and return the names of the jobs."""
     try:
         last = journal.read(submitter.layout).last
@@ -88,7 +91,7 @@ def _cancel(submitter: Submitter) -> tuple[str, ...]:
         # Before the signal: a job that gets it asks the journal whether it was cancelled.
         submitter.writer.append("cancel", last.number, durable=True, at=timestamp())
     # The final job waits for the others however they end, and then tells how they did.
-    names = _cancel_queue(submitter, spared=FINAL_JOB if was_released else "")
+    names = _cancel_queue(submitter, spared=spared if was_released else "")
     if last is not None and not was_released:
         # After it: until the held jobs are gone, the next command names them.
         submitter.writer.append("cancel", last.number, durable=True, at=timestamp())

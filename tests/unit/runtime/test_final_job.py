@@ -155,11 +155,15 @@ echo "$@" > "$FAKE_OUT"
 case $* in *--array*) echo "sacct: unrecognized option '--array'" >&2; exit 1 ;; esac
 [ "$TZ" = UTC0 ] || exit 1
 f='|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|00:05.000'
-if [ ! -e "$FAKE_OUT.again" ]; then : >"$FAKE_OUT.again"; echo "11|RUNNING${f}||1G|1|2|n1|cpu=2|"; exit; fi
+calls=$(cat "$FAKE_OUT.calls" 2>/dev/null || :)
+echo "x$calls" >"$FAKE_OUT.calls"
+[ -n "$calls" ] || { echo "11|RUNNING${f}||1G|1|2|n1|cpu=2|"; exit; }
 echo "11|OUT_OF_MEMORY|0:125${f#|0:0}||1G|1|2|n1|cpu=2|"
 echo "11.batch|OUT_OF_MEMORY|0:125${f#|0:0}|51200K||1|2|n1|cpu=2|77"
 echo "12|CANCELLED by 0${f}||1G|1|2|None assigned||"
-echo "13_[0-1]|CANCELLED by 0${f}||1G|1|2|None assigned||"
+echo "13_1|CANCELLED by 0${f}||1G|1|2|None assigned||"
+# The database learns of this task later than of the others.
+[ "$calls" = x ] || echo "13_0|CANCELLED by 0${f}||1G|1|2|None assigned||"
 """
 
 
@@ -198,7 +202,9 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     assert (state["again"], "mem_per_node" in state["hint"]) == (False, True)
     assert execution.state("middle")["reason"] == "It never started, because bad failed."
     record = next(item for item in execution.records() if item["kind"] == "acct")
-    assert [row["jobid"] for row in record["jobs"]] == ["11", "11.batch", "12", "13_[0-1]"]
+    assert [row["jobid"] for row in record["jobs"]] == [
+        "11", "11.batch", "12", "13_1", "13_0",
+    ]  # fmt: skip
     assert record["jobs"][0]["end"] == "2026-11-22T08:00:09+00:00"
     assert record["jobs"][1]["maxrss"] == "51200K"
     assert record["jobs"][1]["consumedenergyraw"] == 77
