@@ -352,7 +352,7 @@ def test_bridges_has_three_kinds_of_gpu_in_one_partition(plan, queue, kind):
     told = "mem_per_node is checked and not asked for"
     (text,) = [text for text in found.warnings if told in text]
     assert text.startswith("site bridges-2 gives memory with the GPUs of a job: ")
-    plain = plan("bridges-2", "mem_per_node: 8GiB, time: 1h")
+    plain = plan("bridges-2", "nodes: 2, mem_per_node: 8GiB, time: 1h", launch="none")
     (text,) = [text for text in plain.warnings if told in text]
     assert text.startswith("site bridges-2 gives memory with the cores of a job: ")
 

@@ -307,8 +307,9 @@ def test_ranks_of_mpi_that_may_not_meet_are_a_warning(plan, launch: str) -> None
     (told,) = plan(site.replace("DEFAULT", "none"), launch=launch).warnings
     assert "srun of x starts no MPI by itself" in told
     assert "srun --mpi=list" in told
-    (told,) = plan(site.replace("DEFAULT", "unknown"), launch=launch).warnings
-    assert "is unknown" in told
+    for unsure in (site.replace("DEFAULT", "unknown"), "slurm: unknown\n"):
+        (told,) = plan(unsure, launch=launch).warnings
+        assert "is unknown" in told
     for fine in (site.replace("DEFAULT", "pmix"), ""):
         assert plan(fine, launch=launch).warnings == ()
     assert plan(site.replace("DEFAULT", "none"), launch="srun").warnings == ()
@@ -344,6 +345,8 @@ def hint(plan, site: str, size: str) -> str:
 def test_gpus_beyond_a_node_and_the_job_are_said_once(plan) -> None:
     site = "queues: [{name: a, nodes: {max: 2}, gpus: {max: 4}}]\nnode_types: {n: {gpus: 4}}\n"
     assert hint(plan, site, "gpus_per_node: 8") == "Nearest: a takes it with gpus_per_node: 4."
+    fewer = hint(plan, site.replace("max: 4", "max: 8"), "nodes: 3, gpus_per_node: 4")
+    assert fewer == "Nearest: a takes it with nodes: 2."
     both = hint(plan, site, "nodes: 3, gpus_per_node: 8")
     assert both == "Nearest: a takes it with nodes: 1, gpus_per_node: 4."
 
