@@ -11,15 +11,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, SchedulerError
+from deepforge_hpc.api.subject import subject_of
+from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.paths import LEDGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.api.pipelines import Request
+    from deepforge_hpc.api.subject import Subject
     from deepforge_hpc.doctor.finding import Finding
-    from deepforge_hpc.model.plan import Environment, Plan
+    from deepforge_hpc.model.plan import Environment
     from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.schedulers.command import Completed
 
@@ -47,24 +49,12 @@ class Diagnosis:
         return {"schema": "dfh/doctor/1", **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is looked at."""
-
-    site: SiteSpec
-    account: str
-    project: Path
-    executions: Path
-    plan: Plan | None
-    problems: tuple[Finding, ...]
-
-
 def doctor(request: Request, cwd: Path) -> Diagnosis:
     """Check the site, and the pipeline if its file is there. Nothing is submitted.
 
     InvalidInputError if there is no such site, or if its file has faults.
     """
-    subject = _subject(request, cwd)
+    subject = subject_of(request, cwd)
     findings = (*subject.problems, *_examine(subject))
     return Diagnosis(site=subject.site.name, findings=findings)
 
@@ -73,75 +63,8 @@ def prove(request: Request, cwd: Path, *, limit_s: float) -> Diagnosis:
     """Submit two tiny jobs, one after the other, by the site's own settings, and wait for them."""
     from deepforge_hpc.api.proof import prove as run
 
-    subject = _subject(request, cwd)
+    subject = subject_of(request, cwd)
     return Diagnosis(site=subject.site.name, findings=(run(subject, request, limit_s=limit_s),))
-
-
-def _subject(request: Request, cwd: Path) -> Subject:
-    from deepforge_hpc.api.find import project_above
-    from deepforge_hpc.api.pipelines import DEFAULT_SITE
-    from deepforge_hpc.api.probing import find
-    from deepforge_hpc.doctor.finding import error
-    from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.spec.settings import load_user_settings
-
-    user = load_user_settings(user_folder())
-    named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE
-    base = request.pipeline.parent if request.pipeline.exists() else cwd
-    found = find(named, base)
-    site = found.spec
-    problems: list[Finding] = []
-    if request.pipeline.exists():
-        try:
-            return _with_pipeline(request)
-        except InvalidInputError as fault:
-            problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
-    project = project_above(base)
-    # In the order that a pipeline would be loaded in: the project's own site file before the user.
-    is_near = found.where in ("project", "given")
-    value, folder = site.account.value, site.executions
-    accounts = [os.environ.get("DEEPFORGE_HPC_ACCOUNT"), value if is_near else "", user.account]
-    account = next(filter(None, (request.account, *accounts, value)), "")
-    if site.account.env:
-        account = account or os.environ.get(site.account.env, "")
-    folders = [os.environ.get("DEEPFORGE_HPC_EXECUTIONS"), folder if is_near else ""]
-    return Subject(
-        site=site,
-        account=account,
-        project=project,
-        executions=project / next(filter(None, (*folders, user.executions, folder)), "executions"),
-        plan=None,
-        problems=tuple(problems),
-    )
-
-
-def _with_pipeline(request: Request) -> Subject:
-    from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
-    from deepforge_hpc.doctor.finding import error, ok, warn
-    from deepforge_hpc.doctor.unknown import next_step
-
-    loaded = load(request, default_site=DEFAULT_SITE)
-    assert loaded.site is not None
-    problems: list[Finding] = []
-    plan = None
-    try:
-        plan = planned(loaded)
-    except DeepforgeHpcError as fault:
-        problems.append(error("pipeline", fault.message, fault.hint))
-    else:
-        jobs = len(plan.jobs)
-        problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
-        problems += [
-            warn("pipeline", text, next_step(text, loaded.site.name)) for text in plan.warnings
-        ]
-    return Subject(
-        site=loaded.site,
-        account=loaded.account,
-        project=loaded.project,
-        executions=loaded.executions,
-        plan=plan,
-        problems=tuple(problems),
-    )
 
 
 def _examine(subject: Subject) -> Iterator[Finding]:

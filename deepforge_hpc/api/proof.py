@@ -18,9 +18,9 @@ from deepforge_hpc.doctor.launchers import used
 from deepforge_hpc.errors import DeepforgeHpcError
 
 if TYPE_CHECKING:
-    from deepforge_hpc.api.doctor import Subject
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.pipelines import Request
+    from deepforge_hpc.api.subject import Subject
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.submit.status import ExecutionStatus
 

@@ -1,0 +1,97 @@
+"""What `dfh doctor` looks at: a site, and the pipeline that is to run there if there is one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deepforge_hpc.api.pipelines import Request
+    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.model.site import SiteSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is looked at."""
+
+    site: SiteSpec
+    account: str
+    project: Path
+    executions: Path
+    plan: Plan | None
+    problems: tuple[Finding, ...]
+
+
+def subject_of(request: Request, cwd: Path) -> Subject:
+    """Return what is there to be looked at; InvalidInputError if there is no such site."""
+    from deepforge_hpc.api.find import project_above
+    from deepforge_hpc.api.pipelines import DEFAULT_SITE
+    from deepforge_hpc.api.probing import find
+    from deepforge_hpc.doctor.finding import error
+    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.spec.settings import load_user_settings
+
+    user = load_user_settings(user_folder())
+    named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE
+    base = request.pipeline.parent if request.pipeline.exists() else cwd
+    found = find(named, base)
+    site = found.spec
+    problems: list[Finding] = []
+    if request.pipeline.exists():
+        try:
+            return _with_pipeline(request)
+        except InvalidInputError as fault:
+            problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
+    project = project_above(base)
+    # In the order that a pipeline would be loaded in: the project's own site file before the user.
+    is_near = found.where in ("project", "given")
+    value, folder = site.account.value, site.executions
+    accounts = [os.environ.get("DEEPFORGE_HPC_ACCOUNT"), value if is_near else "", user.account]
+    account = next(filter(None, (request.account, *accounts, value)), "")
+    if site.account.env:
+        account = account or os.environ.get(site.account.env, "")
+    folders = [os.environ.get("DEEPFORGE_HPC_EXECUTIONS"), folder if is_near else ""]
+    return Subject(
+        site=site,
+        account=account,
+        project=project,
+        executions=project / next(filter(None, (*folders, user.executions, folder)), "executions"),
+        plan=None,
+        problems=tuple(problems),
+    )
+
+
+def _with_pipeline(request: Request) -> Subject:
+    from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
+    from deepforge_hpc.doctor.finding import error, ok, warn
+    from deepforge_hpc.doctor.unknown import next_step
+
+    loaded = load(request, default_site=DEFAULT_SITE)
+    assert loaded.site is not None
+    problems: list[Finding] = []
+    plan = None
+    try:
+        plan = planned(loaded)
+    except DeepforgeHpcError as fault:
+        problems.append(error("pipeline", fault.message, fault.hint))
+    else:
+        jobs = len(plan.jobs)
+        problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
+        problems += [
+            warn("pipeline", text, next_step(text, loaded.site.name)) for text in plan.warnings
+        ]
+    return Subject(
+        site=loaded.site,
+        account=loaded.account,
+        project=loaded.project,
+        executions=loaded.executions,
+        plan=plan,
+        problems=tuple(problems),
+    )
