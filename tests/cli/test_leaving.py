@@ -113,12 +113,18 @@ def test_words_of_a_log_are_not_coloured_as_states(gated: Path, terminal: Any, d
     assert "\x1b" not in shown.text
 
 
-def test_follow_prints_what_comes_until_the_end(dfh: Any, gated: Path, until: Any) -> None:
+def follow_a_waiting_job(dfh: Any, gated: Path, until: Any) -> Any:
+    """Return `dfh logs --follow`, once it has shown what the job had printed."""
     dfh("submit", cwd=gated)
     log = gated / "executions/gated-0001/jobs/wait/out.1.log"
     until(lambda: log.exists() and "waiting" in log.read_text())
     follower = dfh.start("logs", "latest", "wait", "--follow", cwd=gated)
     assert follower.stdout.readline() == "waiting\n"
+    return follower
+
+
+def test_follow_prints_what_comes_until_the_end(dfh: Any, gated: Path, until: Any) -> None:
+    follower = follow_a_waiting_job(dfh, gated, until)
     (gated / "open").touch()
     stdout, _ = follower.communicate(timeout=60)
     assert "the gate is open" in stdout
@@ -130,11 +136,7 @@ def test_last_line_without_an_end_is_shown_once_the_job_is_over(
 ) -> None:
     operations = gated / "operations.py"
     operations.write_text(operations.read_text().replace("is open')", "is open', end='')"))
-    dfh("submit", cwd=gated)
-    log = gated / "executions/gated-0001/jobs/wait/out.1.log"
-    until(lambda: log.exists() and "waiting" in log.read_text())
-    follower = dfh.start("logs", "latest", "wait", "--follow", cwd=gated)
-    assert follower.stdout.readline() == "waiting\n"
+    follower = follow_a_waiting_job(dfh, gated, until)
     (gated / "open").touch()
     stdout, _ = follower.communicate(timeout=60)
     assert stdout.endswith("the gate is open")
