@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from deepforge_hpc.spec.builder import Pipeline
+    from deepforge_hpc.pipeline.builder import Pipeline
 
 __version__ = "0.1.0"
 __all__ = ["Pipeline", "__version__"]
@@ -14,7 +14,7 @@ __all__ = ["Pipeline", "__version__"]
 def __getattr__(name: str) -> object:
     """Import public names when they are first used: `import deepforge_hpc` stays cheap."""
     if name == "Pipeline":
-        from deepforge_hpc.spec.builder import Pipeline
+        from deepforge_hpc.pipeline.builder import Pipeline
 
         return Pipeline
     message = f"module {__name__!r} has no attribute {name!r}"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.subject import Subject
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Environment
-    from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.schedulers.command import Completed
+    from deepforge_hpc.site.model import SiteSpec
 
 _TIMEOUT_S = 20
 
@@ -93,7 +93,7 @@ def _examine(subject: Subject) -> Iterator[Finding]:
 def _environments(subject: Subject) -> Mapping[Environment, str]:
     """Return what jobs run in: those of the plan, else those of any pipeline that says nothing."""
     from deepforge_hpc.doctor.software import environments
-    from deepforge_hpc.spec.environment import Surroundings, resolve_environment
+    from deepforge_hpc.pipeline.environment import Surroundings, resolve_environment
 
     if subject.plan is not None:
         return environments(subject.plan)

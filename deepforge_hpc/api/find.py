@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
-from deepforge_hpc.runtime.files import read_json
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from deepforge_hpc.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 LOGS_SCHEMA = "dfh/logs/1"
 _NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")

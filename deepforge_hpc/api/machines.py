@@ -11,8 +11,8 @@ from deepforge_hpc.errors import InvalidInputError, NoResourcesError, SchedulerE
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
-    from deepforge_hpc.spec.site.identify import Candidate
-    from deepforge_hpc.spec.sites import FoundSite
+    from deepforge_hpc.site.find import FoundSite
+    from deepforge_hpc.site.identify import Candidate
 
 _TIMEOUT_S = 5
 Folders = list[tuple[str, Path]]
@@ -92,7 +92,7 @@ class Detected:
 
 def sites(cwd: Path) -> tuple[SiteInfo, ...]:
     """Return the sites that a pipeline in a folder can name."""
-    from deepforge_hpc.spec.sites import known_sites
+    from deepforge_hpc.site.find import known_sites
 
     folders = _folders(cwd)
     return tuple(_info(name, folders) for name in known_sites(folders))
@@ -100,14 +100,14 @@ def sites(cwd: Path) -> tuple[SiteInfo, ...]:
 
 def describe_site(name: str, cwd: Path) -> SiteView:
     """Return what a file says of a site; InvalidInputError if there is none, or it is wrong."""
-    from deepforge_hpc.spec.sites import load_site
+    from deepforge_hpc.site.find import load_site
 
     return SiteView(found=load_site(name, _folders(cwd)))
 
 
 def check_site(path: Path, cwd: Path) -> SiteCheck:
     """Check a site file with each of its variants; InvalidInputError with all faults of it."""
-    from deepforge_hpc.spec.sites import ANY, load_site
+    from deepforge_hpc.site.find import ANY, load_site
 
     if not path.exists():
         message = f"{path}: there is no such file"
@@ -136,8 +136,8 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
 
 def detect_site(cwd: Path) -> Detected:
     """Return the site that this machine is; NoResourcesError if none, or more than one, fits."""
-    from deepforge_hpc.spec.site.identify import Known, candidates, look
-    from deepforge_hpc.spec.sites import ANY, known_sites
+    from deepforge_hpc.site.find import ANY, known_sites
+    from deepforge_hpc.site.identify import Known, candidates, look
 
     folders = _folders(cwd)
     tried = {name: _attempt(f"{name}/{ANY}", folders) for name in known_sites(folders)}
@@ -163,7 +163,7 @@ def detect_site(cwd: Path) -> Detected:
 
 def schema(kind: str) -> dict[str, Any]:
     """Return the JSON Schema of `site`, `pipeline` or `architecture` files."""
-    from deepforge_hpc.spec.jsonschema import SCHEMAS
+    from deepforge_hpc.api.schemas import SCHEMAS
 
     return SCHEMAS[kind]()
 
@@ -199,7 +199,7 @@ def _undecided(found: tuple[Candidate, ...], count: int, broken: list[str]) -> N
 
 def _attempt(name: str, folders: Folders) -> FoundSite | tuple[Fault, ...]:
     """Return a site, or what is wrong with its file."""
-    from deepforge_hpc.spec.sites import load_site
+    from deepforge_hpc.site.find import load_site
 
     try:
         return load_site(name, folders)
@@ -214,7 +214,7 @@ def _plain(found: FoundSite) -> str:
 def _folders(cwd: Path) -> Folders:
     from deepforge_hpc.api.find import project_above
     from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.spec.sites import site_folders
+    from deepforge_hpc.site.find import site_folders
 
     return site_folders(project_above(cwd), user_folder(), os.environ)
 
@@ -229,7 +229,7 @@ def _not_yaml(path: Path) -> FoundSite:
 
 
 def _info(name: str, folders: Folders) -> SiteInfo:
-    from deepforge_hpc.spec.sites import ANY
+    from deepforge_hpc.site.find import ANY
 
     found = _attempt(f"{name}/{ANY}", folders)
     if isinstance(found, tuple):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.api.find import all_executions, project_above
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
 from deepforge_hpc.model.plan import FINAL_JOB
-from deepforge_hpc.model.unknown import known
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.site.unknown import known
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
-    from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.api.find import Found
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import CancelReport, SubmitReport
     from deepforge_hpc.submit.status import ExecutionStatus
@@ -86,8 +86,8 @@ def least_pause_s(found: Found) -> float:
 
 def report(found: Found) -> Path:
     """Write the report of an execution anew and return its path."""
-    from deepforge_hpc.runtime.files import publish_bytes
-    from deepforge_hpc.runtime.report import render_report
+    from deepforge_hpc.runtime.base.files import publish_bytes
+    from deepforge_hpc.runtime.report.refresh import render_report
 
     try:
         publish_bytes(found.layout.report, render_report(found.layout.root))
@@ -161,7 +161,7 @@ def live_jobs(found: Found, *, force: bool = False) -> list[str]:
 
 def scheduler_of(found: Found) -> Scheduler:
     """Return the adapter of the scheduler that an execution was submitted to."""
-    from deepforge_hpc import registry
+    from deepforge_hpc.plugins import registry
 
     scheduler: Scheduler = registry.create("schedulers", str(found.data.get("scheduler")))
     return scheduler
@@ -169,7 +169,7 @@ def scheduler_of(found: Found) -> Scheduler:
 
 def site_of(found: Found) -> SiteSpec | None:
     """Return the site that an execution was planned for; None if its copy cannot be read."""
-    from deepforge_hpc.spec.sites import frozen_site
+    from deepforge_hpc.site.find import frozen_site
 
     try:
         return frozen_site(found.layout.site)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.render.script import JobScript
-    from deepforge_hpc.spec.load import Loaded
 
 _PREFIX = "DEEPFORGE_HPC_"
 DEFAULT_SITE = "local"
@@ -104,7 +104,7 @@ def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
 def render(request: Request, folder: Path) -> dict[str, Path]:
     """Write the batch script of each job below a folder and return the paths by job."""
     from deepforge_hpc.render.script import render_scripts
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
     scripts = render_scripts(plan(request))
     layout = ExecutionLayout(folder)
@@ -112,7 +112,7 @@ def render(request: Request, folder: Path) -> dict[str, Path]:
 
 
 def _write(path: Path, script: JobScript) -> Path:
-    from deepforge_hpc.runtime.files import publish_bytes
+    from deepforge_hpc.runtime.base.files import publish_bytes
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _write(path: Path, script: JobScript) -> Path:
 
 def refuse_control_characters(texts: Mapping[str, str]) -> None:
     """Raise InvalidInputError for those that hold any, by the names that people know them by."""
-    from deepforge_hpc.strictyaml import control_character
+    from deepforge_hpc.files.yaml12 import control_character
 
     faults = [
         Fault(message=f"{found} in {text!r}", file=name, hint="remove it")
@@ -149,8 +149,8 @@ def _check_python(python: str | None) -> None:
 def load(request: Request, *, default_site: str | None = None) -> Loaded:
     """Return the checked pipeline; without a word on the site, `default_site` is taken."""
     from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.spec.load import load_pipeline
-    from deepforge_hpc.spec.settings import Settings, load_user_settings
+    from deepforge_hpc.pipeline.load import load_pipeline
+    from deepforge_hpc.pipeline.settings import Settings, load_user_settings
 
     if not request.pipeline.exists():
         message = f"{request.pipeline}: there is no such file"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.probe.compare import Difference
     from deepforge_hpc.probe.read import Machine
-    from deepforge_hpc.spec.sites import FoundSite
+    from deepforge_hpc.site.find import FoundSite
 
 _TIMEOUT_S = 20
 """A controller that needs longer to show its partitions is down."""
@@ -67,7 +67,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     """
     from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
     from deepforge_hpc.probe.write import site_yaml
-    from deepforge_hpc.spec.site.reader import SITE_NAME
+    from deepforge_hpc.site.reader import SITE_NAME
 
     if name and not SITE_NAME.fullmatch(name):
         message = f"{name!r} cannot be the name of a site"
@@ -118,7 +118,7 @@ def find(name: str, cwd: Path) -> FoundSite:
     """Return a site by name or path; InvalidInputError if there is none, or with its faults."""
     from deepforge_hpc.api.find import project_above
     from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.spec.sites import load_site, site_folders
+    from deepforge_hpc.site.find import load_site, site_folders
 
     return load_site(name, site_folders(project_above(cwd), user_folder(), os.environ))
 

@@ -12,7 +12,7 @@ from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
 from deepforge_hpc.ledger.store import packages_of
-from deepforge_hpc.runtime.files import digest_path
+from deepforge_hpc.runtime.base.files import digest_path
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.store import Record
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

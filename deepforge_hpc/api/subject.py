@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
     from deepforge_hpc.api.probing import find
     from deepforge_hpc.doctor.finding import error
     from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.spec.settings import load_user_settings
+    from deepforge_hpc.pipeline.settings import load_user_settings
 
     user = load_user_settings(user_folder())
     named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE

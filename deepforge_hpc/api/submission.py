@@ -15,20 +15,20 @@ from deepforge_hpc.api.pipelines import (
     refuse_control_characters,
 )
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
-from deepforge_hpc.model.unknown import known
-from deepforge_hpc.strictyaml import collector_paused
+from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.model.execution import ExecutionInfo
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.pipeline.load import Loaded
+    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.render.script import JobScript
-    from deepforge_hpc.runtime.layout import ExecutionLayout
-    from deepforge_hpc.spec.load import Loaded
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import SubmitReport
 
@@ -241,7 +241,7 @@ def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str,
 
 
 def _scheduler(plan: Plan) -> Scheduler:
-    from deepforge_hpc import registry
+    from deepforge_hpc.plugins import registry
 
     adapter: Scheduler = registry.create("schedulers", plan.scheduler)
     return adapter
@@ -251,7 +251,7 @@ def _next_info(loaded: Loaded, plan: Plan, *, name: str, note: str) -> Execution
     """Return what `execution.json` would say; the uuid is all zeros, for it is drawn at submit."""
     from deepforge_hpc import __version__
     from deepforge_hpc.model.execution import ExecutionInfo
-    from deepforge_hpc.runtime.files import digest
+    from deepforge_hpc.runtime.base.files import digest
     from deepforge_hpc.submit import execution
 
     folder = execution.executions_folder(loaded)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError, StorageError
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed

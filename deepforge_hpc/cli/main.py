@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc import __version__
-from deepforge_hpc.cli.display import Display
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
 
 if TYPE_CHECKING:

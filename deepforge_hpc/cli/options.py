@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deepforge_hpc.cli.display import Display
+from deepforge_hpc.cli.views.display import Display
 
 if TYPE_CHECKING:
     from collections.abc import Callable

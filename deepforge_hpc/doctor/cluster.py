@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from deepforge_hpc.doctor.finding import Finding
-    from deepforge_hpc.model.site import Queue, SiteSpec
     from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.site.model import Queue, SiteSpec
 
 COMMANDS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"), "local": ()}
 _SKEW_S = 60

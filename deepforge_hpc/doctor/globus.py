@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.doctor.finding import Finding
-    from deepforge_hpc.model.site import GlobusCollection, SiteSpec
     from deepforge_hpc.schedulers.command import Completed
+    from deepforge_hpc.site.model import GlobusCollection, SiteSpec
 
 WHOAMI_ARGV = ("globus", "whoami")
 

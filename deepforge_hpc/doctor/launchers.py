@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.model.site import Launcher, SiteSpec
     from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.site.model import Launcher, SiteSpec
 
 VERSION_ARGV = ("mpirun", "--version")
 _OF_MPI = ("mpi", "horovod")

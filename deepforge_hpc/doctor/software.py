@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Environment, Plan
-    from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.schedulers.command import Completed
+    from deepforge_hpc.site.model import SiteSpec
 
 CONDA_ARGV = ("conda", "env", "list", "--json")
 _OF_ONE_NODE = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/")  # noqa: S108 -- named, not used

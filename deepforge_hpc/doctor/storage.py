@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.doctor.quota import check_usage
-from deepforge_hpc.model.site import Purge, known
 from deepforge_hpc.probe.visit import OF_ONE_NODE
-from deepforge_hpc.runtime.files import publish_bytes
+from deepforge_hpc.runtime.base.files import publish_bytes
+from deepforge_hpc.site.model import Purge, known
 from deepforge_hpc.units import format_size
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.doctor.quota import Usage
-    from deepforge_hpc.model.site import FileSystem, SiteSpec
+    from deepforge_hpc.site.model import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5

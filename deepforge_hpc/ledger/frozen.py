@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.finding import Finding
 from deepforge_hpc.ledger.store import packages_of, short
-from deepforge_hpc.runtime.files import digest_file, read_bytes
-from deepforge_hpc.runtime.guard import differences
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.files import digest_file, read_bytes
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.job.guard import differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

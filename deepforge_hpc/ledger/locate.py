@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.files import digest_path, read_json
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.files import digest_path, read_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

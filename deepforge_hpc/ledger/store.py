@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.runtime.closure import SCHEMA as CLOSURE_SCHEMA
-from deepforge_hpc.runtime.files import digest, read_bytes, read_json
-from deepforge_hpc.runtime.record import SCHEMA as RECORD_SCHEMA
+from deepforge_hpc.runtime.base.files import digest, read_bytes, read_json
+from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
+from deepforge_hpc.runtime.state.record import SCHEMA as RECORD_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

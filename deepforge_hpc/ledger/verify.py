@@ -11,9 +11,9 @@ from deepforge_hpc.ledger.finding import Finding
 from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import MissingRecordError, producer, short
 from deepforge_hpc.ledger.trace import Trace, trace
-from deepforge_hpc.runtime import marker
-from deepforge_hpc.runtime.files import digest_path
-from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.files import digest_path
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.state import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.facts import has_amd_gpus
+from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import NodeType, SiteSpec
+    from deepforge_hpc.site.model import NodeType, SiteSpec
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
 _AMD_FLAGS = {"apptainer": "--rocm"}

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.model.plan import JobKind
-from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.limits import QueueRequest, most_jobs
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from deepforge_hpc.model.plan import Job, Plan
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

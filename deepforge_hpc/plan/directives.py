@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.facts import SURELY_FREE, disk_of, holds, node_path, usable_cores
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
+from deepforge_hpc.site.model import UNKNOWN, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import MemoryRequest, Queue, SiteSpec
     from deepforge_hpc.plan.facts import Facts
+    from deepforge_hpc.site.model import MemoryRequest, Queue, SiteSpec
 
 WARNING_S = 60
 """How long before the end of its time a job is told, so that it can say `interrupted`."""

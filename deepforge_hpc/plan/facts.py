@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import LocalDisk, NodeType, Queue, known
+from deepforge_hpc.site.model import LocalDisk, NodeType, Queue, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.model.site import Range, SiteSpec, When
+    from deepforge_hpc.site.model import Range, SiteSpec, When
 
 SURELY_FREE = 90
 """Percent of the memory that is built in; the system keeps less than the rest at every site whose

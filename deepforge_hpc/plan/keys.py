@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.runtime.files import canonical_json, digest
+from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.model.environment import EnvironmentSpec
     from deepforge_hpc.model.plan import ExternalInput, LaunchCommand
-    from deepforge_hpc.spec.bind import Edge, OperationInterface
-    from deepforge_hpc.spec.pipeline import MapSpec
+    from deepforge_hpc.pipeline.bind import Edge, OperationInterface
+    from deepforge_hpc.pipeline.file import MapSpec
 
 KEY_VERSION = "dfh/plan-key/1"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""

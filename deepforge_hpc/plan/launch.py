@@ -12,14 +12,14 @@ import re
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import LaunchCommand
-from deepforge_hpc.model.site import known
 from deepforge_hpc.plan.facts import has_amd_gpus
 from deepforge_hpc.plan.slurm_rules import inherits_cpus
+from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import Launcher, SiteSpec
     from deepforge_hpc.plan.containers import Container
     from deepforge_hpc.plan.facts import Facts
+    from deepforge_hpc.site.model import Launcher, SiteSpec
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")

@@ -10,15 +10,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import UNKNOWN, Range, known
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
+from deepforge_hpc.site.model import UNKNOWN, Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.resources import Resources
-    from deepforge_hpc.model.site import JobLimit, Queue, SiteSpec
+    from deepforge_hpc.site.model import JobLimit, Queue, SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,18 +7,18 @@ import shlex
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import JobKind
-from deepforge_hpc.model.site import Binding
 from deepforge_hpc.plan.size import as_text
+from deepforge_hpc.site.model import Binding
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.plan import Job
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.pipeline.bind import OperationInterface
+    from deepforge_hpc.pipeline.file import OperationSpec
+    from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import Source as DirectiveSource
     from deepforge_hpc.plan.requests import Answer, Ask
     from deepforge_hpc.plan.size import Sizer, Source
-    from deepforge_hpc.spec.bind import OperationInterface
-    from deepforge_hpc.spec.load import Loaded
-    from deepforge_hpc.spec.pipeline import OperationSpec
+    from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")
 _OURS = "dfh, for a job of its own"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import NoResourcesError
-from deepforge_hpc.model.site import known
 from deepforge_hpc.plan.facts import Facts, node_of
 from deepforge_hpc.plan.limits import (
     Change,
@@ -18,12 +17,13 @@ from deepforge_hpc.plan.limits import (
     time_limits,
     unknowns,
 )
+from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deepforge_hpc.model.resources import Resources
-    from deepforge_hpc.model.site import Queue, SiteSpec
+    from deepforge_hpc.site.model import Queue, SiteSpec
 
 __all__ = ["Choice", "QueueRequest", "Refusal", "choose_queue", "lift", "no_resources"]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.plan import ContainerLaunch, LaunchCommand
-from deepforge_hpc.model.site import UNKNOWN, known
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import Facts, holds, node_of
@@ -19,10 +18,11 @@ from deepforge_hpc.plan.launch import binding_warnings, launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
+from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.site import SiteSpec
     from deepforge_hpc.plan.limits import QueueRequest
+    from deepforge_hpc.site.model import SiteSpec
 
 _NOT_RUN = ("pbs", "flux")
 _LONGEST = 100

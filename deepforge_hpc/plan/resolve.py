@@ -6,6 +6,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import InvalidInputError, UsageError
+from deepforge_hpc.files.faults import nearest
+from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.model.plan import (
     FINAL_JOB,
     DeclaredOutput,
@@ -16,7 +18,6 @@ from deepforge_hpc.model.plan import (
     Plan,
 )
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import known
 from deepforge_hpc.plan import keys
 from deepforge_hpc.plan.crowd import with_room
 from deepforge_hpc.plan.graph import last_jobs, with_producers
@@ -24,18 +25,17 @@ from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Ask, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
-from deepforge_hpc.spec.schema import nearest
-from deepforge_hpc.strictyaml import collector_paused
+from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.pipeline.bind import Edge, OperationInterface
+    from deepforge_hpc.pipeline.file import OperationSpec
+    from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.queues import Choice
     from deepforge_hpc.plan.requests import Answer
-    from deepforge_hpc.spec.bind import Edge, OperationInterface
-    from deepforge_hpc.spec.load import Loaded
-    from deepforge_hpc.spec.pipeline import OperationSpec
+    from deepforge_hpc.site.model import SiteSpec
 
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Origin
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import Launcher, known
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.site.model import Launcher, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
-    from deepforge_hpc.model.site import NodeType, SiteSpec
+    from deepforge_hpc.pipeline.file import OperationSpec
+    from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.limits import QueueRequest
-    from deepforge_hpc.spec.load import Loaded
-    from deepforge_hpc.spec.pipeline import OperationSpec
+    from deepforge_hpc.site.model import NodeType, SiteSpec
 
 Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
 """Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""

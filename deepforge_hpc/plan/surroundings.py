@@ -7,13 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.site import known
 from deepforge_hpc.plan.facts import Facts, disk_of, holds, node_path
+from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from deepforge_hpc.model.site import SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
 """Libraries that would wait for a network that is not there."""

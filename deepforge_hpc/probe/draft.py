@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.queues import draft_queues, memory_request, of_association
 from deepforge_hpc.probe.values import count
-from deepforge_hpc.spec.site.kinds import SLURM_NAME
+from deepforge_hpc.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.values import ODD, plain, word
-from deepforge_hpc.spec.site.kinds import SLURM_NAME
+from deepforge_hpc.site.kinds import SLURM_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

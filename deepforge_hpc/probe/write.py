@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from deepforge_hpc.strictyaml import reads_as_text
+from deepforge_hpc.files.yaml12 import reads_as_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.render.engine import Raw
-from deepforge_hpc.spec.site.words import HARMLESS, SECRET
+from deepforge_hpc.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ __all__ = ["log"]
 def __getattr__(name: str) -> object:
     """Import `log` when it is first used: hundreds of ranks import this package at once."""
     if name == "log":
-        from .metrics import log
+        from .base.metrics import log
 
         return log
     message = f"module {__name__!r} has no attribute {name!r}"

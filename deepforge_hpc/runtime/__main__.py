@@ -21,7 +21,7 @@ _EXIT_USAGE = 2
 def main(argv: list[str]) -> int:
     """Do what the words say; the exit code is that of the job."""
     if argv == ["rank"]:
-        from .rank import main as run_rank
+        from .rank.run import main as run_rank
 
         return run_rank()
     if argv[:1] == ["run"] and len(argv) % 2 == 0:
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["report"] and len(argv) == 2:
         from pathlib import Path
 
-        from .report import refresh
+        from .report.refresh import refresh
 
         refresh(Path(argv[1]), force=True)
         return 0
@@ -40,8 +40,8 @@ def main(argv: list[str]) -> int:
 
 
 def _run(job: str, options: dict[str, str]) -> int:
-    from .context import find_root
-    from .supervisor import run_job
+    from .base.context import find_root
+    from .job.supervisor import run_job
 
     task = options.get("--task")
     return run_job(

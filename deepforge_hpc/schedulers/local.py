@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from deepforge_hpc.abc.scheduler import Scheduler
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.model.execution import NativeStatus
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.runtime.base.states import State
 
 from .local_process import Identity
 from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepforge_hpc.runtime.files import publish_json, read_json
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.files import publish_json, read_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 from .local_process import (
     TOKEN_VARIABLE,

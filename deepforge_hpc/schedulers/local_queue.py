@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.jsonl import append_line, last_line
-from deepforge_hpc.runtime.files import publish_bytes, publish_json
+from deepforge_hpc.runtime.base.files import publish_bytes, publish_json
+from deepforge_hpc.runtime.base.jsonl import append_line, last_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ from .slurm_states import interpret
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deepforge_hpc.runtime.states import State
+    from deepforge_hpc.runtime.base.states import State
 
 # All tasks are written at every change, and most of them look alike.
 _interpret = functools.lru_cache(maxsize=256)(interpret)

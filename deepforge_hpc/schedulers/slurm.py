@@ -12,11 +12,11 @@ import re
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from deepforge_hpc.abc.scheduler import Scheduler
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
 from deepforge_hpc.model.execution import NativeStatus
-from deepforge_hpc.runtime.native import ID, WHOLE_LISTS, expand
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.runtime.base.native import ID, WHOLE_LISTS, expand
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_states import interpret, parse_state

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from deepforge_hpc.runtime.slurm_words import STATES, explain_exit
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers.slurm import STATES, explain_exit
 
 # squeue's two-letter forms, should a site's format give them.
 _SHORT = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
-from deepforge_hpc.abc.scheduler import Scheduler
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.plugins.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.model.plan import FINAL_JOB
-from deepforge_hpc.runtime.context import timestamp
+from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.healing import heal, settle
@@ -16,8 +16,8 @@ from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.submitter import Submitter
 
 if TYPE_CHECKING:
-    from deepforge_hpc.abc.scheduler import Scheduler
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 _CANCEL_S = 3.0
 

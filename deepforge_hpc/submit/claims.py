@@ -10,10 +10,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc import registry
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
-from deepforge_hpc.runtime.files import digest, publish_json, read_json
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.plugins import registry
+from deepforge_hpc.runtime.base.files import digest, publish_json, read_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import LIVE, status
 from deepforge_hpc.submit.lease import lease

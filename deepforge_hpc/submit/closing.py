@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.runtime import statefile
-from deepforge_hpc.runtime.context import timestamp
-from deepforge_hpc.runtime.files import publish_json
-from deepforge_hpc.runtime.report import refresh
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.report.refresh import refresh
+from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.submit import own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.submit.status import TaskStatus
 
 

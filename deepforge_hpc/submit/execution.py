@@ -14,9 +14,9 @@ from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.files import canonical_json, digest, publish_json, sync_folder
-from deepforge_hpc.runtime.layout import ExecutionLayout
-from deepforge_hpc.runtime.record import write_blob
+from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json, sync_folder
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state.record import write_blob
 from deepforge_hpc.submit import claims, project
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.pipeline.load import Loaded
+    from deepforge_hpc.pipeline.snapshot import Snapshot
     from deepforge_hpc.render.script import JobScript
-    from deepforge_hpc.spec.load import Loaded
-    from deepforge_hpc.spec.snapshot import Snapshot
 
 _MANIFEST_SCHEMA = "dfh/code/1"
 _KEPT = ("project/", "library/", "compiled/")

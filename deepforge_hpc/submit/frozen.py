@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.model.execution import EXECUTION_SCHEMA, ExecutionInfo
 from deepforge_hpc.model.plan import PLAN_SCHEMA, Plan
-from deepforge_hpc.runtime.files import digest, read_json
+from deepforge_hpc.runtime.base.files import digest, read_json
 
 if TYPE_CHECKING:
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
 def read_info(layout: ExecutionLayout) -> ExecutionInfo:
@@ -55,8 +55,8 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:
     """Raise LedgerError if the frozen code is not what was submitted: every job would refuse it."""
-    from deepforge_hpc.runtime import guard
-    from deepforge_hpc.runtime.failure import JobError
+    from deepforge_hpc.runtime.base.failure import JobError
+    from deepforge_hpc.runtime.job import guard
 
     try:
         guard.check_code(layout, info.code_sha256)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.plan import FINAL_JOB, JobKind
-from deepforge_hpc.runtime.context import timestamp
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.submit import own
 from deepforge_hpc.submit.queue import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind
-from deepforge_hpc.runtime.advice import End, next_step, submit_command
-from deepforge_hpc.runtime.states import State, combine
+from deepforge_hpc.runtime.base.advice import End, next_step, submit_command
+from deepforge_hpc.runtime.base.states import State, combine
 from deepforge_hpc.submit import journal, own
 from deepforge_hpc.submit.frozen import is_at_home, read_info, read_plan
 from deepforge_hpc.submit.merge import Evidence, judge, seconds
@@ -22,9 +22,9 @@ from deepforge_hpc.submit.status import ExecutionStatus, JobStatus, OutputStatus
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.submit.journal import Attempt, Journal
 
 LIVE = frozenset(

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError
-from deepforge_hpc.runtime.files import read_bytes
+from deepforge_hpc.runtime.base.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class Writer:
 
         Raises StorageError if the line cannot be written whole; nothing of it stays then.
         """
-        from deepforge_hpc.jsonl import append_line
+        from deepforge_hpc.runtime.base.jsonl import append_line
 
         try:
             append_line(self._path, {"event": event, "attempt": attempt, **values}, durable=durable)

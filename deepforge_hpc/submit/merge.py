@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.runtime.failure import MEMORY_HINT
-from deepforge_hpc.runtime.slurm_words import wants_memory
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.failure import MEMORY_HINT
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.execution import NativeStatus

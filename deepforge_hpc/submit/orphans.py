@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import DeepforgeHpcError
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.lease import Owner
 from deepforge_hpc.submit.project import executions_folders

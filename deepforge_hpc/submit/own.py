@@ -6,12 +6,12 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepforge_hpc.runtime.layout import JobLayout
+    from deepforge_hpc.runtime.base.layout import JobLayout
 
 _TAIL = 4096
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.files import canonical_json, publish_bytes, publish_json, read_json
+from deepforge_hpc.runtime.base.files import canonical_json, publish_bytes, publish_json, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path

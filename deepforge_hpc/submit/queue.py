@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.runtime.states import State, combine
+from deepforge_hpc.runtime.base.states import State, combine
 from deepforge_hpc.schedulers.local_process import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.model.execution import ExecutionInfo
+    from deepforge_hpc.plugins.scheduler import Scheduler
 
 _PAUSE_S = 0.2
 _LEAVE_S = 60.0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.digests import measure
-from deepforge_hpc.runtime.files import digest_path, read_json
-from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.digests import measure
+from deepforge_hpc.runtime.base.files import digest_path, read_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.submit import own
 from deepforge_hpc.submit.project import executions_folders
 

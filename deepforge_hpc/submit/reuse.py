@@ -12,21 +12,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.model.plan import Job, JobKind, Plan
-from deepforge_hpc.runtime import marker, statefile
-from deepforge_hpc.runtime.context import Context, hostname, timestamp
-from deepforge_hpc.runtime.destination import Destination
-from deepforge_hpc.runtime.digests import measure
-from deepforge_hpc.runtime.files import publish_json, read_json
-from deepforge_hpc.runtime.formats_base import FormatError
-from deepforge_hpc.runtime.record import Published, shown_path, write_record
-from deepforge_hpc.runtime.states import State
-from deepforge_hpc.runtime.transfer import link_or_copy
+from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
+from deepforge_hpc.runtime.base.digests import measure
+from deepforge_hpc.runtime.base.files import publish_json, read_json
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.transfer import link_or_copy
+from deepforge_hpc.runtime.formats.base import FormatError
+from deepforge_hpc.runtime.job.destination import Destination
+from deepforge_hpc.runtime.state import marker, statefile
+from deepforge_hpc.runtime.state.record import Published, shown_path, write_record
 from deepforge_hpc.submit.results import Results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.submit.results import Source
 
 _ATTEMPT = 0

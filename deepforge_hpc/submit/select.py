@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Job, JobKind
-from deepforge_hpc.runtime import marker
-from deepforge_hpc.runtime.files import read_json
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state import marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

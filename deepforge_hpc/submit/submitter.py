@@ -15,7 +15,7 @@ from deepforge_hpc.errors import (
     SubmitLimitError,
     TransientSchedulerError,
 )
-from deepforge_hpc.runtime.context import timestamp
+from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.queue import Queue
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from deepforge_hpc.abc.scheduler import Scheduler
     from deepforge_hpc.model.execution import ExecutionInfo
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.runtime.layout import ExecutionLayout
+    from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.submit.pace import Pace
     from deepforge_hpc.submit.select import Selected
 

@@ -152,14 +152,14 @@ LEDGER = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from dfh_runtime.context import Clock, open_context
+from dfh_runtime.base.context import Clock, open_context
 context = open_context(Path(sys.argv[2]), job="second", task=None, attempt=2, plan_sha256="")
 clock = Clock.now()
-from dfh_runtime.stage import stage_inputs
+from dfh_runtime.job.stage import stage_inputs
 inputs = stage_inputs(context)
 import re
 before = time.process_time()
-from dfh_runtime.record import end_record, write_record
+from dfh_runtime.state.record import end_record, write_record
 data = end_record(context, status="succeeded", reason="", clock=clock, inputs=inputs, outputs=[])
 write_record(context.ledger, data, user="bench")
 print(time.process_time() - before)

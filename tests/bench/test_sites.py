@@ -13,12 +13,12 @@ pytestmark = pytest.mark.bench
 ONE_S, ALL_S = 0.040, 1.0
 # What every command that reads a pipeline has imported anyway.
 _COMMON = (
-    "import deepforge_hpc.spec.pipeline, deepforge_hpc.spec.project, deepforge_hpc.strictyaml, "
-    "deepforge_hpc.runtime.files"
+    "import deepforge_hpc.pipeline.file, deepforge_hpc.files.project, deepforge_hpc.files.yaml12, "
+    "deepforge_hpc.runtime.base.files"
 )
 _LOAD = """
 from pathlib import Path
-from deepforge_hpc.spec.sites import ANY, known_sites, load_site, site_folders
+from deepforge_hpc.site.find import ANY, known_sites, load_site, site_folders
 folders = site_folders(Path("/nowhere"), None, {})
 """
 _ONE = f'{_COMMON}{_LOAD}load_site("frontier", folders)'

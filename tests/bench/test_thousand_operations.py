@@ -60,7 +60,7 @@ import sys
 from pathlib import Path
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.spec.load import load_pipeline
+from deepforge_hpc.pipeline.load import load_pipeline
 plan = resolve(load_pipeline(Path(sys.argv[1]), site=sys.argv[2]), origins=False)
 assert len(render_scripts(plan)) == int(sys.argv[3]) + 1
 """

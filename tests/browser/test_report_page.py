@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.runtime.report import refresh
+from deepforge_hpc.runtime.report.refresh import refresh
 
 pytestmark = pytest.mark.browser
 

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from deepforge_hpc.cli.display import Display, clean, table
-from deepforge_hpc.cli.status_views import rows_of, screen_lines, status_lines
-from deepforge_hpc.cli.views import plan_lines
+from deepforge_hpc.cli.views.display import Display, clean, table
+from deepforge_hpc.cli.views.plan import plan_lines
+from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.model.resources import Resources

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from deepforge_hpc.pipeline.load import load_pipeline
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.spec.load import load_pipeline
 
 HERE = Path(__file__).parent
 SITES = ("local", "slurm-generic")

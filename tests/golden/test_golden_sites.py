@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.pipeline.load import Settings, load_text
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.spec.load import Settings, load_text
 
 HERE = Path(__file__).parent
 UPDATE = bool(os.environ.get("DFH_UPDATE_GOLDEN"))

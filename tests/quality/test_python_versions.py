@@ -19,9 +19,10 @@ root = pathlib.Path(sys.argv[1])
 for path in sorted((root / "deepforge_hpc").rglob("*.py")):
     compile(path.read_text(encoding="utf-8"), str(path), "exec")
 sys.path.insert(0, sys.argv[2])
-for path in sorted((root / "deepforge_hpc" / "runtime").glob("*.py")):
-    if path.stem != "__main__":
-        importlib.import_module("dfh_runtime." + path.stem if path.stem != "__init__" else "dfh_runtime")
+for path in sorted((root / "deepforge_hpc" / "runtime").rglob("*.py")):
+    parts = path.relative_to(root / "deepforge_hpc" / "runtime").with_suffix("").parts
+    if parts[-1] != "__main__":
+        importlib.import_module(".".join(("dfh_runtime", *parts)).removesuffix(".__init__"))
 print("%d.%d" % sys.version_info[:2])
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.errors import SubmitLimitError
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit import chain, journal
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.orphans import held_orphans

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.errors import SchedulerError, SubmitLimitError
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.schedulers import slurm
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
-from deepforge_hpc.testing.scheduler_contract import SchedulerContract
+from deepforge_hpc.testing.scheduler import SchedulerContract
 
 pytestmark = pytest.mark.slurm
 

@@ -8,10 +8,10 @@ import click
 
 from deepforge_hpc import api
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
-from deepforge_hpc.cli.views import checked_lines
+from deepforge_hpc.cli.views.plan import checked_lines
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("check")

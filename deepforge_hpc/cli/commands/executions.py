@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.display import Display, counted, table
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.views.display import Display, counted, table
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.units import format_size
 

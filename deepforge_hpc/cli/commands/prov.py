@@ -12,7 +12,7 @@ from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 _NOT_SOUND = 7
 
@@ -54,7 +54,7 @@ def show(display: Display, path: str, *, packages: bool) -> None:
     Example:
       dfh prov show executions/redshift-0007/jobs/train/outputs/model.keras
     """
-    from deepforge_hpc.cli.provenance_views import explanation_lines
+    from deepforge_hpc.cli.views.provenance import explanation_lines
 
     found = api.explain(path, Path.cwd())
     display.result(found.to_dict(), explanation_lines(found, packages=packages))
@@ -74,7 +74,7 @@ def trace(display: Display, path: str, depth: int | None) -> None:
     Example:
       dfh prov trace executions/redshift-0007/jobs/evaluate --depth 2
     """
-    from deepforge_hpc.cli.provenance_views import trace_lines
+    from deepforge_hpc.cli.views.provenance import trace_lines
 
     found = api.trace(path, Path.cwd())
     display.result(found.to_dict(), trace_lines(found, depth=depth))
@@ -95,7 +95,7 @@ def verify(display: Display, path: str) -> int:
     Example:
       dfh prov verify executions/redshift-0007
     """
-    from deepforge_hpc.cli.provenance_views import verification_lines
+    from deepforge_hpc.cli.views.provenance import verification_lines
 
     found = api.verify(path, Path.cwd())
     display.result(found.to_dict(), verification_lines(found))

@@ -11,7 +11,7 @@ from deepforge_hpc import api
 from deepforge_hpc.cli.options import execution_argument, output_options
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("resume")
@@ -29,7 +29,7 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh resume redshift-0007
     """
-    from deepforge_hpc.cli.submission_views import next_commands
+    from deepforge_hpc.cli.views.submission import next_commands
 
     report = api.resume(api.find_execution(execution, Path.cwd()))
     lines = [f"{report.execution}: {report.message}"]

@@ -11,7 +11,7 @@ from deepforge_hpc import api
 from deepforge_hpc.cli.options import output_options
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("schema")

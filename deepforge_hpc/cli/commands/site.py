@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.display import table
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.site_views import check_lines, site_lines, site_row
+from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.cli.views.site import check_lines, site_lines, site_row
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 
 @click.group(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import probing
-from deepforge_hpc.cli.display import counted, table
 from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.views.display import counted, table
 from deepforge_hpc.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 DIFFERS = 8
 
@@ -113,7 +113,7 @@ def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
 
 
 def _write(output: Path, text: str) -> None:
-    from deepforge_hpc.runtime.files import publish_bytes
+    from deepforge_hpc.runtime.base.files import publish_bytes
 
     try:
         output.parent.mkdir(parents=True, exist_ok=True)

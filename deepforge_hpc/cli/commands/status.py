@@ -11,7 +11,7 @@ from deepforge_hpc import api
 from deepforge_hpc.cli.options import execution_argument, output_options
 
 if TYPE_CHECKING:
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("status")
@@ -33,10 +33,10 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     """
     found = api.find_execution(execution, Path.cwd())
     if is_watched:
-        from deepforge_hpc.cli.watch import watch
+        from deepforge_hpc.cli.views.watch import watch
 
         return watch(display, found, interval=interval)
-    from deepforge_hpc.cli.status_views import status_lines
+    from deepforge_hpc.cli.views.status import status_lines
 
     current = api.status(found)
     for orphan in api.other_orphans(found):

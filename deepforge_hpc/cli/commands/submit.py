@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from deepforge_hpc.api.submission import Submission
-    from deepforge_hpc.cli.display import Display
+    from deepforge_hpc.cli.views.display import Display
 
 F = TypeVar("F", bound="Callable[..., object]")
 
@@ -46,7 +46,7 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
     Example:
       dfh submit pipeline.yaml --site slurm-generic --set train.epochs=20 --dry-run
     """
-    from deepforge_hpc.cli.submission_views import dry_run_lines, submission_lines
+    from deepforge_hpc.cli.views.submission import dry_run_lines, submission_lines
 
     if dry_run:
         request = request_from(options)
@@ -81,8 +81,8 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     Example:
       dfh run pipeline.yaml
     """
-    from deepforge_hpc.cli.submission_views import submission_lines
-    from deepforge_hpc.cli.watch import watch
+    from deepforge_hpc.cli.views.submission import submission_lines
+    from deepforge_hpc.cli.views.watch import watch
 
     submission = _submit(display, options)
     lines = list(submission_lines(submission))

@@ -24,7 +24,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc import strictyaml
+from deepforge_hpc.files import yaml12
 from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
 from deepforge_hpc.libraries.keras.values import suggestion
 
@@ -39,7 +39,7 @@ _TOP = (
 _BLOCK = ("parameters", "inputs", "layers", "output", "description")
 _STEP = ("from", "when")
 
-Path = strictyaml.Path
+Path = yaml12.Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Architecture:
 class Reader:
     """Reads the document and collects the faults of its form."""
 
-    def __init__(self, document: strictyaml.Document) -> None:
+    def __init__(self, document: yaml12.Document) -> None:
         self.document = document
         self.faults: list[Fault] = []
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepforge_hpc import strictyaml
 from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.files import yaml12
 from deepforge_hpc.libraries.keras.architecture import Reader
 from deepforge_hpc.libraries.keras.graph import Expander
 from deepforge_hpc.libraries.keras.schema import LAYERS
@@ -25,7 +25,7 @@ class KerasLibrary:
         `source` is the file's path as faults should name it. Equal texts give equal source. Raises
         InvalidInputError with every fault found.
         """
-        reader = Reader(strictyaml.load(text, source))
+        reader = Reader(yaml12.load(text, source))
         architecture = reader.read()
         graph = None
         if architecture is not None and not reader.faults:

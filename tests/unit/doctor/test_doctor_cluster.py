@@ -10,17 +10,10 @@ import pytest
 from deepforge_hpc.doctor import cluster
 from deepforge_hpc.doctor.finding import Finding
 from deepforge_hpc.doctor.unknown import next_step
-from deepforge_hpc.model.site import (
-    UNKNOWN,
-    Account,
-    AccountSuffix,
-    Identify,
-    Queue,
-    SiteSpec,
-)
 from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.site.model import UNKNOWN, Account, AccountSuffix, Identify, Queue, SiteSpec
 
 MACHINE = Machine(
     version="22.05.8",

@@ -15,7 +15,8 @@ from deepforge_hpc.doctor import globus, quota, storage
 from deepforge_hpc.doctor.walltime import longest_s
 from deepforge_hpc.model.plan import Job, Plan
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import (
+from deepforge_hpc.schedulers.command import Completed
+from deepforge_hpc.site.model import (
     UNKNOWN,
     FileSystem,
     GlobusCollection,
@@ -24,7 +25,6 @@ from deepforge_hpc.model.site import (
     SubmitSettings,
     Transfer,
 )
-from deepforge_hpc.schedulers.command import Completed
 
 DAY = 86400
 

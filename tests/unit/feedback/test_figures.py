@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib")
 HEAD = """
 import sys
 from pathlib import Path
-from deepforge_hpc.runtime import figures
+from deepforge_hpc.runtime.figures import hook as figures
 folder = Path(sys.argv[1])
 capture = figures.install(folder)
 """
@@ -312,7 +312,7 @@ def test_figures_without_pyplot_are_captured(place: Place) -> None:
 def test_repeated_draws_are_thinned_out_and_the_last_state_is_kept(place: Place) -> None:
     code = """
     import matplotlib.pyplot as plt
-    from deepforge_hpc.runtime.figures_capture import Recorder
+    from deepforge_hpc.runtime.figures.capture import Recorder
     writes = []
     original = Recorder._write
     Recorder._write = lambda self, figure, entry, **kw: (writes.append(1), original(self, figure, entry, **kw))
@@ -461,7 +461,7 @@ def test_nothing_is_installed_elsewhere(place: Place, environment: dict[str, str
 def test_matplotlib_is_not_imported_by_us(place: Place) -> None:
     code = """
     assert "matplotlib" not in sys.modules
-    assert "deepforge_hpc.runtime.figures_capture" not in sys.modules
+    assert "deepforge_hpc.runtime.figures.capture" not in sys.modules
     """
     assert place.run_fresh(code).returncode == 0
 

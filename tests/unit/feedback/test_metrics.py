@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepforge_hpc import runtime
-from deepforge_hpc.runtime.metrics import decimate, is_main_rank, read_metrics
+from deepforge_hpc.runtime.base.metrics import decimate, is_main_rank, read_metrics
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc import runtime
-from deepforge_hpc.runtime.advice import edit_hint
-from deepforge_hpc.runtime.report import refresh, render_report, summary
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.advice import edit_hint
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.report.refresh import refresh, render_report, summary
 
 _VOID = {"meta", "link", "img", "br", "input", "hr"}
 
@@ -299,10 +299,10 @@ def test_metrics_of_an_earlier_attempt_are_not_shown(made: Callable[[str], Any])
 
 
 def test_every_state_has_a_word_an_icon_and_a_colour_of_the_style_sheet() -> None:
-    from deepforge_hpc.runtime.report_looks import LOOKS
-    from deepforge_hpc.runtime.report_page import _ICONS
+    from deepforge_hpc.runtime.report.looks import LOOKS
+    from deepforge_hpc.runtime.report.page import _ICONS
 
-    css = Path(runtime.__file__).with_name("report.css").read_text()
+    css = (Path(runtime.__file__).parent / "report/report.css").read_text()
     assert set(LOOKS) == set(State)
     assert {look.icon for look in LOOKS.values()} <= set(_ICONS)
     assert all(f".{look.css} {{ color:" in css for look in LOOKS.values())
@@ -413,7 +413,7 @@ def test_credentials_in_a_log_are_cut_out(made: Callable[[str], Any]) -> None:
 
 
 def test_a_progress_bar_shows_what_stood_at_last(made: Callable[[str], Any]) -> None:
-    from deepforge_hpc.runtime.report_text import clean_lines
+    from deepforge_hpc.runtime.base.text import clean_lines
 
     data = b"1/3 \x1b[32m=\x1b[0m\r2/3 ==\r3/3 ===   \r\nnext\tcolumn\n\x1b]8;;http://x\x07link\n\xff\n"
     assert clean_lines(data, 40) == ["3/3 ===", "next    column", "link", "\ufffd"]
@@ -591,8 +591,8 @@ def test_the_runtime_that_travels_renders_with_the_standard_library_alone(
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from dfh_runtime.report import refresh\n"
-        "assert 'dfh_runtime.report_page' not in sys.modules\n"
+        "from dfh_runtime.report.refresh import refresh\n"
+        "assert 'dfh_runtime.report.page' not in sys.modules\n"
         "assert refresh(Path(sys.argv[2]))\n"
     )
     command = [sys.executable, "-I", "-S", "-W", "error", "-c", script]

@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepforge_hpc.runtime.metrics import Series
-from deepforge_hpc.runtime.report_chart import draw_chart, group
-from deepforge_hpc.runtime.report_graph import NARROW, WIDE, Node, Size, draw_graph, draw_graphs
-from deepforge_hpc.runtime.report_text import duration, moment, number, parse_time, size
-from deepforge_hpc.runtime.report_times import ticks
+from deepforge_hpc.runtime.base.metrics import Series
+from deepforge_hpc.runtime.base.text import duration, moment, number, parse_time, size
+from deepforge_hpc.runtime.report.chart import draw_chart, group
+from deepforge_hpc.runtime.report.graph import (
+    NARROW,
+    WIDE,
+    Node,
+    Size,
+    draw_graph,
+    draw_graphs,
+)
+from deepforge_hpc.runtime.report.times import ticks
 
 
 def node(name: str, *after: str) -> Node:

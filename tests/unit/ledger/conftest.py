@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.runtime import marker
-from deepforge_hpc.runtime.files import canonical_json, digest, digest_file, digest_path
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file, digest_path
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state import marker
 
 UUID = "0123456789abcdef0123456789abcdef"
 EXECUTION = "flow-0001"

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.provenance_views import (
+from deepforge_hpc.cli.views.provenance import (
     explanation_lines,
     trace_lines,
     verification_lines,
 )
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import DamagedRecordError, Ledger, MissingRecordError
-from deepforge_hpc.runtime.closure import build_closure
-from deepforge_hpc.runtime.files import canonical_json, digest_file
+from deepforge_hpc.runtime.base.files import canonical_json, digest_file
+from deepforge_hpc.runtime.state.closure import build_closure
 
 
 def kinds(project: Any, path: Path | str, level: str = "error") -> list[str]:

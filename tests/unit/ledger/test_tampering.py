@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.provenance_views import explanation_lines
+from deepforge_hpc.cli.views.provenance import explanation_lines
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import DamagedRecordError, Ledger
-from deepforge_hpc.runtime.closure import build_closure
-from deepforge_hpc.runtime.files import canonical_json, digest_file, digest_path
+from deepforge_hpc.runtime.base.files import canonical_json, digest_file, digest_path
+from deepforge_hpc.runtime.state.closure import build_closure
 
 
 def findings(project: Any, path: Path, level: str = "error") -> list[str]:

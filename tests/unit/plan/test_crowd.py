@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
-from deepforge_hpc.spec.load import Settings, load_pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,11 @@ import subprocess
 import pytest
 
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import (
+from deepforge_hpc.plan.containers import container_of
+from deepforge_hpc.plan.facts import Facts, holds
+from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.surroundings import surroundings
+from deepforge_hpc.site.model import (
     UNKNOWN,
     Binding,
     Containers,
@@ -25,10 +29,6 @@ from deepforge_hpc.model.site import (
     SlurmFacts,
     When,
 )
-from deepforge_hpc.plan.containers import container_of
-from deepforge_hpc.plan.facts import Facts, holds
-from deepforge_hpc.plan.launch import launch_command
-from deepforge_hpc.plan.surroundings import surroundings
 
 SRUN = Launcher(argv=("srun", "-n{world_size}", "{cpu_bind}", "{gpu_bind}"))
 TABLE = Binding(

@@ -8,10 +8,10 @@ import pytest
 
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, NoResourcesError, UsageError
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.pipeline.load import Settings, load_text
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.spec.load import Settings, load_text
-from deepforge_hpc.spec.sites import load_site
+from deepforge_hpc.site.find import load_site
 
 CODE = """\
 import numpy as np

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
+from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.graph import last_jobs
 from deepforge_hpc.plan.resolve import resolve
-from deepforge_hpc.spec.load import Settings, load_pipeline
 
 CODE = """\
 import numpy as np
@@ -180,7 +180,7 @@ def test_the_same_files_give_the_same_plan_in_another_process(project):
     code = (
         "import json, sys; from pathlib import Path\n"
         "from deepforge_hpc.plan.resolve import resolve\n"
-        "from deepforge_hpc.spec.load import Settings, load_pipeline\n"
+        "from deepforge_hpc.pipeline.load import Settings, load_pipeline\n"
         "loaded = load_pipeline(Path(sys.argv[1]), site='big',"
         " settings=Settings(python='/usr/bin/python3'))\n"
         "print(json.dumps(resolve(loaded).to_dict()))"
@@ -585,7 +585,7 @@ def test_the_files_that_code_names_are_in_every_key(project):
 
 
 def test_large_data_is_known_by_size_and_time(project, monkeypatch):
-    monkeypatch.setattr("deepforge_hpc.spec.external.SMALL_BYTES", 1)
+    monkeypatch.setattr("deepforge_hpc.pipeline.external.SMALL_BYTES", 1)
     os.utime(project.root / "table.npy", (1, 1))
     before = keys(project.plan())
     assert keys(project.plan()) == before

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.model.site import NodeType, Queue, Range, SiteSpec, known
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
-from deepforge_hpc.spec.sites import ANY, load_site
+from deepforge_hpc.site.find import ANY, load_site
+from deepforge_hpc.site.model import NodeType, Queue, Range, SiteSpec, known
 
 FOLDERS = [("shipped", data_folder("site-configs"))]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError
-from deepforge_hpc.model.site import UNKNOWN
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.spec.load import Settings, load_pipeline
-from deepforge_hpc.spec.sites import load_site
+from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.model import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc import strictyaml
-from deepforge_hpc.model.site import UNKNOWN, SiteSpec, SlurmFacts
+from deepforge_hpc.files import yaml12
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.compare import differences
 from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.schedulers.command import CommandRunner
-from deepforge_hpc.spec.site.sourced import sections_without_source
-from deepforge_hpc.spec.sites import load_site, site_folders
+from deepforge_hpc.site.find import load_site, site_folders
+from deepforge_hpc.site.model import UNKNOWN, SiteSpec, SlurmFacts
+from deepforge_hpc.site.sourced import sections_without_source
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
 DATE = "2026-11-22"
@@ -132,7 +132,7 @@ def test_each_fact_names_its_command_and_day(lab: Machine, tmp_path: Path) -> No
     assert (queues.date, queues.confidence) == (DATE, "L")
     for machine in (lab, Machine()):
         text = site_yaml(draft(machine, name="x", date=DATE))
-        assert list(sections_without_source(strictyaml.load(text, "x.yaml"))) == []
+        assert list(sections_without_source(yaml12.load(text, "x.yaml"))) == []
 
 
 def test_a_draft_of_nothing_is_still_a_site_file(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ import pytest
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.model.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.runtime import statefile
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state import statefile
 
 UUID = "0123456789abcdef0123456789abcdef"
 ARGUMENTS = ("--uuid", UUID, "--attempt", "2", "--plan", "sha256:p", "--code", "sha256:c")

@@ -30,10 +30,10 @@ from deepforge_hpc.model.plan import (
     Reference,
 )
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.runtime import marker
-from deepforge_hpc.runtime.digests import measure
-from deepforge_hpc.runtime.files import canonical_json, digest, digest_file
-from deepforge_hpc.runtime.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.digests import measure
+from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.state import marker
 
 UUID = "0123456789abcdef0123456789abcdef"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.runtime.advice import End, next_step, submit_command
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.advice import End, next_step, submit_command
+from deepforge_hpc.runtime.base.states import State
 
 FULL_DISK = End("a", State.FAILED, again=True)
 BUG = End("b", State.FAILED, again=False)

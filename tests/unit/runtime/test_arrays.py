@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from deepforge_hpc.runtime.files import digest_file, digest_path
+from deepforge_hpc.runtime.base.files import digest_file, digest_path
 
 if TYPE_CHECKING:
     from conftest import Execution

@@ -419,8 +419,8 @@ def test_an_output_that_changes_after_it_was_returned(execution: Execution) -> N
 
 
 def test_a_report_or_figures_that_fail_never_fail_a_job(execution: Execution) -> None:
-    execution.code("dfh_runtime/report.py", "raise RuntimeError('broken report')")
-    execution.code("dfh_runtime/figures.py", "raise RuntimeError('broken figures')")
+    execution.code("dfh_runtime/report/refresh.py", "raise RuntimeError('broken report')")
+    execution.code("dfh_runtime/figures/hook.py", "raise RuntimeError('broken figures')")
     execution.operation("job", "def operation(): return 1")
     done = execution.run("job")
     assert done.returncode == 0

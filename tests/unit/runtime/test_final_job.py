@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deepforge_hpc.runtime.accounting import parse_sacct
-from deepforge_hpc.runtime.files import digest
+from deepforge_hpc.runtime.base.files import digest
+from deepforge_hpc.runtime.schedulers.sacct import parse_sacct
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deepforge_hpc.runtime import digests
-from deepforge_hpc.runtime.closure import build_closure
-from deepforge_hpc.runtime.failure import one_line
-from deepforge_hpc.runtime.files import canonical_json, digest, digest_file
-from deepforge_hpc.runtime.packages import list_packages
-from deepforge_hpc.runtime.record import index_records, is_record_id, write_blob, write_record
-from deepforge_hpc.runtime.redact import (
+from deepforge_hpc.runtime.base import digests
+from deepforge_hpc.runtime.base.failure import one_line
+from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.base.redact import (
     REDACTED,
     describe_environment,
     filter_text,
     filter_uri,
     filter_value,
 )
-from deepforge_hpc.runtime.secrets import secret_values
-from deepforge_hpc.runtime.transfer import copy_path, link_or_copy, remove
+from deepforge_hpc.runtime.base.secrets import secret_values
+from deepforge_hpc.runtime.base.transfer import copy_path, link_or_copy, remove
+from deepforge_hpc.runtime.rank.packages import list_packages
+from deepforge_hpc.runtime.state.closure import build_closure
+from deepforge_hpc.runtime.state.record import index_records, is_record_id, write_blob, write_record
 
 if TYPE_CHECKING:
     from conftest import Execution

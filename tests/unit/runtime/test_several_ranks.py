@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.model.plan import LaunchCommand
-from deepforge_hpc.runtime.failure import JobError
-from deepforge_hpc.runtime.identity import find_identity
+from deepforge_hpc.runtime.base.failure import JobError
+from deepforge_hpc.runtime.rank.identity import find_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,8 +153,8 @@ def test_a_rank_that_cannot_write_its_log_ends_as_well(
 
 def test_a_full_log_of_a_rank_does_not_end_it(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from deepforge_hpc.runtime import rank\n"
-        "rank._redirect(Path('/dev/full'), copy=True)\n"
+        "import sys; from pathlib import Path; from deepforge_hpc.runtime.rank import run\n"
+        "run._redirect(Path('/dev/full'), copy=True)\n"
         "for number in range(3): print(number, flush=True)\n"
     )
     done = subprocess.run(

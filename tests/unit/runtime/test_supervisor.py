@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deepforge_hpc.model.plan import OutputPort, Reference
-from deepforge_hpc.runtime.files import digest, digest_file
+from deepforge_hpc.runtime.base.files import digest, digest_file
 
 if TYPE_CHECKING:
     from conftest import Execution

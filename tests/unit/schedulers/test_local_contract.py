@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.abc.scheduler import Scheduler
+from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_queue import LocalQueue
-from deepforge_hpc.testing.scheduler_contract import SchedulerContract
+from deepforge_hpc.testing.scheduler import SchedulerContract
 
 
 class TestLocalScheduler(SchedulerContract):

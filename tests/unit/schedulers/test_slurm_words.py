@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepforge_hpc.runtime.slurm_words import STATES, wants_memory
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers.slurm import STATES, wants_memory
 from deepforge_hpc.schedulers.slurm_states import explain_reason, interpret, parse_state
 
 _REASONS = Path(__file__).parents[2] / "fixtures" / "slurm" / "reasons.txt"

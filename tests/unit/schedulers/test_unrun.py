@@ -4,7 +4,7 @@ import pytest
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
-from deepforge_hpc.registry import load
+from deepforge_hpc.plugins.registry import load
 from deepforge_hpc.schedulers import flux, pbs
 
 PAIRS = (

@@ -21,7 +21,7 @@ from deepforge_hpc.errors import (
     SubmitLimitError,
     UsageError,
 )
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.submit import chain, journal

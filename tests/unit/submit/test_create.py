@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.errors import StorageError, UsageError
-from deepforge_hpc.runtime.files import digest, digest_file
+from deepforge_hpc.runtime.base.files import digest, digest_file
 from deepforge_hpc.submit import chain
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders

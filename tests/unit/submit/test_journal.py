@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.errors import LedgerError, StorageError
-from deepforge_hpc.runtime.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.journal import Writer
 

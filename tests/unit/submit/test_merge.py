@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.model.execution import NativeStatus
-from deepforge_hpc.runtime.states import State
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.submit.journal import Attempt
 from deepforge_hpc.submit.merge import Evidence, Verdict, judge, seconds
 

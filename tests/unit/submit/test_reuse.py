@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.ledger.store import Ledger
-from deepforge_hpc.runtime.layout import ExecutionLayout
-from deepforge_hpc.runtime.record import write_record
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state.record import write_record
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit import chain

@@ -1,1 +1,0 @@
-"""Contracts that third parties implement."""

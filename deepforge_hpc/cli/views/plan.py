@@ -1,0 +1,65 @@
+"""How plans and records look as text: lines for `Display`, nothing is printed here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.api.pipelines import Checked
+    from deepforge_hpc.model.plan import Job, Plan
+
+
+def checked_lines(checked: Checked) -> Iterator[str]:
+    """Yield what `dfh check` says."""
+    site = f" for site {checked.site}" if checked.site else ""
+    yield (
+        f"{checked.path}: pipeline {checked.pipeline} is sound{site}:"
+        f" {counted(len(checked.operations), 'operation')}, {counted(len(checked.inputs), 'input')}"
+    )
+
+
+def plan_lines(plan: Plan, *, origins: bool) -> Iterator[str]:
+    """Yield the table of jobs, then the origins of the values if they are wanted."""
+    yield f"{plan.pipeline} on {plan.site} ({plan.scheduler})"
+    yield ""
+    yield from table(
+        ("JOB", "QUEUE", "SIZE", "TIME", "AFTER"),
+        [
+            (job.name, _queue(job), _size(job), _time(job), ", ".join(job.after))
+            for job in plan.jobs
+        ],
+    )
+    if origins:
+        yield ""
+        rows = [(origin.key, origin.value, origin.source) for origin in plan.origins]
+        yield from table(("VALUE OF", "IS", "FROM"), rows)
+
+
+def _queue(job: Job) -> str:
+    return job.queue or "-"
+
+
+def _size(job: Job) -> str:
+    resources = job.resources
+    parts = [counted(resources.nodes, "node")]
+    if resources.world_size > 1:
+        parts.append(f"{resources.world_size} ranks")
+    parts.append(counted(resources.cpus_per_task, "cpu"))
+    if resources.gpus_per_node:
+        parts.append(counted(resources.gpus_per_node, "gpu"))
+    if resources.mem_per_node_mib:
+        parts.append(f"{resources.mem_per_node_mib} MiB")
+    if resources.node_local:
+        parts.append("disk of its own")
+    times = f"{counted(job.tasks, 'task')} of " if job.kind.value == "array" else ""
+    return times + " x ".join(parts[:1]) + ("".join(f", {part}" for part in parts[1:]))
+
+
+def _time(job: Job) -> str:
+    seconds = job.resources.time_s
+    return "-" if seconds is None else format_duration(seconds)

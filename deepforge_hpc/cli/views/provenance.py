@@ -1,0 +1,200 @@
+"""How records look as text."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.ledger.store import packages_of, short
+from deepforge_hpc.ledger.trace import tree
+from deepforge_hpc.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.api.provenance import Explanation
+    from deepforge_hpc.ledger.store import Record
+    from deepforge_hpc.ledger.trace import Line, Trace
+    from deepforge_hpc.ledger.verify import Verification
+
+_MANY = 6
+_LONG = 60
+
+
+def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator[str]:
+    """Yield one screen: what it is, what made it, from what, with what; `packages`: with each."""
+    subject, record = found.subject, found.record
+    if len(subject.records) > 1:
+        yield from _several(found)
+        return
+    name = str(subject.path) if subject.path else f"record {short(record.id)}"
+    yield f"{name}  {_content(found)}"
+    if found.state == "modified":
+        yield "           not what its record says: dfh prov verify tells more"
+    if subject.how == "content":
+        more = f", as {counted(subject.others, 'other record')} did" if subject.others else ""
+        yield f"{'':11}a copy: {record.label} made this content as {subject.output}{more}"
+    rows = [
+        ("record", f"{record.id}"),
+        ("made by", _made_by(record)),
+        ("code", _code(record)),
+        *(("input", _input(item)) for item in record.inputs[:_MANY]),
+    ]
+    if len(record.inputs) > _MANY:
+        rows.append(("", f"and {len(record.inputs) - _MANY} more inputs"))
+    rows += [("params", line) for line in _parameters(record)]
+    rows += [("reference", _reference(item)) for item in record.operation.get("references") or ()]
+    target = shlex.quote(str(subject.path)) if subject.path else short(record.id)
+    rows.append(("env", _environment(record)))
+    labels = itertools.chain(["packages"], itertools.repeat(""))
+    rows += zip(labels, _packages(found, target, each=packages), strict=False)
+    rows += [("output", _output(item)) for item in record.outputs[:_MANY]]
+    if reused := record.data.get("reused_from"):
+        task = "" if reused.get("task") is None else f"[{reused['task']}]"
+        rows.append(("reused", f"from {reused.get('execution')}/{reused.get('job')}{task}"))
+    if record.data.get("status") != "succeeded":
+        rows.append((str(record.data.get("status")), str(record.data.get("reason"))))
+    rows.append(("history", counted(found.ancestors, "earlier record")))
+    rows += [("next", f"dfh prov trace {target}"), ("", f"dfh prov verify {target}")]
+    yield from (f"{label:11}{text}".rstrip() for label, text in rows)
+
+
+def _content(found: Explanation) -> str:
+    """Return what the one output is now, or how many there are if no single one was asked for."""
+    size = format_size(found.size)
+    if found.subject.output:
+        digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
+        return f"{digest}  {size}  {found.state}"
+    count = len(found.record.outputs)
+    return f"{counted(count, 'output')}  {size}  not checked" if count else "no outputs"
+
+
+def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
+    """Return what the operation could import: line by line, or how many and how to see them."""
+    digest = packages_of(found.record)
+    if not digest:
+        return []
+    if not found.packages:
+        return [f"{short(digest)}  the list is not in this ledger, or was changed"]
+    if each:
+        return list(found.packages)
+    return [f"{short(digest)}  {len(found.packages)} installed: dfh prov show {target} --packages"]
+
+
+def _several(found: Explanation) -> Iterator[str]:
+    yield f"{found.subject.path}  {counted(len(found.subject.records), 'record')}"
+    yield from table(
+        ("JOB", "STATUS", "RECORD", "OUTPUTS"),
+        [
+            (
+                record.label,
+                str(record.data.get("status")),
+                short(record.id),
+                ", ".join(str(output.get("name")) for output in record.outputs),
+            )
+            for record in reversed(found.subject.records)
+        ],
+    )
+
+
+def trace_lines(closure: Trace, *, depth: int | None) -> Iterator[str]:
+    """Yield the tree of what a result was made from."""
+    for line in tree(closure, depth=depth):
+        indent = "  " * line.depth
+        port = f"{line.port} <- " if line.port else ""
+        yield f"{indent}{port}{_node(line)}"
+
+
+def _node(line: Line) -> str:
+    record = line.record
+    if record is None:
+        if line.problem:
+            return f"PROBLEM: {line.problem}"
+        place = line.input.get("uri") or line.input.get("path") or "?"
+        digest = short(str(line.input.get("sha256") or "")) or "not hashed"
+        return f"{place}  {digest}  ({line.input.get('trust', 'declared')})"
+    if line.is_repeat:
+        return f"{record.label}  (see #{line.number})"
+    tasks = f"  and {counted(line.tasks - 1, 'more task')}" if line.tasks > 1 else ""
+    operation = record.operation.get("object") or ""
+    return f"#{line.number} {record.label}{tasks}  {operation}  {short(record.id)}"
+
+
+def verification_lines(found: Verification) -> Iterator[str]:
+    """Yield each finding by kind, then the verdict."""
+    order = {"error": 0, "warning": 1, "info": 2}
+    for finding in sorted(found.findings, key=lambda item: (order[item.level], item.kind)):
+        yield f"{finding.level}: {finding.kind}: {finding.message}"
+        yield f"    {finding.subject}"
+    verdict = "sound" if found.is_sound else "NOT SOUND"
+    yield (
+        f"{verdict}: {counted(found.records, 'record')}, {counted(found.outputs, 'output')} and the"
+        f" frozen code of {counted(found.executions, 'execution')} were checked"
+    )
+
+
+def _made_by(record: Record) -> str:
+    data = record.data
+    scheduler = data.get("scheduler") or {}
+    time = data.get("time") or {}
+    if data.get("reused_from"):
+        return f"{record.label}  taken over, not run"
+    parts = [
+        record.label,
+        f"attempt {data.get('attempt')}",
+        f"job {scheduler.get('native_id')} @{data.get('site')}",
+        _period(time),
+        f"{data.get('world_size')} ranks" if (data.get("world_size") or 1) > 1 else "",
+        str(data.get("status")),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _period(time: dict[str, Any]) -> str:
+    start, end = (str(time.get(name) or "?")[:19].replace("T", " ") for name in ("start", "end"))
+    is_same_day = start[:10] == end[:10]
+    return f"{start} to {end[11:] if is_same_day else end} UTC"
+
+
+def _code(record: Record) -> str:
+    operation = record.operation
+    if not operation.get("module"):
+        return "of deepforge-hpc itself"
+    seed = record.data.get("seed")
+    text = f"{operation.get('module')}:{operation.get('object')}"
+    text += f"  {short(str(operation.get('source')))}"
+    return text if seed is None else f"{text}  seed {seed}"
+
+
+def _input(item: dict[str, Any]) -> str:
+    by = item.get("by") or {}
+    origin = f"<- {by.get('job')}.{by.get('output')}" if by.get("record") else item.get("uri")
+    digest = short(str(item.get("sha256") or "")) or "not hashed"
+    trust = "" if item.get("trust") == "content" else f"  ({item.get('trust')})"
+    return f"{item.get('port')}  {digest}  {origin}{trust}"
+
+
+def _output(item: dict[str, Any]) -> str:
+    size = format_size(int(item.get("size") or 0))
+    return f"{item.get('name')}  {short(str(item.get('sha256')))}  {size}  {item.get('path')}"
+
+
+def _parameters(record: Record) -> Iterator[str]:
+    attributes = record.operation.get("attributes") or {}
+    texts = [f"{name}={value!r}" for name, value in sorted(attributes.items())]
+    for text in texts[: 2 * _MANY]:
+        yield text if len(text) <= _LONG else f"{text[:_LONG]}..."
+    if len(texts) > 2 * _MANY:
+        yield f"and {len(texts) - 2 * _MANY} more"
+
+
+def _reference(item: dict[str, Any]) -> str:
+    return f"{item.get('name')}  {item.get('source')}  {short(str(item.get('sha256')))}"
+
+
+def _environment(record: Record) -> str:
+    environment = record.data.get("environment") or {}
+    modules = " ".join(str(name) for name in environment.get("modules") or ())
+    return f"python {environment.get('version')}  {environment.get('python')}  {modules}"

@@ -1,0 +1,156 @@
+"""How the status of an execution looks as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.cli.views.display import Stated, clean, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
+
+FINAL_JOB = "_final"
+_WORTH_A_SENTENCE = {
+    "failed",
+    "interrupted",
+    "cancelled",
+    "upstream_failed",
+    "never_ran",
+    "unknown",
+}
+_MAX_NAMES = 8
+_LOOKED_AT = {
+    state: place
+    for place, state in enumerate(
+        ("failed", "interrupted", "unknown", "publishing", "running", "held", "pending", "planned")
+    )
+}
+"""The states that a person looks at first, in this order; then the rest."""
+
+
+def status_lines(found: ExecutionStatus) -> Iterator[str]:
+    """Yield the headline, a line for each job, reasons, warnings and the next command."""
+    yield from _head(found)
+    yield from _table(found.jobs)
+    if sentences := list(_sentences(found.jobs)):
+        yield ""
+        yield from sentences
+    if found.warnings:
+        yield ""
+        yield from (f"warning: {warning}" for warning in found.warnings)
+    yield from _foot(found)
+
+
+def screen_lines(found: ExecutionStatus, height: int, width: int) -> list[str]:
+    """Return the status on a screen; if it does not fit, the jobs that a person looks at first.
+
+    No line is cut, for a path must be whole to be copied: the terminal wraps what is too long.
+    """
+    lines = list(status_lines(found))
+    if rows_of(lines, width) <= height:
+        return lines
+    head, foot = list(_head(found)), list(_foot(found))
+    header, *rows = _table(found.jobs)
+    room = height - rows_of([*head, header, *foot], width) - 1  # less the line of what is left
+    ranked = sorted(
+        zip(found.jobs, rows, strict=True),
+        key=lambda item: _LOOKED_AT.get(item[0].state, len(_LOOKED_AT)),
+    )
+    shown: set[str] = set()
+    for job, row in ranked:
+        room -= rows_of([row], width)
+        if room < 0 and shown:
+            break
+        shown.add(job.name)
+    rest = Counter(job.state for job in found.jobs if job.name not in shown)
+    more = ", ".join(f"{number} {state}" for state, number in rest.most_common())
+    kept = [row for job, row in zip(found.jobs, rows, strict=True) if job.name in shown]
+    return [*head, header, *kept, f"... and {rest.total()} more jobs: {more}", *foot]
+
+
+def rows_of(lines: Iterable[str], width: int) -> int:
+    """Return how many rows of a terminal the lines take."""
+    return sum(max(1, -(-len(clean(line)) // width)) for line in lines)
+
+
+def _head(found: ExecutionStatus) -> Iterator[str]:
+    yield headline(found)
+    for label, text in (("name", found.name), ("note", found.note)):
+        if text:
+            yield f"{label}  {text}"
+    yield ""
+
+
+def _table(jobs: Iterable[JobStatus]) -> list[str]:
+    return table(
+        ("JOB", "STATE", "ID", "TIME", ""),
+        [
+            (job.name, job.detail, job.native_id or "-", duration(job.elapsed_s), _remark(job))
+            for job in jobs
+        ],
+    )
+
+
+def _foot(found: ExecutionStatus) -> Iterator[str]:
+    yield ""
+    if found.next:
+        yield f"next    {found.next}"
+    yield f"report  {found.path}/report.html"
+
+
+def headline(found: ExecutionStatus) -> str:
+    """Return the execution in one line."""
+    jobs = [job for job in found.jobs if job.name != FINAL_JOB]
+    done = sum(job.state in {"succeeded", "reused"} for job in jobs)
+    again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
+    rest = f"  {done}/{len(jobs)} jobs done  on {found.site}{again}"
+    return Stated(f"{found.id}  ", found.state, rest)
+
+
+def change_line(job: JobStatus) -> str:
+    """Return what a watcher without a terminal is told when a job has changed."""
+    parts = [job.name, job.detail, _remark(job)]
+    if job.state in _WORTH_A_SENTENCE:
+        parts.append(job.reason)
+    return "  ".join(part for part in parts if part)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a duration for a column: `4 s`, `3:07`, `2:03:07`."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _remark(job: JobStatus) -> str:
+    if job.state == "reused":
+        return f"from {job.reused_from}"
+    if job.state in {"pending", "held", "planned"} and job.reason:
+        return job.reason
+    shown = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in job.metrics.items()
+        if name != "t" and isinstance(value, (int, float)) and value is not None
+    ]
+    return "  ".join(shown[:5])
+
+
+def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:
+    """Yield each reason once, with the jobs that it holds for, and each hint below its reasons."""
+    told: dict[str, dict[str, list[str]]] = {}
+    for job in jobs:
+        if job.state in _WORTH_A_SENTENCE and job.reason and job.name != FINAL_JOB:
+            told.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
+    for hint, reasons in told.items():
+        for reason, names in reasons.items():
+            more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
+            yield f"{', '.join(names[:_MAX_NAMES] + more)}: {reason}"
+        if hint:
+            yield f"    {hint}"

@@ -1,0 +1,61 @@
+"""What a submission looks like as text."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.ledger.store import short
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deepforge_hpc.api.submission import DryRun, Submission
+
+
+def submission_lines(submission: Submission) -> Iterator[str]:
+    """Yield the jobs with their ids, what was taken over, and the next commands."""
+    report = submission.report
+    count = len(report.submitted)
+    name = report.execution
+    yield f"{name}: {counted(count, 'job')} submitted to {submission.plan.site}"
+    ids = dict(report.submitted)
+    rows = []
+    for job in submission.plan.jobs:
+        source = submission.reused.get(job.name)
+        if source:
+            rows.append((job.name, "reused", f"from {source['execution']}/{source['job']}"))
+        else:
+            rows.append((job.name, ids.get(job.name, "-"), _after(job.after)))
+    yield from (f"  {line}" for line in table(("JOB", "ID", ""), rows))
+    yield "next"
+    yield from next_commands(name)
+    yield f"report  {submission.layout.report}"
+
+
+def next_commands(name: str) -> list[str]:
+    """Return the commands that one wants after a submission."""
+    return [
+        f"  dfh status {name} --watch    follow it",
+        f"  dfh logs {name} JOB          what a job printed",
+        f"  dfh cancel {name}            stop it",
+    ]
+
+
+def dry_run_lines(found: DryRun) -> Iterator[str]:
+    """Yield the exact command of each job, with its script and digest."""
+    yield f"# {found.execution} would be created in {found.folder}"
+    yield f"# plan {found.plan_sha256}"
+    yield f"# code {found.code_sha256}"
+    yield "# <JOB> stands for the id that the scheduler gives to JOB; the uuid is drawn at submit."
+    for job, source in found.reused.items():
+        yield f"# {job}: not sent, re-used from {source['execution']}/{source['job']}"
+    for job, argv in found.commands.items():
+        path, sha256 = found.scripts[job]
+        yield f"# {job}: {path}  {short(sha256)}"
+        yield shlex.join(argv)
+
+
+def _after(names: tuple[str, ...]) -> str:
+    return f"after {', '.join(names)}" if names else ""

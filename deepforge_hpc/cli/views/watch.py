@@ -1,0 +1,184 @@
+"""Follow an execution in the terminal until it is over.
+
+On a terminal the view is redrawn in place; elsewhere a line is added for each change; as JSON the
+status at the end is written. The jobs are not this process's children: whatever ends the watching
+leaves them running.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from deepforge_hpc import api
+from deepforge_hpc.cli.views.status import (
+    FINAL_JOB,
+    change_line,
+    rows_of,
+    screen_lines,
+    status_lines,
+)
+from deepforge_hpc.runtime.base.states import State
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.cli.views.display import Display
+    from deepforge_hpc.submit.status import ExecutionStatus
+
+NOT_SUCCEEDED = 9
+"""Exit code of a watched execution that ended, but not with success of every job."""
+_HANGUP = 129
+_LAST_LOOKS = 6
+"""How often an execution in which nothing can move is looked at before it is given up: accounting
+lags behind the queue."""
+_INTERVALS_S = {"local": 0.5}
+_QUEUE_INTERVAL_S = 10.0
+"""A controller is shared: it is asked this often at most, unless the user says otherwise."""
+
+
+class _HangupError(BaseException):
+    """The terminal is gone."""
+
+
+def watch(display: Display, found: Found, *, interval: float | None = None) -> int:
+    """Follow an execution; return 0 if every job succeeded, NOT_SUCCEEDED if it ended otherwise.
+
+    Raises KeyboardInterrupt after it has said how to follow again.
+    """
+    again = f"The jobs go on. To follow again: dfh status {found.id} --watch"
+    before = signal.signal(signal.SIGHUP, _hang_up)
+    try:
+        return _follow(display, found, interval)
+    except KeyboardInterrupt:
+        display.talk(f"\n{again}")
+        raise
+    except _HangupError:
+        display.discard()
+        return _HANGUP
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _follow(display: Display, found: Found, interval: float | None) -> int:
+    pause = interval or _INTERVALS_S.get(str(found.data.get("scheduler")), _QUEUE_INTERVAL_S)
+    least = api.least_pause_s(found)
+    if interval and interval < least:
+        display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")
+    pause = max(pause, least)
+    view = _view(display)
+    stuck = 0
+    while True:
+        current = api.status(found)
+        stuck = 0 if can_move(current) else stuck + 1
+        if is_over(current) or stuck > _LAST_LOOKS:
+            view.close(current)
+            return 0 if State(current.state).is_success else NOT_SUCCEEDED
+        view.show(current)
+        time.sleep(pause)
+
+
+def is_over(current: ExecutionStatus) -> bool:
+    """Tell whether nothing of an execution will change by itself."""
+    states = {job.name: State(job.state) for job in current.jobs}
+    final = states.pop(FINAL_JOB, State.NEVER_RAN)
+    if not all(state.is_final for state in states.values()):
+        return False
+    return final.is_final or final is State.PLANNED
+
+
+def can_move(current: ExecutionStatus) -> bool:
+    """Tell whether a job runs, or waits for nothing that is held or of which nobody knows."""
+    stuck: set[str] = set()
+    for job in current.jobs:  # in topological order
+        state = State(job.state)
+        if state.is_final:
+            continue
+        if state in {State.RUNNING, State.PUBLISHING}:
+            return True
+        if state is State.PENDING and stuck.isdisjoint(job.after):
+            return True
+        stuck.add(job.name)
+    return False
+
+
+def _view(display: Display) -> _Redrawn | _Appended | _Closing:
+    if display.as_json:
+        return _Closing(display)
+    return _Redrawn(display) if display.is_terminal else _Appended(display)
+
+
+class _Closing:
+    """One document, at the end: for programs."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+
+    def show(self, current: ExecutionStatus) -> None:
+        """Wait for the end."""
+
+    def close(self, current: ExecutionStatus) -> None:
+        """Write the last status."""
+        self._display.result(current.to_dict(), ())
+
+
+class _Redrawn:
+    """The whole status, drawn over itself."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._height = 0
+
+    def show(self, current: ExecutionStatus) -> None:
+        """Draw the status in the place of the last one."""
+        size = shutil.get_terminal_size()
+        lines = screen_lines(current, size.lines - 1, size.columns)
+        if rows_of(lines, size.columns) >= size.lines:
+            # A screen that scrolls could not be drawn over.
+            lines = [line[: size.columns] for line in lines[: size.lines - 1]]
+        self._erase()
+        self._display.lines(lines)
+        self._height = rows_of(lines, size.columns)
+
+    def close(self, current: ExecutionStatus) -> None:
+        """Draw the end, whole."""
+        self._erase()
+        self._display.lines(status_lines(current))
+
+    def _erase(self) -> None:
+        if self._height:
+            self._display.write(f"\x1b[{self._height}A\x1b[J")
+
+
+class _Appended:
+    """A line for each job that has changed: for logs and pipes."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._said: dict[str, str] = {}
+
+    def show(self, current: ExecutionStatus) -> None:
+        """Add a line for each job whose state or metrics are not those of the last line."""
+        changed = []
+        for job in current.jobs:
+            line = change_line(job)
+            if job.name != FINAL_JOB and self._said.get(job.name, "planned") != line:
+                self._said[job.name] = line
+                changed.append(f"{_clock()}  {line}")
+        self._display.lines(changed)
+
+    def close(self, current: ExecutionStatus) -> None:
+        """Add the last changes, then the whole status."""
+        self.show(current)
+        self._display.lines(["", *status_lines(current)])
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def _hang_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a handler's signature
+    raise _HangupError

@@ -1,0 +1,1 @@
+"""Files of the user: one strict loader, kinds of values, every fault at its place."""

@@ -1,0 +1,97 @@
+"""Faults of a YAML file, each at its place, and how a user's values stand in messages."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from deepforge_hpc.errors import Fault
+    from deepforge_hpc.files.yaml12 import Mark
+
+Path = tuple[str | int, ...]
+BAD: Final = object()
+"""The answer of a kind whose value is wrong."""
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+NAME_RULE = "letters, digits and _ after a first letter, 64 at most"
+
+
+class Source(Protocol):
+    """Data of which each part stands at a place: one document, or several laid over each other."""
+
+    @property
+    def file(self) -> str:
+        """The file, as the user would name it."""
+
+    def value(self) -> Any:
+        """Return the plain data."""
+
+    def mark(self, path: Path = (), *, key: bool = False) -> Mark:
+        """Return where a value (or its key) stands."""
+
+    def fault(self, message: str, path: Path = (), *, hint: str = "", key: bool = False) -> Fault:
+        """Return a fault at the place of a value, or of its key."""
+
+
+class Reader:
+    """Collects the faults of one document."""
+
+    def __init__(self, document: Source) -> None:
+        self.document = document
+        self.faults: list[Fault] = []
+        self.broken: set[Path] = set()
+        """Places whose value is not of its kind; what is missing in them is not told as well."""
+
+    def fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """Keep a fault; the message names the value by its dotted path."""
+        where = dotted(path[:-1] if key else path)
+        text = f"{where}: {message}" if where else message
+        # A block that begins below its key is found by the key.
+        of_key = self.document.mark(path, key=True)
+        key = key or of_key.line != self.document.mark(path).line
+        self.faults.append(self.document.fault(text, path, hint=hint, key=key))
+
+    def wrong(self, path: Path, expected: str, value: object, hint: str = "") -> object:
+        """Report that another thing was expected, and answer BAD."""
+        if hint == "" and expected.startswith("text") and isinstance(value, (bool, int, float)):
+            hint = "quote it"
+        self.fault(path, f"expected {expected}, not {shown(value)}", hint)
+        self.broken.add(path)
+        return BAD
+
+
+def dotted(path: Path) -> str:
+    """Return `operations.train.inputs` for a path; keys that are no names are quoted."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            part = step if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", step) else shown(step)
+            text += f".{part}" if text else part
+    return text
+
+
+def shown(value: object) -> str:
+    """Return a user's value for a message: escaped, short."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}...{text[-8:]}"
+
+
+def nearest(name: str, known: object) -> str:
+    """Return `did you mean 'x'?`, or the list of what is known when it is short, or nothing."""
+    import difflib
+
+    names = sorted(str(item) for item in known) if hasattr(known, "__iter__") else []
+    if near := difflib.get_close_matches(name, names, 1, 0.6):
+        return f"did you mean {near[0]!r}?"
+    return f"known: {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -1,0 +1,322 @@
+"""Agreement of a pipeline with the code of its operations, in both directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.model.plan import Environment, OperationSource, OutputPort, Reference
+from deepforge_hpc.pipeline.environment import resolve_environment
+from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
+from deepforge_hpc.pipeline.operation import NO_DEFAULT
+from deepforge_hpc.runtime.base.redact import filter_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from deepforge_hpc.pipeline.environment import Surroundings
+    from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
+    from deepforge_hpc.pipeline.operation import Parameter, Port
+    from deepforge_hpc.pipeline.references import References
+    from deepforge_hpc.pipeline.sources import Found, Sources
+
+_SHARDS = ("shard", "shards")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """Where one input of an operation comes from."""
+
+    port: str
+    type: str
+    """Format id that the operation wants; `any` if it does not say."""
+    operation: str | None = None
+    output: str | None = None
+    external: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationInterface:
+    """An operation of the pipeline with its code: all that a job of it needs."""
+
+    name: str
+    source: OperationSource
+    attributes: Mapping[str, Any]
+    """As given, with overrides, and the seed if the code takes one."""
+    defaults: Mapping[str, Any]
+    """Of the attributes that are not given, where JSON can hold them."""
+    references: tuple[Reference, ...]
+    inputs: tuple[Edge, ...]
+    """Sorted by port."""
+    outputs: tuple[OutputPort, ...]
+    """In the order in which the code returns them."""
+    environment: Environment
+    seed: int | None
+    after: tuple[str, ...]
+    """Operations named by `after:`, sorted."""
+    place: str
+    """file:line of the code."""
+
+
+class Binder:
+    """Binds operations one by one; faults go to the reader, warnings are kept."""
+
+    def __init__(
+        self,
+        pipeline: PipelineSpec,
+        reader: Reader,
+        sources: Sources,
+        references: References,
+        formats: Formats,
+        surroundings: Surroundings,
+    ) -> None:
+        self.pipeline = pipeline
+        self.reader = reader
+        self.sources = sources
+        self.references = references
+        self.formats = formats
+        self.surroundings = surroundings
+        self.overrides: Mapping[str, Mapping[str, Any]] = {}
+        self.warnings: list[Fault] = []
+        self._warned: set[tuple[str, str, str]] = set()
+
+    def bind(self, spec: OperationSpec) -> OperationInterface | None:
+        """Return the interface of an operation; None if its code has faults."""
+        if not spec.uses:
+            return None
+        try:
+            found = self.sources.find(spec.uses)
+        except ProjectError as error:
+            self.reader.fault(("operations", spec.name, "uses"), str(error), error.hint)
+            return None
+        return None if found is None else _Binding(self, spec, found).interface()
+
+    def warn(self, path: Path, message: str, hint: str = "", *, once: tuple[str, str, str]) -> None:
+        """Keep a warning; once only for a port of some code, however many operations use it."""
+        if once not in self._warned:
+            self._warned.add(once)
+            self.warnings.append(self.reader.document.fault(message, path, hint=hint))
+
+
+class _Binding:
+    """One operation on its way to an interface."""
+
+    def __init__(self, binder: Binder, spec: OperationSpec, found: Found) -> None:
+        self.binder = binder
+        self.spec = spec
+        self.found = found
+        self.code = found.code
+        self.at: Path = ("operations", spec.name)
+        self.is_class = found.code.kind == "class"
+        arguments = {parameter.name: parameter for parameter in found.code.parameters}
+        if self.is_class:
+            self.inputs = {parameter.name: parameter for parameter in found.code.inputs}
+            self.parameters = arguments
+        else:
+            self.inputs = {name: arguments[name] for name in spec.inputs if name in arguments}
+            self.parameters = {k: v for k, v in arguments.items() if k not in spec.inputs}
+        own = spec.seed if spec.seed is not None else binder.pipeline.seed
+        self.seed = own
+        self.overridden = binder.overrides.get(spec.name, {})
+        self.attributes = {**spec.attributes, **self.overridden}
+        if own is not None and "seed" in self.parameters and "seed" not in spec.references:
+            self.attributes.setdefault("seed", own)
+
+    def interface(self) -> OperationInterface | None:
+        """Check everything and return the interface; of code with faults the arguments alone."""
+        self._check_names()
+        self._check_missing()
+        self._check_values()
+        references = self._references()
+        if not self.found.is_sound:
+            return None
+        types = self._types()
+        spec, code, found = self.spec, self.code, self.found
+        edges = []
+        for port in sorted(spec.inputs):
+            if port in self.inputs:
+                kind = self._port_type(types, self.inputs[port], "input")
+                edges.append(_edge(port, kind, spec.inputs[port]))
+        return OperationInterface(
+            name=spec.name,
+            source=OperationSource(
+                module=found.module,
+                object=code.object,
+                kind=code.kind,
+                parameters=tuple(self.parameters),
+                search=found.search,
+                sha256=found.sha256,
+                returns=code.returns,
+            ),
+            attributes=self.attributes,
+            defaults=self._defaults(),
+            references=references,
+            inputs=tuple(edges),
+            outputs=tuple(
+                OutputPort(
+                    name=port.name,
+                    type=self._port_type(types, port, "output"),
+                    annotation=port.promise.annotation,
+                    types=port.promise.types,
+                    optional=port.promise.optional,
+                )
+                for port in code.outputs
+            ),
+            environment=resolve_environment(
+                (spec.environment, self.binder.pipeline.environment), self.binder.surroundings
+            ),
+            seed=self.seed,
+            after=tuple(sorted(set(spec.after))),
+            place=f"{code.file}:{code.line}",
+        )
+
+    def _fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        if path[:1] == ("attributes",) and path[1] in self.overridden:
+            file = f"--set {self.spec.name}.{path[1]}"
+            self.binder.reader.faults.append(Fault(message=message, file=file, hint=hint))
+        else:
+            self.binder.reader.fault((*self.at, *path), message, hint, key=key)
+
+    def _unknown(self, section: str, name: str, known: Iterable[str], other: str = "") -> None:
+        what = {"inputs": "input", "attributes": "attribute", "references": "reference"}[section]
+        message = f"{self._owner(section)} has no {what} {shown(name)}"
+        hint = other or nearest(name, known)
+        self._fault((section, name), message, hint, key=True)
+
+    def _owner(self, section: str) -> str:
+        method = ""
+        if self.is_class:
+            method = ".execute" if section == "inputs" else ".__init__"
+        return f"{self.code.object}{method} ({self.code.file}:{self.code.line})"
+
+    def _check_names(self) -> None:
+        """Refuse names that the code does not know, or that are given twice."""
+        spec = self.spec
+        for name in spec.inputs:
+            if name not in self.inputs:
+                known = self.inputs if self.is_class else self.parameters
+                other = "it is an argument of __init__: give it under attributes:"
+                self._unknown("inputs", name, known, other if name in self.parameters else "")
+        free = [name for name in self.parameters if not (spec.map and name in _SHARDS)]
+        for section, names in (
+            ("attributes", self.attributes),
+            ("references", spec.references),
+        ):
+            for name in names:
+                if spec.map and name in _SHARDS:
+                    self._fault((section, name), f"{name!r} is set by map:", "remove it", key=True)
+                elif name in spec.inputs and not self.is_class:
+                    self._fault((section, name), f"{name!r} is an input already", key=True)
+                elif name not in self.parameters:
+                    is_input = self.is_class and name in self.inputs
+                    other = "it is an argument of execute: give it under inputs:"
+                    self._unknown(section, name, free, other if is_input else "")
+        for name in spec.references:
+            if name in self.attributes:
+                message = f"{name!r} is an attribute already"
+                self._fault(("references", name), message, key=True)
+
+    def _is_broken(self, *sections: str) -> bool:
+        return any((*self.at, section) in self.binder.reader.broken for section in sections)
+
+    def _check_missing(self) -> None:
+        """Refuse what the code needs and nobody gives."""
+        spec = self.spec
+        given = {*self.attributes, *spec.references}
+        if spec.map:
+            given.update(_SHARDS)
+        if self.is_class and not self._is_broken("inputs"):
+            for parameter in self.inputs.values():
+                if parameter.required and parameter.name not in spec.inputs:
+                    message = f"input {parameter.name!r} of {self._owner('inputs')} is missing"
+                    self._fault(("inputs",), message, "give it under inputs:")
+        if self._is_broken("inputs", "attributes", "references"):
+            return
+        for parameter in self.parameters.values():
+            if parameter.required and parameter.name not in given:
+                hint = "give it under attributes: or references:"
+                if not self.is_class:
+                    hint = "give it under inputs:, attributes: or references:"
+                message = f"argument {parameter.name!r} of {self._owner('attributes')} is missing"
+                self._fault((), message, hint)
+
+    def _check_values(self) -> None:
+        """Refuse attributes that their annotation does not allow."""
+        for name, value in self.attributes.items():
+            if filter_value(value) != value:
+                message = "looks like a credential: plans, records and reports show attributes"
+                hint = "read it in the operation, from a file that only you can read"
+                self._fault(("attributes", name), message, hint)
+                continue
+            parameter = self.parameters.get(name)
+            if parameter is None or (value is None and parameter.default is None):
+                continue
+            if problem := parameter.constraint.problem(value):
+                place = f"{self.code.file}:{parameter.line}"
+                self._fault(("attributes", name), f"{problem} ({place})")
+
+    def _defaults(self) -> dict[str, Any]:
+        given = {*self.attributes, *self.spec.references}
+        return {
+            name: parameter.default
+            for name, parameter in self.parameters.items()
+            if name not in given and parameter.default is not NO_DEFAULT
+        }
+
+    def _references(self) -> tuple[Reference, ...]:
+        known = [name for name in sorted(self.spec.references) if name in self.parameters]
+        compiled = map(self._reference, known)
+        return tuple(reference for reference in compiled if reference is not None)
+
+    def _reference(self, name: str) -> Reference | None:
+        try:
+            return self.binder.references.compile(name, self.spec.references[name])
+        except ProjectError as error:
+            self._fault(("references", name), str(error), error.hint)
+            return None
+
+    def _types(self) -> dict[str, str]:
+        """Return what `types:` chooses, checked."""
+        chosen = {}
+        ports = {*self.inputs, *(port.name for port in self.code.outputs)}
+        for name, kind in self.spec.types.items():
+            path: Path = ("types", name)
+            if name not in ports:
+                message = f"{self.code.object} has no input or output {shown(name)}"
+                self._fault(path, message, nearest(name, ports), key=True)
+            elif kind not in self.binder.formats:
+                self._fault(path, f"no format {kind!r}", nearest(kind, self.binder.formats))
+            else:
+                chosen[name] = kind
+        return chosen
+
+    def _port_type(self, types: dict[str, str], port: Parameter | Port, what: str) -> str:
+        chosen = types.get(port.name)
+        if chosen is not None:
+            if refines(chosen, port.type):
+                return chosen
+            message = f"{chosen}, but the code of {self.code.object} says {port.type}"
+            self._fault(("types", port.name), message, "make the two agree")
+            return port.type
+        if port.type == PICKLE:
+            hint = f"write types: {{{port.name}: pickle}}"
+            self._fault((), f"{what} {port.name!r} is pickle, which only types: can choose", hint)
+        if port.annotation:
+            message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
+            self.binder.warn(
+                (*self.at, "uses"),
+                f"{message}, which stands for no format: it is not checked",
+                f"write types: {{{port.name}: FORMAT}}",
+                once=(self.found.module, self.code.object, f"{what} {port.name}"),
+            )
+        return port.type or ANY
+
+
+def _edge(port: str, kind: str, source: str) -> Edge:
+    operation, dot, output = source.partition(".")
+    if dot:
+        return Edge(port=port, type=kind, operation=operation, output=output)
+    return Edge(port=port, type=kind, external=source)

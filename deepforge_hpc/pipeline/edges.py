@@ -1,0 +1,238 @@
+"""Agreement along the edges of a pipeline: sources exist, types fit, arrays can be split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.project import absolute
+from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.pipeline.external import scheme_problem
+from deepforge_hpc.pipeline.formats import ANY
+from deepforge_hpc.pipeline.graph import cycles
+from deepforge_hpc.runtime.formats import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.files.faults import Path
+    from deepforge_hpc.model.plan import ExternalInput
+    from deepforge_hpc.pipeline.bind import Binder, Edge, OperationInterface
+
+
+_MAX_UNUSED = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An entry of the pipeline's `outputs:`."""
+
+    name: str
+    operation: str
+    output: str
+    to: str = ""
+    """Absolute path, or empty."""
+
+
+class Edges:
+    """Checks what stands between operations; faults and warnings go to the binder."""
+
+    def __init__(
+        self,
+        binder: Binder,
+        interfaces: Mapping[str, OperationInterface | None],
+        externals: Mapping[str, ExternalInput | None],
+    ) -> None:
+        self.binder = binder
+        self.pipeline = binder.pipeline
+        self.interfaces = interfaces
+        self.externals = externals
+        self._types = {
+            name: {port.name: port.type for port in interface.outputs}
+            for name, interface in interfaces.items()
+            if interface is not None
+        }
+        self._used: set[tuple[str, str]] = set()
+        self._used_externals: set[str] = set()
+
+    def check(self) -> None:
+        """Check every source of every input, and every array."""
+        for name, spec in self.pipeline.operations.items():
+            interface = self.interfaces.get(name)
+            edges = {edge.port: edge for edge in interface.inputs} if interface else {}
+            for port, source in spec.inputs.items():
+                self._source(name, port, source, edges.get(port))
+            for index, other in enumerate(spec.after):
+                if other not in self.pipeline.operations:
+                    hint = nearest(other, self.pipeline.operations)
+                    path: Path = ("operations", name, "after", index)
+                    self.binder.reader.fault(path, f"no operation {shown(other)}", hint)
+            if interface is not None and spec.map is not None:
+                self._map(name, interface, edges)
+
+    def graph(self) -> dict[str, list[str]]:
+        """Return what each operation waits for; a cycle is a fault, and then there is no graph."""
+        known = self.pipeline.operations
+        graph = {}
+        for name, spec in known.items():
+            sources = {source.partition(".")[0] for source in spec.inputs.values() if "." in source}
+            graph[name] = sorted(other for other in {*sources, *spec.after} if other in known)
+        found = cycles(graph)
+        for cycle in found:
+            message = f"operations wait for each other: {' -> '.join(cycle)}"
+            self.binder.reader.fault(("operations", cycle[0]), message, "remove one of the edges")
+        return {} if found else graph
+
+    def results(self, folder: FilePath) -> tuple[Result, ...]:
+        """Check the pipeline's outputs and return them."""
+        results = []
+        places: dict[str, str] = {}
+        for name, spec in self.pipeline.outputs.items():
+            operation, _, output = spec.source.partition(".")
+            at: Path = ("outputs", name, "from")
+            if not operation or not self._output(at, operation, output):
+                continue
+            to = ""
+            if spec.to:
+                if problem := scheme_problem(spec.to):
+                    self.binder.reader.fault(("outputs", name, "to"), problem)
+                to = absolute(spec.to, folder)
+                if LEDGER in FilePath(to).parts:
+                    message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
+                    self.binder.reader.fault(("outputs", name, "to"), message)
+                if to in places:
+                    message = f"output {places[to]!r} goes to the same place"
+                    self.binder.reader.fault(("outputs", name, "to"), message)
+                places[to] = name
+            results.append(Result(name=name, operation=operation, output=output, to=to))
+        return tuple(results)
+
+    def warn_of_unused(self) -> None:
+        """Warn of outputs and external inputs that nobody reads.
+
+        An output of the same code is told once, for all operations that leave it unused.
+        """
+        unused: dict[tuple[str, str], list[str]] = {}
+        for name, types in self._types.items():
+            for output in types:
+                if (name, output) not in self._used:
+                    uses = self.pipeline.operations[name].uses
+                    unused.setdefault((uses, output), []).append(name)
+        for (_, output), names in list(unused.items())[:_MAX_UNUSED]:
+            more = f" and {len(names) - 1} more of the same code" if names[1:] else ""
+            message = f"operations.{names[0]}{more}: output {output!r} is not used"
+            self._warn_at(names[0], message, "list it under outputs: if it is a result")
+        if rest := list(unused.values())[_MAX_UNUSED:]:
+            name, number = rest[0][0], sum(map(len, rest))
+            self._warn_at(
+                name, f"operations.{name}: {number} more outputs are not used, from here on"
+            )
+        for name in self.pipeline.inputs:
+            if name not in self._used_externals:
+                fault = self.binder.reader.document.fault(
+                    f"inputs.{name}: not used", ("inputs", name), key=True
+                )
+                self.binder.warnings.append(fault)
+
+    def _warn_at(self, name: str, message: str, hint: str = "") -> None:
+        document = self.binder.reader.document
+        fault = document.fault(message, ("operations", name), hint=hint, key=True)
+        self.binder.warnings.append(fault)
+
+    def _source(self, name: str, port: str, source: str, edge: Edge | None) -> None:
+        at: Path = ("operations", name, "inputs", port)
+        operation, dot, output = source.partition(".")
+        if dot:
+            if self._output(at, operation, output) and edge is not None:
+                self._fit(name, edge, self._types[operation][output], source)
+            return
+        self._used_externals.add(source)
+        if source in self.pipeline.inputs:
+            external = self.externals.get(source)
+            if external is not None and edge is not None:
+                self._fit(name, edge, external.type, source)
+        elif source in self.pipeline.operations:
+            outputs = ", ".join(f"{source}.{one}" for one in self._types.get(source, ()))
+            message = f"{source} is an operation, not an input of the pipeline"
+            self.binder.reader.fault(at, message, f"name its output: {outputs}" if outputs else "")
+        else:
+            hint = nearest(source, (*self.pipeline.inputs, *self._all_outputs()))
+            self.binder.reader.fault(at, f"no input {shown(source)} of the pipeline", hint)
+
+    def _all_outputs(self) -> list[str]:
+        return [f"{name}.{output}" for name, types in self._types.items() for output in types]
+
+    def _output(self, at: Path, operation: str, output: str) -> bool:
+        """Tell whether an operation has an output, and count it as used."""
+        if operation not in self.pipeline.operations:
+            message = f"no operation {shown(operation)}"
+            self.binder.reader.fault(at, message, nearest(operation, self.pipeline.operations))
+            return False
+        types = self._types.get(operation)
+        if types is None:  # its code has faults of its own
+            return False
+        self._used.add((operation, output))
+        if output not in types:
+            message = f"{operation} has no output {shown(output)}"
+            hint = nearest(output, types) or f"{operation} returns nothing"
+            self.binder.reader.fault(at, message, hint)
+            return False
+        return True
+
+    def _fit(self, name: str, edge: Edge, given: str, source: str) -> None:
+        at: Path = ("operations", name, "inputs", edge.port)
+        interface = self.interfaces[name]
+        assert interface is not None
+        if edge.type != given and ANY not in (edge.type, given):
+            message = f"{source} is {given}, but {interface.source.object} wants {edge.type}"
+            hint = f"see {interface.place}"
+            if edge.external:
+                hint = f"write type: {edge.type} under inputs: if that is what it is; {hint}"
+            self.binder.reader.fault(at, message, hint)
+        elif edge.type == ANY and given == ANY:
+            message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
+            once = (interface.source.module, interface.source.object, f"edge {edge.port}")
+            self.binder.warn(at, message, "annotate one of them, or use types:", once=once)
+
+    def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
+        spec = self.pipeline.operations[name].map
+        assert spec is not None
+        at: Path = ("operations", name, "map")
+        if not spec.over:
+            return
+        edge = edges.get(spec.over)
+        if edge is None:
+            hint = nearest(spec.over, edges)
+            message = f"{name} gets no input {shown(spec.over)}"
+            self.binder.reader.fault((*at, "over"), message, hint)
+        else:
+            kind = edge.type if edge.type != ANY else self._given(edge)
+            self._capable(at, f"input {spec.over!r}", spec.over, kind, "split")
+        for port in interface.outputs:
+            self._capable(at, f"output {port.name!r}", port.name, port.type, "gather")
+
+    def _given(self, edge: Edge) -> str:
+        if edge.external is not None:
+            external = self.externals.get(edge.external)
+            return external.type if external is not None else ""
+        return self._types.get(edge.operation or "", {}).get(edge.output or "", "")
+
+    def _capable(self, at: Path, what: str, port: str, kind: str, verb: str) -> None:
+        """Refuse a format that cannot be split or gathered; an unknown source has its fault."""
+        if kind == ANY:
+            message = f"{what} has no type, so it is unknown whether it can be {_DONE[verb]}"
+            hint = f"annotate it, or write types: {{{port}: FORMAT}}"
+            self.binder.reader.fault(at, message, hint)
+        elif kind:
+            formats = self.binder.formats
+            if not getattr(formats[kind], f"can_{verb}", False):
+                able = [
+                    one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")
+                ]
+                message = f"{what} is {kind}, which cannot be {_DONE[verb]}"
+                self.binder.reader.fault(at, message, f"these can: {', '.join(sorted(able))}")
+
+
+_DONE = {"split": "split into blocks of rows", "gather": "gathered from the tasks' parts"}

@@ -1,0 +1,93 @@
+"""The formats that a pipeline may name: the runtime's own, and those of installed packages."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import deepforge_hpc.runtime
+from deepforge_hpc.pipeline.snapshot import RUNTIME
+from deepforge_hpc.plugins import registry
+from deepforge_hpc.runtime.formats import FORMATS
+
+if TYPE_CHECKING:
+    from deepforge_hpc.runtime.formats import Format
+
+ANY = "any"
+PICKLE = "pickle"
+_SUFFIXES = {
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".npy": "npy",
+    ".npz": "npz",
+    ".json": "json",
+    ".keras": "keras",
+}
+# What may be chosen by `types:` although an annotation says another thing: the Python type is one,
+# the way to keep it another.
+_REFINED = {
+    "file": {"directory"},
+    "json": {"npz", "hdf5", "pickle"},
+    "text": {"json"},
+}
+
+
+class Formats(Mapping[str, "Format"]):
+    """The table of formats; installed packages are asked for an unknown id only."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, Format] = dict(FORMATS)
+        self._names: frozenset[str] | None = None
+        self.used: dict[str, str] = {}
+        """`module:object` of each third party's format that was asked for."""
+
+    def __getitem__(self, key: str) -> Format:
+        if key not in self._found:
+            with _as_in_a_job():
+                self._found[key] = registry.create("formats", key)
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*FORMATS, *self._installed()})
+
+    def __len__(self) -> int:
+        return len({*FORMATS, *self._installed()})
+
+    def __contains__(self, key: object) -> bool:
+        if key in FORMATS:
+            return True
+        if not isinstance(key, str) or key not in self._installed():
+            return False
+        self.used[key] = registry.target("formats", key)
+        return True
+
+    def _installed(self) -> frozenset[str]:
+        if self._names is None:
+            self._names = registry.installed("formats")
+        return self._names
+
+
+@contextmanager
+def _as_in_a_job() -> Iterator[None]:
+    """Let a format that is written for the job import the runtime by the name it has there."""
+    if RUNTIME in sys.modules:
+        yield
+        return
+    sys.modules[RUNTIME] = deepforge_hpc.runtime
+    try:
+        yield
+    finally:
+        # Whoever asks later whether this is a job must not be told so.
+        del sys.modules[RUNTIME]
+
+
+def by_suffix(suffix: str) -> str:
+    """Return the format of a file with that suffix."""
+    return _SUFFIXES.get(suffix.lower(), "file")
+
+
+def refines(chosen: str, annotated: str) -> bool:
+    """Tell whether `types:` may choose a format for a port that is annotated with another."""
+    return annotated in (ANY, chosen) or chosen in _REFINED.get(annotated, ())

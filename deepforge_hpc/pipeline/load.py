@@ -1,0 +1,323 @@
+"""From the files of a user to checked, frozen data: every fault at once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.faults import Reader, nearest, shown
+from deepforge_hpc.files.project import Project, ProjectError, absolute, read_bounded
+from deepforge_hpc.files.yaml12 import collector_paused, load
+from deepforge_hpc.paths import project_root
+from deepforge_hpc.pipeline.bind import Binder, OperationInterface
+from deepforge_hpc.pipeline.edges import Edges, Result
+from deepforge_hpc.pipeline.environment import Surroundings
+from deepforge_hpc.pipeline.external import locate
+from deepforge_hpc.pipeline.file import PipelineSpec, origin, read_pipeline
+from deepforge_hpc.pipeline.formats import Formats
+from deepforge_hpc.pipeline.graph import order, select
+from deepforge_hpc.pipeline.references import References
+from deepforge_hpc.pipeline.settings import (
+    VARIABLES,
+    Settings,
+    UserSettings,
+    load_user_settings,
+    parse_overrides,
+)
+from deepforge_hpc.pipeline.snapshot import (
+    PROJECT,
+    CodeFile,
+    Snapshot,
+    code_file,
+    glob_files,
+    refusal,
+    runtime_files,
+)
+from deepforge_hpc.pipeline.sources import Sources
+from deepforge_hpc.runtime.base.files import canonical_json, digest
+from deepforge_hpc.runtime.base.redact import token_line
+from deepforge_hpc.site.find import FoundSite, load_site, site_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from deepforge_hpc.files.yaml12 import Document
+    from deepforge_hpc.model.plan import ExternalInput
+    from deepforge_hpc.site.model import SiteSpec
+
+T = TypeVar("T")
+__all__ = ["Loaded", "Settings", "load_pipeline", "load_text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A pipeline with all that belongs to it, checked."""
+
+    pipeline: PipelineSpec
+    operations: Mapping[str, OperationInterface]
+    """In an order in which each comes after all that it waits for."""
+    graph: Mapping[str, list[str]]
+    """Operation -> operations that it waits for, sorted."""
+    selection: frozenset[str] | None
+    """Operations that were asked for; None: all."""
+    inputs: tuple[ExternalInput, ...]
+    outputs: tuple[Result, ...]
+    site: SiteSpec | None
+    snapshot: Snapshot
+    account: str
+    executions: Path
+    """Absolute folder that executions are created in."""
+    project: Path
+    """Real path of the project's root."""
+    path: Path
+    """Absolute path of the pipeline file."""
+    warnings: tuple[Fault, ...]
+    pipeline_bytes: bytes
+    site_bytes: bytes
+    document: Document = field(repr=False)
+    site_file: FoundSite | None = field(repr=False, default=None)
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What `--set` said: operation -> attribute -> value."""
+    account_origin: str = ""
+    executions_origin: str = ""
+
+    def origin(self, *path: str | int) -> str:
+        """Return `pipeline.yaml:14` for a value of the pipeline, or the nearest value above it."""
+        return origin(self.document, *path)
+
+    def site_origin(self, *path: str | int) -> str:
+        """Return `site local (shipped):12` for a value of the site's file."""
+        return "" if self.site_file is None else self.site_file.origin(*path)
+
+
+def load_pipeline(
+    path: Path, *, site: str | None = None, settings: Settings | None = None
+) -> Loaded:
+    """Return a pipeline, checked; raises InvalidInputError with all that is wrong."""
+    try:
+        data = read_bounded(path, str(path))
+    except ProjectError as error:
+        hint = error.hint or "give the path of a pipeline file"
+        raise InvalidInputError([Fault(message=str(error), hint=hint)]) from error
+    return load_text(data, path, site=site, settings=settings)
+
+
+def load_text(
+    data: bytes, path: Path, *, site: str | None = None, settings: Settings | None = None
+) -> Loaded:
+    """Return the pipeline of a text that stands (or could stand) at a path."""
+    with collector_paused():
+        return _Loading(data, path, site, settings or Settings()).loaded()
+
+
+class _Loading:
+    """One load: collects the faults of all parts."""
+
+    def __init__(self, data: bytes, path: Path, site: str | None, settings: Settings) -> None:
+        self.data = data
+        self.path = path.resolve()
+        self.settings = settings
+        self.project = Project(project_root(self.path), self.path.parent)
+        self.values: list[Fault] = []
+        """Of single values of the file, such as a number that is none."""
+        self.document = load(data, str(path), self.values)
+        self.reader = Reader(self.document)
+        self.extra: list[Fault] = []
+        self._check_settings()
+        self.user = self._user()
+        self.site = self._site(site)
+        self.formats = Formats()
+        self.sources = Sources(self.project, self.formats)
+        self.references = References(self.project)
+
+    def loaded(self) -> Loaded:
+        """Check everything."""
+        pipeline = read_pipeline(self.reader)
+        binder = self._binder(pipeline)
+        binder.overrides = self._overrides(pipeline)
+        folder = self.project.folder
+        externals = {
+            name: locate(spec, folder, self.formats, self.reader)
+            for name, spec in pipeline.inputs.items()
+        }
+        bound = {name: binder.bind(spec) for name, spec in pipeline.operations.items()}
+        edges = Edges(binder, bound, externals)
+        edges.check()
+        outputs = edges.results(folder)
+        graph = edges.graph()
+        selection, faults = select(
+            graph, self.settings.only, self.settings.from_, self.settings.until
+        )
+        self.extra += faults if graph else []
+        snapshot = self._snapshot(pipeline)
+        self._raise_faults()
+        edges.warn_of_unused()
+        account, account_origin = self._account()
+        executions, executions_origin = self._executions(pipeline)
+        operations = {name: bound[name] for name in order(graph)}
+        return Loaded(
+            pipeline=pipeline,
+            operations={k: v for k, v in operations.items() if v is not None},
+            graph=graph,
+            selection=selection,
+            inputs=tuple(found for found in externals.values() if found is not None),
+            outputs=outputs,
+            site=self.site.spec if self.site else None,
+            snapshot=snapshot,
+            account=account,
+            executions=executions,
+            project=self.project.root,
+            path=self.path,
+            warnings=tuple(binder.warnings),
+            pipeline_bytes=self.data,
+            site_bytes=self.site.data if self.site else b"",
+            document=self.document,
+            site_file=self.site,
+            overrides=binder.overrides,
+            account_origin=account_origin,
+            executions_origin=executions_origin,
+        )
+
+    def _check_settings(self) -> None:
+        """Refuse what would be ignored in silence."""
+        for name in self.settings.environ:
+            if name not in VARIABLES:
+                hint = nearest(name, VARIABLES)
+                self.extra.append(Fault(message="no such setting", file=f"${name}", hint=hint))
+
+    def _user(self) -> UserSettings:
+        try:
+            return load_user_settings(self.settings.user_dir)
+        except InvalidInputError as error:
+            self.extra += error.faults
+            return UserSettings()
+
+    def _site(self, site: str | None) -> FoundSite | None:
+        name = site or self.settings.environ.get("DEEPFORGE_HPC_SITE") or self.user.site
+        if not name:
+            return None
+        folders = site_folders(self.project.root, self.settings.user_dir, self.settings.environ)
+        try:
+            return load_site(name, folders)
+        except InvalidInputError as error:
+            self.extra += error.faults
+            return None
+
+    def _binder(self, pipeline: PipelineSpec) -> Binder:
+        surroundings = Surroundings(
+            folder=self.project.folder,
+            submitter=self.settings.python or sys.executable,
+            site=self.site.spec.environment if self.site else None,
+        )
+        return Binder(
+            pipeline, self.reader, self.sources, self.references, self.formats, surroundings
+        )
+
+    def _overrides(self, pipeline: PipelineSpec) -> dict[str, dict[str, Any]]:
+        overrides, faults = parse_overrides(self.settings.overrides)
+        self.extra += faults
+        for name in [name for name in overrides if name not in pipeline.operations]:
+            attribute = next(iter(overrides.pop(name)))
+            message = f"no operation {shown(name)}"
+            hint = nearest(name, pipeline.operations)
+            self.extra.append(Fault(message=message, file=f"--set {name}.{attribute}", hint=hint))
+        return overrides
+
+    def _snapshot(self, pipeline: PipelineSpec) -> Snapshot:
+        files = {**self.sources.files, **self.references.files}
+        named: dict[str, Path] = {}
+        for index, pattern in enumerate(pipeline.code):
+            found = self._attempt(("code", index), glob_files, self.project, pattern)
+            named.update(found or {})
+        extra = {name: path for name, path in named.items() if name not in files}
+        sizes = {name: file.size for name, file in files.items()}
+        sizes.update((name, path.stat().st_size) for name, path in extra.items())
+        if problem := refusal(sizes):
+            self.reader.fault(("code",), problem, "give data as an input, not as code")
+            extra = {}
+        for name, path in extra.items():
+            content = self._attempt(("code",), read_bounded, path, name)
+            if content is not None:
+                files[name] = code_file(content, path)
+        for name, file in files.items():
+            if name.startswith(f"{PROJECT}/"):
+                self._refuse_token(name, file)
+        if self.formats.used:
+            self._keep_formats(files)
+        digests = {name: files[name].sha256 for name in named if name in files}
+        return Snapshot(
+            files=dict(sorted({**files, **runtime_files()}.items())),
+            named=digest(canonical_json(digests)) if digests else "",
+        )
+
+    def _refuse_token(self, name: str, file: CodeFile) -> None:
+        """The ledger keeps this file for good, and a project is often shared."""
+        if line := token_line(file.data.decode("utf-8", "replace")):
+            message = "looks like a credential: the ledger keeps the code of every execution"
+            hint = "read it when the operation runs, from a file that only you can read"
+            where = name.partition("/")[2]
+            self.extra.append(Fault(message=message, file=where, line=line, hint=hint))
+
+    def _keep_formats(self, files: dict[str, CodeFile]) -> None:
+        """Keep the source of third parties' formats, and the table that the runtime reads."""
+        for target in self.formats.used.values():
+            self._attempt((), self.sources.keep_library, target.partition(":")[0])
+        files.update(self.sources.files)
+        files["formats.json"] = code_file(canonical_json(self.formats.used))
+
+    def _attempt(
+        self, at: tuple[str | int, ...], action: Callable[..., T], *args: object
+    ) -> T | None:
+        """Return the result of an action, or None after its fault was reported at a place."""
+        try:
+            return action(*args)
+        except ProjectError as error:
+            self.reader.fault(at, str(error), error.hint)
+            return None
+
+    def _account(self) -> tuple[str, str]:
+        site = self.site.spec.account.value if self.site else ""
+        where = self.site.where if self.site else ""
+        site_origin = self.site.origin("account", "value") if self.site else ""
+        choices = [
+            (self.settings.account, "--account"),
+            (self.settings.environ.get("DEEPFORGE_HPC_ACCOUNT"), "DEEPFORGE_HPC_ACCOUNT"),
+            (site if where in ("project", "given") else "", site_origin),
+            (self.user.account, "settings of the user"),
+            (site, site_origin),
+        ]
+        return _first(choices)
+
+    def _executions(self, pipeline: PipelineSpec) -> tuple[Path, str]:
+        at = origin(self.document, "executions")
+        site = self.site.spec.executions if self.site else ""
+        where = self.site.where if self.site else ""
+        site_origin = self.site.origin("executions") if self.site else ""
+        choices = [
+            (self.settings.environ.get("DEEPFORGE_HPC_EXECUTIONS"), "DEEPFORGE_HPC_EXECUTIONS"),
+            (pipeline.executions, at),
+            (site if where in ("project", "given") else "", site_origin),
+            (self.user.executions, "settings of the user"),
+            (site, site_origin),
+        ]
+        text, source = _first(choices)
+        base = self.project.folder if source == at else self.project.root
+        return Path(absolute(text or "executions", base)), source or "default"
+
+    def _raise_faults(self) -> None:
+        # What stands in the place of a bad value may be wrong as well; that is no second fault.
+        bad = {(one.line, one.column) for one in self.values}
+        others = [one for one in self.reader.faults if (one.line, one.column) not in bad]
+        faults = [*self.values, *others]
+        faults += [*self.sources.faults, *self.references.faults, *self.extra]
+        if faults:
+            here = self.document.file
+            faults.sort(key=lambda one: (one.file != here, one.file, one.line, one.column))
+            raise InvalidInputError(list(dict.fromkeys(faults)))
+
+
+def _first(choices: list[tuple[str | None, str]]) -> tuple[str, str]:
+    return next(((text, origin) for text, origin in choices if text), ("", ""))

@@ -1,0 +1,343 @@
+"""The interface of an operation, read from its code by `ast`: the code is never run.
+
+A class: the arguments of `__init__` are attributes and references, those of `execute` are inputs,
+the names that `execute` returns are outputs. A function: its arguments are all three, and the
+pipeline says which is which.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.faults import NAME, NAME_RULE
+from deepforge_hpc.files.yaml12 import MAX_INTEGER_BITS
+from deepforge_hpc.pipeline.annotation import (
+    ANY,
+    AnnotationError,
+    Annotations,
+    Constraint,
+    shortened,
+)
+from deepforge_hpc.pipeline.promise import Promise, allows_none, read_promise
+from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs
+from deepforge_hpc.runtime.formats import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_MAX_BASES = 20
+_WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")
+_WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen")
+NO_DEFAULT: Final = object()
+"""No default, or one that is no JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument of an operation's code."""
+
+    name: str
+    line: int
+    required: bool
+    constraint: Constraint
+    """What it may be as an attribute."""
+    type: str
+    """Format id of it as an input; `any` without a known annotation."""
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+    default: Any = NO_DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One output of an operation's code."""
+
+    name: str
+    type: str
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+    promise: Promise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCode:
+    """What the code of an operation says of its interface."""
+
+    object: str
+    kind: str
+    """class | function"""
+    parameters: tuple[Parameter, ...]
+    """Of `__init__`, or of the function."""
+    inputs: tuple[Parameter, ...]
+    """Of `execute`; empty for a function."""
+    outputs: tuple[Port, ...]
+    returns: str
+    """none | one | tuple | dict"""
+    file: str
+    line: int
+
+
+class Source:
+    """A parsed Python file and what it imports and defines."""
+
+    def __init__(self, tree: ast.Module, file: str) -> None:
+        self.tree = tree
+        self.file = file
+        self.imports: dict[str, str] = {}
+        self.definitions: dict[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        for node in _module_statements(tree.body):
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                self.definitions[node.name] = node
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    name = alias.asname or alias.name.partition(".")[0]
+                    self.imports[name] = alias.name if alias.asname else name
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    self.imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+
+
+def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, and those inside `if` and `try` around them."""
+    for node in body:
+        yield node
+        if isinstance(node, ast.If):
+            yield from _module_statements([*node.body, *node.orelse])
+        elif isinstance(node, ast.Try):
+            handlers = [statement for handler in node.handlers for statement in handler.body]
+            yield from _module_statements([*node.body, *handlers, *node.orelse])
+
+
+def read_operation(
+    source: Source, name: str, formats: Collection[str] = FORMATS
+) -> tuple[OperationCode | None, list[Fault]]:
+    """Return the interface of a class or function that a file defines, and its faults.
+
+    With faults its outputs may not be known; its arguments are, or there is no interface.
+    """
+    reader = _Reader(source, formats)
+    try:
+        code = reader.read(name)
+        return (None if reader.hides_names else code), reader.faults
+    except RecursionError:
+        message = f"{name!r} is nested too deeply to be read"
+        reader.fault(source.definitions[name], message, "move the inner part to a function")
+        return None, reader.faults
+
+
+class _Reader:
+    def __init__(self, source: Source, formats: Collection[str]) -> None:
+        self.source = source
+        self.annotations = Annotations(source.imports)
+        self.formats = formats
+        self.faults: list[Fault] = []
+        self.hides_names = False
+        """True if the names of some arguments cannot be known."""
+
+    def fault(self, node: ast.AST | None, message: str, hint: str = "") -> None:
+        self.faults.append(
+            Fault(
+                message=message,
+                file=self.source.file,
+                line=getattr(node, "lineno", 0),
+                column=getattr(node, "col_offset", -1) + 1,
+                hint=hint,
+            )
+        )
+
+    def read(self, name: str) -> OperationCode | None:
+        node = self.source.definitions[name]
+        if isinstance(node, ast.ClassDef):
+            return self._class(node)
+        if not self._is_plain(node):
+            return None
+        outputs = self._outputs(node)
+        return OperationCode(
+            object=name,
+            kind="function",
+            parameters=self._parameters(node.args, [*node.args.posonlyargs, *node.args.args], node),
+            inputs=(),
+            outputs=outputs[0],
+            returns=outputs[1],
+            file=self.source.file,
+            line=node.lineno,
+        )
+
+    def _class(self, node: ast.ClassDef) -> OperationCode | None:
+        execute = self._method(node, "execute")
+        init = self._method(node, "__init__")
+        if init is None and (origin := self._unread_init(node)):
+            message = f"the arguments of class {node.name} come from {origin}, which is not read"
+            self.fault(node, message, "define __init__ in it, or in a base class of the same file")
+            return None
+        if execute is None:
+            hint = "define def execute(self, ...) in it, or in a base class of the same file"
+            self.fault(node, f"class {node.name} has no method execute", hint)
+            return None
+        if not self._is_plain(execute) or (init is not None and not self._is_plain(init)):
+            return None
+        outputs = self._outputs(execute)
+        return OperationCode(
+            object=node.name,
+            kind="class",
+            parameters=self._bound(init) if init is not None else (),
+            inputs=self._bound(execute),
+            outputs=outputs[0],
+            returns=outputs[1],
+            file=self.source.file,
+            line=node.lineno,
+        )
+
+    def _method(
+        self, node: ast.ClassDef, name: str, depth: int = 0
+    ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+        """Return a method of a class, or of its bases in the same file."""
+        for member in reversed(node.body):
+            if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
+                return member
+        for base in node.bases if depth < _MAX_BASES else []:
+            known = self.source.definitions.get(base.id) if isinstance(base, ast.Name) else None
+            if isinstance(known, ast.ClassDef) and known is not node:
+                found = self._method(known, name, depth + 1)
+                if found is not None:
+                    return found
+        return None
+
+    def _unread_init(self, node: ast.ClassDef, depth: int = 0) -> str:
+        """Return what gives a class without an own `__init__` one that cannot be seen."""
+        for decorator in node.decorator_list:
+            function = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if (name := self.annotations.name(function)) in _WRITES_INIT:
+                return f"@{name}"
+        for base in node.bases if depth < _MAX_BASES else []:
+            name = self.annotations.name(base.value if isinstance(base, ast.Subscript) else base)
+            known = self.source.definitions.get(name)
+            if isinstance(known, ast.ClassDef):
+                if known is not node and (origin := self._unread_init(known, depth + 1)):
+                    return origin
+            elif name not in _WITHOUT_INIT:
+                return f"base class {name or shortened(base)}"
+        return ""
+
+    def _is_plain(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        if isinstance(node, ast.AsyncFunctionDef):
+            self.fault(node, f"{node.name} is async", "write a plain def; call asyncio.run in it")
+            return False
+        for decorator in node.decorator_list:
+            name = self.annotations.name(decorator)
+            if name in ("staticmethod", "classmethod", "property"):
+                self.fault(node, f"{node.name} is a {name}", "write a plain method with self")
+                return False
+        return True
+
+    def _bound(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Parameter, ...]:
+        """Return the parameters of a method, without self."""
+        names = [*node.args.posonlyargs, *node.args.args]
+        if not names:
+            self.fault(node, f"{node.name} has no self", "write it as a method")
+            self.hides_names = True
+            return ()
+        return self._parameters(node.args, names[1:], node)
+
+    def _parameters(
+        self,
+        arguments: ast.arguments,
+        names: list[ast.arg],
+        node: ast.FunctionDef | ast.AsyncFunctionDef,
+    ) -> tuple[Parameter, ...]:
+        for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
+            if star is not None:
+                message = f"{node.name} takes {prefix}{star.arg}: its names cannot be read"
+                self.fault(star, message, "name each argument")
+                self.hides_names = True
+        owned = {id(name) for name in names}
+        for name in arguments.posonlyargs:
+            if id(name) in owned:
+                message = f"{name.arg!r} is positional-only"
+                self.fault(name, message, "remove the / : arguments are given by name")
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+        pairs = list(zip(positional, [*defaults, *arguments.defaults], strict=True))
+        pairs = [pair for pair in pairs if id(pair[0]) in owned]
+        pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        return tuple(self._parameter(name, default) for name, default in pairs)
+
+    def _parameter(self, node: ast.arg, default: ast.expr | None) -> Parameter:
+        try:
+            constraint = self.annotations.constraint(node.annotation)
+        except AnnotationError as error:
+            self.fault(node, f"argument {node.arg!r}: {error}")
+            constraint = Constraint()
+        if not NAME.fullmatch(node.arg):
+            self.fault(node, f"argument {node.arg!r} is not a name for a pipeline", NAME_RULE)
+        value = NO_DEFAULT if default is None else _json_literal(default)
+        if value is not NO_DEFAULT and value is not None and (why := constraint.problem(value)):
+            self.fault(default, f"the default of {node.arg!r} {why}")
+        kind = self.annotations.port(node.annotation, self.formats)
+        return Parameter(
+            name=node.arg,
+            line=node.lineno,
+            required=default is None,
+            constraint=constraint,
+            type=kind or ANY,
+            annotation="" if kind or node.annotation is None else shortened(node.annotation),
+            default=value,
+        )
+
+    def _outputs(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> tuple[tuple[Port, ...], str]:
+        before = len(self.faults)
+        found: Outputs = read_outputs(node, self.fault)
+        if not found.names:
+            if len(self.faults) == before:
+                self._refuse_empty_promise(node, found)
+            return (), found.form
+        try:
+            annotations = self.annotations.parts(node.returns, len(found.names), found.form)
+        except AnnotationError as error:
+            self.fault(node.returns, f"{node.name}: {error}")
+            annotations = [None] * len(found.names)
+        ports = []
+        for name, annotation in zip(found.names, annotations, strict=True):
+            kind = self.annotations.port(annotation, self.formats)
+            unknown = "" if kind or annotation is None else shortened(annotation)
+            promise = read_promise(annotation, self.annotations, self.formats)
+            ports.append(Port(name=name, type=kind or ANY, annotation=unknown, promise=promise))
+        return tuple(ports), found.form
+
+    def _refuse_empty_promise(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef, found: Outputs
+    ) -> None:
+        """Refuse code that ends without an output, and is annotated to return something."""
+        can_end = bool(found.line) or falls_through(node.body)
+        if node.returns is not None and can_end and not allows_none(node.returns, self.annotations):
+            message = (
+                f"{node.name} is annotated to return {shortened(node.returns)}, but has no output"
+            )
+            self.fault(node.returns, message, f"{NAME_IT}; or annotate it -> None")
+
+
+def _json_literal(node: ast.expr) -> Any:
+    """Return the value of a default that JSON carries without a change; else NO_DEFAULT."""
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return NO_DEFAULT
+    return value if _is_json(value) else NO_DEFAULT
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, int):
+        return value.bit_length() <= MAX_INTEGER_BITS
+    return value is None or isinstance(value, str)

@@ -1,0 +1,70 @@
+"""What the annotation of a return value promises; the job checks the value against it."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.pipeline.annotation import AnnotationError, expression, shortened, type_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from deepforge_hpc.pipeline.annotation import Annotations
+
+_NO_PROMISE = frozenset({"Any", "object", "NoReturn", "Never"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What an output will be, as far as its annotation says so plainly."""
+
+    annotation: str = ""
+    """As the code has it; empty if it promises nothing."""
+    types: tuple[str, ...] = ()
+    """Of bool, dict, float, int, list, str; empty: any but None."""
+    optional: bool = True
+    """Whether it may be None."""
+
+
+def read_promise(
+    node: ast.expr | None, annotations: Annotations, formats: Collection[str]
+) -> Promise:
+    """Return the promise of one output's annotation; the id of a format promises nothing."""
+    if node is None or (isinstance(node, ast.Constant) and node.value in formats):
+        return Promise()
+    optional = allows_none(node, annotations)
+    try:
+        types = annotations.constraint(node).types - {"None"}
+    except AnnotationError:  # of limits, which are for attributes
+        types = frozenset()
+    if optional and not types:
+        return Promise()
+    return Promise(annotation=shortened(node), types=tuple(sorted(types)), optional=optional)
+
+
+def allows_none(node: ast.expr | None, annotations: Annotations) -> bool:
+    """Tell whether None is a value of an annotation; of one that cannot be read it may be."""
+    if node is None:
+        return True
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str):
+            return allows_none(expression(node.value), annotations)
+        return node.value is None
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return any(allows_none(side, annotations) for side in (node.left, node.right))
+    if isinstance(node, ast.Subscript):
+        return _subscript_allows_none(node, annotations)
+    return annotations.plain(node) in _NO_PROMISE
+
+
+def _subscript_allows_none(node: ast.Subscript, annotations: Annotations) -> bool:
+    name, members = annotations.plain(node.value), type_arguments(node)
+    if name == "Literal":
+        return any(isinstance(member, ast.Constant) and member.value is None for member in members)
+    if name == "Annotated":
+        return allows_none(members[0] if members else None, annotations)
+    if name == "Union":
+        return any(allows_none(member, annotations) for member in members)
+    return name == "Optional"

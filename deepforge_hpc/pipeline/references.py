@@ -1,0 +1,109 @@
+"""References: resource files that a library compiles to code, each once."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Protocol, cast
+
+from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.files.faults import shown
+from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.files.yaml12 import load
+from deepforge_hpc.model.plan import Reference
+from deepforge_hpc.pipeline.snapshot import COMPILED, PROJECT, CodeFile, code_file
+from deepforge_hpc.plugins import registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_LIBRARY = "keras"
+
+
+class Library(Protocol):
+    """What a library offers here."""
+
+    def compile(self, text: str, source: str) -> str:
+        """Return the code of a module that defines `build()`; InvalidInputError with faults."""
+
+
+class References:
+    """Compiles resource files; collects their files and faults."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.files: dict[str, CodeFile] = {}
+        self.faults: list[Fault] = []
+        self._compiled: dict[Path, Reference | None] = {}
+
+    def compile(self, name: str, text: str) -> Reference | None:
+        """Return a reference for an operation; None if the file has faults.
+
+        Raises ProjectError if there is no such file.
+        """
+        if not text.endswith((".yaml", ".yml")):
+            message = f"{text!r} is not a resource file"
+            raise ProjectError(message, "a reference is a .yaml file of a library")
+        path = self.project.inside(text)
+        if path not in self._compiled:
+            self._compiled[path] = self._compile(path)
+        found = self._compiled[path]
+        if found is None or found.name == name:
+            return found
+        return Reference(
+            name=name,
+            library=found.library,
+            source=found.source,
+            module=found.module,
+            sha256=found.sha256,
+        )
+
+    def _compile(self, path: Path) -> Reference | None:
+        source = self.project.relative(path)
+        data = read_bounded(path, source)
+        try:
+            library, code = _compiled(data, source)
+        except InvalidInputError as error:
+            self.faults += error.faults
+            return None
+        stem = PurePosixPath(source).with_suffix("").as_posix()
+        module = f"{COMPILED}/{stem}.py"
+        if module in self.files:
+            message = f"another resource file has the name {stem!r} before its suffix"
+            self.faults.append(Fault(message=message, file=source, hint="rename one of the two"))
+            return None
+        self.files[module] = code_file(code.encode())
+        self.files[f"{PROJECT}/{source}"] = code_file(data, path)
+        return Reference(
+            name="",
+            library=library,
+            source=source,
+            module=module,
+            sha256=self.files[module].sha256,
+        )
+
+
+def _compiled(data: bytes, source: str) -> tuple[str, str]:
+    """Return a resource file's library and the code it makes; InvalidInputError with faults."""
+    document = load(data, source)
+    value = document.value()
+    if not isinstance(value, dict):
+        hint = f"it begins with library: {DEFAULT_LIBRARY}"
+        raise InvalidInputError([document.fault("expected a mapping", hint=hint)])
+    library = value.get("library", DEFAULT_LIBRARY)
+    if not isinstance(library, str) or not library:
+        message = f"{shown(library)} is no library"
+        raise InvalidInputError([document.fault(message, ("library",))])
+    try:
+        compiler = cast("Library", registry.create("libraries", library))
+        return library, compiler.compile(data.decode(), source)
+    except InvalidInputError:
+        raise
+    except UsageError as error:
+        fault = document.fault(error.message, ("library",), hint=error.hint)
+        raise InvalidInputError([fault]) from error
+    except Exception as error:
+        if library == DEFAULT_LIBRARY:  # a bug of ours
+            raise
+        message = f"the library {library!r} failed: {type(error).__name__}: {error}"
+        hint = "report it to those who maintain the library"
+        raise InvalidInputError([document.fault(message, ("library",), hint=hint)]) from error

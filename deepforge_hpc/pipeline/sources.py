@@ -1,0 +1,275 @@
+"""Python files of operations, each parsed once, and what they import inside the project."""
+
+from __future__ import annotations
+
+import ast
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.pipeline.operation import OperationCode, Source, read_operation
+from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
+from deepforge_hpc.runtime.base.files import canonical_json, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where `uses:` found an operation."""
+
+    path: Path
+    """Real path of the Python file."""
+    base: Path
+    """Nothing outside this folder is taken."""
+    prefix: str
+    """Folder of `base` below `code/`."""
+    search: tuple[Path, ...]
+    """Folders inside `base` whose modules the file can import, in order."""
+    top: str = ""
+    """Top package that imports are followed in; empty: all that lies in the search folders."""
+
+    def code_path(self, path: Path) -> str:
+        """Return the path below `code/` of a file."""
+        return f"{self.prefix}/{path.relative_to(self.base).as_posix()}"
+
+    def code_search(self) -> tuple[str, ...]:
+        """Return the search folders below `code/`."""
+        return tuple(self.code_path(folder).removesuffix("/.") for folder in self.search)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An operation's code and the files that it needs."""
+
+    code: OperationCode
+    module: str
+    search: tuple[str, ...]
+    sha256: str
+    is_sound: bool
+    """False if the code has faults: its arguments are known, its outputs may not be."""
+
+
+class Sources:
+    """Reads operations; collects their files and faults."""
+
+    def __init__(self, project: Project, formats: Collection[str]) -> None:
+        self.project = project
+        self.files: dict[str, CodeFile] = {}
+        self.faults: list[Fault] = []
+        self._formats = formats
+        self._parsed: dict[str, Source | None] = {}
+        self._found: dict[str, Found | None] = {}
+        self._resolved: dict[tuple[tuple[Path, ...], str], tuple[Path, ...]] = {}
+        self._closures: dict[tuple[str, Path], str] = {}
+
+    def find(self, uses: str) -> Found | None:
+        """Return the operation that `uses:` names; None if its arguments cannot be read.
+
+        Raises ProjectError if there is no such file.
+        """
+        if uses not in self._found:
+            self._found[uses] = None
+            self._found[uses] = self._find(uses)
+        return self._found[uses]
+
+    def keep_library(self, module: str) -> None:
+        """Keep the source of an installed module, and what it imports of its own package."""
+        self._closure(_library(module))
+
+    def _find(self, uses: str) -> Found | None:
+        where, _, name = uses.rpartition(":")
+        origin = self._file(where) if where.endswith(".py") else _library(where)
+        source = self._parse(origin.path, origin)
+        if source is None:
+            return None
+        if name not in source.definitions:
+            message = f"{where!r} has no class or function {name!r} at its top"
+            hint = nearest(name, source.definitions)
+            if imported := source.imports.get(name) or source.imports.get("*"):
+                hint = f"if it comes from {imported}, name the file that defines it"
+            raise ProjectError(message, hint)
+        code, faults = read_operation(source, name, self._formats)
+        self.faults += faults
+        if code is None:
+            return None
+        return Found(
+            code=code,
+            module=origin.code_path(origin.path),
+            search=origin.code_search(),
+            sha256=self._closure(origin),
+            is_sound=not faults,
+        )
+
+    def _file(self, text: str) -> Origin:
+        path = self.project.inside(text)
+        search = dict.fromkeys((path.parent, self.project.root))
+        return Origin(path=path, base=self.project.root, prefix=PROJECT, search=tuple(search))
+
+    def _parse(self, path: Path, origin: Origin) -> Source | None:
+        """Return a parsed file, and keep its bytes for the snapshot."""
+        code_path = origin.code_path(path)
+        if code_path in self._parsed:
+            return self._parsed[code_path]
+        shown_path = os.path.relpath(path)
+        shown_path = str(path) if shown_path.startswith("..") else shown_path
+        data = read_bounded(path, shown_path)
+        self.files[code_path] = code_file(data, path)
+        self._parsed[code_path] = None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of invalid escapes: the job will show them
+                tree = ast.parse(data)
+                # Finds what the grammar alone allows: two arguments of one name, a stray return.
+                compile(tree, shown_path, "exec", dont_inherit=True)
+            self._parsed[code_path] = Source(tree, shown_path)
+        except SyntaxError as error:
+            message = f"not valid Python: {error.msg}"
+            line, column = max(error.lineno or 0, 0), max(error.offset or 0, 0)
+            hint = f"read by the Python {sys.version_info[0]}.{sys.version_info[1]} that runs dfh"
+            fault = Fault(message=message, file=shown_path, line=line, column=column, hint=hint)
+            self.faults.append(fault)
+        except (ValueError, RecursionError, MemoryError) as error:
+            message = f"not valid Python: {error or type(error).__name__}"
+            self.faults.append(Fault(message=message, file=shown_path))
+        return self._parsed[code_path]
+
+    def _closure(self, origin: Origin) -> str:
+        """Keep all that a file imports from inside its base; return the digest of it all."""
+        key = (origin.prefix, origin.path)
+        if key not in self._closures:
+            seen = {origin.path}
+            todo = [origin.path]
+            while todo:
+                path = todo.pop()
+                source = self._parse(path, origin)
+                names = [] if source is None else _imports(source.tree, path, origin)
+                for found in self._modules(names, origin):
+                    if found not in seen:
+                        seen.add(found)
+                        todo.append(found)
+            digests = {origin.code_path(path): self._digest(path, origin) for path in seen}
+            self._closures[key] = digest(canonical_json(digests))
+        return self._closures[key]
+
+    def _digest(self, path: Path, origin: Origin) -> str:
+        return self.files[origin.code_path(path)].sha256
+
+    def _modules(self, names: Iterable[str], origin: Origin) -> Iterator[Path]:
+        for name in names:
+            if origin.top and name.partition(".")[0] != origin.top:
+                continue
+            key = (origin.search, name)
+            if key not in self._resolved:
+                self._resolved[key] = tuple(self._resolve(name, origin))
+            yield from self._resolved[key]
+
+    def _resolve(self, name: str, origin: Origin) -> Iterator[Path]:
+        """Yield the files that make a module importable: packages on the way, and itself."""
+        parts = name.split(".")
+        for folder in origin.search:
+            here = folder
+            files = []
+            for part in parts:
+                module, package = here / f"{part}.py", here / part
+                if package.is_dir() and (package / "__init__.py").is_file():
+                    files.append(package / "__init__.py")
+                elif module.is_file():
+                    files.append(module)
+                    break
+                elif not package.is_dir():
+                    break
+                here = package
+            if files:
+                for file in files:
+                    yield self._checked(file, origin)
+                return
+
+    def _checked(self, path: Path, origin: Origin) -> Path:
+        real = Path(os.path.realpath(path))
+        if not real.is_relative_to(origin.base):
+            message = f"the imported module {str(path)!r} leaves the project by a link to {real}"
+            raise ProjectError(message, "copy the file into the project")
+        if real != path:
+            # The job imports it under the name of the link.
+            self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), real)
+        return real
+
+
+def _imports(tree: ast.Module, path: Path, origin: Origin) -> Iterator[str]:
+    """Yield the absolute names of all that a file imports, anywhere but for type checkers."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            todo += node.orelse
+        else:
+            todo += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = _package(path, node.level, origin)
+                if package is None:
+                    continue
+                base = f"{package}.{base}".strip(".")
+            for alias in node.names:
+                yield f"{base}.{alias.name}".strip(".") if alias.name != "*" else base
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return bool(name == "TYPE_CHECKING")
+
+
+def _package(path: Path, level: int, origin: Origin) -> str | None:
+    """Return the dotted package that a relative import starts from."""
+    folder = path.parent
+    for _ in range(level - 1):
+        folder = folder.parent
+    for base in reversed(origin.search):
+        if folder.is_relative_to(base):
+            return ".".join(folder.relative_to(base).parts)
+    return None
+
+
+def _library(module: str) -> Origin:
+    """Find the source of an installed module; only its top package is looked up, nothing runs."""
+    parts = module.split(".")
+    if not all(part.isidentifier() for part in parts):
+        message = f"{shown(module)} is neither FILE.py nor the name of a module"
+        raise ProjectError(message, "write FILE.py:Object or package.module:Object")
+    try:
+        spec = importlib.util.find_spec(parts[0])
+    except (ImportError, ValueError, AttributeError) as error:
+        message = f"package {parts[0]!r} cannot be found: {error}"
+        raise ProjectError(message) from error
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        message = f"no package {parts[0]!r} is installed where dfh runs"
+        raise ProjectError(message, "install it there, or name a file: FILE.py:Object")
+    for folder in spec.submodule_search_locations or ():
+        base = Path(os.path.realpath(folder)).parent
+        for path in (
+            base.joinpath(*parts).with_suffix(".py"),
+            base.joinpath(*parts, "__init__.py"),
+        ):
+            if path.is_file():
+                return Origin(path=path, base=base, prefix=LIBRARY, search=(base,), top=parts[0])
+    if len(parts) == 1 and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+        path = Path(os.path.realpath(spec.loader.path))
+        return Origin(
+            path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
+        )
+    message = f"package {parts[0]!r} has no source of a module {module!r}"
+    raise ProjectError(message)

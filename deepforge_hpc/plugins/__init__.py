@@ -1,0 +1,1 @@
+"""Contracts of adapters, and how an adapter is found by its name."""

@@ -1,0 +1,143 @@
+"""What a supervisor knows of its job: the execution's frozen files, read once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .failure import EXIT_NOT_AS_SUBMITTED, JobError
+from .files import digest, read_bytes, read_json
+from .layout import ExecutionLayout
+
+if TYPE_CHECKING:
+    from .layout import JobLayout
+
+
+class Context(NamedTuple):
+    """One attempt of one job, or of one task of a job array."""
+
+    layout: ExecutionLayout
+    info: dict[str, Any]
+    """`execution.json`"""
+    plan: dict[str, Any]
+    """`plan.json`"""
+    job: dict[str, Any]
+    """This job's entry of the plan."""
+    task: int | None
+    attempt: int
+    """0: by hand; nothing is published, and the state is left alone."""
+
+    @property
+    def name(self) -> str:
+        """Return the job's name."""
+        return str(self.job["name"])
+
+    @property
+    def title(self) -> str:
+        """Return the name, with the task of a job array."""
+        return self.name if self.task is None else f"{self.name} task {self.task}"
+
+    @property
+    def by_hand(self) -> bool:
+        """Tell whether a person runs the script for debugging."""
+        return self.attempt == 0
+
+    @property
+    def folder(self) -> JobLayout:
+        """Return where the job's files lie."""
+        return self.layout.job(self.name, self.task)
+
+    @property
+    def work(self) -> Path:
+        """Return the folder of this attempt's unpublished files."""
+        return self.folder.work(self.attempt)
+
+    @property
+    def ledger(self) -> Path:
+        """Return the project's ledger."""
+        return Path(self.info["ledger"])
+
+    def planned(self, name: str) -> dict[str, Any]:
+        """Return the plan's entry of a job."""
+        return find_job(self.plan, name)
+
+
+def find_job(plan: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry of a job in a plan; KeyError if it has none."""
+    for job in plan["jobs"]:
+        if job["name"] == name:
+            found: dict[str, Any] = job
+            return found
+    raise KeyError(name)
+
+
+def find_root() -> Path:
+    """Return the execution that this process belongs to: the working directory, else our own."""
+    here = Path.cwd()
+    if (here / "execution.json").is_file():
+        return here
+    return Path(__file__).resolve().parents[3]
+
+
+def open_context(
+    root: Path, *, job: str, task: int | None, attempt: int, plan_sha256: str
+) -> Context:
+    """Read the execution's files; JobError (87) unless the plan is the one that was submitted."""
+    layout = ExecutionLayout(root)
+    try:
+        info = read_json(layout.execution)
+        data = read_bytes(layout.plan)
+        plan = json.loads(data)
+        expected = plan_sha256 or info["plan_sha256"]
+        if digest(data) != expected:
+            reason = f"plan.json is not what was submitted: it should have {expected}."
+            raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+        entry = find_job(plan, job)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{root} is not a readable execution with a job {job}: {error!r}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
+    is_array = entry["kind"] == "array"
+    if is_array is (task is None) or (task is not None and not 0 <= task < entry["tasks"]):
+        reason = f"Job {job} has {entry['tasks']} tasks, and the script asked for task {task}."
+        hint = "By hand, set DFH_ARRAY_TASK_ID to the number of a task." if is_array else ""
+        raise JobError(reason, hint, exit_code=EXIT_NOT_AS_SUBMITTED)
+    return Context(layout, info, plan, entry, task, attempt)
+
+
+class Clock(NamedTuple):
+    """When something began, on two clocks."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Clock:
+        """Return the time."""
+        return cls(time.time(), time.monotonic())
+
+    def since(self) -> dict[str, Any]:
+        """Return the `time` of a record that ends now."""
+        return {
+            "start": timestamp(self.wall),
+            "end": timestamp(),
+            "monotonic_s": round(time.monotonic() - self.monotonic, 6),
+        }
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """Return a time in UTC, ISO 8601 with milliseconds and an offset."""
+    now = time.time() if seconds is None else seconds
+    whole = int(now)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{text}.{int((now - whole) * 1000):03d}+00:00"
+
+
+def hostname() -> str:
+    """Return the name of this machine."""
+    return os.uname().nodename
+
+
+_AGAIN = "Submit the pipeline again; a frozen execution must not be edited."

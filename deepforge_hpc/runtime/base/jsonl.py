@@ -1,0 +1,65 @@
+"""Files of JSON lines with one writer at a time, who may be killed in the middle of a line."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from .files import canonical_json, sync_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STEP = 1 << 16
+
+
+def append_line(path: Path, data: object, *, durable: bool = False) -> None:
+    """Append one line whole, or nothing; a torn line that was there is dropped first.
+
+    Raises OSError. With `durable` the line is on the disk when this returns.
+    """
+    line = canonical_json(data)
+    is_new = not path.exists()
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    handle = os.open(path, flags, 0o644)
+    try:
+        end = os.lseek(handle, 0, os.SEEK_END)
+        whole = _end_of_last_line(handle, end)
+        if whole != end:
+            os.ftruncate(handle, whole)
+        if os.write(handle, line) != len(line):
+            os.ftruncate(handle, whole)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+    if durable and is_new:
+        sync_folder(path.parent)
+
+
+def last_line(path: Path) -> bytes:
+    """Return the last whole line, empty if there is none."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        end = _end_of_last_line(handle, os.fstat(handle).st_size)
+        start = _end_of_last_line(handle, end - 1) if end else 0
+        return os.pread(handle, end - start, start).rstrip(b"\n")
+    finally:
+        os.close(handle)
+
+
+def _end_of_last_line(handle: int, end: int) -> int:
+    """Return the offset behind the last newline before `end`: what follows it is a torn line."""
+    stop = end
+    while stop > 0:
+        start = max(0, stop - _STEP)
+        chunk = os.pread(handle, stop - start, start)
+        if (at := chunk.rfind(b"\n")) >= 0:
+            return start + at + 1
+        stop = start
+    return 0

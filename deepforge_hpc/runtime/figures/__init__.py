@@ -1,0 +1,1 @@
+"""Figures that an operation draws, captured as it draws them."""

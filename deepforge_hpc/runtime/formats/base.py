@@ -1,0 +1,265 @@
+"""What a format is, and the two that need nothing but the standard library: JSON and text."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..base.files import read_json
+
+PARTS_SCHEMA = "dfh/parts/1"
+INDEX = "index.json"
+
+Rows = tuple[int, int]
+"""First row, and the row after the last."""
+
+
+class FormatError(Exception):
+    """A value does not fit a format, or a file is damaged; the message says which way."""
+
+
+class Format:
+    """One way to keep a value in a file or folder. Third parties derive their own from this."""
+
+    id = ""
+    suffix = ""
+    """Of the file, with the dot; empty for a folder or where the value decides."""
+    expects = ""
+    """The Python value, in words, for messages."""
+    can_split = False
+    """Blocks of rows can be read: `rows` and `load(path, rows)` work."""
+    can_gather = False
+    """Parts written by the tasks of a job array can be read as one value."""
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write a value to `stem` plus a suffix, and return that path."""
+        raise NotImplementedError
+
+    def load(self, path: Path, rows: Rows | None = None) -> Any:
+        """Return the value, or a block of its rows."""
+        raise NotImplementedError
+
+    def rows(self, path: Path) -> int:  # noqa: ARG002 - for those who have rows
+        """Return the number of rows; FormatError if the value has none."""
+        message = f"a value of format {self.id} has no rows"
+        raise FormatError(message)
+
+    def part_rows(self, path: Path) -> int | None:
+        """Return how many rows a part adds to a gathered value; None if it has none."""
+        return self.rows(path) if self.can_split else None
+
+    def verify(self, path: Path) -> None:
+        """Raise FormatError if the file cannot be whole. Cheap; no imports."""
+
+    def join(self, values: list[Any]) -> Any:  # noqa: ARG002 - for those who can gather
+        """Return the one value that parts make."""
+        message = f"parts of format {self.id} cannot be joined"
+        raise FormatError(message)
+
+    def load_parts(self, folder: Path, rows: Rows | None = None) -> Any:
+        """Return the value of a gathered folder, or a block of its rows."""
+        blocks = part_blocks(folder, rows)
+        return self.join([self.load(path, block) for path, block in blocks])
+
+
+def part_blocks(folder: Path, rows: Rows | None) -> list[tuple[Path, Rows | None]]:
+    """Return which rows of which parts make a block of a gathered value; None is the whole part."""
+    index = read_json(folder / INDEX)
+    blocks: list[tuple[Path, Rows | None]] = []
+    start = 0
+    for part in index["parts"]:
+        stop = start + (part["rows"] or 0)
+        path = folder / part["file"]
+        if rows is None:
+            blocks.append((path, None))
+        elif start < rows[1] and rows[0] < stop:
+            blocks.append((path, (max(rows[0], start) - start, min(rows[1], stop) - start)))
+        start = stop
+    return blocks
+
+
+def row_samples(folder: Path) -> list[tuple[Path, int]]:
+    """Return one part of each number of rows, with that number.
+
+    What is as long as the part in each of them is split by rows. One part is not enough: a table of
+    constants may happen to be as long as one part, but not as two of different lengths.
+    """
+    parts = read_json(folder / INDEX)["parts"]
+    return [(folder / name, rows) for rows, name in {p["rows"]: p["file"] for p in parts}.items()]
+
+
+def count_rows(fmt: Format, path: Path, *, parts: bool) -> int:
+    """Return the rows of a file, or of a gathered folder."""
+    if not parts:
+        return fmt.rows(path)
+    total = read_json(path / INDEX)["rows"]
+    if total is None:
+        message = f"the parts in {path} have no rows"
+        raise FormatError(message)
+    return int(total)
+
+
+def block_of(shard: int, shards: int, rows: int) -> Rows:
+    """Return the contiguous block of rows of one task; sizes differ by at most one."""
+    return rows * shard // shards, rows * (shard + 1) // shards
+
+
+class Json(Format):
+    """A JSON value; rows are the items of a list."""
+
+    id = "json"
+    suffix = ".json"
+    expects = "a JSON value (dict, list, str, number, bool, None)"
+    can_split = True
+    can_gather = True
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        path = stem.with_name(stem.name + self.suffix)
+        text = json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, indent=1)
+        # A lone surrogate is legal in a Python string and in JSON, but not in UTF-8.
+        path.write_bytes(text.encode("utf-8", "surrogatepass") + b"\n")
+        return path
+
+    def load(self, path: Path, rows: Rows | None = None) -> Any:
+        """Read the value, or a block of its rows."""
+        value = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        return value if rows is None else self._list(value)[slice(*rows)]
+
+    def rows(self, path: Path) -> int:
+        """Count the rows."""
+        return len(self._list(self.load(path)))
+
+    def part_rows(self, path: Path) -> int:
+        """Count the items of a list; any other value becomes one item."""
+        value = self.load(path)
+        return len(value) if isinstance(value, list) else 1
+
+    def load_parts(self, folder: Path, rows: Rows | None = None) -> Any:
+        """Read a gathered value."""
+        value = super().load_parts(folder)
+        return value if rows is None else self._list(value)[slice(*rows)]
+
+    def _list(self, value: Any) -> list[Any]:
+        if not isinstance(value, list):
+            message = f"only a JSON list has rows, and this is a {type(value).__name__}"
+            raise FormatError(message)
+        return value
+
+    def verify(self, path: Path) -> None:
+        """Refuse a file that is not whole."""
+        try:
+            self.load(path)
+        except ValueError as error:
+            message = f"{path.name} is not whole JSON: {error}"
+            raise FormatError(message) from error
+
+    def join(self, values: list[Any]) -> Any:
+        """Lists are chained; any other values become the items of a list, one a part."""
+        if all(isinstance(value, list) for value in values):
+            return [item for value in values for item in value]
+        return values
+
+
+class Text(Format):
+    """A string, kept as UTF-8; rows are lines."""
+
+    id = "text"
+    suffix = ".txt"
+    expects = "a str"
+    can_split = True
+    can_gather = True
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        if not isinstance(value, str):
+            raise FormatError(_unfit(self, value))
+        path = stem.with_name(stem.name + self.suffix)
+        path.write_bytes(value.encode())
+        return path
+
+    def load(self, path: Path, rows: Rows | None = None) -> str:
+        """Read the value, or a block of its rows."""
+        text = path.read_bytes().decode()
+        return text if rows is None else "".join(_lines(text)[slice(*rows)])
+
+    def rows(self, path: Path) -> int:
+        """Count the rows."""
+        return len(_lines(self.load(path)))
+
+    def verify(self, path: Path) -> None:
+        """Refuse a file that is not whole."""
+        try:
+            self.load(path)
+        except ValueError as error:
+            message = f"{path.name} is not UTF-8 text: {error}"
+            raise FormatError(message) from error
+
+    def join(self, values: list[Any]) -> str:
+        """Make one value of parts."""
+        return "".join(values)
+
+
+def _lines(text: str) -> list[str]:
+    """Return lines with their ends; only a newline ends one (`splitlines` knows eight more)."""
+    lines = text.split("\n")
+    last = lines.pop()
+    return [line + "\n" for line in lines] + ([last] if last else [])
+
+
+def to_json(value: Any, where: str = "value") -> Any:
+    """Return `value` as plain JSON data, with numpy's numbers and arrays as numbers and lists.
+
+    FormatError names the place of what JSON cannot say: NaN, a key that is no string, an object.
+    """
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):
+        if value - value != 0:  # NaN or an infinity, without importing math
+            message = f"{where} is {value}, which JSON cannot hold: return None, or use npy"
+            raise FormatError(message)
+        return value
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                message = f"{where} has the key {key!r}: keys of a JSON object are strings"
+                raise FormatError(message)
+        return {key: to_json(item, f"{where}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return to_json(value.tolist(), where)
+    message = f"{where} is {_kind(value)}, which JSON cannot hold"
+    raise FormatError(message)
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    name = kind.__qualname__
+    return f"a {name}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{name}"
+
+
+def _unfit(fmt: Format, value: object) -> str:
+    return f"format {fmt.id} expects {fmt.expects}, and got {_kind(value)}"
+
+
+def unfit(fmt: Format, value: object) -> FormatError:
+    """Return the error that says what a format expects, and what came."""
+    return FormatError(_unfit(fmt, value))
+
+
+def sync_path(path: Path) -> None:
+    """Make a file, or a folder and all below it, durable."""
+    paths = [path]
+    if path.is_dir():
+        paths += [
+            Path(folder, name) for folder, dirs, names in os.walk(path) for name in names + dirs
+        ]
+    for item in paths:
+        handle = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,167 @@
+"""Formats of whole files: raw files, folders, Keras models, pickles; and `any`, which chooses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.transfer import copy_path
+from .base import Format, FormatError, to_json, unfit
+from .integrity import check_zip
+
+if TYPE_CHECKING:
+    from .base import Rows
+
+
+class File(Format):
+    """A file as it is, with the suffix that the operation gave it."""
+
+    id = "file"
+    expects = "the Path of a file"
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        source = _given(self, value)
+        if not source.is_file():
+            message = f"{source} is not a file"
+            raise FormatError(message)
+        suffix = source.suffix if source.suffix[1:].isalnum() else ""
+        path = stem.with_name(stem.name + suffix)
+        copy_path(source, path)
+        return path
+
+    def load(self, path: Path, rows: Rows | None = None) -> Path:
+        """Read the value, or a block of its rows."""
+        return _whole(self, path, rows)
+
+
+class Directory(Format):
+    """A folder and all below it."""
+
+    id = "directory"
+    expects = "the Path of a folder"
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        source = _given(self, value)
+        if not source.is_dir():
+            message = f"{source} is not a folder"
+            raise FormatError(message)
+        copy_path(source, stem)
+        return stem
+
+    def load(self, path: Path, rows: Rows | None = None) -> Path:
+        """Read the value, or a block of its rows."""
+        return _whole(self, path, rows)
+
+
+class Keras(Format):
+    """A Keras model in a .keras file."""
+
+    id = "keras"
+    suffix = ".keras"
+    expects = "a keras.Model, or the Path of a .keras file"
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        path = stem.with_name(stem.name + self.suffix)
+        if isinstance(value, Path):
+            copy_path(value, path)
+        elif _is_keras(value):
+            value.save(path)
+        else:
+            raise unfit(self, value)
+        return path
+
+    def load(self, path: Path, rows: Rows | None = None) -> Any:
+        """Read the value, or a block of its rows."""
+        import keras
+
+        # safe_mode refuses pickled functions (Lambda layers) inside the file.
+        return keras.saving.load_model(_whole(self, path, rows), safe_mode=True)
+
+    def verify(self, path: Path) -> None:
+        """Refuse a file that is not whole."""
+        check_zip(path, "config.json", "metadata.json", "model.weights.h5")
+
+
+class Pickle(Format):
+    """Any object, as a pickle; only where the pipeline's `types:` says so."""
+
+    id = "pickle"
+    suffix = ".pickle"
+    expects = "an object that pickle can keep"
+
+    def save(self, value: Any, stem: Path) -> Path:
+        """Write the value."""
+        import pickle
+
+        path = stem.with_name(stem.name + self.suffix)
+        try:
+            with path.open("wb") as stream:
+                pickle.dump(value, stream, protocol=5)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            message = f"pickle cannot keep it: {error}"
+            raise FormatError(message) from error
+        return path
+
+    def load(self, path: Path, rows: Rows | None = None) -> Any:
+        """Read the value, or a block of its rows."""
+        import pickle
+
+        with _whole(self, path, rows).open("rb") as stream:
+            return pickle.load(stream)  # noqa: S301 - asked for by name, bytes checked by digest
+
+
+class Any_(Format):  # noqa: N801 - the id is `any`
+    """Not a format of its own: the value chooses one, which the marker then names."""
+
+    id = "any"
+    expects = "a value of a known format"
+    can_split = True
+    can_gather = True
+
+
+def choose(value: object) -> str:
+    """Return the id of the format that fits a value of undeclared type."""
+    if isinstance(value, Path):
+        return "directory" if value.is_dir() else "file"
+    if isinstance(value, str):
+        return "text"
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        if isinstance(value, numpy.ndarray):
+            return "npy"
+        if (
+            isinstance(value, dict)
+            and value
+            and all(isinstance(item, numpy.ndarray) for item in value.values())
+        ):
+            return "npz"
+    if _is_keras(value):
+        return "keras"
+    try:
+        to_json(value)
+    except FormatError as error:
+        message = f"no format fits by itself: {error}. Name one under `types:`"
+        raise FormatError(message) from error
+    return "json"
+
+
+def _is_keras(value: object) -> bool:
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.Model)
+
+
+def _given(fmt: Format, value: object) -> Path:
+    if not isinstance(value, (Path, str)):
+        raise unfit(fmt, value)
+    return Path(value)
+
+
+def _whole(fmt: Format, path: Path, rows: Rows | None) -> Path:
+    if rows is not None:
+        message = f"a value of format {fmt.id} has no rows"
+        raise FormatError(message)
+    return path

@@ -1,0 +1,100 @@
+"""Why the ranks ended as they did, in one sentence."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
+from ..base.files import read_json
+from ..base.states import State
+from .ranks import interruption, oom_kills
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..base.context import Context
+    from .ranks import Ended
+
+_SHELL_SIGNALLED = 128
+
+
+def diagnose(
+    context: Context, ended: Ended, stop: signal.Signals | None, kills_before: int | None
+) -> JobError | None:
+    """Return why the ranks failed; None if all returned 0."""
+    if ended.code == 0:
+        return None
+    if stop is not None:
+        return interruption(stop, killed=ended.killed_by_us)
+    errors = _read_errors(context.work)
+    own = next((error for error in errors if not error["interrupted"]), None)
+    if own is not None:
+        rank = f"Rank {own['rank']}: " if context.job["launch"]["world_size"] > 1 else ""
+        hint = own["hint"] or _edit_hint(context)
+        return JobError(rank + own["reason"], hint, error=_public(own), again=own["again"])
+    signalled = _signal_of(ended.code)
+    if signalled is not None:
+        return _killed(signalled, kills_before)
+    if errors:  # somebody signalled the ranks alone
+        reason = f"The job was interrupted by {errors[0]['message'] or 'a signal'}."
+        return JobError(reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)
+    return _wordless(context, ended.code)
+
+
+def _edit_hint(context: Context) -> str:
+    from ..base.advice import edit_hint, submit_command
+
+    return edit_hint(submit_command(context.info))
+
+
+def _wordless(context: Context, code: int) -> JobError:
+    argv = context.job["launch"]["argv"]
+    if argv:
+        reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
+        return JobError(reason, f"See the end of the log: dfh logs {context.info['id']}")
+    reason = f"The operation ended the process with exit code {code}."
+    return JobError(reason, "Return the outputs; the runtime ends the process.")
+
+
+def _killed(number: int, kills_before: int | None) -> JobError:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    kills = oom_kills()
+    if kills is not None and kills_before is not None and kills > kills_before:
+        return JobError("The operation ran out of memory: the kernel killed it.", MEMORY_HINT)
+    if number == signal.SIGKILL:
+        reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
+        return JobError(reason, MEMORY_HINT)
+    if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
+        reason = f"The operation crashed ({name}) in compiled code."
+        return JobError(reason, "The end of the log shows the Python lines that were running.")
+    return JobError(f"The operation was killed from outside ({name}).", again=True)
+
+
+def _signal_of(code: int) -> int | None:
+    """Return the signal in an exit code; mpirun and srun report it as a shell does."""
+    if code < 0:
+        return -code
+    return code - _SHELL_SIGNALLED if code > _SHELL_SIGNALLED else None
+
+
+def _read_errors(work: Path) -> list[dict[str, Any]]:
+    """Return what ranks wrote about their failures, the earliest first."""
+    found = (_read_error(path) for path in work.glob("error-*.json"))
+    errors = [error for error in found if error is not None]
+    return sorted(errors, key=lambda error: float(error["time"]))
+
+
+def _read_error(path: Path) -> dict[str, Any] | None:
+    try:
+        return read_json(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _public(error: dict[str, Any]) -> dict[str, Any]:
+    names = ("type", "message", "traceback", "rank", "file", "line")
+    return {name: error[name] for name in names}

@@ -1,0 +1,119 @@
+"""Before anything runs: is this the code that was submitted, and did the upstream jobs succeed."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
+from ..base.files import digest, digest_file, read_bytes
+from ..base.states import State
+from ..state import marker
+from ..state.journal import native_ids
+from ..state.statefile import native_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ..base.context import Context
+    from ..base.layout import ExecutionLayout
+
+
+def check_code(layout: ExecutionLayout, expected: str) -> None:
+    """Compare every file below `code/` with the manifest; JobError (87) names those that differ."""
+    try:
+        manifest = read_bytes(layout.manifest)
+        files = json.loads(manifest)["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"code/MANIFEST.json cannot be read: {error}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
+    if digest(manifest) != expected:
+        reason = f"code/MANIFEST.json is not what was submitted: it should have {expected}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+    faults = [f"code/{name} ({fault})" for name, fault in differences(layout.code, files)]
+    if faults:
+        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
+        reason = f"The frozen code was changed after it was submitted: {shown}."
+        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+
+
+def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
+    """Return what below `code/` is not as a manifest says, each edited | missing | added."""
+    faults = [
+        (name, fault)
+        for name, expected in files.items()
+        if (fault := _file_fault(code / name, expected))
+    ]
+    known = {*files, "MANIFEST.json"}
+    faults += [(name, "added") for name in _names_below(code) if name not in known]
+    return faults
+
+
+def _names_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
+    """Yield all that is no folder; a link to a folder is not one: Python would import from it.
+
+    Bytecode is left out: of user code none is read (see `imports`), of this runtime there is some.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield prefix + entry.name
+            elif entry.name != "__pycache__":
+                yield from _names_below(entry.path, f"{prefix}{entry.name}/")
+
+
+def _file_fault(path: Path, expected: str) -> str:
+    try:
+        return "" if digest_file(path) == expected else "edited"
+    except OSError:
+        return "missing"
+
+
+def find_twin(context: Context) -> str:
+    """Return the id of the job that the submitter knows in the place of this one; empty if none.
+
+    A request that sbatch gave up on may be heard late, beside the one that was sent again.
+    """
+    mine = native_id().partition("_")[0]
+    known = native_ids(context.layout, context.attempt).get(context.name, mine)
+    return known if mine and known != mine else ""
+
+
+def check_upstream(context: Context) -> None:
+    """Look for the success marker of every job that this one needs; JobError (86) names one."""
+    if context.job["kind"] == "final":
+        return
+    for name in context.job["after"]:
+        upstream = context.planned(name)
+        tasks = range(upstream["tasks"]) if upstream["kind"] == "array" else (None,)
+        for task in tasks:
+            fault = _marker_fault(context, upstream, task)
+            if fault:
+                title = name if task is None else f"{name} task {task}"
+                raise _upstream_error(context, f"{context.title} needs {title}, which {fault}.")
+
+
+def _upstream_error(context: Context, reason: str) -> JobError:
+    identity = context.info["id"]
+    hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
+    return JobError(reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED)
+
+
+def _marker_fault(context: Context, upstream: dict[str, Any], task: int | None) -> str:
+    folder = context.layout.job(upstream["name"], task)
+    try:
+        found = marker.read(folder)
+    except (OSError, ValueError) as error:
+        return f"has a damaged success marker ({error})"
+    if found is None:
+        return "has no success marker"
+    if found["plan_key"] != upstream["plan_key"]:
+        return "has the success marker of another plan"
+    return ""
+
+
+_AGAIN = (
+    "Submit the pipeline again: dfh submit takes up edits, a frozen execution must not be edited."
+)

@@ -1,0 +1,130 @@
+"""Give verified outputs their final names, then say so: files, record, marker, in this order."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..base.digests import measure
+from ..base.failure import JobError
+from ..base.files import digest_path, read_json, sync_folder
+from ..base.layout import SAVED
+from ..base.transfer import copy_path, remove
+from ..formats import FORMATS
+from ..formats.base import FormatError, sync_path
+from ..state import marker
+from ..state.record import Published, end_record, write_record
+from .destination import Destination
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..base.context import Clock, Context
+    from ..state.record import StagedInput
+
+
+def publish_job(
+    context: Context,
+    *,
+    entries: dict[str, dict[str, Any]],
+    inputs: list[StagedInput] | list[dict[str, Any]],
+    packages: str | None,
+    clock: Clock,
+) -> None:
+    """Publish the outputs in the work folder; afterwards the job has succeeded.
+
+    `entries`: name -> {"path" below the work folder's `outputs/`, "format", "rows"}, of a gathered
+    value also {"parts": True, "digest": (sha256, size)}. `packages`: digest of the list that the
+    ledger keeps. JobError if an output is not whole;
+    OSError if a file system refuses. Nothing counts before the marker, which is written last.
+    """
+    source = context.work / "outputs"
+    for name, entry in entries.items():
+        _verify(name, entry, source / entry["path"])
+    if entries:
+        context.folder.outputs.mkdir(parents=True, exist_ok=True)
+    outputs = [_place(context, name, entry, source) for name, entry in entries.items()]
+    if entries:
+        sync_folder(context.folder.outputs)
+    with Destination.prepared(context, outputs) as destination:
+        record = end_record(
+            context,
+            status="succeeded",
+            reason="",
+            clock=clock,
+            inputs=inputs,
+            outputs=outputs,
+            packages=packages,
+        )
+        identity = write_record(
+            context.ledger, record, user=context.info["user"], plan_key=context.job["plan_key"]
+        )
+        destination.publish(identity)
+    marker.write(
+        context.folder,
+        job=context.name,
+        task=context.task,
+        attempt=context.attempt,
+        plan_key=context.job["plan_key"],
+        record=identity,
+        outputs={item.name: item.entry for item in outputs},
+    )
+
+
+def read_entries(context: Context) -> dict[str, dict[str, Any]]:
+    """Return what rank 0 saved; JobError if it ended before it was done."""
+    try:
+        entries: dict[str, dict[str, Any]] = read_json(context.work / SAVED)["outputs"]
+    except FileNotFoundError as error:
+        reason = "The operation ended the process (os._exit) before it returned its outputs."
+        raise JobError(reason, "Return the outputs; the runtime ends the process.") from error
+    return entries
+
+
+def _verify(name: str, entry: dict[str, Any], path: Path) -> None:
+    fmt = FORMATS.get(entry["format"])
+    try:
+        path.stat()
+        if fmt is not None and not entry.get("parts"):
+            fmt.verify(path)
+    except (FormatError, FileNotFoundError) as error:
+        reason = f"Output {name} is not whole: {error}."
+        raise JobError(reason, "Did the operation change the file after it returned?") from error
+
+
+def _place(context: Context, name: str, entry: dict[str, Any], source: Path) -> Published:
+    """Move one output to its final name and return its entry of the marker."""
+    path, target = source / entry["path"], context.folder.outputs / entry["path"]
+    sha256, size = entry.get("digest") or digest_path(path)
+    if target.is_dir() and not target.is_symlink():
+        # Left by an attempt that died between this rename and its marker: nobody may use it.
+        _replace(target, context.work / f"old-{name}")
+    _replace(path, target)
+    described = {
+        "path": f"outputs/{entry['path']}",
+        "format": entry["format"],
+        "sha256": sha256,
+        "size": size,
+        "mtime_ns": measure(target).mtime_ns,
+        "rows": entry["rows"],
+    }
+    if entry.get("parts"):
+        described["parts"] = True
+    return Published(name, described, target)
+
+
+def _replace(source: Path, target: Path) -> None:
+    """Rename; where the file system cannot across folders (BeeGFS, old Lustre), copy first."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
+        try:
+            copy_path(source, temporary)
+            sync_path(temporary)
+            temporary.replace(target)
+        finally:
+            remove(temporary)

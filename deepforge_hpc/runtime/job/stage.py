@@ -1,0 +1,151 @@
+"""Stage-in: find every input, and check that it is what its producer published."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base import digests
+from ..base.failure import JobError, explain_os_error
+from ..base.files import digest_path
+from ..state import marker
+from ..state.record import StagedInput
+
+if TYPE_CHECKING:
+    from ..base.context import Context
+
+FULL_CHECK_BYTES = 64 << 20
+"""Inputs up to this size are read in full to check their digest; DFH_VERIFY=full checks all."""
+
+
+def stage_inputs(context: Context) -> list[StagedInput]:
+    """Return the inputs of a job; JobError if one is missing, damaged or not the same any more."""
+    staged = []
+    for binding in context.job["inputs"]:
+        resolve = _from_external if binding["external"] is not None else _from_job
+        try:
+            staged.append(resolve(context, binding))
+        except OSError as error:
+            reason = f"Input {binding['port']} of {context.title} cannot be read: "
+            raise JobError(
+                reason + explain_os_error(error) + ".", _again(context), again=True
+            ) from error
+    return staged
+
+
+def _from_job(context: Context, binding: dict[str, Any]) -> StagedInput:
+    producer, name = binding["job"], binding["output"]
+    folder = context.layout.job(producer)
+    found = marker.read(folder)
+    if found is None or name not in found["outputs"]:
+        reason = f"Input {binding['port']} of {context.title}: {producer} has not published {name}."
+        raise JobError(reason, _again(context), again=True)
+    entry = found["outputs"][name]
+    path = folder.root / entry["path"]
+    return StagedInput(
+        port=binding["port"],
+        format=entry["format"],
+        path=path,
+        parts=bool(entry.get("parts")),
+        mapped=binding["mapped"],
+        sha256=entry["sha256"],
+        size=entry["size"],
+        trust=_check_published(context, binding, path, entry),
+        by={"record": found["record"], "job": producer, "output": name, "task": None},
+        uri="",
+    )
+
+
+def _check_published(
+    context: Context, binding: dict[str, Any], path: Path, entry: dict[str, Any]
+) -> str:
+    """Compare a published output with its marker, and return how far it can be trusted."""
+    shown = path.relative_to(context.layout.root)
+    what = f"Input {binding['port']} of {context.title}: {shown}, made by {binding['job']},"
+    hint = (
+        f"Make it again: rm {context.layout.job(binding['job']).success} && "
+        f"dfh resume {context.info['id']}"
+    )
+    try:
+        measured = digests.measure(path)
+    except FileNotFoundError as error:
+        reason = f"{what} is missing."
+        raise JobError(reason, hint, again=True) from error
+    if measured.size != entry["size"]:
+        reason = f"{what} is damaged: it has {measured.size} bytes, and {entry['size']} were made."
+        raise JobError(reason, hint, again=True)
+    same_time = measured.mtime_ns == entry.get("mtime_ns")
+    full = os.environ.get("DFH_VERIFY") == "full"
+    if measured.size > FULL_CHECK_BYTES and same_time and not full:
+        return "stat"
+    try:
+        is_same = digest_path(path)[0] == entry["sha256"]
+    except ValueError as error:
+        reason = f"{what} is damaged: {error}."
+        raise JobError(reason, hint, again=True) from error
+    if not is_same:
+        reason = f"{what} is damaged: its content is not what was made."
+        raise JobError(reason, hint, again=True)
+    return "content"
+
+
+def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
+    name = binding["external"]
+    declared = next(item for item in context.plan["inputs"] if item["name"] == name)
+    path = Path(declared["path"])
+    where = f" (declared at {declared['origin']})" if declared["origin"] else ""
+    try:
+        measured = digests.measure(path)
+    except FileNotFoundError as error:
+        reason = f"The input {name}{where} is missing: {path}."
+        hint = f"Bring it back, then: dfh resume {context.info['id']}"
+        raise JobError(reason, hint, again=True) from error
+    _refuse_changed(context, f"The input {name}{where}", declared, measured)
+    try:
+        sha256, measured = digests.compute(context.ledger, path)
+    except ValueError as error:
+        reason = f"The input {name}{where} cannot be used: {error}."
+        raise JobError(reason, f"Mend it, then: {_submit(context)}") from error
+    if declared["sha256"] not in {None, sha256}:
+        reason = f"The input {name}{where} changed since the submission: its content is another."
+        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
+    return StagedInput(
+        port=binding["port"],
+        format=declared["type"],
+        path=path,
+        parts=False,
+        mapped=binding["mapped"],
+        sha256=sha256,
+        size=measured.size,
+        trust="content",
+        by=None,
+        uri=declared["uri"],
+    )
+
+
+def _refuse_changed(
+    context: Context, what: str, declared: dict[str, Any], measured: digests.Measure
+) -> None:
+    """Compare size and time; where the digest is known, it decides instead of the time."""
+    keys = (
+        {"size": "size"} if declared["sha256"] else {"size": "size", "mtime_ns": "time of change"}
+    )
+    changed = [
+        f"its {label} was {declared[key]} and is {getattr(measured, key)}"
+        for key, label in keys.items()
+        if declared[key] != getattr(measured, key)
+    ]
+    if changed:
+        reason = f"{what} changed since the submission: {', '.join(changed)}."
+        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
+
+
+def _submit(context: Context) -> str:
+    from ..base.advice import submit_command
+
+    return submit_command(context.info)
+
+
+def _again(context: Context) -> str:
+    return f"dfh resume {context.info['id']} runs what is missing."

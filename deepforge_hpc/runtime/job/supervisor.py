@@ -1,0 +1,267 @@
+"""The one process of a job that is not the operation: it checks, starts, watches and publishes."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..base.context import Clock, open_context
+from ..base.failure import (
+    EXIT_INTERRUPTED,
+    EXIT_NOT_AS_SUBMITTED,
+    EXIT_NOT_PUBLISHED,
+    JobError,
+    explain_os_error,
+    tell,
+)
+from ..base.inbox import Inbox
+from ..base.states import State
+from ..base.transfer import remove
+from ..state.statefile import StateFile
+from .guard import check_code, check_upstream, find_twin
+from .stage import stage_inputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..base.context import Context
+    from ..state.record import StagedInput
+
+
+def run_job(
+    root: Path, *, job: str, task: int | None, attempt: int, plan_sha256: str, code_sha256: str
+) -> int:
+    """Run one attempt of a job to its end and return the exit code of the job."""
+    clock = Clock.now()
+    inbox = Inbox()
+    with inbox:
+        try:
+            context = open_context(
+                root, job=job, task=task, attempt=attempt, plan_sha256=plan_sha256
+            )
+        except JobError as error:
+            say(error.reason, error.hint)
+            return error.exit_code
+        if twin := find_twin(context):
+            # Exit code 0 and no word of its own: the state is the other one's to write.
+            say(f"{context.title} was queued twice; job {twin} does it, this one does nothing.", "")
+            return 0
+        attempt_ = Attempt(context, inbox, clock)
+        return attempt_.run(code_sha256 or context.info["code_sha256"])
+
+
+class Attempt:
+    """One attempt of one job."""
+
+    def __init__(self, context: Context, inbox: Inbox, clock: Clock) -> None:
+        self._context = context
+        self._inbox = inbox
+        self._clock = clock
+        self._state = StateFile(context)
+        self._inputs: list[StagedInput] | list[dict[str, Any]] = []
+        self._packages: str | None = None
+        self._scratch: Path | None = None
+        self._publishing = False
+
+    def run(self, code_sha256: str) -> int:
+        """Do the job; whatever happens, leave a state, a record and no half output."""
+        try:
+            check_code(self._context.layout, code_sha256)
+            check_upstream(self._context)
+            self._begin()
+            self._publish(self._do())
+        except JobError as error:
+            return self._fail(error)
+        except OSError as error:
+            return self._fail(self._os_error(error))
+        except Exception as error:  # noqa: BLE001 - the outer edge: a bug must not look like silence
+            import traceback
+
+            tell(traceback.format_exc().rstrip("\n"))
+            reason = f"The runtime failed: {type(error).__name__}: {error}."
+            return self._fail(JobError(reason, "This is a bug of deepforge_hpc: please report it."))
+        finally:
+            self._clean()
+        return 0
+
+    def _begin(self) -> None:
+        context = self._context
+        self._state.write(State.RUNNING)
+        remove(context.work)
+        context.work.mkdir(parents=True)
+        if context.attempt > 1 and not context.folder.checkpoints.is_dir():
+            # Without a checkpoint the operation begins anew, and so do its curves and figures.
+            remove(context.folder.metrics)
+            remove(context.folder.figures)
+
+    def _do(self) -> dict[str, dict[str, Any]]:
+        """Make the outputs in the work folder and return what they are."""
+        kind = self._context.job["kind"]
+        if kind == "final":
+            from .final import close_execution
+
+            close_execution(self._context)
+            return {}
+        if kind == "gather":
+            from .gather import collect_parts
+
+            entries, self._inputs = collect_parts(self._context)
+            return entries
+        staged = stage_inputs(self._context)
+        self._inputs = staged
+        return self._run_ranks(staged)
+
+    def _run_ranks(self, staged: list[StagedInput]) -> dict[str, dict[str, Any]]:
+        from .rank_spec import make_scratch, rank_argv, rank_environment, write_order
+        from .ranks import Ranks, interruption, oom_kills
+
+        context = self._context
+        self._scratch = make_scratch(context)
+        environ = rank_environment(context, self._scratch)
+        context.folder.checkpoints.mkdir(exist_ok=True)
+        write_order(context, staged)
+        self._inbox.wait(0)
+        if self._inbox.stop is not None:
+            raise interruption(self._inbox.stop, killed=False)
+        kills = oom_kills()
+        sys.stdout.flush()
+        ranks = Ranks(rank_argv(context), environ, self._inbox, own_group=not context.by_hand)
+        ended = ranks.watch(self._refresh)
+        if not context.by_hand:
+            from ..rank.packages import keep_packages
+
+            self._packages = keep_packages(context.work, context.ledger)
+        from .diagnosis import diagnose
+
+        error = diagnose(context, ended, self._inbox.stop, kills)
+        if error is not None:
+            raise error
+        from .publish import read_entries
+
+        return read_entries(context)
+
+    def _publish(self, entries: dict[str, dict[str, Any]]) -> None:
+        context = self._context
+        if context.by_hand:
+            self._show(entries)
+            return
+        from .publish import publish_job
+
+        self._publishing = True
+        self._state.write(State.PUBLISHING)
+        publish_job(
+            context,
+            entries=entries,
+            inputs=self._inputs,
+            packages=self._packages,
+            clock=self._clock,
+        )
+        with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
+            self._state.write(State.SUCCEEDED, exit_code=0)
+        self._refresh()
+
+    def _show(self, entries: dict[str, dict[str, Any]]) -> None:
+        folder = self._context.work / "outputs"
+        for name, entry in entries.items():
+            say(f"{name} ({entry['format']}): {folder / entry['path']}")
+        say("Run by hand: nothing was published, and the state is as it was.")
+
+    def _os_error(self, error: OSError) -> JobError:
+        what = explain_os_error(error)
+        if self._publishing:
+            reason = f"The outputs could not be published: {what}."
+            hint = "Make room or repair the file system, then: dfh resume " + self._id
+            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, again=True)
+        reason = f"The job's folder cannot be used: {what}."
+        return JobError(reason, f"dfh resume {self._id}", again=True)
+
+    def _fail(self, error: JobError) -> int:
+        """Write down why the job ends; each of these writes may fail on a full disk."""
+        if self._context.by_hand:
+            say(error.reason, error.hint)
+            return error.exit_code
+        remove(self._context.work)  # first of all: it may be what fills the disk
+        say(error.reason, error.hint)
+        state = error.state
+        if state is State.INTERRUPTED and _was_cancelled(self._context):
+            state = State.CANCELLED
+        if error.exit_code != EXIT_NOT_AS_SUBMITTED:
+            self._record(error)
+        try:
+            self._state.write(
+                state,
+                reason=error.reason,
+                hint=error.hint,
+                error=error.error,
+                exit_code=error.exit_code,
+                again=error.again or state is not State.FAILED,
+            )
+        except OSError as fault:
+            say(f"The state could not be written: {explain_os_error(fault)}.")
+        self._refresh()
+        return error.exit_code
+
+    def _record(self, error: JobError) -> None:
+        from ..state.record import end_record, write_record
+
+        status = error.state.value
+        context = self._context
+        data = end_record(
+            context,
+            status=status,
+            reason=error.reason,
+            clock=self._clock,
+            inputs=self._inputs,
+            outputs=[],
+            packages=self._packages,
+        )
+        try:
+            write_record(
+                context.ledger,
+                data,
+                user=context.info["user"],
+                plan_key=context.job["plan_key"],
+            )
+        except OSError as fault:
+            say(f"The record could not be written: {explain_os_error(fault)}.")
+
+    def _clean(self) -> None:
+        if self._scratch is not None and not self._context.by_hand:
+            remove(self._scratch)
+        if not self._context.by_hand:
+            remove(self._context.work)
+        for folder in (self._context.folder.checkpoints, self._context.folder.figures):
+            with suppress(OSError):
+                folder.rmdir()  # folders stay only when they hold something
+
+    def _refresh(self) -> None:
+        if self._context.by_hand:
+            return
+        try:
+            from ..report.refresh import refresh
+
+            # The final job's word is the last: nobody would write a fresher page after it.
+            refresh(self._context.layout.root, force=self._context.job["kind"] == "final")
+        except Exception as error:  # noqa: BLE001 - the report is extra: it must never fail a job
+            say(f"The report could not be refreshed: {error!r}.")
+
+    @property
+    def _id(self) -> str:
+        return str(self._context.info["id"])
+
+
+def say(reason: str, hint: str = "") -> None:
+    """Tell the job's log."""
+    for line in filter(None, (reason, hint)):
+        tell(f"dfh: {line}")
+
+
+def _was_cancelled(context: Context) -> bool:
+    """Tell whether `dfh cancel` asked for the end of this attempt."""
+    from ..state.journal import cancelled_attempts
+
+    return context.attempt in cancelled_attempts(context.layout)
+
+
+__all__ = ["EXIT_INTERRUPTED", "run_job", "say"]

@@ -1,0 +1,1 @@
+"""One process a rank: it is the operation."""

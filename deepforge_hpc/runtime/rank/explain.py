@@ -1,0 +1,134 @@
+"""What a person needs to see of an exception: a sentence, and the traceback in their own code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import MEMORY_HINT, JobError, disk_hint, one_line
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_MAX_LINES = 200
+_OWN = str(Path(__file__).parents[1]) + "/"
+
+
+def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
+    """Return an exception as JSON data; frames of this runtime are left out."""
+    if isinstance(error, JobError):
+        data = describe(error.__cause__, rank=rank, code=code) if error.__cause__ else {}
+        told = {"reason": _utf8(error.reason), "hint": error.hint, "again": error.again}
+        return {**_empty(rank), **data, **told}
+    found = traceback.TracebackException.from_exception(error, compact=True)
+    _clean(found, code)
+    lines = [line for text in found.format() for line in text.rstrip("\n").split("\n")]
+    if len(lines) > _MAX_LINES:
+        half = _MAX_LINES // 2
+        lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
+    file, line = _place(error, code)
+    kind, text = type(error).__name__, _message(error)
+    message = one_line(text)
+    where = f" ({file}:{line})" if file else ""
+    return {
+        **_empty(rank),
+        "type": kind,
+        "message": _utf8(text[:10_000]),
+        "traceback": [_utf8(line) for line in lines],
+        "file": file,
+        "line": line,
+        "reason": _utf8(_sentence(error, kind, message) + where + "."),
+        "hint": _hint(error),
+        "again": bool(disk_hint(error)),
+    }
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 - the user's own __str__ may raise anything
+        return f"(its message cannot be shown: {type(fault).__name__})"
+
+
+def _utf8(text: str) -> str:
+    """Return text without lone surrogates, which no file in UTF-8 can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _empty(rank: int) -> dict[str, Any]:
+    return {
+        "type": "",
+        "message": "",
+        "traceback": [],
+        "rank": rank,
+        "file": "",
+        "line": 0,
+        "reason": "",
+        "hint": "",
+        "again": False,
+    }
+
+
+def _sentence(error: BaseException, kind: str, message: str) -> str:
+    if isinstance(error, SystemExit):
+        return f"The operation called sys.exit({error.code!r}) before it returned its outputs"
+    if isinstance(error, MemoryError):
+        return "The operation ran out of memory" + (f": {message}" if message else "")
+    text = message.rstrip(".")
+    return f"The operation raised {kind}" + (f": {text}" if text else "")
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, MemoryError):
+        return MEMORY_HINT
+    if isinstance(error, ModuleNotFoundError):
+        return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
+    return disk_hint(error)
+
+
+def _clean(found: traceback.TracebackException, code: str) -> None:
+    """Drop our own frames, and show frozen files by the names that the user knows them by."""
+    seen: set[int] = set()
+    todo: list[traceback.TracebackException | None] = [found]
+    while todo:
+        item = todo.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        kept = [frame for frame in item.stack if not _is_own(frame.filename)]
+        for frame in kept:
+            frame.filename = _shown(frame.filename, code)
+        item.stack[:] = kept
+        todo += [item.__cause__, item.__context__, *(getattr(item, "exceptions", None) or ())]
+
+
+def _place(error: BaseException, code: str) -> tuple[str, int]:
+    """Return file and line of the innermost frame in the user's code, else of the innermost one."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return _shown(error.filename, code), error.lineno or 0
+    frames = [(name, line) for name, line in _frames(error.__traceback__) if not _is_own(name)]
+    users = [frame for frame in frames if frame[0].startswith(f"{code}/project/")]
+    name, line = (users or frames or [("", 0)])[-1]
+    return _shown(name, code), line
+
+
+def _frames(trace: TracebackType | None) -> list[tuple[str, int]]:
+    frames = []
+    while trace is not None:
+        frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
+        trace = trace.tb_next
+    return frames
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith((_OWN, "<frozen "))
+
+
+def _shown(filename: str, code: str) -> str:
+    for folder in ("project/", "library/", ""):
+        prefix = f"{code}/{folder}"
+        if filename.startswith(prefix):
+            return filename[len(prefix) :]
+    return filename

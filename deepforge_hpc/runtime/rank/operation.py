@@ -1,0 +1,127 @@
+"""Load the operation of a job from the frozen code, and call it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import JobError
+from ..formats.base import FormatError, block_of, count_rows
+from .imports import FrozenLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from ..formats.base import Format
+
+
+def run_operation(order: dict[str, Any], formats: Mapping[str, Format]) -> dict[str, Any]:
+    """Return the outputs of the operation by name."""
+    code = Path(order["code"])
+    source = order["source"]
+    sys.path[:0] = [str(code / folder) for folder in source["search"]]
+    target = getattr(_load_module(code, source["module"], source["search"]), source["object"])
+    settings = _settings(order, code)
+    inputs = {item["port"]: _load_input(order, item, formats) for item in order["inputs"]}
+    if source["kind"] == "class":
+        value = target(**settings).execute(**inputs)
+    else:
+        value = target(**settings, **inputs)
+    return _name_outputs(value, source, [item["name"] for item in order["outputs"]])
+
+
+def _load_module(code: Path, module: str, search: list[str]) -> ModuleType:
+    """Import a file of the frozen code: by dotted name in a package, else under its own name."""
+    from importlib import import_module
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    path = code / module
+    for folder in search:
+        if path.is_relative_to(code / folder):
+            packages = path.relative_to(code / folder).parts[:-1]
+            folders = [(code / folder).joinpath(*packages[: n + 1]) for n in range(len(packages))]
+            if packages and all((place / "__init__.py").is_file() for place in folders):
+                return import_module(".".join((*packages, path.stem)))
+    name = path.stem
+    if name in sys.modules or name in sys.stdlib_module_names:
+        name = f"dfh_operation_{name}"  # an operation in json.py must not replace Python's json
+    spec = spec_from_file_location(name, path, loader=FrozenLoader(name, str(path)))
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = module_from_spec(spec)
+    sys.modules[name] = loaded  # for pickle and for Keras, which look classes up by module name
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def _settings(order: dict[str, Any], code: Path) -> dict[str, Any]:
+    """Return the arguments that are no inputs: attributes, references, and what the job knows."""
+    settings = dict(order["attributes"])
+    for name in ("seed", "shard", "shards"):
+        if name in order["source"]["parameters"] and name not in settings:
+            value = order[name]
+            if value is not None:
+                settings[name] = value
+    for reference in order["references"]:
+        build: Callable[[], Any] = _load_module(code, reference["module"], []).build
+        settings[reference["name"]] = build()
+    return settings
+
+
+def _load_input(order: dict[str, Any], item: dict[str, Any], formats: Mapping[str, Format]) -> Any:
+    path = Path(item["path"])
+    try:
+        fmt = formats[item["format"]]
+        rows = None
+        if item["mapped"]:
+            total = count_rows(fmt, path, parts=item["parts"])
+            _refuse_idle_tasks(item["port"], path, total, order["shards"])
+            rows = block_of(order["shard"], order["shards"], total)
+        return fmt.load_parts(path, rows) if item["parts"] else fmt.load(path, rows)
+    except (OSError, ValueError, FormatError, KeyError) as error:
+        what = (error.strerror if isinstance(error, OSError) else "") or str(error).rstrip(".")
+        reason = f"Input {item['port']} ({path}) cannot be read as {item['format']}: {what}."
+        hint = "Check the file, and the input's `type:` or the operation's `types:`."
+        raise JobError(reason, hint) from error
+
+
+def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
+    """Refuse an array with more tasks than rows, in each of its tasks: it cannot be whole."""
+    if rows == 0:
+        reason = f"Input {port} ({path}) has no rows, so there is nothing to share out."
+        raise JobError(reason, "See what made it; then submit again.")
+    if rows < shards:
+        reason = (
+            f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+        )
+        hint = f"Set `shards:` under `map:` to {rows} or less, then submit again."
+        raise JobError(reason, hint)
+
+
+def _name_outputs(value: Any, source: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Return the outputs by name from what the operation returned."""
+    returns = source["returns"]
+    expected = ", ".join(names)
+    hint = f"The pipeline was checked with the outputs {expected}; every `return` must agree."
+    if not names:
+        return {}
+    if value is None and returns != "one":
+        reason = f"{source['object']} returned nothing, and its outputs are {expected}."
+        raise JobError(reason, hint)
+    if returns == "dict":
+        if not isinstance(value, dict) or set(value) != set(names):
+            got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
+            reason = f"{source['object']} returned {got}, and its outputs are {expected}."
+            raise JobError(reason, hint)
+        return value
+    if returns == "tuple":
+        if not isinstance(value, (tuple, list)) or len(value) != len(names):
+            got = (
+                f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+            )
+            reason = f"{source['object']} returned {got}, and its outputs are {expected}."
+            raise JobError(reason, hint)
+        return dict(zip(names, value, strict=True))
+    return {names[0]: value}

@@ -1,0 +1,171 @@
+"""One rank of a job: this process *is* the operation."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
+from ..base.files import publish_json, read_json
+from ..base.layout import ORDER, RESERVE
+from .identity import Identity, find_identity
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_STDOUT, _STDERR = 1, 2
+
+
+class InterruptedJobError(BaseException):
+    """Raised in user code by a signal, so that its `finally` blocks run; not an `Exception`."""
+
+
+def error_file(work: Path, rank: int) -> Path:
+    """Return where a rank says why it failed."""
+    return work / f"error-{rank:05d}.json"
+
+
+def main() -> int:
+    """Run the operation; the exit code tells the supervisor how it went."""
+    faulthandler.enable()
+    work = Path(os.environ["DFH_WORK"])
+    order = read_json(work / ORDER)
+    rank, code, capture = 0, 0, None
+    try:
+        identity = find_identity(os.environ, order["launcher"], order["world_size"])
+        rank = identity.rank
+        _prepare(order, identity)
+        capture = _capture_figures(Path(order["figures"]))
+        _run(order, identity)
+        with suppress(ValueError, AttributeError):  # user code may have closed or replaced it
+            sys.stdout.flush()  # a full disk has a name here; at exit it would be exit code 120
+    except (InterruptedJobError, KeyboardInterrupt) as error:
+        _report(order, rank, error, interrupted=True)
+        code = EXIT_INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - the outer edge: whatever user code raises
+        _report(order, rank, error, interrupted=False)
+        code = EXIT_FAILED
+    if code and order["world_size"] > 1:
+        _leave(code, capture)
+    return code
+
+
+def _leave(code: int, capture: Any) -> None:
+    """End at once: MPI_Finalize at exit would wait for ranks that wait for this one."""
+    if capture is not None:
+        capture.finish()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, replaced, or on a full disk
+            stream.flush()
+    os._exit(code)
+
+
+def _prepare(order: dict[str, Any], identity: Identity) -> None:
+    """Make this process what user code expects to find: logs, signals, folder, rank."""
+    os.environ["DFH_RANK"] = str(identity.rank)
+    if order["world_size"] > 1:
+        _redirect(Path(order["rank_log"].format(rank=identity.rank)), copy=identity.rank == 0)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, _interrupt)
+    scratch = Path(os.environ["DFH_SCRATCH"])
+    scratch.mkdir(parents=True, exist_ok=True)  # on another node it may not be there yet
+    os.chdir(scratch)
+
+
+def _run(order: dict[str, Any], identity: Identity) -> None:
+    from ..formats import load_formats
+    from .imports import use_sources_only
+    from .operation import run_operation
+
+    use_sources_only(Path(order["code"]))
+    formats = load_formats(Path(order["code"]))
+    try:
+        values = run_operation(order, formats)
+    finally:
+        if identity.rank == 0:  # of a job that fails too: a new version may be why
+            from .packages import note_packages
+
+            note_packages(Path(order["work"]), sys.path)
+    if identity.rank == 0:
+        from .saving import save_outputs
+
+        save_outputs(order, values, formats)
+
+
+def _capture_figures(folder: Path) -> Any:
+    try:
+        from ..figures.hook import install
+
+        return install(folder)
+    except Exception as error:  # noqa: BLE001 - figures are extra: they must never fail a job
+        sys.stderr.write(f"dfh: figures are not captured: {error!r}\n")
+        return None
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    for again in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(again, signal.SIG_IGN)  # let `finally` blocks finish; SIGKILL comes if not
+    raise InterruptedJobError(signal.Signals(number).name)
+
+
+def _report(order: dict[str, Any], rank: int, error: BaseException, *, interrupted: bool) -> None:
+    """Leave the error for the supervisor, and the traceback in the log."""
+    from .explain import describe
+
+    data = describe(error, rank=rank, code=order["code"])
+    data |= {"time": time.time(), "interrupted": interrupted}
+    work = Path(order["work"])
+    try:
+        publish_json(error_file(work, rank), data, durable=False)
+    except OSError:
+        (work / RESERVE).unlink(missing_ok=True)
+        with suppress(OSError):  # then the log alone has it, and this rank still has to end
+            publish_json(error_file(work, rank), data, durable=False)
+    # The supervisor says the reason; a log of a rank without a traceback needs it as well.
+    tell("\n".join(data["traceback"] or [f"dfh: {data['reason']}"]))
+
+
+def _redirect(log: Path, *, copy: bool) -> None:
+    """Send what this process prints to its own log; rank 0 (`copy`) also to the job's log."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    target = os.open(log, flags, 0o644)
+    if copy:
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            os.close(writer)
+            _pump(reader, (target, _STDOUT))
+        os.close(reader)
+        os.close(target)
+        target = writer
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(target, _STDOUT)
+    os.dup2(target, _STDERR)
+    os.close(target)
+
+
+def _pump(reader: int, targets: tuple[int, ...]) -> None:
+    """Copy until the rank and its children have closed their ends; a process of its own, so that
+    the last words of a crash are not lost."""
+    os.setpgid(0, 0)
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        while data := os.read(reader, 1 << 16):
+            for target in targets:
+                with suppress(OSError):  # one on a full disk: the rank must not end for its log
+                    _write_all(target, data)
+    finally:
+        os._exit(0)
+
+
+def _write_all(target: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(target, view) :]

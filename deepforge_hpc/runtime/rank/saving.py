@@ -1,0 +1,104 @@
+"""Rank 0 writes the outputs of the operation to the work folder; nobody reads them there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..base.failure import JobError, disk_hint, explain_os_error
+from ..base.files import publish_json
+from ..base.layout import SAVED
+from ..formats import FORMATS
+from ..formats.base import FormatError, sync_path
+from ..formats.file import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..formats.base import Format
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "dict": (dict,),
+    "float": (float, int),
+    "int": (int,),
+    "list": (list, tuple),
+    "str": (str,),
+}
+"""What an annotation promises: the types that keep it."""
+
+
+def save_outputs(
+    order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]
+) -> None:
+    """Write each output and sync it, then the list of them; JobError names the one that fails."""
+    try:
+        _save(order, values, formats)
+    except OSError as error:
+        what = "The outputs"
+        raise _disk_error(what, error) from error
+
+
+def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]) -> None:
+    work = Path(order["work"])
+    folder = work / "outputs"
+    folder.mkdir()
+    entries = {}
+    for port in order["outputs"]:
+        name, declared = port["name"], port["type"]
+        _check_promise(order, port, values[name])
+        try:
+            chosen = choose(values[name]) if declared == "any" else declared
+            fmt = _find(formats, chosen)
+            path = fmt.save(values[name], folder / name)
+            if chosen not in FORMATS:
+                fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
+            sync_path(path)
+            rows = fmt.part_rows(path) if order["shards"] else None
+        except (FormatError, ValueError, TypeError, RecursionError) as error:
+            reason = f"Output {name} cannot be saved: {error}."
+            hint = f"Return another value, or name a format for {name} under `types:`."
+            raise JobError(reason, hint) from error
+        except OSError as error:
+            what = f"Output {name}"
+            raise _disk_error(what, error) from error
+        entries[name] = {"path": path.name, "format": chosen, "rows": rows}
+    publish_json(work / SAVED, {"outputs": entries})
+
+
+def _check_promise(order: dict[str, Any], port: dict[str, Any], value: Any) -> None:
+    """Raise JobError if a value is not what the annotation of its output says."""
+    annotation = port["annotation"]
+    if value is None and not port["optional"]:
+        what, hint = "None", f"Return a value, or annotate it {annotation} | None."
+    elif value is not None and not _is_one_of(value, port["types"]):
+        what = f"of type {type(value).__name__}"
+        hint = "Return what the annotation says, or correct the annotation."
+    else:
+        return
+    reason = (
+        f"Output {port['name']} of {order['job']} ({order['source']['object']}) is {what}, "
+        f"and its annotation is {annotation}."
+    )
+    raise JobError(reason, hint)
+
+
+def _is_one_of(value: Any, types: list[str]) -> bool:
+    """Tell whether a value has one of the types; without any it may have every one."""
+    kind = type(value)
+    if kind.__module__ == "numpy" and hasattr(value, "ndim"):  # JSON gets Python's in their place
+        kind = list if value.ndim else type(value.item())
+    return not types or any(issubclass(kind, _TYPES[name]) for name in types)
+
+
+def _find(formats: Mapping[str, Format], name: str) -> Format:
+    if name not in formats:
+        message = f"there is no format {name}"
+        raise FormatError(message)
+    return formats[name]
+
+
+def _disk_error(what: str, error: OSError) -> JobError:
+    hint = disk_hint(error)
+    reason = f"{what} cannot be saved: {explain_os_error(error)}."
+    return JobError(reason, hint, again=bool(hint))

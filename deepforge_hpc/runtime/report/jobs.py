@@ -1,0 +1,229 @@
+"""The part of the report about one operation: its jobs, results, figures and last words."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ..base.states import State
+from ..base.text import as_list, count, duration, esc, href, number, plain, size
+from .chart import draw_chart, group, has_course
+from .data import GATHER, Job
+from .looks import LOOKS, Operation, anchor, badge, state_bar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from ..base.metrics import Series
+    from .details import Details, Log, Picture
+
+_MAX_OUTPUTS = 50
+_MAX_TASK_ROWS = 200
+_MANY = 6
+"""More charts or figures than these are shown small."""
+
+
+def operation_card(
+    operation: Operation, details: Sequence[Details], now: datetime, *, is_open: bool
+) -> str:
+    """Return the part of the page about one operation."""
+    elapsed = operation.elapsed(now)
+    time = f'<span class="time">{duration(elapsed)}</span>' if elapsed is not None else ""
+    parts = [_facts(operation), _bar(operation.main), _reason(operation)]
+    series = [item for detail in details for item in detail.metrics]
+    pictures = [item for detail in details for item in detail.pictures]
+    parts.append(_gallery(series, pictures, sum(detail.more_pictures for detail in details)))
+    parts.append(_outputs(operation))
+    if len(operation.main.tasks) > 1:
+        parts.append(_tasks(operation.main, now))
+    parts.append(_parameters(operation.main))
+    parts += [_log(log, is_open=is_open) for detail in details for log in detail.logs]
+    return (
+        f'<section class="card" id="{anchor(operation.name)}"><div class="head">'
+        f"<h3>{esc(operation.name)}</h3>{time}{badge(operation.state, operation.words())}</div>"
+        f"{''.join(parts)}</section>"
+    )
+
+
+def operation_row(operation: Operation) -> str:
+    """Return one line about an operation that has not run: why, or what it asks for."""
+    job = operation.main
+    reason = next((plain(task.reason) for task in operation.tasks if task.reason), "")
+    facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
+    text = reason or " · ".join(facts + _resources(job))
+    return (
+        f'<section class="card quiet" id="{anchor(operation.name)}"><h3>{esc(operation.name)}</h3>'
+        f"<p>{esc(text)}</p>{badge(operation.state)}</section>"
+    )
+
+
+def _facts(operation: Operation) -> str:
+    job = operation.main
+    facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
+    facts += _resources(job)
+    task = job.tasks[0] if job.tasks else None
+    if task is not None and len(job.tasks) == 1:
+        if task.native_id:
+            facts.append(f"job {plain(task.native_id, 40)}")
+        if task.host:
+            facts.append(f"on {plain(task.host, 60)}")
+        if task.reused_from:
+            facts.append(f"from {plain(task.reused_from, 80)}")
+    if job.attempt > 1:
+        facts.append(f"attempt {job.attempt}")
+    return f'<p class="facts">{" · ".join(esc(fact) for fact in facts)}</p>' if facts else ""
+
+
+def _resources(job: Job) -> list[str]:
+    asked, launch = job.plan.get("resources"), job.plan.get("launch")
+    if not isinstance(asked, dict):
+        return []
+    numbers = {name: value for name, value in asked.items() if isinstance(value, int)}
+    facts = []
+    if numbers.get("nodes", 1) > 1:
+        facts.append(count(numbers["nodes"], "node"))
+    ranks = numbers.get("nodes", 1) * numbers.get("ntasks_per_node", 1)
+    name = launch.get("name", "none") if isinstance(launch, dict) else "none"
+    if ranks > 1:
+        facts.append(count(ranks, "rank") + (f" by {plain(name, 20)}" if name != "none" else ""))
+    facts.append(count(numbers.get("cpus_per_task", 1), "core") + (" each" if ranks > 1 else ""))
+    if numbers.get("gpus_per_node"):
+        facts.append(count(numbers["gpus_per_node"], "GPU") + " a node")
+    if "mem_per_node_mib" in numbers:
+        facts.append(size(numbers["mem_per_node_mib"] << 20))
+    if "time_s" in numbers:
+        facts.append(f"at most {duration(max(10, numbers['time_s']))}")
+    return facts
+
+
+def _bar(job: Job) -> str:
+    """Return the tasks of an array as a bar of states."""
+    total = len(job.tasks)
+    if total == 1:
+        return ""
+    parts = [(LOOKS[state].css, amount) for state, amount in _ordered(job)]
+    words = ", ".join(f"{amount} {LOOKS[state].word}" for state, amount in _ordered(job))
+    return state_bar(parts, total, f"{job.done} of {total} tasks done: {words}")
+
+
+def _ordered(job: Job) -> list[tuple[State, int]]:
+    order = list(LOOKS)
+    done = [State.SUCCEEDED, State.REUSED, State.RUNNING, State.PUBLISHING, State.FAILED]
+    rest = [state for state in order if state not in done]
+    return [(state, job.counts[state]) for state in [*done, *rest] if job.counts[state]]
+
+
+def _reason(operation: Operation) -> str:
+    texts = [plain(task.reason) for task in operation.tasks if task.reason]
+    shown = list(dict.fromkeys(texts))[:3]
+    return "".join(f'<p class="reason">{esc(text)}</p>' for text in shown)
+
+
+def _gallery(series: Sequence[Series], pictures: Sequence[Picture], more: int) -> str:
+    charts, values = [], ""
+    for items in group(series):
+        if has_course(items):
+            charts.append(draw_chart(items))
+        else:
+            values += "".join(
+                f"<div><dt>{esc(item.name)}</dt><dd>{number(item.last)}</dd></div>"
+                for item in items
+            )
+    note = f'<p class="note">{count(more, "more figure")} in the folder.</p>' if more > 0 else ""
+    values = f'<dl class="values">{values}</dl>' if values else ""
+    figures = list(map(_picture, pictures))
+    # Two things stand beside each other; of more, the figures need the larger places.
+    rows = [charts + figures] if len(charts) + len(figures) <= 2 else [charts, figures]
+    return values + "".join(map(_row, rows)) + note
+
+
+def _row(items: Sequence[str]) -> str:
+    css = "gallery many" if len(items) > _MANY else "gallery"
+    return f'<div class="{css}">{"".join(items)}</div>' if items else ""
+
+
+def _picture(picture: Picture) -> str:
+    title = esc(picture.title)
+    image = (
+        # No script: a tick of the box makes the figure as large as the window.
+        f'<label><input type="checkbox" aria-label="Enlarge {title}">'
+        f'<img src="{picture.source}" alt="Figure: {title}"></label>'
+        if picture.source
+        else '<p class="missing">not shown on this page</p>'
+    )
+    data = f' · <a href="{href(picture.data)}">data</a>' if picture.data else ""
+    return (
+        f'<figure class="picture">{image}<figcaption>{title}'
+        f'<span><a href="{href(picture.path)}">PNG</a>{data}</span></figcaption></figure>'
+    )
+
+
+def _outputs(operation: Operation) -> str:
+    job = operation.jobs[-1]
+    pairs = [(task, output) for task in job.tasks for output in task.outputs]
+    if job.kind != GATHER and len(job.tasks) > 1:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row"><a href="{href(task.folder, output.path)}">{esc(output.name)}</a>'
+        f"</th><td>{esc(output.format)}</td><td>{size(output.size)}</td>"
+        f'<td class="hash" title="{esc(output.sha256)}">{esc(output.sha256[:12])}</td></tr>'
+        for task, output in pairs[:_MAX_OUTPUTS]
+    )
+    if not rows:
+        return ""
+    head = '<tr><th>Output</th><th>Format</th><th>Size</th><th class="hash">SHA-256</th></tr>'
+    return f'<div class="scroll"><table>{head}{rows}</table></div>'
+
+
+def _tasks(job: Job, now: datetime) -> str:
+    rows = []
+    for task in sorted(job.tasks, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]:
+        end = task.ended if task.state.is_final else now
+        elapsed = (end - task.started).total_seconds() if end and task.started else None
+        rows.append(
+            f'<tr><th scope="row">{task.number}</th><td>{badge(task.state)}</td>'
+            f"<td>{duration(elapsed)}</td><td>{esc(plain(task.host, 60))}</td>"
+            f"<td>{esc(plain(task.reason, 200))}</td></tr>"
+        )
+    head = "<tr><th>Task</th><th>State</th><th>Time</th><th>Host</th><th>Reason</th></tr>"
+    more = len(job.tasks) - len(rows)
+    note = f'<p class="note">{count(more, "more task")}, all of them succeeded or further down.</p>'
+    return (
+        f"<details><summary>{count(len(job.tasks), 'task')}</summary>"
+        f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
+        f"{note if more > 0 else ''}</details>"
+    )
+
+
+def _parameters(job: Job) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{esc(plain(pair[0], 80))}</th><td>{esc(_value(pair[1]))}</td></tr>'
+        for pair in as_list(job.plan.get("attributes"))
+        if isinstance(pair, list) and len(pair) == 2
+    )
+    if not rows:
+        return ""
+    table = f'<div class="scroll"><table class="plain">{rows}</table></div>'
+    return f"<details><summary>Attributes</summary>{table}</details>"
+
+
+def _value(value: object) -> str:
+    return plain(json.dumps(value, ensure_ascii=False), 300)
+
+
+def _log(log: Log, *, is_open: bool) -> str:
+    name = log.path.rpartition("/")[2]
+    whole = f'<a href="{href(log.path)}">{esc(name)}</a>, {size(log.size)}'
+    text = esc_lines(log.lines)
+    where = "" if log.task is None else f" of task {log.task}"
+    return (
+        f"<details{' open' if is_open else ''}><summary>End of the log{where}</summary>"
+        f'<p class="note">{whole}</p>'
+        f'<pre class="end" tabindex="0"><code>{text}</code></pre></details>'
+    )
+
+
+def esc_lines(lines: Sequence[str]) -> str:
+    """Return lines of text for a `pre` element."""
+    return "\n".join(esc(line) for line in lines)

@@ -1,0 +1,143 @@
+"""How states look and read, and the operations that the report speaks of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.states import State, combine
+from ..base.text import esc
+from .data import GATHER, WAITING, Job, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+class Look(NamedTuple):
+    """How a state looks: its word, its colour class and its icon, never colour alone."""
+
+    word: str
+    css: str
+    icon: str
+
+
+LOOKS = {
+    State.PLANNED: Look("planned", "wait", "dash"),
+    State.HELD: Look("held", "wait", "pause"),
+    State.PENDING: Look("waiting", "wait", "clock"),
+    State.RUNNING: Look("running", "run", "play"),
+    State.PUBLISHING: Look("publishing", "run", "play"),
+    State.SUCCEEDED: Look("succeeded", "ok", "check"),
+    State.REUSED: Look("re-used", "reuse", "check"),
+    State.FAILED: Look("failed", "fail", "cross"),
+    State.INTERRUPTED: Look("interrupted", "warn", "bang"),
+    State.CANCELLED: Look("cancelled", "off", "slash"),
+    State.UPSTREAM_FAILED: Look("upstream failed", "off", "slash"),
+    State.NEVER_RAN: Look("never ran", "off", "slash"),
+    State.UNKNOWN: Look("unknown", "warn", "ask"),
+}
+
+FAILED = (State.FAILED, State.INTERRUPTED)
+URGENT = (*FAILED, State.UNKNOWN, State.RUNNING, State.PUBLISHING)
+"""What a person looks at first, in this order."""
+
+_QUIET = {*WAITING, State.NEVER_RAN, State.CANCELLED, State.UPSTREAM_FAILED}
+
+
+class Operation(NamedTuple):
+    """An operation with its job, or its job array and the gather job."""
+
+    name: str
+    jobs: tuple[Job, ...]
+    state: State
+
+    @property
+    def main(self) -> Job:
+        """Return the job that does the work."""
+        return self.jobs[0]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Return the tasks of all its jobs."""
+        return [task for job in self.jobs for task in job.tasks]
+
+    def words(self) -> str:
+        """Return the state in words, for an array with the number of tasks done."""
+        word = LOOKS[self.state].word
+        total = len(self.main.tasks)
+        if total == 1 or self.state in {State.SUCCEEDED, State.REUSED, *WAITING}:
+            return word
+        return f"{word} {self.main.done}/{total}"
+
+    def started(self) -> datetime | None:
+        """Return when the first task started."""
+        return min((task.started for task in self.tasks if task.started), default=None)
+
+    def ended(self) -> datetime | None:
+        """Return when the last task ended, if all have."""
+        ends = (task.ended for task in self.tasks if task.ended)
+        return max(ends, default=None) if self.state.is_final else None
+
+    def elapsed(self, now: datetime) -> float | None:
+        """Return seconds from the first start to the last end, or to now."""
+        start, end = self.started(), self.ended() if self.state.is_final else now
+        return None if start is None or end is None else (end - start).total_seconds()
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing of it ran yet, or ever will: there is only a state to show."""
+        return self.state in _QUIET and self.started() is None
+
+
+def operations(jobs: Sequence[Job]) -> list[Operation]:
+    """Return the jobs grouped by operation, in the order of the plan."""
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.operation, []).append(job)
+    found = []
+    for name, members in groups.items():
+        ordered = sorted(members, key=lambda job: job.kind == GATHER)
+        found.append(Operation(name, tuple(ordered), _state({job.state for job in ordered})))
+    return found
+
+
+def _state(states: set[State]) -> State:
+    if any(state.is_success for state in states) and states & WAITING:
+        return State.RUNNING  # the parts are there, and the gather job waits
+    return combine(states)
+
+
+def badge(state: State, words: str = "") -> str:
+    """Return a state as icon and word."""
+    look = LOOKS[state]
+    return f'<span class="badge {look.css}">{icon(look.icon)}{esc(words or look.word)}</span>'
+
+
+def icon(name: str) -> str:
+    """Return one of the page's symbols."""
+    return f'<svg class="icon" aria-hidden="true"><use href="#i-{name}"/></svg>'
+
+
+def anchor(name: str) -> str:
+    """Return the id of an operation's part of the page."""
+    return "op-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in name)
+
+
+def state_bar(parts: Sequence[tuple[str, int]], total: int, words: str) -> str:
+    """Return a bar with a coloured stretch for each part, and the words that say the same."""
+    rects, at = "", 0.0
+    for css, amount in parts:
+        width = 1000 * amount / max(1, total)
+        rects += f'<rect class="{css}" x="{at:.1f}" y="0" width="{width:.1f}" height="8"/>'
+        at += width
+    return (
+        f'<div class="bar"><svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect class="rail" width="1000" height="8"/>{rects}</svg><p>{esc(words)}</p></div>'
+    )
+
+
+def joined(names: Sequence[str], limit: int) -> str:
+    """Return `a`, `a and b`, `a, b and c` or `a, b and 7 more`."""
+    shown = list(names)
+    if len(shown) > limit:
+        shown = [*shown[: limit - 1], f"{len(shown) - limit + 1} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

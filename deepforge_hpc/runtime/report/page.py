@@ -1,0 +1,247 @@
+"""The report as one page: the answer first, then the graph, the operations and their results.
+
+No scripts, no fonts, no addresses: everything stands in the file, and its policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..base.states import State
+from ..base.text import NONE, count, duration, esc, moment, number, plain
+from .data import WAITING, Execution, text_of
+from .failures import failures
+from .jobs import operation_card, operation_row
+from .looks import LOOKS, URGENT, Operation, anchor, badge, icon, joined
+from .overview import overview
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .details import Details
+
+_MAX_TILES = 6
+_REFRESH_S = 30
+
+# 16 x 16, drawn with the colour of the text around them.
+_ICONS = {
+    "check": '<circle cx="8" cy="8" r="7"/><path d="M4.8 8.3l2.2 2.2 4.3-4.6"/>',
+    "cross": '<circle cx="8" cy="8" r="7"/><path d="M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2"/>',
+    "play": '<circle cx="8" cy="8" r="7"/><path class="solid" d="M6.4 5v6l4.8-3z"/>',
+    "clock": '<circle cx="8" cy="8" r="7"/><path d="M8 4.2V8l2.6 1.8"/>',
+    "pause": '<circle cx="8" cy="8" r="7"/><path d="M6.3 5.4v5.2M9.7 5.4v5.2"/>',
+    "dash": '<circle cx="8" cy="8" r="7" stroke-dasharray="2.4 2"/>',
+    "slash": '<circle cx="8" cy="8" r="7"/><path d="M3.4 12.6l9.2-9.2"/>',
+    "bang": '<path d="M8 1.6L15 14H1z"/><path d="M8 6v4M8 11.7v.5"/>',
+    "ask": '<circle cx="8" cy="8" r="7"/>'
+    '<path d="M6 6.3a2 2 0 113 1.7c-.7.4-1 .8-1 1.5M8 11.5v.5"/>',
+}
+
+
+def render_page(
+    execution: Execution,
+    groups: Sequence[Operation],
+    details: Mapping[str, Sequence[Details]],
+) -> bytes:
+    """Return the page; `details` by operation, for those that get a part of their own."""
+    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    refresh = "" if execution.has_ended else f'<meta http-equiv="refresh" content="{_REFRESH_S}">'
+    name = text_of(execution, "pipeline") or "unknown pipeline"
+    title = f"{LOOKS[execution.state].word}: {text_of(execution, 'id') or name}"
+    body = "".join(
+        [
+            _header(execution, groups, name),
+            _problems(execution),
+            failures(execution, groups),
+            _tiles(groups, details),
+            overview(execution, groups),
+            _cards(execution, groups, details),
+            _footer(execution),
+        ]
+    )
+    symbols = "".join(
+        f'<symbol id="i-{key}" viewBox="0 0 16 16">{shape}</symbol>'
+        for key, shape in _ICONS.items()
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        '<meta name="referrer" content="no-referrer">'
+        f'<title>{esc(title)}</title><link rel="icon" href="data:,">{refresh}'
+        f"<style>{css}</style></head><body>"
+        f'<svg class="symbols" aria-hidden="true">{symbols}</svg>'
+        f"<main>{body}</main></body></html>\n"
+    ).encode("utf-8", "replace")
+
+
+def _header(execution: Execution, groups: Sequence[Operation], name: str) -> str:
+    start, end = execution.started(), execution.ended()
+    last = end or (None if execution.has_ended else execution.now)
+    elapsed = (last - start).total_seconds() if start and last else None
+    done = sum(group.state.is_success for group in groups)
+    facts = {
+        "Execution": text_of(execution, "id") or NONE,
+        "Site": text_of(execution, "site") or NONE,
+        "Started": moment(start),
+        "Elapsed": duration(elapsed),
+        "Operations": f"{done} of {len(groups)} done",
+        "Updated": moment(execution.now),
+    }
+    rows = "".join(
+        f"<div><dt>{key}</dt><dd>{esc(value)}</dd></div>" for key, value in facts.items()
+    )
+    notes = [plain(execution.info.get(key) or "", 300) for key in ("name", "note")]
+    note = "".join(f'<p class="note">{esc(text)}</p>' for text in notes if text)
+    return (
+        f'<header><div class="top"><h1>{esc(name)}</h1>{badge(execution.state)}</div>'
+        f'<p class="answer">{esc(_answer(execution, groups, elapsed))}</p>{note}'
+        f'<dl class="keys">{rows}</dl></header>'
+    )
+
+
+def _answer(execution: Execution, groups: Sequence[Operation], elapsed: float | None) -> str:
+    """Return the state of the execution in a sentence or two."""
+    if not groups:
+        return "This execution has no operations that can be read."
+    states = Counter(group.state for group in groups)
+    time = "" if elapsed is None else f" in {duration(elapsed)}"
+    if execution.state.is_success:
+        reused = states[State.REUSED]
+        if reused == len(groups):
+            return f"All {count(reused, 'operation')} were taken from an earlier execution."
+        more = (
+            f" {reused} of them {'was' if reused == 1 else 'were'} taken from an earlier execution."
+            if reused
+            else ""
+        )
+        each = "The operation" if len(groups) == 1 else f"All {len(groups)} operations"
+        return f"{each} succeeded{time}.{more}"
+    lost = states[State.NEVER_RAN] + states[State.UPSTREAM_FAILED]
+    parts = [
+        f"{_named(groups, state)} {verb}."
+        for state, verb in ((State.FAILED, "failed"), (State.INTERRUPTED, "interrupted"))
+        if states[state]
+    ]
+    if lost:
+        parts.append(f"{count(lost, 'operation')} did not run because of it.")
+    if states[State.RUNNING] or states[State.PUBLISHING]:
+        done = sum(group.state.is_success for group in groups)
+        active = _named(groups, State.RUNNING, State.PUBLISHING, verb=True)
+        parts.append(f"{active} running; {done} of {count(len(groups), 'operation')} done.")
+    elif states[State.PENDING] or states[State.HELD]:
+        waiting = _named(_next(groups) or groups, State.PENDING, State.HELD, verb=True)
+        parts.append(f"{waiting} waiting for the scheduler.")
+    elif states[State.UNKNOWN]:
+        parts.append(f"How {_named(groups, State.UNKNOWN)} ended is not known yet.")
+    if states[State.CANCELLED]:
+        parts.append(f"{count(states[State.CANCELLED], 'operation')} cancelled.")
+    planned = f"Nothing was submitted yet; {count(len(groups), 'operation')} planned."
+    return " ".join(parts) or planned
+
+
+def _next(groups: Sequence[Operation]) -> list[Operation]:
+    """Return the operations that wait for nothing but the scheduler."""
+    done = {job.name for group in groups for job in group.jobs if job.state.is_success}
+    waiting = (group for group in groups if group.state in WAITING)
+    return [group for group in waiting if done.issuperset(group.main.after)]
+
+
+def _named(groups: Sequence[Operation], *states: State, verb: bool = False) -> str:
+    names = [group.name for group in groups if group.state in states]
+    text = joined(names, 3)
+    return f"{text} {'is' if len(names) == 1 else 'are'}" if verb else text
+
+
+def _problems(execution: Execution) -> str:
+    lines = "".join(f"<p>{icon('bang')}{esc(line)}</p>" for line in execution.problems)
+    return f'<section class="alert warn">{lines}</section>' if lines else ""
+
+
+def _tiles(groups: Sequence[Operation], details: Mapping[str, Sequence[Details]]) -> str:
+    """Return the latest numbers of the operation that tells most: a running one, or the last."""
+    with_metrics = {
+        group.name: [item for detail in details.get(group.name, ()) for item in detail.metrics]
+        for group in groups
+    }
+    known = [group for group in groups if with_metrics[group.name]]
+    if not known:
+        return ""
+    running = [group for group in known if group.state is State.RUNNING]
+    chosen = (running or known)[-1]
+    series = with_metrics[chosen.name]
+    steps = [item.points[-1][0] for item in series if item.has_steps and item.points]
+    at = f", step {number(max(steps))}" if steps and running else ""
+    tiles = "".join(
+        f"<div><dt>{esc(item.name)}</dt><dd>{number(item.last)}</dd></div>"
+        for item in series[:_MAX_TILES]
+    )
+    link = f'<a href="#{anchor(chosen.name)}">{esc(chosen.name)}</a>'
+    kind = "Results" if chosen.state.is_success else "Latest numbers"
+    return (
+        f'<section class="results"><h2>{kind} <span>{link}{esc(at)}</span></h2>'
+        f'<dl class="tiles">{tiles}</dl></section>'
+    )
+
+
+def _cards(
+    execution: Execution,
+    groups: Sequence[Operation],
+    details: Mapping[str, Sequence[Details]],
+) -> str:
+    cards, told = "", set()
+    for group in groups:
+        if group.name not in details:
+            continue
+        if group.is_quiet():
+            cards += operation_row(group)
+            continue
+        # The log is shown of what runs, and once for each failure that has no traceback above.
+        reason = next((task.reason for task in group.tasks if task.reason), group.name)
+        has_traceback = any(task.error for task in group.tasks)
+        is_open = group.state in URGENT and reason not in told and not has_traceback
+        told.add(reason)
+        cards += operation_card(group, details[group.name], execution.now, is_open=is_open)
+    if not cards:
+        return ""
+    title = "Operations" if len(details) == len(groups) else "Operations to look at"
+    return f'<section class="cards"><h2>{title}</h2>{cards}</section>'
+
+
+def _footer(execution: Execution) -> str:
+    digests = " · ".join(
+        f"{name} <code>{esc(value.removeprefix('sha256:')[:12])}</code>"
+        for name, value in (
+            ("code", text_of(execution, "code_sha256")),
+            ("plan", text_of(execution, "plan_sha256")),
+        )
+        if value
+    )
+    who = " · ".join(
+        f"{label} {esc(text)}"
+        for label, text in (
+            ("by", text_of(execution, "user")),
+            ("deepforge_hpc", text_of(execution, "version")),
+        )
+        if text
+    )
+    facts = " · ".join(part for part in (digests, who) if part)
+    where = esc(text_of(execution, "project"))
+    place = f" in <code>{where}</code>" if where else ""
+    command = esc(execution.submit_command)
+    return (
+        f"<footer><h2>To run this again</h2><p><code>{command}</code>{place}</p>"
+        "<p>The frozen code, the plan and this page lie in the folder of the execution; "
+        "<code>dfh prov verify</code> checks a result against its records.</p>"
+        f"<p>{facts}</p></footer>"
+    )

@@ -1,0 +1,127 @@
+"""When each operation waited in the queue and ran, as bars on one scale of time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.states import State
+from ..base.text import duration, esc, parse_time
+from .looks import LOOKS, Operation, anchor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from .data import Execution
+
+_WORTH_WORDS_S = 10
+"""A shorter wait is the scheduler's own time, not a queue's."""
+_SHORT_S = 3600
+"""Of a shorter period the seconds are told."""
+_TRACK, _HEIGHT = 1000, 24
+_LEAST = 5
+"""Of a bar: what took no time to speak of is still to be seen."""
+_INTERVALS = 5
+_STEPS_S = (
+    *(1, 2, 5, 10, 20, 30),
+    *(60 * minutes for minutes in (1, 2, 3, 5, 10, 20, 30)),
+    *(3600 * hours for hours in (1, 2, 3, 6, 12, 24, 48)),
+)
+
+
+class _Span(NamedTuple):
+    """When an operation could have begun, began and ended."""
+
+    operation: Operation
+    ready: datetime
+    start: datetime
+    end: datetime
+
+
+def timeline(execution: Execution, groups: Sequence[Operation]) -> str:
+    """Return a bar for each operation that ran here, after the time that it waited in the queue."""
+    spans = _spans(execution, groups)
+    if len(spans) < 2:
+        return ""
+    begin, end = min(span.ready for span in spans), max(span.end for span in spans)
+    whole = max(1e-3, (end - begin).total_seconds())
+    marks = ticks(whole)
+    grid = "".join(f"M{_TRACK * mark / whole:.1f} 0v{_HEIGHT}" for mark in marks)
+
+    def at(time: datetime) -> float:
+        return min(_TRACK - _LEAST, round((time - begin).total_seconds() / whole * _TRACK, 1))
+
+    rows = "".join(
+        _track(
+            span, at(span.ready), at(span.start), at(span.end) if span.end < end else _TRACK, grid
+        )
+        for span in spans
+    )
+    return (
+        f'<section class="times"><h2>Timeline <span>{_period(begin, end)}</span></h2>'
+        f"<ol>{rows}{_axis(marks, whole)}</ol></section>"
+    )
+
+
+def ticks(whole: float) -> list[int]:
+    """Return round numbers of seconds from 0 up to `whole`, at most six."""
+    day = 86400
+    step = next((step for step in _STEPS_S if whole <= step * _INTERVALS), None)
+    step = step or math.ceil(whole / _INTERVALS / day) * day
+    return list(range(0, math.floor(whole) + 1, step))
+
+
+def _axis(marks: Sequence[int], whole: float) -> str:
+    """Return the times since the begin, each below its line."""
+    labels = ""
+    for mark in marks:
+        share = mark / whole
+        side = "" if mark == 0 else " end" if share > 0.96 else " mid"
+        words = f"{mark} s" if mark < 60 else duration(mark)
+        labels += f'<text class="tick{side}" x="{100 * share:.2f}%" y="12">{words}</text>'
+    return f'<li class="axis-row" aria-hidden="true"><svg>{labels}</svg></li>'
+
+
+def _period(begin: datetime, end: datetime) -> str:
+    """Return `2026-11-01 12:03 to 14:10 UTC`, with seconds if they make a difference."""
+    is_short = (end - begin).total_seconds() < _SHORT_S
+    clock = "%H:%M:%S" if is_short else "%H:%M"
+    day = "" if begin.date() == end.date() else "%Y-%m-%d "
+    return f"{begin:%Y-%m-%d {clock}} to {end:{day}{clock}} UTC"
+
+
+def _spans(execution: Execution, groups: Sequence[Operation]) -> list[_Span]:
+    jobs = {job.name: job for job in execution.jobs}
+    created = parse_time(execution.info.get("created"))
+    spans = []
+    for group in groups:
+        began = group.started()
+        elapsed = group.elapsed(execution.now)
+        if began is None or elapsed is None or group.state is State.REUSED:
+            continue
+        main = group.main
+        # What an earlier attempt made does not tell since when this one waited.
+        known = [job for job in map(jobs.get, main.after) if job and job.attempt == main.attempt]
+        ends = [task.ended for job in known for task in job.tasks if task.ended]
+        ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
+        end = group.ended() or execution.now
+        spans.append(_Span(group, min(ready, began), began, max(end, began)))
+    return spans
+
+
+def _track(span: _Span, ready: float, start: float, end: float, grid: str) -> str:
+    group, look = span.operation, LOOKS[span.operation.state]
+    waited = (span.start - span.ready).total_seconds()
+    ran = duration((span.end - span.start).total_seconds())
+    words = f"waited {duration(waited)}, " if waited >= _WORTH_WORDS_S else ""
+    bar = (
+        f'<svg viewBox="0 0 {_TRACK} {_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
+        f'<path class="grid" d="{grid}"/>'
+        f'<rect class="rail" y="11.5" width="{_TRACK}" height="1"/>'
+        f'<rect class="lag" x="{ready}" y="10" width="{max(0.0, start - ready):.1f}" height="4"/>'
+        f'<rect class="fill" x="{start}" y="6" width="{max(_LEAST, end - start):.1f}" height="12"/>'
+        "</svg>"
+    )
+    name = f'<a href="#{anchor(group.name)}">{esc(group.name)}</a>'
+    return f'<li class="{look.css}"><b>{name}</b>{bar}<span>{words}ran {ran}</span></li>'

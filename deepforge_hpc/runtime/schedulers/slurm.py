@@ -1,0 +1,74 @@
+"""What Slurm's states and exit codes mean, for jobs and for commands alike. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from ..base.states import State
+
+# All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place.
+# COMPLETED says that the script returned 0: the success marker says whether the results are there.
+STATES: dict[str, tuple[State, str]] = {
+    "BOOT_FAIL": (State.FAILED, "The nodes could not be booted."),
+    "CANCELLED": (State.CANCELLED, "It was cancelled."),
+    "COMPLETED": (State.SUCCEEDED, "Its script ended with exit code 0."),
+    "COMPLETING": (State.RUNNING, "It is ending; Slurm cleans up its nodes."),
+    "CONFIGURING": (State.PENDING, "It has its nodes, which are being made ready."),
+    "DEADLINE": (State.CANCELLED, "It could not end before its deadline."),
+    "EXPEDITING": (State.RUNNING, "It has ended; Slurm decides whether to put it back at once."),
+    "FAILED": (State.FAILED, "Its script failed."),
+    "LAUNCH_FAILED": (State.FAILED, "Slurm could not launch it on its nodes."),
+    "NODE_FAIL": (State.INTERRUPTED, "A node that it ran on failed."),
+    "OUT_OF_MEMORY": (State.FAILED, "It needed more memory than it had asked for."),
+    "PENDING": (State.PENDING, "It waits in the queue."),
+    "POWER_UP_NODE": (State.PENDING, "It has its nodes, which are being powered up."),
+    "PREEMPTED": (State.INTERRUPTED, "It was stopped to make room for a job that goes first."),
+    "RECONFIG_FAIL": (State.FAILED, "Its nodes could not be made ready."),
+    "REQUEUED": (State.PENDING, "It was put back into the queue."),
+    "REQUEUE_FED": (State.PENDING, "It is being put back into the queue of the federation."),
+    "REQUEUE_HOLD": (State.HELD, "It was put back into the queue and is held."),
+    "RESIZING": (State.RUNNING, "It is changing its size."),
+    "RESV_DEL_HOLD": (State.HELD, "It is held, as its reservation was deleted."),
+    "REVOKED": (State.UNKNOWN, "Another cluster of the federation has taken it."),
+    "RUNNING": (State.RUNNING, "It runs."),
+    "SIGNALING": (State.RUNNING, "It is being signalled."),
+    "SPECIAL_EXIT": (State.HELD, "It was put back into the queue in a special state and is held."),
+    "STAGE_OUT": (State.RUNNING, "Its burst buffer is being written back."),
+    "STOPPED": (State.RUNNING, "It was stopped with SIGSTOP and keeps its cores."),
+    "SUSPENDED": (State.RUNNING, "It is suspended; its cores serve another job."),
+    "TIMEOUT": (State.INTERRUPTED, "It reached its time limit."),
+    "UPDATE_DB": (State.RUNNING, "Slurm is telling its database of it."),
+}
+
+# Exit codes of job.sh (docs: the job contract) that say more than "failed".
+_EXITS: dict[str, tuple[State, str]] = {
+    "75:0": (State.INTERRUPTED, "It was interrupted: walltime, preemption or SIGTERM."),
+    "86:0": (State.UPSTREAM_FAILED, "A job that it needs has not succeeded."),
+    "87:0": (State.FAILED, "Its execution folder is not what was submitted."),
+    "88:0": (State.FAILED, "Its environment (modules, Python, container) could not be set up."),
+    "89:0": (State.FAILED, "An output could not be published."),
+}
+
+
+def explain_exit(exit_code: str) -> tuple[State, str] | None:
+    """Return what the exit code of a job that FAILED says; `0:9` is code 0, signal 9."""
+    if exit_code in _EXITS:
+        return _EXITS[exit_code]
+    match = re.fullmatch(r"(\d+):(\d+)", exit_code)
+    if not match or exit_code == "0:0":
+        return None
+    sentence = f"Its script ended with exit code {match[1]}."
+    if match[2] == "9":
+        sentence = "A signal 9 (SIGKILL) ended its script, most often for want of memory."
+    elif match[2] != "0":
+        sentence = f"A signal {match[2]} ended its script."
+    return State.FAILED, sentence
+
+
+def wants_memory(state: str, exit_code: str) -> bool:
+    """Tell whether a job ended so that it needs more memory before it runs again.
+
+    Without cgroups Slurm kills what takes too much, and gives no state of its own to it.
+    """
+    is_killed = state == "FAILED" and exit_code.endswith(":9")
+    return is_killed or state.startswith("OUT_OF_ME")  # sacct may cut it to `OUT_OF_ME+`

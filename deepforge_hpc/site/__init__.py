@@ -1,0 +1,1 @@
+"""One supercomputer: its facts, and the file that states them."""

@@ -1,0 +1,282 @@
+"""What parts of a site say about each other: contradictions that no part shows alone."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.site.model import known
+from deepforge_hpc.units import format_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec
+
+_SELECTORS = ("partition", "qos", "constraint")
+_GPU_FLAGS = {
+    "gres": "gres",
+    "gpus": "gpus",
+    "gpus-per-node": "gpus-per-node",
+    "gpus-per-task": "gpus-per-task",
+}
+
+
+def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:
+    """Report what contradicts itself; `data` is what the file says, to tell it from defaults."""
+    _routing(site, reader)
+    _request(site, reader)
+    names: set[str] = set()
+    defaults = [index for index, queue in enumerate(site.queues) if known(queue.default)]
+    for index in defaults[1:]:
+        first = site.queues[defaults[0]].name
+        reader.fault(("queues", index, "default"), f"{first!r} is the default already")
+    for index, queue in enumerate(site.queues):
+        at: Path = ("queues", index)
+        if queue.name in names:
+            reader.fault((*at, "name"), f"a second queue named {queue.name!r}")
+        names.add(queue.name)
+        _selectors(site, queue, at, reader, is_routed="by" in _section(data, "routing"))
+        _tiers(queue, at, reader)
+        _node_type(site, queue, at, reader)
+    for name, node in site.node_types.items():
+        _node(node, ("node_types", name), reader)
+    _binding(site, reader)
+    _names_of_queues(site, names, reader)
+    for index, entry in enumerate(_list(data, "identify")):
+        if entry == {}:
+            reader.fault(("identify", index), "an entry without a condition holds on all machines")
+    account = site.account
+    form = known(account.pattern)
+    if account.value and form and not re.fullmatch(form, account.value):
+        reader.fault(("account", "value"), f"{account.value!r} does not fit pattern {form!r}")
+
+
+def _section(data: Any, name: str) -> dict[str, Any]:
+    found = data.get(name) if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _list(data: Any, name: str) -> list[Any]:
+    found = data.get(name) if isinstance(data, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _routing(site: SiteSpec, reader: Reader) -> None:
+    by = known(site.routing.by) or ()
+    for index, selector in enumerate(site.routing.forbidden):
+        if selector in by and reader.document.mark(("routing", "by")) != reader.document.mark():
+            reader.fault(("routing", "forbidden", index), f"routing.by asks for {selector}")
+
+
+def _rejected(site: SiteSpec) -> set[str]:
+    return {one.flag for one in site.request.forbidden if one.severity == "reject"}
+
+
+def _request(site: SiteSpec, reader: Reader) -> None:
+    request, rejected = site.request, _rejected(site)
+    style, policy = known(request.gpu.style), known(request.memory.policy)
+    at: Path = ("request",)
+    flag = _GPU_FLAGS.get(style or "")
+    if flag in rejected:
+        message = f"GPUs are asked for by --{flag}, which request.forbidden rejects"
+        reader.fault((*at, "gpu"), message, "choose another style, or none")
+    if policy == "required" and "mem" in rejected:
+        message = "memory is required, and request.forbidden rejects --mem"
+        reader.fault((*at, "memory"), message)
+    if request.memory.whole_node and policy == "forbidden":
+        reader.fault((*at, "memory"), "whole_node is the value of --mem, and memory is forbidden")
+    if request.tasks in rejected:
+        reader.fault((*at, "tasks"), f"request.forbidden rejects --{request.tasks}")
+    if request.cpus_per_task in {"header", "both"} and "cpus-per-task" in rejected:
+        message = "request.forbidden rejects --cpus-per-task"
+        reader.fault((*at, "cpus_per_task"), message, "write launch or none")
+    for index, extra in enumerate(request.extra):
+        if extra.directive[0] in rejected:
+            message = f"request.forbidden rejects --{extra.directive[0]}"
+            reader.fault((*at, "extra", index), message)
+    _required(site, rejected, reader)
+
+
+def _required(site: SiteSpec, rejected: Collection[str], reader: Reader) -> None:
+    for index, name in enumerate(known(site.request.required) or ()):
+        if name == "account" and "required" not in _section(reader.document.value(), "account"):
+            continue  # the default is not what the file says
+        if problem := _cannot_be_required(site, name, rejected):
+            reader.fault(("request", "required", index), f"{name} is required, but {problem}")
+
+
+def _cannot_be_required(site: SiteSpec, name: str, rejected: Collection[str]) -> str:
+    by = known(site.routing.by)
+    if name in site.routing.forbidden:
+        return "routing.forbidden names it"
+    if name in _SELECTORS and by is not None and name not in by:
+        return "routing.by does not"
+    if name == "memory" and known(site.request.memory.policy) == "forbidden":
+        return "request.memory forbids it"
+    if name == "gpus" and known(site.request.gpu.style) == "none":
+        return "request.gpu has no way to ask for them"
+    if name == "account" and known(site.account.required) == "no":
+        return "account.required is no"
+    return "request.forbidden rejects it" if name in rejected else ""
+
+
+def _selectors(site: SiteSpec, queue: Queue, at: Path, reader: Reader, *, is_routed: bool) -> None:
+    given = {name for name in _SELECTORS if getattr(queue, name)}
+    rejected = _rejected(site)
+    for name in _SELECTORS:
+        if name not in given:
+            continue
+        if name in site.routing.forbidden:
+            reader.fault((*at, name), f"routing.forbidden names {name}")
+        elif name in rejected:
+            reader.fault((*at, name), f"request.forbidden rejects --{name}")
+    wanted = set(known(site.routing.by) or ()) & set(_SELECTORS)
+    if is_routed and wanted and queue.automatic and not given & wanted:
+        options = " or ".join(name for name in _SELECTORS if name in wanted)
+        message = f"{queue.name!r} has no {options}, by which the site routes jobs"
+        reader.fault(at, message, "give one, or write automatic: no")
+
+
+def _tiers(queue: Queue, at: Path, reader: Reader) -> None:
+    before: int | None = 0
+    for index, tier in enumerate(queue.tiers):
+        here: Path = (*at, "tiers", index)
+        low, high = known(tier.nodes.min), known(tier.nodes.max)
+        if before is None or (low is not None and low <= before):
+            end = "all that follow" if before is None else f"up to {before}"
+            reader.fault(here, f"the tier before it covers {end} nodes", "put the smallest first")
+        before = high
+        if outside := _outside(tier.nodes, queue.nodes):
+            reader.fault(here, f"nodes: {outside} of the queue")
+        if outside := _outside(tier.time, queue.time, is_time=True):
+            reader.fault(here, f"time: {outside} of the queue")
+
+
+def _outside(inner: Range, outer: Range, *, is_time: bool = False) -> str:
+    """Say how a range leaves another one; empty if it does not."""
+    write = format_duration if is_time else str
+    low, high = known(inner.min), known(inner.max)
+    least, most = known(outer.min), known(outer.max)
+    if most is not None and high is not None and high > most:
+        return f"max {write(high)} is above max {write(most)}"
+    if least is not None and low is not None and low < least:
+        return f"min {write(low)} is below min {write(least)}"
+    return ""
+
+
+def _node_type(site: SiteSpec, queue: Queue, at: Path, reader: Reader) -> None:
+    if not queue.node_type:
+        return
+    node = site.node_types.get(queue.node_type)
+    if node is None:
+        hint = nearest(queue.node_type, site.node_types)
+        message = f"no node type {shown(queue.node_type)}"
+        reader.fault((*at, "node_type"), message, hint or "describe it under node_types")
+        return
+    cores, smt = known(node.cores), known(node.smt)
+    threads = None if cores is None else cores * (smt or 1)
+    limits = (
+        ("gpus_per_node", queue.gpus_per_node, known(node.gpus), ""),
+        ("cpus_per_node", queue.cpus_per_node, threads, ""),
+        ("mem_per_node", queue.mem_per_node, known(node.mem_mib), " MiB"),
+    )
+    for name, limit, most, unit in limits:
+        asked = known(limit.max)
+        if asked is not None and most is not None and asked > most:
+            message = f"max {asked}{unit} is more than a node {queue.node_type!r} has: {most}{unit}"
+            reader.fault((*at, name), message)
+        least = known(limit.min)
+        if least is not None and most is not None and least > most:
+            message = f"min {least}{unit} is more than a node {queue.node_type!r} has: {most}{unit}"
+            reader.fault((*at, name), message)
+    gpus = known(node.gpus)
+    if gpus and site.request.gpu.typed and node.gpu_type is None:
+        message = "request.gpu is typed, but the node type has no gpu_type"
+        reader.fault(("node_types", queue.node_type), message, "write it, or gpu_type: unknown")
+
+
+def _node(node: NodeType, at: Path, reader: Reader) -> None:
+    pairs = (
+        ("usable_cores", node.usable_cores, "cores", node.cores),
+        ("mem_requestable", node.mem_requestable_mib, "mem", node.mem_mib),
+    )
+    for name, part, whole_name, whole in pairs:
+        less, more = known(part), known(whole)
+        if less is not None and more is not None and less > more:
+            reader.fault((*at, name), f"{less} is more than {whole_name}: {more}")
+    cores, usable = known(node.cores), known(node.usable_cores)
+    strange = [core for core in node.reserved_cores if cores is not None and core >= cores]
+    if strange:
+        message = f"there is no core {strange[0]}: the node has {cores}, from 0"
+        reader.fault((*at, "reserved_cores"), message)
+    elif node.reserved_cores and None not in (cores, usable):
+        count = len(set(node.reserved_cores))
+        if cores != (usable or 0) + count:
+            message = f"{count} of {cores} cores are the system's, and {usable} usable"
+            reader.fault((*at, "reserved_cores"), message)
+
+
+def _binding(site: SiteSpec, reader: Reader) -> None:
+    binding, at = site.binding, ("binding",)
+    style = known(binding.style)
+    if "binding.gpu_core_base" in site.unknowns:
+        return
+    if style in {"mask", "map"} and not binding.gpu_core_base:
+        message = f"style {style} needs gpu_core_base: the first core of each GPU's region"
+        reader.fault(at, message)
+        return
+    order = binding.gpu_order
+    if not isinstance(order, str) and sorted(order) != list(range(len(order))):
+        reader.fault((*at, "gpu_order"), f"not each of the GPUs 0 to {len(order) - 1} once")
+    if not binding.gpu_core_base:
+        return
+    if binding.skip_first >= binding.width:
+        reader.fault((*at, "skip_first"), f"nothing is left of a region of {binding.width} cores")
+    for problem in _overlaps(binding):
+        reader.fault((*at, "gpu_core_base"), problem)
+    counts = {known(node.gpus) for node in site.node_types.values()} - {None, 0}
+    if counts and len(binding.gpu_core_base) not in counts:
+        found = ", ".join(str(count) for count in sorted(filter(None, counts)))
+        message = f"{len(binding.gpu_core_base)} regions, but the node types have {found} GPUs"
+        reader.fault((*at, "gpu_core_base"), message)
+
+
+def _overlaps(binding: Binding) -> Iterator[str]:
+    bases = sorted(binding.gpu_core_base)
+    for first, second in itertools.pairwise(bases):
+        if second - first < binding.width:
+            yield f"the regions that begin at core {first} and {second} overlap"
+
+
+def _names_of_queues(site: SiteSpec, names: Collection[str], reader: Reader) -> None:
+    if not names:
+        return
+    places: list[tuple[Path, tuple[str, ...]]] = [
+        (("binding", "except_queues"), site.binding.except_queues)
+    ]
+    places += [
+        (("request", "extra", index, "when", "queues"), extra.when.queues)
+        for index, extra in enumerate(site.request.extra)
+    ]
+    places += [
+        (("account", "suffixes", index, "when", "queues"), rule.when.queues)
+        for index, rule in enumerate(site.account.suffixes)
+    ]
+    places += [
+        (("environment_sets", name, "when", "queues"), one.when.queues)
+        for name, one in site.environment_sets.items()
+    ]
+    places += [
+        (("filesystems", index, "not_on_queues"), one.not_on_queues)
+        for index, one in enumerate(known(site.filesystems) or ())
+    ]
+    if queue := known(site.transfer.queue):
+        places.append((("transfer", "queue"), (queue,)))
+    for at, found in places:
+        for name in found:
+            if name not in names:
+                reader.fault(at, f"no queue {shown(name)}", nearest(name, names))

@@ -1,0 +1,253 @@
+"""Finding a site's file: the project's own, the user's, `$DEEPFORGE_HPC_PATH`, then ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepforge_hpc import paths
+from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.faults import Reader, nearest, shown
+from deepforge_hpc.files.project import ProjectError, read_bounded
+from deepforge_hpc.files.yaml12 import load
+from deepforge_hpc.runtime.base.files import canonical_json
+from deepforge_hpc.site.merge import Layer, Merged
+from deepforge_hpc.site.reader import SITE_NAME, read_site
+from deepforge_hpc.site.sourced import sections_without_source, unsourced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.files.yaml12 import Document
+    from deepforge_hpc.site.model import SiteSpec
+
+FOLDER = "site-configs"
+_FILE = re.compile(r"(.*\.ya?ml)(?:/([^/]*))?", re.DOTALL)
+
+
+ANY = "*"
+"""As a variant: the default one, or else the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSite:
+    """A site, and the file that describes it."""
+
+    spec: SiteSpec
+    path: Path
+    where: str
+    """project | user | $DEEPFORGE_HPC_PATH | shipped | given"""
+    data: bytes
+    """The file, or all that it says together with what it extends."""
+    document: Merged
+    extends: tuple[str, ...] = ()
+    """Names of what it is laid over, the nearest first."""
+    unsourced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By section: files that say something of it and name no source."""
+
+    def origin(self, *path: str | int) -> str:
+        """Return `site local (shipped):12` for a value of the file."""
+        line = self.document.mark(path, key=True).line
+        file = Path(self.document.layer(path).document.file).name
+        inherited = "" if file == self.path.name else f" {file}"
+        return f"site {self.spec.name} ({self.where}){inherited}:{line}"
+
+
+def site_folders(
+    project: Path, user: Path | None, environ: Mapping[str, str]
+) -> list[tuple[str, Path]]:
+    """Return where site files lie, in order of precedence, each with its kind."""
+    folders = [("project", project / FOLDER)]
+    if user is not None:
+        folders.append(("user", user / "sites"))
+    entries = environ.get("DEEPFORGE_HPC_PATH", "").split(os.pathsep)
+    folders += [("$DEEPFORGE_HPC_PATH", Path(entry, FOLDER)) for entry in entries if entry]
+    return [*folders, ("shipped", paths.data_folder(FOLDER))]
+
+
+def known_sites(folders: list[tuple[str, Path]]) -> list[str]:
+    """Return the names of all sites that can be found."""
+    names: set[str] = set()
+    for _, folder in folders:
+        if folder.is_dir():
+            names.update(path.stem for path in folder.glob("*.yaml"))
+    return sorted(names)
+
+
+def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
+    """Return a site by name (`perlmutter`, `perlmutter/gpu`), or by the path of its file.
+
+    A path may be followed by `/VARIANT` too; the variant ANY is any one. Raises InvalidInputError
+    with all faults of the file and of those that it extends.
+    """
+    if (match := _FILE.fullmatch(name)) is not None:
+        return _read(Path(match[1]), "given", folders, match[2])
+    site, slash, variant = name.partition("/")
+    found = _find(site, folders)
+    if found is None:
+        asked = site if SITE_NAME.fullmatch(site) else name
+        hint = _misnamed(site, folders) or nearest(site, known_sites(folders))
+        hint = hint or "dfh site list shows the known"
+        raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
+    where, path = found
+    return _read(path, where, folders, variant if slash else None)
+
+
+def frozen_site(path: Path) -> SiteSpec:
+    """Return the site of an execution, from the copy that lies in it.
+
+    Raises InvalidInputError if it cannot be read: this version may know less than the one that
+    wrote it.
+    """
+    document = _open(path)
+    reader = Reader(document)
+    spec = read_site(reader, document.value())
+    if reader.faults:
+        raise InvalidInputError(reader.faults)
+    return spec
+
+
+def _find(
+    name: str, folders: list[tuple[str, Path]], *, but: tuple[Path, ...] = ()
+) -> tuple[str, Path] | None:
+    if SITE_NAME.fullmatch(name):
+        for where, folder in folders:
+            path = folder / f"{name}.yaml"
+            if path.is_file() and path not in but:
+                return where, path
+    return None
+
+
+def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:
+    """Say if a file would be the site, but for the end of its name."""
+    if SITE_NAME.fullmatch(name):
+        for _, folder in folders:
+            if (path := folder / f"{name}.yml").is_file():
+                return f"rename {path} to {name}.yaml"
+    return ""
+
+
+def _open(path: Path) -> Document:
+    try:
+        data = read_bounded(path, str(path))
+    except ProjectError as error:
+        raise InvalidInputError([Fault(message=str(error), hint=error.hint)]) from error
+    return load(data, str(path))
+
+
+def _read(
+    path: Path, where: str, folders: list[tuple[str, Path]], variant: str | None = None
+) -> FoundSite:
+    documents = _chain(path, folders)
+    variants = {name for document in documents for name in _variants(document)}
+    chosen = _variant(documents, sorted(variants), variant)
+    layers = []
+    for document in documents:
+        if chosen in _variants(document):
+            layers.append(Layer(document, ("variants", chosen)))
+        layers.append(Layer(document))
+    merged = Merged(layers)
+    reader = Reader(merged)
+    spec = read_site(reader, merged.value())
+    own = documents[0]
+    if where != "given" and spec.name and spec.name != path.stem:
+        message = f"site: {shown(spec.name)}, but the file is {path.name}"
+        reader.faults.append(own.fault(message, ("site",)))
+    if where == "shipped":
+        reader.faults += [fault for document in documents for fault in unsourced(document)]
+    if reader.faults:
+        raise InvalidInputError(list(dict.fromkeys(reader.faults)))
+    name = f"{spec.name}/{chosen}" if chosen else spec.name
+    return FoundSite(
+        spec=dataclasses.replace(spec, name=name, variants=tuple(sorted(variants))),
+        path=path,
+        where=where,
+        # JSON is YAML: one file that says what several said together.
+        data=canonical_json(merged.value()) if len(layers) > 1 else path.read_bytes(),
+        document=merged,
+        extends=tuple(Path(document.file).stem for document in documents[1:]),
+        unsourced=_unsourced(documents),
+    )
+
+
+def _unsourced(documents: list[Document]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for document in documents:
+        for section in dict.fromkeys(path[-1] for path in sections_without_source(document)):
+            found[section] = (*found.get(section, ()), Path(document.file).name)
+    return found
+
+
+def _chain(path: Path, folders: list[tuple[str, Path]]) -> list[Document]:
+    """Return a file's document, then that of the file it extends, and so on.
+
+    A file may extend the one of its own name that it hides: a project corrects a shipped site.
+    """
+    documents = [_open(path)]
+    seen = [path]
+    while True:
+        document = documents[-1]
+        value = document.value()
+        base = value.get("extends") if isinstance(value, dict) else None
+        if base is None:
+            return documents
+        hidden = tuple(seen) if base == seen[-1].stem else ()
+        found = _find(base, folders, but=hidden) if isinstance(base, str) else None
+        if found is None and hidden:
+            message = f"extends: {shown(base)} is this file, and there is no other of that name"
+            raise InvalidInputError([document.fault(message, ("extends",))])
+        if found is None:
+            hint = nearest(str(base), known_sites(folders))
+            fault = document.fault(f"extends: no site {shown(base)}", ("extends",), hint=hint)
+            raise InvalidInputError([fault])
+        if found[1] in seen:
+            circle = " -> ".join([*(one.stem for one in seen[seen.index(found[1]) :]), base])
+            message = f"extends: a circle: {circle}"
+            raise InvalidInputError([document.fault(message, ("extends",))])
+        seen.append(found[1])
+        documents.append(_open(found[1]))
+
+
+def _variants(document: Document) -> list[str]:
+    value = document.value()
+    variants = value.get("variants") if isinstance(value, dict) else None
+    if variants is None:
+        return []
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        message = "variants: expected a mapping of names to parts of a site"
+        raise InvalidInputError([document.fault(message, ("variants",))])
+    for name in variants:
+        if not SITE_NAME.fullmatch(name):
+            message = f"variants: {shown(name)} is not a name"
+            raise InvalidInputError([document.fault(message, ("variants", name), key=True)])
+    return list(variants)
+
+
+def _variant(documents: list[Document], variants: list[str], asked: str | None) -> str:
+    """Return the variant to use: the one asked for, else the default; empty if there is none."""
+    default = None
+    for document in reversed(documents):
+        value = document.value()
+        if isinstance(value, dict) and "default_variant" in value:
+            default = value["default_variant"]
+            if default not in variants:
+                message = f"default_variant: no variant {shown(default)}"
+                hint = nearest(str(default), variants)
+                fault = document.fault(message, ("default_variant",), hint=hint)
+                raise InvalidInputError([fault])
+    own = documents[0]
+    if asked == ANY:
+        return str(default or (variants[0] if variants else ""))
+    if asked is None and variants and default is None:
+        name = Path(own.file).stem
+        hint = "--site " + ", ".join(f"{name}/{variant}" for variant in variants)
+        message = "the site has variants: say which one"
+        raise InvalidInputError([own.fault(message, ("variants",), hint=hint)])
+    if asked is not None and asked not in variants:
+        hint = nearest(asked, variants) or "the site has no variants"
+        raise InvalidInputError([own.fault(f"no variant {shown(asked)}", ("variants",), hint=hint)])
+    return asked or str(default or "")

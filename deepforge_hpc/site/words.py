@@ -1,0 +1,182 @@
+"""What of a site file reaches a script, and when: words that are safe there, and conditions.
+
+The renderer quotes them all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.files.faults import BAD, nearest, shown
+from deepforge_hpc.files.kinds import Choice, MapOf, Record, Text, described
+from deepforge_hpc.site.kinds import (
+    COUNT,
+    LINE,
+    SLURM_NAME,
+    VARIABLE,
+    VARIABLE_RULE,
+    Known,
+    RangeOf,
+    listed,
+    unknown_leaves,
+    yes_no,
+)
+from deepforge_hpc.site.model import UNKNOWN, When
+
+if TYPE_CHECKING:
+    from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.files.kinds import Schema
+
+LAUNCHERS = ("none", "srun", "mpi", "horovod", "torchrun")
+PLACEHOLDERS = (
+    "world_size",
+    "nodes",
+    "ntasks_per_node",
+    "cpus_per_task",
+    "gpus_per_node",
+    "cpu_bind",
+    "gpu_bind",
+)
+_PLACEHOLDER = re.compile(r"(?<!\$)\{([^{}]*)\}")
+NAME = Text("a name of Slurm's", SLURM_NAME)
+SUFFIX = Text("a suffix of letters, digits, _ and -", r"[A-Za-z0-9_-]{1,20}")
+CONSTRAINT = Text("a constraint of Slurm's", r"[A-Za-z0-9][A-Za-z0-9_.,:&|*()\[\]+-]{0,200}")
+MODULE = Text("the name of a module", r"[A-Za-z0-9][A-Za-z0-9_.+/@:-]{0,200}")
+MODULES = listed(MODULE, "a list of modules")
+PLACE = Text(
+    "a path, with variables such as $USER, without spaces, quotes and commands",
+    r"[A-Za-z0-9_./~$@+,:=%-]{1,500}|[A-Za-z0-9_./~$@+,:=%-]*(\$\{[A-Za-z_]\w*\}"
+    r"[A-Za-z0-9_./~$@+,:=%-]*)+",
+)
+# What a variable of a job is set to: text and variables, never a command.
+_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!]*"""
+_PLAIN = "text without quotes, backslashes and commands"
+_WORD = Text(
+    "a word of a command, without spaces, quotes and commands", r"[A-Za-z0-9_.,:/@+=%{}\[\]^~*#-]+"
+)
+_SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
+HARMLESS = re.compile(
+    r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|PATH|HOME|USER|TMPDIR|PROJECT|"
+    r"[A-Z]*SCRATCH[A-Z]*|[A-Z]*WORK[A-Z]*"
+)
+"""Variables that a text in a script may name."""
+_HARMLESS_RULE = (
+    "only SLURM_*, [CRAY_]LD_LIBRARY_PATH, PATH, HOME, USER, TMPDIR, PROJECT and names with "
+    "SCRATCH or WORK may"
+)
+SECRET = re.compile(r"secret:([A-Za-z0-9][A-Za-z0-9_.-]{0,63})")
+"""The value of a variable that the job reads from a file of the user's."""
+
+
+@described(_WORD.schema())
+def word(value: object, path: Path, reader: Reader) -> object:
+    """Read a word of a launcher's command, with placeholders."""
+    return _filled(_WORD(value, path, reader), path, reader)
+
+
+@described(_SETTING.schema())
+def setting(value: object, path: Path, reader: Reader) -> object:
+    """Read the value of a variable; those that it names are on a list of harmless ones."""
+    if value == "unknown":
+        return BAD  # a job is not given it
+    result = _SETTING(value, path, reader)
+    if result is BAD:
+        return BAD
+    return _harmless(result, path, reader)
+
+
+@described(PLACE.schema())
+def bound(value: object, path: Path, reader: Reader) -> object:
+    """Read a path that a script names."""
+    result = PLACE(value, path, reader)
+    return result if result is BAD else _harmless(result, path, reader)
+
+
+def _harmless(value: str, path: Path, reader: Reader) -> object:
+    for used in re.findall(r"\$\{?(\w*)", value):
+        if not HARMLESS.fullmatch(used):
+            reader.fault(path, f"${used} may not be used here", _HARMLESS_RULE)
+            return BAD
+    return value
+
+
+@described(_SETTING.schema())
+def launcher_setting(value: object, path: Path, reader: Reader) -> object:
+    """Read the value of a variable of a launcher, with placeholders."""
+    return _filled(setting(value, path, reader), path, reader)
+
+
+def _filled(value: Any, path: Path, reader: Reader) -> Any:
+    if value is not BAD:
+        for name in _PLACEHOLDER.findall(value):
+            if name not in PLACEHOLDERS:
+                hint = nearest(name, PLACEHOLDERS)
+                reader.fault(path, f"unknown placeholder {shown(name)}", hint)
+                return BAD
+    return value
+
+
+VARIABLES = MapOf(setting, VARIABLE, VARIABLE_RULE)
+LAUNCHER_VARIABLES = MapOf(launcher_setting, VARIABLE, VARIABLE_RULE)
+OPTION = Text("the long name of an sbatch option, without --", r"[a-z][a-z0-9-]{1,40}")
+_VALUE = Text("the value of an sbatch option", r"[A-Za-z0-9_.,:/@+=%&|*()\[\]-]{1,200}")
+_DIRECTIVE: Schema = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": 2,
+    "items": [OPTION.schema(), _VALUE.schema()],
+}
+
+
+@described({"anyOf": [{"enum": ["unknown", ["unknown"]]}, _DIRECTIVE]})
+def directive(value: object, path: Path, reader: Reader) -> object:
+    """Read [option] or [option, value] of sbatch; BAD if any of it is unknown."""
+    if value == "unknown" or (isinstance(value, list) and "unknown" in value):
+        return BAD
+    if not isinstance(value, list) or not 1 <= len(value) <= 2:
+        what = "a list of an option and its value, such as [constraint, nvme]"
+        return reader.wrong(path, what, value)
+    name = OPTION(value[0], (*path, 0), reader)
+    given = _VALUE(value[1], (*path, 1), reader) if len(value) == 2 else ""
+    return BAD if BAD in (name, given) else (name, given)
+
+
+_CONDITIONS = Record(
+    When,
+    {
+        "gpus": Known(yes_no),
+        "queues": listed(NAME, "a list of queues"),
+        "nodes": RangeOf(COUNT),
+        "ntasks_per_node": RangeOf(COUNT),
+        "launch": listed(Choice(*LAUNCHERS), "a list of launchers"),
+        "env": MapOf(Known(LINE), VARIABLE, VARIABLE_RULE),
+        "node_local": Known(yes_no),
+        "whole_node": Known(yes_no),
+    },
+)
+NEVER = When(gpus=UNKNOWN)
+"""The condition of a rule of which nobody knows when it holds: it is applied to no job."""
+
+
+class Conditions:
+    """Conditions of a rule; if any of them is unknown, they hold for no job."""
+
+    reads_unknown = True
+    kind = _CONDITIONS
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read conditions."""
+        if value in (None, ""):
+            return BAD
+        if value == "unknown":
+            return NEVER
+        found = self.kind(value, path, reader)
+        return NEVER if next(unknown_leaves(value), None) is not None else found
+
+    def schema(self) -> Schema:
+        """Describe them."""
+        return {"anyOf": [{"enum": ["unknown", "", None]}, self.kind.schema()]}
+
+
+WHEN = Conditions()

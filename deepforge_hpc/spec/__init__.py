@@ -1,1 +1,0 @@
-"""YAML and Python sources to typed, checked specifications."""

@@ -1,1 +1,0 @@
-"""`site-configs/<name>.yaml` to `model.site.SiteSpec`: reading, inheritance, variants, identity."""

@@ -1,0 +1,273 @@
+"""What every scheduler adapter must do, as tests: subclass `SchedulerContract` and run pytest.
+
+    class TestPbs(SchedulerContract):
+        unknown_id = "999999"
+
+        @pytest.fixture
+        def scheduler(self) -> Scheduler:
+            return PbsScheduler()
+
+The jobs are small bash scripts; they need the real scheduler.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+
+from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus, SubmitRequest
+from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from deepforge_hpc.plugins.scheduler import Scheduler
+
+_UUID = "0123456789abcdef0123456789abcdef"
+_HEADER = """#!/bin/bash
+#SBATCH --nodes=1
+#SBATCH --no-requeue
+task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-none}}
+"""
+_NEVER_STARTED = {State.NEVER_RAN.value, State.CANCELLED.value}
+
+
+class SchedulerContract:
+    """Behaviour that submission, resumption and status rely on."""
+
+    unknown_id: ClassVar[str]
+    """A native id of the right form that stands for no job."""
+    deadline_s: ClassVar[float] = 60
+
+    @pytest.fixture
+    def scheduler(self) -> Scheduler:
+        """Return the adapter."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def execution(self, tmp_path: Path) -> Path:
+        """Return the folder of an execution; its name is what a shell would trip over."""
+        folder = tmp_path / "it's an $(execution)"
+        (folder / "jobs").mkdir(parents=True)
+        info = ExecutionInfo(
+            id="contract-0001",
+            uuid=_UUID,
+            pipeline="contract",
+            pipeline_file="pipeline.yaml",
+            site="contract",
+            scheduler="contract",
+            project=str(tmp_path),
+            home=str(folder),
+            ledger=str(tmp_path / ".dfh"),
+            created="2026-01-01T00:00:00Z",
+            user="somebody",
+            version="0",
+            plan_sha256="sha256:0",
+            code_sha256="sha256:0",
+        )
+        publish_json(folder / "execution.json", dataclasses.asdict(info))
+        return folder
+
+    def request(
+        self, execution: Path, job: str, body: str, *, token: str = _UUID[:8], **changes: object
+    ) -> SubmitRequest:
+        """Return a request for a new script with this body."""
+        folder = execution / "jobs" / job
+        folder.mkdir(exist_ok=True)
+        (folder / "job.sh").write_text(_HEADER + body + "\n", encoding="utf-8")
+        task = ".%a" if "array" in changes else ""
+        request = SubmitRequest(
+            job=job,
+            script=f"jobs/{job}/job.sh",
+            arguments=("--uuid", _UUID, "--attempt", "1"),
+            directory=str(execution),
+            name=f"{job}.{token}",
+            comment=json.dumps({"job": job, "token": token, "attempt": 1}),
+            output=f"jobs/{job}/out.1{task}.log",
+        )
+        return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
+
+    def wait(
+        self,
+        scheduler: Scheduler,
+        execution: Path,
+        native_id: str,
+        until: Callable[[NativeStatus], bool] = lambda status: State(status.state).is_final,
+    ) -> NativeStatus:
+        """Return the first status of a job that fits; the test fails if none does in time."""
+        end = time.monotonic() + self.deadline_s
+        status = None
+        while time.monotonic() < end:
+            status = scheduler.query(str(execution), [native_id.partition("_")[0]]).get(native_id)
+            if status is not None and until(status):
+                return status
+            time.sleep(0.2)
+        pytest.fail(f"{native_id} is {status} after {self.deadline_s:g} s")
+
+    def test_a_script_runs_in_the_execution_with_its_arguments(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """Working directory, arguments, output file, success."""
+        native_id = scheduler.submit(self.request(execution, "a", 'pwd -P; echo "$*"'))
+        status = self.wait(scheduler, execution, native_id)
+        assert status.state == State.SUCCEEDED.value, status
+        assert status.name == f"a.{_UUID[:8]}"
+        assert status.explanation
+        printed = (execution / "jobs" / "a" / "out.1.log").read_text(encoding="utf-8")
+        assert printed == f"{execution.resolve()}\n--uuid {_UUID} --attempt 1\n"
+
+    def test_an_exit_code_other_than_0_is_a_failure(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """The status is failed and says so."""
+        native_id = scheduler.submit(self.request(execution, "a", "exit 3"))
+        status = self.wait(scheduler, execution, native_id)
+        assert status.state == State.FAILED.value, status
+        assert status.explanation
+
+    def test_the_submitting_shell_does_not_leak_into_the_job(
+        self, scheduler: Scheduler, execution: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Variables of an outer job would turn the new one's ranks upside down."""
+        for name in ("SLURM_HINT", "SBATCH_BEGIN", "PMI_RANK", "PMIX_RANK", "DFH_JOB"):
+            monkeypatch.setenv(name, "now+1000")
+        native_id = scheduler.submit(self.request(execution, "a", "env"))
+        self.wait(scheduler, execution, native_id)
+        printed = (execution / "jobs" / "a" / "out.1.log").read_text(encoding="utf-8")
+        assert "now+1000" not in printed
+
+    def test_a_held_job_starts_when_it_is_released(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """Held roots are what makes a submission all or nothing."""
+        held = scheduler.submit(self.request(execution, "held", "true", hold=True))
+        free = scheduler.submit(self.request(execution, "free", "true"))
+        self.wait(scheduler, execution, free)
+        assert scheduler.query(str(execution), [held])[held].state == State.HELD.value
+        scheduler.release(str(execution), [held])
+        assert self.wait(scheduler, execution, held).state == State.SUCCEEDED.value
+        scheduler.release(str(execution), [held])
+
+    def test_a_dependant_runs_after_success(self, scheduler: Scheduler, execution: Path) -> None:
+        """The order of a chain."""
+        first = scheduler.submit(self.request(execution, "a", "sleep 1; echo a >>order"))
+        second = scheduler.submit(
+            self.request(execution, "b", "echo b >>order", after=(first,), dependency="afterok")
+        )
+        assert self.wait(scheduler, execution, second).state == State.SUCCEEDED.value
+        assert (execution / "order").read_text(encoding="utf-8") == "a\nb\n"
+
+    def test_nothing_runs_or_hangs_behind_a_failure(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """Child and grandchild end without having run; an `afterany` job runs."""
+        failed = scheduler.submit(self.request(execution, "failed", "exit 1", hold=True))
+        child = scheduler.submit(self.request(execution, "child", "touch ran", after=(failed,)))
+        grandchild = scheduler.submit(
+            self.request(execution, "grandchild", "touch ran", after=(child,))
+        )
+        final = scheduler.submit(
+            self.request(
+                execution, "_final", "touch closed", after=(grandchild,), dependency="afterany"
+            )
+        )
+        scheduler.release(str(execution), [failed])
+        assert self.wait(scheduler, execution, final).state == State.SUCCEEDED.value
+        assert self.wait(scheduler, execution, child).state in _NEVER_STARTED
+        assert self.wait(scheduler, execution, grandchild).state in _NEVER_STARTED
+        assert (execution / "closed").exists()
+        assert not (execution / "ran").exists()
+
+    def test_each_task_of_an_array_has_a_status_and_a_log(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """Tasks are told apart as `<id>_<task>`; a subset can be submitted."""
+        body = 'echo "task $task"; [ "$task" != 3 ]'
+        native_id = scheduler.submit(self.request(execution, "a", body, array="1,3"))
+        good = self.wait(scheduler, execution, f"{native_id}_1")
+        bad = self.wait(scheduler, execution, f"{native_id}_3")
+        assert (good.state, bad.state) == (State.SUCCEEDED.value, State.FAILED.value)
+        assert set(scheduler.query(str(execution), [native_id])) == {
+            f"{native_id}_1",
+            f"{native_id}_3",
+        }
+        printed = (execution / "jobs" / "a" / "out.1.1.log").read_text(encoding="utf-8")
+        assert printed == "task 1\n"
+
+    def test_a_dependant_waits_for_every_task(self, scheduler: Scheduler, execution: Path) -> None:
+        """One failed task is a failed array."""
+        good = scheduler.submit(self.request(execution, "good", "true", array="0-2"))
+        bad = scheduler.submit(self.request(execution, "bad", '[ "$task" != 1 ]', array="0-2"))
+        runs = scheduler.submit(self.request(execution, "runs", "true", after=(good,)))
+        never = scheduler.submit(self.request(execution, "never", "touch ran", after=(good, bad)))
+        assert self.wait(scheduler, execution, runs).state == State.SUCCEEDED.value
+        assert self.wait(scheduler, execution, never).state in _NEVER_STARTED
+        assert not (execution / "ran").exists()
+
+    def test_cancel_ends_running_and_waiting_jobs(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """And does not mind jobs that have ended or that nobody knows."""
+        running = scheduler.submit(self.request(execution, "a", "sleep 60 & wait; touch ran"))
+        waiting = scheduler.submit(self.request(execution, "b", "touch ran", after=(running,)))
+        self.wait(scheduler, execution, running, lambda status: status.state == "running")
+        scheduler.cancel(str(execution), [waiting, running, self.unknown_id])
+        assert self.wait(scheduler, execution, running).state == State.CANCELLED.value
+        assert self.wait(scheduler, execution, waiting).state in _NEVER_STARTED
+        assert not (execution / "ran").exists()
+        scheduler.cancel(str(execution), [waiting, running])
+
+    def test_one_task_of_an_array_can_be_cancelled(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """The others run."""
+        native_id = scheduler.submit(self.request(execution, "a", "true", array="0-1", hold=True))
+        scheduler.cancel(str(execution), [f"{native_id}_0"])
+        scheduler.release(str(execution), [native_id])
+        assert self.wait(scheduler, execution, f"{native_id}_1").state == State.SUCCEEDED.value
+        cancelled = scheduler.query(str(execution), [native_id]).get(f"{native_id}_0")
+        # Slurm keeps no trace of a task that was cancelled before it had a record of its own.
+        assert cancelled is None or cancelled.state in _NEVER_STARTED
+        assert not (execution / "jobs" / "a" / "out.1.0.log").exists()
+
+    def test_an_unknown_job_is_absent(self, scheduler: Scheduler, execution: Path) -> None:
+        """Absence is not success; no ids is no question."""
+        known = scheduler.submit(self.request(execution, "a", "true", hold=True))
+        found = scheduler.query(str(execution), [self.unknown_id, known])
+        assert set(found) == {known}
+        assert scheduler.query(str(execution), [self.unknown_id]) == {}
+        assert scheduler.query(str(execution), []) == {}
+        scheduler.cancel(str(execution), [known])
+
+    def test_jobs_are_found_by_their_token(self, scheduler: Scheduler, execution: Path) -> None:
+        """A submission that was cut off is healed so."""
+        stranger = "f" * 8
+        first = scheduler.submit(self.request(execution, "a", "true", hold=True))
+        array = scheduler.submit(self.request(execution, "b", "true", hold=True, array="0-4"))
+        twice = scheduler.submit(self.request(execution, "a", "true", hold=True))
+        other = scheduler.submit(self.request(execution, "c", "true", hold=True, token=stranger))
+        try:
+            found = scheduler.find(str(execution), _UUID[:8])
+            assert {job: sorted(ids) for job, ids in found.items()} == {
+                "a": sorted([first, twice]),
+                "b": [array],
+            }
+        finally:
+            scheduler.cancel(str(execution), [first, array, twice, other])
+        self.wait(scheduler, execution, first)
+        self.wait(scheduler, execution, twice)
+        self.wait(scheduler, execution, f"{array}_4")
+        assert scheduler.find(str(execution), _UUID[:8]) == {}
+
+    def test_a_dry_run_shows_the_command(self, scheduler: Scheduler, execution: Path) -> None:
+        """Words, not a line; with script and arguments."""
+        words = scheduler.describe(self.request(execution, "a", "true"))
+        assert all(isinstance(word, str) for word in words)
+        assert any(word.endswith("jobs/a/job.sh") for word in words)
+        assert words[-4:] == ["--uuid", _UUID, "--attempt", "1"]
