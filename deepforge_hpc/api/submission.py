@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.model.execution import ExecutionInfo
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -213,11 +212,16 @@ def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
 
 def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = True) -> DryRun:
     """Return the commands that `submit` would run now; nothing is written."""
+    from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Foreseen, foresee
 
     loaded, plan, scripts = _prepared(request, reuse=reuse)
-    info = _next_info(loaded, plan, name=name, note=note)
+    root = execution.next_folder(loaded, plan.pipeline)
+    # The uuid is all zeros, for it is drawn at submit.
+    info = execution.describe(
+        loaded, plan, root, uuid="0" * 32, created="", user=_user(), name=name, note=note
+    )
     nothing = Foreseen(jobs={}, units=frozenset())
     foreseen = foresee(plan, loaded.project) if reuse else nothing
     return DryRun(
@@ -245,47 +249,6 @@ def _scheduler(plan: Plan) -> Scheduler:
 
     adapter: Scheduler = registry.create("schedulers", plan.scheduler)
     return adapter
-
-
-def _next_info(loaded: Loaded, plan: Plan, *, name: str, note: str) -> ExecutionInfo:
-    """Return what `execution.json` would say; the uuid is all zeros, for it is drawn at submit."""
-    from deepforge_hpc import __version__
-    from deepforge_hpc.model.execution import ExecutionInfo
-    from deepforge_hpc.runtime.base.files import digest
-    from deepforge_hpc.submit import execution
-
-    folder = execution.executions_folder(loaded)
-    execution_id = _next_id(loaded, plan.pipeline)
-    return ExecutionInfo(
-        id=execution_id,
-        uuid="0" * 32,
-        pipeline=plan.pipeline,
-        pipeline_file=os.path.relpath(loaded.path, loaded.project),
-        site=plan.site,
-        scheduler=plan.scheduler,
-        project=str(loaded.project),
-        home=str(folder / execution_id),
-        ledger=str(loaded.project / ".dfh"),
-        created="",
-        user=_user(),
-        version=__version__,
-        plan_sha256=digest(execution.plan_file(plan)),
-        code_sha256=digest(execution.manifest_bytes(loaded.snapshot)),
-        name=name,
-        note=note,
-    )
-
-
-def _next_id(loaded: Loaded, pipeline: str) -> str:
-    from deepforge_hpc.api.find import all_executions
-
-    numbers = [
-        int(number)
-        for found in all_executions(loaded.project)
-        for stem, _, number in [found.id.rpartition("-")]
-        if stem == pipeline and number.isdecimal()
-    ]
-    return f"{pipeline}-{max(numbers, default=0) + 1:04d}"
 
 
 def _user() -> str:

@@ -14,6 +14,7 @@ from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime.base.files import digest_path
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
+from deepforge_hpc.runtime.state.check import Checked, check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -135,13 +136,13 @@ def _outputs(
         path = job_layout(record, folder).outputs / path.name if folder else project / path
         wanted = str(output.get("sha256"))
         try:
-            actual = digest_path(path)[0] if path.exists() else ""
-        except (OSError, ValueError) as error:
-            actual = f"unreadable ({error})"
-        if actual == wanted:
+            found = check(path, {"sha256": wanted}, full=True)
+        except OSError as error:
+            found = Checked(f"cannot be read ({error})")
+        if not found.fault:
             continue
         name = f"output {output.get('name')} of {record.label}"
-        if not actual:
+        if found.is_missing:
             is_needed = is_root and wanted != held
             yield Finding(
                 kind="output_missing" if is_needed else "output_gone",
@@ -150,12 +151,12 @@ def _outputs(
                 message=f"{name} is not there any more; its record tells how to make it again",
             )
         else:
-            now = short(actual) if actual.startswith("sha256:") else actual
             yield Finding(
                 kind="output_modified",
                 level="error",
                 subject=str(path),
-                message=f"{name} was changed: recorded {short(wanted)}, now {now}",
+                message=f"{name} was changed: recorded {short(wanted)},"
+                f" now {short(found.sha256) if found.sha256 else found.fault}",
             )
 
 

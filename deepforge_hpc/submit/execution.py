@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
@@ -54,30 +54,12 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     """
     root = _make_folder(loaded, plan.pipeline, uuid)
     layout = ExecutionLayout(root)
-    manifest = manifest_bytes(loaded.snapshot)
-    plan_bytes = plan_file(plan)
-    info = ExecutionInfo(
-        id=root.name,
-        uuid=uuid,
-        pipeline=plan.pipeline,
-        pipeline_file=os.path.relpath(loaded.path, loaded.project),
-        site=plan.site,
-        scheduler=plan.scheduler,
-        project=str(loaded.project),
-        home=str(root),
-        ledger=str(loaded.project / LEDGER),
-        version=__version__,
-        plan_sha256=digest(plan_bytes),
-        code_sha256=digest(manifest),
-        pipeline_sha256=digest(loaded.pipeline_bytes),
-        site_sha256=digest(loaded.site_bytes),
-        created=now.isoformat(timespec="milliseconds"),
-        user=user,
-        name=name,
-        note=note,
-        tags=tuple(tags),
-        options=tuple(options),
-    )
+    created = now.isoformat(timespec="milliseconds")
+    info = describe(
+        loaded, plan, root, uuid=uuid, created=created, user=user, name=name, note=note,
+        tags=tuple(tags), options=tuple(options),
+    )  # fmt: skip
+    plan_bytes, manifest = plan_file(plan), manifest_bytes(loaded.snapshot)
     try:
         _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
         kept = [file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)]
@@ -96,6 +78,30 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     return layout
 
 
+def describe(
+    loaded: Loaded, plan: Plan, root: Path, *, uuid: str, user: str, **given: Any
+) -> ExecutionInfo:
+    """Return what `execution.json` of the folder says; `given`: its other fields."""
+    return ExecutionInfo(
+        id=root.name,
+        uuid=uuid,
+        pipeline=plan.pipeline,
+        pipeline_file=os.path.relpath(loaded.path, loaded.project),
+        site=plan.site,
+        scheduler=plan.scheduler,
+        project=str(loaded.project),
+        home=str(root),
+        ledger=str(loaded.project / LEDGER),
+        version=__version__,
+        plan_sha256=digest(plan_file(plan)),
+        code_sha256=digest(manifest_bytes(loaded.snapshot)),
+        pipeline_sha256=digest(loaded.pipeline_bytes),
+        site_sha256=digest(loaded.site_bytes),
+        user=user,
+        **given,
+    )
+
+
 def plan_file(plan: Plan) -> bytes:
     """Return the bytes of `plan.json`; their digest names the plan."""
     return canonical_json(plan.to_dict())
@@ -107,21 +113,27 @@ def manifest_bytes(snapshot: Snapshot) -> bytes:
     return canonical_json({"schema": _MANIFEST_SCHEMA, "files": files})
 
 
-def executions_folder(loaded: Loaded) -> Path:
-    """Return the real path of the folder that the new execution will lie in."""
-    return Path(os.path.realpath(loaded.executions))
+def next_folder(loaded: Loaded, pipeline: str) -> Path:
+    """Return the folder, `<pipeline>-NNNN`, of the next execution if nobody is faster.
+
+    Its number is higher than any that the project ever gave to one of the pipeline's.
+    """
+    folders = {*project.executions_folders(loaded.project), loaded.executions}
+    taken = [_number(folder, pipeline) for folder in folders]
+    number = max(project.last_number(loaded.project / LEDGER, pipeline), *taken) + 1
+    return Path(os.path.realpath(loaded.executions)) / f"{pipeline}-{number:04d}"
 
 
 def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
     """Claim the next number by mkdir, which of two submitters only one can do."""
-    folder = executions_folder(loaded)
+    folder = Path(os.path.realpath(loaded.executions))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        ledger = project.mark(loaded.project, folder, uuid)
-        taken = [_number(parent, pipeline) for parent in project.executions_folders(loaded.project)]
-        number = max(project.last_number(ledger, pipeline), *taken) + 1
-        while not _mkdir(root := folder / f"{pipeline}-{number:04d}"):
-            number += 1
+        project.mark(loaded.project, folder, uuid)
+        root = next_folder(loaded, pipeline)
+        while not _mkdir(root):
+            number = int(root.name.rpartition("-")[2])
+            root = root.with_name(f"{pipeline}-{number + 1:04d}")
     except OSError as error:
         raise _refused(error, folder) from error
     return root

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.digests import measure
-from deepforge_hpc.runtime.base.files import digest_path, read_json
+from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.submit import own
 from deepforge_hpc.submit.project import executions_folders
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.plan import Job
-
-_FULL_CHECK_BYTES = 64 << 20
-"""Larger outputs are compared by size and times: they were hashed when they were made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +119,12 @@ def _is_sound(source: Source) -> bool:
         if relative.is_absolute() or ".." in relative.parts or relative.parts[:1] != ("outputs",):
             return False
         try:
-            good = recorded[name] == entry["sha256"] and _holds(
-                source.folder.root / relative, entry
-            )
+            path = source.folder.root / relative
+            # A link is not followed: what is taken over gets a second name in the new execution.
+            good = recorded[name] == entry["sha256"] and not path.is_symlink()
+            good = good and not check(path, entry).fault
         except (OSError, ValueError, KeyError):
             return False
         if not good:
             return False
     return True
-
-
-def _holds(path: Path, entry: dict[str, Any]) -> bool:
-    if path.is_symlink():
-        return False
-    found = measure(path)
-    if found.size != entry["size"]:
-        return False
-    if found.size <= _FULL_CHECK_BYTES:
-        return digest_path(path)[0] == str(entry["sha256"])
-    return found.mtime_ns == entry.get("mtime_ns")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.digests import measure
 from ..base.failure import JobError
-from ..base.files import canonical_json, digest, digest_file, publish_bytes
+from ..base.files import canonical_json, digest, publish_bytes
 from ..base.transfer import link_or_copy
 from ..formats import FORMATS
 from ..formats.base import INDEX, PARTS_SCHEMA
 from ..state import marker
+from ..state.check import check
 from ..state.record import shown_path
-from .stage import FULL_CHECK_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +24,7 @@ class _Part(NamedTuple):
     path: Path
     entry: dict[str, Any]
     record: str
+    trust: str
 
 
 def collect_parts(context: Context) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
@@ -55,28 +55,15 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
         hint = f"dfh resume {context.info['id']} runs what is missing."
         raise JobError(reason, hint, again=True)
     entry = found["outputs"][name]
-    part = _Part(task, folder.root / entry["path"], entry, found["record"])
-    fault = _fault(part)
-    if fault:
+    path = folder.root / entry["path"]
+    checked = check(path, entry)
+    part = _Part(task, path, entry, found["record"], checked.trust)
+    if checked.fault:
         shown = part.path.relative_to(context.layout.root)
         hint = f"Make it again: rm {folder.success} && dfh resume {context.info['id']}"
-        reason = f"The part {shown} of {job} task {task} {fault}."
+        reason = f"The part {shown} of {job} task {task} {checked.fault}."
         raise JobError(reason, hint, again=True)
     return part
-
-
-def _fault(part: _Part) -> str:
-    if not part.path.is_file():
-        return "is missing"
-    measured = measure(part.path)
-    if measured.size != part.entry["size"]:
-        return f"is damaged: {measured.size} of {part.entry['size']} bytes"
-    same_time = measured.mtime_ns == part.entry.get("mtime_ns")
-    if measured.size > FULL_CHECK_BYTES and same_time:
-        return ""
-    return (
-        "" if digest_file(part.path) == part.entry["sha256"] else "is damaged: its content changed"
-    )
 
 
 def _check_formats(context: Context, name: str, parts: list[_Part]) -> None:
@@ -119,7 +106,7 @@ def _input_entry(context: Context, job: str, name: str, part: _Part) -> dict[str
         "size": entry["size"],
         "path": shown_path(context, part.path),
         "format": entry["format"],
-        "trust": "content" if entry["size"] <= FULL_CHECK_BYTES else "stat",
+        "trust": part.trust,
         "by": {"record": part.record, "job": job, "output": name, "task": part.task},
         "uri": "",
     }

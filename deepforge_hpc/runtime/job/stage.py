@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base import digests
 from ..base.failure import JobError, explain_os_error
-from ..base.files import digest_path
 from ..state import marker
+from ..state.check import check
 from ..state.record import StagedInput
 
 if TYPE_CHECKING:
     from ..base.context import Context
-
-FULL_CHECK_BYTES = 64 << 20
-"""Inputs up to this size are read in full to check their digest; DFH_VERIFY=full checks all."""
 
 
 def stage_inputs(context: Context) -> list[StagedInput]:
@@ -61,33 +57,15 @@ def _check_published(
     context: Context, binding: dict[str, Any], path: Path, entry: dict[str, Any]
 ) -> str:
     """Compare a published output with its marker, and return how far it can be trusted."""
-    shown = path.relative_to(context.layout.root)
-    what = f"Input {binding['port']} of {context.title}: {shown}, made by {binding['job']},"
-    hint = (
-        f"Make it again: rm {context.layout.job(binding['job']).success} && "
-        f"dfh resume {context.info['id']}"
-    )
-    try:
-        measured = digests.measure(path)
-    except FileNotFoundError as error:
-        reason = f"{what} is missing."
-        raise JobError(reason, hint, again=True) from error
-    if measured.size != entry["size"]:
-        reason = f"{what} is damaged: it has {measured.size} bytes, and {entry['size']} were made."
+    found = check(path, entry)
+    if found.fault:
+        shown = path.relative_to(context.layout.root)
+        what = f"Input {binding['port']} of {context.title}: {shown}, made by {binding['job']},"
+        success = context.layout.job(binding["job"]).success
+        hint = f"Make it again: rm {success} && dfh resume {context.info['id']}"
+        reason = f"{what} {found.fault}."
         raise JobError(reason, hint, again=True)
-    same_time = measured.mtime_ns == entry.get("mtime_ns")
-    full = os.environ.get("DFH_VERIFY") == "full"
-    if measured.size > FULL_CHECK_BYTES and same_time and not full:
-        return "stat"
-    try:
-        is_same = digest_path(path)[0] == entry["sha256"]
-    except ValueError as error:
-        reason = f"{what} is damaged: {error}."
-        raise JobError(reason, hint, again=True) from error
-    if not is_same:
-        reason = f"{what} is damaged: its content is not what was made."
-        raise JobError(reason, hint, again=True)
-    return "content"
+    return found.trust
 
 
 def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:

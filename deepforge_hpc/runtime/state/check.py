@@ -1,0 +1,56 @@
+"""Whether a file, or a folder of parts, still is what was published.
+
+Stage-in, the gather job, re-use and `dfh prov verify` ask here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..base.digests import measure
+from ..base.files import digest_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_READ_BYTES = 64 << 20
+"""What is larger is compared by size and time of change: it was hashed when it was made."""
+
+
+class Checked(NamedTuple):
+    """What a comparison found."""
+
+    fault: str = ""
+    """What is wrong, as the end of a sentence: `is missing`; empty if nothing is."""
+    trust: str = ""
+    """How it was compared: `content`, or `stat` (size and time of change)."""
+    sha256: str = ""
+    """Of the content as it is now, where it was read."""
+    is_missing: bool = False
+
+
+def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checked:
+    """Compare a published output with its entry in a marker or record.
+
+    Small ones are read; with `full`, or DFH_VERIFY=full in the environment, all are. OSError if it
+    cannot be read.
+    """
+    try:
+        measured = measure(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Checked("is missing", is_missing=True)
+    full = full or os.environ.get("DFH_VERIFY") == "full"
+    size = entry.get("size")
+    if size is not None and measured.size != size:
+        return Checked(f"is damaged: it has {measured.size} bytes, and {size} were made")
+    if not full and measured.size > _READ_BYTES and measured.mtime_ns == entry.get("mtime_ns"):
+        return Checked(trust="stat")
+    try:
+        sha256 = digest_path(path)[0]
+    except ValueError as error:
+        return Checked(f"is damaged: {error}")
+    is_same = sha256 == entry["sha256"]
+    fault = "" if is_same else "is damaged: its content is not what was made"
+    return Checked(fault, "content", sha256)
