@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         report,
         resume,
         status,
+        usual_pause_s,
     )
     from deepforge_hpc.api.pipelines import Request, check, plan, render
     from deepforge_hpc.api.provenance import explain, trace, verify
@@ -44,6 +45,7 @@ _MODULES = {
         "report",
         "resume",
         "status",
+        "usual_pause_s",
     ),
     "find": ("Found", "find_execution"),
     "logs": ("read_log",),
@@ -80,6 +82,7 @@ __all__ = [
     "status",
     "submit",
     "trace",
+    "usual_pause_s",
     "verify",
 ]
 

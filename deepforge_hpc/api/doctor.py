@@ -69,13 +69,16 @@ def prove(request: Request, cwd: Path, *, limit_s: float) -> Diagnosis:
 
 def _examine(subject: Subject) -> Iterator[Finding]:
     from deepforge_hpc.doctor import cluster, launchers, software, storage
+    from deepforge_hpc.plugins.scheduler import scheduler_named
 
     site = subject.site
-    yield from cluster.check_commands(site, shutil.which)
-    if site.scheduler == "slurm":
-        yield from _slurm(subject)
+    scheduler = scheduler_named(site.scheduler)
+    here = scheduler.is_this_machine
+    yield from cluster.check_commands(scheduler.programs, shutil.which)
+    if scheduler.is_probed:
+        yield from _probed(subject)
     yield from launchers.check_programs(launchers.used(site, subject.plan), shutil.which)
-    yield from software.check_software(site, _environments(subject), shutil.which, _ask)
+    yield from software.check_software(_environments(subject), shutil.which, _ask, here)
     if subject.plan is not None:
         yield from software.check_runtimes(subject.plan, shutil.which)
     folders = {
@@ -85,7 +88,7 @@ def _examine(subject: Subject) -> Iterator[Finding]:
     }
     for what, folder in folders.items():
         yield from storage.check_folder(what, folder)
-    if site.scheduler != "local":
+    if not here:
         yield from _file_system(subject)
         yield from _globus(site)
 
@@ -103,7 +106,7 @@ def _environments(subject: Subject) -> Mapping[Environment, str]:
     return {resolve_environment((), surroundings): "the operations"}
 
 
-def _slurm(subject: Subject) -> Iterator[Finding]:
+def _probed(subject: Subject) -> Iterator[Finding]:
     from deepforge_hpc.api.probing import read
     from deepforge_hpc.doctor import cluster, launchers, software
     from deepforge_hpc.doctor.finding import warn

@@ -84,6 +84,11 @@ def least_pause_s(found: Found) -> float:
     return float(known(site.login.poll_s) or 0) if site else 0.0
 
 
+def usual_pause_s(found: Found) -> float:
+    """Return how long to wait between two looks, if the user does not say it."""
+    return scheduler_of(found).poll_s
+
+
 def report(found: Found) -> Path:
     """Write the report of an execution anew and return its path."""
     from deepforge_hpc.runtime.base.files import publish_bytes
@@ -161,10 +166,9 @@ def live_jobs(found: Found, *, force: bool = False) -> list[str]:
 
 def scheduler_of(found: Found) -> Scheduler:
     """Return the adapter of the scheduler that an execution was submitted to."""
-    from deepforge_hpc.plugins import registry
+    from deepforge_hpc.plugins.scheduler import scheduler_named
 
-    scheduler: Scheduler = registry.create("schedulers", str(found.data.get("scheduler")))
-    return scheduler
+    return scheduler_named(str(found.data.get("scheduler")))
 
 
 def site_of(found: Found) -> SiteSpec | None:

@@ -94,11 +94,12 @@ def drift(name: str, cwd: Path) -> Drift:
 
     UsageError if the site is not one of Slurm.
     """
+    from deepforge_hpc.plugins.scheduler import scheduler_named
     from deepforge_hpc.probe.compare import differences
     from deepforge_hpc.probe.draft import hidden_rules
 
     found = find(name, cwd)
-    if found.spec.scheduler != "slurm":
+    if not scheduler_named(found.spec.scheduler).is_probed:
         message = (
             f"site {found.spec.name} is of {found.spec.scheduler}, and only Slurm can be asked"
         )

@@ -245,10 +245,9 @@ def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str,
 
 
 def _scheduler(plan: Plan) -> Scheduler:
-    from deepforge_hpc.plugins import registry
+    from deepforge_hpc.plugins.scheduler import scheduler_named
 
-    adapter: Scheduler = registry.create("schedulers", plan.scheduler)
-    return adapter
+    return scheduler_named(plan.scheduler)
 
 
 def _user() -> str:

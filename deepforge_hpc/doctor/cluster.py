@@ -9,20 +9,18 @@ from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.probe.queues import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.site.model import Queue, SiteSpec
 
-COMMANDS = {"slurm": ("sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"), "local": ()}
 _SKEW_S = 60
 _ASK = "see the documentation of your centre, or ask its support"
 
 
-def check_commands(site: SiteSpec, which: Callable[[str], str | None]) -> Iterator[Finding]:
+def check_commands(needed: Sequence[str], which: Callable[[str], str | None]) -> Iterator[Finding]:
     """Look for the programs that dfh runs."""
-    needed = COMMANDS.get(site.scheduler, ())
     missing = [name for name in needed if which(name) is None]
     if missing:
         message = f"not on PATH: {', '.join(missing)}"

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Environment, Plan
     from deepforge_hpc.schedulers.command import Completed
-    from deepforge_hpc.site.model import SiteSpec
 
 CONDA_ARGV = ("conda", "env", "list", "--json")
 _OF_ONE_NODE = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/")  # noqa: S108 -- named, not used
@@ -42,19 +41,22 @@ def _shortened(names: Sequence[str]) -> str:
 
 
 def check_software(
-    site: SiteSpec,
     used: Mapping[Environment, str],
     which: Callable[[str], str | None],
     ask: Callable[[Sequence[str]], Completed | None],
+    here: bool,
 ) -> Iterator[Finding]:
-    """See whether interpreter, conda environment or image are there, and for other nodes too."""
+    """See whether interpreter, conda environment or image are there, and for other nodes too.
+
+    `here`: whether jobs run on this very machine.
+    """
     for environment, jobs in used.items():
         if environment.container:
-            yield from _image(site, environment.container, jobs)
+            yield from _image(environment.container, jobs, here)
         elif environment.conda:
-            yield from _conda(site, environment, jobs, ask)
+            yield from _conda(environment, jobs, ask, here)
         else:
-            yield from _python(site, environment, jobs, which)
+            yield from _python(environment, jobs, which, here)
 
 
 def check_runtimes(plan: Plan, which: Callable[[str], str | None]) -> Iterator[Finding]:
@@ -87,12 +89,12 @@ def _is_among(name: str, available: Sequence[str]) -> bool:
 
 
 def _python(
-    site: SiteSpec, environment: Environment, jobs: str, which: Callable[[str], str | None]
+    environment: Environment, jobs: str, which: Callable[[str], str | None], here: bool
 ) -> Iterator[Finding]:
     path = environment.python
     found = which(path)
     if found:
-        yield _there(site, "python", found, f"runs {jobs}")
+        yield _there(here, "python", found, f"runs {jobs}")
     elif environment.modules and os.sep not in path:
         yield warn("python", f"{path}: not on PATH here, for {jobs}", _BY_MODULE)
     else:
@@ -101,10 +103,10 @@ def _python(
 
 
 def _conda(
-    site: SiteSpec,
     environment: Environment,
     jobs: str,
     ask: Callable[[Sequence[str]], Completed | None],
+    here: bool,
 ) -> Iterator[Finding]:
     name = environment.conda
     folder: str | None = name if Path(name, "conda-meta").is_dir() else None
@@ -118,7 +120,7 @@ def _conda(
         message = f"{name}: no such conda environment, for {jobs}"
         yield error("conda", message, "see what there is with: conda env list")
     else:
-        yield _there(site, "conda", folder, f"is there for {jobs}")
+        yield _there(here, "conda", folder, f"is there for {jobs}")
 
 
 def _folder_of(name: str, listed: str) -> str | None:
@@ -132,18 +134,18 @@ def _folder_of(name: str, listed: str) -> str | None:
     return next((item for item in folders if Path(item).name == name), None)
 
 
-def _image(site: SiteSpec, image: str, jobs: str) -> Iterator[Finding]:
+def _image(image: str, jobs: str, here: bool) -> Iterator[Finding]:
     if not image.startswith(os.sep):
         yield ok("container", f"{image} is no file here: not looked for; for {jobs}")
     elif Path(image).exists():
-        yield _there(site, "container", image, f"is there for {jobs}")
+        yield _there(here, "container", image, f"is there for {jobs}")
     else:
         message = f"{image}: no such image, for {jobs}"
         yield error("container", message, "build or pull it, or change `environment`")
 
 
-def _there(site: SiteSpec, check: str, path: str, use: str) -> Finding:
-    if site.scheduler != "local" and path.startswith(_OF_ONE_NODE):
+def _there(here: bool, check: str, path: str, use: str) -> Finding:
+    if not here and path.startswith(_OF_ONE_NODE):
         message = f"{path}: compute nodes may not see this folder"
         return warn(check, message, "keep it in your home folder or project space")
     return ok(check, f"{path} {use}")

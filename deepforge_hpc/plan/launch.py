@@ -13,29 +13,27 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.plan.facts import has_amd_gpus
-from deepforge_hpc.plan.slurm_rules import inherits_cpus
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.containers import Container
     from deepforge_hpc.plan.facts import Facts
+    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import Launcher, SiteSpec
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
 _SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
-_LOCAL_RANK = {
-    "slurm": ("srun", "SLURM_LOCALID"),
-    "pbs": ("mpiexec", "PMI_LOCAL_RANK"),
-    "flux": ("flux", "FLUX_TASK_LOCAL_ID"),
-}
-"""What starts the ranks, by scheduler, and the variable in which it tells each its number."""
 _GPU_REQUESTS = ("--gpus", "--gres=gpu", "--ntasks-per-gpu")
 _GPU_WORDS = (*_GPU_REQUESTS, "--gpu-bind")
 
 
 def launch_command(
-    site: SiteSpec, name: str, facts: Facts, container: Container | None = None
+    site: SiteSpec,
+    scheduler: Scheduler,
+    name: str,
+    facts: Facts,
+    container: Container | None = None,
 ) -> LaunchCommand:
     """Return the words that start the ranks of a job, each in its container if there is one."""
     launcher = site.launchers.get(name)
@@ -43,15 +41,13 @@ def launch_command(
         return LaunchCommand()
     size = facts.resources
     values = {key: str(getattr(size, key)) for key in _SIZES}
-    env = {key: _fill(value, values) for key, value in launcher.env.items()}
     argv = _argv(site, launcher, facts, values)
-    is_srun = bool(argv) and argv[0] == "srun"
-    if is_srun and site.scheduler == "slurm" and not inherits_cpus(known(site.slurm.version)):
-        env.setdefault("SRUN_CPUS_PER_TASK", values["cpus_per_task"])
-    starter, local_rank = _LOCAL_RANK.get(site.scheduler, ("", ""))
-    script = _own_gpus(site, facts, local_rank) if argv and argv[0] == starter else ""
+    env = scheduler.launch_env(known(site.slurm.version), argv, values["cpus_per_task"])
+    env |= {key: _fill(value, values) for key, value in launcher.env.items()}
+    local_rank = scheduler.local_rank.get(argv[0], "") if argv else ""
+    script = _own_gpus(site, facts, local_rank) if local_rank else ""
     if argv and container is not None:
-        words = container.words if is_srun else ()
+        words = container.words if argv[0] == "srun" else ()
         argv += [*words, "bash", "-c", script + container.script, container.image]
     elif argv and script:
         argv += ["bash", "-c", script + 'exec "$@"', "rank"]

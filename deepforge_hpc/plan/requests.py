@@ -16,15 +16,14 @@ from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import Facts, holds, node_of
 from deepforge_hpc.plan.launch import binding_warnings, launch_command
 from deepforge_hpc.plan.queues import Choice, choose_queue
-from deepforge_hpc.plan.slurm_rules import conflicts
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.limits import QueueRequest
+    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import SiteSpec
 
-_NOT_RUN = ("pbs", "flux")
 _LONGEST = 100
 """Characters of the name of an account."""
 
@@ -60,8 +59,11 @@ class Answer:
 class Requests:
     """Answers, for one site and account."""
 
-    def __init__(self, site: SiteSpec, account: str, folders: tuple[str, ...]) -> None:
+    def __init__(
+        self, site: SiteSpec, scheduler: Scheduler, account: str, folders: tuple[str, ...]
+    ) -> None:
         self.site = site
+        self.scheduler = scheduler
         self.account = account
         self.folders = folders
         """Folders that a container has to see."""
@@ -78,7 +80,7 @@ class Requests:
         """Return what the site may not like, each sentence once."""
         site = self.site
         found: dict[str, None] = {}
-        if site.scheduler in _NOT_RUN:
+        if not self.scheduler.runs:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
             found[text] = None
         used = set()
@@ -117,7 +119,7 @@ class Requests:
             node=facts.node,
             env=given.env,
         )
-        launch = launch_command(site, request.launch, facts)
+        launch = launch_command(site, self.scheduler, request.launch, facts)
         header: tuple[tuple[str, str], ...] = ()
         container = None
         problems: list[tuple[str, str]] = []
@@ -136,7 +138,7 @@ class Requests:
                 bind=way.bind,
                 around="ranks" if launch.argv else "job",
             )
-            launch = launch_command(site, request.launch, facts, way)
+            launch = launch_command(site, self.scheduler, request.launch, facts, way)
         directives = build_directives(
             site,
             facts,
@@ -148,10 +150,9 @@ class Requests:
         )
         if launch.argv and (why := site.launchers[launch.name].avoid):
             directives.warnings.append(f"site {site.name} advises against {launch.name}: {why}")
-        if site.scheduler == "slurm":
-            _refuse_conflicts(site, directives, launch)
-            directives.warnings += _without_mpi(site, launch)
-            directives.warnings += binding_warnings(site, facts, launch.argv)
+        self._refuse_conflicts(directives, launch)
+        directives.warnings += _without_mpi(site, launch)
+        directives.warnings += binding_warnings(site, facts, launch.argv)
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
@@ -171,16 +172,18 @@ class Requests:
             problems=[*problems, *directives.problems],
         )
 
-
-def _refuse_conflicts(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
-    """Say what the site's Slurm would not take, as far as its version is known."""
-    version = known(site.slurm.version)
-    for found in conflicts(version, directives.pairs, launch.argv):
-        if found.is_certain:
-            hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
-            directives.problems.append((f"site {site.name}: {found.text}", hint))
-        else:
-            directives.warnings.append(f"site {site.name}: {found.text}; its version is unknown")
+    def _refuse_conflicts(self, directives: Directives, launch: LaunchCommand) -> None:
+        """Say what the site's scheduler would not take, as far as its version is known."""
+        site = self.site
+        version = known(site.slurm.version)
+        for found in self.scheduler.conflicts(version, directives.pairs, launch.argv):
+            if found.is_certain:
+                hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
+                directives.problems.append((f"site {site.name}: {found.text}", hint))
+            else:
+                directives.warnings.append(
+                    f"site {site.name}: {found.text}; its version is unknown"
+                )
 
 
 def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:

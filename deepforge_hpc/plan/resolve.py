@@ -25,6 +25,7 @@ from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Ask, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
+from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
@@ -82,10 +83,11 @@ class _Resolution:
         self.loaded = loaded
         self.site = site
         self.account_warnings = warnings
-        self.sizer = Sizer(loaded, site)
+        scheduler = scheduler_named(site.scheduler)
+        self.sizer = Sizer(loaded, site, scheduler)
         self.notes = Notes(loaded, site, self.sizer)
         folders = (str(loaded.project), str(loaded.executions))
-        self.requests = Requests(site, loaded.account, folders)
+        self.requests = Requests(site, scheduler, loaded.account, folders)
         self.full = full
         """Queues that have no room for all jobs of the pipeline."""
         self.has_origins = True

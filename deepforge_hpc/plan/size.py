@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.limits import QueueRequest
+    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import NodeType, SiteSpec
 
 Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
@@ -29,9 +30,10 @@ _KEYS = {"mem_per_node_mib": "mem_per_node", "time_s": "time"}
 class Sizer:
     """Sizes operations one by one; keeps warnings, faults and origins."""
 
-    def __init__(self, loaded: Loaded, site: SiteSpec) -> None:
+    def __init__(self, loaded: Loaded, site: SiteSpec, scheduler: Scheduler) -> None:
         self.loaded = loaded
         self.site = site
+        self.scheduler = scheduler
         self._notes: list[tuple[str, object, Source]] = []
         self.faults: list[Fault] = []
         self._cuts: dict[str, list[str]] = {}
@@ -209,7 +211,7 @@ class Sizer:
     def _memory(self, spec: OperationSpec) -> int | None:
         """Return the memory a node; where nobody holds a job to it, the user must learn it."""
         asked, source = self._asked(spec, "mem_per_node_mib")
-        if asked is None or self.site.scheduler != "local":
+        if asked is None or self.scheduler.enforces_memory:
             return self._optional(spec, "mem_per_node_mib", self.site.defaults.mem_per_node_mib)
         unenforced = f"not enforced by site {self.site.name}"
         self._cut(spec, f"mem_per_node is {unenforced}, which holds jobs to cores and time alone")

@@ -1,25 +1,80 @@
-"""The contract of a scheduler adapter.
+"""The contract of a scheduler adapter: its half on the login node.
 
 An adapter has no state of its own and does nothing in its constructor. Third parties register one
 under the entry point group `deepforge_hpc.schedulers` and prove it with
-`deepforge_hpc.testing.SchedulerContract`.
+`deepforge_hpc.testing.scheduler.SchedulerContract`. What nobody else may ask for by the name of a
+scheduler is a fact here.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from deepforge_hpc.plugins import registry
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What the cluster would refuse."""
+
+    text: str
+    is_certain: bool = True
+    """False if that depends on a version of the scheduler that the site's file does not tell."""
 
 
 class Scheduler(ABC):
     """Queues scripts, says what became of them, cancels them."""
 
-    name: ClassVar[str]
+    title: ClassVar[str]
+    """Its name for people."""
+    runs: ClassVar[bool] = True
+    """False: scripts are rendered for it, and none is submitted."""
+    programs: ClassVar[tuple[str, ...]] = ()
+    """Commands that have to be on PATH."""
+    poll_s: ClassVar[float] = 10.0
+    """Least time between two looks: a controller is shared."""
+    is_this_machine: ClassVar[bool] = False
+    """Jobs run on the machine that submits them."""
+    is_probed: ClassVar[bool] = False
+    """Package `probe` can ask it what the machine has."""
+    enforces_memory: ClassVar[bool] = True
+    """A job is held to the memory that it asked for."""
+    local_rank: ClassVar[Mapping[str, str]] = {}
+    """Programs that start ranks, each with the variable that numbers those of a node."""
+
+    @abstractmethod
+    def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
+        """Return the first lines of a script: how it asks for the options of its job.
+
+        A plan speaks Slurm's words; every name and value was checked to be harmless in a shell.
+        Lines of shell may follow. They export DFH_NATIVE_ID and, for a task of an array,
+        DFH_ARRAY_TASK_ID, unless these are in the environment of every job.
+        """
+
+    def conflicts(
+        self,
+        version: str | None,  # noqa: ARG002 - for those who override it
+        header: Mapping[str, str],  # noqa: ARG002
+        argv: Sequence[str],  # noqa: ARG002
+    ) -> Iterable[Conflict]:
+        """Return what it would refuse of the options and the launch line of one job."""
+        return ()
+
+    def launch_env(
+        self,
+        version: str | None,  # noqa: ARG002 - for those who override it
+        argv: Sequence[str],  # noqa: ARG002
+        cpus_per_task: str,  # noqa: ARG002
+    ) -> dict[str, str]:
+        """Return variables without which a launch line would not give the ranks their cores."""
+        return {}
 
     def require_submit(self) -> None:  # noqa: B027 - most adapters submit
         """Raise SchedulerError if this adapter submits nothing; asked before a file is written."""
@@ -57,3 +112,9 @@ class Scheduler(ABC):
 
         The key is the job's name in the plan, the part before the token.
         """
+
+
+def scheduler_named(name: str) -> Scheduler:
+    """Return an adapter; UsageError as `registry.load`."""
+    found: Scheduler = registry.create("schedulers", name)
+    return found

@@ -10,6 +10,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.base.files import digest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jinja2 import Template
+
+    from deepforge_hpc.plugins.scheduler import Scheduler
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".
@@ -48,12 +51,13 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
 
 def _render(plan: Plan, template: Template) -> dict[str, JobScript]:
     tasks = {job.name: job.tasks if job.kind is JobKind.ARRAY else 0 for job in plan.jobs}
+    scheduler = scheduler_named(plan.scheduler)
     scripts: dict[str, JobScript] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
     with collector_paused():
         for job in plan.jobs:
             if job.directives not in directives:  # most jobs of a large plan ask for the same
-                directives[job.directives] = _directives(plan.scheduler, job)
+                directives[job.directives] = _directives(scheduler, job)
             values = _values(plan, job, tasks)
             text = template.render(values, directives=directives[job.directives])
             scripts[job.name] = JobScript(job=job.name, text=text, sha256=digest(text.encode()))
@@ -93,20 +97,10 @@ def _values(plan: Plan, job: Job, tasks: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _directives(scheduler: str, job: Job) -> Raw:
-    lines = []
+def _directives(scheduler: Scheduler, job: Job) -> Raw:
     for name, value in job.directives:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-            message = f"job {job.name}: {name}={value!r} cannot stand in an #SBATCH line"
+            message = f"job {job.name}: {name}={value!r} cannot stand in the header of its script"
             hint = "blanks, quotes, # and control characters are not possible there"
             raise InvalidInputError([Fault(message=message, hint=hint)])
-        lines.append(f"#SBATCH --{name}={value}" if value else f"#SBATCH --{name}")
-    if scheduler == "pbs":
-        from deepforge_hpc.schedulers.pbs import header as pbs_header
-
-        lines = pbs_header(job.directives)
-    elif scheduler == "flux":
-        from deepforge_hpc.schedulers.flux import header as flux_header
-
-        lines = flux_header(job.directives)
-    return Raw("\n".join(lines))
+    return Raw("\n".join(scheduler.header(job.directives)))

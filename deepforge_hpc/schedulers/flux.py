@@ -5,13 +5,13 @@ A plan speaks Slurm's words; here each node becomes one slot with all that a job
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.schedulers.unrun import NotRunScheduler
 from deepforge_hpc.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
 
@@ -23,8 +23,12 @@ _PREAMBLE = ("export DFH_NATIVE_ID=${FLUX_JOB_ID:-}",)
 class FluxScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
-    name = "flux"
     title = "Flux"
+    local_rank: ClassVar[Mapping[str, str]] = {"flux": "FLUX_TASK_LOCAL_ID"}
+
+    def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
+        """Return the lines of a script's header for the options of a job."""
+        return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the command that would queue a script, `<0-7>` for each of 0 to 7."""

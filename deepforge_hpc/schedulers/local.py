@@ -30,7 +30,16 @@ ENGINESTOPPED = "EngineStopped"
 class LocalScheduler(Scheduler):
     """Runs the jobs of an execution on this machine."""
 
-    name: ClassVar[str] = "local"
+    title: ClassVar[str] = "this machine"
+    poll_s: ClassVar[float] = 0.5
+    is_this_machine: ClassVar[bool] = True
+    enforces_memory: ClassVar[bool] = False
+
+    def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
+        """Return Slurm's lines, which are comments here: the same script can go to a cluster."""
+        from .slurm import header
+
+        return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the command that the engine runs."""

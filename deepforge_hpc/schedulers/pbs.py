@@ -8,12 +8,12 @@ out: a job there ends at its walltime without a warning.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.schedulers.unrun import NotRunScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
 
@@ -29,8 +29,12 @@ _PREAMBLE = (
 class PbsScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
-    name = "pbs"
     title = "PBS Professional"
+    local_rank: ClassVar[Mapping[str, str]] = {"mpiexec": "PMI_LOCAL_RANK"}
+
+    def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
+        """Return the lines of a script's header for the options of a job."""
+        return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the command that would queue a script.

@@ -19,12 +19,14 @@ from deepforge_hpc.runtime.base.native import ID, WHOLE_LISTS, expand
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
+from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
 from deepforge_hpc.schedulers.slurm_states import interpret, parse_state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.plugins.scheduler import Conflict
     from deepforge_hpc.schedulers.command import Completed
 
 _LOG = logging.getLogger(__name__)
@@ -176,13 +178,40 @@ def parse_find(stdout: str) -> list[tuple[str, str, str]]:
     return [(str(number), *found[number]) for number in sorted(found)]
 
 
+def header(options: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each option of a job."""
+    return [f"#SBATCH --{name}" + (f"={value}" if value else "") for name, value in options]
+
+
 class SlurmScheduler(Scheduler):
     """Queues scripts with sbatch, asks squeue and sacct, cancels with scancel."""
 
-    name: ClassVar[str] = "slurm"
+    title: ClassVar[str] = "Slurm"
+    programs: ClassVar[tuple[str, ...]] = (
+        "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
+    )  # fmt: skip
+    is_probed: ClassVar[bool] = True
+    local_rank: ClassVar[Mapping[str, str]] = {"srun": "SLURM_LOCALID"}
 
     def __init__(self, runner: CommandRunner | None = None) -> None:
         self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))
+
+    def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
+        """Return the lines that sbatch reads."""
+        return header(options)
+
+    def conflicts(
+        self, version: str | None, header: Mapping[str, str], argv: Sequence[str]
+    ) -> Iterable[Conflict]:
+        """Return what sbatch or srun would refuse."""
+        return conflicts(version, header, argv)
+
+    def launch_env(
+        self, version: str | None, argv: Sequence[str], cpus_per_task: str
+    ) -> dict[str, str]:
+        """Tell srun of the job's cores where it does not take them over."""
+        forgets = argv[:1] == ["srun"] and not inherits_cpus(version)
+        return {"SRUN_CPUS_PER_TASK": cpus_per_task} if forgets else {}
 
     def require_submit(self) -> None:
         """Raise NoSchedulerError if Slurm's commands cannot work here; starts no process.

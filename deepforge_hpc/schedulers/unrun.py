@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class NotRunScheduler(Scheduler):
     """Refuses to submit, and says what can be done instead."""
 
-    title: ClassVar[str]
+    runs: ClassVar[bool] = False
 
     def require_submit(self) -> None:
         """Refuse."""

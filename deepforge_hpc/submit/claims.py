@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
-from deepforge_hpc.plugins import registry
+from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit.frozen import read_info
@@ -68,5 +68,5 @@ def _is_live(holder: dict[str, Any]) -> bool:
         return False
     if info.uuid != holder["uuid"]:
         return False
-    scheduler = registry.create("schedulers", info.scheduler)
+    scheduler = scheduler_named(info.scheduler)
     return any(job.state in LIVE for job in status(layout, scheduler).jobs)

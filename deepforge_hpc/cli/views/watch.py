@@ -35,9 +35,6 @@ _HANGUP = 129
 _LAST_LOOKS = 6
 """How often an execution in which nothing can move is looked at before it is given up: accounting
 lags behind the queue."""
-_INTERVALS_S = {"local": 0.5}
-_QUEUE_INTERVAL_S = 10.0
-"""A controller is shared: it is asked this often at most, unless the user says otherwise."""
 
 
 class _HangupError(BaseException):
@@ -64,7 +61,7 @@ def watch(display: Display, found: Found, *, interval: float | None = None) -> i
 
 
 def _follow(display: Display, found: Found, interval: float | None) -> int:
-    pause = interval or _INTERVALS_S.get(str(found.data.get("scheduler")), _QUEUE_INTERVAL_S)
+    pause = interval or api.usual_pause_s(found)
     least = api.least_pause_s(found)
     if interval and interval < least:
         display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")

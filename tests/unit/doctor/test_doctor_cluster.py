@@ -13,6 +13,7 @@ from deepforge_hpc.doctor.unknown import next_step
 from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.site.model import UNKNOWN, Account, AccountSuffix, Identify, Queue, SiteSpec
 
 MACHINE = Machine(
@@ -39,8 +40,10 @@ def levels(findings: Any) -> list[str]:
 
 def test_missing_commands_are_an_error() -> None:
     present = {"sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"}
-    assert levels(cluster.check_commands(site(), lambda _: None)) == ["ERROR"]
-    found = cluster.check_commands(site(), lambda name: name if name in present else None)
+    assert levels(cluster.check_commands(SlurmScheduler.programs, lambda _: None)) == ["ERROR"]
+    found = cluster.check_commands(
+        SlurmScheduler.programs, lambda name: name if name in present else None
+    )
     assert levels(found) == ["OK"]
 
 

@@ -26,7 +26,7 @@ def check(environment: Environment, found: str | None = None, **answer: Any) -> 
         assert argv[0] == "conda"
         return Completed(argv=tuple(argv), stderr="", **answer) if answer else None
 
-    (item,) = software.check_software(SITE, {environment: "a"}, lambda _: found, ask)
+    (item,) = software.check_software({environment: "a"}, lambda _: found, ask, here=False)
     assert item.next or item.level == "OK"
     return (item.check, item.level)
 
@@ -50,10 +50,9 @@ def test_an_interpreter_is_there_and_is_seen_by_other_nodes(
 
 def test_a_folder_of_one_node_may_not_be_seen_and_is_no_matter_on_one_machine() -> None:
     used = {Environment(python="python3"): "a"}
-    (finding,) = software.check_software(SITE, used, lambda _: "/tmp/python3", lambda _: None)
+    (finding,) = software.check_software(used, lambda _: "/tmp/python3", lambda _: None, here=False)
     assert finding.message == "/tmp/python3: compute nodes may not see this folder"
-    local = SiteSpec(name="local", scheduler="local")
-    (finding,) = software.check_software(local, used, lambda _: "/tmp/python3", lambda _: None)
+    (finding,) = software.check_software(used, lambda _: "/tmp/python3", lambda _: None, here=True)
     assert finding.level == "OK"
 
 

@@ -12,6 +12,7 @@ from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.facts import Facts, holds
 from deepforge_hpc.plan.launch import launch_command
 from deepforge_hpc.plan.surroundings import surroundings
+from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.site.model import (
     UNKNOWN,
     Binding,
@@ -54,7 +55,11 @@ def facts(gpus=4, ranks=4, cores=2, queue=None, **more):
 
 
 def argv(spec, job, container=None):
-    return launch_command(spec, "srun", job, container).argv
+    return command(spec, job, container).argv
+
+
+def command(spec, job, container=None, name="srun"):
+    return launch_command(spec, scheduler_named(spec.scheduler), name, job, container)
 
 
 def test_masks_come_from_the_table():
@@ -105,8 +110,8 @@ def test_gpus_on_the_launch_line_are_said_once():
     [(None, True), (UNKNOWN, True), ("22.05.8", True), ("23.02", True), ("23.11.0", False), ("25.05.1", False)],
 )  # fmt: skip
 def test_cpus_are_exported_for_the_versions_that_forget_them(version, exported):
-    command = launch_command(site(slurm=SlurmFacts(version=version)), "srun", facts())
-    assert (dict(command.env) == {"SRUN_CPUS_PER_TASK": "2"}) is exported
+    env = command(site(slurm=SlurmFacts(version=version)), facts()).env
+    assert (dict(env) == {"SRUN_CPUS_PER_TASK": "2"}) is exported
 
 
 def run(words, tmp_path, **variables):
@@ -265,4 +270,4 @@ def test_programs_in_an_image_have_the_mpi_that_srun_speaks_there():
     way = container_of(spec, "image.sif", gpus=False, folders=())
     assert "--mpi=pmi2" in argv(spec, facts(gpus=0), way)
     assert "--mpi=pmi2" not in argv(spec, facts(gpus=0))
-    assert "--mpi=pmi2" not in launch_command(spec, "mpi", facts(gpus=0), way).argv
+    assert "--mpi=pmi2" not in command(spec, facts(gpus=0), way, "mpi").argv

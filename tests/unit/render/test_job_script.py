@@ -508,7 +508,7 @@ def test_control_characters_never_reach_a_script(value):
     "pair", [("nodes", "1 --account=x"), ("nodes", "1\n"), ("Nodes", "1"), ("comment", "it's #1")]
 )
 def test_a_directive_that_sbatch_would_misread_is_refused(pair):
-    with pytest.raises(InvalidInputError, match="SBATCH"):
+    with pytest.raises(InvalidInputError, match="header of its script"):
         render_scripts(_plan(make(directives=(pair,))))
 
 

@@ -8,7 +8,8 @@ from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Settings, load_text
 from deepforge_hpc.plan.resolve import resolve
-from deepforge_hpc.plan.slurm_rules import Conflict, conflicts, inherits_cpus
+from deepforge_hpc.plugins.scheduler import Conflict
+from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
 
 GPU_LINE = ("srun", "--gpus-per-task=1")
 CPUS = {"cpus-per-gpu": "8", "cpus-per-task": "8"}

@@ -6,23 +6,15 @@ What dfh asks for by itself breaks none of these: they are for what a site's fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from deepforge_hpc.plugins.scheduler import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
 _MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """What the cluster would refuse."""
-
-    text: str
-    is_certain: bool = True
-    """False if that depends on the version of Slurm, which the site's file does not tell."""
 
 
 def conflicts(
