@@ -67,7 +67,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     """
     from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
     from deepforge_hpc.probe.write import site_yaml
-    from deepforge_hpc.site.reader import SITE_NAME
+    from deepforge_hpc.site.words import SITE_NAME
 
     if name and not SITE_NAME.fullmatch(name):
         message = f"{name!r} cannot be the name of a site"

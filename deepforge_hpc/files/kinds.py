@@ -8,9 +8,10 @@ check, plan and render, and its messages would have to be rewritten all the same
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, nearest, shown
 
@@ -233,30 +234,66 @@ class Field:
     """Name of the field in the dataclass, if it is not the key."""
 
 
+def key(
+    kind: Kind,
+    default: object = None,
+    *,
+    name: str = "",
+    required: bool = False,
+    factory: Callable[[], object] | None = None,
+) -> Any:
+    """Return a field of a dataclass that says itself how a file fills it.
+
+    `name` is the key, if it is not the field's name. The text below the field explains it, also in
+    the JSON Schema. `Record(TheClass)` reads all such fields; those without a kind are no keys.
+    """
+    metadata = {_KEY: (kind, required, name)}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+_KEY: Final = "key"
+
+
+def keys_of(declared: type) -> dict[str, Field]:
+    """Return the keys that the fields of a dataclass declare, in their order."""
+    found = {}
+    for field in dataclasses.fields(declared):
+        if _KEY in field.metadata:
+            kind, required, name = field.metadata[_KEY]
+            found[name or field.name] = Field(kind, required, field.name)
+    return found
+
+
 class Record:
     """A mapping with known keys, read as a frozen dataclass.
 
-    A wrong or missing value leaves the dataclass's default: what follows can be checked too.
+    The class declares its keys by `key`; `fields` stands in for that where a class is read in more
+    than one way. `build` makes the result, if the class alone does not. A wrong or missing value
+    leaves the dataclass's default: what follows can be checked too.
     """
 
     def __init__(
         self,
-        build: Callable[..., Any],
-        fields: Mapping[str, Field | Kind],
+        declared: type,
+        fields: Mapping[str, Field | Kind] | None = None,
         *,
+        build: Callable[..., Any] | None = None,
         reserved: tuple[str, ...] = (),
         shorthand: str = "",
         named: bool = False,
         exclusive: tuple[str, ...] = (),
     ) -> None:
-        self.build = build
-        self.fields = {
-            key: (field.kind, field.name or key) if isinstance(field, Field) else (field, key)
-            for key, field in fields.items()
-        }
-        self._required = [
-            key for key, field in fields.items() if isinstance(field, Field) and field.required
-        ]
+        self.declared = declared
+        self.build = build or declared
+        self.fields: dict[str, tuple[Kind, str]] = {}
+        self._required = []
+        for name, field in (keys_of(declared) if fields is None else fields).items():
+            one = field if isinstance(field, Field) else Field(field)
+            self.fields[name] = (one.kind, one.name or name)
+            if one.required:
+                self._required.append(name)
         self._reserved = reserved
         self._shorthand = shorthand
         self._named = named
@@ -288,7 +325,13 @@ class Record:
 
     def schema(self) -> Schema:
         """Describe it."""
+        from deepforge_hpc.files.texts import field_texts
+
         found = closed({key: kind.schema() for key, (kind, _) in self.fields.items()})
+        texts = field_texts(self.declared)
+        for name, (_, field) in self.fields.items():
+            if field in texts:
+                found["properties"][name].setdefault("description", texts[field])
         if self._required:
             found["required"] = list(self._required)
         if self._exclusive:

@@ -16,8 +16,9 @@ from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.site.merge import Layer, Merged
-from deepforge_hpc.site.reader import SITE_NAME, read_site
+from deepforge_hpc.site.read import read_site
 from deepforge_hpc.site.sourced import sections_without_source, unsourced
+from deepforge_hpc.site.words import SITE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

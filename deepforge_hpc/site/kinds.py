@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, shown
-from deepforge_hpc.files.kinds import Choice, Field, Integer, Items, Parsed, Record, Text, described
-from deepforge_hpc.site.model import UNKNOWN, Range
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Parsed, Record, Text, described, key
 from deepforge_hpc.site.regex import runs_away
+from deepforge_hpc.site.unknown import UNKNOWN, Range
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
     from deepforge_hpc.files.faults import Path, Reader
     from deepforge_hpc.files.kinds import Kind, Schema
@@ -23,15 +23,13 @@ VARIABLE_RULE = "the name of a variable"
 UNKNOWN_SCHEMA: Schema = {"const": "unknown"}
 
 
-class Unknown:
+class OrUnknown:
     """A kind that takes `unknown` besides: as UNKNOWN, or as if nothing were given.
 
     The second is for what is written into scripts, where nothing can stand for not knowing. The
     site lists all its unknown leaves either way. Nothing, or an empty text, is not given: so a file
     takes back what it inherits.
     """
-
-    reads_unknown = True
 
     def __init__(self, kind: Kind, *, absent: bool = False) -> None:
         self.kind = kind
@@ -84,27 +82,14 @@ class Whole:
         return self._items.schema()
 
 
-def facts(
-    build: Callable[..., Any], fields: Mapping[str, Field | Kind], *, shorthand: str = ""
-) -> Record:
-    """Return the record of a part of a site: every key that may be left out may be unknown."""
-    found = {
-        key: field
-        if _reads_unknown(field) or (isinstance(field, Field) and field.required)
-        else Field(_lenient(field.kind), name=field.name)
-        if isinstance(field, Field)
-        else _lenient(field)
-        for key, field in fields.items()
-    }
-    return Record(build, found, shorthand=shorthand)
+def fact(kind: Kind, default: object = None, **words: Any) -> Any:
+    """Return a field that says what a site is like, and may be UNKNOWN; see `key`."""
+    return key(OrUnknown(kind), default, **words)
 
 
-def _lenient(kind: Kind) -> Kind:
-    return kind if _reads_unknown(kind) else Unknown(kind, absent=True)
-
-
-def _reads_unknown(kind: Field | Kind) -> bool:
-    return getattr(kind, "reads_unknown", False)
+def given(kind: Kind, default: object = None, **words: Any) -> Any:
+    """Return a field for which `unknown` is as if nothing were given; see `key`."""
+    return key(OrUnknown(kind, absent=True), default, **words)
 
 
 @described({"anyOf": [{"type": "boolean"}, {"enum": ["yes", "no"]}]})
@@ -117,7 +102,7 @@ def yes_no(value: object, path: Path, reader: Reader) -> object:
     return reader.wrong(path, "yes or no", value)
 
 
-class NoOr(Unknown):
+class NoOr(OrUnknown):
     """A kind for what may not be there: `no` is read as False."""
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
@@ -149,11 +134,10 @@ class YesNoOr:
 class RangeOf:
     """{min, max}, each of a kind or unknown; the whole may be unknown too."""
 
-    reads_unknown = True
-
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self._record = Record(Range, {"min": Unknown(kind), "max": Unknown(kind)})
+        limit = OrUnknown(kind)
+        self._record = Record(Range, {"min": limit, "max": limit})
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read limits."""
@@ -240,11 +224,5 @@ TEXT = Text(lines=True)
 COUNT = Integer(0, 100_000_000)
 TIME = Parsed(parse_duration, 'a duration such as 90m, 2h or "1-12:00:00"', DURATION)
 SIZE = Parsed(parse_memory, "a memory size such as 4GiB or 512MiB", MEMORY)
-LINE_OR_UNKNOWN = Unknown(LINE)
-TEXT_OR_UNKNOWN = Unknown(TEXT)
-COUNT_OR_UNKNOWN = Unknown(COUNT)
-FLAG_OR_UNKNOWN = Unknown(yes_no)
-TIME_OR_UNKNOWN = Unknown(TIME)
-SIZE_OR_UNKNOWN = Unknown(SIZE)
-DATE_OR_UNKNOWN = Unknown(Text("a date such as 2026-07-22", r"\d{4}-\d{2}-\d{2}"))
+DATE = Text("a date such as 2026-07-22", r"\d{4}-\d{2}-\d{2}")
 VARIABLE_NAME = Text(VARIABLE_RULE, VARIABLE.pattern)

@@ -7,13 +7,18 @@ matters, and it never refuses a job. None is "not given".
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
-from dataclasses import field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deepforge_hpc.files.kinds import Choice, Items, MapOf, Record, Text, key, version
+from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.site.conditions import When
 from deepforge_hpc.site.frozen import Frozen
-from deepforge_hpc.site.model_place import (
+from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OneOrMore, OrUnknown, fact, given
+from deepforge_hpc.site.place import (
+    IDENTIFY,
     Accounting,
     ErrorHint,
     Fact,
@@ -27,7 +32,7 @@ from deepforge_hpc.site.model_place import (
     Software,
     Transfer,
 )
-from deepforge_hpc.site.model_queue import (
+from deepforge_hpc.site.queue import (
     Holdings,
     JobLimit,
     JobLimits,
@@ -38,20 +43,35 @@ from deepforge_hpc.site.model_queue import (
     Queue,
     Tier,
 )
+from deepforge_hpc.site.request import (
+    LAUNCHER_TABLE,
+    Account,
+    AccountSuffix,
+    Binding,
+    Clamp,
+    Containers,
+    Defaults,
+    EnvironmentSet,
+    ExtraDirective,
+    ForbiddenFlag,
+    GpuRequest,
+    Launcher,
+    Modules,
+    Request,
+    Routing,
+    SubmitSettings,
+)
 from deepforge_hpc.site.unknown import (
     ANY,
     UNKNOWN,
     Count,
     Flag,
     Range,
-    Unknown,
     UnknownType,
     Word,
     known,
 )
-
-if TYPE_CHECKING:
-    from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.site.words import MODULES, SITE_NAME
 
 __all__ = [
     "ANY",
@@ -96,7 +116,6 @@ __all__ = [
     "SubmitSettings",
     "Tier",
     "Transfer",
-    "Unknown",
     "UnknownType",
     "When",
     "Word",
@@ -104,248 +123,78 @@ __all__ = [
 ]
 
 
-class When(Frozen):
-    """Conditions on a job, as data; all that are given must hold.
-
-    If any of them is unknown, `gpus` is UNKNOWN here, and the rule holds for no job.
-    """
-
-    gpus: Flag = None
-    queues: tuple[str, ...] = ()
-    nodes: Range = ANY
-    ntasks_per_node: Range = ANY
-    launch: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Variables that an environment set of the site gives the job."""
-    node_local: bool | None = None
-    whole_node: bool | None = None
-
-
-class AccountSuffix(Frozen):
-    """What is appended to the account of some jobs."""
-
-    suffix: str = ""
-    when: When = field(default_factory=When)
+_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
+_ENVIRONMENT = Record(
+    EnvironmentSpec,
+    {
+        "python": OrUnknown(
+            Text("the path or command name of an interpreter, or submitter", _SAFE), absent=True
+        ),
+        "venv": OrUnknown(Text("the folder of a virtual environment", _SAFE), absent=True),
+        "conda": OrUnknown(Text("the name or folder of a conda environment", _SAFE), absent=True),
+        "container": OrUnknown(Text("a container image", _SAFE), absent=True),
+        "modules": MODULES,
+    },
+    exclusive=("python", "venv", "conda", "container"),
+)
+_TYPE = (re.compile(SLURM_NAME), "letters, digits and _ . -")
+_FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
 
 
-class Account(Frozen):
-    """The project that pays."""
-
-    required: str | UnknownType = "no"
-    """yes | no | if-several"""
-    value: str = ""
-    pattern: Word = None
-    """Regular expression of a whole account name, without suffix."""
-    env: str = ""
-    """Variable of the user's that names it."""
-    suffixes: tuple[AccountSuffix, ...] = ()
-    list_command: Word = None
-
-
-class Routing(Frozen):
-    """By what a job finds its queue."""
-
-    by: tuple[str, ...] | UnknownType = ("partition", "qos", "constraint")
-    """partition | qos | constraint | walltime | memory | nodes; empty: Slurm routes it itself."""
-    forbidden: tuple[str, ...] = ()
-
-
-class Defaults(Frozen):
-    """What a job gets that does not ask; None leaves it to the scheduler."""
-
-    time_s: int | None = None
-    mem_per_node_mib: int | None = None
-    cpus_per_task: int | None = None
-
-
-class Binding(Frozen):
-    """Which cores belong to which GPU."""
-
-    style: str | UnknownType = "none"
-    """mask | map | closest | none: how cores are bound to ranks."""
-    gpu_core_base: tuple[int, ...] = ()
-    """First core of the region of GPU 0, 1, ..."""
-    width: int = 1
-    """Cores of a region."""
-    skip_first: int = 0
-    """Cores at the start of each region that a job cannot have."""
-    gpu_order: str | tuple[int, ...] = "ascending"
-    """ascending | descending: local rank r gets GPU r, or the r-th from the end; or the GPUs, by
-    local rank."""
-    nic_of_gpu: tuple[str, ...] = ()
-    """Which network interface is beside GPU 0, 1, ..."""
-    needs_full_node: bool = False
-    except_queues: tuple[str, ...] = ()
-
-
-class GpuRequest(Frozen):
-    """The one form in which GPUs are asked for."""
-
-    style: str | UnknownType = "gres"
-    """gres | gpus | gpus-per-node | gpus-per-task | none"""
-    typed: bool = False
-    where: str = "header"
-    """header | launch | both"""
-
-
-class ForbiddenFlag(Frozen):
-    """An option that the site does not want."""
-
-    flag: str = ""
-    severity: str | UnknownType = "reject"
-    """reject | policy | avoid"""
-    why: str = ""
-
-
-class ExtraDirective(Frozen):
-    """An option that some jobs need."""
-
-    directive: tuple[str, str] = ("", "")
-    when: When = field(default_factory=When)
-
-
-class Request(Frozen):
-    """In which words the site wants to be asked."""
-
-    gpu: GpuRequest = field(default_factory=GpuRequest)
-    memory: MemoryRequest = field(default_factory=MemoryRequest)
-    required: tuple[str, ...] | UnknownType = ()
-    """account | time | nodes | partition | qos | constraint | memory | gpus"""
-    forbidden: tuple[ForbiddenFlag, ...] = ()
-    tasks: str = "ntasks-per-node"
-    """ntasks-per-node | ntasks"""
-    cpus_per_task: str = "header"
-    """header | launch | both | none"""
-    extra: tuple[ExtraDirective, ...] = ()
-
-
-class Launcher(Frozen):
-    """How one value of `launch:` becomes a command."""
-
-    argv: tuple[str, ...] = ()
-    """With `{world_size}`, `{nodes}`, `{ntasks_per_node}`, `{cpus_per_task}`, `{gpus_per_node}`,
-    `{cpu_bind}`, `{gpu_bind}`; a word that is a binding alone and becomes empty is left out."""
-    env: Mapping[str, str] = field(default_factory=dict)
-    modules: tuple[str, ...] = ()
-    clamp: bool = False
-    """True: the site lacks this launcher; one rank is started, with a warning."""
-    max_nodes: int | None = None
-    avoid: str = ""
-    """Why the site advises against it: told to those who use it."""
-    note: str = ""
-
-
-class EnvironmentSet(Frozen):
-    """Variables and modules that some jobs need."""
-
-    when: When = field(default_factory=When)
-    env: Mapping[str, str] = field(default_factory=dict)
-    modules: tuple[str, ...] = ()
-    conflicts: Word = None
-    """What it does not go with."""
-    since: Word = None
-    """YYYY-MM-DD from which it holds; for people: a plan does not look at the clock."""
-    until: Word = None
-    """YYYY-MM-DD to which it held."""
-    note: str = ""
-
-
-class Modules(Frozen):
-    """The modules of every job of the site, before those of its environment."""
-
-    init: str | UnknownType = "none"
-    """none | purge | force-purge | reset"""
-    unload: tuple[str, ...] = ()
-    load: tuple[str, ...] = ()
-    note: str = ""
-
-
-class Containers(Frozen):
-    """What runs an image."""
-
-    runtime: str | UnknownType = "apptainer"
-    """apptainer | shifter | podman-hpc | pyxis | ce | none"""
-    gpu_flag: str = ""
-    bind: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
-    """Further words of its launch."""
-    mpi: Word = None
-    """The --mpi that srun needs for programs inside."""
-    modules: tuple[str, ...] = ()
-    build_on: tuple[str, ...] | UnknownType | None = None
-    """login | compute: where images can be made."""
-    note: str = ""
-
-
-class SubmitSettings(Frozen):
-    """How the site wants jobs to be submitted."""
-
-    from_: Word = None
-    """Role of the file system that sbatch must be called from."""
-    rate_per_min: Count = None
-    max_queued: Count = None
-    max_array_tasks: Count = None
-    requeue: Flag = None
-    export: str = ""
-    """ALL | NONE: whether a job has the environment of the submitting shell; empty: NONE."""
-    cluster: str = ""
-    """-M"""
-    slurm_conf: Word = None
-    """Path in SLURM_CONF by which a cluster is reached that is not the default one."""
-    array_counts_as: Word = None
-    """tasks | job: as how many jobs an array counts."""
-
-
-class Clamp(Frozen):
-    """What one machine has: a larger request is cut down to it, with a warning."""
-
-    nodes: int | None = None
-    gpus_per_node: int | None = None
-    cpus_per_node: int | None = None
-    """In the file also `available`: the cores that dfh may use, counted when the file is read."""
+def _section(declared: type[Frozen]) -> Any:
+    """Return the field of a section, which a file may leave out."""
+    return given(Record(declared), declared())
 
 
 class SiteSpec(Frozen):
     """A whole site, `extends` and the chosen variant merged in."""
 
-    name: str = ""
+    dfh: int = key(version, 1)
+    name: str = key(Text("the name of a site", SITE_NAME.pattern), "", required=True, name="site")
     """`perlmutter`, or `perlmutter/gpu` with a variant."""
-    title: str = ""
-    description: str = ""
-    scheduler: str = ""
-    identify: tuple[Identify, ...] = ()
-    slurm: SlurmFacts = field(default_factory=SlurmFacts)
-    dependency: str = "afterok"
-    """afterok | afterany"""
-    account: Account = field(default_factory=Account)
-    routing: Routing = field(default_factory=Routing)
-    defaults: Defaults = field(default_factory=Defaults)
-    queues: tuple[Queue, ...] = ()
+    title: str = key(LINE, "")
+    description: str = key(TEXT, "")
+    scheduler: str = key(
+        Text("the name of a scheduler", r"[a-z][a-z0-9_-]{0,31}"), "", required=True
+    )
+    identify: tuple[Identify, ...] = given(IDENTIFY, ())
+    slurm: SlurmFacts = _section(SlurmFacts)
+    dependency: str = given(Choice("afterok", "afterany"), "afterok")
+    account: Account = _section(Account)
+    routing: Routing = _section(Routing)
+    defaults: Defaults = _section(Defaults)
+    queues: tuple[Queue, ...] = given(Items(Record(Queue), "a list of queues"), ())
     """In order of preference; empty: the site's default queue takes every job."""
-    node_types: Mapping[str, NodeType] = field(default_factory=dict)
-    binding: Binding = field(default_factory=Binding)
-    request: Request = field(default_factory=Request)
-    launchers: Mapping[str, Launcher] = field(default_factory=dict)
-    environment_sets: Mapping[str, EnvironmentSet] = field(default_factory=dict)
-    modules: Modules = field(default_factory=Modules)
-    containers: Containers = field(default_factory=Containers)
-    software: Software = field(default_factory=Software)
-    filesystems: tuple[FileSystem, ...] | UnknownType = ()
-    transfer: Transfer = field(default_factory=Transfer)
-    network: Network = field(default_factory=Network)
-    login: Login = field(default_factory=Login)
-    submit: SubmitSettings = field(default_factory=SubmitSettings)
-    accounting: Accounting = field(default_factory=Accounting)
-    errors: tuple[ErrorHint, ...] = ()
-    clamp: Clamp = field(default_factory=Clamp)
-    environment: EnvironmentSpec | None = None
-    executions: str = ""
-    facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
+    node_types: Mapping[str, NodeType] = given(MapOf(Record(NodeType), *_TYPE), factory=dict)
+    binding: Binding = _section(Binding)
+    request: Request = _section(Request)
+    launchers: Mapping[str, Launcher] = given(LAUNCHER_TABLE, factory=dict)
+    environment_sets: Mapping[str, EnvironmentSet] = given(
+        MapOf(Record(EnvironmentSet), *_TYPE), factory=dict
+    )
+    modules: Modules = _section(Modules)
+    containers: Containers = _section(Containers)
+    software: Software = _section(Software)
+    filesystems: tuple[FileSystem, ...] | UnknownType = fact(
+        Items(Record(FileSystem), "a list of file systems"), ()
+    )
+    transfer: Transfer = _section(Transfer)
+    network: Network = _section(Network)
+    login: Login = _section(Login)
+    submit: SubmitSettings = _section(SubmitSettings)
+    accounting: Accounting = _section(Accounting)
+    errors: tuple[ErrorHint, ...] = given(Items(Record(ErrorHint), "a list of {match, hint}"), ())
+    clamp: Clamp = _section(Clamp)
+    environment: EnvironmentSpec | None = given(_ENVIRONMENT)
+    executions: str = given(Text("a folder", _SAFE), "")
+    facts: Mapping[str, tuple[Fact, ...]] = given(
+        MapOf(OneOrMore(Record(Fact)), _FACT_PATH, "a dotted path such as queues.batch"),
+        factory=dict,
+    )
     variants: tuple[str, ...] = ()
     """Names of the variants of the file."""
     unknowns: tuple[str, ...] = ()
     """Where the file says `unknown`, as dotted paths: for those who ask, and for warnings."""
-    dfh: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the site as JSON data, UNKNOWN as `unknown`."""

@@ -1,74 +1,65 @@
-"""The sections of a site file that say what a machine is, and what surrounds its jobs."""
+"""What a machine is, and what surrounds its jobs."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Choice, Field, Items, MapOf, Record, Text
-from deepforge_hpc.model.environment import EnvironmentSpec
-from deepforge_hpc.site import model
+from deepforge_hpc.files.kinds import Choice, Field, Items, MapOf, Record, Text, key
+from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
-    COUNT_OR_UNKNOWN,
-    FLAG_OR_UNKNOWN,
+    COUNT,
     LINE,
-    LINE_OR_UNKNOWN,
-    SIZE_OR_UNKNOWN,
+    SIZE,
     TEXT,
-    TEXT_OR_UNKNOWN,
     UNKNOWN_SCHEMA,
     VARIABLE,
     VARIABLE_NAME,
     VARIABLE_RULE,
     Known,
-    OneOrMore,
-    Unknown,
     YesNoOr,
-    facts,
+    fact,
+    given,
     listed,
     pattern,
     unknown_leaves,
+    yes_no,
 )
-from deepforge_hpc.site.words import MODULE, MODULES, NAME, PLACE, VARIABLES
+from deepforge_hpc.site.unknown import UNKNOWN, Count, Flag, UnknownType, Word
+from deepforge_hpc.site.words import MODULE, NAME, PLACE, VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Kind, Schema
+    from deepforge_hpc.files.kinds import Schema
 
-_FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
-_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
-
-
-def _identify(*, file: Mapping[str, Any] | None = None, **values: Any) -> model.Identify:
-    return model.Identify(**values, **(file or {}))
+_ABSOLUTE = Known(Text("an absolute path", r"/[^\n\t]*"))
+_FILE = Record(dict, {"path": Field(_ABSOLUTE, required=True, name="file"), "content": LINE})
 
 
-_CONDITIONS = Record(
-    _identify,
-    {
-        "env": MapOf(LINE, VARIABLE, VARIABLE_RULE),
-        "hostname": pattern,
-        "file": Record(
-            lambda **values: values,
-            {
-                "path": Field(
-                    Known(Text("an absolute path", r"/[^\n\t]*")), required=True, name="file"
-                ),
-                "content": LINE,
-            },
-        ),
-        "cluster_name": NAME,
-    },
-)
+class Identify(Frozen):
+    """One way to know the machine: all that is given must hold."""
+
+    env: Mapping[str, str] = key(MapOf(LINE, VARIABLE, VARIABLE_RULE), factory=dict)
+    hostname: str = key(pattern, "")
+    """Regular expression, searched in the fully qualified name."""
+    file: str = key(_FILE, "")
+    """Path of a file that must exist..."""
+    content: str = ""
+    """...and hold this text."""
+    cluster_name: str = key(NAME, "")
+    """ClusterName of slurm.conf."""
 
 
-class _Identify:
+def _identify(*, file: Mapping[str, Any] | None = None, **values: Any) -> Identify:
+    return Identify(**values, **(file or {}))
+
+
+class _Conditions:
     """One way to know the machine; with anything unknown in it, it is none."""
 
-    kind = _CONDITIONS
+    kind = Record(Identify, build=_identify)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read conditions."""
@@ -80,151 +71,144 @@ class _Identify:
         return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
 
 
-_IDENTIFY = _Identify()
-_FILE_SYSTEM = facts(
-    model.FileSystem,
-    {
-        "role": Field(
-            Unknown(
-                Choice("home", "project", "scratch", "node-local", "archive", "software", "other")
-            ),
-            required=True,
-        ),
-        "path": Unknown(PLACE),
-        "env": Unknown(VARIABLE_NAME),
-        "env_after": LINE_OR_UNKNOWN,
-        "type": LINE_OR_UNKNOWN,
-        "quota": LINE_OR_UNKNOWN,
-        "quota_files": COUNT_OR_UNKNOWN,
-        "purge": Unknown(
-            facts(
-                model.Purge,
-                {
-                    "days": COUNT_OR_UNKNOWN,
-                    "basis": Unknown(Choice("access", "creation", "none", "announced")),
-                },
-            )
-        ),
-        "backup": FLAG_OR_UNKNOWN,
-        "visible_on": Unknown(
-            listed(Choice("login", "compute", "dtn"), "a list of login, compute, dtn")
-        ),
-        "not_on_queues": listed(NAME, "a list of queues"),
-        "shared_by": LINE_OR_UNKNOWN,
-        "note": TEXT,
-    },
-)
-_COLLECTION = facts(
-    model.GlobusCollection,
-    {
-        "name": Field(LINE, required=True),
-        "uuid": Unknown(Text("a uuid in lower case", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
-        "path_map": LINE_OR_UNKNOWN,
-        "consent": LINE_OR_UNKNOWN,
-        "session_domain": LINE_OR_UNKNOWN,
-        "max_active": COUNT_OR_UNKNOWN,
-    },
-)
-_FACT = Record(
-    model.Fact,
-    {
-        "source": Field(LINE, required=True),
-        "date": Field(
-            Text("a date such as 2026-07-22, or unknown", r"\d{4}-\d{2}-\d{2}|unknown"),
-            required=True,
-        ),
-        "confidence": Field(Choice("O", "T", "L", "M"), required=True),
-        "note": TEXT,
-    },
-)
+IDENTIFY = Items(_Conditions(), "a list of ways to know the machine")
 
-FIELDS: Mapping[str, Field | Kind] = {
-    "identify": Items(_IDENTIFY, "a list of ways to know the machine"),
-    "slurm": facts(
-        model.SlurmFacts,
-        {
-            "version": Unknown(
-                Text("a quoted version such as '24.05.3'", r"\d+\.\d+(\.\d+){0,2}(-\d+)?")
-            ),
-            "flavour": Unknown(Choice("slurmd", "psslurm", "cray")),
-            "mpi_default": Unknown(NAME),
-        },
-    ),
-    "software": facts(
-        model.Software,
-        {
-            "conda": TEXT_OR_UNKNOWN,
-            "python_env": Unknown(Choice("home", "project", "scratch", "node-local", "container")),
-            "note": TEXT,
-        },
-    ),
-    "filesystems": Unknown(Items(_FILE_SYSTEM, "a list of file systems")),
-    "transfer": facts(
-        model.Transfer,
-        {
-            "dtn": LINE_OR_UNKNOWN,
-            "dtn_shell": FLAG_OR_UNKNOWN,
-            "dtn_batch": TEXT_OR_UNKNOWN,
-            "queue": Unknown(NAME),
-            "globus": Unknown(Items(_COLLECTION, "a list of collections")),
-            "note": TEXT,
-        },
-    ),
-    "network": facts(
-        model.Network,
-        {
-            "compute_internet": Unknown(YesNoOr("nat", "proxy", "proxy-module")),
-            "proxy": VARIABLES,
-            "module": MODULE,
-            "allowlist": listed(LINE, "a list of what is let through"),
-            "interface": LINE_OR_UNKNOWN,
-            "note": TEXT,
-        },
-    ),
-    "login": facts(
-        model.Login,
-        {
-            "policy": TEXT_OR_UNKNOWN,
-            "forbidden": listed(LINE, "a list of what may not be run"),
-            "ai_tools": TEXT_OR_UNKNOWN,
-            "cores": COUNT_OR_UNKNOWN,
-            "cpu_minutes": COUNT_OR_UNKNOWN,
-            "mem": Field(SIZE_OR_UNKNOWN, name="mem_mib"),
-            "poll_s": COUNT_OR_UNKNOWN,
-            "cron": FLAG_OR_UNKNOWN,
-        },
-    ),
-    "accounting": facts(
-        model.Accounting,
-        dict.fromkeys(
-            (
-                *("usage_command", "balance_command", "limits_command"),
-                *("charge", "minimum_charge", "overuse"),
-            ),
-            TEXT_OR_UNKNOWN,
-        ),
-    ),
-    "errors": Items(
-        Record(
-            model.ErrorHint,
-            {"match": Field(pattern, required=True), "hint": Field(TEXT, required=True)},
-        ),
-        "a list of {match, hint}",
-    ),
-    "environment": Record(
-        EnvironmentSpec,
-        {
-            "python": Unknown(
-                Text("the path or command name of an interpreter, or submitter", _SAFE), absent=True
-            ),
-            "venv": Unknown(Text("the folder of a virtual environment", _SAFE), absent=True),
-            "conda": Unknown(Text("the name or folder of a conda environment", _SAFE), absent=True),
-            "container": Unknown(Text("a container image", _SAFE), absent=True),
-            "modules": MODULES,
-        },
-        exclusive=("python", "venv", "conda", "container"),
-    ),
-    "executions": Text("a folder", _SAFE),
-    "facts": MapOf(OneOrMore(_FACT), _FACT_PATH, "a dotted path such as queues.batch"),
-}
-"""Top-level keys by section."""
+
+class SlurmFacts(Frozen):
+    """Which Slurm it is: rules changed with the versions."""
+
+    version: Word = fact(Text("a quoted version such as '24.05.3'", r"\d+\.\d+(\.\d+){0,2}(-\d+)?"))
+    flavour: Word = fact(Choice("slurmd", "psslurm", "cray"))
+    mpi_default: Word = fact(NAME)
+    """MpiDefault: how srun starts MPI if it is not told; `none`: not at all."""
+
+
+class Software(Frozen):
+    """What the centre says of Python environments."""
+
+    conda: Word = fact(TEXT)
+    python_env: Word = fact(Choice("home", "project", "scratch", "node-local", "container"))
+    """Where they belong."""
+    note: str = given(TEXT, "")
+
+
+class Purge(Frozen):
+    """When files vanish."""
+
+    days: Count = fact(COUNT)
+    basis: Word = fact(Choice("access", "creation", "none", "announced"))
+
+
+class FileSystem(Frozen):
+    """A place for files."""
+
+    role: str | UnknownType = fact(
+        Choice("home", "project", "scratch", "node-local", "archive", "software", "other"),
+        "",
+        required=True,
+    )
+    path: Word = fact(PLACE)
+    env: Word = fact(VARIABLE_NAME)
+    env_after: Word = fact(LINE)
+    """What has to be done before the variable is there."""
+    type: Word = fact(LINE)
+    quota: Word = fact(LINE)
+    quota_files: Count = fact(COUNT)
+    purge: Purge | UnknownType | None = fact(Record(Purge))
+    backup: Flag = fact(yes_no)
+    visible_on: tuple[str, ...] | UnknownType | None = fact(
+        listed(Choice("login", "compute", "dtn"), "a list of login, compute, dtn")
+    )
+    not_on_queues: tuple[str, ...] = given(listed(NAME, "a list of queues"), ())
+    """Queues whose nodes do not see it."""
+    shared_by: Word = fact(LINE)
+    """Who has it besides: a project, other clusters."""
+    note: str = given(TEXT, "")
+
+
+class GlobusCollection(Frozen):
+    """A Globus collection of the site."""
+
+    name: str = key(LINE, "", required=True)
+    uuid: Word = fact(Text("a uuid in lower case", r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"))
+    path_map: Word = fact(LINE)
+    consent: Word = fact(LINE)
+    session_domain: Word = fact(LINE)
+    max_active: Count = fact(COUNT)
+    """Transfers of one user at once."""
+
+
+class Transfer(Frozen):
+    """How data comes and goes."""
+
+    dtn: Word = fact(LINE)
+    dtn_shell: Flag = fact(yes_no)
+    """Whether one can log in there."""
+    dtn_batch: Word = fact(TEXT)
+    """How a batch job gets there."""
+    queue: Word = fact(NAME)
+    """Name of the queue for transfer jobs."""
+    globus: tuple[GlobusCollection, ...] | UnknownType | None = fact(
+        Items(Record(GlobusCollection), "a list of collections")
+    )
+    note: str = given(TEXT, "")
+
+
+class Network(Frozen):
+    """What a compute node reaches."""
+
+    compute_internet: str | UnknownType = fact(YesNoOr("nat", "proxy", "proxy-module"), UNKNOWN)
+    proxy: Mapping[str, str] = given(VARIABLES, factory=dict)
+    module: str = given(MODULE, "")
+    allowlist: tuple[str, ...] = given(listed(LINE, "a list of what is let through"), ())
+    """What a proxy lets through, if not all."""
+    interface: Word = fact(LINE)
+    note: str = given(TEXT, "")
+
+
+class Login(Frozen):
+    """What a login node allows."""
+
+    policy: Word = fact(TEXT)
+    forbidden: tuple[str, ...] = given(listed(LINE, "a list of what may not be run"), ())
+    """What may not be run there."""
+    ai_tools: Word = fact(TEXT)
+    """Where programs may run that act for a user."""
+    cores: Count = fact(COUNT)
+    cpu_minutes: Count = fact(COUNT)
+    mem_mib: Count = fact(SIZE, name="mem")
+    poll_s: Count = fact(COUNT)
+    cron: Flag = fact(yes_no)
+
+
+class Accounting(Frozen):
+    """How one sees what is left."""
+
+    usage_command: Word = fact(TEXT)
+    balance_command: Word = fact(TEXT)
+    limits_command: Word = fact(TEXT)
+    charge: Word = fact(TEXT)
+    minimum_charge: Word = fact(TEXT)
+    overuse: Word = fact(TEXT)
+
+
+class ErrorHint(Frozen):
+    """What a message of the site's means."""
+
+    match: str = key(pattern, "", required=True)
+    hint: str = key(TEXT, "", required=True)
+
+
+class Fact(Frozen):
+    """Where something in the file comes from."""
+
+    source: str = key(LINE, "", required=True)
+    date: str = key(
+        Text("a date such as 2026-07-22, or unknown", r"\d{4}-\d{2}-\d{2}|unknown"),
+        "",
+        required=True,
+    )
+    """YYYY-MM-DD on which it was read (or that of the source)."""
+    confidence: str = key(Choice("O", "T", "L", "M"), "", required=True)
+    """O official | T third-party code | L live output of a machine | M measured here"""
+    note: str = key(TEXT, "")

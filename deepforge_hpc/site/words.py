@@ -1,4 +1,4 @@
-"""What of a site file reaches a script, and when: words that are safe there, and conditions.
+"""What of a site file reaches a script: words that are safe there.
 
 The renderer quotes them all the same.
 """
@@ -9,25 +9,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, nearest, shown
-from deepforge_hpc.files.kinds import Choice, MapOf, Record, Text, described
-from deepforge_hpc.site.kinds import (
-    COUNT,
-    LINE,
-    SLURM_NAME,
-    VARIABLE,
-    VARIABLE_RULE,
-    Known,
-    RangeOf,
-    listed,
-    unknown_leaves,
-    yes_no,
-)
-from deepforge_hpc.site.model import UNKNOWN, When
+from deepforge_hpc.files.kinds import MapOf, Text, described
+from deepforge_hpc.site.kinds import SLURM_NAME, VARIABLE, VARIABLE_RULE, listed
 
 if TYPE_CHECKING:
     from deepforge_hpc.files.faults import Path, Reader
     from deepforge_hpc.files.kinds import Schema
 
+SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 LAUNCHERS = ("none", "srun", "mpi", "horovod", "torchrun")
 PLACEHOLDERS = (
     "world_size",
@@ -140,43 +129,3 @@ def directive(value: object, path: Path, reader: Reader) -> object:
     name = OPTION(value[0], (*path, 0), reader)
     given = _VALUE(value[1], (*path, 1), reader) if len(value) == 2 else ""
     return BAD if BAD in (name, given) else (name, given)
-
-
-_CONDITIONS = Record(
-    When,
-    {
-        "gpus": Known(yes_no),
-        "queues": listed(NAME, "a list of queues"),
-        "nodes": RangeOf(COUNT),
-        "ntasks_per_node": RangeOf(COUNT),
-        "launch": listed(Choice(*LAUNCHERS), "a list of launchers"),
-        "env": MapOf(Known(LINE), VARIABLE, VARIABLE_RULE),
-        "node_local": Known(yes_no),
-        "whole_node": Known(yes_no),
-    },
-)
-NEVER = When(gpus=UNKNOWN)
-"""The condition of a rule of which nobody knows when it holds: it is applied to no job."""
-
-
-class Conditions:
-    """Conditions of a rule; if any of them is unknown, they hold for no job."""
-
-    reads_unknown = True
-    kind = _CONDITIONS
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read conditions."""
-        if value in (None, ""):
-            return BAD
-        if value == "unknown":
-            return NEVER
-        found = self.kind(value, path, reader)
-        return NEVER if next(unknown_leaves(value), None) is not None else found
-
-    def schema(self) -> Schema:
-        """Describe them."""
-        return {"anyOf": [{"enum": ["unknown", "", None]}, self.kind.schema()]}
-
-
-WHEN = Conditions()

@@ -18,7 +18,7 @@ from deepforge_hpc.api.schemas import SCHEMAS
 from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.kinds import Items, MapOf, Record
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.site.reader import SITE, read_site
+from deepforge_hpc.site.read import SITE, read_site
 
 VALIDATOR = jsonschema.Draft7Validator(SCHEMAS["site"]())
 Path = tuple[str | int, ...]

@@ -1,0 +1,168 @@
+"""Where jobs can go at a site, and what they find there: queues, their limits, kinds of node."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Record, Text, key
+from deepforge_hpc.site.frozen import Frozen
+from deepforge_hpc.site.kinds import (
+    COUNT,
+    LINE,
+    SIZE,
+    SLURM_NAME,
+    TEXT,
+    TIME,
+    NoOr,
+    RangeOf,
+    Whole,
+    fact,
+    given,
+    yes_no,
+)
+from deepforge_hpc.site.unknown import ANY, Count, Flag, Range, UnknownType, Word
+from deepforge_hpc.site.words import CONSTRAINT, NAME, SUFFIX, bound
+
+
+class MemoryRequest(Frozen):
+    """Whether and how memory is asked for."""
+
+    policy: str | UnknownType = fact(
+        Choice(
+            *("required", "optional", "forbidden"),
+            *("fixed-per-core", "fixed-per-gpu", "per-cpu-only"),
+        ),
+        "optional",
+    )
+    whole_node: str = given(
+        Text("the value of --mem for a whole node, such as 0", r"\d+[KMGT]?"), ""
+    )
+    """The value of --mem that means all of a node, e.g. `0`, `494000M`."""
+    share: Flag = fact(yes_no)
+    """Whether a job that does not say asks for what goes with its cores or GPUs of a node."""
+    default_per_cpu_mib: Count = fact(SIZE, name="default_per_cpu")
+    """What a job has that does not ask."""
+
+
+MEMORY_REQUEST = Record(MemoryRequest, shorthand="policy")
+
+
+class Tier(Frozen):
+    """A step of the walltime as a function of nodes."""
+
+    nodes: Range = key(RangeOf(COUNT), ANY)
+    time: Range = key(RangeOf(TIME), ANY)
+    """Seconds."""
+
+
+class JobLimit(Frozen):
+    """How many there may be at once, of all jobs of one."""
+
+    max: Count = fact(COUNT)
+    scope: str | UnknownType = fact(Choice("user", "account", "group"), "user")
+
+
+_LIMIT = Record(JobLimit)
+
+
+class Holdings(Frozen):
+    """What the jobs that run at once may hold together."""
+
+    nodes: JobLimit | None = given(_LIMIT)
+    gpus: JobLimit | None = given(_LIMIT)
+
+
+class JobLimits(Frozen):
+    """How many jobs a queue lets one have."""
+
+    running: JobLimit | None = given(_LIMIT)
+    submitted: JobLimit | None = given(_LIMIT)
+    eligible: JobLimit | None = given(_LIMIT)
+    any_state: JobLimit | None = given(_LIMIT)
+
+
+class Preemption(Frozen):
+    """Whether, and how, a job may be thrown out."""
+
+    grace_s: Count = fact(TIME, name="grace")
+    exempt_s: Count = fact(TIME, name="exempt")
+    signal: Word = fact(LINE)
+
+
+class Queue(Frozen):
+    """Where a job can be sent: a partition, a QOS, a constraint, or several of them."""
+
+    name: str = key(Text("the name of a queue", SLURM_NAME), "", required=True)
+    partition: str = given(NAME, "")
+    qos: str = given(NAME, "")
+    constraint: str = given(CONSTRAINT, "")
+    default: Flag = fact(yes_no)
+    """Whether Slurm sends jobs here that name no queue."""
+    node_type: str = given(NAME, "")
+    automatic: bool = given(yes_no, default=True)
+    """False: only for those who ask for it by name."""
+    access: Word = fact(TEXT)
+    nodes: Range = key(RangeOf(COUNT), ANY)
+    gpus: Range = key(RangeOf(COUNT), ANY)
+    """Of the whole job."""
+    gpus_per_node: Range = key(RangeOf(COUNT), ANY)
+    cpus: Range = key(RangeOf(COUNT), ANY)
+    """Of the whole job."""
+    cpus_per_node: Range = key(RangeOf(COUNT), ANY)
+    cpu_multiple: Count = fact(Integer(1, 100_000))
+    mem_per_node: Range = key(RangeOf(SIZE), ANY)
+    """MiB."""
+    time: Range = key(RangeOf(TIME), ANY)
+    """Seconds."""
+    tiers: tuple[Tier, ...] = given(Items(Record(Tier), "a list of {nodes, time}"), ())
+    node_minutes: Count = fact(COUNT)
+    """Nodes times minutes of one job, at most."""
+    jobs: JobLimits = given(Record(JobLimits), JobLimits())
+    at_once: Holdings = given(Record(Holdings), Holdings())
+    memory: MemoryRequest | None = given(MEMORY_REQUEST)
+    """Where the queue has rules of its own; else those of `request` hold."""
+    exclusive: Flag = fact(yes_no)
+    """Whole nodes."""
+    chaining: str | UnknownType = fact(Choice("allowed", "forbidden"), "allowed")
+    """May a job that depends on others go there?"""
+    preemptible: Preemption | UnknownType | None = fact(Record(Preemption))
+    account_suffix: str = given(SUFFIX, "")
+    """Wins over the account's own rules."""
+    charge: Word = fact(TEXT)
+    note: str = given(TEXT, "")
+
+
+class LocalDisk(Frozen):
+    """Storage of a node of its own."""
+
+    path: Word = fact(bound)
+    size_mib: Count = fact(SIZE, name="size")
+    is_ram: Flag = fact(yes_no)
+    """True: what lies there counts as memory of the job."""
+    constraint: str = given(CONSTRAINT, "")
+    """What has to be asked for to have it."""
+
+
+class NodeType(Frozen):
+    """One kind of node."""
+
+    count: Count = fact(COUNT)
+    cpu: Word = fact(LINE)
+    cores: Count = fact(COUNT)
+    usable_cores: Count = fact(COUNT)
+    """What a job can have, if the system keeps some."""
+    reserved_cores: tuple[int, ...] = given(Whole(Integer(0, 10_000), "a list of core numbers"), ())
+    """Numbers of those that the system keeps."""
+    smt: Count = fact(COUNT)
+    mem_mib: Count = fact(SIZE, name="mem")
+    mem_requestable_mib: Count = fact(SIZE, name="mem_requestable")
+    mem_includes_gpu: Flag = fact(yes_no)
+    """Whether Slurm counts the memory of the GPUs in."""
+    gpus: Count = fact(COUNT)
+    gpu_model: Word = fact(LINE)
+    gpu_type: Word = fact(NAME)
+    """As Slurm names it in typed requests, e.g. `a100`."""
+    gpu_mem_mib: Count = fact(SIZE, name="gpu_mem")
+    nics: Word = fact(LINE)
+    local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Record(LocalDisk)))
+    """False: there is none."""

@@ -1,0 +1,269 @@
+"""How jobs are asked for and started at a site."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.files.kinds import (
+    Choice,
+    Integer,
+    Items,
+    Record,
+    Text,
+    described,
+    key,
+)
+from deepforge_hpc.site.conditions import NEVER, WHEN, When
+from deepforge_hpc.site.frozen import Frozen
+from deepforge_hpc.site.kinds import (
+    COUNT,
+    DATE,
+    LINE,
+    SIZE,
+    TEXT,
+    TIME,
+    VARIABLE_NAME,
+    Known,
+    OrUnknown,
+    Whole,
+    YesNoOr,
+    cores,
+    fact,
+    given,
+    listed,
+    pattern,
+    yes_no,
+)
+from deepforge_hpc.site.queue import MEMORY_REQUEST, MemoryRequest
+from deepforge_hpc.site.words import (
+    LAUNCHER_VARIABLES,
+    LAUNCHERS,
+    MODULES,
+    NAME,
+    OPTION,
+    PLACE,
+    SUFFIX,
+    VARIABLES,
+    bound,
+    directive,
+    word,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
+
+SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")
+REQUIRED = ("account", "time", "nodes", "partition", "qos", "constraint", "memory", "gpus")
+_SELECTOR_LIST = listed(Choice(*SELECTORS), "a list of selectors")
+_ORDER = Whole(Integer(0, 1_000), "a list of GPU numbers")
+_WORDS = Choice("ascending", "descending")
+
+
+class AccountSuffix(Frozen):
+    """What is appended to the account of some jobs."""
+
+    suffix: str = key(Known(SUFFIX), "", required=True)
+    when: When = key(WHEN, When())
+
+
+class Account(Frozen):
+    """The project that pays."""
+
+    required: str | UnknownType = fact(YesNoOr("if-several"), "no")
+    value: str = given(NAME, "")
+    pattern: Word = fact(pattern)
+    """Regular expression of a whole account name, without suffix."""
+    env: str = given(VARIABLE_NAME, "")
+    """Variable of the user's that names it."""
+    suffixes: tuple[AccountSuffix, ...] = given(
+        Items(Record(AccountSuffix), "a list of {when, suffix}"), ()
+    )
+    list_command: Word = fact(TEXT)
+
+
+class Routing(Frozen):
+    """By what a job finds its queue."""
+
+    by: tuple[str, ...] | UnknownType = fact(_SELECTOR_LIST, ("partition", "qos", "constraint"))
+    """Empty: Slurm routes it itself."""
+    forbidden: tuple[str, ...] = given(_SELECTOR_LIST, ())
+
+
+class Defaults(Frozen):
+    """What a job gets that does not ask; None leaves it to the scheduler."""
+
+    time_s: int | None = given(TIME, name="time")
+    mem_per_node_mib: int | None = given(SIZE, name="mem_per_node")
+    cpus_per_task: int | None = given(Integer(1, 100_000))
+
+
+@described({"anyOf": [_WORDS.schema(), _ORDER.schema()]})
+def gpu_order(value: object, path: Path, reader: Reader) -> object:
+    """Read a word, or the GPU of each rank of a node."""
+    return _ORDER(value, path, reader) if isinstance(value, list) else _WORDS(value, path, reader)
+
+
+class Binding(Frozen):
+    """Which cores belong to which GPU."""
+
+    style: str | UnknownType = fact(Choice("mask", "map", "closest", "none"), "none")
+    """How cores are bound to ranks."""
+    gpu_core_base: tuple[int, ...] = given(Whole(Integer(0, 10_000), "a list of core numbers"), ())
+    """First core of the region of GPU 0, 1, ..."""
+    width: int = given(Integer(1, 1_000), 1)
+    """Cores of a region."""
+    skip_first: int = given(Integer(0, 100), 0)
+    """Cores at the start of each region that a job cannot have."""
+    gpu_order: str | tuple[int, ...] = given(gpu_order, "ascending")
+    """ascending | descending: local rank r gets GPU r, or the r-th from the end; or the GPUs, by
+    local rank."""
+    nic_of_gpu: tuple[str, ...] = given(Whole(LINE, "a list of network interfaces"), ())
+    """Which network interface is beside GPU 0, 1, ..."""
+    needs_full_node: bool = given(yes_no, default=False)
+    except_queues: tuple[str, ...] = given(listed(NAME, "a list of queues"), ())
+
+
+class GpuRequest(Frozen):
+    """The one form in which GPUs are asked for."""
+
+    style: str | UnknownType = fact(
+        Choice("gres", "gpus", "gpus-per-node", "gpus-per-task", "none"), "gres"
+    )
+    typed: bool = given(yes_no, default=False)
+    where: str = given(Choice("header", "launch", "both"), "header")
+
+
+class ForbiddenFlag(Frozen):
+    """An option that the site does not want."""
+
+    flag: str = key(OPTION, "", required=True)
+    severity: str | UnknownType = fact(Choice("reject", "policy", "avoid"), "reject")
+    why: str = given(TEXT, "")
+
+
+class ExtraDirective(Frozen):
+    """An option that some jobs need."""
+
+    directive: tuple[str, str] = key(directive, ("", ""), required=True)
+    when: When = key(WHEN, When())
+
+
+def _extra(**values: Any) -> ExtraDirective:
+    """Return an option for some jobs; one that is unknown is given to none."""
+    if "directive" not in values:
+        return ExtraDirective(when=NEVER)
+    return ExtraDirective(**values)
+
+
+class Request(Frozen):
+    """In which words the site wants to be asked."""
+
+    gpu: GpuRequest = given(Record(GpuRequest, shorthand="style"), GpuRequest())
+    memory: MemoryRequest = given(MEMORY_REQUEST, MemoryRequest())
+    required: tuple[str, ...] | UnknownType = fact(
+        listed(Choice(*REQUIRED), "a list of what a job must say"), ()
+    )
+    forbidden: tuple[ForbiddenFlag, ...] = given(
+        Items(Record(ForbiddenFlag), "a list of {flag, severity, why}"), ()
+    )
+    tasks: str = given(Choice("ntasks-per-node", "ntasks"), "ntasks-per-node")
+    cpus_per_task: str = given(Choice("header", "launch", "both", "none"), "header")
+    extra: tuple[ExtraDirective, ...] = given(
+        Items(Record(ExtraDirective, build=_extra), "a list of {when, directive}"), ()
+    )
+
+
+class Launcher(Frozen):
+    """How one value of `launch:` becomes a command."""
+
+    argv: tuple[str, ...] = given(Whole(word, "a list of words"), ())
+    """With `{world_size}`, `{nodes}`, `{ntasks_per_node}`, `{cpus_per_task}`, `{gpus_per_node}`,
+    `{cpu_bind}`, `{gpu_bind}`; a word that is a binding alone and becomes empty is left out."""
+    env: Mapping[str, str] = given(LAUNCHER_VARIABLES, factory=dict)
+    modules: tuple[str, ...] = given(MODULES, ())
+    clamp: bool = given(yes_no, default=False)
+    """True: the site lacks this launcher; one rank is started, with a warning."""
+    max_nodes: int | None = given(Integer(1, 1_000_000))
+    avoid: str = given(TEXT, "")
+    """Why the site advises against it: told to those who use it."""
+    note: str = given(TEXT, "")
+
+
+LAUNCHER_TABLE = Record(dict, dict.fromkeys(LAUNCHERS, OrUnknown(Record(Launcher), absent=True)))
+
+
+class EnvironmentSet(Frozen):
+    """Variables and modules that some jobs need."""
+
+    when: When = key(WHEN, When())
+    env: Mapping[str, str] = given(VARIABLES, factory=dict)
+    modules: tuple[str, ...] = given(MODULES, ())
+    conflicts: Word = fact(TEXT)
+    """What it does not go with."""
+    since: Word = fact(DATE)
+    """YYYY-MM-DD from which it holds; for people: a plan does not look at the clock."""
+    until: Word = fact(DATE)
+    """YYYY-MM-DD to which it held."""
+    note: str = given(TEXT, "")
+
+
+class Modules(Frozen):
+    """The modules of every job of the site, before those of its environment."""
+
+    init: str | UnknownType = fact(Choice("none", "purge", "force-purge", "reset"), "none")
+    unload: tuple[str, ...] = given(MODULES, ())
+    load: tuple[str, ...] = given(MODULES, ())
+    note: str = given(TEXT, "")
+
+
+class Containers(Frozen):
+    """What runs an image."""
+
+    runtime: str | UnknownType = fact(
+        Choice("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none"), "apptainer"
+    )
+    gpu_flag: str = given(Text("a flag", r"--?[A-Za-z0-9=_,-]+"), "")
+    bind: tuple[str, ...] = given(listed(bound, "a list of paths"), ())
+    flags: tuple[str, ...] = given(
+        listed(Text("a word", r"[A-Za-z0-9=_.,/:$@+-]+"), "a list of words"), ()
+    )
+    """Further words of its launch."""
+    mpi: Word = fact(NAME)
+    """The --mpi that srun needs for programs inside."""
+    modules: tuple[str, ...] = given(MODULES, ())
+    build_on: tuple[str, ...] | UnknownType | None = fact(
+        listed(Choice("login", "compute"), "a list of login, compute")
+    )
+    """Where images can be made."""
+    note: str = given(TEXT, "")
+
+
+class SubmitSettings(Frozen):
+    """How the site wants jobs to be submitted."""
+
+    from_: Word = fact(LINE, name="from")
+    """Role of the file system that sbatch must be called from."""
+    rate_per_min: Count = fact(COUNT)
+    max_queued: Count = fact(COUNT)
+    max_array_tasks: Count = fact(COUNT)
+    requeue: Flag = fact(yes_no)
+    export: str = given(Choice("ALL", "NONE"), "")
+    """Whether a job has the environment of the submitting shell; empty: NONE."""
+    cluster: str = given(NAME, "")
+    """-M"""
+    slurm_conf: Word = fact(PLACE)
+    """Path in SLURM_CONF by which a cluster is reached that is not the default one."""
+    array_counts_as: Word = fact(Choice("tasks", "job"))
+    """As how many jobs an array counts."""
+
+
+class Clamp(Frozen):
+    """What one machine has: a larger request is cut down to it, with a warning."""
+
+    nodes: int | None = given(Integer(1, 1_000_000))
+    gpus_per_node: int | None = given(Integer(0, 10_000))
+    cpus_per_node: int | None = given(cores)
+    """In the file also `available`: the cores that dfh may use, counted when the file is read."""
