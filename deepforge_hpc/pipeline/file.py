@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
     Choice,
-    Field,
     Integer,
     Items,
     MapOf,
@@ -19,6 +18,7 @@ from deepforge_hpc.files.kinds import (
     data,
     described,
     flag,
+    key,
     version,
 )
 from deepforge_hpc.model.environment import EnvironmentSpec
@@ -30,87 +30,16 @@ if TYPE_CHECKING:
     from deepforge_hpc.files.faults import Source
 
 MAX_SHARDS = 10_000
+MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
+_NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
+_SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
+_FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
+_SEED = Integer(0, 2**32 - 1)
+_USES_TEXT = Text("FILE.py:Object or package.module:Object")
+_USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSpec:
-    """An external input."""
-
-    name: str
-    uri: str = ""
-    type: str = ""
-    """Format id; empty: by the suffix of the uri."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourcesSpec:
-    """What an operation asks for; None where it leaves the choice."""
-
-    nodes: int | None = None
-    ntasks_per_node: int | None = None
-    cpus_per_task: int | None = None
-    gpus_per_node: int | None = None
-    mem_per_node_mib: int | None = None
-    time_s: int | None = None
-    node_local: bool | None = None
-    queue: str | None = None
-    """Name of a queue in the site's file; None: the first that takes the job."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MapSpec:
-    """A job array over blocks of rows of one input."""
-
-    over: str = ""
-    shards: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutputSpec:
-    """A result that the user wants under a name of its own."""
-
-    name: str
-    source: str = ""
-    """`OPERATION.OUTPUT`"""
-    to: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationSpec:
-    """An operation of a pipeline."""
-
-    name: str
-    uses: str = ""
-    description: str = ""
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    references: Mapping[str, str] = field(default_factory=dict)
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    types: Mapping[str, str] = field(default_factory=dict)
-    resources: ResourcesSpec = field(default_factory=ResourcesSpec)
-    launch: str | None = None
-    map: MapSpec | None = None
-    environment: EnvironmentSpec | None = None
-    seed: int | None = None
-    after: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineSpec:
-    """A whole pipeline."""
-
-    name: str = ""
-    description: str = ""
-    inputs: Mapping[str, InputSpec] = field(default_factory=dict)
-    operations: Mapping[str, OperationSpec] = field(default_factory=dict)
-    outputs: Mapping[str, OutputSpec] = field(default_factory=dict)
-    executions: str = ""
-    code: tuple[str, ...] = ()
-    environment: EnvironmentSpec | None = None
-    seed: int | None = None
-    dfh: int = 1
-
-
-@described({"type": "string", "pattern": r"^[^:]+:[A-Za-z_][A-Za-z0-9_]*$"})
+@described({"type": "string", "pattern": f"^{_USES.pattern}$"})
 def _uses(value: object, path: Path, reader: Reader) -> object:
     result = _USES_TEXT(value, path, reader)
     if isinstance(result, str) and re.search(r"\.ya?ml$", result):
@@ -121,15 +50,6 @@ def _uses(value: object, path: Path, reader: Reader) -> object:
         reader.fault(path, f"{shown(result)} does not name an operation", hint)
         return BAD
     return result
-
-
-_USES_TEXT = Text("FILE.py:Object or package.module:Object")
-_USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*")
-_NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
-_SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
-_FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
-_SEED = Integer(0, 2**32 - 1)
-MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
 
 
 def _positive(parse: Callable[[str], int]) -> Callable[[str], int]:
@@ -154,100 +74,123 @@ ENVIRONMENT = Record(
     },
     exclusive=("python", "venv", "conda", "container"),
 )
-RESOURCES = Record(
-    ResourcesSpec,
-    {
-        "nodes": Integer(1, 1_000_000),
-        "ntasks_per_node": Integer(1, 100_000),
-        "cpus_per_task": Integer(1, 100_000),
-        "gpus_per_node": Integer(0, 10_000),
-        "mem_per_node": Field(
-            Parsed(
-                _positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY
-            ),
-            name="mem_per_node_mib",
-        ),
-        "time": Field(
-            Parsed(
-                _positive(parse_duration),
-                'a duration above zero such as 90m, 2h, "08:00:00" or "1-12:00:00"',
-                DURATION,
-            ),
-            name="time_s",
-        ),
-        "node_local": flag,
-        "queue": Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}"),
-    },
+_SIZE = Parsed(_positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY)
+_TIME = Parsed(
+    _positive(parse_duration),
+    'a duration above zero such as 90m, 2h, "08:00:00" or "1-12:00:00"',
+    DURATION,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """An external input."""
+
+    name: str
+    uri: str = key(Text("a path"), "", required=True)
+    type: str = key(_FORMAT, "")
+    """Format id; empty: by the suffix of the uri."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesSpec:
+    """What an operation asks for; None where it leaves the choice."""
+
+    nodes: int | None = key(Integer(1, 1_000_000))
+    ntasks_per_node: int | None = key(Integer(1, 100_000))
+    cpus_per_task: int | None = key(Integer(1, 100_000))
+    gpus_per_node: int | None = key(Integer(0, 10_000))
+    mem_per_node_mib: int | None = key(_SIZE, name="mem_per_node")
+    time_s: int | None = key(_TIME, name="time")
+    node_local: bool | None = key(flag)
+    queue: str | None = key(
+        Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}")
+    )
+    """Name of a queue in the site's file; None: the first that takes the job."""
+
+
+RESOURCES = Record(ResourcesSpec)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapSpec:
+    """A job array over blocks of rows of one input."""
+
+    over: str = key(Text("the name of an input", _NAME), "", required=True)
+    shards: int = key(Integer(1, MAX_SHARDS), 1, required=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSpec:
+    """A result that the user wants under a name of its own."""
+
+    name: str
+    source: str = key(
+        Text("OPERATION.OUTPUT", rf"{_NAME}\.{_NAME}"), "", required=True, name="from"
+    )
+    """`OPERATION.OUTPUT`"""
+    to: str = key(Text("a path"), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationSpec:
+    """An operation of a pipeline."""
+
+    name: str
+    uses: str = key(_uses, "", required=True)
+    description: str = key(Text(lines=True), "")
+    inputs: Mapping[str, str] = key(MapOf(_SOURCE), factory=dict)
+    references: Mapping[str, str] = key(MapOf(Text("the path of a resource file")), factory=dict)
+    attributes: Mapping[str, Any] = key(MapOf(data), factory=dict)
+    types: Mapping[str, str] = key(MapOf(_FORMAT), factory=dict)
+    resources: ResourcesSpec = key(RESOURCES, ResourcesSpec())
+    launch: str | None = key(Choice("none", "srun", "mpi", "horovod", "torchrun"))
+    map: MapSpec | None = key(Record(MapSpec))
+    environment: EnvironmentSpec | None = key(ENVIRONMENT)
+    seed: int | None = key(_SEED)
+    after: tuple[str, ...] = key(
+        Items(Text("the name of an operation", _NAME), "a list of operations"), ()
+    )
+
+
 _OPERATION = Record(
     OperationSpec,
-    {
-        "uses": Field(_uses, required=True),
-        "description": Text(lines=True),
-        "inputs": MapOf(_SOURCE),
-        "references": MapOf(Text("the path of a resource file")),
-        "attributes": MapOf(data),
-        "types": MapOf(_FORMAT),
-        "resources": RESOURCES,
-        "launch": Choice("none", "srun", "mpi", "horovod", "torchrun"),
-        "map": Record(
-            MapSpec,
-            {
-                "over": Field(Text("the name of an input", _NAME), required=True),
-                "shards": Field(Integer(1, MAX_SHARDS), required=True),
-            },
-        ),
-        "environment": ENVIRONMENT,
-        "seed": _SEED,
-        "after": Items(Text("the name of an operation", _NAME), "a list of operations"),
-    },
     reserved=("sweep", "checkpoint", "on_failure", "cache", "retries", "interactive"),
     named=True,
 )
-PIPELINE = Record(
-    PipelineSpec,
-    {
-        "dfh": version,
-        "pipeline": Field(
-            Text(
-                "a name of letters, digits, _ and - after a first letter",
-                r"[A-Za-z][A-Za-z0-9_-]{0,63}",
-            ),
-            required=True,
-            name="name",
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """A whole pipeline."""
+
+    dfh: int = key(version, 1)
+    name: str = key(
+        Text(
+            "a name of letters, digits, _ and - after a first letter",
+            r"[A-Za-z][A-Za-z0-9_-]{0,63}",
         ),
-        "description": Text(lines=True),
-        "inputs": MapOf(
-            Record(
-                InputSpec,
-                {"uri": Field(Text("a path"), required=True), "type": _FORMAT},
-                shorthand="uri",
-                named=True,
-            )
-        ),
-        "operations": Field(MapOf(_OPERATION), required=True),
-        "outputs": MapOf(
-            Record(
-                OutputSpec,
-                {
-                    "from": Field(
-                        Text("OPERATION.OUTPUT", rf"{_NAME}\.{_NAME}"),
-                        required=True,
-                        name="source",
-                    ),
-                    "to": Text("a path"),
-                },
-                shorthand="from",
-                named=True,
-            )
-        ),
-        "executions": Text("a path"),
-        "code": Items(Text("a path or pattern such as helpers/**/*.py"), "a list of patterns"),
-        "environment": ENVIRONMENT,
-        "seed": _SEED,
-    },
-    reserved=("sweep", "on_failure", "cache", "retries", "interactive"),
-)
+        "",
+        required=True,
+        name="pipeline",
+    )
+    description: str = key(Text(lines=True), "")
+    inputs: Mapping[str, InputSpec] = key(
+        MapOf(Record(InputSpec, shorthand="uri", named=True)), factory=dict
+    )
+    operations: Mapping[str, OperationSpec] = key(MapOf(_OPERATION), factory=dict, required=True)
+    outputs: Mapping[str, OutputSpec] = key(
+        MapOf(Record(OutputSpec, shorthand="from", named=True)), factory=dict
+    )
+    executions: str = key(Text("a path"), "")
+    code: tuple[str, ...] = key(
+        Items(Text("a path or pattern such as helpers/**/*.py"), "a list of patterns"), ()
+    )
+    environment: EnvironmentSpec | None = key(ENVIRONMENT)
+    seed: int | None = key(_SEED)
+
+
+PIPELINE = Record(PipelineSpec, reserved=("sweep", "on_failure", "cache", "retries", "interactive"))
 
 
 def read_pipeline(reader: Reader) -> PipelineSpec:
