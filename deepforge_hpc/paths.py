@@ -8,6 +8,8 @@ from pathlib import Path
 _PACKAGE = Path(__file__).parent
 LEDGER = ".dfh"
 PROJECT_FILE = "dfh.yaml"
+EXECUTIONS = "executions"
+"""Default folder of a project's executions."""
 
 
 def data_folder(name: str) -> Path:

@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.render.script import JobScript
 
-_PREFIX = "DEEPFORGE_HPC_"
-DEFAULT_SITE = "local"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -73,7 +70,7 @@ class Checked:
 
 def check(request: Request) -> Checked:
     """Return what a pipeline holds; InvalidInputError with all faults if it has any."""
-    loaded = load(request)
+    loaded = load(request, needs_site=False)
     return Checked(
         pipeline=loaded.pipeline.name,
         path=str(loaded.path),
@@ -86,7 +83,7 @@ def check(request: Request) -> Checked:
 
 def plan(request: Request) -> Plan:
     """Return the jobs that a pipeline becomes on a site."""
-    return planned(load(request, default_site=DEFAULT_SITE))
+    return planned(load(request))
 
 
 def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
@@ -146,29 +143,29 @@ def _check_python(python: str | None) -> None:
         raise UsageError(message, hint)
 
 
-def load(request: Request, *, default_site: str | None = None) -> Loaded:
-    """Return the checked pipeline; without a word on the site, `default_site` is taken."""
+def load(request: Request, *, needs_site: bool = True) -> Loaded:
+    """Return the checked pipeline; InvalidInputError with all that is wrong."""
     from deepforge_hpc.paths import user_folder
     from deepforge_hpc.pipeline.load import load_pipeline
-    from deepforge_hpc.pipeline.settings import Settings, load_user_settings
+    from deepforge_hpc.pipeline.settings import PREFIX, Settings
 
     if not request.pipeline.exists():
         message = f"{request.pipeline}: there is no such file"
         raise UsageError(message, "Name the pipeline file, or change to its folder.")
+    ours = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
+    refuse_control_characters(
+        {"--account": request.account or "", "--python": request.python or "", **ours}
+    )
+    _check_python(request.python)
     settings = Settings(
         overrides=request.overrides,
         only=request.only,
         from_=request.from_,
         until=request.until,
         account=request.account,
+        needs_site=needs_site,
         python=request.python,
-        environ={name: text for name, text in os.environ.items() if name.startswith(_PREFIX)},
+        environ=os.environ,
         user_dir=user_folder(),
     )
-    refuse_control_characters(
-        {"--account": request.account or "", "--python": request.python or "", **settings.environ}
-    )
-    _check_python(request.python)
-    named = request.site or settings.environ.get("DEEPFORGE_HPC_SITE")
-    site = named or load_user_settings(settings.user_dir).site or default_site
-    return load_pipeline(request.pipeline, site=site, settings=settings)
+    return load_pipeline(request.pipeline, site=request.site, settings=settings)

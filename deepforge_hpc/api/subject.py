@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError
@@ -32,17 +32,19 @@ class Subject:
 def subject_of(request: Request, cwd: Path) -> Subject:
     """Return what is there to be looked at; InvalidInputError if there is no such site."""
     from deepforge_hpc.api.find import project_above
-    from deepforge_hpc.api.pipelines import DEFAULT_SITE
     from deepforge_hpc.api.probing import find
     from deepforge_hpc.doctor.finding import error
     from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.pipeline.precedence import Layers
     from deepforge_hpc.pipeline.settings import load_user_settings
 
-    user = load_user_settings(user_folder())
-    named = request.site or os.environ.get("DEEPFORGE_HPC_SITE") or user.site or DEFAULT_SITE
+    layers = Layers(
+        options={"site": request.site, "account": request.account},
+        environ=os.environ,
+        user=load_user_settings(user_folder()),
+    )
     base = request.pipeline.parent if request.pipeline.exists() else cwd
-    found = find(named, base)
-    site = found.spec
+    found = find(layers.site_name().value, base)
     problems: list[Finding] = []
     if request.pipeline.exists():
         try:
@@ -50,30 +52,23 @@ def subject_of(request: Request, cwd: Path) -> Subject:
         except InvalidInputError as fault:
             problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
     project = project_above(base)
-    # In the order that a pipeline would be loaded in: the project's own site file before the user.
-    is_near = found.where in ("project", "given")
-    value, folder = site.account.value, site.executions
-    accounts = [os.environ.get("DEEPFORGE_HPC_ACCOUNT"), value if is_near else "", user.account]
-    account = next(filter(None, (request.account, *accounts, value)), "")
-    if site.account.env:
-        account = account or os.environ.get(site.account.env, "")
-    folders = [os.environ.get("DEEPFORGE_HPC_EXECUTIONS"), folder if is_near else ""]
+    layers = replace(layers, site=found)
     return Subject(
-        site=site,
-        account=account,
+        site=found.spec,
+        account=layers.account().value,
         project=project,
-        executions=project / next(filter(None, (*folders, user.executions, folder)), "executions"),
+        executions=layers.executions(project, project)[0],
         plan=None,
         problems=tuple(problems),
     )
 
 
 def _with_pipeline(request: Request) -> Subject:
-    from deepforge_hpc.api.pipelines import DEFAULT_SITE, load, planned
+    from deepforge_hpc.api.pipelines import load, planned
     from deepforge_hpc.doctor.finding import error, ok, warn
     from deepforge_hpc.doctor.unknown import next_step
 
-    loaded = load(request, default_site=DEFAULT_SITE)
+    loaded = load(request)
     assert loaded.site is not None
     problems: list[Finding] = []
     plan = None

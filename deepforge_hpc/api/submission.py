@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.pipelines import (
-    DEFAULT_SITE,
     load,
     planned,
     refuse_control_characters,
@@ -239,7 +238,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
 def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str, JobScript]]:
     from deepforge_hpc.render.script import render_scripts
 
-    loaded = load(request, default_site=DEFAULT_SITE)
+    loaded = load(request)
     plan = planned(loaded, reuse=reuse)
     return loaded, plan, render_scripts(plan)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import Reader, nearest, shown
-from deepforge_hpc.files.project import Project, ProjectError, absolute, read_bounded
-from deepforge_hpc.files.yaml12 import collector_paused, load
+from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.files.yaml12 import collector_paused, control_character, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
 from deepforge_hpc.pipeline.edges import Edges, Result
@@ -19,8 +18,10 @@ from deepforge_hpc.pipeline.external import locate
 from deepforge_hpc.pipeline.file import PipelineSpec, origin, read_pipeline
 from deepforge_hpc.pipeline.formats import Formats
 from deepforge_hpc.pipeline.graph import order, select
+from deepforge_hpc.pipeline.precedence import DEFAULT_SITE, Chosen, Layers
 from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.settings import (
+    PREFIX,
     VARIABLES,
     Settings,
     UserSettings,
@@ -43,6 +44,7 @@ from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from deepforge_hpc.files.yaml12 import Document
     from deepforge_hpc.model.plan import ExternalInput
@@ -127,8 +129,12 @@ class _Loading:
         self.reader = Reader(self.document)
         self.extra: list[Fault] = []
         self._check_settings()
-        self.user = self._user()
-        self.site = self._site(site)
+        self.layers = Layers(
+            options={"site": site, "account": self.settings.account},
+            environ=self.settings.environ,
+            user=self._user(),
+        )
+        self.site = self._site()
         self.formats = Formats()
         self.sources = Sources(self.project, self.formats)
         self.references = References(self.project)
@@ -153,10 +159,15 @@ class _Loading:
         )
         self.extra += faults if graph else []
         snapshot = self._snapshot(pipeline)
+        folder_said = Chosen(pipeline.executions, origin(self.document, "executions"))
+        layers = replace(self.layers, site=self.site, pipeline={"executions": folder_said})
+        account, account_origin = layers.account()
+        if found := control_character(account):
+            message = f"{found} in {account!r}"
+            self.extra.append(Fault(message=message, file=f"${account_origin}", hint="remove it"))
+        executions, executions_origin = layers.executions(self.project.root, folder)
         self._raise_faults()
         edges.warn_of_unused()
-        account, account_origin = self._account()
-        executions, executions_origin = self._executions(pipeline)
         operations = {name: bound[name] for name in order(graph)}
         return Loaded(
             pipeline=pipeline,
@@ -184,7 +195,7 @@ class _Loading:
     def _check_settings(self) -> None:
         """Refuse what would be ignored in silence."""
         for name in self.settings.environ:
-            if name not in VARIABLES:
+            if name.startswith(PREFIX) and name not in VARIABLES:
                 hint = nearest(name, VARIABLES)
                 self.extra.append(Fault(message="no such setting", file=f"${name}", hint=hint))
 
@@ -195,8 +206,9 @@ class _Loading:
             self.extra += error.faults
             return UserSettings()
 
-    def _site(self, site: str | None) -> FoundSite | None:
-        name = site or self.settings.environ.get("DEEPFORGE_HPC_SITE") or self.user.site
+    def _site(self) -> FoundSite | None:
+        default = DEFAULT_SITE if self.settings.needs_site else ""
+        name = self.layers.site_name(default=default).value
         if not name:
             return None
         folders = site_folders(self.project.root, self.settings.user_dir, self.settings.environ)
@@ -278,35 +290,6 @@ class _Loading:
             self.reader.fault(at, str(error), error.hint)
             return None
 
-    def _account(self) -> tuple[str, str]:
-        site = self.site.spec.account.value if self.site else ""
-        where = self.site.where if self.site else ""
-        site_origin = self.site.origin("account", "value") if self.site else ""
-        choices = [
-            (self.settings.account, "--account"),
-            (self.settings.environ.get("DEEPFORGE_HPC_ACCOUNT"), "DEEPFORGE_HPC_ACCOUNT"),
-            (site if where in ("project", "given") else "", site_origin),
-            (self.user.account, "settings of the user"),
-            (site, site_origin),
-        ]
-        return _first(choices)
-
-    def _executions(self, pipeline: PipelineSpec) -> tuple[Path, str]:
-        at = origin(self.document, "executions")
-        site = self.site.spec.executions if self.site else ""
-        where = self.site.where if self.site else ""
-        site_origin = self.site.origin("executions") if self.site else ""
-        choices = [
-            (self.settings.environ.get("DEEPFORGE_HPC_EXECUTIONS"), "DEEPFORGE_HPC_EXECUTIONS"),
-            (pipeline.executions, at),
-            (site if where in ("project", "given") else "", site_origin),
-            (self.user.executions, "settings of the user"),
-            (site, site_origin),
-        ]
-        text, source = _first(choices)
-        base = self.project.folder if source == at else self.project.root
-        return Path(absolute(text or "executions", base)), source or "default"
-
     def _raise_faults(self) -> None:
         # What stands in the place of a bad value may be wrong as well; that is no second fault.
         bad = {(one.line, one.column) for one in self.values}
@@ -317,7 +300,3 @@ class _Loading:
             here = self.document.file
             faults.sort(key=lambda one: (one.file != here, one.file, one.line, one.column))
             raise InvalidInputError(list(dict.fromkeys(faults)))
-
-
-def _first(choices: list[tuple[str | None, str]]) -> tuple[str, str]:
-    return next(((text, origin) for text, origin in choices if text), ("", ""))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
-from deepforge_hpc.files.kinds import Record, Text, version
+from deepforge_hpc.files.kinds import Record, Text, key, version
 from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load, parse_value
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USER_FILE = "settings.yaml"
-VARIABLES = frozenset(f"DEEPFORGE_HPC_{name}" for name in ("SITE", "ACCOUNT", "EXECUTIONS", "PATH"))
+PREFIX = "DEEPFORGE_HPC_"
+VARIABLES = frozenset(f"{PREFIX}{name}" for name in ("SITE", "ACCOUNT", "EXECUTIONS", "PATH"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +30,12 @@ class Settings:
     from_: tuple[str, ...] = ()
     until: tuple[str, ...] = ()
     account: str | None = None
+    needs_site: bool = False
+    """Whether the default site is taken if nobody names one."""
     python: str | None = None
     """What `python: submitter` stands for; None: this process's interpreter."""
     environ: Mapping[str, str] = field(default_factory=dict)
-    """Those that begin with `DEEPFORGE_HPC_`; each must be one of `VARIABLES`."""
+    """Those that begin with `DEEPFORGE_HPC_` must be of `VARIABLES`; a site may name others."""
     user_dir: Path | None = None
     """`paths.user_folder()`; None: the user has no settings."""
 
@@ -41,21 +44,13 @@ class Settings:
 class UserSettings:
     """`~/.config/deepforge-hpc/settings.yaml`"""
 
-    site: str = ""
-    account: str = ""
-    executions: str = ""
-    dfh: int = 1
+    dfh: int = key(version, 1)
+    site: str = key(Text("the name of a site"), "")
+    account: str = key(Text("the name of an account"), "")
+    executions: str = key(Text("a folder"), "")
 
 
-_USER = Record(
-    UserSettings,
-    {
-        "dfh": version,
-        "site": Text("the name of a site"),
-        "account": Text("the name of an account"),
-        "executions": Text("a folder"),
-    },
-)
+_USER = Record(UserSettings)
 
 
 def load_user_settings(folder: Path | None) -> UserSettings:

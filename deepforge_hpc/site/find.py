@@ -50,6 +50,11 @@ class FoundSite:
     unsourced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By section: files that say something of it and name no source."""
 
+    @property
+    def is_near(self) -> bool:
+        """Tell whether the file is the project's own or was given: the user's word comes after."""
+        return self.where in ("project", "given")
+
     def origin(self, *path: str | int) -> str:
         """Return `site local (shipped):12` for a value of the file."""
         line = self.document.mark(path, key=True).line

@@ -6,14 +6,11 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.paths import EXECUTIONS, LEDGER
 from deepforge_hpc.runtime.base.files import canonical_json, publish_bytes, publish_json, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-EXECUTIONS = "executions"
-"""Default folder of a project's executions."""
 
 
 def mark(project: Path, executions: Path, uuid: str) -> Path:
