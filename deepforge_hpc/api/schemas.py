@@ -57,10 +57,12 @@ def site_schema() -> Schema:
 
 
 def architecture_schema() -> Schema:
-    """Return the schema of an architecture file."""
-    from deepforge_hpc.libraries.keras.jsonschema import architecture_schema as keras
+    """Return the schema of an architecture file, as its library tells it."""
+    from deepforge_hpc.pipeline.references import DEFAULT_LIBRARY
+    from deepforge_hpc.plugins import registry
 
-    return _titled("architecture", "An architecture of deepforge_hpc", keras())
+    schema: Schema = registry.create("libraries", DEFAULT_LIBRARY).schema()
+    return _titled("architecture", "An architecture of deepforge_hpc", schema)
 
 
 SCHEMAS: dict[str, Callable[[], Schema]] = {

@@ -92,6 +92,7 @@ def nearest(name: str, known: object) -> str:
     import difflib
 
     names = sorted(str(item) for item in known) if hasattr(known, "__iter__") else []
-    if near := difflib.get_close_matches(name, names, 1, 0.6):
-        return f"did you mean {near[0]!r}?"
+    folded = {item.lower(): item for item in reversed(names)}
+    if near := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
+        return f"did you mean {folded[near[0]]!r}?"
     return f"known: {', '.join(names)}" if 0 < len(names) <= 12 else ""

@@ -133,8 +133,9 @@ def data(value: object, _path: Path, _reader: Reader) -> object:
 class Choice:
     """One word of a few."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, what: str = "") -> None:
         self._options = options
+        self._what = what or f"one of {', '.join(options)}"
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a word."""
@@ -142,7 +143,7 @@ class Choice:
             return value
         hint = nearest(value, self._options) if isinstance(value, str) else ""
         hint = "" if hint.startswith("known") else hint
-        return reader.wrong(path, f"one of {', '.join(self._options)}", value, hint)
+        return reader.wrong(path, self._what, value, hint)
 
     def schema(self) -> Schema:
         """Describe it."""
@@ -176,20 +177,59 @@ class Parsed:
 class Items:
     """A list, read as a tuple."""
 
-    def __init__(self, kind: Kind, what: str = "a list") -> None:
+    def __init__(self, kind: Kind, what: str = "a list", *, least: int = 0) -> None:
         self.kind = kind
         self._what = what
+        self._least = least
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a list."""
         if not isinstance(value, list):
             return reader.wrong(path, self._what, value)
+        if len(value) < self._least:
+            reader.fault(path, "an empty list")
         results = [self.kind(item, (*path, index), reader) for index, item in enumerate(value)]
         return tuple(result for result in results if result is not BAD)
 
     def schema(self) -> Schema:
         """Describe it."""
-        return {"type": "array", "items": self.kind.schema()}
+        least = {"minItems": self._least} if self._least else {}
+        return {"type": "array", "items": self.kind.schema(), **least}
+
+
+class OneOrMore:
+    """One of a kind, or a list of them, read as a tuple."""
+
+    def __init__(self, kind: Kind, *, least: int = 0) -> None:
+        self.kind = kind
+        self._many = Items(kind, least=least)
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read one or a list."""
+        if isinstance(value, list):
+            return self._many(value, path, reader)
+        found = self.kind(value, path, reader)
+        return BAD if found is BAD else (found,)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"anyOf": [self.kind.schema(), self._many.schema()]}
+
+
+class Shared:
+    """A kind that is described once, under `definitions`: it is long, or holds itself."""
+
+    def __init__(self, name: str, kind: Kind) -> None:
+        self.name = name
+        self.kind = kind
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read what the kind reads."""
+        return self.kind(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Refer to its description."""
+        return {"$ref": f"#/definitions/{self.name}"}
 
 
 class MapOf:
@@ -301,7 +341,7 @@ class Record:
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a mapping."""
-        if self._shorthand and isinstance(value, str):
+        if self._shorthand and isinstance(value, (str, list)):
             value = {self._shorthand: value}
         if not isinstance(value, dict):
             return reader.wrong(path, "a mapping", value)

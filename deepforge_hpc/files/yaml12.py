@@ -109,7 +109,8 @@ class Document:
     def _index(self, node: MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         index = self._indexes.get(id(node))
         if index is None:
-            index = {key.value: (key, value) for key, value in node.value}
+            pairs = ((key, value) for key, value in node.value if isinstance(key.value, str))
+            index = {key.value: (key, value) for key, value in pairs}
             self._indexes[id(node)] = index
         return index
 

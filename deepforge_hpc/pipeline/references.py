@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import shown
@@ -16,14 +16,9 @@ from deepforge_hpc.plugins import registry
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from deepforge_hpc.plugins.library import Library
+
 DEFAULT_LIBRARY = "keras"
-
-
-class Library(Protocol):
-    """What a library offers here."""
-
-    def compile(self, text: str, source: str) -> str:
-        """Return the code of a module that defines `build()`; InvalidInputError with faults."""
 
 
 class References:
@@ -94,7 +89,7 @@ def _compiled(data: bytes, source: str) -> tuple[str, str]:
         message = f"{shown(library)} is no library"
         raise InvalidInputError([document.fault(message, ("library",))])
     try:
-        compiler = cast("Library", registry.create("libraries", library))
+        compiler: Library = registry.create("libraries", library)
         return library, compiler.compile(data.decode(), source)
     except InvalidInputError:
         raise

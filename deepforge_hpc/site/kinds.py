@@ -159,25 +159,6 @@ class RangeOf:
         return {"anyOf": [UNKNOWN_SCHEMA, self._record.schema()]}
 
 
-class OneOrMore:
-    """One of a kind, or a list of them, read as a tuple."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self._many = Items(kind)
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read one or a list."""
-        if isinstance(value, list):
-            return self._many(value, path, reader)
-        found = self.kind(value, path, reader)
-        return BAD if found is BAD else (found,)
-
-    def schema(self) -> Schema:
-        """Describe it."""
-        return {"anyOf": [self.kind.schema(), self._many.schema()]}
-
-
 @described({"anyOf": [{"const": "available"}, {"type": "integer", "minimum": 1}]})
 def cores(value: object, path: Path, reader: Reader) -> object:
     """Read a number of cores, or `available`: those that this process may use."""

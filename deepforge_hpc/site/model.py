@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from deepforge_hpc.files.kinds import Choice, Items, MapOf, Record, Text, key, version
+from deepforge_hpc.files.kinds import Choice, Items, MapOf, OneOrMore, Record, Text, key, version
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.site.conditions import When
 from deepforge_hpc.site.frozen import Frozen
-from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OneOrMore, OrUnknown, fact, given
+from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OrUnknown, fact, given
 from deepforge_hpc.site.place import (
     IDENTIFY,
     Accounting,

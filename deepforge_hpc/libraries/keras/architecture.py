@@ -1,4 +1,4 @@
-"""An architecture file as frozen data, before blocks are expanded. Values are not looked at here.
+"""An architecture file as frozen data, before blocks are expanded.
 
     library: keras
     architecture: tiny
@@ -15,31 +15,51 @@
 
 A layer may be a list of steps, each fed by the one before. `when: false` leaves a step out; what is
 fed by nothing but left-out layers is left out too. The last layer is the output, unless `outputs`
-(of a block: `output`) names others.
+(of a block: `output`) names others. The arguments of steps are read when the blocks are expanded.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deepforge_hpc.files import yaml12
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, shown
+from deepforge_hpc.files.kinds import (
+    Choice,
+    Custom,
+    Items,
+    MapOf,
+    OneOrMore,
+    Record,
+    Shared,
+    Text,
+    data,
+    described,
+    key,
+    version,
+)
+from deepforge_hpc.libraries.keras.arguments import (
+    PARAMETER,
+    POSITIVE,
+    TABLES,
+    arguments,
+    call,
+    is_int,
+)
 from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
-from deepforge_hpc.libraries.keras.values import suggestion
 
 if TYPE_CHECKING:
-    from deepforge_hpc.errors import Fault
+    from collections.abc import Mapping
 
-NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
-_TOP = (
-    "library", "architecture", "description", "dfh", "inputs", "defaults", "blocks", "parameters",
-    "layers", "outputs",
-)  # fmt: skip
-_BLOCK = ("parameters", "inputs", "layers", "output", "description")
-_STEP = ("from", "when")
+    from deepforge_hpc.files.kinds import Schema
 
-Path = yaml12.Path
+_STEP_WORDS = ("from", "when")
+REQUIRED = object()
+"""The default of a parameter that must be given."""
+_NAME = Text(f"a name of {NAME_RULE}", NAME.pattern)
+_NAMES = OneOrMore(_NAME, least=1)
+_WHEN = Custom(data, {"anyOf": [{"type": "boolean"}, PARAMETER]})
+_DESCRIPTION = Text(lines=True, empty=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +84,123 @@ class Layer:
     path: Path
 
 
+@described(
+    {
+        "type": "object",
+        "properties": {
+            "from": _NAMES.schema(),
+            "when": _WHEN.schema(),
+            # What `defaults` gives need not stand here, so no argument of a layer is required.
+            **{
+                name: {"anyOf": [{"$ref": f"#/definitions/{name}"}, {"type": "null"}]}
+                for name in LAYERS
+            },
+        },
+        "propertyNames": _NAME.schema(),
+        "minProperties": 1,
+        "maxProperties": 3,
+    }
+)
+def _step(value: object, path: Path, reader: Reader) -> object:
+    """Read `{Kind: arguments, from: .., when: ..}`."""
+    kinds = [name for name in value if name not in _STEP_WORDS] if isinstance(value, dict) else []
+    if not isinstance(value, dict) or len(kinds) != 1:
+        found = f"found {' and '.join(kinds)}" if kinds else "there is none"
+        hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
+        reader.fault(path, f"a step names one layer or block; {found}", hint)
+        return BAD
+    sources = _NAMES(value["from"], (*path, "from"), reader) if "from" in value else ()
+    return Step(
+        kind=kinds[0],
+        arguments=value[kinds[0]],
+        sources=() if sources is BAD else sources,
+        when=value.get("when", True),
+        path=(*path, kinds[0]),
+    )
+
+
+_STEP = Shared("step", _step)
+_STEPS = OneOrMore(_STEP, least=1)
+
+
+@described(
+    {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "propertyNames": _NAME.schema(),
+        "additionalProperties": _STEPS.schema(),
+    }
+)
+def _layer(value: object, path: Path, reader: Reader) -> object:
+    if not isinstance(value, dict) or len(value) != 1:
+        hint = "write `- name: {Layer: {arguments}, from: other}`"
+        reader.fault(path, "a layer must be one name with one value", hint)
+        return BAD
+    found = MapOf(_STEPS)(value, path, reader)
+    return next(
+        (Layer(name=name, steps=steps, path=(*path, name)) for name, steps in found.items()), BAD
+    )
+
+
+_LAYERS = Shared("layers", Items(_layer, "a list of `- name: {Layer: {arguments}}`", least=1))
+
+
+@described(
+    {
+        "type": "array",
+        "items": {
+            "anyOf": [
+                _NAME.schema(),
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "propertyNames": _NAME.schema(),
+                },
+            ]
+        },
+    }
+)
+def _parameters(value: object, path: Path, reader: Reader) -> object:
+    """Read `[needed, {optional: default}]` to defaults by name."""
+    if not isinstance(value, list):
+        return reader.wrong(path, "a list such as [filters, {kernel: 3}]", value)
+    found: dict[str, object] = {}
+    for index, item in enumerate(value):
+        name, default = item, REQUIRED
+        if isinstance(item, dict) and len(item) == 1:
+            (name, default), *_ = item.items()
+        if _NAME(name, (*path, index), reader) in found:
+            reader.fault((*path, index), f"parameter {name} is there twice")
+        found[str(name)] = default
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Layers with parameters; the network itself is one."""
+    """Layers with parameters; the network itself is one, without a name."""
 
     name: str
-    parameters: dict[str, object]
-    """Name to default."""
-    required: tuple[str, ...]
-    inputs: tuple[str, ...]
-    layers: tuple[Layer, ...]
-    outputs: tuple[str, ...]
-    path: Path
+    description: str = key(_DESCRIPTION, "")
+    parameters: Mapping[str, object] = key(_parameters, factory=dict)
+    inputs: tuple[str, ...] = key(_NAMES, ("x",))
+    layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
+    output: str = key(_NAME, "")
+    outputs: tuple[str, ...] = ()
+    """Of the network."""
+
+    @property
+    def path(self) -> Path:
+        """The place in the file."""
+        return ("blocks", self.name) if self.name else ()
+
+
+@described({"anyOf": [POSITIVE, {"type": "null"}]})
+def _size(value: object, path: Path, reader: Reader) -> object:
+    if value is None or is_int(value, 1):
+        return value
+    return reader.wrong(path, "a positive whole number or null", value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,216 +208,78 @@ class Input:
     """One input of the network."""
 
     name: str
-    shape: tuple[int | None, ...]
-    dtype: str
-    when: object
-    path: Path
+    shape: tuple[int | None, ...] = key(Items(_size, "a list of sizes"), (), required=True)
+    """Without the batch, e.g. [64, 64, 5]; null is any size."""
+    dtype: str = key(Choice(*INPUT_DTYPES), "float32")
+    when: object = key(_WHEN, default=True)
+
+    @property
+    def path(self) -> Path:
+        """The place in the file."""
+        return ("inputs", self.name)
+
+
+_BLOCK = Shared("block", Record(Block, named=True))
+_DEFAULTS = Record(dict, {name: Shared(name, arguments("layer", name)) for name in LAYERS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """A whole file."""
 
-    name: str
-    inputs: tuple[Input, ...]
-    defaults: dict[str, Any]
-    blocks: dict[str, Block]
-    body: Block
+    dfh: int = key(version, 1)
+    library: str = key(Choice("keras"), "", required=True)
+    name: str = key(_NAME, "", required=True, name="architecture")
+    description: str = key(_DESCRIPTION, "")
+    parameters: Mapping[str, object] = key(_parameters, factory=dict)
+    inputs: Mapping[str, Input] = key(
+        MapOf(Record(Input, shorthand="shape", named=True)), factory=dict, required=True
+    )
+    defaults: Mapping[str, Mapping[str, str]] = key(_DEFAULTS, factory=dict)
+    """By layer: source of arguments."""
+    blocks: Mapping[str, Block] = key(MapOf(_BLOCK), factory=dict)
+    layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
+    outputs: tuple[str, ...] = key(_NAMES, ())
 
-
-class Reader:
-    """Reads the document and collects the faults of its form."""
-
-    def __init__(self, document: yaml12.Document) -> None:
-        self.document = document
-        self.faults: list[Fault] = []
-
-    def fault(self, message: str, path: Path, hint: str = "", *, key: bool = False) -> None:
-        """Keep a fault."""
-        self.faults.append(self.document.fault(message, path, hint=hint, key=key))
-
-    def read(self) -> Architecture | None:
-        """Return the architecture; None if so much is wrong that there is none."""
-        data = self.document.value()
-        if not isinstance(data, dict):
-            self.fault("an architecture file must be a mapping", ())
-            return None
-        self.keys(data, _TOP, ())
-        for key in ("library", "architecture", "inputs"):  # `layers` says more itself
-            if key not in data:
-                self.fault(f"{key}: is missing", ())
-        if data.get("library", "keras") != "keras":
-            self.fault(f"library must be keras, not {data['library']!r}", ("library",))
-        if data.get("dfh", 1) != 1 or isinstance(data.get("dfh"), (bool, float)):
-            self.fault(f"format version {data['dfh']!r} is not known", ("dfh",), "this is dfh: 1")
-        inputs = self.inputs(data.get("inputs"))
-        blocks = self.mapping(data.get("blocks"), ("blocks",))
-        return Architecture(
-            name=self.name(data.get("architecture", "network"), ("architecture",)),
-            inputs=inputs,
-            defaults=self.mapping(data.get("defaults"), ("defaults",)),
-            blocks={name: self.block(name, value) for name, value in blocks.items()},
-            body=self.body(data, tuple(item.name for item in inputs)),
-        )
-
-    def mapping(self, value: object, path: Path) -> dict[str, Any]:
-        """Return a mapping; empty for nothing."""
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self.fault(f"{path[-1]} must be a mapping", path)
-            return {}
-        return value
-
-    def keys(self, data: dict[str, Any], known: tuple[str, ...], path: Path) -> None:
-        """Refuse unknown keys."""
-        for key in data:
-            if key not in known:
-                self.fault(f"unknown key {key!r}", (*path, key), suggestion(key, known), key=True)
-
-    def name(self, value: object, path: Path, *, key: bool = False) -> str:
-        """Return a name that can stand in code."""
-        if isinstance(value, str) and NAME.fullmatch(value):
-            return value
-        hint = "letters, digits and _, at most 64, a letter first"
-        self.fault(f"{value!r} cannot be a name", path, hint, key=key)
-        return ""
-
-    def names(self, value: object, path: Path) -> tuple[str, ...]:
-        """Return one name or a list of names as a tuple."""
-        if not isinstance(value, list):
-            return (self.name(value, path),)
-        if not value:
-            self.fault("an empty list of names", path)
-        return tuple(self.name(item, (*path, i)) for i, item in enumerate(value))
-
-    def inputs(self, value: object) -> tuple[Input, ...]:
-        """Read the inputs of the network."""
-        found = []
-        for name, item in self.mapping(value, ("inputs",)).items():
-            path: Path = ("inputs", name)
-            self.name(name, path, key=True)
-            data = item if isinstance(item, dict) else {"shape": item}
-            self.keys(data, ("shape", "dtype", "when"), path)
-            shape, dtype = data.get("shape"), data.get("dtype", "float32")
-            if not isinstance(shape, list) or not all(
-                size is None or (type(size) is int and size > 0) for size in shape
-            ):
-                self.fault(
-                    "a shape must be a list of positive whole numbers or null",
-                    path,
-                    "without the batch, e.g. [64, 64, 5]",
-                )
-                shape = []
-            if dtype not in INPUT_DTYPES:
-                hint = f"known: {', '.join(INPUT_DTYPES)}"
-                self.fault(f"no dtype {dtype!r}", (*path, "dtype"), hint)
-                dtype = "float32"
-            found.append(
-                Input(
-                    name=name,
-                    shape=tuple(shape),
-                    dtype=dtype,
-                    when=data.get("when", True),
-                    path=path,
-                )
-            )
-        return tuple(found)
-
-    def body(self, data: dict[str, Any], inputs: tuple[str, ...]) -> Block:
-        """Read the network itself."""
-        parameters, required = self.parameters(data.get("parameters"), ("parameters",))
-        for name in required:
-            self.fault(f"parameter {name} of the architecture needs a value", ("parameters",))
+    @property
+    def body(self) -> Block:
+        """The network itself as a block."""
         return Block(
             name="",
-            parameters={**dict.fromkeys(required), **parameters},
-            required=(),
-            inputs=inputs,
-            layers=self.layers(data.get("layers"), ("layers",)),
-            outputs=self.names(data["outputs"], ("outputs",)) if "outputs" in data else (),
-            path=(),
+            parameters=self.parameters,
+            inputs=tuple(self.inputs),
+            layers=self.layers,
+            outputs=self.outputs,
         )
 
-    def block(self, name: str, value: object) -> Block:
-        """Read a block."""
-        path: Path = ("blocks", name)
-        data = self.mapping(value, path)
-        self.keys(data, _BLOCK, path)
-        self.name(name, path, key=True)
-        if name in LAYERS or name in _STEP:
-            self.fault(f"{name!r} already means another thing", path, "rename the block", key=True)
-        parameters, required = self.parameters(data.get("parameters"), (*path, "parameters"))
-        return Block(
-            name=name,
-            parameters=parameters,
-            required=required,
-            inputs=self.names(data.get("inputs", "x"), (*path, "inputs")),
-            layers=self.layers(data.get("layers"), (*path, "layers")),
-            outputs=(self.name(data["output"], (*path, "output")),) if "output" in data else (),
-            path=path,
-        )
 
-    def parameters(self, value: object, path: Path) -> tuple[dict[str, object], tuple[str, ...]]:
-        """Read `[needed, {optional: default}]`; return all with defaults, and the needed ones."""
-        if not isinstance(value, list | None):
-            self.fault("parameters must be a list, e.g. [filters, {kernel: 3}]", path)
-            value = None
-        found: dict[str, object] = {}
-        required = []
-        for i, item in enumerate(value or []):
-            if isinstance(item, dict) and len(item) == 1:
-                name, default = next(iter(item.items()))
-            else:
-                name, default = item, None
-                required.append(str(name))
-            if self.name(name, (*path, i)) in found:
-                self.fault(f"parameter {name} is there twice", (*path, i))
-            found[str(name)] = default
-        return found, tuple(required)
+_FILE = Record(Architecture)
 
-    def layers(self, value: object, path: Path) -> tuple[Layer, ...]:
-        """Read a list of layers."""
-        if not isinstance(value, list) or not value:
-            self.fault("layers must be a list of `- name: {Layer: {arguments}}`", path)
-            return ()
-        found = []
-        for i, item in enumerate(value):
-            here = (*path, i)
-            if not isinstance(item, dict) or len(item) != 1:
-                hint = "write `- name: {Layer: {arguments}, from: other}`"
-                self.fault("a layer must be one name with one value", here, hint)
-                continue
-            name, content = next(iter(item.items()))
-            at = (*here, name)
-            if self.name(name, at, key=True):
-                steps = self.steps(content, at)
-                found.append(Layer(name=name, steps=steps, path=at))
-        return tuple(found)
 
-    def steps(self, content: object, path: Path) -> tuple[Step, ...]:
-        """Read one step, or a list of them."""
-        if not isinstance(content, list):
-            return tuple(self.step(content, path))
-        if not content:
-            self.fault("a layer without steps", path)
-        return tuple(step for i, item in enumerate(content) for step in self.step(item, (*path, i)))
+def read(reader: Reader) -> Architecture | None:
+    """Return the architecture of a document; faults go to the reader."""
+    found = _FILE(reader.document.value(), (), reader)
+    if not isinstance(found, Architecture):
+        return None
+    for name, default in found.parameters.items():
+        if default is REQUIRED:
+            reader.fault(("parameters",), f"parameter {name} of the architecture needs a value")
+    for name in found.blocks:
+        if name in LAYERS or name in _STEP_WORDS:
+            message = f"{shown(name)} already means another thing"
+            reader.fault(("blocks", name), message, "rename the block", key=True)
+    return found
 
-    def step(self, item: object, path: Path) -> list[Step]:
-        """Read `{Kind: arguments, from: .., when: ..}`; an empty list if it is not one."""
-        kinds = [key for key in item if key not in _STEP] if isinstance(item, dict) else []
-        if not isinstance(item, dict) or len(kinds) != 1:
-            found = f"found {' and '.join(kinds)}" if kinds else "there is none"
-            hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
-            self.fault(f"a step names one layer or block; {found}", path, hint)
-            return []
-        kind = kinds[0]
-        return [
-            Step(
-                kind=kind,
-                arguments=item[kind],
-                sources=self.names(item["from"], (*path, "from")) if "from" in item else (),
-                when=item.get("when", True),
-                path=(*path, kind),
-            )
-        ]
+
+def schema() -> Schema:
+    """Return the JSON Schema of a file.
+
+    A name that is no Keras layer is one of a block, whose parameters only `dfh check` knows.
+    """
+    found = _FILE.schema()
+    found["definitions"] = {
+        **{shared.name: shared.kind.schema() for shared in (_LAYERS, _STEP, _BLOCK)},
+        **{sort: call(sort).definition() for sort in TABLES},
+        **{name: arguments("layer", name).schema() for name in LAYERS},
+    }
+    return found

@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.libraries.keras.architecture import NAME, Block, Step
+from deepforge_hpc.files.faults import BAD, NAME, nearest, shown
+from deepforge_hpc.libraries.keras.arguments import arguments
 from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Value
 from deepforge_hpc.libraries.keras.schema import LAYERS
-from deepforge_hpc.libraries.keras.values import (
-    BadValueError,
-    bind,
-    literal,
-    missing,
-    suggestion,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.libraries.keras.architecture import Architecture, Input, Path, Reader
+    from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Input, Step
 
 MAX_STEPS = 10_000
 _MAX_NESTING = 16
@@ -29,11 +24,12 @@ _ABSENT = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One Keras layer, its arguments as source text."""
+    """One Keras layer."""
 
     name: str
     kind: str
-    arguments: tuple[tuple[str, str], ...]
+    words: tuple[str, ...]
+    """Its arguments as source text."""
     sources: tuple[str, ...]
     path: Path
 
@@ -67,20 +63,19 @@ class Expander:
         """Return the graph; it is whole only if the reader has no faults."""
         architecture = self.architecture
         body = architecture.body
-        self.check_defaults()
         values = {name: Value(value=v, path=()) for name, v in body.parameters.items()}
         present = [
             item
-            for item in architecture.inputs
+            for item in architecture.inputs.values()
             if self.parameters.when(item.when, values, item.path)
         ]
-        self.taken = {item.name for item in architecture.inputs}
-        scope = {item.name: _ABSENT for item in architecture.inputs}
+        self.taken = set(architecture.inputs)
+        scope = dict.fromkeys(architecture.inputs, _ABSENT)
         scope.update({item.name: item.name for item in present})
         try:
             outputs = self.block(body, values, scope, "", ())
         except TooLargeError as error:
-            self.reader.fault(str(error), ("layers",))
+            self.reader.fault(("layers",), str(error))
             outputs = ()
         graph = Graph(
             name=architecture.name,
@@ -91,21 +86,6 @@ class Expander:
         if not self.reader.faults:
             self.check_use(graph)
         return graph
-
-    def check_defaults(self) -> None:
-        """Check `defaults` once, whether or not a layer uses them."""
-        for kind, arguments in self.architecture.defaults.items():
-            path = ("defaults", kind)
-            schema = LAYERS.get(kind)
-            if schema is None:
-                hint = suggestion(kind, LAYERS)
-                self.reader.fault(f"no Keras layer {kind!r}", path, hint, key=True)
-                continue
-            try:
-                for name, value in bind(schema, arguments).items():
-                    self.literal(kind, name, Value(value=value, path=(*path, name)), {})
-            except BadValueError as fault:
-                self.reader.fault(fault.message, (*path, *fault.path), fault.hint)
 
     def block(
         self,
@@ -120,17 +100,18 @@ class Expander:
         before = scope[block.inputs[0]] if len(block.inputs) == 1 else None
         for layer in block.layers:
             if layer.name in scope:
-                self.reader.fault(f"the name {layer.name} is taken", layer.path, key=True)
+                self.reader.fault(layer.path, f"the name {layer.name} is taken", key=True)
             for i, step in enumerate(layer.steps, 1):
                 suffix = "" if i == len(layer.steps) else f"_{i}"
                 before = self.step(
                     step, f"{prefix}{layer.name}{suffix}", scope, before, values, stack
                 )
             scope[layer.name] = _ABSENT if before is None else before
-        if not block.outputs:
+        outputs = (block.output,) if block.output else block.outputs
+        if not outputs:
             return () if before is None else (before,)
         path = (*block.path, "output" if block.name else "outputs")
-        return tuple(self.source(name, scope, path) for name in block.outputs)
+        return tuple(self.source(name, scope, path) for name in outputs)
 
     def step(
         self,
@@ -150,7 +131,7 @@ class Expander:
             path = (*step.path[:-1], "from")
             found = [self.source(source, scope, path) for source in step.sources]
         elif before is None:
-            self.reader.fault(f"{name} needs `from`: there are several inputs", step.path)
+            self.reader.fault(step.path, f"{name} needs `from`: there are several inputs")
             return _ABSENT
         else:
             found = [before]
@@ -162,8 +143,8 @@ class Expander:
             return self.use_block(block, step, name, sources, values, stack)
         if step.kind not in LAYERS:
             known = [*self.architecture.blocks, *LAYERS]
-            hint = suggestion(step.kind, known)
-            self.reader.fault(f"no Keras layer or block {step.kind!r}", step.path, hint, key=True)
+            message = f"no Keras layer or block {shown(step.kind)}"
+            self.reader.fault(step.path, message, nearest(step.kind, known), key=True)
             return name
         self.add_layer(step, name, sources, values)
         return name
@@ -183,7 +164,7 @@ class Expander:
             raise TooLargeError(message)
         if len(sources) != len(block.inputs):
             message = f"block {block.name} takes {len(block.inputs)} inputs, not {len(sources)}"
-            self.reader.fault(message, step.path)
+            self.reader.fault(step.path, message)
             return name
         bound = self.parameters.bind(block, step, values)
         inputs = dict(zip(block.inputs, sources, strict=True))
@@ -194,50 +175,34 @@ class Expander:
         self, step: Step, name: str, sources: tuple[str, ...], values: Mapping[str, Value]
     ) -> None:
         """Add one Keras layer."""
-        schema = LAYERS[step.kind]
-        if name in self.taken or not NAME.fullmatch(name):
-            self.reader.fault(f"the expanded name {name} is taken or too long", step.path)
-        if len(sources) > 1 and schema.input == "one":
-            self.reader.fault(f"{step.kind} takes one input, not {len(sources)}", step.path)
-        default = self.architecture.defaults.get(step.kind) or {}
-        merged: dict[str, Value] = {}
-        try:
-            for key, value in bind(schema, step.arguments).items():
-                merged[key] = Value(value=value, path=(*step.path, key))
-        except BadValueError as fault:
-            self.reader.fault(fault.message, (*step.path, *fault.path), fault.hint, key=True)
-        if isinstance(default, dict):
-            for key, value in default.items():
-                merged.setdefault(key, Value(value=value, path=("defaults", step.kind, key)))
-        for key in missing(schema, dict(merged)):
-            self.reader.fault(f"{step.kind} needs {key}", step.path)
-        arguments = tuple(
-            (key, self.literal(step.kind, key, merged[key], values))
-            for key in schema.arguments
-            if key in merged
-        )
+        one, taken = arguments("layer", step.kind), name in self.taken
+        if taken or not NAME.fullmatch(name):
+            self.reader.fault(step.path, f"the expanded name {name} is taken or too long")
+        if len(sources) > 1 and one.one.input == "one":
+            self.reader.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
+        found = dict(self.architecture.defaults.get(step.kind, {}))
+        for key, value in one.given(step.arguments, step.path, self.reader).items():
+            resolved = self.parameters.resolve(value, values, (*step.path, key))
+            found[key] = "None"
+            if resolved.value is not UNKNOWN:
+                code = one.kinds[key](resolved.value, resolved.path, self.reader)
+                found[key] = found[key] if code is BAD else code
+        one.check_required(found, step.path, self.reader)
         self.taken.add(name)
         self.nodes[name] = Node(
-            name=name, kind=step.kind, arguments=arguments, sources=sources, path=step.path
+            name=name,
+            kind=step.kind,
+            words=tuple(one.words(found)),
+            sources=sources,
+            path=step.path,
         )
-
-    def literal(self, kind: str, name: str, given: Value, values: Mapping[str, Value]) -> str:
-        """Return an argument as source text."""
-        resolved = self.parameters.resolve(given.value, values, given.path)
-        if resolved.value is UNKNOWN:
-            return "None"
-        try:
-            return literal(LAYERS[kind], name, resolved.value)
-        except BadValueError as fault:
-            self.reader.fault(fault.message, (*resolved.path, *fault.path), fault.hint)
-            return "None"
 
     def source(self, name: str, scope: dict[str, str], path: Path) -> str:
         """Return the layer that a name in `from` stands for."""
         if name in scope:
             return scope[name]
-        hint = suggestion(name, scope) or "a layer must stand above those that use it"
-        self.reader.fault(f"no layer {name!r} above this one", path, hint)
+        hint = nearest(name, scope) or "a layer must stand above those that use it"
+        self.reader.fault(path, f"no layer {shown(name)} above this one", hint)
         return _ABSENT
 
     def check_use(self, graph: Graph) -> None:
@@ -247,9 +212,9 @@ class Expander:
             if node.name in used:
                 used.update(node.sources)
             else:
-                self.reader.fault(f"{node.name} leads to no output", node.path, key=True)
+                self.reader.fault(node.path, f"{node.name} leads to no output", key=True)
         for item in graph.inputs:
             if item.name not in used:
-                self.reader.fault(f"input {item.name} is not used", item.path, key=True)
+                self.reader.fault(item.path, f"input {item.name} is not used", key=True)
         if not graph.outputs or _ABSENT in graph.outputs:
-            self.reader.fault("the network has no output", ("layers",))
+            self.reader.fault(("layers",), "the network has no output")

@@ -5,31 +5,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError
-from deepforge_hpc.files import yaml12
-from deepforge_hpc.libraries.keras.architecture import Reader
+from deepforge_hpc.files.faults import Reader
+from deepforge_hpc.files.yaml12 import load
+from deepforge_hpc.libraries.keras import architecture
+from deepforge_hpc.libraries.keras.arguments import TABLES
 from deepforge_hpc.libraries.keras.graph import Expander
 from deepforge_hpc.libraries.keras.schema import LAYERS
+from deepforge_hpc.plugins.library import Library, Part
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.files.kinds import Schema
     from deepforge_hpc.libraries.keras.graph import Graph, Node
 
 
-class KerasLibrary:
-    """Compiles architecture files; Keras itself is not imported."""
+class KerasLibrary(Library):
+    """Compiles architecture files."""
 
     name = "keras"
 
-    def compile(self, text: str, source: str) -> str:
-        """Return Python source that defines `build()`, which returns the uncompiled model.
+    def schema(self) -> Schema:
+        """Return the JSON Schema of an architecture file."""
+        return architecture.schema()
 
-        `source` is the file's path as faults should name it. Equal texts give equal source. Raises
-        InvalidInputError with every fault found.
-        """
-        reader = Reader(yaml12.load(text, source))
-        architecture = reader.read()
+    def catalogue(self) -> Mapping[str, Mapping[str, Part]]:
+        """Return the layers and functions of Keras that a file may name."""
+        return {
+            sort: {name: Part(one.arguments, one.required) for name, one in table.items()}
+            for sort, table in TABLES.items()
+        }
+
+    def compile(self, text: str, source: str) -> str:
+        """Return the source of `build()`, which returns the uncompiled model."""
+        reader = Reader(load(text, source))
+        found = architecture.read(reader)
         graph = None
-        if architecture is not None and not reader.faults:
-            graph = Expander(architecture, reader).expand()
+        if found is not None and not reader.faults:
+            graph = Expander(found, reader).expand()
         if reader.faults or graph is None:
             # A block that is used often has its faults once.
             raise InvalidInputError(list(dict.fromkeys(reader.faults)))
@@ -72,6 +85,5 @@ def _assign(node: Node, variables: dict[str, str]) -> str:
     if LAYERS[node.kind].input == "list":
         sources = f"[{sources}]"
     variables[node.name] = f"t{len(variables)}"
-    words = [f"{name}={value}" for name, value in node.arguments]
-    arguments = ", ".join([*words, f"name={node.name!r}"])
+    arguments = ", ".join([*node.words, f"name={node.name!r}"])
     return f"{variables[node.name]} = keras.layers.{node.kind}({arguments})({sources})"

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.libraries.keras.values import suggestion
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.libraries.keras.architecture import REQUIRED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.libraries.keras.architecture import Block, Path, Reader, Step
+    from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.libraries.keras.architecture import Block, Step
 
 
 UNKNOWN = object()
@@ -38,7 +40,7 @@ class Parameters:
         if isinstance(arguments, list):
             if len(arguments) > len(block.parameters):
                 message = f"block {block.name} has {len(block.parameters)} parameters"
-                self.reader.fault(f"{message}, not {len(arguments)}", step.path)
+                self.reader.fault(step.path, f"{message}, not {len(arguments)}")
             keys: dict[str, int | str] = dict(
                 zip(block.parameters, range(len(arguments)), strict=False)
             )
@@ -46,24 +48,23 @@ class Parameters:
         elif isinstance(arguments, dict | None):
             given, keys = arguments or {}, {name: name for name in arguments or {}}
         else:
-            self.reader.fault(f"arguments of {block.name} must be a list or a mapping", step.path)
+            self.reader.fault(step.path, f"arguments of {block.name} must be a list or a mapping")
             keys = {}
+        default_path = (*block.path, "parameters")
         bound = {
-            name: Value(value=value, path=(*block.path, "parameters"))
+            name: Value(value=UNKNOWN if value is REQUIRED else value, path=default_path)
             for name, value in block.parameters.items()
         }
         for name, value in given.items():
             path = (*step.path, keys[name])
             if name not in block.parameters:
-                hint = suggestion(name, block.parameters)
-                self.reader.fault(
-                    f"block {block.name} has no parameter {name!r}", path, hint, key=True
-                )
+                message = f"block {block.name} has no parameter {shown(name)}"
+                self.reader.fault(path, message, nearest(name, block.parameters), key=True)
                 continue
             bound[name] = self.resolve(value, values, path)
-        for name in block.required:
-            if name not in given:
-                self.reader.fault(f"block {block.name} needs {name}", step.path)
+        for name, value in block.parameters.items():
+            if value is REQUIRED and name not in given:
+                self.reader.fault(step.path, f"block {block.name} needs {name}")
         return bound
 
     def resolve(self, value: object, values: Mapping[str, Value], path: Path) -> Value:
@@ -71,8 +72,8 @@ class Parameters:
         if isinstance(value, str) and value.startswith("$"):
             if value[1:] in values:
                 return values[value[1:]]
-            hint = suggestion(value[1:], values) or "a block's `parameters` declare them"
-            self.reader.fault(f"no parameter {value}", path, hint)
+            hint = nearest(value[1:], values) or "a block's `parameters` declare them"
+            self.reader.fault(path, f"no parameter {value}", hint)
             return Value(value=UNKNOWN, path=path)
         if isinstance(value, list):
             items = [self.resolve(item, values, (*path, i)) for i, item in enumerate(value)]
@@ -87,7 +88,8 @@ class Parameters:
         """Return whether a step or an input is there."""
         resolved = self.resolve(value, values, path)
         if resolved.value is not UNKNOWN and not isinstance(resolved.value, bool):
-            self.reader.fault(f"when must be true or false, not {resolved.value!r}", resolved.path)
+            message = f"when must be true or false, not {shown(resolved.value)}"
+            self.reader.fault(resolved.path, message)
         return resolved.value is not False
 
 

@@ -141,22 +141,22 @@ def test_every_layer_and_function_of_the_table_can_be_named() -> None:
     [
         (
             ("Conv2D", "Conv2d"),
-            "net.yaml:5:9: no Keras layer or block 'Conv2d' (did you mean Conv2D?)",
+            "net.yaml:5:9: layers[0].a: no Keras layer or block 'Conv2d' (did you mean 'Conv2D'?)",
         ),
         (
             ("filters: 4", "filter: 4"),
-            "net.yaml:5:18: Conv2D has no argument 'filter' (did you mean filters?)",
+            "net.yaml:5:18: layers[0].a.Conv2D: Conv2D has no argument 'filter' (did you mean 'filters'?)",
         ),
         (("filters: 4", "filters: many"), "must be a positive whole number, not 'many'"),
-        (("filters: 4, ", ""), "net.yaml:5:17: Conv2D needs filters"),
+        (("filters: 4, ", ""), "net.yaml:5:17: layers[0].a.Conv2D: Conv2D needs filters"),
         (("kernel_size: 3", "kernel_size: [3, 0]"), "kernel_size of Conv2D must be a positive"),
         (
             ("kernel_size: 3", "kernel_size: 3, padding: sam"),
-            "padding of Conv2D must be one of valid, same, causal, not 'sam' (did you mean same?)",
+            "padding of Conv2D must be one of valid, same, causal, not 'sam' (did you mean 'same'?)",
         ),
         (
             ("kernel_size: 3", "kernel_size: 3, activation: rellu"),
-            "must be an activation that Keras has, not 'rellu' (did you mean relu?)",
+            "must be an activation that Keras has, not 'rellu' (did you mean 'relu'?)",
         ),
         (
             ("kernel_size: 3", "kernel_size: 3, kernel_initializer: glorot"),
@@ -164,34 +164,58 @@ def test_every_layer_and_function_of_the_table_can_be_named() -> None:
         ),
         (
             ("kernel_size: 3", "kernel_size: 3, bias_initializer: {Constant: {val: 1}}"),
-            "Constant has no argument 'val' (did you mean value?)",
+            "Constant has no argument 'val' (did you mean 'value'?)",
         ),
         (("Flatten: {}", "Flatten: {}, from: b"), "no layer 'b' above this one"),
         (("Flatten: {}", "Flatten: {}, from: [a, x]"), "Flatten takes one input, not 2"),
-        (("Flatten: {}", "Flatten: {}, from: x"), "net.yaml:5:9: a leads to no output"),
+        (
+            ("Flatten: {}", "Flatten: {}, from: x"),
+            "net.yaml:5:9: layers[0].a: a leads to no output",
+        ),
         (("Flatten: {}", "Flatten: {}, when: maybe"), "when must be true or false, not 'maybe'"),
         (("out:", "a:"), "the name a is taken"),
-        (("out:", "a b:"), "'a b' cannot be a name"),
+        (("out:", "a b:"), "net.yaml:6:5: layers[1]: 'a b' is not a name (letters, digits and _"),
         (("out: {Flatten: {}}", "out: Flatten"), "a step names one layer or block; there is none"),
         (("out: {Flatten: {}}", "out: {Flatten: {}, ReLU: {}}"), "found Flatten and ReLU"),
         (("filters: 4", "filters: $n"), "no parameter $n"),
-        (("[8, 8, 3]", "[8, -8, 3]"), "a shape must be a list of positive whole numbers or null"),
+        (
+            ("[8, 8, 3]", "[8, -8, 3]"),
+            "net.yaml:3:13: inputs.x.shape[1]: expected a positive whole number or null, not -8",
+        ),
         (("{x: [8, 8, 3]}", "{x: [8, 8, 3], y: [1]}"), "needs `from`: there are several inputs"),
-        (("library: keras", "library: torch"), "library must be keras, not 'torch'"),
-        (("layers:", "layer:"), "net.yaml:4:1: unknown key 'layer' (did you mean layers?)"),
-        (("architecture: tiny", "architecture: 1 tiny"), "'1 tiny' cannot be a name"),
-        (("library: keras", "library: keras\ndfh: 2"), "format version 2 is not known"),
-        (("library: keras", "library: keras\ndfh: true"), "format version True is not known"),
-        (("inputs: {x: [8, 8, 3]}", "inputs: [x]"), "inputs must be a mapping"),
-        (("[8, 8, 3]", "{shape: [8, 8, 3], dtype: int99}"), "no dtype 'int99' (known: float16"),
-        (("layers:", "layers: {}\nblocks:"), "layers must be a list of `- name:"),
+        (("library: keras", "library: torch"), "library: expected one of keras, not 'torch'"),
+        (("layers:", "layer:"), "net.yaml:4:1: unknown key 'layer' (did you mean 'layers'?)"),
+        (
+            ("architecture: tiny", "architecture: 1 tiny"),
+            "architecture: expected a name of letters, digits and _ after a first letter, 64 at most, not '1 tiny'",
+        ),
+        (
+            ("library: keras", "library: keras\ndfh: 2"),
+            "net.yaml:2:6: dfh: format 2 is not in this version (write dfh: 1)",
+        ),
+        (
+            ("library: keras", "library: keras\ndfh: true"),
+            "dfh: format true is not in this version (write dfh: 1)",
+        ),
+        (("inputs: {x: [8, 8, 3]}", "inputs: [x]"), "inputs: expected a mapping, not a list"),
+        (
+            ("[8, 8, 3]", "{shape: [8, 8, 3], dtype: int99}"),
+            "inputs.x.dtype: expected one of float16, float32, float64, uint8, int8, int16, int32, int64, bool, not 'int99' (did you mean 'int8'?)",
+        ),
+        (("layers:", "layers: {}\nblocks:"), "layers: expected a list of `- name:"),
         (("- out: {Flatten: {}}", "- {out: {Flatten: {}}, b: 1}"), "must be one name with one"),
-        (("{Flatten: {}}", "[]"), "a layer without steps"),
-        (("layers:", "outputs: []\nlayers:"), "an empty list of names"),
+        (("{Flatten: {}}", "[]"), "layers[1].out: an empty list"),
+        (("layers:", "outputs: []\nlayers:"), "outputs: an empty list"),
         (("layers:", "parameters: [n]\nlayers:"), "parameter n of the architecture needs a value"),
-        (("layers:", "parameters: {n: 1}\nlayers:"), "parameters must be a list"),
+        (
+            ("layers:", "parameters: {n: 1}\nlayers:"),
+            "parameters: expected a list such as [filters, {kernel: 3}], not a mapping",
+        ),
         (("layers:", "parameters: [{n: 1}, {n: 2}]\nlayers:"), "parameter n is there twice"),
-        (("layers:", "defaults: {Conv: {}}\nlayers:"), "no Keras layer 'Conv' (did you mean Conv"),
+        (
+            ("layers:", "defaults: {Conv: {}}\nlayers:"),
+            "defaults: unknown key 'Conv' (did you mean 'Conv",
+        ),
         (("layers:", "defaults: {Dense: {unit: 1}}\nlayers:"), "Dense has no argument 'unit'"),
         (
             ("layers:", "defaults: {Dense: {units: -1}}\nlayers:"),
@@ -201,7 +225,10 @@ def test_every_layer_and_function_of_the_table_can_be_named() -> None:
         (("Flatten: {}", "Flatten: 3"), "the arguments of Flatten must be a mapping, not 3"),
         (("Flatten: {}", "Flatten: {}, when: false"), "a leads to no output"),
         (("kernel_size: 3", "kernel_size: 3, use_bias: 1"), "must be true or false, not 1"),
-        (("kernel_size: 3", "kernel_size: 3, bias_initializer: [Ones]"), "expected a name or one"),
+        (
+            ("kernel_size: 3", "kernel_size: 3, bias_initializer: [Ones]"),
+            "bias_initializer of Conv2D must be a name or one",
+        ),
         (("Flatten: {}", "Reshape: {target_shape: 3}"), "must be a list of whole numbers, not 3"),
         (("Flatten: {}", "Dropout: {rate: lots}"), "rate of Dropout must be a number"),
         (
@@ -212,7 +239,7 @@ def test_every_layer_and_function_of_the_table_can_be_named() -> None:
         (("Flatten: {}", "Permute: {dims: [a]}"), "a whole number or a list of them"),
         (
             ("Flatten: {}", "TimeDistributed: {layer: Dens}"),
-            "no Keras layer 'Dens' (did you mean D",
+            "Keras has no layer 'Dens' that this library knows (did you mean 'Dense'?)",
         ),
         (("Flatten: {}", "TimeDistributed: {layer: Dense}"), "Dense needs units"),
     ],
@@ -226,8 +253,8 @@ def test_a_fault_names_its_place_and_the_nearest_known_name(
 
 
 def test_what_is_no_architecture_at_all_is_named() -> None:
-    assert faults("- a list") == ["net.yaml:1:1: an architecture file must be a mapping"]
-    assert "library: is missing" in faults("{}")[0]
+    assert faults("- a list") == ["net.yaml:1:1: expected a mapping, not a list"]
+    assert "'library' is missing" in faults("{}")[0]
     assert len(faults("{}")) == 4
 
 
@@ -248,14 +275,14 @@ def test_all_faults_come_at_once_and_those_of_a_block_once() -> None:
     text = BLOCKS.replace("shared_axes", "shared_axis").replace("when: $wide", "when: $wode")
     found = faults(text)
     assert found == [
-        "net.yaml:10:75: PReLU has no argument 'shared_axis' (did you mean shared_axes?)",
-        "net.yaml:16:44: no parameter $wode (did you mean wide?)",
+        "net.yaml:10:75: blocks.conv.layers[0].y[1].PReLU: PReLU has no argument 'shared_axis' (did you mean 'shared_axes'?)",
+        "net.yaml:16:44: blocks.split.layers[1].b[0].when: no parameter $wode (did you mean 'wide'?)",
     ]
 
 
 def test_a_wrong_value_is_named_where_the_block_is_used() -> None:
     assert faults(BLOCKS.replace("one: {split: [4]}", "one: {split: [none at all]}")) == [
-        "net.yaml:19:19: filters of Conv2D must be a positive whole number, not 'none at all'"
+        "net.yaml:19:19: layers[0].one.split[0]: filters of Conv2D must be a positive whole number, not 'none at all'"
     ]
 
 
