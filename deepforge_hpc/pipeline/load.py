@@ -35,7 +35,6 @@ from deepforge_hpc.pipeline.snapshot import (
     code_file,
     glob_files,
     refusal,
-    runtime_files,
 )
 from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.runtime.base.files import canonical_json, digest
@@ -261,7 +260,7 @@ class _Loading:
             self._keep_formats(files)
         digests = {name: files[name].sha256 for name in named if name in files}
         return Snapshot(
-            files=dict(sorted({**files, **runtime_files()}.items())),
+            files=dict(sorted(files.items())),
             named=digest(canonical_json(digests)) if digests else "",
         )
 

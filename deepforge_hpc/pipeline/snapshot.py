@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import deepforge_hpc.runtime
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.runtime.base.files import digest
@@ -46,7 +44,7 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All files of `code/`, by path with forward slashes."""
+    """The files of `code/` that a pipeline brings, by path with forward slashes."""
 
     files: Mapping[str, CodeFile]
     named: str = ""
@@ -56,17 +54,6 @@ class Snapshot:
 def code_file(data: bytes, source: Path | None = None) -> CodeFile:
     """Return a file of the snapshot."""
     return CodeFile(data=data, sha256=digest(data), source=source)
-
-
-@functools.cache
-def runtime_files() -> Mapping[str, CodeFile]:
-    """Return the travelling runtime, by path in `code/`; read once a process."""
-    folder = Path(deepforge_hpc.runtime.__file__).parent
-    return {
-        f"{RUNTIME}/{path.relative_to(folder).as_posix()}": code_file(path.read_bytes(), path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in (".py", ".css")
-    }
 
 
 def refusal(sizes: Mapping[str, int]) -> str:

@@ -18,6 +18,7 @@ from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_jso
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
 from deepforge_hpc.submit import claims, project
+from deepforge_hpc.submit.runtime_zip import RUNTIME_ZIP, runtime_zip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.pipeline.snapshot import Snapshot
+    from deepforge_hpc.pipeline.snapshot import CodeFile, Snapshot
     from deepforge_hpc.render.script import JobScript
 
 _MANIFEST_SCHEMA = "dfh/code/1"
@@ -109,8 +110,12 @@ def plan_file(plan: Plan) -> bytes:
 
 def manifest_bytes(snapshot: Snapshot) -> bytes:
     """Return the bytes of `code/MANIFEST.json`; their digest names the code."""
-    files = {path: file.sha256 for path, file in snapshot.files.items()}
+    files = {path: file.sha256 for path, file in _code(snapshot).items()}
     return canonical_json({"schema": _MANIFEST_SCHEMA, "files": files})
+
+
+def _code(snapshot: Snapshot) -> dict[str, CodeFile]:
+    return {**snapshot.files, RUNTIME_ZIP: runtime_zip()}
 
 
 def next_folder(loaded: Loaded, pipeline: str) -> Path:
@@ -161,7 +166,7 @@ def _files(
     loaded: Loaded, scripts: Mapping[str, JobScript], plan: bytes, manifest: bytes
 ) -> Iterator[tuple[str, bytes, int]]:
     """Yield path in the execution, bytes and mode of all that is frozen."""
-    for path, file in loaded.snapshot.files.items():
+    for path, file in _code(loaded.snapshot).items():
         yield f"code/{path}", file.data, 0o444
     yield "code/MANIFEST.json", manifest, 0o444
     yield "plan.json", plan, 0o444

@@ -7,10 +7,11 @@ or a library that is not needed: import it inside the function that needs it.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,18 @@ class Execution:
         told = {"uuid": "uuid", "plan": "plan_sha256", "code": "code_sha256"}
         words = [word for name, key in told.items() for word in (f"--{name}", self.info[key])]
         return ["bash", f"jobs/{job}/job.sh", "--attempt", "2", *words]
+
+    def take_bytecode_away(self) -> None:
+        """Make the runtime one that another version of Python submitted."""
+        code = self.root / "code"
+        archive, manifest = code / "dfh_runtime.zip", code / "MANIFEST.json"
+        content = archive.read_bytes().replace(importlib.util.MAGIC_NUMBER, b"\0\0\r\n")
+        files = json.loads(manifest.read_bytes())
+        files["files"][archive.name] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        for path, data in (archive, content), (manifest, json.dumps(files).encode()):
+            path.chmod(0o644)
+            path.write_bytes(data)
+        self.info["code_sha256"] = f"sha256:{hashlib.sha256(manifest.read_bytes()).hexdigest()}"
 
 
 @pytest.fixture
@@ -141,10 +154,9 @@ def test_processor_time_of_a_job_that_does_nothing(
     job = execution.script("first")
     spent = processor_seconds(job, cwd=execution.root)
     spent_bare = processor_seconds(("bash", bare), cwd=execution.root)
-    # The first job of an execution compiles the runtime: the others find it compiled.
-    shutil.rmtree(execution.root / "code" / "dfh_runtime" / "__pycache__")
-    first = processor_seconds(job, cwd=execution.root, runs=1)
-    print(f"in the first job of an execution: {1000 * (first - spent_bare):.0f} ms")
+    execution.take_bytecode_away()
+    compiled = processor_seconds(execution.script("first"), cwd=execution.root)
+    print(f"with another Python than the submitter's: {1000 * (compiled - spent_bare):.0f} ms")
     judge_processor_time("the runtime in a job that does nothing", spent - spent_bare, JOB_S)
 
 
@@ -170,7 +182,7 @@ print(time.process_time() - before)
 def test_what_the_ledger_adds(
     execution: Execution, installed: Any, judge_processor_time: Any
 ) -> None:
-    argv = [installed.python, "-c", LEDGER, execution.root / "code", execution.root]
+    argv = [installed.python, "-c", LEDGER, execution.root / "code/dfh_runtime.zip", execution.root]
     spent = []
     for _ in range(5):
         done = subprocess.run(list(map(str, argv)), check=True, capture_output=True, text=True)

@@ -77,9 +77,8 @@ def find_job(plan: dict[str, Any], name: str) -> dict[str, Any]:
 def find_root() -> Path:
     """Return the execution that this process belongs to: the working directory, else our own."""
     here = Path.cwd()
-    if (here / "execution.json").is_file():
-        return here
-    return Path(__file__).resolve().parents[3]
+    folders = (here, *Path(__file__).resolve().parents)
+    return next((path for path in folders if (path / "execution.json").is_file()), here)
 
 
 def open_context(

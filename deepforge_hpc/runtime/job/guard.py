@@ -54,7 +54,7 @@ def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
 def _names_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
     """Yield all that is no folder; a link to a folder is not one: Python would import from it.
 
-    Bytecode is left out: of user code none is read (see `imports`), of this runtime there is some.
+    Bytecode is left out: none is read (see `imports`), but runtimes that were files have some.
     """
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.failure import MEMORY_HINT, JobError, disk_hint, one_line
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _MAX_LINES = 200
-_OWN = str(Path(__file__).parents[1]) + "/"
 
 
 def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
@@ -123,7 +121,8 @@ def _frames(trace: TracebackType | None) -> list[tuple[str, int]]:
 
 
 def _is_own(filename: str) -> bool:
-    return filename.startswith((_OWN, "<frozen "))
+    own = _is_own.__code__.co_filename.removesuffix("rank/explain.py")
+    return filename.startswith((own, "<frozen "))
 
 
 def _shown(filename: str, code: str) -> str:

@@ -1,7 +1,7 @@
 """Imports of frozen code from its sources alone, whose digests were checked.
 
 Python would take the bytecode in a `__pycache__` for them if size and time of the source fit, and
-both can be forged. Only the caches of this runtime itself are used: it starts for every job.
+both can be forged. The bytecode of this runtime lies in its archive, which is checked as a whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class FrozenLoader(SourceFileLoader):
 def use_sources_only(code: Path) -> None:
     """Import whatever lies below `code/`, but the runtime, from its sources."""
     below = f"{code}/"
-    runtime = f"{below}{__package__}"
+    runtime = f"{below}{__package__.partition('.')[0]}"
     loaders = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (FrozenLoader, SOURCE_SUFFIXES))
 
     def hook(path: str) -> FileFinder:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import pkgutil
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.states import State
@@ -48,7 +48,7 @@ def render_page(
     details: Mapping[str, Sequence[Details]],
 ) -> bytes:
     """Return the page; `details` by operation, for those that get a part of their own."""
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    css = (pkgutil.get_data(__package__, "report.css") or b"").decode()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "

@@ -138,7 +138,7 @@ engine=$(command -v apptainer || command -v singularity) ||
     "Load the module that brings it (environment: {modules: [...]})."
 command=("$engine" exec --bind "$PWD" --bind "$project" --pwd "$PWD" "$image" "$python")
 # The runtime and the operations come from the execution itself, as they were when it was submitted.
-export PYTHONPATH="$PWD/code${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$PWD/code/dfh_runtime.zip${PYTHONPATH:+:$PYTHONPATH}"
 
 command+=(-m dfh_runtime run "$job")
 [ -z "$task" ] || command+=(--task "$task")

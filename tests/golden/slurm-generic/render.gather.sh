@@ -125,7 +125,7 @@ if [ -e "${python%/*}/../pyvenv.cfg" ]; then
 fi
 command=("$python")
 # The runtime and the operations come from the execution itself, as they were when it was submitted.
-export PYTHONPATH="$PWD/code${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$PWD/code/dfh_runtime.zip${PYTHONPATH:+:$PYTHONPATH}"
 
 command+=(-m dfh_runtime run "$job")
 [ -z "$task" ] || command+=(--task "$task")

@@ -56,7 +56,7 @@ class Execution:
         self.script.write_text(render_scripts(plan)[job.name].text, encoding="utf-8")
         text = json.dumps({"uuid": UUID, "project": str(root.parent)}, separators=(",", ":"))
         (root / "execution.json").write_text(text, encoding="utf-8")
-        runtime = root / "code" / "dfh_runtime"
+        runtime = root / "code" / "dfh_runtime.zip" / "dfh_runtime"
         runtime.mkdir(parents=True)
         (runtime / "__init__.py").touch()
         (runtime / "__main__.py").write_text(STUB, encoding="utf-8")
@@ -110,7 +110,7 @@ def test_the_runtime_is_called_with_what_was_submitted(folder):
         "run", "train", "--attempt", "2", "--plan", "sha256:p", "--code", "sha256:c",
     ]  # fmt: skip
     assert execution.seen["cwd"] == str(folder.resolve())
-    assert str(folder.resolve() / "code") in execution.seen["path"]
+    assert str(folder.resolve() / "code" / "dfh_runtime.zip") in execution.seen["path"]
     assert execution.files == {"job.sh"}
 
 
@@ -348,7 +348,7 @@ def test_the_export_policy_of_sbatch_does_not_reach_srun(folder):
     execution = Execution(folder, make())
     execution.run(*ARGUMENTS, SLURM_EXPORT_ENV="NONE", PYTHONPATH="/mine")
     assert "SLURM_EXPORT_ENV" not in execution.seen["env"]
-    assert execution.seen["env"]["PYTHONPATH"] == f"{folder.resolve()}/code:/mine"
+    assert execution.seen["env"]["PYTHONPATH"] == f"{folder.resolve()}/code/dfh_runtime.zip:/mine"
 
 
 @pytest.mark.parametrize("code", [0, 1, 75, 89])

@@ -31,7 +31,7 @@ def test_everything_is_frozen_under_its_digest(real_lab: Any) -> None:
     there = {p.relative_to(layout.code).as_posix() for p in layout.code.rglob("*") if p.is_file()}
     assert there == {*files, "MANIFEST.json"}
     assert "project/operations.py" in files
-    assert "dfh_runtime/__main__.py" in files
+    assert "dfh_runtime.zip" in files
     assert layout.pipeline.read_bytes() == (real_lab.project / "pipeline.yaml").read_bytes()
     for job in read_plan(layout, info).jobs:
         assert layout.script(job.name).read_text().startswith("#!/bin/bash")
