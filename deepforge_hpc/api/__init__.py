@@ -11,13 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found, find_execution
     from deepforge_hpc.api.logs import read_log
-    from deepforge_hpc.api.machines import (
-        check_site,
-        describe_site,
-        detect_site,
-        schema,
-        sites,
-    )
     from deepforge_hpc.api.manage import (
         cancel,
         disk_usage,
@@ -32,6 +25,7 @@ if TYPE_CHECKING:
     )
     from deepforge_hpc.api.pipelines import Request, check, plan, render
     from deepforge_hpc.api.provenance import explain, trace, verify
+    from deepforge_hpc.api.site import check_site, describe_site, detect_site, schema, sites
     from deepforge_hpc.api.submission import dry_run, submit
 
 _MODULES = {
@@ -49,7 +43,7 @@ _MODULES = {
     ),
     "find": ("Found", "find_execution"),
     "logs": ("read_log",),
-    "machines": ("check_site", "describe_site", "detect_site", "schema", "sites"),
+    "site": ("check_site", "describe_site", "detect_site", "schema", "sites"),
     "pipelines": ("Request", "check", "plan", "render"),
     "submission": ("dry_run", "submit"),
     "provenance": ("explain", "trace", "verify"),

@@ -131,7 +131,7 @@ def _probed(subject: Subject) -> Iterator[Finding]:
 
 
 def _file_system(subject: Subject) -> Iterator[Finding]:
-    from deepforge_hpc.doctor import quota, storage, walltime
+    from deepforge_hpc.doctor import quota, storage
 
     site, folder, mounts = subject.site, subject.executions, _mounts()
     yield from storage.check_shared(folder, mounts)
@@ -140,7 +140,7 @@ def _file_system(subject: Subject) -> Iterator[Finding]:
     told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
     usage = quota.parse_quota(told.stdout) if told else None
     yield from storage.check_quota(site, folder, os.environ, usage)
-    time_s = walltime.longest_s(subject.plan) if subject.plan else None
+    time_s = storage.longest_s(subject.plan) if subject.plan else None
     yield from storage.check_purge(site, folder, os.environ, time_s)
 
 

@@ -122,7 +122,7 @@ def _write(path: Path, script: JobScript) -> Path:
 
 def refuse_control_characters(texts: Mapping[str, str]) -> None:
     """Raise InvalidInputError for those that hold any, by the names that people know them by."""
-    from deepforge_hpc.files.yaml12 import control_character
+    from deepforge_hpc.files.characters import control_character
 
     faults = [
         Fault(message=f"{found} in {text!r}", file=name, hint="remove it")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.probe.compare import Difference
     from deepforge_hpc.probe.read import Machine
-    from deepforge_hpc.site.find import FoundSite
 
 _TIMEOUT_S = 20
 """A controller that needs longer to show its partitions is down."""
@@ -94,11 +93,12 @@ def drift(name: str, cwd: Path) -> Drift:
 
     UsageError if the site is not one of Slurm.
     """
+    from deepforge_hpc.api.site import find_site
     from deepforge_hpc.plugins.scheduler import scheduler_named
     from deepforge_hpc.probe.compare import differences
     from deepforge_hpc.probe.draft import hidden_rules
 
-    found = find(name, cwd)
+    found = find_site(name, cwd)
     if not scheduler_named(found.spec.scheduler).is_probed:
         message = (
             f"site {found.spec.name} is of {found.spec.scheduler}, and only Slurm can be asked"
@@ -113,15 +113,6 @@ def drift(name: str, cwd: Path) -> Drift:
         differences=differences(found.spec, machine),
         warnings=hidden_rules(machine),
     )
-
-
-def find(name: str, cwd: Path) -> FoundSite:
-    """Return a site by name or path; InvalidInputError if there is none, or with its faults."""
-    from deepforge_hpc.api.find import project_above
-    from deepforge_hpc.paths import user_folder
-    from deepforge_hpc.site.find import load_site, site_folders
-
-    return load_site(name, site_folders(project_above(cwd), user_folder(), os.environ))
 
 
 def read(*, must_answer: bool = True) -> Machine:

@@ -32,7 +32,7 @@ class Subject:
 def subject_of(request: Request, cwd: Path) -> Subject:
     """Return what is there to be looked at; InvalidInputError if there is no such site."""
     from deepforge_hpc.api.find import project_above
-    from deepforge_hpc.api.probing import find
+    from deepforge_hpc.api.site import find_site
     from deepforge_hpc.doctor.finding import error
     from deepforge_hpc.paths import user_folder
     from deepforge_hpc.pipeline.precedence import Layers
@@ -44,7 +44,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
         user=load_user_settings(user_folder()),
     )
     base = request.pipeline.parent if request.pipeline.exists() else cwd
-    found = find(layers.site_name().value, base)
+    found = find_site(layers.site_name().value, base)
     problems: list[Finding] = []
     if request.pipeline.exists():
         try:

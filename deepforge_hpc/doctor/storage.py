@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.doctor.quota import Usage
+    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.site.model import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30
@@ -180,6 +181,15 @@ def check_quota(
     else:
         message = f"{folder}: {quota} ({system.role}); how much is used, no command here tells"
         yield ok("quota", message)
+
+
+def longest_s(plan: Plan) -> int:
+    """Return the seconds that the jobs may run one after another, waiting in queues left out."""
+    ends: dict[str, int] = {}
+    for job in plan.jobs:
+        begin = max((ends[name] for name in job.after), default=0)
+        ends[job.name] = begin + (job.resources.time_s or 0)
+    return max(ends.values(), default=0)
 
 
 def check_purge(

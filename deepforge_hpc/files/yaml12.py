@@ -23,25 +23,19 @@ import yaml
 from yaml import MappingNode, ScalarNode, SequenceNode
 
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.characters import MAX_FAULTS, decode, forbidden, refuse_forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_DEPTH = 64
 MAX_UNFOLDED = 10_000
-MAX_CHARACTERS = 1 << 25
 MAX_INTEGER_BITS = 14_284
 """Of an integer that Python writes in decimal, as in JSON: 4,300 digits."""
-_MAX_FAULTS = 50
 _MAX_MESSAGE = 2_000
 
 Path = tuple[str | int, ...]
 
-# C0 and C1 controls, line separators, and the marks that make text read other than it is stored
-# (CVE-2021-42574); lone surrogates have no UTF-8; the last two are no characters, for YAML either.
-_FORBIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -122,8 +116,8 @@ def load(text: str | bytes, file: str, faults: list[Fault] | None = None) -> Doc
     reads the document can say what else is wrong with it.
     """
     with collector_paused():
-        decoded = _decode(text, file)
-        _refuse_forbidden(decoded, file)
+        decoded = decode(text, file)
+        refuse_forbidden(decoded, file)
         root = _compose(decoded, file)
         if root is None:
             return Document(file, None, None)
@@ -238,50 +232,6 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> Fault:
     )
 
 
-def _decode(text: str | bytes, file: str) -> str:
-    if isinstance(text, bytes):
-        try:
-            text = text.decode()
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            message = f"byte 0x{error.object[error.start]:02x} is not UTF-8"
-            hint = "save the file as UTF-8"
-            raise InvalidInputError(
-                [Fault(message=message, file=file, line=line, hint=hint)]
-            ) from error
-    if len(text) > MAX_CHARACTERS:
-        message = f"longer than {MAX_CHARACTERS:,} characters"
-        raise InvalidInputError([Fault(message=message, file=file)])
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
-
-
-def _refuse_forbidden(text: str, file: str) -> None:
-    faults = []
-    for match in _FORBIDDEN.finditer(text):
-        start = match.start()
-        line = text.count("\n", 0, start) + 1
-        column = start - text.rfind("\n", 0, start)
-        faults.append(
-            Fault(
-                message=_forbidden(match[0]), file=file, line=line, column=column, hint="remove it"
-            )
-        )
-        if len(faults) == _MAX_FAULTS:
-            break
-    if faults:
-        raise InvalidInputError(faults)
-
-
-def control_character(text: str) -> str:
-    """Return what no text of one line may hold: `a line break`, `control character U+001B`."""
-    match = _FORBIDDEN.search(text)
-    return "a line break" if "\n" in text else _forbidden(match[0]) if match else ""
-
-
-def _forbidden(character: str) -> str:
-    return f"control character U+{ord(character):04X}"
-
-
 def _shortened(text: str) -> str:
     """Return a message that a text of the file, however long, cannot flood the terminal with."""
     return text if len(text) <= _MAX_MESSAGE else f"{text[: _MAX_MESSAGE - 3]}..."
@@ -306,7 +256,7 @@ class _Builder:
         """Keep a fault; once only for a node that aliases repeat."""
         line, column = mark = _mark(node)
         fault = Fault(message=message, file=self.file, line=line, column=column, hint=hint)
-        if len(self.faults) < _MAX_FAULTS:
+        if len(self.faults) < MAX_FAULTS:
             self.faults.setdefault((mark, message), fault)
 
     def build(self, node: yaml.Node, depth: int = 0) -> object:
@@ -377,8 +327,8 @@ class _Builder:
             if text[:1] not in _SPECIAL_START:
                 return text
             return self._plain(node, text)
-        if node.style == '"' and (match := _FORBIDDEN.search(text)):
-            self.fault(node, f"{_forbidden(match[0])} in a text", "remove it")
+        if node.style == '"' and (found := forbidden(text)):
+            self.fault(node, f"{found} in a text", "remove it")
         if tag in _TEXT:
             return text
         value = self._plain(node, text)

@@ -13,14 +13,13 @@ from deepforge_hpc.files.kinds import (
     Items,
     MapOf,
     Parsed,
-    Record,
     Text,
     data,
     described,
     flag,
-    key,
     version,
 )
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.characters import control_character
 from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
-from deepforge_hpc.files.yaml12 import collector_paused, control_character, load
+from deepforge_hpc.files.yaml12 import collector_paused, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
 from deepforge_hpc.pipeline.edges import Edges, Result

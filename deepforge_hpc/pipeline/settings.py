@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
-from deepforge_hpc.files.kinds import Record, Text, key, version
+from deepforge_hpc.files.kinds import Text, version
 from deepforge_hpc.files.project import ProjectError, read_bounded
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.files.yaml12 import load, parse_value
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ _MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """What can be seen of a machine."""
+class Seen:
+    """What can be seen of this machine."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     hostname: str = ""
@@ -32,7 +32,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownSite:
     """A site as far as `detect` needs it."""
 
     name: str
@@ -51,7 +51,7 @@ class Candidate:
     """What else would show this site, and does not hold here."""
 
 
-def look(wanted: Iterable[Identify], environ: Mapping[str, str]) -> Machine:
+def look(wanted: Iterable[Identify], environ: Mapping[str, str]) -> Seen:
     """Return what is seen of this machine, as far as some site asks for it."""
     entries = list(wanted)
     names = {name for entry in entries for name in entry.env}
@@ -59,7 +59,7 @@ def look(wanted: Iterable[Identify], environ: Mapping[str, str]) -> Machine:
     contents = {path: text for path in paths if (text := _read(path)) is not None}
     asks_name = any(entry.hostname for entry in entries)
     asks_cluster = any(entry.cluster_name for entry in entries)
-    return Machine(
+    return Seen(
         env={name: environ[name] for name in names if name in environ},
         hostname=socket.getfqdn() if asks_name else "",
         files=contents,
@@ -67,12 +67,12 @@ def look(wanted: Iterable[Identify], environ: Mapping[str, str]) -> Machine:
     )
 
 
-def candidates(sites: Iterable[Known], machine: Machine) -> tuple[Candidate, ...]:
+def candidates(sites: Iterable[KnownSite], seen: Seen) -> tuple[Candidate, ...]:
     """Return the sites that fit; one that others of them are laid over gives way to these."""
     found: dict[str, Candidate] = {}
     beneath: set[str] = set()
     for site in sites:
-        fitting = [entry for entry in site.identify if _fits(entry, machine)]
+        fitting = [entry for entry in site.identify if _fits(entry, seen)]
         if fitting:
             others = [entry for entry in site.identify if entry not in fitting]
             found[site.name] = Candidate(
@@ -84,17 +84,17 @@ def candidates(sites: Iterable[Known], machine: Machine) -> tuple[Candidate, ...
     return tuple(one for name, one in sorted(found.items()) if name not in beneath)
 
 
-def _fits(entry: Identify, machine: Machine) -> bool:
+def _fits(entry: Identify, seen: Seen) -> bool:
     """Tell whether all that an entry asks for holds; an empty one asks for nothing."""
-    answers = [machine.env.get(name) == value for name, value in entry.env.items()]
+    answers = [seen.env.get(name) == value for name, value in entry.env.items()]
     if entry.hostname:
-        found = machine.hostname and re.search(entry.hostname, machine.hostname)
+        found = seen.hostname and re.search(entry.hostname, seen.hostname)
         answers.append(bool(found))
     if entry.file:
-        content = machine.files.get(entry.file)
+        content = seen.files.get(entry.file)
         answers.append(content is not None and entry.content in content)
     if entry.cluster_name:
-        answers.append(entry.cluster_name == machine.cluster_name)
+        answers.append(entry.cluster_name == seen.cluster_name)
     return bool(answers) and all(answers)
 
 

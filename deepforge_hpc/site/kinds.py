@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, shown
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Parsed, Record, Text, described, key
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Parsed, Text, described
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.site.regex import runs_away
 from deepforge_hpc.site.unknown import UNKNOWN, Range
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory

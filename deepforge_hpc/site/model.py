@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from deepforge_hpc.files.kinds import Choice, Items, MapOf, OneOrMore, Record, Text, key, version
+from deepforge_hpc.files.kinds import Choice, Items, MapOf, OneOrMore, Text, version
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.site.conditions import When
 from deepforge_hpc.site.frozen import Frozen

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Choice, Field, Items, MapOf, Record, Text, key
+from deepforge_hpc.files.kinds import Choice, Items, MapOf, Text
+from deepforge_hpc.files.record import Field, Record, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
     COUNT,

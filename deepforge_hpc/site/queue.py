@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Record, Text, key
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Text
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
     COUNT,

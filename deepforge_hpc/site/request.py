@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.kinds import (
-    Choice,
-    Integer,
-    Items,
-    Record,
-    Text,
-    described,
-    key,
-)
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Text, described
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.site.conditions import NEVER, WHEN, When
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (

@@ -11,7 +11,7 @@ from deepforge_hpc.cli.views.display import counted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.api.machines import SiteCheck, SiteInfo, SiteView
+    from deepforge_hpc.api.site import SiteCheck, SiteInfo, SiteView
     from deepforge_hpc.site.model import Fact
 
 _WIDTH = 96

@@ -30,14 +30,13 @@ from deepforge_hpc.files.kinds import (
     Items,
     MapOf,
     OneOrMore,
-    Record,
     Shared,
     Text,
     data,
     described,
-    key,
     version,
 )
+from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.libraries.keras.arguments import (
     PARAMETER,
     POSITIVE,

@@ -9,7 +9,8 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.files.faults import BAD, Reader, nearest, shown
-from deepforge_hpc.files.kinds import Choice, Custom, closed, flag
+from deepforge_hpc.files.kinds import Choice, Custom, flag
+from deepforge_hpc.files.record import closed
 from deepforge_hpc.libraries.keras.schema import (
     ACTIVATIONS,
     CHOICES,

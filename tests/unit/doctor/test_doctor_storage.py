@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import globus, quota, storage
-from deepforge_hpc.doctor.walltime import longest_s
 from deepforge_hpc.model.plan import Job, Plan
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.schedulers.command import Completed
@@ -294,7 +293,7 @@ def test_the_time_of_a_plan_is_that_of_its_longest_chain() -> None:
         return Job(name=name, operation=name, after=after, resources=Resources(time_s=time_s))
 
     jobs = (job("a", 10), job("b", 100), job("c", 20, "a"), job("end", None, "b", "c"))
-    assert longest_s(Plan(pipeline="p", site="s", scheduler="slurm", jobs=jobs)) == 100
+    assert storage.longest_s(Plan(pipeline="p", site="s", scheduler="slurm", jobs=jobs)) == 100
 
 
 def test_the_place_that_a_site_wants_jobs_from_is_looked_at(tmp_path: Path) -> None:

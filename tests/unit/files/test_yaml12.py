@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files import yaml12
+from deepforge_hpc.files.characters import MAX_CHARACTERS
 from deepforge_hpc.files.yaml12 import Mark, load, parse_value, reads_as_text
 
 
@@ -227,7 +228,7 @@ def test_byte_order_mark_and_windows_line_ends_are_accepted() -> None:
 
 
 def test_a_file_without_end_is_refused() -> None:
-    assert "longer than" in faults("#" * (yaml12.MAX_CHARACTERS + 1))[0]
+    assert "longer than" in faults("#" * (MAX_CHARACTERS + 1))[0]
 
 
 def test_the_collector_is_left_as_it_was() -> None:

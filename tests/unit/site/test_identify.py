@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.site.identify import Known, Machine, candidates, look
+from deepforge_hpc.site.identify import KnownSite, Seen, candidates, look
 from deepforge_hpc.site.model import Identify
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def names(machine: Machine, *sites: Known) -> list[str]:
+def names(machine: Seen, *sites: KnownSite) -> list[str]:
     return [one.name for one in candidates(sites, machine)]
 
 
-def site(name: str, *entries: Identify, extends: tuple[str, ...] = ()) -> Known:
-    return Known(name=name, identify=entries, extends=extends)
+def site(name: str, *entries: Identify, extends: tuple[str, ...] = ()) -> KnownSite:
+    return KnownSite(name=name, identify=entries, extends=extends)
 
 
 def test_entries_are_alternatives_and_their_keys_conditions() -> None:
@@ -26,40 +26,40 @@ def test_entries_are_alternatives_and_their_keys_conditions() -> None:
         Identify(hostname=r"^login\d", cluster_name="lab"),
     )
 
-    assert names(Machine(env={"A": "1", "B": "2"}), one) == ["one"]
-    assert names(Machine(env={"A": "1"}), one) == []
-    assert names(Machine(env={"A": "1", "B": "3"}), one) == []
-    assert names(Machine(hostname="login1.x.org", cluster_name="lab"), one) == ["one"]
-    assert names(Machine(hostname="login1.x.org", cluster_name="Lab"), one) == []
-    assert names(Machine(hostname="mylogin1.x.org", cluster_name="lab"), one) == []
+    assert names(Seen(env={"A": "1", "B": "2"}), one) == ["one"]
+    assert names(Seen(env={"A": "1"}), one) == []
+    assert names(Seen(env={"A": "1", "B": "3"}), one) == []
+    assert names(Seen(hostname="login1.x.org", cluster_name="lab"), one) == ["one"]
+    assert names(Seen(hostname="login1.x.org", cluster_name="Lab"), one) == []
+    assert names(Seen(hostname="mylogin1.x.org", cluster_name="lab"), one) == []
 
 
 def test_a_file_must_be_there_and_hold_the_text() -> None:
     juwels = site("juwels", Identify(file="/etc/name", content="booster"))
     any_text = site("any", Identify(file="/etc/name"))
 
-    there = Machine(files={"/etc/name": "juwelsbooster\n"})
+    there = Seen(files={"/etc/name": "juwelsbooster\n"})
     assert names(there, juwels, any_text) == ["any", "juwels"]
-    assert names(Machine(files={"/etc/name": ""}), juwels, any_text) == ["any"]
-    assert names(Machine(), juwels, any_text) == []
+    assert names(Seen(files={"/etc/name": ""}), juwels, any_text) == ["any"]
+    assert names(Seen(), juwels, any_text) == []
 
 
 def test_an_entry_that_asks_for_nothing_fits_nothing() -> None:
-    assert names(Machine(hostname="x"), site("x", Identify()), site("y")) == []
+    assert names(Seen(hostname="x"), site("x", Identify()), site("y")) == []
 
 
 def test_what_others_that_fit_are_laid_over_gives_way_to_them() -> None:
     entry = Identify(hostname="cscs")
     base = site("alps", entry)
     daint = site("daint", entry, extends=("alps", "slurm-base"))
-    assert names(Machine(hostname="daint.cscs.ch"), base, daint) == ["daint"]
+    assert names(Seen(hostname="daint.cscs.ch"), base, daint) == ["daint"]
 
 
 def test_more_than_one_answer_says_what_would_tell_them_apart() -> None:
     shared = Identify(env={"HOST": "x"})
     own = Identify(hostname="gpu")
     first, second = candidates(
-        [site("b", shared), site("a", shared, own)], Machine(env={"HOST": "x"}, hostname="h")
+        [site("b", shared), site("a", shared, own)], Seen(env={"HOST": "x"}, hostname="h")
     )
     assert (first.name, first.evidence, first.further) == (
         "a",
@@ -76,7 +76,7 @@ def test_a_machine_is_looked_at_only_as_far_as_is_asked(tmp_path: Path) -> None:
     environ = {"A": "1", "B": "2", "SLURM_CONF": str(conf)}
 
     seen = look([Identify(env={"A": "1"}, file=str(there)), Identify(file="/nowhere")], environ)
-    assert seen == Machine(env={"A": "1"}, files={str(there): "name\n"})
+    assert seen == Seen(env={"A": "1"}, files={str(there): "name\n"})
 
     seen = look([Identify(cluster_name="lab", hostname="x")], environ)
     assert seen.cluster_name == "lab"

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Reader
-from deepforge_hpc.files.kinds import Record, keys_of
+from deepforge_hpc.files.record import Record, keys_of
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import COUNT, SIZE, fact, given

@@ -16,7 +16,8 @@ import pytest
 
 from deepforge_hpc.api.schemas import SCHEMAS
 from deepforge_hpc.files.faults import Reader
-from deepforge_hpc.files.kinds import Items, MapOf, Record
+from deepforge_hpc.files.kinds import Items, MapOf
+from deepforge_hpc.files.record import Record
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.read import SITE, read_site
 

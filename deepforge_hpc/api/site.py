@@ -100,9 +100,14 @@ def sites(cwd: Path) -> tuple[SiteInfo, ...]:
 
 def describe_site(name: str, cwd: Path) -> SiteView:
     """Return what a file says of a site; InvalidInputError if there is none, or it is wrong."""
+    return SiteView(found=find_site(name, cwd))
+
+
+def find_site(name: str, cwd: Path) -> FoundSite:
+    """Return a site by name or path; InvalidInputError if there is none, or with its faults."""
     from deepforge_hpc.site.find import load_site
 
-    return SiteView(found=load_site(name, _folders(cwd)))
+    return load_site(name, _folders(cwd))
 
 
 def check_site(path: Path, cwd: Path) -> SiteCheck:
@@ -137,19 +142,20 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
 def detect_site(cwd: Path) -> Detected:
     """Return the site that this machine is; NoResourcesError if none, or more than one, fits."""
     from deepforge_hpc.site.find import ANY, known_sites
-    from deepforge_hpc.site.identify import Known, candidates, look
+    from deepforge_hpc.site.identify import KnownSite, candidates, look
 
     folders = _folders(cwd)
     tried = {name: _attempt(f"{name}/{ANY}", folders) for name in known_sites(folders)}
     loaded = [one for one in tried.values() if not isinstance(one, tuple)]
     broken = [name for name, one in tried.items() if isinstance(one, tuple)]
     known = [
-        Known(name=_plain(one), identify=one.spec.identify, extends=one.extends) for one in loaded
+        KnownSite(name=_plain(one), identify=one.spec.identify, extends=one.extends)
+        for one in loaded
     ]
-    machine = look((entry for one in known for entry in one.identify), os.environ)
-    found = candidates(known, machine)
-    if not found and not machine.cluster_name and (cluster := _asked_cluster()):
-        found = candidates(known, replace(machine, cluster_name=cluster))
+    seen = look((entry for one in known for entry in one.identify), os.environ)
+    found = candidates(known, seen)
+    if not found and not seen.cluster_name and (cluster := _asked_cluster()):
+        found = candidates(known, replace(seen, cluster_name=cluster))
     if len(found) != 1:
         raise _undecided(found, len(known), broken)
     variants = next(one.spec.variants for one in loaded if _plain(one) == found[0].name)
