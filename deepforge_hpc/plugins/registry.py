@@ -24,13 +24,16 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "libraries": {
         "keras": "deepforge_hpc.libraries.keras.library:KerasLibrary",
     },
+    "storage": {
+        "file": "deepforge_hpc.runtime.storage.local:LocalStorage",
+    },
     # Those of this package come with the runtime: runtime.formats.FORMATS.
     "formats": {},
 }
 
 
 def load(kind: str, name: str) -> type:
-    """Return the class registered as `name` for a kind of adapter (`schedulers`, `libraries`).
+    """Return the class registered as `name` for a kind of adapter (`schedulers`, `storage`).
 
     Raises UsageError if there is none, if two plugins claim the name, or if it cannot be imported.
     """
@@ -50,11 +53,11 @@ def load(kind: str, name: str) -> type:
     return found
 
 
-def create(kind: str, name: str) -> Any:
+def create(kind: str, name: str, *arguments: object) -> Any:
     """Return the adapter registered as `name`; UsageError as `load`, or if its class raises."""
     found = load(kind, name)
     try:
-        return found()
+        return found(*arguments)
     except Exception as error:  # the code of another package may raise anything
         message = (
             f"{kind}: {name!r} is registered{_by_package(kind, name)} as {target(kind, name)!r}, "

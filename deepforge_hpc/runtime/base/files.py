@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = 1 << 20
 
@@ -56,20 +57,24 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """Return `sha256:` and the hex digest of a file's bytes."""
+def hash_chunks(chunks: Iterable[bytes]) -> str:
+    """Return `sha256:` and the hex digest of bytes that come in pieces."""
     state = hashlib.sha256()
-    for chunk in _chunks(path):
+    for chunk in chunks:
         state.update(chunk)
     return "sha256:" + state.hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Return `sha256:` and the hex digest of a file's bytes."""
+    return hash_chunks(_chunks(path))
 
 
 def digest_path(path: Path) -> tuple[str, int]:
     """Return digest and size in bytes of a file, or of a folder and all below it.
 
-    A folder's digest is that of the canonical JSON of {relative path: digest of the file}. Links
-    inside a folder are refused with ValueError, as they could point anywhere, and so is what is
-    neither a file nor a folder.
+    A folder's digest is that of the canonical JSON of {relative path: digest of the file}.
+    ValueError as `walk_files`, and for what is neither a file nor a folder.
     """
     status = path.stat()
     if stat.S_ISREG(status.st_mode):
@@ -79,24 +84,63 @@ def digest_path(path: Path) -> tuple[str, int]:
         raise ValueError(message)
     entries: dict[str, str] = {}
     size = 0
-    for folder, names, files in os.walk(path):
-        for name in names:
-            own_status(Path(folder, name))
-        for name in files:
-            file = Path(folder, name)
-            size += own_status(file).st_size
-            entries[file.relative_to(path).as_posix()] = digest_file(file)
+    for below, file, status in walk_files(path):
+        size += status.st_size
+        entries[below] = digest_file(Path(file))
     return digest(canonical_json(entries)), size
 
 
-def own_status(path: Path) -> os.stat_result:
-    """Return the status of a file or folder; ValueError if it is anything else."""
-    status = path.lstat()
-    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-        what = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
-        message = f"{path} is {what}, and a folder of data holds its own files only"
+def walk_files(
+    folder: str | os.PathLike[str], above: str = ""
+) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Yield relative path, path and status of all files below a folder, in the order of the first.
+
+    ValueError for what is none, a link above all.
+    """
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name + "/" * _is_folder(entry))
+    for entry in entries:
+        below = above + entry.name
+        if _is_folder(entry):
+            yield from walk_files(entry.path, f"{below}/")
+        else:
+            require_plain(entry)
+            yield below, entry.path, entry.stat(follow_symlinks=False)
+
+
+def require_plain(entry: os.DirEntry[str]) -> None:
+    """Raise ValueError for a link, as it could point anywhere, and for a pipe or a device."""
+    if not entry.is_file(follow_symlinks=False):
+        what = "a link" if entry.is_symlink() else "neither a file nor a folder"
+        message = f"{entry.path} is {what}, and a folder of data holds its own files only"
         raise ValueError(message)
-    return status
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, as far as it is there and can be removed."""
+    if not path.is_dir() or path.is_symlink():
+        with suppress(OSError):
+            path.unlink()
+        return
+    for folder, names, files in os.walk(path, topdown=False):
+        for name in files:
+            with suppress(OSError):
+                os.unlink(f"{folder}/{name}")  # noqa: PTH108 - a str in, thousands of times
+        for name in names:
+            _remove_folder(f"{folder}/{name}")
+    _remove_folder(str(path))
+
+
+def _remove_folder(folder: str) -> None:
+    with suppress(OSError):
+        if os.path.islink(folder):  # noqa: PTH114 - as above
+            os.unlink(folder)  # noqa: PTH108
+        else:
+            os.rmdir(folder)  # noqa: PTH106
 
 
 def sync_folder(folder: Path) -> None:
@@ -106,6 +150,21 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync_path(path: Path) -> None:
+    """Make a file, or a folder and all below it, durable."""
+    paths = [path]
+    if path.is_dir():
+        paths += [
+            Path(folder, name) for folder, dirs, names in os.walk(path) for name in names + dirs
+        ]
+    for item in paths:
+        handle = os.open(item, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def publish_bytes(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:

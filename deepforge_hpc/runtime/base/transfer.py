@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import stat
 from pathlib import Path
 
-from .files import own_status
+from .files import remove
 
 
 def copy_path(source: Path, target: Path) -> None:
@@ -51,24 +51,14 @@ def link_or_copy(source: Path, target: Path) -> None:
         copy_file(source, target)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, as far as it is there and can be removed."""
-    if not path.is_dir() or path.is_symlink():
-        with suppress(OSError):
-            path.unlink()
-        return
-    for folder, names, files in os.walk(path, topdown=False):
-        for name in files:
-            with suppress(OSError):
-                os.unlink(f"{folder}/{name}")  # noqa: PTH108 - a str in, thousands of times
-        for name in names:
-            _remove_folder(f"{folder}/{name}")
-    _remove_folder(str(path))
+def own_status(path: Path) -> os.stat_result:
+    """Return the status of a file or folder; ValueError if it is anything else."""
+    status = path.lstat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        what = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
+        message = f"{path} is {what}, and a folder of data holds its own files only"
+        raise ValueError(message)
+    return status
 
 
-def _remove_folder(folder: str) -> None:
-    with suppress(OSError):
-        if os.path.islink(folder):  # noqa: PTH114 - as above
-            os.unlink(folder)  # noqa: PTH108
-        else:
-            os.rmdir(folder)  # noqa: PTH106
+__all__ = ["copy_file", "copy_path", "link_or_copy", "remove"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.files import read_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PARTS_SCHEMA = "dfh/parts/1"
 INDEX = "index.json"
@@ -248,18 +249,3 @@ def _unfit(fmt: Format, value: object) -> str:
 def unfit(fmt: Format, value: object) -> FormatError:
     """Return the error that says what a format expects, and what came."""
     return FormatError(_unfit(fmt, value))
-
-
-def sync_path(path: Path) -> None:
-    """Make a file, or a folder and all below it, durable."""
-    paths = [path]
-    if path.is_dir():
-        paths += [
-            Path(folder, name) for folder, dirs, names in os.walk(path) for name in names + dirs
-        ]
-    for item in paths:
-        handle = os.open(item, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.files import canonical_json, publish_bytes, sync_folder
+from ..base.files import canonical_json, publish_bytes, sync_folder, sync_path
 from ..base.transfer import copy_path, remove
-from ..formats.base import sync_path
 from ..state.closure import build_closure
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.digests import measure
 from ..base.failure import JobError
-from ..base.files import digest_path, read_json, sync_folder
+from ..base.files import digest_path, read_json, sync_folder, sync_path
 from ..base.layout import SAVED
 from ..base.transfer import copy_path, remove
 from ..formats import FORMATS
-from ..formats.base import FormatError, sync_path
+from ..formats.base import FormatError
 from ..state import marker
 from ..state.record import Published, end_record, write_record
 from .destination import Destination

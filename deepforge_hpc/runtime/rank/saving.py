@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.failure import JobError, disk_hint, explain_os_error
-from ..base.files import publish_json
+from ..base.files import publish_json, sync_path
 from ..base.layout import SAVED
 from ..formats import FORMATS
-from ..formats.base import FormatError, sync_path
+from ..formats.base import FormatError
 from ..formats.file import choose
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.failure import JobError
+from deepforge_hpc.runtime.base.files import sync_path
 from deepforge_hpc.runtime.formats import FORMATS, FormatError, load_formats
-from deepforge_hpc.runtime.formats.base import block_of, sync_path
+from deepforge_hpc.runtime.formats.base import block_of
 from deepforge_hpc.runtime.formats.file import choose
 from deepforge_hpc.runtime.formats.integrity import check_hdf5, common_rows
 from deepforge_hpc.runtime.rank.saving import save_outputs

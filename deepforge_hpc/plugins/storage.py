@@ -1,0 +1,66 @@
+"""Places by the scheme of their URI, and the contract for those that an installed package brings.
+
+Third parties register a class under the entry point group `deepforge_hpc.storage`, named by its
+scheme, and prove it with `deepforge_hpc.testing.storage.StorageContract`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.plugins import registry
+from deepforge_hpc.runtime.storage.base import (
+    Capabilities,
+    Move,
+    PlaceError,
+    Range,
+    Stat,
+    Storage,
+    Transfer,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LATER = frozenset({"globus", "s3", "sftp", "http", "https"})
+"""Schemes of adapters that are planned: `not in this version` is another answer than `unknown`."""
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+def scheme_of(text: str) -> str:
+    """Return the scheme of a URI; "" for a path."""
+    match = _SCHEME.match(text)
+    return match[1].lower() if match else ""
+
+
+def open_place(root: str | Path) -> Storage:
+    """Return the place that a URI or a path names; nothing is asked of it yet.
+
+    UsageError for a scheme that no adapter has, or if it cannot be created.
+    """
+    scheme = scheme_of(str(root)) or "file"
+    if scheme in LATER and scheme not in registry.installed("storage"):
+        message = f"{root}: {scheme}:// is not in this version"
+        raise UsageError(message, "Fetch it with an operation, or by hand.")
+    found = registry.create("storage", scheme, root)
+    if not isinstance(found, Storage):
+        message = (
+            f"storage: {registry.target('storage', scheme)} does not keep the contract of places"
+        )
+        raise UsageError(message, "Update or remove the package that brings it.")
+    return found
+
+
+__all__ = [
+    "Capabilities",
+    "Move",
+    "PlaceError",
+    "Range",
+    "Stat",
+    "Storage",
+    "Transfer",
+    "open_place",
+    "scheme_of",
+]

@@ -1,0 +1,58 @@
+"""What stands in the way of using a folder: tried with a real file, which is removed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..base.files import publish_bytes, remove
+from ..base.notice import ERROR, INFO, WARNING, Notice
+from .base import FULL, PlaceError, is_temporary
+from .landing import name, temporary_beside
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LEAST_FREE = 64 << 20
+
+
+def look(root: Path) -> tuple[Notice, ...]:
+    """Say what is wrong with a folder, or what `put` will have to make."""
+    there = next(path for path in (root, *root.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        text = f"{there} is not a folder."
+        return (Notice("storage_denied", text, str(root), (), "Choose another place.", ERROR),)
+    found = [] if there == root else [_notice(INFO, root, "missing", "is made when needed")]
+    try:
+        _try(there)
+        found += _left_over(there)
+    except OSError as error:
+        fault = PlaceError.of(error, there)
+        return (*found, _notice(ERROR, there, fault.kind, fault.what, fault.next))
+    room = os.statvfs(there)
+    if room.f_bavail * room.f_frsize < _LEAST_FREE:
+        found.append(_notice(WARNING, there, FULL, "less than 64 MiB are free", "Free some space."))
+    return tuple(found)
+
+
+def _try(folder: Path) -> None:
+    """Write, sync, link and rename, as every `put` does."""
+    first, second = temporary_beside(folder / "trial"), temporary_beside(folder / "trial")
+    try:
+        publish_bytes(first, b"trial")
+        name(first, second, replace=False)
+    finally:
+        remove(first)
+        remove(second)
+
+
+def _left_over(folder: Path) -> list[Notice]:
+    names = [entry for entry in sorted(os.listdir(folder)) if is_temporary(entry)]  # noqa: PTH208
+    if not names:
+        return []
+    what = f"{len(names)} file(s) of writers that work now, or that were killed: {names[0]}"
+    return [_notice(INFO, folder, "left_over", what, "Remove those that nobody writes any more.")]
+
+
+def _notice(level: str, where: Path, kind: str, what: str, next_step: str = "") -> Notice:
+    return Notice(f"storage_{kind}", f"{where}: {what}.", str(where), (), next_step, level)
