@@ -12,7 +12,7 @@ from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
 from deepforge_hpc.ledger.store import packages_of
-from deepforge_hpc.runtime.base.files import digest_path
+from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -77,8 +77,9 @@ def explain(text: str, cwd: Path) -> Explanation:
     ]
     sha256, state = "", "not checked"
     if subject.output and subject.path:
-        with suppress(OSError, ValueError):
-            sha256 = subject.sha256 or digest_path(subject.path)[0]
+        with suppress(OSError):
+            place, name = LocalStorage.at(subject.path)
+            sha256 = subject.sha256 or place.digest(name)
         state = "unchanged" if outputs[0].get("sha256") == sha256 else "modified"
     closure = _trace.trace(subject.ledger, subject.records)
     return Explanation(

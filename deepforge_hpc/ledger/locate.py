@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.files import digest_path, read_json
+from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.storage.base import NOT_PLAIN, PlaceError
+from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -236,11 +238,13 @@ def _damaged(ledgers: Iterable[Ledger]) -> str:
 
 
 def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
+    place, name = LocalStorage.at(path)
     try:
-        sha256 = digest_path(path)[0]
-    except ValueError as error:
-        message = f"{error}"
-        raise LedgerError(message, "Name a file, or a folder of files.") from error
+        sha256 = place.digest(name)
+    except PlaceError as error:
+        if error.kind != NOT_PLAIN:
+            raise
+        raise LedgerError(str(error), "Name a file, or a folder of files.") from error
     ledgers = _ledgers(path, "", cwd)
     beside = path.with_name(f"{path.name}.prov")
     closure = Closure(beside) if beside.is_file() else None

@@ -11,10 +11,11 @@ from deepforge_hpc.ledger.finding import Finding
 from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import MissingRecordError, producer, short
 from deepforge_hpc.ledger.trace import Trace, trace
-from deepforge_hpc.runtime.base.files import digest_path
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import Checked, check
+from deepforge_hpc.runtime.storage.base import MISSING, PlaceError
+from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -208,12 +209,12 @@ def _external(record: Record, project: Path) -> Iterator[Finding]:
             )
             continue
         path = project / str(item.get("path") or subject)
+        place, below = LocalStorage.at(path)
         try:
-            state = "" if digest_path(path)[0] == item["sha256"] else "was changed since"
-        except FileNotFoundError:
-            state = "is not there any more"
-        except (OSError, ValueError) as error:
-            state = f"cannot be compared ({error})"
+            state = "" if place.digest(below) == item["sha256"] else "was changed since"
+        except PlaceError as error:
+            is_gone = error.kind == MISSING
+            state = "is not there any more" if is_gone else f"cannot be compared ({error})"
         if state:
             yield Finding(
                 kind="input_gone" if state.startswith("is not") else "input_modified",

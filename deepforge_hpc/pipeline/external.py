@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import nearest, shown
-from deepforge_hpc.files.project import ProjectError, absolute
+from deepforge_hpc.files.project import absolute
 from deepforge_hpc.model.plan import ExternalInput
 from deepforge_hpc.pipeline.file import origin
 from deepforge_hpc.pipeline.formats import by_suffix
-from deepforge_hpc.runtime.base.files import digest_path
+from deepforge_hpc.plugins.storage import LATER, PlaceError, scheme_of
+from deepforge_hpc.runtime.base.files import OddFileError
+from deepforge_hpc.runtime.storage.base import FOLDER, NOT_PLAIN
+from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from deepforge_hpc.files.faults import Reader
@@ -23,19 +23,14 @@ if TYPE_CHECKING:
 SMALL_BYTES = 16 << 20
 """Inputs up to this size are hashed when the pipeline is loaded."""
 _SMALL_FILES = 1_000
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_LATER = frozenset({"globus", "s3", "sftp", "http", "https"})
 
 
 def scheme_problem(text: str) -> str:
     """Say why a place with a scheme cannot be used; empty for a path."""
-    match = _SCHEME.match(text)
-    if match is None:
-        return ""
-    scheme = match[1].lower()
-    if scheme in _LATER:
+    scheme = scheme_of(text)
+    if scheme in LATER:
         return f"{scheme}:// is not in this version"
-    return f"{shown(match[0])} is not known: give a path"
+    return f"{shown(text[: len(scheme) + 3])} is not known: give a path" if scheme else ""
 
 
 def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> ExternalInput | None:
@@ -48,24 +43,21 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         reader.fault(at, problem, hint)
         return None
     path = Path(absolute(spec.uri, folder))
+    place, name = LocalStorage.at(path)
     try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            size, mtime_ns, count = _measure(path)
+        found = place.stat(name)
+        is_small = found.size <= SMALL_BYTES and found.files <= _SMALL_FILES
+        sha256 = place.digest(name) if is_small else None
+    except PlaceError as error:
+        if isinstance(error.__cause__, OddFileError):
+            odd = error.__cause__
+            hint = f"replace {odd.path} by its content, or take it away"
+            reader.fault(at, f"{shown(spec.uri)} holds what is {odd.kind}", hint)
         else:
-            size, mtime_ns, count = status.st_size, status.st_mtime_ns, 1
-            if not stat.S_ISREG(status.st_mode):
-                message = "is neither a file nor a folder"
-                raise ProjectError(message)
-        is_small = size <= SMALL_BYTES and count <= _SMALL_FILES
-        sha256 = digest_path(path)[0] if is_small else None
-    except ProjectError as error:
-        reader.fault(at, f"{shown(spec.uri)} {error}", error.hint)
+            hint = "" if error.kind == NOT_PLAIN else f"looked for {path}"
+            reader.fault(at, error.told(shown(spec.uri)), hint)
         return None
-    except OSError as error:
-        reader.fault(at, f"{shown(spec.uri)}: {error.strerror}", f"looked for {path}")
-        return None
-    kind = spec.type or ("directory" if stat.S_ISDIR(status.st_mode) else by_suffix(path.suffix))
+    kind = spec.type or ("directory" if found.kind == FOLDER else by_suffix(path.suffix))
     if kind not in formats:
         reader.fault(("inputs", spec.name, "type"), f"no format {kind!r}", nearest(kind, formats))
         return None
@@ -74,31 +66,8 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         uri=spec.uri,
         type=kind,
         path=str(path),
-        size=size,
-        mtime_ns=mtime_ns,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
         sha256=sha256,
         origin=origin(reader.document, "inputs", spec.name),
     )
-
-
-def _measure(folder: Path) -> tuple[int, int, int]:
-    """Return the bytes, the latest time and the number of files below a folder.
-
-    ProjectError if there is anything in it that its digest could not cover.
-    """
-    size, latest, count = 0, folder.stat().st_mtime_ns, 0
-    for parent, folders, names in os.walk(folder):
-        for name in (*folders, *names):
-            path = Path(parent, name)
-            status = path.lstat()
-            if stat.S_ISDIR(status.st_mode):
-                continue
-            if not stat.S_ISREG(status.st_mode):
-                # A link could point anywhere; a pipe would block who reads it, for ever.
-                kind = "a link" if stat.S_ISLNK(status.st_mode) else "neither a file nor a folder"
-                message = f"holds what is {kind}"
-                raise ProjectError(message, f"replace {path} by its content, or take it away")
-            size += status.st_size
-            latest = max(latest, status.st_mtime_ns)
-            count += 1
-    return size, latest, count

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
-from deepforge_hpc.runtime.base.digests import measure
 from deepforge_hpc.runtime.base.files import publish_json, read_json
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.base.transfer import link_or_copy
-from deepforge_hpc.runtime.formats.base import FormatError
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.record import Published, shown_path, write_record
+from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.results import Results
 
 if TYPE_CHECKING:
@@ -136,7 +134,7 @@ class _Reuse(_Foresight):
     def _adopt(self, source: Source, job: Job, task: int | None) -> bool:
         try:
             self._link(source, job, task)
-        except (OSError, FormatError):
+        except OSError:
             # No room, no rights, or gone in the meantime: then the job runs.
             folder = self._layout.job(job.name, task)
             shutil.rmtree(folder.outputs, ignore_errors=True)
@@ -148,15 +146,16 @@ class _Reuse(_Foresight):
         """Link the outputs, then write record, destination, state and marker, in this order."""
         folder = self._layout.job(job.name, task)
         folder.outputs.mkdir(parents=True, exist_ok=True)
+        place = LocalStorage(folder.root)
         outputs = []
         for name, entry in source.marker["outputs"].items():
-            target = folder.root / entry["path"]
-            _link_all(source.folder.root / entry["path"], target)
-            described = {**entry, "mtime_ns": measure(target).mtime_ns}
-            outputs.append(Published(name, described, target))
+            path = entry["path"]
+            place.link(source.folder.root / path, path)
+            described = {**entry, "mtime_ns": place.stat(path).mtime_ns}
+            outputs.append(Published(name, described, place.path_of(path)))
         for name in ("metrics.jsonl", "figures"):
             if (source.folder.root / name).exists():
-                _link_all(source.folder.root / name, folder.root / name)
+                place.link(source.folder.root / name, name)
         entry = self._jobs[job.name]
         context = Context(self._layout, self._info, self._plan, entry, task, _ATTEMPT)
         origin = source.to_dict()
@@ -186,20 +185,6 @@ class _Reuse(_Foresight):
             outputs={item.name: item.entry for item in outputs},
             reused_from=origin,
         )
-
-
-def _link_all(source: Path, target: Path) -> None:
-    """Give a file, or all files of a folder, a second name below the new execution."""
-    if source.is_symlink():
-        message = f"{source} is a link"
-        raise FormatError(message)
-    if source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        link_or_copy(source, target)
-        return
-    target.mkdir(parents=True, exist_ok=True)
-    for entry in source.iterdir():
-        _link_all(entry, target / entry.name)
 
 
 def _record(context: Context, source: Source, outputs: list[Published]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _CHUNK = 1 << 20
+_TEMPORARY = ".dfh-", ".tmp"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -70,13 +71,13 @@ def digest_file(path: Path) -> str:
     return hash_chunks(_chunks(path))
 
 
-def digest_path(path: Path) -> tuple[str, int]:
+def digest_path(path: Path, status: os.stat_result | None = None) -> tuple[str, int]:
     """Return digest and size in bytes of a file, or of a folder and all below it.
 
     A folder's digest is that of the canonical JSON of {relative path: digest of the file}.
     ValueError as `walk_files`, and for what is neither a file nor a folder.
     """
-    status = path.stat()
+    status = status or path.stat()
     if stat.S_ISREG(status.st_mode):
         return digest_file(path), status.st_size
     if not stat.S_ISDIR(status.st_mode):
@@ -95,7 +96,7 @@ def walk_files(
 ) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield relative path, path and status of all files below a folder, in the order of the first.
 
-    ValueError for what is none, a link above all.
+    OddFileError for what is none, a link above all.
     """
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name + "/" * _is_folder(entry))
@@ -108,12 +109,20 @@ def walk_files(
             yield below, entry.path, entry.stat(follow_symlinks=False)
 
 
+class OddFileError(ValueError):
+    """A link, as it could point anywhere, or a pipe or a device in a folder of data."""
+
+    def __init__(self, path: str, *, is_link: bool) -> None:
+        self.path = path
+        self.kind = "a link" if is_link else "neither a file nor a folder"
+        self.what = f"is {self.kind}, and a folder of data holds its own files only"
+        super().__init__(f"{path} {self.what}")
+
+
 def require_plain(entry: os.DirEntry[str]) -> None:
-    """Raise ValueError for a link, as it could point anywhere, and for a pipe or a device."""
+    """Raise OddFileError for what is no file."""
     if not entry.is_file(follow_symlinks=False):
-        what = "a link" if entry.is_symlink() else "neither a file nor a folder"
-        message = f"{entry.path} is {what}, and a folder of data holds its own files only"
-        raise ValueError(message)
+        raise OddFileError(entry.path, is_link=entry.is_symlink())
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -167,13 +176,23 @@ def sync_path(path: Path) -> None:
             os.close(handle)
 
 
+def temporary_beside(path: Path) -> Path:
+    """Return a free name in the same folder; short, as the name itself may be as long as can be."""
+    return path.with_name(f"{_TEMPORARY[0]}{os.urandom(6).hex()}{_TEMPORARY[1]}")
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file name is that of something that is not whole yet."""
+    return name.startswith(_TEMPORARY[0]) and name.endswith(_TEMPORARY[1])
+
+
 def publish_bytes(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o644) -> None:
     """Write a file so that no reader ever sees a part of it under its name.
 
     Temporary name in the same folder, fsync, rename, fsync of the folder (without the two fsyncs
     if not `durable`). A planted link under the temporary name is refused (O_EXCL | O_NOFOLLOW).
     """
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
+    temporary = temporary_beside(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, mode)
     try:

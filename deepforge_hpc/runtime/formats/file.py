@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.transfer import copy_path
 from .base import Format, FormatError, to_json, unfit
 from .integrity import check_zip
 
@@ -22,6 +21,8 @@ class File(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         """Write the value."""
+        from ..storage.landing import copy_path
+
         source = _given(self, value)
         if not source.is_file():
             message = f"{source} is not a file"
@@ -44,6 +45,8 @@ class Directory(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         """Write the value."""
+        from ..storage.landing import copy_path
+
         source = _given(self, value)
         if not source.is_dir():
             message = f"{source} is not a folder"
@@ -65,6 +68,8 @@ class Keras(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         """Write the value."""
+        from ..storage.landing import copy_path
+
         path = stem.with_name(stem.name + self.suffix)
         if isinstance(value, Path):
             copy_path(value, path)

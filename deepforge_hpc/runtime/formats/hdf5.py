@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.transfer import copy_path
 from .base import Format, FormatError, part_blocks, row_samples, unfit
 from .integrity import check_hdf5, common_rows
 
@@ -29,6 +28,8 @@ class Hdf5(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         """Write the value."""
+        from ..storage.landing import copy_path
+
         path = stem.with_name(stem.name + self.suffix)
         if isinstance(value, Path):
             check_hdf5(value)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.files import canonical_json, publish_bytes, sync_folder, sync_path
-from ..base.transfer import copy_path, remove
+from ..base.files import canonical_json, publish_bytes
 from ..state.closure import build_closure
+from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ..base.context import Context
     from ..state.record import Published
+    from ..storage.base import Stat
 
 
 class _Copy(NamedTuple):
     sha256: str
-    temporary: Path
     final: Path
+    publish: Callable[[], Stat]
 
 
 class Destination(NamedTuple):
-    """Complete copies under temporary names, beside their final ones."""
+    """Complete copies that have no names yet."""
 
     context: Context
     copies: list[_Copy]
@@ -35,32 +35,22 @@ class Destination(NamedTuple):
     def prepared(cls, context: Context, outputs: list[Published]) -> Iterator[Destination]:
         """Copy what has a destination: a full disk fails here, before there is a record."""
         copies: list[_Copy] = []
-        try:
+        with ExitStack() as stack:
             for final, output in wanted(context, outputs):
-                final.parent.mkdir(parents=True, exist_ok=True)
-                temporary = final.with_name(f".{final.name}.{os.urandom(6).hex()}.tmp")
-                copies.append(_Copy(output.entry["sha256"], temporary, final))
-                copy_path(output.path, temporary)
-                sync_path(temporary)
+                sha256 = output.entry["sha256"]
+                copy = LocalStorage(final.parent).prepared(
+                    output.path, final.name, expect=sha256, replace=True
+                )
+                copies.append(_Copy(sha256, final, stack.enter_context(copy)))
             yield cls(context, copies)
-        finally:
-            for copy in copies:
-                remove(copy.temporary)
 
     def publish(self, record: str) -> None:
         """Give the copies their names, and lay the closure of the record beside each."""
         for copy in self.copies:
             closure = build_closure(self.context.ledger, copy.sha256, record)
-            if copy.final.is_dir() and not copy.final.is_symlink():
-                old = copy.final.with_name(f".{copy.final.name}.{os.urandom(6).hex()}.old")
-                copy.final.replace(old)
-                copy.temporary.replace(copy.final)
-                remove(old)
-            else:
-                copy.temporary.replace(copy.final)
-            sync_folder(copy.final.parent)
-            name = copy.final.name + ".prov"
-            publish_bytes(copy.final.with_name(name), canonical_json(closure))
+            copy.publish()
+            beside = copy.final.with_name(copy.final.name + ".prov")
+            publish_bytes(beside, canonical_json(closure))
 
 
 def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Published]]:

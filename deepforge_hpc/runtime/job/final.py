@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.context import timestamp
 from ..base.failure import MEMORY_HINT
-from ..base.files import publish_json, read_json
+from ..base.files import publish_json, read_json, remove
 from ..base.states import State
-from ..base.transfer import remove
 from ..schedulers import sacct
 from ..state import journal, marker, statefile
 

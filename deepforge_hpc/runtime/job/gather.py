@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.failure import JobError
 from ..base.files import canonical_json, digest, publish_bytes
-from ..base.transfer import link_or_copy
 from ..formats import FORMATS
 from ..formats.base import INDEX, PARTS_SCHEMA
 from ..state import marker
 from ..state.check import check
 from ..state.record import shown_path
+from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,10 +77,11 @@ def _check_formats(context: Context, name: str, parts: list[_Part]) -> None:
 
 def _link_parts(folder: Path, parts: list[_Part]) -> dict[str, Any]:
     folder.mkdir()
+    place = LocalStorage(folder)
     listed, digests, size = [], {}, 0
     for part in parts:
         name = f"part-{part.task:05d}{part.path.suffix}"
-        link_or_copy(part.path, folder / name)
+        place.link(part.path, name)
         sha256 = part.entry["sha256"]
         listed.append(
             {"file": name, "rows": part.entry["rows"], "sha256": sha256, "size": part.entry["size"]}
@@ -93,7 +94,7 @@ def _link_parts(folder: Path, parts: list[_Part]) -> dict[str, Any]:
     index = canonical_json({"schema": PARTS_SCHEMA, "format": fmt, "parts": listed, "rows": total})
     publish_bytes(folder / INDEX, index)
     digests[INDEX] = digest(index)
-    # As digest_path() would say, without reading every part again.
+    # As the place would say, without reading every part again.
     whole = digest(canonical_json(digests)), size + len(index)
     return {"path": folder.name, "format": fmt, "rows": total, "parts": True, "digest": whole}
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TYPE_CHECKING, Any
 
-from ..base.digests import measure
 from ..base.failure import JobError
-from ..base.files import digest_path, read_json, sync_folder, sync_path
+from ..base.files import digest_path, read_json
 from ..base.layout import SAVED
-from ..base.transfer import copy_path, remove
 from ..formats import FORMATS
 from ..formats.base import FormatError
 from ..state import marker
 from ..state.record import Published, end_record, write_record
+from ..storage.local import LocalStorage
 from .destination import Destination
 
 if TYPE_CHECKING:
@@ -45,8 +42,6 @@ def publish_job(
     if entries:
         context.folder.outputs.mkdir(parents=True, exist_ok=True)
     outputs = [_place(context, name, entry, source) for name, entry in entries.items()]
-    if entries:
-        sync_folder(context.folder.outputs)
     with Destination.prepared(context, outputs) as destination:
         record = end_record(
             context,
@@ -94,37 +89,21 @@ def _verify(name: str, entry: dict[str, Any], path: Path) -> None:
 
 
 def _place(context: Context, name: str, entry: dict[str, Any], source: Path) -> Published:
-    """Move one output to its final name and return its entry of the marker."""
-    path, target = source / entry["path"], context.folder.outputs / entry["path"]
-    sha256, size = entry.get("digest") or digest_path(path)
-    if target.is_dir() and not target.is_symlink():
-        # Left by an attempt that died between this rename and its marker: nobody may use it.
-        _replace(target, context.work / f"old-{name}")
-    _replace(path, target)
+    """Give one output its final name and return its entry of the marker.
+
+    What lies there was left by an attempt that died before its marker: nobody may use it.
+    """
+    place = LocalStorage(context.folder.outputs)
+    sha256, size = entry.get("digest") or digest_path(source / entry["path"])
+    found = place.adopt(source / entry["path"], entry["path"], expect=sha256)
     described = {
         "path": f"outputs/{entry['path']}",
         "format": entry["format"],
         "sha256": sha256,
         "size": size,
-        "mtime_ns": measure(target).mtime_ns,
+        "mtime_ns": found.mtime_ns,
         "rows": entry["rows"],
     }
     if entry.get("parts"):
         described["parts"] = True
-    return Published(name, described, target)
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Rename; where the file system cannot across folders (BeeGFS, old Lustre), copy first."""
-    try:
-        source.replace(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        temporary = target.with_name(f".{target.name}.{os.urandom(6).hex()}.tmp")
-        try:
-            copy_path(source, temporary)
-            sync_path(temporary)
-            temporary.replace(target)
-        finally:
-            remove(temporary)
+    return Published(name, described, place.path_of(entry["path"]))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base import digests
 from ..base.failure import JobError, explain_os_error
 from ..state import marker
 from ..state.check import check
 from ..state.record import StagedInput
+from ..storage.base import DAMAGED, MISSING, NOT_PLAIN, PlaceError
+from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from ..base.context import Context
+    from ..storage.base import Stat
 
 
 def stage_inputs(context: Context) -> list[StagedInput]:
@@ -69,20 +71,24 @@ def _check_published(
 
 
 def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
+    from ..storage.known import known_digest
+
     name = binding["external"]
     declared = next(item for item in context.plan["inputs"] if item["name"] == name)
     path = Path(declared["path"])
     where = f" (declared at {declared['origin']})" if declared["origin"] else ""
     try:
-        measured = digests.measure(path)
-    except FileNotFoundError as error:
-        reason = f"The input {name}{where} is missing: {path}."
-        hint = f"Bring it back, then: dfh resume {context.info['id']}"
-        raise JobError(reason, hint, again=True) from error
-    _refuse_changed(context, f"The input {name}{where}", declared, measured)
-    try:
-        sha256, measured = digests.compute(context.ledger, path)
-    except ValueError as error:
+        place, below = LocalStorage.at(path)
+        found = place.stat(below)
+        _refuse_changed(context, f"The input {name}{where}", declared, found)
+        sha256 = known_digest(context.ledger, place, found)
+    except PlaceError as error:
+        if error.kind == MISSING:
+            reason = f"The input {name}{where} is missing: {path}."
+            hint = f"Bring it back, then: dfh resume {context.info['id']}"
+            raise JobError(reason, hint, again=True) from error
+        if error.kind not in {DAMAGED, NOT_PLAIN}:
+            raise
         reason = f"The input {name}{where} cannot be used: {error}."
         raise JobError(reason, f"Mend it, then: {_submit(context)}") from error
     if declared["sha256"] not in {None, sha256}:
@@ -95,24 +101,22 @@ def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
         parts=False,
         mapped=binding["mapped"],
         sha256=sha256,
-        size=measured.size,
+        size=found.size,
         trust="content",
         by=None,
         uri=declared["uri"],
     )
 
 
-def _refuse_changed(
-    context: Context, what: str, declared: dict[str, Any], measured: digests.Measure
-) -> None:
+def _refuse_changed(context: Context, what: str, declared: dict[str, Any], found: Stat) -> None:
     """Compare size and time; where the digest is known, it decides instead of the time."""
     keys = (
         {"size": "size"} if declared["sha256"] else {"size": "size", "mtime_ns": "time of change"}
     )
     changed = [
-        f"its {label} was {declared[key]} and is {getattr(measured, key)}"
+        f"its {label} was {declared[key]} and is {getattr(found, key)}"
         for key, label in keys.items()
-        if declared[key] != getattr(measured, key)
+        if declared[key] != getattr(found, key)
     ]
     if changed:
         reason = f"{what} changed since the submission: {', '.join(changed)}."

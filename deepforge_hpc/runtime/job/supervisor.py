@@ -15,9 +15,9 @@ from ..base.failure import (
     explain_os_error,
     tell,
 )
+from ..base.files import remove
 from ..base.inbox import Inbox
 from ..base.states import State
-from ..base.transfer import remove
 from ..state.statefile import StateFile
 from .guard import check_code, check_upstream, find_twin
 from .stage import stage_inputs

@@ -5,15 +5,18 @@ Stage-in, the gather job, re-use and `dfh prov verify` ask here.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.digests import measure
-from ..base.files import digest_path
+from ..storage.base import MISSING, NOT_PLAIN, PlaceError
+from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from ..storage.base import Storage
 
 _READ_BYTES = 64 << 20
 """What is larger is compared by size and time of change: it was hashed when it was made."""
@@ -38,19 +41,24 @@ def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checke
     cannot be read.
     """
     try:
-        measured = measure(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return Checked("is missing", is_missing=True)
+        return _compare(LocalStorage(path.parent), path.name, entry, full=full)
+    except PlaceError as error:
+        if error.kind == MISSING or error.errno == errno.ENOTDIR:
+            return Checked("is missing", is_missing=True)
+        if error.kind == NOT_PLAIN:
+            return Checked(f"is damaged: {error}")
+        raise
+
+
+def _compare(place: Storage, name: str, entry: Mapping[str, Any], *, full: bool) -> Checked:
+    measured = place.stat(name)
     full = full or os.environ.get("DFH_VERIFY") == "full"
     size = entry.get("size")
     if size is not None and measured.size != size:
         return Checked(f"is damaged: it has {measured.size} bytes, and {size} were made")
     if not full and measured.size > _READ_BYTES and measured.mtime_ns == entry.get("mtime_ns"):
         return Checked(trust="stat")
-    try:
-        sha256 = digest_path(path)[0]
-    except ValueError as error:
-        return Checked(f"is damaged: {error}")
+    sha256 = place.digest(name)
     is_same = sha256 == entry["sha256"]
     fault = "" if is_same else "is damaged: its content is not what was made"
     return Checked(fault, "content", sha256)

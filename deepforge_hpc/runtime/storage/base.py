@@ -14,17 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.files import canonical_json, digest, digest_path, hash_chunks, walk_files
+from ..base.files import (
+    OddFileError,
+    canonical_json,
+    digest,
+    digest_path,
+    hash_chunks,
+    is_temporary,
+    walk_files,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO, ClassVar
 
     from ..base.notice import Notice
 
 FILE, FOLDER, OTHER = "file", "folder", "other"
-PREFIX, SUFFIX = ".dfh-", ".tmp"
-"""Of the temporary names of what has not arrived yet."""
 _CHUNK = 1 << 20
 
 MISSING = "missing"
@@ -98,11 +104,16 @@ class PlaceError(OSError):
         if isinstance(error, cls):
             return error
         number = error.errno or errno.EIO
-        what = error.strerror or str(error)
-        return cls(_KINDS.get(number, FAILED), where, what, number=number)
+        kind = _KINDS.get(number, FAILED)
+        return cls(kind, where, error.strerror or str(error), number=number)
+
+    def told(self, where: str) -> str:
+        """Return the sentence, with another word for the place."""
+        # Ours are predicates (`is a link`), those of the system are not (`Permission denied`).
+        return f"{where}{' ' if self.what[:1].islower() else ': '}{self.what}"
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        return self.told(self.where)
 
 
 @contextmanager
@@ -110,11 +121,14 @@ def explained(where: Path) -> Iterator[None]:
     """Turn what the operating system refuses into a fault, at a name that a person knows."""
     try:
         yield
+    except OddFileError as error:
+        raise PlaceError(NOT_PLAIN, error.path, error.what) from error
     except ValueError as error:
-        raise PlaceError(NOT_PLAIN, where, str(error)) from error
+        raise PlaceError(NOT_PLAIN, where, "is neither a file nor a folder") from error
     except OSError as error:
-        at = str(error.filename or "")
-        raise PlaceError.of(error, at if at and PREFIX not in at else where) from error
+        at = Path(str(error.filename or where))
+        unknown = any(is_temporary(part) for part in at.parts)
+        raise PlaceError.of(error, where if unknown else at) from error
 
 
 class Stat(NamedTuple):
@@ -251,6 +265,17 @@ class Storage(ABC):
         what lay under the name still does, and nothing else.
         """
 
+    @contextmanager
+    def prepared(
+        self, source: Path, name: str, *, expect: str = "", replace: bool = False
+    ) -> Iterator[Callable[[], Stat]]:
+        """Do all of a `put` that may want room or time, and give the call that does the rest.
+
+        For those who must write something else in between; without the call, nothing happened.
+        """
+        verify(source, expect)
+        yield lambda: self.put(source, name, expect=expect, replace=replace)
+
     @abstractmethod
     def delete(self, name: str) -> None:
         """Take a file or a folder away; what is not there is a fault."""
@@ -277,10 +302,12 @@ class Storage(ABC):
 
     def get(self, name: str, target: Path, *, expect: str = "", replace: bool = False) -> Stat:
         """Bring a file or folder to this machine; `target` is treated as `put` treats a name."""
-        from .landing import landing
+        from ..base.files import sync_path
+        from .landing import arriving
+        from .landing import name as give_name
 
         found = self.stat(name)
-        with explained(target), landing(target, replace=replace) as temporary:
+        with explained(target), arriving(target, replace=replace) as temporary:
             if found.kind == FILE:
                 self._fetch(name, temporary)
             else:
@@ -290,6 +317,8 @@ class Storage(ABC):
                     below.parent.mkdir(parents=True, exist_ok=True)
                     self._fetch(item.name, below)
             sha256 = verify(temporary, expect or found.sha256, target)
+            sync_path(temporary)
+            give_name(temporary, target, replace=replace)
         return found._replace(sha256=sha256)
 
     def _fetch(self, name: str, target: Path) -> None:
@@ -331,7 +360,7 @@ class Storage(ABC):
         return f"{self.scheme}://{self.root}/{name}".rstrip("/")
 
     def _cannot(self, name: str, what: str) -> PlaceError:
-        return PlaceError(UNSUPPORTED, self.where(name), f"{self.scheme}:// {what}")
+        return PlaceError(UNSUPPORTED, self.where(name), what)
 
 
 def checked(name: str) -> str:
@@ -351,11 +380,6 @@ def checked(name: str) -> str:
     return name
 
 
-def is_temporary(name: str) -> bool:
-    """Tell whether a file name is that of something that has not arrived yet."""
-    return name.startswith(PREFIX) and name.endswith(SUFFIX)
-
-
 def checked_range(part: Range) -> Range:
     """Return a range, if it is one."""
     if part.start < 0 or (part.stop is not None and part.stop < part.start):
@@ -366,12 +390,8 @@ def checked_range(part: Range) -> Range:
 
 def verify(path: Path, expect: str, where: object = "") -> str:
     """Return the digest of a file or folder of this machine, if it is as expected ("": any)."""
-    try:
+    with explained(Path(str(where or path))):
         sha256, _ = digest_path(path)
-    except ValueError as error:
-        raise PlaceError(NOT_PLAIN, where or path, str(error)) from error
-    except OSError as error:
-        raise PlaceError.of(error, where or path) from error
     if expect not in ("", sha256):
         what = f"has the digest {sha256}, and {expect} is expected"
         raise PlaceError(DAMAGED, where or path, what)
@@ -380,11 +400,7 @@ def verify(path: Path, expect: str, where: object = "") -> str:
 
 def files_of(source: Path) -> dict[str, Path]:
     """Return the files of a folder by their relative paths; of a file itself, by ""."""
-    try:
+    with explained(source):
         if not source.is_dir():
             return {"": source}
         return {below: Path(path) for below, path, _ in walk_files(source)}
-    except ValueError as error:
-        raise PlaceError(NOT_PLAIN, source, str(error)) from error
-    except OSError as error:
-        raise PlaceError.of(error, source) from error

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.files import remove, require_plain, sync_folder, sync_path
-from .base import PREFIX, SUFFIX
+from ..base.files import remove, require_plain, sync_folder, temporary_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,22 +16,15 @@ if TYPE_CHECKING:
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
 
 
-def temporary_beside(target: Path) -> Path:
-    """Return a free name in the same folder; short, as the name itself may be as long as can be."""
-    return target.with_name(f"{PREFIX}{os.urandom(6).hex()}{SUFFIX}")
-
-
 @contextmanager
-def landing(target: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Give a temporary path; what was written there gets its name at the end, or is removed."""
+def arriving(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside a name that is free or may be replaced; then call `name`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not replace and os.path.lexists(target):  # before hours of copying
         raise _exists(target)
     temporary = temporary_beside(target)
     try:
         yield temporary
-        sync_path(temporary)
-        name(temporary, target, replace=replace)
     finally:
         remove(temporary)
 
@@ -94,10 +85,9 @@ def link_path(source: Path, target: Path) -> None:
 
 
 def _each_file(source: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
-    mode = source.stat().st_mode
-    if stat.S_ISREG(mode):
+    if source.is_file():
         place(source, target)
-    elif stat.S_ISDIR(mode):
+    elif source.is_dir():
         _each_below(str(source), target, place)
     else:
         message = f"{source} is neither a file nor a folder"

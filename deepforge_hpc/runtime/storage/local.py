@@ -5,10 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import stat as modes
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..base.files import canonical_json, digest, walk_files
+from ..base.files import (
+    canonical_json,
+    digest,
+    digest_path,
+    is_temporary,
+    remove,
+    sync_path,
+    temporary_beside,
+    walk_files,
+)
 from .base import (
     FILE,
     FOLDER,
@@ -23,12 +33,11 @@ from .base import (
     checked,
     checked_range,
     explained,
-    is_temporary,
     verify,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO
 
     from ..base.notice import Notice
@@ -49,7 +58,8 @@ class LocalStorage(Storage):
     @classmethod
     def at(cls, path: Path) -> tuple[LocalStorage, str]:
         """Return place and name of a file or folder that a person named; links lead to it."""
-        real = Path(os.path.realpath(path)) if path.is_symlink() else path
+        is_link = os.path.islink(path)  # noqa: PTH114 - not all that a person writes can be a name
+        real = Path(os.path.realpath(path)) if is_link else path
         return cls(real.parent), real.name
 
     def where(self, name: str) -> str:
@@ -129,19 +139,36 @@ class LocalStorage(Storage):
             status = path.lstat()
             if modes.S_ISLNK(status.st_mode):
                 raise _odd(path, status)
-        return verify(path, "")
+            return digest_path(path, status)[0]
 
     def put(self, source: Path, name: str, *, expect: str = "", replace: bool = False) -> Stat:
-        from .landing import copy_path, landing
+        with self.prepared(source, name, expect=expect, replace=replace) as publish:
+            return publish()
+
+    @contextmanager
+    def prepared(
+        self, source: Path, name: str, *, expect: str = "", replace: bool = False
+    ) -> Iterator[Callable[[], Stat]]:
+        from . import landing
 
         target = self.path_of(name)
         if source == target or source in target.parents:
             raise PlaceError(INVALID, target, f"is {source} itself, or lies in it")
-        with explained(target), landing(target, replace=replace) as temporary:
-            wanted = expect or verify(source, "")
-            copy_path(source, temporary)
-            verify(temporary, wanted, target)  # what lies there, not what was sent
-        return self.stat(name)._replace(sha256=wanted)
+        with ExitStack() as stack:
+            with explained(target):
+                temporary = stack.enter_context(landing.arriving(target, replace=replace))
+                source.stat()  # whether it is there at all
+                sha256 = expect or verify(source, "")
+                landing.copy_path(source, temporary)
+                verify(temporary, sha256, target)  # what lies there, not what was sent
+                sync_path(temporary)
+
+            def publish() -> Stat:
+                with explained(target):
+                    landing.name(temporary, target, replace=replace)
+                return self.stat(name)._replace(sha256=sha256)
+
+            yield publish
 
     def get(self, name: str, target: Path, *, expect: str = "", replace: bool = False) -> Stat:
         self.stat(name)
@@ -162,29 +189,30 @@ class LocalStorage(Storage):
 
         target = self.path_of(name)
         with explained(target):
+            status = source.lstat()
+            if modes.S_ISLNK(status.st_mode):
+                raise _odd(source, status)
             try:
                 link_path(source, target)
             except FileNotFoundError:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_path(source, target)
 
-    def adopt(self, source: Path, name: str, *, expect: str) -> None:
+    def adopt(self, source: Path, name: str, *, expect: str) -> Stat:
         """Take over a file or folder that is synced already: renamed, or copied where need be."""
-        from .landing import name as give_name
+        from . import landing
 
         target = self.path_of(name)
         with explained(target):
             try:
-                give_name(source, target, replace=True)
+                landing.name(source, target, replace=True)
             except OSError as error:
                 if error.errno != errno.EXDEV:  # BeeGFS and old Lustre, between any two folders
                     raise
-                self.put(source, name, expect=expect, replace=True)
+                return self.put(source, name, expect=expect, replace=True)
+        return self.stat(name)._replace(sha256=expect)
 
     def delete(self, name: str) -> None:
-        from ..base.files import remove
-        from .landing import temporary_beside
-
         path = self.path_of(name)
         with explained(path):
             status = path.lstat()

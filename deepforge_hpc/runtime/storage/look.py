@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ..base.files import publish_bytes, remove
+from ..base.files import is_temporary, publish_bytes, remove, temporary_beside
 from ..base.notice import ERROR, INFO, WARNING, Notice
-from .base import FULL, PlaceError, is_temporary
-from .landing import name, temporary_beside
+from .base import FULL, PlaceError
+from .landing import name
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,6 +6,7 @@ import compileall
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import textwrap
@@ -30,7 +31,6 @@ from deepforge_hpc.model.plan import (
     Reference,
 )
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.runtime.base.digests import measure
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
@@ -132,15 +132,16 @@ class Execution:
         return InputBinding(port=port, type=kind, job=producer, output=output, mapped=mapped)
 
     def external(self, name: str, path: Path, kind: str, *, known: bool = False) -> None:
-        measured = measure(path)
+        found = [item.lstat() for item in (path, *path.rglob("*"))]
+        files = [status for status in found if not stat.S_ISDIR(status.st_mode)]
         self.inputs.append(
             ExternalInput(
                 name=name,
                 uri=f"data/{path.name}",
                 type=kind,
                 path=str(path),
-                size=measured.size,
-                mtime_ns=measured.mtime_ns,
+                size=sum(status.st_size for status in files),
+                mtime_ns=max(status.st_mtime_ns for status in (found[0], *files)),
                 sha256=digest_file(path) if known else None,
                 origin="pipeline.yaml:4",
             )

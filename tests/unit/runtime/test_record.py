@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deepforge_hpc.runtime.base import digests
 from deepforge_hpc.runtime.base.failure import one_line
-from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.base.files import digest, digest_file, remove
 from deepforge_hpc.runtime.base.redact import (
     REDACTED,
     describe_environment,
@@ -21,7 +18,6 @@ from deepforge_hpc.runtime.base.redact import (
     filter_value,
 )
 from deepforge_hpc.runtime.base.secrets import secret_values
-from deepforge_hpc.runtime.base.transfer import copy_path, link_or_copy, remove
 from deepforge_hpc.runtime.rank.packages import list_packages
 from deepforge_hpc.runtime.state.closure import build_closure
 from deepforge_hpc.runtime.state.record import index_records, is_record_id, write_blob, write_record
@@ -190,46 +186,6 @@ def test_records_name_the_packages_that_the_operation_could_import(
     assert execution.leftovers() == []
 
 
-def test_the_digest_cache_holds_while_nothing_changed(tmp_path: Path) -> None:
-    data, ledger = tmp_path / "data", tmp_path / "ledger"
-    data.write_text("one")
-    old = time.time() - 100
-    os.utime(data, (old, old))
-    sha256, measured = digests.compute(ledger, data)
-    assert sha256 == digest(b"one")
-    assert digests.lookup(ledger, measured) == sha256
-    (entry,) = (ledger / "digests").iterdir()
-    entry.write_bytes(canonical_json({**json.loads(entry.read_text()), "sha256": "sha256:cached"}))
-    assert digests.compute(ledger, data)[0] == "sha256:cached"
-    data.write_text("two")
-    os.utime(data, (old, old))  # the same size and time: the inode's own time of change tells
-    assert digests.compute(ledger, data)[0] == digest(b"two")
-    entry.write_text("{")
-    assert digests.compute(ledger, data)[0] == digest(b"two")
-
-
-def test_a_file_that_was_just_written_is_not_remembered(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    data.write_text("one")
-    digests.compute(tmp_path / "ledger", data)
-    assert not (tmp_path / "ledger").exists()
-
-
-def test_a_folder_is_measured_by_all_of_its_files(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "a").write_text("12")
-    (folder / "sub" / "b").write_text("345")
-    before = digests.measure(folder)
-    assert before.size == 5
-    files = (folder, folder / "a", folder / "sub" / "b")
-    assert before.mtime_ns == max(path.stat().st_mtime_ns for path in files)
-    (folder / "sub" / "b").write_text("346")
-    assert digests.measure(folder).identity != before.identity
-    with pytest.raises(FileNotFoundError):
-        digests.measure(tmp_path / "nothing")
-
-
 def test_removing_never_follows_a_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -243,21 +199,6 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
         remove(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside"]
     assert (outside / "keep").exists()
-
-
-def test_copying_keeps_bytes_and_makes_new_files(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(os.urandom(100_000))
-    copy_path(source, tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
-    link_or_copy(source, tmp_path / "link")
-    assert (tmp_path / "link").samefile(source)
-    link_or_copy(source, Path("/dev/shm") / f"{os.getpid()}.test")  # another file system
-    other = Path("/dev/shm") / f"{os.getpid()}.test"
-    assert other.read_bytes() == source.read_bytes()
-    other.unlink()
-    with pytest.raises(ValueError, match="neither"):
-        copy_path(tmp_path / "nothing", tmp_path / "x")
 
 
 def test_a_sentence_is_one_printable_line() -> None:

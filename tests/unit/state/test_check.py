@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.runtime.base.digests import measure
 from deepforge_hpc.runtime.base.files import digest_path
 from deepforge_hpc.runtime.state import check as module
 from deepforge_hpc.runtime.state.check import check
@@ -19,7 +18,7 @@ def published(tmp_path: Path) -> tuple[Path, dict[str, Any]]:
     path = tmp_path / "model"
     path.write_bytes(b"weights")
     sha256, size = digest_path(path)
-    return path, {"sha256": sha256, "size": size, "mtime_ns": measure(path).mtime_ns}
+    return path, {"sha256": sha256, "size": size, "mtime_ns": path.stat().st_mtime_ns}
 
 
 def edit(path: Path, content: bytes) -> None:
