@@ -20,6 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from deepforge_hpc.runtime.base.notice import Notice
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,10 +56,18 @@ class Fault:
     """1-based; 0 if unknown."""
     hint: str = ""
 
+    @property
+    def place(self) -> str:
+        """Return `file:line:column`, as far as they are known."""
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+
+    def notice(self, kind: str) -> Notice:
+        """Return the fault as a warning: what it is about may be as the user wants it."""
+        text = f"{self.place}: {self.message}" if self.place else self.message
+        return Notice(kind, text, subject=self.place, next=self.hint)
+
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        text = f"{place}: {self.message}" if place else self.message
-        return f"{text} ({self.hint})" if self.hint else text
+        return str(self.notice(""))
 
 
 class InvalidInputError(DeepforgeHpcError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.runtime.base.notice import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,12 @@ class Checked:
     site: str
     operations: tuple[str, ...]
     inputs: tuple[str, ...]
-    warnings: tuple[Fault, ...]
+    warnings: tuple[Notice, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": "dfh/check/1", **asdict(self)}
+        warnings = [notice.to_dict() for notice in self.warnings]
+        return {"schema": "dfh/check/2", **asdict(self), "warnings": warnings}
 
 
 def check(request: Request) -> Checked:

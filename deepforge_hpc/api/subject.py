@@ -80,7 +80,8 @@ def _with_pipeline(request: Request) -> Subject:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
         problems += [
-            warn("pipeline", text, next_step(text, loaded.site.name)) for text in plan.warnings
+            warn("pipeline", warning.text, next_step(warning, loaded.site.name))
+            for warning in plan.warnings
         ]
     return Subject(
         site=loaded.site,

@@ -15,6 +15,7 @@ from deepforge_hpc.api.pipelines import (
 )
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
@@ -40,16 +41,15 @@ class Submission:
     report: SubmitReport
     reused: Mapping[str, Mapping[str, Any]]
     """Job -> the earlier execution and job whose result it took over."""
-    place: str = ""
+    place: tuple[Notice, ...] = ()
     """What is wrong with the folder of the execution, in the site's eyes."""
     orphans: tuple[HeldOrphan, ...] = ()
     """Earlier submissions of the project that broke off, and hold jobs in the queue."""
 
     @property
-    def warnings(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[Notice, ...]:
         """Return what the user should know, besides the jobs."""
-        orphans = (orphan.message for orphan in self.orphans)
-        return (*self.plan.warnings, *filter(None, [self.place]), *orphans)
+        return (*self.plan.warnings, *self.place, *(orphan.notice for orphan in self.orphans))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -58,7 +58,7 @@ class Submission:
             "site": self.plan.site,
             "reused": {job: dict(source) for job, source in self.reused.items()},
             "report": str(self.layout.report),
-            "warnings": list(self.warnings),
+            "warnings": [notice.to_dict() for notice in self.warnings],
         }
 
 
@@ -77,12 +77,12 @@ class DryRun:
     """Job -> path below the folder, and digest."""
     reused: Mapping[str, Mapping[str, Any]]
     """Job -> the earlier execution and job whose result it would take over."""
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
         return {
-            "schema": "dfh/dry-run/1",
+            "schema": "dfh/dry-run/2",
             "execution": self.execution,
             "folder": self.folder,
             "plan": self.plan_sha256,
@@ -93,7 +93,7 @@ class DryRun:
                 for path, sha256 in [self.scripts[job]]
             ],
             "reused": {job: dict(source) for job, source in self.reused.items()},
-            "warnings": list(self.warnings),
+            "warnings": [notice.to_dict() for notice in self.warnings],
         }
 
 
@@ -175,11 +175,12 @@ def _render_command(request: Request) -> str:
     return shlex.join(words)
 
 
-def _place(loaded: Loaded) -> str:
+def _place(loaded: Loaded) -> tuple[Notice, ...]:
     """Return what the site has against the folder that its jobs are submitted from, if anything."""
     from deepforge_hpc.doctor.storage import misplaced
 
-    return misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
+    text = misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
+    return (Notice("place", text, str(loaded.executions), ("submit.from",)),) if text else ()
 
 
 def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
@@ -231,7 +232,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
-        warnings=(*plan.warnings, *filter(None, [_place(loaded)])),
+        warnings=(*plan.warnings, *_place(loaded)),
     )
 
 

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.runtime.base.notice import Notice
 
 PLAN_SCHEMA = "dfh/plan/1"
 FINAL_JOB = "_final"
@@ -234,7 +235,7 @@ class Plan:
     """In topological order, the final job last."""
     inputs: tuple[ExternalInput, ...] = ()
     outputs: tuple[DeclaredOutput, ...] = ()
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     origins: tuple[Origin, ...] = ()
     """Not part of `plan.json`."""
     schema: str = PLAN_SCHEMA
@@ -251,7 +252,7 @@ class Plan:
         data = _plain(self)
         assert isinstance(data, dict)
         del data["origins"]
-        return data
+        return {**data, "warnings": [notice.to_dict() for notice in self.warnings]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Plan:
@@ -264,7 +265,7 @@ class Plan:
             jobs=tuple(_job(item) for item in data["jobs"]),
             inputs=tuple(ExternalInput(**item) for item in data["inputs"]),
             outputs=tuple(DeclaredOutput(**item) for item in data["outputs"]),
-            warnings=tuple(data["warnings"]),
+            warnings=tuple(Notice.from_data(item) for item in data["warnings"]),
         )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.operation import Parameter, Port
     from deepforge_hpc.pipeline.references import References
     from deepforge_hpc.pipeline.sources import Found, Sources
+    from deepforge_hpc.runtime.base.notice import Notice
 
 _SHARDS = ("shard", "shards")
 
@@ -80,7 +81,7 @@ class Binder:
         self.formats = formats
         self.surroundings = surroundings
         self.overrides: Mapping[str, Mapping[str, Any]] = {}
-        self.warnings: list[Fault] = []
+        self.warnings: list[Notice] = []
         self._warned: set[tuple[str, str, str]] = set()
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
@@ -94,11 +95,12 @@ class Binder:
             return None
         return None if found is None else _Binding(self, spec, found).interface()
 
-    def warn(self, path: Path, message: str, hint: str = "", *, once: tuple[str, str, str]) -> None:
-        """Keep a warning; once only for a port of some code, however many operations use it."""
+    def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, str, str]) -> None:
+        """Say what is not checked; once only for a port, however many operations have its code."""
         if once not in self._warned:
             self._warned.add(once)
-            self.warnings.append(self.reader.document.fault(message, path, hint=hint))
+            fault = self.reader.document.fault(message, path, hint=hint)
+            self.warnings.append(fault.notice("type_unchecked"))
 
 
 class _Binding:
@@ -306,11 +308,11 @@ class _Binding:
             self._fault((), f"{what} {port.name!r} is pickle, which only types: can choose", hint)
         if port.annotation:
             message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
-            self.binder.warn(
+            self.binder.warn_of_type(
                 (*self.at, "uses"),
                 f"{message}, which stands for no format: it is not checked",
                 f"write types: {{{port.name}: FORMAT}}",
-                once=(self.found.module, self.code.object, f"{what} {port.name}"),
+                (self.found.module, self.code.object, f"{what} {port.name}"),
             )
         return port.type or ANY
 

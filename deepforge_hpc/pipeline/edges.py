@@ -134,12 +134,12 @@ class Edges:
                 fault = self.binder.reader.document.fault(
                     f"inputs.{name}: not used", ("inputs", name), key=True
                 )
-                self.binder.warnings.append(fault)
+                self.binder.warnings.append(fault.notice("unused"))
 
     def _warn_at(self, name: str, message: str, hint: str = "") -> None:
         document = self.binder.reader.document
         fault = document.fault(message, ("operations", name), hint=hint, key=True)
-        self.binder.warnings.append(fault)
+        self.binder.warnings.append(fault.notice("unused"))
 
     def _source(self, name: str, port: str, source: str, edge: Edge | None) -> None:
         at: Path = ("operations", name, "inputs", port)
@@ -194,7 +194,7 @@ class Edges:
         elif edge.type == ANY and given == ANY:
             message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
             once = (interface.source.module, interface.source.object, f"edge {edge.port}")
-            self.binder.warn(at, message, "annotate one of them, or use types:", once=once)
+            self.binder.warn_of_type(at, message, "annotate one of them, or use types:", once)
 
     def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
         spec = self.pipeline.operations[name].map

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.files.yaml12 import Document
     from deepforge_hpc.model.plan import ExternalInput
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import SiteSpec
 
 T = TypeVar("T")
@@ -76,7 +77,7 @@ class Loaded:
     """Real path of the project's root."""
     path: Path
     """Absolute path of the pipeline file."""
-    warnings: tuple[Fault, ...]
+    warnings: tuple[Notice, ...]
     pipeline_bytes: bytes
     site_bytes: bytes
     document: Document = field(repr=False)

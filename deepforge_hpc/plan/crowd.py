@@ -11,6 +11,7 @@ from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.model.plan import JobKind
 from deepforge_hpc.plan.limits import QueueRequest, most_jobs
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def with_room(
             found = crowds(site, plan.jobs, counts)
         if not found:
             doubts = crowds(site, plan.jobs, counts, doubtful=True)
-            told = [f"{takes(site, one)}, if each task of an array counts" for one in doubts]
+            told = [_doubt(site, one) for one in doubts]
             return dataclasses.replace(plan, warnings=(*plan.warnings, *told)) if told else plan
         refused = refused or no_room(site, plan.jobs, found)
         queues = {one.queue for one in found}
@@ -108,6 +109,11 @@ def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Crowd]) -> NoRe
     ways = list(_ways(site, jobs, found[0])) if len(found) == 1 else []
     ways.append("or run a part of it first (--until OPERATION): what has succeeded is re-used")
     return NoResourcesError("\n".join(parts), f"Nearest: {'; '.join(ways).removeprefix('or ')}.")
+
+
+def _doubt(site: SiteSpec, crowd: Crowd) -> Notice:
+    text = f"{takes(site, crowd)}, if each task of an array counts"
+    return Notice("too_many_jobs", text, crowd.queue, keys=("submit.array_counts_as",))
 
 
 def takes(site: SiteSpec, crowd: Crowd) -> str:

@@ -6,8 +6,17 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.plan.facts import SURELY_FREE, disk_of, holds, node_path, usable_cores
+from deepforge_hpc.plan.facts import (
+    SITE_UNKNOWN,
+    SURELY_FREE,
+    disk_of,
+    holds,
+    node_key,
+    node_path,
+    usable_cores,
+)
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import UNKNOWN, known
 from deepforge_hpc.units import format_duration
 
@@ -30,9 +39,13 @@ class Directives:
     pairs: dict[str, str] = field(default_factory=dict)
     sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
     """Several of a constraint, which several rules may add to."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     """(what is wrong, what to do)"""
+
+    def warn(self, kind: str, text: str, *keys: str) -> None:
+        """Keep a warning, with the keys of the site's file that it comes from."""
+        self.warnings.append(Notice(kind, text, keys=keys))
 
     def put(self, name: str, value: str, source: Source) -> None:
         """Keep an option; a second constraint is added to the first."""
@@ -123,7 +136,8 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives, argv: tuple[str, ...]
         built.problems.append((f"{message} cannot share {count}", hint))
     kind = facts.node.gpu_type if facts.node is not None else None
     if request.typed and option is not None and known(kind) is None:
-        built.warnings.append(f"site {site.name} wants the type of a GPU, which is not known")
+        text = f"site {site.name} wants the type of a GPU, which is not known"
+        built.warn(SITE_UNKNOWN, text, node_key(site, facts, "gpu_type"))
     # Whatever the site prefers: what the launch line does not say must stand in the header.
     if option is not None and (request.where != "launch" or not asks_for_gpus(argv)):
         built.put(*option, ("request", "gpu"))
@@ -135,7 +149,10 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -
     mib = size.mem_per_node_mib
     if policy in _NO_MEMORY:
         if mib is not None and not is_ours:
-            built.warnings.append(_not_asked(site, policy, size.gpus_per_node))
+            text = _not_asked(site, policy, size.gpus_per_node)
+            queue = facts.queue
+            owner = f"queues.{queue.name}" if queue and queue.memory else "request"
+            built.warn("memory_not_asked", text, f"{owner}.memory.policy")
     elif mib is not None and policy == "per-cpu-only":
         cpus = size.ntasks_per_node * size.cpus_per_task
         built.put("mem-per-cpu", f"{-(-mib // cpus)}M", "resources.mem_per_node_mib")
@@ -171,10 +188,12 @@ def _source_of_share(site: SiteSpec, facts: Facts, built: Directives) -> str:
     source = "the share of its cores or GPUs in"
     if facts.node is None or known(facts.node.mem_requestable_mib) is not None:
         return f"{source} a node"
-    key = ".".join((*node_path(site, facts), "mem"))
-    built.warnings.append(
+    key = node_key(site, facts, "mem")
+    built.warn(
+        SITE_UNKNOWN,
         f"site {site.name}: what a job can have of {key} is unknown: it is asked for its share of "
-        f"{SURELY_FREE} %"
+        f"{SURELY_FREE} %",
+        f"{key}_requestable",
     )
     return f"{source} {SURELY_FREE} % of {key}"
 
@@ -219,12 +238,15 @@ def _node_local(site: SiteSpec, facts: Facts, built: Directives) -> None:
         return
     disk = disk_of(facts.node)
     if disk is None or not known(disk.path):
-        built.warnings.append(
+        built.warn(
+            SITE_UNKNOWN,
             f"whether a node of {site.name} has a disk of its own, and where, is unknown: "
-            "$DFH_NODE_LOCAL is not set"
+            "$DFH_NODE_LOCAL is not set",
+            node_key(site, facts, "local"),
         )
     elif known(disk.is_ram):
-        built.warnings.append(f"what lies in {disk.path} of {site.name} counts as the job's memory")
+        text = f"what lies in {disk.path} of {site.name} counts as the job's memory"
+        built.warn("disk_is_memory", text, node_key(site, facts, "local"))
     if disk is not None and disk.constraint:
         built.put("constraint", disk.constraint, (*node_path(site, facts), "local", "constraint"))
 
@@ -255,7 +277,7 @@ def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> Non
             hint = f"the site's file asks for --{rule.flag} and forbids it: correct one of them"
             built.problems.append((text, hint))
         else:
-            built.warnings.append(text)
+            built.warn("option_unwanted", text, "request.forbidden")
 
 
 _MISSING = {

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.site.model import Range, SiteSpec, When
 
+SITE_UNKNOWN = "site_unknown"
+"""Kind of a notice that names keys of which the site's file knows nothing."""
 SURELY_FREE = 90
 """Percent of the memory that is built in; the system keeps less than the rest at every site whose
 number is known."""
@@ -59,6 +61,11 @@ def node_path(site: SiteSpec, facts: Facts) -> tuple[str, ...]:
     """Return where the site's file describes the node of a job."""
     names = (name for name, node in site.node_types.items() if node is facts.node)
     return ("node_types", *names)
+
+
+def node_key(site: SiteSpec, facts: Facts, name: str) -> str:
+    """Return the key of a fact of the node of a job, in the site's file."""
+    return ".".join((*node_path(site, facts), name))
 
 
 def disk_of(node: NodeType | None) -> LocalDisk | None:

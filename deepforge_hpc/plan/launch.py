@@ -77,7 +77,7 @@ def cpu_bind(site: SiteSpec, facts: Facts) -> str:
     return "mask_cpu:" + ",".join(f"{mask:x}" for mask in masks)
 
 
-def binding_warnings(site: SiteSpec, facts: Facts, argv: tuple[str, ...]) -> list[str]:
+def unbound(site: SiteSpec, facts: Facts, argv: tuple[str, ...]) -> list[str]:
     """Say what a list of cores, one a rank, leaves of the cores that a job asked for."""
     binding, cores = site.binding, facts.resources.cpus_per_task
     name = facts.queue.name if facts.queue is not None else ""

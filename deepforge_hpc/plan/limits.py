@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.model import JobLimit, Queue, SiteSpec
 
 
+_CORES, _MEMORY, _GPUS = "cores of a node", "memory of a node", "GPUs of a node"
+OF_NODE = {_CORES: "cores", _MEMORY: "mem", _GPUS: "gpus"}
+"""Limits that are told of the kind of node, with their keys there; the others of the queue."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueRequest:
     """What a job wants of a queue."""
@@ -134,13 +139,11 @@ def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dic
     cpus = size.ntasks_per_node * size.cpus_per_task
     mib, most = size.mem_per_node_mib, memory_of_node(site, queue)
     return {
-        "cores of a node": cpus > 1
-        and node.cores is UNKNOWN
-        and cores_of_node(site, queue, request) is None,
-        "memory of a node": mib is not None
+        _CORES: cpus > 1 and node.cores is UNKNOWN and cores_of_node(site, queue, request) is None,
+        _MEMORY: mib is not None
         and UNKNOWN in (node.mem_mib, node.mem_requestable_mib)
         and (most is None or (most == known(node.mem_mib) and mib > most * SURELY_FREE / 100)),
-        "GPUs of a node": size.gpus_per_node > 0
+        _GPUS: size.gpus_per_node > 0
         and node.gpus is UNKNOWN
         and gpus_of_node(site, queue) is None,
     }

@@ -10,16 +10,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
+from deepforge_hpc.files.faults import dotted
 from deepforge_hpc.model.plan import ContainerLaunch, LaunchCommand
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
-from deepforge_hpc.plan.facts import Facts, holds, node_of
-from deepforge_hpc.plan.launch import binding_warnings, launch_command
+from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, holds, node_of
+from deepforge_hpc.plan.launch import launch_command, unbound
+from deepforge_hpc.plan.limits import OF_NODE
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from deepforge_hpc.plan.limits import QueueRequest
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import SiteSpec
@@ -76,31 +81,25 @@ class Requests:
             found = self._answers[ask] = self._decide(ask)
         return found
 
-    def warnings(self) -> list[str]:
-        """Return what the site may not like, each sentence once."""
+    def warnings(self) -> list[Notice]:
+        """Return what the site may not like, each once."""
         site = self.site
-        found: dict[str, None] = {}
+        found: list[Notice] = []
         if not self.scheduler.runs:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
-            found[text] = None
-        used = set()
-        open_limits: dict[str, dict[str, None]] = {}
+            found.append(Notice("not_run", text))
+        open_limits: dict[int, dict[str, None]] = {}
         for answer in self._answers.values():
-            queue = answer.choice.queue
-            if queue is not None:
-                used.add(site.queues.index(queue))
-            if queue is not None and answer.choice.unknowns:
-                open_limits.setdefault(queue.name, {}).update(dict.fromkeys(answer.choice.unknowns))
-            found.update(dict.fromkeys(answer.directives.warnings))
-        for name, limits in open_limits.items():
-            text = f"queue {name} of {site.name}: unknown and not checked: {', '.join(limits)}"
-            found[text] = None
+            if answer.choice.queue is not None:
+                index = site.queues.index(answer.choice.queue)
+                open_limits.setdefault(index, {}).update(dict.fromkeys(answer.choice.unknowns))
+            found += answer.directives.warnings
+        found += [_unchecked(site, index, names) for index, names in open_limits.items() if names]
         asked = [ask.queue.resources for ask in self._answers]
         has_gpus = any(size.gpus_per_node for size in asked)
         has_images = any(ask.image for ask in self._answers)
-        told = unsaid(site, sorted(used), has_gpus=has_gpus, has_images=has_images)
-        found.update(dict.fromkeys(told))
-        return list(found)
+        found += unsaid(site, sorted(open_limits), has_gpus=has_gpus, has_images=has_images)
+        return list(dict.fromkeys(found))
 
     def _decide(self, ask: Ask) -> Answer:
         site, request = self.site, ask.queue
@@ -149,16 +148,17 @@ class Requests:
             is_ours=ask.is_ours,
         )
         if launch.argv and (why := site.launchers[launch.name].avoid):
-            directives.warnings.append(f"site {site.name} advises against {launch.name}: {why}")
+            text = f"site {site.name} advises against {launch.name}: {why}"
+            directives.warn("launcher_unwanted", text, f"launchers.{launch.name}.avoid")
         self._refuse_conflicts(directives, launch)
-        directives.warnings += _without_mpi(site, launch)
-        directives.warnings += binding_warnings(site, facts, launch.argv)
+        _without_mpi(site, directives, launch)
+        for text in unbound(site, facts, launch.argv):
+            directives.warn("binding", text, "binding")
         account, account_path = charged(site, self.account, facts)
         if not account.startswith(self.account):
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
-            directives.warnings.append(
-                f"account {self.account} does not pay for {where}: {account} does"
-            )
+            text = f"account {self.account} does not pay for {where}: {account} does"
+            directives.warn("other_account", text, dotted(account_path))
         return Answer(
             choice=choice,
             directives=directives,
@@ -181,23 +181,36 @@ class Requests:
                 hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
                 directives.problems.append((f"site {site.name}: {found.text}", hint))
             else:
-                directives.warnings.append(
-                    f"site {site.name}: {found.text}; its version is unknown"
-                )
+                text = f"site {site.name}: {found.text}; its version is unknown"
+                directives.warn(SITE_UNKNOWN, text, "slurm.version")
 
 
-def _without_mpi(site: SiteSpec, launch: LaunchCommand) -> list[str]:
+def _unchecked(site: SiteSpec, index: int, limits: Iterable[str]) -> Notice:
+    """Say which limits of a queue nobody has told."""
+    queue = site.queues[index]
+    node = node_of(site, queue)
+    kind = next((name for name, each in site.node_types.items() if each is node), "")
+    text = f"queue {queue.name} of {site.name}: unknown and not checked: {', '.join(limits)}"
+    keys = (
+        f"node_types.{kind}.{OF_NODE[name]}" if name in OF_NODE else f"queues.{queue.name}.{name}"
+        for name in limits
+    )
+    return Notice(SITE_UNKNOWN, text, subject=queue.name, keys=tuple(keys))
+
+
+def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
     """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
     default = site.slurm.mpi_default
     is_told = any(word.startswith("--mpi=") for word in launch.argv)
     if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
-        return []
+        return
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
     if default is UNKNOWN or "slurm" in site.unknowns:
-        return [f"whether srun of {site.name} starts MPI by itself is unknown: {way}"]
-    if default == "none":
-        return [f"srun of {site.name} starts no MPI by itself: {way}"]
-    return []
+        text = f"whether srun of {site.name} starts MPI by itself is unknown: {way}"
+        directives.warn(SITE_UNKNOWN, text, "slurm.mpi_default")
+    elif default == "none":
+        text = f"srun of {site.name} starts no MPI by itself: {way}"
+        directives.warn("no_mpi", text, f"launchers.{launch.name}.argv")
 
 
 def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:
@@ -229,7 +242,7 @@ def _suffixes(site: SiteSpec) -> set[str]:
     return (rules | {queue.account_suffix for queue in site.queues}) - {""}
 
 
-def check_account(site: SiteSpec, account: str) -> list[str]:
+def check_account(site: SiteSpec, account: str) -> list[Notice]:
     """Return warnings on the account; UsageError if the site refuses jobs like that."""
     rule = site.account
     if not account:
@@ -238,9 +251,11 @@ def check_account(site: SiteSpec, account: str) -> list[str]:
             hint = "Say which one: --account A, or account: {value: A} in its file."
             raise UsageError(message, hint + _listing(site))
         if rule.required == "if-several":
-            return [f"site {site.name} wants an account of those who have several; none is given"]
+            text = f"site {site.name} wants an account of those who have several; none is given"
+            return [Notice("no_account", text, keys=("account.required",))]
         if rule.required is UNKNOWN or "account" in site.unknowns:
-            return [f"whether site {site.name} wants an account is unknown, and none is given"]
+            text = f"whether site {site.name} wants an account is unknown, and none is given"
+            return [Notice(SITE_UNKNOWN, text, keys=("account.required",))]
         return []
     if len(account) > _LONGEST:
         message = f"{account[:20]}... is no account of site {site.name}: it is too long"

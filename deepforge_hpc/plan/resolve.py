@@ -26,6 +26,7 @@ from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Ask, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
 from deepforge_hpc.plugins.scheduler import scheduler_named
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class _Resolution:
     """One run of resolve()."""
 
     def __init__(
-        self, loaded: Loaded, site: SiteSpec, warnings: list[str], full: frozenset[str]
+        self, loaded: Loaded, site: SiteSpec, warnings: list[Notice], full: frozenset[str]
     ) -> None:
         self.loaded = loaded
         self.site = site
@@ -127,7 +128,7 @@ class _Resolution:
                 if item.operation in included
             ),
             warnings=(
-                *(str(fault) for fault in loaded.warnings),
+                *loaded.warnings,
                 *self.account_warnings,
                 *self.sizer.warnings(),
                 *self.requests.warnings(),
@@ -136,12 +137,13 @@ class _Resolution:
             origins=self.sizer.origins() if origins else (),
         )
 
-    def _selection_warning(self, included: frozenset[str]) -> list[str]:
+    def _selection_warning(self, included: frozenset[str]) -> list[Notice]:
         extra = included - (self.loaded.selection or included)
         if not extra:
             return []
         names = ", ".join(name for name in self.loaded.operations if name in extra)
-        return [f"also needed, and re-used where their results still hold: {names}"]
+        text = f"also needed, and re-used where their results still hold: {names}"
+        return [Notice("also_needed", text, subject=names)]
 
     def _operation(self, spec: OperationSpec, interface: OperationInterface) -> list[Job]:
         """Return the job of an operation, or its array and the job that gathers it."""

@@ -10,6 +10,7 @@ from deepforge_hpc.model.plan import Origin
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import Launcher, known
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Sizer:
         self.scheduler = scheduler
         self._notes: list[tuple[str, object, Source]] = []
         self.faults: list[Fault] = []
-        self._cuts: dict[str, list[str]] = {}
+        self._cuts: dict[tuple[str, str], list[str]] = {}
 
     def size(self, spec: OperationSpec, request: QueueRequest) -> tuple[Resources, str]:
         """Return the resources of an operation and the name of what starts its ranks.
@@ -70,9 +71,12 @@ class Sizer:
             self.note(f"jobs.{spec.name}.resources.node_local", "true", (self.loaded.origin, place))
         return resources, self._launch(spec, launcher, resources)
 
-    def warnings(self) -> list[str]:
-        """Return what was cut down, one sentence a cut."""
-        return [f"{_listed(names)}: {cut}" for cut, names in self._cuts.items()]
+    def warnings(self) -> list[Notice]:
+        """Return what was cut down, one notice a cut."""
+        return [
+            Notice("cut_down", f"{_listed(names)}: {cut}", ", ".join(names), keys=(key,))
+            for (key, cut), names in self._cuts.items()
+        ]
 
     def note(self, key: str, value: object, source: Source) -> None:
         """Keep where a value comes from."""
@@ -163,12 +167,14 @@ class Sizer:
         if name == "none":
             self.note(key, name, asked)
             if resources.world_size > 1:
-                self._cut(spec, "launch: none starts one rank, whatever nodes and tasks it has")
+                cut = "launch: none starts one rank, whatever nodes and tasks it has"
+                self._cut(spec, "launch", cut)
             return "none"
         if launcher.clamp:
             source = self.loaded.site_origin("launchers", name, "clamp")
             self.note(key, "none", f"{source} instead of {name} ({as_text(asked)})")
-            self._cut(spec, f"launch {name} -> one rank, as site {self.site.name} has no {name}")
+            cut = f"launch {name} -> one rank, as site {self.site.name} has no {name}"
+            self._cut(spec, "launch", cut)
             return "none"
         if launcher.max_nodes is not None and resources.nodes > launcher.max_nodes:
             message = (
@@ -192,7 +198,8 @@ class Sizer:
         if value is None:
             value, source = default, default_source
         if most is not None and value > most:
-            self._cut(spec, f"{field} {value} -> {most}, as site {self.site.name} has no more")
+            cut = f"{field} {value} -> {most}, as site {self.site.name} has no more"
+            self._cut(spec, f"resources.{field}", cut)
             clamped = self.loaded.site_origin("clamp")
             source = f"{clamped} instead of {value} ({as_text(source)})"
             value = most
@@ -214,7 +221,8 @@ class Sizer:
         if asked is None or self.scheduler.enforces_memory:
             return self._optional(spec, "mem_per_node_mib", self.site.defaults.mem_per_node_mib)
         unenforced = f"not enforced by site {self.site.name}"
-        self._cut(spec, f"mem_per_node is {unenforced}, which holds jobs to cores and time alone")
+        cut = f"mem_per_node is {unenforced}, which holds jobs to cores and time alone"
+        self._cut(spec, "resources.mem_per_node", cut)
         if not isinstance(source, str):
             origin, path = source
             source = (lambda *place: f"{origin(*place)}, {unenforced}", path)
@@ -228,8 +236,8 @@ class Sizer:
         key = _KEYS.get(field, field)
         return asked, (self.loaded.origin, ("operations", spec.name, "resources", key))
 
-    def _cut(self, spec: OperationSpec, cut: str) -> None:
-        names = self._cuts.setdefault(cut, [])
+    def _cut(self, spec: OperationSpec, key: str, cut: str) -> None:
+        names = self._cuts.setdefault((key, cut), [])
         if spec.name not in names[-1:]:
             names.append(spec.name)
 

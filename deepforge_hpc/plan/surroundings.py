@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.plan.facts import Facts, disk_of, holds, node_path
+from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, disk_of, holds, node_path
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Gi
     )
 
 
-def unsaid(site: SiteSpec, queues: Iterable[int], *, has_gpus: bool, has_images: bool) -> list[str]:
+def unsaid(
+    site: SiteSpec, queues: Iterable[int], *, has_gpus: bool, has_images: bool
+) -> list[Notice]:
     """Return warnings on what is unknown and would stand in a script, and what is done without it.
 
     `queues` are the indices of those that jobs go to. A section of which all is unknown is as if
@@ -96,10 +99,12 @@ def unsaid(site: SiteSpec, queues: Iterable[int], *, has_gpus: bool, has_images:
     rest = list(site.unknowns)
     for done, place in places.items():
         if found := [path for path in rest if re.fullmatch(place, path)]:
-            told.append(f"site {site.name}: unknown, and {done}: {', '.join(found)}")
+            text = f"site {site.name}: unknown, and {done}: {', '.join(found)}"
+            told.append(Notice(SITE_UNKNOWN, text, keys=tuple(found)))
             rest = [path for path in rest if path not in found or path == "request"]
     if conf := known(site.submit.slurm_conf):
-        told.append(f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}")
+        text = f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}"
+        told.append(Notice("other_cluster", text, keys=("submit.slurm_conf",)))
     return told
 
 

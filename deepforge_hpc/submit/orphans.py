@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.lease import Owner
 from deepforge_hpc.submit.project import executions_folders
@@ -28,13 +29,14 @@ class HeldOrphan:
     """Jobs that the attempt has."""
 
     @property
-    def message(self) -> str:
-        """Return one sentence and what to do."""
-        return (
+    def notice(self) -> Notice:
+        """Return the warning that it deserves."""
+        text = (
             f"{self.execution}: the submission broke off; {self.queued} of {self.jobs} jobs are "
-            f"known to be queued, held. Complete it: dfh resume {self.execution}. "
-            f"Or: dfh cancel {self.execution}"
+            "known to be queued, held"
         )
+        step = f"complete it: dfh resume {self.execution}; or: dfh cancel {self.execution}"
+        return Notice("submission_broken", text, subject=self.execution, next=step)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""

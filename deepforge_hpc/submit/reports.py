@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_SCHEMA = "dfh/submit/1"
+_SCHEMA = "dfh/submit/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,5 @@ def command(display: Display, /, **options: Any) -> None:
       dfh check pipeline.yaml --set train.epochs=20
     """
     checked = api.check(request_from(options))
-    for warning in checked.warnings:
-        display.talk(f"warning: {warning}")
+    display.notices(checked.warnings)
     display.result(checked.to_dict(), checked_lines(checked))

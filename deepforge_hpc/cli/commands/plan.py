@@ -31,8 +31,7 @@ def command(display: Display, /, *, origins: bool, **options: Any) -> None:
       dfh plan pipeline.yaml --site slurm-generic --origins
     """
     plan = api.plan(request_from(options))
-    for warning in plan.warnings:
-        display.talk(f"warning: {warning}")
+    display.notices(plan.warnings)
     document = plan.to_dict()
     if origins:
         document["origins"] = [asdict(origin) for origin in plan.origins]

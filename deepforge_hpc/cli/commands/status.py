@@ -39,7 +39,6 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     from deepforge_hpc.cli.views.status import status_lines
 
     current = api.status(found)
-    for orphan in api.other_orphans(found):
-        display.talk(f"warning: {orphan.message}")
+    display.notices(orphan.notice for orphan in api.other_orphans(found))
     display.result(current.to_dict(), status_lines(current))
     return 0

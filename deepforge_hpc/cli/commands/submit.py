@@ -56,7 +56,7 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
             note=options["note"],
             reuse=not options["no_reuse"],
         )
-        _warn(display, found.warnings)
+        display.notices(found.warnings)
         display.result(found.to_dict(), dry_run_lines(found))
         return
     submission = _submit(display, options)
@@ -103,10 +103,5 @@ def _submit(display: Display, options: dict[str, Any]) -> Submission:
         tags=options["tags"],
         reuse=not options["no_reuse"],
     )
-    _warn(display, submission.warnings)
+    display.notices(submission.warnings)
     return submission
-
-
-def _warn(display: Display, warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        display.talk(f"warning: {warning}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from deepforge_hpc.errors import DeepforgeHpcError
+    from deepforge_hpc.runtime.base.notice import Notice
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
 # C0 without tab and newline, DEL, C1, and the marks that reorder or break a line.
@@ -144,6 +145,11 @@ class Display:
         """Write a remark to stderr: what a script that reads stdout must not see."""
         sys.stderr.write(f"{clean(text)}\n")
         sys.stderr.flush()
+
+    def notices(self, notices: Iterable[Notice]) -> None:
+        """Write what the user should know, besides the result."""
+        for notice in notices:
+            self.talk(f"{notice.level}: {notice}")
 
     def discard(self) -> None:
         """Send all further output nowhere: the reader, or the terminal, is gone.

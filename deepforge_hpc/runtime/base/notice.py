@@ -17,15 +17,22 @@ class Notice(NamedTuple):
     subject: str = ""
     """What it is about: a job, an execution, a path, a place in a file."""
     keys: tuple[str, ...] = ()
-    """Dotted keys of files that it speaks of, such as `queues[0].time.max`."""
+    """Dotted keys of the site's or the pipeline's file, such as `queues.gpu.time`."""
     next: str = ""
     """What to do: a command, or a sentence; empty if there is nothing to do."""
     level: str = WARNING
     """error | warning | info"""
+
+    @classmethod
+    def from_data(cls, data: Any) -> Notice:
+        """Return the notice of JSON data; a sentence alone is one of an earlier version."""
+        if isinstance(data, str):
+            return cls("", data)
+        return cls(**{**data, "keys": tuple(data["keys"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
         return {**self._asdict(), "keys": list(self.keys)}
 
     def __str__(self) -> str:
-        return self.text
+        return f"{self.text} ({self.next})" if self.next else self.text

@@ -13,6 +13,7 @@ from deepforge_hpc.doctor.unknown import next_step
 from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.site.model import UNKNOWN, Account, AccountSuffix, Identify, Queue, SiteSpec
 
@@ -63,23 +64,16 @@ def test_a_controller_that_refuses_everything_is_told_once() -> None:
     assert finding.message.endswith(": scontrol show a: refused")
 
 
-@pytest.mark.parametrize(
-    ("warning", "step"),
-    [
-        (
-            "queue cpu of here: unknown and not checked: chaining, time.max",
-            "queues.cpu.chaining, queues.cpu.time.max",
-        ),
-        ("site here: unknown, and left out of the scripts: modules.init", "modules.init"),
-    ],
-)
-def test_what_is_unknown_is_to_be_written_under_its_key(warning: str, step: str) -> None:
-    expected = f"look it up, and write it into the file of site here: {step}"
-    assert next_step(warning, "here") == expected
+def test_what_is_unknown_is_to_be_written_under_its_keys() -> None:
+    keys = ("queues.cpu.chaining", "queues.cpu.time", "node_types.cpu.cores")
+    expected = f"look it up, and write it into the file of site here: {', '.join(keys)}"
+    assert next_step(Notice("site_unknown", "nobody knows", keys=keys), "here") == expected
 
 
 def test_other_warnings_are_explained_by_the_plan() -> None:
-    assert next_step("output 'n' is not used", "here") == "dfh plan --origins"
+    assert next_step(Notice("unused", "output 'n' is not used"), "here") == "dfh plan --origins"
+    told = Notice("unused", "output 'n' is not used", keys=("a",), next="list it under outputs:")
+    assert next_step(told, "here") == "list it under outputs:"
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_an_array_counts_as_the_site_says(plan):
     assert "shards" not in hint
     open_ = plan(one.replace("job,", "unknown,"), 500)
     assert "site x takes 3 job(s) at once, not 502, if each task of an array counts" in (
-        open_.warnings
+        str(open_.warnings)
     )
 
 

@@ -176,6 +176,12 @@ def test_a_plan_without_the_later_fields_of_a_job_can_be_read(project):
     assert Plan.from_dict(data) == dataclasses.replace(plan, origins=())
 
 
+def test_the_sentences_that_were_warnings_of_earlier_plans_can_be_read(project):
+    data = {**project.plan().to_dict(), "warnings": ["node a: unknown"]}
+    (warning,) = Plan.from_dict(data).warnings
+    assert (str(warning), warning.level) == ("node a: unknown", "warning")
+
+
 def test_the_same_files_give_the_same_plan_in_another_process(project):
     code = (
         "import json, sys; from pathlib import Path\n"
@@ -270,7 +276,7 @@ def test_a_machine_cuts_down_what_it_lacks_and_says_so(project):
     assert (size.nodes, size.ntasks_per_node, size.gpus_per_node) == (1, 1, 0)
     assert size.cpus_per_task == cores
     assert (train.launch.name, train.launch.argv, train.launch.world_size) == ("none", (), 1)
-    text = "\n".join(plan.warnings)
+    text = "\n".join(map(str, plan.warnings))
     for part in ("nodes 4 -> 1", "gpus_per_node 4 -> 0", "horovod -> one rank", "train:"):
         assert part in text
     origin = sources(plan)
@@ -282,13 +288,13 @@ def test_a_machine_cuts_down_what_it_lacks_and_says_so(project):
 def test_memory_that_a_machine_does_not_enforce_is_told(project):
     plan = project.train("resources: {mem_per_node: 8GiB}", "local")
     assert plan.job("train").resources.mem_per_node_mib == 8192
-    (told,) = [text for text in plan.warnings if "mem_per_node" in text]
+    (told,) = [text for text in map(str, plan.warnings) if "mem_per_node" in text]
     assert told.startswith("train: mem_per_node is not enforced by site local")
     origin = sources(plan)["jobs.train.resources.mem_per_node_mib"]
     assert "pipeline.yaml:" in origin
     assert origin.endswith(", not enforced by site local")
-    assert not any("enforced" in text for text in project.train("", "local").warnings)
-    of_slurm = project.train("resources: {mem_per_node: 8GiB}").warnings
+    assert not any("enforced" in text for text in map(str, project.train("", "local").warnings))
+    of_slurm = map(str, project.train("resources: {mem_per_node: 8GiB}").warnings)
     assert not any("enforced" in text for text in of_slurm)
 
 
@@ -300,13 +306,13 @@ def test_one_cut_of_many_operations_is_one_warning(project):
             for i in range(9)
         )
     )
-    (cut,) = [text for text in project.plan("local").warnings if "nodes 2 -> 1" in text]
+    (cut,) = [text for text in map(str, project.plan("local").warnings) if "nodes 2 -> 1" in text]
     assert cut.startswith("a0, a1, a2 and 6 more: ")
 
 
 def test_nodes_without_a_launcher_are_questioned(project):
     plan = project.train("resources: {nodes: 2}")
-    assert any("one rank" in text for text in plan.warnings)
+    assert any("one rank" in text for text in map(str, plan.warnings))
     assert plan.job("train").launch.world_size == 1
 
 
@@ -480,7 +486,7 @@ def test_an_attribute_from_the_command_line_says_so(project):
 def test_a_part_takes_along_what_it_needs(project):
     plan = project.plan("local", only=("train",))
     assert [job.name for job in plan.jobs] == ["render", "render.gather", "train", "_final"]
-    assert any("re-used" in text and text.endswith(": render") for text in plan.warnings)
+    assert any("re-used" in text and text.endswith(": render") for text in map(str, plan.warnings))
     assert {output.name for output in plan.outputs} == {"model", "images"}
     plan = project.plan("local", until=("render",))
     assert [job.name for job in plan.jobs] == ["render", "render.gather", "_final"]

@@ -57,7 +57,9 @@ def test_a_queue_has_rules_of_its_own_for_memory(plan) -> None:
     )
     small = plan(site, "mem_per_node: 4GiB")
     assert "mem" not in options(small)
-    assert any("gives memory with the cores of a job" in warning for warning in small.warnings)
+    assert any(
+        "gives memory with the cores of a job" in warning for warning in map(str, small.warnings)
+    )
     large = plan(site, "nodes: 2")
     assert options(large)["mem"] == "0"
     (origin,) = [one for one in large.origins if one.key == "jobs.one.directives.mem"]
@@ -108,7 +110,7 @@ def test_ranks_see_gpus_in_the_order_of_the_file(plan) -> None:
 )
 def test_what_is_unknown_is_left_out_of_a_script_and_warns(plan, site: str, place: str) -> None:
     found = plan(site)
-    assert [text for text in found.warnings if place in text] == [
+    assert [text for text in map(str, found.warnings) if place in text] == [
         f"site x: unknown, and left out of the scripts: {place}"
     ]
     text = "".join(script.text for script in render_scripts(found).values())
@@ -150,11 +152,13 @@ def test_what_is_done_without_what_is_unknown_is_told(plan, site: str, told: lis
     expected = [f"site x: unknown, and {text}" for text in told]
     if "account" in site:
         expected = ["whether site x wants an account is unknown, and none is given"]
-    assert list(found.warnings) == expected
+    assert list(map(str, found.warnings)) == expected
     assert options(found)["gres"] == "gpu:1"
     assert options(found)["mem"] == "4096M"
     plain = plan(f"{site}\n")
-    assert not [text for text in plain.warnings if "--gres" in text or "apptainer" in text]
+    assert not [
+        text for text in map(str, plain.warnings) if "--gres" in text or "apptainer" in text
+    ]
 
 
 def test_a_share_of_memory_of_which_all_is_not_known_is_told(plan) -> None:
@@ -165,7 +169,7 @@ def test_a_share_of_memory_of_which_all_is_not_known_is_told(plan) -> None:
     unsure = plan(site.replace("MORE", ""), "cpus_per_task: 4")
     assert options(unsure)["mem"] == "46080M"
     told = "site x: what a job can have of node_types.default.mem is unknown"
-    assert [text for text in unsure.warnings if text.startswith(told)]
+    assert [text for text in map(str, unsure.warnings) if text.startswith(told)]
     (origin,) = [one for one in unsure.origins if one.key == "jobs.one.directives.mem"]
     assert origin.source == ("the share of its cores or GPUs in 90 % of node_types.default.mem")
     sure = plan(site.replace("MORE", ", mem_requestable: 90GiB"), "cpus_per_task: 4")
@@ -179,7 +183,7 @@ def test_an_unknown_that_no_job_meets_is_not_told(plan) -> None:
 
 
 def test_another_cluster_is_reached_by_its_slurm_conf(plan) -> None:
-    (told,) = plan("submit: {slurm_conf: /etc/slurm/slurm.conf_dodrio}\n").warnings
+    (told,) = map(str, plan("submit: {slurm_conf: /etc/slurm/slurm.conf_dodrio}\n").warnings)
     assert told.endswith("export SLURM_CONF=/etc/slurm/slurm.conf_dodrio")
 
 
@@ -201,8 +205,11 @@ def test_what_is_unknown_of_a_node_is_told_to_those_who_ask_for_it(
     plan, node: str, size: str, told: str
 ) -> None:
     found = plan(f"queues: [{{name: a}}]\nnode_types: {{n: {node}}}\n", size, "srun")
-    texts = [text for text in found.warnings if "not checked" in text]
+    texts = [text for text in map(str, found.warnings) if "not checked" in text]
     assert texts == ([f"queue a of x: unknown and not checked: {told}"] if told else [])
+    fact = {"cores of a node": "cores", "memory of a node": "mem", "GPUs of a node": "gpus"}
+    keys = [warning.keys for warning in found.warnings if warning.kind == "site_unknown"]
+    assert keys == ([(f"node_types.n.{fact[told]}",)] if told else [])
 
 
 DISK = (
@@ -242,14 +249,14 @@ def test_a_node_without_a_disk_of_its_own_is_refused(plan) -> None:
 def test_a_disk_that_nobody_told_is_a_warning(plan, local: str) -> None:
     for site in ("", f"node_types: {{default: {{cores: 8{local}}}}}\n"):
         found = plan(site, "node_local: true")
-        assert [text for text in found.warnings if "$DFH_NODE_LOCAL is not set" in text]
+        assert [text for text in map(str, found.warnings) if "$DFH_NODE_LOCAL is not set" in text]
         assert "DFH_NODE_LOCAL" not in render_scripts(found)["one"].text
-        assert not [text for text in plan(site).warnings if "NODE_LOCAL" in text]
+        assert not [text for text in map(str, plan(site).warnings) if "NODE_LOCAL" in text]
 
 
 def test_a_disk_that_is_memory_is_a_warning(plan) -> None:
     site = "node_types: {default: {cores: 8, local: {path: /tmp, is_ram: yes}}}\n"
-    (told,) = plan(site, "node_local: true").warnings
+    (told,) = map(str, plan(site, "node_local: true").warnings)
     assert told == "what lies in /tmp of x counts as the job's memory"
 
 
@@ -284,7 +291,7 @@ def test_each_source_of_a_constraint_is_named(plan) -> None:
 def test_what_is_unknown_of_a_queue_is_one_line(plan) -> None:
     site = "queues: [{name: a, nodes: unknown, time: unknown, mem_per_node: {max: unknown}}]\n"
     found = plan(site, "nodes: 2, mem_per_node: 1GiB")  # the final job asks for less
-    told = [text for text in found.warnings if text.startswith("queue a of x")]
+    told = [text for text in map(str, found.warnings) if text.startswith("queue a of x")]
     assert told == ["queue a of x: unknown and not checked: nodes, mem_per_node, time"]
 
 
@@ -304,11 +311,11 @@ def test_the_share_of_memory_is_asked_for_where_the_queue_says_so(plan) -> None:
 @pytest.mark.parametrize("launch", ["mpi", "horovod"])
 def test_ranks_of_mpi_that_may_not_meet_are_a_warning(plan, launch: str) -> None:
     site = "slurm: {mpi_default: DEFAULT}\n"
-    (told,) = plan(site.replace("DEFAULT", "none"), launch=launch).warnings
+    (told,) = map(str, plan(site.replace("DEFAULT", "none"), launch=launch).warnings)
     assert "srun of x starts no MPI by itself" in told
     assert "srun --mpi=list" in told
     for unsure in (site.replace("DEFAULT", "unknown"), "slurm: unknown\n"):
-        (told,) = plan(unsure, launch=launch).warnings
+        (told,) = map(str, plan(unsure, launch=launch).warnings)
         assert "is unknown" in told
     for fine in (site.replace("DEFAULT", "pmix"), ""):
         assert plan(fine, launch=launch).warnings == ()
@@ -376,7 +383,7 @@ def refusal(plan, site: str, size: str, launch: str, text: str = PIPELINE) -> st
 
 
 def test_an_account_that_only_some_must_name_is_a_warning(plan) -> None:
-    (told,) = plan("account: {required: if-several}\n").warnings
+    (told,) = map(str, plan("account: {required: if-several}\n").warnings)
     assert told == "site x wants an account of those who have several; none is given"
     assert plan("account: {required: if-several, value: p1}\n").warnings == ()
 
@@ -384,7 +391,7 @@ def test_an_account_that_only_some_must_name_is_a_warning(plan) -> None:
 @pytest.mark.parametrize("severity", ["policy", "avoid"])
 def test_an_option_that_a_site_frowns_on_is_a_warning(plan, severity: str) -> None:
     site = f"request: {{forbidden: [{{flag: mem, severity: {severity}, why: whole nodes}}]}}\n"
-    (told,) = plan(site, "mem_per_node: 1GiB").warnings
+    (told,) = map(str, plan(site, "mem_per_node: 1GiB").warnings)
     assert told == "site x does not want --mem: whole nodes"
     assert plan(site).warnings == ()
 
@@ -406,7 +413,7 @@ def test_the_type_of_a_gpu_is_asked_for_where_it_is_known(plan) -> None:
     assert (options(fine)["gres"], fine.warnings) == ("gpu:a100:2", ())
     unsure = plan(site.replace("TYPE", "unknown"), "gpus_per_node: 2")
     assert options(unsure)["gres"] == "gpu:2"
-    assert "site x wants the type of a GPU, which is not known" in unsure.warnings
+    assert "site x wants the type of a GPU, which is not known" in map(str, unsure.warnings)
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,6 @@ def test_submit_and_resume_keep_to_the_pace_of_the_site(
 def test_a_folder_that_the_site_does_not_take_jobs_from_is_told(request_: api.Request) -> None:
     folder = request_.pipeline.parent
     text = "site local takes jobs from its scratch file system, and"
-    assert [w for w in api.dry_run(request_).warnings if w.startswith(text)]
+    assert [w for w in map(str, api.dry_run(request_).warnings) if w.startswith(text)]
     (folder / "site-configs/local.yaml").write_text(SITE.replace("FOLDER", str(folder)))
-    assert not [w for w in api.dry_run(request_).warnings if w.startswith(text)]
+    assert not [w for w in map(str, api.dry_run(request_).warnings) if w.startswith(text)]
