@@ -53,12 +53,3 @@ def parse_memory(text: str) -> int:
     if kind == "B":
         return -(-number * _DECIMAL_BYTES[unit] // (1 << 20))
     return -(-number * _MEMORY_KIB[unit] // (1 << 10))
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes for a person: `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

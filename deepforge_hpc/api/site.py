@@ -121,7 +121,7 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
     first = load_site(f"{path}/{ANY}", folders) if _is_yaml(path) else _not_yaml(path)
     tried = [_attempt(f"{path}/{variant}", folders) for variant in first.spec.variants]
     faults = [fault for one in tried if isinstance(one, tuple) for fault in one]
-    if (name := _plain(first)) != path.stem:
+    if (name := _family(first)) != path.stem:
         message = f"site: {name!r}, but the file is {path.name}: no one finds it by either name"
         faults.append(first.document.fault(message, ("site",)))
     if faults:
@@ -149,7 +149,7 @@ def detect_site(cwd: Path) -> Detected:
     loaded = [one for one in tried.values() if not isinstance(one, tuple)]
     broken = [name for name, one in tried.items() if isinstance(one, tuple)]
     known = [
-        KnownSite(name=_plain(one), identify=one.spec.identify, extends=one.extends)
+        KnownSite(name=_family(one), identify=one.spec.identify, extends=one.extends)
         for one in loaded
     ]
     seen = look((entry for one in known for entry in one.identify), os.environ)
@@ -158,7 +158,7 @@ def detect_site(cwd: Path) -> Detected:
         found = candidates(known, replace(seen, cluster_name=cluster))
     if len(found) != 1:
         raise _undecided(found, len(known), broken)
-    variants = next(one.spec.variants for one in loaded if _plain(one) == found[0].name)
+    variants = next(one.spec.variants for one in loaded if _family(one) == found[0].name)
     return Detected(
         site=found[0].name,
         evidence=found[0].evidence,
@@ -213,7 +213,7 @@ def _attempt(name: str, folders: Folders) -> FoundSite | tuple[Fault, ...]:
         return error.faults
 
 
-def _plain(found: FoundSite) -> str:
+def _family(found: FoundSite) -> str:
     return found.spec.name.partition("/")[0]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.probe.values import count
-from deepforge_hpc.units import format_size
+from deepforge_hpc.runtime.base.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +58,14 @@ def parse_quota(text: str) -> Usage | None:
 
 def check_usage(folder: Path, usage: Usage) -> Iterator[Finding]:
     """Hold what is used against the quota."""
-    size, files = format_size(usage.size), f"{usage.files} files"
+    room, files = size(usage.size), f"{usage.files} files"
     parts = [(usage.size, usage.most_size), (usage.files, usage.most_files)]
     share = max((used / most for used, most in parts if most), default=0.0)
     if usage.most_size:
-        size += f" of {format_size(usage.most_size)}"
+        room += f" of {size(usage.most_size)}"
     if usage.most_files:
         files = f"{usage.files} of {usage.most_files} files"
-    message = f"{folder}: {size} and {files} are used"
+    message = f"{folder}: {room} and {files} are used"
     if share >= 1:
         yield error("quota", f"{message}: no more may be written", _STEP)
     elif share >= _NEARLY:

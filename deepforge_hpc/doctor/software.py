@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.runtime.base.text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,12 +33,7 @@ def environments(plan: Plan) -> dict[Environment, str]:
     found: dict[Environment, list[str]] = {}
     for job in plan.jobs:
         found.setdefault(job.environment, []).append(job.name)
-    return {environment: _shortened(names) for environment, names in found.items()}
-
-
-def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return {environment: listed(names, 4) for environment, names in found.items()}
 
 
 def check_software(

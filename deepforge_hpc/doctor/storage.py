@@ -15,8 +15,8 @@ from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.doctor.quota import check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
+from deepforge_hpc.runtime.base.text import size
 from deepforge_hpc.site.model import Purge, known
-from deepforge_hpc.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +117,7 @@ def _room(check: str, folder: Path) -> Iterator[Finding]:
         raise
     free = found.f_bavail * found.f_frsize
     if free < _LEAST_FREE:
-        message = f"{folder}: only {format_size(free)} are free"
+        message = f"{folder}: only {size(free)} are free"
         yield warn(check, message, _MAKE_ROOM)
     if found.f_files and found.f_favail < 10_000:
         message = f"{folder}: only {found.f_favail} more files fit"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.runtime.base.files import digest
-from deepforge_hpc.units import format_size
+from deepforge_hpc.runtime.base.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,10 +62,10 @@ def refusal(sizes: Mapping[str, int]) -> str:
     if total <= MAX_BYTES and len(sizes) <= MAX_FILES:
         return ""
     largest = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:10]
-    listed = "".join(f"\n  {format_size(size):>10}  {path}" for path, size in largest)
+    listed = "".join(f"\n  {size(each):>10}  {path}" for path, each in largest)
     return (
-        f"the code is {format_size(total)} in {len(sizes):,} files; "
-        f"the limit is {format_size(MAX_BYTES)} in {MAX_FILES:,} files. The largest:{listed}\n"
+        f"the code is {size(total)} in {len(sizes):,} files; "
+        f"the limit is {size(MAX_BYTES)} in {MAX_FILES:,} files. The largest:{listed}\n"
     )
 
 

@@ -12,6 +12,7 @@ from deepforge_hpc.model.plan import JobKind
 from deepforge_hpc.plan.limits import QueueRequest, most_jobs
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
@@ -103,9 +104,7 @@ def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Crowd]) -> NoRe
     parts = []
     for crowd in found:
         names = [name if n == 1 else f"{name} ({n} tasks)" for name, n in crowd.jobs.items()]
-        more = f" and {len(names) - 4} more" if len(names) > 5 else ""
-        listed = ", ".join(names[:4] if more else names) + more
-        parts.append(f"{takes(site, crowd)}: {listed}")
+        parts.append(f"{takes(site, crowd)}: {listed(names)}")
     ways = list(_ways(site, jobs, found[0])) if len(found) == 1 else []
     ways.append("or run a part of it first (--until OPERATION): what has succeeded is re-used")
     return NoResourcesError("\n".join(parts), f"Nearest: {'; '.join(ways).removeprefix('or ')}.")
@@ -144,9 +143,7 @@ def _ways(site: SiteSpec, jobs: Sequence[Job], crowd: Crowd) -> Iterator[str]:
         if queue.name == crowd.queue or (most is not None and there[queue.name] + moved > most):
             continue
         if all(choose_queue(site, _request(job, queue.name)).queue for job in movable):
-            yield f"queue: {queue.name} for {', '.join(job.operation for job in movable[:4])}" + (
-                f" and {len(movable) - 4} more" if len(movable) > 4 else ""
-            )
+            yield f"queue: {queue.name} for {listed(job.operation for job in movable)}"
             return
 
 

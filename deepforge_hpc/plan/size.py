@@ -11,6 +11,7 @@ from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.site.model import Launcher, known
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Sizer:
     def warnings(self) -> list[Notice]:
         """Return what was cut down, one notice a cut."""
         return [
-            Notice("cut_down", f"{_listed(names)}: {cut}", ", ".join(names), keys=(key,))
+            Notice("cut_down", f"{listed(names, 4)}: {cut}", ", ".join(names), keys=(key,))
             for (key, cut), names in self._cuts.items()
         ]
 
@@ -249,8 +250,3 @@ class Sizer:
 def as_text(source: Source) -> str:
     """Return where a value comes from, looked up."""
     return source if isinstance(source, str) else source[0](*source[1])
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 4 else ""
-    return ", ".join(names[:3] if more else names) + more

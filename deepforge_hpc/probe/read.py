@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import accounts, commands
-from deepforge_hpc.probe.values import ODD, plain, word
+from deepforge_hpc.probe.values import ODD, marked, word
 from deepforge_hpc.site.kinds import SLURM_NAME
 
 if TYPE_CHECKING:
@@ -162,11 +162,11 @@ class _Asker:
             self.unanswered.append(error.message)
             return ""
         if done.returncode:
-            said = plain(" ".join(done.stderr.split())[:200])
+            said = marked(" ".join(done.stderr.split())[:200])
             self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
             return ""
         said = done.stdout + done.stderr if both else done.stdout
-        shown = plain(said)
+        shown = marked(said)
         if ODD in shown:
             what = "bytes that are no text" if ODD in said else "control characters"
             words = " ".join(argv[:4])

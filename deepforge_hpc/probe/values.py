@@ -8,7 +8,7 @@ _NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "
 ODD = "\ufffd"
 
 
-def plain(text: str) -> str:
+def marked(text: str) -> str:
     """Return text with ODD for each character that drives a terminal, or that YAML refuses."""
     lines = text.replace("\r\n", "\n").replace("\t", " ").split("\n")
     return "\n".join(

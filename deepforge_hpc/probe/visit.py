@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
-from deepforge_hpc.probe.values import plain
+from deepforge_hpc.probe.values import marked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -102,7 +102,7 @@ def _others(machine: Machine, item: Partition, alike: frozenset[str]) -> tuple[s
 
 def parse_visit(text: str) -> dict[str, str]:
     """Return what each section of the script printed; empty sections are left out."""
-    parts = re.split(rf"(?m)^{_MARK} (\w+)\n", plain(text))
+    parts = re.split(rf"(?m)^{_MARK} (\w+)\n", marked(text))
     found = dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
     return {name: said for name, said in found.items() if said}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.plugins.scheduler import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
 _MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
@@ -26,9 +26,9 @@ def conflicts(
     both = {**header, **line}
     forms = {name for name in _GPU_FORMS & both.keys() if _is_gpu(name, header, line)}
     if len(forms) > 1:
-        yield Conflict(f"GPUs are asked for in {len(forms)} forms at once: {_listed(forms)}")
+        yield Conflict(f"GPUs are asked for in {len(forms)} forms at once: {_options(forms)}")
     if len(memory := _MEMORY_FORMS & both.keys()) > 1:
-        yield Conflict(f"memory is asked for in {len(memory)} forms at once: {_listed(memory)}")
+        yield Conflict(f"memory is asked for in {len(memory)} forms at once: {_options(memory)}")
 
     def since(low: str, text: str, *, before: bool = False) -> Iterator[Conflict]:
         if version is None:
@@ -61,7 +61,7 @@ def _is_gpu(name: str, *places: Mapping[str, str]) -> bool:
     return name != "gres" or any(place.get(name, "").startswith("gpu") for place in places)
 
 
-def _listed(names: set[str] | frozenset[str]) -> str:
+def _options(names: Iterable[str]) -> str:
     return ", ".join(f"--{name}" for name in sorted(names))
 
 

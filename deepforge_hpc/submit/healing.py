@@ -12,6 +12,7 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.plan import FINAL_JOB, JobKind
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.submit import own
 from deepforge_hpc.submit.queue import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
@@ -78,9 +79,8 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     busy = [] if held else sorted(set(live) - ending - {FINAL_JOB})
     if busy or not submitter.queue.leave(ending):
         busy = busy or sorted(ending)
-        some = ", ".join(f"{name} ({states.get(name, '?')})" for name in busy[:8])
-        more = f" and {len(busy) - 8} more" if len(busy) > 8 else ""
-        message = f"{submitter.info.id} is not over: {some}{more}"
+        some = listed((f"{name} ({states.get(name, '?')})" for name in busy), 9)
+        message = f"{submitter.info.id} is not over: {some}"
         hint = f"Wait for it: dfh status {submitter.info.id}. Or: dfh cancel {submitter.info.id}"
         raise UsageError(message, hint)
     submitter.queue.clear()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.runtime.base.failure import MEMORY_HINT
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def _by_scheduler(
             return _never_ran(evidence, raw)
         reason = native.explanation
         if state is State.PENDING and native.raw_reason == "Dependency" and evidence.waits_for:
-            reason = f"It waits for {_listed(evidence.waits_for)}."
+            reason = f"It waits for {listed(evidence.waits_for)}."
         return Verdict(state=state, reason=reason, raw=raw)
     if state.is_success:
         reason = (
@@ -193,11 +194,6 @@ def _by_scheduler(
         is_written=state is State.UNKNOWN,
         again=again,
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(names[:4]) + more
 
 
 def _never_ran(evidence: Evidence, raw: str) -> Verdict:

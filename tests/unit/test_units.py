@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepforge_hpc.units import format_duration, format_size, parse_duration, parse_memory
+from deepforge_hpc.units import format_duration, parse_duration, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,3 @@ def test_memory_sizes_are_read_and_rounded_up(text: str, mib: int) -> None:
 def test_a_size_without_a_unit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a memory size"):
         parse_memory(text)
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (20 << 20, "20.0 MiB"),
-     (3 << 30, "3.0 GiB"), (5 << 40, "5.0 TiB"), (1 << 60, "1048576.0 TiB")],
-)  # fmt: skip
-def test_sizes_are_written_for_people(size: int, text: str) -> None:
-    assert format_size(size) == text

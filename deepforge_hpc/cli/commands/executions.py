@@ -11,9 +11,9 @@ import click
 from deepforge_hpc import api
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import Display, counted, table
+from deepforge_hpc.cli.views.display import Display, table
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
-from deepforge_hpc.units import format_size
+from deepforge_hpc.runtime.base.text import count, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +54,7 @@ def list_(display: Display) -> None:
     """
     found = api.executions(Path.cwd())
     rows = [
-        (item.id, item.state, item.created, item.site, format_size(item.size), item.name)
-        for item in found
+        (item.id, item.state, item.created, item.site, size(item.size), item.name) for item in found
     ]
     total = sum(item.size for item in found)
     lines = table(("EXECUTION", "STATE", "CREATED", "SITE", "SIZE", "NAME"), rows)
@@ -64,7 +63,7 @@ def list_(display: Display) -> None:
         "executions": [item.to_dict() for item in found],
         "size": total,
     }
-    display.result(document, [*lines, f"{counted(len(found), 'execution')}, {format_size(total)}"])
+    display.result(document, [*lines, f"{count(len(found), 'execution')}, {size(total)}"])
 
 
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -116,7 +115,7 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
 def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool) -> None:
     sizes = {found.name: api.disk_usage(found.layout.root)[0] for found in doomed}
     for found in doomed:
-        display.talk(f"{found.name}  {format_size(sizes[found.name])}  {found.layout.root}")
+        display.talk(f"{found.name}  {size(sizes[found.name])}  {found.layout.root}")
     if doomed and not yes:
         _confirm(len(doomed), sum(sizes.values()))
     removed: list[str] = []
@@ -136,10 +135,8 @@ def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool
     display.result(document, [f"removed {name}" for name in removed] or ["nothing to remove"])
 
 
-def _confirm(count: int, size: int) -> None:
+def _confirm(executions: int, total: int) -> None:
     if not sys.stdin.isatty():
         message = "removing needs a yes, and there is no terminal to ask on"
         raise UsageError(message, "Add --yes.")
-    click.confirm(
-        f"Remove {counted(count, 'execution')} ({format_size(size)})?", abort=True, err=True
-    )
+    click.confirm(f"Remove {count(executions, 'execution')} ({size(total)})?", abort=True, err=True)

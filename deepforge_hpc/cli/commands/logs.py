@@ -11,13 +11,14 @@ import click
 from deepforge_hpc import api
 from deepforge_hpc.api.logs import read_on
 from deepforge_hpc.cli.options import execution_argument, output_options
-from deepforge_hpc.cli.views.display import Display, clean
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.text import clean
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.logs import Log
+    from deepforge_hpc.cli.views.display import Display
     from deepforge_hpc.submit.status import ExecutionStatus
 
 T = TypeVar("T")

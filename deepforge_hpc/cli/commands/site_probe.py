@@ -11,8 +11,9 @@ import click
 
 from deepforge_hpc.api import probing
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.cli.views.display import table
 from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
@@ -76,7 +77,7 @@ def probe(
         return
     _write(output, found.text)
     document["path"] = str(output)
-    queues = counted(len(found.data["queues"]), "queue")
+    queues = count(len(found.data["queues"]), "queue")
     following = shlex.quote(str(output))
     lines = [f"{output}: site {found.name}, {queues}", f"Next: dfh doctor --site {following}"]
     display.result(document, lines)
@@ -109,7 +110,7 @@ def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
         )
     if not jobs or yes:
         return bool(jobs)
-    return click.confirm(f"Submit {counted(len(jobs), 'job')}?", err=True)
+    return click.confirm(f"Submit {count(len(jobs), 'job')}?", err=True)
 
 
 def _write(output: Path, text: str) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
+
+from deepforge_hpc.runtime.base.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.errors import DeepforgeHpcError
     from deepforge_hpc.runtime.base.notice import Notice
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])")
-# C0 without tab and newline, DEL, C1, and the marks that reorder or break a line.
-_CONTROLS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
-)
 _COLOURS = {
     "succeeded": "green",
     "reused": "green",
@@ -33,25 +29,6 @@ _COLOURS = {
     "unknown": "yellow",
     "never_ran": "yellow",
 }
-
-
-def clean(text: str) -> str:
-    """Return text that cannot drive a terminal.
-
-    Escape sequences and control characters go; of a line that was overwritten with carriage
-    returns (a progress bar) the last form stays.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    text = _ESCAPES.sub("", text)
-    if "\r" in text:
-        text = "\n".join(_last_form(line) for line in text.split("\n"))
-    return _CONTROLS.sub("", text)
-
-
-def _last_form(line: str) -> str:
-    forms = [form for form in line.split("\r") if form.strip()]
-    return forms[-1] if forms else ""
 
 
 _WIDEST = 48
@@ -99,11 +76,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _one_line(cell: str) -> str:
     """Return a cell whose own line breaks and tabs are seen, and do not break the table."""
     return clean(cell).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 record`, `2 records`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class Display:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def checked_lines(checked: Checked) -> Iterator[str]:
     site = f" for site {checked.site}" if checked.site else ""
     yield (
         f"{checked.path}: pipeline {checked.pipeline} is sound{site}:"
-        f" {counted(len(checked.operations), 'operation')}, {counted(len(checked.inputs), 'input')}"
+        f" {count(len(checked.operations), 'operation')}, {count(len(checked.inputs), 'input')}"
     )
 
 
@@ -46,17 +47,17 @@ def _queue(job: Job) -> str:
 
 def _size(job: Job) -> str:
     resources = job.resources
-    parts = [counted(resources.nodes, "node")]
+    parts = [count(resources.nodes, "node")]
     if resources.world_size > 1:
         parts.append(f"{resources.world_size} ranks")
-    parts.append(counted(resources.cpus_per_task, "cpu"))
+    parts.append(count(resources.cpus_per_task, "cpu"))
     if resources.gpus_per_node:
-        parts.append(counted(resources.gpus_per_node, "gpu"))
+        parts.append(count(resources.gpus_per_node, "gpu"))
     if resources.mem_per_node_mib:
         parts.append(f"{resources.mem_per_node_mib} MiB")
     if resources.node_local:
         parts.append("disk of its own")
-    times = f"{counted(job.tasks, 'task')} of " if job.kind.value == "array" else ""
+    times = f"{count(job.tasks, 'task')} of " if job.kind.value == "array" else ""
     return times + " x ".join(parts[:1]) + ("".join(f", {part}" for part in parts[1:]))
 
 

@@ -6,10 +6,10 @@ import itertools
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.cli.views.display import table
 from deepforge_hpc.ledger.store import packages_of, short
 from deepforge_hpc.ledger.trace import tree
-from deepforge_hpc.units import format_size
+from deepforge_hpc.runtime.base.text import count, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
     if found.state == "modified":
         yield "           not what its record says: dfh prov verify tells more"
     if subject.how == "content":
-        more = f", as {counted(subject.others, 'other record')} did" if subject.others else ""
+        more = f", as {count(subject.others, 'other record')} did" if subject.others else ""
         yield f"{'':11}a copy: {record.label} made this content as {subject.output}{more}"
     rows = [
         ("record", f"{record.id}"),
@@ -56,19 +56,19 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         rows.append(("reused", f"from {reused.get('execution')}/{reused.get('job')}{task}"))
     if record.data.get("status") != "succeeded":
         rows.append((str(record.data.get("status")), str(record.data.get("reason"))))
-    rows.append(("history", counted(found.ancestors, "earlier record")))
+    rows.append(("history", count(found.ancestors, "earlier record")))
     rows += [("next", f"dfh prov trace {target}"), ("", f"dfh prov verify {target}")]
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
 
 
 def _content(found: Explanation) -> str:
     """Return what the one output is now, or how many there are if no single one was asked for."""
-    size = format_size(found.size)
     if found.subject.output:
         digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
-        return f"{digest}  {size}  {found.state}"
-    count = len(found.record.outputs)
-    return f"{counted(count, 'output')}  {size}  not checked" if count else "no outputs"
+        return f"{digest}  {size(found.size)}  {found.state}"
+    if not (outputs := found.record.outputs):
+        return "no outputs"
+    return f"{count(len(outputs), 'output')}  {size(found.size)}  not checked"
 
 
 def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
@@ -84,7 +84,7 @@ def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
 
 
 def _several(found: Explanation) -> Iterator[str]:
-    yield f"{found.subject.path}  {counted(len(found.subject.records), 'record')}"
+    yield f"{found.subject.path}  {count(len(found.subject.records), 'record')}"
     yield from table(
         ("JOB", "STATUS", "RECORD", "OUTPUTS"),
         [
@@ -117,7 +117,7 @@ def _node(line: Line) -> str:
         return f"{place}  {digest}  ({line.input.get('trust', 'declared')})"
     if line.is_repeat:
         return f"{record.label}  (see #{line.number})"
-    tasks = f"  and {counted(line.tasks - 1, 'more task')}" if line.tasks > 1 else ""
+    tasks = f"  and {count(line.tasks - 1, 'more task')}" if line.tasks > 1 else ""
     operation = record.operation.get("object") or ""
     return f"#{line.number} {record.label}{tasks}  {operation}  {short(record.id)}"
 
@@ -130,8 +130,8 @@ def verification_lines(found: Verification) -> Iterator[str]:
         yield f"    {finding.subject}"
     verdict = "sound" if found.is_sound else "NOT SOUND"
     yield (
-        f"{verdict}: {counted(found.records, 'record')}, {counted(found.outputs, 'output')} and the"
-        f" frozen code of {counted(found.executions, 'execution')} were checked"
+        f"{verdict}: {count(found.records, 'record')}, {count(found.outputs, 'output')} and the"
+        f" frozen code of {count(found.executions, 'execution')} were checked"
     )
 
 
@@ -177,8 +177,8 @@ def _input(item: dict[str, Any]) -> str:
 
 
 def _output(item: dict[str, Any]) -> str:
-    size = format_size(int(item.get("size") or 0))
-    return f"{item.get('name')}  {short(str(item.get('sha256')))}  {size}  {item.get('path')}"
+    parts = (item.get("name"), short(str(item.get("sha256"))), size(item.get("size") or 0))
+    return "  ".join(map(str, (*parts, item.get("path"))))
 
 
 def _parameters(record: Record) -> Iterator[str]:

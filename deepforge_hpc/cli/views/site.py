@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.cli.views.display import counted
+from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterat
             yield from _named(name, value, 0)
             yield from _sources(view, name)
         if hidden:
-            yield f"  errors: {counted(hidden, 'inherited hint')}, shown with --all"
+            yield f"  errors: {count(hidden, 'inherited hint')}, shown with --all"
     if spec.unknowns:
         yield ""
         yield f"{len(spec.unknowns)} facts are unknown, marked by ?: they warn, and refuse nothing"
@@ -84,7 +84,7 @@ def _sources(view: SiteView, name: str) -> Iterator[str]:
 def check_lines(check: SiteCheck) -> Iterator[str]:
     """Yield what is said of a site file without a fault."""
     variants = f", variants {', '.join(check.variants)}" if check.variants else ""
-    yield f"{check.path}: site {check.name}, {counted(check.queues, 'queue')}{variants}: no faults"
+    yield f"{check.path}: site {check.name}, {count(check.queues, 'queue')}{variants}: no faults"
     if check.unknown:
         yield f"{len(check.unknown)} unknown: {', '.join(check.unknown)}"
     if check.unsourced:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import Stated, clean, table
+from deepforge_hpc.cli.views.display import Stated, table
+from deepforge_hpc.runtime.base.text import clean, duration, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,11 +88,12 @@ def _head(found: ExecutionStatus) -> Iterator[str]:
 def _table(jobs: Iterable[JobStatus]) -> list[str]:
     return table(
         ("JOB", "STATE", "ID", "TIME", ""),
-        [
-            (job.name, job.detail, job.native_id or "-", duration(job.elapsed_s), _remark(job))
-            for job in jobs
-        ],
+        [(job.name, job.detail, job.native_id or "-", _time(job), _remark(job)) for job in jobs],
     )
+
+
+def _time(job: JobStatus) -> str:
+    return "-" if job.elapsed_s is None else duration(job.elapsed_s)
 
 
 def _foot(found: ExecutionStatus) -> Iterator[str]:
@@ -118,17 +120,6 @@ def change_line(job: JobStatus) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def duration(seconds: float | None) -> str:
-    """Return a duration for a column: `4 s`, `3:07`, `2:03:07`."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def _remark(job: JobStatus) -> str:
     if job.state == "reused":
         return f"from {job.reused_from}"
@@ -150,7 +141,6 @@ def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:
             told.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
     for hint, reasons in told.items():
         for reason, names in reasons.items():
-            more = [f"{len(names) - _MAX_NAMES} more"] if len(names) > _MAX_NAMES else []
-            yield f"{', '.join(names[:_MAX_NAMES] + more)}: {reason}"
+            yield f"{listed(names, _MAX_NAMES)}: {reason}"
         if hint:
             yield f"    {hint}"

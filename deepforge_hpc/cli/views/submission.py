@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import counted, table
+from deepforge_hpc.cli.views.display import table
 from deepforge_hpc.ledger.store import short
+from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 def submission_lines(submission: Submission) -> Iterator[str]:
     """Yield the jobs with their ids, what was taken over, and the next commands."""
     report = submission.report
-    count = len(report.submitted)
     name = report.execution
-    yield f"{name}: {counted(count, 'job')} submitted to {submission.plan.site}"
+    yield f"{name}: {count(len(report.submitted), 'job')} submitted to {submission.plan.site}"
     ids = dict(report.submitted)
     rows = []
     for job in submission.plan.jobs:

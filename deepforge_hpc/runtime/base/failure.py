@@ -46,21 +46,6 @@ class JobError(Exception):
         self.again = again
 
 
-def one_line(text: str, limit: int = 500) -> str:
-    """Return text as one printable line; an ANSI escape or a control character becomes a space."""
-    clean: list[str] = []
-    escape = False
-    for character in text:
-        if escape:
-            escape = not character.isalpha()
-        elif character == "\x1b":
-            escape = True
-        else:
-            clean.append(character if character.isprintable() else " ")
-    line = " ".join("".join(clean).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
 def tell(text: str) -> None:
     """Add lines to the job's log; one on a full disk must not hide why the job ends.
 

@@ -1,78 +1,71 @@
-"""Values as a person reads them, and text that is safe to put into a page."""
+"""Values as a person reads them, and text that can drive neither a terminal nor a page."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
-from datetime import datetime, timezone
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
-from .redact import filter_text
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _ESCAPE = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC: titles and links
     r"|\x1b[PX^_][^\x1b]*(?:\x1b\\)?"  # strings for a device
-    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"  # CSI: colours, movement
+    r"|\x1b\[[0-?]*[ -/]*[@-~]?"  # CSI: colours, movement
     r"|\x1b[ -/]*[0-~]?"
 )
-# Controls, and marks that reverse the direction of what follows.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-_LINE = 400
+# C0 without tab and newline, DEL, C1, and the marks that reorder or break a line.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 NONE = "\u2013"
 """What stands for a value that is not there."""
 
 
-def esc(value: object) -> str:
-    """Return text for HTML, as content or as a quoted attribute; controls are left out."""
-    return html.escape(_CONTROL.sub("", str(value)), quote=True)
-
-
-def href(*parts: str) -> str:
-    """Return a relative link to a file of the execution."""
-    return esc("/".join(quote(part, safe="") for path in parts for part in path.split("/")))
-
-
-def clean_lines(data: bytes, count: int) -> list[str]:
-    """Return the last lines of a log as plain text, credentials cut out.
+def clean(text: str) -> str:
+    """Return text without escape sequences and control characters; lines and tabs stay.
 
     Of a line that was written over (a progress bar), what stood at last is kept.
     """
-    text = _ESCAPE.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n"))
-    lines = text.rstrip().split("\n")[-count:]
-    return [_last_written(line) for line in lines]
+    if text.isascii() and text.isprintable():
+        return text
+    text = _ESCAPE.sub("", text)
+    if "\r" in text:
+        text = "\n".join(_last_written(line) for line in text.split("\n"))
+    return drop_controls(text)
+
+
+def drop_controls(text: str) -> str:
+    """Return text without the characters that drive a terminal or reorder a line."""
+    return _CONTROL.sub("", text)
 
 
 def _last_written(line: str) -> str:
-    shown = next((part for part in reversed(line.split("\r")) if part.strip("\b ")), "")
-    shown = filter_text(_CONTROL.sub("", shown.replace("\t", "    ")).rstrip())
-    return shown if len(shown) <= _LINE else shown[: _LINE - 1] + "…"
+    return next((part for part in reversed(line.split("\r")) if part.strip("\b ")), "")
+
+
+def clean_lines(data: bytes, most: int) -> list[str]:
+    """Return the last lines of a log as plain text, credentials cut out."""
+    lines = data.decode("utf-8", "replace").rstrip().split("\n")[-most:]
+    return [clean_line(line) for line in lines]
+
+
+def clean_line(line: str, limit: int = 400) -> str:
+    """Return a line as plain text with its blanks, credentials cut out."""
+    from .redact import filter_text
+
+    return _cut(filter_text(clean(line).replace("\t", "    ").rstrip()), limit)
 
 
 def plain(value: object, limit: int = 500) -> str:
     """Return any value as one line for a person: no controls, no credentials."""
-    line = filter_text(_CONTROL.sub(" ", _ESCAPE.sub("", str(value)[: 4 * limit])))
+    from .redact import filter_text
+
+    line = _CONTROL.sub(" ", _ESCAPE.sub("", str(value)[: 4 * limit]))
+    return _cut(filter_text(" ".join(line.split())), limit)
+
+
+def _cut(line: str, limit: int) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def parse_time(value: object) -> datetime | None:
-    """Return a time written in ISO 8601, as UTC; None if it is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        time = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        if time.tzinfo is None:
-            time = time.replace(tzinfo=timezone.utc)
-        return time.astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        return None
-
-
-def moment(time: datetime | None) -> str:
-    """Return `2026-11-01 12:03 UTC`."""
-    return NONE if time is None else time.strftime("%Y-%m-%d %H:%M UTC")
 
 
 def duration(seconds: float | None) -> str:
@@ -125,6 +118,14 @@ def minus(text: str) -> str:
 def count(amount: int, word: str, several: str = "") -> str:
     """Return `1 task` or `5 tasks`."""
     return f"{amount} {word if amount == 1 else several or word + 's'}"
+
+
+def listed(names: Iterable[str], most: int = 5, *, last: str = ", ") -> str:
+    """Return `a, b, c`, or of more than `most` names `a, b and 7 more`; `last` joins the last."""
+    shown = list(names)
+    if len(shown) > most:
+        shown, last = [*shown[: most - 1], f"{len(shown) - most + 1} more"], " and "
+    return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def as_list(value: object) -> list[object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from ..base.files import digest, digest_file, read_bytes
 from ..base.states import State
+from ..base.text import listed
 from ..state import marker
 from ..state.journal import native_ids
 from ..state.statefile import native_id
@@ -34,8 +35,7 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
     faults = [f"code/{name} ({fault})" for name, fault in differences(layout.code, files)]
     if faults:
-        shown = ", ".join(faults[:5]) + (f" and {len(faults) - 5} more" if len(faults) > 5 else "")
-        reason = f"The frozen code was changed after it was submitted: {shown}."
+        reason = f"The frozen code was changed after it was submitted: {listed(faults, 6)}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
 
 

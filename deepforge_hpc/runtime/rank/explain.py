@@ -6,7 +6,8 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from ..base.failure import MEMORY_HINT, JobError, disk_hint, one_line
+from ..base.failure import MEMORY_HINT, JobError, disk_hint
+from ..base.text import plain
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -28,7 +29,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
         lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
     file, line = _place(error, code)
     kind, text = type(error).__name__, _message(error)
-    message = one_line(text)
+    message = plain(text)
     where = f" ({file}:{line})" if file else ""
     return {
         **_empty(rank),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..base.text import esc, minus, number
+from ..base.text import minus, number
+from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from ..base.advice import End, submit_command
 from ..base.folder import Folder
 from ..base.layout import ExecutionLayout, JobLayout
 from ..base.states import State, combine
-from ..base.text import as_list, parse_time, plain
+from ..base.text import as_list, plain
+from ..base.times import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..base.folder import Folder
 from ..base.metrics import Series, parse_metrics
 from ..base.states import State
-from ..base.text import as_list, clean_lines, parse_time, plain
+from ..base.text import as_list, clean_lines, plain
+from ..base.times import parse_time
 from .data import LAYOUT
 from .looks import URGENT
 

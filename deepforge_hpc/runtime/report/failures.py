@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
-from ..base.text import as_list, count, esc, plain
+from ..base.text import as_list, clean_line, count, listed, plain
 from .data import text_of
-from .looks import FAILED, LOOKS, anchor, icon, joined
+from .looks import FAILED, LOOKS, anchor, icon
+from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,10 +77,9 @@ def _cases(cases: Sequence[tuple[Operation, Task]]) -> str:
         tasks.setdefault(group.name, []).extend([] if task.number is None else [str(task.number)])
     names = []
     for name, numbers in tasks.items():
-        listed = ", ".join(numbers[:8]) + (f" and {len(numbers) - 8} more" if numbers[8:] else "")
-        word = "" if not numbers else f" task{'s' if numbers[1:] else ''} {listed}"
+        word = "" if not numbers else f" task{'s' if numbers[1:] else ''} {listed(numbers, 9)}"
         names.append(f'<a href="#{anchor(name)}">{esc(name)}</a>{word}')
-    return joined(names, 4)
+    return listed(names, 4, last=" and ")
 
 
 def _traceback(lines: Sequence[str]) -> str:
@@ -90,7 +90,7 @@ def _traceback(lines: Sequence[str]) -> str:
             is_own = not line.startswith(('  File "/', '  File "<'))
         elif not line.startswith("    "):
             is_own = False
-        text = esc(plain(line, 300))
+        text = esc(clean_line(line, 300))
         shown.append(f"<b>{text}</b>" if is_own else text)
     return "\n".join(shown)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.text import esc
+from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,10 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 from ..base.states import State
-from ..base.text import as_list, count, duration, esc, href, number, plain, size
+from ..base.text import as_list, count, duration, number, plain, size
 from .chart import draw_chart, group, has_course
 from .data import GATHER, Job
 from .looks import LOOKS, Operation, anchor, badge, state_bar
+from .markup import esc, href
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.states import State, combine
-from ..base.text import esc
 from .data import GATHER, WAITING, Job, Task
+from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,11 +133,3 @@ def state_bar(parts: Sequence[tuple[str, int]], total: int, words: str) -> str:
         f'<div class="bar"><svg viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="rail" width="1000" height="8"/>{rects}</svg><p>{esc(words)}</p></div>'
     )
-
-
-def joined(names: Sequence[str], limit: int) -> str:
-    """Return `a`, `a and b`, `a, b and c` or `a, b and 7 more`."""
-    shown = list(names)
-    if len(shown) > limit:
-        shown = [*shown[: limit - 1], f"{len(shown) - limit + 1} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..base.text import count, duration, esc, plain
+from ..base.text import count, duration, plain
 from .data import WAITING
 from .graph import Node, draw_graphs
 from .looks import LOOKS, URGENT, Operation, anchor, icon
+from .markup import esc
 from .times import timeline
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..base.states import State
-from ..base.text import NONE, count, duration, esc, moment, number, plain
+from ..base.text import NONE, count, duration, listed, number, plain
+from ..base.times import moment
 from .data import WAITING, Execution, text_of
 from .failures import failures
 from .jobs import operation_card, operation_row
-from .looks import LOOKS, URGENT, Operation, anchor, badge, icon, joined
+from .looks import LOOKS, URGENT, Operation, anchor, badge, icon
+from .markup import esc
 from .overview import overview
 
 if TYPE_CHECKING:
@@ -159,7 +161,7 @@ def _next(groups: Sequence[Operation]) -> list[Operation]:
 
 def _named(groups: Sequence[Operation], *states: State, verb: bool = False) -> str:
     names = [group.name for group in groups if group.state in states]
-    text = joined(names, 3)
+    text = listed(names, 3, last=" and ")
     return f"{text} {'is' if len(names) == 1 else 'are'}" if verb else text
 
 

@@ -6,8 +6,10 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.states import State
-from ..base.text import duration, esc, parse_time
+from ..base.text import duration
+from ..base.times import parse_time
 from .looks import LOOKS, Operation, anchor
+from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.context import timestamp
-from ..base.failure import explain_os_error, one_line
+from ..base.failure import explain_os_error
 from ..base.files import read_json
 from ..base.native import WHOLE_LISTS, expand
 from ..base.states import State
+from ..base.text import plain
 from ..state.journal import submitted_tasks
 from ..state.record import write_blob, write_record
 from .slurm import STATES, explain_exit, wants_memory
@@ -122,7 +123,7 @@ def _run_sacct(native: list[str]) -> str | None:
         _say(f"sacct: {error}")
         return None
     if found.returncode != 0:
-        _say("sacct: " + one_line(found.stderr.decode("utf-8", "replace")))
+        _say("sacct: " + plain(found.stderr.decode("utf-8", "replace")))
         return None
     return found.stdout.decode("utf-8", "replace")
 

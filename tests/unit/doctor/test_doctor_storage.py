@@ -72,9 +72,9 @@ GIB = 1 << 30
     ("blocks", "files", "said"),
     [
         ((2 * GIB, 2 * GIB), (20_000, 20_000), ""),
-        ((GIB // 2, GIB // 2), (20_000, 20_000), "only 512.0 MiB are free"),
+        ((GIB // 2, GIB // 2), (20_000, 20_000), "only 512 MiB are free"),
         # Kept for root, and so for nobody here.
-        ((2 * GIB, GIB // 2), (20_000, 20_000), "only 512.0 MiB are free"),
+        ((2 * GIB, GIB // 2), (20_000, 20_000), "only 512 MiB are free"),
         ((2 * GIB, 2 * GIB), (20_000, 9_999), "only 9999 more files fit"),
         # Some file systems do not count files.
         ((2 * GIB, 2 * GIB), (0, 0), ""),

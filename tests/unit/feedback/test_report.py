@@ -412,14 +412,6 @@ def test_credentials_in_a_log_are_cut_out(made: Callable[[str], Any]) -> None:
     assert b"cloning https://" in data
 
 
-def test_a_progress_bar_shows_what_stood_at_last(made: Callable[[str], Any]) -> None:
-    from deepforge_hpc.runtime.base.text import clean_lines
-
-    data = b"1/3 \x1b[32m=\x1b[0m\r2/3 ==\r3/3 ===   \r\nnext\tcolumn\n\x1b]8;;http://x\x07link\n\xff\n"
-    assert clean_lines(data, 40) == ["3/3 ===", "next    column", "link", "\ufffd"]
-    assert clean_lines(b"a\nb\nc\n", 2) == ["b", "c"]
-
-
 def test_a_huge_log_is_read_at_its_end_only(made: Callable[[str], Any]) -> None:
     execution = made("running")
     log = execution.root / "jobs" / "train" / "out.1.log"

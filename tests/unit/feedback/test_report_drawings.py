@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.metrics import Series
-from deepforge_hpc.runtime.base.text import duration, moment, number, parse_time, size
 from deepforge_hpc.runtime.report.chart import draw_chart, group
 from deepforge_hpc.runtime.report.graph import (
     NARROW,
@@ -163,23 +162,6 @@ def test_ticks_are_round_and_short(values: tuple[float, ...], ticks: list[str]) 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (None, "\u2013"),
-        (-3, "0.0 s"),
-        (4.24, "4.2 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (372, "6 min 12 s"),
-        (3 * 3600 + 300, "3 h 05 min"),
-        (2 * 86400 + 4 * 3600, "2 d 04 h"),
-    ],
-)
-def test_durations_read_well(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
     ("whole", "marks"),
     [
         (0.2, [0]),
@@ -197,30 +179,3 @@ def test_times_on_the_scale_are_round(whole: float, marks: list[int]) -> None:
 @given(st.floats(1e-3, 1e9))
 def test_there_are_a_few_times_on_every_scale(whole: float) -> None:
     assert 1 <= len(ticks(whole)) <= 6
-
-
-def test_numbers_and_sizes_read_well() -> None:
-    assert [number(value) for value in (0.018743, 12345.0, 1e-9, -2, None, float("inf"))] == [
-        "0.01874",
-        "12\u2009345",
-        "1e\u22129",
-        "\u22122",
-        "not finite",
-        "not finite",
-    ]
-    sizes = [size(value) for value in (0, 1023, 1536, 491_520_166, 1 << 70, "x", True)]
-    assert sizes == ["0 B", "1023 B", "1.5 KiB", "469 MiB", "1073741824 TiB", "\u2013", "\u2013"]
-
-
-def test_times_are_read_with_and_without_zone_and_never_raise() -> None:
-    for text in ("2026-11-01T12:03:22Z", "2026-11-01T13:03:22.500+01:00", "2026-11-01T12:03:22"):
-        assert moment(parse_time(text)) == "2026-11-01 12:03 UTC"
-    for wrong in (
-        "",
-        "yesterday",
-        None,
-        5,
-        "0001-01-01T00:00:00+23:00",
-        "9999-12-31T23:59:59-23:00",
-    ):
-        assert moment(parse_time(wrong)) == "\u2013"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deepforge_hpc.runtime.base.failure import one_line
 from deepforge_hpc.runtime.base.files import digest, digest_file, remove
 from deepforge_hpc.runtime.base.redact import (
     REDACTED,
@@ -199,8 +198,3 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
         remove(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside"]
     assert (outside / "keep").exists()
-
-
-def test_a_sentence_is_one_printable_line() -> None:
-    assert one_line("\x1b[1mbad\x1b[0m\n  \x00thing\u2028") == "bad thing"
-    assert len(one_line("x" * 1000)) == 500
