@@ -6,7 +6,7 @@ import getpass
 import os
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.api.subject import subject_of
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.base.notice import ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.subject import Subject
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Environment
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.schedulers.command import Completed
     from deepforge_hpc.site.model import SiteSpec
 
@@ -33,12 +34,12 @@ class Diagnosis:
     """All findings, in the order of the checks."""
 
     site: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Notice, ...]
 
     @property
     def has_errors(self) -> bool:
         """Return whether something will go wrong."""
-        return any(item.level == "ERROR" for item in self.findings)
+        return any(item.level == ERROR for item in self.findings)
 
     def with_more(self, other: Diagnosis) -> Diagnosis:
         """Return the findings of both."""
@@ -46,7 +47,8 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": "dfh/doctor/1", **asdict(self)}
+        findings = [item.to_dict() for item in self.findings]
+        return {"schema": "dfh/doctor/2", "site": self.site, "findings": findings}
 
 
 def doctor(request: Request, cwd: Path) -> Diagnosis:
@@ -67,7 +69,7 @@ def prove(request: Request, cwd: Path, *, limit_s: float) -> Diagnosis:
     return Diagnosis(site=subject.site.name, findings=(run(subject, request, limit_s=limit_s),))
 
 
-def _examine(subject: Subject) -> Iterator[Finding]:
+def _examine(subject: Subject) -> Iterator[Notice]:
     from deepforge_hpc.doctor import cluster, launchers, software, storage
     from deepforge_hpc.plugins.scheduler import scheduler_named
 
@@ -106,10 +108,9 @@ def _environments(subject: Subject) -> Mapping[Environment, str]:
     return {resolve_environment((), surroundings): "the operations"}
 
 
-def _probed(subject: Subject) -> Iterator[Finding]:
+def _probed(subject: Subject) -> Iterator[Notice]:
     from deepforge_hpc.api.probing import read
     from deepforge_hpc.doctor import cluster, launchers, software
-    from deepforge_hpc.doctor.finding import warn
     from deepforge_hpc.probe.draft import hidden_rules
 
     machine = read(must_answer=False)
@@ -126,11 +127,10 @@ def _probed(subject: Subject) -> Iterator[Finding]:
     yield from launchers.check_library(lines, machine, version.stdout if version else "")
     if subject.plan is not None:
         yield from software.check_modules(subject.plan, machine.modules)
-    for rule in hidden_rules(machine):
-        yield warn("rules", rule, "dfh doctor --submit tries what the site takes")
+    yield from hidden_rules(machine)
 
 
-def _file_system(subject: Subject) -> Iterator[Finding]:
+def _file_system(subject: Subject) -> Iterator[Notice]:
     from deepforge_hpc.doctor import quota, storage
 
     site, folder, mounts = subject.site, subject.executions, _mounts()
@@ -144,7 +144,7 @@ def _file_system(subject: Subject) -> Iterator[Finding]:
     yield from storage.check_purge(site, folder, os.environ, time_s)
 
 
-def _globus(site: SiteSpec) -> Iterator[Finding]:
+def _globus(site: SiteSpec) -> Iterator[Notice]:
     from deepforge_hpc.doctor import globus
 
     if globus.collections(site):

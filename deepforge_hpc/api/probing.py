@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.probe.compare import Difference
     from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.runtime.base.notice import Notice
 
 _TIMEOUT_S = 20
 """A controller that needs longer to show its partitions is down."""
@@ -25,7 +26,7 @@ class Probed:
     name: str
     data: dict[str, Any]
     text: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     notes: tuple[str, ...]
     """What a person may want to know who completes the draft."""
     machine: Machine
@@ -33,9 +34,9 @@ class Probed:
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
         return {
-            "schema": "dfh/site-probe/1",
+            "schema": "dfh/site-probe/2",
             "site": self.data,
-            "warnings": list(self.warnings),
+            "warnings": [notice.to_dict() for notice in self.warnings],
             "notes": list(self.notes),
             "programs": list(self.machine.programs),
             "mpi": list(self.machine.mpi),
@@ -51,11 +52,12 @@ class Drift:
     site: str
     path: str
     differences: tuple[Difference, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": "dfh/site-diff/1", **asdict(self)}
+        warnings = [notice.to_dict() for notice in self.warnings]
+        return {"schema": "dfh/site-diff/2", **asdict(self), "warnings": warnings}
 
 
 def probe(*, date: str, name: str = "") -> Probed:

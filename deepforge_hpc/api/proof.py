@@ -16,12 +16,13 @@ from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
 from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.runtime.base.notice import INFO
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.subject import Subject
-    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.submit.status import ExecutionStatus
 
 CHECK = "proof"
@@ -55,7 +56,7 @@ operations:
 _BY_PREFERENCE = ("mpi", "horovod", "srun")
 
 
-def prove(subject: Subject, request: Request, *, limit_s: float) -> Finding:
+def prove(subject: Subject, request: Request, *, limit_s: float) -> Notice:
     """Return what became of the jobs. What they left is removed, unless something went wrong.
 
     The second job starts its ranks as the pipeline does, else as the site starts MPI.
@@ -78,7 +79,7 @@ def prove(subject: Subject, request: Request, *, limit_s: float) -> Finding:
     except BaseException:
         _cancel_all(folder)
         raise
-    if finding.level == "OK":
+    if finding.level == INFO:
         # The user's settings may keep executions apart from projects.
         shutil.rmtree(found.layout.root, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,7 +109,7 @@ def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Req
     return dataclasses.replace(request, pipeline=pipeline, site=named)
 
 
-def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Finding:
+def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Notice:
     deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
     while seen.state not in _ENDED:

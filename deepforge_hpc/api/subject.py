@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import SiteSpec
 
 
@@ -26,7 +26,7 @@ class Subject:
     project: Path
     executions: Path
     plan: Plan | None
-    problems: tuple[Finding, ...]
+    problems: tuple[Notice, ...]
 
 
 def subject_of(request: Request, cwd: Path) -> Subject:
@@ -45,7 +45,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
     )
     base = request.pipeline.parent if request.pipeline.exists() else cwd
     found = find_site(layers.site_name().value, base)
-    problems: list[Finding] = []
+    problems: list[Notice] = []
     if request.pipeline.exists():
         try:
             return _with_pipeline(request)
@@ -70,7 +70,7 @@ def _with_pipeline(request: Request) -> Subject:
 
     loaded = load(request)
     assert loaded.site is not None
-    problems: list[Finding] = []
+    problems: list[Notice] = []
     plan = None
     try:
         plan = planned(loaded)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError, StorageError
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
     from deepforge_hpc.probe.visit import SCRIPT, add_visit, notes, parse_visit
     from deepforge_hpc.probe.write import site_yaml
 
-    warnings = list(probed.warnings)
     remarks = list(probed.notes)
     try:
         work = Path(tempfile.mkdtemp(prefix="dfh-probe-", dir=folder))
@@ -48,21 +48,21 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
         script = work / "look.sh"
         script.write_text(SCRIPT, encoding="utf-8")
         ended, told = _run(planned(probed), script, account, limit_s)
-        warnings += told
         for job, output in ended.items():
             text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
             seen = parse_visit(text)
             if not seen:
-                warnings.append(f"the job on {job.node_type} left nothing that {folder} shows")
+                told.append(f"the job on {job.node_type} left nothing that {folder} shows")
             elif seen.get("node") not in (None, *job.nodes):
-                warnings.append(f"the job for {job.node_type} ran on another kind: {seen['node']}")
+                told.append(f"the job for {job.node_type} ran on another kind: {seen['node']}")
             else:
                 add_visit(probed.data, job.node_type, seen, date)
                 remarks += notes(job.node_type, seen)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    warnings = (*probed.warnings, *(Notice("visit", text) for text in told))
     text = site_yaml(probed.data, warnings, remarks)
-    return dataclasses.replace(probed, text=text, warnings=tuple(warnings), notes=tuple(remarks))
+    return dataclasses.replace(probed, text=text, warnings=warnings, notes=tuple(remarks))
 
 
 def _run(

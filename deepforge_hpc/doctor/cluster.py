@@ -11,15 +11,15 @@ from deepforge_hpc.probe.queues import closed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import Queue, SiteSpec
 
 _SKEW_S = 60
 _ASK = "see the documentation of your centre, or ask its support"
 
 
-def check_commands(needed: Sequence[str], which: Callable[[str], str | None]) -> Iterator[Finding]:
+def check_commands(needed: Sequence[str], which: Callable[[str], str | None]) -> Iterator[Notice]:
     """Look for the programs that dfh runs."""
     missing = [name for name in needed if which(name) is None]
     if missing:
@@ -30,7 +30,7 @@ def check_commands(needed: Sequence[str], which: Callable[[str], str | None]) ->
         yield ok("commands", "all that dfh runs are on PATH" if needed else "none are needed")
 
 
-def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
+def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
     """See whether a controller answers, and whether it is that of the site."""
     if not machine.config:
         step = "wait and try again; is this a login node of the cluster?"
@@ -45,7 +45,7 @@ def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
         yield ok("controller", f"Slurm {machine.version} of the cluster {cluster} answers")
 
 
-def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[Finding]:
+def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[Notice]:
     """See whether there is an account that pays, and whether it is one's own."""
     mine = sorted({item.account for item in machine.associations})
     own = f"yours: {', '.join(mine)}" if mine else _ASK
@@ -77,7 +77,7 @@ def _with_suffixes(site: SiteSpec, account: str) -> Iterator[str]:
         yield account + queue.account_suffix
 
 
-def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
+def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
     """See whether the queues of the file are there, and open."""
     if not machine.partitions:
         yield warn("queues", "Slurm shows no partitions", _ASK)
@@ -96,7 +96,7 @@ def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Finding]:
         yield ok("queues", f"{good} of {len(site.queues)} of the file are there and up")
 
 
-def _queue(queue: Queue, machine: Machine) -> Iterator[Finding]:
+def _queue(queue: Queue, machine: Machine) -> Iterator[Notice]:
     partition = next((item for item in machine.partitions if item.name == queue.partition), None)
     level = error if queue.automatic else warn
     if queue.partition and partition is None:
@@ -113,7 +113,7 @@ def _names(machine: Machine) -> str:
     return ", ".join(item.name for item in machine.partitions[:12])
 
 
-def check_clock(machine: Machine, now: datetime) -> Iterator[Finding]:
+def check_clock(machine: Machine, now: datetime) -> Iterator[Notice]:
     """Compare this host's clock with the controller's; `now` is local time without a zone."""
     try:
         theirs = datetime.fromisoformat(machine.clock)

@@ -1,39 +1,20 @@
-"""What a check found."""
+"""What a check found: a notice whose kind is the check; `info` is what is as it should be."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
-OK, WARN, ERROR = "OK", "WARN", "ERROR"
+from deepforge_hpc.runtime.base.notice import ERROR, INFO, WARNING, Notice
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    level: str
-    """OK | WARN | ERROR"""
-    check: str
-    message: str
-    next: str = ""
-    """What to do; empty for OK."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
-
-
-def ok(check: str, message: str) -> Finding:
+def ok(check: str, text: str) -> Notice:
     """Return that a check found nothing wrong."""
-    return Finding(level=OK, check=check, message=message)
+    return Notice(check, text, level=INFO)
 
 
-def warn(check: str, message: str, step: str) -> Finding:
+def warn(check: str, text: str, step: str) -> Notice:
     """Return that something may go wrong, or cannot be known."""
-    return Finding(level=WARN, check=check, message=message, next=step)
+    return Notice(check, text, next=step, level=WARNING)
 
 
-def error(check: str, message: str, step: str) -> Finding:
+def error(check: str, text: str, step: str) -> Notice:
     """Return that something will go wrong."""
-    return Finding(level=ERROR, check=check, message=message, next=step)
+    return Notice(check, text, next=step, level=ERROR)

@@ -9,7 +9,7 @@ from deepforge_hpc.doctor.finding import ok, warn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.schedulers.command import Completed
     from deepforge_hpc.site.model import GlobusCollection, SiteSpec
 
@@ -22,7 +22,7 @@ def collections(site: SiteSpec) -> tuple[GlobusCollection, ...]:
     return known if isinstance(known, tuple) else ()
 
 
-def check_globus(site: SiteSpec, answer: Completed | None) -> Iterator[Finding]:
+def check_globus(site: SiteSpec, answer: Completed | None) -> Iterator[Notice]:
     """See whether one is logged in; `answer` is that of WHOAMI_ARGV, None without the command."""
     names = ", ".join(item.name for item in collections(site) if item.name)
     if answer is None:

@@ -11,9 +11,9 @@ from deepforge_hpc.probe.compare import mpi_plugins
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.probe.read import Machine
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import Launcher, SiteSpec
 
 VERSION_ARGV = ("mpirun", "--version")
@@ -32,7 +32,7 @@ def used(site: SiteSpec, plan: Plan | None) -> dict[str, Launcher]:
 
 def check_programs(
     launchers: Mapping[str, Launcher], which: Callable[[str], str | None]
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """Look for the programs that the launch lines run."""
     if not launchers:
         yield ok("launchers", "no job starts its ranks by one")
@@ -44,7 +44,7 @@ def check_programs(
             yield warn("launchers", message, step)
 
 
-def check_plugins(launchers: Mapping[str, Launcher], machine: Machine) -> Iterator[Finding]:
+def check_plugins(launchers: Mapping[str, Launcher], machine: Machine) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
     by_srun = {name: one for name, one in launchers.items() if one.argv[0] == "srun"}
     if not by_srun:
@@ -66,7 +66,7 @@ def check_plugins(launchers: Mapping[str, Launcher], machine: Machine) -> Iterat
 
 def check_library(
     launchers: Mapping[str, Launcher], machine: Machine, mpirun: str
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """See whether srun speaks what the MPI library does; `mpirun` is what VERSION_ARGV printed.
 
     The MPI of the job may be another one, by a module: so it is never an error.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from deepforge_hpc.doctor.finding import Finding
+    from deepforge_hpc.runtime.base.notice import Notice
 
 _NEARLY = 0.9
 _COLUMNS = 8
@@ -56,7 +56,7 @@ def parse_quota(text: str) -> Usage | None:
     )
 
 
-def check_usage(folder: Path, usage: Usage) -> Iterator[Finding]:
+def check_usage(folder: Path, usage: Usage) -> Iterator[Notice]:
     """Hold what is used against the quota."""
     room, files = size(usage.size), f"{usage.files} files"
     parts = [(usage.size, usage.most_size), (usage.files, usage.most_files)]

@@ -13,8 +13,8 @@ from deepforge_hpc.runtime.base.text import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.model.plan import Environment, Plan
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.schedulers.command import Completed
 
 CONDA_ARGV = ("conda", "env", "list", "--json")
@@ -41,7 +41,7 @@ def check_software(
     which: Callable[[str], str | None],
     ask: Callable[[Sequence[str]], Completed | None],
     here: bool,
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """See whether interpreter, conda environment or image are there, and for other nodes too.
 
     `here`: whether jobs run on this very machine.
@@ -55,7 +55,7 @@ def check_software(
             yield from _python(environment, jobs, which, here)
 
 
-def check_runtimes(plan: Plan, which: Callable[[str], str | None]) -> Iterator[Finding]:
+def check_runtimes(plan: Plan, which: Callable[[str], str | None]) -> Iterator[Notice]:
     """See whether what starts the images of a plan is there."""
     for runtime in sorted({job.container.runtime for job in plan.jobs if job.container}):
         programs = _RUNTIMES.get(runtime, ())
@@ -63,7 +63,7 @@ def check_runtimes(plan: Plan, which: Callable[[str], str | None]) -> Iterator[F
             yield warn("container", f"{' or '.join(programs)} is not on PATH here", _BY_MODULE)
 
 
-def check_modules(plan: Plan, available: Sequence[str]) -> Iterator[Finding]:
+def check_modules(plan: Plan, available: Sequence[str]) -> Iterator[Notice]:
     """Look for the modules that jobs load among those that `module avail` lists."""
     wanted = dict.fromkeys(
         name for job in plan.jobs for name in (*job.modules, *job.environment.modules)
@@ -86,7 +86,7 @@ def _is_among(name: str, available: Sequence[str]) -> bool:
 
 def _python(
     environment: Environment, jobs: str, which: Callable[[str], str | None], here: bool
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     path = environment.python
     found = which(path)
     if found:
@@ -103,7 +103,7 @@ def _conda(
     jobs: str,
     ask: Callable[[Sequence[str]], Completed | None],
     here: bool,
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     name = environment.conda
     folder: str | None = name if Path(name, "conda-meta").is_dir() else None
     if os.sep not in name:
@@ -130,7 +130,7 @@ def _folder_of(name: str, listed: str) -> str | None:
     return next((item for item in folders if Path(item).name == name), None)
 
 
-def _image(image: str, jobs: str, here: bool) -> Iterator[Finding]:
+def _image(image: str, jobs: str, here: bool) -> Iterator[Notice]:
     if not image.startswith(os.sep):
         yield ok("container", f"{image} is no file here: not looked for; for {jobs}")
     elif Path(image).exists():
@@ -140,7 +140,7 @@ def _image(image: str, jobs: str, here: bool) -> Iterator[Finding]:
         yield error("container", message, "build or pull it, or change `environment`")
 
 
-def _there(here: bool, check: str, path: str, use: str) -> Finding:
+def _there(here: bool, check: str, path: str, use: str) -> Notice:
     if not here and path.startswith(_OF_ONE_NODE):
         message = f"{path}: compute nodes may not see this folder"
         return warn(check, message, "keep it in your home folder or project space")

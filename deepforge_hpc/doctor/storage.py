@@ -21,9 +21,9 @@ from deepforge_hpc.site.model import Purge, known
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from deepforge_hpc.doctor.finding import Finding
     from deepforge_hpc.doctor.quota import Usage
     from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30
@@ -33,26 +33,30 @@ _MAKE_ROOM = "remove old executions (dfh executions list, rm, prune), or use ano
 _DAY = 86400
 
 
-def check_folder(what: str, folder: Path) -> Iterator[Finding]:
+def check_folder(what: str, folder: Path) -> Iterator[Notice]:
     """Try what the ledger and the executions need of a folder's file system."""
-    check = f"folder {what}"
+    for notice in _try(folder):
+        yield notice._replace(subject=what)
+
+
+def _try(folder: Path) -> Iterator[Notice]:
     base = existing(folder)
     try:
         with _trial(base) as trial:
             failed = list(_broken_promises(trial))
             skew = _skew(trial)
     except OSError as fault:
-        yield error(check, f"{base}: {fault.strerror}", _next(fault))
+        yield error("folder", f"{base}: {fault.strerror}", _next(fault))
         return
     if failed:
         step = "keep the project on another file system"
-        yield error(check, f"{folder}: {', '.join(failed)}", step)
+        yield error("folder", f"{folder}: {', '.join(failed)}", step)
     else:
-        yield ok(check, f"{folder}: writable; rename, exclusive create and fsync work")
+        yield ok("folder", f"{folder}: writable; rename, exclusive create and fsync work")
     if abs(skew) > _SKEW_S:
         message = f"{base}: its server's clock is {abs(skew):.0f} s from this host's"
-        yield warn(check, message, "times of files will be wrong by that; tell your centre")
-    yield from _room(check, base)
+        yield warn("folder", message, "times of files will be wrong by that; tell your centre")
+    yield from _room(base)
 
 
 def _next(fault: OSError) -> str:
@@ -108,7 +112,7 @@ def _skew(trial: Path) -> float:
     return 0.0 if before - 1 <= stamp <= after + 1 else stamp - after
 
 
-def _room(check: str, folder: Path) -> Iterator[Finding]:
+def _room(folder: Path) -> Iterator[Notice]:
     try:
         found = os.statvfs(folder)
     except OSError as fault:
@@ -118,13 +122,13 @@ def _room(check: str, folder: Path) -> Iterator[Finding]:
     free = found.f_bavail * found.f_frsize
     if free < _LEAST_FREE:
         message = f"{folder}: only {size(free)} are free"
-        yield warn(check, message, _MAKE_ROOM)
+        yield warn("folder", message, _MAKE_ROOM)
     if found.f_files and found.f_favail < 10_000:
         message = f"{folder}: only {found.f_favail} more files fit"
-        yield warn(check, message, _MAKE_ROOM)
+        yield warn("folder", message, _MAKE_ROOM)
 
 
-def check_shared(folder: Path, mounts: str) -> Iterator[Finding]:
+def check_shared(folder: Path, mounts: str) -> Iterator[Notice]:
     """See whether other nodes can see a folder, by the kind of its file system."""
     kind = kind_of(folder, mounts)
     if kind in OF_ONE_NODE:
@@ -145,7 +149,7 @@ def kind_of(folder: Path, mounts: str) -> str:
     return kind
 
 
-def check_place(site: SiteSpec, folder: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
+def check_place(site: SiteSpec, folder: Path, environ: Mapping[str, str]) -> Iterator[Notice]:
     """Hold the folder that jobs are submitted from against what the site wants of it."""
     role = known(site.submit.from_)
     if role is None:
@@ -168,7 +172,7 @@ def misplaced(site: SiteSpec, folder: Path, environ: Mapping[str, str]) -> str:
 
 def check_quota(
     site: SiteSpec, folder: Path, environ: Mapping[str, str], usage: Usage | None
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """Tell the quota: by `usage`, as the file system itself says it, else by the site's file."""
     if usage is not None:
         yield from check_usage(folder, usage)
@@ -194,7 +198,7 @@ def longest_s(plan: Plan) -> int:
 
 def check_purge(
     site: SiteSpec, folder: Path, environ: Mapping[str, str], walltime_s: int | None
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """Hold the purge clock of the site's file against the time of a whole plan, if there is one."""
     system = _system_of(site.filesystems, folder, environ)
     purge = system.purge if system else None

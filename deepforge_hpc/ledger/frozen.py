@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.finding import Finding
 from deepforge_hpc.ledger.store import packages_of, short
 from deepforge_hpc.runtime.base.files import digest_file, read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.job.guard import differences
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _KEPT = (*_OPERATIONS, "compiled/")
 
 def check_frozen(
     ledger: Ledger, record: Record, folder: Path | None, project: Path
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """Check the files that a record names: those of its execution, and what the ledger keeps.
 
     All records of an execution share them. `folder` is None if it is gone.
@@ -35,7 +35,7 @@ def check_frozen(
         return  # a kind of record that no execution made
     if folder is None:
         message = f"the folder of {record.execution} is gone: its frozen code was not compared"
-        yield Finding(kind="code_gone", level="warning", subject=record.execution, message=message)
+        yield Notice(kind="code_gone", level="warning", subject=record.execution, text=message)
     layout = ExecutionLayout(folder or Path())
     files = {
         "plan": layout.plan,
@@ -57,7 +57,7 @@ def check_frozen(
     yield from _edited(manifest, project, record)
 
 
-def check_script(record: Record, folder: Path) -> Iterator[Finding]:
+def check_script(record: Record, folder: Path) -> Iterator[Notice]:
     """Check the job script, unless the result was taken over and none ran."""
     wanted = str(record.data.get("script") or "")
     if wanted and not record.data.get("reused_from"):
@@ -65,13 +65,13 @@ def check_script(record: Record, folder: Path) -> Iterator[Finding]:
         yield from _file("script_modified", path, wanted, record)
 
 
-def check_packages(ledger: Ledger, record: Record) -> Iterator[Finding]:
+def check_packages(ledger: Ledger, record: Record) -> Iterator[Notice]:
     """Check the ledger's list of the packages that a job could import."""
     if wanted := packages_of(record):
         yield from _blob(ledger, wanted, "blob_damaged", f"packages of {record.label}")
 
 
-def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Finding]:
+def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice]:
     try:
         actual = digest_file(path)
     except OSError:
@@ -79,20 +79,20 @@ def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Findin
     if actual != wanted:
         state = "was removed" if not actual else "is not the one that ran"
         message = f"{path.name} of {record.label} {state}"
-        yield Finding(kind=kind, level="error", subject=str(path), message=message)
+        yield Notice(kind=kind, level="error", subject=str(path), text=message)
 
 
-def _code(layout: ExecutionLayout, record: Record) -> Iterator[Finding]:
+def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
     try:
         files = _files(read_bytes(layout.manifest))
     except OSError:
         return
     for name, fault in differences(layout.code, files):
-        yield Finding(
+        yield Notice(
             kind=_kind(name),
             level="error",
             subject=str(layout.code / name),
-            message=f"the frozen code of {record.execution} was changed: {name} ({fault})",
+            text=f"the frozen code of {record.execution} was changed: {name} ({fault})",
         )
 
 
@@ -100,26 +100,26 @@ def _kind(name: str) -> str:
     return "operation_modified" if name.startswith(_OPERATIONS) else "code_modified"
 
 
-def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Finding]:
+def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Notice]:
     if not ledger.has_blobs:
         return
     try:
         content = ledger.blob(sha256)
     except LedgerError as error:
-        yield Finding(kind=kind, level="error", subject=what, message=error.message)
+        yield Notice(kind=kind, level="error", subject=what, text=error.message)
         return
     if content is None:
         message = f"the ledger's copy of it, {short(sha256)}, is missing"
-        yield Finding(kind="blob_missing", level="warning", subject=what, message=message)
+        yield Notice(kind="blob_missing", level="warning", subject=what, text=message)
 
 
-def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[Finding]:
+def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[Notice]:
     """Say which files were edited in the project: not the fault of any result."""
     for name, wanted in files.items():
         path = project / name.removeprefix(_PROJECT)
         if name.startswith(_PROJECT) and path.is_file() and digest_file(path) != wanted:
             message = f"{path.name} was edited since: {record.execution} ran the frozen version"
-            yield Finding(kind="operation_edited", level="info", subject=str(path), message=message)
+            yield Notice(kind="operation_edited", level="info", subject=str(path), text=message)
 
 
 def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:

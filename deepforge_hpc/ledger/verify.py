@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.finding import Finding
 from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import MissingRecordError, producer, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import Checked, check
 from deepforge_hpc.runtime.storage.base import MISSING, PlaceError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.locate import Subject
     from deepforge_hpc.ledger.store import Ledger, Record
 
-VERIFY_SCHEMA = "dfh/verify/1"
+VERIFY_SCHEMA = "dfh/verify/2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Verification:
     records: int
     outputs: int
     executions: int
-    findings: tuple[Finding, ...]
+    findings: tuple[Notice, ...]
 
     @property
     def is_sound(self) -> bool:
@@ -43,7 +43,8 @@ class Verification:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": VERIFY_SCHEMA, "ok": self.is_sound, **asdict(self)}
+        findings = [finding.to_dict() for finding in self.findings]
+        return {"schema": VERIFY_SCHEMA, "ok": self.is_sound, **asdict(self), "findings": findings}
 
 
 def verify(subject: Subject, locate: Callable[[Record], Path | None]) -> Verification:
@@ -85,31 +86,31 @@ def job_layout(record: Record, folder: Path) -> JobLayout:
     return ExecutionLayout(folder).job(job, task)
 
 
-def _copy(subject: Subject) -> Iterator[Finding]:
+def _copy(subject: Subject) -> Iterator[Notice]:
     """Compare an artifact outside of its execution with the record that its closure names."""
     made = [o.get("sha256") for o in subject.record.outputs if o.get("name") == subject.output]
     if not subject.execution and subject.path and subject.sha256 not in made:
-        yield Finding(
+        yield Notice(
             kind="output_modified",
             level="error",
             subject=str(subject.path),
-            message=f"output {subject.output} of {subject.record.label} was changed:"
+            text=f"output {subject.output} of {subject.record.label} was changed:"
             f" recorded {short(str(made[0]))}, now {short(subject.sha256)}",
         )
 
 
-def _records(closure: Trace) -> Iterator[Finding]:
+def _records(closure: Trace) -> Iterator[Notice]:
     for record_id, error in closure.problems.items():
         is_missing = isinstance(error, MissingRecordError)
-        yield Finding(
+        yield Notice(
             kind="record_missing" if is_missing else "record_damaged",
             level="error",
             subject=record_id,
-            message=error.message,
+            text=error.message,
         )
 
 
-def _edges(closure: Trace, record: Record) -> Iterator[Finding]:
+def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
     """An input must be what the record that it names says it made."""
     for item in record.inputs:
         by = producer(item)
@@ -118,18 +119,18 @@ def _edges(closure: Trace, record: Record) -> Iterator[Finding]:
             continue
         made = [o.get("sha256") for o in maker.outputs if o.get("name") == by.get("output")]
         if item.get("sha256") not in made:
-            yield Finding(
+            yield Notice(
                 kind="edge_broken",
                 level="error",
                 subject=record.id,
-                message=f"{record.label} read {short(str(item.get('sha256')))} as"
+                text=f"{record.label} read {short(str(item.get('sha256')))} as"
                 f" {item.get('port')}, not what {maker.label} made as {by.get('output')}",
             )
 
 
 def _outputs(
     record: Record, project: Path, folder: Path | None, *, is_root: bool, held: str
-) -> Iterator[Finding]:
+) -> Iterator[Notice]:
     """Compare outputs with their record; those of the roots must be there, or a copy be held."""
     for output in record.outputs:
         path = Path(str(output.get("path")))
@@ -145,23 +146,23 @@ def _outputs(
         name = f"output {output.get('name')} of {record.label}"
         if found.is_missing:
             is_needed = is_root and wanted != held
-            yield Finding(
+            yield Notice(
                 kind="output_missing" if is_needed else "output_gone",
                 level="error" if is_needed else "warning",
                 subject=str(path),
-                message=f"{name} is not there any more; its record tells how to make it again",
+                text=f"{name} is not there any more; its record tells how to make it again",
             )
         else:
-            yield Finding(
+            yield Notice(
                 kind="output_modified",
                 level="error",
                 subject=str(path),
-                message=f"{name} was changed: recorded {short(wanted)},"
+                text=f"{name} was changed: recorded {short(wanted)},"
                 f" now {short(found.sha256) if found.sha256 else found.fault}",
             )
 
 
-def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Finding]:
+def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     """The success marker must say what a record of the same job says: jobs and re-use trust it."""
     if record.data.get("status") != "succeeded":
         return
@@ -169,11 +170,11 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Finding]:
     try:
         found = marker.read(place)
         if found is None:
-            yield Finding(
+            yield Notice(
                 kind="marker_missing",
                 level="warning",
                 subject=str(place.success),
-                message=f"{record.label} has no success marker: `dfh resume` would run it again",
+                text=f"{record.label} has no success marker: `dfh resume` would run it again",
             )
             return
         # A later attempt may have made the job's result anew.
@@ -186,26 +187,26 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Finding]:
         if named.place == record.place and says == made:
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"
-    yield Finding(
+    yield Notice(
         kind="marker_modified",
         level="error",
         subject=str(place.success),
-        message=f"the success marker of {record.label} does not hold: {fault}",
+        text=f"the success marker of {record.label} does not hold: {fault}",
     )
 
 
-def _external(record: Record, project: Path) -> Iterator[Finding]:
+def _external(record: Record, project: Path) -> Iterator[Notice]:
     for item in record.inputs:
         if producer(item) or not item.get("uri"):
             continue
         subject = str(item.get("uri"))
         name = f"input {item.get('port')} of {record.label}"
         if item.get("trust") == "declared" or not item.get("sha256"):
-            yield Finding(
+            yield Notice(
                 kind="input_declared",
                 level="warning",
                 subject=subject,
-                message=f"{name} was trusted as declared, its content was not read",
+                text=f"{name} was trusted as declared, its content was not read",
             )
             continue
         path = project / str(item.get("path") or subject)
@@ -216,9 +217,9 @@ def _external(record: Record, project: Path) -> Iterator[Finding]:
             is_gone = error.kind == MISSING
             state = "is not there any more" if is_gone else f"cannot be compared ({error})"
         if state:
-            yield Finding(
+            yield Notice(
                 kind="input_gone" if state.startswith("is not") else "input_modified",
                 level="warning",
                 subject=str(path),
-                message=f"{name} {state}: the result was made from {short(str(item['sha256']))}",
+                text=f"{name} {state}: the result was made from {short(str(item['sha256']))}",
             )

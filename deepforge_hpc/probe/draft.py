@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.queues import draft_queues, memory_request, of_association
 from deepforge_hpc.probe.values import count
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
 
@@ -87,7 +88,7 @@ def site_name(cluster: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", cluster.lower()).strip("-") or "my-cluster"
 
 
-def hidden_rules(machine: Machine) -> tuple[str, ...]:
+def hidden_rules(machine: Machine) -> tuple[Notice, ...]:
     """Return why the machine may refuse more than the draft says."""
     found = list(machine.unanswered)
     found += [
@@ -99,7 +100,8 @@ def hidden_rules(machine: Machine) -> tuple[str, ...]:
     private = machine.config.get("PrivateData", "").lower()
     if private not in ("", "none"):
         found.append(f"PrivateData={private}: Slurm hides some of what was asked for")
-    return tuple(found)
+    step = "dfh doctor --submit tries what the site takes"
+    return tuple(Notice("hidden_rule", text, next=step) for text in found)
 
 
 def module_notes(machine: Machine) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from deepforge_hpc.files.yaml12 import reads_as_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from deepforge_hpc.runtime.base.notice import Notice
+
 _HEAD = """\
 # A draft by `dfh site probe`: what Slurm shows. Each `unknown` is something that it does not: look
 # it up at your centre and write it down, with its source under `facts`. `unknown` never refuses a
@@ -33,10 +35,10 @@ _Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def site_yaml(
-    data: Mapping[str, Any], warnings: Sequence[str] = (), notes: Sequence[str] = ()
+    data: Mapping[str, Any], warnings: Sequence[Notice] = (), notes: Sequence[str] = ()
 ) -> str:
     """Return the text of a site file."""
-    lines = [f"# WARNING: {' '.join(warning.split())}" for warning in warnings]
+    lines = [f"# WARNING: {' '.join(warning.text.split())}" for warning in warnings]
     lines += [f"# {' '.join(note.split())}" for note in notes]
     head = _HEAD.format(name=data["site"]) + "".join(f"{line}\n" for line in lines)
     body: str = yaml.dump(

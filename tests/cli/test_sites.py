@@ -191,9 +191,9 @@ def test_doctor_without_a_pipeline_takes_account_and_folder_as_a_pipeline_would(
         done = dfh("doctor", "--site", "mine", "--json", cwd=folder, env=environment)
         findings = json.loads(done.stdout)["findings"]
         return next(
-            item["message"].partition(":")[0]
+            item["text"].partition(":")[0]
             for item in findings
-            if item["check"] == "folder executions"
+            if (item["kind"], item["subject"]) == ("folder", "executions")
         )
 
     assert executions(DEEPFORGE_HPC_EXECUTIONS=str(tmp_path / "set")) == str(tmp_path / "set")
@@ -211,7 +211,7 @@ def test_doctor_looks_at_what_the_jobs_of_a_pipeline_run_in(folder: Path, dfh: A
     )
     done = dfh("doctor", "--site", "mine", "--json", cwd=folder, expect=5)
     found = json.loads(done.stdout)["findings"]
-    errors = {item["check"]: item["message"] for item in found if item["level"] == "ERROR"}
+    errors = {item["kind"]: item["text"] for item in found if item["level"] == "error"}
     assert errors["python"] == f"{folder}/gone/bin/python: no such program, for a, _final"
     assert errors["container"] == f"{folder}/gone.sif: no such image, for b"
 

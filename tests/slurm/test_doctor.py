@@ -57,8 +57,8 @@ def test_a_launcher_that_starts_no_ranks_is_found_by_the_proof(
     argv = ("doctor", "--site", "here", "--submit", "--yes", "--json")
     done = dfh(*argv, cwd=project, expect=5, timeout=200)
     proof = json.loads(done.stdout)["findings"][-1]
-    assert (proof["check"], proof["level"]) == ("proof", "ERROR")
-    assert "second failed" in proof["message"]
+    assert (proof["kind"], proof["level"]) == ("proof", "error")
+    assert "second failed" in proof["text"]
 
 
 def test_a_pipeline_is_checked_from_anywhere_or_told_to_be_missing(
@@ -81,8 +81,8 @@ def test_it_says_where_the_proof_broke(dfh: Any, project: Path, here: Path) -> N
     argv = ("doctor", "--site", "here", "--submit", "--yes", "--json")
     done = dfh(*argv, cwd=project, expect=5, timeout=200)
     proof = json.loads(done.stdout)["findings"][-1]
-    assert (proof["check"], proof["level"]) == ("proof", "ERROR")
-    assert "first failed" in proof["message"]
+    assert (proof["kind"], proof["level"]) == ("proof", "error")
+    assert "first failed" in proof["text"]
     assert "dfh logs" in proof["next"]
 
 
@@ -95,9 +95,9 @@ def test_a_file_that_has_drifted_is_an_error_before_anything_is_submitted(
     argv = ("doctor", "--site", "here", "--account", "stranger", "--submit", "--yes", "--json")
     done = dfh(*argv, cwd=project, expect=5)
     found = json.loads(done.stdout)["findings"]
-    errors = {item["check"]: item for item in found if item["level"] == "ERROR"}
+    errors = {item["kind"]: item for item in found if item["level"] == "error"}
     assert set(errors) == {"account", "queues", "launchers"}
-    assert "no partition gone" in errors["queues"]["message"]
+    assert "no partition gone" in errors["queues"]["text"]
     assert all(item["next"] for item in errors.values())
     assert "Nothing was submitted" in done.stderr
     assert not list(project.glob("dfh-doctor-*"))

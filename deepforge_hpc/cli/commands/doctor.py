@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.cli.views.display import Display
 
 FAILED = 5
+_LEVELS = {"info": "OK", "warning": "WARN", "error": "ERROR"}
 
 
 @click.command("doctor")
@@ -85,6 +86,7 @@ def command(
 
 def _lines(found: Diagnosis) -> Iterator[str]:
     for item in found.findings:
-        yield f"{item.level:<6} {item.check:<17} {item.message}"
+        check = f"{item.kind} {item.subject}".rstrip()
+        yield f"{_LEVELS[item.level]:<6} {check:<17} {item.text}"
         if item.next:
             yield f"{'':<24} next: {item.next}"

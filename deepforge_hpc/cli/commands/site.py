@@ -12,6 +12,7 @@ from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import table
 from deepforge_hpc.cli.views.site import check_lines, site_lines, site_row
+from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
     from deepforge_hpc.cli.views.display import Display
@@ -125,5 +126,6 @@ def detect(display: Display) -> None:
     if not display.as_json:
         display.talk(f"by {'; '.join(found.evidence)}")
         for name in found.broken:
-            display.talk(f"warning: site {name} could not be read; dfh site show {name} says why")
+            text = f"site {name} could not be read; dfh site show {name} says why"
+            display.notices([Notice("site_unreadable", text, name)])
     display.result(found.to_dict(), [found.site])

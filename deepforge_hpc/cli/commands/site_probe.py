@@ -69,8 +69,7 @@ def probe(
         from deepforge_hpc.api.visiting import visit
 
         found = visit(found, folder=Path.cwd(), date=date, account=account, limit_s=timeout)
-    for warning in found.warnings:
-        display.talk(f"warning: {warning}")
+    display.notices(found.warnings)
     document = found.to_dict()
     if output is None:
         display.result(document, found.text.splitlines())
@@ -141,8 +140,7 @@ def diff(display: Display, /, *, site: str) -> int:
       dfh site diff mycluster
     """
     found = probing.drift(site, Path.cwd())
-    for warning in found.warnings:
-        display.talk(f"warning: {warning}")
+    display.notices(found.warnings)
     rows = [(item.key, item.file, item.machine) for item in found.differences]
     lines = table(("KEY", "FILE", "MACHINE"), rows) if rows else [f"{found.path}: no difference"]
     display.result(found.to_dict(), lines)

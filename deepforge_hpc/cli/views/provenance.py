@@ -126,7 +126,7 @@ def verification_lines(found: Verification) -> Iterator[str]:
     """Yield each finding by kind, then the verdict."""
     order = {"error": 0, "warning": 1, "info": 2}
     for finding in sorted(found.findings, key=lambda item: (order[item.level], item.kind)):
-        yield f"{finding.level}: {finding.kind}: {finding.message}"
+        yield f"{finding.level}: {finding.kind}: {finding.text}"
         yield f"    {finding.subject}"
     verdict = "sound" if found.is_sound else "NOT SOUND"
     yield (

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import cluster
-from deepforge_hpc.doctor.finding import Finding
 from deepforge_hpc.doctor.unknown import next_step
 from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
@@ -34,34 +33,34 @@ def site(**values: Any) -> SiteSpec:
 
 def levels(findings: Any) -> list[str]:
     found = list(findings)
-    assert all(isinstance(item, Finding) for item in found)
-    assert all(item.next for item in found if item.level != "OK")
+    assert all(isinstance(item, Notice) for item in found)
+    assert all(item.next for item in found if item.level != "info")
     return [item.level for item in found]
 
 
 def test_missing_commands_are_an_error() -> None:
     present = {"sbatch", "squeue", "sacct", "scancel", "scontrol", "srun"}
-    assert levels(cluster.check_commands(SlurmScheduler.programs, lambda _: None)) == ["ERROR"]
+    assert levels(cluster.check_commands(SlurmScheduler.programs, lambda _: None)) == ["error"]
     found = cluster.check_commands(
         SlurmScheduler.programs, lambda name: name if name in present else None
     )
-    assert levels(found) == ["OK"]
+    assert levels(found) == ["info"]
 
 
 def test_the_controller_of_another_cluster_is_not_the_sites() -> None:
     here, there = (site(identify=(Identify(cluster_name=name),)) for name in ("lab", "other"))
-    assert levels(cluster.check_controller(here, MACHINE)) == ["OK"]
-    assert levels(cluster.check_controller(there, MACHINE)) == ["ERROR"]
-    assert levels(cluster.check_controller(here, Machine())) == ["ERROR"]
+    assert levels(cluster.check_controller(here, MACHINE)) == ["info"]
+    assert levels(cluster.check_controller(there, MACHINE)) == ["error"]
+    assert levels(cluster.check_controller(here, Machine())) == ["error"]
 
 
 def test_a_controller_that_refuses_everything_is_told_once() -> None:
     refused = tuple(f"scontrol show {what}: refused" for what in "abc")
     (finding,) = cluster.check_controller(site(), Machine(unanswered=refused))
     said = "no controller of Slurm answers: scontrol show a: refused (and 2 more)"
-    assert finding.message == said
+    assert finding.text == said
     (finding,) = cluster.check_controller(site(), Machine(unanswered=refused[:1]))
-    assert finding.message.endswith(": scontrol show a: refused")
+    assert finding.text.endswith(": scontrol show a: refused")
 
 
 def test_what_is_unknown_is_to_be_written_under_its_keys() -> None:
@@ -79,15 +78,15 @@ def test_other_warnings_are_explained_by_the_plan() -> None:
 @pytest.mark.parametrize(
     ("required", "account", "level"),
     [
-        ("no", "", "OK"),
-        ("yes", "", "ERROR"),
-        ("if-several", "", "ERROR"),
-        ("yes", "lab", "OK"),
-        ("yes", "lab_g", "OK"),
-        ("yes", "lab-gpu", "OK"),
-        ("yes", "lab-cpu", "ERROR"),
-        ("no", "stranger", "ERROR"),
-        (UNKNOWN, "", "OK"),
+        ("no", "", "info"),
+        ("yes", "", "error"),
+        ("if-several", "", "error"),
+        ("yes", "lab", "info"),
+        ("yes", "lab_g", "info"),
+        ("yes", "lab-gpu", "info"),
+        ("yes", "lab-cpu", "error"),
+        ("no", "stranger", "error"),
+        (UNKNOWN, "", "info"),
     ],
 )
 def test_an_account_is_given_where_it_must_be_and_is_ones_own(
@@ -102,17 +101,17 @@ def test_an_account_is_given_where_it_must_be_and_is_ones_own(
 
 def test_an_account_that_slurm_does_not_show_is_no_error() -> None:
     hidden = Machine(config={"ClusterName": "lab"})
-    assert levels(cluster.check_account(site(), hidden, "lab")) == ["WARN"]
+    assert levels(cluster.check_account(site(), hidden, "lab")) == ["warning"]
 
 
 @pytest.mark.parametrize(
     ("queue", "expected"),
     [
-        (Queue(name="a", partition="cpu"), ["OK"]),
-        (Queue(name="a", partition="gone"), ["ERROR"]),
-        (Queue(name="a", partition="gone", automatic=False), ["WARN"]),
-        (Queue(name="a", partition="cpu", qos="gone"), ["ERROR"]),
-        (Queue(name="a", partition="gpu"), ["WARN"]),
+        (Queue(name="a", partition="cpu"), ["info"]),
+        (Queue(name="a", partition="gone"), ["error"]),
+        (Queue(name="a", partition="gone", automatic=False), ["warning"]),
+        (Queue(name="a", partition="cpu", qos="gone"), ["error"]),
+        (Queue(name="a", partition="gpu"), ["warning"]),
     ],
 )
 def test_queues_of_the_file_are_looked_for(queue: Queue, expected: list[str]) -> None:
@@ -120,12 +119,12 @@ def test_queues_of_the_file_are_looked_for(queue: Queue, expected: list[str]) ->
 
 
 def test_without_queues_the_cluster_must_have_a_default() -> None:
-    assert levels(cluster.check_queues(site(), MACHINE)) == ["OK"]
+    assert levels(cluster.check_queues(site(), MACHINE)) == ["info"]
     without = Machine(partitions=(Partition(name="cpu"),))
-    assert levels(cluster.check_queues(site(), without)) == ["ERROR"]
+    assert levels(cluster.check_queues(site(), without)) == ["error"]
 
 
-@pytest.mark.parametrize(("minute", "level"), [(0, "OK"), (5, "WARN")])
+@pytest.mark.parametrize(("minute", "level"), [(0, "info"), (5, "warning")])
 def test_a_controller_whose_clock_is_wrong_is_told(minute: int, level: str) -> None:
     now = datetime(2026, 11, 22, 12, minute)  # noqa: DTZ001 -- as scontrol prints it
     assert levels(cluster.check_clock(MACHINE, now)) == [level]

@@ -21,7 +21,7 @@ INTEL = "Intel(R) MPI Library for Linux* OS, Version 2021.9 Build 20230307\n"
 
 def levels(findings: Any) -> list[str]:
     found = list(findings)
-    assert all(item.next for item in found if item.level != "OK")
+    assert all(item.next for item in found if item.level != "info")
     return [item.level for item in found]
 
 
@@ -41,33 +41,33 @@ def test_only_launchers_that_the_plan_uses_are_looked_at() -> None:
 
 def test_a_program_that_a_module_may_bring_is_a_warning() -> None:
     lines = {"mpi": Launcher(argv=("ibrun",)), "srun": Launcher(argv=("srun",))}
-    assert levels(launchers.check_programs(lines, lambda _: None)) == ["WARN"]
+    assert levels(launchers.check_programs(lines, lambda _: None)) == ["warning"]
     assert levels(launchers.check_programs(lines, lambda name: name)) == []
-    assert levels(launchers.check_programs({}, lambda _: None)) == ["OK"]
+    assert levels(launchers.check_programs({}, lambda _: None)) == ["info"]
 
 
 def test_srun_must_have_the_plugin_of_a_launch_line() -> None:
     (finding,) = launchers.check_plugins(srun("--mpi=pmix"), MACHINE)
-    assert finding.level == "ERROR"
+    assert finding.level == "error"
     assert "launchers.mpi.argv" in finding.next
-    assert levels(launchers.check_plugins(srun("--mpi=pmi2"), MACHINE)) == ["OK"]
-    assert levels(launchers.check_plugins(srun(), Machine())) == ["WARN"]
+    assert levels(launchers.check_plugins(srun("--mpi=pmi2"), MACHINE)) == ["info"]
+    assert levels(launchers.check_plugins(srun(), Machine())) == ["warning"]
     assert levels(launchers.check_plugins({"mpi": Launcher(argv=("ibrun",))}, Machine())) == []
 
 
 @pytest.mark.parametrize(
     ("words", "mpirun", "expected"),
     [
-        (("--mpi=pmix",), OPEN_MPI_4, ["OK"]),
-        (("--mpi=pmix_v4",), OPEN_MPI_5, ["OK"]),
-        (("--mpi=pmi2",), OPEN_MPI_5, ["WARN"]),
-        (("--mpi=cray_shasta",), OPEN_MPI_4, ["WARN"]),
-        (("--mpi=pmi2",), MPICH, ["OK"]),
-        (("--mpi=pmi2",), INTEL, ["OK"]),
-        (("--mpi=cray_shasta",), INTEL, ["WARN"]),
+        (("--mpi=pmix",), OPEN_MPI_4, ["info"]),
+        (("--mpi=pmix_v4",), OPEN_MPI_5, ["info"]),
+        (("--mpi=pmi2",), OPEN_MPI_5, ["warning"]),
+        (("--mpi=cray_shasta",), OPEN_MPI_4, ["warning"]),
+        (("--mpi=pmi2",), MPICH, ["info"]),
+        (("--mpi=pmi2",), INTEL, ["info"]),
+        (("--mpi=cray_shasta",), INTEL, ["warning"]),
         (("--mpi=pmi2",), "", []),
-        ((), "", ["WARN"]),
-        (("--mpi=none",), MPICH, ["WARN"]),
+        ((), "", ["warning"]),
+        (("--mpi=none",), MPICH, ["warning"]),
     ],
 )
 def test_srun_and_the_mpi_library_speak_alike(
@@ -78,6 +78,6 @@ def test_srun_and_the_mpi_library_speak_alike(
 
 def test_the_plugin_of_a_bare_srun_is_the_clusters_default() -> None:
     cray = Machine(config={"MpiDefault": "cray_shasta"}, mpi=("none", "cray_shasta"))
-    assert levels(launchers.check_library(srun(), cray, MPICH)) == ["OK"]
+    assert levels(launchers.check_library(srun(), cray, MPICH)) == ["info"]
     (finding,) = launchers.check_library(srun(), cray, OPEN_MPI_5)
-    assert "Open MPI 5.0.7 speaks pmix" in finding.message
+    assert "Open MPI 5.0.7 speaks pmix" in finding.text

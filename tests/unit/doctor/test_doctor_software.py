@@ -27,19 +27,19 @@ def check(environment: Environment, found: str | None = None, **answer: Any) -> 
         return Completed(argv=tuple(argv), stderr="", **answer) if answer else None
 
     (item,) = software.check_software({environment: "a"}, lambda _: found, ask, here=False)
-    assert item.next or item.level == "OK"
-    return (item.check, item.level)
+    assert item.next or item.level == "info"
+    return (item.kind, item.level)
 
 
 @pytest.mark.parametrize(
     ("environment", "found", "level"),
     [
-        (Environment(python="/venv/bin/python"), None, "ERROR"),
-        (Environment(python="python9"), None, "ERROR"),
-        (Environment(python="python9", modules=("python",)), None, "WARN"),
-        (Environment(python="/venv/bin/python", modules=("python",)), None, "ERROR"),
-        (Environment(python="python3"), "/home/me/bin/python3", "OK"),
-        (Environment(python="python3"), "/tmp/x/python3", "WARN"),
+        (Environment(python="/venv/bin/python"), None, "error"),
+        (Environment(python="python9"), None, "error"),
+        (Environment(python="python9", modules=("python",)), None, "warning"),
+        (Environment(python="/venv/bin/python", modules=("python",)), None, "error"),
+        (Environment(python="python3"), "/home/me/bin/python3", "info"),
+        (Environment(python="python3"), "/tmp/x/python3", "warning"),
     ],
 )
 def test_an_interpreter_is_there_and_is_seen_by_other_nodes(
@@ -51,9 +51,9 @@ def test_an_interpreter_is_there_and_is_seen_by_other_nodes(
 def test_a_folder_of_one_node_may_not_be_seen_and_is_no_matter_on_one_machine() -> None:
     used = {Environment(python="python3"): "a"}
     (finding,) = software.check_software(used, lambda _: "/tmp/python3", lambda _: None, here=False)
-    assert finding.message == "/tmp/python3: compute nodes may not see this folder"
+    assert finding.text == "/tmp/python3: compute nodes may not see this folder"
     (finding,) = software.check_software(used, lambda _: "/tmp/python3", lambda _: None, here=True)
-    assert finding.level == "OK"
+    assert finding.level == "info"
 
 
 def test_each_environment_of_the_jobs_is_looked_at_once() -> None:
@@ -69,13 +69,13 @@ ENVS = json.dumps({"envs": ["/opt/conda", "/opt/conda/envs/torch"]})
 @pytest.mark.parametrize(
     ("name", "answer", "level"),
     [
-        ("torch", {"returncode": 0, "stdout": ENVS}, "OK"),
-        ("base", {"returncode": 0, "stdout": ENVS}, "OK"),
-        ("tf", {"returncode": 0, "stdout": ENVS}, "ERROR"),
-        ("tf", {"returncode": 0, "stdout": "no JSON"}, "ERROR"),
-        ("torch", {"returncode": 1, "stdout": ""}, "WARN"),
-        ("torch", {}, "WARN"),
-        ("/nowhere/envs/torch", {}, "ERROR"),
+        ("torch", {"returncode": 0, "stdout": ENVS}, "info"),
+        ("base", {"returncode": 0, "stdout": ENVS}, "info"),
+        ("tf", {"returncode": 0, "stdout": ENVS}, "error"),
+        ("tf", {"returncode": 0, "stdout": "no JSON"}, "error"),
+        ("torch", {"returncode": 1, "stdout": ""}, "warning"),
+        ("torch", {}, "warning"),
+        ("/nowhere/envs/torch", {}, "error"),
     ],
 )
 def test_a_conda_environment_is_one_that_conda_lists(
@@ -89,7 +89,7 @@ def test_a_conda_environment_by_its_folder_needs_no_conda_here(
 ) -> None:
     monkeypatch.setattr(software, "_OF_ONE_NODE", ())
     (tmp_path / "conda-meta").mkdir()
-    assert check(Environment(conda=str(tmp_path))) == ("conda", "OK")
+    assert check(Environment(conda=str(tmp_path))) == ("conda", "info")
 
 
 def test_an_image_is_a_file_that_is_there_or_has_another_name(
@@ -97,10 +97,10 @@ def test_an_image_is_a_file_that_is_there_or_has_another_name(
 ) -> None:
     monkeypatch.setattr(software, "_OF_ONE_NODE", ())
     image = tmp_path / "x.sif"
-    assert check(Environment(container=str(image))) == ("container", "ERROR")
+    assert check(Environment(container=str(image))) == ("container", "error")
     image.touch()
-    assert check(Environment(container=str(image))) == ("container", "OK")
-    assert check(Environment(container="docker://python:3.12")) == ("container", "OK")
+    assert check(Environment(container=str(image))) == ("container", "info")
+    assert check(Environment(container="docker://python:3.12")) == ("container", "info")
 
 
 @pytest.mark.parametrize(
@@ -115,16 +115,16 @@ def test_an_image_is_a_file_that_is_there_or_has_another_name(
 def test_what_starts_an_image_is_looked_for(runtime: str, have: str, said: list[str]) -> None:
     job = Job(name="a", operation="a", container=ContainerLaunch(runtime=runtime))
     found = software.check_runtimes(plan(job), lambda name: name if name == have else None)
-    assert [item.message for item in found] == said
+    assert [item.text for item in found] == said
 
 
 @pytest.mark.parametrize(
     ("modules", "available", "levels"),
     [
-        (("cuda", "gcc/13.2.0"), ("cuda/12.4", "gcc/13.2.0"), ["OK"]),
-        (("cuda/11",), ("cuda/12.4", "cuda/11.8"), ["WARN"]),
-        (("cuda", "gcc/14"), ("cuda/12.4", "gcc/13.2.0"), ["WARN"]),
-        (("cuda",), (), ["WARN"]),
+        (("cuda", "gcc/13.2.0"), ("cuda/12.4", "gcc/13.2.0"), ["info"]),
+        (("cuda/11",), ("cuda/12.4", "cuda/11.8"), ["warning"]),
+        (("cuda", "gcc/14"), ("cuda/12.4", "gcc/13.2.0"), ["warning"]),
+        (("cuda",), (), ["warning"]),
         ((), (), []),
     ],
 )

@@ -29,19 +29,20 @@ DAY = 86400
 
 
 def levels(findings: Any) -> list[tuple[str, str]]:
-    return [(item.check, item.level) for item in findings]
+    return [(item.kind, item.level) for item in findings]
 
 
 def test_a_good_folder_is_ok_and_left_as_it_was(tmp_path: Path) -> None:
     found = list(storage.check_folder("ledger", tmp_path / "not" / "yet"))
-    assert levels(found) == [("folder ledger", "OK")]
+    assert levels(found) == [("folder", "info")]
+    assert found[0].subject == "ledger"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_refuses_is_an_error() -> None:
     (found,) = storage.check_folder("project", Path("/proc/self"))
-    assert found.level == "ERROR"
-    assert "/proc/self" in found.message
+    assert found.level == "error"
+    assert "/proc/self" in found.text
 
 
 def test_a_file_system_on_which_creation_does_not_exclude_is_an_error(
@@ -50,11 +51,13 @@ def test_a_file_system_on_which_creation_does_not_exclude_is_an_error(
     # No such file system can be had here: the one fault is put in by hand.
     monkeypatch.setattr(storage.os, "O_EXCL", 0)
     found = list(storage.check_folder("project", tmp_path))
-    assert found[0].level == "ERROR"
-    assert "exclusive creation does not exclude" in found[0].message
+    assert found[0].level == "error"
+    assert "exclusive creation does not exclude" in found[0].text
 
 
-@pytest.mark.parametrize(("ahead", "level"), [(0, "OK"), (4, "OK"), (60, "WARN"), (-60, "WARN")])
+@pytest.mark.parametrize(
+    ("ahead", "level"), [(0, "info"), (4, "info"), (60, "warning"), (-60, "warning")]
+)
 def test_a_file_server_whose_clock_is_wrong_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: int, level: str
 ) -> None:
@@ -62,7 +65,7 @@ def test_a_file_server_whose_clock_is_wrong_is_told(
     monkeypatch.setattr(storage, "time", SimpleNamespace(time=lambda: time.time() - ahead))
     found = list(storage.check_folder("project", tmp_path))
     assert found[-1].level == level
-    assert level == "OK" or "clock is 60 s from this host's" in found[-1].message
+    assert level == "info" or "clock is 60 s from this host's" in found[-1].text
 
 
 GIB = 1 << 30
@@ -96,8 +99,8 @@ def test_a_folder_with_hardly_any_room_is_told(
     )
     monkeypatch.setattr(os, "statvfs", lambda _: room)
     _, *more = storage.check_folder("project", tmp_path)
-    assert [item.message for item in more] == ([f"{tmp_path}: {said}"] if said else [])
-    assert all(item.level == "WARN" and item.next for item in more)
+    assert [item.text for item in more] == ([f"{tmp_path}: {said}"] if said else [])
+    assert all(item.level == "warning" and item.next for item in more)
 
 
 MOUNTS = """\
@@ -124,7 +127,7 @@ def test_the_file_system_of_a_folder_is_that_of_its_longest_mount(folder: str, k
 
 
 def test_a_folder_of_one_node_is_a_warning() -> None:
-    assert levels(storage.check_shared(Path("/tmp/x"), MOUNTS)) == [("shared", "WARN")]
+    assert levels(storage.check_shared(Path("/tmp/x"), MOUNTS)) == [("shared", "warning")]
     assert levels(storage.check_shared(Path("/scratch/x"), MOUNTS)) == []
 
 
@@ -137,14 +140,14 @@ def site(**values: Any) -> SiteSpec:
 @pytest.mark.parametrize(
     ("purge", "days", "level"),
     [
-        (Purge(days=30, basis="access"), 2, "OK"),
-        (Purge(days=30, basis="access"), 25, "WARN"),
-        (Purge(days=30, basis="creation"), 31, "ERROR"),
-        (Purge(days=30, basis="access"), None, "OK"),
-        (Purge(days=UNKNOWN, basis="access"), 1, "WARN"),
-        (Purge(basis="none"), 99, "OK"),
-        (UNKNOWN, 1, "WARN"),
-        (None, 99, "WARN"),
+        (Purge(days=30, basis="access"), 2, "info"),
+        (Purge(days=30, basis="access"), 25, "warning"),
+        (Purge(days=30, basis="creation"), 31, "error"),
+        (Purge(days=30, basis="access"), None, "info"),
+        (Purge(days=UNKNOWN, basis="access"), 1, "warning"),
+        (Purge(basis="none"), 99, "info"),
+        (UNKNOWN, 1, "warning"),
+        (None, 99, "warning"),
     ],
 )
 def test_files_must_not_vanish_before_the_jobs_end(
@@ -161,13 +164,13 @@ def test_rules_that_nobody_wrote_down_are_unknown() -> None:
         spec = SiteSpec(name="here", scheduler="slurm", filesystems=systems)
         (quota,) = storage.check_quota(spec, Path("/scratch/me"), {}, None)
         (purge,) = storage.check_purge(spec, Path("/scratch/me"), {}, DAY)
-        assert (quota.level, purge.level) == ("WARN", "WARN")
-        assert "unknown" in quota.message
+        assert (quota.level, purge.level) == ("warning", "warning")
+        assert "unknown" in quota.text
 
 
 def test_the_quota_of_the_file_is_told_where_no_command_tells_it() -> None:
     (found,) = storage.check_quota(site(quota="5TB"), Path("/scratch/me"), {"USER": "me"}, None)
-    assert (found.level, "5TB (scratch)" in found.message) == ("OK", True)
+    assert (found.level, "5TB (scratch)" in found.text) == ("info", True)
 
 
 # No file system with quotas was at hand. WRAPPED is as the Mila cluster printed it (a comment in
@@ -212,11 +215,11 @@ def test_no_quota_is_no_usage(text: str) -> None:
 @pytest.mark.parametrize(
     ("used", "most", "files", "level"),
     [
-        (1, 100, 1, "OK"),
-        (91, 100, 1, "WARN"),
-        (1, 100, 99, "WARN"),
-        (100, 100, 1, "ERROR"),
-        (100, None, 1, "OK"),
+        (1, 100, 1, "info"),
+        (91, 100, 1, "warning"),
+        (1, 100, 99, "warning"),
+        (100, 100, 1, "error"),
+        (100, None, 1, "info"),
     ],
 )
 def test_a_quota_that_is_nearly_used_is_told(
@@ -238,9 +241,9 @@ COLLECTION = (GlobusCollection(name="OLCF DTN"),)
 @pytest.mark.parametrize(
     ("collections", "answer", "expected"),
     [
-        (COLLECTION, None, [("globus", "WARN")]),
-        (COLLECTION, (4, ""), [("globus", "WARN")]),
-        (COLLECTION, (0, "me@example.org\n"), [("globus", "OK")]),
+        (COLLECTION, None, [("globus", "warning")]),
+        (COLLECTION, (4, ""), [("globus", "warning")]),
+        (COLLECTION, (0, "me@example.org\n"), [("globus", "info")]),
     ],
 )
 def test_a_site_of_globus_wants_a_login(collections: Any, answer: Any, expected: Any) -> None:
@@ -249,8 +252,8 @@ def test_a_site_of_globus_wants_a_login(collections: Any, answer: Any, expected:
     done = answer and Completed(argv=(), returncode=answer[0], stdout=answer[1], stderr="")
     found = list(globus.check_globus(spec, done))
     assert levels(found) == expected
-    assert "OLCF DTN" in found[0].message
-    assert all("globus login" in item.next for item in found if item.level != "OK")
+    assert "OLCF DTN" in found[0].text
+    assert all("globus login" in item.next for item in found if item.level != "info")
 
 
 def test_a_site_that_knows_no_collection_asks_for_none() -> None:
@@ -284,7 +287,7 @@ def test_the_next_step_is_that_of_the_fault(
 
     monkeypatch.setattr(storage, "publish_bytes", refuse)
     (found,) = storage.check_folder("project", tmp_path)
-    assert found.level == "ERROR"
+    assert found.level == "error"
     assert step in found.next
 
 
@@ -304,10 +307,10 @@ def test_the_place_that_a_site_wants_jobs_from_is_looked_at(tmp_path: Path) -> N
     environ = {"SCRATCH": str(tmp_path), "USER": "ada"}
     site = SiteSpec(name="x", filesystems=systems, submit=SubmitSettings(from_="scratch"))
     (fine,) = storage.check_place(site, tmp_path / "runs", environ)
-    assert (fine.check, fine.level) == ("place", "OK")
+    assert (fine.kind, fine.level) == ("place", "info")
     (bad,) = storage.check_place(site, Path("/home/ada/runs"), environ)
-    assert bad.level == "ERROR"
-    assert "takes jobs from its scratch file system, and /home/ada/runs" in bad.message
+    assert bad.level == "error"
+    assert "takes jobs from its scratch file system, and /home/ada/runs" in bad.text
     assert list(storage.check_place(SiteSpec(filesystems=systems), Path("/x"), environ)) == []
     unknown = SiteSpec(submit=SubmitSettings(from_=UNKNOWN))
     assert list(storage.check_place(unknown, Path("/x"), environ)) == []

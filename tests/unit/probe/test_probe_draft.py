@@ -14,6 +14,7 @@ from deepforge_hpc.probe.compare import differences
 from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.site.find import load_site, site_folders
 from deepforge_hpc.site.model import UNKNOWN, SiteSpec, SlurmFacts
@@ -47,9 +48,9 @@ def lab() -> Machine:
     return recorded("22.05.8")
 
 
-def loaded(data: dict[str, Any], folder: Path, warnings: tuple[str, ...] = ()) -> SiteSpec:
+def loaded(data: dict[str, Any], folder: Path, warnings: Any = (), notes: Any = ()) -> SiteSpec:
     path = folder / f"{data['site']}.yaml"
-    path.write_text(site_yaml(data, warnings), encoding="utf-8")
+    path.write_text(site_yaml(data, warnings, notes), encoding="utf-8")
     return load_site(str(path), site_folders(folder, None, {})).spec
 
 
@@ -116,7 +117,7 @@ def test_modules_tell_a_name_of_the_machine_and_what_a_person_may_load(
     ]
     assert data["modules"] == {"init": "unknown"}
     (note,) = module_notes(machine)
-    loaded(data, tmp_path, (note,))
+    loaded(data, tmp_path, notes=(note,))
     seen = "cuda/12.4 gcc/13.2.0 gcc/14.1.0 openmpi/5.0.3 python/3.11"
     assert note == f"modules of Lmod 8.7.60: {seen}"
     assert f"# {note}\n" in site_yaml(data, (), (note,))
@@ -493,9 +494,11 @@ def test_rules_that_cannot_be_read_are_told(lab: Machine, tmp_path: Path) -> Non
     config = {**lab.config, "JobSubmitPlugins": "lua", "PrivateData": "jobs,usage"}
     machine = dataclasses.replace(lab, config=config)
     warnings = hidden_rules(machine)
-    assert any("JobSubmitPlugins=lua" in line for line in warnings)
-    assert any("PrivateData=jobs,usage" in line for line in warnings)
-    text = site_yaml(draft(machine, name="x", date=DATE), (*warnings, "a\nqueues: []\n"))
+    assert any("JobSubmitPlugins=lua" in line.text for line in warnings)
+    assert any("PrivateData=jobs,usage" in line.text for line in warnings)
+    text = site_yaml(
+        draft(machine, name="x", date=DATE), (*warnings, Notice("x", "a\nqueues: []\n"))
+    )
     assert "# WARNING: JobSubmitPlugins=lua" in text
     assert "# WARNING: a queues: []" in text
     assert hidden_rules(lab) == ()
