@@ -44,6 +44,19 @@ def output_options(function: F) -> F:
     return function
 
 
+def waiting_options(function: F) -> F:
+    """Add `--yes` and `--timeout`, of a command that sends small jobs and waits for them."""
+    timeout = click.option(
+        "--timeout",
+        type=click.FloatRange(1),
+        default=600,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for the jobs.",
+    )
+    return click.option("--yes", is_flag=True, help="Do not ask.")(timeout(function))
+
+
 def pipeline_options(function: F) -> F:
     """Add PIPELINE and what changes how it is loaded."""
     for decorate in (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.model.plan import FINAL_JOB
 from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.healing import heal, settle
@@ -66,7 +67,7 @@ def cancel(
     closed (`is_closed`): then it is cancelled too.
     """
     submitter = _open(layout, scheduler, "cancelled")
-    warning = ""
+    warnings: tuple[Notice, ...] = ()
     try:
         with submitter.leased():
             names = _cancel(submitter, spared=FINAL_JOB if is_closed else "")
@@ -75,8 +76,9 @@ def cancel(
     except StorageError as error:
         # A full disk or a read-only mount must not keep jobs alive that nobody wants.
         names = _cancel_queue(submitter)
-        warning = f"That it was cancelled could not be noted: {error.message}"
-    return CancelReport(execution=submitter.info.id, jobs=names, warning=warning)
+        text = f"That it was cancelled could not be noted: {error.message}"
+        warnings = (Notice("not_noted", text, submitter.info.id, next=error.hint),)
+    return CancelReport(execution=submitter.info.id, jobs=names, warnings=warnings)
 
 
 def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:

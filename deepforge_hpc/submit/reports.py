@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deepforge_hpc.runtime.base.notice import Notice
 
 _SCHEMA = "dfh/submit/2"
 
@@ -33,8 +36,9 @@ class CancelReport:
 
     execution: str
     jobs: tuple[str, ...]
-    warning: str = ""
+    warnings: tuple[Notice, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": "dfh/cancel/1", **asdict(self)}
+        warnings = [notice.to_dict() for notice in self.warnings]
+        return {"schema": "dfh/cancel/2", **asdict(self), "warnings": warnings}

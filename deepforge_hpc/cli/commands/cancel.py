@@ -29,8 +29,7 @@ def command(display: Display, execution: str) -> None:
       dfh cancel redshift-0007
     """
     report = api.cancel(api.find_execution(execution, Path.cwd()))
-    if report.warning:
-        display.talk(f"warning: {report.warning}")
+    display.notices(report.warnings)
     name = report.execution
     lines = [f"{name}: nothing was queued or running"]
     if report.jobs:

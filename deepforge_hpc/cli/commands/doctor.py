@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import doctor as diagnose
-from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,15 +26,7 @@ _LEVELS = {"info": "OK", "warning": "WARN", "error": "ERROR"}
 @click.option("--site", metavar="NAME", help="A name from `dfh site list`, or a file.")
 @click.option("--account", metavar="NAME", help="Account that the jobs would be charged to.")
 @click.option("--submit", is_flag=True, help="Prove it with two tiny jobs; asks first.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1),
-    default=600,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for the tiny jobs.",
-)
+@waiting_options
 @output_options
 @click.pass_obj
 def command(

@@ -11,7 +11,7 @@ import click
 from deepforge_hpc import api
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import Display, table
+from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.runtime.base.text import count, size
 
@@ -53,11 +53,8 @@ def list_(display: Display) -> None:
       dfh executions list --json
     """
     found = api.executions(Path.cwd())
-    rows = [
-        (item.id, item.state, item.created, item.site, size(item.size), item.name) for item in found
-    ]
     total = sum(item.size for item in found)
-    lines = table(("EXECUTION", "STATE", "CREATED", "SITE", "SIZE", "NAME"), rows)
+    lines = listing(_COLUMNS, found)
     document = {
         "schema": "dfh/executions/1",
         "executions": [item.to_dict() for item in found],
@@ -66,6 +63,14 @@ def list_(display: Display) -> None:
     display.result(document, [*lines, f"{count(len(found), 'execution')}, {size(total)}"])
 
 
+_COLUMNS = (
+    ("EXECUTION", "id"),
+    ("STATE", "state"),
+    ("CREATED", "created"),
+    ("SITE", "site"),
+    ("SIZE", lambda item: size(item.size)),
+    ("NAME", "name"),
+)
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 _force = click.option("--force", is_flag=True, help="Also if the state of a job is unknown.")
 

@@ -10,8 +10,8 @@ import click
 from deepforge_hpc import api
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import table
-from deepforge_hpc.cli.views.site import check_lines, site_lines, site_row
+from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.cli.views.site import SITES, check_lines, site_lines
 from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def list_(display: Display) -> None:
     """
     found = api.sites(Path.cwd())
     document = {"schema": "dfh/sites/1", "sites": [item.to_dict() for item in found]}
-    head = ("SITE", "SCHEDULER", "FROM", "VARIANTS", "TITLE")
-    display.result(document, table(head, map(site_row, found)))
+    display.result(document, listing(SITES, found))
 
 
 @click.command("show")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import probing
-from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.cli.options import output_options, waiting_options
+from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.text import count
 
@@ -27,16 +27,8 @@ DIFFERS = 8
 @click.option("--name", default="", metavar="NAME", help="Name of the site.  [default: by FILE]")
 @click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @click.option("--submit", is_flag=True, help="Also run a job on each kind of node; asks first.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--account", default="", metavar="NAME", help="Account that pays for these jobs.")
-@click.option(
-    "--timeout",
-    type=click.FloatRange(1),
-    default=600,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for them.",
-)
+@waiting_options
 @output_options
 @click.pass_obj
 def probe(
@@ -141,7 +133,9 @@ def diff(display: Display, /, *, site: str) -> int:
     """
     found = probing.drift(site, Path.cwd())
     display.notices(found.warnings)
-    rows = [(item.key, item.file, item.machine) for item in found.differences]
-    lines = table(("KEY", "FILE", "MACHINE"), rows) if rows else [f"{found.path}: no difference"]
+    columns = (("KEY", "key"), ("FILE", "file"), ("MACHINE", "machine"))
+    lines = [f"{found.path}: no difference"]
+    if found.differences:
+        lines = listing(columns, found.differences)
     display.result(found.to_dict(), lines)
-    return DIFFERS if rows else 0
+    return DIFFERS if found.differences else 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deepforge_hpc.runtime.base.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from deepforge_hpc.errors import DeepforgeHpcError
     from deepforge_hpc.runtime.base.notice import Notice
@@ -31,6 +31,8 @@ _COLOURS = {
 }
 
 
+Column = tuple[str, "str | Callable[[Any], str]"]
+"""Title, and the attribute of an item, or a function of it, that is shown."""
 _WIDEST = 48
 """Characters of a column that all rows are padded to."""
 
@@ -48,6 +50,21 @@ class Stated(str):
         line = super().__new__(cls, f"{before}{state}{after}")
         line.at, line.state = len(before), state
         return line
+
+
+def listing(columns: Sequence[Column], items: Iterable[object]) -> list[str]:
+    """Return a table with a line for each item; what is empty is `-`, but for the last column."""
+
+    def cell(item: object, shown: str | Callable[[Any], str]) -> str:
+        value = getattr(item, shown) if isinstance(shown, str) else shown(item)
+        return value if isinstance(value, str) else str(value)
+
+    *_, last = columns
+    rows = [
+        [cell(item, column[1]) or ("" if column is last else "-") for column in columns]
+        for item in items
+    ]
+    return table([title for title, _ in columns], rows)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

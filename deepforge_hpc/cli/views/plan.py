@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.units import format_duration
 
@@ -28,21 +28,10 @@ def plan_lines(plan: Plan, *, origins: bool) -> Iterator[str]:
     """Yield the table of jobs, then the origins of the values if they are wanted."""
     yield f"{plan.pipeline} on {plan.site} ({plan.scheduler})"
     yield ""
-    yield from table(
-        ("JOB", "QUEUE", "SIZE", "TIME", "AFTER"),
-        [
-            (job.name, _queue(job), _size(job), _time(job), ", ".join(job.after))
-            for job in plan.jobs
-        ],
-    )
+    yield from listing(_JOBS, plan.jobs)
     if origins:
         yield ""
-        rows = [(origin.key, origin.value, origin.source) for origin in plan.origins]
-        yield from table(("VALUE OF", "IS", "FROM"), rows)
-
-
-def _queue(job: Job) -> str:
-    return job.queue or "-"
+        yield from listing(_ORIGINS, plan.origins)
 
 
 def _size(job: Job) -> str:
@@ -63,4 +52,14 @@ def _size(job: Job) -> str:
 
 def _time(job: Job) -> str:
     seconds = job.resources.time_s
-    return "-" if seconds is None else format_duration(seconds)
+    return "" if seconds is None else format_duration(seconds)
+
+
+_JOBS = (
+    ("JOB", "name"),
+    ("QUEUE", "queue"),
+    ("SIZE", _size),
+    ("TIME", _time),
+    ("AFTER", lambda job: ", ".join(job.after)),
+)
+_ORIGINS = (("VALUE OF", "key"), ("IS", "value"), ("FROM", "source"))

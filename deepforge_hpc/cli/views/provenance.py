@@ -6,7 +6,7 @@ import itertools
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.ledger.store import packages_of, short
 from deepforge_hpc.ledger.trace import tree
 from deepforge_hpc.runtime.base.text import count, size
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.trace import Line, Trace
     from deepforge_hpc.ledger.verify import Verification
 
+_RECORDS = (
+    ("JOB", "label"),
+    ("STATUS", lambda record: str(record.data.get("status"))),
+    ("RECORD", lambda record: short(record.id)),
+    ("OUTPUTS", lambda record: ", ".join(str(output.get("name")) for output in record.outputs)),
+)
 _MANY = 6
 _LONG = 60
 
@@ -85,18 +91,7 @@ def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
 
 def _several(found: Explanation) -> Iterator[str]:
     yield f"{found.subject.path}  {count(len(found.subject.records), 'record')}"
-    yield from table(
-        ("JOB", "STATUS", "RECORD", "OUTPUTS"),
-        [
-            (
-                record.label,
-                str(record.data.get("status")),
-                short(record.id),
-                ", ".join(str(output.get("name")) for output in record.outputs),
-            )
-            for record in reversed(found.subject.records)
-        ],
-    )
+    yield from listing(_RECORDS, reversed(found.subject.records))
 
 
 def trace_lines(closure: Trace, *, depth: int | None) -> Iterator[str]:

@@ -11,9 +11,16 @@ from deepforge_hpc.runtime.base.text import count
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.api.site import SiteCheck, SiteInfo, SiteView
+    from deepforge_hpc.api.site import SiteCheck, SiteView
     from deepforge_hpc.site.model import Fact
 
+SITES = (
+    ("SITE", "name"),
+    ("SCHEDULER", "scheduler"),
+    ("FROM", "origin"),
+    ("VARIANTS", lambda site: " ".join(site.variants)),
+    ("TITLE", "title"),
+)
 _WIDTH = 96
 _TOP = ("dfh", "site", "title", "description", "facts")
 _CONFIDENCE = {
@@ -22,11 +29,6 @@ _CONFIDENCE = {
     "L": "live output",
     "M": "measured",
 }
-
-
-def site_row(site: SiteInfo) -> tuple[str, ...]:
-    """Return a line of the table of sites."""
-    return (site.name, site.scheduler, site.origin, " ".join(site.variants) or "-", site.title)
 
 
 def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import Stated, table
+from deepforge_hpc.cli.views.display import Stated, listing
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LOOKED_AT = {
 def status_lines(found: ExecutionStatus) -> Iterator[str]:
     """Yield the headline, a line for each job, reasons, warnings and the next command."""
     yield from _head(found)
-    yield from _table(found.jobs)
+    yield from listing(COLUMNS, found.jobs)
     if sentences := list(_sentences(found.jobs)):
         yield ""
         yield from sentences
@@ -54,7 +54,7 @@ def screen_lines(found: ExecutionStatus, height: int, width: int) -> list[str]:
     if rows_of(lines, width) <= height:
         return lines
     head, foot = list(_head(found)), list(_foot(found))
-    header, *rows = _table(found.jobs)
+    header, *rows = listing(COLUMNS, found.jobs)
     room = height - rows_of([*head, header, *foot], width) - 1  # less the line of what is left
     ranked = sorted(
         zip(found.jobs, rows, strict=True),
@@ -83,17 +83,6 @@ def _head(found: ExecutionStatus) -> Iterator[str]:
         if text:
             yield f"{label}  {text}"
     yield ""
-
-
-def _table(jobs: Iterable[JobStatus]) -> list[str]:
-    return table(
-        ("JOB", "STATE", "ID", "TIME", ""),
-        [(job.name, job.detail, job.native_id or "-", _time(job), _remark(job)) for job in jobs],
-    )
-
-
-def _time(job: JobStatus) -> str:
-    return "-" if job.elapsed_s is None else duration(job.elapsed_s)
 
 
 def _foot(found: ExecutionStatus) -> Iterator[str]:
@@ -131,6 +120,16 @@ def _remark(job: JobStatus) -> str:
         if name != "t" and isinstance(value, (int, float)) and value is not None
     ]
     return "  ".join(shown[:5])
+
+
+COLUMNS = (
+    ("JOB", "name"),
+    ("STATE", "detail"),
+    ("ID", "native_id"),
+    ("TIME", lambda job: "" if job.elapsed_s is None else duration(job.elapsed_s)),
+    ("", _remark),
+)
+"""Of a job, for the table of `dfh status`; all that a job is known to be stands in `--json`."""
 
 
 def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:

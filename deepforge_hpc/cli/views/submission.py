@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.ledger.store import short
 from deepforge_hpc.runtime.base.text import count
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.api.submission import DryRun, Submission
+    from deepforge_hpc.model.plan import Job
 
 
 def submission_lines(submission: Submission) -> Iterator[str]:
@@ -20,15 +21,15 @@ def submission_lines(submission: Submission) -> Iterator[str]:
     report = submission.report
     name = report.execution
     yield f"{name}: {count(len(report.submitted), 'job')} submitted to {submission.plan.site}"
-    ids = dict(report.submitted)
-    rows = []
-    for job in submission.plan.jobs:
-        source = submission.reused.get(job.name)
-        if source:
-            rows.append((job.name, "reused", f"from {source['execution']}/{source['job']}"))
-        else:
-            rows.append((job.name, ids.get(job.name, "-"), _after(job.after)))
-    yield from (f"  {line}" for line in table(("JOB", "ID", ""), rows))
+    ids = {**dict(report.submitted), **dict.fromkeys(submission.reused, "reused")}
+
+    def remark(job: Job) -> str:
+        if source := submission.reused.get(job.name):
+            return f"from {source['execution']}/{source['job']}"
+        return f"after {', '.join(job.after)}" if job.after else ""
+
+    columns = (("JOB", "name"), ("ID", lambda job: ids.get(job.name, "")), ("", remark))
+    yield from (f"  {line}" for line in listing(columns, submission.plan.jobs))
     yield "next"
     yield from next_commands(name)
     yield f"report  {submission.layout.report}"
@@ -55,7 +56,3 @@ def dry_run_lines(found: DryRun) -> Iterator[str]:
         path, sha256 = found.scripts[job]
         yield f"# {job}: {path}  {short(sha256)}"
         yield shlex.join(argv)
-
-
-def _after(names: tuple[str, ...]) -> str:
-    return f"after {', '.join(names)}" if names else ""
