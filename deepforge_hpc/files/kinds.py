@@ -33,7 +33,7 @@ class Kind(Protocol):
         """Return the JSON Schema of the value."""
 
 
-class Text:
+class Text(Kind):
     """A text, of one line unless `lines`."""
 
     def __init__(
@@ -51,7 +51,6 @@ class Text:
         self._empty = empty
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a text."""
         if not isinstance(value, str) or not (value or self._empty):
             return reader.wrong(path, self._what, value if value != "" else None)
         if not self._lines and ("\n" in value or "\t" in value):
@@ -61,7 +60,6 @@ class Text:
         return value
 
     def schema(self) -> Schema:
-        """Describe it."""
         found: Schema = {"type": "string"}
         if self._what != "text":
             found["description"] = self._what
@@ -74,7 +72,7 @@ class Text:
         return found
 
 
-class Integer:
+class Integer(Kind):
     """A whole number within limits."""
 
     def __init__(self, minimum: int, maximum: int) -> None:
@@ -82,18 +80,16 @@ class Integer:
         self._maximum = maximum
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a number."""
         if type(value) is not int or not self._minimum <= value <= self._maximum:
             what = f"a whole number from {self._minimum} to {self._maximum}"
             return reader.wrong(path, what, value)
         return value
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"type": "integer", "minimum": self._minimum, "maximum": self._maximum}
 
 
-class Custom:
+class Custom(Kind):
     """A kind by a function, and what JSON Schema can say of it."""
 
     def __init__(self, read: Callable[[object, Path, Reader], Any], schema: Schema) -> None:
@@ -101,11 +97,9 @@ class Custom:
         self._schema = schema
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read what the function reads."""
         return self._read(value, path, reader)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return dict(self._schema)
 
 
@@ -128,7 +122,7 @@ def data(value: object, _path: Path, _reader: Reader) -> object:
     return value
 
 
-class Choice:
+class Choice(Kind):
     """One word of a few."""
 
     def __init__(self, *options: str, what: str = "") -> None:
@@ -136,7 +130,6 @@ class Choice:
         self._what = what or f"one of {', '.join(options)}"
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a word."""
         if value in self._options:
             return value
         hint = nearest(value, self._options) if isinstance(value, str) else ""
@@ -144,11 +137,10 @@ class Choice:
         return reader.wrong(path, self._what, value, hint)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"enum": list(self._options)}
 
 
-class Parsed:
+class Parsed(Kind):
     """A text that a function turns into a value, or refuses by ValueError."""
 
     def __init__(self, parse: Callable[[str], Any], what: str, pattern: str) -> None:
@@ -157,7 +149,6 @@ class Parsed:
         self._pattern = pattern
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a text."""
         if isinstance(value, str):
             try:
                 return self._parse(value)
@@ -168,11 +159,10 @@ class Parsed:
         return reader.wrong(path, self._what, value, "give its unit" if is_bare else "")
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"type": "string", "description": self._what, "pattern": f"^(?:{self._pattern})$"}
 
 
-class Items:
+class Items(Kind):
     """A list, read as a tuple."""
 
     def __init__(self, kind: Kind, what: str = "a list", *, least: int = 0) -> None:
@@ -181,7 +171,6 @@ class Items:
         self._least = least
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a list."""
         if not isinstance(value, list):
             return reader.wrong(path, self._what, value)
         if len(value) < self._least:
@@ -190,12 +179,11 @@ class Items:
         return tuple(result for result in results if result is not BAD)
 
     def schema(self) -> Schema:
-        """Describe it."""
         least = {"minItems": self._least} if self._least else {}
         return {"type": "array", "items": self.kind.schema(), **least}
 
 
-class OneOrMore:
+class OneOrMore(Kind):
     """One of a kind, or a list of them, read as a tuple."""
 
     def __init__(self, kind: Kind, *, least: int = 0) -> None:
@@ -203,18 +191,16 @@ class OneOrMore:
         self._many = Items(kind, least=least)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read one or a list."""
         if isinstance(value, list):
             return self._many(value, path, reader)
         found = self.kind(value, path, reader)
         return BAD if found is BAD else (found,)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [self.kind.schema(), self._many.schema()]}
 
 
-class Shared:
+class Shared(Kind):
     """A kind that is described once, under `definitions`: it is long, or holds itself."""
 
     def __init__(self, name: str, kind: Kind) -> None:
@@ -222,15 +208,13 @@ class Shared:
         self.kind = kind
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read what the kind reads."""
         return self.kind(value, path, reader)
 
     def schema(self) -> Schema:
-        """Refer to its description."""
         return {"$ref": f"#/definitions/{self.name}"}
 
 
-class MapOf:
+class MapOf(Kind):
     """A mapping from names to one kind."""
 
     def __init__(self, kind: Kind, pattern: re.Pattern[str] = NAME, rule: str = NAME_RULE) -> None:
@@ -239,7 +223,6 @@ class MapOf:
         self._rule = rule
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a mapping."""
         if not isinstance(value, dict):
             return reader.wrong(path, "a mapping", value)
         result = {}
@@ -253,7 +236,6 @@ class MapOf:
         return result
 
     def schema(self) -> Schema:
-        """Describe it."""
         names = {"pattern": f"^(?:{self._pattern.pattern})$"}
         return {
             "type": "object",

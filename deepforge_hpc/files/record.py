@@ -66,7 +66,7 @@ def keys_of(declared: type) -> dict[str, Field]:
     return found
 
 
-class Record:
+class Record(Kind):
     """A mapping with known keys, read as a frozen dataclass.
 
     The class declares its keys by `key`; `fields` stands in for that where a class is read in more
@@ -100,7 +100,6 @@ class Record:
         self._exclusive = exclusive
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a mapping."""
         if self._shorthand and isinstance(value, (str, list)):
             value = {self._shorthand: value}
         if not isinstance(value, dict):
@@ -124,7 +123,6 @@ class Record:
         return self.build(**values)
 
     def schema(self) -> Schema:
-        """Describe it."""
         from deepforge_hpc.files.texts import field_texts
 
         found = closed({key: kind.schema() for key, (kind, _) in self.fields.items()})

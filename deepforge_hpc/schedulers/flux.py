@@ -27,7 +27,6 @@ class FluxScheduler(NotRunScheduler):
     local_rank: ClassVar[Mapping[str, str]] = {"flux": "FLUX_TASK_LOCAL_ID"}
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the lines of a script's header for the options of a job."""
         return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:

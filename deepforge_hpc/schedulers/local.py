@@ -46,7 +46,6 @@ class LocalScheduler(Scheduler):
         return ["bash", request.script, *request.arguments]
 
     def submit(self, request: SubmitRequest) -> str:
-        """Queue a script."""
         queue = LocalQueue.of(request.directory)
         with _writing(queue):
             job = QueuedJob(

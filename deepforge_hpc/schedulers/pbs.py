@@ -33,7 +33,6 @@ class PbsScheduler(NotRunScheduler):
     local_rank: ClassVar[Mapping[str, str]] = {"mpiexec": "PMI_LOCAL_RANK"}
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the lines of a script's header for the options of a job."""
         return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:

@@ -237,12 +237,10 @@ class SlurmScheduler(Scheduler):
         return parse_submit(self._insist(submit_argv(request), seek=lambda: self._queued(request)))
 
     def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
-        """Let held jobs start."""
         for chunk in _chunks(native_ids):
             self._insist(release_argv(chunk), harmless=r"Job has already finished|Invalid job id")
 
     def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
-        """Cancel jobs or array tasks."""
         for chunk in _chunks(native_ids):
             self._insist(cancel_argv(chunk), harmless=r"Invalid job id|already complet")
 
@@ -266,7 +264,6 @@ class SlurmScheduler(Scheduler):
         return ended
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002 - contract
-        """Return the ids of the queued or running jobs of an execution, by job."""
         found: dict[str, list[str]] = {}
         for native_id, name, _ in parse_find(self._insist(find_argv())):
             job, dot, end = name.rpartition(".")

@@ -19,19 +19,15 @@ class NotRunScheduler(Scheduler):
     runs: ClassVar[bool] = False
 
     def require_submit(self) -> None:
-        """Refuse."""
         self._refuse()
 
     def submit(self, request: SubmitRequest) -> str:  # noqa: ARG002 - the contract's signature
-        """Refuse."""
         self._refuse()
 
     def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
-        """Refuse."""
         self._refuse()
 
     def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
-        """Refuse."""
         self._refuse()
 
     def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Choice, MapOf
+from deepforge_hpc.files.kinds import Choice, Kind, MapOf
 from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -50,13 +50,12 @@ NEVER = When(gpus=UNKNOWN)
 """The condition of a rule of which nobody knows when it holds: it is applied to no job."""
 
 
-class Conditions:
+class Conditions(Kind):
     """Conditions of a rule; if any of them is unknown, they hold for no job."""
 
     kind = Record(When)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read conditions."""
         if value in (None, ""):
             return BAD
         if value == "unknown":
@@ -65,7 +64,6 @@ class Conditions:
         return NEVER if next(unknown_leaves(value), None) is not None else found
 
     def schema(self) -> Schema:
-        """Describe them."""
         return {"anyOf": [{"enum": ["unknown", "", None]}, self.kind.schema()]}
 
 

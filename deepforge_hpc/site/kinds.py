@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, shown
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Parsed, Text, described
+from deepforge_hpc.files.kinds import Choice, Integer, Items, Kind, Parsed, Text, described
 from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.site.regex import runs_away
 from deepforge_hpc.site.unknown import UNKNOWN, Range
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Kind, Schema
+    from deepforge_hpc.files.kinds import Schema
 
 SLURM_NAME = r"[A-Za-z0-9][A-Za-z0-9_.,:+-]{0,100}"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
@@ -24,7 +24,7 @@ VARIABLE_RULE = "the name of a variable"
 UNKNOWN_SCHEMA: Schema = {"const": "unknown"}
 
 
-class OrUnknown:
+class OrUnknown(Kind):
     """A kind that takes `unknown` besides: as UNKNOWN, or as if nothing were given.
 
     The second is for what is written into scripts, where nothing can stand for not knowing. The
@@ -43,22 +43,19 @@ class OrUnknown:
         return self._answer if value == "unknown" else self.kind(value, path, reader)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [{"enum": ["unknown", "", None]}, self.kind.schema()]}
 
 
-class Known:
+class Known(Kind):
     """A kind for what stands among others of it: `unknown` is left out, and the site lists it."""
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read what the kind reads, or leave out what is unknown."""
         return BAD if value == "unknown" else self.kind(value, path, reader)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
 
 
@@ -67,19 +64,17 @@ def listed(kind: Kind, what: str) -> Items:
     return Items(Known(kind), what)
 
 
-class Whole:
+class Whole(Kind):
     """A list that says nothing at all if one of its items is unknown, for the order counts."""
 
     def __init__(self, kind: Kind, what: str) -> None:
         self._items = listed(kind, what)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a list."""
         found = self._items(value, path, reader)
         return BAD if isinstance(value, list) and "unknown" in value else found
 
     def schema(self) -> Schema:
-        """Describe it."""
         return self._items.schema()
 
 
@@ -111,28 +106,25 @@ class NoOr(OrUnknown):
         return False if value in (False, "no") else super().__call__(value, path, reader)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [{"enum": [False, "no"]}, super().schema()]}
 
 
-class YesNoOr:
+class YesNoOr(Kind):
     """A word for which `true` and `false` stand for `yes` and `no`."""
 
     def __init__(self, *options: str) -> None:
         self.kind = Choice("yes", "no", *options)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a word."""
         if isinstance(value, bool):
             value = "yes" if value else "no"
         return self.kind(value, path, reader)
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [{"type": "boolean"}, self.kind.schema()]}
 
 
-class RangeOf:
+class RangeOf(Kind):
     """{min, max}, each of a kind or unknown; the whole may be unknown too."""
 
     def __init__(self, kind: Kind) -> None:
@@ -141,7 +133,6 @@ class RangeOf:
         self._record = Record(Range, {"min": limit, "max": limit})
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read limits."""
         if value == "unknown":
             return Range(min=UNKNOWN, max=UNKNOWN)
         if value is not None and not isinstance(value, dict):
@@ -156,7 +147,6 @@ class RangeOf:
         return result
 
     def schema(self) -> Schema:
-        """Describe it."""
         return {"anyOf": [UNKNOWN_SCHEMA, self._record.schema()]}
 
 

@@ -26,7 +26,6 @@ class KerasLibrary(Library):
     name = "keras"
 
     def schema(self) -> Schema:
-        """Return the JSON Schema of an architecture file."""
         return architecture.schema()
 
     def catalogue(self) -> Mapping[str, Mapping[str, Part]]:

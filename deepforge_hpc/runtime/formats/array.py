@@ -23,7 +23,6 @@ class Npy(Format):
     can_gather = True
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         import numpy as np
 
         if not isinstance(value, (np.ndarray, np.generic)):
@@ -33,7 +32,6 @@ class Npy(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
-        """Read the value, or a block of its rows."""
         import numpy as np
 
         # numpy cannot map an empty file region, nor an array without elements.
@@ -42,7 +40,6 @@ class Npy(Format):
         return array if rows is None else array[slice(*rows)]
 
     def rows(self, path: Path) -> int:
-        """Count the rows."""
         shape = npy_shape(path)
         if not shape:
             message = f"{path.name} holds a single number, which has no rows"
@@ -50,11 +47,9 @@ class Npy(Format):
         return shape[0]
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         check_npy(path)
 
     def join(self, values: list[Any]) -> Any:
-        """Make one value of parts."""
         import numpy as np
 
         if len(values) == 1:
@@ -74,7 +69,6 @@ class Npz(Format):
     can_gather = True
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         import numpy as np
 
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
@@ -91,7 +85,6 @@ class Npz(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> dict[str, Any]:
-        """Read the value, or a block of its rows."""
         import numpy as np
 
         with np.load(path, allow_pickle=False) as archive:
@@ -105,15 +98,12 @@ class Npz(Format):
         }
 
     def rows(self, path: Path) -> int:
-        """Count the rows."""
         return _common(self.load(path))
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         check_zip(path)
 
     def load_parts(self, folder: Path, rows: Rows | None = None) -> dict[str, Any]:
-        """Read a gathered value."""
         samples = [(self.load(path), count) for path, count in row_samples(folder)]
         blocks = [
             (self.load(path), slice(None) if block is None else slice(*block))

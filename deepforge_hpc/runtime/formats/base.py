@@ -117,7 +117,6 @@ class Json(Format):
     can_gather = True
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         path = stem.with_name(stem.name + self.suffix)
         text = json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, indent=1)
         # A lone surrogate is legal in a Python string and in JSON, but not in UTF-8.
@@ -125,12 +124,10 @@ class Json(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
-        """Read the value, or a block of its rows."""
         value = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
         return value if rows is None else self._list(value)[slice(*rows)]
 
     def rows(self, path: Path) -> int:
-        """Count the rows."""
         return len(self._list(self.load(path)))
 
     def part_rows(self, path: Path) -> int:
@@ -139,7 +136,6 @@ class Json(Format):
         return len(value) if isinstance(value, list) else 1
 
     def load_parts(self, folder: Path, rows: Rows | None = None) -> Any:
-        """Read a gathered value."""
         value = super().load_parts(folder)
         return value if rows is None else self._list(value)[slice(*rows)]
 
@@ -150,7 +146,6 @@ class Json(Format):
         return value
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         try:
             self.load(path)
         except ValueError as error:
@@ -174,7 +169,6 @@ class Text(Format):
     can_gather = True
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         if not isinstance(value, str):
             raise FormatError(_unfit(self, value))
         path = stem.with_name(stem.name + self.suffix)
@@ -182,16 +176,13 @@ class Text(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> str:
-        """Read the value, or a block of its rows."""
         text = path.read_bytes().decode()
         return text if rows is None else "".join(_lines(text)[slice(*rows)])
 
     def rows(self, path: Path) -> int:
-        """Count the rows."""
         return len(_lines(self.load(path)))
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         try:
             self.load(path)
         except ValueError as error:
@@ -199,7 +190,6 @@ class Text(Format):
             raise FormatError(message) from error
 
     def join(self, values: list[Any]) -> str:
-        """Make one value of parts."""
         return "".join(values)
 
 

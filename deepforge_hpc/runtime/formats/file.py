@@ -20,7 +20,6 @@ class File(Format):
     expects = "the Path of a file"
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         from ..storage.landing import copy_path
 
         source = _given(self, value)
@@ -33,7 +32,6 @@ class File(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Path:
-        """Read the value, or a block of its rows."""
         return _whole(self, path, rows)
 
 
@@ -44,7 +42,6 @@ class Directory(Format):
     expects = "the Path of a folder"
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         from ..storage.landing import copy_path
 
         source = _given(self, value)
@@ -55,7 +52,6 @@ class Directory(Format):
         return stem
 
     def load(self, path: Path, rows: Rows | None = None) -> Path:
-        """Read the value, or a block of its rows."""
         return _whole(self, path, rows)
 
 
@@ -67,7 +63,6 @@ class Keras(Format):
     expects = "a keras.Model, or the Path of a .keras file"
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         from ..storage.landing import copy_path
 
         path = stem.with_name(stem.name + self.suffix)
@@ -80,14 +75,12 @@ class Keras(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
-        """Read the value, or a block of its rows."""
         import keras
 
         # safe_mode refuses pickled functions (Lambda layers) inside the file.
         return keras.saving.load_model(_whole(self, path, rows), safe_mode=True)
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         check_zip(path, "config.json", "metadata.json", "model.weights.h5")
 
 
@@ -99,7 +92,6 @@ class Pickle(Format):
     expects = "an object that pickle can keep"
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         import pickle
 
         path = stem.with_name(stem.name + self.suffix)
@@ -112,7 +104,6 @@ class Pickle(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
-        """Read the value, or a block of its rows."""
         import pickle
 
         with _whole(self, path, rows).open("rb") as stream:

@@ -27,7 +27,6 @@ class Hdf5(Format):
     can_gather = True
 
     def save(self, value: Any, stem: Path) -> Path:
-        """Write the value."""
         from ..storage.landing import copy_path
 
         path = stem.with_name(stem.name + self.suffix)
@@ -46,7 +45,6 @@ class Hdf5(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
-        """Read the value, or a block of its rows."""
         import h5py
 
         if rows is None:
@@ -54,18 +52,15 @@ class Hdf5(Format):
         return _virtual([(path, rows)], [(path, self.rows(path))])
 
     def rows(self, path: Path) -> int:
-        """Count the rows."""
         import h5py
 
         with h5py.File(path, "r") as file:
             return _rows(file, path)
 
     def verify(self, path: Path) -> None:
-        """Refuse a file that is not whole."""
         check_hdf5(path)
 
     def load_parts(self, folder: Path, rows: Rows | None = None) -> Any:
-        """Read a gathered value."""
         return _virtual(part_blocks(folder, rows), row_samples(folder))
 
 

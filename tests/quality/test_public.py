@@ -1,0 +1,93 @@
+"""What others may rely on is said, can be imported, and is described."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+from typing import Any
+
+import deepforge_hpc
+from deepforge_hpc import testing
+
+PACKAGE = Path(deepforge_hpc.__file__).parent
+
+
+def modules() -> list[Any]:
+    found = pkgutil.walk_packages([str(PACKAGE)], "deepforge_hpc.")
+    return [importlib.import_module(one.name) for one in found if not one.name.endswith("__main__")]
+
+
+def section(repository: Path, page: str, heading: str) -> str:
+    text = (repository / "docs/developer" / page).read_text(encoding="utf-8")
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def first_cells(table: str) -> set[str]:
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| ")]
+    return {name for cell in rows for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_public_names_are_these_and_described(repository: Path) -> None:
+    assert deepforge_hpc.__all__ == ["Pipeline", "__version__"]
+    contracts = {
+        name
+        for module in modules()
+        if module.__name__.startswith("deepforge_hpc.testing.")
+        for name, value in vars(module).items()
+        if inspect.isclass(value) and name.endswith("Contract")
+    }
+    assert set(testing.__all__) == contracts
+    told = first_cells(section(repository, "architecture.md", "What is public"))
+    for module in (deepforge_hpc, testing):
+        for name in module.__all__:
+            assert getattr(module, name)
+            assert f"{module.__name__}.{name}" in told
+
+
+def test_every_public_method_is_described_by_itself_or_by_what_it_overrides() -> None:
+    bare = [
+        f"{module.__name__}.{owner.__name__}.{name}"
+        for module in modules()
+        for owner in vars(module).values()
+        if inspect.isclass(owner) and owner.__module__ == module.__name__
+        for name, value in vars(owner).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+        if not owner.__name__.startswith("_") and not name.startswith("_")
+        if not inspect.getdoc(getattr(owner, name))
+    ]
+    assert bare == []
+
+
+def kinds_of(module: Any, node: ast.expr) -> set[str]:
+    """The words that an expression for the kind of a notice may be, as far as it shows them."""
+    if isinstance(node, ast.IfExp):
+        return kinds_of(module, node.body) | kinds_of(module, node.orelse)
+    if isinstance(node, ast.Constant):
+        return {node.value}
+    return {vars(module)[node.id]} if isinstance(node, ast.Name) and node.id.isupper() else set()
+
+
+def kinds_in(module: Any) -> set[str]:
+    source = inspect.getsource(module)
+    makers = {"Notice", "notice"}
+    if "doctor.finding" in source:
+        makers |= {"ok", "warn", "error"}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "kind")]
+            found |= kinds_of(module, given[0]) if name in makers and given else set()
+    return found - {""}
+
+
+def test_the_kinds_of_notices_are_those_of_the_documentation(repository: Path) -> None:
+    told = first_cells(section(repository, "architecture.md", "Notices"))
+    of_ledger = first_cells(section(repository, "architecture.md", "The ledger"))
+    assert set().union(*map(kinds_in, modules())) - told - of_ledger == set()
+    code = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    assert {kind for kind in told if f'"{kind}"' not in code} == {"dfh prov verify"}
