@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from deepforge_hpc.files.faults import BAD, nearest, shown
+from deepforge_hpc.files.kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Kind, Schema
+    from deepforge_hpc.files.kinds import Schema
 
 
 @dataclass(frozen=True, slots=True)
