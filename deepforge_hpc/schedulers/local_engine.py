@@ -130,7 +130,7 @@ class Engine:
         with self._queue.locked():
             if self._queue.jobs(self._offset)[0] or self._queue.commands():
                 return False
-            self._queue.engine.unlink(missing_ok=True)
+            self._queue.tidy()
             os.close(lock)
             return True
 

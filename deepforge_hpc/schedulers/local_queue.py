@@ -1,12 +1,13 @@
 """The files by which the local adapter and its engine talk: `<execution>/local/`.
 
-jobs.jsonl    submissions, one line each; written by the adapter
+jobs.jsonl    submissions, one line each; written by the adapter. Its lock is held for a moment by
+              whoever adds to the queue, and by an engine that closes
 commands/     one file for each release or cancellation; written by the adapter, removed by the
               engine once `status.json` tells of their effect
 status.json   what became of each job and array task; written by the engine
 engine.json   which process the engine is; for people and tests, nothing is done by it
-queue.lock    held for a moment by whoever adds to the queue, and by an engine that closes
 engine.lock   held by the engine as long as it lives
+engine.log    what the engine printed: nothing, unless it broke
 
 An engine takes both locks to close, so a job added at that moment is either seen by it, or finds it
 gone and starts another.
@@ -18,7 +19,7 @@ import fcntl
 import json
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ class LocalQueue:
     def locked(self) -> Iterator[None]:
         """Hold the lock of the queue."""
         self.root.mkdir(exist_ok=True)
-        handle = _open_lock(self.root / "queue.lock")
+        handle = _open_lock(self.root / "jobs.jsonl")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -223,6 +224,15 @@ class LocalQueue:
             return {}
         with self._readable("status.json"):
             return dict(json.loads(content)["jobs"])
+
+    def tidy(self) -> None:
+        """Remove what only a living engine needs; call it with both locks."""
+        self.engine.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or not empty
+            (self.root / "commands").rmdir()
+        with suppress(FileNotFoundError):
+            if not self.log.stat().st_size:
+                self.log.unlink()
 
     def publish_status(self, jobs: dict[str, dict[str, Any]]) -> None:
         """Write down what became of each id."""
