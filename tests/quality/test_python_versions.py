@@ -93,6 +93,19 @@ def test_a_pipeline_runs_with_the_wheel_on_each_version(
     assert run(dfh, "prov", "verify", "executions/small-0001").startswith("sound: ")
 
 
+def test_a_job_may_have_another_version_than_the_submitter(
+    python: str, dfh: Any, project: Path
+) -> None:
+    """Its runtime's bytecode is of no use then: the sources are compiled."""
+    pipeline = project / "pipeline.yaml"
+    pipeline.write_text(f"environment: {{python: {python}}}\n{pipeline.read_text()}")
+    assert (
+        "small-0001  succeeded  2/2 jobs done" in dfh("run", "--site", "local", cwd=project).stdout
+    )
+    shown = dfh("prov", "show", "executions/small-0001/jobs/total", cwd=project).stdout
+    assert f"env        python {say_version(python)}." in shown
+
+
 def test_versions_are_those_that_the_package_names(repository: Path) -> None:
     text = (repository / "pyproject.toml").read_text(encoding="utf-8")
     assert tuple(re.findall(r"Python :: (3\.\d+)", text)) == SUPPORTED
