@@ -65,8 +65,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
 
 def _with_pipeline(request: Request) -> Subject:
     from deepforge_hpc.api.pipelines import load, planned
-    from deepforge_hpc.doctor.finding import error, ok, warn
-    from deepforge_hpc.doctor.unknown import next_step
+    from deepforge_hpc.doctor.finding import error, of_plan, ok
 
     loaded = load(request)
     assert loaded.site is not None
@@ -79,10 +78,7 @@ def _with_pipeline(request: Request) -> Subject:
     else:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
-        problems += [
-            warn("pipeline", warning.text, next_step(warning, loaded.site.name))
-            for warning in plan.warnings
-        ]
+        problems += [of_plan(warning, loaded.site.name) for warning in plan.warnings]
     return Subject(
         site=loaded.site,
         account=loaded.account,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deepforge_hpc.plan.facts import SITE_UNKNOWN
 from deepforge_hpc.runtime.base.notice import ERROR, INFO, WARNING, Notice
 
 
@@ -18,3 +19,12 @@ def warn(check: str, text: str, step: str) -> Notice:
 def error(check: str, text: str, step: str) -> Notice:
     """Return that something will go wrong."""
     return Notice(check, text, next=step, level=ERROR)
+
+
+def of_plan(warning: Notice, site: str) -> Notice:
+    """Return a warning of a plan with what to do about it."""
+    step = warning.next or "dfh plan --origins"
+    if warning.kind == SITE_UNKNOWN:
+        keys = ", ".join(warning.keys)
+        step = f"look it up, and write it into the file of site {site}: {keys}"
+    return warning._replace(next=step)

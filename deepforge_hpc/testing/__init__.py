@@ -2,5 +2,6 @@
 
 from deepforge_hpc.testing.library import LibraryContract
 from deepforge_hpc.testing.scheduler import SchedulerContract
+from deepforge_hpc.testing.storage import StorageContract
 
-__all__ = ["LibraryContract", "SchedulerContract"]
+__all__ = ["LibraryContract", "SchedulerContract", "StorageContract"]

@@ -78,7 +78,7 @@ def command(
 
 def _lines(found: Diagnosis) -> Iterator[str]:
     for item in found.findings:
-        check = f"{item.kind} {item.subject}".rstrip()
+        check = f"{item.kind} {item.subject}" if item.kind == "folder" else item.kind
         yield f"{_LEVELS[item.level]:<6} {check:<17} {item.text}"
         if item.next:
             yield f"{'':<24} next: {item.next}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import cluster
-from deepforge_hpc.doctor.unknown import next_step
+from deepforge_hpc.doctor.finding import of_plan
 from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
@@ -65,14 +65,16 @@ def test_a_controller_that_refuses_everything_is_told_once() -> None:
 
 def test_what_is_unknown_is_to_be_written_under_its_keys() -> None:
     keys = ("queues.cpu.chaining", "queues.cpu.time", "node_types.cpu.cores")
+    warning = Notice("site_unknown", "nobody knows", "cpu", keys)
     expected = f"look it up, and write it into the file of site here: {', '.join(keys)}"
-    assert next_step(Notice("site_unknown", "nobody knows", keys=keys), "here") == expected
+    assert of_plan(warning, "here") == warning._replace(next=expected)
 
 
-def test_other_warnings_are_explained_by_the_plan() -> None:
-    assert next_step(Notice("unused", "output 'n' is not used"), "here") == "dfh plan --origins"
-    told = Notice("unused", "output 'n' is not used", keys=("a",), next="list it under outputs:")
-    assert next_step(told, "here") == "list it under outputs:"
+def test_other_warnings_are_explained_by_themselves_or_by_the_plan() -> None:
+    unused = Notice("unused", "output 'n' is not used")
+    assert of_plan(unused, "here").next == "dfh plan --origins"
+    told = unused._replace(keys=("a",), next="list it under outputs:")
+    assert of_plan(told, "here") == told
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,6 @@ import pytest
 from deepforge_hpc.doctor import software
 from deepforge_hpc.model.plan import ContainerLaunch, Environment, Job, Plan
 from deepforge_hpc.schedulers.command import Completed
-from deepforge_hpc.site.model import SiteSpec
-
-SITE = SiteSpec(name="here", scheduler="slurm")
 
 
 def plan(*jobs: Job) -> Plan:
