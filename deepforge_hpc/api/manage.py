@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.find import all_executions, project_above
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
-from deepforge_hpc.model.plan import FINAL_JOB
-from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.site.unknown import known
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.state.status import ExecutionStatus
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import CancelReport, SubmitReport
-    from deepforge_hpc.submit.status import ExecutionStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +57,7 @@ def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
 
 def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
     """Cancel all jobs of an execution that have not ended, but for the one that closes it."""
+    from deepforge_hpc.model.plan import FINAL_JOB
     from deepforge_hpc.submit import chain
 
     report = chain.cancel(found.layout, scheduler_of(found), is_closed=is_closed)
@@ -70,6 +68,7 @@ def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
 
 def resume(found: Found) -> SubmitReport:
     """Submit again, with the frozen code, what did not succeed."""
+    from deepforge_hpc.site.unknown import known
     from deepforge_hpc.submit import chain
     from deepforge_hpc.submit.pace import Pace
 
@@ -80,6 +79,8 @@ def resume(found: Found) -> SubmitReport:
 
 def least_pause_s(found: Found) -> float:
     """Return how long the site wants one to wait between two looks at the queue; 0: it says not."""
+    from deepforge_hpc.site.unknown import known
+
     site = site_of(found)
     return float(known(site.login.poll_s) or 0) if site else 0.0
 
@@ -154,13 +155,10 @@ def remove(found: Found, cwd: Path, *, force: bool = False) -> None:
 
 def live_jobs(found: Found, *, force: bool = False) -> list[str]:
     """Return the jobs that run, may start, or of which nobody knows (unless `force`)."""
-    current = status(found)
     return [
         f"{job.name} ({job.state})"
-        for job in current.jobs
-        if not State(job.state).is_final
-        and State(job.state) is not State.PLANNED
-        and not (force and State(job.state) is State.UNKNOWN)
+        for job in status(found).jobs
+        if not all(unit.is_over or (force and not unit.state.is_live) for unit in job.units)
     ]
 
 

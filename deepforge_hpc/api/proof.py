@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.subject import Subject
     from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.submit.status import ExecutionStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus
 
 CHECK = "proof"
 _POLL_S = 2.0

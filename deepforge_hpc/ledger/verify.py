@@ -178,8 +178,8 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             )
             return
         # A later attempt may have made the job's result anew.
-        named = record if found["record"] == record.id else ledger.get(str(found["record"]))
-        says = {name: entry.get("sha256") for name, entry in found["outputs"].items()}
+        named = record if found.record == record.id else ledger.get(found.record)
+        says = {name: entry.get("sha256") for name, entry in found.outputs.items()}
     except (OSError, ValueError, AttributeError, LedgerError) as error:
         fault = str(error)
     else:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deepforge_hpc.runtime.base.native import NativeStatus
+
+__all__ = ["EXECUTION_SCHEMA", "PLAN_SCHEMA", "ExecutionInfo", "NativeStatus", "SubmitRequest"]
+
 EXECUTION_SCHEMA = "dfh/execution/1"
+PLAN_SCHEMA = "dfh/plan/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,25 +53,6 @@ class ExecutionInfo:
     def token(self) -> str:
         """Return the 8 hex digits that name the execution in the scheduler's queue."""
         return self.uuid[:8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NativeStatus:
-    """What the scheduler says of one job or array task."""
-
-    native_id: str
-    """`123`, or `123_4` for a task."""
-    state: str
-    """One of `deepforge_hpc.runtime.states.State` values, mapped."""
-    raw_state: str = ""
-    """The scheduler's own word, e.g. `CANCELLED by 1000`."""
-    raw_reason: str = ""
-    explanation: str = ""
-    """One sentence for a person: why it waits, how it ended."""
-    name: str = ""
-    """The job's name, which holds the token; empty if not known."""
-    exit_code: str = ""
-    """The scheduler's own form, e.g. `3:0`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

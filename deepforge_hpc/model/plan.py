@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from deepforge_hpc.model.execution import PLAN_SCHEMA
 from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.runtime.base.notice import Notice
 
-PLAN_SCHEMA = "dfh/plan/1"
 FINAL_JOB = "_final"
 """Name of the job that closes an execution; no operation can have it."""
 

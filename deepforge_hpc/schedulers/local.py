@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 
 from .local_process import Identity
 from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
@@ -162,6 +162,7 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         explanation=entry["explanation"],
         name=job.name,
         exit_code=entry["exit"],
+        wants_memory=wants_memory(entry["raw"], entry["exit"]),
     )
 
 
@@ -173,7 +174,7 @@ def _without_engine(status: NativeStatus, entry: dict[str, Any], uuid: str) -> N
         state, explanation = State.UNKNOWN, f"{STOPPED}; how this job ended is not known."
     else:
         return status
-    return replace(status, state=state.value, raw_reason=ENGINESTOPPED, explanation=explanation)
+    return status._replace(state=state.value, raw_reason=ENGINESTOPPED, explanation=explanation)
 
 
 def _is_alive(status: NativeStatus, entry: dict[str, Any], uuid: str) -> bool:

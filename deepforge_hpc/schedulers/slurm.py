@@ -17,6 +17,7 @@ from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.native import ID, WHOLE_LISTS, expand
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
@@ -99,6 +100,7 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
                 raw_reason=raw_reason,
                 explanation=sentence,
                 name=name,
+                wants_memory=wants_memory(raw_state, ""),
             )
     return found
 
@@ -148,6 +150,7 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
                 explanation=sentence,
                 name=name,
                 exit_code=exit_code,
+                wants_memory=wants_memory(raw_state, exit_code),
             )
     return found
 

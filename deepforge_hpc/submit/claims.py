@@ -15,7 +15,7 @@ from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit.frozen import read_info
-from deepforge_hpc.submit.inspect import LIVE, status
+from deepforge_hpc.submit.inspect import status
 from deepforge_hpc.submit.lease import lease
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def _check_free(file: Path, info: ExecutionInfo, what: str) -> None:
         raise StorageError(message, f"Look at it, then remove it: rm {file}") from error
     if holder["uuid"] != info.uuid and _is_live(holder):
         message = f"{what} is being written by {holder['execution']}, which is not over"
-        hint = f"Wait for it, or cancel it: dfh cancel {holder['execution']}"
+        hint = (
+            f"Wait for it, or cancel it: dfh cancel {holder['execution']}. Where nobody knows how "
+            f"it ended: dfh executions rm --force {holder['execution']}"
+        )
         raise UsageError(message, hint)
 
 
@@ -68,5 +71,5 @@ def _is_live(holder: dict[str, Any]) -> bool:
         return False
     if info.uuid != holder["uuid"]:
         return False
-    scheduler = scheduler_named(info.scheduler)
-    return any(job.state in LIVE for job in status(layout, scheduler).jobs)
+    jobs = status(layout, scheduler_named(info.scheduler)).jobs
+    return not all(unit.is_over for job in jobs for unit in job.units)

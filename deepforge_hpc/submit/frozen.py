@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
-from deepforge_hpc.model.execution import EXECUTION_SCHEMA, ExecutionInfo
-from deepforge_hpc.model.plan import PLAN_SCHEMA, Plan
+from deepforge_hpc.model.execution import EXECUTION_SCHEMA, PLAN_SCHEMA, ExecutionInfo
 from deepforge_hpc.runtime.base.files import digest, read_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
-def read_info(layout: ExecutionLayout) -> ExecutionInfo:
-    """Return the content of `execution.json`; StorageError or LedgerError if it cannot be had."""
+def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) -> ExecutionInfo:
+    """Return the content of `execution.json`, if it was not `read` yet.
+
+    StorageError or LedgerError if it cannot be had.
+    """
     try:
-        data = read_json(layout.execution)
+        data = read or read_json(layout.execution)
         if data.get("schema") != EXECUTION_SCHEMA:
             message = f"{layout.execution}: not written by this version: {data.get('schema')!r}"
             raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
@@ -33,24 +38,36 @@ def read_info(layout: ExecutionLayout) -> ExecutionInfo:
 
 def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
     """Return the plan, if it is the one that was submitted; LedgerError otherwise."""
+    from deepforge_hpc.model.plan import Plan
+
     try:
         content = layout.plan.read_bytes()
     except OSError as error:
         message = f"{layout.plan}: {error.strerror}"
         raise StorageError(message, "Restore it from a backup, or submit again.") from error
-    if digest(content) != info.plan_sha256:
-        message = f"{layout.plan}: edited since it was submitted"
-        hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
-        raise LedgerError(message, hint)
-    plan = json.loads(content)
-    if plan["schema"] != PLAN_SCHEMA:
-        message = f"{layout.plan}: not written by this version: {plan['schema']!r}"
-        raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
+    plan = json.loads(content) if digest(content) == info.plan_sha256 else {}
+    check_plan(layout, digest(content), plan, info)
     try:
         return Plan.from_dict(plan)
     except (KeyError, TypeError, ValueError) as error:
         message = f"{layout.plan}: not a plan that this version can read: {error}"
         raise LedgerError(message, "Use the version of deepforge-hpc that made it.") from error
+
+
+def check_plan(
+    layout: ExecutionLayout, sha256: str, plan: dict[str, Any], info: ExecutionInfo
+) -> None:
+    """Raise LedgerError unless the plan is the one that was submitted, and of this version."""
+    if sha256 != info.plan_sha256:
+        if not layout.plan.exists():
+            message = f"{layout.plan}: No such file or directory"
+            raise StorageError(message, "Restore it from a backup, or submit again.")
+        message = f"{layout.plan}: edited since it was submitted"
+        hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
+        raise LedgerError(message, hint)
+    if plan.get("schema") != PLAN_SCHEMA:
+        message = f"{layout.plan}: not written by this version: {plan.get('schema')!r}"
+        raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
 
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.plan import FINAL_JOB, JobKind
 from deepforge_hpc.runtime.base.context import timestamp
-from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.submit import own
+from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.submit.queue import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.submit.journal import Attempt
+    from deepforge_hpc.runtime.state.journal import Attempt
     from deepforge_hpc.submit.reports import SubmitReport
     from deepforge_hpc.submit.submitter import Submitter
 
@@ -90,8 +89,5 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
 def _has_ended(submitter: Submitter, name: str, attempt: Attempt) -> bool:
     job = submitter.plan.job(name)
     tasks = attempt.tasks.get(name, range(job.tasks)) if job.kind is JobKind.ARRAY else (None,)
-    found = [own.read_state(submitter.layout.job(name, task)) for task in tasks]
-    return all(
-        State(state["state"]).is_final and state["attempt"] == attempt.number if state else False
-        for state in found
-    )
+    said = [statefile.read(submitter.layout.job(name, task)) for task in tasks]
+    return all(word and word.state.is_final and word.attempt == attempt.number for word in said)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.submit import journal
+from deepforge_hpc.runtime.state import journal
 from deepforge_hpc.submit.lease import Owner
 from deepforge_hpc.submit.project import executions_folders
 
@@ -60,11 +59,9 @@ def _in_folder(folder: Path) -> Iterator[HeldOrphan]:
         return
     for path in paths:
         layout = ExecutionLayout(path)
-        try:
-            last = journal.read(layout).last
-        except (DeepforgeHpcError, OSError):
-            # Not an execution, or one whose own status tells of the damage.
-            continue
+        # What is no execution has none; of damage, the execution's own status tells.
+        history = journal.read(layout)
+        last = None if history.fault else history.last
         if last is not None and last.is_held and not is_being_submitted(layout):
             yield HeldOrphan(
                 execution=path.name, path=str(path), queued=len(last.ids), jobs=len(last.jobs)

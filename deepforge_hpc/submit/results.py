@@ -12,14 +12,15 @@ from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
-from deepforge_hpc.submit import own
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.model.plan import Job
+    from deepforge_hpc.runtime.state.marker import Marker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class Source:
 
     record: Record
     folder: JobLayout
-    marker: dict[str, Any]
+    marker: Marker
 
     def to_dict(self) -> dict[str, Any]:
         """Return what marker and record of the new execution say of it."""
@@ -77,8 +78,8 @@ class Results:
             except (OSError, ValueError, KeyError):
                 continue
             place = layout.job(str(data["job"]), data["task"])
-            found = own.read_marker(place)
-            if found is not None and found["record"] == record.id:
+            found = marker.find(place, record.data["plan_key"]).marker
+            if found is not None and found.record == record.id:
                 return Source(record=record, folder=place, marker=found)
         return None
 
@@ -111,7 +112,7 @@ def _end(record: Record) -> str:
 def _is_sound(source: Source) -> bool:
     """Tell whether every output still is what the marker and the record say."""
     recorded = {output.get("name"): output.get("sha256") for output in source.record.outputs}
-    entries = source.marker["outputs"]
+    entries = source.marker.outputs
     if set(recorded) != set(entries):
         return False
     for name, entry in entries.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
-from deepforge_hpc.runtime.base.files import publish_json, read_json
+from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
@@ -148,7 +148,7 @@ class _Reuse(_Foresight):
         folder.outputs.mkdir(parents=True, exist_ok=True)
         place = LocalStorage(folder.root)
         outputs = []
-        for name, entry in source.marker["outputs"].items():
+        for name, entry in source.marker.outputs.items():
             path = entry["path"]
             place.link(source.folder.root / path, path)
             described = {**entry, "mtime_ns": place.stat(path).mtime_ns}
@@ -165,16 +165,11 @@ class _Reuse(_Foresight):
                 context.ledger, data, user=self._info["user"], plan_key=job.plan_key
             )
             destination.publish(identity)
-        state = statefile.build(
-            job=job.name,
-            task=task,
-            attempt=_ATTEMPT,
-            state=State.REUSED,
-            since=timestamp(),
-            native_id="",
-            reason=f"Taken from {origin['execution']}.",
+        reason = f"Taken from {origin['execution']}."
+        state = statefile.Said(
+            State.REUSED, _ATTEMPT, job.name, task, timestamp(), host=hostname(), reason=reason
         )
-        publish_json(folder.state, state, durable=False)
+        statefile.publish(folder, state, durable=False)
         marker.write(
             folder,
             job=job.name,

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Job, JobKind
-from deepforge_hpc.runtime.base.files import read_json
-from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.state import marker
+from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.runtime.state.status import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from deepforge_hpc.model.plan import Plan
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,12 +36,14 @@ class Selected:
 
 def select(plan: Plan, layout: ExecutionLayout) -> tuple[Selected, ...]:
     """Return what has not succeeded, in the plan's order; empty if there is nothing to do."""
-    missing = without(plan, lambda job, task: has_succeeded(layout.job(job, task)))
-    if [item.job.kind for item in missing] == [JobKind.FINAL] and _has_closed(
-        layout.job(missing[0].job.name)
-    ):
-        return ()
-    return missing
+    current = build(read_files(layout.root), None, now=0)
+    jobs = {job.name: job for job in current.jobs}
+    done = {
+        (job.name, unit.task) for job in current.jobs for unit in job.units if unit.state.is_success
+    }
+    missing = without(plan, lambda job, task: (job, task) in done)
+    only_final = [item.job.kind for item in missing] == [JobKind.FINAL]
+    return () if only_final and jobs[missing[0].job.name].state.is_success else missing
 
 
 def without(plan: Plan, is_done: Callable[[str, int | None], bool]) -> tuple[Selected, ...]:
@@ -65,22 +66,6 @@ def without(plan: Plan, is_done: Callable[[str, int | None], bool]) -> tuple[Sel
         elif job.kind is JobKind.FINAL or not is_done(job.name, None):
             chosen.append(Selected(job=job))
     return tuple(chosen)
-
-
-def has_succeeded(folder: JobLayout) -> bool:
-    """Tell whether a whole success marker is there; a damaged one is none."""
-    try:
-        return marker.read(folder) is not None
-    except (OSError, ValueError):
-        return False
-
-
-def _has_closed(folder: JobLayout) -> bool:
-    """Tell whether the final job has done its work; it has no outputs that a marker would name."""
-    try:
-        return has_succeeded(folder) or read_json(folder.state)["state"] == State.SUCCEEDED.value
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def dependencies(selected: Sequence[Selected]) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -13,7 +12,8 @@ from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 
 def test_one_long_cell_does_not_push_all_rows_apart() -> None:
@@ -97,7 +97,7 @@ def test_error_lists_all_faults_and_is_json_when_asked(capsys: pytest.CaptureFix
 def made_up_status(*states: str) -> ExecutionStatus:
     jobs = [
         JobStatus(
-            name=f"fit_{index:03d}", operation=f"fit_{index:03d}", kind="run", after=(), state=state,
+            name=f"fit_{index:03d}", operation=f"fit_{index:03d}", kind="run", after=(), state=State(state),
             detail=state, reason="", hint="", native_id=f"L{index}", raw="", exit_code=None,
             attempt=1, started="", ended="", elapsed_s=None, metrics={}, log="", outputs=(),
             reused_from="",
@@ -106,7 +106,7 @@ def made_up_status(*states: str) -> ExecutionStatus:
     ]  # fmt: skip
     return ExecutionStatus(
         id="fits-0001", path="/x", pipeline="fits", site="local", scheduler="local", name="",
-        note="", created="", state="running", attempt=1, jobs=tuple(jobs), warnings=(), next="",
+        note="", created="", state=State.RUNNING, attempt=1, jobs=tuple(jobs),
     )  # fmt: skip
 
 
@@ -132,8 +132,8 @@ def test_no_line_is_cut_and_what_wraps_takes_its_rows() -> None:
     found = made_up_status(*["running"] * 30)
     folder = "/scratch/" + "long/" * 30
     losses = {f"loss_{number}": 0.123456 for number in range(5)}
-    jobs = tuple(dataclasses.replace(job, metrics=losses) for job in found.jobs)
-    found = dataclasses.replace(found, path=folder, jobs=jobs)
+    jobs = tuple(job._replace(metrics=losses) for job in found.jobs)
+    found = found._replace(path=folder, jobs=jobs)
     lines = screen_lines(found, 20, 60)
     assert lines[-1] == f"report  {folder}/report.html"
     assert "loss_4 0.1235" in lines[3]
@@ -156,10 +156,10 @@ def test_one_reason_and_one_hint_are_told_once() -> None:
     reasons = ["It raised ValueError.", *["fit_000 failed."] * 12, "fit_001 never ran."]
     hints = ["Mend it.", *["dfh resume runs what is missing."] * 13]
     jobs = tuple(
-        dataclasses.replace(job, reason=reason, hint=hint)
+        job._replace(reason=reason, hint=hint)
         for job, reason, hint in zip(found.jobs, reasons, hints, strict=True)
     )
-    lines = list(status_lines(dataclasses.replace(found, jobs=jobs)))
+    lines = list(status_lines(found._replace(jobs=jobs)))
     assert lines[lines.index("fit_000: It raised ValueError.") : -2] == [
         "fit_000: It raised ValueError.",
         "    Mend it.",

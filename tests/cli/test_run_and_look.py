@@ -58,7 +58,7 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
 def test_run_as_json_is_the_status_at_the_end(dfh: Any, project: Path) -> None:
     done = dfh("run", "--json", cwd=project)
     document = json.loads(done.stdout)
-    assert (document["schema"], document["state"]) == ("dfh/status/1", "succeeded")
+    assert (document["schema"], document["state"]) == ("dfh/status/2", "succeeded")
     assert "small-0001: 3 jobs submitted to local" in done.stderr
     again = json.loads(dfh("status", "--watch", "--json", cwd=project).stdout)
     assert [job["state"] for job in again["jobs"]] == ["succeeded"] * 3

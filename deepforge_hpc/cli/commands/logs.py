@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.logs import Log
     from deepforge_hpc.cli.views.display import Display
-    from deepforge_hpc.submit.status import ExecutionStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus
 
 T = TypeVar("T")
 
@@ -79,11 +79,11 @@ def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tupl
     """Return the job and the array task whose log is wanted."""
     jobs = {item.name: item for item in current.jobs}
     if job is None:
-        job = _most_interesting({name: State(item.state) for name, item in jobs.items()})
+        job = _most_interesting({name: item.state for name, item in jobs.items()})
     if job not in jobs:
         message = f"{current.id}: there is no job {job!r}"
         raise UsageError(message, f"Its jobs: {', '.join(jobs)}.")
-    tasks = {item.task: State(item.state) for item in jobs[job].tasks}
+    tasks = {item.task: item.state for item in jobs[job].tasks}
     if tasks and task is None:
         task = _most_interesting(tasks)
     if task is not None and task not in tasks:
@@ -124,4 +124,4 @@ def _has_ended(found: Found, log: Log, *, ask_scheduler: bool) -> bool:
     current = api.status(found, ask_scheduler=ask_scheduler)
     job = next(item for item in current.jobs if item.name == log.job)
     states = [task.state for task in job.tasks if task.task == log.task] or [job.state]
-    return State(states[0]).is_final
+    return states[0].is_final

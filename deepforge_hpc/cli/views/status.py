@@ -11,7 +11,7 @@ from deepforge_hpc.runtime.base.text import clean, duration, listed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from deepforge_hpc.submit.status import ExecutionStatus, JobStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 FINAL_JOB = "_final"
 _WORTH_A_SENTENCE = {
@@ -41,7 +41,7 @@ def status_lines(found: ExecutionStatus) -> Iterator[str]:
         yield from sentences
     if found.warnings:
         yield ""
-        yield from (f"warning: {warning}" for warning in found.warnings)
+        yield from (f"{notice.level}: {notice.text}" for notice in found.warnings)
     yield from _foot(found)
 
 
@@ -95,7 +95,7 @@ def _foot(found: ExecutionStatus) -> Iterator[str]:
 def headline(found: ExecutionStatus) -> str:
     """Return the execution in one line."""
     jobs = [job for job in found.jobs if job.name != FINAL_JOB]
-    done = sum(job.state in {"succeeded", "reused"} for job in jobs)
+    done = sum(job.state.is_success for job in jobs)
     again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
     rest = f"  {done}/{len(jobs)} jobs done  on {found.site}{again}"
     return Stated(f"{found.id}  ", found.state, rest)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.cli.views.display import Display
-    from deepforge_hpc.submit.status import ExecutionStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus
 
 NOT_SUCCEEDED = 9
 """Exit code of a watched execution that ended, but not with success of every job."""
@@ -73,14 +73,14 @@ def _follow(display: Display, found: Found, interval: float | None) -> int:
         stuck = 0 if can_move(current) else stuck + 1
         if is_over(current) or stuck > _LAST_LOOKS:
             view.close(current)
-            return 0 if State(current.state).is_success else NOT_SUCCEEDED
+            return 0 if current.state.is_success else NOT_SUCCEEDED
         view.show(current)
         time.sleep(pause)
 
 
 def is_over(current: ExecutionStatus) -> bool:
     """Tell whether nothing of an execution will change by itself."""
-    states = {job.name: State(job.state) for job in current.jobs}
+    states = {job.name: job.state for job in current.jobs}
     final = states.pop(FINAL_JOB, State.NEVER_RAN)
     if not all(state.is_final for state in states.values()):
         return False
@@ -91,12 +91,11 @@ def can_move(current: ExecutionStatus) -> bool:
     """Tell whether a job runs, or waits for nothing that is held or of which nobody knows."""
     stuck: set[str] = set()
     for job in current.jobs:  # in topological order
-        state = State(job.state)
-        if state.is_final:
+        if job.state.is_final:
             continue
-        if state in {State.RUNNING, State.PUBLISHING}:
+        if job.state.is_at_work:
             return True
-        if state is State.PENDING and stuck.isdisjoint(job.after):
+        if job.state is State.PENDING and stuck.isdisjoint(job.after):
             return True
         stuck.add(job.name)
     return False

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _TEMPORARY = ".dfh-", ".tmp"
+JSON_LIMIT = 32 << 20
+"""The largest file of JSON that is read."""
+# O_NONBLOCK: opening a named pipe must not wait for a writer.
+_OWN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -31,6 +35,44 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def read_bytes(path: Path) -> bytes:
     """Return the bytes of a file by one file-system call."""
     return b"".join(_chunks(path))
+
+
+def read_own(
+    name: Path | str, *, folder: int | None = None, limit: int = JSON_LIMIT, tail: int = 0
+) -> bytes:
+    """Return a file that a job or the submitter wrote, or its last `tail` bytes.
+
+    By open and read alone. A link is refused, and what is no plain file, or is larger than `limit`,
+    reads as damaged: OSError (FileNotFoundError if there is none) or ValueError. `folder` is an
+    open folder that the name lies in.
+    """
+    handle = os.open(name, _OWN, dir_fd=folder)
+    try:
+        if tail:
+            end = os.lseek(handle, 0, os.SEEK_END)
+            os.lseek(handle, max(0, end - tail), os.SEEK_SET)
+        parts, left = [], limit + 1
+        while left > 0 and (part := os.read(handle, min(left, _CHUNK))):
+            parts.append(part)
+            left -= len(part)
+    finally:
+        os.close(handle)
+    if not left:
+        message = f"it has more than {limit} bytes"
+        raise ValueError(message)
+    return b"".join(parts)
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; ValueError if it is damaged or another thing."""
+    try:
+        value = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(value, dict):
+        message = "it holds no JSON object"
+        raise ValueError(message)
+    return value
 
 
 def canonical_json(data: object) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import stat
 from typing import TYPE_CHECKING, Any
+
+from .files import parse_object, read_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # O_NONBLOCK: opening a named pipe must not wait for a writer.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_JSON_LIMIT = 32 << 20
 
 
 class Folder:
@@ -76,24 +75,18 @@ class Folder:
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
+    def own(self, name: str) -> bytes:
+        """Return a file; FileNotFoundError if there is none, OSError or ValueError if damaged."""
+        if self._handle < 0:
+            raise FileNotFoundError(name)
+        return read_own(name, folder=self._handle)
+
     def json(self, name: str) -> dict[str, Any]:
         """Return a JSON object; an empty one if the file does not hold one."""
-        data = self.read(name, _JSON_LIMIT)
         try:
-            value = json.loads(data) if data else None
-        except (ValueError, RecursionError):
-            value = None
-        return value if isinstance(value, dict) else {}
-
-    def json_lines(self, name: str) -> list[dict[str, Any]]:
-        """Return the JSON objects of a file that has one on each line."""
-        rows = []
-        for line in (self.read(name, _JSON_LIMIT) or b"").split(b"\n"):
-            with contextlib.suppress(ValueError, RecursionError):
-                row = json.loads(line)
-                if isinstance(row, dict):
-                    rows.append(row)
-        return rows
+            return parse_object(self.own(name))
+        except (OSError, ValueError):
+            return {}
 
     def _read(self, name: str, limit: int) -> tuple[bytes | None, int]:
         if self._handle < 0 or "/" in name:

@@ -1,8 +1,30 @@
-"""The ids by which Slurm names the tasks of job arrays."""
+"""What a scheduler says of a job, and the ids by which Slurm names the tasks of job arrays."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+
+class NativeStatus(NamedTuple):
+    """What the scheduler says of one job or array task."""
+
+    native_id: str
+    """`123`, or `123_4` for a task."""
+    state: str
+    """One of the values of `State`."""
+    raw_state: str = ""
+    """The scheduler's own word, e.g. `CANCELLED by 1000`."""
+    raw_reason: str = ""
+    explanation: str = ""
+    """One sentence for a person: why it waits, how it ended."""
+    name: str = ""
+    """The job's name, which holds the token; empty if not known."""
+    exit_code: str = ""
+    """The scheduler's own form, e.g. `3:0`."""
+    wants_memory: bool = False
+    """Whether it ended for want of memory, so that it needs more of it before it runs again."""
+
 
 ID = re.compile(r"\d{1,10}(_\d{1,10})?")
 """One job, or one task of an array."""

@@ -31,10 +31,22 @@ class State(str, Enum):
     """Never started, and will not."""
     UNKNOWN = "unknown"
 
+    __str__ = str.__str__
+
     @property
     def is_final(self) -> bool:
         """Tell whether the job will not change by itself any more."""
         return self in _FINAL
+
+    @property
+    def is_live(self) -> bool:
+        """Tell whether the job is queued or runs."""
+        return self in _LIVE
+
+    @property
+    def is_at_work(self) -> bool:
+        """Tell whether the job runs."""
+        return self in {State.RUNNING, State.PUBLISHING}
 
     @property
     def is_success(self) -> bool:
@@ -42,6 +54,8 @@ class State(str, Enum):
         return self in {State.SUCCEEDED, State.REUSED}
 
 
+_LIVE = frozenset({State.HELD, State.PENDING, State.RUNNING, State.PUBLISHING})
+WAITING = frozenset({State.PLANNED, State.HELD, State.PENDING})
 _FINAL = frozenset(
     {
         State.SUCCEEDED,

@@ -50,14 +50,14 @@ def collect_parts(context: Context) -> tuple[dict[str, dict[str, Any]], list[dic
 def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
     folder = context.layout.job(job, task)
     found = marker.read(folder)
-    if found is None or name not in found["outputs"]:
+    if found is None or name not in found.outputs:
         reason = f"Task {task} of {job} has not published {name}."
         hint = f"dfh resume {context.info['id']} runs what is missing."
         raise JobError(reason, hint, again=True)
-    entry = found["outputs"][name]
+    entry = found.outputs[name]
     path = folder.root / entry["path"]
     checked = check(path, entry)
-    part = _Part(task, path, entry, found["record"], checked.trust)
+    part = _Part(task, path, entry, found.record, checked.trust)
     if checked.fault:
         shown = part.path.relative_to(context.layout.root)
         hint = f"Make it again: rm {folder.success} && dfh resume {context.info['id']}"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from ..base.files import digest, digest_file, read_bytes
 from ..base.states import State
 from ..base.text import listed
-from ..state import marker
-from ..state.journal import native_ids
+from ..state import journal, marker
 from ..state.statefile import native_id
 
 if TYPE_CHECKING:
@@ -77,8 +76,9 @@ def find_twin(context: Context) -> str:
     A request that sbatch gave up on may be heard late, beside the one that was sent again.
     """
     mine = native_id().partition("_")[0]
-    known = native_ids(context.layout, context.attempt).get(context.name, mine)
-    return known if mine and known != mine else ""
+    attempt = journal.read(context.layout).attempt(context.attempt) if mine else None
+    known = attempt.ids.get(context.name, mine) if attempt else mine
+    return known if known != mine else ""
 
 
 def check_upstream(context: Context) -> None:
@@ -89,29 +89,18 @@ def check_upstream(context: Context) -> None:
         upstream = context.planned(name)
         tasks = range(upstream["tasks"]) if upstream["kind"] == "array" else (None,)
         for task in tasks:
-            fault = _marker_fault(context, upstream, task)
-            if fault:
+            found = marker.find(context.layout.job(name, task), upstream["plan_key"])
+            if found.fault:
                 title = name if task is None else f"{name} task {task}"
-                raise _upstream_error(context, f"{context.title} needs {title}, which {fault}.")
+                raise _upstream_error(
+                    context, f"{context.title} needs {title}, which {found.fault}."
+                )
 
 
 def _upstream_error(context: Context, reason: str) -> JobError:
     identity = context.info["id"]
     hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
     return JobError(reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED)
-
-
-def _marker_fault(context: Context, upstream: dict[str, Any], task: int | None) -> str:
-    folder = context.layout.job(upstream["name"], task)
-    try:
-        found = marker.read(folder)
-    except (OSError, ValueError) as error:
-        return f"has a damaged success marker ({error})"
-    if found is None:
-        return "has no success marker"
-    if found["plan_key"] != upstream["plan_key"]:
-        return "has the success marker of another plan"
-    return ""
 
 
 _AGAIN = (

@@ -36,10 +36,10 @@ def _from_job(context: Context, binding: dict[str, Any]) -> StagedInput:
     producer, name = binding["job"], binding["output"]
     folder = context.layout.job(producer)
     found = marker.read(folder)
-    if found is None or name not in found["outputs"]:
+    if found is None or name not in found.outputs:
         reason = f"Input {binding['port']} of {context.title}: {producer} has not published {name}."
         raise JobError(reason, _again(context), again=True)
-    entry = found["outputs"][name]
+    entry = found.outputs[name]
     path = folder.root / entry["path"]
     return StagedInput(
         port=binding["port"],
@@ -50,7 +50,7 @@ def _from_job(context: Context, binding: dict[str, Any]) -> StagedInput:
         sha256=entry["sha256"],
         size=entry["size"],
         trust=_check_published(context, binding, path, entry),
-        by={"record": found["record"], "job": producer, "output": name, "task": None},
+        by={"record": found.record, "job": producer, "output": name, "task": None},
         uri="",
     )
 

@@ -259,9 +259,10 @@ def say(reason: str, hint: str = "") -> None:
 
 def _was_cancelled(context: Context) -> bool:
     """Tell whether `dfh cancel` asked for the end of this attempt."""
-    from ..state.journal import cancelled_attempts
+    from ..state import journal
 
-    return context.attempt in cancelled_attempts(context.layout)
+    attempt = journal.read(context.layout).attempt(context.attempt)
+    return attempt is not None and attempt.is_cancelled
 
 
 __all__ = ["EXIT_INTERRUPTED", "run_job", "say"]

@@ -11,14 +11,14 @@ from ..base.metrics import Series, parse_metrics
 from ..base.states import State
 from ..base.text import as_list, clean_lines, plain
 from ..base.times import parse_time
-from .data import LAYOUT
+from ..state.read import LAYOUT
 from .looks import URGENT
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from .data import Job, Task
+    from ..state.status import JobStatus, TaskStatus
 
 _LOG_LINES = 40
 _LOG_BYTES = 64 << 10
@@ -71,9 +71,9 @@ class Budget:
         self.logs = logs
 
 
-def read_details(root: Path, job: Job, budget: Budget) -> Details:
+def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
     """Read what a job shows; of a job array, the tasks that matter most."""
-    tasks = sorted(job.tasks, key=_rank)[:_MAX_TASKS]
+    tasks = sorted(job.units, key=_rank)[:_MAX_TASKS]
     metrics: list[Series] = []
     pictures: list[Picture] = []
     logs: list[Log] = []
@@ -86,7 +86,7 @@ def read_details(root: Path, job: Job, budget: Budget) -> Details:
         for task in tasks:
             log = _read_log(folder, job.name, task, budget)
             logs += [] if log is None else [log]
-            if task.number is None:
+            if task.task is None:
                 found = _read_task(folder, task, budget)
             else:
                 with folder.folder(task.folder.rpartition("/")[2]) as part:
@@ -99,38 +99,39 @@ def read_details(root: Path, job: Job, budget: Budget) -> Details:
     )
 
 
-def _rank(task: Task) -> tuple[int, int]:
+def _rank(task: TaskStatus) -> tuple[int, int]:
     """Sort what failed before what runs before the rest."""
     attention = URGENT.index(task.state) if task.state in URGENT else len(URGENT)
-    return attention, task.number or 0
+    return attention, task.task or 0
 
 
-def _read_task(folder: Folder, task: Task, budget: Budget) -> Details:
+def _read_task(folder: Folder, task: TaskStatus, budget: Budget) -> Details:
     job = LAYOUT.job("")
     data, size = folder.tail(job.metrics.name, _METRICS_BYTES)
     lines = data.split(b"\n")
-    since = task.started.timestamp() - 1 if task.started and task.attempt > 1 else 0.0
+    begin = task.started_at if task.attempt > 1 else None
+    since = begin.timestamp() - 1 if begin else 0.0
     series = parse_metrics(lines[1:] if size > len(data) else lines, _POINTS, since)
-    where = "" if task.number is None else f" (task {task.number})"
+    where = "" if task.task is None else f" (task {task.task})"
     series = [item._replace(name=plain(item.name, 60) + where) for item in series]
     pictures, more = _read_pictures(folder, task, budget)
     return Details(metrics=tuple(series), pictures=tuple(pictures), more_pictures=more)
 
 
-def _read_log(folder: Folder, job: str, task: Task, budget: Budget) -> Log | None:
+def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> Log | None:
     """Return the end of a log; None if nothing ran in this execution, or the page is full."""
     if task.state in {State.REUSED, State.PLANNED} or not task.attempt:
         return None
-    path = LAYOUT.log(job, task.attempt, task.number)
+    path = LAYOUT.log(job, task.attempt, task.task)
     data, size = folder.tail(path.name, _LOG_BYTES)
     lines = clean_lines(data, _LOG_LINES)
     if not any(lines) or budget.logs <= 0:
         return None
     budget.logs -= sum(map(len, lines))
-    return Log(task=task.number, path=path.as_posix(), lines=tuple(lines), size=size)
+    return Log(task=task.task, path=path.as_posix(), lines=tuple(lines), size=size)
 
 
-def _read_pictures(folder: Folder, task: Task, budget: Budget) -> tuple[list[Picture], int]:
+def _read_pictures(folder: Folder, task: TaskStatus, budget: Budget) -> tuple[list[Picture], int]:
     """Return the newest figures, in their own order, and the number of those left out."""
     name = LAYOUT.job("").figures.name
     with folder.folder(name) as figures:
@@ -149,7 +150,7 @@ def _read_pictures(folder: Folder, task: Task, budget: Budget) -> tuple[list[Pic
             pictures.append(
                 Picture(
                     title=plain(item.get("title") or f"Figure {item.get('id', '')}", 120)
-                    + ("" if task.number is None else f" (task {task.number})"),
+                    + ("" if task.task is None else f" (task {task.task})"),
                     path=f"{folder_path}/{png}",
                     data=f"{folder_path}/{data}" if data else "",
                     updated=parse_time(item.get("updated")),

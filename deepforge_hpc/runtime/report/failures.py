@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
 from ..base.text import as_list, clean_line, count, listed, plain
-from .data import text_of
-from .looks import FAILED, LOOKS, anchor, icon
+from .looks import FAILED, LOOKS, anchor, icon, text_of
 from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..base.states import State
-    from .data import Execution, Task
+    from ..state.status import ExecutionStatus, TaskStatus
     from .looks import Operation
 
 _MAX_FAILURES = 5
 _TRACEBACK_LINES = 60
 
 
-def failures(execution: Execution, groups: Sequence[Operation]) -> str:
+def failures(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     """Return what failed, once for each reason: a hundred tasks often fail for the same one."""
-    reasons: dict[tuple[State, str], list[tuple[Operation, Task]]] = {}
+    reasons: dict[tuple[State, str], list[tuple[Operation, TaskStatus]]] = {}
     for group in groups:
         for task in group.tasks:
             if task.state in FAILED:
@@ -45,7 +44,7 @@ def failures(execution: Execution, groups: Sequence[Operation]) -> str:
 def _failure(
     state: State,
     reason: str,
-    cases: Sequence[tuple[Operation, Task]],
+    cases: Sequence[tuple[Operation, TaskStatus]],
     *,
     said: str,
     is_open: bool,
@@ -70,11 +69,11 @@ def _failure(
     )
 
 
-def _cases(cases: Sequence[tuple[Operation, Task]]) -> str:
+def _cases(cases: Sequence[tuple[Operation, TaskStatus]]) -> str:
     """Return the operations, and which of their tasks, that failed for one reason."""
     tasks: dict[str, list[str]] = {}
     for group, task in cases:
-        tasks.setdefault(group.name, []).extend([] if task.number is None else [str(task.number)])
+        tasks.setdefault(group.name, []).extend([] if task.task is None else [str(task.task)])
     names = []
     for name, numbers in tasks.items():
         word = "" if not numbers else f" task{'s' if numbers[1:] else ''} {listed(numbers, 9)}"
@@ -95,12 +94,12 @@ def _traceback(lines: Sequence[str]) -> str:
     return "\n".join(shown)
 
 
-def _ended_with(task: Task) -> str:
+def _ended_with(task: TaskStatus) -> str:
     code = task.exit_code
     return "No reason was left." if code is None else f"It ended with exit code {code}."
 
 
-def _next(execution: Execution) -> str:
+def _next(execution: ExecutionStatus) -> str:
     """Return the commands that come next, each with what it does; the advised one first."""
     identity = text_of(execution, "id") or "EXECUTION"
     submit = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ..base.states import State
 from ..base.text import as_list, count, duration, number, plain, size
+from ..state.read import GATHER
 from .chart import draw_chart, group, has_course
-from .data import GATHER, Job
 from .looks import LOOKS, Operation, anchor, badge, state_bar
 from .markup import esc, href
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..base.metrics import Series
+    from ..state.status import JobStatus, OutputStatus
     from .details import Details, Log, Picture
 
 _MAX_OUTPUTS = 50
@@ -36,7 +38,7 @@ def operation_card(
     pictures = [item for detail in details for item in detail.pictures]
     parts.append(_gallery(series, pictures, sum(detail.more_pictures for detail in details)))
     parts.append(_outputs(operation))
-    if len(operation.main.tasks) > 1:
+    if len(operation.main.units) > 1:
         parts.append(_tasks(operation.main, now))
     parts.append(_parameters(operation.main))
     parts += [_log(log, is_open=is_open) for detail in details for log in detail.logs]
@@ -51,7 +53,7 @@ def operation_row(operation: Operation) -> str:
     """Return one line about an operation that has not run: why, or what it asks for."""
     job = operation.main
     reason = next((plain(task.reason) for task in operation.tasks if task.reason), "")
-    facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
+    facts = [count(len(job.units), "task")] if len(job.units) > 1 else []
     text = reason or " · ".join(facts + _resources(job))
     return (
         f'<section class="card quiet" id="{anchor(operation.name)}"><h3>{esc(operation.name)}</h3>'
@@ -61,10 +63,10 @@ def operation_row(operation: Operation) -> str:
 
 def _facts(operation: Operation) -> str:
     job = operation.main
-    facts = [count(len(job.tasks), "task")] if len(job.tasks) > 1 else []
+    facts = [count(len(job.units), "task")] if len(job.units) > 1 else []
     facts += _resources(job)
-    task = job.tasks[0] if job.tasks else None
-    if task is not None and len(job.tasks) == 1:
+    task = job.units[0] if job.units else None
+    if task is not None and len(job.units) == 1:
         if task.native_id:
             facts.append(f"job {plain(task.native_id, 40)}")
         if task.host:
@@ -76,7 +78,7 @@ def _facts(operation: Operation) -> str:
     return f'<p class="facts">{" · ".join(esc(fact) for fact in facts)}</p>' if facts else ""
 
 
-def _resources(job: Job) -> list[str]:
+def _resources(job: JobStatus) -> list[str]:
     asked, launch = job.plan.get("resources"), job.plan.get("launch")
     if not isinstance(asked, dict):
         return []
@@ -98,9 +100,9 @@ def _resources(job: Job) -> list[str]:
     return facts
 
 
-def _bar(job: Job) -> str:
+def _bar(job: JobStatus) -> str:
     """Return the tasks of an array as a bar of states."""
-    total = len(job.tasks)
+    total = len(job.units)
     if total == 1:
         return ""
     parts = [(LOOKS[state].css, amount) for state, amount in _ordered(job)]
@@ -108,11 +110,12 @@ def _bar(job: Job) -> str:
     return state_bar(parts, total, f"{job.done} of {total} tasks done: {words}")
 
 
-def _ordered(job: Job) -> list[tuple[State, int]]:
+def _ordered(job: JobStatus) -> list[tuple[State, int]]:
+    counts = Counter(task.state for task in job.units)
     order = list(LOOKS)
     done = [State.SUCCEEDED, State.REUSED, State.RUNNING, State.PUBLISHING, State.FAILED]
     rest = [state for state in order if state not in done]
-    return [(state, job.counts[state]) for state in [*done, *rest] if job.counts[state]]
+    return [(state, counts[state]) for state in [*done, *rest] if counts[state]]
 
 
 def _reason(operation: Operation) -> str:
@@ -162,42 +165,47 @@ def _picture(picture: Picture) -> str:
 
 def _outputs(operation: Operation) -> str:
     job = operation.jobs[-1]
-    pairs = [(task, output) for task in job.tasks for output in task.outputs]
-    if job.kind != GATHER and len(job.tasks) > 1:
+    pairs = [(task, output) for task in job.units for output in task.outputs]
+    if job.kind != GATHER and len(job.units) > 1:
         return ""
-    rows = "".join(
-        f'<tr><th scope="row"><a href="{href(task.folder, output.path)}">{esc(output.name)}</a>'
-        f"</th><td>{esc(output.format)}</td><td>{size(output.size)}</td>"
-        f'<td class="hash" title="{esc(output.sha256)}">{esc(output.sha256[:12])}</td></tr>'
-        for task, output in pairs[:_MAX_OUTPUTS]
-    )
+    rows = "".join(_output(task.folder, output) for task, output in pairs[:_MAX_OUTPUTS])
     if not rows:
         return ""
     head = '<tr><th>Output</th><th>Format</th><th>Size</th><th class="hash">SHA-256</th></tr>'
     return f'<div class="scroll"><table>{head}{rows}</table></div>'
 
 
-def _tasks(job: Job, now: datetime) -> str:
+def _output(folder: str, output: OutputStatus) -> str:
+    sha256 = output.sha256.removeprefix("sha256:")
+    form = f"{output.format}, in parts" if output.parts else output.format
+    return (
+        f'<tr><th scope="row"><a href="{href(folder, output.path)}">{esc(output.name)}</a></th>'
+        f"<td>{esc(form)}</td><td>{size(output.size)}</td>"
+        f'<td class="hash" title="{esc(sha256)}">{esc(sha256[:12])}</td></tr>'
+    )
+
+
+def _tasks(job: JobStatus, now: datetime) -> str:
     rows = []
-    for task in sorted(job.tasks, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]:
-        end = task.ended if task.state.is_final else now
-        elapsed = (end - task.started).total_seconds() if end and task.started else None
+    for task in sorted(job.units, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]:
+        begin, end = task.started_at, task.ended_at if task.state.is_final else now
+        elapsed = (end - begin).total_seconds() if begin and end else None
         rows.append(
-            f'<tr><th scope="row">{task.number}</th><td>{badge(task.state)}</td>'
+            f'<tr><th scope="row">{task.task}</th><td>{badge(task.state)}</td>'
             f"<td>{duration(elapsed)}</td><td>{esc(plain(task.host, 60))}</td>"
             f"<td>{esc(plain(task.reason, 200))}</td></tr>"
         )
     head = "<tr><th>Task</th><th>State</th><th>Time</th><th>Host</th><th>Reason</th></tr>"
-    more = len(job.tasks) - len(rows)
+    more = len(job.units) - len(rows)
     note = f'<p class="note">{count(more, "more task")}, all of them succeeded or further down.</p>'
     return (
-        f"<details><summary>{count(len(job.tasks), 'task')}</summary>"
+        f"<details><summary>{count(len(job.units), 'task')}</summary>"
         f'<div class="scroll"><table>{head}{"".join(rows)}</table></div>'
         f"{note if more > 0 else ''}</details>"
     )
 
 
-def _parameters(job: Job) -> str:
+def _parameters(job: JobStatus) -> str:
     rows = "".join(
         f'<tr><th scope="row">{esc(plain(pair[0], 80))}</th><td>{esc(_value(pair[1]))}</td></tr>'
         for pair in as_list(job.plan.get("attributes"))

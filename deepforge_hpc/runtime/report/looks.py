@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.states import State, combine
-from .data import GATHER, WAITING, Job, Task
+from ..base.states import WAITING, State, combine
+from ..base.text import plain
+from ..state.read import GATHER
 from .markup import esc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from ..state.status import ExecutionStatus, JobStatus, TaskStatus
 
 
 class Look(NamedTuple):
@@ -48,34 +51,34 @@ class Operation(NamedTuple):
     """An operation with its job, or its job array and the gather job."""
 
     name: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobStatus, ...]
     state: State
 
     @property
-    def main(self) -> Job:
+    def main(self) -> JobStatus:
         """Return the job that does the work."""
         return self.jobs[0]
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[TaskStatus]:
         """Return the tasks of all its jobs."""
-        return [task for job in self.jobs for task in job.tasks]
+        return [task for job in self.jobs for task in job.units]
 
     def words(self) -> str:
         """Return the state in words, for an array with the number of tasks done."""
         word = LOOKS[self.state].word
-        total = len(self.main.tasks)
+        total = len(self.main.units)
         if total == 1 or self.state in {State.SUCCEEDED, State.REUSED, *WAITING}:
             return word
         return f"{word} {self.main.done}/{total}"
 
     def started(self) -> datetime | None:
         """Return when the first task started."""
-        return min((task.started for task in self.tasks if task.started), default=None)
+        return min(filter(None, (task.started_at for task in self.tasks)), default=None)
 
     def ended(self) -> datetime | None:
         """Return when the last task ended, if all have."""
-        ends = (task.ended for task in self.tasks if task.ended)
+        ends = filter(None, (task.ended_at for task in self.tasks))
         return max(ends, default=None) if self.state.is_final else None
 
     def elapsed(self, now: datetime) -> float | None:
@@ -88,9 +91,9 @@ class Operation(NamedTuple):
         return self.state in _QUIET and self.started() is None
 
 
-def operations(jobs: Sequence[Job]) -> list[Operation]:
+def operations(jobs: Sequence[JobStatus]) -> list[Operation]:
     """Return the jobs grouped by operation, in the order of the plan."""
-    groups: dict[str, list[Job]] = {}
+    groups: dict[str, list[JobStatus]] = {}
     for job in jobs:
         groups.setdefault(job.operation, []).append(job)
     found = []
@@ -104,6 +107,12 @@ def _state(states: set[State]) -> State:
     if any(state.is_success for state in states) and states & WAITING:
         return State.RUNNING  # the parts are there, and the gather job waits
     return combine(states)
+
+
+def text_of(execution: ExecutionStatus, key: str) -> str:
+    """Return a text of `execution.json`, for a page; empty if it has none."""
+    value = execution.info.get(key) or getattr(execution, key, "")
+    return plain(value, 200) if isinstance(value, str) else ""
 
 
 def badge(state: State, words: str = "") -> str:

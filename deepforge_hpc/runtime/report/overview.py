@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ..base.states import WAITING
 from ..base.text import count, duration, plain
-from .data import WAITING
 from .graph import Node, draw_graphs
 from .looks import LOOKS, URGENT, Operation, anchor, icon
 from .markup import esc
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..base.states import State
-    from .data import Execution
+    from ..state.status import ExecutionStatus
 
 MAX_CARDS = 60
 """Above this number of operations, the graph and most cards give way to a table."""
 MAX_ROWS = 1500
 
 
-def overview(execution: Execution, groups: Sequence[Operation]) -> str:
+def overview(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     """Return the part of the page about the whole execution."""
     if not groups:
         return ""
@@ -39,7 +39,7 @@ def _graph(groups: Sequence[Operation]) -> str:
     for group in groups:
         look = LOOKS[group.state]
         needed = dict.fromkeys(owner.get(name, "") for job in group.jobs for name in job.after)
-        total = len(group.main.tasks)
+        total = len(group.main.units)
         is_partial = total > 1 and not group.state.is_success and group.state not in WAITING
         nodes.append(
             Node(

@@ -11,19 +11,19 @@ import pkgutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..base.states import State
+from ..base.states import WAITING, State
 from ..base.text import NONE, count, duration, listed, number, plain
-from ..base.times import moment
-from .data import WAITING, Execution, text_of
+from ..base.times import moment, parse_time
 from .failures import failures
 from .jobs import operation_card, operation_row
-from .looks import LOOKS, URGENT, Operation, anchor, badge, icon
+from .looks import LOOKS, URGENT, Operation, anchor, badge, icon, text_of
 from .markup import esc
 from .overview import overview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ..state.status import ExecutionStatus
     from .details import Details
 
 _MAX_TILES = 6
@@ -45,7 +45,7 @@ _ICONS = {
 
 
 def render_page(
-    execution: Execution,
+    execution: ExecutionStatus,
     groups: Sequence[Operation],
     details: Mapping[str, Sequence[Details]],
 ) -> bytes:
@@ -87,8 +87,10 @@ def render_page(
     ).encode("utf-8", "replace")
 
 
-def _header(execution: Execution, groups: Sequence[Operation], name: str) -> str:
-    start, end = execution.started(), execution.ended()
+def _header(execution: ExecutionStatus, groups: Sequence[Operation], name: str) -> str:
+    jobs = execution.work
+    start = parse_time(min((job.started for job in jobs if job.started), default=""))
+    end = parse_time(max((job.ended for job in jobs), default="")) if execution.has_ended else None
     last = end or (None if execution.has_ended else execution.now)
     elapsed = (last - start).total_seconds() if start and last else None
     done = sum(group.state.is_success for group in groups)
@@ -112,7 +114,7 @@ def _header(execution: Execution, groups: Sequence[Operation], name: str) -> str
     )
 
 
-def _answer(execution: Execution, groups: Sequence[Operation], elapsed: float | None) -> str:
+def _answer(execution: ExecutionStatus, groups: Sequence[Operation], elapsed: float | None) -> str:
     """Return the state of the execution in a sentence or two."""
     if not groups:
         return "This execution has no operations that can be read."
@@ -165,8 +167,8 @@ def _named(groups: Sequence[Operation], *states: State, verb: bool = False) -> s
     return f"{text} {'is' if len(names) == 1 else 'are'}" if verb else text
 
 
-def _problems(execution: Execution) -> str:
-    lines = "".join(f"<p>{icon('bang')}{esc(line)}</p>" for line in execution.problems)
+def _problems(execution: ExecutionStatus) -> str:
+    lines = "".join(f"<p>{icon('bang')}{esc(plain(line.text))}</p>" for line in execution.warnings)
     return f'<section class="alert warn">{lines}</section>' if lines else ""
 
 
@@ -197,7 +199,7 @@ def _tiles(groups: Sequence[Operation], details: Mapping[str, Sequence[Details]]
 
 
 def _cards(
-    execution: Execution,
+    execution: ExecutionStatus,
     groups: Sequence[Operation],
     details: Mapping[str, Sequence[Details]],
 ) -> str:
@@ -220,7 +222,7 @@ def _cards(
     return f'<section class="cards"><h2>{title}</h2>{cards}</section>'
 
 
-def _footer(execution: Execution) -> str:
+def _footer(execution: ExecutionStatus) -> str:
     digests = " · ".join(
         f"{name} <code>{esc(value.removeprefix('sha256:')[:12])}</code>"
         for name, value in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.files import publish_bytes
 from ..base.layout import ExecutionLayout
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from .data import Execution
+    from ..state.status import ExecutionStatus
     from .looks import Operation
 
-SUMMARY_SCHEMA = "dfh/summary/1"
 _MIN_INTERVAL_S = 15.0
 _PICTURE_BYTES = 700 << 10
 _LOG_BYTES = 120 << 10
@@ -36,8 +35,8 @@ def render_report(execution_root: Path) -> bytes:
     from .looks import operations
     from .page import render_page
 
-    execution = _read(execution_root)
-    groups = operations(execution.jobs)
+    execution = read_status(execution_root)
+    groups = operations(execution.work)
     budget = Budget(pictures=_PICTURE_BYTES, logs=_LOG_BYTES)
     chosen = _with_cards(groups)
     found = {
@@ -48,12 +47,12 @@ def render_report(execution_root: Path) -> bytes:
     return render_page(execution, groups, {group.name: found[group.name] for group in chosen})
 
 
-def _read(root: Path) -> Execution:
-    from datetime import datetime, timezone
+def read_status(root: Path) -> ExecutionStatus:
+    """Return the status by the execution's own files; OSError if the folder cannot be opened."""
+    from ..state.read import read_files
+    from ..state.status import build
 
-    from .data import read_execution
-
-    return read_execution(root, datetime.now(timezone.utc))
+    return build(read_files(root), None, now=time.time())
 
 
 def _with_cards(groups: Sequence[Operation]) -> list[Operation]:
@@ -94,34 +93,3 @@ def _claim(layout: ExecutionLayout) -> bool:
     with suppress(OSError):
         os.utime(layout.report)
     return True
-
-
-def summary(execution_root: Path) -> dict[str, Any]:
-    """Return the states of all jobs and the last values of their metrics, as JSON data."""
-    from .details import Budget, read_details
-
-    execution = _read(execution_root)
-    none = Budget(pictures=0, logs=0)
-    return {
-        "schema": SUMMARY_SCHEMA,
-        "execution": execution.info.get("id"),
-        "pipeline": execution.info.get("pipeline"),
-        "state": execution.state.value,
-        "ended": execution.has_ended,
-        "jobs": [
-            {
-                "name": job.name,
-                "operation": job.operation,
-                "state": job.state.value,
-                "attempt": job.attempt,
-                "tasks": {state.value: amount for state, amount in sorted(job.counts.items())},
-                "reason": next((task.reason for task in job.tasks if task.reason), ""),
-                "metrics": {
-                    series.name: series.last
-                    for series in read_details(execution_root, job, none).metrics
-                },
-            }
-            for job in execution.jobs
-        ],
-        "problems": list(execution.problems),
-    }

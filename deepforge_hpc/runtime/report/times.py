@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .data import Execution
+    from ..state.status import ExecutionStatus
 
 _WORTH_WORDS_S = 10
 """A shorter wait is the scheduler's own time, not a queue's."""
@@ -41,7 +41,7 @@ class _Span(NamedTuple):
     end: datetime
 
 
-def timeline(execution: Execution, groups: Sequence[Operation]) -> str:
+def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     """Return a bar for each operation that ran here, after the time that it waited in the queue."""
     spans = _spans(execution, groups)
     if len(spans) < 2:
@@ -93,8 +93,8 @@ def _period(begin: datetime, end: datetime) -> str:
     return f"{begin:%Y-%m-%d {clock}} to {end:{day}{clock}} UTC"
 
 
-def _spans(execution: Execution, groups: Sequence[Operation]) -> list[_Span]:
-    jobs = {job.name: job for job in execution.jobs}
+def _spans(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Span]:
+    jobs = {job.name: job for job in execution.work}
     created = parse_time(execution.info.get("created"))
     spans = []
     for group in groups:
@@ -105,7 +105,7 @@ def _spans(execution: Execution, groups: Sequence[Operation]) -> list[_Span]:
         main = group.main
         # What an earlier attempt made does not tell since when this one waited.
         known = [job for job in map(jobs.get, main.after) if job and job.attempt == main.attempt]
-        ends = [task.ended for job in known for task in job.tasks if task.ended]
+        ends = filter(None, (task.ended_at for job in known for task in job.units))
         ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
         end = group.ended() or execution.now
         spans.append(_Span(group, min(ready, began), began, max(end, began)))

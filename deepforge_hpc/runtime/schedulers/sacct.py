@@ -1,24 +1,24 @@
-"""How the scheduler says that jobs ended: one sacct call, kept as a record."""
+"""What the scheduler says of the jobs of an execution; the accounting is kept as a record."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..base.context import timestamp
 from ..base.failure import explain_os_error
 from ..base.files import read_json
-from ..base.native import WHOLE_LISTS, expand
+from ..base.native import WHOLE_LISTS, NativeStatus, expand
 from ..base.states import State
 from ..base.text import plain
-from ..state.journal import submitted_tasks
 from ..state.record import write_blob, write_record
 from .slurm import STATES, explain_exit, wants_memory
 
 if TYPE_CHECKING:
     from ..base.context import Context
+    from ..state.journal import Attempt
 
 _FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
@@ -31,84 +31,112 @@ _LAG_S = 10.0
 _PAUSE_S = 0.5
 
 
-class Account(NamedTuple):
-    """How one job or array task ended, by the scheduler."""
-
-    ended: bool
-    state: State
-    sentence: str
-    again: bool = True
-    """Whether the same job may do better in another run."""
+def ask(context: Context, attempt: Attempt) -> dict[str, NativeStatus] | None:
+    """Return what the scheduler says, by native id; None if nobody answers."""
+    if context.plan["scheduler"] == "slurm":
+        return _ask_slurm(context, attempt)
+    return ask_local(context)
 
 
-def ask(context: Context, ids: dict[str, str]) -> dict[str, Account]:
-    """Return what the scheduler says, by native id; empty if it does not say anything."""
-    scheduler = context.plan["scheduler"]
-    if scheduler == "slurm":
-        return _ask_slurm(context, ids)
-    if scheduler == "local":
-        return _ask_local(context)
-    return {}
-
-
-def gone(context: Context) -> set[str]:
-    """Return the ids of jobs and tasks of which no process is left; only the local site knows."""
+def ask_local(context: Context) -> dict[str, NativeStatus] | None:
+    """Return what the engine of the local scheduler published; None on any other site."""
     if context.plan["scheduler"] != "local":
-        return set()
-    return {native for native, account in _ask_local(context).items() if account.ended}
+        return None
+    try:
+        jobs = read_json(context.layout.root / "local" / "status.json")["jobs"]
+        return {native: _local(native, entry) for native, entry in jobs.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
-def _ask_slurm(context: Context, ids: dict[str, str]) -> dict[str, Account]:
-    native = {native for job, native in ids.items() if job != context.name}
-    units = _units(context, ids)
+def _local(native: str, entry: dict[str, str]) -> NativeStatus:
+    raw, code = entry["raw"], entry["exit"]
+    return NativeStatus(
+        native_id=native,
+        state=State(entry["state"]).value,
+        raw_state=raw,
+        raw_reason=entry["reason"],
+        explanation=entry["explanation"],
+        exit_code=code,
+        wants_memory=wants_memory(raw, code),
+    )
+
+
+def _ask_slurm(context: Context, attempt: Attempt) -> dict[str, NativeStatus] | None:
+    """Ask the controller, which is right on what is alive, then the accounting how the rest ended.
+
+    The controller remembers a job for some minutes, so it knows of ends where there is no database.
+    """
+    native = sorted({id_ for job, id_ in attempt.ids.items() if job != context.name})
+    if not native:
+        return {}
+    queued = _ask_queue(native)
+    alive = {key for key, job in (queued or {}).items() if not State(job.state).is_final}
+    ended = _ask_accounting(context, native, _units(context, attempt) - alive)
+    if queued is None:
+        return ended
+    found = dict(queued)
+    for key, job in (ended or {}).items():
+        if key not in alive and (State(job.state).is_final or key not in queued):
+            lost = job._replace(state=State.UNKNOWN.value) if State(job.state).is_live else job
+            found[key] = lost
+    return found
+
+
+def _ask_accounting(
+    context: Context, native: list[str], units: set[str]
+) -> dict[str, NativeStatus] | None:
+    """Ask until the database knows how all units ended, which it learns one by one."""
     deadline = time.monotonic() + _LAG_S
-    accounts: dict[str, Account] = {}
-    raw: str | None = ""
-    while native:
-        raw = _run_sacct(sorted(native))
-        accounts = _accounts(parse_sacct(raw or ""))
-        if raw is None or _have_ended(units, accounts) or time.monotonic() > deadline:
+    while True:
+        raw = _run(_sacct_argv(native))
+        if raw is None:
+            return None
+        rows = parse_sacct(raw)
+        found = {key: _account(key, row) for row in rows for key in expand(str(row["jobid"]))}
+        ended = {key for key, job in found.items() if not State(job.state).is_live}
+        if units <= ended or time.monotonic() > deadline:
             break
         time.sleep(_PAUSE_S)
-    if raw and (rows := parse_sacct(raw)):
+    if rows:
         _keep(context, rows, raw)
-    return accounts
+    return found
 
 
-def _accounts(rows: list[dict[str, Any]]) -> dict[str, Account]:
-    """Return the account of each job and array task; tasks that never started share a row."""
-    return {native: _account(row) for row in rows for native in expand(str(row["jobid"]))}
+def _ask_queue(native: list[str]) -> dict[str, NativeStatus] | None:
+    argv = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
+    # Where it knows none of the ids it says so and fails.
+    raw = _run([*argv, "--jobs=" + ",".join(native)], harmless="Invalid job id")
+    if raw is None:
+        return None
+    lines = [line.strip().split("|", 2) for line in raw.splitlines()]
+    rows = [(key, line) for line in lines if len(line) == 3 for key in expand(line[0])]
+    return {key: _native(key, state, reason, "") for key, (_, state, reason) in rows}
 
 
-def _units(context: Context, ids: dict[str, str]) -> set[str]:
-    """Return the ids of all jobs and array tasks of this attempt, but for this job."""
-    some = submitted_tasks(context.layout, context.attempt)
+def _units(context: Context, attempt: Attempt) -> set[str]:
+    """Return the ids of all jobs and array tasks of an attempt, but for this job."""
     units = set()
     for job in context.plan["jobs"]:
-        native = ids.get(job["name"])
-        if not native or job["name"] == context.name:
-            continue
-        if job["kind"] == "array":
-            tasks = some.get(job["name"], range(job["tasks"]))
-            units |= {f"{native}_{task}" for task in tasks}
-        else:
-            units.add(native)
+        name = job["name"]
+        if name in attempt.ids and name != context.name:
+            tasks = range(job["tasks"]) if job["kind"] == "array" else (None,)
+            units |= {attempt.native_id(name, i) for i in attempt.tasks.get(name, tasks)}
     return units
 
 
-def _have_ended(units: set[str], accounts: dict[str, Account]) -> bool:
-    """Tell whether each is known, and has ended: the database learns of array tasks one by one."""
-    return all(unit in accounts and accounts[unit].ended for unit in units)
-
-
-def _run_sacct(native: list[str]) -> str | None:
-    """Return what sacct prints of jobs; None if it does not answer."""
-    import subprocess
-
+def _sacct_argv(native: list[str]) -> list[str]:
     # No --array, which sacct of Slurm 22.05 does not know. The end lies in the future: the
     # controller's clock may be ahead of this host's.
     argv = ["sacct", "--parsable2", "--noheader", "--format=" + ",".join(_FIELDS)]
     argv += ["--starttime=2000-01-01", "--endtime=2099-01-01", "--jobs=" + ",".join(native)]
+    return argv
+
+
+def _run(argv: list[str], harmless: str = "") -> str | None:
+    """Return what a command of Slurm prints; None if it does not answer."""
+    import subprocess
+
     variables = dict([WHOLE_LISTS], SLURM_TIME_FORMAT="standard", TZ="UTC0", LC_ALL="C")
     try:
         found = subprocess.run(
@@ -120,10 +148,11 @@ def _run_sacct(native: list[str]) -> str | None:
             env={**os.environ, **variables},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        _say(f"sacct: {error}")
+        _say(f"{argv[0]}: {error}")
         return None
-    if found.returncode != 0:
-        _say("sacct: " + plain(found.stderr.decode("utf-8", "replace")))
+    said = found.stderr.decode("utf-8", "replace")
+    if found.returncode != 0 and not (harmless and harmless in said):
+        _say(f"{argv[0]}: " + plain(said))
         return None
     return found.stdout.decode("utf-8", "replace")
 
@@ -147,20 +176,24 @@ def parse_sacct(text: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _account(row: dict[str, Any], who: str = "Slurm") -> Account:
+def _account(native: str, row: dict[str, Any]) -> NativeStatus:
     raw, code = str(row["state"] or ""), str(row["exitcode"] or "")
+    # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
+    was_dropped = raw == "CANCELLED" and row["nodelist"] in {None, "None assigned"}
+    return _native(native, raw, "DependencyNeverSatisfied" if was_dropped else "", code)
+
+
+def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
     word = (raw.split() or [""])[0].rstrip("+")
     state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
-    if not state.is_final and state is not State.UNKNOWN:
-        return Account(ended=False, state=State.UNKNOWN, sentence="")
     if word == "FAILED":
         state, sentence = explain_exit(code) or (state, sentence)
-    if state.is_success:
-        state = State.FAILED
-        sentence = "Its script ended without an error, but there is no success marker."
-    sentence = f"{sentence.rstrip('.')} ({who} says {raw}, exit code {code})."
-    again = not wants_memory(word, code)
-    return Account(ended=True, state=state, sentence=sentence, again=again)
+    if word == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
+        state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
+    return NativeStatus(
+        native, state.value, raw, reason, sentence, exit_code=code,
+        wants_memory=wants_memory(word, code),
+    )  # fmt: skip
 
 
 def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:
@@ -184,18 +217,6 @@ def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:
         write_record(context.ledger, data, user=info["user"])
     except OSError as error:
         _say(f"the accounting could not be kept: {explain_os_error(error)}")
-
-
-def _ask_local(context: Context) -> dict[str, Account]:
-    """Read what the engine of the local scheduler published."""
-    try:
-        jobs = read_json(context.layout.root / "local" / "status.json")["jobs"]
-        return {
-            native: _account({"state": entry["state"], "exitcode": entry["exit"]}, "The queue")
-            for native, entry in jobs.items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _say(text: str) -> None:

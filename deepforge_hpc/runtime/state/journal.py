@@ -1,48 +1,121 @@
-"""What jobs need of `submitted.jsonl`: native ids, and whether an attempt was cancelled."""
+"""`submitted.jsonl`: the intent before the first submission, then ids as they come.
+
+It has one writer, the holder of the lease. A line is one `os.write`; a torn last line (the writer
+was killed, the disk was full) is as good as none.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..base.files import read_own
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..base.layout import ExecutionLayout
 
 
-def read_events(layout: ExecutionLayout) -> list[dict[str, Any]]:
-    """Return the submitter's events in order; a torn last line is left out."""
+class Attempt(NamedTuple):
+    """One intent, and how far its submission came."""
+
+    number: int
+    jobs: tuple[str, ...]
+    """Names of the jobs it submits, in topological order."""
+    tasks: Mapping[str, tuple[int, ...]] = {}
+    """Array tasks to run, for arrays of which not all are run."""
+    at: str = ""
+    ids: Mapping[str, str] = {}
+    """Job name to native id, as far as they came."""
+    is_released: bool = False
+    is_cancelled: bool = False
+    """The user cancelled it, or the scheduler refused a part of it."""
+    refused: str = ""
+    """Why the scheduler took only a part (nothing of it ran), else empty."""
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the submission stopped half-way and nobody has cleaned up."""
+        return not self.is_released and not self.is_cancelled
+
+    def covers(self, job: str, task: int | None) -> bool:
+        """Tell whether it was to run a job, or a task of one."""
+        return job in self.jobs and (task is None or task in self.tasks.get(job, (task,)))
+
+    def native_id(self, job: str, task: int | None) -> str:
+        """Return the scheduler's id of a job or array task; empty if it has none."""
+        native = self.ids.get(job, "")
+        return f"{native}_{task}" if native and task is not None else native
+
+
+class Journal(NamedTuple):
+    """All attempts of an execution, oldest first."""
+
+    attempts: tuple[Attempt, ...] = ()
+    fault: str = ""
+    """What cannot be read of it; the rest stands."""
+
+    @property
+    def last(self) -> Attempt | None:
+        """Return the latest attempt, or None if nothing was ever submitted."""
+        return self.attempts[-1] if self.attempts else None
+
+    def attempt(self, number: int) -> Attempt | None:
+        """Return the attempt of that number."""
+        return next((item for item in self.attempts if item.number == number), None)
+
+
+def read(layout: ExecutionLayout) -> Journal:
+    """Return the journal; empty if there is none."""
+    return load(lambda: read_own(layout.submitted))
+
+
+def load(content: Callable[[], bytes]) -> Journal:
+    """Return the journal in the bytes that `content` returns; empty if there are none."""
     try:
-        lines = layout.submitted.read_bytes().splitlines()
-    except OSError:
-        return []
-    events = []
-    for line in lines:
+        return parse(content())
+    except FileNotFoundError:
+        return Journal()
+    except (OSError, ValueError) as error:
+        return Journal(fault=f"submitted.jsonl cannot be read: {error}")
+
+
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def parse(data: bytes) -> Journal:
+    """Return the attempts that a journal tells of; a damaged line within it is named."""
+    attempts: dict[int, Attempt] = {}
+    fault = ""
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            events.append(event)
-    return events
+            _apply(attempts, json.loads(line))
+        except _DAMAGED as error:  # noqa: PERF203 - each line for itself
+            fault = fault or f"submitted.jsonl:{number}: a damaged line: {error!r}"
+    return Journal(tuple(attempts[key] for key in sorted(attempts)), fault)
 
 
-def cancelled_attempts(layout: ExecutionLayout) -> set[int]:
-    """Return the attempts that `dfh cancel` ended."""
-    return {event["attempt"] for event in read_events(layout) if event.get("event") == "cancel"}
-
-
-def submitted_tasks(layout: ExecutionLayout, attempt: int) -> dict[str, list[int]]:
-    """Return the tasks of those arrays of which an attempt runs only a part."""
-    for event in read_events(layout):
-        if event.get("event") == "intent" and event.get("attempt") == attempt:
-            return dict(event["tasks"])
-    return {}
-
-
-def native_ids(layout: ExecutionLayout, attempt: int) -> dict[str, str]:
-    """Return the scheduler's id of each job that was submitted in an attempt."""
-    return {
-        event["job"]: str(event["native_id"])
-        for event in read_events(layout)
-        if event.get("event") == "job" and event.get("attempt") == attempt
-    }
+def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
+    number, kind = int(event["attempt"]), event["event"]
+    if kind == "intent":
+        tasks = {job: tuple(map(int, some)) for job, some in event["tasks"].items()}
+        jobs = tuple(map(str, event["jobs"]))
+        attempts[number] = Attempt(number, jobs, tasks, at=str(event.get("at", "")), ids={})
+        return
+    if kind not in {"job", "released", "cancel"}:
+        return  # a later version's event: what it means to that version is not ours to guess
+    # What is noted of an attempt counts, also where its intent cannot be read: that is a fault.
+    attempt = attempts.get(number) or Attempt(number, (), ids={})
+    if kind == "job":
+        # Changed in place: a journal of a thousand jobs is read by each of them.
+        attempt.ids[event["job"]] = str(event["native_id"])  # type: ignore[index]
+    elif kind == "released":
+        attempt = attempt._replace(is_released=True)
+    else:
+        attempt = attempt._replace(is_cancelled=True, refused=str(event.get("refused", "")))
+    is_intended = number in attempts
+    attempts[number] = attempt
+    if not is_intended:
+        message = f"attempt {number} was never intended"
+        raise ValueError(message)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
+PLAN_KEY = "sha256:" + "11" * 32
 UUID = "3f9ac2d4b1e04c77a1d28c6f5e0b9a12"
 
 TRACEBACK = """Traceback (most recent call last):
@@ -75,6 +76,7 @@ class Made:
                 "kind": kind,
                 "tasks": tasks,
                 "after": list(after),
+                "plan_key": PLAN_KEY,
                 "dependency": "afterok" if kind != "final" else "afterany",
                 "resources": {
                     "nodes": 1,
@@ -163,7 +165,7 @@ class Made:
                 "job": job,
                 "task": task,
                 "attempt": self.attempt,
-                "plan_key": "sha256:" + "11" * 32,
+                "plan_key": PLAN_KEY,
                 "record": "sha256:" + "22" * 32,
                 "outputs": {
                     name: {

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,7 +25,8 @@ from hypothesis import strategies as st
 from deepforge_hpc import runtime
 from deepforge_hpc.runtime.base.advice import edit_hint
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.report.refresh import refresh, render_report, summary
+from deepforge_hpc.runtime.report.details import Budget, read_details
+from deepforge_hpc.runtime.report.refresh import read_status, refresh, render_report
 
 _VOID = {"meta", "link", "img", "br", "input", "hr"}
 
@@ -73,7 +75,12 @@ def page(made: Any) -> Page:
 
 
 def states(made: Any) -> dict[str, str]:
-    return {job["name"]: job["state"] for job in summary(made.root)["jobs"]}
+    return {job.name: job.state for job in read_status(made.root).work}
+
+
+def counts(made: Any, job: int) -> dict[str, int]:
+    """Return how many tasks of a job are in each state."""
+    return dict(Counter(unit.state.value for unit in read_status(made.root).work[job].units))
 
 
 # What it says
@@ -150,8 +157,7 @@ def test_an_array_is_told_by_its_tasks(made: Callable[[str], Any]) -> None:
     execution = made("rendering")
     assert "5 of 8 tasks done: 5 succeeded, 2 running, 1 waiting" in page(execution).text
     assert "running 5/8" in page(execution).text
-    render = summary(execution.root)["jobs"][0]
-    assert render["tasks"] == {"pending": 1, "running": 2, "succeeded": 5}
+    assert counts(execution, 0) == {"pending": 1, "running": 2, "succeeded": 5}
 
 
 def test_metrics_are_charts_with_their_twin_and_last_values(made: Callable[[str], Any]) -> None:
@@ -201,7 +207,7 @@ def test_what_an_earlier_attempt_waited_is_not_told(made: Callable[[str], Any]) 
 def test_operations_that_have_not_run_take_a_line_each(made: Callable[[str], Any]) -> None:
     failed = render_report(made("failed").root)
     assert failed.count(b'<section class="card quiet"') == 4
-    assert b"<h3>predict</h3><p>train did not succeed.</p>" in failed
+    assert b"<h3>predict</h3><p>It never started, because train failed.</p>" in failed
     execution = made("running")
     execution.state("train", "cancelled", began=9, ended=1, reason="Cancelled by dfh cancel.")
     text = page(execution).text
@@ -228,8 +234,8 @@ def test_the_page_reloads_itself_until_the_end(made: Callable[[str], Any]) -> No
 def test_the_final_job_does_not_count(made: Callable[[str], Any]) -> None:
     execution = made("succeeded")
     execution.state("_final", "running", began=1)
-    assert summary(execution.root)["state"] == "succeeded"
-    assert summary(execution.root)["ended"]
+    assert read_status(execution.root).state == "succeeded"
+    assert read_status(execution.root).has_ended
     assert "_final" not in page(execution).text
 
 
@@ -281,8 +287,7 @@ def test_a_resumed_task_of_an_array_waits_and_the_others_keep_their_state(
         {"event": "job", "attempt": 2, "job": "render", "native_id": "L20"},
         {"event": "released", "attempt": 2},
     )
-    render = summary(execution.root)["jobs"][0]
-    assert render["tasks"] == {"failed": 1, "pending": 2, "succeeded": 5}
+    assert counts(execution, 0) == {"failed": 1, "pending": 2, "succeeded": 5}
 
 
 def test_what_waits_when_an_execution_is_cancelled_is_cancelled(made: Callable[[str], Any]) -> None:
@@ -295,7 +300,8 @@ def test_metrics_of_an_earlier_attempt_are_not_shown(made: Callable[[str], Any])
     execution = made("running")
     execution.attempt = 2
     execution.state("train", "running", began=-1000)
-    assert summary(execution.root)["jobs"][2]["metrics"] == {}
+    train = read_status(execution.root).work[2]
+    assert not read_details(execution.root, train, Budget(pictures=0, logs=0)).metrics
 
 
 def test_every_state_has_a_word_an_icon_and_a_colour_of_the_style_sheet() -> None:
@@ -428,7 +434,7 @@ def test_a_huge_log_is_read_at_its_end_only(made: Callable[[str], Any]) -> None:
 def test_an_empty_and_a_foreign_folder_still_give_a_page(tmp_path: Path) -> None:
     found = Page(render_report(tmp_path))
     assert "execution.json is missing or damaged." in found.text
-    assert summary(tmp_path)["jobs"] == []
+    assert read_status(tmp_path).jobs == ()
     with pytest.raises(FileNotFoundError):
         render_report(tmp_path / "not there")
 
@@ -482,7 +488,7 @@ def test_any_value_anywhere_in_a_file_still_gives_a_whole_page(
     (root / name).write_text("\n".join(json.dumps(row) for row in rows))
     try:
         Page(render_report(root))
-        json.dumps(summary(root))
+        json.dumps(read_status(root).to_dict())
     finally:
         (root / name).write_text(original)
 

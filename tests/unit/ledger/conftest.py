@@ -118,7 +118,9 @@ class Project:
         }
         record_id = self.write_record(record)
         self.ids[job if task is None else f"{job}[{task}]"] = record_id
-        entry = {"path": f"outputs/{path.name}", "sha256": sha256, "size": size}
+        entry = {
+            "path": f"outputs/{path.name}", "format": "text", "sha256": sha256, "size": size,
+        }  # fmt: skip
         marker.write(
             ExecutionLayout(self.execution).job(job, task),
             job=job,

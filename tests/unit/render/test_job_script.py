@@ -207,7 +207,7 @@ def test_a_missing_marker_stops_the_job_and_is_named(folder):
 def test_the_state_of_the_script_has_the_fields_of_the_runtimes(folder):
     execution = Execution(folder, make(environment=Environment(python="/no/python")))
     execution.run(*ARGUMENTS)
-    of_runtime = statefile.build(state=State.FAILED, job="", task=None, attempt=1, since="")
+    of_runtime = statefile.to_dict(statefile.Said(State.FAILED, 1))
     assert execution.state().keys() == of_runtime.keys()
     # Each is read by somebody: the status, the report, the final job.
     assert "progress" not in of_runtime

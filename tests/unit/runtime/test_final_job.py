@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deepforge_hpc.runtime.base.files import digest
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.schedulers.sacct import parse_sacct
+from deepforge_hpc.runtime.state import statefile
+from deepforge_hpc.schedulers.slurm_states import interpret
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,14 +31,38 @@ def chain(execution: Execution) -> None:
     execution.freeze()
 
 
-def submitted(execution: Execution, *events: dict[str, Any]) -> None:
-    text = "".join(json.dumps({"attempt": 1, **event}) + "\n" for event in events)
+def submitted(execution: Execution, *events: dict[str, Any], attempt: int = 1) -> None:
+    """Write what the submitter did; the first event is its intent: every job of the plan."""
+    jobs = [job.name for job in execution.jobs]
+    rows = [{"event": "intent", "jobs": jobs, "tasks": {}}, *events, {"event": "released"}]
+    text = "".join(json.dumps({"attempt": attempt, **row}) + "\n" for row in rows)
     execution.layout.submitted.write_text(text)
 
 
+def ids(**native: str) -> list[dict[str, Any]]:
+    return [{"event": "job", "job": job, "native_id": id_} for job, id_ in native.items()]
+
+
+def said(execution: Execution, job: str, state: str, **fields: Any) -> None:
+    """Write a state as a job does that was killed afterwards."""
+    word = statefile.Said(**{"state": State(state), "attempt": 1, "job": job, **fields})
+    execution.folder(job).root.mkdir(parents=True, exist_ok=True)
+    statefile.publish(execution.folder(job), word)
+
+
+GATHER = [{"event": "job", "job": "last.gather", "native_id": "L5"}]
+
+
 def queue(execution: Execution, **states: str) -> None:
-    """Write what the engine of the local scheduler knows."""
-    jobs = {native: {"state": state, "exit": "0:0"} for native, state in states.items()}
+    """Write what the engine of the local scheduler knows, as it does."""
+    jobs = {}
+    for native, raw in states.items():
+        word, _, reason = raw.partition(" ")
+        state, sentence = interpret(word, reason, "0:0")
+        jobs[native] = {
+            "state": state.value, "raw": word, "reason": reason, "explanation": sentence,
+            "exit": "0:0",
+        }  # fmt: skip
     folder = execution.root / "local"
     folder.mkdir(exist_ok=True)
     (folder / "status.json").write_text(json.dumps({"schema": "x", "jobs": jobs}))
@@ -45,12 +72,17 @@ def test_what_never_ran_names_the_ancestor_that_failed(execution: Execution) -> 
     chain(execution)
     assert execution.run("bad").returncode == 1
     assert execution.run("good").returncode == 0
+    submitted(execution, *ids(bad="L1", good="L2", middle="L3", last="L4"), *GATHER)
+    dropped = "CANCELLED DependencyNeverSatisfied"
+    queue(
+        execution, L1="FAILED", L2="COMPLETED", L3=dropped, L4_0=dropped, L4_1=dropped, L5=dropped
+    )
     execution.run_all("_final")
     for job, task in (("middle", None), ("last", 0), ("last", 1), ("last.gather", None)):
         state = execution.state(job, task)
         assert state["state"] == "never_ran"
         assert state["reason"] == "It never started, because bad failed."
-        assert "dfh resume demo-0001" in state["hint"]
+        assert state["hint"] == ""  # the same code would fail again: what bad says counts
         assert state["task"] == task
         assert state["started"] is None
     assert execution.state("bad")["state"] == "failed"
@@ -61,7 +93,8 @@ def test_what_never_ran_names_the_ancestor_that_failed(execution: Execution) -> 
 
 def test_cancelled_jobs_that_never_started_say_so(execution: Execution) -> None:
     chain(execution)
-    submitted(execution, {"event": "job", "job": "middle", "native_id": "L2"}, {"event": "cancel"})
+    submitted(execution, *ids(middle="L2"), {"event": "cancel"})
+    queue(execution, L2="CANCELLED")
     execution.run_all("_final")
     assert execution.state("middle")["state"] == "cancelled"
     assert execution.state("middle")["native_id"] == "L2"
@@ -69,56 +102,63 @@ def test_cancelled_jobs_that_never_started_say_so(execution: Execution) -> None:
 
 def test_nobody_waits_for_the_last_words_of_what_was_killed(execution: Execution) -> None:
     chain(execution)
-    submitted(execution, {"event": "job", "job": "bad", "native_id": "L1"}, {"event": "cancel"})
+    submitted(execution, *ids(bad="L1"), {"event": "cancel"})
     queue(execution, L1="CANCELLED")
-    execution.folder("bad").root.mkdir(parents=True)
-    execution.folder("bad").state.write_text('{"state": "running", "attempt": 1}')
+    said(execution, "bad", "running")
     begin = time.monotonic()
     execution.run_all("_final")
     assert time.monotonic() - begin < 20  # it waits for 40 s where nobody knows
     assert execution.state("bad")["state"] == "cancelled"
 
 
-def test_a_job_that_ended_without_a_word_failed(execution: Execution) -> None:
+def killed(execution: Execution) -> Path:
+    """Leave what a job leaves that is killed; return its folder."""
     chain(execution)
-    folder = execution.folder("bad")
-    (folder.root / ".work-1").mkdir(parents=True)
-    (folder.root / ".work-1" / "big").write_text("x")
-    (folder.root / ".work-0").mkdir()
-    folder.state.write_text(
-        json.dumps(
-            {
-                "state": "running",
-                "attempt": 1,
-                "started": "then",
-                "host": "n1",
-                "pid": 7,
-                "task": None,
-            }
-        )
-    )
+    folder = execution.folder("bad").root
+    (folder / ".work-1").mkdir(parents=True)
+    (folder / ".work-1" / "big").write_text("x")
+    (folder / ".work-0").mkdir()
+    said(execution, "bad", "running", started="then", host="n1", pid=7)
+    submitted(execution, *ids(bad="L1", middle="L3"))
+    return folder
+
+
+def test_a_job_that_was_killed_ended_as_the_scheduler_says(execution: Execution) -> None:
+    folder = killed(execution)
+    queue(execution, L1="NODE_FAIL", L3="CANCELLED DependencyNeverSatisfied")
     execution.run_all("_final")
     state = execution.state("bad")
-    assert (state["state"], state["started"], state["host"]) == ("failed", "then", "n1")
-    assert "ended without a word" in state["reason"]
-    assert [path.name for path in folder.root.iterdir()] == ["state.json", ".work-0"] or (
-        sorted(path.name for path in folder.root.iterdir()) == [".work-0", "state.json"]
-    )
-    assert execution.state("middle")["reason"] == "It never started, because bad failed."
+    assert (state["state"], state["started"], state["host"]) == ("interrupted", "then", "n1")
+    assert "the scheduler says NODE_FAIL" in state["reason"]
+    assert sorted(path.name for path in folder.iterdir()) == [".work-0", "state.json"]
+    assert execution.state("middle")["reason"] == "It never started, because bad was interrupted."
+
+
+@pytest.mark.parametrize("word", ["", "RUNNING", "PENDING"])
+def test_a_job_that_nobody_calls_ended_is_left_alone(execution: Execution, word: str) -> None:
+    folder = killed(execution)
+    if word:
+        queue(execution, L1=word)
+    before = execution.state("bad")
+    execution.run_all("_final")
+    assert execution.state("bad") == before
+    assert (folder / ".work-1" / "big").exists()
+    assert not execution.folder("middle").state.exists()
 
 
 def test_what_the_queue_says_decides(execution: Execution) -> None:
     chain(execution)
-    submitted(
+    submitted(execution, *ids(bad="L1", good="L2", last="L3", middle="L4"))
+    queue(
         execution,
-        {"event": "job", "job": "bad", "native_id": "L1"},
-        {"event": "job", "job": "good", "native_id": "L2"},
-        {"event": "job", "job": "last", "native_id": "L3"},
+        L4="CANCELLED DependencyNeverSatisfied",
+        L1="TIMEOUT",
+        L2="RUNNING",
+        L3_0="PENDING",
+        L3_1="CANCELLED",
     )
-    queue(execution, L1="TIMEOUT", L2="RUNNING", L3_0="PENDING", L3_1="OUT_OF_MEMORY")
     for job in ("bad", "good"):
-        execution.folder(job).root.mkdir(parents=True)
-        execution.folder(job).state.write_text('{"state": "running", "attempt": 1}')
+        said(execution, job, "running")
     execution.run_all("_final")
     assert execution.state("bad")["state"] == "interrupted"
     assert "time limit" in execution.state("bad")["reason"]
@@ -132,8 +172,9 @@ def test_what_the_queue_says_decides(execution: Execution) -> None:
 def test_the_state_of_an_earlier_attempt_does_not_count(execution: Execution) -> None:
     execution.operation("job", "def operation(): return 1")
     execution.freeze()
-    execution.folder("job").root.mkdir(parents=True)
-    execution.folder("job").state.write_text('{"state": "failed", "attempt": 1, "reason": "old"}')
+    said(execution, "job", "failed", reason="old")
+    submitted(execution, *ids(job="L1"), attempt=2)
+    queue(execution, L1="CANCELLED DependencyNeverSatisfied")
     assert execution.run("_final", attempt=2).returncode == 0
     state = execution.state("job")
     assert (state["state"], state["attempt"]) == ("never_ran", 2)
@@ -166,13 +207,19 @@ echo "13_1|CANCELLED by 0${f}||1G|1|2|None assigned||"
 [ "$calls" = x ] || echo "13_0|CANCELLED by 0${f}||1G|1|2|None assigned||"
 """
 
+SQUEUE = """#!/bin/sh
+[ -z "$FAKE_QUEUE" ] || { printf "$FAKE_QUEUE"; exit; }
+echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1
+"""
+
 
 @pytest.fixture
 def sacct(tmp_path: Path) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "sacct").write_text(SACCT)
-    (folder / "sacct").chmod(0o755)
+    for name, text in (("sacct", SACCT), ("squeue", SQUEUE)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
     return folder
 
 
@@ -181,15 +228,8 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
 ) -> None:
     execution.scheduler = "slurm"
     chain(execution)
-    submitted(
-        execution,
-        {"event": "job", "job": "bad", "native_id": "11"},
-        {"event": "job", "job": "middle", "native_id": "12"},
-        {"event": "job", "job": "last", "native_id": "13"},
-        {"event": "job", "job": "_final", "native_id": "14"},
-    )
-    execution.folder("bad").root.mkdir(parents=True)
-    execution.folder("bad").state.write_text('{"state": "running", "attempt": 1}')
+    submitted(execution, *ids(bad="11", middle="12", last="13", _final="14"))
+    said(execution, "bad", "running")
     asked = sacct / "asked"
     done = execution.run("_final", PATH=f"{sacct}:/usr/bin:/bin", FAKE_OUT=str(asked))
     assert done.returncode == 0, done.stderr
@@ -197,7 +237,8 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     state = execution.state("bad")
     assert state["state"] == "failed"
     assert state["reason"] == (
-        "It needed more memory than it had asked for (Slurm says OUT_OF_MEMORY, exit code 0:125)."
+        "It needed more memory than it had asked for "
+        "(the scheduler says OUT_OF_MEMORY, exit code 0:125)."
     )
     assert (state["again"], "mem_per_node" in state["hint"]) == (False, True)
     assert execution.state("middle")["reason"] == "It never started, because bad failed."
@@ -216,17 +257,42 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
 
 
 @pytest.mark.parametrize("case", ["absent", "broken"])
-def test_accounting_that_does_not_answer_is_done_without(
+def test_accounting_that_does_not_answer_is_not_an_end(
     execution: Execution, sacct: Path, case: str
 ) -> None:
     execution.scheduler = "slurm"
     chain(execution)
-    submitted(execution, {"event": "job", "job": "bad", "native_id": "11"})
+    submitted(execution, *ids(bad="11"))
     path = "/nonexistent" if case == "absent" else f"{sacct}:/usr/bin:/bin"
     done = execution.run("_final", PATH=path, FAKE_OUT="/dev/null", FAKE_FAIL="1")
     assert done.returncode == 0
     assert "dfh: sacct: " in done.stderr
-    assert execution.state("bad")["state"] == "never_ran"
+    assert not execution.folder("bad").state.exists()
+
+
+def test_the_controller_knows_of_ends_where_there_is_no_accounting(
+    execution: Execution, sacct: Path
+) -> None:
+    execution.scheduler = "slurm"
+    chain(execution)
+    submitted(execution, *ids(bad="11", middle="12", good="14"))
+    for job in ("bad", "good"):
+        said(execution, job, "running")
+        (execution.folder(job).root / ".work-1").mkdir()
+    says = "11|NODE_FAIL|None\\n12|CANCELLED|Dependency\\n14|COMPLETING|None\\n"
+    done = execution.run(
+        "_final",
+        PATH=f"{sacct}:/usr/bin:/bin",
+        FAKE_OUT="/dev/null",
+        FAKE_FAIL="1",
+        FAKE_QUEUE=says,
+    )
+    assert done.returncode == 0, done.stderr
+    assert execution.state("bad")["state"] == "interrupted"
+    assert not (execution.folder("bad").root / ".work-1").exists()
+    assert execution.state("middle")["reason"] == "It never started, because bad was interrupted."
+    assert execution.state("good")["state"] == "running"
+    assert (execution.folder("good").root / ".work-1").exists()
 
 
 def test_lines_of_sacct_that_are_not_ours_are_left_out() -> None:

@@ -48,7 +48,7 @@ def test_chain_runs_once_in_order_and_closes(real_lab: Any) -> None:
     assert lab.ran()[-1] == "d"
     status = lab.status(layout)
     assert (status.state, status.next, status.warnings) == ("succeeded", "", ())
-    assert status.to_dict()["schema"] == "dfh/status/1"
+    assert status.to_dict()["schema"] == "dfh/status/2"
     assert [output.name for output in status.jobs[0].outputs] == ["value"]
 
 
@@ -192,7 +192,7 @@ def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after:
         assert lab.ran() == []
         assert [orphan.execution for orphan in held_orphans(lab.project)] == ["lab-0001"]
         status = lab.status(layout)
-        assert "broke off" in " ".join(status.warnings)
+        assert "broke off" in " ".join(map(str, status.warnings))
         assert status.next == "dfh resume lab-0001"
     report = lab.resume(layout)
     assert [name for name, _ in report.submitted] == ["a", "b", "c", "_final"]
@@ -309,7 +309,7 @@ def test_refusal_half_way_leaves_nothing_queued_and_can_be_completed(lab: Any) -
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
     status = lab.status(layout)
     assert {job.state for job in status.jobs} == {"planned"}
-    assert "limit" in " ".join(status.warnings)
+    assert "limit" in " ".join(map(str, status.warnings))
     assert held_orphans(lab.project) == ()
     lab.resume(layout)
     assert lab.wait(layout) == GOOD
@@ -371,7 +371,7 @@ def test_copied_execution_can_be_read_only(lab: Any, tmp_path: Path) -> None:
     shutil.copytree(layout.root, tmp_path / "copy")
     copy = ExecutionLayout(tmp_path / "copy")
     assert lab.states(copy, ask=False) == GOOD
-    assert "copy" in " ".join(lab.status(copy).warnings)
+    assert "copy" in " ".join(map(str, lab.status(copy).warnings))
     for act in (lab.resume, lab.cancel):
         with pytest.raises(UsageError, match="is a copy"):
             act(copy)

@@ -8,75 +8,90 @@ import pytest
 
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.submit.journal import Attempt
-from deepforge_hpc.submit.merge import Evidence, Verdict, judge, seconds
+from deepforge_hpc.runtime.state.journal import Attempt
+from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
+from deepforge_hpc.runtime.state.marker import MISSING, Found, Marker
+from deepforge_hpc.runtime.state.statefile import Said
+from deepforge_hpc.runtime.state.status import seconds
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
-MARKER = {"attempt": 2, "outputs": {}, "record": "r", "reused_from": None}
+MARKER = Marker("a", None, 2, "key", "r", {})
+ROOT = Trouble("root", State.FAILED, again=True)
 
 
 def native(
-    state: str, raw: str = "X", reason: str = "", explanation: str = "because"
+    state: str,
+    raw: str = "X",
+    reason: str = "",
+    explanation: str = "because",
+    *,
+    memory: bool = False,
 ) -> NativeStatus:
     return NativeStatus(
-        native_id="7", state=state, raw_state=raw, raw_reason=reason, explanation=explanation
-    )
+        native_id="7", state=state, raw_state=raw, raw_reason=reason, explanation=explanation,
+        wants_memory=memory,
+    )  # fmt: skip
 
 
-def written(state: str, attempt: int = 2, **fields: Any) -> dict[str, Any]:
-    return {"state": state, "attempt": attempt, "reason": "own", **fields}
+def written(state: str, attempt: int = 2, **fields: Any) -> Said:
+    return Said(State(state), attempt, **{"reason": "own", **fields})
 
 
-def of(**fields: Any) -> Verdict:
+def of(marker: Marker | None = None, **fields: Any) -> Verdict:
+    found = Found(marker) if marker else Found(None, MISSING)
     values = {
-        "title": "a", "marker": None, "state": None, "attempt": RELEASED, "native": None,
-        "is_asked": True, "trouble": "",
+        "execution": "x-0002", "job": "a", "task": None, "found": found, "attempt": RELEASED,
+        "is_asked": True,
     }  # fmt: skip
     return judge(Evidence(**{**values, **fields}))
 
 
+def text(verdict: Verdict) -> str:
+    return str(verdict.notice or "")
+
+
 @pytest.mark.parametrize("said", [None, "running", "succeeded", "unknown", "pending"])
 def test_marker_is_success_whatever_the_scheduler_says(said: str | None) -> None:
-    verdict = of(marker=MARKER, native=native(said) if said else None, state=written("running"))
-    assert (verdict.state, verdict.warning) == (State.SUCCEEDED, "")
+    verdict = of(marker=MARKER, native=native(said) if said else None, said=written("running"))
+    assert (verdict.state, text(verdict)) == (State.SUCCEEDED, "")
 
 
 def test_contradiction_of_a_marker_is_a_warning_only_about_that_attempt() -> None:
-    assert "FAILED" in of(marker=MARKER, native=native("failed", "FAILED")).warning
-    older = {**MARKER, "attempt": 1}
-    assert of(marker=older, native=native("failed", "FAILED")).warning == ""
+    assert "FAILED" in text(of(marker=MARKER, native=native("failed", "FAILED")))
+    older = MARKER._replace(attempt=1)
+    assert text(of(marker=older, native=native("failed", "FAILED"))) == ""
 
 
 def test_reused_marker_names_its_source() -> None:
-    verdict = of(marker={**MARKER, "reused_from": {"execution": "x-0001"}}, attempt=None)
+    verdict = of(marker=MARKER._replace(reused_from={"execution": "x-0001"}), attempt=None)
     assert (verdict.state, verdict.reason) == (State.REUSED, "Taken from x-0001.")
 
 
 def test_own_word_goes_before_the_scheduler() -> None:
-    verdict = of(state=written("failed", hint="do"), native=native("succeeded", "COMPLETED"))
+    verdict = of(said=written("failed", hint="do"), native=native("succeeded", "COMPLETED"))
     assert (verdict.state, verdict.reason, verdict.hint) == (State.FAILED, "own", "do")
-    assert "COMPLETED" in verdict.warning
-    assert of(state=written("interrupted"), native=native("failed")).state is State.INTERRUPTED
+    assert "COMPLETED" in text(verdict)
+    assert of(said=written("interrupted"), native=native("failed")).state is State.INTERRUPTED
 
 
 def test_word_of_an_earlier_attempt_does_not_count() -> None:
-    verdict = of(state=written("failed", attempt=1), native=native("pending"))
+    verdict = of(said=written("failed", attempt=1), native=native("pending"))
     assert verdict.state is State.PENDING
 
 
 def test_word_of_an_earlier_attempt_counts_if_there_was_no_later() -> None:
-    assert of(state=written("failed", attempt=1), attempt=None).state is State.FAILED
+    assert of(said=written("failed", attempt=1), attempt=None).state is State.FAILED
 
 
 @pytest.mark.parametrize("state", ["succeeded"])
 def test_success_without_a_marker_is_unknown(state: str) -> None:
     assert of(native=native(state, "COMPLETED")).state is State.UNKNOWN
-    assert of(state=written(state)).state is State.UNKNOWN
-    assert of(title="_final", state=written(state)).state is State.SUCCEEDED
+    assert of(said=written(state)).state is State.UNKNOWN
+    assert of(is_final_job=True, said=written(state)).state is State.SUCCEEDED
 
 
 def test_job_that_left_the_queue_is_unknown_never_a_success() -> None:
-    verdict = of(state=written("running"))
+    verdict = of(said=written("running"))
     assert verdict.state is State.UNKNOWN
     assert "does not know" in verdict.reason
     assert of().state is State.UNKNOWN
@@ -84,30 +99,30 @@ def test_job_that_left_the_queue_is_unknown_never_a_success() -> None:
 
 def test_accounting_says_how_a_silent_job_ended() -> None:
     for state in ("failed", "interrupted", "cancelled"):
-        verdict = of(native=native(state), state=written("running"))
-        assert (verdict.state, verdict.reason) == (State(state), "because")
+        verdict = of(native=native(state), said=written("running"))
+        assert (verdict.state, verdict.reason) == (State(state), "because (the scheduler says X).")
         assert not verdict.is_written
 
 
 def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
-    assert of(state=written("failed", again=True)).again
-    assert not of(state=written("failed", again=False)).again
-    assert of(state=written("interrupted", again=False)).again
-    assert of(native=native("failed", raw="BOOT_FAIL"), state=written("running")).again
+    assert of(said=written("failed", again=True)).again
+    assert not of(said=written("failed", again=False)).again
+    assert of(said=written("interrupted", again=False)).again
+    assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).again
     for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
-        verdict = of(native=native("failed", raw=raw), state=written("running"))
+        verdict = of(native=native("failed", raw=raw, memory=True), said=written("running"))
         assert (verdict.again, "mem_per_node" in verdict.hint) == (False, True)
 
 
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
 def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
-    verdict = of(native=native(said, "CANCELLED"), trouble="root")
+    verdict = of(native=native(said, "CANCELLED"), trouble=ROOT)
     assert verdict.state is State.NEVER_RAN
     assert "root" in verdict.reason
 
 
 def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
-    verdict = of(native=native("pending", "PENDING", "DependencyNeverSatisfied"), trouble="root")
+    verdict = of(native=native("pending", "PENDING", "DependencyNeverSatisfied"), trouble=ROOT)
     assert verdict.state is State.NEVER_RAN
 
 
@@ -122,16 +137,16 @@ def test_job_that_waits_for_others_names_them() -> None:
 
 
 def test_running_job_tells_what_it_does() -> None:
-    assert of(native=native("running"), state=written("publishing")).state is State.PUBLISHING
+    assert of(native=native("running"), said=written("publishing")).state is State.PUBLISHING
     assert of(native=native("running")).state is State.RUNNING
     # Requeued: it waits again, whatever it wrote before.
-    assert of(native=native("pending"), state=written("running")).state is State.PENDING
+    assert of(native=native("pending"), said=written("running")).state is State.PENDING
 
 
 def test_without_the_scheduler_the_last_known_state_is_shown() -> None:
-    assert of(is_asked=False, state=written("running")).state is State.RUNNING
+    assert of(is_asked=False, said=written("running")).state is State.RUNNING
     assert of(is_asked=False).state is State.PENDING
-    assert of(is_asked=False, trouble="root").state is State.NEVER_RAN
+    assert of(is_asked=False, trouble=ROOT).state is State.NEVER_RAN
     held = Attempt(number=2, jobs=("a",), ids={"a": "7"})
     assert of(is_asked=False, attempt=held).state is State.HELD
     no_id = Attempt(number=2, jobs=("a",), ids={})

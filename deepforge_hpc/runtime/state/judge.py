@@ -1,0 +1,268 @@
+"""The rules by which evidence becomes a state. Pure; everybody who asks for a state asks here.
+
+A success marker is the only success. Else a job's own words about the attempt count, then the
+scheduler's. Unknown is never "ended" and never "failed": what nobody positively called ended
+(`Verdict.is_over`) is left alone by all who remove or write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.failure import MEMORY_HINT
+from ..base.notice import Notice
+from ..base.states import State
+from ..base.text import listed
+
+if TYPE_CHECKING:
+    from ..base.native import NativeStatus
+    from .journal import Attempt
+    from .marker import Found
+    from .statefile import Said
+
+
+class Trouble(NamedTuple):
+    """The job or task above another one because of which that one cannot run."""
+
+    title: str
+    state: State
+    again: bool
+
+
+class Evidence(NamedTuple):
+    """All that is known of one job or array task."""
+
+    execution: str
+    job: str
+    task: int | None
+    found: Found
+    """Its success marker."""
+    said: Said | None = None
+    """Its state file, of whatever attempt."""
+    said_fault: str = ""
+    """Why there is none that can be read, if something is there."""
+    attempt: Attempt | None = None
+    """The latest attempt, if this job is in it."""
+    journal_fault: str = ""
+    native: NativeStatus | None = None
+    """The scheduler's answer on the latest attempt."""
+    is_asked: bool = False
+    """False if the scheduler was not asked for it, or did not answer."""
+    trouble: Trouble | None = None
+    waits_for: tuple[str, ...] = ()
+    """Jobs that have not ended and that it starts after."""
+    is_guarded: bool = False
+    """Whether it starts however those end (`afterany`), and its guard decides."""
+    is_final_job: bool = False
+    """Whether it is the one that closes an attempt; it has no outputs."""
+
+    @property
+    def title(self) -> str:
+        """Return what the job or task is called."""
+        return title(self.job, self.task)
+
+    @property
+    def number(self) -> int:
+        """Return the attempt that the verdict is about."""
+        if self.found.marker is not None:
+            return self.found.marker.attempt
+        # The journal may have lost what the job knows of.
+        planned = self.attempt.number if self.attempt else 0
+        return max(planned, self.said.attempt if self.said else 0)
+
+    @property
+    def current(self) -> Said | None:
+        """Return what it said of that attempt."""
+        return self.said if self.said and self.said.attempt == self.number else None
+
+    @property
+    def native_id(self) -> str:
+        """Return the scheduler's id; empty if it has none."""
+        return self.attempt.native_id(self.job, self.task) if self.attempt else ""
+
+
+class Verdict(NamedTuple):
+    """A state, and why."""
+
+    state: State
+    reason: str = ""
+    hint: str = ""
+    raw: str = ""
+    """The scheduler's own words."""
+    notice: Notice | None = None
+    is_over: bool = False
+    """A positive word, its own or the scheduler's, says that nothing of it runs or will."""
+    is_written: bool = True
+    """False for an end that stands in no state file."""
+    again: bool = True
+    """False for a failure that running the same frozen code again would only repeat."""
+
+
+def title(job: str, task: int | None) -> str:
+    """Return what a job or task is called."""
+    return job if task is None else f"{job} task {task}"
+
+
+def judge(evidence: Evidence) -> Verdict:
+    """Return the state of a job or task."""
+    raw, said = _raw(evidence.native), evidence.current
+    if evidence.found.marker is not None:
+        return _succeeded(evidence, raw)
+    if said is not None and (said.state.is_final or said.state is State.UNKNOWN):
+        return _by_own_word(evidence, said, raw)
+    if evidence.native is not None and evidence.attempt is not None:
+        return _by_scheduler(evidence, evidence.native, said, raw)
+    if fault := _fault(evidence):
+        return Verdict(State.UNKNOWN, fault, "`dfh logs` may tell what became of it.")
+    return _last_known(evidence, said) if said else _silent(evidence)
+
+
+def _fault(evidence: Evidence) -> str:
+    """Return what of the evidence cannot be read and might have said more."""
+    if evidence.found.is_unsound:
+        return f"It {evidence.found.fault}."
+    if evidence.said_fault:
+        return f"Its state.json cannot be read: {evidence.said_fault}."
+    if evidence.attempt is None and evidence.said is None and evidence.journal_fault:
+        return f"Nobody knows whether it was submitted: {evidence.journal_fault}."
+    return ""
+
+
+def _succeeded(evidence: Evidence, raw: str) -> Verdict:
+    marker, native, attempt = evidence.found.marker, evidence.native, evidence.attempt
+    assert marker is not None
+    notice = None
+    if native is not None and attempt is not None and marker.attempt == attempt.number:
+        ended = State(native.state)
+        if ended.is_final and not ended.is_success:
+            text = f"{evidence.title}: the scheduler says {raw}, but the success marker is there: "
+            text += "its results are whole"
+            notice = Notice("marker_contradicted", text, evidence.title)
+    if not marker.reused_from:
+        return Verdict(State.SUCCEEDED, raw=raw, notice=notice, is_over=True)
+    reason = f"Taken from {marker.reused_from.get('execution', 'an earlier execution')}."
+    return Verdict(State.REUSED, reason, raw=raw, notice=notice, is_over=True)
+
+
+def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
+    if said.state.is_success and not evidence.is_final_job:
+        fault = evidence.found.fault
+        reason = f"Its state says {said.state}, but it {fault}: its results are not to be used."
+        return Verdict(State.UNKNOWN, reason, raw=raw, is_over=True)
+    notice, native = None, evidence.native
+    is_bad = said.state.is_final and not said.state.is_success
+    if is_bad and native is not None and State(native.state).is_success:
+        text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
+        notice = Notice("state_contradicted", text, evidence.title)
+    again = said.state is not State.FAILED or said.again
+    return Verdict(said.state, said.reason, said.hint, raw, notice, is_over=True, again=again)
+
+
+def _last_known(evidence: Evidence, said: Said) -> Verdict:
+    """Judge a job that said it runs, and of which the scheduler says nothing."""
+    if not evidence.is_asked:
+        return Verdict(said.state, said.reason)
+    return _lost()
+
+
+def _lost() -> Verdict:
+    reason = "It left the queue without a word, and the accounting does not know how it ended."
+    hint = "Try again in a moment; `dfh resume` runs it again if nothing of it is queued."
+    return Verdict(State.UNKNOWN, reason, hint)
+
+
+def _silent(evidence: Evidence) -> Verdict:
+    """Judge a job that said nothing, and of which the scheduler says nothing."""
+    attempt, is_absent = evidence.attempt, evidence.is_asked and bool(evidence.native_id)
+    if attempt is None:
+        # Never submitted, or only as part of an earlier attempt that did not get to run it.
+        return Verdict(State.PLANNED, is_over=True)
+    if attempt.is_cancelled:
+        return _cancelled(attempt, is_over=is_absent or not evidence.native_id)
+    if not evidence.native_id:
+        return Verdict(State.PLANNED)  # the scheduler may have heard more than was noted
+    if evidence.trouble and not evidence.is_guarded:
+        return _never_ran(evidence, "", is_over=is_absent)
+    waits = Verdict(State.PENDING if attempt.is_released else State.HELD)
+    return _lost() if is_absent else waits
+
+
+def _cancelled(attempt: Attempt, raw: str = "", *, is_over: bool) -> Verdict:
+    if attempt.refused:
+        reason = "The submission was refused half-way."
+        return Verdict(State.PLANNED, reason, raw=raw, is_over=True)
+    reason = "Cancelled before it started."
+    return Verdict(State.CANCELLED, reason, raw=raw, is_over=is_over, is_written=not is_over)
+
+
+def _by_scheduler(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
+    state, attempt = State(native.state), evidence.attempt
+    assert attempt is not None
+    if state.is_live:
+        return _live(evidence, native, said, raw)
+    was_dropped = state is State.CANCELLED and said is None and evidence.trouble is not None
+    never_ran = state is State.NEVER_RAN or was_dropped
+    if attempt.refused or (attempt.is_cancelled and never_ran):
+        return _cancelled(attempt, raw, is_over=True)
+    if never_ran:
+        return _never_ran(evidence, raw, is_over=True)
+    return _ended(evidence, native, raw)
+
+
+def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
+    state = State(native.state)
+    if not state.is_final:  # the scheduler itself does not know
+        return Verdict(State.UNKNOWN, native.explanation, raw=raw)
+    if state.is_success:
+        reason = f"The scheduler says {raw}, but the job {evidence.found.fault}: "
+        reason += "its results are not to be used."
+        hint = "`dfh logs` may tell why."
+        return Verdict(State.UNKNOWN, reason, hint, raw, is_over=True, is_written=False)
+    again = not native.wants_memory
+    reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
+    hint = _resume(evidence) if again else MEMORY_HINT
+    return Verdict(state, reason, hint, raw, is_over=True, is_written=False, again=again)
+
+
+def _live(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
+    state = State(native.state)
+    if state is State.RUNNING and said is not None:
+        state = said.state
+    if state is State.PENDING and native.raw_reason == "DependencyNeverSatisfied":
+        return _never_ran(evidence, raw, is_over=True)
+    reason = native.explanation
+    if state is State.PENDING and native.raw_reason == "Dependency" and evidence.waits_for:
+        reason = f"It waits for {listed(evidence.waits_for)}."
+    return Verdict(state, reason, raw=raw)
+
+
+_HOW = {
+    State.FAILED: "failed",
+    State.INTERRUPTED: "was interrupted",
+    State.CANCELLED: "was cancelled",
+    State.UPSTREAM_FAILED: "found an upstream job without a success marker",
+    State.NEVER_RAN: "never ran",
+}
+
+
+def _never_ran(evidence: Evidence, raw: str, *, is_over: bool) -> Verdict:
+    trouble = evidence.trouble
+    cause = f"{trouble.title} {_HOW[trouble.state]}" if trouble else "a job that it needs failed"
+    reason = f"It never started, because {cause}."
+    hint = _resume(evidence) if trouble is None or trouble.again else ""
+    return Verdict(State.NEVER_RAN, reason, hint, raw, is_over=is_over, is_written=not is_over)
+
+
+def _resume(evidence: Evidence) -> str:
+    return f"dfh resume {evidence.execution} runs what is missing."
+
+
+def _raw(native: NativeStatus | None) -> str:
+    if native is None:
+        return ""
+    parts = [native.raw_state]
+    if native.raw_reason and native.raw_reason not in {"None", native.raw_state}:
+        parts.append(native.raw_reason)
+    if native.exit_code and native.exit_code != "0:0":
+        parts.append(f"exit code {native.exit_code}")
+    return ", ".join(parts)

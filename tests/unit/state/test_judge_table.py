@@ -1,0 +1,379 @@
+"""One table of evidence, and who asks: status, page, final job, resume, guard, rm. All say the same.
+
+The evidence is real: files in an execution's folder, and a scheduler that answers as told. In the
+table stand the state, whether a positive word says that the job is over, and whether resume takes
+its result.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import pytest
+
+from deepforge_hpc.api import manage
+from deepforge_hpc.api.find import read_execution
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.execution import ExecutionInfo
+from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind, Plan
+from deepforge_hpc.runtime.base.context import open_context
+from deepforge_hpc.runtime.base.failure import JobError
+from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.job import final
+from deepforge_hpc.runtime.job.guard import check_upstream
+from deepforge_hpc.runtime.report.refresh import read_status, render_report
+from deepforge_hpc.runtime.schedulers.slurm import wants_memory
+from deepforge_hpc.runtime.state import marker, statefile
+from deepforge_hpc.schedulers.slurm_states import interpret
+from deepforge_hpc.submit.inspect import status
+from deepforge_hpc.submit.select import select
+
+UUID = "0123456789abcdef0123456789abcdef"
+KEY, OTHER_KEY = digest(b"key of a"), digest(b"key of another plan")
+SAID = "said"
+
+
+class Case(NamedTuple):
+    """A row: the evidence, then the answer with a scheduler's words (or without any)."""
+
+    marker: str
+    """none | sound | reused | old schema... | other plan | damaged | empty"""
+    file: str
+    """none | a state | later | schema | torn | earlier STATE (of attempt 0)"""
+    journal: str
+    """none | planned | partly | refused | held | released | cancelled | damaged"""
+    native: str
+    """silent | absent | lost | STATE[ REASON][ EXIT], in Slurm's words"""
+    state: str
+    over: bool
+
+
+def case(text: str) -> Case:
+    first, file, journal, native, state, over = (part.strip() for part in text.split("|"))
+    return Case(first, file, journal, native, state, over == "over")
+
+
+#    marker     | state file   | journal   | scheduler                          | state       |
+TABLE = [
+    # A sound marker is a success, whatever else is said.
+    "sound      | succeeded    | released  | COMPLETED                          | succeeded   | over",
+    "sound      | running      | released  | RUNNING                            | succeeded   | over",
+    "sound      | none         | released  | FAILED                             | succeeded   | over",
+    "sound      | failed       | released  | silent                             | succeeded   | over",
+    "sound      | torn         | released  | absent                             | succeeded   | over",
+    "sound      | later        | cancelled | lost                               | succeeded   | over",
+    "sound      | none         | none      | silent                             | succeeded   | over",
+    "reused     | reused       | released  | silent                             | reused      | over",
+    # Any other marker is none, and what it is is said.
+    "schema     | succeeded    | released  | COMPLETED                          | unknown     | over",
+    "schema     | none         | released  | silent                             | unknown     |",
+    "other plan | succeeded    | released  | silent                             | unknown     | over",
+    "other plan | none         | none      | silent                             | unknown     |",
+    "damaged    | succeeded    | released  | COMPLETED                          | unknown     | over",
+    "damaged    | running      | released  | silent                             | unknown     |",
+    "damaged    | none         | released  | RUNNING                            | running     |",
+    "damaged    | failed       | released  | silent                             | failed      | over",
+    "empty      | none         | planned   | silent                             | unknown     |",
+    "none       | succeeded    | released  | COMPLETED                          | unknown     | over",
+    "none       | reused       | none      | silent                             | unknown     | over",
+    "none       | reused       | released  | silent                             | pending     |",
+    "none       | none         | released  | COMPLETED                          | unknown     | over",
+    # A job's own last word about the attempt goes before the scheduler's.
+    "none       | failed       | released  | COMPLETED                          | failed      | over",
+    "none       | failed       | released  | silent                             | failed      | over",
+    "none       | interrupted  | released  | FAILED                             | interrupted | over",
+    "none       | cancelled    | cancelled | absent                             | cancelled   | over",
+    "none       | upstream_failed | released | silent                          | upstream_failed | over",
+    "none       | never_ran    | released  | absent                             | never_ran   | over",
+    "none       | failed       | none      | silent                             | failed      | over",
+    # A state file that cannot be read says nothing, and is not taken for one that is not there.
+    "none       | later        | released  | silent                             | unknown     |",
+    "none       | schema       | released  | silent                             | unknown     |",
+    "none       | torn         | released  | silent                             | unknown     |",
+    "none       | later        | released  | absent                             | unknown     |",
+    "none       | torn         | released  | PENDING                            | pending     |",
+    "none       | later        | released  | RUNNING                            | running     |",
+    "none       | schema       | released  | TIMEOUT                            | interrupted | over",
+    "none       | torn         | none      | silent                             | unknown     |",
+    "none       | later        | cancelled | silent                             | unknown     |",
+    # What a job said of an earlier attempt does not count for this one.
+    "none       | earlier failed | released | PENDING                           | pending     |",
+    "none       | earlier failed | released | silent                            | pending     |",
+    "none       | earlier running | released | absent                           | unknown     |",
+    # While it runs, and when nobody knows.
+    "none       | running      | released  | RUNNING                            | running     |",
+    "none       | publishing   | released  | COMPLETING                         | publishing  |",
+    "none       | running      | released  | REQUEUED                           | pending     |",
+    "none       | running      | released  | silent                             | running     |",
+    "none       | running      | released  | absent                             | unknown     |",
+    "none       | running      | released  | lost                               | unknown     |",
+    "none       | running      | cancelled | absent                             | unknown     |",
+    "none       | running      | cancelled | silent                             | running     |",
+    "none       | running      | none      | silent                             | running     |",
+    "none       | running      | damaged   | silent                             | running     |",
+    "none       | none         | released  | absent                             | unknown     |",
+    "none       | none         | released  | lost                               | unknown     |",
+    "none       | none         | released  | silent                             | pending     |",
+    "none       | none         | damaged   | silent                             | unknown     |",
+    # How accounting says that it ended.
+    "none       | running      | released  | FAILED 3:0                         | failed      | over",
+    "none       | running      | released  | NODE_FAIL                          | interrupted | over",
+    "none       | running      | released  | OUT_OF_MEMORY 0:125                | failed      | over",
+    "none       | running      | released  | TIMEOUT                            | interrupted | over",
+    "none       | running      | released  | PREEMPTED                          | interrupted | over",
+    "none       | running      | cancelled | CANCELLED by 1000                  | cancelled   | over",
+    "none       | none         | released  | BOOT_FAIL                          | failed      | over",
+    "none       | none         | released  | FAILED 86:0                        | upstream_failed | over",
+    "none       | none         | released  | CANCELLED DependencyNeverSatisfied | never_ran   | over",
+    "none       | none         | released  | PENDING DependencyNeverSatisfied   | never_ran   | over",
+    "none       | none         | released  | A_LATER_WORD                       | unknown     |",
+    # How far the submission came.
+    "none       | none         | none      | silent                             | planned     | over",
+    "none       | none         | planned   | silent                             | planned     |",
+    "none       | none         | partly    | silent                             | planned     |",
+    "none       | none         | held      | silent                             | held        |",
+    "none       | none         | held      | PENDING JobHeldUser                | held        |",
+    "none       | none         | refused   | CANCELLED by 1000                  | planned     | over",
+    "none       | none         | refused   | silent                             | planned     | over",
+    "none       | none         | refused   | absent                             | planned     | over",
+    "none       | none         | refused   | RUNNING                            | running     |",
+    "none       | none         | cancelled | silent                             | cancelled   |",
+    "none       | none         | cancelled | absent                             | cancelled   | over",
+    "none       | none         | cancelled | CANCELLED by 1000                  | cancelled   | over",
+    "none       | none         | cancelled | RUNNING                            | running     |",
+    "none       | none         | cancelled | lost                               | unknown     |",
+]  # fmt: skip
+CASES = [case(row) for row in TABLE]
+
+
+class Told:
+    """A scheduler that answers what a case says, and knows nothing else."""
+
+    name: ClassVar[str] = "told"
+
+    def __init__(self, words: str) -> None:
+        self.words = words
+
+    def answers(self) -> dict[str, NativeStatus] | None:
+        if self.words in {"silent", "absent"}:
+            return None if self.words == "silent" else {}
+        if self.words == "lost":
+            return {"7": NativeStatus("7", "unknown", "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
+        raw, _, rest = self.words.partition(" ")
+        if rest.startswith("by "):
+            raw, rest = self.words, ""
+        code = rest if ":" in rest else "0:0"
+        reason = "" if ":" in rest else rest
+        state, sentence = interpret(raw, reason, code)
+        return {
+            "7": NativeStatus(
+                "7", state.value, raw, reason, sentence, f"a.{UUID[:8]}", code,
+                wants_memory(raw, code),
+            )
+        }  # fmt: skip
+
+    def query(self, directory: str, native_ids: list[str]) -> dict[str, NativeStatus]:
+        found = self.answers()
+        if found is None:
+            message = "it is down"
+            raise SchedulerError(message)
+        return found
+
+
+class Bench:
+    """A folder with the evidence of a case: job `a`, then `b` which needs it, then the final job."""
+
+    def __init__(self, root: Path, row: Case) -> None:
+        self.row = row
+        self.scheduler = Told(row.native)
+        home = root / "executions" / "demo-0001"
+        (home / "jobs" / "a").mkdir(parents=True)
+        (root / ".dfh").mkdir()
+        self.layout = ExecutionLayout(home)
+        jobs = (
+            Job(name="a", operation="a", plan_key=KEY),
+            Job(name="b", operation="b", after=("a",), plan_key=digest(b"b")),
+            Job(
+                name=FINAL_JOB,
+                operation="",
+                kind=JobKind.FINAL,
+                after=("b",),
+                dependency="afterany",
+            ),
+        )
+        self.plan = Plan(pipeline="demo", site="here", scheduler="told", jobs=jobs)
+        content = canonical_json(self.plan.to_dict())
+        self.layout.plan.write_bytes(content)
+        info = ExecutionInfo(
+            id="demo-0001", uuid=UUID, pipeline="demo", pipeline_file="p.yaml", site="here",
+            scheduler="told", project=str(root), home=str(home), ledger=str(root / ".dfh"),
+            created="2026-01-01T00:00:00+00:00", user="me", version="1", code_sha256="",
+            plan_sha256=digest(content),
+        )  # fmt: skip
+        publish_json(self.layout.execution, {f: getattr(info, f) for f in info.__slots__})
+        self._marker()
+        self._file()
+        self._journal()
+
+    def _marker(self) -> None:
+        folder, kind = self.layout.job("a"), self.row.marker
+        if kind == "none":
+            return
+        key = OTHER_KEY if kind == "other plan" else KEY
+        origin = {"execution": "demo-0000"} if kind == "reused" else None
+        number = 0 if kind == "reused" else 1
+        marker.write(
+            folder, job="a", task=None, attempt=number, plan_key=key, record="sha256:0",
+            outputs={}, reused_from=origin,
+        )  # fmt: skip
+        content = folder.success.read_text()
+        if kind == "schema":
+            folder.success.write_text(content.replace("dfh/success/1", "dfh/success/9"))
+        if kind in {"damaged", "empty"}:
+            folder.success.write_text(content[:40] if kind == "damaged" else "")
+
+    def _file(self) -> None:
+        folder, words = self.layout.job("a"), self.row.file
+        if words == "none":
+            return
+        state = words.removeprefix("earlier ")
+        known = state in State._value2member_map_
+        number = 0 if "earlier" in words or state == "reused" else 1
+        said = statefile.Said(State(state) if known else State.RUNNING, number, "a", reason=SAID)
+        statefile.publish(folder, said)
+        content = folder.state.read_text()
+        if state == "later":
+            folder.state.write_text(content.replace('"running"', '"hibernating"'))
+        if state == "schema":
+            folder.state.write_text(content.replace("dfh/state/1", "dfh/state/9"))
+        if state == "torn":
+            folder.state.write_text(content[:-20])
+
+    def _journal(self) -> None:
+        how = self.row.journal
+        if how == "none":
+            return
+        intent = {"event": "intent", "jobs": ["a", "b", FINAL_JOB], "tasks": {}, "at": ""}
+        ids = [
+            {"event": "job", "job": job, "native_id": native}
+            for job, native in (("a", "7"), ("b", "8"), (FINAL_JOB, "9"))
+        ]
+        cancel, released = {"event": "cancel"}, {"event": "released"}
+        events = {
+            "planned": [intent],
+            "partly": [intent, {**ids[1]}],
+            "held": [intent, *ids],
+            "refused": [intent, *ids[:2], {**cancel, "refused": "the limit"}],
+            "released": [intent, *ids, released],
+            "cancelled": [intent, *ids, released, cancel],
+            "damaged": [],
+        }[how]
+        text = "".join(json.dumps({"attempt": 1, **event}) + "\n" for event in events)
+        self.layout.submitted.write_text(text or "no json\n")
+
+
+@pytest.fixture(params=CASES, ids=[" ".join(row.split()) for row in TABLE])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(tmp_path, request.param)
+
+
+def test_table_has_every_kind_of_evidence() -> None:
+    assert len(CASES) >= 40
+    assert {row.state for row in CASES} == {state.value for state in State}
+    assert len(set(TABLE)) == len(TABLE)
+
+
+def test_unknown_is_never_over_without_a_positive_word() -> None:
+    for row in CASES:
+        own_word = row.file in {state.value for state in State if state.is_final}
+        no_word = row.native in {"silent", "lost"} and row.marker not in {"sound", "reused"}
+        if no_word and not own_word and row.journal not in {"none", "refused"}:
+            assert not row.over, row
+
+
+def test_status_says_what_the_table_says(bench: Bench) -> None:
+    current = status(bench.layout, bench.scheduler, now=0)  # type: ignore[arg-type]
+    unit = current.jobs[0].units[0]
+    assert (unit.state.value, unit.is_over) == (bench.row.state, bench.row.over)
+    if bench.row.state == "unknown":
+        assert unit.reason, "unknown, and why is not said"
+    json.dumps(current.to_dict())
+
+
+def test_status_writes_down_no_end_that_nobody_gave(bench: Bench) -> None:
+    before = bench.layout.job("a").state
+    content = before.read_bytes() if before.exists() else b""
+    status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
+    after = before.read_bytes() if before.exists() else b""
+    if not bench.row.over:
+        assert after == content
+    # Who asks again, or without the scheduler, is told the same.
+    again = status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
+    assert again.jobs[0].state.value == bench.row.state
+    if after != content:
+        assert status(bench.layout, None).jobs[0].state.value == bench.row.state
+
+
+def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
+    page, current = read_status(bench.layout.root), status(bench.layout, None)
+    for one, two in zip(page.jobs, current.jobs, strict=True):
+        assert (one.state, one.reason, one.hint) == (two.state, two.reason, two.hint)
+    if bench.row.native == "silent":
+        assert page.jobs[0].state.value == bench.row.state
+    render_report(bench.layout.root)
+
+
+def test_final_job_writes_what_status_says_and_touches_nothing_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = bench.layout.job("a").work(1)
+    work.mkdir()
+    file = bench.layout.job("a").state
+    content = file.read_bytes() if file.exists() else b""
+    context = open_context(bench.layout.root, job=FINAL_JOB, task=None, attempt=1, plan_sha256="")
+    monkeypatch.setattr(final.sacct, "ask", lambda *_: bench.scheduler.answers())
+    monkeypatch.setattr(final, "_LAST_WORDS_S", 0.0)
+    final.close_execution(context)
+    is_attempted = bench.row.journal not in {"none", "damaged"}
+    assert work.exists() is not (bench.row.over and is_attempted)
+    if not bench.row.over or not is_attempted:
+        assert (file.read_bytes() if file.exists() else b"") == content
+    elif file.exists() and file.read_bytes() != content:
+        assert json.loads(file.read_bytes())["state"] == bench.row.state
+    # The page that it leaves behind shows it.
+    if bench.row.over and is_attempted:
+        assert read_status(bench.layout.root).jobs[0].state.value == bench.row.state
+
+
+def test_resume_and_guard_take_what_status_calls_a_success(bench: Bench) -> None:
+    is_success = State(bench.row.state).is_success
+    chosen = {item.job.name for item in select(bench.plan, bench.layout)}
+    assert ("a" not in chosen) is is_success
+    context = open_context(bench.layout.root, job="b", task=None, attempt=1, plan_sha256="")
+    if is_success:
+        check_upstream(context)
+        return
+    with pytest.raises(JobError) as caught:
+        check_upstream(context)
+    # What the guard has against a marker, status says in the same words.
+    fault = caught.value.reason.partition(", which ")[2].rstrip(".")
+    unit = status(bench.layout, None, now=time.time()).jobs[0]
+    if bench.row.marker != "none" and unit.state is State.UNKNOWN:
+        assert fault in unit.reason
+
+
+def test_rm_takes_only_what_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_execution(bench.layout.root)
+    assert found is not None
+    monkeypatch.setattr(manage, "scheduler_of", lambda _: bench.scheduler)
+    live = [name.partition(" ")[0] for name in manage.live_jobs(found)]
+    assert ("a" in live) is not bench.row.over
+    # What runs, as far as anybody knows, is not removed by force either.
+    forced = [name.partition(" ")[0] for name in manage.live_jobs(found, force=True)]
+    assert ("a" in forced) is State(bench.row.state).is_live
