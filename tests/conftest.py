@@ -19,6 +19,10 @@ REPOSITORY = Path(__file__).parents[1]
 SLURM_PACKAGES = "slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core"
 _RUNNING: pytest.StashKey[list[Cluster]] = pytest.StashKey()
 CLUSTERS = frozenset({"slurm_cluster", "fast_clock_cluster", "short_memory_cluster"})
+MARK_OF_FIXTURE = {
+    **dict.fromkeys(CLUSTERS, "slurm"),
+    **dict.fromkeys(("file_system_calls", "shellcheck", "tracked"), "tools"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,10 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for a cluster, so that it is known before anything is installed."""
+    """Mark what asks for a cluster or a tool, so that it is known before anything is installed."""
     for item in items:
-        if CLUSTERS.intersection(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.slurm)
+        for name in getattr(item, "fixturenames", ()):
+            if name in MARK_OF_FIXTURE:
+                item.add_marker(MARK_OF_FIXTURE[name])
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -59,6 +64,20 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def repository() -> Path:
     """Return the checkout that is tested."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def shellcheck() -> Callable[..., None]:
+    """Return a function that fails unless shellcheck has nothing to say of some scripts."""
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed: apt-get install shellcheck")
+
+    def check(*scripts: object) -> None:
+        argv = ["shellcheck", *map(str, scripts)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (0, "")
+
+    return check
 
 
 # -- clusters
@@ -98,6 +117,11 @@ class Cluster:
                 pytest.fail(f"{' '.join(argv)}: after {seconds} s still\n{printed}")
             time.sleep(0.1)
         return printed
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The version of Slurm: (22, 5, 8)."""
+        return tuple(int(part) for part in self.run("sbatch", "--version").split()[1].split("."))
 
     def log(self, daemon: str = "slurmctld") -> str:
         """Return the log of a daemon: slurmctld, slurmdbd, slurmd.n1."""

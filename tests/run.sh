@@ -6,7 +6,7 @@
 #
 # Kept between runs, in one folder that may be removed at any time:
 #   ${DFH_TEST_CACHE:-~/.cache/deepforge-hpc-tests}
-# PYTHON=python3.12 chooses the interpreter (3.11 or 3.12). DFH_TEST_COVERAGE=1 measures coverage of a part
+# PYTHON=python3.12 chooses the interpreter (3.11, 3.12 or 3.13). DFH_TEST_COVERAGE=1 measures coverage of a part
 # too. Debian packages are installed if root or sudo without a password can do it, else the missing ones are
 # named.
 set -euo pipefail
@@ -19,10 +19,11 @@ export KERAS_HOME="$cache/keras" MPLCONFIGDIR="$cache/matplotlib" # else ~/.kera
 
 # What the tests of a mark need, as program:package. A test says by its mark what it needs.
 declare -A programs=(
-    [tools]="git:git shellcheck:shellcheck strace:strace ip:iproute2"
+    [tools]="git:git shellcheck:shellcheck strace:strace"
     [slurm]="slurmctld:slurmctld slurmd:slurmd slurmdbd:slurmdbd sbatch:slurm-client munged:munge mariadbd:mariadb-server-core faketime:faketime"
     [horovod]="mpirun:openmpi-bin mpicc:libopenmpi-dev g++:g++ make:make cmake:cmake"
     [browser]="chromium:chromium chromedriver:chromium-driver"
+    [training]=""
 )
 
 SECONDS=0
@@ -111,10 +112,6 @@ sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))'; then
     fi
     [[ ${#missing[@]} -gt 0 ]] || return 0
     if ! may_install; then
-        if [[ $* == tools ]]; then
-            step "not installed, tests that need them are skipped or fail: ${missing[*]}"
-            return 0
-        fi
         fail "these Debian packages are missing: ${missing[*]}
   As root: apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
     fi
@@ -131,68 +128,107 @@ sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))'; then
     hash -r
 }
 
+# key_of FILE...: a short name of an interpreter and of what is installed for it.
+key_of() {
+    local key
+    key=$({
+        "$python" -c 'import platform, sys; print(platform.python_version(), sys.base_prefix)'
+        cat "$@"
+    } | sha256sum)
+    echo "${key:0:12}"
+}
+
+site_packages() {
+    echo "$1"/lib/python3*/site-packages
+}
+
+# add_packages VENV FOLDER: what lies in FOLDER can be imported in VENV too.
+add_packages() {
+    echo "import site; site.addsitedir('$2')" >"$(site_packages "$1")/dfh_tests_$(sha256sum <<<"$2" | cut -c 1-8).pth"
+}
+
 # The packages of requirements.txt, in a virtual environment that is not written to again once it is complete.
 make_environment() {
-    local version key
+    local version requirements=$root/tests/requirements.txt
     version=$("$python" -c 'import platform; print(platform.python_version())') || fail "no $python on PATH"
     case $version in
-    3.11.* | 3.12.*) ;;
-    *) fail "$python is $version; the tests' packages exist for 3.11 and 3.12: PYTHON=python3.11 bash tests/run.sh" ;;
+    3.11.* | 3.12.* | 3.13.*) ;;
+    *) fail "$python is $version; the tests' packages exist for 3.11 to 3.13: PYTHON=python3.11 bash tests/run.sh" ;;
     esac
-    key=$({
-        echo "$version"
-        "$python" -c 'import sys; print(sys.base_prefix)'
-        cat "$root/tests/requirements.txt"
-    } | sha256sum)
-    environment=$cache/python-${version%.*}-${key:0:12}
+    environment=$cache/python-${version%.*}-$(key_of "$requirements")
     [[ ! -e $environment/complete ]] || return 0
     step "installing tests/requirements.txt with $python $version into $environment"
     rm -rf "$environment"
     quietly "making a virtual environment (on Debian: apt-get install -y python3-venv)" \
         "$python" -m venv "$environment"
-    quietly "pip" "$environment/bin/python" -m pip install -q \
-        -r "$root/tests/requirements.txt"
+    quietly "pip" "$environment/bin/python" -m pip install -q -r "$requirements"
     touch "$environment/complete"
 }
 
-# Horovod fits one TensorFlow, one Python and one MPI, which pip's own cache does not know: so a folder of its own.
+# TensorFlow and Keras, which most tests do without, in a layer over that environment.
+make_training() {
+    local requirements=("$root"/tests/requirements{,-training}.txt)
+    training=$environment-training-$(key_of "${requirements[@]}")
+    [[ ! -e $training/complete ]] || return 0
+    step "installing tests/requirements-training.txt into $training"
+    rm -rf "$training"
+    "$environment/bin/python" -m venv --without-pip "$training"
+    add_packages "$training" "$(site_packages "$environment")"
+    quietly "pip" "$environment/bin/python" -m pip --python "$training" install -q \
+        -r "${requirements[0]}" -r "${requirements[1]}"
+    touch "$training/complete"
+}
+
+# Horovod's last release is older than the compilers and the TensorFlow of Debian 13. DIR is its unpacked sdist.
+mend_horovod() {
+    # XLA's headers are no longer in TensorFlow's wheel; these operations are off unless asked for.
+    sed -i '/xla_mpi_ops.cc/d' "$1/horovod/tensorflow/CMakeLists.txt"
+    # A constant member that is assigned to: GCC 14 looks at it.
+    sed -i 's/const size_type count_;/size_type count_;/' \
+        "$1/third_party/flatbuffers/include/flatbuffers/stl_emulation.h"
+}
+
+# Horovod fits one TensorFlow, one Python, one MPI and one compiler, which pip's own cache does not know: so a
+# folder of its own.
 make_horovod() {
-    local version=0.28.1 tensorflow mpi recipe
+    local version=0.28.1 inputs recipe source=$run/tmp/horovod
     recipe=(HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_MPI=1 HOROVOD_CPU_OPERATIONS=MPI HOROVOD_WITHOUT_GLOO=1
-        HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1)
-    tensorflow=$(sed -n 's/^tensorflow-cpu==//p' "$root/tests/requirements.txt")
-    mpi=$(mpicc -showme:version 2>&1 | grep -oE '[0-9]+\.[0-9.]+[0-9]' | head -n 1)
-    horovod=$cache/horovod-$version-tf$tensorflow-openmpi$mpi-$("$environment/bin/python" -c \
-        'import sysconfig; print(sysconfig.get_config_var("SOABI"))')-$(sha256sum <<<"${recipe[*]}" | cut -c 1-8)
+        HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_MXNET=1
+        CXXFLAGS="-include stdexcept -include string -include cstdint") # GCC 14 brings these no longer by others
+    inputs=$({
+        printf '%s\n' "$version" "${recipe[@]}" "$training"
+        declare -f mend_horovod
+        mpicc -showme:version
+        g++ --version
+    } 2>&1 | sha256sum)
+    horovod=$cache/horovod-$version-${inputs:0:12}
     [[ ! -e $horovod/complete ]] || return 0
-    step "building Horovod $version for TensorFlow $tensorflow and Open MPI $mpi (two to five minutes)"
+    step "building Horovod $version for the TensorFlow of $training (two to five minutes)"
     rm -rf "$horovod"
+    quietly "the download of Horovod" "$environment/bin/python" -m pip --python "$training" download -q \
+        --no-deps --no-build-isolation --no-binary :all: -d "$source" "horovod==$version"
+    tar -xzf "$source/horovod-$version.tar.gz" -C "$source"
+    mend_horovod "$source/horovod-$version"
     quietly "the build of Horovod" env "${recipe[@]}" MAKEFLAGS="-j$(nproc)" TMPDIR="$run/tmp" \
-        PATH="$environment/bin:$PATH" "$environment/bin/python" -m pip install -q \
-        --no-deps --no-build-isolation --no-cache-dir --target "$horovod" "horovod==$version"
+        PATH="$training/bin:$environment/bin:$PATH" "$environment/bin/python" -m pip --python "$training" install -q \
+        --no-deps --no-build-isolation --no-cache-dir --target "$horovod" "$source/horovod-$version"
+    rm -rf "$source"
     touch "$horovod/complete"
 }
 
-# A small environment of this run over the cached one: this checkout is installed here, and nowhere else.
+# A small environment of this run over the cached ones: this checkout is installed here, and nowhere else.
 make_overlay() {
-    local packages base
     "$environment/bin/python" -m venv --without-pip "$run/venv"
-    packages=$(echo "$run"/venv/lib/python3*/site-packages)
-    base=$(echo "$environment"/lib/python3*/site-packages)
-    echo "import site; site.addsitedir('$base')" >"$packages/dfh_tests_base.pth"
+    add_packages "$run/venv" "$(site_packages "$environment")"
     quietly "installing this checkout" "$environment/bin/python" -m pip --python "$run/venv" install -q \
         --no-deps --no-build-isolation -e "$root"
     test_python=$run/venv/bin/python
 }
 
-use_horovod() {
-    echo "$horovod" >"$(echo "$run"/venv/lib/python3*/site-packages)/dfh_tests_horovod.pth"
-}
-
 # Measure every process of this environment: jobs and ranks too, whose environment variables the scheduler clears.
 measure_coverage() {
     local packages
-    packages=$(echo "$run"/venv/lib/python3*/site-packages)
+    packages=$(site_packages "$run/venv")
     mkdir "$run/coverage"
     cat >"$packages/dfh_tests_coverage.py" <<PYTHON
 import os
@@ -238,7 +274,7 @@ collect_needs() {
     DFH_TEST_MARKS="$run/marks" pytest --collect-only -q "$@" >/dev/null 2>&1 || return 0 # pytest will say it again
     [[ -f $run/marks ]] || return 0
     while read -r mark; do
-        [[ -z ${programs[$mark]:-} ]] || needs+=("$mark")
+        [[ -z ${programs[$mark]+known} ]] || needs+=("$mark")
     done <"$run/marks"
 }
 
@@ -309,14 +345,15 @@ main() {
     flock 9 # one run at a time installs and builds
     make_environment
     make_overlay
-    if [[ $# -eq 0 ]]; then needs=(slurm horovod browser); else collect_needs "$@"; fi
-    if [[ $# -eq 0 ]]; then install_programs tools "${needs[@]}"; else
-        install_programs tools
-        install_programs "${needs[@]}"
+    if [[ $# -eq 0 ]]; then needs=("${!programs[@]}"); else collect_needs "$@"; fi
+    install_programs "${needs[@]}"
+    if [[ " ${needs[*]} " == *" training "* ]]; then
+        make_training
+        add_packages "$run/venv" "$(site_packages "$training")"
     fi
     if [[ " ${needs[*]} " == *" horovod "* ]]; then
         make_horovod
-        use_horovod
+        add_packages "$run/venv" "$horovod"
     fi
     exec 9>&-
     [[ $# -gt 0 && -z ${DFH_TEST_COVERAGE:-} ]] || measure_coverage

@@ -10,7 +10,7 @@
 #   DFH_CLUSTER_SPEED=10       the daemons' clocks run that much faster, not those of jobs and clients:
 #                              a limit of one minute (Slurm's least) ends a job after some 8 s. Times of
 #                              Slurm then lie in the future, so sacct wants -E 2099-01-01.
-# Packages (Debian 12): slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core [faketime]
+# Packages (Debian 12 and 13): slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core [faketime]
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -146,7 +146,9 @@ start_database() {
     daemon munged munged --foreground --key-file="$dir/munge/key" --socket="$dir/munge/socket" \
         --pid-file="$dir/run/munged.pid" --seed-file="$dir/munge/seed" --log-file="$dir/log/munged.log" \
         --num-threads=4
-    system_tables >"$dir/etc/init.sql"
+    # slurmdbd 24.11 with the client library of MariaDB 11.8 fails on a database that it has to make itself.
+    echo 'CREATE DATABASE IF NOT EXISTS slurm_acct_db;' >"$dir/etc/init.sql"
+    system_tables >>"$dir/etc/init.sql"
     # Only a Unix socket, in a folder that nobody else can enter. The data may be lost: no syncing.
     daemon mariadbd mariadbd --no-defaults --user="$(id -un)" --datadir="$dir/db" --socket="$dir/db/socket" \
         --pid-file="$dir/run/mariadbd.pid" --skip-networking --skip-grant-tables --init-file="$dir/etc/init.sql" \

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import difflib
 import os
-import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,14 @@ UPDATE = bool(os.environ.get("DFH_UPDATE_GOLDEN"))
 
 
 @pytest.fixture(scope="module")
-def scripts():
+def plans():
     path = HERE / "project" / "pipeline.yaml"
-    return {site: render_scripts(resolve(load_pipeline(path, site=site))) for site in SITES}
+    return {site: resolve(load_pipeline(path, site=site)) for site in SITES}
+
+
+@pytest.fixture(scope="module")
+def scripts(plans):
+    return {site: render_scripts(plan) for site, plan in plans.items()}
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -55,14 +60,24 @@ def test_every_job_and_no_other_has_a_golden_script(scripts):
         assert {path.stem for path in (HERE / site).glob("*.sh")} == set(JOBS)
 
 
-@pytest.mark.skipif(
-    shutil.which("shellcheck") is None, reason="shellcheck is not installed: apt-get install it"
-)
-def test_shellcheck_has_nothing_to_say():
-    paths = sorted(str(path) for site in SITES for path in (HERE / site).glob("*.sh"))
+def test_shellcheck_has_nothing_to_say(shellcheck):
+    paths = sorted(path for site in SITES for path in (HERE / site).glob("*.sh"))
     assert paths
-    done = subprocess.run(["shellcheck", *paths], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    shellcheck(*paths)
+
+
+@pytest.mark.parametrize("runtime", ["apptainer", "shifter", "podman-hpc", "pyxis", "ce"])
+def test_shellcheck_has_nothing_to_say_of_a_container(plans, runtime, tmp_path, shellcheck):
+    plan = plans["slurm-generic"]
+    job = plan.job("contained")
+    contained = replace(job, container=replace(job.container, runtime=runtime))
+    jobs = tuple(contained if each is job else each for each in plan.jobs)
+    text = render_scripts(replace(plan, jobs=jobs))["contained"].text
+    accepted = (HERE / "slurm-generic" / "contained.sh").read_text(encoding="utf-8")
+    assert (text == accepted) is (runtime == job.container.runtime)
+    script = tmp_path / "job.sh"
+    script.write_text(text, encoding="utf-8")
+    shellcheck(script)
 
 
 def test_bash_reads_every_script():

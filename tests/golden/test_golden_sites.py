@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -163,18 +162,14 @@ def test_every_shipped_site_has_its_golden_file():
     assert shipped - bases - {"local"} <= set(SITES)  # of local there are whole scripts
 
 
-@pytest.mark.skipif(
-    shutil.which("shellcheck") is None, reason="shellcheck is not installed: apt-get install it"
-)
-def test_shellcheck_has_nothing_to_say_of_any_site(sites, tmp_path):
+def test_shellcheck_has_nothing_to_say_of_any_site(sites, tmp_path, shellcheck):
     paths = []
     for site, (_, scripts) in sites.items():
         for job in ("cpu", "large"):
             path = tmp_path / f"{_stem(site)}-{job}.sh"
             path.write_text(scripts[job].text, encoding="utf-8")
-            paths.append(str(path))
-    done = subprocess.run(["shellcheck", *paths], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+            paths.append(path)
+    shellcheck(*paths)
 
 
 def test_the_shell_of_a_launch_line_is_clean(sites):

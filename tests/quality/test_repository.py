@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,15 +51,12 @@ def is_shell(path: Path) -> bool:
     )
 
 
-def test_shell_scripts_and_rendered_ones_are_clean(tracked: list[Path], repository: Path) -> None:
-    if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed: apt-get install shellcheck")
-    scripts = [str(path.relative_to(repository)) for path in tracked if is_shell(path)]
-    assert "tests/run.sh" in scripts
-    done = subprocess.run(
-        ["shellcheck", *scripts], cwd=repository, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+def test_shell_scripts_and_rendered_ones_are_clean(
+    tracked: list[Path], repository: Path, shellcheck: Callable[..., None]
+) -> None:
+    scripts = [path for path in tracked if is_shell(path)]
+    assert repository / "tests" / "run.sh" in scripts
+    shellcheck(*scripts)
 
 
 @pytest.mark.parametrize("limit", [500])

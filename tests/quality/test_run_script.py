@@ -95,7 +95,8 @@ def test_nothing_is_written_to_the_home_folder(repository: Path, tmp_path: Path)
     home = tmp_path / "home"
     home.mkdir()
     test = tmp_path / "test_it.py"
-    test.write_text("def test_it():\n    import keras, matplotlib.pyplot\n", encoding="utf-8")
+    body = "import pytest\n@pytest.mark.training\ndef test_it():\n    import keras, matplotlib.pyplot\n"
+    test.write_text(body, encoding="utf-8")
     process = start(repository, test, "-W", "default", HOME=str(home))
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output

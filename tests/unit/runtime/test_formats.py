@@ -241,22 +241,6 @@ def test_a_keras_archive_must_be_whole(tmp_path: Path) -> None:
         FORMATS["keras"].verify(path)
 
 
-@pytest.mark.training
-def test_a_keras_model_comes_back_and_lambdas_do_not_run(tmp_path: Path) -> None:
-    keras = pytest.importorskip("keras")
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    fmt = FORMATS["keras"]
-    path = fmt.save(model, tmp_path / "model")
-    fmt.verify(path)
-    x = np.ones((1, 2))
-    assert np.allclose(fmt.load(path).predict(x, verbose=0), model.predict(x, verbose=0))
-    assert choose(model) == "keras"
-    evil = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda t: t + 1)])
-    path = fmt.save(evil, tmp_path / "evil")
-    with pytest.raises(ValueError, match="safe"):
-        fmt.load(path)
-
-
 def test_files_and_folders_keep_bytes_and_suffix(tmp_path: Path) -> None:
     source = tmp_path / "in.fits"
     source.write_bytes(b"\x00\x01")
