@@ -100,7 +100,7 @@ folder=jobs/$job
 trap 'forward USR1' USR1
 trap 'forward TERM' TERM INT
 
-# Slurm takes `afterok` on a failed job that it has forgotten as satisfied, so ask the markers.
+# Slurm 22.05 takes `afterok` on a failed job that it has forgotten as satisfied, so ask the markers.
 need() {
   [ -s "$1/success.json" ] && return 0
   # Another node may have written it just now: reading the folder refreshes what NFS remembers.
