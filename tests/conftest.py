@@ -187,6 +187,14 @@ def short_memory_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 
 @pytest.fixture(autouse=True)
+def _without_tensorflow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what is installed for tests with the mark `training` from all others."""
+    if request.node.get_closest_marker("training") is None:
+        for name in ("keras", "tensorflow"):
+            monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
 def _talk_to_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set SLURM_CONF for a test that asks for a cluster, and for no other test."""
     for name in sorted(CLUSTERS.intersection(request.fixturenames)):

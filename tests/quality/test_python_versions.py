@@ -106,6 +106,23 @@ def test_a_job_may_have_another_version_than_the_submitter(
     assert f"env        python {say_version(python)}." in shown
 
 
+@pytest.mark.timeout(900)  # without an index of metadata pip gets whole wheels
+@pytest.mark.parametrize("python", SUPPORTED[1:], indirect=True)
+def test_what_the_tests_need_exists_for_each_version_that_they_run_on(
+    python: str, repository: Path, tmp_path: Path
+) -> None:
+    subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
+    files = [f"-r{path}" for path in sorted((repository / "tests").glob("requirements*.txt"))]
+    assert len(files) == 2
+    done = subprocess.run(
+        [tmp_path / "venv" / "bin" / "python", "-m", "pip", "install", "--dry-run", *files],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Would install" in done.stdout
+    assert "tensorflow" in done.stdout.splitlines()[-1]
+
+
 def test_versions_are_those_that_the_package_names(repository: Path) -> None:
     text = (repository / "pyproject.toml").read_text(encoding="utf-8")
     assert tuple(re.findall(r"Python :: (3\.\d+)", text)) == SUPPORTED

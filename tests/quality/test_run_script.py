@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,13 +17,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def start(repository: Path, test: Path, *args: str, **variables: str) -> subprocess.Popen[str]:
+def start(repository: Path, test: Path, *args: str) -> subprocess.Popen[str]:
     # A file outside of the repository: it gets our settings, and none of our fixtures.
+    return run(repository, "-c", "pyproject.toml", str(test), *args, TMPDIR=str(test.parent))
+
+
+def run(repository: Path, *args: str, **variables: str) -> subprocess.Popen[str]:
     ours = ("TESTS_OF_DFH", "KERAS_HOME", "MPLCONFIGDIR")
     environ = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.Popen(
-        ["bash", str(repository / "tests" / "run.sh"), "-c", "pyproject.toml", str(test), *args],
-        env=environ | {"TMPDIR": str(test.parent)} | variables,
+        ["bash", str(repository / "tests" / "run.sh"), *args],
+        env=environ | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -91,13 +97,31 @@ def test_no_selected_test_is_a_failure(repository: Path, tmp_path: Path) -> None
     assert process.returncode == 5
 
 
+def test_unit_tests_start_without_an_installation(repository: Path, tmp_path: Path) -> None:
+    script = (repository / "tests" / "run.sh").read_text(encoding="utf-8")
+    needs = set(re.findall(r"^    \[(\w+)\]=\"", script, re.MULTILINE))
+    assert needs == {"tools", "slurm", "horovod", "browser", "training"}
+    marks = tmp_path / "marks"
+    collect = (sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider")
+    for part, expected in (("tests/unit", set()), ("tests/training", needs - {"browser"})):
+        environ = {**os.environ, "DFH_TEST_MARKS": str(marks)}
+        argv = [*collect, part]
+        subprocess.run(argv, cwd=repository, env=environ, check=True, stdout=subprocess.DEVNULL)
+        assert needs & set(marks.read_text(encoding="utf-8").split()) == expected
+
+
 def test_nothing_is_written_to_the_home_folder(repository: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    test = tmp_path / "test_it.py"
-    body = "import pytest\n@pytest.mark.training\ndef test_it():\n    import keras, matplotlib.pyplot\n"
-    test.write_text(body, encoding="utf-8")
-    process = start(repository, test, "-W", "default", HOME=str(home))
+    write = ("tests/training/test_keras_format.py", "tests/unit/feedback/test_figures.py")
+    process = run(
+        repository,
+        *write,
+        "-k",
+        "comes_back or closed_figure",
+        HOME=str(home),
+        TMPDIR=str(tmp_path),
+    )
     output, _ = process.communicate(timeout=200)
     assert process.returncode == 0, output
     # Beside what pip has rustup write, if there is one.
