@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deepforge_hpc.runtime.formats import FORMATS
-from deepforge_hpc.runtime.formats_file import choose
+from deepforge_hpc.runtime.formats.file import choose
 
 # NumPy 2.1 and later warn of how a Keras variable becomes an array.
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
