@@ -12,12 +12,15 @@ from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.files import read_json
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.storage.base import NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from deepforge_hpc.runtime.state.marker import Marker
 
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
 LABEL = re.compile(r"(?P<execution>[^/]+)/(?P<job>[^/\[\]]+)(?:\[(?P<task>\d{1,9})\])?")
@@ -159,8 +162,7 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:
 
 
 def _no_record(path: Path, execution: Path, ledgers: Sequence[Ledger]) -> LedgerError:
-    marker = next((execution / "jobs").rglob("success.json"), None)
-    if marker is None:
+    if next((execution / "jobs").rglob("success.json"), None) is None:
         message = f"{path}: no record yet" + _damaged(ledgers)
         return LedgerError(message, "A job writes its record when it ends: dfh status shows how.")
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "any ledger above it"
@@ -181,19 +183,19 @@ def _marked(
     ledgers: Sequence[Ledger],
 ) -> _Found | None:
     """Return the record that a job's success marker names; LedgerError if it cannot be had."""
-    marker = ExecutionLayout(execution).job(job, task).success
-    said = _read(marker) if job else {}
-    wanted = str(said.get("record") or "")
-    if not wanted:
+    folder = ExecutionLayout(execution).job(job, task)
+    said = _marker(folder) if job else None
+    if said is None or not said.record:
         return None
+    path, wanted = folder.success, said.record
     holders = [ledger for ledger in ledgers if ledger.starting_with(wanted)]
     if not holders:
-        message = f"{marker}: names record {short(wanted)}, which no ledger here holds"
+        message = f"{path}: names record {short(wanted)}, which no ledger here holds"
         raise LedgerError(message, "Was the execution copied without its project's .dfh?")
     record = holders[0].get(wanted)
     # The tasks of an array whose gathered value was taken over have no outputs and no record.
-    if said.get("outputs") and record.place != (str(info.get("uuid")), job, task):
-        message = f"{marker}: was changed: it names record {short(wanted)}, of {record.label}"
+    if said.outputs and record.place != (str(info.get("uuid")), job, task):
+        message = f"{path}: was changed: it names record {short(wanted)}, of {record.label}"
         raise LedgerError(message, "Restore it from a backup of the execution.")
     return holders[0], (record,)
 
@@ -222,8 +224,9 @@ def _lost(
     held = {record.id for record in records}
     lost = {}
     for pattern in ("success.json", "task-*/success.json"):
-        for marker in sorted((execution / "jobs").glob(f"{job or '*'}/{pattern}")):
-            wanted = str(_read(marker).get("record") or "")
+        for path in sorted((execution / "jobs").glob(f"{job or '*'}/{pattern}")):
+            said = _marker(JobLayout(path.parent))
+            wanted = said.record if said else ""
             if wanted and wanted not in held:
                 try:
                     ledger.get(wanted)
@@ -316,9 +319,9 @@ def _ledgers(start: Path, named: str | Path = "", cwd: Path | None = None) -> li
     return [Ledger(root) for root in found]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return a JSON object; an empty one if it cannot be had."""
+def _marker(folder: JobLayout) -> Marker | None:
+    """Return a job's success marker; None for a damaged one, which `dfh prov verify` names."""
     try:
-        return read_json(path)
+        return marker.read(folder)
     except (OSError, ValueError):
-        return {}
+        return None

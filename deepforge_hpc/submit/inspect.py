@@ -9,8 +9,8 @@ from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.runtime.base.advice import next_step
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import last_metrics, read_files
-from deepforge_hpc.runtime.state.status import build
 from deepforge_hpc.submit.frozen import check_plan, is_at_home, read_info
 
 if TYPE_CHECKING:

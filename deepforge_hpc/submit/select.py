@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.plan import Job, JobKind
+from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
-from deepforge_hpc.runtime.state.status import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from ..schedulers import sacct
+from ..state.assemble import build
 from ..state.closing import write_ends
 from ..state.read import read_files
-from ..state.status import build
 
 if TYPE_CHECKING:
     from ..base.context import Context

@@ -49,8 +49,8 @@ def render_report(execution_root: Path) -> bytes:
 
 def read_status(root: Path) -> ExecutionStatus:
     """Return the status by the execution's own files; OSError if the folder cannot be opened."""
+    from ..state.assemble import build
     from ..state.read import read_files
-    from ..state.status import build
 
     return build(read_files(root), None, now=time.time())
 

@@ -8,11 +8,11 @@ import pytest
 
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt
 from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
 from deepforge_hpc.runtime.state.marker import MISSING, Found, Marker
 from deepforge_hpc.runtime.state.statefile import Said
-from deepforge_hpc.runtime.state.status import seconds
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
 MARKER = Marker("a", None, 2, "key", "r", {})

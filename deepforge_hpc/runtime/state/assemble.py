@@ -1,0 +1,244 @@
+"""The status of an execution, put together from its files and the scheduler's answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base.notice import Notice
+from ..base.states import State, combine
+from ..base.times import parse_time
+from .judge import Evidence, Trouble, judge, title
+from .marker import MISSING, Found
+from .read import ARRAY, FINAL, LAYOUT
+from .status import ExecutionStatus, JobStatus, OutputStatus, TaskStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ..base.native import NativeStatus
+    from .journal import Attempt
+    from .marker import Marker
+    from .read import Files, Planned, Unit
+
+
+def build(
+    files: Files,
+    answers: Mapping[str, NativeStatus] | None,
+    *,
+    now: float,
+    number: int | None = None,
+) -> ExecutionStatus:
+    """Return the status by the files of an execution and the scheduler's answers, by native id.
+
+    None: it was not asked, or did not answer. `number`: the attempt to judge, if not the last.
+    """
+    history = files.journal
+    attempt = history.last if number is None else history.attempt(number)
+    view = _View(files, attempt, answers, now)
+    jobs = tuple(view.job(job) for job in files.jobs)
+    info = files.info
+    text = {key: str(info.get(key) or files.plan.get(key) or "") for key in _TEXTS}
+    return ExecutionStatus(
+        path=str(files.root),
+        state=combine(job.state for job in jobs if job.kind != FINAL),
+        attempt=attempt.number if attempt else 0,
+        jobs=jobs,
+        warnings=(*_problems(files), *view.warnings),
+        info=info,
+        at=now,
+        **text,
+    )
+
+
+_TEXTS = ("id", "pipeline", "site", "scheduler", "name", "note", "created")
+
+
+def _problems(files: Files) -> Iterator[Notice]:
+    for name, data in (("execution.json", files.info), ("plan.json", files.plan)):
+        if not data:
+            yield Notice("file_damaged", f"{name} is missing or damaged.", name)
+    if files.journal.fault:
+        hint = "Jobs can still be found in the queue by their names: dfh cancel"
+        yield Notice("journal_damaged", files.journal.fault, "submitted.jsonl", next=hint)
+    last = files.journal.last
+    if last is not None and last.refused:
+        text = f"The submission was refused, nothing of it runs: {last.refused}"
+        yield Notice("submission_refused", text, str(files.info.get("id") or ""))
+
+
+class _View:
+    """All that is known of one execution at one moment."""
+
+    def __init__(
+        self,
+        files: Files,
+        attempt: Attempt | None,
+        answers: Mapping[str, NativeStatus] | None,
+        now: float,
+    ) -> None:
+        self._files = files
+        self._attempt = attempt
+        self._answers = answers
+        self._now = now
+        self._id = str(files.info.get("id") or "")
+        self._token = str(files.info.get("uuid") or "")[:8]
+        self._trouble: dict[str, Trouble] = {}
+        """Job that did not succeed -> where the trouble began."""
+        self._open: set[str] = set()
+        """Jobs that have not ended."""
+        self.warnings: list[Notice] = []
+
+    def job(self, job: Planned) -> JobStatus:
+        """Return the status of a job; those that it waits for have been asked for before."""
+        units = tuple(self._unit(job, task) for task in job.indices)
+        state = combine(unit.state for unit in units)
+        if not state.is_final:
+            self._open.add(job.name)
+        if (state.is_final or state is State.UNKNOWN) and (began := _began(job, units)):
+            self._trouble[job.name] = self._origin(job) or began
+        started = min((unit.started for unit in units if unit.started), default="")
+        ended = max((unit.ended for unit in units), default="") if state.is_final else ""
+        first = next((unit for unit in units if unit.state is state), units[0])
+        found = JobStatus(
+            name=job.name,
+            operation=job.operation,
+            kind=job.kind,
+            after=job.after,
+            state=state,
+            detail=_detail(state, units),
+            reason=_reason(first, units),
+            hint=first.hint,
+            raw=first.raw,
+            exit_code=first.exit_code,
+            native_id=self._attempt.native_id(job.name, None) if self._attempt else "",
+            attempt=max(unit.attempt for unit in units),
+            started=started,
+            ended=ended,
+            elapsed_s=seconds(started, ended, self._now, is_over=state.is_final),
+            metrics={},
+            log="",
+            outputs=first.outputs if job.kind != ARRAY else (),
+            reused_from=next((unit.reused_from for unit in units if unit.reused_from), ""),
+            units=units,
+            again=all(unit.again for unit in units),
+            plan=job.data,
+        )
+        return found._replace(log=_log(found, first)) if found.has_run else found
+
+    def _unit(self, job: Planned, task: int | None) -> TaskStatus:
+        unit = self._files.units[job.name, task]
+        evidence = self._evidence(job, task, unit)
+        verdict = judge(evidence)
+        if verdict.notice:
+            self.warnings.append(verdict.notice)
+        said, marker = evidence.current, evidence.found.marker
+        started, ended = (said.started, said.ended) if said else ("", "")
+        is_success = verdict.state.is_success
+        return TaskStatus(
+            task=task,
+            state=verdict.state,
+            reason=verdict.reason,
+            hint=verdict.hint,
+            native_id=evidence.native_id or (said.native_id if said else ""),
+            raw=verdict.raw,
+            attempt=evidence.number,
+            started=started,
+            ended=ended,
+            elapsed_s=seconds(started, ended, self._now, is_over=verdict.state.is_final),
+            exit_code=said.exit_code if said else None,
+            is_over=verdict.is_over,
+            is_written=verdict.is_written,
+            again=verdict.again,
+            host=said.host if said else "",
+            folder=LAYOUT.job(job.name, task).root.as_posix(),
+            error=said.error if said and not is_success else None,
+            outputs=_outputs(marker) if is_success else (),
+            reused_from=str((marker.reused_from or {}).get("execution", "")) if marker else "",
+        )
+
+    def _evidence(self, job: Planned, task: int | None, unit: Unit) -> Evidence:
+        attempt, found = self._attempt, unit.found
+        if attempt is not None and not attempt.covers(job.name, task):
+            attempt = None
+        if job.kind == FINAL and found.marker and self._is_older(found.marker):
+            found = Found(None, MISSING)  # it closed an earlier attempt
+        native_id = attempt.native_id(job.name, task) if attempt else ""
+        return Evidence(
+            execution=self._id,
+            job=job.name,
+            task=task,
+            found=found,
+            said=unit.said,
+            said_fault=unit.said_fault,
+            attempt=attempt,
+            journal_fault=self._files.journal.fault,
+            native=self._native(job.name, native_id),
+            is_asked=self._answers is not None and bool(native_id),
+            trouble=self._origin(job),
+            waits_for=tuple(name for name in job.after if name in self._open),
+            is_guarded=job.is_guarded,
+            is_final_job=job.kind == FINAL,
+        )
+
+    def _is_older(self, marker: Marker) -> bool:
+        return self._attempt is not None and marker.attempt < self._attempt.number
+
+    def _native(self, job: str, native_id: str) -> NativeStatus | None:
+        found = (self._answers or {}).get(native_id)
+        if found is not None and found.name and found.name != f"{job}.{self._token}":
+            # After a crash Slurm gives the ids of jobs that it lost to other people's jobs.
+            return None
+        return found
+
+    def _origin(self, job: Planned) -> Trouble | None:
+        """Return where the trouble began because of which a job cannot run, if there is any."""
+        if job.kind == FINAL:
+            return None
+        return next((self._trouble[name] for name in job.after if name in self._trouble), None)
+
+
+def _began(job: Planned, units: tuple[TaskStatus, ...]) -> Trouble | None:
+    for unit in units:
+        if unit.state.is_final and not unit.state.is_success:
+            return Trouble(title(job.name, unit.task), unit.state, unit.again)
+    return None
+
+
+def _log(job: JobStatus, unit: TaskStatus) -> str:
+    return LAYOUT.log(job.name, max(1, unit.attempt), unit.task).as_posix()
+
+
+def _reason(first: TaskStatus, units: tuple[TaskStatus, ...]) -> str:
+    """Return why, and for which task of an array if not for all."""
+    if not first.reason or all(unit.reason == first.reason for unit in units):
+        return first.reason
+    return f"task {first.task}: {first.reason}"
+
+
+def _detail(state: State, units: tuple[TaskStatus, ...]) -> str:
+    if len(units) == 1:
+        return state.value
+    done = sum(unit.state.is_success for unit in units)
+    if state.is_live:
+        return f"{state} {done}/{len(units)}"
+    same = sum(unit.state is state for unit in units)
+    return state.value if same == len(units) else f"{state} {same}/{len(units)}"
+
+
+def _outputs(marker: Marker | None) -> tuple[OutputStatus, ...]:
+    entries = marker.outputs if marker else {}
+    return tuple(
+        OutputStatus(
+            name, entry["path"], entry["format"], entry["sha256"], entry["size"],
+            bool(entry.get("parts")),
+        )
+        for name, entry in sorted(entries.items())
+    )  # fmt: skip
+
+
+def seconds(started: str, ended: str, now: float, *, is_over: bool) -> float | None:
+    """Return how long something ran, or has run until now; None if that is not known."""
+    begin, end = parse_time(started), parse_time(ended)
+    if begin is None or (is_over and end is None):
+        return None
+    return round(max(0.0, (end.timestamp() if end else now) - begin.timestamp()), 3)
