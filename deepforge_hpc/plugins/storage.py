@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.storage.base import (
+    EXISTS,
+    MISSING,
     Capabilities,
     Move,
     PlaceError,
@@ -19,7 +21,11 @@ from deepforge_hpc.runtime.storage.base import (
     Stat,
     Storage,
     Transfer,
+    checked,
+    files_of,
+    verify,
 )
+from deepforge_hpc.runtime.storage.streams import stream_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +60,8 @@ def open_place(root: str | Path) -> Storage:
 
 
 __all__ = [
+    "EXISTS",
+    "MISSING",
     "Capabilities",
     "Move",
     "PlaceError",
@@ -61,6 +69,10 @@ __all__ = [
     "Stat",
     "Storage",
     "Transfer",
+    "checked",
+    "files_of",
     "open_place",
     "scheme_of",
+    "stream_part",
+    "verify",
 ]

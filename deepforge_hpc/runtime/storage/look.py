@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.files import is_temporary, publish_bytes, remove, temporary_beside
 from ..base.notice import ERROR, INFO, WARNING, Notice
-from .base import FULL, PlaceError
+from .base import PlaceError
 from .landing import name
 
 if TYPE_CHECKING:
@@ -20,18 +20,17 @@ def look(root: Path) -> tuple[Notice, ...]:
     """Say what is wrong with a folder, or what `put` will have to make."""
     there = next(path for path in (root, *root.parents) if os.path.lexists(path))
     if not there.is_dir():
-        text = f"{there} is not a folder."
-        return (Notice("storage_denied", text, str(root), (), "Choose another place.", ERROR),)
-    found = [] if there == root else [_notice(INFO, root, "missing", "is made when needed")]
+        return (_notice(ERROR, there, "is not a folder", "Choose another place."),)
+    found = [] if there == root else [_notice(INFO, root, "is made when it is needed")]
     try:
         _try(there)
         found += _left_over(there)
     except OSError as error:
         fault = PlaceError.of(error, there)
-        return (*found, _notice(ERROR, there, fault.kind, fault.what, fault.next))
+        return (*found, _notice(ERROR, there, f"cannot be used: {fault.what}", fault.next))
     room = os.statvfs(there)
     if room.f_bavail * room.f_frsize < _LEAST_FREE:
-        found.append(_notice(WARNING, there, FULL, "less than 64 MiB are free", "Free some space."))
+        found.append(_notice(WARNING, there, "has less than 64 MiB free", "Free some space."))
     return tuple(found)
 
 
@@ -50,9 +49,9 @@ def _left_over(folder: Path) -> list[Notice]:
     names = [entry for entry in sorted(os.listdir(folder)) if is_temporary(entry)]  # noqa: PTH208
     if not names:
         return []
-    what = f"{len(names)} file(s) of writers that work now, or that were killed: {names[0]}"
-    return [_notice(INFO, folder, "left_over", what, "Remove those that nobody writes any more.")]
+    what = f"holds {len(names)} file(s) of writers that work now, or were killed: {names[0]}"
+    return [_notice(INFO, folder, what, "Remove those that nobody writes any more.")]
 
 
-def _notice(level: str, where: Path, kind: str, what: str, next_step: str = "") -> Notice:
-    return Notice(f"storage_{kind}", f"{where}: {what}.", str(where), (), next_step, level)
+def _notice(level: str, where: Path, what: str, step: str = "") -> Notice:
+    return Notice("storage", f"{where} {what}.", str(where), next=step, level=level)

@@ -118,7 +118,8 @@ class TestLocal(StorageContract):
         assert [item.name for item in storage.list()] == ["a"]
         assert [item.name for item in storage.list(deep=True)] == ["a"]
         self.refused(base.INVALID, lambda: storage.stat(left))
-        assert [notice.kind for notice in storage.check()] == ["storage_left_over"]
+        (notice,) = storage.check()
+        assert (notice.level, left in notice.text) == ("info", True)
 
     def test_the_longest_name_has_room_for_a_temporary_one(
         self, storage: Storage, source: Callable[..., Path]
@@ -163,7 +164,8 @@ class TestLocal(StorageContract):
             self.refused(base.DENIED, lambda: storage.delete("a"))
             assert storage.stat("a").size == 1
             (notice,) = storage.check()
-            assert (notice.kind, notice.level) == ("storage_denied", "error")
+            assert (notice.kind, notice.level) == ("storage", "error")
+            assert "Permission denied" in notice.text
 
         assert as_nobody(refused) == ""
         assert self.seen(storage) == {"a": b"x"}
@@ -176,16 +178,17 @@ class TestLocal(StorageContract):
         self.refused(base.FULL, lambda: storage.put(large, "a", replace=True))
         self.refused(base.FULL, lambda: LocalStorage(large.parent).get("large", small_disk / "c"))
         assert self.seen(storage) == {"a": b"old"}
-        assert [notice.kind for notice in storage.check()] == ["storage_full"]
+        (notice,) = storage.check()
+        assert notice.text == f"{small_disk} has less than 64 MiB free."
 
     def test_check_says_what_is_wrong(self, tmp_path: Path) -> None:
         (notice,) = LocalStorage(tmp_path / "not" / "yet").check()
-        assert (notice.kind, notice.level) == ("storage_missing", "info")
+        assert (notice.text.endswith("is made when it is needed."), notice.level) == (True, "info")
         assert not (tmp_path / "not").exists()
         (tmp_path / "file").touch()
         for place in (tmp_path / "file", tmp_path / "file" / "below"):
             (notice,) = LocalStorage(place).check()
-            assert (notice.kind, notice.level) == ("storage_denied", "error")
+            assert (notice.text.endswith("is not a folder."), notice.level) == (True, "error")
 
     def test_an_address_is_a_file_uri(self, storage: Storage) -> None:
         self.set_raw(storage, "a b%", b"x")
