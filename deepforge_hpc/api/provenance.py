@@ -11,7 +11,6 @@ from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
-from deepforge_hpc.ledger.store import packages_of
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.project import executions_folders
 
@@ -62,7 +61,7 @@ class Explanation:
             "packages": list(self.packages),
             "other_records": subject.others,
             "ledger": str(subject.ledger.root),
-            "records": [{"id": record.id, **record.data} for record in subject.records],
+            "records": [record.to_dict() for record in subject.records],
         }
 
 
@@ -72,20 +71,20 @@ def explain(text: str, cwd: Path) -> Explanation:
     outputs = [
         output
         for record in subject.records
-        for output in record.outputs
-        if not subject.output or output.get("name") == subject.output
+        for output in record.data.outputs
+        if not subject.output or output.name == subject.output
     ]
     sha256, state = "", "not checked"
     if subject.output and subject.path:
         with suppress(OSError):
             place, name = LocalStorage.at(subject.path)
             sha256 = subject.sha256 or place.digest(name)
-        state = "unchanged" if outputs[0].get("sha256") == sha256 else "modified"
+        state = "unchanged" if outputs[0].sha256 == sha256 else "modified"
     closure = _trace.trace(subject.ledger, subject.records)
     return Explanation(
         subject=subject,
         sha256=sha256,
-        size=sum(int(output.get("size") or 0) for output in outputs),
+        size=sum(output.size for output in outputs),
         state=state,
         ancestors=len(closure.records) - len(closure.roots),
         packages=_packages(subject),
@@ -94,7 +93,7 @@ def explain(text: str, cwd: Path) -> Explanation:
 
 def _packages(subject: Subject) -> tuple[str, ...]:
     """Return the packages of the one record; a list that was changed is for `verify` to tell."""
-    wanted = packages_of(subject.record)
+    wanted = subject.record.data.environment.packages
     if len(subject.records) > 1 or not wanted or not subject.ledger.has_blobs:
         return ()
     with suppress(LedgerError):
@@ -143,6 +142,6 @@ def _folder_of(record: Record, subject: Subject) -> Path | None:
     homes = [home / record.execution for home in executions_folders(subject.project)]
     for folder in (subject.execution, *homes):
         found = read_execution(folder) if folder else None
-        if found and found.data.get("uuid") == record.data.get("uuid"):
+        if found and found.data.get("uuid") == record.data.uuid:
             return found.layout.root
     return None

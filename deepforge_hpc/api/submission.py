@@ -15,6 +15,7 @@ from deepforge_hpc.api.pipelines import (
 )
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.state.record_data import ReusedFrom
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import SubmitReport
@@ -39,7 +41,7 @@ class Submission:
     layout: ExecutionLayout
     plan: Plan
     report: SubmitReport
-    reused: Mapping[str, Mapping[str, Any]]
+    reused: Mapping[str, ReusedFrom]
     """Job -> the earlier execution and job whose result it took over."""
     place: tuple[Notice, ...] = ()
     """What is wrong with the folder of the execution, in the site's eyes."""
@@ -56,7 +58,7 @@ class Submission:
         return {
             **self.report.to_dict(),
             "site": self.plan.site,
-            "reused": {job: dict(source) for job, source in self.reused.items()},
+            "reused": encode(dict(self.reused)),
             "report": str(self.layout.report),
             "warnings": [notice.to_dict() for notice in self.warnings],
         }
@@ -75,7 +77,7 @@ class DryRun:
     """Job -> words of the command; `<job>` stands for the native id of a job."""
     scripts: Mapping[str, tuple[str, str]]
     """Job -> path below the folder, and digest."""
-    reused: Mapping[str, Mapping[str, Any]]
+    reused: Mapping[str, ReusedFrom]
     """Job -> the earlier execution and job whose result it would take over."""
     warnings: tuple[Notice, ...]
 
@@ -92,7 +94,7 @@ class DryRun:
                 for job, argv in self.commands.items()
                 for path, sha256 in [self.scripts[job]]
             ],
-            "reused": {job: dict(source) for job, source in self.reused.items()},
+            "reused": encode(dict(self.reused)),
             "warnings": [notice.to_dict() for notice in self.warnings],
         }
 

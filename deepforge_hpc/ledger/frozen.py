@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.store import packages_of, short
+from deepforge_hpc.ledger.store import short
 from deepforge_hpc.runtime.base.files import digest_file, read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
@@ -31,26 +31,27 @@ def check_frozen(
 
     All records of an execution share them. `folder` is None if it is gone.
     """
-    if not record.data.get("code"):
+    data = record.data
+    if not data.code:
         return  # a kind of record that no execution made
     if folder is None:
         message = f"the folder of {record.execution} is gone: its frozen code was not compared"
         yield Notice(kind="code_gone", level="warning", subject=record.execution, text=message)
     layout = ExecutionLayout(folder or Path())
     files = {
-        "plan": layout.plan,
-        "code": layout.manifest,
-        "pipeline": layout.pipeline,
-        "site_file": layout.site,
+        "plan": (layout.plan, data.plan),
+        "code": (layout.manifest, data.code),
+        "pipeline": (layout.pipeline, data.pipeline),
+        "site": (layout.site, data.site_file),
     }
-    for name, path in files.items():
-        if wanted := str(record.data.get(name) or ""):
+    for name, (path, wanted) in files.items():
+        if wanted:
             if folder is not None:
-                yield from _file(f"{name.removesuffix('_file')}_modified", path, wanted, record)
+                yield from _file(f"{name}_modified", path, wanted, record)
             yield from _blob(ledger, wanted, "blob_damaged", f"{path.name} of {record.execution}")
     if folder is not None:
         yield from _code(layout, record)
-    manifest = _manifest(ledger, str(record.data["code"]), folder)
+    manifest = _manifest(ledger, data.code, folder)
     for name, sha256 in manifest.items():
         if name.startswith(_KEPT):
             yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
@@ -59,15 +60,15 @@ def check_frozen(
 
 def check_script(record: Record, folder: Path) -> Iterator[Notice]:
     """Check the job script, unless the result was taken over and none ran."""
-    wanted = str(record.data.get("script") or "")
-    if wanted and not record.data.get("reused_from"):
-        path = ExecutionLayout(folder).script(str(record.data.get("job")))
+    wanted = record.data.script
+    if wanted and record.data.reused_from is None:
+        path = ExecutionLayout(folder).script(record.data.job)
         yield from _file("script_modified", path, wanted, record)
 
 
 def check_packages(ledger: Ledger, record: Record) -> Iterator[Notice]:
     """Check the ledger's list of the packages that a job could import."""
-    if wanted := packages_of(record):
+    if wanted := record.data.environment.packages:
         yield from _blob(ledger, wanted, "blob_damaged", f"packages of {record.label}")
 
 

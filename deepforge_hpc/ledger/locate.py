@@ -121,7 +121,7 @@ def _by_label(text: str, ledgers: Iterable[Ledger]) -> Subject | None:
     for ledger in ledgers:
         newest: dict[object, Record] = {}
         for record in ledger.find_by_job(match["execution"], match["job"], task):
-            newest.setdefault(record.data.get("task"), record)
+            newest.setdefault(record.data.task, record)
         if newest:
             records = tuple(newest.values())
             return Subject(ledger=ledger, project=ledger.root.parent, records=records, how="id")
@@ -207,8 +207,8 @@ def _newest(
     for ledger in ledgers:
         newest: dict[tuple[object, object], Record] = {}
         for record in ledger.find_by_job(str(info.get("id")), job or None, task):
-            if record.data.get("uuid") == info.get("uuid"):
-                newest.setdefault((record.data.get("job"), record.data.get("task")), record)
+            if record.data.uuid == info.get("uuid"):
+                newest.setdefault((record.data.job, record.data.task), record)
         if newest:
             return ledger, tuple(newest.values())
     return None
@@ -272,7 +272,7 @@ def _artifact(
     ledger: Ledger, record: Record, path: Path, made: str, sha256: str, others: int = 0
 ) -> Subject:
     """Return the subject for a copy of what the record made with the digest `made`."""
-    names = [str(output.get("name")) for output in record.outputs if output.get("sha256") == made]
+    names = [output.name for output in record.data.outputs if output.sha256 == made]
     if not names:
         message = f"{path}.prov: record {short(record.id)} did not make {short(made)}"
         raise LedgerError(message, "Copy it again from beside the original.")
@@ -299,9 +299,9 @@ def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
 
 
 def _output_name(records: Sequence[Record], file: str) -> str:
-    for output in records[0].outputs if len(records) == 1 else ():
-        if Path(str(output.get("path", ""))).name == file:
-            return str(output.get("name"))
+    for output in records[0].data.outputs if len(records) == 1 else ():
+        if Path(output.path).name == file:
+            return output.name
     return ""
 
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, parse_object
 from deepforge_hpc.runtime.base.files import digest, read_bytes, read_json
 from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
-from deepforge_hpc.runtime.state.record import SCHEMA as RECORD_SCHEMA
+from deepforge_hpc.runtime.state.record_data import RecordData
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{0,8})?\.json")
 FORMAT = 1
 """Of the ledger's folder; `deepforge_hpc.submit.project` writes it."""
-_SHAPE: dict[str, type] = {
-    "task": int,
-    "operation": dict,
-    "inputs": list,
-    "outputs": list,
-    "environment": dict,
-    "scheduler": dict,
-    "time": dict,
-    "reused_from": dict,
-}
-"""What fields of a record are, where they are not left out or null."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,55 +38,28 @@ class Record:
     id: str
     """`sha256:...`"""
     path: Path
-    data: dict[str, Any]
+    data: RecordData
+    raw: dict[str, Any]
+    """The record as it is, also what this version does not know; for showing it as JSON."""
 
     @property
     def place(self) -> tuple[str, str, int | None]:
         """Return whose it is: the uuid of the execution, the job and the array task."""
-        return str(self.data.get("uuid")), str(self.data.get("job")), self.data.get("task")
+        return self.data.uuid, self.data.job, self.data.task
 
     @property
     def execution(self) -> str:
         """Return the id of the execution."""
-        return str(self.data.get("execution", ""))
+        return self.data.execution
 
     @property
     def label(self) -> str:
         """Return what a person calls it: `redshift-0007/render[3]`."""
-        task = self.data.get("task")
-        job = f"{self.data.get('job', '?')}" + ("" if task is None else f"[{task}]")
-        return f"{self.execution}/{job}"
+        return self.data.label
 
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
-        """Return the inputs, each with the record that produced it under `by`."""
-        return _objects(self.data.get("inputs"))
-
-    @property
-    def outputs(self) -> list[dict[str, Any]]:
-        """Return the outputs."""
-        return _objects(self.data.get("outputs"))
-
-    @property
-    def operation(self) -> dict[str, Any]:
-        """Return what ran; empty for a record without an operation."""
-        return self.data.get("operation") or {}
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def packages_of(record: Record) -> str:
-    """Return the digest of the list of packages that a job could import; empty if there is none."""
-    found = (record.data.get("environment") or {}).get("packages")
-    return found if isinstance(found, str) else ""
-
-
-def producer(item: dict[str, Any]) -> dict[str, Any]:
-    """Return what an input says of the record that made it; empty for external data."""
-    by = item.get("by")
-    return by if isinstance(by, dict) and isinstance(by.get("record"), str) else {}
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON data."""
+        return {"id": self.id, **self.raw}
 
 
 class DamagedRecordError(LedgerError):
@@ -169,9 +132,9 @@ class Ledger:
         found = [
             record
             for record in self.records(containing=sha256)
-            if any(output.get("sha256") == sha256 for output in record.outputs)
+            if any(output.sha256 == sha256 for output in record.data.outputs)
         ]
-        return sorted(found, key=_end_time, reverse=True)
+        return sorted(found, key=lambda record: record.data.time.end, reverse=True)
 
     def find_by_job(
         self, execution: str, job: str | None = None, task: int | None = None
@@ -181,11 +144,11 @@ class Ledger:
             record
             for record in self.records(containing=json.dumps(execution, ensure_ascii=False))
             if record.execution == execution
-            and record.data.get("kind") == "end"
-            and (job is None or record.data.get("job") == job)
-            and (task is None or record.data.get("task") == task)
+            and record.data.kind == "end"
+            and (job is None or record.data.job == job)
+            and (task is None or record.data.task == task)
         ]
-        return sorted(found, key=_end_time, reverse=True)
+        return sorted(found, key=lambda record: record.data.time.end, reverse=True)
 
     def blob(self, sha256: str) -> bytes | None:
         """Return a blob; None if it is not stored; LedgerError if its content was changed."""
@@ -281,19 +244,15 @@ class Closure(Ledger):
 def parse_record(content: bytes, path: Path) -> Record:
     """Return the record that bytes hold; DamagedRecordError if they are no record."""
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        message = f"record {path}: not JSON ({error})"
-        raise DamagedRecordError(message) from error
-    if not isinstance(data, dict) or data.get("schema") != RECORD_SCHEMA:
-        schema = data.get("schema") if isinstance(data, dict) else None
-        message = f"record {path}: schema {schema!r}, this version reads {RECORD_SCHEMA!r}"
-        raise DamagedRecordError(message, "Was it written by a newer deepforge-hpc?")
-    for name, kind in _SHAPE.items():
-        if data.get(name) is not None and not isinstance(data[name], kind):
-            message = f"record {path}: {name} is no {kind.__name__}"
-            raise DamagedRecordError(message, "No version of deepforge-hpc writes that.")
-    return Record(id=digest(content), path=path, data=data)
+        raw = parse_object(content)
+        data = decode(RecordData, raw, is_open=True)
+    except SchemaError as error:
+        message = f"record {path}: {error}"
+        raise DamagedRecordError(message, "Was it written by a newer deepforge-hpc?") from error
+    except ShapeError as error:
+        message = f"record {path}: {error}"
+        raise DamagedRecordError(message, "No version of deepforge-hpc writes that.") from error
+    return Record(id=digest(content), path=path, data=data, raw=raw)
 
 
 def short(sha256: str) -> str:
@@ -306,8 +265,3 @@ def _folders(parent: Path) -> list[Path]:
         return [Path(entry.path) for entry in os.scandir(parent) if entry.is_dir()]
     except FileNotFoundError:
         return []
-
-
-def _end_time(record: Record) -> str:
-    time = record.data.get("time")
-    return str(time.get("end") or "") if isinstance(time, dict) else ""

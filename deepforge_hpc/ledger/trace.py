@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.store import producer
+from deepforge_hpc.runtime.state.record_data import Producer, RecordedInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.ledger.store import Ledger, Record
+    from deepforge_hpc.runtime.state.record_data import RecordData
 
 TRACE_SCHEMA = "dfh/trace/1"
 
@@ -31,7 +32,7 @@ class Trace:
         return {
             "schema": TRACE_SCHEMA,
             "roots": list(self.roots),
-            "nodes": [{"id": record.id, **record.data} for record in self.records.values()],
+            "nodes": [record.to_dict() for record in self.records.values()],
             "problems": [
                 {"id": record_id, "kind": type(error).__name__, "message": error.message}
                 for record_id, error in self.problems.items()
@@ -46,7 +47,7 @@ class Line:
     depth: int
     port: str
     """Input port of the line above that this answers; empty for the root."""
-    input: dict[str, Any]
+    input: RecordedInput
     """The entry of that port in the record above; empty for the root."""
     record: Record | None
     """None: an external input, or a record with a problem."""
@@ -70,7 +71,7 @@ def trace(
     problems: dict[str, LedgerError] = dict(lost or {})
     waiting = list(roots)
     while waiting:
-        for record_id in producers(waiting.pop()):
+        for record_id in waiting.pop().data.producers:
             if record_id in records or record_id in problems:
                 continue
             try:
@@ -83,18 +84,11 @@ def trace(
     return Trace(roots=tuple(root.id for root in roots), records=records, problems=problems)
 
 
-def producers(record: Record) -> list[str]:
-    """Return the ids of the records that made the inputs, and of the one that was re-used."""
-    found = [by["record"] for item in record.inputs if (by := producer(item))]
-    found += [item["by"]["record"] for item in _source(record)]
-    return list(dict.fromkeys(found))
-
-
 def tree(closure: Trace, *, depth: int | None = None) -> Iterator[Line]:
     """Yield the lines of the tree below each root, repeated records folded."""
     numbers: dict[str, int] = {}
     waiting = [
-        Line(depth=0, port="", input={}, record=closure.records[root])
+        Line(depth=0, port="", input=RecordedInput(), record=closure.records[root])
         for root in reversed(_tips(closure))
     ]
     while waiting:
@@ -120,24 +114,22 @@ def tree(closure: Trace, *, depth: int | None = None) -> Iterator[Line]:
 
 def _tips(closure: Trace) -> list[str]:
     """Return the roots that no other record was made from: the others stand below them."""
-    inner = {found for record in closure.records.values() for found in producers(record)}
+    inner = {found for record in closure.records.values() for found in record.data.producers}
     return [root for root in closure.roots if root not in inner]
 
 
 def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
     """Return a line for each input; array tasks of one job that feed one port share a line."""
     lines: dict[tuple[str, str, str], list[Line]] = {}
-    for position, item in enumerate(_edges(record)):
-        by = producer(item)
-        record_id = by.get("record", "")
+    for position, item in enumerate(_edges(record.data)):
+        record_id = item.by.record if item.by else ""
         found = closure.records.get(record_id)
         problem = closure.problems.get(record_id)
-        is_task = found is not None and found.data.get("task") is not None
-        port = str(item.get("port", ""))
-        key = (port, str(by.get("job")), "" if is_task else str(position))
+        is_task = found is not None and found.data.task is not None
+        key = (item.port, item.by.job if item.by else "", "" if is_task else str(position))
         text = problem.message if problem else ""
         lines.setdefault(key, []).append(
-            Line(depth=depth, port=port, input=item, record=found, problem=text)
+            Line(depth=depth, port=item.port, input=item, record=found, problem=text)
         )
     return [
         Line(
@@ -152,11 +144,9 @@ def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
     ]
 
 
-def _edges(record: Record) -> list[dict[str, Any]]:
-    return _source(record) or record.inputs
-
-
-def _source(record: Record) -> list[dict[str, Any]]:
-    """Return the edge to the record that was re-used, if it was."""
-    item = {"port": "reused from", "by": record.data.get("reused_from")}
-    return [item] if producer(item) else []
+def _edges(record: RecordData) -> Sequence[RecordedInput]:
+    """Return the inputs; of a result that was taken over the one edge to where it was made."""
+    made = record.reused_from
+    if made is None:
+        return record.inputs
+    return [RecordedInput(port="reused from", by=Producer(made.record, made.job, task=made.task))]

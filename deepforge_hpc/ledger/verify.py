@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
-from deepforge_hpc.ledger.store import MissingRecordError, producer, short
+from deepforge_hpc.ledger.store import MissingRecordError, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import Checked, check
 from deepforge_hpc.runtime.storage.base import MISSING, PlaceError
@@ -67,14 +68,14 @@ def verify(subject: Subject, locate: Callable[[Record], Path | None]) -> Verific
         if folder is not None:
             findings += _marker(subject.ledger, record, folder)
             findings += check_script(record, folder)
-        key = (folder or record.execution, record.data.get("plan"), record.data.get("code"))
+        key = (folder or record.execution, record.data.plan, record.data.code)
         if key not in frozen:
             frozen.add(key)
             findings += check_frozen(subject.ledger, record, folder, subject.project)
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
-        outputs=sum(len(record.outputs) for record in closure.records.values()),
+        outputs=sum(len(record.data.outputs) for record in closure.records.values()),
         executions=len(frozen),
         findings=tuple(dict.fromkeys(findings)),
     )
@@ -88,14 +89,14 @@ def job_layout(record: Record, folder: Path) -> JobLayout:
 
 def _copy(subject: Subject) -> Iterator[Notice]:
     """Compare an artifact outside of its execution with the record that its closure names."""
-    made = [o.get("sha256") for o in subject.record.outputs if o.get("name") == subject.output]
+    made = [o.sha256 for o in subject.record.data.outputs if o.name == subject.output]
     if not subject.execution and subject.path and subject.sha256 not in made:
         yield Notice(
             kind="output_modified",
             level="error",
             subject=str(subject.path),
             text=f"output {subject.output} of {subject.record.label} was changed:"
-            f" recorded {short(str(made[0]))}, now {short(subject.sha256)}",
+            f" recorded {short(made[0])}, now {short(subject.sha256)}",
         )
 
 
@@ -112,19 +113,18 @@ def _records(closure: Trace) -> Iterator[Notice]:
 
 def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
     """An input must be what the record that it names says it made."""
-    for item in record.inputs:
-        by = producer(item)
-        maker = closure.records.get(by.get("record", ""))
-        if maker is None:
+    for item in record.data.inputs:
+        by = item.by
+        maker = closure.records.get(by.record) if by else None
+        if by is None or maker is None:
             continue
-        made = [o.get("sha256") for o in maker.outputs if o.get("name") == by.get("output")]
-        if item.get("sha256") not in made:
+        if item.sha256 not in [o.sha256 for o in maker.data.outputs if o.name == by.output]:
             yield Notice(
                 kind="edge_broken",
                 level="error",
                 subject=record.id,
-                text=f"{record.label} read {short(str(item.get('sha256')))} as"
-                f" {item.get('port')}, not what {maker.label} made as {by.get('output')}",
+                text=f"{record.label} read {short(item.sha256)} as"
+                f" {item.port}, not what {maker.label} made as {by.output}",
             )
 
 
@@ -132,18 +132,18 @@ def _outputs(
     record: Record, project: Path, folder: Path | None, *, is_root: bool, held: str
 ) -> Iterator[Notice]:
     """Compare outputs with their record; those of the roots must be there, or a copy be held."""
-    for output in record.outputs:
-        path = Path(str(output.get("path")))
+    for output in record.data.outputs:
+        path = Path(output.path)
         # An execution may have moved, alone or with its project.
         path = job_layout(record, folder).outputs / path.name if folder else project / path
-        wanted = str(output.get("sha256"))
+        wanted = output.sha256
         try:
             found = check(path, {"sha256": wanted}, full=True)
         except OSError as error:
             found = Checked(f"cannot be read ({error})")
         if not found.fault:
             continue
-        name = f"output {output.get('name')} of {record.label}"
+        name = f"output {output.name} of {record.label}"
         if found.is_missing:
             is_needed = is_root and wanted != held
             yield Notice(
@@ -164,7 +164,7 @@ def _outputs(
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     """The success marker must say what a record of the same job says: jobs and re-use trust it."""
-    if record.data.get("status") != "succeeded":
+    if record.data.status is not State.SUCCEEDED:
         return
     place = job_layout(record, folder)
     try:
@@ -183,7 +183,7 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     except (OSError, ValueError, AttributeError, LedgerError) as error:
         fault = str(error)
     else:
-        made = {output.get("name"): output.get("sha256") for output in named.outputs}
+        made = {output.name: output.sha256 for output in named.data.outputs}
         if named.place == record.place and says == made:
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"
@@ -196,23 +196,22 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
 
 
 def _external(record: Record, project: Path) -> Iterator[Notice]:
-    for item in record.inputs:
-        if producer(item) or not item.get("uri"):
+    for item in record.data.inputs:
+        if item.by or not item.uri:
             continue
-        subject = str(item.get("uri"))
-        name = f"input {item.get('port')} of {record.label}"
-        if item.get("trust") == "declared" or not item.get("sha256"):
+        name = f"input {item.port} of {record.label}"
+        if item.trust == "declared" or not item.sha256:
             yield Notice(
                 kind="input_declared",
                 level="warning",
-                subject=subject,
+                subject=item.uri,
                 text=f"{name} was trusted as declared, its content was not read",
             )
             continue
-        path = project / str(item.get("path") or subject)
+        path = project / (item.path or item.uri)
         place, below = LocalStorage.at(path)
         try:
-            state = "" if place.digest(below) == item["sha256"] else "was changed since"
+            state = "" if place.digest(below) == item.sha256 else "was changed since"
         except PlaceError as error:
             is_gone = error.kind == MISSING
             state = "is not there any more" if is_gone else f"cannot be compared ({error})"
@@ -221,5 +220,5 @@ def _external(record: Record, project: Path) -> Iterator[Notice]:
                 kind="input_gone" if state.startswith("is not") else "input_modified",
                 level="warning",
                 subject=str(path),
-                text=f"{name} {state}: the result was made from {short(str(item['sha256']))}",
+                text=f"{name} {state}: the result was made from {short(item.sha256)}",
             )

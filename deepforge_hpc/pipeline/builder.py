@@ -11,24 +11,39 @@ Pipeline.from_yaml("pipeline.yaml").to_python() is the way back.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
-from deepforge_hpc.files.faults import Reader
+from deepforge_hpc.files.faults import Reader, nearest
 from deepforge_hpc.files.kinds import VERSION
 from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load, reads_as_text
-from deepforge_hpc.pipeline.file import read_pipeline
+from deepforge_hpc.pipeline.file import OPERATION, read_pipeline
 from deepforge_hpc.runtime.base.files import publish_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deepforge_hpc.pipeline.load import Loaded, Settings
 
 
 _SECTIONS = ("inputs", "operations", "outputs")
+
+
+def _with_keys(method: Callable[..., Pipeline]) -> Callable[..., Pipeline]:
+    """Show the keys of an operation where `help` and notebooks look for arguments."""
+    own = inspect.signature(method)
+    named = [item for item in own.parameters.values() if item.name != "keys"]
+    known = {item.name for item in named}
+    keys = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None)
+        for key in OPERATION.fields
+        if key not in known
+    ]
+    vars(method)["__signature__"] = own.replace(parameters=[*named, *keys])
+    return method
 
 
 class Pipeline:
@@ -58,42 +73,15 @@ class Pipeline:
         """Add an external input."""
         return self._add("inputs", name, _given(uri=str(uri), type=type))
 
-    def operation(  # noqa: PLR0913 - its arguments are the keys of the file
-        self,
-        name: str,
-        *,
-        uses: str,
-        description: str = "",
-        inputs: Mapping[str, str] | None = None,
-        attributes: Mapping[str, Any] | None = None,
-        references: Mapping[str, str] | None = None,
-        resources: Mapping[str, Any] | None = None,
-        launch: str | None = None,
-        map: Mapping[str, Any] | None = None,  # noqa: A002 - the key of the file
-        types: Mapping[str, str] | None = None,
-        environment: Mapping[str, Any] | None = None,
-        seed: int | None = None,
-        after: Sequence[str] = (),
-    ) -> Pipeline:
+    @_with_keys
+    def operation(self, name: str, *, uses: str, **keys: Any) -> Pipeline:
         """Add an operation; the arguments are the keys of the file."""
-        return self._add(
-            "operations",
-            name,
-            _given(
-                uses=uses,
-                description=description,
-                inputs=_plain(inputs),
-                references=_plain(references),
-                attributes=_plain(attributes),
-                types=_plain(types),
-                resources=_plain(resources),
-                launch=launch,
-                map=_plain(map),
-                environment=_plain(environment),
-                seed=seed,
-                after=list(after),
-            ),
-        )
+        given = {"uses": uses, **keys}
+        for key in given.keys() - OPERATION.fields.keys():
+            message = f"operation() has no argument {key!r}"
+            raise UsageError(message, nearest(key, OPERATION.fields))
+        values = {key: _plain(given[key]) for key in OPERATION.fields if key in given}
+        return self._add("operations", name, _given(**values))
 
     def output(self, name: str, from_: str, to: str | Path | None = None) -> Pipeline:
         """Declare a result: `from_` is `OPERATION.OUTPUT`."""

@@ -152,7 +152,7 @@ class OperationSpec:
     )
 
 
-_OPERATION = Record(
+OPERATION = Record(
     OperationSpec,
     reserved=("sweep", "checkpoint", "on_failure", "cache", "retries", "interactive"),
     named=True,
@@ -177,7 +177,7 @@ class PipelineSpec:
     inputs: Mapping[str, InputSpec] = key(
         MapOf(Record(InputSpec, shorthand="uri", named=True)), factory=dict
     )
-    operations: Mapping[str, OperationSpec] = key(MapOf(_OPERATION), factory=dict, required=True)
+    operations: Mapping[str, OperationSpec] = key(MapOf(OPERATION), factory=dict, required=True)
     outputs: Mapping[str, OutputSpec] = key(
         MapOf(Record(OutputSpec, shorthand="from", named=True)), factory=dict
     )

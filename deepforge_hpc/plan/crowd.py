@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,7 +64,7 @@ def with_room(
         if not found:
             doubts = crowds(site, plan.jobs, counts, doubtful=True)
             told = [_doubt(site, one) for one in doubts]
-            return dataclasses.replace(plan, warnings=(*plan.warnings, *told)) if told else plan
+            return plan._replace(warnings=(*plan.warnings, *told)) if told else plan
         refused = refused or no_room(site, plan.jobs, found)
         queues = {one.queue for one in found}
         if not queues.isdisjoint({"", *full}):

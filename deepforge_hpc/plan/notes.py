@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,7 @@ class Notes:
         """Say why a queue was taken, and where all comes from that the site is asked for."""
         note, at = self.sizer.note, self.loaded.site_origin
         if ask.is_ours:
-            for key, size in dataclasses.asdict(ask.queue.resources).items():
+            for key, size in ask.queue.resources._asdict().items():
                 if size is not None and size is not False:
                     note(f"jobs.{job}.resources.{key}", size, _OURS)
         queue = answer.choice.queue

@@ -156,8 +156,7 @@ def raise_to(queue: Queue, size: Resources) -> Resources:
         cores += 1
     mib = size.mem_per_node_mib
     least = known(queue.mem_per_node.min)
-    return dataclasses.replace(
-        size,
+    return size._replace(
         nodes=nodes,
         cpus_per_task=cores,
         gpus_per_node=max(size.gpus_per_node, gpus),

@@ -252,7 +252,7 @@ class _Resolution:
         """Return what a job of ours asks for: the site's least, if no queue takes one core."""
         if self.site.request.memory.policy == "required":
             mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
-            resources = dataclasses.replace(resources, mem_per_node_mib=mib)
+            resources = resources._replace(mem_per_node_mib=mib)
         asked = QueueRequest(resources=resources, has_dependencies=True, full=self.full)
         request = lift(self.site, asked)
         return Ask(queue=request, image=environment.container, is_ours=True)

@@ -66,7 +66,7 @@ class Sizer:
         )
         asked = dataclasses.replace(request, resources=resources)
         cpus = self._cpus(spec, asked, cores)
-        resources = dataclasses.replace(resources, cpus_per_task=cpus)
+        resources = resources._replace(cpus_per_task=cpus)
         if resources.node_local:
             place = ("operations", spec.name, "resources", "node_local")
             self.note(f"jobs.{spec.name}.resources.node_local", "true", (self.loaded.origin, place))
@@ -137,7 +137,7 @@ class Sizer:
     def _taken(self, request: QueueRequest, cpus: int) -> str:
         if not cpus:
             return ""
-        size = dataclasses.replace(request.resources, cpus_per_task=cpus)
+        size = request.resources._replace(cpus_per_task=cpus)
         queue = choose_queue(self.site, dataclasses.replace(request, resources=size)).queue
         return queue.name if queue is not None else ""
 

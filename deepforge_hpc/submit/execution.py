@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import os
 import re
@@ -14,6 +13,7 @@ from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
@@ -68,7 +68,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         for data in kept:
             write_blob(Path(info.ledger), data)
         claims.claim(Path(info.ledger), info, plan)
-        publish_json(layout.execution, dataclasses.asdict(info))
+        publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
         project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))
     except BaseException as error:

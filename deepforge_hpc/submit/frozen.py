@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
-from deepforge_hpc.model.execution import EXECUTION_SCHEMA, PLAN_SCHEMA, ExecutionInfo
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode
+from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
 from deepforge_hpc.runtime.base.files import digest, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.plan import Plan
+
+_OTHER_VERSION = "Use the version of deepforge-hpc that made it."
 
 
 def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) -> ExecutionInfo:
@@ -23,40 +25,36 @@ def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) ->
     StorageError or LedgerError if it cannot be had.
     """
     try:
-        data = read or read_json(layout.execution)
-        if data.get("schema") != EXECUTION_SCHEMA:
-            message = f"{layout.execution}: not written by this version: {data.get('schema')!r}"
-            raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
-        return ExecutionInfo(**{**data, "tags": tuple(data["tags"])})
+        return decode(ExecutionInfo, read or read_json(layout.execution))
     except OSError as error:
         message = f"{layout.root}: not an execution: {error.strerror}: {layout.execution.name}"
         raise StorageError(message, "`dfh executions list` shows what there is.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except SchemaError as error:
+        message = f"{layout.execution}: not written by this version: {error}"
+        raise LedgerError(message, _OTHER_VERSION) from error
+    except ValueError as error:
         message = f"{layout.execution}: damaged: {error}"
         raise LedgerError(message, "Restore it from a backup, or submit again.") from error
 
 
 def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
     """Return the plan, if it is the one that was submitted; LedgerError otherwise."""
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.plan import parse_plan
 
     try:
         content = layout.plan.read_bytes()
     except OSError as error:
         message = f"{layout.plan}: {error.strerror}"
         raise StorageError(message, "Restore it from a backup, or submit again.") from error
-    plan = json.loads(content) if digest(content) == info.plan_sha256 else {}
-    check_plan(layout, digest(content), plan, info)
+    check_plan(layout, digest(content), PLAN_SCHEMA, info)
     try:
-        return Plan.from_dict(plan)
-    except (KeyError, TypeError, ValueError) as error:
+        return parse_plan(content)
+    except ShapeError as error:
         message = f"{layout.plan}: not a plan that this version can read: {error}"
-        raise LedgerError(message, "Use the version of deepforge-hpc that made it.") from error
+        raise LedgerError(message, _OTHER_VERSION) from error
 
 
-def check_plan(
-    layout: ExecutionLayout, sha256: str, plan: dict[str, Any], info: ExecutionInfo
-) -> None:
+def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: ExecutionInfo) -> None:
     """Raise LedgerError unless the plan is the one that was submitted, and of this version."""
     if sha256 != info.plan_sha256:
         if not layout.plan.exists():
@@ -65,9 +63,9 @@ def check_plan(
         message = f"{layout.plan}: edited since it was submitted"
         hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
         raise LedgerError(message, hint)
-    if plan.get("schema") != PLAN_SCHEMA:
-        message = f"{layout.plan}: not written by this version: {plan.get('schema')!r}"
-        raise LedgerError(message, "Use the version of deepforge-hpc that made it.")
+    if schema != PLAN_SCHEMA:
+        message = f"{layout.plan}: not written by this version: {schema!r}"
+        raise LedgerError(message, _OTHER_VERSION)
 
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:

@@ -36,7 +36,7 @@ def status(
         raise
     info = read_info(layout, files.info)
     at_home = is_at_home(layout, info)
-    check_plan(layout, files.plan_sha256, files.plan, info)
+    check_plan(layout, files.plan_sha256, files.plan.get("schema"), info)
     attempt = files.journal.last
     notices: list[Notice] = []
     answers: dict[str, NativeStatus] | None = None

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
+from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.codec import ShapeError, parse
+from deepforge_hpc.runtime.base.files import read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
+from deepforge_hpc.runtime.state.record_data import ReusedFrom
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.plan import Job
     from deepforge_hpc.runtime.state.marker import Marker
+    from deepforge_hpc.runtime.state.record_data import RecordData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +36,11 @@ class Source:
     folder: JobLayout
     marker: Marker
 
-    def to_dict(self) -> dict[str, Any]:
+    @property
+    def origin(self) -> ReusedFrom:
         """Return what marker and record of the new execution say of it."""
         data = self.record.data
-        about = {name: data[name] for name in ("execution", "job", "task")}
-        return {**about, "record": self.record.id}
+        return ReusedFrom(data.execution, data.job, data.task, self.record.id)
 
 
 class Results:
@@ -54,7 +59,7 @@ class Results:
         paths = self._by_key.get(job.plan_key.removeprefix("sha256:")[:8], ())
         records = [record for path in paths if (record := self._record(path))]
         fitting = [record for record in records if _fits(record.data, job, task)]
-        for record in sorted(fitting, key=_end, reverse=True):
+        for record in sorted(fitting, key=lambda record: record.data.time.end, reverse=True):
             if (source := self._locate(record)) and _is_sound(source):
                 yield source
 
@@ -71,14 +76,14 @@ class Results:
         """Return the folder that a record tells of, if its marker names the very record."""
         data = record.data
         for folder in self._folders:
-            layout = ExecutionLayout(folder / str(data["execution"]))
+            layout = ExecutionLayout(folder / data.execution)
             try:
-                if read_json(layout.execution)["uuid"] != data["uuid"]:
+                if parse(ExecutionInfo, read_bytes(layout.execution)).uuid != data.uuid:
                     continue
-            except (OSError, ValueError, KeyError):
+            except (OSError, ShapeError):
                 continue
-            place = layout.job(str(data["job"]), data["task"])
-            found = marker.find(place, record.data["plan_key"]).marker
+            place = layout.job(data.job, data.task)
+            found = marker.find(place, data.plan_key).marker
             if found is not None and found.record == record.id:
                 return Source(record=record, folder=place, marker=found)
         return None
@@ -95,23 +100,16 @@ def _files_by_key(ledger: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _fits(data: dict[str, Any], job: Job, task: int | None) -> bool:
-    return (
-        data.get("kind") == "end"
-        and data.get("status") == "succeeded"
-        and data.get("plan_key") == job.plan_key
-        and data.get("task") == task
-        and {"execution", "uuid", "job", "operation"} <= data.keys()
+def _fits(data: RecordData, job: Job, task: int | None) -> bool:
+    made = (data.kind, data.status, data.plan_key, data.task)
+    return made == ("end", State.SUCCEEDED, job.plan_key, task) and bool(
+        data.execution and data.job
     )
-
-
-def _end(record: Record) -> str:
-    return str((record.data.get("time") or {}).get("end") or "")
 
 
 def _is_sound(source: Source) -> bool:
     """Tell whether every output still is what the marker and the record say."""
-    recorded = {output.get("name"): output.get("sha256") for output in source.record.outputs}
+    recorded = {output.name: output.sha256 for output in source.record.data.outputs}
     entries = source.marker.outputs
     if set(recorded) != set(entries):
         return False

@@ -9,15 +9,17 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.model.plan import Job, JobKind, Plan
+from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
-from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.files import read_bytes
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
-from deepforge_hpc.runtime.state.record import Published, shown_path, write_record
+from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.results import Results
 
@@ -25,26 +27,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.state.record_data import ReusedFrom
     from deepforge_hpc.submit.results import Source
 
 _ATTEMPT = 0
 """No attempt of the new execution ran it."""
 
 
-def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> dict[str, dict[str, Any]]:
+def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> dict[str, ReusedFrom]:
     """Fill a new execution with what can be re-used; return job -> where its result comes from.
 
     Tasks of an array are re-used one by one, and none is needed where its gather job is. Jobs that
     were re-used have a success marker; `chain.submit` leaves them out.
     """
-    return _choose(plan, _Reuse(layout, project))
+    return _choose(plan, _Reuse(layout, plan, project))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """What `apply` would take over now."""
 
-    jobs: dict[str, dict[str, Any]]
+    jobs: dict[str, ReusedFrom]
     """As `apply` returns it."""
     units: frozenset[tuple[str, int | None]]
     """Each job and array task."""
@@ -64,8 +67,8 @@ def sent(plan: Plan, project: Path) -> dict[str, int]:
     return {**left, **dict.fromkeys(foreseen.jobs, 0)}
 
 
-def _choose(plan: Plan, foresight: _Foresight) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _choose(plan: Plan, foresight: _Foresight) -> dict[str, ReusedFrom]:
+    found: dict[str, ReusedFrom] = {}
     gathered = {}
     for job in plan.jobs:
         if job.kind is JobKind.GATHER and (source := foresight.take(job, None)):
@@ -90,15 +93,15 @@ class _Foresight:
         self._results = Results(project)
         self.taken: set[tuple[str, int | None]] = set()
 
-    def take(self, job: Job, task: int | None) -> dict[str, Any] | None:
+    def take(self, job: Job, task: int | None) -> ReusedFrom | None:
         """Take over the newest sound result of a job or task; None if there is none."""
         for source in self._results.sources(job, task):
             if self._adopt(source, job, task):
                 self.taken.add((job.name, task))
-                return source.to_dict()
+                return source.origin
         return None
 
-    def excuse(self, job: Job, source: dict[str, Any]) -> None:
+    def excuse(self, job: Job, source: ReusedFrom) -> None:
         """Note that the tasks of an array are not needed: their parts are in a gathered value."""
 
     def _adopt(self, source: Source, job: Job, task: int | None) -> bool:  # noqa: ARG002
@@ -108,14 +111,13 @@ class _Foresight:
 class _Reuse(_Foresight):
     """Links results into a new execution."""
 
-    def __init__(self, layout: ExecutionLayout, project: Path) -> None:
+    def __init__(self, layout: ExecutionLayout, plan: Plan, project: Path) -> None:
         super().__init__(project)
         self._layout = layout
-        self._info = read_json(layout.execution)
-        self._plan = read_json(layout.plan)
-        self._jobs = {job["name"]: job for job in self._plan["jobs"]}
+        self._plan = plan
+        self._info = parse(ExecutionInfo, read_bytes(layout.execution))
 
-    def excuse(self, job: Job, source: dict[str, Any]) -> None:
+    def excuse(self, job: Job, source: ReusedFrom) -> None:
         """Mark the tasks of an array as not needed: their parts are in the gathered value."""
         for task in range(job.tasks):
             folder = self._layout.job(job.name, task)
@@ -126,9 +128,9 @@ class _Reuse(_Foresight):
                 task=task,
                 attempt=_ATTEMPT,
                 plan_key=job.plan_key,
-                record=source["record"],
+                record=source.record,
                 outputs={},
-                reused_from=source,
+                reused_from=encode(source),
             )
 
     def _adopt(self, source: Source, job: Job, task: int | None) -> bool:
@@ -156,16 +158,15 @@ class _Reuse(_Foresight):
         for name in ("metrics.jsonl", "figures"):
             if (source.folder.root / name).exists():
                 place.link(source.folder.root / name, name)
-        entry = self._jobs[job.name]
-        context = Context(self._layout, self._info, self._plan, entry, task, _ATTEMPT)
-        origin = source.to_dict()
+        context = Context(self._layout, self._info, self._plan, job, task, _ATTEMPT)
+        origin = source.origin
         with Destination.prepared(context, outputs) as destination:
-            data = _record(context, source, outputs)
+            data = reuse_record(context, source.record.data, origin, outputs)
             identity = write_record(
-                context.ledger, data, user=self._info["user"], plan_key=job.plan_key
+                context.ledger, data, user=self._info.user, plan_key=job.plan_key
             )
             destination.publish(identity)
-        reason = f"Taken from {origin['execution']}."
+        reason = f"Taken from {origin.execution}."
         state = statefile.Said(
             State.REUSED, _ATTEMPT, job.name, task, timestamp(), host=hostname(), reason=reason
         )
@@ -178,34 +179,5 @@ class _Reuse(_Foresight):
             plan_key=job.plan_key,
             record=identity,
             outputs={item.name: item.entry for item in outputs},
-            reused_from=origin,
+            reused_from=encode(origin),
         )
-
-
-def _record(context: Context, source: Source, outputs: list[Published]) -> dict[str, Any]:
-    """Return the record of the result under its new name: what made it stays what it was."""
-    old = source.record.data
-    places = {item.name: shown_path(context, item.path) for item in outputs}
-    now = timestamp()
-    return {
-        **old,
-        "execution": context.info["id"],
-        "uuid": context.info["uuid"],
-        "job": context.name,
-        "task": context.task,
-        "attempt": _ATTEMPT,
-        "operation": {**old["operation"], "name": context.job["operation"]},
-        "plan": context.info["plan_sha256"],
-        "code": context.info["code_sha256"],
-        "pipeline": context.info["pipeline_sha256"],
-        "site": context.info["site"],
-        "site_file": context.info["site_sha256"],
-        "outputs": [{**entry, "path": places[entry["name"]]} for entry in old["outputs"]],
-        "reason": f"Taken from {old['execution']}.",
-        "scheduler": {"name": "", "native_id": "", "host": hostname(), "nodes": ""},
-        "time": {"start": now, "end": now, "monotonic_s": 0.0},
-        "user": context.info["user"],
-        "tags": list(context.info.get("tags", [])),
-        "dfh": context.info["version"],
-        "reused_from": source.to_dict(),
-    }

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus, SubmitRequest
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
 
@@ -71,7 +72,7 @@ class SchedulerContract:
             plan_sha256="sha256:0",
             code_sha256="sha256:0",
         )
-        publish_json(folder / "execution.json", dataclasses.asdict(info))
+        publish_json(folder / "execution.json", encode(info))
         return folder
 
     def request(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import difflib
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,9 +69,9 @@ def test_shellcheck_has_nothing_to_say(shellcheck):
 def test_shellcheck_has_nothing_to_say_of_a_container(plans, runtime, tmp_path, shellcheck):
     plan = plans["slurm-generic"]
     job = plan.job("contained")
-    contained = replace(job, container=replace(job.container, runtime=runtime))
+    contained = job._replace(container=job.container._replace(runtime=runtime))
     jobs = tuple(contained if each is job else each for each in plan.jobs)
-    text = render_scripts(replace(plan, jobs=jobs))["contained"].text
+    text = render_scripts(plan._replace(jobs=jobs))["contained"].text
     accepted = (HERE / "slurm-generic" / "contained.sh").read_text(encoding="utf-8")
     assert (text == accepted) is (runtime == job.container.runtime)
     script = tmp_path / "job.sh"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from deepforge_hpc import api
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 from deepforge_hpc.cli.views.plan import plan_lines
+from deepforge_hpc.runtime.base.codec import encode
 
 if TYPE_CHECKING:
     from deepforge_hpc.cli.views.display import Display
@@ -34,5 +34,5 @@ def command(display: Display, /, *, origins: bool, **options: Any) -> None:
     display.notices(plan.warnings)
     document = plan.to_dict()
     if origins:
-        document["origins"] = [asdict(origin) for origin in plan.origins]
+        document["origins"] = encode(plan.origins)
     display.result(document, plan_lines(plan, origins=origins))

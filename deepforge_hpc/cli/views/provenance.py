@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
-from deepforge_hpc.ledger.store import packages_of, short
+from deepforge_hpc.ledger.store import short
 from deepforge_hpc.ledger.trace import tree
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import count, size
+from deepforge_hpc.runtime.state.record_data import label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +20,18 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.store import Record
     from deepforge_hpc.ledger.trace import Line, Trace
     from deepforge_hpc.ledger.verify import Verification
+    from deepforge_hpc.runtime.state.record_data import (
+        RecordedInput,
+        RecordedOutput,
+        RecordedReference,
+        Span,
+    )
 
 _RECORDS = (
     ("JOB", "label"),
-    ("STATUS", lambda record: str(record.data.get("status"))),
+    ("STATUS", lambda record: record.data.status.value),
     ("RECORD", lambda record: short(record.id)),
-    ("OUTPUTS", lambda record: ", ".join(str(output.get("name")) for output in record.outputs)),
+    ("OUTPUTS", lambda record: ", ".join(output.name for output in record.data.outputs)),
 )
 _MANY = 6
 _LONG = 60
@@ -32,6 +40,7 @@ _LONG = 60
 def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator[str]:
     """Yield one screen: what it is, what made it, from what, with what; `packages`: with each."""
     subject, record = found.subject, found.record
+    data = record.data
     if len(subject.records) > 1:
         yield from _several(found)
         return
@@ -46,22 +55,21 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         ("record", f"{record.id}"),
         ("made by", _made_by(record)),
         ("code", _code(record)),
-        *(("input", _input(item)) for item in record.inputs[:_MANY]),
+        *(("input", _input(item)) for item in data.inputs[:_MANY]),
     ]
-    if len(record.inputs) > _MANY:
-        rows.append(("", f"and {len(record.inputs) - _MANY} more inputs"))
+    if len(data.inputs) > _MANY:
+        rows.append(("", f"and {len(data.inputs) - _MANY} more inputs"))
     rows += [("params", line) for line in _parameters(record)]
-    rows += [("reference", _reference(item)) for item in record.operation.get("references") or ()]
+    rows += [("reference", _reference(item)) for item in data.operation.references]
     target = shlex.quote(str(subject.path)) if subject.path else short(record.id)
     rows.append(("env", _environment(record)))
     labels = itertools.chain(["packages"], itertools.repeat(""))
     rows += zip(labels, _packages(found, target, each=packages), strict=False)
-    rows += [("output", _output(item)) for item in record.outputs[:_MANY]]
-    if reused := record.data.get("reused_from"):
-        task = "" if reused.get("task") is None else f"[{reused['task']}]"
-        rows.append(("reused", f"from {reused.get('execution')}/{reused.get('job')}{task}"))
-    if record.data.get("status") != "succeeded":
-        rows.append((str(record.data.get("status")), str(record.data.get("reason"))))
+    rows += [("output", _output(item)) for item in data.outputs[:_MANY]]
+    if made := data.reused_from:
+        rows.append(("reused", f"from {label(made.execution, made.job, made.task)}"))
+    if data.status is not State.SUCCEEDED:
+        rows.append((data.status.value, data.reason))
     rows.append(("history", count(found.ancestors, "earlier record")))
     rows += [("next", f"dfh prov trace {target}"), ("", f"dfh prov verify {target}")]
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
@@ -72,14 +80,14 @@ def _content(found: Explanation) -> str:
     if found.subject.output:
         digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
         return f"{digest}  {size(found.size)}  {found.state}"
-    if not (outputs := found.record.outputs):
+    if not (outputs := found.record.data.outputs):
         return "no outputs"
     return f"{count(len(outputs), 'output')}  {size(found.size)}  not checked"
 
 
 def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
     """Return what the operation could import: line by line, or how many and how to see them."""
-    digest = packages_of(found.record)
+    digest = found.record.data.environment.packages
     if not digest:
         return []
     if not found.packages:
@@ -107,14 +115,13 @@ def _node(line: Line) -> str:
     if record is None:
         if line.problem:
             return f"PROBLEM: {line.problem}"
-        place = line.input.get("uri") or line.input.get("path") or "?"
-        digest = short(str(line.input.get("sha256") or "")) or "not hashed"
-        return f"{place}  {digest}  ({line.input.get('trust', 'declared')})"
+        place = line.input.uri or line.input.path or "?"
+        return f"{place}  {short(line.input.sha256) or 'not hashed'}  ({line.input.trust})"
     if line.is_repeat:
         return f"{record.label}  (see #{line.number})"
     tasks = f"  and {count(line.tasks - 1, 'more task')}" if line.tasks > 1 else ""
-    operation = record.operation.get("object") or ""
-    return f"#{line.number} {record.label}{tasks}  {operation}  {short(record.id)}"
+    what = record.data.operation.object
+    return f"#{line.number} {record.label}{tasks}  {what}  {short(record.id)}"
 
 
 def verification_lines(found: Verification) -> Iterator[str]:
@@ -132,64 +139,56 @@ def verification_lines(found: Verification) -> Iterator[str]:
 
 def _made_by(record: Record) -> str:
     data = record.data
-    scheduler = data.get("scheduler") or {}
-    time = data.get("time") or {}
-    if data.get("reused_from"):
+    if data.reused_from:
         return f"{record.label}  taken over, not run"
     parts = [
         record.label,
-        f"attempt {data.get('attempt')}",
-        f"job {scheduler.get('native_id')} @{data.get('site')}",
-        _period(time),
-        f"{data.get('world_size')} ranks" if (data.get("world_size") or 1) > 1 else "",
-        str(data.get("status")),
+        f"attempt {data.attempt}",
+        f"job {data.scheduler.native_id} @{data.site}",
+        _period(data.time),
+        f"{data.world_size} ranks" if data.world_size > 1 else "",
+        data.status.value,
     ]
     return "  ".join(part for part in parts if part)
 
 
-def _period(time: dict[str, Any]) -> str:
-    start, end = (str(time.get(name) or "?")[:19].replace("T", " ") for name in ("start", "end"))
+def _period(time: Span) -> str:
+    start, end = ((text or "?")[:19].replace("T", " ") for text in (time.start, time.end))
     is_same_day = start[:10] == end[:10]
     return f"{start} to {end[11:] if is_same_day else end} UTC"
 
 
 def _code(record: Record) -> str:
-    operation = record.operation
-    if not operation.get("module"):
+    operation, seed = record.data.operation, record.data.seed
+    if not operation.module:
         return "of deepforge-hpc itself"
-    seed = record.data.get("seed")
-    text = f"{operation.get('module')}:{operation.get('object')}"
-    text += f"  {short(str(operation.get('source')))}"
+    text = f"{operation.module}:{operation.object}  {short(operation.source)}"
     return text if seed is None else f"{text}  seed {seed}"
 
 
-def _input(item: dict[str, Any]) -> str:
-    by = item.get("by") or {}
-    origin = f"<- {by.get('job')}.{by.get('output')}" if by.get("record") else item.get("uri")
-    digest = short(str(item.get("sha256") or "")) or "not hashed"
-    trust = "" if item.get("trust") == "content" else f"  ({item.get('trust')})"
-    return f"{item.get('port')}  {digest}  {origin}{trust}"
+def _input(item: RecordedInput) -> str:
+    origin = f"<- {item.by.job}.{item.by.output}" if item.by else item.uri
+    trust = "" if item.trust == "content" else f"  ({item.trust})"
+    return f"{item.port}  {short(item.sha256) or 'not hashed'}  {origin}{trust}"
 
 
-def _output(item: dict[str, Any]) -> str:
-    parts = (item.get("name"), short(str(item.get("sha256"))), size(item.get("size") or 0))
-    return "  ".join(map(str, (*parts, item.get("path"))))
+def _output(item: RecordedOutput) -> str:
+    return f"{item.name}  {short(item.sha256)}  {size(item.size)}  {item.path}"
 
 
 def _parameters(record: Record) -> Iterator[str]:
-    attributes = record.operation.get("attributes") or {}
-    texts = [f"{name}={value!r}" for name, value in sorted(attributes.items())]
+    attributes = sorted(record.data.operation.attributes.items())
+    texts = [f"{name}={value!r}" for name, value in attributes]
     for text in texts[: 2 * _MANY]:
         yield text if len(text) <= _LONG else f"{text[:_LONG]}..."
     if len(texts) > 2 * _MANY:
         yield f"and {len(texts) - 2 * _MANY} more"
 
 
-def _reference(item: dict[str, Any]) -> str:
-    return f"{item.get('name')}  {item.get('source')}  {short(str(item.get('sha256')))}"
+def _reference(item: RecordedReference) -> str:
+    return f"{item.name}  {item.source}  {short(item.sha256)}"
 
 
 def _environment(record: Record) -> str:
-    environment = record.data.get("environment") or {}
-    modules = " ".join(str(name) for name in environment.get("modules") or ())
-    return f"python {environment.get('version')}  {environment.get('python')}  {modules}"
+    found = record.data.environment
+    return f"python {found.version}  {found.python}  {' '.join(found.modules)}"

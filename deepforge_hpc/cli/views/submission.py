@@ -25,7 +25,7 @@ def submission_lines(submission: Submission) -> Iterator[str]:
 
     def remark(job: Job) -> str:
         if source := submission.reused.get(job.name):
-            return f"from {source['execution']}/{source['job']}"
+            return f"from {source.execution}/{source.job}"
         return f"after {', '.join(job.after)}" if job.after else ""
 
     columns = (("JOB", "name"), ("ID", lambda job: ids.get(job.name, "")), ("", remark))
@@ -51,7 +51,7 @@ def dry_run_lines(found: DryRun) -> Iterator[str]:
     yield f"# code {found.code_sha256}"
     yield "# <JOB> stands for the id that the scheduler gives to JOB; the uuid is drawn at submit."
     for job, source in found.reused.items():
-        yield f"# {job}: not sent, re-used from {source['execution']}/{source['job']}"
+        yield f"# {job}: not sent, re-used from {source.execution}/{source.job}"
     for job, argv in found.commands.items():
         path, sha256 = found.scripts[job]
         yield f"# {job}: {path}  {short(sha256)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Sequence
 
 
 class End(NamedTuple):
@@ -19,17 +19,15 @@ class End(NamedTuple):
     """Whether the same frozen code may do better if it runs again."""
 
 
-def submit_command(info: Mapping[str, Any]) -> str:
+def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str:
     """Return the command that runs a pipeline as it is now, with the options of an execution.
 
-    `info` is the content of `execution.json`. The command can be pasted: every word is quoted.
+    The command can be pasted: every word is quoted.
     """
     import shlex
 
-    site = str(info.get("site") or "")
-    options = info.get("options") or (["--site", site] if site else [])
-    words = ["dfh", "submit", info.get("pipeline_file") or "pipeline.yaml", *options]
-    return shlex.join(map(str, words))
+    words = options or (["--site", site] if site else [])
+    return shlex.join(["dfh", "submit", pipeline_file or "pipeline.yaml", *words])
 
 
 def edit_hint(submit: str) -> str:

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from .codec import parse
+from .execution import ExecutionInfo
 from .failure import EXIT_NOT_AS_SUBMITTED, JobError
-from .files import digest, read_bytes, read_json
+from .files import digest, read_bytes
 from .layout import ExecutionLayout
+from .plan import JobKind, parse_plan
 
 if TYPE_CHECKING:
     from .layout import JobLayout
+    from .plan import Job, Plan
 
 
 class Context(NamedTuple):
     """One attempt of one job, or of one task of a job array."""
 
     layout: ExecutionLayout
-    info: dict[str, Any]
-    """`execution.json`"""
-    plan: dict[str, Any]
-    """`plan.json`"""
-    job: dict[str, Any]
-    """This job's entry of the plan."""
+    info: ExecutionInfo
+    plan: Plan
+    """Of a job of our own only what it needs: see `parse_plan`."""
+    job: Job
     task: int | None
     attempt: int
     """0: by hand; nothing is published, and the state is left alone."""
@@ -33,7 +34,7 @@ class Context(NamedTuple):
     @property
     def name(self) -> str:
         """Return the job's name."""
-        return str(self.job["name"])
+        return self.job.name
 
     @property
     def title(self) -> str:
@@ -58,20 +59,7 @@ class Context(NamedTuple):
     @property
     def ledger(self) -> Path:
         """Return the project's ledger."""
-        return Path(self.info["ledger"])
-
-    def planned(self, name: str) -> dict[str, Any]:
-        """Return the plan's entry of a job."""
-        return find_job(self.plan, name)
-
-
-def find_job(plan: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the entry of a job in a plan; KeyError if it has none."""
-    for job in plan["jobs"]:
-        if job["name"] == name:
-            found: dict[str, Any] = job
-            return found
-    raise KeyError(name)
+        return Path(self.info.ledger)
 
 
 def find_root() -> Path:
@@ -87,20 +75,20 @@ def open_context(
     """Read the execution's files; JobError (87) unless the plan is the one that was submitted."""
     layout = ExecutionLayout(root)
     try:
-        info = read_json(layout.execution)
-        data = read_bytes(layout.plan)
-        plan = json.loads(data)
-        expected = plan_sha256 or info["plan_sha256"]
-        if digest(data) != expected:
+        info = parse(ExecutionInfo, read_bytes(layout.execution))
+        content = read_bytes(layout.plan)
+        expected = plan_sha256 or info.plan_sha256
+        if digest(content) != expected:
             reason = f"plan.json is not what was submitted: it should have {expected}."
             raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
-        entry = find_job(plan, job)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        plan = parse_plan(content, job=job)
+        entry = plan.job(job)
+    except (OSError, ValueError, KeyError) as error:
         reason = f"{root} is not a readable execution with a job {job}: {error!r}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
-    is_array = entry["kind"] == "array"
-    if is_array is (task is None) or (task is not None and not 0 <= task < entry["tasks"]):
-        reason = f"Job {job} has {entry['tasks']} tasks, and the script asked for task {task}."
+    is_array = entry.kind is JobKind.ARRAY
+    if is_array is (task is None) or (task is not None and not 0 <= task < entry.tasks):
+        reason = f"Job {job} has {entry.tasks} tasks, and the script asked for task {task}."
         hint = "By hand, set DFH_ARRAY_TASK_ID to the number of a task." if is_array else ""
         raise JobError(reason, hint, exit_code=EXIT_NOT_AS_SUBMITTED)
     return Context(layout, info, plan, entry, task, attempt)
@@ -117,13 +105,9 @@ class Clock(NamedTuple):
         """Return the time."""
         return cls(time.time(), time.monotonic())
 
-    def since(self) -> dict[str, Any]:
-        """Return the `time` of a record that ends now."""
-        return {
-            "start": timestamp(self.wall),
-            "end": timestamp(),
-            "monotonic_s": round(time.monotonic() - self.monotonic, 6),
-        }
+    def elapsed_s(self) -> float:
+        """Return the seconds that have passed, also when the time of day was set anew."""
+        return round(time.monotonic() - self.monotonic, 6)
 
 
 def timestamp(seconds: float | None = None) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-ORDER = "rank.json"
+RANK_SPEC = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""
 SAVED = "outputs.json"
 """In the work folder: what rank 0 has saved, and in which formats."""

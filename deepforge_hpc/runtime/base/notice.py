@@ -1,7 +1,6 @@
 """What a person should know, as data: no warning is only a sentence."""
 
-from __future__ import annotations
-
+# Annotations are types here, which the codec reads.
 from typing import Any, NamedTuple
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -22,13 +21,6 @@ class Notice(NamedTuple):
     """What to do: a command, or a sentence; empty if there is nothing to do."""
     level: str = WARNING
     """error | warning | info"""
-
-    @classmethod
-    def from_data(cls, data: Any) -> Notice:
-        """Return the notice of JSON data; a sentence alone is one of an earlier version."""
-        if isinstance(data, str):
-            return cls("", data)
-        return cls(**{**data, "keys": tuple(data["keys"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""

@@ -59,11 +59,11 @@ def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Publi
     `to` names the artifact itself; for a file it may also be an existing folder.
     """
     found = []
-    for declared in context.plan["outputs"]:
-        if declared["job"] != context.name or not declared["to"]:
+    for declared in context.plan.outputs:
+        if declared.job != context.name or not declared.to:
             continue
-        output = next(item for item in outputs if item.name == declared["output"])
-        to = Path(declared["to"])
-        into = declared["to"].endswith("/") or (output.path.is_file() and to.is_dir())
-        found.append((to / (declared["name"] + output.path.suffix) if into else to, output))
+        output = next(item for item in outputs if item.name == declared.output)
+        to = Path(declared.to)
+        into = declared.to.endswith("/") or (output.path.is_file() and to.is_dir())
+        found.append((to / (declared.name + output.path.suffix) if into else to, output))
     return found

@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from ..base.codec import parse
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
-from ..base.files import read_json
+from ..base.files import read_bytes
 from ..base.states import State
+from ..rank.messages import RankError
 from .ranks import interruption, oom_kills
 
 if TYPE_CHECKING:
@@ -28,31 +30,31 @@ def diagnose(
     if stop is not None:
         return interruption(stop, killed=ended.killed_by_us)
     errors = _read_errors(context.work)
-    own = next((error for error in errors if not error["interrupted"]), None)
+    own = next((error for error in errors if not error.interrupted), None)
     if own is not None:
-        rank = f"Rank {own['rank']}: " if context.job["launch"]["world_size"] > 1 else ""
-        hint = own["hint"] or _edit_hint(context)
-        return JobError(rank + own["reason"], hint, error=_public(own), again=own["again"])
+        rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
+        hint = own.hint or _edit_hint(context)
+        return JobError(rank + own.reason, hint, error=_public(own), again=own.again)
     signalled = _signal_of(ended.code)
     if signalled is not None:
         return _killed(signalled, kills_before)
     if errors:  # somebody signalled the ranks alone
-        reason = f"The job was interrupted by {errors[0]['message'] or 'a signal'}."
+        reason = f"The job was interrupted by {errors[0].message or 'a signal'}."
         return JobError(reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)
     return _wordless(context, ended.code)
 
 
 def _edit_hint(context: Context) -> str:
-    from ..base.advice import edit_hint, submit_command
+    from ..base.advice import edit_hint
 
-    return edit_hint(submit_command(context.info))
+    return edit_hint(context.info.submit_command)
 
 
 def _wordless(context: Context, code: int) -> JobError:
-    argv = context.job["launch"]["argv"]
+    argv = context.job.launch.argv
     if argv:
         reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
-        return JobError(reason, f"See the end of the log: dfh logs {context.info['id']}")
+        return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")
     reason = f"The operation ended the process with exit code {code}."
     return JobError(reason, "Return the outputs; the runtime ends the process.")
 
@@ -81,20 +83,20 @@ def _signal_of(code: int) -> int | None:
     return code - _SHELL_SIGNALLED if code > _SHELL_SIGNALLED else None
 
 
-def _read_errors(work: Path) -> list[dict[str, Any]]:
+def _read_errors(work: Path) -> list[RankError]:
     """Return what ranks wrote about their failures, the earliest first."""
     found = (_read_error(path) for path in work.glob("error-*.json"))
     errors = [error for error in found if error is not None]
-    return sorted(errors, key=lambda error: float(error["time"]))
+    return sorted(errors, key=lambda error: error.time)
 
 
-def _read_error(path: Path) -> dict[str, Any] | None:
+def _read_error(path: Path) -> RankError | None:
     try:
-        return read_json(path)
+        return parse(RankError, read_bytes(path))
     except (OSError, ValueError):
         return None
 
 
-def _public(error: dict[str, Any]) -> dict[str, Any]:
+def _public(error: RankError) -> dict[str, Any]:
     names = ("type", "message", "traceback", "rank", "file", "line")
-    return {name: error[name] for name in names}
+    return {name: getattr(error, name) for name in names}

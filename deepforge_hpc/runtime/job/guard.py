@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from ..base.files import digest, digest_file, read_bytes
+from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed
 from ..state import journal, marker
@@ -83,13 +84,13 @@ def find_twin(context: Context) -> str:
 
 def check_upstream(context: Context) -> None:
     """Look for the success marker of every job that this one needs; JobError (86) names one."""
-    if context.job["kind"] == "final":
+    if context.job.kind is JobKind.FINAL:
         return
-    for name in context.job["after"]:
-        upstream = context.planned(name)
-        tasks = range(upstream["tasks"]) if upstream["kind"] == "array" else (None,)
+    for name in context.job.after:
+        upstream = context.plan.job(name)
+        tasks = range(upstream.tasks) if upstream.kind is JobKind.ARRAY else (None,)
         for task in tasks:
-            found = marker.find(context.layout.job(name, task), upstream["plan_key"])
+            found = marker.find(context.layout.job(name, task), upstream.plan_key)
             if found.fault:
                 title = name if task is None else f"{name} task {task}"
                 raise _upstream_error(
@@ -98,7 +99,7 @@ def check_upstream(context: Context) -> None:
 
 
 def _upstream_error(context: Context, reason: str) -> JobError:
-    identity = context.info["id"]
+    identity = context.info.id
     hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
     return JobError(reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..base.codec import decode
 from ..base.failure import JobError
 from ..base.files import digest_path, read_json
 from ..base.layout import SAVED
+from ..base.states import State
 from ..formats import FORMATS
 from ..formats.base import FormatError
+from ..rank.messages import Saved
 from ..state import marker
 from ..state.record import Published, end_record, write_record
 from ..storage.local import LocalStorage
@@ -24,36 +27,33 @@ if TYPE_CHECKING:
 def publish_job(
     context: Context,
     *,
-    entries: dict[str, dict[str, Any]],
-    inputs: list[StagedInput] | list[dict[str, Any]],
+    entries: dict[str, Saved],
+    inputs: list[StagedInput],
     packages: str | None,
     clock: Clock,
 ) -> None:
     """Publish the outputs in the work folder; afterwards the job has succeeded.
 
-    `entries`: name -> {"path" below the work folder's `outputs/`, "format", "rows"}, of a gathered
-    value also {"parts": True, "digest": (sha256, size)}. `packages`: digest of the list that the
-    ledger keeps. JobError if an output is not whole;
+    `packages`: digest of the list that the ledger keeps. JobError if an output is not whole;
     OSError if a file system refuses. Nothing counts before the marker, which is written last.
     """
     source = context.work / "outputs"
     for name, entry in entries.items():
-        _verify(name, entry, source / entry["path"])
+        _verify(name, entry, source / entry.path)
     if entries:
         context.folder.outputs.mkdir(parents=True, exist_ok=True)
     outputs = [_place(context, name, entry, source) for name, entry in entries.items()]
     with Destination.prepared(context, outputs) as destination:
         record = end_record(
             context,
-            status="succeeded",
-            reason="",
+            status=State.SUCCEEDED,
             clock=clock,
             inputs=inputs,
             outputs=outputs,
             packages=packages,
         )
         identity = write_record(
-            context.ledger, record, user=context.info["user"], plan_key=context.job["plan_key"]
+            context.ledger, record, user=context.info.user, plan_key=context.job.plan_key
         )
         destination.publish(identity)
     marker.write(
@@ -61,49 +61,48 @@ def publish_job(
         job=context.name,
         task=context.task,
         attempt=context.attempt,
-        plan_key=context.job["plan_key"],
+        plan_key=context.job.plan_key,
         record=identity,
         outputs={item.name: item.entry for item in outputs},
     )
 
 
-def read_entries(context: Context) -> dict[str, dict[str, Any]]:
+def read_entries(context: Context) -> dict[str, Saved]:
     """Return what rank 0 saved; JobError if it ended before it was done."""
     try:
-        entries: dict[str, dict[str, Any]] = read_json(context.work / SAVED)["outputs"]
+        return decode(dict[str, Saved], read_json(context.work / SAVED))
     except FileNotFoundError as error:
         reason = "The operation ended the process (os._exit) before it returned its outputs."
         raise JobError(reason, "Return the outputs; the runtime ends the process.") from error
-    return entries
 
 
-def _verify(name: str, entry: dict[str, Any], path: Path) -> None:
-    fmt = FORMATS.get(entry["format"])
+def _verify(name: str, entry: Saved, path: Path) -> None:
+    fmt = FORMATS.get(entry.format)
     try:
         path.stat()
-        if fmt is not None and not entry.get("parts"):
+        if fmt is not None and not entry.digest:
             fmt.verify(path)
     except (FormatError, FileNotFoundError) as error:
         reason = f"Output {name} is not whole: {error}."
         raise JobError(reason, "Did the operation change the file after it returned?") from error
 
 
-def _place(context: Context, name: str, entry: dict[str, Any], source: Path) -> Published:
+def _place(context: Context, name: str, entry: Saved, source: Path) -> Published:
     """Give one output its final name and return its entry of the marker.
 
     What lies there was left by an attempt that died before its marker: nobody may use it.
     """
     place = LocalStorage(context.folder.outputs)
-    sha256, size = entry.get("digest") or digest_path(source / entry["path"])
-    found = place.adopt(source / entry["path"], entry["path"], expect=sha256)
+    sha256, size = entry.digest or digest_path(source / entry.path)
+    found = place.adopt(source / entry.path, entry.path, expect=sha256)
     described = {
-        "path": f"outputs/{entry['path']}",
-        "format": entry["format"],
+        "path": f"outputs/{entry.path}",
+        "format": entry.format,
         "sha256": sha256,
         "size": size,
         "mtime_ns": found.mtime_ns,
-        "rows": entry["rows"],
+        "rows": entry.rows,
     }
-    if entry.get("parts"):
+    if entry.digest:
         described["parts"] = True
-    return Published(name, described, place.path_of(entry["path"]))
+    return Published(name, described, place.path_of(entry.path))

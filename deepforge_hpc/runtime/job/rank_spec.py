@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.codec import encode
 from ..base.files import publish_json
-from ..base.layout import ORDER, RESERVE
+from ..base.layout import RANK_SPEC, RESERVE
+from ..rank.messages import RankInput, RankSpec
 
 if TYPE_CHECKING:
     from ..base.context import Context
@@ -18,54 +20,38 @@ if TYPE_CHECKING:
 _RESERVE_BYTES = 64 << 10
 
 
-def write_order(context: Context, inputs: list[StagedInput]) -> None:
+def write_spec(context: Context, inputs: list[StagedInput]) -> None:
     """Write `rank.json`: the job's part of the plan, with inputs resolved to paths."""
-    job = context.job
     log = context.layout.rank_log(context.name, context.attempt, 0, context.task)
-    is_array = context.task is not None
-    data = {
-        "job": context.name,
-        "launcher": job["launch"]["argv"][0] if job["launch"]["argv"] else "",
-        "world_size": job["launch"]["world_size"],
-        "code": str(context.layout.code),
-        "work": str(context.work),
-        "figures": str(_beside(context, context.folder.figures)),
-        "rank_log": str(log).replace("rank-00000", "rank-{rank:05d}"),
-        "source": job["source"],
-        "attributes": dict(job["attributes"]),
-        "references": job["references"],
-        "inputs": [
-            {
-                "port": item.port,
-                "format": item.format,
-                "path": str(item.path),
-                "parts": item.parts,
-                "mapped": item.mapped,
-            }
+    spec = RankSpec(
+        job=context.job,
+        inputs=tuple(
+            RankInput(item.port, item.format, str(item.path), item.parts, item.mapped)
             for item in inputs
-        ],
-        "outputs": job["outputs"],
-        "seed": job["seed"],
-        "shard": context.task if is_array else None,
-        "shards": job["tasks"] if is_array else None,
-    }
-    publish_json(context.work / ORDER, data, durable=False)
+        ),
+        shard=context.task,
+        code=str(context.layout.code),
+        work=str(context.work),
+        figures=str(_beside(context, context.folder.figures)),
+        rank_log=str(log).replace("rank-00000", "rank-{rank:05d}"),
+    )
+    publish_json(context.work / RANK_SPEC, encode(spec), durable=False)
     (context.work / RESERVE).write_bytes(bytes(_RESERVE_BYTES))
 
 
 def rank_argv(context: Context) -> list[str]:
     """Return the command of the rank, or of the launcher of the ranks."""
-    return [*context.job["launch"]["argv"], sys.executable, "-m", "dfh_runtime", "rank"]
+    return [*context.job.launch.argv, sys.executable, "-m", "dfh_runtime", "rank"]
 
 
 def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
     """Return the environment of the ranks: ours, the launcher's, and the contract's variables."""
-    launch = context.job["launch"]
+    launch = context.job.launch
     environ = dict(os.environ)
-    if launch["name"] == "horovod":
+    if launch.name == "horovod":
         environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", "60")
         environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "300")
-    environ.update(launch["env"])
+    environ.update(launch.env)
     environ.update(
         DFH_EXECUTION=str(context.layout.root),
         DFH_JOB=context.name,
@@ -74,7 +60,7 @@ def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
         DFH_METRICS=str(_beside(context, context.folder.metrics)),
         DFH_CHECKPOINT_DIR=str(_beside(context, context.folder.checkpoints)),
         DFH_SCRATCH=str(scratch),
-        DFH_WORLD_SIZE=str(launch["world_size"]),
+        DFH_WORLD_SIZE=str(launch.world_size),
         DFH_WORK=str(context.work),
     )
     return environ
@@ -86,7 +72,7 @@ def make_scratch(context: Context) -> Path:
     Node-local where there is one; a job of several nodes uses it only if Slurm removes it on each.
     """
     local = os.environ.get("SLURM_TMPDIR", "")
-    if not local and context.job["resources"]["nodes"] == 1:
+    if not local and context.job.resources.nodes == 1:
         local = os.environ.get("TMPDIR", "")
     folder = context.work / "scratch"
     if local and os.access(local, os.W_OK | os.X_OK):

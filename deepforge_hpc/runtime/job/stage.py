@@ -9,74 +9,75 @@ from ..base.failure import JobError, explain_os_error
 from ..state import marker
 from ..state.check import check
 from ..state.record import StagedInput
+from ..state.record_data import Producer
 from ..storage.base import DAMAGED, MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from ..base.context import Context
+    from ..base.plan import ExternalInput, InputBinding
     from ..storage.base import Stat
 
 
 def stage_inputs(context: Context) -> list[StagedInput]:
     """Return the inputs of a job; JobError if one is missing, damaged or not the same any more."""
     staged = []
-    for binding in context.job["inputs"]:
-        resolve = _from_external if binding["external"] is not None else _from_job
+    for binding in context.job.inputs:
+        resolve = _from_external if binding.external is not None else _from_job
         try:
             staged.append(resolve(context, binding))
         except OSError as error:
-            reason = f"Input {binding['port']} of {context.title} cannot be read: "
+            reason = f"Input {binding.port} of {context.title} cannot be read: "
             raise JobError(
                 reason + explain_os_error(error) + ".", _again(context), again=True
             ) from error
     return staged
 
 
-def _from_job(context: Context, binding: dict[str, Any]) -> StagedInput:
-    producer, name = binding["job"], binding["output"]
+def _from_job(context: Context, binding: InputBinding) -> StagedInput:
+    producer, name = binding.job or "", binding.output or ""
     folder = context.layout.job(producer)
     found = marker.read(folder)
     if found is None or name not in found.outputs:
-        reason = f"Input {binding['port']} of {context.title}: {producer} has not published {name}."
+        reason = f"Input {binding.port} of {context.title}: {producer} has not published {name}."
         raise JobError(reason, _again(context), again=True)
     entry = found.outputs[name]
     path = folder.root / entry["path"]
     return StagedInput(
-        port=binding["port"],
+        port=binding.port,
         format=entry["format"],
         path=path,
         parts=bool(entry.get("parts")),
-        mapped=binding["mapped"],
+        mapped=binding.mapped,
         sha256=entry["sha256"],
         size=entry["size"],
         trust=_check_published(context, binding, path, entry),
-        by={"record": found.record, "job": producer, "output": name, "task": None},
-        uri="",
+        by=Producer(found.record, producer, name),
     )
 
 
 def _check_published(
-    context: Context, binding: dict[str, Any], path: Path, entry: dict[str, Any]
+    context: Context, binding: InputBinding, path: Path, entry: dict[str, Any]
 ) -> str:
     """Compare a published output with its marker, and return how far it can be trusted."""
     found = check(path, entry)
     if found.fault:
         shown = path.relative_to(context.layout.root)
-        what = f"Input {binding['port']} of {context.title}: {shown}, made by {binding['job']},"
-        success = context.layout.job(binding["job"]).success
-        hint = f"Make it again: rm {success} && dfh resume {context.info['id']}"
+        what = f"Input {binding.port} of {context.title}: {shown}, made by {binding.job},"
+        success = context.layout.job(binding.job or "").success
+        hint = f"Make it again: rm {success} && dfh resume {context.info.id}"
         reason = f"{what} {found.fault}."
         raise JobError(reason, hint, again=True)
     return found.trust
 
 
-def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
+def _from_external(context: Context, binding: InputBinding) -> StagedInput:
     from ..storage.known import known_digest
 
-    name = binding["external"]
-    declared = next(item for item in context.plan["inputs"] if item["name"] == name)
-    path = Path(declared["path"])
-    where = f" (declared at {declared['origin']})" if declared["origin"] else ""
+    name = binding.external
+    declared = next(item for item in context.plan.inputs if item.name == name)
+    path = Path(declared.path)
+    where = f" (declared at {declared.origin})" if declared.origin else ""
     try:
         place, below = LocalStorage.at(path)
         found = place.stat(below)
@@ -85,49 +86,44 @@ def _from_external(context: Context, binding: dict[str, Any]) -> StagedInput:
     except PlaceError as error:
         if error.kind == MISSING:
             reason = f"The input {name}{where} is missing: {path}."
-            hint = f"Bring it back, then: dfh resume {context.info['id']}"
+            hint = f"Bring it back, then: dfh resume {context.info.id}"
             raise JobError(reason, hint, again=True) from error
         if error.kind not in {DAMAGED, NOT_PLAIN}:
             raise
         reason = f"The input {name}{where} cannot be used: {error}."
-        raise JobError(reason, f"Mend it, then: {_submit(context)}") from error
-    if declared["sha256"] not in {None, sha256}:
+        raise JobError(reason, f"Mend it, then: {context.info.submit_command}") from error
+    if declared.sha256 not in {None, sha256}:
         reason = f"The input {name}{where} changed since the submission: its content is another."
-        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
+        raise JobError(reason, _again_as_it_is(context))
     return StagedInput(
-        port=binding["port"],
-        format=declared["type"],
+        port=binding.port,
+        format=declared.type,
         path=path,
-        parts=False,
-        mapped=binding["mapped"],
+        mapped=binding.mapped,
         sha256=sha256,
         size=found.size,
         trust="content",
         by=None,
-        uri=declared["uri"],
+        uri=declared.uri,
     )
 
 
-def _refuse_changed(context: Context, what: str, declared: dict[str, Any], found: Stat) -> None:
+def _refuse_changed(context: Context, what: str, declared: ExternalInput, found: Stat) -> None:
     """Compare size and time; where the digest is known, it decides instead of the time."""
-    keys = (
-        {"size": "size"} if declared["sha256"] else {"size": "size", "mtime_ns": "time of change"}
-    )
+    keys = {"size": "size"} if declared.sha256 else {"size": "size", "mtime_ns": "time of change"}
     changed = [
-        f"its {label} was {declared[key]} and is {getattr(found, key)}"
+        f"its {label} was {getattr(declared, key)} and is {getattr(found, key)}"
         for key, label in keys.items()
-        if declared[key] != getattr(found, key)
+        if getattr(declared, key) != getattr(found, key)
     ]
     if changed:
         reason = f"{what} changed since the submission: {', '.join(changed)}."
-        raise JobError(reason, f"Submit again to use it as it is now: {_submit(context)}")
-
-
-def _submit(context: Context) -> str:
-    from ..base.advice import submit_command
-
-    return submit_command(context.info)
+        raise JobError(reason, _again_as_it_is(context))
 
 
 def _again(context: Context) -> str:
-    return f"dfh resume {context.info['id']} runs what is missing."
+    return f"dfh resume {context.info.id} runs what is missing."
+
+
+def _again_as_it_is(context: Context) -> str:
+    return f"Submit again to use it as it is now: {context.info.submit_command}"

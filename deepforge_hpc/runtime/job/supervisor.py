@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.context import Clock, open_context
 from ..base.failure import (
@@ -17,6 +17,7 @@ from ..base.failure import (
 )
 from ..base.files import remove
 from ..base.inbox import Inbox
+from ..base.plan import JobKind
 from ..base.states import State
 from ..state.statefile import StateFile
 from .guard import check_code, check_upstream, find_twin
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..base.context import Context
+    from ..rank.messages import Saved
     from ..state.record import StagedInput
 
 
@@ -48,7 +50,7 @@ def run_job(
             say(f"{context.title} was queued twice; job {twin} does it, this one does nothing.", "")
             return 0
         attempt_ = Attempt(context, inbox, clock)
-        return attempt_.run(code_sha256 or context.info["code_sha256"])
+        return attempt_.run(code_sha256 or context.info.code_sha256)
 
 
 class Attempt:
@@ -59,7 +61,7 @@ class Attempt:
         self._inbox = inbox
         self._clock = clock
         self._state = StateFile(context)
-        self._inputs: list[StagedInput] | list[dict[str, Any]] = []
+        self._inputs: list[StagedInput] = []
         self._packages: str | None = None
         self._scratch: Path | None = None
         self._publishing = False
@@ -95,32 +97,31 @@ class Attempt:
             remove(context.folder.metrics)
             remove(context.folder.figures)
 
-    def _do(self) -> dict[str, dict[str, Any]]:
+    def _do(self) -> dict[str, Saved]:
         """Make the outputs in the work folder and return what they are."""
-        kind = self._context.job["kind"]
-        if kind == "final":
+        kind = self._context.job.kind
+        if kind is JobKind.FINAL:
             from .final import close_execution
 
             close_execution(self._context)
             return {}
-        if kind == "gather":
+        if kind is JobKind.GATHER:
             from .gather import collect_parts
 
             entries, self._inputs = collect_parts(self._context)
             return entries
-        staged = stage_inputs(self._context)
-        self._inputs = staged
-        return self._run_ranks(staged)
+        self._inputs = stage_inputs(self._context)
+        return self._run_ranks()
 
-    def _run_ranks(self, staged: list[StagedInput]) -> dict[str, dict[str, Any]]:
-        from .rank_spec import make_scratch, rank_argv, rank_environment, write_order
+    def _run_ranks(self) -> dict[str, Saved]:
+        from .rank_spec import make_scratch, rank_argv, rank_environment, write_spec
         from .ranks import Ranks, interruption, oom_kills
 
         context = self._context
         self._scratch = make_scratch(context)
         environ = rank_environment(context, self._scratch)
         context.folder.checkpoints.mkdir(exist_ok=True)
-        write_order(context, staged)
+        write_spec(context, self._inputs)
         self._inbox.wait(0)
         if self._inbox.stop is not None:
             raise interruption(self._inbox.stop, killed=False)
@@ -141,7 +142,7 @@ class Attempt:
 
         return read_entries(context)
 
-    def _publish(self, entries: dict[str, dict[str, Any]]) -> None:
+    def _publish(self, entries: dict[str, Saved]) -> None:
         context = self._context
         if context.by_hand:
             self._show(entries)
@@ -161,10 +162,10 @@ class Attempt:
             self._state.write(State.SUCCEEDED, exit_code=0)
         self._refresh()
 
-    def _show(self, entries: dict[str, dict[str, Any]]) -> None:
+    def _show(self, entries: dict[str, Saved]) -> None:
         folder = self._context.work / "outputs"
         for name, entry in entries.items():
-            say(f"{name} ({entry['format']}): {folder / entry['path']}")
+            say(f"{name} ({entry.format}): {folder / entry.path}")
         say("Run by hand: nothing was published, and the state is as it was.")
 
     def _os_error(self, error: OSError) -> JobError:
@@ -205,23 +206,21 @@ class Attempt:
     def _record(self, error: JobError) -> None:
         from ..state.record import end_record, write_record
 
-        status = error.state.value
         context = self._context
         data = end_record(
             context,
-            status=status,
+            status=error.state,
             reason=error.reason,
             clock=self._clock,
             inputs=self._inputs,
-            outputs=[],
             packages=self._packages,
         )
         try:
             write_record(
                 context.ledger,
                 data,
-                user=context.info["user"],
-                plan_key=context.job["plan_key"],
+                user=context.info.user,
+                plan_key=context.job.plan_key,
             )
         except OSError as fault:
             say(f"The record could not be written: {explain_os_error(fault)}.")
@@ -242,13 +241,13 @@ class Attempt:
             from ..report.refresh import refresh
 
             # The final job's word is the last: nobody would write a fresher page after it.
-            refresh(self._context.layout.root, force=self._context.job["kind"] == "final")
+            refresh(self._context.layout.root, force=self._context.job.kind is JobKind.FINAL)
         except Exception as error:  # noqa: BLE001 - the report is extra: it must never fail a job
             say(f"The report could not be refreshed: {error!r}.")
 
     @property
     def _id(self) -> str:
-        return str(self._context.info["id"])
+        return self._context.info.id
 
 
 def say(reason: str, hint: str = "") -> None:

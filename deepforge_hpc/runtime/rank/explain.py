@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.failure import MEMORY_HINT, JobError, disk_hint
 from ..base.text import plain
+from .messages import RankError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
 _MAX_LINES = 200
 
 
-def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
-    """Return an exception as JSON data; frames of this runtime are left out."""
+def describe(error: BaseException, *, rank: int, code: str) -> RankError:
+    """Return what is to be said of an exception; frames of this runtime are left out."""
     if isinstance(error, JobError):
-        data = describe(error.__cause__, rank=rank, code=code) if error.__cause__ else {}
-        told = {"reason": _utf8(error.reason), "hint": error.hint, "again": error.again}
-        return {**_empty(rank), **data, **told}
-    found = traceback.TracebackException.from_exception(error, compact=True)
-    _clean(found, code)
-    lines = [line for text in found.format() for line in text.rstrip("\n").split("\n")]
+        cause = error.__cause__
+        found = describe(cause, rank=rank, code=code) if cause else RankError(rank)
+        return found._replace(reason=_utf8(error.reason), hint=error.hint, again=error.again)
+    trace = traceback.TracebackException.from_exception(error, compact=True)
+    _clean(trace, code)
+    lines = [line for text in trace.format() for line in text.rstrip("\n").split("\n")]
     if len(lines) > _MAX_LINES:
         half = _MAX_LINES // 2
         lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
@@ -31,17 +32,17 @@ def describe(error: BaseException, *, rank: int, code: str) -> dict[str, Any]:
     kind, text = type(error).__name__, _message(error)
     message = plain(text)
     where = f" ({file}:{line})" if file else ""
-    return {
-        **_empty(rank),
-        "type": kind,
-        "message": _utf8(text[:10_000]),
-        "traceback": [_utf8(line) for line in lines],
-        "file": file,
-        "line": line,
-        "reason": _utf8(_sentence(error, kind, message) + where + "."),
-        "hint": _hint(error),
-        "again": bool(disk_hint(error)),
-    }
+    return RankError(
+        rank=rank,
+        type=kind,
+        message=_utf8(text[:10_000]),
+        traceback=tuple(_utf8(line) for line in lines),
+        file=file,
+        line=line,
+        reason=_utf8(_sentence(error, kind, message) + where + "."),
+        hint=_hint(error),
+        again=bool(disk_hint(error)),
+    )
 
 
 def _message(error: BaseException) -> str:
@@ -54,20 +55,6 @@ def _message(error: BaseException) -> str:
 def _utf8(text: str) -> str:
     """Return text without lone surrogates, which no file in UTF-8 can hold."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _empty(rank: int) -> dict[str, Any]:
-    return {
-        "type": "",
-        "message": "",
-        "traceback": [],
-        "rank": rank,
-        "file": "",
-        "line": 0,
-        "reason": "",
-        "hint": "",
-        "again": False,
-    }
 
 
 def _sentence(error: BaseException, kind: str, message: str) -> str:

@@ -14,25 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
+    from ..base.plan import OperationSource
     from ..formats.base import Format
+    from .messages import RankInput, RankSpec
 
 
-def run_operation(order: dict[str, Any], formats: Mapping[str, Format]) -> dict[str, Any]:
+def run_operation(spec: RankSpec, formats: Mapping[str, Format]) -> dict[str, Any]:
     """Return the outputs of the operation by name."""
-    code = Path(order["code"])
-    source = order["source"]
-    sys.path[:0] = [str(code / folder) for folder in source["search"]]
-    target = getattr(_load_module(code, source["module"], source["search"]), source["object"])
-    settings = _settings(order, code)
-    inputs = {item["port"]: _load_input(order, item, formats) for item in order["inputs"]}
-    if source["kind"] == "class":
+    code = Path(spec.code)
+    source = spec.job.source
+    assert source is not None  # a job without code has no ranks
+    sys.path[:0] = [str(code / folder) for folder in source.search]
+    target = getattr(_load_module(code, source.module, source.search), source.object)
+    settings = _settings(spec, source.parameters, code)
+    inputs = {item.port: _load_input(spec, item, formats) for item in spec.inputs}
+    if source.kind == "class":
         value = target(**settings).execute(**inputs)
     else:
         value = target(**settings, **inputs)
-    return _name_outputs(value, source, [item["name"] for item in order["outputs"]])
+    return _name_outputs(value, source, [item.name for item in spec.job.outputs])
 
 
-def _load_module(code: Path, module: str, search: list[str]) -> ModuleType:
+def _load_module(code: Path, module: str, search: tuple[str, ...]) -> ModuleType:
     """Import a file of the frozen code: by dotted name in a package, else under its own name."""
     from importlib import import_module
     from importlib.util import module_from_spec, spec_from_file_location
@@ -56,33 +59,32 @@ def _load_module(code: Path, module: str, search: list[str]) -> ModuleType:
     return loaded
 
 
-def _settings(order: dict[str, Any], code: Path) -> dict[str, Any]:
+def _settings(spec: RankSpec, parameters: tuple[str, ...], code: Path) -> dict[str, Any]:
     """Return the arguments that are no inputs: attributes, references, and what the job knows."""
-    settings = dict(order["attributes"])
-    for name in ("seed", "shard", "shards"):
-        if name in order["source"]["parameters"] and name not in settings:
-            value = order[name]
-            if value is not None:
-                settings[name] = value
-    for reference in order["references"]:
-        build: Callable[[], Any] = _load_module(code, reference["module"], []).build
-        settings[reference["name"]] = build()
+    settings = dict(spec.job.attributes)
+    known = {"seed": spec.job.seed, "shard": spec.shard, "shards": spec.shards}
+    for name, value in known.items():
+        if name in parameters and value is not None:
+            settings.setdefault(name, value)
+    for reference in spec.job.references:
+        build: Callable[[], Any] = _load_module(code, reference.module, ()).build
+        settings[reference.name] = build()
     return settings
 
 
-def _load_input(order: dict[str, Any], item: dict[str, Any], formats: Mapping[str, Format]) -> Any:
-    path = Path(item["path"])
+def _load_input(spec: RankSpec, item: RankInput, formats: Mapping[str, Format]) -> Any:
+    path = Path(item.path)
     try:
-        fmt = formats[item["format"]]
+        fmt = formats[item.format]
         rows = None
-        if item["mapped"]:
-            total = count_rows(fmt, path, parts=item["parts"])
-            _refuse_idle_tasks(item["port"], path, total, order["shards"])
-            rows = block_of(order["shard"], order["shards"], total)
-        return fmt.load_parts(path, rows) if item["parts"] else fmt.load(path, rows)
+        if item.mapped and spec.shard is not None:
+            total = count_rows(fmt, path, parts=item.parts)
+            _refuse_idle_tasks(item.port, path, total, spec.job.tasks)
+            rows = block_of(spec.shard, spec.job.tasks, total)
+        return fmt.load_parts(path, rows) if item.parts else fmt.load(path, rows)
     except (OSError, ValueError, FormatError, KeyError) as error:
         what = (error.strerror if isinstance(error, OSError) else "") or str(error).rstrip(".")
-        reason = f"Input {item['port']} ({path}) cannot be read as {item['format']}: {what}."
+        reason = f"Input {item.port} ({path}) cannot be read as {item.format}: {what}."
         hint = "Check the file, and the input's `type:` or the operation's `types:`."
         raise JobError(reason, hint) from error
 
@@ -100,20 +102,20 @@ def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
         raise JobError(reason, hint)
 
 
-def _name_outputs(value: Any, source: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def _name_outputs(value: Any, source: OperationSource, names: list[str]) -> dict[str, Any]:
     """Return the outputs by name from what the operation returned."""
-    returns = source["returns"]
+    returns = source.returns
     expected = ", ".join(names)
     hint = f"The pipeline was checked with the outputs {expected}; every `return` must agree."
     if not names:
         return {}
     if value is None and returns != "one":
-        reason = f"{source['object']} returned nothing, and its outputs are {expected}."
+        reason = f"{source.object} returned nothing, and its outputs are {expected}."
         raise JobError(reason, hint)
     if returns == "dict":
         if not isinstance(value, dict) or set(value) != set(names):
             got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-            reason = f"{source['object']} returned {got}, and its outputs are {expected}."
+            reason = f"{source.object} returned {got}, and its outputs are {expected}."
             raise JobError(reason, hint)
         return value
     if returns == "tuple":
@@ -121,7 +123,7 @@ def _name_outputs(value: Any, source: dict[str, Any], names: list[str]) -> dict[
             got = (
                 f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
             )
-            reason = f"{source['object']} returned {got}, and its outputs are {expected}."
+            reason = f"{source.object} returned {got}, and its outputs are {expected}."
             raise JobError(reason, hint)
         return dict(zip(names, value, strict=True))
     return {names[0]: value}

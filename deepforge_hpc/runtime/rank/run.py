@@ -11,10 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
-from ..base.files import publish_json, read_json
-from ..base.layout import ORDER, RESERVE
+from ..base.files import publish_json, read_bytes
+from ..base.layout import RANK_SPEC, RESERVE
 from .identity import Identity, find_identity
+from .messages import RankSpec
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,23 +37,24 @@ def main() -> int:
     """Run the operation; the exit code tells the supervisor how it went."""
     faulthandler.enable()
     work = Path(os.environ["DFH_WORK"])
-    order = read_json(work / ORDER)
+    spec = parse(RankSpec, read_bytes(work / RANK_SPEC))
+    launch = spec.job.launch
     rank, code, capture = 0, 0, None
     try:
-        identity = find_identity(os.environ, order["launcher"], order["world_size"])
+        identity = find_identity(os.environ, "".join(launch.argv[:1]), launch.world_size)
         rank = identity.rank
-        _prepare(order, identity)
-        capture = _capture_figures(Path(order["figures"]))
-        _run(order, identity)
+        _prepare(spec, identity)
+        capture = _capture_figures(Path(spec.figures))
+        _run(spec, identity)
         with suppress(ValueError, AttributeError):  # user code may have closed or replaced it
             sys.stdout.flush()  # a full disk has a name here; at exit it would be exit code 120
     except (InterruptedJobError, KeyboardInterrupt) as error:
-        _report(order, rank, error, interrupted=True)
+        _report(spec, rank, error, interrupted=True)
         code = EXIT_INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the outer edge: whatever user code raises
-        _report(order, rank, error, interrupted=False)
+        _report(spec, rank, error, interrupted=False)
         code = EXIT_FAILED
-    if code and order["world_size"] > 1:
+    if code and launch.world_size > 1:
         _leave(code, capture)
     return code
 
@@ -66,11 +69,11 @@ def _leave(code: int, capture: Any) -> None:
     os._exit(code)
 
 
-def _prepare(order: dict[str, Any], identity: Identity) -> None:
+def _prepare(spec: RankSpec, identity: Identity) -> None:
     """Make this process what user code expects to find: logs, signals, folder, rank."""
     os.environ["DFH_RANK"] = str(identity.rank)
-    if order["world_size"] > 1:
-        _redirect(Path(order["rank_log"].format(rank=identity.rank)), copy=identity.rank == 0)
+    if spec.job.launch.world_size > 1:
+        _redirect(Path(spec.rank_log.format(rank=identity.rank)), copy=identity.rank == 0)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _interrupt)
     scratch = Path(os.environ["DFH_SCRATCH"])
@@ -78,24 +81,24 @@ def _prepare(order: dict[str, Any], identity: Identity) -> None:
     os.chdir(scratch)
 
 
-def _run(order: dict[str, Any], identity: Identity) -> None:
+def _run(spec: RankSpec, identity: Identity) -> None:
     from ..formats import load_formats
     from .imports import use_sources_only
     from .operation import run_operation
 
-    use_sources_only(Path(order["code"]))
-    formats = load_formats(Path(order["code"]))
+    use_sources_only(Path(spec.code))
+    formats = load_formats(Path(spec.code))
     try:
-        values = run_operation(order, formats)
+        values = run_operation(spec, formats)
     finally:
         if identity.rank == 0:  # of a job that fails too: a new version may be why
             from .packages import note_packages
 
-            note_packages(Path(order["work"]), sys.path)
+            note_packages(Path(spec.work), sys.path)
     if identity.rank == 0:
         from .saving import save_outputs
 
-        save_outputs(order, values, formats)
+        save_outputs(spec, values, formats)
 
 
 def _capture_figures(folder: Path) -> Any:
@@ -114,13 +117,13 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise InterruptedJobError(signal.Signals(number).name)
 
 
-def _report(order: dict[str, Any], rank: int, error: BaseException, *, interrupted: bool) -> None:
+def _report(spec: RankSpec, rank: int, error: BaseException, *, interrupted: bool) -> None:
     """Leave the error for the supervisor, and the traceback in the log."""
     from .explain import describe
 
-    data = describe(error, rank=rank, code=order["code"])
-    data |= {"time": time.time(), "interrupted": interrupted}
-    work = Path(order["work"])
+    said = describe(error, rank=rank, code=spec.code)
+    data = encode(said._replace(time=time.time(), interrupted=interrupted))
+    work = Path(spec.work)
     try:
         publish_json(error_file(work, rank), data, durable=False)
     except OSError:
@@ -128,7 +131,7 @@ def _report(order: dict[str, Any], rank: int, error: BaseException, *, interrupt
         with suppress(OSError):  # then the log alone has it, and this rank still has to end
             publish_json(error_file(work, rank), data, durable=False)
     # The supervisor says the reason; a log of a rank without a traceback needs it as well.
-    tell("\n".join(data["traceback"] or [f"dfh: {data['reason']}"]))
+    tell("\n".join(said.traceback or [f"dfh: {said.reason}"]))
 
 
 def _redirect(log: Path, *, copy: bool) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.codec import encode
 from ..base.failure import JobError, disk_hint, explain_os_error
 from ..base.files import publish_json, sync_path
 from ..base.layout import SAVED
 from ..formats import FORMATS
 from ..formats.base import FormatError
 from ..formats.file import choose
+from .messages import Saved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ..base.plan import Job, OutputPort
     from ..formats.base import Format
+    from .messages import RankSpec
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
@@ -28,25 +32,23 @@ _TYPES: dict[str, tuple[type, ...]] = {
 """What an annotation promises: the types that keep it."""
 
 
-def save_outputs(
-    order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]
-) -> None:
+def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
     """Write each output and sync it, then the list of them; JobError names the one that fails."""
     try:
-        _save(order, values, formats)
+        _save(spec, values, formats)
     except OSError as error:
         what = "The outputs"
         raise _disk_error(what, error) from error
 
 
-def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, Format]) -> None:
-    work = Path(order["work"])
+def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
+    work = Path(spec.work)
     folder = work / "outputs"
     folder.mkdir()
     entries = {}
-    for port in order["outputs"]:
-        name, declared = port["name"], port["type"]
-        _check_promise(order, port, values[name])
+    for port in spec.job.outputs:
+        name, declared = port.name, port.type
+        _check_promise(spec.job, port, values[name])
         try:
             chosen = choose(values[name]) if declared == "any" else declared
             fmt = _find(formats, chosen)
@@ -54,7 +56,7 @@ def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, F
             if chosen not in FORMATS:
                 fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
             sync_path(path)
-            rows = fmt.part_rows(path) if order["shards"] else None
+            rows = fmt.part_rows(path) if spec.shards else None
         except (FormatError, ValueError, TypeError, RecursionError) as error:
             reason = f"Output {name} cannot be saved: {error}."
             hint = f"Return another value, or name a format for {name} under `types:`."
@@ -62,28 +64,28 @@ def _save(order: dict[str, Any], values: dict[str, Any], formats: Mapping[str, F
         except OSError as error:
             what = f"Output {name}"
             raise _disk_error(what, error) from error
-        entries[name] = {"path": path.name, "format": chosen, "rows": rows}
-    publish_json(work / SAVED, {"outputs": entries})
+        entries[name] = Saved(path.name, chosen, rows)
+    publish_json(work / SAVED, encode(entries))
 
 
-def _check_promise(order: dict[str, Any], port: dict[str, Any], value: Any) -> None:
+def _check_promise(job: Job, port: OutputPort, value: Any) -> None:
     """Raise JobError if a value is not what the annotation of its output says."""
-    annotation = port["annotation"]
-    if value is None and not port["optional"]:
+    annotation = port.annotation
+    if value is None and not port.optional:
         what, hint = "None", f"Return a value, or annotate it {annotation} | None."
-    elif value is not None and not _is_one_of(value, port["types"]):
+    elif value is not None and not _is_one_of(value, port.types):
         what = f"of type {type(value).__name__}"
         hint = "Return what the annotation says, or correct the annotation."
     else:
         return
     reason = (
-        f"Output {port['name']} of {order['job']} ({order['source']['object']}) is {what}, "
+        f"Output {port.name} of {job.name} ({job.source.object if job.source else ''}) is {what}, "
         f"and its annotation is {annotation}."
     )
     raise JobError(reason, hint)
 
 
-def _is_one_of(value: Any, types: list[str]) -> bool:
+def _is_one_of(value: Any, types: tuple[str, ...]) -> bool:
     """Tell whether a value has one of the types; without any it may have every one."""
     kind = type(value)
     if kind.__module__ == "numpy" and hasattr(value, "ndim"):  # JSON gets Python's in their place

@@ -7,13 +7,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..base.context import timestamp
 from ..base.failure import explain_os_error
 from ..base.files import read_json
 from ..base.native import WHOLE_LISTS, NativeStatus, expand
+from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import plain
-from ..state.record import write_blob, write_record
+from ..state.record import accounting_record, write_blob, write_record
 from .slurm import STATES, explain_exit, wants_memory
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ _PAUSE_S = 0.5
 
 def ask(context: Context, attempt: Attempt) -> dict[str, NativeStatus] | None:
     """Return what the scheduler says, by native id; None if nobody answers."""
-    if context.plan["scheduler"] == "slurm":
+    if context.plan.scheduler == "slurm":
         return _ask_slurm(context, attempt)
     return ask_local(context)
 
 
 def ask_local(context: Context) -> dict[str, NativeStatus] | None:
     """Return what the engine of the local scheduler published; None on any other site."""
-    if context.plan["scheduler"] != "local":
+    if context.plan.scheduler != "local":
         return None
     try:
         jobs = read_json(context.layout.root / "local" / "status.json")["jobs"]
@@ -117,11 +117,10 @@ def _ask_queue(native: list[str]) -> dict[str, NativeStatus] | None:
 def _units(context: Context, attempt: Attempt) -> set[str]:
     """Return the ids of all jobs and array tasks of an attempt, but for this job."""
     units = set()
-    for job in context.plan["jobs"]:
-        name = job["name"]
-        if name in attempt.ids and name != context.name:
-            tasks = range(job["tasks"]) if job["kind"] == "array" else (None,)
-            units |= {attempt.native_id(name, i) for i in attempt.tasks.get(name, tasks)}
+    for job in context.plan.jobs:
+        if job.name in attempt.ids and job.name != context.name:
+            tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
+            units |= {attempt.native_id(job.name, i) for i in attempt.tasks.get(job.name, tasks)}
     return units
 
 
@@ -197,24 +196,9 @@ def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
 
 
 def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:
-    info = context.info
     try:
-        data = {
-            "schema": "dfh/record/1",
-            "kind": "acct",
-            "execution": info["id"],
-            "uuid": info["uuid"],
-            "attempt": context.attempt,
-            "clock": "slurmctld",
-            "jobs": rows,
-            "raw": write_blob(context.ledger, raw.encode()),
-            "inputs": [],
-            "outputs": [],
-            "time": {"end": timestamp()},
-            "user": info["user"],
-            "dfh": info["version"],
-        }
-        write_record(context.ledger, data, user=info["user"])
+        data = accounting_record(context, rows, write_blob(context.ledger, raw.encode()))
+        write_record(context.ledger, data, user=context.info.user)
     except OSError as error:
         _say(f"the accounting could not be kept: {explain_os_error(error)}")
 

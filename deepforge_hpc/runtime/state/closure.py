@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ..base.files import digest
 from .record import index_records
+from .record_data import parse_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,5 @@ def build_closure(ledger: Path, artifact: str, record: str) -> dict[str, Any]:
         if digest(content) != identity:
             continue
         records[identity] = content.decode()
-        data = json.loads(content)
-        todo += [entry["by"]["record"] for entry in data["inputs"] if entry.get("by")]
-        if reused := data.get("reused_from"):
-            todo.append(reused["record"])
+        todo += parse_record(content).producers
     return {"schema": SCHEMA, "artifact": artifact, "record": record, "records": records}

@@ -10,14 +10,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.context import hostname
+from ..base.codec import encode
+from ..base.context import hostname, timestamp
 from ..base.files import canonical_json, digest, publish_bytes
+from ..base.plan import OperationSource
+from ..base.states import State
+from .record_data import (
+    SCHEMA,
+    RecordData,
+    RecordedEnvironment,
+    RecordedInput,
+    RecordedOperation,
+    RecordedOutput,
+    RecordedReference,
+    RecordedScheduler,
+    Span,
+)
 from .statefile import native_id
 
 if TYPE_CHECKING:
-    from ..base.context import Clock, Context
+    from collections.abc import Sequence
 
-SCHEMA = "dfh/record/1"
+    from ..base.context import Clock, Context
+    from ..base.plan import Job
+    from .record_data import Producer, ReusedFrom
+
 RESULT_KEY_SCHEMA = "dfh/result-key/1"
 _ID = re.compile(r"sha256:[0-9a-f]{64}")
 _MODE = 0o444
@@ -30,17 +47,17 @@ class StagedInput(NamedTuple):
     format: str
     path: Path
     """Absolute."""
-    parts: bool
-    """True for a folder of parts that is read as one value."""
-    mapped: bool
-    """True if this task gets its own block of rows."""
     sha256: str
     size: int
     trust: str
     """content: the digest was checked. stat: size and time were."""
-    by: dict[str, Any] | None
+    by: Producer | None
     """The record that produced it; None for external data."""
-    uri: str
+    uri: str = ""
+    parts: bool = False
+    """True for a folder of parts that is read as one value."""
+    mapped: bool = False
+    """True if this task gets its own block of rows."""
 
 
 class Published(NamedTuple):
@@ -57,9 +74,11 @@ def is_record_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def write_record(ledger: Path, data: dict[str, Any], *, user: str, plan_key: str = "") -> str:
+def write_record(
+    ledger: Path, data: RecordData | dict[str, Any], *, user: str, plan_key: str = ""
+) -> str:
     """Write a record durably and return its id; OSError if the ledger cannot take it."""
-    content = canonical_json(data)
+    content = canonical_json(encode(data))
     identity = digest(content)
     key = plan_key.removeprefix("sha256:")[:8] or "0" * 8
     day = time.strftime("%Y%m%d", time.gmtime())
@@ -98,145 +117,183 @@ def index_records(ledger: Path) -> dict[str, Path]:
 def end_record(
     context: Context,
     *,
-    status: str,
-    reason: str,
+    status: State,
+    reason: str = "",
     clock: Clock,
-    inputs: list[StagedInput] | list[dict[str, Any]],
-    outputs: list[Published],
+    inputs: Sequence[StagedInput],
+    outputs: Sequence[Published] = (),
     packages: str | None = None,
-) -> dict[str, Any]:
+) -> RecordData:
     """Return the record of one attempt of a job, however it ended."""
     from ..base.redact import filter_text
 
-    info, job = context.info, context.job
-    described = [_input_entry(context, item) for item in inputs]
+    job = context.job
+    described = tuple(_input(context, item) for item in inputs)
+    return RecordData(
+        **_about(context),
+        operation=_operation(job),
+        plan_key=job.plan_key,
+        result_key=_result_key(context, described) if status is State.SUCCEEDED else None,
+        script=_script_digest(context),
+        inputs=described,
+        outputs=tuple(_output(context, item) for item in outputs),
+        status=status,
+        reason=filter_text(reason),
+        seed=job.seed,
+        world_size=job.launch.world_size,
+        environment=_environment(job, packages),
+        scheduler=RecordedScheduler(
+            name=context.plan.scheduler,
+            native_id=native_id(),
+            host=hostname(),
+            nodes=os.environ.get("SLURM_JOB_NODELIST", ""),
+        ),
+        time=Span(timestamp(clock.wall), timestamp(), clock.elapsed_s()),
+    )
+
+
+def reuse_record(
+    context: Context, old: RecordData, origin: ReusedFrom, outputs: Sequence[Published]
+) -> RecordData:
+    """Return the record of a result under its new name: what made it stays what it was."""
+    now, places = timestamp(), {item.name: _shown_path(context, item.path) for item in outputs}
+    return old._replace(
+        **_about(context),
+        operation=old.operation._replace(name=context.job.operation),
+        outputs=tuple(item._replace(path=places[item.name]) for item in old.outputs),
+        reason=f"Taken from {old.execution}.",
+        scheduler=RecordedScheduler(host=hostname()),
+        time=Span(start=now, end=now),
+        reused_from=origin,
+    )
+
+
+def accounting_record(context: Context, jobs: list[dict[str, Any]], raw: str) -> dict[str, Any]:
+    """Return the record of what the scheduler counted; `raw`: digest of its very words."""
     return {
         "schema": SCHEMA,
+        "kind": "acct",
+        **{name: about for name, about in _about(context).items() if name in _OF_ACCOUNTING},
+        "clock": "slurmctld",
+        "jobs": jobs,
+        "raw": raw,
+        "inputs": [],
+        "outputs": [],
+        "time": {"end": timestamp()},
+    }
+
+
+_OF_ACCOUNTING = {"execution", "uuid", "attempt", "user", "dfh"}
+
+
+def _about(context: Context) -> dict[str, Any]:
+    """Return the fields that say whose record it is."""
+    info = context.info
+    return {
         "kind": "end",
-        "execution": info["id"],
-        "uuid": info["uuid"],
+        "execution": info.id,
+        "uuid": info.uuid,
         "job": context.name,
         "task": context.task,
         "attempt": context.attempt,
-        "operation": _operation(job),
-        "plan_key": job["plan_key"],
-        "result_key": result_key(context, described) if status == "succeeded" else None,
-        "plan": info["plan_sha256"],
-        "code": info["code_sha256"],
-        "pipeline": info["pipeline_sha256"],
-        "script": _script_digest(context),
-        "site": info["site"],
-        "site_file": info["site_sha256"],
-        "inputs": described,
-        "outputs": [_output_entry(context, item) for item in outputs],
-        "status": status,
-        "reason": filter_text(reason),
-        "seed": job["seed"],
-        "world_size": job["launch"]["world_size"],
-        "environment": _environment(job, packages),
-        "scheduler": {
-            "name": context.plan["scheduler"],
-            "native_id": native_id(),
-            "host": hostname(),
-            "nodes": os.environ.get("SLURM_JOB_NODELIST", ""),
-        },
-        "time": clock.since(),
-        "user": info["user"],
-        "tags": list(info.get("tags", [])),
-        "dfh": info["version"],
-        "reused_from": None,
+        "plan": info.plan_sha256,
+        "code": info.code_sha256,
+        "pipeline": info.pipeline_sha256,
+        "site": info.site,
+        "site_file": info.site_sha256,
+        "user": info.user,
+        "tags": info.tags,
+        "dfh": info.version,
     }
 
 
-def _environment(job: dict[str, Any], packages: str | None) -> dict[str, Any]:
+def _environment(job: Job, packages: str | None) -> RecordedEnvironment:
     from ..base.redact import describe_environment
 
-    return {
-        "python": sys.executable,
-        "version": sys.version.split()[0],
-        "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
-        "packages": packages,
-        "declared": job["environment"],
-        "vars": describe_environment(os.environ),
-    }
+    return RecordedEnvironment(
+        python=sys.executable,
+        version=sys.version.split()[0],
+        modules=tuple(filter(None, os.environ.get("LOADEDMODULES", "").split(":"))),
+        packages=packages,
+        declared=encode(job.environment),
+        vars=describe_environment(os.environ),
+    )
 
 
-def _operation(job: dict[str, Any]) -> dict[str, Any]:
+def _operation(job: Job) -> RecordedOperation:
     from ..base.redact import filter_value
 
-    source = job["source"] or {}
-    return {
-        "name": job["operation"],
-        "object": source.get("object", job["kind"]),
-        "source": source.get("sha256", ""),
-        "module": source.get("module", ""),
-        "attributes": filter_value(dict(job["attributes"])),
-        "references": [
-            {"name": item["name"], "sha256": item["sha256"], "source": item["source"]}
-            for item in job["references"]
-        ],
-    }
+    source = job.source or _NO_SOURCE._replace(object=job.kind.value)
+    return RecordedOperation(
+        name=job.operation,
+        object=source.object,
+        source=source.sha256,
+        module=source.module,
+        attributes=filter_value(dict(job.attributes)),
+        references=tuple(
+            RecordedReference(item.name, item.sha256, item.source) for item in job.references
+        ),
+    )
 
 
-def _input_entry(context: Context, item: StagedInput | dict[str, Any]) -> dict[str, Any]:
-    if isinstance(item, dict):
-        return item
+_NO_SOURCE = OperationSource(module="", object="", kind="")
+
+
+def _input(context: Context, item: StagedInput) -> RecordedInput:
     from ..base.redact import filter_uri
 
-    return {
-        "port": item.port,
-        "sha256": item.sha256,
-        "size": item.size,
-        "path": shown_path(context, item.path),
-        "format": item.format,
-        "trust": item.trust,
-        "by": item.by,
-        "uri": filter_uri(item.uri),
-    }
+    return RecordedInput(
+        port=item.port,
+        sha256=item.sha256,
+        size=item.size,
+        path=_shown_path(context, item.path),
+        format=item.format,
+        trust=item.trust,
+        by=item.by,
+        uri=filter_uri(item.uri),
+    )
 
 
-def _output_entry(context: Context, item: Published) -> dict[str, Any]:
-    return {
-        "name": item.name,
-        "sha256": item.entry["sha256"],
-        "size": item.entry["size"],
-        "path": shown_path(context, item.path),
-        "format": item.entry["format"],
-        "trust": "content",
-    }
+def _output(context: Context, item: Published) -> RecordedOutput:
+    return RecordedOutput(
+        name=item.name,
+        sha256=item.entry["sha256"],
+        size=item.entry["size"],
+        path=_shown_path(context, item.path),
+        format=item.entry["format"],
+    )
 
 
-def shown_path(context: Context, path: Path) -> str:
+def _shown_path(context: Context, path: Path) -> str:
     """Return a path relative to the project if it lies inside, else absolute."""
     with suppress(ValueError):
-        return path.relative_to(context.info["project"]).as_posix()
+        return path.relative_to(context.info.project).as_posix()
     return str(path)
 
 
-def result_key(context: Context, inputs: list[dict[str, Any]]) -> str:
+def _result_key(context: Context, inputs: tuple[RecordedInput, ...]) -> str:
     """Return the key under which equal code on equal data gives equal results.
 
     Like the plan key, with the content of the inputs in place of the keys of their producers.
     """
-    job = context.job
-    source = job["source"] or {}
+    job, launch = context.job, context.job.launch
+    source = job.source or _NO_SOURCE
     content = {
         "schema": RESULT_KEY_SCHEMA,
-        "kind": job["kind"],
-        "source": source.get("sha256", ""),
-        "object": source.get("object", ""),
-        "attributes": job["attributes"],
-        "references": sorted((item["name"], item["sha256"]) for item in job["references"]),
-        "inputs": sorted((item["port"], item["sha256"]) for item in inputs),
-        "outputs": [(item["name"], item["type"]) for item in job["outputs"]],
-        "seed": job["seed"],
-        "environment": job["environment"],
+        "kind": job.kind.value,
+        "source": source.sha256,
+        "object": source.object,
+        "attributes": job.attributes,
+        "references": sorted((item.name, item.sha256) for item in job.references),
+        "inputs": sorted((item.port, item.sha256) for item in inputs),
+        "outputs": [(item.name, item.type) for item in job.outputs],
+        "seed": job.seed,
+        "environment": encode(job.environment),
         "task": context.task,
-        "tasks": job["tasks"],
+        "tasks": job.tasks,
     }
-    launch = job["launch"]
-    if launch["world_size"] > 1:
-        content["ranks"] = [launch["name"], launch["world_size"]]
+    if launch.world_size > 1:
+        content["ranks"] = [launch.name, launch.world_size]
     return digest(canonical_json(content))
 
 

@@ -194,7 +194,10 @@ class ExecutionStatus(NamedTuple):
     @property
     def submit_command(self) -> str:
         """Return the command that runs the pipeline as it is now."""
-        return submit_command(self.info)
+        file, site = (str(self.info.get(key) or "") for key in ("pipeline_file", "site"))
+        options = self.info.get("options")
+        words = list(map(str, options)) if isinstance(options, list) else []
+        return submit_command(file, words, site)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""

@@ -227,12 +227,20 @@ def test_ledger_of_a_later_version_is_refused_not_taken_for_empty(project: Any) 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"inputs": {}}, {"outputs": 1}, {"time": []}, {"task": "x"}, {"reused_from": "y"}],
+    [
+        {"inputs": {}},
+        {"outputs": 1},
+        {"time": []},
+        {"task": "x"},
+        {"reused_from": "y"},
+        {"status": 1},
+        {"operation": {"references": [{"name": None}]}},
+    ],
 )
 def test_record_of_a_wrong_shape_is_damaged(project: Any, wrong: dict[str, Any]) -> None:
     data = json.loads(project.record_file("train").read_bytes())
     (name,) = wrong
-    with pytest.raises(DamagedRecordError, match=f"{name} is no "):
+    with pytest.raises(DamagedRecordError, match=rf": {name}[.\w\[\]]*: .* is not "):
         Ledger(project.ledger).get(project.write_record({**data, **wrong}))
 
 

@@ -32,12 +32,12 @@ def shipped():
 def base(queue, **changes):
     """The least that a queue takes, then changed; cores follow its multiple."""
     least = raise_to(queue, Resources())
-    size = dataclasses.replace(least, **changes)
+    size = least._replace(**changes)
     multiple = known(queue.cpu_multiple) or 1
     cores = size.cpus_per_task
     while size.nodes * size.ntasks_per_node * cores % multiple:
         cores += 1
-    return dataclasses.replace(size, cpus_per_task=cores)
+    return size._replace(cpus_per_task=cores)
 
 
 def limits(site, queue):
@@ -134,7 +134,7 @@ def core_limits(site, queue):
         yield (
             "cpu_multiple",
             fits,
-            dataclasses.replace(fits, cpus_per_task=fits.cpus_per_task - 1),
+            fits._replace(cpus_per_task=fits.cpus_per_task - 1),
             "multiples",
         )
 
@@ -202,13 +202,13 @@ def changed(size, change):
     )
     value = value.strip('"')
     if name == "time":
-        return dataclasses.replace(size, time_s=parse_duration(value))
+        return size._replace(time_s=parse_duration(value))
     if name == "mem_per_node":
-        return dataclasses.replace(size, mem_per_node_mib=int(value.removesuffix("MiB")))
+        return size._replace(mem_per_node_mib=int(value.removesuffix("MiB")))
     if name.endswith("ntasks_per_node * cpus_per_task"):
         nodes = size.nodes if name.startswith("nodes") else 1
-        return dataclasses.replace(size, cpus_per_task=int(value) // (nodes * size.ntasks_per_node))
-    return dataclasses.replace(size, **{name: int(value)})
+        return size._replace(cpus_per_task=int(value) // (nodes * size.ntasks_per_node))
+    return size._replace(**{name: int(value)})
 
 
 @pytest.mark.parametrize(("site", "queue", "inside", "outside", "word"), CASES)
@@ -251,7 +251,7 @@ def test_the_nearest_offer_is_the_first(name, size, first):
 def distance(size, other):
     """How far a job is from another, as the product of the ratios of all that differs."""
     total = 1.0
-    for key, value in dataclasses.asdict(size).items():
+    for key, value in size._asdict().items():
         one, two = sorted((int(value or 0) + 1, int(getattr(other, key) or 0) + 1))
         total *= two / one
     return total

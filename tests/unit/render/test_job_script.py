@@ -532,9 +532,9 @@ def test_equal_plans_give_equal_bytes_in_every_process():
     plan = _plan(make(after=()), make(name="b", after=("train",)))
     here = {name: script.sha256 for name, script in render_scripts(plan).items()}
     code = (
-        "import json, sys; from deepforge_hpc.model.plan import Plan;"
+        "import json, sys; from deepforge_hpc.runtime.base.plan import parse_plan;"
         "from deepforge_hpc.render.script import render_scripts;"
-        "plan = Plan.from_dict(json.load(sys.stdin));"
+        "plan = parse_plan(sys.stdin.read());"
         "print(json.dumps({n: s.sha256 for n, s in render_scripts(plan).items()}))"
     )
     there = subprocess.run(

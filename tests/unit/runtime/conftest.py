@@ -31,6 +31,7 @@ from deepforge_hpc.model.plan import (
     Reference,
 )
 from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
@@ -198,8 +199,7 @@ class Execution:
             site_sha256="sha256:" + "2" * 64,
             tags=("test",),
         )
-        fields = {name: getattr(info, name) for name in info.__dataclass_fields__}
-        self.layout.execution.write_bytes(canonical_json(fields))
+        self.layout.execution.write_bytes(canonical_json(encode(info)))
 
     def argv(self, job: str, task: int | None = None, attempt: int = 1) -> list[str]:
         words = [sys.executable, "-m", "dfh_runtime", "run", job, "--attempt", str(attempt)]

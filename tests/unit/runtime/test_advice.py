@@ -23,12 +23,12 @@ DONE = End("e", State.SUCCEEDED, again=True)
     ],
 )
 def test_what_must_change_is_edited_and_the_rest_resumed(ends: list[End], expected: str) -> None:
-    submit = submit_command({"pipeline_file": "p.yaml"})
+    submit = submit_command("p.yaml", (), "")
     assert next_step(iter(ends), identity="p-1", submit=submit) == expected
 
 
 def test_what_was_asked_for_is_kept_and_strange_words_quoted() -> None:
-    info = {"pipeline_file": "p $(id).yaml", "site": "lab"}
-    assert submit_command(info) == "dfh submit 'p $(id).yaml' --site lab"
-    info["options"] = ["--site", "lab", "--set", "train.epochs=1"]
-    assert submit_command(info) == "dfh submit 'p $(id).yaml' --site lab --set train.epochs=1"
+    file = "p $(id).yaml"
+    assert submit_command(file, (), "lab") == "dfh submit 'p $(id).yaml' --site lab"
+    asked = ["--site", "lab", "--set", "train.epochs=1"]
+    assert submit_command(file, asked, "lab") == f"dfh submit 'p $(id).yaml' {' '.join(asked)}"

@@ -17,11 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepforge_hpc.model.plan import Job
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.formats import FORMATS, Format, FormatError, load_formats
 from deepforge_hpc.runtime.formats.base import block_of
 from deepforge_hpc.runtime.formats.file import choose
 from deepforge_hpc.runtime.formats.integrity import check_hdf5, common_rows
+from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.rank.saving import save_outputs
 from deepforge_hpc.testing import FormatContract
 
@@ -277,9 +279,10 @@ def test_the_value_chooses_a_format(tmp_path: Path) -> None:
 def test_a_work_folder_that_takes_nothing_is_not_called_a_fault_of_the_operation(
     tmp_path: Path,
 ) -> None:
-    order = {"work": str(tmp_path / "gone"), "outputs": []}
+    work = str(tmp_path / "gone")
+    spec = RankSpec(Job("job", "job"), (), None, code="", work=work, figures="", rank_log="")
     with pytest.raises(JobError, match=r"^The outputs cannot be saved: No such file or directory"):
-        save_outputs(order, {}, FORMATS)
+        save_outputs(spec, {}, FORMATS)
 
 
 def test_the_common_number_of_rows() -> None:

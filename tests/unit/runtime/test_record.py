@@ -20,6 +20,7 @@ from deepforge_hpc.runtime.base.secrets import secret_values
 from deepforge_hpc.runtime.rank.packages import list_packages
 from deepforge_hpc.runtime.state.closure import build_closure
 from deepforge_hpc.runtime.state.record import index_records, is_record_id, write_blob, write_record
+from deepforge_hpc.runtime.state.record_data import SCHEMA
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -50,7 +51,9 @@ def test_a_blob_is_kept_once(tmp_path: Path) -> None:
 def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None:
     def record(*parents: str) -> str:
         inputs = [{"by": {"record": parent}} for parent in parents] + [{"by": None}]
-        return write_record(tmp_path, {"inputs": inputs, "n": time.monotonic_ns()}, user="u")
+        return write_record(
+            tmp_path, {"schema": SCHEMA, "inputs": inputs, "n": time.monotonic_ns()}, user="u"
+        )
 
     first, second = record(), record()
     third = record(first, second, "sha256:" + "0" * 64)
@@ -64,8 +67,11 @@ def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None
 
 
 def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> None:
-    made = write_record(tmp_path, {"inputs": [], "n": 1}, user="u")
-    taken = write_record(tmp_path, {"inputs": [], "reused_from": {"record": made}}, user="u")
+    made = write_record(tmp_path, {"schema": SCHEMA, "inputs": [], "n": 1}, user="u")
+    reused = {"execution": "a-0001", "job": "j", "task": None, "record": made}
+    taken = write_record(
+        tmp_path, {"schema": SCHEMA, "inputs": [], "reused_from": reused}, user="u"
+    )
     assert set(build_closure(tmp_path, "sha256:a", taken)["records"]) == {made, taken}
 
 

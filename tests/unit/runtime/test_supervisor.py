@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import json
 import os
@@ -159,7 +158,7 @@ def test_an_output_must_be_what_its_annotation_says(
     port = OutputPort(
         name="result", type="json", annotation="SAID", types=tuple(types.split()), optional=optional
     )
-    execution.jobs[-1] = dataclasses.replace(job, outputs=(port,))
+    execution.jobs[-1] = job._replace(outputs=(port,))
     done = execution.run("job")
     if not found:
         assert done.returncode == 0, done.stderr
@@ -339,12 +338,11 @@ def test_an_operation_in_a_package_imports_relatively(execution: Execution) -> N
     execution.code("library/shop/price.py", "PRICE = 3")
     execution.code("library/shop/buy.py", "from .price import PRICE\ndef operation(): return PRICE")
     job = execution.operation("buy", "")
-    import dataclasses
 
-    source = dataclasses.replace(
-        job.source, module="library/shop/buy.py", search=("library",), sha256="sha256:0"
+    source = job.source._replace(
+        module="library/shop/buy.py", search=("library",), sha256="sha256:0"
     )
-    execution.jobs[0] = dataclasses.replace(job, source=source)
+    execution.jobs[0] = job._replace(source=source)
     execution.run_all("buy")
     assert execution.value("buy") == 3
 

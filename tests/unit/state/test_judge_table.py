@@ -19,6 +19,7 @@ from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind, Plan
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json
@@ -216,7 +217,7 @@ class Bench:
             created="2026-01-01T00:00:00+00:00", user="me", version="1", code_sha256="",
             plan_sha256=digest(content),
         )  # fmt: skip
-        publish_json(self.layout.execution, {f: getattr(info, f) for f in info.__slots__})
+        publish_json(self.layout.execution, encode(info))
         self._marker()
         self._file()
         self._journal()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -28,7 +27,7 @@ def test_request_carries_what_must_not_stand_in_the_script(lab: Any) -> None:
     assert (request.after, request.hold, request.output) == (("17",), False, "jobs/b/out.3.log")
     assert request_for(info, item, 1, []).hold
     assert "--export=NONE" in SlurmScheduler().describe(request)
-    of_the_shell = Selected(job=dataclasses.replace(item.job, inherits_shell=True))
+    of_the_shell = Selected(job=item.job._replace(inherits_shell=True))
     words = SlurmScheduler().describe(request_for(info, of_the_shell, 3, ["17"]))
     assert not [word for word in words if word.startswith("--export")]
 

@@ -53,7 +53,7 @@ def lab(finished: Path, lab_class: Any) -> Iterator[Any]:
 
 def test_unchanged_pipeline_is_reused_whole(lab: Any) -> None:
     layout, reused = again(lab)
-    assert {job: source["execution"] for job, source in reused.items()} == {
+    assert {job: source.execution for job, source in reused.items()} == {
         "part": "lab-0001",
         "part.gather": "lab-0001",
         "use": "lab-0001",
@@ -86,13 +86,13 @@ def test_reused_result_has_a_record_of_its_own_that_names_its_source(lab: Any) -
     ledger = Ledger(lab.project / ".dfh")
     marker = json.loads(layout.job("use").success.read_bytes())
     record = ledger.get(marker["record"])
-    assert record.data["execution"] == layout.root.name
-    assert record.data["reused_from"] == reused["use"]
-    source = ledger.get(reused["use"]["record"])
+    assert record.data.execution == layout.root.name
+    assert record.data.reused_from == reused["use"]
+    source = ledger.get(reused["use"].record)
     assert source.execution == "lab-0001"
-    assert record.inputs == source.inputs
-    assert [o["sha256"] for o in record.outputs] == [o["sha256"] for o in source.outputs]
-    assert record.outputs[0]["path"].startswith(f"executions/{layout.root.name}/jobs/use/")
+    assert record.data.inputs == source.data.inputs
+    assert [o.sha256 for o in record.data.outputs] == [o.sha256 for o in source.data.outputs]
+    assert record.data.outputs[0].path.startswith(f"executions/{layout.root.name}/jobs/use/")
 
 
 def test_results_outlive_the_execution_that_made_them(lab: Any, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_results_outlive_the_execution_that_made_them(lab: Any, tmp_path: Path) 
     first.rename(tmp_path / "away")
     try:
         _, reused = again(lab)
-        assert {source["execution"] for source in reused.values()} == {second.root.name}
+        assert {source.execution for source in reused.values()} == {second.root.name}
     finally:
         (tmp_path / "away").rename(first)
 
@@ -152,7 +152,7 @@ def test_what_does_not_hold_any_more_is_not_reused(lab: Any, how: str, tmp_path:
 def test_record_that_is_not_whole_is_passed_over(lab: Any) -> None:
     old = ExecutionLayout(lab.project / "executions" / "lab-0001").job("use")
     ledger = lab.project / ".dfh"
-    data = Ledger(ledger).get(json.loads(old.success.read_bytes())["record"]).data
+    data = Ledger(ledger).get(json.loads(old.success.read_bytes())["record"]).raw
     partial = {**data, "time": {"end": "2999-01-01"}}
     del partial["job"]
     write_record(ledger, partial, user="eve", plan_key=data["plan_key"])

@@ -1,0 +1,183 @@
+"""One codec for the files that login nodes and jobs share: the fields of a class are the shape.
+
+A class is a NamedTuple whose annotations are types (no `from __future__ import annotations` in its
+module): str, int, float, bool, Any, enums, other such classes, `X | None`, `dict[str, X]`,
+`tuple[X, ...]` and `tuple[X, Y]`. A field with a default may be missing in a file, as it is in the
+files of earlier versions; what is there must be of its type. The default of a field `schema` is the
+one value that it may have. Unknown fields are refused; where a file `is_open` they are passed over,
+and an unknown word of an enum is its UNKNOWN.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from enum import Enum
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    Read = Callable[[object], Any]
+
+_T = TypeVar("_T")
+_WORDS: dict[object, str] = {str: "a text", int: "a whole number", bool: "true or false"}
+
+
+class ShapeError(ValueError):
+    """What a file holds is not of its class; the message says where, and what should be there."""
+
+    def __init__(self, problem: str, place: str = "") -> None:
+        super().__init__(f"{place.removeprefix('.')}: {problem}" if place else problem)
+        self.problem = problem
+        self.place = place
+
+    def below(self, at: str | int) -> ShapeError:
+        """Return the error as the value says it that holds the faulty one there."""
+        step = f".{at}" if isinstance(at, str) else f"[{at}]"
+        return type(self)(self.problem, step + self.place)
+
+
+class SchemaError(ShapeError):
+    """It is a file of another version, or another kind of file."""
+
+
+def parse(kind: type[_T], content: bytes | str, *, is_open: bool = False) -> _T:
+    """Return the value that the text of a file holds; ShapeError if it is none of this class."""
+    return decode(kind, parse_object(content), is_open=is_open)
+
+
+def parse_object(content: bytes | str) -> dict[str, Any]:
+    """Return the JSON object that a text holds; ShapeError if it is none."""
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        message = f"not JSON ({error})"
+        raise ShapeError(message) from error
+    return data if type(data) is dict else _refuse(data, "an object")
+
+
+def decode(kind: type[_T], data: object, *, is_open: bool = False) -> _T:
+    """Return the value that JSON data stand for; ShapeError if they do not fit the class."""
+    shape: Any = kind
+    value: _T = _reader(shape, is_open)(data)
+    return value
+
+
+def encode(value: object) -> Any:
+    """Return a value as JSON data: each of these classes as an object with all of its fields."""
+    kind = type(value)
+    if kind is str or kind is int or value is None:
+        return value
+    if isinstance(value, tuple):
+        names = getattr(kind, "_fields", None)
+        return dict(zip(names, map(encode, value), strict=True)) if names else [*map(encode, value)]
+    if isinstance(value, dict):
+        return {name: encode(item) for name, item in value.items()}
+    return value.value if isinstance(value, Enum) else value
+
+
+def _refuse(data: object, wanted: str) -> NoReturn:
+    shown = repr(data)
+    problem = f"{shown if len(shown) <= 40 else shown[:37] + '...'} is not {wanted}"
+    raise ShapeError(problem)
+
+
+@functools.cache
+def _reader(kind: Any, is_open: bool) -> Read:
+    """Return the function that reads one type; made once, since a plan has thousands of values."""
+    origin = get_origin(kind)
+    if origin is None:
+        return _object(kind, is_open) if hasattr(kind, "_fields") else _single(kind, is_open)
+    readers = [_reader(item, is_open) for item in get_args(kind) if item is not ...]
+    if origin is UnionType:
+        return _optional(readers[0])  # no class needs more than `X | None`
+    if origin is dict:
+        return _mapping(readers[1])
+    many = get_args(kind)[-1] is ...
+    return _list(itertools.repeat(readers[0]), None) if many else _list(readers, len(readers))
+
+
+def _single(kind: Any, is_open: bool) -> Read:
+    if kind is Any:
+        return lambda data: data
+    if kind is float:
+        return lambda data: data if type(data) in {float, int} else _refuse(data, "a number")
+    if issubclass(kind, Enum):
+        known = {item.value: item for item in kind}
+        return _choice(known, kind.__members__.get("UNKNOWN") if is_open else None)
+    return lambda data: data if type(data) is kind else _refuse(data, _WORDS[kind])
+
+
+def _choice(known: dict[str, Enum], other: Enum | None) -> Read:
+    def read(data: object) -> Any:
+        found = known.get(data, other) if type(data) is str else None
+        return found or _refuse(data, "one of " + ", ".join(known))
+
+    return read
+
+
+def _optional(read: Read) -> Read:
+    return lambda data: None if data is None else read(data)
+
+
+def _list(readers: Iterable[Read], length: int | None) -> Read:
+    wanted = "a list" if length is None else f"a list of {length}"
+
+    def read(data: object) -> Any:
+        if type(data) is not list or length not in {None, len(data)}:
+            _refuse(data, wanted)
+        found: list[Any] = []
+        try:
+            for reader, item in zip(readers, data):  # noqa: B905 - one reader may be for all
+                found.append(reader(item))
+        except ShapeError as error:
+            raise error.below(len(found)) from error
+        return tuple(found)
+
+    return read
+
+
+def _mapping(reader: Read) -> Read:
+    def read(data: object) -> Any:
+        if type(data) is not dict:
+            _refuse(data, "an object")
+        name, found = "", {}
+        try:
+            for name, item in data.items():
+                found[name] = reader(item)
+        except ShapeError as error:
+            raise error.below(name) from error
+        return found
+
+    return read
+
+
+def _object(kind: Any, is_open: bool) -> Read:
+    readers = {name: _reader(item, is_open) for name, item in kind.__annotations__.items()}
+    needed = frozenset(kind._fields) - kind._field_defaults.keys()
+    schema = kind._field_defaults.get("schema")
+
+    def read(data: object) -> Any:
+        if type(data) is not dict:
+            _refuse(data, "an object")
+        if schema is not None and data.get("schema") != schema:
+            message = f"schema {data.get('schema')!r}, this version reads {schema!r}"
+            raise SchemaError(message)
+        name, found = "", {}
+        try:
+            for name, item in data.items():
+                if name in readers:
+                    found[name] = readers[name](item)
+                elif not is_open:
+                    _refuse(item, "of any field that this version knows")
+        except ShapeError as error:
+            raise error.below(name) from error
+        for name in sorted(needed - found.keys()):
+            message = "it is missing"
+            raise ShapeError(message).below(name)
+        return kind(**found)
+
+    return read

@@ -1,0 +1,170 @@
+"""What a record of the ledger says: how one attempt of a job ended, from what, with what.
+
+A record is read for ever: each field that another kind of record, or an earlier version, lacks has
+a default, and what a later version adds is passed over.
+"""
+
+# Annotations are types here, which the codec reads.
+from typing import Any, NamedTuple
+
+from ..base.codec import parse
+from ..base.states import State
+
+SCHEMA = "dfh/record/1"
+
+
+class Producer(NamedTuple):
+    """The record that made an input, and as what."""
+
+    record: str
+    job: str = ""
+    output: str = ""
+    task: int | None = None
+
+
+class RecordedInput(NamedTuple):
+    """One input port, and the data that it got."""
+
+    port: str = ""
+    sha256: str = ""
+    size: int = 0
+    path: str = ""
+    """Relative to the project, or absolute."""
+    format: str = ""
+    trust: str = "declared"
+    """content: the digest was checked. stat: size and time were. declared: nothing was."""
+    by: Producer | None = None
+    """None for external data."""
+    uri: str = ""
+
+
+class RecordedOutput(NamedTuple):
+    """What was made."""
+
+    name: str = ""
+    sha256: str = ""
+    size: int = 0
+    path: str = ""
+    """Relative to the project, or absolute."""
+    format: str = ""
+    trust: str = "content"
+
+
+class RecordedReference(NamedTuple):
+    """A resource that the operation got."""
+
+    name: str = ""
+    sha256: str = ""
+    source: str = ""
+
+
+class RecordedOperation(NamedTuple):
+    """What ran."""
+
+    name: str = ""
+    object: str = ""
+    source: str = ""
+    """Digest of its code."""
+    module: str = ""
+    attributes: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to what a tuple holds
+    references: tuple[RecordedReference, ...] = ()
+
+
+class RecordedEnvironment(NamedTuple):
+    """The software around it."""
+
+    python: str = ""
+    version: str = ""
+    modules: tuple[str, ...] = ()
+    packages: str | None = None
+    """Digest of the list that the ledger keeps."""
+    declared: dict[str, Any] = {}  # noqa: RUF012 - as above
+    """As the plan has it."""
+    vars: dict[str, Any] = {}  # noqa: RUF012 - as above
+
+
+class RecordedScheduler(NamedTuple):
+    """Where it ran."""
+
+    name: str = ""
+    native_id: str = ""
+    host: str = ""
+    nodes: str = ""
+
+
+class Span(NamedTuple):
+    """From when to when; UTC, ISO 8601."""
+
+    start: str = ""
+    end: str = ""
+    monotonic_s: float = 0.0
+
+
+class ReusedFrom(NamedTuple):
+    """The job of an earlier execution of which the result was taken over."""
+
+    execution: str
+    job: str
+    task: int | None
+    record: str
+
+
+class RecordData(NamedTuple):
+    """The content of a record."""
+
+    kind: str = ""
+    """end: how an attempt ended. acct: what the scheduler counted."""
+    execution: str = ""
+    uuid: str = ""
+    job: str = ""
+    task: int | None = None
+    attempt: int = 0
+    operation: RecordedOperation = RecordedOperation()
+    plan_key: str = ""
+    result_key: str | None = None
+    plan: str = ""
+    """Digests of the frozen files."""
+    code: str = ""
+    pipeline: str = ""
+    script: str = ""
+    site: str = ""
+    site_file: str = ""
+    inputs: tuple[RecordedInput, ...] = ()
+    outputs: tuple[RecordedOutput, ...] = ()
+    status: State = State.UNKNOWN
+    reason: str = ""
+    seed: int | None = None
+    world_size: int = 1
+    environment: RecordedEnvironment = RecordedEnvironment()
+    scheduler: RecordedScheduler = RecordedScheduler()
+    time: Span = Span()
+    user: str = ""
+    tags: tuple[str, ...] = ()
+    dfh: str = ""
+    """Version of deepforge_hpc."""
+    reused_from: ReusedFrom | None = None
+    schema: str = SCHEMA
+
+    @property
+    def label(self) -> str:
+        """Return what a person calls it: `redshift-0007/render[3]`."""
+        return f"{self.execution}/{self.job or '?'}" + (
+            "" if self.task is None else f"[{self.task}]"
+        )
+
+    @property
+    def producers(self) -> list[str]:
+        """Return the ids of the records that it follows from."""
+        found = [item.by.record for item in self.inputs if item.by]
+        found += [self.reused_from.record] if self.reused_from else []
+        return list(dict.fromkeys(found))
+
+
+def label(execution: str, job: str, task: int | None) -> str:
+    """Return what a person calls a job, or a task of an array, of an execution."""
+    return f"{execution}/{job}" + ("" if task is None else f"[{task}]")
+
+
+def parse_record(content: bytes) -> RecordData:
+    """Return what a record says; ShapeError if it is none that this version can read."""
+    return parse(RecordData, content, is_open=True)
