@@ -26,7 +26,9 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")])
+PAGES = sorted(
+    [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")]
+)
 COMMANDS = ("console", "bash", "sh", "shell")
 RUN = ("run", "run: slurm")
 SELF_CONTAINED = ("bash examples/redshift/demo.sh", "bash tests/run.sh")

@@ -26,6 +26,7 @@ from deepforge_hpc.runtime.report.markup import esc
         ("\x1b]0;title\x07after", "after"),
         ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("1/9 [=>  ]\r9/9 [====]\r\n", "9/9 [====]\n"),
+        ("9/9\r\b\b  \r", "9/9"),
         ("a\x00b\x07c\x7fd\x9be", "abcde"),
         ("evil\u202etxt.exe", "eviltxt.exe"),
         ("tab\tand\nline", "tab\tand\nline"),
