@@ -95,6 +95,11 @@ def _one_line(cell: str) -> str:
     return clean(cell).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def notice_lines(notices: Iterable[Notice]) -> list[str]:
+    """Return what a person should know, a line each."""
+    return [f"{notice.level}: {notice}" for notice in notices]
+
+
 class Display:
     """Where a command's results go, and in which format."""
 
@@ -137,8 +142,8 @@ class Display:
 
     def notices(self, notices: Iterable[Notice]) -> None:
         """Write what the user should know, besides the result."""
-        for notice in notices:
-            self.talk(f"{notice.level}: {notice}")
+        for line in notice_lines(notices):
+            self.talk(line)
 
     def discard(self) -> None:
         """Send all further output nowhere: the reader, or the terminal, is gone.

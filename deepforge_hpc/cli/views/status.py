@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.cli.views.display import Stated, listing
+from deepforge_hpc.cli.views.display import Stated, listing, notice_lines
+from deepforge_hpc.runtime.base.states import WAITING, State
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
 if TYPE_CHECKING:
@@ -13,20 +14,14 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
-FINAL_JOB = "_final"
-_WORTH_A_SENTENCE = {
-    "failed",
-    "interrupted",
-    "cancelled",
-    "upstream_failed",
-    "never_ran",
-    "unknown",
-}
 _MAX_NAMES = 8
 _LOOKED_AT = {
     state: place
     for place, state in enumerate(
-        ("failed", "interrupted", "unknown", "publishing", "running", "held", "pending", "planned")
+        (
+            *(State.FAILED, State.INTERRUPTED, State.UNKNOWN, State.PUBLISHING, State.RUNNING),
+            *(State.HELD, State.PENDING, State.PLANNED),
+        )
     )
 }
 """The states that a person looks at first, in this order; then the rest."""
@@ -36,12 +31,12 @@ def status_lines(found: ExecutionStatus) -> Iterator[str]:
     """Yield the headline, a line for each job, reasons, warnings and the next command."""
     yield from _head(found)
     yield from listing(COLUMNS, found.jobs)
-    if sentences := list(_sentences(found.jobs)):
+    if sentences := list(_sentences(found.work)):
         yield ""
         yield from sentences
     if found.warnings:
         yield ""
-        yield from (f"{notice.level}: {notice.text}" for notice in found.warnings)
+        yield from notice_lines(found.warnings)
     yield from _foot(found)
 
 
@@ -94,25 +89,28 @@ def _foot(found: ExecutionStatus) -> Iterator[str]:
 
 def headline(found: ExecutionStatus) -> str:
     """Return the execution in one line."""
-    jobs = [job for job in found.jobs if job.name != FINAL_JOB]
-    done = sum(job.state.is_success for job in jobs)
+    done = sum(job.state.is_success for job in found.work)
     again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
-    rest = f"  {done}/{len(jobs)} jobs done  on {found.site}{again}"
+    rest = f"  {done}/{len(found.work)} jobs done  on {found.site}{again}"
     return Stated(f"{found.id}  ", found.state, rest)
 
 
 def change_line(job: JobStatus) -> str:
     """Return what a watcher without a terminal is told when a job has changed."""
     parts = [job.name, job.detail, _remark(job)]
-    if job.state in _WORTH_A_SENTENCE:
+    if _needs_a_reason(job):
         parts.append(job.reason)
     return "  ".join(part for part in parts if part)
 
 
+def _needs_a_reason(job: JobStatus) -> bool:
+    return job.state is State.UNKNOWN or (job.state.is_final and not job.state.is_success)
+
+
 def _remark(job: JobStatus) -> str:
-    if job.state == "reused":
+    if job.state is State.REUSED:
         return f"from {job.reused_from}"
-    if job.state in {"pending", "held", "planned"} and job.reason:
+    if job.state in WAITING and job.reason:
         return job.reason
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
@@ -136,7 +134,7 @@ def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:
     """Yield each reason once, with the jobs that it holds for, and each hint below its reasons."""
     told: dict[str, dict[str, list[str]]] = {}
     for job in jobs:
-        if job.state in _WORTH_A_SENTENCE and job.reason and job.name != FINAL_JOB:
+        if _needs_a_reason(job) and job.reason:
             told.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
     for hint, reasons in told.items():
         for reason, names in reasons.items():

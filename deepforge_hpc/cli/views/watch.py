@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc import api
 from deepforge_hpc.cli.views.status import (
-    FINAL_JOB,
     change_line,
     rows_of,
     screen_lines,
@@ -80,11 +79,10 @@ def _follow(display: Display, found: Found, interval: float | None) -> int:
 
 def is_over(current: ExecutionStatus) -> bool:
     """Tell whether nothing of an execution will change by itself."""
-    states = {job.name: job.state for job in current.jobs}
-    final = states.pop(FINAL_JOB, State.NEVER_RAN)
-    if not all(state.is_final for state in states.values()):
-        return False
-    return final.is_final or final is State.PLANNED
+    final = (job.state for job in current.jobs if job not in current.work)
+    return all(job.state.is_final for job in current.work) and all(
+        state.is_final or state is State.PLANNED for state in final
+    )
 
 
 def can_move(current: ExecutionStatus) -> bool:
@@ -159,9 +157,9 @@ class _Appended:
     def show(self, current: ExecutionStatus) -> None:
         """Add a line for each job whose state or metrics are not those of the last line."""
         changed = []
-        for job in current.jobs:
+        for job in current.work:
             line = change_line(job)
-            if job.name != FINAL_JOB and self._said.get(job.name, "planned") != line:
+            if self._said.get(job.name, "planned") != line:
                 self._said[job.name] = line
                 changed.append(f"{_clock()}  {line}")
         self._display.lines(changed)
