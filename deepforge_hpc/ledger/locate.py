@@ -14,7 +14,7 @@ from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
-from deepforge_hpc.runtime.storage.base import NOT_PLAIN, PlaceError
+from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import Checked, check
-from deepforge_hpc.runtime.storage.base import MISSING, PlaceError
+from deepforge_hpc.runtime.storage.fault import MISSING, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:

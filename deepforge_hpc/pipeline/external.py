@@ -12,7 +12,8 @@ from deepforge_hpc.pipeline.file import origin
 from deepforge_hpc.pipeline.formats import by_suffix
 from deepforge_hpc.plugins.storage import LATER, PlaceError, scheme_of
 from deepforge_hpc.runtime.base.files import OddFileError
-from deepforge_hpc.runtime.storage.base import FOLDER, NOT_PLAIN
+from deepforge_hpc.runtime.storage.base import FOLDER
+from deepforge_hpc.runtime.storage.fault import NOT_PLAIN
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:

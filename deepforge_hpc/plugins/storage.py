@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.storage.base import (
-    EXISTS,
-    MISSING,
     Capabilities,
     Move,
-    PlaceError,
     Range,
     Stat,
     Storage,
@@ -25,6 +22,7 @@ from deepforge_hpc.runtime.storage.base import (
     files_of,
     verify,
 )
+from deepforge_hpc.runtime.storage.fault import EXISTS, MISSING, PlaceError
 from deepforge_hpc.runtime.storage.streams import stream_part
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from deepforge_hpc.plugins.storage import Move, PlaceError, Range, Stat, Storage
-from deepforge_hpc.runtime.storage import base
+from deepforge_hpc.runtime.storage import fault as faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class StorageContract:
         assert fault.where
         assert fault.what
         assert fault.where in str(fault)
-        if kind != base.UNSUPPORTED:
+        if kind != faults.UNSUPPORTED:
             assert fault.next.endswith("."), "what to do is a sentence"
         return fault
 
@@ -163,13 +163,13 @@ class StorageContract:
 
     def test_stat_of_nothing(self, storage: Storage) -> None:
         """A fault that names what is missing."""
-        assert "nothing" in self.refused(base.MISSING, lambda: storage.stat("nothing")).where
-        self.refused(base.MISSING, lambda: storage.stat("nothing/below"))
+        assert "nothing" in self.refused(faults.MISSING, lambda: storage.stat("nothing")).where
+        self.refused(faults.MISSING, lambda: storage.stat("nothing/below"))
 
     def test_the_beginning_of_a_name_is_no_name(self, storage: Storage) -> None:
         """`part` is neither the file `part-1` nor a folder of it."""
         self.set_raw(storage, "part-1", b"x")
-        self.refused(base.MISSING, lambda: storage.stat("part"))
+        self.refused(faults.MISSING, lambda: storage.stat("part"))
 
     def test_a_change_shows_in_the_version(self, storage: Storage) -> None:
         """Unless the place knows none."""
@@ -198,7 +198,7 @@ class StorageContract:
             lambda: storage.copy(name, "b"),
             lambda: storage.delete(name),
         ):
-            self.refused(base.INVALID, action)
+            self.refused(faults.INVALID, action)
         assert self.seen(storage) == {"a": b"x"}
         assert not (tmp_path / "target").exists()
 
@@ -236,8 +236,8 @@ class StorageContract:
 
     def test_a_listing_of_nothing(self, storage: Storage) -> None:
         """A fault: an empty answer would look like an empty folder."""
-        self.refused(base.MISSING, lambda: list(storage.list("nothing")))
-        self.refused(base.MISSING, lambda: list(storage.list("nothing", deep=True)))
+        self.refused(faults.MISSING, lambda: list(storage.list("nothing")))
+        self.refused(faults.MISSING, lambda: list(storage.list("nothing", deep=True)))
 
     # -- digest
 
@@ -256,7 +256,7 @@ class StorageContract:
 
     def test_digest_of_nothing(self, storage: Storage) -> None:
         """A fault."""
-        self.refused(base.MISSING, lambda: storage.digest("nothing"))
+        self.refused(faults.MISSING, lambda: storage.digest("nothing"))
 
     # -- open
 
@@ -296,15 +296,15 @@ class StorageContract:
     def test_what_is_no_range_is_refused(self, storage: Storage, part: Range) -> None:
         """Rather than to count from the end, as Python would."""
         self.set_raw(storage, "a", b"0123456789")
-        self.refused(base.INVALID, lambda: storage.open("a", part))
+        self.refused(faults.INVALID, lambda: storage.open("a", part))
 
     def test_open_of_nothing_and_of_a_folder(self, storage: Storage) -> None:
         """Two faults."""
         self.set_raw(storage, "f/a", b"x")
-        self.refused(base.MISSING, lambda: storage.open("nothing"))
+        self.refused(faults.MISSING, lambda: storage.open("nothing"))
         with pytest.raises(PlaceError) as caught:
             storage.open("f")
-        assert caught.value.kind in {base.NOT_PLAIN, base.MISSING}
+        assert caught.value.kind in {faults.NOT_PLAIN, faults.MISSING}
 
     # -- put
 
@@ -378,7 +378,7 @@ class StorageContract:
     ) -> None:
         """Unless that is said."""
         self.set_raw(storage, "a", b"old")
-        self.refused(base.EXISTS, lambda: storage.put(source(b"new"), "a"))
+        self.refused(faults.EXISTS, lambda: storage.put(source(b"new"), "a"))
         assert self.seen(storage) == {"a": b"old"}
         assert storage.put(source(b"newer"), "a", replace=True).size == 5
         assert self.seen(storage) == {"a": b"newer"}
@@ -389,7 +389,7 @@ class StorageContract:
         """What it held before is no part of what it holds now."""
         self.set_raw(storage, "f/old", b"old")
         new = source({"new": b"new"})
-        self.refused(base.EXISTS, lambda: storage.put(new, "f"))
+        self.refused(faults.EXISTS, lambda: storage.put(new, "f"))
         assert self.seen(storage) == {"f/old": b"old"}
         storage.put(new, "f", replace=True)
         assert self.seen(storage) == {"f/new": b"new"}
@@ -409,11 +409,13 @@ class StorageContract:
     ) -> None:
         """Neither under the name nor under another; both digests are told."""
         path = source(b"damaged")
-        fault = self.refused(base.DAMAGED, lambda: storage.put(path, "a", expect=sha256(b"whole")))
+        fault = self.refused(
+            faults.DAMAGED, lambda: storage.put(path, "a", expect=sha256(b"whole"))
+        )
         assert sha256(b"whole") in fault.what
         assert sha256(b"damaged") in fault.what
         folder = source({"x": b"damaged"}, "folder")
-        self.refused(base.DAMAGED, lambda: storage.put(folder, "f", expect=sha256(b"whole")))
+        self.refused(faults.DAMAGED, lambda: storage.put(folder, "f", expect=sha256(b"whole")))
         assert self.seen(storage) == {}
 
     def test_a_wrong_digest_replaces_nothing(
@@ -423,14 +425,14 @@ class StorageContract:
         self.set_raw(storage, "a", b"old")
         path = source(b"damaged")
         self.refused(
-            base.DAMAGED,
+            faults.DAMAGED,
             lambda: storage.put(path, "a", expect=sha256(b"whole"), replace=True),
         )
         assert self.seen(storage) == {"a": b"old"}
 
     def test_put_of_nothing(self, storage: Storage, tmp_path: Path) -> None:
         """The fault names the source."""
-        fault = self.refused(base.MISSING, lambda: storage.put(tmp_path / "nothing", "a"))
+        fault = self.refused(faults.MISSING, lambda: storage.put(tmp_path / "nothing", "a"))
         assert str(tmp_path / "nothing") in str(fault)
         assert self.seen(storage) == {}
 
@@ -442,15 +444,15 @@ class StorageContract:
         for number, target in enumerate(("secret", ".", "nothing")):
             folder = source({"a": b"1", "z": b"2"}, f"folder-{number}")
             (folder / "link").symlink_to(tmp_path / target)
-            self.refused(base.NOT_PLAIN, lambda folder=folder: storage.put(folder, "f"))  # type: ignore[misc]
+            self.refused(faults.NOT_PLAIN, lambda folder=folder: storage.put(folder, "f"))  # type: ignore[misc]
         assert self.seen(storage) == {}
 
     def test_a_pipe_does_not_hold_it_up(self, storage: Storage, tmp_path: Path) -> None:
         """Reading one would never end."""
         (tmp_path / "folder").mkdir()
         os.mkfifo(tmp_path / "folder" / "pipe")
-        self.refused(base.NOT_PLAIN, lambda: storage.put(tmp_path / "folder", "f"))
-        self.refused(base.NOT_PLAIN, lambda: storage.put(tmp_path / "folder" / "pipe", "p"))
+        self.refused(faults.NOT_PLAIN, lambda: storage.put(tmp_path / "folder", "f"))
+        self.refused(faults.NOT_PLAIN, lambda: storage.put(tmp_path / "folder" / "pipe", "p"))
         assert self.seen(storage) == {}
 
     def test_of_concurrent_writers_one_wins(
@@ -461,7 +463,7 @@ class StorageContract:
             pytest.skip("the adapter says that it does not exclude")
         contents = [bytes([number]) * 50_000 for number in range(8)]
         told = self._race(storage, source, contents, replace=False)
-        assert sorted(told) == ["", *[base.EXISTS] * 7]
+        assert sorted(told) == ["", *[faults.EXISTS] * 7]
         assert self.seen(storage) == {"name": contents[told.index("")]}
 
     def test_of_concurrent_replacements_one_is_whole(
@@ -539,7 +541,7 @@ class StorageContract:
                 assert listed == ["name"]
                 assert self.get_raw(storage, "name") == data
                 storage.delete("name")
-            self.refused(base.MISSING, lambda: storage.stat("name"))
+            self.refused(faults.MISSING, lambda: storage.stat("name"))
         assert storage.put(path, "name").sha256 == sha256(data)
 
     @staticmethod
@@ -568,7 +570,7 @@ class StorageContract:
     def test_get_of_nothing(self, storage: Storage, tmp_path: Path) -> None:
         """Leaves nothing."""
         target = tmp_path / "target" / "a"
-        self.refused(base.MISSING, lambda: storage.get("nothing", target))
+        self.refused(faults.MISSING, lambda: storage.get("nothing", target))
         assert not target.exists()
 
     def test_get_replaces_only_where_it_may(self, storage: Storage, tmp_path: Path) -> None:
@@ -576,7 +578,7 @@ class StorageContract:
         self.set_raw(storage, "a", b"new")
         target = tmp_path / "target"
         target.write_bytes(b"old")
-        self.refused(base.EXISTS, lambda: storage.get("a", target))
+        self.refused(faults.EXISTS, lambda: storage.get("a", target))
         assert target.read_bytes() == b"old"
         storage.get("a", target, replace=True)
         assert target.read_bytes() == b"new"
@@ -588,7 +590,7 @@ class StorageContract:
         folder = tmp_path / "target"
         for name in ("a", "f"):
             self.refused(
-                base.DAMAGED,
+                faults.DAMAGED,
                 lambda name=name: storage.get(name, folder / "a", expect=sha256(b"whole")),  # type: ignore[misc]
             )
         assert not folder.exists() or list(folder.iterdir()) == []
@@ -607,7 +609,7 @@ class StorageContract:
         """As `put`."""
         self.set_raw(storage, "a", b"new")
         self.set_raw(storage, "b", b"old")
-        self.refused(base.EXISTS, lambda: storage.copy("a", "b"))
+        self.refused(faults.EXISTS, lambda: storage.copy("a", "b"))
         assert self.get_raw(storage, "b") == b"old"
         storage.copy("a", "b", replace=True)
         assert self.seen(storage) == {"a": b"new", "b": b"new"}
@@ -615,12 +617,12 @@ class StorageContract:
     def test_copy_of_other_content_leaves_nothing(self, storage: Storage) -> None:
         """As `put`."""
         self.set_raw(storage, "a", b"changed")
-        self.refused(base.DAMAGED, lambda: storage.copy("a", "b", expect=sha256(b"whole")))
+        self.refused(faults.DAMAGED, lambda: storage.copy("a", "b", expect=sha256(b"whole")))
         assert self.seen(storage) == {"a": b"changed"}
 
     def test_copy_of_nothing(self, storage: Storage) -> None:
         """A fault."""
-        self.refused(base.MISSING, lambda: storage.copy("nothing", "b"))
+        self.refused(faults.MISSING, lambda: storage.copy("nothing", "b"))
         assert self.seen(storage) == {}
 
     # -- delete
@@ -638,11 +640,11 @@ class StorageContract:
             self.set_raw(storage, name, b"x")
         storage.delete("f")
         assert self.names_raw(storage) == {"fa"}
-        self.refused(base.MISSING, lambda: storage.stat("f"))
+        self.refused(faults.MISSING, lambda: storage.stat("f"))
 
     def test_delete_of_nothing(self, storage: Storage) -> None:
         """A fault: who believes that something was there should hear that it was not."""
-        self.refused(base.MISSING, lambda: storage.delete("nothing"))
+        self.refused(faults.MISSING, lambda: storage.delete("nothing"))
 
     # -- addresses and durable transfers
 
@@ -650,21 +652,21 @@ class StorageContract:
         """An address with a scheme, else a fault that says that there is none."""
         self.set_raw(storage, "f/a b", b"x")
         if not storage.capabilities.urls:
-            self.refused(base.UNSUPPORTED, lambda: storage.url("f/a b", seconds=60))
+            self.refused(faults.UNSUPPORTED, lambda: storage.url("f/a b", seconds=60))
             return
         address = storage.url("f/a b", seconds=60)
         assert "://" in address
         assert " " not in address
-        self.refused(base.MISSING, lambda: storage.url("nothing"))
+        self.refused(faults.MISSING, lambda: storage.url("nothing"))
 
     def test_transfers_where_it_can(self, storage: Storage) -> None:
         """Else each of the three says that there are none."""
         if storage.capabilities.transfers:
             pytest.skip("the adapter has tests of its own for what its service does")
         move = Move(f"{storage.scheme}://a", f"{storage.scheme}://b")
-        self.refused(base.UNSUPPORTED, lambda: storage.submit([move], label="trial"))
-        self.refused(base.UNSUPPORTED, lambda: storage.poll("1"))
-        self.refused(base.UNSUPPORTED, lambda: storage.cancel("1"))
+        self.refused(faults.UNSUPPORTED, lambda: storage.submit([move], label="trial"))
+        self.refused(faults.UNSUPPORTED, lambda: storage.poll("1"))
+        self.refused(faults.UNSUPPORTED, lambda: storage.cancel("1"))
 
 
 __all__ = ["NO_NAMES", "ODD_NAMES", "Stat", "StorageContract", "folder_sha256", "sha256"]

@@ -79,7 +79,7 @@ def _check_formats(context: Context, name: str, parts: list[_Part]) -> None:
 def _link_parts(folder: Path, parts: list[_Part]) -> Saved:
     folder.mkdir()
     place = LocalStorage(folder)
-    listed, digests, size = [], {}, 0
+    listed, digests = [], {}
     for part in parts:
         name = f"part-{part.task:05d}{part.path.suffix}"
         place.link(part.path, name)
@@ -88,7 +88,6 @@ def _link_parts(folder: Path, parts: list[_Part]) -> Saved:
             {"file": name, "rows": part.entry["rows"], "sha256": sha256, "size": part.entry["size"]}
         )
         digests[name] = sha256
-        size += part.entry["size"]
     rows = [part.entry["rows"] for part in parts]
     total = None if None in rows else sum(rows)
     fmt = parts[0].entry["format"]
@@ -96,8 +95,7 @@ def _link_parts(folder: Path, parts: list[_Part]) -> Saved:
     publish_bytes(folder / INDEX, index)
     digests[INDEX] = digest(index)
     # As the place would say, without reading every part again.
-    whole = digest(canonical_json(digests)), size + len(index)
-    return Saved(folder.name, fmt, total, whole)
+    return Saved(folder.name, fmt, total, digest(canonical_json(digests)))
 
 
 def _staged(job: str, name: str, part: _Part) -> StagedInput:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base.codec import decode
 from ..base.failure import JobError
-from ..base.files import digest_path, read_json
+from ..base.files import read_json
 from ..base.layout import SAVED
 from ..base.states import State
 from ..formats import FORMATS
@@ -93,13 +93,12 @@ def _place(context: Context, name: str, entry: Saved, source: Path) -> Published
     What lies there was left by an attempt that died before its marker: nobody may use it.
     """
     place = LocalStorage(context.folder.outputs)
-    sha256, size = entry.digest or digest_path(source / entry.path)
-    found = place.adopt(source / entry.path, entry.path, expect=sha256)
+    found = place.adopt(source / entry.path, entry.path, sha256=entry.digest)
     described = {
         "path": f"outputs/{entry.path}",
         "format": entry.format,
-        "sha256": sha256,
-        "size": size,
+        "sha256": found.sha256,
+        "size": found.size,
         "mtime_ns": found.mtime_ns,
         "rows": entry.rows,
     }

@@ -10,7 +10,7 @@ from ..state import marker
 from ..state.check import check
 from ..state.record import StagedInput
 from ..state.record_data import Producer
-from ..storage.base import DAMAGED, MISSING, NOT_PLAIN, PlaceError
+from ..storage.fault import DAMAGED, MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:

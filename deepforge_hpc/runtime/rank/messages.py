@@ -47,8 +47,8 @@ class Saved(NamedTuple):
     format: str
     rows: int | None = None
     """Where they were counted."""
-    digest: tuple[str, int] | None = None
-    """sha256 and size of a folder of parts, whose parts are known."""
+    digest: str = ""
+    """Of a folder of parts, as those of its parts are known."""
 
 
 class RankError(NamedTuple):

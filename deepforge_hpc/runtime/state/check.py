@@ -9,7 +9,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..storage.base import MISSING, NOT_PLAIN, PlaceError
+from ..storage.fault import MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:

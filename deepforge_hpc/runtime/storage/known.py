@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..base.files import publish_json, read_json
-from .base import DAMAGED, PlaceError
+from .fault import DAMAGED, PlaceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,19 +22,16 @@ from ..base.files import (
 from .base import (
     FILE,
     FOLDER,
-    INVALID,
-    NOT_PLAIN,
     OTHER,
     Capabilities,
-    PlaceError,
     Range,
     Stat,
     Storage,
     checked,
     checked_range,
-    explained,
     verify,
 )
+from .fault import INVALID, NOT_PLAIN, PlaceError, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -198,19 +195,23 @@ class LocalStorage(Storage):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 link_path(source, target)
 
-    def adopt(self, source: Path, name: str, *, expect: str) -> Stat:
-        """Take over a file or folder that is synced already: renamed, or copied where need be."""
+    def adopt(self, source: Path, name: str, *, sha256: str = "") -> Stat:
+        """Take over a file or folder that is synced already: renamed, or copied where need be.
+
+        `sha256` is its digest if that is known; else it is read for that.
+        """
         from . import landing
 
         target = self.path_of(name)
         with explained(target):
+            sha256 = sha256 or verify(source, "")
             try:
                 landing.name(source, target, replace=True)
             except OSError as error:
                 if error.errno != errno.EXDEV:  # BeeGFS and old Lustre, between any two folders
                     raise
-                return self.put(source, name, expect=expect, replace=True)
-        return self.stat(name)._replace(sha256=expect)
+                return self.put(source, name, expect=sha256, replace=True)
+        return self.stat(name)._replace(sha256=sha256)
 
     def delete(self, name: str) -> None:
         path = self.path_of(name)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.files import is_temporary, publish_bytes, remove, temporary_beside
 from ..base.notice import ERROR, INFO, WARNING, Notice
-from .base import PlaceError
+from .fault import PlaceError
 from .landing import name
 
 if TYPE_CHECKING:

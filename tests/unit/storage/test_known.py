@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.runtime.base.files import canonical_json, digest
-from deepforge_hpc.runtime.storage.base import DAMAGED, MISSING, PlaceError
+from deepforge_hpc.runtime.storage.fault import DAMAGED, MISSING, PlaceError
 from deepforge_hpc.runtime.storage.known import known_digest, lookup
 from deepforge_hpc.runtime.storage.landing import copy_path
 from deepforge_hpc.runtime.storage.local import LocalStorage

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from deepforge_hpc.plugins.storage import PlaceError, Storage
-from deepforge_hpc.runtime.storage import base, landing
+from deepforge_hpc.runtime.storage import fault, landing
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.testing.storage import StorageContract, folder_sha256, sha256
 
@@ -62,17 +62,17 @@ class TestLocal(StorageContract):
         (root / "f" / "link").symlink_to(outside / "secret")
         for name in ("file", "folder", "folder/secret", "f"):
             for action in (storage.stat, storage.digest, storage.open):
-                self.refused(base.NOT_PLAIN, lambda a=action, n=name: a(n))
-            self.refused(base.NOT_PLAIN, lambda n=name: storage.get(n, tmp_path / "back"))
-            self.refused(base.NOT_PLAIN, lambda n=name: storage.copy(n, "copied"))
+                self.refused(fault.NOT_PLAIN, lambda a=action, n=name: a(n))
+            self.refused(fault.NOT_PLAIN, lambda n=name: storage.get(n, tmp_path / "back"))
+            self.refused(fault.NOT_PLAIN, lambda n=name: storage.copy(n, "copied"))
         for name in ("folder", "f"):
-            self.refused(base.NOT_PLAIN, lambda n=name: list(storage.list(n, deep=True)))
+            self.refused(fault.NOT_PLAIN, lambda n=name: list(storage.list(n, deep=True)))
         for action in (
             lambda: storage.put(source(), "folder/new"),
             lambda: storage.delete("folder/secret"),
             lambda: storage.delete("file"),
         ):
-            self.refused(base.NOT_PLAIN, action)
+            self.refused(fault.NOT_PLAIN, action)
         assert [path.name for path in outside.iterdir()] == ["secret"]
         assert [(item.name, item.kind) for item in storage.list()] == [
             ("f", "folder"),
@@ -85,22 +85,22 @@ class TestLocal(StorageContract):
     ) -> None:
         (tmp_path / "precious").write_bytes(b"precious")
         Path(storage.root, "a").symlink_to(tmp_path / "precious")
-        self.refused(base.EXISTS, lambda: storage.put(source(), "a"))
+        self.refused(fault.EXISTS, lambda: storage.put(source(), "a"))
         storage.put(source(), "a", replace=True)
         assert (tmp_path / "precious").read_bytes() == b"precious"
         assert storage.stat("a").size == 4
 
     def test_a_file_is_no_folder(self, storage: Storage, source: Callable[..., Path]) -> None:
         self.set_raw(storage, "a", b"x")
-        self.refused(base.NOT_PLAIN, lambda: storage.stat("a/b"))
+        self.refused(fault.NOT_PLAIN, lambda: storage.stat("a/b"))
         with pytest.raises(PlaceError):
             storage.put(source(), "a/b")
         assert self.seen(storage) == {"a": b"x"}
 
     def test_a_folder_cannot_be_put_into_itself(self, storage: Storage, tmp_path: Path) -> None:
         self.set_raw(storage, "f/a", b"x")
-        assert "lies in it" in self.refused(base.INVALID, lambda: storage.copy("f", "f/g")).what
-        self.refused(base.INVALID, lambda: storage.put(tmp_path, "whole"))
+        assert "lies in it" in self.refused(fault.INVALID, lambda: storage.copy("f", "f/g")).what
+        self.refused(fault.INVALID, lambda: storage.put(tmp_path, "whole"))
         assert self.seen(storage) == {"f/a": b"x"}
 
     def test_an_empty_folder_is_kept(self, storage: Storage, source: Callable[..., Path]) -> None:
@@ -109,7 +109,7 @@ class TestLocal(StorageContract):
         storage.put(folder, "f")
         assert Path(storage.root, "f", "empty").is_dir()
         Path(storage.root, "g").mkdir()
-        self.refused(base.EXISTS, lambda: storage.put(folder, "g"))
+        self.refused(fault.EXISTS, lambda: storage.put(folder, "g"))
 
     def test_what_has_not_arrived_has_no_name(self, storage: Storage) -> None:
         left = ".dfh-0123456789ab.tmp"
@@ -117,7 +117,7 @@ class TestLocal(StorageContract):
         self.set_raw(storage, "a", b"x")
         assert [item.name for item in storage.list()] == ["a"]
         assert [item.name for item in storage.list(deep=True)] == ["a"]
-        self.refused(base.INVALID, lambda: storage.stat(left))
+        self.refused(fault.INVALID, lambda: storage.stat(left))
         (notice,) = storage.check()
         assert (notice.level, left in notice.text) == ("info", True)
 
@@ -126,7 +126,7 @@ class TestLocal(StorageContract):
     ) -> None:
         storage.put(source(), "x" * 255)
         assert self.seen(storage) == {"x" * 255: b"data"}
-        self.refused(base.INVALID, lambda: storage.put(source(), "x" * 256))
+        self.refused(fault.INVALID, lambda: storage.put(source(), "x" * 256))
 
     def test_a_killed_put_of_a_folder_leaves_its_predecessor_or_itself(
         self, storage: Storage, source: Callable[..., Path]
@@ -159,9 +159,9 @@ class TestLocal(StorageContract):
         Path(storage.root).chmod(0o555)
 
         def refused() -> None:
-            self.refused(base.DENIED, lambda: storage.put(path, "b"))
-            self.refused(base.DENIED, lambda: storage.put(path, "a", replace=True))
-            self.refused(base.DENIED, lambda: storage.delete("a"))
+            self.refused(fault.DENIED, lambda: storage.put(path, "b"))
+            self.refused(fault.DENIED, lambda: storage.put(path, "a", replace=True))
+            self.refused(fault.DENIED, lambda: storage.delete("a"))
             assert storage.stat("a").size == 1
             (notice,) = storage.check()
             assert (notice.kind, notice.level) == ("storage", "error")
@@ -174,9 +174,9 @@ class TestLocal(StorageContract):
         storage = LocalStorage(small_disk)
         storage.put(source(b"old", "old"), "a")
         large = source(b"x" * (100 << 10), "large")
-        self.refused(base.FULL, lambda: storage.put(large, "b"))
-        self.refused(base.FULL, lambda: storage.put(large, "a", replace=True))
-        self.refused(base.FULL, lambda: LocalStorage(large.parent).get("large", small_disk / "c"))
+        self.refused(fault.FULL, lambda: storage.put(large, "b"))
+        self.refused(fault.FULL, lambda: storage.put(large, "a", replace=True))
+        self.refused(fault.FULL, lambda: LocalStorage(large.parent).get("large", small_disk / "c"))
         assert self.seen(storage) == {"a": b"old"}
         (notice,) = storage.check()
         assert notice.text == f"{small_disk} has less than 64 MiB free."
@@ -212,10 +212,10 @@ class TestLocal(StorageContract):
         storage.link(folder / "a", "a")
         assert self.seen(storage) == {"new/f/a": b"1", "new/f/g/b": b"2", "a": b"1"}
         assert Path(storage.root, "a").samefile(folder / "a")
-        self.refused(base.EXISTS, lambda: storage.link(folder / "a", "a"))
+        self.refused(fault.EXISTS, lambda: storage.link(folder / "a", "a"))
         (folder / "link").symlink_to("a")
-        self.refused(base.NOT_PLAIN, lambda: storage.link(folder, "g"))
-        self.refused(base.MISSING, lambda: storage.link(folder / "nothing", "h"))
+        self.refused(fault.NOT_PLAIN, lambda: storage.link(folder, "g"))
+        self.refused(fault.MISSING, lambda: storage.link(folder / "nothing", "h"))
 
     def test_links_become_copies_on_another_file_system(
         self, small_disk: Path, source: Callable[..., Path]
@@ -223,7 +223,7 @@ class TestLocal(StorageContract):
         path = source(b"data")
         storage = LocalStorage(small_disk)
         storage.link(path, "a")
-        storage.adopt(path, "b", expect=sha256(b"data"))
+        assert storage.adopt(path, "b").sha256 == sha256(b"data")
         assert self.seen(storage) == {"a": b"data", "b": b"data"}
 
     def test_what_is_synced_already_is_taken_over(
@@ -231,7 +231,7 @@ class TestLocal(StorageContract):
     ) -> None:
         self.set_raw(storage, "f/old", b"old")
         folder = source({"new": b"new"})
-        storage.adopt(folder, "f", expect=folder_sha256({"new": b"new"}))
+        assert storage.adopt(folder, "f").sha256 == folder_sha256({"new": b"new"})
         assert self.seen(storage) == {"f/new": b"new"}
         assert not folder.exists()
 
