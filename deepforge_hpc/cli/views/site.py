@@ -64,9 +64,12 @@ def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterat
 
 
 def _sections(view: SiteView) -> list[str]:
-    """Return the names of the sections, those of the file itself first and in its order."""
+    """Return the names of the sections: those of the file in its order, then that of `SiteSpec`."""
+    from deepforge_hpc.site.read import SITE
+
     document = view.found.document
-    names = [name for name in document.value() if name not in _TOP]
+    given = document.value()
+    names = [name for name in SITE.fields if name in given and name not in _TOP]
     own = [name for name in names if _is_own(view, name)]
     own.sort(key=lambda name: document.mark((name,), key=True).line)
     return own + [name for name in names if name not in own]
