@@ -361,6 +361,20 @@ def test_job_cancelled_behind_our_back_is_named_and_resumed(real_lab: Any) -> No
     assert sorted(lab.ran()) == ["a", "b", "b", "c", "d"]
 
 
+@BOTH
+def test_final_job_that_starts_early_leaves_a_running_job_alone(real_lab: Any) -> None:
+    lab = real_lab
+    lab.flag("wait-b")
+    layout = lab.submit()
+    poll(lambda: "b" in lab.ran() and lab.states(layout)["b"] == "running")
+    lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["c"]])
+    poll(lambda: written(layout, "_final") == "succeeded")
+    assert (written(layout, "b"), layout.job("b").work(1).is_dir()) == ("running", True)
+    lab.flag("wait-b", is_set=False)
+    poll(lambda: written(layout, "b") == "succeeded")
+    assert lab.wait(layout)["b"] == "succeeded"
+
+
 def title(layout: ExecutionLayout) -> str:
     """Return the heading of the report, which begins with the state."""
     page = layout.report.read_text() if layout.report.exists() else ""

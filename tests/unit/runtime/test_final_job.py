@@ -295,5 +295,27 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
     assert (execution.folder("good").root / ".work-1").exists()
 
 
+def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
+    execution: Execution, sacct: Path
+) -> None:
+    """Slurm's accounting calls a job ended when the signal is sent."""
+    execution.scheduler = "slurm"
+    chain(execution)
+    submitted(execution, *ids(bad="11", middle="12", last="13"))
+    said(execution, "bad", "running")
+    (execution.folder("bad").root / ".work-1").mkdir()
+    asked = sacct / "asked"
+    done = execution.run(
+        "_final",
+        PATH=f"{sacct}:/usr/bin:/bin",
+        FAKE_OUT=str(asked),
+        FAKE_QUEUE="11|COMPLETING|None\\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert execution.state("bad")["state"] == "running"
+    assert (execution.folder("bad").root / ".work-1").exists()
+    assert execution.state("middle")["state"] == "cancelled"
+
+
 def test_lines_of_sacct_that_are_not_ours_are_left_out() -> None:
     assert parse_sacct("a|b\n\n" + "|" * 15 + "\n") == [dict.fromkeys(parse_sacct("|" * 15)[0])]
