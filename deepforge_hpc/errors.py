@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from deepforge_hpc.runtime.base.notice import Notice
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from deepforge_hpc.runtime.base.notice import Notice
 
 
 class DeepforgeHpcError(Exception):
@@ -63,6 +63,8 @@ class Fault:
 
     def notice(self, kind: str) -> Notice:
         """Return the fault as a warning: what it is about may be as the user wants it."""
+        from deepforge_hpc.runtime.base.notice import Notice
+
         text = f"{self.place}: {self.message}" if self.place else self.message
         return Notice(kind, text, subject=self.place, next=self.hint)
 

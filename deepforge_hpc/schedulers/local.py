@@ -14,7 +14,6 @@ from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 
 from .local_process import Identity
 from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
@@ -162,8 +161,16 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         explanation=entry["explanation"],
         name=job.name,
         exit_code=entry["exit"],
-        wants_memory=wants_memory(entry["raw"], entry["exit"]),
+        wants_memory=_wants_memory(entry["raw"], entry["exit"]),
     )
+
+
+def _wants_memory(raw: str, exit_code: str) -> bool:
+    if raw != "FAILED":
+        return False
+    from deepforge_hpc.runtime.schedulers.slurm import wants_memory
+
+    return wants_memory(raw, exit_code)
 
 
 def _without_engine(status: NativeStatus, entry: dict[str, Any], uuid: str) -> NativeStatus:

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.runtime.base.advice import next_step
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
@@ -102,4 +101,6 @@ def _next(
         return f"dfh resume {info.id}"
     if any(job.state.is_live for job in current.work):
         return f"dfh status {info.id} --watch"
+    from deepforge_hpc.runtime.base.advice import next_step
+
     return next_step(current.ends(), identity=info.id, submit=current.submit_command)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepforge_hpc.runtime.base.text import clean
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -29,6 +27,14 @@ _COLOURS = {
     "unknown": "yellow",
     "never_ran": "yellow",
 }
+
+
+def clean(text: str) -> str:
+    """Return text that cannot drive a terminal."""
+    # Imported here: `dfh --help` prints nothing that needs it.
+    from deepforge_hpc.runtime.base.text import clean
+
+    return clean(text)
 
 
 Column = tuple[str, "str | Callable[[Any], str]"]

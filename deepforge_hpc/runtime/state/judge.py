@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.failure import MEMORY_HINT
 from ..base.notice import Notice
 from ..base.states import State
 from ..base.text import listed
@@ -218,6 +217,8 @@ def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
         reason += "its results are not to be used."
         hint = "`dfh logs` may tell why."
         return Verdict(State.UNKNOWN, reason, hint, raw, is_over=True, is_written=False)
+    from ..base.failure import MEMORY_HINT
+
     again = not native.wants_memory
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     hint = _resume(evidence) if again else MEMORY_HINT

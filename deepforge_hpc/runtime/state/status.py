@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..base.advice import End, submit_command
 from ..base.states import State
 from ..base.times import parse_time
 from .read import ARRAY, FINAL
@@ -13,6 +12,7 @@ from .read import ARRAY, FINAL
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from ..base.advice import End
     from ..base.notice import Notice
 
 
@@ -187,6 +187,8 @@ class ExecutionStatus(NamedTuple):
 
     def ends(self) -> Iterator[End]:
         """Yield how each job or task ended."""
+        from ..base.advice import End
+
         for job in self.work:
             for unit in job.units:
                 yield End(job.name, unit.state, unit.again)
@@ -194,6 +196,8 @@ class ExecutionStatus(NamedTuple):
     @property
     def submit_command(self) -> str:
         """Return the command that runs the pipeline as it is now."""
+        from ..base.advice import submit_command
+
         file, site = (str(self.info.get(key) or "") for key in ("pipeline_file", "site"))
         options = self.info.get("options")
         words = list(map(str, options)) if isinstance(options, list) else []
