@@ -80,6 +80,7 @@ class _View:
         self._attempt = attempt
         self._answers = answers
         self._now = now
+        self._attempted = frozenset(attempt.jobs if attempt else ())
         self._id = str(files.info.get("id") or "")
         self._token = str(files.info.get("uuid") or "")[:8]
         self._trouble: dict[str, Trouble] = {}
@@ -150,7 +151,7 @@ class _View:
             is_written=verdict.is_written,
             again=verdict.again,
             host=said.host if said else "",
-            folder=LAYOUT.job(job.name, task).root.as_posix(),
+            folder=_folder(job.name, task),
             error=said.error if said and not is_success else None,
             outputs=_outputs(marker) if is_success else (),
             reused_from=str((marker.reused_from or {}).get("execution", "")) if marker else "",
@@ -158,7 +159,7 @@ class _View:
 
     def _evidence(self, job: Planned, task: int | None, unit: Unit) -> Evidence:
         attempt, found = self._attempt, unit.found
-        if attempt is not None and not attempt.covers(job.name, task):
+        if attempt and not (job.name in self._attempted and attempt.has_task(job.name, task)):
             attempt = None
         if job.kind == FINAL and found.marker and self._is_older(found.marker):
             found = Found(None, MISSING)  # it closed an earlier attempt
@@ -202,6 +203,12 @@ def _began(job: Planned, units: tuple[TaskStatus, ...]) -> Trouble | None:
         if unit.state.is_final and not unit.state.is_success:
             return Trouble(title(job.name, unit.task), unit.state, unit.again)
     return None
+
+
+def _folder(job: str, task: int | None) -> str:
+    if task is None:  # most often: joining paths costs more than all the rest of a job's status
+        return f"{LAYOUT.jobs.name}/{job}"
+    return LAYOUT.job(job, task).root.as_posix()
 
 
 def _log(job: JobStatus, unit: TaskStatus) -> str:

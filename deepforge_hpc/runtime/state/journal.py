@@ -39,9 +39,9 @@ class Attempt(NamedTuple):
         """Tell whether the submission stopped half-way and nobody has cleaned up."""
         return not self.is_released and not self.is_cancelled
 
-    def covers(self, job: str, task: int | None) -> bool:
-        """Tell whether it was to run a job, or a task of one."""
-        return job in self.jobs and (task is None or task in self.tasks.get(job, (task,)))
+    def has_task(self, job: str, task: int | None) -> bool:
+        """Tell whether it was to run a task, if it was to run the job."""
+        return task is None or task in self.tasks.get(job, (task,))
 
     def native_id(self, job: str, task: int | None) -> str:
         """Return the scheduler's id of a job or array task; empty if it has none."""

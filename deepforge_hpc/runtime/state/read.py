@@ -28,7 +28,7 @@ Key = tuple[str, "int | None"]
 LAYOUT = ExecutionLayout(Path())
 """Names of files and folders, relative to the execution."""
 ARRAY, GATHER, FINAL = "array", "gather", "final"
-_UNIT = JobLayout(Path())
+_SUCCESS, _STATE = JobLayout(Path()).success.name, JobLayout(Path()).state.name
 _MAX_TASKS = 100_000
 _TAIL = 4096
 
@@ -143,10 +143,9 @@ def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
     with jobs.folder(job.name) as folder:
         present = folder.names() if job.kind == ARRAY else frozenset()
         for task in job.indices:
-            name = LAYOUT.job(job.name, task).root.name
             if task is None:
                 yield (job.name, task), _unit(folder, job)
-            elif name in present:
+            elif (name := LAYOUT.job(job.name, task).root.name) in present:
                 with folder.folder(name) as part:
                     yield (job.name, task), _unit(part, job)
             else:
@@ -154,9 +153,9 @@ def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
 
 
 def _unit(folder: Folder, job: Planned) -> Unit:
-    found = marker.look(lambda: folder.own(_UNIT.success.name), job.plan_key)
+    found = marker.look(lambda: folder.own(_SUCCESS), job.plan_key)
     try:
-        return Unit(found, statefile.parse(folder.own(_UNIT.state.name)))
+        return Unit(found, statefile.parse(folder.own(_STATE)))
     except FileNotFoundError:
         return Unit(found)
     except (OSError, ValueError) as error:
