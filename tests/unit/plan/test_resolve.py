@@ -178,7 +178,7 @@ def test_a_plan_without_the_later_fields_of_a_job_can_be_read(project):
 
 def test_the_sentences_that_were_warnings_of_earlier_plans_can_be_read(project):
     data = {**project.plan().to_dict(), "warnings": ["node a: unknown"]}
-    (warning,) = Plan.from_dict(data).warnings
+    (warning,) = parse_plan(json.dumps(data)).warnings
     assert (str(warning), warning.level) == ("node a: unknown", "warning")
 
 
