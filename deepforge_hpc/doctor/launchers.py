@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.probe.compare import mpi_plugins
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.model import Launcher, SiteSpec
 
 VERSION_ARGV = ("mpirun", "--version")
-_OF_MPI = ("mpi", "horovod")
 
 
 def used(site: SiteSpec, plan: Plan | None) -> dict[str, Launcher]:
@@ -72,9 +72,8 @@ def check_library(
     The MPI of the job may be another one, by a module: so it is never an error.
     """
     library, speaks = _library(mpirun)
-    for name in _OF_MPI:
-        launcher = launchers.get(name)
-        if launcher is None or launcher.argv[0] != "srun":
+    for name, launcher in launchers.items():
+        if launcher.argv[0] != "srun" or not launcher_named(name).needs_mpi:
             continue
         named = mpi_plugins(launcher.argv)
         plugin = named[0] if named else machine.mpi_default or "none"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
-    Choice,
     Integer,
     Items,
     MapOf,
@@ -21,6 +20,7 @@ from deepforge_hpc.files.kinds import (
 )
 from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.plugins import launcher
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class OperationSpec:
     attributes: Mapping[str, Any] = key(MapOf(data), factory=dict)
     types: Mapping[str, str] = key(MapOf(_FORMAT), factory=dict)
     resources: ResourcesSpec = key(RESOURCES, ResourcesSpec())
-    launch: str | None = key(Choice("none", "srun", "mpi", "horovod", "torchrun"))
+    launch: str | None = key(launcher.NAME)
     map: MapSpec | None = key(Record(MapSpec))
     environment: EnvironmentSpec | None = key(ENVIRONMENT)
     seed: int | None = key(_SEED)

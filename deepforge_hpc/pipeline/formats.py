@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import deepforge_hpc.runtime
-from deepforge_hpc.pipeline.snapshot import RUNTIME
 from deepforge_hpc.plugins import registry
+from deepforge_hpc.plugins.travel import as_in_a_job
 from deepforge_hpc.runtime.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -45,7 +42,7 @@ class Formats(Mapping[str, "Format"]):
 
     def __getitem__(self, key: str) -> Format:
         if key not in self._found:
-            with _as_in_a_job():
+            with as_in_a_job():
                 self._found[key] = registry.create("formats", key)
         return self._found[key]
 
@@ -67,20 +64,6 @@ class Formats(Mapping[str, "Format"]):
         if self._names is None:
             self._names = registry.installed("formats")
         return self._names
-
-
-@contextmanager
-def _as_in_a_job() -> Iterator[None]:
-    """Let a format that is written for the job import the runtime by the name it has there."""
-    if RUNTIME in sys.modules:
-        yield
-        return
-    sys.modules[RUNTIME] = deepforge_hpc.runtime
-    try:
-        yield
-    finally:
-        # Whoever asks later whether this is a job must not be told so.
-        del sys.modules[RUNTIME]
 
 
 def by_suffix(suffix: str) -> str:

@@ -38,8 +38,11 @@ from deepforge_hpc.pipeline.snapshot import (
     refusal,
 )
 from deepforge_hpc.pipeline.sources import Sources
+from deepforge_hpc.plugins.travel import carried
 from deepforge_hpc.runtime.base.files import canonical_json, digest
+from deepforge_hpc.runtime.base.layout import PLUGINS
 from deepforge_hpc.runtime.base.redact import token_line
+from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 
 if TYPE_CHECKING:
@@ -258,8 +261,8 @@ class _Loading:
         for name, file in files.items():
             if name.startswith(f"{PROJECT}/"):
                 self._refuse_token(name, file)
-        if self.formats.used:
-            self._keep_formats(files)
+        self._check_launchers(pipeline)
+        self._keep_plugins(pipeline, files)
         digests = {name: files[name].sha256 for name in named if name in files}
         return Snapshot(
             files=dict(sorted(files.items())),
@@ -274,12 +277,29 @@ class _Loading:
             where = name.partition("/")[2]
             self.extra.append(Fault(message=message, file=where, line=line, hint=hint))
 
-    def _keep_formats(self, files: dict[str, CodeFile]) -> None:
-        """Keep the source of third parties' formats, and the table that the runtime reads."""
-        for target in self.formats.used.values():
-            self._attempt((), self.sources.keep_library, target.partition(":")[0])
+    def _check_launchers(self, pipeline: PipelineSpec) -> None:
+        """Without a site, only what looks like a slip is a fault: each has launchers of its own."""
+        names = {*LAUNCHERS, *(self.site.spec.launchers if self.site else ())}
+        for name, spec in pipeline.operations.items():
+            if not spec.launch or spec.launch in names:
+                continue
+            hint = nearest(spec.launch, names)
+            if self.site or hint.startswith("did you mean"):
+                where = f"site {self.site.spec.name} has" if self.site else "there is"
+                message = f"{where} no launcher {shown(spec.launch)}"
+                self.reader.fault(("operations", name, "launch"), message, hint)
+
+    def _keep_plugins(self, pipeline: PipelineSpec, files: dict[str, CodeFile]) -> None:
+        """Keep the source of third parties' plug-ins, and the table that the runtime reads."""
+        scheduler = self.site.spec.scheduler if self.site else ""
+        launchers = [one.launch for one in pipeline.operations.values() if one.launch]
+        found = carried(self.formats.used, scheduler, launchers)
+        for named in found.values():
+            for target in named.values():
+                self._attempt((), self.sources.keep_library, target.partition(":")[0])
         files.update(self.sources.files)
-        files["formats.json"] = code_file(canonical_json(self.formats.used))
+        if found:
+            files[PLUGINS] = code_file(canonical_json(found))
 
     def _attempt(
         self, at: tuple[str | int, ...], action: Callable[..., T], *args: object

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MAX_BYTES = 20 << 20
 MAX_FILES = 2_000
 _HIDDEN = re.compile(r"\.|__pycache__$")
-RUNTIME = "dfh_runtime"
 PROJECT = "project"
 LIBRARY = "library"
 COMPILED = "compiled"

@@ -19,6 +19,7 @@ from deepforge_hpc.plan.launch import launch_command, unbound
 from deepforge_hpc.plan.limits import OF_NODE
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
+from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import UNKNOWN, known
 
@@ -202,7 +203,8 @@ def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) 
     """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
     default = site.slurm.mpi_default
     is_told = any(word.startswith("--mpi=") for word in launch.argv)
-    if launch.name not in ("mpi", "horovod") or launch.argv[:1] != ("srun",) or is_told:
+    by_srun = launch.argv[:1] == ("srun",) and launcher_named(launch.name).needs_mpi
+    if is_told or not by_srun:
         return
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
     if default is UNKNOWN or "slurm" in site.unknowns:
@@ -277,8 +279,8 @@ def _unfit(launch: LaunchCommand, runtime: str) -> str:
     """Return why ranks cannot be started in an image this way."""
     if not launch.argv:
         return ""
-    if launch.name == "torchrun":
-        return "torchrun in a container is not in this version"
+    if not launcher_named(launch.name).in_containers:
+        return f"{launch.name} in a container is not in this version"
     if runtime != "apptainer" and launch.argv[0] != "srun":
         return f"{launch.argv[0]} cannot start ranks in {runtime}; only srun can"
     return ""

@@ -27,8 +27,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "storage": {
         "file": "deepforge_hpc.runtime.storage.local:LocalStorage",
     },
-    # Those of this package come with the runtime: runtime.formats.FORMATS.
+    # Those of this package come with the runtime: runtime.formats.FORMATS, runtime.launchers.
     "formats": {},
+    "launchers": {},
 }
 
 

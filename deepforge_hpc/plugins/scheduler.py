@@ -46,6 +46,9 @@ class Scheduler(ABC):
     """Package `probe` can ask it what the machine has."""
     enforces_memory: ClassVar[bool] = True
     """A job is held to the memory that it asked for."""
+    job: ClassVar[str] = ""
+    """`module:object` of the half that travels, a `dfh_runtime.schedulers.Scheduler`; empty: its
+    jobs need nothing of it."""
     local_rank: ClassVar[Mapping[str, str]] = {}
     """Programs that start ranks, each with the variable that numbers those of a node."""
 

@@ -30,6 +30,7 @@ class LocalScheduler(Scheduler):
     """Runs the jobs of an execution on this machine."""
 
     title: ClassVar[str] = "this machine"
+    job: ClassVar[str] = "deepforge_hpc.runtime.schedulers.local:Local"
     poll_s: ClassVar[float] = 0.5
     is_this_machine: ClassVar[bool] = True
     enforces_memory: ClassVar[bool] = False

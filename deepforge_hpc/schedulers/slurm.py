@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
-from deepforge_hpc.runtime.base.native import ID, WHOLE_LISTS, expand
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import wants_memory
+from deepforge_hpc.runtime.schedulers.slurm import ID, WHOLE_LISTS, expand, wants_memory
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
@@ -190,6 +189,7 @@ class SlurmScheduler(Scheduler):
     """Queues scripts with sbatch, asks squeue and sacct, cancels with scancel."""
 
     title: ClassVar[str] = "Slurm"
+    job: ClassVar[str] = "deepforge_hpc.runtime.schedulers.slurm:Slurm"
     programs: ClassVar[tuple[str, ...]] = (
         "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
     )  # fmt: skip

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.model import known
 from deepforge_hpc.units import format_duration
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec
+    from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec, When
+
+    _Places = list[tuple[Path, tuple[str, ...]]]
 
 _SELECTORS = ("partition", "qos", "constraint")
 _GPU_FLAGS = {
@@ -45,7 +48,7 @@ def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:
     for name, node in site.node_types.items():
         _node(node, ("node_types", name), reader)
     _binding(site, reader)
-    _names_of_queues(site, names, reader)
+    _names(site, names, reader)
     for index, entry in enumerate(_list(data, "identify")):
         if entry == {}:
             reader.fault(("identify", index), "an entry without a condition holds on all machines")
@@ -252,31 +255,31 @@ def _overlaps(binding: Binding) -> Iterator[str]:
             yield f"the regions that begin at core {first} and {second} overlap"
 
 
-def _names_of_queues(site: SiteSpec, names: Collection[str], reader: Reader) -> None:
-    if not names:
-        return
-    places: list[tuple[Path, tuple[str, ...]]] = [
-        (("binding", "except_queues"), site.binding.except_queues)
+def _names(site: SiteSpec, queues: Collection[str], reader: Reader) -> None:
+    """Report what names a queue or a launcher that there is not."""
+    rules: list[tuple[Path, When]] = [
+        *((("request", "extra", n), one.when) for n, one in enumerate(site.request.extra)),
+        *((("account", "suffixes", n), one.when) for n, one in enumerate(site.account.suffixes)),
+        *((("environment_sets", name), one.when) for name, one in site.environment_sets.items()),
     ]
-    places += [
-        (("request", "extra", index, "when", "queues"), extra.when.queues)
-        for index, extra in enumerate(site.request.extra)
-    ]
-    places += [
-        (("account", "suffixes", index, "when", "queues"), rule.when.queues)
-        for index, rule in enumerate(site.account.suffixes)
-    ]
-    places += [
-        (("environment_sets", name, "when", "queues"), one.when.queues)
-        for name, one in site.environment_sets.items()
-    ]
-    places += [
-        (("filesystems", index, "not_on_queues"), one.not_on_queues)
-        for index, one in enumerate(known(site.filesystems) or ())
+    places: _Places = [
+        (("binding", "except_queues"), site.binding.except_queues),
+        *(((*at, "when", "queues"), when.queues) for at, when in rules),
+        *(
+            (("filesystems", index, "not_on_queues"), one.not_on_queues)
+            for index, one in enumerate(known(site.filesystems) or ())
+        ),
     ]
     if queue := known(site.transfer.queue):
         places.append((("transfer", "queue"), (queue,)))
+    if queues:
+        _known(places, queues, "queue", reader)
+    launches = [((*at, "when", "launch"), when.launch) for at, when in rules]
+    _known(launches, {*LAUNCHERS, *site.launchers}, "launcher", reader)
+
+
+def _known(places: _Places, names: Collection[str], what: str, reader: Reader) -> None:
     for at, found in places:
         for name in found:
             if name not in names:
-                reader.fault(at, f"no queue {shown(name)}", nearest(name, names))
+                reader.fault(at, f"no {what} {shown(name)}", nearest(name, names))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Choice, Kind, MapOf
+from deepforge_hpc.files.kinds import Kind, MapOf
 from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.plugins import launcher
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
     COUNT,
@@ -20,7 +21,7 @@ from deepforge_hpc.site.kinds import (
     yes_no,
 )
 from deepforge_hpc.site.unknown import ANY, UNKNOWN, Flag, Range
-from deepforge_hpc.site.words import LAUNCHERS, NAME
+from deepforge_hpc.site.words import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ class When(Frozen):
     queues: tuple[str, ...] = key(listed(NAME, "a list of queues"), ())
     nodes: Range = key(RangeOf(COUNT), ANY)
     ntasks_per_node: Range = key(RangeOf(COUNT), ANY)
-    launch: tuple[str, ...] = key(listed(Choice(*LAUNCHERS), "a list of launchers"), ())
+    launch: tuple[str, ...] = key(listed(launcher.NAME, "a list of launchers"), ())
     env: Mapping[str, str] = key(MapOf(Known(LINE), VARIABLE, VARIABLE_RULE), factory=dict)
     """Variables that an environment set of the site gives the job."""
     node_local: bool | None = key(Known(yes_no))

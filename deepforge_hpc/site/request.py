@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Text, described
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.kinds import Choice, Integer, Items, MapOf, Text, described
 from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.plugins.launcher import PATTERN
+from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.conditions import NEVER, WHEN, When
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -30,7 +34,6 @@ from deepforge_hpc.site.kinds import (
 from deepforge_hpc.site.queue import MEMORY_REQUEST, MemoryRequest
 from deepforge_hpc.site.words import (
     LAUNCHER_VARIABLES,
-    LAUNCHERS,
     MODULES,
     NAME,
     OPTION,
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.files.faults import Path, Reader
+    from deepforge_hpc.files.kinds import Schema
     from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
 
 SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")
@@ -185,7 +189,31 @@ class Launcher(Frozen):
     note: str = given(TEXT, "")
 
 
-LAUNCHER_TABLE = Record(dict, dict.fromkeys(LAUNCHERS, OrUnknown(Record(Launcher), absent=True)))
+class LauncherTable(MapOf):
+    """Launchers by name: those that dfh knows, and a site's own, which need an `argv`."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read a table."""
+        found = super().__call__(value, path, reader)
+        for name, item in value.items() if isinstance(value, dict) else ():
+            if isinstance(item, dict) and name not in LAUNCHERS and not _STARTS & item.keys():
+                message = f"{shown(name)} is a launcher of this site, but has no argv"
+                hint = nearest(name, LAUNCHERS) or "argv: [...] are the words that start its ranks"
+                reader.fault((*path, name), message, hint, key=True)
+        return found
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        starts = {"anyOf": [{"required": [name]} for name in sorted(_STARTS)]}
+        own = {"if": {"type": "object"}, "then": starts, **self.kind.schema()}
+        known = dict.fromkeys(LAUNCHERS, self.kind.schema())
+        return {**super().schema(), "properties": known, "additionalProperties": own}
+
+
+_STARTS = frozenset({"argv", "clamp"})
+LAUNCHER_TABLE = LauncherTable(
+    OrUnknown(Record(Launcher), absent=True), re.compile(PATTERN), "letters, digits, _ and -"
+)
 
 
 class EnvironmentSet(Frozen):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.files.kinds import Schema
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-LAUNCHERS = ("none", "srun", "mpi", "horovod", "torchrun")
 PLACEHOLDERS = (
     "world_size",
     "nodes",

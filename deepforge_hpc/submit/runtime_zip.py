@@ -14,7 +14,8 @@ import zipfile
 from pathlib import Path
 
 import deepforge_hpc.runtime
-from deepforge_hpc.pipeline.snapshot import RUNTIME, CodeFile, code_file
+from deepforge_hpc.pipeline.snapshot import CodeFile, code_file
+from deepforge_hpc.plugins.travel import RUNTIME
 
 RUNTIME_ZIP = f"{RUNTIME}.zip"
 _START = "__init__.py"

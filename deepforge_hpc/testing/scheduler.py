@@ -7,7 +7,8 @@
         def scheduler(self) -> Scheduler:
             return PbsScheduler()
 
-The jobs are small bash scripts; they need the real scheduler.
+The jobs are small bash scripts; they need the real scheduler. Both halves are tried: that of the
+login node, and the one that travels (`Scheduler.job`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus, SubmitRequest
+from deepforge_hpc.plugins.travel import half_of
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
@@ -29,13 +31,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
 
 _UUID = "0123456789abcdef0123456789abcdef"
-_HEADER = """#!/bin/bash
-#SBATCH --nodes=1
-#SBATCH --no-requeue
-task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-none}}
-"""
+_OPTIONS = (("nodes", "1"), ("no-requeue", ""))
+# As the script of every job does, job-templates/base.sh.j2.
+_TASK = "task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-none}}"
 _NEVER_STARTED = {State.NEVER_RAN.value, State.CANCELLED.value}
 
 
@@ -45,6 +46,8 @@ class SchedulerContract:
     unknown_id: ClassVar[str]
     """A native id of the right form that stands for no job."""
     deadline_s: ClassVar[float] = 60
+    grace_s: ClassVar[float] = 0
+    """In place of what the adapter promises, where this scheduler is set up to wait less."""
 
     @pytest.fixture
     def scheduler(self) -> Scheduler:
@@ -75,13 +78,23 @@ class SchedulerContract:
         publish_json(folder / "execution.json", encode(info))
         return folder
 
+    @pytest.fixture(autouse=True)
+    def _header(self, scheduler: Scheduler) -> None:
+        self.header = scheduler.header(_OPTIONS)
+
+    @pytest.fixture
+    def half(self, scheduler: Scheduler) -> JobScheduler:
+        """Return the half that travels."""
+        return half_of(scheduler)
+
     def request(
         self, execution: Path, job: str, body: str, *, token: str = _UUID[:8], **changes: object
     ) -> SubmitRequest:
         """Return a request for a new script with this body."""
         folder = execution / "jobs" / job
         folder.mkdir(exist_ok=True)
-        (folder / "job.sh").write_text(_HEADER + body + "\n", encoding="utf-8")
+        lines = ["#!/bin/bash", *self.header, _TASK, body, ""]
+        (folder / "job.sh").write_text("\n".join(lines), encoding="utf-8")
         task = ".%a" if "array" in changes else ""
         request = SubmitRequest(
             job=job,
@@ -110,6 +123,14 @@ class SchedulerContract:
                 return status
             time.sleep(0.2)
         pytest.fail(f"{native_id} is {status} after {self.deadline_s:g} s")
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Wait for a condition; the test fails if it does not come to hold in time."""
+        end = time.monotonic() + self.deadline_s
+        while not holds():
+            if time.monotonic() > end:
+                pytest.fail(f"not within {self.deadline_s:g} s")
+            time.sleep(0.1)
 
     def test_a_script_runs_in_the_execution_with_its_arguments(
         self, scheduler: Scheduler, execution: Path
@@ -272,3 +293,57 @@ class SchedulerContract:
         assert all(isinstance(word, str) for word in words)
         assert any(word.endswith("jobs/a/job.sh") for word in words)
         assert words[-4:] == ["--uuid", _UUID, "--attempt", "1"]
+
+    # ---- the half that travels
+
+    def test_a_job_is_told_its_own_id(
+        self, scheduler: Scheduler, half: JobScheduler, execution: Path
+    ) -> None:
+        """By its environment; by hand there is none."""
+        body = 'env -0 > "jobs/$1/$task.env"'
+        one = scheduler.submit(self.request(execution, "a", body, arguments=("a",)))
+        two = scheduler.submit(self.request(execution, "b", body, arguments=("b",), array="1,3"))
+        for mine, file in (
+            (one, "a/none.env"),
+            (f"{two}_1", "b/1.env"),
+            (f"{two}_3", "b/3.env"),
+        ):
+            self.wait(scheduler, execution, mine)
+            assert half.native_id(_environment(execution / "jobs" / file)) == mine
+        assert half.native_id({}) == ""
+
+    def test_the_last_job_is_told_how_others_ended(
+        self, scheduler: Scheduler, half: JobScheduler, execution: Path
+    ) -> None:
+        """What is not known is left out, and is never an end."""
+        good = scheduler.submit(self.request(execution, "good", "true"))
+        bad = scheduler.submit(self.request(execution, "bad", "exit 3"))
+        held = scheduler.submit(self.request(execution, "held", "true", hold=True))
+        for native_id in (good, bad):
+            self.wait(scheduler, execution, native_id)
+        ends = {good: State.SUCCEEDED.value, bad: State.FAILED.value}
+        for jobs in (half.ask(execution, {good, bad}).jobs, half.look(execution)):
+            for native_id, job in (jobs or {}).items():
+                if native_id == held:
+                    assert not State(job.state).is_final, job
+                else:
+                    assert (native_id, job.state) in ends.items(), job
+                    assert job.explanation.endswith("."), job
+        scheduler.cancel(str(execution), [held])
+
+    def test_ranks_have_the_time_that_it_promises(
+        self, scheduler: Scheduler, half: JobScheduler, execution: Path
+    ) -> None:
+        """SIGKILL comes later after SIGTERM than `grace_s`."""
+        grace = self.grace_s or half.grace_s
+        trap = f"trap 'sleep {grace}; touch in-time; exit 1' TERM"
+        body = f"{trap}; touch ready; sleep 60 & wait"
+        native_id = scheduler.submit(self.request(execution, "a", body))
+        self.until((execution / "ready").exists)
+        scheduler.cancel(str(execution), [native_id])
+        self.until((execution / "in-time").exists)
+
+
+def _environment(file: Path) -> dict[str, str]:
+    entries = file.read_bytes().decode("utf-8", "surrogateescape").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slurm
 
 class TestSlurmScheduler(SchedulerContract):
     unknown_id = "98765432"
+    grace_s = 1  # KillWait of the test cluster is 2 s, and not 30 s
 
     @pytest.fixture
     def scheduler(self, slurm_cluster, monkeypatch) -> SlurmScheduler:

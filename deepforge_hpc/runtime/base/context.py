@@ -30,6 +30,10 @@ class Context(NamedTuple):
     task: int | None
     attempt: int
     """0: by hand; nothing is published, and the state is left alone."""
+    native_id: str = ""
+    """The scheduler's id of this job or array task; empty by hand."""
+    nodes: str = ""
+    """Where it runs, in the scheduler's words; empty if it does not say."""
 
     @property
     def name(self) -> str:

@@ -18,6 +18,8 @@ SAVED = "outputs.json"
 """In the work folder: what rank 0 has saved, and in which formats."""
 PACKAGES = "packages.txt"
 """In the work folder: what rank 0 could import."""
+PLUGINS = "plugins.json"
+"""In `code/`: what installed packages bring, `{kind: {name: "module:object"}}`."""
 RESERVE = "reserve"
 """In the work folder: space that a rank frees to say why it failed when the disk is full."""
 

@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RESERVED = frozenset({"t", "step", "not_finite"})
-_RANK_VARIABLES = (
-    "DFH_RANK",
-    "OMPI_COMM_WORLD_RANK",
-    "PMIX_RANK",
-    "PMI_RANK",
-    "RANK",
-    "SLURM_PROCID",
-)
 _MAX_BYTES = 32 << 20
 _MAX_NAMES = 200
 
@@ -44,10 +36,7 @@ class Series(NamedTuple):
 
 def is_main_rank(environ: Mapping[str, str]) -> bool:
     """Tell whether this process is rank 0 (or the only one)."""
-    if environ.get("DFH_WORLD_SIZE", "1") == "1":
-        return True
-    rank = next((environ[name] for name in _RANK_VARIABLES if environ.get(name)), "0")
-    return rank == "0"
+    return environ.get("DFH_WORLD_SIZE", "1") == "1" or environ.get("DFH_RANK", "0") == "0"
 
 
 def log(step: int | None = None, **values: object) -> None:

@@ -6,12 +6,10 @@ value of theirs is read or written, so the login node and the supervisor can use
 
 from __future__ import annotations
 
-import sys
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..base.failure import JobError
-from ..base.files import read_json
+from ..base.plugins import load_plugins
 from .array import Npy, Npz
 from .base import Format, FormatError, Json, Text
 from .file import Any_, Directory, File, Keras, Pickle
@@ -44,27 +42,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 
 
 def load_formats(code: Path) -> Mapping[str, Format]:
-    """Return all formats of an execution: ours, and those that `code/formats.json` names.
+    """Return all formats of an execution: ours, and those of installed packages that it carries.
 
-    A third party's module lies as source in `code/library`. JobError if it cannot be loaded.
+    JobError if one cannot be loaded.
     """
-    try:
-        named = read_json(code / "formats.json")
-    except FileNotFoundError:
-        return FORMATS
-    library = str(code / "library")
-    if library not in sys.path:
-        sys.path.append(library)
-    from importlib import import_module
-
-    formats = dict(FORMATS)
-    for name, target in named.items():
-        module, _, attribute = target.partition(":")
-        try:
-            formats[name] = getattr(import_module(module), attribute)()
-        except Exception as error:  # the code of another package may raise anything
-            what = f"{type(error).__name__}: {error}".rstrip(".")
-            reason = f"The format {name} ({target}) cannot be loaded: {what}."
-            hint = "Update or replace the package that brings it, then submit again."
-            raise JobError(reason, hint) from error
-    return formats
+    return {**FORMATS, **load_plugins(code, "formats")}

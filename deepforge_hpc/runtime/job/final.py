@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ..schedulers import sacct
+from ..base.failure import explain_os_error, tell
+from ..base.plan import JobKind
+from ..schedulers import load_scheduler
 from ..state.assemble import build
 from ..state.closing import write_ends
 from ..state.read import read_files
@@ -13,10 +15,12 @@ from ..state.read import read_files
 if TYPE_CHECKING:
     from ..base.context import Context
     from ..base.native import NativeStatus
+    from ..schedulers import Answer, Scheduler
+    from ..state.journal import Attempt
     from ..state.status import ExecutionStatus
 
 _LAST_WORDS_S = 40.0
-"""From SIGTERM to SIGKILL it is 30 s by Slurm's default (KillWait), and 10 s on the local site."""
+"""Longer than any scheduler lets pass from SIGTERM to SIGKILL."""
 _PAUSE_S = 0.2
 
 
@@ -30,20 +34,46 @@ def close_execution(context: Context) -> None:
     attempt = files.journal.attempt(context.attempt)
     if attempt is None:
         return
+    scheduler = load_scheduler(context.plan.scheduler, context.layout.code)
     if attempt.is_cancelled:
-        _await_last_words(context)
-    write_ends(_status(context, sacct.ask(context, attempt)))
+        _await_last_words(context, scheduler)
+    answer = scheduler.ask(context.layout.root, _units(context, attempt))
+    if answer.rows:
+        _keep(context, answer)
+    write_ends(_status(context, answer.jobs))
 
 
-def _await_last_words(context: Context) -> None:
+def _units(context: Context, attempt: Attempt) -> set[str]:
+    """Return the ids of all jobs and array tasks of an attempt, but for this job."""
+    units = set()
+    for job in context.plan.jobs:
+        if job.name in attempt.ids and job.name != context.name:
+            tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
+            units |= {attempt.native_id(job.name, i) for i in attempt.tasks.get(job.name, tasks)}
+    return units
+
+
+def _keep(context: Context, answer: Answer) -> None:
+    """Keep the accounting as a record; without one, all else still holds."""
+    from ..state.record import accounting_record, write_blob, write_record
+
+    try:
+        raw = write_blob(context.ledger, answer.raw)
+        data = accounting_record(context, answer.rows, raw, answer.clock)
+        write_record(context.ledger, data, user=context.info.user)
+    except OSError as error:
+        tell(f"dfh: the accounting could not be kept: {explain_os_error(error)}")
+
+
+def _await_last_words(context: Context, scheduler: Scheduler) -> None:
     """Wait until the jobs that a cancellation interrupts have written their ends.
 
-    What waited for them was dropped at once, so that nothing held this job back. Slurm's accounting
-    calls a job ended when the signal is sent.
+    What waited for them was dropped at once, so that nothing held this job back. Accounting may
+    call a job ended when the signal is sent.
     """
     deadline = time.monotonic() + _LAST_WORDS_S
     while time.monotonic() < deadline:
-        current = _status(context, sacct.ask_local(context))
+        current = _status(context, scheduler.look(context.layout.root))
         if not any(unit.state.is_at_work for job in current.work for unit in job.units):
             return
         time.sleep(_PAUSE_S)

@@ -12,7 +12,6 @@ from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed
 from ..state import journal, marker
-from ..state.statefile import native_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +75,7 @@ def find_twin(context: Context) -> str:
 
     A request that sbatch gave up on may be heard late, beside the one that was sent again.
     """
-    mine = native_id().partition("_")[0]
+    mine = context.native_id.partition("_")[0]
     attempt = journal.read(context.layout).attempt(context.attempt) if mine else None
     known = attempt.ids.get(context.name, mine) if attempt else mine
     return known if known != mine else ""

@@ -14,6 +14,7 @@ from ..rank.messages import RankInput, RankSpec
 
 if TYPE_CHECKING:
     from ..base.context import Context
+    from ..launchers import Launcher
     from ..state.record import StagedInput
 
 
@@ -23,6 +24,7 @@ _RESERVE_BYTES = 64 << 10
 def write_spec(context: Context, inputs: list[StagedInput]) -> None:
     """Write `rank.json`: the job's part of the plan, with inputs resolved to paths."""
     log = context.layout.rank_log(context.name, context.attempt, 0, context.task)
+    program = "".join(context.job.launch.argv[:1])
     spec = RankSpec(
         job=context.job,
         inputs=tuple(
@@ -30,6 +32,7 @@ def write_spec(context: Context, inputs: list[StagedInput]) -> None:
             for item in inputs
         ),
         shard=context.task,
+        variables=_launcher(context).names(program) if program else (),
         code=str(context.layout.code),
         work=str(context.work),
         figures=str(_beside(context, context.folder.figures)),
@@ -48,10 +51,8 @@ def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
     """Return the environment of the ranks: ours, the launcher's, and the contract's variables."""
     launch = context.job.launch
     environ = dict(os.environ)
-    if launch.name == "horovod":
-        environ.setdefault("HOROVOD_STALL_CHECK_TIME_SECONDS", "60")
-        environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "300")
-    environ.update(launch.env)
+    if launch.argv:
+        environ = {**_launcher(context).environment, **environ, **dict(launch.env)}
     environ.update(
         DFH_EXECUTION=str(context.layout.root),
         DFH_JOB=context.name,
@@ -66,12 +67,12 @@ def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
     return environ
 
 
-def make_scratch(context: Context) -> Path:
+def make_scratch(context: Context, local: str) -> Path:
     """Create the folder for a job's temporary files and return it.
 
-    Node-local where there is one; a job of several nodes uses it only if Slurm removes it on each.
+    Node-local where there is one; a job of several nodes uses it only if the scheduler removes it
+    on each: that is `local`, empty if it has none.
     """
-    local = os.environ.get("SLURM_TMPDIR", "")
     if not local and context.job.resources.nodes == 1:
         local = os.environ.get("TMPDIR", "")
     folder = context.work / "scratch"
@@ -80,6 +81,13 @@ def make_scratch(context: Context) -> Path:
         folder = Path(local, f"dfh-{context.name}-{os.urandom(8).hex()}")
     folder.mkdir(0o700)
     return folder
+
+
+def _launcher(context: Context) -> Launcher:
+    """Return what is known of what starts the ranks."""
+    from ..launchers import load_launcher
+
+    return load_launcher(context.job.launch.name, context.layout.code)
 
 
 def _beside(context: Context, path: Path) -> Path:

@@ -33,27 +33,31 @@ class Ended(NamedTuple):
     killed_by_us: bool
 
 
-def grace_s(stop: signal.Signals) -> float:
-    """Return how long ranks may take to end after a signal.
-
-    SIGUSR1 comes a minute before the walltime. After a SIGTERM, SIGKILL follows: in Slurm after
-    KillWait (30 s by default), at the local scheduler after 10 s; the record must come before it.
-    """
+def _grace_s(stop: signal.Signals, after_term: float) -> float:
+    """Return how long ranks may take to end after a signal; SIGUSR1 comes a minute before the
+    walltime."""
     given = os.environ.get("DFH_GRACE", "")
     if given.replace(".", "", 1).isdigit():
         return float(given)
     if stop == signal.SIGUSR1:
         return 30.0
-    return 20.0 if "SLURM_JOB_ID" in os.environ else 6.0
+    return after_term
 
 
 class Ranks:
     """The process of the one rank, or of the launcher of several."""
 
     def __init__(
-        self, argv: list[str], environ: dict[str, str], inbox: Inbox, *, own_group: bool
+        self,
+        argv: list[str],
+        environ: dict[str, str],
+        inbox: Inbox,
+        *,
+        own_group: bool,
+        grace_s: float,
     ) -> None:
         self._inbox = inbox
+        self._grace_s = grace_s
         self._own_group = own_group
         launcher = _find(argv[0], environ)
         held, self._lifeline = os.pipe()  # the child holds one end, and only we the other
@@ -93,7 +97,9 @@ class Ranks:
             if number is not None:
                 if now - last > _REPEAT_S:  # a batch script passes on what its group got as well
                     self._send(number)
-                    deadline = now + (_SHORT_GRACE_S if is_stopping else grace_s(number))
+                    deadline = now + (
+                        _SHORT_GRACE_S if is_stopping else _grace_s(number, self._grace_s)
+                    )
                     is_stopping = True
                     insist = signal.SIGTERM if number == signal.SIGUSR1 else signal.SIGKILL
                 last = now

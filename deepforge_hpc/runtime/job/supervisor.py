@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ..base.files import remove
 from ..base.inbox import Inbox
 from ..base.plan import JobKind
 from ..base.states import State
+from ..schedulers import load_scheduler
 from ..state.statefile import StateFile
 from .guard import check_code, check_upstream, find_twin
 from .stage import stage_inputs
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..base.context import Context
     from ..rank.messages import Saved
+    from ..schedulers import Scheduler
     from ..state.record import StagedInput
 
 
@@ -42,22 +45,27 @@ def run_job(
             context = open_context(
                 root, job=job, task=task, attempt=attempt, plan_sha256=plan_sha256
             )
+            scheduler = load_scheduler(context.plan.scheduler, context.layout.code)
         except JobError as error:
             say(error.reason, error.hint)
             return error.exit_code
+        context = context._replace(
+            native_id=scheduler.native_id(os.environ), nodes=scheduler.nodes(os.environ)
+        )
         if twin := find_twin(context):
             # Exit code 0 and no word of its own: the state is the other one's to write.
             say(f"{context.title} was queued twice; job {twin} does it, this one does nothing.", "")
             return 0
-        attempt_ = Attempt(context, inbox, clock)
+        attempt_ = Attempt(context, scheduler, inbox, clock)
         return attempt_.run(code_sha256 or context.info.code_sha256)
 
 
 class Attempt:
     """One attempt of one job."""
 
-    def __init__(self, context: Context, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, context: Context, scheduler: Scheduler, inbox: Inbox, clock: Clock) -> None:
         self._context = context
+        self._scheduler = scheduler
         self._inbox = inbox
         self._clock = clock
         self._state = StateFile(context)
@@ -118,7 +126,7 @@ class Attempt:
         from .ranks import Ranks, interruption, oom_kills
 
         context = self._context
-        self._scratch = make_scratch(context)
+        self._scratch = make_scratch(context, self._scheduler.scratch(os.environ))
         environ = rank_environment(context, self._scratch)
         context.folder.checkpoints.mkdir(exist_ok=True)
         write_spec(context, self._inputs)
@@ -127,7 +135,13 @@ class Attempt:
             raise interruption(self._inbox.stop, killed=False)
         kills = oom_kills()
         sys.stdout.flush()
-        ranks = Ranks(rank_argv(context), environ, self._inbox, own_group=not context.by_hand)
+        ranks = Ranks(
+            rank_argv(context),
+            environ,
+            self._inbox,
+            own_group=not context.by_hand,
+            grace_s=self._scheduler.grace_s,
+        )
         ended = ranks.watch(self._refresh)
         if not context.by_hand:
             from ..rank.packages import keep_packages

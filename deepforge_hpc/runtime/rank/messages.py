@@ -4,6 +4,7 @@
 from typing import NamedTuple
 
 from ..base.plan import Job
+from ..base.ranks import Names
 
 
 class RankInput(NamedTuple):
@@ -32,6 +33,8 @@ class RankSpec(NamedTuple):
     figures: str
     rank_log: str
     """With `{rank:05d}` in the place of the rank's number."""
+    variables: tuple[Names, ...] = ()
+    """Where a rank looks for its number; empty without a launcher."""
 
     @property
     def shards(self) -> int | None:

@@ -41,7 +41,7 @@ def main() -> int:
     launch = spec.job.launch
     rank, code, capture = 0, 0, None
     try:
-        identity = find_identity(os.environ, "".join(launch.argv[:1]), launch.world_size)
+        identity = find_identity(os.environ, launch, spec.variables)
         rank = identity.rank
         _prepare(spec, identity)
         capture = _capture_figures(Path(spec.figures))

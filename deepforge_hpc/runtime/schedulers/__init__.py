@@ -1,1 +1,28 @@
-"""What a job asks of the scheduler that runs it."""
+"""The half of a scheduler's adapter that travels: what a job asks of the scheduler that runs it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from ..base.native import NativeStatus
+from ..base.plugins import load_plugins
+from ..base.states import State
+from .base import Answer, Scheduler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Answer", "NativeStatus", "Scheduler", "State", "load_scheduler"]
+
+_OURS = {"slurm": "Slurm", "local": "Local"}
+
+
+def load_scheduler(name: str, code: Path) -> Scheduler:
+    """Return the travelling half of an execution's scheduler; JobError if it cannot be loaded.
+
+    One that needs nothing of its own has none, and is told by the header of its scripts.
+    """
+    if name in _OURS:
+        return cast("Scheduler", getattr(import_module(f".{name}", __package__), _OURS[name])())
+    return cast("Scheduler", load_plugins(code, "schedulers").get(name) or Scheduler())

@@ -1,24 +1,17 @@
-"""What the scheduler says of the jobs of an execution; the accounting is kept as a record."""
+"""What Slurm says of the jobs of an execution: its controller, and its accounting."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..base.failure import explain_os_error
-from ..base.files import read_json
-from ..base.native import WHOLE_LISTS, NativeStatus, expand
-from ..base.plan import JobKind
+from ..base.native import NativeStatus
 from ..base.states import State
 from ..base.text import plain
-from ..state.record import accounting_record, write_blob, write_record
-from .slurm import STATES, explain_exit, wants_memory
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..state.journal import Attempt
+from .base import Answer
+from .slurm import STATES, WHOLE_LISTS, expand, explain_exit, wants_memory
 
 _FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
@@ -31,76 +24,40 @@ _LAG_S = 10.0
 _PAUSE_S = 0.5
 
 
-def ask(context: Context, attempt: Attempt) -> dict[str, NativeStatus] | None:
-    """Return what the scheduler says, by native id; None if nobody answers."""
-    if context.plan.scheduler == "slurm":
-        return _ask_slurm(context, attempt)
-    return ask_local(context)
-
-
-def ask_local(context: Context) -> dict[str, NativeStatus] | None:
-    """Return what the engine of the local scheduler published; None on any other site."""
-    if context.plan.scheduler != "local":
-        return None
-    try:
-        jobs = read_json(context.layout.root / "local" / "status.json")["jobs"]
-        return {native: _local(native, entry) for native, entry in jobs.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _local(native: str, entry: dict[str, str]) -> NativeStatus:
-    raw, code = entry["raw"], entry["exit"]
-    return NativeStatus(
-        native_id=native,
-        state=State(entry["state"]).value,
-        raw_state=raw,
-        raw_reason=entry["reason"],
-        explanation=entry["explanation"],
-        exit_code=code,
-        wants_memory=wants_memory(raw, code),
-    )
-
-
-def _ask_slurm(context: Context, attempt: Attempt) -> dict[str, NativeStatus] | None:
+def ask(ids: set[str]) -> Answer:
     """Ask the controller, which is right on what is alive, then the accounting how the rest ended.
 
     The controller remembers a job for some minutes, so it knows of ends where there is no database.
     """
-    native = sorted({id_ for job, id_ in attempt.ids.items() if job != context.name})
+    native = sorted({id_.partition("_")[0] for id_ in ids})
     if not native:
-        return {}
+        return Answer({})
     queued = _ask_queue(native)
     alive = {key for key, job in (queued or {}).items() if not State(job.state).is_final}
-    ended = _ask_accounting(context, native, _units(context, attempt) - alive)
-    if queued is None:
-        return ended
+    ended = _ask_accounting(native, ids - alive)
+    if queued is None or ended.jobs is None:
+        return ended if queued is None else ended._replace(jobs=queued)
     found = dict(queued)
-    for key, job in (ended or {}).items():
+    for key, job in ended.jobs.items():
         if key not in alive and (State(job.state).is_final or key not in queued):
             lost = job._replace(state=State.UNKNOWN.value) if State(job.state).is_live else job
             found[key] = lost
-    return found
+    return ended._replace(jobs=found)
 
 
-def _ask_accounting(
-    context: Context, native: list[str], units: set[str]
-) -> dict[str, NativeStatus] | None:
+def _ask_accounting(native: list[str], units: set[str]) -> Answer:
     """Ask until the database knows how all units ended, which it learns one by one."""
     deadline = time.monotonic() + _LAG_S
     while True:
         raw = _run(_sacct_argv(native))
         if raw is None:
-            return None
+            return Answer(None)
         rows = parse_sacct(raw)
         found = {key: _account(key, row) for row in rows for key in expand(str(row["jobid"]))}
         ended = {key for key, job in found.items() if not State(job.state).is_live}
         if units <= ended or time.monotonic() > deadline:
-            break
+            return Answer(found, rows, raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
-    if rows:
-        _keep(context, rows, raw)
-    return found
 
 
 def _ask_queue(native: list[str]) -> dict[str, NativeStatus] | None:
@@ -112,16 +69,6 @@ def _ask_queue(native: list[str]) -> dict[str, NativeStatus] | None:
     lines = [line.strip().split("|", 2) for line in raw.splitlines()]
     rows = [(key, line) for line in lines if len(line) == 3 for key in expand(line[0])]
     return {key: _native(key, state, reason, "") for key, (_, state, reason) in rows}
-
-
-def _units(context: Context, attempt: Attempt) -> set[str]:
-    """Return the ids of all jobs and array tasks of an attempt, but for this job."""
-    units = set()
-    for job in context.plan.jobs:
-        if job.name in attempt.ids and job.name != context.name:
-            tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
-            units |= {attempt.native_id(job.name, i) for i in attempt.tasks.get(job.name, tasks)}
-    return units
 
 
 def _sacct_argv(native: list[str]) -> list[str]:
@@ -193,14 +140,6 @@ def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
         native, state.value, raw, reason, sentence, exit_code=code,
         wants_memory=wants_memory(word, code),
     )  # fmt: skip
-
-
-def _keep(context: Context, rows: list[dict[str, Any]], raw: str) -> None:
-    try:
-        data = accounting_record(context, rows, write_blob(context.ledger, raw.encode()))
-        write_record(context.ledger, data, user=context.info.user)
-    except OSError as error:
-        _say(f"the accounting could not be kept: {explain_os_error(error)}")
 
 
 def _say(text: str) -> None:

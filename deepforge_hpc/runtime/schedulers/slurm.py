@@ -1,10 +1,24 @@
-"""What Slurm's states and exit codes mean, for jobs and for commands alike. Pure."""
+"""Slurm, as a job sees it: its ids, variables, states and exit codes, for commands alike."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from ..base.states import State
+from .base import Answer, Scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+ID = re.compile(r"\d{1,10}(_\d{1,10})?")
+"""One job, or one task of an array."""
+WHOLE_LISTS = ("SLURM_BITSTR_LEN", "0")
+"""Set for Slurm's commands: they cut longer lists of tasks to 64 bytes and `...` otherwise."""
+_LIST = re.compile(r"(\d+)_\[([\d,:-]*)(?:,?\.\.\.)?(?:%\d+)?\]")
+_SPAN = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
+
 
 # All states of squeue(1), and the flags that newer Slurms (25.11) may give in their place.
 # COMPLETED says that the script returned 0: the success marker says whether the results are there.
@@ -72,3 +86,47 @@ def wants_memory(state: str, exit_code: str) -> bool:
     """
     is_killed = state == "FAILED" and exit_code.endswith(":9")
     return is_killed or state.startswith("OUT_OF_ME")  # sacct may cut it to `OUT_OF_ME+`
+
+
+def expand(text: str) -> list[str]:
+    """Return the ids that `123`, `123_4`, `123_[0-2,7]`, `123_[0-7:2%3]` stand for; [] if none."""
+    if ID.fullmatch(text):
+        return [text]
+    match = _LIST.fullmatch(text)
+    if not match:
+        return []
+    tasks: list[int] = []
+    for part in filter(None, match[2].split(",")):
+        span = _SPAN.fullmatch(part)
+        if not span:
+            return []
+        first = int(span[1])
+        tasks.extend(range(first, int(span[2] or first) + 1, int(span[3] or 1) or 1))
+    return [f"{match[1]}_{task}" for task in tasks]
+
+
+class Slurm(Scheduler):
+    """SIGKILL follows SIGTERM after KillWait, which is 30 s by default."""
+
+    grace_s = 20.0
+
+    def native_id(self, environ: Mapping[str, str]) -> str:
+        """Return the id of this job or array task."""
+        array = environ.get("SLURM_ARRAY_JOB_ID")
+        if array:
+            return f"{array}_{environ.get('SLURM_ARRAY_TASK_ID', '')}"
+        return environ.get("SLURM_JOB_ID", "")
+
+    def nodes(self, environ: Mapping[str, str]) -> str:
+        """Return its list of nodes, `n[1-4]`."""
+        return environ.get("SLURM_JOB_NODELIST", "")
+
+    def scratch(self, environ: Mapping[str, str]) -> str:
+        """Return the folder that some clusters make for each job."""
+        return environ.get("SLURM_TMPDIR", "")
+
+    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002 - contract
+        """Ask the controller, and its database, again while that lags behind."""
+        from .sacct import ask
+
+        return ask(ids)

@@ -26,7 +26,6 @@ from .record_data import (
     RecordedScheduler,
     Span,
 )
-from .statefile import native_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,9 +143,9 @@ def end_record(
         environment=_environment(job, packages),
         scheduler=RecordedScheduler(
             name=context.plan.scheduler,
-            native_id=native_id(),
+            native_id=context.native_id,
             host=hostname(),
-            nodes=os.environ.get("SLURM_JOB_NODELIST", ""),
+            nodes=context.nodes,
         ),
         time=Span(timestamp(clock.wall), timestamp(), clock.elapsed_s()),
     )
@@ -168,14 +167,16 @@ def reuse_record(
     )
 
 
-def accounting_record(context: Context, jobs: list[dict[str, Any]], raw: str) -> dict[str, Any]:
+def accounting_record(
+    context: Context, jobs: Sequence[dict[str, Any]], raw: str, clock: str
+) -> dict[str, Any]:
     """Return the record of what the scheduler counted; `raw`: digest of its very words."""
     return {
         "schema": SCHEMA,
         "kind": "acct",
         **{name: about for name, about in _about(context).items() if name in _OF_ACCOUNTING},
-        "clock": "slurmctld",
-        "jobs": jobs,
+        "clock": clock,
+        "jobs": list(jobs),
         "raw": raw,
         "inputs": [],
         "outputs": [],

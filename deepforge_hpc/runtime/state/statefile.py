@@ -113,19 +113,8 @@ class StateFile:
             ended=now if state.is_final else "",
             host=hostname(),
             pid=os.getpid(),
-            native_id=native_id(),
+            native_id=context.native_id,
             **fields,
         )
         context.folder.root.mkdir(parents=True, exist_ok=True)
         publish(context.folder, said, durable=state.is_final)
-
-
-def native_id() -> str:
-    """Return the scheduler's id of this job or array task; empty by hand."""
-    environ = os.environ
-    if environ.get("DFH_NATIVE_ID"):
-        return environ["DFH_NATIVE_ID"]
-    array = environ.get("SLURM_ARRAY_JOB_ID")
-    if array:
-        return f"{array}_{environ.get('SLURM_ARRAY_TASK_ID', '')}"
-    return environ.get("SLURM_JOB_ID", "")

@@ -443,7 +443,7 @@ def test_a_forked_worker_does_not_write_over_its_parents_figures(place: Place) -
 
 @pytest.mark.parametrize(
     "environment",
-    [{"DFH_JOB": ""}, {"DFH_WORLD_SIZE": "2", "PMIX_RANK": "1"}],
+    [{"DFH_JOB": ""}, {"DFH_WORLD_SIZE": "2", "DFH_RANK": "1"}],
     ids=["outside of a job", "rank 1"],
 )
 def test_nothing_is_installed_elsewhere(place: Place, environment: dict[str, str]) -> None:

@@ -56,10 +56,10 @@ def test_outside_of_a_job_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 def test_only_rank_zero_writes(metrics: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DFH_WORLD_SIZE", "2")
-    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    monkeypatch.setenv("DFH_RANK", "1")
     runtime.log(loss=1)
     assert not metrics.exists()
-    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0")
+    monkeypatch.setenv("DFH_RANK", "0")
     runtime.log(loss=1)
     assert metrics.exists()
 

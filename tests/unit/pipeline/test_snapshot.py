@@ -500,7 +500,7 @@ def test_a_format_of_an_installed_package_is_frozen_with_its_source(
     monkeypatch.syspath_prepend(str(packages))
     project.write("operations/op.py", "def op(x) -> 'fits':\n    y = x\n    return y\n")
     use(project, "operations/op.py:op")
-    assert "formats.json" in code(project)
+    assert "plugins.json" in code(project)
     project.edit(
         "inputs: {x: train.history}", "inputs: {x: train.history}\n    map: {over: x, shards: 2}"
     )
@@ -508,5 +508,5 @@ def test_a_format_of_an_installed_package_is_frozen_with_its_source(
     assert "output 'y' is fits, which cannot be gathered" in project.one_fault()
     project.edit("\n    map: {over: x, shards: 2}", "")
     files = code(project)
-    assert files["formats.json"] == b'{"fits":"acme_formats:Fits"}\n'
+    assert files["plugins.json"] == b'{"formats":{"fits":"acme_formats:Fits"}}\n'
     assert "library/acme_formats.py" in files

@@ -315,7 +315,7 @@ def test_a_format_of_a_third_party(execution: Execution) -> None:
                     raise FormatError("bad is not good")
         """,
     )
-    execution.code("formats.json", '{"csv": "csvformat:Csv"}')
+    execution.code("plugins.json", '{"formats": {"csv": "csvformat:Csv"}}')
     execution.operation("make", "def operation(): return [[1, 2], [3]]", outputs={"rows": "csv"})
     execution.operation("use", "def operation(rows): return rows", inputs={"rows": "make.rows"})
     execution.operation("bad", "def operation(): return [['bad']]", outputs={"rows": "csv"})
@@ -327,7 +327,7 @@ def test_a_format_of_a_third_party(execution: Execution) -> None:
 
 
 def test_a_format_of_a_third_party_that_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "formats.json").write_text('{"csv": "no_such_module_here:Csv"}')
+    (tmp_path / "plugins.json").write_text('{"formats": {"csv": "no_such_module_here:Csv"}}')
     with pytest.raises(JobError, match=r"The format csv .* ModuleNotFoundError"):
         load_formats(tmp_path)
     sys.path.remove(str(tmp_path / "library"))
@@ -336,7 +336,7 @@ def test_a_format_of_a_third_party_that_is_not_there(tmp_path: Path) -> None:
 def test_a_format_that_breaks_where_it_is_made_is_named_in_the_job(execution: Execution) -> None:
     broken = "class Csv:\n    def __init__(self): raise RuntimeError('no licence')"
     execution.code("library/brokenformat.py", broken)
-    execution.code("formats.json", '{"csv": "brokenformat:Csv"}')
+    execution.code("plugins.json", '{"formats": {"csv": "brokenformat:Csv"}}')
     execution.operation("job", "def operation(): return 1")
     assert execution.run("job").returncode == 1
     assert execution.state("job")["reason"] == (

@@ -11,7 +11,8 @@ import pytest
 
 from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.runtime.base.failure import JobError
-from deepforge_hpc.runtime.rank.identity import find_identity
+from deepforge_hpc.runtime.launchers import Launcher
+from deepforge_hpc.runtime.rank.identity import Identity, find_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -214,6 +215,11 @@ SRUN = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
 OMPI = {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_RANK": "1"}
 
 
+def identity(environ: dict[str, str], launcher: str, world_size: int) -> Identity:
+    launch = LaunchCommand(argv=(launcher,) if launcher else (), world_size=world_size)
+    return find_identity(environ, launch, Launcher().names(launcher))
+
+
 @pytest.mark.parametrize(
     ("environ", "launcher", "rank"),
     [
@@ -228,7 +234,7 @@ OMPI = {"OMPI_COMM_WORLD_RANK": "3", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WOR
 def test_the_identity_comes_from_the_launcher_that_ran(
     environ: dict[str, str], launcher: str, rank: int
 ) -> None:
-    found = find_identity(environ, launcher, 4)
+    found = identity(environ, launcher, 4)
     assert (found.rank, found.world_size) == (rank, 4)
 
 
@@ -244,10 +250,10 @@ def test_the_identity_comes_from_the_launcher_that_ran(
 )
 def test_an_identity_that_cannot_be(environ: dict[str, str], said: str) -> None:
     with pytest.raises(JobError) as caught:
-        find_identity(environ, "mpirun", 4)
+        identity(environ, "mpirun", 4)
     assert said in caught.value.reason
 
 
 def test_without_a_launcher_there_is_one_rank() -> None:
-    assert find_identity({**SRUN, **OMPI}, "", 1).rank == 0
-    assert find_identity({}, "mpirun", 1).world_size == 1
+    assert identity({**SRUN, **OMPI}, "", 1).rank == 0
+    assert identity({}, "mpirun", 1).world_size == 1

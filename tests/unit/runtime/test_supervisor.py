@@ -275,6 +275,7 @@ def test_scratch_is_node_local_where_the_site_offers_it(
     execution.operation(
         "look", "import os\ndef operation(): return [os.getcwd(), oct(os.stat('.').st_mode)]"
     )
+    execution.scheduler = "slurm"
     assert execution.run("look", SLURM_TMPDIR=str(local)).returncode == 0
     cwd, mode = execution.value("look")
     assert Path(cwd).parent == local
@@ -472,6 +473,7 @@ def test_words_that_are_no_command_get_the_usage(execution: Execution) -> None:
 def test_job_that_was_queued_twice_leaves_the_work_to_the_one_that_the_submitter_knows(
     execution: Execution,
 ) -> None:
+    execution.scheduler = "slurm"
     execution.operation("job", "def operation(): return 1")
     execution.freeze()
     event = {"event": "job", "attempt": 1, "job": "job", "native_id": "12"}

@@ -181,7 +181,7 @@ OPERATION = ("operations", "train")
         (("piplines",), 1),
         ((*OPERATION, "uses"), None),
         ((*OPERATION, "uses"), "train"),
-        ((*OPERATION, "launch"), "mpirun"),
+        ((*OPERATION, "launch"), "mpi run"),
         ((*OPERATION, "resources"), {"nodes": 0}),
         ((*OPERATION, "resources"), {"time": "8:00"}),
         ((*OPERATION, "resources"), {"mem_per_node": 4}),

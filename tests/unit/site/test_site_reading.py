@@ -212,7 +212,7 @@ def test_the_model_is_frozen_and_can_be_changed_by_copy() -> None:
                     "x.yaml:2: launchers.mpi.argv[1]: unknown placeholder 'word_size' (did you mean "
                     "'world_size'?)"
                 ),
-                "x.yaml:3: launchers: unknown key 'mpirun' (did you mean 'mpi'?)",
+                "x.yaml:3: launchers: 'mpirun' is a launcher of this site, but has no argv (did you mean 'mpi'?)",
             ],
         ),
         (

@@ -20,6 +20,7 @@ from deepforge_hpc.files.kinds import Items, MapOf
 from deepforge_hpc.files.record import Record
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.read import SITE, read_site
+from deepforge_hpc.site.request import LauncherTable
 
 VALIDATOR = jsonschema.Draft7Validator(SCHEMAS["site"]())
 Path = tuple[str | int, ...]
@@ -50,7 +51,9 @@ def leaves(kind: Any, path: Path = ()) -> Iterator[tuple[Path, dict[Path, object
     elif isinstance(kind, Items):
         yield from leaves(kind.kind, (*path, 0))
     elif isinstance(kind, MapOf):
-        yield from leaves(kind.kind, (*path, "NAME"))
+        # Another name than one that dfh knows needs an argv beside it.
+        name = "mpi" if isinstance(kind, LauncherTable) else "NAME"
+        yield from leaves(kind.kind, (*path, name))
     elif inner := next(filter(None, (getattr(kind, name, None) for name in WITHIN)), None):
         yield from leaves(inner, path)
     else:

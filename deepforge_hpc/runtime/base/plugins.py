@@ -1,0 +1,40 @@
+"""What installed packages bring and an execution carries: its source lies in `code/library`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .failure import JobError
+from .files import read_json
+from .layout import PLUGINS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load_plugins(code: Path, kind: str) -> dict[str, Any]:
+    """Return an object of each class that `code/plugins.json` names for a kind, by name.
+
+    JobError if one cannot be loaded.
+    """
+    try:
+        named = read_json(code / PLUGINS).get(kind, {})
+    except FileNotFoundError:
+        return {}
+    library = str(code / "library")
+    if library not in sys.path:
+        sys.path.append(library)
+    from importlib import import_module
+
+    found = {}
+    for name, target in named.items():
+        module, _, attribute = target.partition(":")
+        try:
+            found[name] = getattr(import_module(module), attribute)()
+        except Exception as error:  # the code of another package may raise anything
+            what = f"{type(error).__name__}: {error}".rstrip(".")
+            reason = f"The {kind.removesuffix('s')} {name} ({target}) cannot be loaded: {what}."
+            hint = "Update or replace the package that brings it, then submit again."
+            raise JobError(reason, hint) from error
+    return found

@@ -1,0 +1,92 @@
+"""What is known of one way to start ranks, besides a site's words for it.
+
+A launcher is data of a site: `launchers: {NAME: {argv: [...]}}`. One whose ranks are known by the
+variables of `_KNOWN` needs no class. Third parties derive theirs from `Launcher`, in a module that
+travels; only the supervisor reads this, and a rank is told what to look for.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
+
+from ..base.plugins import load_plugins
+from ..base.ranks import Names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["LAUNCHERS", "Launcher", "Names", "load_launcher"]
+
+# The batch step, and so each process under `mpirun`, has SLURM_PROCID=0 as well.
+_SRUN = Names(
+    "SLURM_PROCID", ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"), "SLURM_LOCALID", "SLURM_STEP_ID"
+)
+_KNOWN = (
+    Names("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",), "OMPI_COMM_WORLD_LOCAL_RANK"),
+    Names("PMIX_RANK", _SRUN.world_size, _SRUN.local_rank),
+    Names("PMI_RANK", ("PMI_SIZE",), "MPI_LOCALRANKID"),
+    Names("RANK", ("WORLD_SIZE",), "LOCAL_RANK"),
+)
+
+
+class Launcher:
+    """One value of `launch:`; what is true of most of them."""
+
+    needs_mpi = False
+    """Its ranks meet through MPI, which has to be told to whatever starts them."""
+    in_containers = True
+    """It can start ranks in an image."""
+    variables: tuple[Names, ...] = ()
+    """What its own ranks are told by, before what is known of others."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """What its ranks get where the job does not set it."""
+
+    def names(self, program: str) -> tuple[Names, ...]:
+        """Return where a rank looks, in this order; `program` is the first word of the line."""
+        by_srun = program.rpartition("/")[2] == "srun"
+        return (*self.variables, *((_SRUN,) if by_srun else ()), *_KNOWN)
+
+
+class Mpi(Launcher):
+    """An MPI program."""
+
+    needs_mpi = True
+
+
+class Horovod(Launcher):
+    """Horovod over MPI: a rank that hangs ends the job, instead of its walltime."""
+
+    needs_mpi = True
+    environment = MappingProxyType(
+        {
+            "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
+            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
+        }
+    )
+
+
+class Torchrun(Launcher):
+    """PyTorch's own."""
+
+    in_containers = False
+
+
+LAUNCHERS: Mapping[str, Launcher] = MappingProxyType(
+    {
+        "none": Launcher(),
+        "srun": Launcher(),
+        "mpi": Mpi(),
+        "horovod": Horovod(),
+        "torchrun": Torchrun(),
+    }
+)
+"""Those that every pipeline may name; a site says how each becomes a command."""
+
+
+def load_launcher(name: str, code: Path) -> Launcher:
+    """Return what is known of a launcher; JobError if a package's cannot be loaded."""
+    if name in LAUNCHERS:
+        return LAUNCHERS[name]
+    return cast("Launcher", load_plugins(code, "launchers").get(name) or Launcher())

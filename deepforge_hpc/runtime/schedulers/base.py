@@ -1,0 +1,59 @@
+"""The contract of the half that travels. Third parties derive theirs from `Scheduler`.
+
+It runs in jobs, with the standard library alone, and is proved with
+`deepforge_hpc.testing.scheduler.SchedulerContract`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ..base.native import NativeStatus
+
+
+class Answer(NamedTuple):
+    """What the scheduler says of an execution."""
+
+    jobs: dict[str, NativeStatus] | None
+    """By native id; None if nobody answers: that says nothing of how a job ended."""
+    rows: Sequence[dict[str, Any]] = ()
+    """What a record of the ledger keeps of it; empty: nothing is kept."""
+    raw: bytes = b""
+    """Its own words."""
+    clock: str = ""
+    """Whose clock the times of the rows are of."""
+
+
+class Scheduler:
+    """What any scheduler is to a job, unless it says more."""
+
+    grace_s = 6.0
+    """Time that ranks may take to end after SIGTERM: the record must come before the SIGKILL."""
+
+    def native_id(self, environ: Mapping[str, str]) -> str:
+        """Return the id of this job, `ID_TASK` for a task of an array; empty by hand."""
+        return environ.get("DFH_NATIVE_ID", "")
+
+    def nodes(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002 - for those who override it
+        """Return the nodes of this job, in its own words; empty if it does not say."""
+        return ""
+
+    def scratch(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
+        """Return a folder that it makes on each node of a job and removes; empty if none."""
+        return ""
+
+    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002
+        """Return how the jobs and array tasks of the execution at `root` ended.
+
+        It is asked once, by the last job, and may wait for an accounting that lags behind. What it
+        does not know is left out.
+        """
+        return Answer(None)
+
+    def look(self, root: Path) -> dict[str, NativeStatus] | None:  # noqa: ARG002
+        """Return what it can tell at once of processes that are gone; None if it cannot."""
+        return None

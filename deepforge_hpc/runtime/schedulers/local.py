@@ -1,0 +1,43 @@
+"""The local engine, as a job sees it: it has written what it knows into the execution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..base.files import read_json
+from ..base.native import NativeStatus
+from ..base.states import State
+from .base import Answer, Scheduler
+from .slurm import wants_memory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Local(Scheduler):
+    """Sends SIGKILL ten seconds after SIGTERM; speaks of ends in Slurm's words."""
+
+    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002 - contract
+        """Return what the engine published."""
+        return Answer(self.look(root))
+
+    def look(self, root: Path) -> dict[str, NativeStatus] | None:
+        """Return what the engine published."""
+        try:
+            jobs = read_json(root / "local" / "status.json")["jobs"]
+            return {native: _status(native, entry) for native, entry in jobs.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _status(native: str, entry: dict[str, str]) -> NativeStatus:
+    raw, code = entry["raw"], entry["exit"]
+    return NativeStatus(
+        native_id=native,
+        state=State(entry["state"]).value,
+        raw_state=raw,
+        raw_reason=entry["reason"],
+        explanation=entry["explanation"],
+        exit_code=code,
+        wants_memory=wants_memory(raw, code),
+    )

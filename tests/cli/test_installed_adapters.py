@@ -1,0 +1,194 @@
+"""A scheduler and launchers that installed packages and site files bring, used by a pipeline."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LSF = Path(__file__).parents[1] / "fixtures" / "lsf"
+OPERATIONS = """\
+import os
+
+
+def ranks(numbers: list = [1, 2]) -> list:
+    found = [os.environ["DFH_WORLD_SIZE"], os.environ.get("SPARK", ""), *numbers]
+    return found
+
+
+def half(numbers: list) -> list:
+    found = [2 * number for number in numbers]
+    return found
+
+
+def broken(numbers: list) -> list:
+    raise ValueError("no")
+"""
+
+
+def install(folder: Path, entry_points: str, *modules: Path) -> dict[str, str]:
+    """Lay a package where Python finds it, and return the environment for that."""
+    info = folder / "acme-1.0.dist-info"
+    info.mkdir(parents=True)
+    for module in modules:
+        shutil.copy(module, folder)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(entry_points)
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_scheduler_from_outside_renders_its_header_and_runs_a_pipeline(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    env = install(
+        tmp_path / "lib",
+        "[deepforge_hpc.schedulers]\nlsf = dfh_lsf:LsfScheduler\n",
+        *LSF.glob("*.py"),
+    )
+    project = make_project(
+        {
+            "operations.py": OPERATIONS,
+            "site-configs/toy.yaml": "site: toy\nextends: local\nscheduler: lsf\n",
+            "pipeline.yaml": (
+                "pipeline: p\noperations:\n"
+                "  ranks: {uses: 'operations.py:ranks', attributes: {numbers: [1, 2, 3]}}\n"
+                "  half: {uses: 'operations.py:half', inputs: {numbers: ranks.found},"
+                " map: {over: numbers, shards: 2}}\n"
+                "  broken: {uses: 'operations.py:broken', inputs: {numbers: ranks.found}}\n"
+                "outputs: {all: half.found}\n"
+            ),
+        }
+    )
+    assert "OK" in dfh("doctor", "--site", "toy", cwd=project, env=env).stdout
+    dfh("submit", "--site", "toy", cwd=project, env=env)
+    done = dfh("status", "--watch", cwd=project, env=env, expect=9)
+
+    execution = project / "executions/p-0001"
+    script = (execution / "jobs/half/job.sh").read_text()
+    assert "#BSUB --array 0-1\n" in script
+    assert "#SBATCH" not in script
+    assert (execution / "code/library/dfh_lsf_job.py").read_text() == (
+        LSF / "dfh_lsf_job.py"
+    ).read_text()
+    states = {
+        path.parent.relative_to(execution / "jobs").as_posix(): json.loads(path.read_text())
+        for path in execution.glob("jobs/**/state.json")
+    }
+    assert {name: state["state"] for name, state in states.items()} == {
+        "ranks": "succeeded",
+        "half/task-00000": "succeeded",
+        "half/task-00001": "succeeded",
+        "half.gather": "succeeded",
+        "broken": "failed",
+        "_final": "succeeded",
+    }, done.stdout
+    assert states["half/task-00001"]["native_id"].endswith("_1")
+    records = [json.loads(path.read_text()) for path in project.glob(".dfh/loose/*/*/*.json")]
+    assert {one["scheduler"]["name"] for one in records if one["kind"] == "end"} == {"lsf"}
+    assert all(one["scheduler"]["nodes"] for one in records if one["kind"] == "end")
+    (accounting,) = [one for one in records if one["kind"] == "acct"]
+    assert accounting["clock"] == "lsf"
+    assert "It never" not in done.stdout
+
+
+START = """\
+#!/bin/bash
+number=$1 name=$2
+shift 2
+for ((rank = 0; rank < number; rank++)); do
+  env "${name}RANK=$rank" "${name}SIZE=$number" "$@" &
+done
+status=0
+while [ -n "$(jobs -pr)" ]; do wait -n || status=1; done
+exit "$status"
+"""
+ODD = """\
+from dfh_runtime.launchers import Launcher, Names
+
+
+class Odd(Launcher):
+    variables = (Names("ODD_RANK", ("ODD_SIZE",), "ODD_LOCAL_RANK"),)
+    environment = {"SPARK": "by its class"}
+    in_containers = False
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """Return a program that starts ranks: `start NUMBER PREFIX COMMAND...`."""
+    program = tmp_path / "start"
+    program.write_text(START)
+    program.chmod(0o755)
+    return program
+
+
+def launched(
+    dfh: Any, make_project: Callable[..., Path], launchers: str, name: str, env: dict[str, str]
+) -> Path:
+    """Run an operation on two ranks by a launcher of the site; return the project."""
+    project = make_project(
+        {
+            "operations.py": OPERATIONS,
+            "site-configs/here.yaml": (
+                f"site: here\nextends: local\nclamp: {{cpus_per_node: 8}}\nlaunchers: {launchers}\n"
+            ),
+            "pipeline.yaml": (
+                "pipeline: p\noperations:\n  ranks: {uses: 'operations.py:ranks', "
+                f"launch: {name}, resources: {{ntasks_per_node: 2}}}}\n"
+                "outputs: {all: ranks.found}\n"
+            ),
+        }
+    )
+    dfh("run", "--site", "here", cwd=project, env=env)
+    return project
+
+
+def result(project: Path) -> Any:
+    (output,) = project.glob("executions/p-0001/jobs/ranks/outputs/*.json")
+    return json.loads(output.read_text())
+
+
+def test_launcher_that_is_only_data_of_a_site_starts_ranks(
+    dfh: Any, make_project: Callable[..., Path], start: Path
+) -> None:
+    line = f"{{pair: {{argv: [{start}, '{{world_size}}', PMI_], env: {{SPARK: by the site}}}}}}"
+    project = launched(dfh, make_project, line, "pair", {})
+    assert result(project) == ["2", "by the site", 1, 2]
+    assert not (project / "executions/p-0001/code/plugins.json").exists()
+
+
+def test_launcher_with_a_class_of_an_installed_package(
+    dfh: Any, make_project: Callable[..., Path], start: Path, tmp_path: Path
+) -> None:
+    module = tmp_path / "odd_launch.py"
+    module.write_text(ODD)
+    env = install(tmp_path / "lib", "[deepforge_hpc.launchers]\nodd = odd_launch:Odd\n", module)
+    line = f"{{odd: {{argv: [{start}, '{{world_size}}', ODD_]}}}}"
+    project = launched(dfh, make_project, line, "odd", env)
+    assert result(project) == ["2", "by its class", 1, 2]
+    assert (project / "executions/p-0001/code/library/odd_launch.py").read_text() == ODD
+    (project / "pipeline.yaml").write_text(
+        (project / "pipeline.yaml").read_text() + "environment: {container: /images/a.sif}\n"
+    )
+    error = dfh("plan", "--site", "here", cwd=project, env=env, expect=None)
+    assert "odd in a container is not in this version" in error.stderr
+
+
+def test_launcher_without_a_line_is_a_fault(dfh: Any, make_project: Callable[..., Path]) -> None:
+    project = make_project(
+        {
+            "operations.py": OPERATIONS,
+            "site-configs/here.yaml": "site: here\nextends: local\nlaunchers: {horovd: {}}\n",
+            "pipeline.yaml": "pipeline: p\noperations:\n  ranks: {uses: 'operations.py:ranks', launch: pair}\n",
+        }
+    )
+    error = dfh("site", "check", "site-configs/here.yaml", cwd=project, expect=None).stderr
+    assert "'horovd' is a launcher of this site, but has no argv" in error
+    assert "did you mean 'horovod'?" in error
+    error = dfh("check", "--site", "local", cwd=project, expect=3).stderr
+    assert "site local has no launcher 'pair'" in error
+    dfh("check", cwd=project, env={"DEEPFORGE_HPC_SITE": ""})  # some site may have it
