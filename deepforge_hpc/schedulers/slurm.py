@@ -16,7 +16,7 @@ from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSche
 from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import ID, WHOLE_LISTS, expand, wants_memory
+from deepforge_hpc.runtime.schedulers.slurm import ID, WHOLE_LISTS, ended_by, expand, wants_memory
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
@@ -100,6 +100,7 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
                 explanation=sentence,
                 name=name,
                 wants_memory=wants_memory(raw_state, ""),
+                ended_by=ended_by(raw_state),
             )
     return found
 
@@ -150,6 +151,7 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
                 name=name,
                 exit_code=exit_code,
                 wants_memory=wants_memory(raw_state, exit_code),
+                ended_by=ended_by(raw_state),
             )
     return found
 

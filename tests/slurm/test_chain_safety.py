@@ -353,7 +353,9 @@ def test_job_cancelled_behind_our_back_is_named_and_resumed(real_lab: Any) -> No
     assert (states["a"], states["b"], states["c"], states["d"]) == (
         "succeeded", "interrupted", "succeeded", "never_ran",
     )  # fmt: skip
-    assert json.loads(layout.job("b").state.read_bytes())["exit_code"] == 75  # its own word
+    assert lab.status(layout).jobs[1].reason.startswith("It was cancelled")
+    # It said itself that it was interrupted by SIGTERM; the final job or `status` knew why.
+    assert written_reason(layout, "b").startswith("It was cancelled")
     assert {record["status"] for record in records(lab, "end")} == {"succeeded", "interrupted"}
     lab.flag("wait-b", is_set=False)
     lab.resume(layout)
@@ -385,6 +387,10 @@ def records(lab: Any, kind: str) -> list[dict[str, Any]]:
     paths = (lab.project / ".dfh" / "loose").rglob("*.json")
     found = (json.loads(path.read_bytes()) for path in paths)
     return [record for record in found if record["kind"] == kind]
+
+
+def written_reason(layout: ExecutionLayout, job: str) -> str:
+    return str(json.loads(layout.job(job).state.read_bytes())["reason"])
 
 
 def written(layout: ExecutionLayout, job: str) -> str:
@@ -487,6 +493,7 @@ def test_node_failure_is_told_and_resumed(real_lab: Any, slurm_cluster: Any) -> 
     lab.flag("wait-a")
     layout = lab.submit()
     poll(lambda: lab.states(layout)["a"] == "running")
+    poll(lambda: lab.ran() == ["a"])
     job = journal.read(layout).last.ids["a"]
     node = slurm_cluster.run("squeue", "-h", "-o", "%N", "-j", job).strip()
     slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
@@ -495,7 +502,10 @@ def test_node_failure_is_told_and_resumed(real_lab: Any, slurm_cluster: Any) -> 
     finally:
         slurm_cluster.run("scontrol", "update", f"nodename={node}", "state=resume", check=False)
     assert (states["a"], states["b"]) == ("interrupted", "never_ran")
-    assert "node" in lab.status(layout).jobs[0].reason
+    assert lab.status(layout).jobs[0].reason.startswith("A node that it ran on failed")
+    # The job itself saw a SIGTERM, or nothing at all.
+    assert written_reason(layout, "a").startswith("A node that it ran on failed")
+    assert "A node that it ran on failed" in layout.report.read_text()
     lab.flag("wait-a", is_set=False)
     lab.resume(layout)
     assert lab.wait(layout) == GOOD

@@ -11,7 +11,7 @@ from ..base.native import NativeStatus
 from ..base.states import State
 from ..base.text import plain
 from .base import Answer
-from .slurm import STATES, WHOLE_LISTS, expand, explain_exit, wants_memory
+from .slurm import STATES, WHOLE_LISTS, ended_by, expand, explain_exit, wants_memory
 
 _FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
@@ -138,7 +138,7 @@ def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
         state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
     return NativeStatus(
         native, state.value, raw, reason, sentence, exit_code=code,
-        wants_memory=wants_memory(word, code),
+        wants_memory=wants_memory(word, code), ended_by=ended_by(raw),
     )  # fmt: skip
 
 

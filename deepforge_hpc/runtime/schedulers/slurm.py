@@ -79,6 +79,14 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
     return State.FAILED, sentence
 
 
+def ended_by(raw_state: str) -> str:
+    """Return who ended a job, if not its own script: `node`, `scheduler` or empty."""
+    word = (raw_state.split() or [""])[0].rstrip("+")
+    if STATES.get(word, (State.UNKNOWN, ""))[0] in {State.INTERRUPTED, State.CANCELLED}:
+        return "node" if word == "NODE_FAIL" else "scheduler"
+    return ""
+
+
 def wants_memory(state: str, exit_code: str) -> bool:
     """Tell whether a job ended so that it needs more memory before it runs again.
 

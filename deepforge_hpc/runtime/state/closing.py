@@ -52,6 +52,7 @@ def _end(job: str, unit: TaskStatus) -> statefile.Said:
         native_id=unit.native_id,
         reason=unit.reason,
         hint=unit.hint,
+        error=unit.error,
         again=unit.again,
     )
 

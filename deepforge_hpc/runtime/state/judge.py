@@ -149,12 +149,36 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
         reason = f"Its state says {said.state}, but it {fault}: its results are not to be used."
         return Verdict(State.UNKNOWN, reason, raw=raw, is_over=True)
     notice, native = None, evidence.native
+    if native is not None and _knows_better(native, said):
+        return _told_by_scheduler(evidence, native, said, raw)
     is_bad = said.state.is_final and not said.state.is_success
     if is_bad and native is not None and State(native.state).is_success:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
         notice = Notice("state_contradicted", text, evidence.title)
     again = said.state is not State.FAILED or said.again
     return Verdict(said.state, said.reason, said.hint, raw, notice, is_over=True, again=again)
+
+
+def _knows_better(native: NativeStatus, said: Said) -> bool:
+    """Tell whether the scheduler's word for an end goes before the one that the job wrote down.
+
+    Where the scheduler ends a job it signals first and says why later, so the job knows the signal
+    alone. What ranks raise that lost another one is an effect of a failed node too.
+    """
+    if (
+        not native.ended_by or said.exit_code is None
+    ):  # without a code it was not the job that wrote
+        return False
+    is_effect = native.ended_by == "node" or not said.error
+    return said.state is State.INTERRUPTED or (said.state is State.FAILED and is_effect)
+
+
+def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw: str) -> Verdict:
+    reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
+    if said.state is State.FAILED:
+        reason += f" The job itself says: {said.reason}"
+    state, hint = State.INTERRUPTED, _resume(evidence)
+    return Verdict(state, reason, hint, raw, is_over=True, is_written=False)
 
 
 def _last_known(evidence: Evidence, said: Said) -> Verdict:

@@ -98,7 +98,7 @@ class StateFile:
         from ..base.context import hostname, timestamp
 
         context = self._context
-        if context.by_hand:
+        if context.by_hand or (state.is_final and not state.is_success and self._is_closed()):
             return
         now = timestamp()
         if state is State.RUNNING:
@@ -118,3 +118,10 @@ class StateFile:
         )
         context.folder.root.mkdir(parents=True, exist_ok=True)
         publish(context.folder, said, durable=state.is_final)
+
+    def _is_closed(self) -> bool:
+        """Tell whether somebody else, who knew the scheduler's word, has told the end."""
+        said = read(self._context.folder)
+        if said is None or said.attempt != self._context.attempt:
+            return False
+        return said.state.is_final and said.exit_code is None

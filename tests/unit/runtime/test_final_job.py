@@ -256,6 +256,42 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     assert raw.startswith(b"11|OUT_OF_MEMORY")
 
 
+NODE_FAILED = """#!/bin/sh
+echo "11|NODE_FAIL|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|5||1G|1|2|n1|cpu=2|"
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "more"),
+    [
+        ({"state": "interrupted", "exit_code": 75, "reason": "interrupted by SIGTERM"}, ""),
+        (
+            {"state": "failed", "exit_code": 1, "reason": "no peer", "error": {"type": "E"}},
+            " The job itself says: no peer",
+        ),
+    ],
+)
+def test_the_signal_of_a_failed_node_is_told_as_such_and_only_once(
+    execution: Execution, sacct: Path, own: dict[str, Any], more: str
+) -> None:
+    reason = f"A node that it ran on failed (the scheduler says NODE_FAIL).{more}"
+    (sacct / "sacct").write_text(NODE_FAILED)
+    execution.scheduler = "slurm"
+    execution.operation("bad", "def operation(): return 1")
+    execution.freeze()
+    submitted(execution, *ids(bad="11"))
+    execution.folder("bad").root.mkdir(parents=True)
+    execution.folder("bad").state.write_text(
+        json.dumps({"schema": "dfh/state/1", "attempt": 1, "error": None, **own})
+    )
+    for _ in range(2):
+        assert execution.run("_final", PATH=f"{sacct}:/usr/bin:/bin").returncode == 0
+        state = execution.state("bad")
+        assert (state["state"], state["reason"], state["again"]) == ("interrupted", reason, True)
+        assert state["error"] == own.get("error")
+        assert "dfh resume" in state["hint"]
+
+
 @pytest.mark.parametrize("case", ["absent", "broken"])
 def test_accounting_that_does_not_answer_is_not_an_end(
     execution: Execution, sacct: Path, case: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -149,6 +150,20 @@ def test_a_cancelled_job_says_cancelled(execution: Execution) -> None:
     process.communicate(timeout=30)
     assert execution.state("job")["state"] == "cancelled"
     assert execution.records()[0]["status"] == "interrupted"
+
+
+def test_an_end_that_the_final_job_has_told_stands(execution: Execution) -> None:
+    """A node that is lost to Slurm may still run its job to the end."""
+    execution.operation("job", SLEEPER)
+    process, _ = begin(execution)
+    closed = json.dumps(
+        {**execution.state("job"), "state": "interrupted", "reason": "A node failed."}
+    )
+    execution.folder("job").state.write_text(closed)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert execution.folder("job").state.read_text() == closed
 
 
 def test_ranks_do_not_outlive_a_supervisor_that_is_killed(execution: Execution) -> None:

@@ -26,10 +26,11 @@ def native(
     explanation: str = "because",
     *,
     memory: bool = False,
+    ended_by: str = "",
 ) -> NativeStatus:
     return NativeStatus(
         native_id="7", state=state, raw_state=raw, raw_reason=reason, explanation=explanation,
-        wants_memory=memory,
+        wants_memory=memory, ended_by=ended_by,
     )  # fmt: skip
 
 
@@ -72,6 +73,35 @@ def test_own_word_goes_before_the_scheduler() -> None:
     assert (verdict.state, verdict.reason, verdict.hint) == (State.FAILED, "own", "do")
     assert "COMPLETED" in text(verdict)
     assert of(said=written("interrupted"), native=native("failed")).state is State.INTERRUPTED
+
+
+_TOLD = "because (the scheduler says X)."
+
+
+@pytest.mark.parametrize(
+    ("own", "fields", "ended_by", "state", "reason"),
+    [
+        ("interrupted", {}, "node", State.INTERRUPTED, _TOLD),
+        ("interrupted", {}, "scheduler", State.INTERRUPTED, _TOLD),
+        ("interrupted", {}, "", State.INTERRUPTED, "own"),
+        ("interrupted", {"exit_code": None}, "node", State.INTERRUPTED, "own"),
+        ("failed", {}, "node", State.INTERRUPTED, f"{_TOLD} The job itself says: own"),
+        ("failed", {"error": {}}, "scheduler", State.INTERRUPTED, f"{_TOLD} The job itself says: own"),
+        ("failed", {"error": {"type": "E"}}, "scheduler", State.FAILED, "own"),
+        ("failed", {"error": {"type": "E"}}, "node", State.INTERRUPTED,
+         f"{_TOLD} The job itself says: own"),
+        ("failed", {}, "", State.FAILED, "own"),
+        ("cancelled", {}, "scheduler", State.CANCELLED, "own"),
+        ("upstream_failed", {}, "node", State.UPSTREAM_FAILED, "own"),
+    ],
+)  # fmt: skip
+def test_the_scheduler_knows_better_why_it_ended_a_job(
+    own: str, fields: dict[str, Any], ended_by: str, state: State, reason: str
+) -> None:
+    said = written(own, **{"exit_code": 75, **fields})
+    verdict = of(said=said, native=native("interrupted", ended_by=ended_by))
+    assert (verdict.state, verdict.reason, verdict.is_over) == (state, reason, True)
+    assert verdict.is_written is (reason == "own")
 
 
 def test_word_of_an_earlier_attempt_does_not_count() -> None:
