@@ -68,12 +68,11 @@ def decode(kind: type[_T], data: object, *, is_open: bool = False) -> _T:
 
 def encode(value: object) -> Any:
     """Return a value as JSON data: each of these classes as an object with all of its fields."""
-    kind = type(value)
-    if kind is str or kind is int or value is None:
-        return value
     if isinstance(value, tuple):
-        names = getattr(kind, "_fields", None)
-        return dict(zip(names, map(encode, value), strict=True)) if names else [*map(encode, value)]
+        # Most values are plain: a call for each of a plan of 1,000 jobs would be half of the time.
+        items = [item if type(item) in _WORDS else encode(item) for item in value]
+        names = getattr(value, "_fields", None)
+        return dict(zip(names, items, strict=True)) if names else items
     if isinstance(value, dict):
         return {name: encode(item) for name, item in value.items()}
     return value.value if isinstance(value, Enum) else value

@@ -117,7 +117,7 @@ try:
     read_json("/nowhere")
 except Exception as error:
     told = describe(error, rank=0, code="/code")
-    print(json.dumps([traceback.format_exc(), told["traceback"]]))
+    print(json.dumps([traceback.format_exc(), told.traceback]))
 """
     full, told = say(archive, code)
     assert "dfh_runtime/base/files.py" in full
