@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.subject import Subject
-    from deepforge_hpc.model.plan import Environment
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Environment
     from deepforge_hpc.schedulers.command import Completed
     from deepforge_hpc.site.model import SiteSpec
 

@@ -57,7 +57,7 @@ def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
 
 def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
     """Cancel all jobs of an execution that have not ended, but for the one that closes it."""
-    from deepforge_hpc.model.plan import FINAL_JOB
+    from deepforge_hpc.runtime.base.plan import FINAL_JOB
     from deepforge_hpc.submit import chain
 
     report = chain.cancel(found.layout, scheduler_of(found), is_closed=is_closed)

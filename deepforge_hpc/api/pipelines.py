@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

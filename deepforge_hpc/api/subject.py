@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.site.model import SiteSpec
 
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.runtime.state.record_data import ReusedFrom
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan

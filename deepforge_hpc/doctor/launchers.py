@@ -12,9 +12,9 @@ from deepforge_hpc.probe.compare import mpi_plugins
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.site.model import Launcher, SiteSpec
 
 VERSION_ARGV = ("mpirun", "--version")

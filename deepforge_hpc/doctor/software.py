@@ -13,8 +13,8 @@ from deepforge_hpc.runtime.base.text import listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from deepforge_hpc.model.plan import Environment, Plan
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Environment, Plan
     from deepforge_hpc.schedulers.command import Completed
 
 CONDA_ARGV = ("conda", "env", "list", "--json")

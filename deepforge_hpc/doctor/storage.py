@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.doctor.quota import Usage
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.site.model import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30

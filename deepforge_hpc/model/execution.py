@@ -1,13 +1,8 @@
-"""One run of a pipeline as it lies on disk, and what the scheduler says of its jobs."""
+"""What a scheduler is asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.native import NativeStatus
-
-__all__ = ["ExecutionInfo", "NativeStatus", "SubmitRequest"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

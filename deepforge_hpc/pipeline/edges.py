@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.files.faults import Path
-    from deepforge_hpc.model.plan import ExternalInput
     from deepforge_hpc.pipeline.bind import Binder, Edge, OperationInterface
+    from deepforge_hpc.runtime.base.plan import ExternalInput
 
 
 _MAX_UNUSED = 10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.project import absolute
-from deepforge_hpc.model.plan import Environment
+from deepforge_hpc.runtime.base.plan import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.files.project import absolute
-from deepforge_hpc.model.plan import ExternalInput
 from deepforge_hpc.pipeline.file import origin
 from deepforge_hpc.pipeline.formats import by_suffix
 from deepforge_hpc.plugins.storage import LATER, PlaceError, scheme_of
 from deepforge_hpc.runtime.base.files import OddFileError
+from deepforge_hpc.runtime.base.plan import ExternalInput
 from deepforge_hpc.runtime.storage.base import FOLDER
 from deepforge_hpc.runtime.storage.fault import NOT_PLAIN
 from deepforge_hpc.runtime.storage.local import LocalStorage

@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.files.yaml12 import Document
-    from deepforge_hpc.model.plan import ExternalInput
     from deepforge_hpc.runtime.base.notice import Notice
+    from deepforge_hpc.runtime.base.plan import ExternalInput
     from deepforge_hpc.site.model import SiteSpec
 
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.model.plan import Reference
 from deepforge_hpc.pipeline.snapshot import COMPILED, PROJECT, CodeFile, code_file
 from deepforge_hpc.plugins import registry
+from deepforge_hpc.runtime.base.plan import Reference
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError
-from deepforge_hpc.model.plan import JobKind
 from deepforge_hpc.plan.limits import QueueRequest, most_jobs
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import JobKind
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from deepforge_hpc.model.plan import Job, Plan
+    from deepforge_hpc.runtime.base.plan import Job, Plan
     from deepforge_hpc.site.model import SiteSpec
 
 

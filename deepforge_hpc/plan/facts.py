@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.model import LocalDisk, NodeType, Queue, known
 
 if TYPE_CHECKING:

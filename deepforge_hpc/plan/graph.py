@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from deepforge_hpc.model.plan import Job
+    from deepforge_hpc.runtime.base.plan import Job
 
 
 def with_producers(

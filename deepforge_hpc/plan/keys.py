@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.model.environment import EnvironmentSpec
-    from deepforge_hpc.model.plan import ExternalInput, LaunchCommand
     from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import MapSpec
+    from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
 
 KEY_VERSION = "dfh/plan-key/1"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.plan.facts import has_amd_gpus
+from deepforge_hpc.runtime.base.plan import LaunchCommand
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:

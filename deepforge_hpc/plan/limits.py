@@ -17,7 +17,7 @@ from deepforge_hpc.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.model.resources import Resources
+    from deepforge_hpc.runtime.base.plan import Resources
     from deepforge_hpc.site.model import JobLimit, Queue, SiteSpec
 
 

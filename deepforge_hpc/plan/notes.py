@@ -5,18 +5,18 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.plan import JobKind
 from deepforge_hpc.plan.size import as_text
+from deepforge_hpc.runtime.base.plan import JobKind
 from deepforge_hpc.site.model import Binding
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.plan import Job
     from deepforge_hpc.pipeline.bind import OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import Source as DirectiveSource
     from deepforge_hpc.plan.requests import Answer, Ask
     from deepforge_hpc.plan.size import Sizer, Source
+    from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")

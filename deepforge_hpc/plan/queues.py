@@ -22,7 +22,7 @@ from deepforge_hpc.site.model import known
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepforge_hpc.model.resources import Resources
+    from deepforge_hpc.runtime.base.plan import Resources
     from deepforge_hpc.site.model import Queue, SiteSpec
 
 __all__ = ["Choice", "QueueRequest", "Refusal", "choose_queue", "lift", "no_resources"]

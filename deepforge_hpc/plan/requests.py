@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
-from deepforge_hpc.model.plan import ContainerLaunch, LaunchCommand
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, holds, node_of
@@ -21,6 +20,7 @@ from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
 from deepforge_hpc.site.model import UNKNOWN, known
 
 if TYPE_CHECKING:

@@ -8,16 +8,6 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.yaml12 import collector_paused
-from deepforge_hpc.model.plan import (
-    FINAL_JOB,
-    DeclaredOutput,
-    Environment,
-    InputBinding,
-    Job,
-    JobKind,
-    Plan,
-)
-from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.plan import keys
 from deepforge_hpc.plan.crowd import with_room
 from deepforge_hpc.plan.graph import last_jobs, with_producers
@@ -27,6 +17,16 @@ from deepforge_hpc.plan.requests import Ask, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import (
+    FINAL_JOB,
+    DeclaredOutput,
+    Environment,
+    InputBinding,
+    Job,
+    JobKind,
+    Plan,
+    Resources,
+)
 from deepforge_hpc.site.model import known
 
 if TYPE_CHECKING:

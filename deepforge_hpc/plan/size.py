@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.plan import Origin
-from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Origin, Resources
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.site.model import Launcher, known
 

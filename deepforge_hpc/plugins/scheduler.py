@@ -17,7 +17,8 @@ from deepforge_hpc.plugins import registry
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+    from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.runtime.base.native import NativeStatus
 
 
 @dataclass(frozen=True, slots=True)

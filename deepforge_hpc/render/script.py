@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.yaml12 import collector_paused
-from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.base.files import digest
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.site.words import SECRET
 
 if TYPE_CHECKING:

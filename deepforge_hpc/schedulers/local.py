@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from deepforge_hpc.errors import SchedulerError, StorageError
-from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 
 from .local_process import Identity

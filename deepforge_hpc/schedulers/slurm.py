@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
-from deepforge_hpc.model.execution import NativeStatus
 from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.schedulers.slurm import ID, WHOLE_LISTS, ended_by, expand, wants_memory
 from deepforge_hpc.schedulers.command import CommandRunner

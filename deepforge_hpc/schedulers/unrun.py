@@ -10,7 +10,8 @@ from deepforge_hpc.plugins.scheduler import Scheduler
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+    from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.runtime.base.native import NativeStatus
 
 
 class NotRunScheduler(Scheduler):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
-from deepforge_hpc.model.plan import FINAL_JOB
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import FINAL_JOB
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.healing import heal, settle

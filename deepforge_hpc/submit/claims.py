@@ -19,8 +19,8 @@ from deepforge_hpc.submit.inspect import status
 from deepforge_hpc.submit.lease import lease
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.execution import ExecutionInfo
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
+    from deepforge_hpc.runtime.base.plan import Plan
 
 
 def claim(ledger: Path, info: ExecutionInfo, plan: Plan) -> None:

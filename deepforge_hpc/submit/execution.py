@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
-from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.pipeline.snapshot import CodeFile, Snapshot
     from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.runtime.base.plan import Plan
 
 _MANIFEST_SCHEMA = "dfh/code/1"
 _KEPT = ("project/", "library/", "compiled/")

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
-from deepforge_hpc.model.plan import FINAL_JOB, JobKind
 from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.plan import FINAL_JOB, JobKind
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.submit.queue import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.runtime.state.journal import Attempt
     from deepforge_hpc.submit.reports import SubmitReport
     from deepforge_hpc.submit.submitter import Submitter

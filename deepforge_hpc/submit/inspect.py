@@ -13,9 +13,10 @@ from deepforge_hpc.runtime.state.read import last_metrics, read_files
 from deepforge_hpc.submit.frozen import check_plan, is_at_home, read_info
 
 if TYPE_CHECKING:
-    from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.state.journal import Attempt
     from deepforge_hpc.runtime.state.status import ExecutionStatus
 

@@ -14,8 +14,8 @@ from deepforge_hpc.schedulers.local_process import owner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from deepforge_hpc.model.execution import ExecutionInfo
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
 
 _PAUSE_S = 0.2
 _LEAVE_S = 60.0

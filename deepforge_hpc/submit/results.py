@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
-from deepforge_hpc.model.execution import ExecutionInfo
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.codec import ShapeError, parse
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.states import State
@@ -23,7 +23,7 @@ from deepforge_hpc.submit.project import executions_folders
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.model.plan import Job
+    from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.runtime.state.marker import Marker
     from deepforge_hpc.runtime.state.record_data import RecordData
 

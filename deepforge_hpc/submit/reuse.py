@@ -11,11 +11,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.execution import ExecutionInfo
-from deepforge_hpc.model.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_bytes
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.model.plan import Job, JobKind
+from deepforge_hpc.runtime.base.plan import Job, JobKind
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from deepforge_hpc.model.execution import ExecutionInfo
-    from deepforge_hpc.model.plan import Plan
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.submit.pace import Pace
     from deepforge_hpc.submit.select import Selected
 

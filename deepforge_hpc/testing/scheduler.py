@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from deepforge_hpc.model.execution import ExecutionInfo, NativeStatus, SubmitRequest
+from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.travel import half_of
 from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
 
 _UUID = "0123456789abcdef0123456789abcdef"

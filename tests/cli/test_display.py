@@ -10,8 +10,7 @@ from deepforge_hpc.cli.views.display import Display, table
 from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.model.plan import Job, JobKind, Plan
-from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan, Resources
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 

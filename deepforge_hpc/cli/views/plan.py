@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.api.pipelines import Checked
-    from deepforge_hpc.model.plan import Job, Plan
+    from deepforge_hpc.runtime.base.plan import Job, Plan
 
 
 def checked_lines(checked: Checked) -> Iterator[str]:

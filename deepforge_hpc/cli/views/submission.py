@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.api.submission import DryRun, Submission
-    from deepforge_hpc.model.plan import Job
+    from deepforge_hpc.runtime.base.plan import Job
 
 
 def submission_lines(submission: Submission) -> Iterator[str]:

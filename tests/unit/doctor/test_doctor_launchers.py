@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import launchers
-from deepforge_hpc.model.plan import Job, LaunchCommand, Plan
 from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan
 from deepforge_hpc.site.model import Launcher, SiteSpec
 
 MACHINE = Machine(config={"MpiDefault": "none"}, mpi=("none", "pmi2"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import software
-from deepforge_hpc.model.plan import ContainerLaunch, Environment, Job, Plan
+from deepforge_hpc.runtime.base.plan import ContainerLaunch, Environment, Job, Plan
 from deepforge_hpc.schedulers.command import Completed
 
 

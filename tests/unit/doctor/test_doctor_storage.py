@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.doctor import globus, quota, storage
-from deepforge_hpc.model.plan import Job, Plan
-from deepforge_hpc.model.resources import Resources
+from deepforge_hpc.runtime.base.plan import Job, Plan, Resources
 from deepforge_hpc.schedulers.command import Completed
 from deepforge_hpc.site.model import (
     UNKNOWN,

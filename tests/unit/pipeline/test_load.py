@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.model.plan import Environment, OutputPort
 from deepforge_hpc.pipeline.bind import Edge
 from deepforge_hpc.pipeline.edges import Result
 from deepforge_hpc.runtime.base.files import digest, digest_path
+from deepforge_hpc.runtime.base.plan import Environment, OutputPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from deepforge_hpc.plan.resolve import resolve
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.plan import Plan
 
 CODE = """\
 import numpy as np

@@ -7,12 +7,12 @@ import subprocess
 
 import pytest
 
-from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.facts import Facts, holds
 from deepforge_hpc.plan.launch import launch_command
 from deepforge_hpc.plan.surroundings import surroundings
 from deepforge_hpc.plugins.scheduler import scheduler_named
+from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.model import (
     UNKNOWN,
     Binding,

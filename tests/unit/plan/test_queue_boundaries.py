@@ -7,13 +7,12 @@ from collections import Counter
 
 import pytest
 
-from deepforge_hpc.model.plan import Job, JobKind
-from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.crowd import crowds
 from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
 from deepforge_hpc.plan.queues import choose_queue, no_resources, raise_to
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Resources
 from deepforge_hpc.site.find import ANY, load_site
 from deepforge_hpc.site.model import known
 from deepforge_hpc.units import parse_duration

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.model.resources import Resources
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.find import ANY, load_site
 from deepforge_hpc.site.model import NodeType, Queue, Range, SiteSpec, known
 

@@ -17,7 +17,7 @@ from deepforge_hpc.site.model import UNKNOWN
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepforge_hpc.model.plan import Plan
+    from deepforge_hpc.runtime.base.plan import Plan
 
 PIPELINE = """\
 pipeline: p

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.errors import InvalidInputError
-from deepforge_hpc.model.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.runtime.base.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import statefile
 

@@ -16,8 +16,11 @@ from typing import Any
 import pytest
 
 import deepforge_hpc.runtime as runtime_package
-from deepforge_hpc.model.execution import ExecutionInfo
-from deepforge_hpc.model.plan import (
+from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.plan import (
     FINAL_JOB,
     DeclaredOutput,
     ExternalInput,
@@ -29,11 +32,8 @@ from deepforge_hpc.model.plan import (
     OutputPort,
     Plan,
     Reference,
+    Resources,
 )
-from deepforge_hpc.model.resources import Resources
-from deepforge_hpc.runtime.base.codec import encode
-from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
-from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
 
 UUID = "0123456789abcdef0123456789abcdef"

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepforge_hpc.model.plan import Job
 from deepforge_hpc.runtime.base.failure import JobError
+from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.formats import FORMATS, Format, FormatError, load_formats
 from deepforge_hpc.runtime.formats.base import block_of
 from deepforge_hpc.runtime.formats.file import choose

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.model.plan import LaunchCommand
 from deepforge_hpc.runtime.base.failure import JobError
+from deepforge_hpc.runtime.base.plan import LaunchCommand
 from deepforge_hpc.runtime.launchers import Launcher
 from deepforge_hpc.runtime.rank.identity import Identity, find_identity
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from conftest import Execution
 
-    from deepforge_hpc.model.plan import LaunchCommand
+    from deepforge_hpc.runtime.base.plan import LaunchCommand
 
 SLEEPER = """
     import os, signal, time

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from deepforge_hpc.model.plan import OutputPort, Reference
 from deepforge_hpc.runtime.base.files import digest, digest_file
+from deepforge_hpc.runtime.base.plan import OutputPort, Reference
 
 if TYPE_CHECKING:
     from conftest import Execution

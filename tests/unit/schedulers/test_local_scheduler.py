@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.model.execution import NativeStatus, SubmitRequest
+from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import Identity, start_time, with_token

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.model.execution import NativeStatus
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt

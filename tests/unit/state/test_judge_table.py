@@ -17,14 +17,14 @@ import pytest
 from deepforge_hpc.api import manage
 from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.model.execution import ExecutionInfo
-from deepforge_hpc.model.plan import FINAL_JOB, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.plan import FINAL_JOB, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job import final
 from deepforge_hpc.runtime.job.guard import check_upstream

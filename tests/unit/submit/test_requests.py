@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deepforge_hpc.model.plan import Job, JobKind
+from deepforge_hpc.runtime.base.plan import Job, JobKind
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit.frozen import read_info, read_plan
