@@ -18,7 +18,8 @@ import pytest
 from deepforge_hpc.plugins.storage import PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault, landing
 from deepforge_hpc.runtime.storage.local import LocalStorage
-from deepforge_hpc.testing.storage import StorageContract, folder_sha256, sha256
+from deepforge_hpc.testing.storage import StorageContract
+from deepforge_hpc.testing.storage_base import folder_sha256, sha256
 
 
 class TestLocal(StorageContract):
