@@ -17,7 +17,7 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 NAME_RULE = "letters, digits and _ after a first letter, 64 at most"
 
 
-class Source(Protocol):
+class Marked(Protocol):
     """Data of which each part stands at a place: one document, or several laid over each other."""
 
     @property
@@ -37,7 +37,7 @@ class Source(Protocol):
 class Reader:
     """Collects the faults of one document."""
 
-    def __init__(self, document: Source) -> None:
+    def __init__(self, document: Marked) -> None:
         self.document = document
         self.faults: list[Fault] = []
         self.broken: set[Path] = set()

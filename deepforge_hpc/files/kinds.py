@@ -122,7 +122,7 @@ def data(value: object, _path: Path, _reader: Reader) -> object:
     return value
 
 
-class Choice(Kind):
+class OneOf(Kind):
     """One word of a few."""
 
     def __init__(self, *options: str, what: str = "") -> None:

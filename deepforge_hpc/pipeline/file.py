@@ -18,7 +18,7 @@ from deepforge_hpc.files.kinds import (
     flag,
     version,
 )
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
@@ -26,7 +26,7 @@ from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from deepforge_hpc.files.faults import Source
+    from deepforge_hpc.files.faults import Marked
 
 MAX_SHARDS = 10_000
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
@@ -62,7 +62,7 @@ def _positive(parse: Callable[[str], int]) -> Callable[[str], int]:
     return read
 
 
-ENVIRONMENT = Record(
+ENVIRONMENT = Object(
     EnvironmentSpec,
     {
         "python": Text("the path or command name of an interpreter, or submitter"),
@@ -108,7 +108,7 @@ class ResourcesSpec:
     """Name of a queue in the site's file; None: the first that takes the job."""
 
 
-RESOURCES = Record(ResourcesSpec)
+RESOURCES = Object(ResourcesSpec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class OperationSpec:
     types: Mapping[str, str] = key(MapOf(_FORMAT), factory=dict)
     resources: ResourcesSpec = key(RESOURCES, ResourcesSpec())
     launch: str | None = key(launcher.NAME)
-    map: MapSpec | None = key(Record(MapSpec))
+    map: MapSpec | None = key(Object(MapSpec))
     environment: EnvironmentSpec | None = key(ENVIRONMENT)
     seed: int | None = key(_SEED)
     after: tuple[str, ...] = key(
@@ -152,7 +152,7 @@ class OperationSpec:
     )
 
 
-OPERATION = Record(
+OPERATION = Object(
     OperationSpec,
     reserved=("sweep", "checkpoint", "on_failure", "cache", "retries", "interactive"),
     named=True,
@@ -175,11 +175,11 @@ class PipelineSpec:
     )
     description: str = key(Text(lines=True), "")
     inputs: Mapping[str, InputSpec] = key(
-        MapOf(Record(InputSpec, shorthand="uri", named=True)), factory=dict
+        MapOf(Object(InputSpec, shorthand="uri", named=True)), factory=dict
     )
     operations: Mapping[str, OperationSpec] = key(MapOf(OPERATION), factory=dict, required=True)
     outputs: Mapping[str, OutputSpec] = key(
-        MapOf(Record(OutputSpec, shorthand="from", named=True)), factory=dict
+        MapOf(Object(OutputSpec, shorthand="from", named=True)), factory=dict
     )
     executions: str = key(Text("a path"), "")
     code: tuple[str, ...] = key(
@@ -189,7 +189,7 @@ class PipelineSpec:
     seed: int | None = key(_SEED)
 
 
-PIPELINE = Record(PipelineSpec, reserved=("sweep", "on_failure", "cache", "retries", "interactive"))
+PIPELINE = Object(PipelineSpec, reserved=("sweep", "on_failure", "cache", "retries", "interactive"))
 
 
 def read_pipeline(reader: Reader) -> PipelineSpec:
@@ -206,6 +206,6 @@ def read_pipeline(reader: Reader) -> PipelineSpec:
     return result
 
 
-def origin(document: Source, *path: str | int) -> str:
+def origin(document: Marked, *path: str | int) -> str:
     """Return `pipeline.yaml:14` for a value of a document, or the nearest above it."""
     return f"{document.file}:{document.mark(path, key=True).line}"

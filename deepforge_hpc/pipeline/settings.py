@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
 from deepforge_hpc.files.kinds import Text, version
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.files.project import ProjectError, read_bounded
-from deepforge_hpc.files.record import Record, key
 from deepforge_hpc.files.yaml12 import load, parse_value
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class UserSettings:
     executions: str = key(Text("a folder"), "")
 
 
-_USER = Record(UserSettings)
+_USER = Object(UserSettings)
 
 
 def load_user_settings(folder: Path | None) -> UserSettings:

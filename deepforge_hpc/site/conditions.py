@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
 from deepforge_hpc.files.kinds import Kind, MapOf
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -54,7 +54,7 @@ NEVER = When(gpus=UNKNOWN)
 class Conditions(Kind):
     """Conditions of a rule; if any of them is unknown, they hold for no job."""
 
-    kind = Record(When)
+    kind = Object(When)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if value in (None, ""):

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD, shown
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Kind, Parsed, Text, described
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.kinds import Integer, Items, Kind, OneOf, Parsed, Text, described
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.site.regex import runs_away
 from deepforge_hpc.site.unknown import UNKNOWN, Range
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
@@ -113,7 +113,7 @@ class YesNoOr(Kind):
     """A word for which `true` and `false` stand for `yes` and `no`."""
 
     def __init__(self, *options: str) -> None:
-        self.kind = Choice("yes", "no", *options)
+        self.kind = OneOf("yes", "no", *options)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if isinstance(value, bool):
@@ -130,7 +130,7 @@ class RangeOf(Kind):
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         limit = OrUnknown(kind)
-        self._record = Record(Range, {"min": limit, "max": limit})
+        self._record = Object(Range, {"min": limit, "max": limit})
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if value == "unknown":

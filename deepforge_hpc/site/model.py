@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from deepforge_hpc.files.kinds import Choice, Items, MapOf, OneOrMore, Text, version
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.kinds import Items, MapOf, OneOf, OneOrMore, Text, version
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.site.conditions import When
 from deepforge_hpc.site.frozen import Frozen
@@ -125,7 +125,7 @@ __all__ = [
 
 
 _SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
-_ENVIRONMENT = Record(
+_ENVIRONMENT = Object(
     EnvironmentSpec,
     {
         "python": OrUnknown(
@@ -144,7 +144,7 @@ _FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
 
 def _section(declared: type[Frozen]) -> Any:
     """Return the field of a section, which a file may leave out."""
-    return given(Record(declared), declared())
+    return given(Object(declared), declared())
 
 
 class SiteSpec(Frozen):
@@ -160,36 +160,36 @@ class SiteSpec(Frozen):
     )
     identify: tuple[Identify, ...] = given(IDENTIFY, ())
     slurm: SlurmFacts = _section(SlurmFacts)
-    dependency: str = given(Choice("afterok", "afterany"), "afterok")
+    dependency: str = given(OneOf("afterok", "afterany"), "afterok")
     account: Account = _section(Account)
     routing: Routing = _section(Routing)
     defaults: Defaults = _section(Defaults)
-    queues: tuple[Queue, ...] = given(Items(Record(Queue), "a list of queues"), ())
+    queues: tuple[Queue, ...] = given(Items(Object(Queue), "a list of queues"), ())
     """In order of preference; empty: the site's default queue takes every job."""
-    node_types: Mapping[str, NodeType] = given(MapOf(Record(NodeType), *_TYPE), factory=dict)
+    node_types: Mapping[str, NodeType] = given(MapOf(Object(NodeType), *_TYPE), factory=dict)
     binding: Binding = _section(Binding)
     request: Request = _section(Request)
     launchers: Mapping[str, Launcher] = given(LAUNCHER_TABLE, factory=dict)
     environment_sets: Mapping[str, EnvironmentSet] = given(
-        MapOf(Record(EnvironmentSet), *_TYPE), factory=dict
+        MapOf(Object(EnvironmentSet), *_TYPE), factory=dict
     )
     modules: Modules = _section(Modules)
     containers: Containers = _section(Containers)
     software: Software = _section(Software)
     filesystems: tuple[FileSystem, ...] | UnknownType = fact(
-        Items(Record(FileSystem), "a list of file systems"), ()
+        Items(Object(FileSystem), "a list of file systems"), ()
     )
     transfer: Transfer = _section(Transfer)
     network: Network = _section(Network)
     login: Login = _section(Login)
     submit: SubmitSettings = _section(SubmitSettings)
     accounting: Accounting = _section(Accounting)
-    errors: tuple[ErrorHint, ...] = given(Items(Record(ErrorHint), "a list of {match, hint}"), ())
+    errors: tuple[ErrorHint, ...] = given(Items(Object(ErrorHint), "a list of {match, hint}"), ())
     clamp: Clamp = _section(Clamp)
     environment: EnvironmentSpec | None = given(_ENVIRONMENT)
     executions: str = given(Text("a folder", _SAFE), "")
     facts: Mapping[str, tuple[Fact, ...]] = given(
-        MapOf(OneOrMore(Record(Fact)), _FACT_PATH, "a dotted path such as queues.batch"),
+        MapOf(OneOrMore(Object(Fact)), _FACT_PATH, "a dotted path such as queues.batch"),
         factory=dict,
     )
     variants: tuple[str, ...] = ()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Choice, Items, MapOf, Text
-from deepforge_hpc.files.record import Field, Record, key
+from deepforge_hpc.files.kinds import Items, MapOf, OneOf, Text
+from deepforge_hpc.files.object import Field, Object, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
     COUNT,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.files.kinds import Schema
 
 _ABSOLUTE = Known(Text("an absolute path", r"/[^\n\t]*"))
-_FILE = Record(dict, {"path": Field(_ABSOLUTE, required=True, name="file"), "content": LINE})
+_FILE = Object(dict, {"path": Field(_ABSOLUTE, required=True, name="file"), "content": LINE})
 
 
 class Identify(Frozen):
@@ -60,7 +60,7 @@ def _identify(*, file: Mapping[str, Any] | None = None, **values: Any) -> Identi
 class _Conditions:
     """One way to know the machine; with anything unknown in it, it is none."""
 
-    kind = Record(Identify, build=_identify)
+    kind = Object(Identify, build=_identify)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read conditions."""
@@ -79,7 +79,7 @@ class SlurmFacts(Frozen):
     """Which Slurm it is: rules changed with the versions."""
 
     version: Word = fact(Text("a quoted version such as '24.05.3'", r"\d+\.\d+(\.\d+){0,2}(-\d+)?"))
-    flavour: Word = fact(Choice("slurmd", "psslurm", "cray"))
+    flavour: Word = fact(OneOf("slurmd", "psslurm", "cray"))
     mpi_default: Word = fact(NAME)
     """MpiDefault: how srun starts MPI if it is not told; `none`: not at all."""
 
@@ -88,7 +88,7 @@ class Software(Frozen):
     """What the centre says of Python environments."""
 
     conda: Word = fact(TEXT)
-    python_env: Word = fact(Choice("home", "project", "scratch", "node-local", "container"))
+    python_env: Word = fact(OneOf("home", "project", "scratch", "node-local", "container"))
     """Where they belong."""
     note: str = given(TEXT, "")
 
@@ -97,14 +97,14 @@ class Purge(Frozen):
     """When files vanish."""
 
     days: Count = fact(COUNT)
-    basis: Word = fact(Choice("access", "creation", "none", "announced"))
+    basis: Word = fact(OneOf("access", "creation", "none", "announced"))
 
 
 class FileSystem(Frozen):
     """A place for files."""
 
     role: str | UnknownType = fact(
-        Choice("home", "project", "scratch", "node-local", "archive", "software", "other"),
+        OneOf("home", "project", "scratch", "node-local", "archive", "software", "other"),
         "",
         required=True,
     )
@@ -115,10 +115,10 @@ class FileSystem(Frozen):
     type: Word = fact(LINE)
     quota: Word = fact(LINE)
     quota_files: Count = fact(COUNT)
-    purge: Purge | UnknownType | None = fact(Record(Purge))
+    purge: Purge | UnknownType | None = fact(Object(Purge))
     backup: Flag = fact(yes_no)
     visible_on: tuple[str, ...] | UnknownType | None = fact(
-        listed(Choice("login", "compute", "dtn"), "a list of login, compute, dtn")
+        listed(OneOf("login", "compute", "dtn"), "a list of login, compute, dtn")
     )
     not_on_queues: tuple[str, ...] = given(listed(NAME, "a list of queues"), ())
     """Queues whose nodes do not see it."""
@@ -150,7 +150,7 @@ class Transfer(Frozen):
     queue: Word = fact(NAME)
     """Name of the queue for transfer jobs."""
     globus: tuple[GlobusCollection, ...] | UnknownType | None = fact(
-        Items(Record(GlobusCollection), "a list of collections")
+        Items(Object(GlobusCollection), "a list of collections")
     )
     note: str = given(TEXT, "")
 
@@ -210,6 +210,6 @@ class Fact(Frozen):
         required=True,
     )
     """YYYY-MM-DD on which it was read (or that of the source)."""
-    confidence: str = key(Choice("O", "T", "L", "M"), "", required=True)
+    confidence: str = key(OneOf("O", "T", "L", "M"), "", required=True)
     """O official | T third-party code | L live output of a machine | M measured here"""
     note: str = key(TEXT, "")

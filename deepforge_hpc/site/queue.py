@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from deepforge_hpc.files.kinds import Choice, Integer, Items, Text
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.kinds import Integer, Items, OneOf, Text
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
     COUNT,
@@ -29,7 +29,7 @@ class MemoryRequest(Frozen):
     """Whether and how memory is asked for."""
 
     policy: str | UnknownType = fact(
-        Choice(
+        OneOf(
             *("required", "optional", "forbidden"),
             *("fixed-per-core", "fixed-per-gpu", "per-cpu-only"),
         ),
@@ -45,7 +45,7 @@ class MemoryRequest(Frozen):
     """What a job has that does not ask."""
 
 
-MEMORY_REQUEST = Record(MemoryRequest, shorthand="policy")
+MEMORY_REQUEST = Object(MemoryRequest, shorthand="policy")
 
 
 class Tier(Frozen):
@@ -60,10 +60,10 @@ class JobLimit(Frozen):
     """How many there may be at once, of all jobs of one."""
 
     max: Count = fact(COUNT)
-    scope: str | UnknownType = fact(Choice("user", "account", "group"), "user")
+    scope: str | UnknownType = fact(OneOf("user", "account", "group"), "user")
 
 
-_LIMIT = Record(JobLimit)
+_LIMIT = Object(JobLimit)
 
 
 class Holdings(Frozen):
@@ -115,18 +115,18 @@ class Queue(Frozen):
     """MiB."""
     time: Range = key(RangeOf(TIME), ANY)
     """Seconds."""
-    tiers: tuple[Tier, ...] = given(Items(Record(Tier), "a list of {nodes, time}"), ())
+    tiers: tuple[Tier, ...] = given(Items(Object(Tier), "a list of {nodes, time}"), ())
     node_minutes: Count = fact(COUNT)
     """Nodes times minutes of one job, at most."""
-    jobs: JobLimits = given(Record(JobLimits), JobLimits())
-    at_once: Holdings = given(Record(Holdings), Holdings())
+    jobs: JobLimits = given(Object(JobLimits), JobLimits())
+    at_once: Holdings = given(Object(Holdings), Holdings())
     memory: MemoryRequest | None = given(MEMORY_REQUEST)
     """Where the queue has rules of its own; else those of `request` hold."""
     exclusive: Flag = fact(yes_no)
     """Whole nodes."""
-    chaining: str | UnknownType = fact(Choice("allowed", "forbidden"), "allowed")
+    chaining: str | UnknownType = fact(OneOf("allowed", "forbidden"), "allowed")
     """May a job that depends on others go there?"""
-    preemptible: Preemption | UnknownType | None = fact(Record(Preemption))
+    preemptible: Preemption | UnknownType | None = fact(Object(Preemption))
     account_suffix: str = given(SUFFIX, "")
     """Wins over the account's own rules."""
     charge: Word = fact(TEXT)
@@ -165,5 +165,5 @@ class NodeType(Frozen):
     """As Slurm names it in typed requests, e.g. `a100`."""
     gpu_mem_mib: Count = fact(SIZE, name="gpu_mem")
     nics: Word = fact(LINE)
-    local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Record(LocalDisk)))
+    local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Object(LocalDisk)))
     """False: there is none."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
-from deepforge_hpc.files.record import Record
+from deepforge_hpc.files.object import Object
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.site.checks import check_site
 from deepforge_hpc.site.kinds import unknown_leaves
@@ -17,7 +17,7 @@ from deepforge_hpc.site.secrets import check_secrets
 if TYPE_CHECKING:
     from deepforge_hpc.files.faults import Reader
 
-SITE = Record(SiteSpec)
+SITE = Object(SiteSpec)
 
 
 def read_site(reader: Reader, data: object) -> SiteSpec:

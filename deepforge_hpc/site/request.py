@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import nearest, shown
-from deepforge_hpc.files.kinds import Choice, Integer, Items, MapOf, Text, described
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.kinds import Integer, Items, MapOf, OneOf, Text, described
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.plugins.launcher import PATTERN
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.conditions import NEVER, WHEN, When
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
 SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")
 REQUIRED = ("account", "time", "nodes", "partition", "qos", "constraint", "memory", "gpus")
-_SELECTOR_LIST = listed(Choice(*SELECTORS), "a list of selectors")
+_SELECTOR_LIST = listed(OneOf(*SELECTORS), "a list of selectors")
 _ORDER = Whole(Integer(0, 1_000), "a list of GPU numbers")
-_WORDS = Choice("ascending", "descending")
+_WORDS = OneOf("ascending", "descending")
 
 
 class AccountSuffix(Frozen):
@@ -76,7 +76,7 @@ class Account(Frozen):
     env: str = given(VARIABLE_NAME, "")
     """Variable of the user's that names it."""
     suffixes: tuple[AccountSuffix, ...] = given(
-        Items(Record(AccountSuffix), "a list of {when, suffix}"), ()
+        Items(Object(AccountSuffix), "a list of {when, suffix}"), ()
     )
     list_command: Word = fact(TEXT)
 
@@ -106,7 +106,7 @@ def gpu_order(value: object, path: Path, reader: Reader) -> object:
 class Binding(Frozen):
     """Which cores belong to which GPU."""
 
-    style: str | UnknownType = fact(Choice("mask", "map", "closest", "none"), "none")
+    style: str | UnknownType = fact(OneOf("mask", "map", "closest", "none"), "none")
     """How cores are bound to ranks."""
     gpu_core_base: tuple[int, ...] = given(Whole(Integer(0, 10_000), "a list of core numbers"), ())
     """First core of the region of GPU 0, 1, ..."""
@@ -127,17 +127,17 @@ class GpuRequest(Frozen):
     """The one form in which GPUs are asked for."""
 
     style: str | UnknownType = fact(
-        Choice("gres", "gpus", "gpus-per-node", "gpus-per-task", "none"), "gres"
+        OneOf("gres", "gpus", "gpus-per-node", "gpus-per-task", "none"), "gres"
     )
     typed: bool = given(yes_no, default=False)
-    where: str = given(Choice("header", "launch", "both"), "header")
+    where: str = given(OneOf("header", "launch", "both"), "header")
 
 
 class ForbiddenFlag(Frozen):
     """An option that the site does not want."""
 
     flag: str = key(OPTION, "", required=True)
-    severity: str | UnknownType = fact(Choice("reject", "policy", "avoid"), "reject")
+    severity: str | UnknownType = fact(OneOf("reject", "policy", "avoid"), "reject")
     why: str = given(TEXT, "")
 
 
@@ -158,18 +158,18 @@ def _extra(**values: Any) -> ExtraDirective:
 class Request(Frozen):
     """In which words the site wants to be asked."""
 
-    gpu: GpuRequest = given(Record(GpuRequest, shorthand="style"), GpuRequest())
+    gpu: GpuRequest = given(Object(GpuRequest, shorthand="style"), GpuRequest())
     memory: MemoryRequest = given(MEMORY_REQUEST, MemoryRequest())
     required: tuple[str, ...] | UnknownType = fact(
-        listed(Choice(*REQUIRED), "a list of what a job must say"), ()
+        listed(OneOf(*REQUIRED), "a list of what a job must say"), ()
     )
     forbidden: tuple[ForbiddenFlag, ...] = given(
-        Items(Record(ForbiddenFlag), "a list of {flag, severity, why}"), ()
+        Items(Object(ForbiddenFlag), "a list of {flag, severity, why}"), ()
     )
-    tasks: str = given(Choice("ntasks-per-node", "ntasks"), "ntasks-per-node")
-    cpus_per_task: str = given(Choice("header", "launch", "both", "none"), "header")
+    tasks: str = given(OneOf("ntasks-per-node", "ntasks"), "ntasks-per-node")
+    cpus_per_task: str = given(OneOf("header", "launch", "both", "none"), "header")
     extra: tuple[ExtraDirective, ...] = given(
-        Items(Record(ExtraDirective, build=_extra), "a list of {when, directive}"), ()
+        Items(Object(ExtraDirective, build=_extra), "a list of {when, directive}"), ()
     )
 
 
@@ -212,7 +212,7 @@ class LauncherTable(MapOf):
 
 _STARTS = frozenset({"argv", "clamp"})
 LAUNCHER_TABLE = LauncherTable(
-    OrUnknown(Record(Launcher), absent=True), re.compile(PATTERN), "letters, digits, _ and -"
+    OrUnknown(Object(Launcher), absent=True), re.compile(PATTERN), "letters, digits, _ and -"
 )
 
 
@@ -234,7 +234,7 @@ class EnvironmentSet(Frozen):
 class Modules(Frozen):
     """The modules of every job of the site, before those of its environment."""
 
-    init: str | UnknownType = fact(Choice("none", "purge", "force-purge", "reset"), "none")
+    init: str | UnknownType = fact(OneOf("none", "purge", "force-purge", "reset"), "none")
     unload: tuple[str, ...] = given(MODULES, ())
     load: tuple[str, ...] = given(MODULES, ())
     note: str = given(TEXT, "")
@@ -244,7 +244,7 @@ class Containers(Frozen):
     """What runs an image."""
 
     runtime: str | UnknownType = fact(
-        Choice("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none"), "apptainer"
+        OneOf("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none"), "apptainer"
     )
     gpu_flag: str = given(Text("a flag", r"--?[A-Za-z0-9=_,-]+"), "")
     bind: tuple[str, ...] = given(listed(bound, "a list of paths"), ())
@@ -256,7 +256,7 @@ class Containers(Frozen):
     """The --mpi that srun needs for programs inside."""
     modules: tuple[str, ...] = given(MODULES, ())
     build_on: tuple[str, ...] | UnknownType | None = fact(
-        listed(Choice("login", "compute"), "a list of login, compute")
+        listed(OneOf("login", "compute"), "a list of login, compute")
     )
     """Where images can be made."""
     note: str = given(TEXT, "")
@@ -271,13 +271,13 @@ class SubmitSettings(Frozen):
     max_queued: Count = fact(COUNT)
     max_array_tasks: Count = fact(COUNT)
     requeue: Flag = fact(yes_no)
-    export: str = given(Choice("ALL", "NONE"), "")
+    export: str = given(OneOf("ALL", "NONE"), "")
     """Whether a job has the environment of the submitting shell; empty: NONE."""
     cluster: str = given(NAME, "")
     """-M"""
     slurm_conf: Word = fact(PLACE)
     """Path in SLURM_CONF by which a cluster is reached that is not the default one."""
-    array_counts_as: Word = fact(Choice("tasks", "job"))
+    array_counts_as: Word = fact(OneOf("tasks", "job"))
     """As how many jobs an array counts."""
 
 

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
-    Choice,
     Custom,
     Items,
     MapOf,
+    OneOf,
     OneOrMore,
     Shared,
     Text,
@@ -36,7 +36,7 @@ from deepforge_hpc.files.kinds import (
     described,
     version,
 )
-from deepforge_hpc.files.record import Record, key
+from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.libraries.keras.arguments import (
     PARAMETER,
     POSITIVE,
@@ -209,7 +209,7 @@ class Input:
     name: str
     shape: tuple[int | None, ...] = key(Items(_size, "a list of sizes"), (), required=True)
     """Without the batch, e.g. [64, 64, 5]; null is any size."""
-    dtype: str = key(Choice(*INPUT_DTYPES), "float32")
+    dtype: str = key(OneOf(*INPUT_DTYPES), "float32")
     when: object = key(_WHEN, default=True)
 
     @property
@@ -218,8 +218,8 @@ class Input:
         return ("inputs", self.name)
 
 
-_BLOCK = Shared("block", Record(Block, named=True))
-_DEFAULTS = Record(dict, {name: Shared(name, arguments("layer", name)) for name in LAYERS})
+_BLOCK = Shared("block", Object(Block, named=True))
+_DEFAULTS = Object(dict, {name: Shared(name, arguments("layer", name)) for name in LAYERS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,12 +227,12 @@ class Architecture:
     """A whole file."""
 
     dfh: int = key(version, 1)
-    library: str = key(Choice("keras"), "", required=True)
+    library: str = key(OneOf("keras"), "", required=True)
     name: str = key(_NAME, "", required=True, name="architecture")
     description: str = key(_DESCRIPTION, "")
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
     inputs: Mapping[str, Input] = key(
-        MapOf(Record(Input, shorthand="shape", named=True)), factory=dict, required=True
+        MapOf(Object(Input, shorthand="shape", named=True)), factory=dict, required=True
     )
     defaults: Mapping[str, Mapping[str, str]] = key(_DEFAULTS, factory=dict)
     """By layer: source of arguments."""
@@ -252,7 +252,7 @@ class Architecture:
         )
 
 
-_FILE = Record(Architecture)
+_FILE = Object(Architecture)
 
 
 def read(reader: Reader) -> Architecture | None:

@@ -9,8 +9,8 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.files.faults import BAD, Reader, nearest, shown
-from deepforge_hpc.files.kinds import Choice, Custom, flag
-from deepforge_hpc.files.record import closed
+from deepforge_hpc.files.kinds import Custom, OneOf, flag
+from deepforge_hpc.files.object import closed
 from deepforge_hpc.libraries.keras.schema import (
     ACTIVATIONS,
     CHOICES,
@@ -121,7 +121,7 @@ _LITERALS: dict[str, Kind] = {
         _is_margin,
         *(_INTEGER, {"type": "array", "maxItems": _MAX_RANK}),
     ),
-    "activation": Choice(*ACTIVATIONS, what="an activation that Keras has"),
+    "activation": OneOf(*ACTIVATIONS, what="an activation that Keras has"),
 }
 
 
@@ -133,7 +133,7 @@ class Argument:
         self._kind = (
             call(sort)
             if sort in TABLES
-            else Choice(*CHOICES[name])
+            else OneOf(*CHOICES[name])
             if sort == "text"
             else _LITERALS[sort]
         )

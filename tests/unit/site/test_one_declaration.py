@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Reader
-from deepforge_hpc.files.record import Record, keys_of
+from deepforge_hpc.files.object import Object, keys_of
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import COUNT, SIZE, fact, given
@@ -29,7 +29,7 @@ class _Burst(Queue):
 def _read(text: str) -> tuple[Any, list[str]]:
     document = load(text.encode(), "x.yaml")
     reader = Reader(document)
-    found = Record(_Burst)(document.value(), (), reader)
+    found = Object(_Burst)(document.value(), (), reader)
     return found, [str(fault) for fault in reader.faults]
 
 
@@ -43,7 +43,7 @@ def test_a_new_fact_is_one_line() -> None:
         "x.yaml:2:1: unknown key 'burst_bufer' (did you mean 'burst_buffer'?)",
         "x.yaml:3:8: lanes: expected a whole number from 0 to 100000000, not 'few'",
     ]
-    described = Record(_Burst).schema()["properties"]
+    described = Object(_Burst).schema()["properties"]
     assert list(described)[-2:] == ["burst_buffer", "lanes"]
     assert described["burst_buffer"]["description"] == "What a job may have of the burst buffer."
 

@@ -17,7 +17,7 @@ import pytest
 from deepforge_hpc.api.schemas import SCHEMAS
 from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.kinds import Items, MapOf
-from deepforge_hpc.files.record import Record
+from deepforge_hpc.files.object import Object
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.read import SITE, read_site
 from deepforge_hpc.site.request import LauncherTable
@@ -43,7 +43,7 @@ WITHIN = ("_record", "_items", "kind")
 
 def leaves(kind: Any, path: Path = ()) -> Iterator[tuple[Path, dict[Path, object]]]:
     """Yield the path of each leaf, with what must stand beside it."""
-    if isinstance(kind, Record):
+    if isinstance(kind, Object):
         beside = {(*path, key): SIBLINGS[key] for key in kind._required if key in SIBLINGS}
         for key, (inner, _) in kind.fields.items():
             for found, more in leaves(inner, (*path, key)):

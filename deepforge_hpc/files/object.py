@@ -5,8 +5,8 @@ class Limits:
     nodes: int = key(Integer(1, 9), 1)
     'How many at most.'
 
-Record(Limits)({"nodes": 3}, (), reader)    # Limits(nodes=3), or faults at their places
-Record(Limits).schema()                     # the same for an editor, with the text
+Object(Limits)({"nodes": 3}, (), reader)    # Limits(nodes=3), or faults at their places
+Object(Limits).schema()                     # the same for an editor, with the text
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def key(
     """Return a field of a dataclass that says itself how a file fills it.
 
     `name` is the key, if it is not the field's name. The text below the field explains it, also in
-    the JSON Schema. `Record(TheClass)` reads all such fields; those without a kind are no keys.
+    the JSON Schema. `Object(TheClass)` reads all such fields; those without a kind are no keys.
     """
     metadata = {_KEY: (kind, required, name)}
     if factory is not None:
@@ -67,7 +67,7 @@ def keys_of(declared: type) -> dict[str, Field]:
     return found
 
 
-class Record(Kind):
+class Object(Kind):
     """A mapping with known keys, read as a frozen dataclass.
 
     The class declares its keys by `key`; `fields` stands in for that where a class is read in more
