@@ -17,8 +17,7 @@ A message says what and where; the hint says what to do, with a command where th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +42,7 @@ class UsageError(DeepforgeHpcError):
     exit_code = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(NamedTuple):
     """One fault of a user's file, at a place."""
 
     message: str
@@ -63,7 +61,7 @@ class Fault:
 
     def notice(self, kind: str) -> Notice:
         """Return the fault as a warning: what it is about may be as the user wants it."""
-        from deepforge_hpc.runtime.base.notice import Notice
+        from deepforge_hpc.runtime.base.notice import Notice  # `dfh --help` needs none
 
         text = f"{self.place}: {self.message}" if self.place else self.message
         return Notice(kind, text, subject=self.place, next=self.hint)
