@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 # Python puts the folder of the script `dfh` first on the path, and asks it for every module that is
 # imported: a hundred calls to the file system for nothing, and a way in for a file that lies there.
 # What `python -P` does from 3.11 on, an installed script cannot ask for.
 if os.path.basename(sys.argv[0]) == "dfh" and sys.path[:1] == [os.path.dirname(sys.argv[0])]:  # noqa: PTH119, PTH120 -- pathlib is not loaded yet
     del sys.path[0]
+
+
+def _source_only(path: str) -> FileFinder:
+    """Find this package's modules without asking each folder for compiled extensions first."""
+    if path == _PACKAGE or path.startswith(_PACKAGE + os.sep):
+        return FileFinder(path, (SourceFileLoader, SOURCE_SUFFIXES))
+    raise ImportError(path)
+
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
+sys.path_hooks.insert(0, _source_only)
+sys.path_importer_cache.pop(_PACKAGE, None)
