@@ -81,7 +81,7 @@ def test_the_demo_installs_what_it_needs_and_takes_the_disk_that_it_says(
     assert int(done.stdout.split()[0]) <= DISK_MB
     program = "import deepforge_hpc, tensorflow; print(deepforge_hpc.__file__)"
     found = subprocess.run(
-        [venv / "bin" / "python", "-c", program], capture_output=True, text=True, check=True
+        [venv / "bin" / "python", "-I", "-c", program], capture_output=True, text=True, check=True
     )
     assert Path(found.stdout.strip()).parents[1] == checkout
 
