@@ -80,6 +80,11 @@ def installed(kind: str) -> frozenset[str]:
     return frozenset(point.name for point in _entry_points(kind))
 
 
+def known(kind: str) -> frozenset[str]:
+    """Return the names of all adapters of a kind: ours, and what `installed` returns."""
+    return installed(kind) | _BUILT_IN[kind].keys()
+
+
 def target(kind: str, name: str) -> str:
     """Return the `module:object` of an adapter, without importing it; UsageError as `load`."""
     if name in _BUILT_IN[kind]:
@@ -91,9 +96,9 @@ def target(kind: str, name: str) -> str:
     if not targets:
         import difflib
 
-        known = sorted({*_BUILT_IN[kind], *installed(kind)})
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+        names = sorted(known(kind))
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
         message = f"{kind}: no {name!r}"
         raise UsageError(message, hint)
     return targets[0]

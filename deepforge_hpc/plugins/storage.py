@@ -45,7 +45,7 @@ def open_place(root: str | Path) -> Storage:
     UsageError for a scheme that no adapter has, or if it cannot be created.
     """
     scheme = scheme_of(str(root)) or "file"
-    if scheme in LATER and scheme not in registry.installed("storage"):
+    if scheme in LATER and scheme not in registry.known("storage"):
         message = f"{root}: {scheme}:// is not in this version"
         raise UsageError(message, "Fetch it with an operation, or by hand.")
     found = registry.create("storage", scheme, root)

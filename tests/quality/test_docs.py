@@ -29,9 +29,11 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = sorted(
     [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")]
 )
+DEVELOPERS = [REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs/developer").glob("*.md")]
 COMMANDS = ("console", "bash", "sh", "shell")
 RUN = ("run", "run: slurm")
 SELF_CONTAINED = ("bash examples/redshift/demo.sh", "bash tests/run.sh")
+_SOURCE = re.compile(r"(?<![\w./$*-])(?:[\w.-]+/)+[\w.-]+\.(?:py|j2|txt)\b")
 _BLOCK = re.compile(
     r"(?:^<!-- (?P<comment>[^\n]*?) -->\n+)?^```(?P<language>\w*)[^\n]*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
@@ -175,3 +177,15 @@ def test_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     page = (tmp_path / "site" / "pipeline-file" / "index.html").read_text(encoding="utf-8")
     assert '<span class="nt">pipeline</span>' in page  # code is coloured,
     assert re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(?:https?:)?//', page) == []  # by us
+
+
+@pytest.mark.parametrize("page", DEVELOPERS, ids=lambda page: page.name)
+def test_every_source_that_a_page_for_developers_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    made = set(re.findall(r"> (\S+/operations\.py)\b", text))
+    assert [
+        name
+        for name in sorted({*_SOURCE.findall(text)} - made)
+        if "NAME" not in name
+        and not any((REPOSITORY / folder / name).exists() for folder in ("", "deepforge_hpc"))
+    ] == []

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.errors import UsageError
+from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.storage import Storage, open_place, scheme_of
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.testing import StorageContract
@@ -68,6 +69,12 @@ def test_a_place_is_opened_by_its_scheme(installed: None, tmp_path: Path) -> Non
         place = open_place(root)
         assert isinstance(place, LocalStorage), "an installed package cannot take `file` over"
         assert Path(place.root) == tmp_path
+
+
+def test_a_scheme_of_the_table_is_in_this_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = "deepforge_hpc.runtime.storage.local:LocalStorage"
+    monkeypatch.setitem(registry._BUILT_IN["storage"], "sftp", ours)
+    assert isinstance(open_place("sftp://host/x"), LocalStorage)
 
 
 @pytest.mark.parametrize(
