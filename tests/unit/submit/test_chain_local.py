@@ -186,6 +186,7 @@ def killed_submission(lab: Any, at: int, *, after: bool) -> ExecutionLayout:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
 def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after: bool) -> None:
+    lab.flag("wait-a")  # what was released must not have ended before it is looked at
     layout = killed_submission(lab, at, after=after)
     if (at, after) != (5, True):
         time.sleep(0.3)
@@ -196,6 +197,7 @@ def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after:
         assert status.next == "dfh resume lab-0001"
     report = lab.resume(layout)
     assert [name for name, _ in report.submitted] == ["a", "b", "c", "_final"]
+    lab.flag("wait-a", is_set=False)
     assert held_orphans(lab.project) == ()
     assert lab.wait(layout) == GOOD
     assert lab.ran() == ["a", "b", "c"]
