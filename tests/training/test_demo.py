@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.training, pytest.mark.timeout(1800)]
 
 REPOSITORY = Path(__file__).parents[2]
 EPOCHS = 10
@@ -41,7 +41,7 @@ def checkout(
 def demo(checkout: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", checkout / "examples" / "redshift" / "demo.sh", *arguments],
-        env={**os.environ, **environ}, capture_output=True, text=True, timeout=850, check=False,
+        env={**os.environ, **environ}, capture_output=True, text=True, timeout=1700, check=False,
     )  # fmt: skip
 
 
