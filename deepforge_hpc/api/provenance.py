@@ -11,7 +11,7 @@ from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
-from deepforge_hpc.runtime.storage.local import LocalStorage
+from deepforge_hpc.runtime.state.check import Checked, look
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Explanation:
     size: int
     """Bytes, as recorded; of all outputs if a job or execution was asked for."""
     state: str
-    """unchanged | modified | not checked"""
+    """unchanged | modified | missing | not checked (it cannot be read, or none was asked for)"""
     ancestors: int
     """Number of records that it was made from."""
     packages: tuple[str, ...] = ()
@@ -74,12 +74,7 @@ def explain(text: str, cwd: Path) -> Explanation:
         for output in record.data.outputs
         if not subject.output or output.name == subject.output
     ]
-    sha256, state = "", "not checked"
-    if subject.output and subject.path:
-        with suppress(OSError):
-            place, name = LocalStorage.at(subject.path)
-            sha256 = subject.sha256 or place.digest(name)
-        state = "unchanged" if outputs[0].sha256 == sha256 else "modified"
+    sha256, state = _now(subject, outputs[0].sha256) if subject.output else ("", "not checked")
     closure = _trace.trace(subject.ledger, subject.records)
     return Explanation(
         subject=subject,
@@ -89,6 +84,18 @@ def explain(text: str, cwd: Path) -> Explanation:
         ancestors=len(closure.records) - len(closure.roots),
         packages=_packages(subject),
     )
+
+
+def _now(subject: Subject, made: str) -> tuple[str, str]:
+    """Return digest and state of an output that was asked for; `made` is what its record says."""
+    found = Checked(sha256=subject.sha256, fault="another" if subject.sha256 != made else "")
+    if subject.path and not subject.sha256:  # a copy was read when it was looked for
+        found = look(subject.path, made)
+    if found.is_unread:
+        return "", "not checked"
+    if found.is_missing:
+        return "", "missing"
+    return found.sha256, "modified" if found.fault else "unchanged"
 
 
 def _packages(subject: Subject) -> tuple[str, ...]:

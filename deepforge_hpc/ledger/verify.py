@@ -14,8 +14,7 @@ from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
-from deepforge_hpc.runtime.state.check import Checked, check
-from deepforge_hpc.runtime.storage.fault import MISSING, PlaceError
+from deepforge_hpc.runtime.state.check import look
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
@@ -42,10 +41,16 @@ class Verification:
         """Tell whether no error was found."""
         return not any(finding.level == "error" for finding in self.findings)
 
+    @property
+    def is_checked(self) -> bool:
+        """Tell whether every output that is there could be read."""
+        return not any(finding.kind == "output_unreadable" for finding in self.findings)
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
         findings = [finding.to_dict() for finding in self.findings]
-        return {"schema": VERIFY_SCHEMA, "ok": self.is_sound, **asdict(self), "findings": findings}
+        is_ok = self.is_sound and self.is_checked
+        return {"schema": VERIFY_SCHEMA, "ok": is_ok, **asdict(self), "findings": findings}
 
 
 def verify(subject: Subject, locate: Callable[[Record], Path | None]) -> Verification:
@@ -137,14 +142,17 @@ def _outputs(
         # An execution may have moved, alone or with its project.
         path = job_layout(record, folder).outputs / path.name if folder else project / path
         wanted = output.sha256
-        try:
-            found = check(path, {"sha256": wanted}, full=True)
-        except OSError as error:
-            found = Checked(f"cannot be read ({error})")
+        found = look(path, wanted)
         if not found.fault:
             continue
         name = f"output {output.name} of {record.label}"
-        if found.is_missing:
+        if found.is_unread:
+            yield Notice(
+                kind="output_unreadable",
+                subject=str(path),
+                text=f"{name} was not checked: it {found.fault}",
+            )
+        elif found.is_missing:
             is_needed = is_root and wanted != held
             yield Notice(
                 kind="output_missing" if is_needed else "output_gone",
@@ -209,16 +217,12 @@ def _external(record: Record, project: Path) -> Iterator[Notice]:
             )
             continue
         path = project / (item.path or item.uri)
-        place, below = LocalStorage.at(path)
-        try:
-            state = "" if place.digest(below) == item.sha256 else "was changed since"
-        except PlaceError as error:
-            is_gone = error.kind == MISSING
-            state = "is not there any more" if is_gone else f"cannot be compared ({error})"
-        if state:
-            yield Notice(
-                kind="input_gone" if state.startswith("is not") else "input_modified",
-                level="warning",
-                subject=str(path),
-                text=f"{name} {state}: the result was made from {short(item.sha256)}",
-            )
+        place, below = LocalStorage.at(path)  # a link that a person named leads to it
+        found = look(Path(place.where(below)), item.sha256)
+        made = f"the result was made from {short(item.sha256)}"
+        if found.is_unread:
+            yield Notice("input_unreadable", f"{name} was not checked: it {found.fault}", str(path))
+        elif found.is_missing:
+            yield Notice("input_gone", f"{name} is not there any more: {made}", str(path))
+        elif found.fault:
+            yield Notice("input_modified", f"{name} was changed since: {made}", str(path))

@@ -14,7 +14,7 @@ from deepforge_hpc.cli.options import output_options
 if TYPE_CHECKING:
     from deepforge_hpc.cli.views.display import Display
 
-_NOT_SOUND = 7
+_NOT_CHECKED, _NOT_SOUND = 6, 7
 
 
 @click.group(
@@ -89,7 +89,8 @@ def verify(display: Display, path: str) -> int:
 
     Checks the records of PATH and of everything it was made from, their outputs and success
     markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was
-    changed or is missing; each finding is named by its kind.
+    changed or is missing, 6 if nothing was but an output cannot be read; each finding is named by
+    its kind.
 
     \b
     Example:
@@ -99,4 +100,6 @@ def verify(display: Display, path: str) -> int:
 
     found = api.verify(path, Path.cwd())
     display.result(found.to_dict(), verification_lines(found))
-    return 0 if found.is_sound else _NOT_SOUND
+    if not found.is_sound:
+        return _NOT_SOUND
+    return 0 if found.is_checked else _NOT_CHECKED

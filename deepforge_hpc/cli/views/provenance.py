@@ -130,7 +130,7 @@ def verification_lines(found: Verification) -> Iterator[str]:
     for finding in sorted(found.findings, key=lambda item: (order[item.level], item.kind)):
         yield f"{finding.level}: {finding.kind}: {finding.text}"
         yield f"    {finding.subject}"
-    verdict = "sound" if found.is_sound else "NOT SOUND"
+    verdict = "NOT SOUND" if not found.is_sound else "sound" if found.is_checked else "NOT CHECKED"
     yield (
         f"{verdict}: {count(found.records, 'record')}, {count(found.outputs, 'output')} and the"
         f" frozen code of {count(found.executions, 'execution')} were checked"

@@ -32,6 +32,8 @@ class Checked(NamedTuple):
     sha256: str = ""
     """Of the content as it is now, where it was read."""
     is_missing: bool = False
+    is_unread: bool = False
+    """It could not be read: nothing is known of it."""
 
 
 def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checked:
@@ -48,6 +50,14 @@ def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checke
         if error.kind == NOT_PLAIN:
             return Checked(f"is damaged: {error}")
         raise
+
+
+def look(path: Path, sha256: str) -> Checked:
+    """Compare all of a file or folder with its digest; `is_unread` if it cannot be read."""
+    try:
+        return check(path, {"sha256": sha256}, full=True)
+    except OSError as error:
+        return Checked(f"cannot be read ({error})", is_unread=True)
 
 
 def _compare(place: Storage, name: str, entry: Mapping[str, Any], *, full: bool) -> Checked:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ class Project:
     @property
     def ledger(self) -> Path:
         return self.root / ".dfh"
+
+    def closed(self, path: Path) -> AbstractContextManager[None]:
+        return closed(path)
 
     @property
     def execution(self) -> Path:
@@ -138,6 +144,25 @@ class Project:
             "trust": "content",
             "by": {"record": record_id, "job": job, "output": "result", "task": task},
         }
+
+
+@contextmanager
+def closed(path: Path) -> Iterator[None]:
+    """Nobody may read a file: root without its capabilities to pass over the mode neither."""
+    libc = ctypes.CDLL(None)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # version 3, this thread
+    held = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice 32 bits
+    assert libc.capget(header, held) == 0
+    less = type(held)(*held)
+    less[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    mode = path.stat().st_mode
+    path.chmod(0)
+    assert libc.capset(header, less) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, held) == 0
+        path.chmod(mode)
 
 
 @pytest.fixture

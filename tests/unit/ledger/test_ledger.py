@@ -250,6 +250,36 @@ def test_edited_external_input_is_a_warning(project: Any) -> None:
     assert kinds(project, project.output("train", "result.txt"), "warning") == ["input_modified"]
 
 
+def test_output_that_cannot_be_read_was_not_checked_and_is_not_called_modified(
+    project: Any,
+) -> None:
+    output = project.output("train", "result.txt")
+    with project.closed(output):
+        shown = api.explain(str(output), project.root)
+        found = api.verify(str(output), project.root)
+        later = kinds(project, project.output("evaluate", "result.txt"), "warning")
+    assert (shown.state, shown.sha256) == ("not checked", "")
+    head = next(explanation_lines(shown))
+    assert "cannot be read" in head
+    assert head.endswith("not checked")
+    assert [(item.kind, item.level) for item in found.findings] == [
+        ("output_unreadable", "warning")
+    ]
+    assert "was not checked: it cannot be read" in found.findings[0].text
+    assert (found.is_sound, found.is_checked, found.to_dict()["ok"]) == (True, False, False)
+    assert list(verification_lines(found))[-1].startswith("NOT CHECKED: ")
+    assert later == ["output_unreadable"]
+    assert api.verify(str(output), project.root).is_checked
+
+
+def test_input_that_cannot_be_read_was_not_checked_and_is_not_called_modified(project: Any) -> None:
+    target = project.output("train", "result.txt")
+    with project.closed(project.root / "table.csv"):
+        assert kinds(project, target, "warning") == ["input_unreadable"]
+    (project.root / "table.csv").unlink()
+    assert kinds(project, target, "warning") == ["input_gone"]
+
+
 def test_removed_record_is_missing_not_forgotten(project: Any) -> None:
     project.record_file("render.gather").unlink()
     assert kinds(project, project.output("train", "result.txt")) == ["record_missing"]
