@@ -57,7 +57,8 @@ def _check_free(file: Path, info: ExecutionInfo, what: str) -> None:
         message = f"{what} is being written by {holder['execution']}, which is not over"
         hint = (
             f"Wait for it, or cancel it: dfh cancel {holder['execution']}. Where nobody knows how "
-            f"it ended: dfh executions rm --force {holder['execution']}"
+            f"it ended: dfh executions rm --force {holder['execution']}. Where its folder cannot "
+            f"be read: rm {file}"
         )
         raise UsageError(message, hint)
 
@@ -65,11 +66,13 @@ def _check_free(file: Path, info: ExecutionInfo, what: str) -> None:
 def _is_live(holder: dict[str, Any]) -> bool:
     layout = ExecutionLayout(Path(holder["home"]))
     try:
+        layout.root.lstat()
         info = read_info(layout)
-    except DeepforgeHpcError:
-        # Removed (`dfh executions rm`), or not readable: it cannot publish anything either.
-        return False
-    if info.uuid != holder["uuid"]:
-        return False
-    jobs = status(layout, scheduler_named(info.scheduler)).jobs
+        if info.uuid != holder["uuid"]:
+            return False
+        jobs = status(layout, scheduler_named(info.scheduler)).jobs
+    except (FileNotFoundError, NotADirectoryError):
+        return False  # removed: dfh executions rm
+    except (DeepforgeHpcError, OSError):
+        return True  # its jobs may run all the same
     return not all(unit.is_over for job in jobs for unit in job.units)

@@ -80,7 +80,8 @@ class _View:
         self._attempt = attempt
         self._answers = answers
         self._now = now
-        self._attempted = frozenset(attempt.jobs if attempt else ())
+        # What has an id was submitted, also where the line of its intent is damaged.
+        self._attempted = frozenset((*attempt.jobs, *attempt.ids) if attempt else ())
         self._id = str(files.info.get("id") or "")
         self._token = str(files.info.get("uuid") or "")[:8]
         self._trouble: dict[str, Trouble] = {}

@@ -104,7 +104,9 @@ def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
         attempts[number] = Attempt(number, jobs, tasks, at=str(event.get("at", "")), ids={})
         return
     if kind not in {"job", "released", "cancel"}:
-        return  # a later version's event: what it means to that version is not ours to guess
+        # A later version's: it may have submitted something, so the rest is not all there is.
+        message = f"this version knows no event {kind!r}"
+        raise ValueError(message)
     # What is noted of an attempt counts, also where its intent cannot be read: that is a fault.
     attempt = attempts.get(number) or Attempt(number, (), ids={})
     if kind == "job":

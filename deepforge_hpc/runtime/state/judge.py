@@ -104,6 +104,18 @@ def title(job: str, task: int | None) -> str:
 
 def judge(evidence: Evidence) -> Verdict:
     """Return the state of a job or task."""
+    verdict = _judge(evidence)
+    if evidence.journal_fault and evidence.found.marker is None and verdict.is_over:
+        # The end of one attempt, or none: what cannot be read may be the start of another.
+        reason = f"Nobody knows whether it was submitted: {evidence.journal_fault}."
+        if verdict.state.is_final:
+            reason = f"The last that is known is {verdict.state}, but nobody knows whether it was "
+            reason += f"submitted again: {evidence.journal_fault}."
+        return Verdict(State.UNKNOWN, reason, "`dfh logs` may tell what became of it.", verdict.raw)
+    return verdict
+
+
+def _judge(evidence: Evidence) -> Verdict:
     raw, said = _raw(evidence.native), evidence.current
     if evidence.found.marker is not None:
         return _succeeded(evidence, raw)
@@ -122,8 +134,6 @@ def _fault(evidence: Evidence) -> str:
         return f"It {evidence.found.fault}."
     if evidence.said_fault:
         return f"Its state.json cannot be read: {evidence.said_fault}."
-    if evidence.attempt is None and evidence.said is None and evidence.journal_fault:
-        return f"Nobody knows whether it was submitted: {evidence.journal_fault}."
     return ""
 
 

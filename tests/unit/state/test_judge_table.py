@@ -49,7 +49,8 @@ class Case(NamedTuple):
     file: str
     """none | a state | later | schema | torn | earlier STATE (of attempt 0)"""
     journal: str
-    """none | planned | partly | refused | held | released | cancelled | damaged"""
+    """none | planned | partly | refused | held | released | cancelled | damaged | part damaged
+    (the intent alone) | later (an event of a later version, after a released attempt)"""
     native: str
     """silent | absent | lost | STATE[ REASON][ EXIT], in Slurm's words"""
     state: str
@@ -123,6 +124,18 @@ TABLE = [
     "none       | none         | released  | lost                               | unknown     |",
     "none       | none         | released  | silent                             | pending     |",
     "none       | none         | damaged   | silent                             | unknown     |",
+    # A journal of which a part cannot be read: another attempt may run, so nothing is over.
+    "none       | earlier failed | part damaged | RUNNING                      | running     |",
+    "none       | earlier failed | part damaged | silent                       | pending     |",
+    "none       | earlier failed | part damaged | absent                       | unknown     |",
+    "none       | earlier failed | damaged | silent                            | unknown     |",
+    "none       | failed       | part damaged | silent                         | unknown     |",
+    "none       | failed       | later     | silent                             | unknown     |",
+    "none       | failed       | later     | RUNNING                            | unknown     |",
+    "none       | none         | later     | RUNNING                            | running     |",
+    "none       | none         | later     | FAILED                             | unknown     |",
+    "none       | succeeded    | later     | COMPLETED                          | unknown     |",
+    "sound      | succeeded    | part damaged | silent                         | succeeded   | over",
     # How accounting says that it ended.
     "none       | running      | released  | FAILED 3:0                         | failed      | over",
     "none       | running      | released  | NODE_FAIL                          | interrupted | over",
@@ -275,9 +288,12 @@ class Bench:
             "released": [intent, *ids, released],
             "cancelled": [intent, *ids, released, cancel],
             "damaged": [],
+            "part damaged": [*ids, released],
+            "later": [intent, *ids, released, {"event": "segment", "attempt": 2}],
         }[how]
         text = "".join(json.dumps({"attempt": 1, **event}) + "\n" for event in events)
-        self.layout.submitted.write_text(text or "no json\n")
+        damage = "no json\n" if "damaged" in how else ""
+        self.layout.submitted.write_text(damage + text)
 
 
 @pytest.fixture(params=CASES, ids=[" ".join(row.split()) for row in TABLE])
@@ -320,6 +336,17 @@ def test_status_writes_down_no_end_that_nobody_gave(bench: Bench) -> None:
     assert again.jobs[0].state.value == bench.row.state
     if after != content:
         assert status(bench.layout, None).jobs[0].state.value == bench.row.state
+
+
+def test_closing_of_an_attempt_is_not_over_if_another_may_have_begun(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, case("none | failed | later | silent | unknown |"))
+    bench.layout.job(FINAL_JOB).root.mkdir()
+    statefile.publish(
+        bench.layout.job(FINAL_JOB), statefile.Said(State.SUCCEEDED, 1, FINAL_JOB, exit_code=0)
+    )
+    unit = status(bench.layout, None, now=0).jobs[-1].units[0]
+    assert (unit.state, unit.is_over) == (State.UNKNOWN, False)
+    assert "submitted again: submitted.jsonl:6" in unit.reason
 
 
 def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:

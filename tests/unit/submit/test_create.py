@@ -124,6 +124,28 @@ def test_claim_of_a_removed_execution_is_void(lab: Any) -> None:
     assert lab.create().root.name == "lab-0002"
 
 
+@pytest.mark.parametrize("damage", ["cut", "a later version", "a folder", "gone"])
+def test_claim_of_an_execution_that_cannot_be_read_holds(lab: Any, damage: str) -> None:
+    lab.write(outputs={"result": {"from": "c.value", "to": "results/c.json"}})
+    lab.flag("wait-a")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    content = layout.execution.read_text()
+    layout.execution.unlink()
+    if damage == "a folder":
+        layout.execution.mkdir()
+    elif damage != "gone":
+        later = content.replace("dfh/execution/", "dfh/execution/9")
+        layout.execution.write_text(content[:50] if damage == "cut" else later)
+    with pytest.raises(UsageError, match="lab-0001, which is not over") as caught:
+        lab.create()
+    assert "cannot be read: rm " in caught.value.hint
+    if damage == "a folder":
+        layout.execution.rmdir()
+    layout.execution.write_text(content)
+    lab.cancel(layout)
+
+
 def test_number_of_a_removed_execution_does_not_come_back(lab: Any) -> None:
     lab.write()
     subprocess.run(["rm", "-r", str(lab.create().root)], check=True)

@@ -75,10 +75,13 @@ def test_damage_within_is_named_with_its_line(layout: ExecutionLayout, line: byt
     assert "dfh cancel" in caught.value.hint
 
 
-def test_event_of_a_later_version_is_passed_over(layout: ExecutionLayout) -> None:
+def test_event_of_a_later_version_is_a_fault_but_not_its_field(layout: ExecutionLayout) -> None:
     writer = intend(layout)
-    writer.append("wave", 1, size=9)
-    assert journal.read(layout).last.number == 1
+    writer.append("released", 1, wave=9)
+    assert journal.read(layout).last.is_released
+    writer.append("wave", 1, size=9)  # it may have submitted something
+    with pytest.raises(LedgerError, match=r"submitted\.jsonl:3: .*knows no event 'wave'"):
+        journal.read(layout)
 
 
 def test_journal_behind_a_planted_link_is_not_written(layout: ExecutionLayout) -> None:
