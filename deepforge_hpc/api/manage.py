@@ -70,7 +70,7 @@ def resume(found: Found) -> SubmitReport:
     """Submit again, with the frozen code, what did not succeed."""
     from deepforge_hpc.site.unknown import known
     from deepforge_hpc.submit import chain
-    from deepforge_hpc.submit.pace import Pace
+    from deepforge_hpc.submit.submitter import Pace
 
     site = site_of(found)
     pace = Pace(known(site.submit.rate_per_min) if site else None)

@@ -162,7 +162,7 @@ def _require_submit(scheduler: Scheduler, request: Request) -> None:
 
 def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) -> SubmitReport:
     from deepforge_hpc.submit import chain
-    from deepforge_hpc.submit.pace import Pace
+    from deepforge_hpc.submit.submitter import Pace
 
     try:
         pace = Pace(known(site.submit.rate_per_min) if site else None)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import Source as DirectiveSource
-    from deepforge_hpc.plan.requests import Answer, Ask
+    from deepforge_hpc.plan.requests import Grant, JobRequest
     from deepforge_hpc.plan.size import Sizer, Source
     from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.site.model import SiteSpec
@@ -32,46 +32,46 @@ class Notes:
         self.site = site
         self.sizer = sizer
 
-    def answer(self, job: str, ask: Ask, answer: Answer) -> None:
+    def grant(self, job: str, wanted: JobRequest, grant: Grant) -> None:
         """Say why a queue was taken, and where all comes from that the site is asked for."""
         note, at = self.sizer.note, self.loaded.site_origin
-        if ask.is_ours:
-            for key, size in ask.queue.resources._asdict().items():
+        if wanted.is_ours:
+            for key, size in wanted.queue.resources._asdict().items():
                 if size is not None and size is not False:
                     note(f"jobs.{job}.resources.{key}", size, _OURS)
-        queue = answer.choice.queue
+        queue = grant.choice.queue
         if queue is not None:
             place = ("queues", self.site.queues.index(queue))
-            refused = answer.choice.refusals
+            refused = grant.choice.refusals
             why = "; ".join(f"not {item.queue.name}: {item.reasons}" for item in refused)
             source: Source = f"{at(*place)} ({why})" if why else (at, place)
             note(f"jobs.{job}.queue", queue.name, source)
-        for name, value in answer.pairs:
-            found = [self._directive(job, answer, one) for one in answer.directives.sources[name]]
+        for name, value in grant.pairs:
+            found = [self._directive(job, grant, one) for one in grant.directives.sources[name]]
             source = found[0] if len(found) == 1 else ", ".join(map(as_text, found))
             note(f"jobs.{job}.directives.{name}", value, source)
-        self._surroundings_of_site(job, answer)
-        self._launch(job, answer)
-        if answer.account:
+        self._surroundings_of_site(job, grant)
+        self._launch(job, grant)
+        if grant.account:
             source = self.loaded.account_origin
-            if answer.account != self.loaded.account:
-                source = f"{source}, with the suffix of {at(*answer.account_path)}"
-            note(f"jobs.{job}.account", answer.account, source)
+            if grant.account != self.loaded.account:
+                source = f"{source}, with the suffix of {at(*grant.account_path)}"
+            note(f"jobs.{job}.account", grant.account, source)
 
-    def _directive(self, job: str, answer: Answer, path: DirectiveSource) -> Source:
+    def _directive(self, job: str, grant: Grant, path: DirectiveSource) -> Source:
         """Return where an option of the header comes from."""
         if isinstance(path, str):
             if path == "map":
                 return self.loaded.origin, ("operations", job, "map", "shards")
             return f"jobs.{job}.{path}" if path.startswith(_OF_JOB) else path
-        if path[0] == "queue" and answer.choice.queue is not None:
-            path = ("queues", self.site.queues.index(answer.choice.queue), *path[1:])
+        if path[0] == "queue" and grant.choice.queue is not None:
+            path = ("queues", self.site.queues.index(grant.choice.queue), *path[1:])
         return self.loaded.site_origin, path
 
-    def _surroundings_of_site(self, job: str, answer: Answer) -> None:
+    def _surroundings_of_site(self, job: str, grant: Grant) -> None:
         """Say where variables and modules come from."""
-        note, at, given = self.sizer.note, self.loaded.site_origin, answer.given
-        for name, value in answer.env:
+        note, at, given = self.sizer.note, self.loaded.site_origin, grant.given
+        for name, value in grant.env:
             note(f"jobs.{job}.env.{name}", value, (at, given.origins[name]))
         if given.module_init:
             note(f"jobs.{job}.module_init", " ".join(given.module_init), (at, ("modules", "init")))
@@ -80,16 +80,16 @@ class Notes:
         for name, path in given.modules.items():
             note(f"jobs.{job}.modules.{name}", "load", (at, path))
 
-    def _launch(self, job: str, answer: Answer) -> None:
+    def _launch(self, job: str, grant: Grant) -> None:
         """Say where the line that starts the ranks, and what starts an image, come from."""
-        note, at, launch = self.sizer.note, self.loaded.site_origin, answer.launch
+        note, at, launch = self.sizer.note, self.loaded.site_origin, grant.launch
         if launch.argv:
             paths: list[tuple[str, ...]] = [("launchers", launch.name, "argv")]
             if self.site.binding != Binding():
                 paths.append(("binding",))
             if self.site.request.gpu.where != "header":
                 paths.append(("request", "gpu"))
-            if answer.container is not None:
+            if grant.container is not None:
                 paths.append(("containers",))
             source = ", ".join(dict.fromkeys(at(*path) for path in paths))
             note(f"jobs.{job}.launch.argv", shlex.join(launch.argv), source)
@@ -97,8 +97,8 @@ class Notes:
             of_site = name in self.site.launchers[launch.name].env
             source = at("launchers", launch.name, "env", name) if of_site else _FORGETFUL
             note(f"jobs.{job}.launch.env.{name}", value, source)
-        if answer.container is not None:
-            words = " ".join((answer.container.runtime, *answer.container.flags))
+        if grant.container is not None:
+            words = " ".join((grant.container.runtime, *grant.container.flags))
             note(f"jobs.{job}.container", words, (at, ("containers",)))
 
     def surroundings(self, job: Job, spec: OperationSpec) -> None:

@@ -35,8 +35,8 @@ _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What is decided on; equal ones get the same answer."""
+class JobRequest:
+    """What is decided on; equal ones get the same grant."""
 
     queue: QueueRequest
     tasks: int | None = None
@@ -45,7 +45,7 @@ class Ask:
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
+class Grant:
     """What the job gets."""
 
     choice: Choice
@@ -63,7 +63,7 @@ class Answer:
 
 
 class Requests:
-    """Answers, for one site and account."""
+    """What jobs are granted, for one site and account."""
 
     def __init__(
         self, site: SiteSpec, scheduler: Scheduler, account: str, folders: tuple[str, ...]
@@ -73,13 +73,13 @@ class Requests:
         self.account = account
         self.folders = folders
         """Folders that a container has to see."""
-        self._answers: dict[Ask, Answer] = {}
+        self._grants: dict[JobRequest, Grant] = {}
 
-    def answer(self, ask: Ask) -> Answer:
-        """Return what a job gets; the queue of its choice is None if none takes it."""
-        found = self._answers.get(ask)
+    def grant(self, wanted: JobRequest) -> Grant:
+        """Return what a job gets, decided once; no queue is chosen if none takes it."""
+        found = self._grants.get(wanted)
         if found is None:
-            found = self._answers[ask] = self._decide(ask)
+            found = self._grants[wanted] = self._decide(wanted)
         return found
 
     def warnings(self) -> list[Notice]:
@@ -90,20 +90,20 @@ class Requests:
             text = f"scripts for {site.scheduler} are rendered, not run, in this version"
             found.append(Notice("not_run", text))
         open_limits: dict[int, dict[str, None]] = {}
-        for answer in self._answers.values():
-            if answer.choice.queue is not None:
-                index = site.queues.index(answer.choice.queue)
-                open_limits.setdefault(index, {}).update(dict.fromkeys(answer.choice.unknowns))
-            found += answer.directives.warnings
+        for grant in self._grants.values():
+            if grant.choice.queue is not None:
+                index = site.queues.index(grant.choice.queue)
+                open_limits.setdefault(index, {}).update(dict.fromkeys(grant.choice.unknowns))
+            found += grant.directives.warnings
         found += [_unchecked(site, index, names) for index, names in open_limits.items() if names]
-        asked = [ask.queue.resources for ask in self._answers]
+        asked = [wanted.queue.resources for wanted in self._grants]
         has_gpus = any(size.gpus_per_node for size in asked)
-        has_images = any(ask.image for ask in self._answers)
+        has_images = any(wanted.image for wanted in self._grants)
         found += unsaid(site, sorted(open_limits), has_gpus=has_gpus, has_images=has_images)
         return list(dict.fromkeys(found))
 
-    def _decide(self, ask: Ask) -> Answer:
-        site, request = self.site, ask.queue
+    def _decide(self, wanted: JobRequest) -> Grant:
+        site, request = self.site, wanted.queue
         choice = choose_queue(site, request)
         facts = Facts(
             resources=request.resources,
@@ -111,7 +111,7 @@ class Requests:
             queue=choice.queue,
             node=node_of(site, choice.queue),
         )
-        given = surroundings(site, facts, container=bool(ask.image))
+        given = surroundings(site, facts, container=bool(wanted.image))
         facts = Facts(
             resources=facts.resources,
             launch=facts.launch,
@@ -123,11 +123,11 @@ class Requests:
         header: tuple[tuple[str, str], ...] = ()
         container = None
         problems: list[tuple[str, str]] = []
-        if ask.image:
+        if wanted.image:
             gpus = request.resources.gpus_per_node > 0
             disk = given.env.get("DFH_NODE_LOCAL", "")
             way = container_of(
-                site, ask.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
+                site, wanted.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
             )
             if problem := way.problem or _unfit(launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
@@ -143,10 +143,10 @@ class Requests:
             site,
             facts,
             account=self.account,
-            tasks=ask.tasks,
+            tasks=wanted.tasks,
             header=header,
             argv=launch.argv,
-            is_ours=ask.is_ours,
+            is_ours=wanted.is_ours,
         )
         if launch.argv and (why := site.launchers[launch.name].avoid):
             text = f"site {site.name} advises against {launch.name}: {why}"
@@ -160,7 +160,7 @@ class Requests:
             where = f"queue {choice.queue.name}" if choice.queue is not None else "them"
             text = f"account {self.account} does not pay for {where}: {account} does"
             directives.warn("other_account", text, dotted(account_path))
-        return Answer(
+        return Grant(
             choice=choice,
             directives=directives,
             given=given,

@@ -9,11 +9,11 @@ from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.plan import keys
-from deepforge_hpc.plan.crowd import with_room
+from deepforge_hpc.plan.capacity import with_room
 from deepforge_hpc.plan.graph import last_jobs, with_producers
 from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
-from deepforge_hpc.plan.requests import Ask, Requests, check_account
+from deepforge_hpc.plan.requests import JobRequest, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.notice import Notice
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.queues import Choice
-    from deepforge_hpc.plan.requests import Answer
+    from deepforge_hpc.plan.requests import Grant
     from deepforge_hpc.site.model import SiteSpec
 
 _GATHER = Resources(time_s=3600)
@@ -165,13 +165,13 @@ class _Resolution:
         request = dataclasses.replace(request, resources=resources, launch=launcher)
         self._refuse_strange_queue(spec)
         image = environment.container
-        asked = Ask(queue=request, tasks=tasks if is_array else None, image=image)
-        answered = self._answered(spec.name, asked)
+        asked = JobRequest(queue=request, tasks=tasks if is_array else None, image=image)
+        granted = self._granted(spec.name, asked)
         key = keys.operation_key(
             interface,
             inputs=sources,
             environment=declared,
-            launch=answered["launch"],
+            launch=granted["launch"],
             mapped=spec.map,
             code=self.loaded.snapshot.named,
         )
@@ -190,7 +190,7 @@ class _Resolution:
             outputs=interface.outputs,
             seed=interface.seed,
             plan_key=key,
-            **answered,
+            **granted,
         )
         if self.has_origins:
             self.notes.surroundings(job, spec)
@@ -213,7 +213,7 @@ class _Resolution:
             environment=array.environment,
             outputs=array.outputs,
             plan_key=keys.gather_key(array.plan_key),
-            **self._answered(name, self._ours(_GATHER, array.environment)),
+            **self._granted(name, self._ours(_GATHER, array.environment)),
         )
         if self.has_origins:
             self.notes.surroundings(job, spec)
@@ -228,7 +228,7 @@ class _Resolution:
             after=last_jobs(jobs),
             dependency="afterany",
             environment=environment,
-            **self._answered(FINAL_JOB, self._ours(_FINAL, environment)),
+            **self._granted(FINAL_JOB, self._ours(_FINAL, environment)),
         )
         if self.has_origins:
             self.notes.surroundings(job, spec)
@@ -248,14 +248,14 @@ class _Resolution:
 
         return min(general or found, key=needs)
 
-    def _ours(self, resources: Resources, environment: Environment) -> Ask:
+    def _ours(self, resources: Resources, environment: Environment) -> JobRequest:
         """Return what a job of ours asks for: the site's least, if no queue takes one core."""
         if self.site.request.memory.policy == "required":
             mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
             resources = resources._replace(mem_per_node_mib=mib)
         asked = QueueRequest(resources=resources, has_dependencies=True, full=self.full)
         request = lift(self.site, asked)
-        return Ask(queue=request, image=environment.container, is_ours=True)
+        return JobRequest(queue=request, image=environment.container, is_ours=True)
 
     def _producer(self, operation: str) -> str:
         """Return the job that publishes the outputs of an operation."""
@@ -278,35 +278,35 @@ class _Resolution:
             mapped=spec.map is not None and spec.map.over == edge.port,
         )
 
-    def _answered(self, job: str, ask: Ask) -> dict[str, Any]:
+    def _granted(self, job: str, wanted: JobRequest) -> dict[str, Any]:
         """Return the fields of a job that the site decides."""
-        answer = self.requests.answer(ask)
-        resources = ask.queue.resources
-        if self.site.queues and answer.choice.queue is None:
-            self.refused.append((job, resources, answer.choice))
-        elif answer.problems:
-            self._problems(job, answer)
+        grant = self.requests.grant(wanted)
+        resources = wanted.queue.resources
+        if self.site.queues and grant.choice.queue is None:
+            self.refused.append((job, resources, grant.choice))
+        elif grant.problems:
+            self._problems(job, grant)
         if self.has_origins:
-            self.notes.answer(job, ask, answer)
-        queue = answer.choice.queue
+            self.notes.grant(job, wanted, grant)
+        queue = grant.choice.queue
         return {
             "resources": resources,
-            "directives": answer.pairs,
-            "account": answer.account,
+            "directives": grant.pairs,
+            "account": grant.account,
             "queue": queue.name if queue is not None else "",
             "inherits_shell": self.site.submit.export == "ALL",
-            "env": answer.env,
-            "module_init": answer.given.module_init,
-            "module_unload": answer.given.module_unload,
-            "modules": tuple(answer.given.modules),
-            "container": answer.container,
-            "launch": answer.launch,
+            "env": grant.env,
+            "module_init": grant.given.module_init,
+            "module_unload": grant.given.module_unload,
+            "modules": tuple(grant.given.modules),
+            "container": grant.container,
+            "launch": grant.launch,
         }
 
-    def _problems(self, job: str, answer: Answer) -> None:
+    def _problems(self, job: str, grant: Grant) -> None:
         spec = self.loaded.pipeline.operations.get(job)
         path = ("operations", job) if spec is not None else ()
-        for message, hint in answer.problems:
+        for message, hint in grant.problems:
             text = f"operations.{job}: {message}" if spec is not None else f"job {job}: {message}"
             self.sizer.faults.append(self.loaded.document.fault(text, path, hint=hint))
 

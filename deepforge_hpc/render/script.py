@@ -11,12 +11,12 @@ from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_told, load_template
-from deepforge_hpc.render.variables import exports, in_quotes
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
-from deepforge_hpc.site.words import SECRET
+from deepforge_hpc.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from jinja2 import Template
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".
 _VALUE = re.compile(r"[A-Za-z0-9_.,:;/@+=%&|*!()\[\]{}~^<>?$-]*")
+# Of the variables that a site sets.
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
+_PART = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,100})|\$\{([A-Za-z_][A-Za-z0-9_]{0,100})\}")
+# Nothing of these can end the quotes or start a command.
+_PLAIN = re.compile(r"[^`\"\\$!]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,3 +109,33 @@ def _directives(scheduler: Scheduler, job: Job) -> Raw:
             hint = "blanks, quotes, # and control characters are not possible there"
             raise InvalidInputError([Fault(message=message, hint=hint)])
     return Raw("\n".join(scheduler.header(job.directives)))
+
+
+def exports(env: Iterable[tuple[str, str]]) -> Raw:
+    """Return a line of shell for each variable; InvalidInputError for what is not harmless."""
+    lines = []
+    for name, value in env:
+        if not _VARIABLE.fullmatch(name):
+            raise InvalidInputError([Fault(message=f"{name!r} is no name of a variable")])
+        if secret := SECRET.fullmatch(value):
+            lines.append(f"secret {name} {secret[1]}")
+        else:
+            lines.append(f'export {name}="{in_quotes(value)}"')
+    return Raw("\n".join(lines))
+
+
+def in_quotes(value: str) -> str:
+    """Return a value as it stands between double quotes; its variables may be unset."""
+    parts = []
+    end = 0
+    for match in _PART.finditer(value):
+        name = match[1] or match[2]
+        if not HARMLESS.fullmatch(name):
+            raise InvalidInputError([Fault(message=f"${name} may not be used in a job's script")])
+        parts += [value[end : match.start()], f"${{{name}:-}}"]
+        end = match.end()
+    parts.append(value[end:])
+    if not value.isprintable() or not all(_PLAIN.fullmatch(part) for part in parts[::2]):
+        message = f"{value!r} cannot stand in a job's script: quotes and commands are not possible"
+        raise InvalidInputError([Fault(message=message)])
+    return "".join(parts)

@@ -1,4 +1,4 @@
-"""Submit the jobs of an execution; submit again what did not succeed; cancel."""
+"""Submit the jobs of an execution; retry what did not succeed; cancel."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import FINAL_JOB
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
-from deepforge_hpc.submit.healing import heal, settle
 from deepforge_hpc.submit.lease import BusyError
-from deepforge_hpc.submit.pace import Pace
+from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
-from deepforge_hpc.submit.submitter import Submitter
+from deepforge_hpc.submit.submitter import Pace, Submitter
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -52,7 +51,7 @@ def resume(
         last = journal.read(layout).last
         if last is None:
             return submitter.submit(1)
-        report = heal(submitter, last) if last.is_held else settle(submitter, last)
+        report = recover(submitter, last) if last.is_held else settle(submitter, last)
         if report is not None:
             return report
         return submitter.submit(last.number + 1)

@@ -1,4 +1,4 @@
-"""One submitter at a time: a folder that holds one empty file named after its owner.
+"""The lock of an execution, for one submitter: a folder that holds a file named after its owner.
 
 A folder is made and taken over by `rename`, which is atomic on every shared file system; locks of
 the kernel (`flock`) are not to be had on all of them.

@@ -78,7 +78,7 @@ def _choose(plan: Plan, foresight: _Foresight) -> dict[str, ReusedFrom]:
             found[job.name] = source
         elif job.kind is JobKind.ARRAY and job.operation in gathered:
             found[job.name] = gathered[job.operation]
-            foresight.excuse(job, gathered[job.operation])
+            foresight.skip_tasks(job, gathered[job.operation])
         elif job.kind is JobKind.ARRAY:
             sources = [foresight.take(job, task) for task in range(job.tasks)]
             if sources[0] is not None and all(sources):
@@ -101,7 +101,7 @@ class _Foresight:
                 return source.origin
         return None
 
-    def excuse(self, job: Job, source: ReusedFrom) -> None:
+    def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         """Note that the tasks of an array are not needed: their parts are in a gathered value."""
 
     def _adopt(self, source: Source, job: Job, task: int | None) -> bool:  # noqa: ARG002
@@ -117,7 +117,7 @@ class _Reuse(_Foresight):
         self._plan = plan
         self._info = parse(ExecutionInfo, read_bytes(layout.execution))
 
-    def excuse(self, job: Job, source: ReusedFrom) -> None:
+    def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         """Mark the tasks of an array as not needed: their parts are in the gathered value."""
         for task in range(job.tasks):
             folder = self._layout.job(job.name, task)

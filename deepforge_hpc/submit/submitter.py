@@ -6,6 +6,8 @@ Roots are held until every job has its id, so a submission that breaks off leave
 from __future__ import annotations
 
 import os
+import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
@@ -24,15 +26,41 @@ from deepforge_hpc.submit.requests import request_for
 from deepforge_hpc.submit.select import dependencies, select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.submit.pace import Pace
     from deepforge_hpc.submit.select import Selected
+
+_MINUTE_S = 60.0
+
+
+class Pace:
+    """A rate limit, so many in any 60 seconds: few jobs go at once, many wait for their turn."""
+
+    def __init__(
+        self,
+        per_minute: int | None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._recent: deque[float] = deque(maxlen=per_minute)
+        self._is_limited = bool(per_minute)
+        self._clock, self._sleep = clock, sleep
+
+    def wait(self) -> None:
+        """Return when one more may be submitted, and count it."""
+        if not self._is_limited:
+            return
+        if len(self._recent) == self._recent.maxlen:
+            rest = self._recent[0] + _MINUTE_S - self._clock()
+            if rest > 0:
+                self._sleep(rest)
+        self._recent.append(self._clock())
 
 
 class Submitter:

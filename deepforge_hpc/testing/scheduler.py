@@ -270,7 +270,7 @@ class SchedulerContract:
         scheduler.cancel(str(execution), [known])
 
     def test_jobs_are_found_by_their_token(self, scheduler: Scheduler, execution: Path) -> None:
-        """A submission that was cut off is healed so."""
+        """A submission that was cut off is recovered so."""
         stranger = "f" * 8
         first = scheduler.submit(self.request(execution, "a", "true", hold=True))
         array = scheduler.submit(self.request(execution, "b", "true", hold=True, array="0-4"))

@@ -70,10 +70,10 @@ def _file_fault(path: Path, expected: str) -> str:
         return "missing"
 
 
-def find_twin(context: Context) -> str:
+def find_duplicate(context: Context) -> str:
     """Return the id of the job that the submitter knows in the place of this one; empty if none.
 
-    A request that sbatch gave up on may be heard late, beside the one that was sent again.
+    A duplicate submission: sbatch heard a request late that was given up, beside its retry.
     """
     mine = context.native_id.partition("_")[0]
     attempt = journal.read(context.layout).attempt(context.attempt) if mine else None

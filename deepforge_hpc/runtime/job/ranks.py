@@ -16,7 +16,7 @@ from ..base.states import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..base.inbox import Inbox
+    from ..base.signals import SignalQueue
 
 _KILL_AFTER_S = 5.0
 _REFRESH_S = 15.0
@@ -51,12 +51,12 @@ class Ranks:
         self,
         argv: list[str],
         environ: dict[str, str],
-        inbox: Inbox,
+        signals: SignalQueue,
         *,
         own_group: bool,
         grace_s: float,
     ) -> None:
-        self._inbox = inbox
+        self._signals = signals
         self._grace_s = grace_s
         self._own_group = own_group
         launcher = _find(argv[0], environ)
@@ -69,7 +69,7 @@ class Ranks:
                     os.setpgid(0, 0)
                 for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these
                     signal.signal(number, signal.SIG_DFL)
-                inbox.release()
+                signals.release()
                 os.execve(launcher, argv, environ)  # noqa: S606 - argv is a list, no shell
             except OSError as error:
                 os.write(_STDERR, f"dfh: {argv[0]}: {error.strerror}\n".encode())
@@ -92,7 +92,7 @@ class Ranks:
         is_stopping = killed = False
         while not self._has_ended():
             now = time.monotonic()
-            number = self._inbox.wait(min(deadline, next_refresh) - now)
+            number = self._signals.wait(min(deadline, next_refresh) - now)
             now = time.monotonic()
             if number is not None:
                 if now - last > _REPEAT_S:  # a batch script passes on what its group got as well

@@ -17,12 +17,12 @@ from ..base.failure import (
     tell,
 )
 from ..base.files import remove
-from ..base.inbox import Inbox
 from ..base.plan import JobKind
+from ..base.signals import SignalQueue
 from ..base.states import State
 from ..schedulers import load_scheduler
 from ..state.statefile import StateFile
-from .guard import check_code, check_upstream, find_twin
+from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def run_job(
 ) -> int:
     """Run one attempt of a job to its end and return the exit code of the job."""
     clock = Clock.now()
-    inbox = Inbox()
-    with inbox:
+    signals = SignalQueue()
+    with signals:
         try:
             context = open_context(
                 root, job=job, task=task, attempt=attempt, plan_sha256=plan_sha256
@@ -52,21 +52,26 @@ def run_job(
         context = context._replace(
             native_id=scheduler.native_id(os.environ), nodes=scheduler.nodes(os.environ)
         )
-        if twin := find_twin(context):
+        if other := find_duplicate(context):
             # Exit code 0 and no word of its own: the state is the other one's to write.
-            say(f"{context.title} was queued twice; job {twin} does it, this one does nothing.", "")
+            say(
+                f"{context.title} was queued twice; job {other} does it, this one does nothing.",
+                "",
+            )
             return 0
-        attempt_ = Attempt(context, scheduler, inbox, clock)
+        attempt_ = Attempt(context, scheduler, signals, clock)
         return attempt_.run(code_sha256 or context.info.code_sha256)
 
 
 class Attempt:
     """One attempt of one job."""
 
-    def __init__(self, context: Context, scheduler: Scheduler, inbox: Inbox, clock: Clock) -> None:
+    def __init__(
+        self, context: Context, scheduler: Scheduler, signals: SignalQueue, clock: Clock
+    ) -> None:
         self._context = context
         self._scheduler = scheduler
-        self._inbox = inbox
+        self._signals = signals
         self._clock = clock
         self._state = StateFile(context)
         self._inputs: list[StagedInput] = []
@@ -130,15 +135,15 @@ class Attempt:
         environ = rank_environment(context, self._scratch)
         context.folder.checkpoints.mkdir(exist_ok=True)
         write_spec(context, self._inputs)
-        self._inbox.wait(0)
-        if self._inbox.stop is not None:
-            raise interruption(self._inbox.stop, killed=False)
+        self._signals.wait(0)
+        if self._signals.stop is not None:
+            raise interruption(self._signals.stop, killed=False)
         kills = oom_kills()
         sys.stdout.flush()
         ranks = Ranks(
             rank_argv(context),
             environ,
-            self._inbox,
+            self._signals,
             own_group=not context.by_hand,
             grace_s=self._scheduler.grace_s,
         )
@@ -149,7 +154,7 @@ class Attempt:
             self._packages = keep_packages(context.work, context.ledger)
         from .diagnosis import diagnose
 
-        error = diagnose(context, ended, self._inbox.stop, kills)
+        error = diagnose(context, ended, self._signals.stop, kills)
         if error is not None:
             raise error
         from .publish import read_entries

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from deepforge_hpc.paths import data_folder
-from deepforge_hpc.plan.crowd import crowds
+from deepforge_hpc.plan.capacity import overloads
 from deepforge_hpc.plan.facts import node_of
 from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
 from deepforge_hpc.plan.queues import choose_queue, no_resources, raise_to
@@ -312,17 +312,17 @@ def test_every_number_of_jobs_that_a_shipped_site_states_is_tried():
 
 @pytest.mark.parametrize(("site", "queue", "most"), list(job_counts()))
 def test_more_jobs_than_a_site_takes_at_once_are_refused(site, queue, most):
-    def crowd(jobs):
+    def overload(jobs):
         sent = {job.name: job.tasks for job in jobs}
-        return [found for found in crowds(site, jobs, sent) if found.queue == queue]
+        return [found for found in overloads(site, jobs, sent) if found.queue == queue]
 
-    assert crowd(jobs(queue, most)) == []
-    (found,) = crowd(jobs(queue, most + 1))
+    assert overload(jobs(queue, most)) == []
+    (found,) = overload(jobs(queue, most + 1))
     assert (found.most, found.count) == (most, most + 1)
     array = Job(name="a", operation="a", kind=JobKind.ARRAY, queue=queue, tasks=most)
     is_one = site.submit.array_counts_as == "job"
-    assert bool(crowd([array, *jobs(queue, 1)])) is (most == 1 or not is_one)
-    assert crowd([array]) == []
+    assert bool(overload([array, *jobs(queue, 1)])) is (most == 1 or not is_one)
+    assert overload([array]) == []
 
 
 @pytest.mark.parametrize(("site", "queue"), QUEUES)

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from deepforge_hpc.errors import InvalidInputError
-from deepforge_hpc.render.variables import exports
+from deepforge_hpc.render.script import exports
 
 
 def test_values_reach_the_job_and_unset_variables_are_empty():

@@ -10,7 +10,7 @@ import pytest
 from deepforge_hpc import api
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.submit import chain
-from deepforge_hpc.submit.pace import Pace
+from deepforge_hpc.submit.submitter import Pace
 
 
 class Clock:

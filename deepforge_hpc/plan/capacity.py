@@ -1,4 +1,4 @@
-"""Is there room for all jobs of a pipeline at once? A submission is all or nothing. Pure."""
+"""Capacity: is there room for all jobs of a pipeline at once? All or nothing is submitted. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crowd:
+class Overload:
     """More jobs than a queue, or the whole site, takes at once."""
 
     queue: str
@@ -57,12 +57,12 @@ def with_room(
                 raise
             raise refused from None
         counts: Mapping[str, int] = {job.name: job.tasks for job in plan.jobs}
-        found = crowds(site, plan.jobs, counts)
+        found = overloads(site, plan.jobs, counts)
         if found and sent is not None:
             counts = sent(plan)
-            found = crowds(site, plan.jobs, counts)
+            found = overloads(site, plan.jobs, counts)
         if not found:
-            doubts = crowds(site, plan.jobs, counts, doubtful=True)
+            doubts = overloads(site, plan.jobs, counts, doubtful=True)
             told = [_doubt(site, one) for one in doubts]
             return plan._replace(warnings=(*plan.warnings, *told)) if told else plan
         refused = refused or no_room(site, plan.jobs, found)
@@ -72,9 +72,9 @@ def with_room(
         full |= queues
 
 
-def crowds(
+def overloads(
     site: SiteSpec, jobs: Sequence[Job], sent: Mapping[str, int], *, doubtful: bool = False
-) -> list[Crowd]:
+) -> list[Overload]:
     """Return where there are too many.
 
     `sent`: job -> how many of it, or of its tasks, are submitted. An array counts as the site says,
@@ -92,38 +92,38 @@ def crowds(
             for name in {job.queue, ""}:
                 found[name][job.name] = count if by_tasks else 1
     return [
-        Crowd(queue=name, most=most, jobs=found[name])
+        Overload(queue=name, most=most, jobs=found[name])
         for name, most in limits.items()
         if most is not None and found[name].total() > most
     ]
 
 
-def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Crowd]) -> NoResourcesError:
+def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Overload]) -> NoResourcesError:
     """Return the error that says where there is no room, for what, and the least changes."""
     parts = []
-    for crowd in found:
-        names = [name if n == 1 else f"{name} ({n} tasks)" for name, n in crowd.jobs.items()]
-        parts.append(f"{takes(site, crowd)}: {listed(names)}")
+    for overload in found:
+        names = [name if n == 1 else f"{name} ({n} tasks)" for name, n in overload.jobs.items()]
+        parts.append(f"{takes(site, overload)}: {listed(names)}")
     ways = list(_ways(site, jobs, found[0])) if len(found) == 1 else []
     ways.append("or run a part of it first (--until OPERATION): what has succeeded is re-used")
     return NoResourcesError("\n".join(parts), f"Nearest: {'; '.join(ways).removeprefix('or ')}.")
 
 
-def _doubt(site: SiteSpec, crowd: Crowd) -> Notice:
-    text = f"{takes(site, crowd)}, if each task of an array counts"
-    return Notice("too_many_jobs", text, crowd.queue, keys=("submit.array_counts_as",))
+def _doubt(site: SiteSpec, overload: Overload) -> Notice:
+    text = f"{takes(site, overload)}, if each task of an array counts"
+    return Notice("too_many_jobs", text, overload.queue, keys=("submit.array_counts_as",))
 
 
-def takes(site: SiteSpec, crowd: Crowd) -> str:
+def takes(site: SiteSpec, overload: Overload) -> str:
     """Return a limit and what is beyond it."""
-    where = f"queue {crowd.queue} of {site.name}" if crowd.queue else f"site {site.name}"
-    return f"{where} takes {crowd.most} job(s) at once, not {crowd.count}"
+    where = f"queue {overload.queue} of {site.name}" if overload.queue else f"site {site.name}"
+    return f"{where} takes {overload.most} job(s) at once, not {overload.count}"
 
 
-def _ways(site: SiteSpec, jobs: Sequence[Job], crowd: Crowd) -> Iterator[str]:
-    """Yield what would make a crowd small enough, each for itself."""
+def _ways(site: SiteSpec, jobs: Sequence[Job], overload: Overload) -> Iterator[str]:
+    """Yield what would make an overload small enough, each for itself."""
     for job in jobs:
-        shards = crowd.jobs.get(job.name, 0) - (crowd.count - crowd.most)
+        shards = overload.jobs.get(job.name, 0) - (overload.count - overload.most)
         if job.kind is JobKind.ARRAY and shards > 0:
             yield f"map: {{shards: {shards}}} for {job.operation}"
             break
@@ -131,15 +131,15 @@ def _ways(site: SiteSpec, jobs: Sequence[Job], crowd: Crowd) -> Iterator[str]:
     movable = [
         job
         for job in jobs
-        if job.name in crowd.jobs and job.kind in (JobKind.RUN, JobKind.ARRAY) and crowd.queue
+        if job.name in overload.jobs and job.kind in (JobKind.RUN, JobKind.ARRAY) and overload.queue
     ]
-    moved = sum(crowd.jobs[job.name] for job in movable)
-    if not movable or crowd.count - moved > crowd.most:
+    moved = sum(overload.jobs[job.name] for job in movable)
+    if not movable or overload.count - moved > overload.most:
         return
     there = Counter(job.queue for job in jobs)
     for queue in site.queues:
         most = most_jobs(queue)
-        if queue.name == crowd.queue or (most is not None and there[queue.name] + moved > most):
+        if queue.name == overload.queue or (most is not None and there[queue.name] + moved > most):
             continue
         if all(choose_queue(site, _request(job, queue.name)).queue for job in movable):
             yield f"queue: {queue.name} for {listed(job.operation for job in movable)}"

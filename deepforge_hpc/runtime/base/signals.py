@@ -12,7 +12,7 @@ STOPS = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP}
 """Those that ask a job to stop; SIGUSR1 is the walltime warning."""
 
 
-class Inbox:
+class SignalQueue:
     """Holds back SIGCHLD and the signals that ask to stop, from `__enter__` on."""
 
     def __init__(self) -> None:

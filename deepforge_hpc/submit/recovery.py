@@ -1,4 +1,4 @@
-"""What became of an attempt, before the next one: complete it if its submitter died, or see it out.
+"""Before a retry, what became of the attempt: complete it if its submitter died, or see it out.
 
 What is queued is found by its token (the end of the job's name), never by an id alone: Slurm gives
 the ids of jobs that it lost in a crash to new jobs.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.submit.submitter import Submitter
 
 
-def heal(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
+def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
     """Complete an attempt whose submitter died; nothing of it has started, unless at the end.
 
     What is queued is kept if the missing jobs can still be joined to it. Otherwise (jobs were
