@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import short
-from deepforge_hpc.runtime.base.files import digest_file, read_bytes
+from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.job.guard import differences
@@ -140,7 +139,7 @@ def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:
 
 def _files(manifest: bytes) -> dict[str, str]:
     try:
-        files = json.loads(manifest)["files"]
+        files = parse_object(manifest)["files"]
     except (ValueError, KeyError, TypeError):
         return {}
     return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}

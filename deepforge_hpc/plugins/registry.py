@@ -42,7 +42,7 @@ def load(kind: str, name: str) -> type:
     module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the code of another package may raise anything
+    except (Exception, SystemExit) as error:  # the code of another package may raise anything
         message = (
             f"{kind}: {name!r} is registered{_by_package(kind, name)} as {place!r}, "
             f"which cannot be imported: {error}"
@@ -59,7 +59,7 @@ def create(kind: str, name: str, *arguments: object) -> Any:
     found = load(kind, name)
     try:
         return found(*arguments)
-    except Exception as error:  # the code of another package may raise anything
+    except (Exception, SystemExit) as error:  # the code of another package may raise anything
         message = (
             f"{kind}: {name!r} is registered{_by_package(kind, name)} as {target(kind, name)!r}, "
             f"which raised {type(error).__name__} when it was created: {error}"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.runtime.base.files import publish_bytes, publish_json
+from deepforge_hpc.runtime.base.files import parse_object, publish_bytes, publish_json
 from deepforge_hpc.runtime.base.jsonl import append_line, last_line
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class LocalQueue:
         except FileNotFoundError:
             return ""
         with self._readable("engine.json"):
-            return str(json.loads(content)["uuid"])
+            return str(parse_object(content)["uuid"])
 
     def add(self, job: QueuedJob) -> None:
         """Append a job; call it with the lock. OSError if it cannot be written whole."""
@@ -170,7 +170,7 @@ class LocalQueue:
     def next_id(self) -> str:
         """Return the id of the next job; call it with the lock."""
         last = last_line(self.root / "jobs.jsonl")
-        return f"L{int(json.loads(last)['id'][1:]) + 1}" if last else "L1"
+        return f"L{int(parse_object(last)['id'][1:]) + 1}" if last else "L1"
 
     def jobs(self, offset: int = 0) -> tuple[list[QueuedJob], int]:
         """Return the jobs behind an offset, and the offset behind them."""
@@ -185,7 +185,7 @@ class LocalQueue:
             os.close(handle)
         whole = text[: text.rfind(b"\n") + 1]
         with self._readable("jobs.jsonl"):
-            jobs = [QueuedJob.from_dict(json.loads(line)) for line in whole.splitlines()]
+            jobs = [QueuedJob.from_dict(parse_object(line)) for line in whole.splitlines()]
         return jobs, offset + len(whole)
 
     @contextmanager
@@ -212,7 +212,7 @@ class LocalQueue:
             return []
         found = []
         for path in paths:
-            data = json.loads(path.read_bytes())
+            data = parse_object(path.read_bytes())
             found.append((path, str(data["command"]), list(data["ids"])))
         return found
 
@@ -223,7 +223,7 @@ class LocalQueue:
         except FileNotFoundError:
             return {}
         with self._readable("status.json"):
-            return dict(json.loads(content)["jobs"])
+            return dict(parse_object(content)["jobs"])
 
     def tidy(self) -> None:
         """Remove what only a living engine needs; call it with both locks."""

@@ -34,9 +34,10 @@ def executions_folders(project: Path) -> list[Path]:
     folders = [project / EXECUTIONS]
     try:
         noted = json.loads((project / LEDGER / "executions.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return folders
-    folders += [project / name for name in noted if isinstance(name, str)]
+    names = noted if isinstance(noted, list) else []
+    folders += [project / name for name in names if isinstance(name, str)]
     return list(dict.fromkeys(folders))
 
 
@@ -45,7 +46,7 @@ def last_number(ledger: Path, pipeline: str) -> int:
 
     Records name executions: the number of a removed one must not come back.
     """
-    return int(_numbers(ledger).get(pipeline, 0))
+    return _numbers(ledger).get(pipeline, 0)
 
 
 def note_number(ledger: Path, pipeline: str, number: int) -> None:
@@ -55,9 +56,10 @@ def note_number(ledger: Path, pipeline: str, number: int) -> None:
 
 def _numbers(ledger: Path) -> dict[str, int]:
     try:
-        return read_json(ledger / "numbers.json")
+        found = read_json(ledger / "numbers.json")
     except (OSError, ValueError):
         return {}
+    return {name: number for name, number in found.items() if isinstance(number, int)}
 
 
 def _create(path: Path, data: bytes) -> None:

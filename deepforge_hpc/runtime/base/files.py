@@ -88,11 +88,11 @@ def canonical_json(data: object) -> bytes:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ValueError if it is damaged or not an object."""
-    data = json.loads(read_bytes(path))
-    if not isinstance(data, dict):
-        message = f"{path}: not a JSON object"
-        raise ValueError(message)
-    return data
+    try:
+        return parse_object(read_bytes(path))
+    except ValueError as error:
+        message = f"{path}: {error}"
+        raise ValueError(message) from error
 
 
 def digest(data: bytes) -> str:

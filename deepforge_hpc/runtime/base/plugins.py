@@ -32,7 +32,7 @@ def load_plugins(code: Path, kind: str) -> dict[str, Any]:
         module, _, attribute = target.partition(":")
         try:
             found[name] = getattr(import_module(module), attribute)()
-        except Exception as error:  # the code of another package may raise anything
+        except (Exception, SystemExit) as error:  # the code of others may raise anything
             what = f"{type(error).__name__}: {error}".rstrip(".")
             reason = f"The {kind.removesuffix('s')} {name} ({target}) cannot be loaded: {what}."
             hint = "Update or replace the package that brings it, then submit again."

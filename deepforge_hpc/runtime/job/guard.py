@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
-from ..base.files import digest, digest_file, read_bytes
+from ..base.files import digest, digest_file, parse_object, read_bytes
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed
@@ -25,7 +24,7 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
     """Compare every file below `code/` with the manifest; JobError (87) names those that differ."""
     try:
         manifest = read_bytes(layout.manifest)
-        files = json.loads(manifest)["files"]
+        files = parse_object(manifest)["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"code/MANIFEST.json cannot be read: {error}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
