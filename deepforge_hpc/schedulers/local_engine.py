@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.files import publish_json, read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
@@ -27,7 +28,6 @@ from .local_process import (
     is_leader,
     kill_all,
     send,
-    start_time,
     with_token,
 )
 from .local_queue import ENDED, LocalQueue

@@ -11,6 +11,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepforge_hpc.processes import owner, read, start_time
+
 TOKEN_VARIABLE = "DFH_LOCAL_TOKEN"  # noqa: S105 - a name, not a secret
 """In the environment of every process of a local job: `<uuid of the execution>.<native id>`."""
 
@@ -50,14 +52,6 @@ def send(pid: int, number: int, *, group: bool) -> bool:
     return True
 
 
-def start_time(pid: int) -> str:
-    """Return when a process began (clock ticks since boot); empty if there is none or a zombie."""
-    text = _read(pid, "stat")
-    # The name of the command may hold blanks and brackets: count behind the last bracket.
-    fields = text[text.rfind(b")") + 2 :].split()
-    return "" if len(fields) < 20 or fields[0] in {b"Z", b"X"} else fields[19].decode()
-
-
 def is_leader(pid: int) -> bool:
     """Tell whether a process leads a process group; one that has just ended does not."""
     try:
@@ -66,17 +60,9 @@ def is_leader(pid: int) -> bool:
         return False
 
 
-def owner(pid: int) -> int:
-    """Return the user id of a process, -1 if there is none."""
-    try:
-        return Path(f"/proc/{pid}").stat().st_uid
-    except OSError:
-        return -1
-
-
 def has_token(pid: int, token: str) -> bool:
     """Tell whether the token stands in the environment that the process was started with."""
-    return f"\0{TOKEN_VARIABLE}={token}\0".encode() in b"\0" + _read(pid, "environ")
+    return f"\0{TOKEN_VARIABLE}={token}\0".encode() in b"\0" + read(pid, "environ")
 
 
 def with_token(token: str) -> list[Identity]:
@@ -93,19 +79,3 @@ def kill_all(token: str) -> None:
     """Kill every process that carries the token (launchers move ranks to groups of their own)."""
     for identity in with_token(token):
         identity.signal(signal.SIGKILL, group=False)
-
-
-def _read(pid: int, name: str) -> bytes:
-    try:
-        handle = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        parts = []
-        while part := os.read(handle, 1 << 16):
-            parts.append(part)
-        return b"".join(parts)
-    except OSError:
-        return b""
-    finally:
-        os.close(handle)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError
-from deepforge_hpc.schedulers.local_process import start_time
+from deepforge_hpc.processes import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

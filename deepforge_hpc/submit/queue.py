@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.processes import owner
 from deepforge_hpc.runtime.base.states import State, combine
-from deepforge_hpc.schedulers.local_process import owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

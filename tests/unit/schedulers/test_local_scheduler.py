@@ -16,10 +16,11 @@ import pytest
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
-from deepforge_hpc.schedulers.local_process import Identity, start_time, with_token
+from deepforge_hpc.schedulers.local_process import Identity, with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
 from deepforge_hpc.schedulers.local_tasks import Task
 

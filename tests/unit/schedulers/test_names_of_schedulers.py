@@ -15,6 +15,9 @@ NAMES = {"slurm", "local", "pbs", "flux"}
 WORD = re.compile(
     r"slurm|local|pbs|flux|.*#(SBATCH|PBS)\b.*|.*\b(SLURM|SBATCH|PBS|FLUX)_.*", re.DOTALL
 )
+# What stands within an f-string: a name of a scheduler, or the beginning of one of its variables.
+PART = re.compile(r"\b(slurm|local|pbs|flux)(?![a-z])|\b(SLURM|SBATCH|PBS|FLUX)(_|$)|#(SBATCH|PBS)")
+MODULE = re.compile(r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)")
 # File: the words that it may say, and why.
 EXCEPTIONS = {
     "plugins/registry.py": NAMES,  # the table of the adapters
@@ -26,6 +29,7 @@ EXCEPTIONS = {
     # The package `probe` asks Slurm, and nothing else, what a machine has (Scheduler.is_probed).
     "probe/draft.py": {"slurm", "local"},
     "probe/visit.py": {"local"},
+    "api/visiting.py": {"deepforge_hpc.schedulers.slurm"},  # sends the jobs of probe.visit
     "probe/read.py": {"flux", "SLURM_CLUSTERS", "SLURM_VERSION"},
     "site/identify.py": {"SLURM_CLUSTER_NAME", "SLURM_CONF"},  # which machine is this?
 }
@@ -38,22 +42,45 @@ SAID = {
 }
 
 
-def strings(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the strings of a module that are no docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def said(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the words of schedulers in strings that are no docstrings."""
     prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    parts = {
+        id(part)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.JoinedStr)
+        for part in node.values
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
-            yield node.lineno, node.value
+            is_one = PART.search if id(node) in parts else WORD.fullmatch
+            if is_one(node.value):
+                yield node.lineno, node.value
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the modules of adapters that are imported."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # `..schedulers` of the runtime too; a name may be the module itself.
+            module = node.module or ""
+            base = f"deepforge_hpc.runtime.{module}" if node.level else module
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if found := MODULE.match(name):
+                yield node.lineno, found[0]
 
 
 def found() -> Iterator[tuple[str, int, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(ADAPTERS):
-            for line, text in strings(path):
-                if WORD.fullmatch(text):
-                    yield name, line, text
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for line, text in {*said(tree), *imported(tree)}:
+                yield name, line, text
 
 
 def test_only_adapters_know_schedulers_by_name() -> None:
@@ -66,11 +93,11 @@ def test_only_adapters_know_schedulers_by_name() -> None:
 
 
 def test_no_exception_is_left_over() -> None:
-    said = {(name, text) for name, _, text in found()}
+    there = {(name, text) for name, _, text in found()}
     assert [
         (name, word)
         for name, words in EXCEPTIONS.items()
         for word in words
-        if (name, word) not in said
+        if (name, word) not in there
     ] == []
-    assert SAID - {name for name, _ in said} == set()
+    assert SAID - {name for name, _ in there} == set()

@@ -1,0 +1,39 @@
+"""Processes of this machine, as `/proc` shows them: when one began, and whose it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def start_time(pid: int) -> str:
+    """Return when a process began (clock ticks since boot); empty if there is none or a zombie."""
+    text = read(pid, "stat")
+    # The name of the command may hold blanks and brackets: count behind the last bracket.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return "" if len(fields) < 20 or fields[0] in {b"Z", b"X"} else fields[19].decode()
+
+
+def owner(pid: int) -> int:
+    """Return the user id of a process, -1 if there is none."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return -1
+
+
+def read(pid: int, name: str) -> bytes:
+    """Return a file of a process; empty if there is none, or if it may not be read."""
+    try:
+        handle = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(handle, 1 << 16):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(handle)
