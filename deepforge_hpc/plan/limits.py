@@ -43,6 +43,8 @@ class QueueRequest:
 class Change:
     """What to write under `resources:`."""
 
+    key: str
+    """What it changes; for a product, `nodes * cpus_per_task`."""
     text: str
     distance: float = 0.0
     """How far it is from what was asked for: the logarithm of the ratio, so that units can be
@@ -65,27 +67,28 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
         yield Excess(f"takes {most_jobs(queue)} job(s) at once, the pipeline has more")
     cpus = size.nodes * size.ntasks_per_node * size.cpus_per_task
     nodes = _within(queue.nodes, queue.at_once.nodes)
-    yield from _beyond("nodes", size.nodes, nodes, "nodes: {}")
+    yield from _beyond("nodes", size.nodes, nodes, "nodes")
     yield from _gpus(site, queue, size)
     yield from _cores(site, queue, request)
-    yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task: {}")
+    yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task")
     multiple = known(queue.cpu_multiple)
     if multiple and cpus % multiple:
         up = -(-cpus // multiple) * multiple
         reason = f"{cpus} cores, only multiples of {multiple}"
-        yield Excess(reason, (_to("nodes * ntasks_per_node * cpus_per_task: {}", cpus, up),))
+        yield Excess(reason, (_to("nodes * ntasks_per_node * cpus_per_task", cpus, up),))
     yield from _memory(site, queue, size)
     node = node_of(site, queue)
     if size.node_local and node is not None and node.local is False:
-        change = Change("node_local: false", distance=1.0)
+        change = Change("node_local", "node_local: false", distance=1.0)
         yield Excess("its nodes have no disk of their own", (change,))
     yield from _time(queue, request)
     if request.has_dependencies and queue.chaining == "forbidden":
         yield Excess("takes no job that waits for others")
 
 
-def _to(text: str, asked: int, legal: int) -> Change:
-    return Change(text.format(legal), abs(math.log((legal + 1) / (asked + 1))))
+def _to(key: str, asked: int, legal: int, shown: str = ": {}") -> Change:
+    text = key + shown.format(legal)
+    return Change(key, text, abs(math.log((legal + 1) / (asked + 1))))
 
 
 def most_jobs(queue: Queue) -> int | None:
@@ -167,38 +170,40 @@ def _nearest(value: int, limits: Range) -> int:
     return max(low or 0, value if high is None else min(value, high))
 
 
-def _beyond(unit: str, value: int, limits: Range, change: str) -> Iterator[Excess]:
+def _beyond(
+    unit: str, value: int, limits: Range, key: str, shown: str = ": {}"
+) -> Iterator[Excess]:
     low, high = known(limits.min), known(limits.max)
     if high is not None and value > high:
-        yield Excess(f"{value} {unit}, at most {high}", (_to(change, value, high),))
+        yield Excess(f"{value} {unit}, at most {high}", (_to(key, value, high, shown),))
     if low is not None and value < low:
-        yield Excess(f"{value} {unit}, at least {low}", (_to(change, value, low),))
+        yield Excess(f"{value} {unit}, at least {low}", (_to(key, value, low, shown),))
 
 
 def _gpus(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
-    asked, change = size.gpus_per_node, "gpus_per_node: {}"
+    asked, key = size.gpus_per_node, "gpus_per_node"
     low = known(queue.gpus_per_node.min)
     if not asked:
         if least := max(low or 0, -(-(known(queue.gpus.min) or 0) // size.nodes)):
-            yield Excess("for jobs with GPUs", (_to(change, 0, least),))
+            yield Excess("for jobs with GPUs", (_to(key, 0, least),))
         return
     most = gpus_of_node(site, queue)
     if most == 0:
         yield Excess("has no GPUs")
         return
-    yield from _beyond("GPUs a node", asked, Range(min=low, max=most), change)
+    yield from _beyond("GPUs a node", asked, Range(min=low, max=most), key)
     # What is left to say of all nodes, once those and the GPUs of each are as many as there can be.
     each = _nearest(asked, Range(min=low, max=most))
     nodes = _nearest(size.nodes, _within(queue.nodes, queue.at_once.nodes))
     limits = _within(queue.gpus, queue.at_once.gpus)
     low, high = known(limits.min), known(limits.max)
     if high is not None and nodes * each > high:
-        ways = [_to("nodes: {}", nodes, high // each)] if high >= each else []
+        ways = [_to("nodes", nodes, high // each)] if high >= each else []
         if each == asked and high >= nodes:
-            ways.append(_to(change, each, high // nodes))
+            ways.append(_to(key, each, high // nodes))
         yield Excess(f"{size.nodes * asked} GPUs, at most {high}", tuple(ways))
     if low is not None and nodes * each < low:
-        ways = [_to("nodes: {}", nodes, -(-low // each)), _to(change, each, -(-low // nodes))]
+        ways = [_to("nodes", nodes, -(-low // each)), _to(key, each, -(-low // nodes))]
         yield Excess(f"{size.nodes * asked} GPUs, at least {low}", tuple(ways))
 
 
@@ -240,19 +245,19 @@ def _cores(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Exce
     size = request.resources
     cpus = size.ntasks_per_node * size.cpus_per_task
     most = cores_of_node(site, queue, request)
-    low, change = known(queue.cpus_per_node.min), "ntasks_per_node * cpus_per_task {} {{}}"
+    low, key = known(queue.cpus_per_node.min), "ntasks_per_node * cpus_per_task"
     if most is not None and cpus > most:
-        yield Excess(
-            f"{cpus} cores a node, at most {most}", (_to(change.format("<="), cpus, most),)
-        )
+        yield Excess(f"{cpus} cores a node, at most {most}", (_to(key, cpus, most, " <= {}"),))
     if low is not None and cpus < low:
-        yield Excess(f"{cpus} cores a node, at least {low}", (_to(change.format(">="), cpus, low),))
+        yield Excess(f"{cpus} cores a node, at least {low}", (_to(key, cpus, low, " >= {}"),))
 
 
 def _memory(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
     asked, low = size.mem_per_node_mib, known(queue.mem_per_node.min)
     most = memory_of_node(site, queue) if asked is not None else None
-    yield from _beyond("MiB a node", asked or 0, Range(min=low, max=most), "mem_per_node: {}MiB")
+    yield from _beyond(
+        "MiB a node", asked or 0, Range(min=low, max=most), "mem_per_node", ": {}MiB"
+    )
 
 
 def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
@@ -264,7 +269,7 @@ def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     low, high = time_limits(queue, nodes)
     if low is not None and asked < low:
         least = format_duration(low)
-        change = _to(f'time: "{least}"', asked, low)
+        change = _to("time", asked, low, f': "{least}"')
         yield Excess(f"{format_duration(asked)}, at least {least}", (change,))
     if high is None or asked <= high:
         return
@@ -281,15 +286,15 @@ def _shorter(queue: Queue, nodes: int, asked: int, high: int) -> Iterator[Change
         segments = -(-asked // high)
         can_chain = queue.chaining != "forbidden"
         chain = f" (a chain of {segments} such jobs is as long)" if can_chain else ""
-        yield _to(f'time: "{format_duration(high)}"{chain}', asked, high)
+        yield _to("time", asked, high, f': "{format_duration(high)}"{chain}')
     for tier in queue.tiers:
         low = known(tier.nodes.min)
         if low is not None and low > nodes and inside(low, queue.nodes):
             most = time_limits(queue, low)[1]
             if most is None or most >= asked:
-                yield _to("nodes: {}", nodes, low)
+                yield _to("nodes", nodes, low)
                 break
     minutes = known(queue.node_minutes)
     fewer = minutes // -(-asked // 60) if minutes is not None else 0
     if 0 < fewer < nodes and inside(fewer, queue.nodes):
-        yield _to("nodes: {}", nodes, fewer)
+        yield _to("nodes", nodes, fewer)

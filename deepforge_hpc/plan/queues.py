@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,10 +59,9 @@ class Refusal:
 
     @property
     def _ways(self) -> dict[tuple[str, ...], str]:
-        texts = [[change.text for change in excess.changes] for excess in self.excesses]
         return {
-            tuple(re.split(":| [<>]=", text)[0] for text in item): " or ".join(item)
-            for item in texts
+            tuple(way.key for way in item.changes): " or ".join(way.text for way in item.changes)
+            for item in self.excesses
         }
 
 
@@ -205,5 +203,5 @@ def _refuse(site: SiteSpec, queue: Queue, request: QueueRequest) -> Refusal | No
     if not queue.automatic and request.queue != queue.name:
         asked = f"taken only when it is asked for by name (queue: {queue.name})"
         access = " (of limited access)" if known(queue.access) else ""
-        found = (Excess(asked, (Change(f"queue: {queue.name}{access}"),)), *found)
+        found = (Excess(asked, (Change("queue", f"queue: {queue.name}{access}"),)), *found)
     return Refusal(queue=queue, excesses=found) if found else None

@@ -8,7 +8,7 @@ from ..base.notice import Notice
 from ..base.states import State, combine
 from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge, title
-from .marker import MISSING, Found
+from .marker import ABSENT
 from .read import ARRAY, FINAL, LAYOUT
 from .status import ExecutionStatus, JobStatus, OutputStatus, TaskStatus
 
@@ -163,7 +163,7 @@ class _View:
         if attempt and not (job.name in self._attempted and attempt.has_task(job.name, task)):
             attempt = None
         if job.kind == FINAL and found.marker and self._is_older(found.marker):
-            found = Found(None, MISSING)  # it closed an earlier attempt
+            found = ABSENT  # it closed an earlier attempt
         native_id = attempt.native_id(job.name, task) if attempt else ""
         return Evidence(
             execution=self._id,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ..base.layout import JobLayout
 
 SCHEMA = "dfh/success/1"
-MISSING = "has no success marker"
 
 
 class Marker(NamedTuple):
@@ -40,11 +39,11 @@ class Found(NamedTuple):
     marker: Marker | None
     fault: str = ""
     """The end of a sentence: `has no success marker`."""
+    is_unsound: bool = False
+    """There is one that must not be believed."""
 
-    @property
-    def is_unsound(self) -> bool:
-        """Tell whether there is one that must not be believed."""
-        return self.marker is None and self.fault != MISSING
+
+ABSENT = Found(None, "has no success marker")
 
 
 def parse(data: bytes) -> Marker:
@@ -99,11 +98,11 @@ def look(load: Callable[[], bytes], plan_key: str) -> Found:
     try:
         found = parse(load())
     except FileNotFoundError:
-        return Found(None, MISSING)
+        return ABSENT
     except (OSError, ValueError) as error:
-        return Found(None, f"has a damaged success marker ({error})")
+        return Found(None, f"has a damaged success marker ({error})", is_unsound=True)
     if found.plan_key != plan_key:
-        return Found(None, "has the success marker of another plan")
+        return Found(None, "has the success marker of another plan", is_unsound=True)
     return Found(found)
 
 

@@ -69,12 +69,6 @@ class Files(NamedTuple):
     units: dict[Key, Unit]
     journal: Journal
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return the files that should be there and cannot be read."""
-        both = (("execution.json", self.info), ("plan.json", self.plan))
-        return tuple(f"{name} is missing or damaged." for name, data in both if not data)
-
 
 def read_files(root: Path) -> Files:
     """Read an execution; OSError if the folder cannot be opened."""
@@ -149,7 +143,7 @@ def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
                 with folder.folder(name) as part:
                     yield (job.name, task), _unit(part, job)
             else:
-                yield (job.name, task), Unit(marker.Found(None, marker.MISSING))
+                yield (job.name, task), Unit(marker.ABSENT)
 
 
 def _unit(folder: Folder, job: Planned) -> Unit:

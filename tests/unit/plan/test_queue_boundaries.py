@@ -10,8 +10,15 @@ import pytest
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plan.capacity import overloads
 from deepforge_hpc.plan.facts import node_of
-from deepforge_hpc.plan.limits import QueueRequest, cores_of_node, gpus_of_node, memory_of_node
-from deepforge_hpc.plan.queues import choose_queue, no_resources, raise_to
+from deepforge_hpc.plan.limits import (
+    Change,
+    Excess,
+    QueueRequest,
+    cores_of_node,
+    gpus_of_node,
+    memory_of_node,
+)
+from deepforge_hpc.plan.queues import Refusal, choose_queue, no_resources, raise_to
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Resources
 from deepforge_hpc.site.find import ANY, load_site
 from deepforge_hpc.site.model import known
@@ -245,6 +252,14 @@ def test_the_nearest_offer_is_the_first(name, size, first):
     found = offers(load_site(name, FOLDERS).spec, Resources(**size))
     assert found[0].startswith(first), found
     assert len(found) <= 3
+
+
+def test_what_a_change_is_of_is_told_apart_by_its_key_and_not_by_its_words():
+    queue = load_site("anvil", FOLDERS).spec.queues[0]
+    ways = (Change("nodes", "at most 3: nodes"), Change("time", "an hour"))
+    refusal = Refusal(queue=queue, excesses=(Excess("too large", ways),))
+    assert refusal.keys == {("nodes", "time")}
+    assert refusal.changes == "at most 3: nodes or an hour"
 
 
 def distance(size, other):

@@ -11,7 +11,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt
 from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
-from deepforge_hpc.runtime.state.marker import MISSING, Found, Marker
+from deepforge_hpc.runtime.state.marker import ABSENT, Found, Marker, look
 from deepforge_hpc.runtime.state.statefile import Said
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
@@ -39,7 +39,7 @@ def written(state: str, attempt: int = 2, **fields: Any) -> Said:
 
 
 def of(marker: Marker | None = None, **fields: Any) -> Verdict:
-    found = Found(marker) if marker else Found(None, MISSING)
+    found = Found(marker) if marker else ABSENT
     values = {
         "execution": "x-0002", "job": "a", "task": None, "found": found, "attempt": RELEASED,
         "is_asked": True,
@@ -203,3 +203,12 @@ def test_seconds_run_until_now_or_the_end() -> None:
     assert seconds(begin, "", 9e9, is_over=True) is None
     assert seconds("", "", 9e9, is_over=False) is None
     assert seconds("soon", "", 9e9, is_over=False) is None
+
+
+def test_whether_a_marker_is_there_does_not_hang_on_the_words_for_it() -> None:
+    def gone() -> bytes:
+        raise FileNotFoundError
+
+    assert not look(gone, "key").is_unsound
+    assert look(lambda: b"{", "key").is_unsound
+    assert not ABSENT._replace(fault="was never written").is_unsound
