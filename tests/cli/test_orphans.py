@@ -34,3 +34,9 @@ def test_submit_and_status_name_a_submission_that_broke_off(
     assert f"dfh resume {broken_off}" in second.stderr
     status = dfh("status", "latest", cwd=project)
     assert f"{broken_off}: the submission broke off" in status.stderr
+    found = json.loads(dfh("status", "latest", "--json", cwd=project).stdout)
+    assert [item["subject"] for item in found["warnings"]] == [broken_off]
+    third = dfh("run", "--site", "local", "--json", cwd=project)
+    assert f"{broken_off}: the submission broke off" in third.stderr
+    (told,) = json.loads(third.stdout)["warnings"]
+    assert (told["kind"], told["subject"]) == ("submission_broken", broken_off)

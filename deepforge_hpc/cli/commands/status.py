@@ -39,6 +39,7 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     from deepforge_hpc.cli.views.status import status_lines
 
     current = api.status(found)
-    display.notices(orphan.notice for orphan in api.other_orphans(found))
-    display.result(current.to_dict(), status_lines(current))
+    others = tuple(orphan.notice for orphan in api.other_orphans(found))
+    display.notices(others)
+    display.result(current.with_warnings(others).to_dict(), status_lines(current))
     return 0

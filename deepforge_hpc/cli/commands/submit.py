@@ -91,7 +91,7 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     else:
         display.lines(lines)
     found = api.find_execution(str(submission.layout.root), submission.layout.root)
-    return watch(display, found, interval=interval)
+    return watch(display, found, interval=interval, told=submission.warnings)
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.cli.views.display import Display
+    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.state.status import ExecutionStatus
 
 NOT_SUCCEEDED = 9
@@ -40,15 +41,22 @@ class _HangupError(BaseException):
     """The terminal is gone."""
 
 
-def watch(display: Display, found: Found, *, interval: float | None = None) -> int:
+def watch(
+    display: Display,
+    found: Found,
+    *,
+    interval: float | None = None,
+    told: tuple[Notice, ...] = (),
+) -> int:
     """Follow an execution; return 0 if every job succeeded, NOT_SUCCEEDED if it ended otherwise.
 
+    `told`: what a person was told before, and a program is to find in the one document.
     Raises KeyboardInterrupt after it has said how to follow again.
     """
     again = f"The jobs go on. To follow again: dfh status {found.id} --watch"
     before = signal.signal(signal.SIGHUP, _hang_up)
     try:
-        return _follow(display, found, interval)
+        return _follow(display, found, interval, _view(display, told))
     except KeyboardInterrupt:
         display.talk(f"\n{again}")
         raise
@@ -59,13 +67,14 @@ def watch(display: Display, found: Found, *, interval: float | None = None) -> i
         signal.signal(signal.SIGHUP, before)
 
 
-def _follow(display: Display, found: Found, interval: float | None) -> int:
+def _follow(
+    display: Display, found: Found, interval: float | None, view: _Redrawn | _Appended | _Closing
+) -> int:
     pause = interval or api.usual_pause_s(found)
     least = api.least_pause_s(found)
     if interval and interval < least:
         display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")
     pause = max(pause, least)
-    view = _view(display)
     stuck = 0
     while True:
         current = api.status(found)
@@ -99,24 +108,25 @@ def can_move(current: ExecutionStatus) -> bool:
     return False
 
 
-def _view(display: Display) -> _Redrawn | _Appended | _Closing:
+def _view(display: Display, told: tuple[Notice, ...]) -> _Redrawn | _Appended | _Closing:
     if display.as_json:
-        return _Closing(display)
+        return _Closing(display, told)
     return _Redrawn(display) if display.is_terminal else _Appended(display)
 
 
 class _Closing:
     """One document, at the end: for programs."""
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, told: tuple[Notice, ...]) -> None:
         self._display = display
+        self._told = told
 
     def show(self, current: ExecutionStatus) -> None:
         """Wait for the end."""
 
     def close(self, current: ExecutionStatus) -> None:
         """Write the last status."""
-        self._display.result(current.to_dict(), ())
+        self._display.result(current.with_warnings(self._told).to_dict(), ())
 
 
 class _Redrawn:

@@ -203,6 +203,10 @@ class ExecutionStatus(NamedTuple):
         words = list(map(str, options)) if isinstance(options, list) else []
         return submit_command(file, words, site)
 
+    def with_warnings(self, more: tuple[Notice, ...]) -> ExecutionStatus:
+        """Return it with what else a person should know."""
+        return self._replace(warnings=(*self.warnings, *more))
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
         data = self._asdict()
