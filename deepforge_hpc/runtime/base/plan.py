@@ -269,7 +269,9 @@ def parse_plan(content: bytes | str, *, job: str = "") -> Plan:
     if job not in {"", FINAL_JOB}:
         data["jobs"] = _needed(data.get("jobs"), job)
     if type(told := data.get("warnings")) is list:  # those of earlier versions are sentences
-        data["warnings"] = [{"kind": "", "text": w} if type(w) is str else w for w in told]
+        data["warnings"] = [
+            Notice("earlier_plan", w).to_dict() if type(w) is str else w for w in told
+        ]
     return decode(Plan, data)
 
 

@@ -180,6 +180,7 @@ def test_the_sentences_that_were_warnings_of_earlier_plans_can_be_read(project):
     data = {**project.plan().to_dict(), "warnings": ["node a: unknown"]}
     (warning,) = parse_plan(json.dumps(data)).warnings
     assert (str(warning), warning.level) == ("node a: unknown", "warning")
+    assert warning.kind == "earlier_plan"
 
 
 def test_the_same_files_give_the_same_plan_in_another_process(project):
