@@ -74,8 +74,12 @@ def check_packages(ledger: Ledger, record: Record) -> Iterator[Notice]:
 def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice]:
     try:
         actual = digest_file(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         actual = ""
+    except OSError as error:
+        text = f"{path.name} of {record.label} was not checked: it cannot be read ({error})"
+        yield Notice("frozen_unreadable", text, str(path))
+        return
     if actual != wanted:
         state = "was removed" if not actual else "is not the one that ran"
         message = f"{path.name} of {record.label} {state}"

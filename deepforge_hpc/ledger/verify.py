@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.store import Ledger, Record
 
 VERIFY_SCHEMA = "dfh/verify/2"
+_UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Verification:
 
     @property
     def is_checked(self) -> bool:
-        """Tell whether every output that is there could be read."""
-        return not any(finding.kind == "output_unreadable" for finding in self.findings)
+        """Tell whether all that is there and was made or frozen here could be read."""
+        return not any(finding.kind in _UNREAD for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -188,7 +189,11 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
         says = {name: entry.get("sha256") for name, entry in found.outputs.items()}
-    except (OSError, ValueError, AttributeError, LedgerError) as error:
+    except OSError as error:
+        text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
+        yield Notice("marker_unreadable", text, str(place.success))
+        return
+    except (ValueError, AttributeError, LedgerError) as error:
         fault = str(error)
     else:
         made = {output.name: output.sha256 for output in named.data.outputs}

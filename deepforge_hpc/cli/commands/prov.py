@@ -89,7 +89,7 @@ def verify(display: Display, path: str) -> int:
 
     Checks the records of PATH and of everything it was made from, their outputs and success
     markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was
-    changed or is missing, 6 if nothing was but an output cannot be read; each finding is named by
+    changed or is missing, 6 if nothing was but some of it cannot be read; each finding is named by
     its kind.
 
     \b

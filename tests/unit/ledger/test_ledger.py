@@ -272,6 +272,16 @@ def test_output_that_cannot_be_read_was_not_checked_and_is_not_called_modified(
     assert api.verify(str(output), project.root).is_checked
 
 
+@pytest.mark.parametrize("name", ["success.json", "plan.json", "site.yaml"])
+def test_file_of_an_execution_that_cannot_be_read_was_not_checked(project: Any, name: str) -> None:
+    path = next(path for path in project.execution.rglob(name) if "render" not in path.parts)
+    with project.closed(path):
+        found = api.verify(str(project.execution), project.root)
+    kind = "marker_unreadable" if name == "success.json" else "frozen_unreadable"
+    assert {(item.kind, item.level) for item in found.findings} == {(kind, "warning")}
+    assert (found.is_sound, found.is_checked) == (True, False)
+
+
 def test_input_that_cannot_be_read_was_not_checked_and_is_not_called_modified(project: Any) -> None:
     target = project.output("train", "result.txt")
     with project.closed(project.root / "table.csv"):
