@@ -90,7 +90,7 @@ def explain(task: Task) -> tuple[State, str]:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _BoardJob:
     job: QueuedJob
     tasks: tuple[Task, ...]
     open: int
@@ -105,7 +105,7 @@ class Board:
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
         self.tasks: dict[str, Task] = {}
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _BoardJob] = {}
         self._dependants: dict[str, list[str]] = {}
 
     def add(self, job: QueuedJob, known: dict[str, dict[str, Any]]) -> None:
@@ -121,7 +121,7 @@ class Board:
         is_held = job.hold and all(
             task.state == "PENDING" and task.reason in {"", "JobHeldUser"} for task in tasks
         )
-        entry = _Entry(job, tasks, left, is_held)
+        entry = _BoardJob(job, tasks, left, is_held)
         self._entries[job.id] = entry
         if not left:
             self._closed(entry)
@@ -131,7 +131,7 @@ class Board:
                 return
         self._promote(entry)
 
-    def _settle(self, entry: _Entry, name: str) -> bool:
+    def _settle(self, entry: _BoardJob, name: str) -> bool:
         """Note that a job waits for another; False if it thereby can never start."""
         upstream = self._entries.get(name)
         if upstream is None or not upstream.open:
@@ -177,7 +177,7 @@ class Board:
         if not entry.open:
             self._closed(entry)
 
-    def _closed(self, entry: _Entry) -> None:
+    def _closed(self, entry: _BoardJob) -> None:
         good = self._is_good(entry)
         for name in self._dependants.pop(entry.job.id, ()):
             waiting = self._entries[name]
@@ -190,14 +190,14 @@ class Board:
                 self._promote(waiting)
 
     @staticmethod
-    def _is_good(entry: _Entry) -> bool:
+    def _is_good(entry: _BoardJob) -> bool:
         return all(task.state == "COMPLETED" for task in entry.tasks)
 
-    def _give_up(self, entry: _Entry) -> None:
+    def _give_up(self, entry: _BoardJob) -> None:
         for task in entry.tasks:
             self.end(task, "CANCELLED", NEVER_SATISFIED)
 
-    def _promote(self, entry: _Entry) -> None:
+    def _promote(self, entry: _BoardJob) -> None:
         """Put a job's tasks where they may start, or note why they may not."""
         pending = [task for task in entry.tasks if task.state == "PENDING"]
         if entry.is_held or entry.waits_for:

@@ -41,7 +41,7 @@ _STREAMS = frozenset({"raw", "rgba"})  # frames of an animation
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Captured:
     """One captured figure."""
 
     id: str
@@ -73,7 +73,7 @@ class Recorder:
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
         self._clock = clock
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, _Captured] = {}
         self._known: weakref.WeakKeyDictionary[Figure, str] = weakref.WeakKeyDictionary()
         self._unnamed = 0
         self._lock = threading.Lock()
@@ -146,7 +146,7 @@ class Recorder:
         finally:
             self._lock.release()
 
-    def _entry(self, figure: Figure) -> _Entry | None:
+    def _entry(self, figure: Figure) -> _Captured | None:
         name = self._known.get(figure)
         if name is None:
             name = self._identity(figure)
@@ -154,7 +154,7 @@ class Recorder:
                 self._warn(f"only the first {MAX_FIGURES} figures of a job are captured")
                 return None
             self._known[figure] = name
-        return self._entries.setdefault(name, _Entry(id=name))
+        return self._entries.setdefault(name, _Captured(id=name))
 
     def _identity(self, figure: Figure) -> str:
         label = str(figure.get_label() or "")
@@ -171,7 +171,7 @@ class Recorder:
         self._unnamed += 1
         return f"canvas-{self._unnamed}"
 
-    def _write(self, figure: Figure, entry: _Entry, *, svg: bool) -> None:
+    def _write(self, figure: Figure, entry: _Captured, *, svg: bool) -> None:
         png = self._render(figure, "png", "agg")
         drawing = self._render(figure, "svg", "svg") if svg else b""
         if len(drawing) > _MAX_SVG_BYTES:

@@ -19,8 +19,8 @@ _FITTING = {"wide": 1400, "narrow": 520}
 """A drawing up to this width is made smaller to fit the screen; a wider one is scrolled."""
 
 
-class Node(NamedTuple):
-    """An operation."""
+class Box(NamedTuple):
+    """An operation, as it is drawn."""
 
     name: str
     after: tuple[str, ...]
@@ -49,7 +49,7 @@ WIDE = Size(down=False, width=_WIDTH, along=_GAP_ALONG, across=_GAP_ACROSS)
 NARROW = Size(down=True, width=_NARROW_WIDTH, along=30, across=_NARROW_GAP)
 
 
-def draw_graphs(nodes: Sequence[Node]) -> str:
+def draw_graphs(nodes: Sequence[Box]) -> str:
     """Return the graph for a laptop and for a phone; every node comes after what it depends on.
 
     From left to right as long as that fits a laptop, else the way that is less wide.
@@ -78,7 +78,7 @@ class Drawing(NamedTuple):
         )
 
 
-def draw_graph(nodes: Sequence[Node], size: Size) -> Drawing:
+def draw_graph(nodes: Sequence[Box], size: Size) -> Drawing:
     """Return the graph in one of the two ways to lay it out."""
     by_name = {node.name: node for node in nodes}
     after = {node.name: [name for name in node.after if name in by_name] for node in nodes}
@@ -181,7 +181,7 @@ def _edge(boxes: Sequence[tuple[int, int, int, int]], size: Size, *, is_lit: boo
     return f'<path class="edge{" lit" if is_lit else ""}" d="{path}"/>'
 
 
-def _box(node: Node, place: tuple[int, int, int, int], size: Size) -> str:
+def _box(node: Box, place: tuple[int, int, int, int], size: Size) -> str:
     x, y = place[0], place[1]
     name = node.name if len(node.name) <= _NAME else node.name[: _NAME - 1] + "…"
     words = node.words if len(node.words) <= _NAME + 4 else node.words[: _NAME + 3] + "…"

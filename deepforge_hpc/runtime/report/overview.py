@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.states import WAITING
 from ..base.text import count, duration, plain
-from .graph import Node, draw_graphs
+from .graph import Box, draw_graphs
 from .looks import LOOKS, URGENT, Operation, anchor, icon
 from .markup import esc
 from .times import timeline
@@ -42,7 +42,7 @@ def _graph(groups: Sequence[Operation]) -> str:
         total = len(group.main.units)
         is_partial = total > 1 and not group.state.is_success and group.state not in WAITING
         nodes.append(
-            Node(
+            Box(
                 name=group.name,
                 after=tuple(name for name in needed if name != group.name),
                 css=look.css,

@@ -12,7 +12,7 @@ from deepforge_hpc.runtime.report.chart import draw_chart, group
 from deepforge_hpc.runtime.report.graph import (
     NARROW,
     WIDE,
-    Node,
+    Box,
     Size,
     draw_graph,
     draw_graphs,
@@ -20,8 +20,8 @@ from deepforge_hpc.runtime.report.graph import (
 from deepforge_hpc.runtime.report.times import ticks
 
 
-def node(name: str, *after: str) -> Node:
-    return Node(name=name, after=after, css="ok", icon="check", words="succeeded", link="#x")
+def node(name: str, *after: str) -> Box:
+    return Box(name=name, after=after, css="ok", icon="check", words="succeeded", link="#x")
 
 
 def boxes(svg: str) -> list[tuple[int, ...]]:
@@ -30,7 +30,7 @@ def boxes(svg: str) -> list[tuple[int, ...]]:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> list[Node]:
+def graphs(draw: st.DrawFn) -> list[Box]:
     names = [f"op{index}" for index in range(draw(st.integers(1, 25)))]
     nodes = []
     for index, name in enumerate(names):
@@ -41,7 +41,7 @@ def graphs(draw: st.DrawFn) -> list[Node]:
 
 @settings(deadline=None, max_examples=60)
 @given(graphs(), st.sampled_from([WIDE, NARROW]))
-def test_boxes_never_overlap_and_lie_behind_what_they_need(nodes: list[Node], kind: Size) -> None:
+def test_boxes_never_overlap_and_lie_behind_what_they_need(nodes: list[Box], kind: Size) -> None:
     svg = draw_graph(nodes, kind).svg("wide")
     found = boxes(svg)
     assert len(found) == len(nodes)
@@ -74,7 +74,7 @@ def test_edges_of_a_simple_graph_do_not_cross() -> None:
 
 
 def test_the_way_a_graph_is_laid_out_is_the_one_that_fits() -> None:
-    def layers(nodes: list[Node]) -> tuple[int, int]:
+    def layers(nodes: list[Box]) -> tuple[int, int]:
         laptop, phone = draw_graphs(nodes).split("</svg>")[:2]
         assert laptop.startswith('<svg class="wide')
         assert phone.startswith('<svg class="narrow')
