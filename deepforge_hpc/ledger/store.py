@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, parse_object
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of
 from deepforge_hpc.runtime.base.files import digest, read_bytes, read_json
 from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
 from deepforge_hpc.runtime.state.record_data import RecordData
@@ -244,7 +244,7 @@ class Closure(Ledger):
 def parse_record(content: bytes, path: Path) -> Record:
     """Return the record that bytes hold; DamagedRecordError if they are no record."""
     try:
-        raw = parse_object(content)
+        raw = object_of(content)
         data = decode(RecordData, raw, is_open=True)
     except SchemaError as error:
         message = f"record {path}: {error}"

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.runtime.base.files import parse_object, publish_bytes, publish_json
 from deepforge_hpc.runtime.base.jsonl import append_line, last_line
+from deepforge_hpc.runtime.schedulers.local import published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -218,12 +219,9 @@ class LocalQueue:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the engine's last word on each id; empty if there is none."""
-        try:
-            content = (self.root / "status.json").read_bytes()
-        except FileNotFoundError:
-            return {}
-        with self._readable("status.json"):
-            return dict(parse_object(content)["jobs"])
+        with self._readable("status.json"), suppress(FileNotFoundError):
+            return published(self.root)
+        return {}
 
     def tidy(self) -> None:
         """Remove what only a living engine needs; call it with both locks."""

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
+
+from .files import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,17 +47,15 @@ class SchemaError(ShapeError):
 
 def parse(kind: type[_T], content: bytes | str, *, is_open: bool = False) -> _T:
     """Return the value that the text of a file holds; ShapeError if it is none of this class."""
-    return decode(kind, parse_object(content), is_open=is_open)
+    return decode(kind, object_of(content), is_open=is_open)
 
 
-def parse_object(content: bytes | str) -> dict[str, Any]:
+def object_of(content: bytes | str) -> dict[str, Any]:
     """Return the JSON object that a text holds; ShapeError if it is none."""
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        message = f"not JSON ({error})"
-        raise ShapeError(message) from error
-    return data if type(data) is dict else _refuse(data, "an object")
+        return parse_object(content)
+    except ValueError as error:
+        raise ShapeError(str(error)) from error
 
 
 def decode(kind: type[_T], data: object, *, is_open: bool = False) -> _T:

@@ -63,7 +63,7 @@ def read_own(
     return b"".join(parts)
 
 
-def parse_object(data: bytes) -> dict[str, Any]:
+def parse_object(data: bytes | str) -> dict[str, Any]:
     """Return a JSON object; ValueError if it is damaged or another thing."""
     try:
         value = json.loads(data)

@@ -8,7 +8,7 @@ default that stands for what was so before: plans of earlier versions lack them.
 from enum import Enum
 from typing import Any, NamedTuple
 
-from .codec import decode, encode, parse_object
+from .codec import decode, encode, object_of
 from .execution import PLAN_SCHEMA
 from .notice import Notice
 
@@ -265,7 +265,7 @@ def parse_plan(content: bytes | str, *, job: str = "") -> Plan:
 
     With `job`, of its jobs only that one and those that it waits for: all that it has to know.
     """
-    data = parse_object(content)
+    data = object_of(content)
     if job not in {"", FINAL_JOB}:
         data["jobs"] = _needed(data.get("jobs"), job)
     if type(told := data.get("warnings")) is list:  # those of earlier versions are sentences
