@@ -163,6 +163,7 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         name=job.name,
         exit_code=entry["exit"],
         wants_memory=_wants_memory(entry["raw"], entry["exit"]),
+        ended_by="scheduler" if entry["raw"] in {"CANCELLED", "TIMEOUT"} else "",
     )
 
 

@@ -8,7 +8,7 @@ from ..base.files import read_json
 from ..base.native import NativeStatus
 from ..base.states import State
 from .base import Answer, Scheduler
-from .slurm import wants_memory
+from .slurm import ended_by, wants_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,4 +45,5 @@ def _status(native: str, entry: dict[str, str]) -> NativeStatus:
         explanation=entry["explanation"],
         exit_code=code,
         wants_memory=wants_memory(raw, code),
+        ended_by=ended_by(raw),
     )
