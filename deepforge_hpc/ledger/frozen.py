@@ -74,7 +74,7 @@ def check_packages(ledger: Ledger, record: Record) -> Iterator[Notice]:
 def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice]:
     try:
         actual = digest_file(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         actual = ""
     except OSError as error:
         text = f"{path.name} of {record.label} was not checked: it cannot be read ({error})"
@@ -92,6 +92,10 @@ def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
     except OSError:
         return
     for name, fault in differences(layout.code, files):
+        if fault == "unreadable":
+            text = f"frozen code of {record.execution} was not checked: {name} cannot be read"
+            yield Notice("frozen_unreadable", text, str(layout.code / name))
+            continue
         yield Notice(
             kind=_kind(name),
             level="error",

@@ -38,7 +38,10 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
 
 
 def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
-    """Return what below `code/` is not as a manifest says, each edited | missing | added."""
+    """Return what below `code/` is not as a manifest says.
+
+    Each is edited, missing, added or unreadable.
+    """
     faults = [
         (name, fault)
         for name, expected in files.items()
@@ -65,8 +68,10 @@ def _names_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
 def _file_fault(path: Path, expected: str) -> str:
     try:
         return "" if digest_file(path) == expected else "edited"
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return "missing"
+    except OSError:
+        return "unreadable"
 
 
 def find_duplicate(context: Context) -> str:

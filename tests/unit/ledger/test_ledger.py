@@ -272,7 +272,7 @@ def test_output_that_cannot_be_read_was_not_checked_and_is_not_called_modified(
     assert api.verify(str(output), project.root).is_checked
 
 
-@pytest.mark.parametrize("name", ["success.json", "plan.json", "site.yaml"])
+@pytest.mark.parametrize("name", ["success.json", "plan.json", "site.yaml", "train.py"])
 def test_file_of_an_execution_that_cannot_be_read_was_not_checked(project: Any, name: str) -> None:
     path = next(path for path in project.execution.rglob(name) if "render" not in path.parts)
     with project.closed(path):
