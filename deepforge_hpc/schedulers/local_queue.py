@@ -25,9 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.runtime.base.files import parse_object, publish_bytes, publish_json
+from deepforge_hpc.runtime.base.files import parse_object, publish_bytes, publish_json, read_json
 from deepforge_hpc.runtime.base.jsonl import append_line, last_line
-from deepforge_hpc.runtime.schedulers.local import published
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -220,7 +219,7 @@ class LocalQueue:
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the engine's last word on each id; empty if there is none."""
         with self._readable("status.json"), suppress(FileNotFoundError):
-            return published(self.root)
+            return dict(read_json(self.root / "status.json")["jobs"])
         return {}
 
     def tidy(self) -> None:

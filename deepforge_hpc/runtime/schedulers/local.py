@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.files import read_json
 from ..base.native import NativeStatus
@@ -24,15 +24,10 @@ class Local(Scheduler):
     def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what the engine published."""
         try:
-            jobs = published(root / "local")
+            jobs = read_json(root / "local" / "status.json")["jobs"]
             return {native: _status(native, entry) for native, entry in jobs.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
-
-
-def published(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return what the engine wrote down of each id; OSError, ValueError or KeyError if nothing."""
-    return dict(read_json(folder / "status.json")["jobs"])
 
 
 def _status(native: str, entry: dict[str, str]) -> NativeStatus:
