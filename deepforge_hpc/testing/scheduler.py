@@ -17,6 +17,7 @@ import dataclasses
 import json
 import time
 from typing import TYPE_CHECKING, ClassVar
+from uuid import uuid4
 
 import pytest
 
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
 
-_UUID = "0123456789abcdef0123456789abcdef"
+_UUID = uuid4().hex
+"""Of this process alone: an adapter may end every process that carries the execution's token."""
 _OPTIONS = (("nodes", "1"), ("no-requeue", ""))
 # As the script of every job does, job-templates/base.sh.j2.
 _TASK = "task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-none}}"

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -24,7 +25,9 @@ from deepforge_hpc.schedulers.local_process import Identity, with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
 from deepforge_hpc.schedulers.local_tasks import Task
 
-UUID = "0123456789abcdef0123456789abcdef"
+# Of this process alone: the engine kills whatever on the machine carries its token, also the jobs of
+# the same tests beside these.
+UUID = uuid4().hex
 TOKEN = UUID[:8]
 FINAL = {"succeeded", "failed", "cancelled", "interrupted", "never_ran", "upstream_failed"}
 
