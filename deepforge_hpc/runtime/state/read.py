@@ -84,12 +84,6 @@ def read_files(root: Path) -> Files:
     return Files(root, info, plan, digest(content), jobs, units, history)
 
 
-def read_units(root: Path, jobs: Iterable[Planned]) -> dict[Key, Unit]:
-    """Return what the files of the jobs and their tasks say now."""
-    with Folder.open(root) as folder:
-        return _units(folder, jobs)
-
-
 def last_metrics(root: Path, job: str, task: int | None) -> dict[str, Any]:
     """Return the last whole line of a job's metrics; empty if there is none."""
     try:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from .record_data import Producer, ReusedFrom
 
 RESULT_KEY_SCHEMA = "dfh/result-key/1"
-_ID = re.compile(r"sha256:[0-9a-f]{64}")
 _MODE = 0o444
 
 
@@ -66,11 +65,6 @@ class Published(NamedTuple):
     entry: dict[str, Any]
     """Its entry of the success marker."""
     path: Path
-
-
-def is_record_id(text: str) -> bool:
-    """Tell whether text can be the id of a record."""
-    return _ID.fullmatch(text) is not None
 
 
 def write_record(
