@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.site.model import Launcher, SiteSpec
+    from deepforge_hpc.site.model import LaunchMethod, SiteSpec
 
 VERSION_ARGV = ("mpirun", "--version")
 
 
-def used(site: SiteSpec, plan: Plan | None) -> dict[str, Launcher]:
+def used(site: SiteSpec, plan: Plan | None) -> dict[str, LaunchMethod]:
     """Return the launchers that a plan uses; without one, all of the site."""
     names = site.launchers if plan is None else {job.launch.name for job in plan.jobs}
     return {
@@ -31,7 +31,7 @@ def used(site: SiteSpec, plan: Plan | None) -> dict[str, Launcher]:
 
 
 def check_programs(
-    launchers: Mapping[str, Launcher], which: Callable[[str], str | None]
+    launchers: Mapping[str, LaunchMethod], which: Callable[[str], str | None]
 ) -> Iterator[Notice]:
     """Look for the programs that the launch lines run."""
     if not launchers:
@@ -44,7 +44,7 @@ def check_programs(
             yield warn("launchers", message, step)
 
 
-def check_plugins(launchers: Mapping[str, Launcher], machine: Machine) -> Iterator[Notice]:
+def check_plugins(launchers: Mapping[str, LaunchMethod], machine: Machine) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
     by_srun = {name: one for name, one in launchers.items() if one.argv[0] == "srun"}
     if not by_srun:
@@ -65,7 +65,7 @@ def check_plugins(launchers: Mapping[str, Launcher], machine: Machine) -> Iterat
 
 
 def check_library(
-    launchers: Mapping[str, Launcher], machine: Machine, mpirun: str
+    launchers: Mapping[str, LaunchMethod], machine: Machine, mpirun: str
 ) -> Iterator[Notice]:
     """See whether srun speaks what the MPI library does; `mpirun` is what VERSION_ARGV printed.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.plan.containers import Container
     from deepforge_hpc.plan.facts import Facts
     from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import Launcher, SiteSpec
+    from deepforge_hpc.site.model import LaunchMethod, SiteSpec
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
@@ -137,7 +137,9 @@ def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:
     return "gpus-per-node", f"{prefix}{count}"
 
 
-def _argv(site: SiteSpec, launcher: Launcher, facts: Facts, values: dict[str, str]) -> list[str]:
+def _argv(
+    site: SiteSpec, launcher: LaunchMethod, facts: Facts, values: dict[str, str]
+) -> list[str]:
     bind = cpu_bind(site, facts)
     gpus = gpu_words(site, facts)
     argv: list[str] = []

@@ -11,7 +11,7 @@ from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Origin, Resources
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.site.model import Launcher, known
+from deepforge_hpc.site.model import LaunchMethod, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -89,7 +89,7 @@ class Sizer:
             for key, value, source in self._notes
         )
 
-    def _launcher(self, spec: OperationSpec) -> Launcher:
+    def _launcher(self, spec: OperationSpec) -> LaunchMethod:
         name = spec.launch or "none"
         launcher = self.site.launchers.get(name)
         if launcher is not None:
@@ -97,7 +97,7 @@ class Sizer:
         if name != "none":
             message = f"operations.{spec.name}.launch: site {self.site.name} has no launcher {name}"
             self._fault(spec, message, f"add launchers: {{{name}: {{argv: [...]}}}} to its file")
-        return Launcher()
+        return LaunchMethod()
 
     def _cpus(self, spec: OperationSpec, request: QueueRequest, most: int | None) -> int:
         """Return the cores a rank: as asked, else as the site says, else those of its GPUs."""
@@ -158,7 +158,7 @@ class Sizer:
                 return most // ntasks
         return 1
 
-    def _launch(self, spec: OperationSpec, launcher: Launcher, resources: Resources) -> str:
+    def _launch(self, spec: OperationSpec, launcher: LaunchMethod, resources: Resources) -> str:
         name = spec.launch or "none"
         key = f"jobs.{spec.name}.launch"
         asked: Source = "default"

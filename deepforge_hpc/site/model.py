@@ -56,7 +56,7 @@ from deepforge_hpc.site.request import (
     ExtraDirective,
     ForbiddenFlag,
     GpuRequest,
-    Launcher,
+    LaunchMethod,
     Modules,
     Request,
     Routing,
@@ -98,7 +98,7 @@ __all__ = [
     "Identify",
     "JobLimit",
     "JobLimits",
-    "Launcher",
+    "LaunchMethod",
     "LocalDisk",
     "Login",
     "MemoryRequest",
@@ -169,7 +169,7 @@ class SiteSpec(Frozen):
     node_types: Mapping[str, NodeType] = given(MapOf(Object(NodeType), *_TYPE), factory=dict)
     binding: Binding = _section(Binding)
     request: Request = _section(Request)
-    launchers: Mapping[str, Launcher] = given(LAUNCHER_TABLE, factory=dict)
+    launchers: Mapping[str, LaunchMethod] = given(LAUNCHER_TABLE, factory=dict)
     environment_sets: Mapping[str, EnvironmentSet] = given(
         MapOf(Object(EnvironmentSet), *_TYPE), factory=dict
     )

@@ -173,7 +173,7 @@ class Request(Frozen):
     )
 
 
-class Launcher(Frozen):
+class LaunchMethod(Frozen):
     """How one value of `launch:` becomes a command."""
 
     argv: tuple[str, ...] = given(Whole(word, "a list of words"), ())
@@ -212,7 +212,7 @@ class LauncherTable(MapOf):
 
 _STARTS = frozenset({"argv", "clamp"})
 LAUNCHER_TABLE = LauncherTable(
-    OrUnknown(Object(Launcher), absent=True), re.compile(PATTERN), "letters, digits, _ and -"
+    OrUnknown(Object(LaunchMethod), absent=True), re.compile(PATTERN), "letters, digits, _ and -"
 )
 
 

@@ -9,7 +9,7 @@ import pytest
 from deepforge_hpc.doctor import launchers
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan
-from deepforge_hpc.site.model import Launcher, SiteSpec
+from deepforge_hpc.site.model import LaunchMethod, SiteSpec
 
 MACHINE = Machine(config={"MpiDefault": "none"}, mpi=("none", "pmi2"))
 # Shortened from `mpirun --version` of Debian 12 and 13; that of Intel was written by hand, not seen.
@@ -25,13 +25,13 @@ def levels(findings: Any) -> list[str]:
     return [item.level for item in found]
 
 
-def srun(*words: str) -> dict[str, Launcher]:
-    return {"mpi": Launcher(argv=("srun", *words))}
+def srun(*words: str) -> dict[str, LaunchMethod]:
+    return {"mpi": LaunchMethod(argv=("srun", *words))}
 
 
 def test_only_launchers_that_the_plan_uses_are_looked_at() -> None:
-    lines = {"none": Launcher(), **srun(), "torchrun": Launcher(argv=("torchrun",))}
-    clamped = Launcher(argv=("x",), clamp=True)
+    lines = {"none": LaunchMethod(), **srun(), "torchrun": LaunchMethod(argv=("torchrun",))}
+    clamped = LaunchMethod(argv=("x",), clamp=True)
     site = SiteSpec(name="x", scheduler="slurm", launchers={**lines, "horovod": clamped})
     job = Job(name="a", operation="a", launch=LaunchCommand(name="torchrun"))
     plan = Plan(pipeline="p", site="x", scheduler="slurm", jobs=(job,))
@@ -40,7 +40,7 @@ def test_only_launchers_that_the_plan_uses_are_looked_at() -> None:
 
 
 def test_a_program_that_a_module_may_bring_is_a_warning() -> None:
-    lines = {"mpi": Launcher(argv=("ibrun",)), "srun": Launcher(argv=("srun",))}
+    lines = {"mpi": LaunchMethod(argv=("ibrun",)), "srun": LaunchMethod(argv=("srun",))}
     assert levels(launchers.check_programs(lines, lambda _: None)) == ["warning"]
     assert levels(launchers.check_programs(lines, lambda name: name)) == []
     assert levels(launchers.check_programs({}, lambda _: None)) == ["info"]
@@ -52,7 +52,7 @@ def test_srun_must_have_the_plugin_of_a_launch_line() -> None:
     assert "launchers.mpi.argv" in finding.next
     assert levels(launchers.check_plugins(srun("--mpi=pmi2"), MACHINE)) == ["info"]
     assert levels(launchers.check_plugins(srun(), Machine())) == ["warning"]
-    assert levels(launchers.check_plugins({"mpi": Launcher(argv=("ibrun",))}, Machine())) == []
+    assert levels(launchers.check_plugins({"mpi": LaunchMethod(argv=("ibrun",))}, Machine())) == []
 
 
 @pytest.mark.parametrize(

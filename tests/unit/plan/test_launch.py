@@ -19,7 +19,7 @@ from deepforge_hpc.site.model import (
     Containers,
     EnvironmentSet,
     GpuRequest,
-    Launcher,
+    LaunchMethod,
     Modules,
     Network,
     NodeType,
@@ -31,7 +31,7 @@ from deepforge_hpc.site.model import (
     When,
 )
 
-SRUN = Launcher(argv=("srun", "-n{world_size}", "{cpu_bind}", "{gpu_bind}"))
+SRUN = LaunchMethod(argv=("srun", "-n{world_size}", "{cpu_bind}", "{gpu_bind}"))
 TABLE = Binding(
     style="mask", gpu_core_base=(12, 8, 4, 0), width=4, skip_first=1, needs_full_node=True
 )
@@ -85,7 +85,9 @@ def test_no_mask_where_it_could_reach_beyond_the_job():
 
 
 def test_one_option_inside_another_word_and_alone():
-    launcher = Launcher(argv=("srun", "--cpu-bind={cpu_bind}", "--gpu-bind=none", "--gpus=1", "x"))
+    launcher = LaunchMethod(
+        argv=("srun", "--cpu-bind={cpu_bind}", "--gpu-bind=none", "--gpus=1", "x")
+    )
     words = argv(site(launchers={"srun": launcher}), facts(gpus=0))
     assert words == ("srun", "x"), "nothing is said of GPUs that the job has not"
 
@@ -96,7 +98,7 @@ def test_gpus_on_the_launch_line_are_said_once():
         request=Request(gpu=GpuRequest(style="gpus-per-task", where="launch")),
     )
     assert argv(spec, facts(gpus=8, ranks=4))[2:] == ("--gpus-per-task=2", "--gpu-bind=closest")
-    literal = Launcher(argv=("srun", "--gpus-per-task=1", "{gpu_bind}"))
+    literal = LaunchMethod(argv=("srun", "--gpus-per-task=1", "{gpu_bind}"))
     spec = site(
         launchers={"srun": literal},
         binding=Binding(style="closest"),
@@ -144,7 +146,7 @@ def test_a_rank_sees_its_own_gpu_and_keeps_its_words(tmp_path):
      ("flux", "flux", "FLUX_TASK_LOCAL_ID"), ("slurm", "mpirun", ""), ("pbs", "mpirun", "")],
 )  # fmt: skip
 def test_a_rank_knows_its_number_by_what_started_it(scheduler, command, number):
-    launchers = {"srun": Launcher(argv=(command,))}
+    launchers = {"srun": LaunchMethod(argv=(command,))}
     spec = site(scheduler=scheduler, launchers=launchers, binding=Binding(gpu_order="descending"))
     words = argv(spec, facts())
     assert (f"gpus[{number}]" in words[-2]) if number else words == (command,)
@@ -265,7 +267,7 @@ def test_conditions_must_all_hold():
 
 def test_programs_in_an_image_have_the_mpi_that_srun_speaks_there():
     containers = Containers(runtime="apptainer", mpi="pmi2")
-    mpirun = Launcher(argv=("mpirun", "-np", "{world_size}"))
+    mpirun = LaunchMethod(argv=("mpirun", "-np", "{world_size}"))
     spec = site(containers=containers, launchers={"srun": SRUN, "mpi": mpirun})
     way = container_of(spec, "image.sif", gpus=False, folders=())
     assert "--mpi=pmi2" in argv(spec, facts(gpus=0), way)
