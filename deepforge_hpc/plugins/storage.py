@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.storage.base import (
+    ByteRange,
     Capabilities,
     Move,
-    Range,
     Stat,
     Storage,
     Transfer,
@@ -60,10 +60,10 @@ def open_place(root: str | Path) -> Storage:
 __all__ = [
     "EXISTS",
     "MISSING",
+    "ByteRange",
     "Capabilities",
     "Move",
     "PlaceError",
-    "Range",
     "Stat",
     "Storage",
     "Transfer",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.plugins.storage import Move, PlaceError, Range, Storage
+from deepforge_hpc.plugins.storage import ByteRange, Move, PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
 from deepforge_hpc.testing.storage_base import (
     NO_NAMES,
@@ -168,17 +168,17 @@ class ReadingTests(StorageTests):
     @pytest.mark.parametrize(
         ("part", "wanted"),
         [
-            (Range(0), b"0123456789"),
-            (Range(0, 1), b"0"),
-            (Range(3, 7), b"3456"),
-            (Range(7), b"789"),
-            (Range(7, 100), b"789"),
-            (Range(4, 4), b""),
-            (Range(10), b""),
-            (Range(50, 60), b""),
+            (ByteRange(0), b"0123456789"),
+            (ByteRange(0, 1), b"0"),
+            (ByteRange(3, 7), b"3456"),
+            (ByteRange(7), b"789"),
+            (ByteRange(7, 100), b"789"),
+            (ByteRange(4, 4), b""),
+            (ByteRange(10), b""),
+            (ByteRange(50, 60), b""),
         ],
     )
-    def test_open_reads_a_part(self, storage: Storage, part: Range, wanted: bytes) -> None:
+    def test_open_reads_a_part(self, storage: Storage, part: ByteRange, wanted: bytes) -> None:
         """From the first byte to the one before the last; there is nothing behind the end."""
         self.set_raw(storage, "a", b"0123456789")
         with storage.open("a", part) as stream:
@@ -187,11 +187,11 @@ class ReadingTests(StorageTests):
     def test_a_part_is_read_in_pieces(self, storage: Storage) -> None:
         """As readers of large files do."""
         self.set_raw(storage, "a", b"0123456789")
-        with storage.open("a", Range(2, 8)) as stream:
+        with storage.open("a", ByteRange(2, 8)) as stream:
             assert [stream.read(4), stream.read(4), stream.read(4)] == [b"2345", b"67", b""]
 
-    @pytest.mark.parametrize("part", [Range(-1), Range(-5, 3), Range(5, 3)])
-    def test_what_is_no_range_is_refused(self, storage: Storage, part: Range) -> None:
+    @pytest.mark.parametrize("part", [ByteRange(-1), ByteRange(-5, 3), ByteRange(5, 3)])
+    def test_what_is_no_range_is_refused(self, storage: Storage, part: ByteRange) -> None:
         """Rather than to count from the end, as Python would."""
         self.set_raw(storage, "a", b"0123456789")
         self.refused(faults.INVALID, lambda: storage.open("a", part))

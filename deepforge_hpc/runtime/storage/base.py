@@ -60,7 +60,7 @@ class Stat(NamedTuple):
     """How many; of a folder all below it."""
 
 
-class Range(NamedTuple):
+class ByteRange(NamedTuple):
     """A part of a file."""
 
     start: int
@@ -163,7 +163,7 @@ class Storage(ABC):
         yield from (found[first] for first in sorted(found))
 
     @abstractmethod
-    def open(self, name: str, part: Range | None = None) -> BinaryIO:
+    def open(self, name: str, part: ByteRange | None = None) -> BinaryIO:
         """Open a file, or a part of it, for reading."""
 
     @abstractmethod
@@ -290,7 +290,7 @@ def checked(name: str) -> str:
     return name
 
 
-def checked_range(part: Range) -> Range:
+def checked_range(part: ByteRange) -> ByteRange:
     """Return a range, if it is one."""
     if part.start < 0 or (part.stop is not None and part.stop < part.start):
         what = "is no range: it begins at 0 or later, and ends where it begins or later"

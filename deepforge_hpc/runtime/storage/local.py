@@ -23,8 +23,8 @@ from .base import (
     FILE,
     FOLDER,
     OTHER,
+    ByteRange,
     Capabilities,
-    Range,
     Stat,
     Storage,
     checked,
@@ -116,11 +116,11 @@ class LocalStorage(Storage):
                     files = [(entry.path, status)] if kind == FILE else []
                     yield _stat(f"{name}/{entry.name}".lstrip("/"), kind, files, status)
 
-    def open(self, name: str, part: Range | None = None) -> BinaryIO:
+    def open(self, name: str, part: ByteRange | None = None) -> BinaryIO:
         from .streams import stream_part
 
         path = self.path_of(name)
-        whole = Range(0) if part is None else checked_range(part)
+        whole = ByteRange(0) if part is None else checked_range(part)
         with explained(path):
             # A pipe in its place must not hold us up, and a link must not lead us away.
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

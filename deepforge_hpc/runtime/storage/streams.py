@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from .base import Range, checked_range
+from .base import ByteRange, checked_range
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
 
-def stream_part(stream: BinaryIO, part: Range | None) -> BinaryIO:
+def stream_part(stream: BinaryIO, part: ByteRange | None) -> BinaryIO:
     """Return a stream of a part of a file that is open and can seek."""
-    whole = Range(0) if part is None else checked_range(part)
+    whole = ByteRange(0) if part is None else checked_range(part)
     stream.seek(whole.start)
     if whole.stop is None:
         return stream
