@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 CHECK = "proof"
 _POLL_S = 2.0
-_ENDED = ("succeeded", "reused", "failed", "interrupted", "cancelled", "never_ran")
 _OPERATIONS = '''\
 """What dfh doctor --submit runs."""
 
@@ -112,7 +111,7 @@ def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Req
 def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Notice:
     deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
-    while seen.state not in _ENDED:
+    while not seen.has_ended:
         if time.monotonic() > deadline:
             waiting = _unfinished(seen)
             with suppress(DeepforgeHpcError):
@@ -131,7 +130,7 @@ def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Notice:
 def _settle(found: Found, deadline: float) -> None:
     """Wait for the final job, which still writes into the folder that is to be removed."""
     while time.monotonic() < deadline:
-        if all(job.state in _ENDED for job in status(found).jobs):
+        if status(found).is_closed:
             return
         time.sleep(_POLL_S / 4)
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
@@ -94,7 +93,7 @@ def _run(
         deadline = time.monotonic() + limit_s
         while waiting and time.monotonic() < deadline:
             for native_id, status in scheduler.query("", list(waiting)).items():
-                if State(status.state).is_final and native_id in waiting:
+                if status.state.is_final and native_id in waiting:
                     job = waiting.pop(native_id)
                     ended[job] = output(job)
             time.sleep(_POLL_S if waiting else 0)

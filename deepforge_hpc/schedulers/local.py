@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.native import NativeStatus
-from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.states import State, state_of
 
 from .local_process import Identity
 from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
@@ -156,7 +156,7 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         entry = task.to_dict()
     return NativeStatus(
         native_id=name,
-        state=entry["state"],
+        state=state_of(entry["state"]),
         raw_state=entry["raw"],
         raw_reason=entry["reason"],
         explanation=entry["explanation"],
@@ -177,13 +177,13 @@ def _wants_memory(raw: str, exit_code: str) -> bool:
 
 def _without_engine(status: NativeStatus, entry: dict[str, Any], uuid: str) -> NativeStatus:
     """Return what is true of a job whose engine was killed."""
-    if status.state == State.PENDING.value:
+    if status.state is State.PENDING:
         state, explanation = State.HELD, f"{STOPPED}; `dfh resume` goes on."
-    elif status.state == State.RUNNING.value and not _is_alive(status, entry, uuid):
+    elif status.state is State.RUNNING and not _is_alive(status, entry, uuid):
         state, explanation = State.UNKNOWN, f"{STOPPED}; how this job ended is not known."
     else:
         return status
-    return status._replace(state=state.value, raw_reason=ENGINESTOPPED, explanation=explanation)
+    return status._replace(state=state, raw_reason=ENGINESTOPPED, explanation=explanation)
 
 
 def _is_alive(status: NativeStatus, entry: dict[str, Any], uuid: str) -> bool:

@@ -21,6 +21,7 @@ from typing import Any
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.files import publish_json, read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state.read import read_files
 
 from .local_process import (
     TOKEN_VARIABLE,
@@ -167,7 +168,8 @@ class Engine:
         return next((found for found in with_token(token) if is_leader(found.pid)), None)
 
     def _end_unseen(self, task: Task) -> None:
-        if self._layout.job(task.job.job, task.index).success.exists():
+        unit = read_files(self._layout.root).units.get((task.job.job, task.index))
+        if unit and unit.found.marker:
             self._board.end(task, "COMPLETED", "", "0:0")
         else:
             self._board.end(task, task.verdict or "NODE_FAIL", "EngineStopped")

@@ -94,7 +94,7 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
         for native_id in expand(native_ids):
             found[native_id] = NativeStatus(
                 native_id=native_id,
-                state=state.value,
+                state=state,
                 raw_state=raw_state,
                 raw_reason=raw_reason,
                 explanation=sentence,
@@ -144,7 +144,7 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
         for native_id in expand(native_ids):
             found[native_id] = NativeStatus(
                 native_id=native_id,
-                state=state.value,
+                state=state,
                 raw_state=raw_state,
                 raw_reason=raw_reason,
                 explanation=sentence,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import owner
-from deepforge_hpc.runtime.base.states import State, combine
+from deepforge_hpc.runtime.base.states import State, combine, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +34,7 @@ class Queue:
         """Return the native ids by job of all that has not ended."""
         return self._scheduler.find(self._info.home, self._info.token)
 
-    def states(self, live: Mapping[str, list[str]]) -> dict[str, str]:
+    def states(self, live: Mapping[str, list[str]]) -> dict[str, State]:
         """Return the state of each live job, of its tasks together."""
         ids = [native_id for found in live.values() for native_id in found]
         answers = self._scheduler.query(self._info.home, ids) if ids else {}
@@ -43,13 +43,13 @@ class Queue:
         for key, status in answers.items():
             job = names.get(key) or names.get(key.partition("_")[0])
             if job is not None:
-                states.setdefault(job, []).append(State(status.state))
-        return {job: combine(found).value for job, found in states.items()}
+                states.setdefault(job, []).append(state_of(status.state))
+        return {job: combine(found) for job, found in states.items()}
 
     def has_lost(self, ids: Mapping[str, str]) -> bool:
         """Tell whether a job ended so that nobody knows how."""
         answers = self._scheduler.query(self._info.home, list(ids.values()))
-        return any(status.state == State.UNKNOWN.value for status in answers.values())
+        return any(state_of(status.state) is State.UNKNOWN for status in answers.values())
 
     def adopt(self, ids: Mapping[str, str]) -> dict[str, str]:
         """Return the one queued id of each job, cancelling what was queued twice.

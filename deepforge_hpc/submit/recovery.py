@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.context import timestamp
-from deepforge_hpc.runtime.base.plan import FINAL_JOB, JobKind
+from deepforge_hpc.runtime.base.plan import FINAL_JOB
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.runtime.state import statefile
+from deepforge_hpc.runtime.state.assemble import build
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit.queue import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.runtime.state.journal import Attempt
+    from deepforge_hpc.runtime.state.status import JobStatus
     from deepforge_hpc.submit.reports import SubmitReport
     from deepforge_hpc.submit.submitter import Submitter
 
@@ -68,13 +71,14 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     """
     live = submitter.queue.live()
     states = submitter.queue.states(live)
-    held = sorted(name for name, state in states.items() if state == "held")
+    held = sorted(name for name, state in states.items() if state is State.HELD)
     if held and not last.is_cancelled and not submitter.queue.has_lost(last.ids):
         submitter.scheduler.release(submitter.info.home, [i for name in held for i in live[name]])
         message = f"Released {len(held)} held jobs of attempt {last.number}."
         return submitter.report(last.number, tuple(last.ids.items()), message)
     # What has written its end is only leaving the queue; a final job need not be waited for.
-    ending = {name for name in live if _has_ended(submitter, name, last)}
+    current = build(read_files(submitter.layout.root), None, now=0)
+    ending = {job.name for job in current.jobs if job.name in live and _has_ended(job)}
     busy = [] if held else sorted(set(live) - ending - {FINAL_JOB})
     if busy or not submitter.queue.leave(ending):
         busy = busy or sorted(ending)
@@ -86,8 +90,5 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     return None
 
 
-def _has_ended(submitter: Submitter, name: str, attempt: Attempt) -> bool:
-    job = submitter.plan.job(name)
-    tasks = attempt.tasks.get(name, range(job.tasks)) if job.kind is JobKind.ARRAY else (None,)
-    said = [statefile.read(submitter.layout.job(name, task)) for task in tasks]
-    return all(word and word.state.is_final and word.attempt == attempt.number for word in said)
+def _has_ended(job: JobStatus) -> bool:
+    return all(unit.is_over and unit.state is not State.PLANNED for unit in job.units)

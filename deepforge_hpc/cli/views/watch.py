@@ -79,19 +79,11 @@ def _follow(
     while True:
         current = api.status(found)
         stuck = 0 if can_move(current) else stuck + 1
-        if is_over(current) or stuck > _LAST_LOOKS:
+        if current.is_closed or stuck > _LAST_LOOKS:
             view.close(current)
             return 0 if current.state.is_success else NOT_SUCCEEDED
         view.show(current)
         time.sleep(pause)
-
-
-def is_over(current: ExecutionStatus) -> bool:
-    """Tell whether nothing of an execution will change by itself."""
-    final = (job.state for job in current.jobs if job not in current.work)
-    return all(job.state.is_final for job in current.work) and all(
-        state.is_final or state is State.PLANNED for state in final
-    )
 
 
 def can_move(current: ExecutionStatus) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from .states import State
 
 
 class NativeStatus(NamedTuple):
@@ -10,8 +13,7 @@ class NativeStatus(NamedTuple):
 
     native_id: str
     """`123`, or `123_4` for a task."""
-    state: str
-    """One of the values of `State`."""
+    state: State
     raw_state: str = ""
     """The scheduler's own word, e.g. `CANCELLED by 1000`."""
     raw_reason: str = ""

@@ -86,6 +86,14 @@ _PRECEDENCE = (
 )
 
 
+def state_of(word: object) -> State:
+    """Return the state that somebody else's word names; UNKNOWN if it is none of ours."""
+    try:
+        return State(word)
+    except ValueError:
+        return State.UNKNOWN
+
+
 def combine(states: Iterable[State]) -> State:
     """Return the state of a whole from the states of its parts; PLANNED if there is none."""
     present = set(states)

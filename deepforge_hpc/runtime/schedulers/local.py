@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base.files import read_json
 from ..base.native import NativeStatus
-from ..base.states import State
+from ..base.states import state_of
 from .base import Answer, Scheduler
 from .slurm import ended_by, wants_memory
 
@@ -34,7 +34,7 @@ def _status(native: str, entry: dict[str, str]) -> NativeStatus:
     raw, code = entry["raw"], entry["exit"]
     return NativeStatus(
         native_id=native,
-        state=State(entry["state"]).value,
+        state=state_of(entry["state"]),
         raw_state=raw,
         raw_reason=entry["reason"],
         explanation=entry["explanation"],

@@ -33,14 +33,14 @@ def ask(ids: set[str]) -> Answer:
     if not native:
         return Answer({})
     queued = _ask_queue(native)
-    alive = {key for key, job in (queued or {}).items() if not State(job.state).is_final}
+    alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
     ended = _ask_accounting(native, ids - alive)
     if queued is None or ended.jobs is None:
         return ended if queued is None else ended._replace(jobs=queued)
     found = dict(queued)
     for key, job in ended.jobs.items():
-        if key not in alive and (State(job.state).is_final or key not in queued):
-            lost = job._replace(state=State.UNKNOWN.value) if State(job.state).is_live else job
+        if key not in alive and (job.state.is_final or key not in queued):
+            lost = job._replace(state=State.UNKNOWN) if job.state.is_live else job
             found[key] = lost
     return ended._replace(jobs=found)
 
@@ -54,7 +54,7 @@ def _ask_accounting(native: list[str], units: set[str]) -> Answer:
             return Answer(None)
         rows = parse_sacct(raw)
         found = {key: _account(key, row) for row in rows for key in expand(str(row["jobid"]))}
-        ended = {key for key, job in found.items() if not State(job.state).is_live}
+        ended = {key for key, job in found.items() if not job.state.is_live}
         if units <= ended or time.monotonic() > deadline:
             return Answer(found, rows, raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
@@ -137,7 +137,7 @@ def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
     if word == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
         state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
     return NativeStatus(
-        native, state.value, raw, reason, sentence, exit_code=code,
+        native, state, raw, reason, sentence, exit_code=code,
         wants_memory=wants_memory(word, code), ended_by=ended_by(raw),
     )  # fmt: skip
 

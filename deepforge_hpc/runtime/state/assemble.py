@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base.notice import Notice
-from ..base.states import State, combine
+from ..base.states import State, combine, state_of
 from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge, title
 from .marker import ABSENT
@@ -190,7 +190,8 @@ class _View:
         if found is not None and found.name and found.name != f"{job}.{self._token}":
             # After a crash Slurm gives the ids of jobs that it lost to other people's jobs.
             return None
-        return found
+        # An adapter from outside may give a text, and one that is no state.
+        return found._replace(state=state_of(found.state)) if found else None
 
     def _origin(self, job: Planned) -> Trouble | None:
         """Return where the trouble began because of which a job cannot run, if there is any."""

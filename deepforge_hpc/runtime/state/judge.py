@@ -141,12 +141,11 @@ def _succeeded(evidence: Evidence, raw: str) -> Verdict:
     marker, native, attempt = evidence.found.marker, evidence.native, evidence.attempt
     assert marker is not None
     notice = None
-    if native is not None and attempt is not None and marker.attempt == attempt.number:
-        ended = State(native.state)
-        if ended.is_final and not ended.is_success:
-            text = f"{evidence.title}: the scheduler says {raw}, but the success marker is there: "
-            text += "its results are whole"
-            notice = Notice("marker_contradicted", text, evidence.title)
+    is_bad = native is not None and native.state.is_final and not native.state.is_success
+    if is_bad and attempt is not None and marker.attempt == attempt.number:
+        text = f"{evidence.title}: the scheduler says {raw}, but the success marker is there: "
+        text += "its results are whole"
+        notice = Notice("marker_contradicted", text, evidence.title)
     if not marker.reused_from:
         return Verdict(State.SUCCEEDED, raw=raw, notice=notice, is_over=True)
     reason = f"Taken from {marker.reused_from.get('execution', 'an earlier execution')}."
@@ -162,7 +161,7 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
     if native is not None and _knows_better(native, said):
         return _told_by_scheduler(evidence, native, said, raw)
     is_bad = said.state.is_final and not said.state.is_success
-    if is_bad and native is not None and State(native.state).is_success:
+    if is_bad and native is not None and native.state.is_success:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
         notice = Notice("state_contradicted", text, evidence.title)
     again = said.state is not State.FAILED or said.again
@@ -211,7 +210,10 @@ def _silent(evidence: Evidence) -> Verdict:
         # Never submitted, or only as part of an earlier attempt that did not get to run it.
         return Verdict(State.PLANNED, is_over=True)
     if attempt.is_cancelled:
-        return _cancelled(attempt, is_over=is_absent or not evidence.native_id)
+        if attempt.refused or is_absent or not evidence.native_id:
+            return _cancelled(attempt)
+        reason = "Its cancellation was asked for, and nobody says that it ended."
+        return Verdict(State.UNKNOWN, reason, f"Try again: dfh cancel {evidence.execution}")
     if not evidence.native_id:
         return Verdict(State.PLANNED)  # the scheduler may have heard more than was noted
     if evidence.trouble and not evidence.is_guarded:
@@ -220,32 +222,33 @@ def _silent(evidence: Evidence) -> Verdict:
     return _lost() if is_absent else waits
 
 
-def _cancelled(attempt: Attempt, raw: str = "", *, is_over: bool) -> Verdict:
+def _cancelled(attempt: Attempt, raw: str = "") -> Verdict:
     if attempt.refused:
         reason = "The submission was refused half-way."
         return Verdict(State.PLANNED, reason, raw=raw, is_over=True)
     reason = "Cancelled before it started."
-    return Verdict(State.CANCELLED, reason, raw=raw, is_over=is_over, is_written=not is_over)
+    return Verdict(State.CANCELLED, reason, raw=raw, is_over=True, is_written=False)
 
 
 def _by_scheduler(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
-    state, attempt = State(native.state), evidence.attempt
+    state, attempt = native.state, evidence.attempt
     assert attempt is not None
     if state.is_live:
         return _live(evidence, native, said, raw)
     was_dropped = state is State.CANCELLED and said is None and evidence.trouble is not None
     never_ran = state is State.NEVER_RAN or was_dropped
     if attempt.refused or (attempt.is_cancelled and never_ran):
-        return _cancelled(attempt, raw, is_over=True)
+        return _cancelled(attempt, raw)
     if never_ran:
         return _never_ran(evidence, raw, is_over=True)
     return _ended(evidence, native, raw)
 
 
 def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
-    state = State(native.state)
-    if not state.is_final:  # the scheduler itself does not know
-        return Verdict(State.UNKNOWN, native.explanation, raw=raw)
+    state = native.state
+    if not state.is_final:  # the scheduler itself does not know, or says a word that we do not
+        reason = native.explanation or f"The scheduler says {raw or 'nothing'} of it."
+        return Verdict(State.UNKNOWN, reason, raw=raw)
     if state.is_success:
         reason = f"The scheduler says {raw}, but the job {evidence.found.fault}: "
         reason += "its results are not to be used."
@@ -260,7 +263,7 @@ def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
 
 
 def _live(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
-    state = State(native.state)
+    state = native.state
     if state is State.RUNNING and said is not None:
         state = said.state
     if state is State.PENDING and native.raw_reason == "DependencyNeverSatisfied":

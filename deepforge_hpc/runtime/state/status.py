@@ -185,6 +185,12 @@ class ExecutionStatus(NamedTuple):
         """Tell whether nothing will change by itself any more."""
         return bool(self.work) and all(job.state.is_final for job in self.work)
 
+    @property
+    def is_closed(self) -> bool:
+        """Tell whether the final job has ended too, or will not come."""
+        final = (job.state for job in self.jobs if job.kind == FINAL)
+        return self.has_ended and all(state.is_final or state is State.PLANNED for state in final)
+
     def ends(self) -> Iterator[End]:
         """Yield how each job or task ended."""
         from ..base.advice import End

@@ -18,7 +18,9 @@ import pytest
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import start_time
+from deepforge_hpc.runtime.base.layout import JobLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import Identity, with_token
@@ -340,9 +342,18 @@ def test_killed_engine_is_shown_and_a_new_one_goes_on_without_running_a_job_twic
     assert bench.query(running)[running].raw_state == "NODE_FAIL"
 
 
-def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(bench: Bench) -> None:
+@pytest.mark.parametrize("kind", ["sound", "damaged", "of another plan"])
+def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(
+    bench: Bench, kind: str
+) -> None:
+    (bench.root / "plan.json").write_text('{"jobs": [{"name": "a", "plan_key": "k"}]}')
+    key = "k" if kind == "sound" else "other"
+    folder = JobLayout(bench.root)
+    marker.write(folder, job="a", task=None, attempt=1, plan_key=key, record="", outputs={})
+    if kind == "damaged":
+        folder.success.write_text("{}")
     running = bench.submit(
-        "a", "while ! test -e go; do sleep 0.05; done; echo {} > jobs/a/success.json"
+        "a", "while ! test -e go; do sleep 0.05; done; mv success.json jobs/a/success.json"
     )
     child = bench.submit("b", "echo b >> ran", running)
     bench.until(running, "running")
@@ -352,8 +363,9 @@ def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(bench: Ben
     wait_for(lambda: not start_time(pid))
     assert bench.query(running)[running].state == "unknown"
     bench.release(running, child)
-    assert bench.until(child).state == "succeeded"
-    assert bench.state(running) == "succeeded"
+    is_sound = kind == "sound"
+    assert bench.until(child).state == ("succeeded" if is_sound else "never_ran")
+    assert bench.query(running)[running].raw_state == ("COMPLETED" if is_sound else "NODE_FAIL")
 
 
 def test_job_started_just_before_the_engine_died_is_found_by_its_token(bench: Bench) -> None:

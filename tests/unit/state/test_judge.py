@@ -29,7 +29,7 @@ def native(
     ended_by: str = "",
 ) -> NativeStatus:
     return NativeStatus(
-        native_id="7", state=state, raw_state=raw, raw_reason=reason, explanation=explanation,
+        native_id="7", state=State(state), raw_state=raw, raw_reason=reason, explanation=explanation,
         wants_memory=memory, ended_by=ended_by,
     )  # fmt: skip
 
@@ -182,7 +182,9 @@ def test_without_the_scheduler_the_last_known_state_is_shown() -> None:
     no_id = Attempt(number=2, jobs=("a",), ids={})
     assert of(is_asked=False, attempt=no_id).state is State.PLANNED
     cancelled = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_cancelled=True)
-    assert of(is_asked=False, attempt=cancelled).state is State.CANCELLED
+    verdict = of(is_asked=False, attempt=cancelled)  # noted before it is sent
+    assert (verdict.state, verdict.is_over) == (State.UNKNOWN, False)
+    assert "nobody says that it ended" in verdict.reason
 
 
 def test_refused_submission_leaves_jobs_planned() -> None:

@@ -158,7 +158,9 @@ TABLE = [
     "none       | none         | refused   | silent                             | planned     | over",
     "none       | none         | refused   | absent                             | planned     | over",
     "none       | none         | refused   | RUNNING                            | running     |",
-    "none       | none         | cancelled | silent                             | cancelled   |",
+    # The cancellation is noted before it is sent, which may fail: no positive word yet.
+    "none       | none         | cancelled | silent                             | unknown     |",
+    "none       | none         | cancelled | PENDING                            | pending     |",
     "none       | none         | cancelled | absent                             | cancelled   | over",
     "none       | none         | cancelled | CANCELLED by 1000                  | cancelled   | over",
     "none       | none         | cancelled | RUNNING                            | running     |",
@@ -179,7 +181,7 @@ class Told:
         if self.words in {"silent", "absent"}:
             return None if self.words == "silent" else {}
         if self.words == "lost":
-            return {"7": NativeStatus("7", "unknown", "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
+            return {"7": NativeStatus("7", State.UNKNOWN, "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
         raw, _, rest = self.words.partition(" ")
         if rest.startswith("by "):
             raw, rest = self.words, ""
@@ -188,7 +190,7 @@ class Told:
         state, sentence = interpret(raw, reason, code)
         return {
             "7": NativeStatus(
-                "7", state.value, raw, reason, sentence, f"a.{UUID[:8]}", code,
+                "7", state, raw, reason, sentence, f"a.{UUID[:8]}", code,
                 wants_memory(raw, code),
             )
         }  # fmt: skip
@@ -347,6 +349,15 @@ def test_closing_of_an_attempt_is_not_over_if_another_may_have_begun(tmp_path: P
     unit = status(bench.layout, None, now=0).jobs[-1].units[0]
     assert (unit.state, unit.is_over) == (State.UNKNOWN, False)
     assert "submitted again: submitted.jsonl:6" in unit.reason
+
+
+def test_word_of_an_adapter_that_is_no_state_is_unknown(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, case("none | none | released | RUNNING | unknown |"))
+    outside = NativeStatus("7", "suspended", "S")  # type: ignore[arg-type]
+    bench.scheduler.answers = lambda: {"7": outside}  # type: ignore[method-assign]
+    unit = status(bench.layout, bench.scheduler, now=0).jobs[0].units[0]  # type: ignore[arg-type]
+    assert (unit.state, unit.is_over) == (State.UNKNOWN, False)
+    assert unit.reason == "The scheduler says S of it."
 
 
 def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
