@@ -23,7 +23,7 @@ _ABSENT = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class LayerCall:
     """One Keras layer."""
 
     name: str
@@ -36,11 +36,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graph:
-    """A network: nodes in an order in which each stands after its sources."""
+    """A network: calls in an order in which each stands after its sources."""
 
     name: str
     inputs: tuple[Input, ...]
-    nodes: tuple[Node, ...]
+    calls: tuple[LayerCall, ...]
     outputs: tuple[str, ...]
 
 
@@ -54,7 +54,7 @@ class Expander:
     def __init__(self, architecture: Architecture, reader: Reader) -> None:
         self.architecture = architecture
         self.reader = reader
-        self.nodes: dict[str, Node] = {}
+        self.calls: dict[str, LayerCall] = {}
         self.taken: set[str] = set()
         self.parameters = Parameters(reader)
         self.steps = 0
@@ -80,7 +80,7 @@ class Expander:
         graph = Graph(
             name=architecture.name,
             inputs=tuple(present),
-            nodes=tuple(self.nodes.values()),
+            calls=tuple(self.calls.values()),
             outputs=outputs,
         )
         if not self.reader.faults:
@@ -189,7 +189,7 @@ class Expander:
                 found[key] = found[key] if code is BAD else code
         one.check_required(found, step.path, self.reader)
         self.taken.add(name)
-        self.nodes[name] = Node(
+        self.calls[name] = LayerCall(
             name=name,
             kind=step.kind,
             words=tuple(one.words(found)),
@@ -208,11 +208,11 @@ class Expander:
     def check_use(self, graph: Graph) -> None:
         """Name what leads nowhere: Keras would leave it out without a word."""
         used = set(graph.outputs)
-        for node in reversed(graph.nodes):
-            if node.name in used:
-                used.update(node.sources)
+        for call in reversed(graph.calls):
+            if call.name in used:
+                used.update(call.sources)
             else:
-                self.reader.fault(node.path, f"{node.name} leads to no output", key=True)
+                self.reader.fault(call.path, f"{call.name} leads to no output", key=True)
         for item in graph.inputs:
             if item.name not in used:
                 self.reader.fault(item.path, f"input {item.name} is not used", key=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.files.kinds import Schema
-    from deepforge_hpc.libraries.keras.graph import Graph, Node
+    from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
 
 
 class KerasLibrary(Library):
@@ -56,7 +56,7 @@ def emit(graph: Graph) -> str:
         f"name={item.name!r})"
         for item in graph.inputs
     ]
-    lines.extend(f"    {_assign(node, variables)}" for node in graph.nodes)
+    lines.extend(f"    {_assign(call, variables)}" for call in graph.calls)
     inputs = _one_or_list([variables[item.name] for item in graph.inputs])
     outputs = _one_or_list([variables[name] for name in graph.outputs])
     return "\n".join(
@@ -79,10 +79,10 @@ def _one_or_list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
 
 
-def _assign(node: Node, variables: dict[str, str]) -> str:
-    sources = ", ".join(variables[source] for source in node.sources)
-    if LAYERS[node.kind].input == "list":
+def _assign(call: LayerCall, variables: dict[str, str]) -> str:
+    sources = ", ".join(variables[source] for source in call.sources)
+    if LAYERS[call.kind].input == "list":
         sources = f"[{sources}]"
-    variables[node.name] = f"t{len(variables)}"
-    arguments = ", ".join([*node.words, f"name={node.name!r}"])
-    return f"{variables[node.name]} = keras.layers.{node.kind}({arguments})({sources})"
+    variables[call.name] = f"t{len(variables)}"
+    arguments = ", ".join([*call.words, f"name={call.name!r}"])
+    return f"{variables[call.name]} = keras.layers.{call.kind}({arguments})({sources})"
