@@ -15,7 +15,7 @@ from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.runtime.base.files import canonical_json
-from deepforge_hpc.site.merge import Layer, Merged
+from deepforge_hpc.site.merge import Merged, Overlay
 from deepforge_hpc.site.read import read_site
 from deepforge_hpc.site.sourced import sections_without_source, unsourced
 from deepforge_hpc.site.words import SITE_NAME
@@ -154,8 +154,8 @@ def _read(
     layers = []
     for document in documents:
         if chosen in _variants(document):
-            layers.append(Layer(document, ("variants", chosen)))
-        layers.append(Layer(document))
+            layers.append(Overlay(document, ("variants", chosen)))
+        layers.append(Overlay(document))
     merged = Merged(layers)
     reader = Reader(merged)
     spec = read_site(reader, merged.value())

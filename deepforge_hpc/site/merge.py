@@ -23,7 +23,7 @@ OWN_KEYS = frozenset({"extends", "variants", "default_variant"})
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class Overlay:
     """A part of a document that is laid over others."""
 
     document: Document
@@ -51,7 +51,7 @@ class Part:
 class Merged:
     """Layers, the uppermost first, that answer as one document."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Overlay]) -> None:
         self._layers = tuple(layers)
         self._values = tuple(layer.value() for layer in layers)
         self._value: dict[str, Any] = {}
@@ -84,7 +84,7 @@ class Merged:
         """Return the merged data."""
         return self._value
 
-    def layer(self, path: Path) -> Layer:
+    def layer(self, path: Path) -> Overlay:
         """Return the uppermost layer that holds a value; the one that holds most of its path."""
         return self._place(path)[0]
 
@@ -98,7 +98,7 @@ class Merged:
         layer, path = self._place(path)
         return layer.document.fault(message, (*layer.path, *path), hint=hint, key=key)
 
-    def _place(self, path: Path) -> tuple[Layer, Path]:
+    def _place(self, path: Path) -> tuple[Overlay, Path]:
         """Return the layer that holds a value, and the path of it there."""
         for size in (1, 2):
             if len(path) > size and path[:size] in self._added:
@@ -106,7 +106,7 @@ class Merged:
         depths = [_depth(value, path) for value in self._values]
         return self._layers[depths.index(max(depths))], path
 
-    def _place_of_item(self, start: Path, step: str | int, rest: Path) -> tuple[Layer, Path]:
+    def _place_of_item(self, start: Path, step: str | int, rest: Path) -> tuple[Overlay, Path]:
         """Return the place of an item of a list that several layers add to."""
         index = step if isinstance(step, int) else 0
         for layer, part in zip(self._layers, self._added[start], strict=True):
@@ -122,7 +122,7 @@ def _errors(value: dict[str, Any]) -> list[Any]:
     return errors if isinstance(errors, list) else []
 
 
-def _facts(layers: Sequence[Layer], values: Sequence[dict[str, Any]], key: str) -> Iterator[Part]:
+def _facts(layers: Sequence[Overlay], values: Sequence[dict[str, Any]], key: str) -> Iterator[Part]:
     """Yield the sources of a section in each layer, down to a file that replaced what lay below.
 
     A file names its sources once for all its variants.
