@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
 
 
-class Part(NamedTuple):
+class Signature(NamedTuple):
     """Something that a file of the library may name, such as a layer."""
 
     arguments: Mapping[str, str]
@@ -37,7 +37,7 @@ class Library(ABC):
         """Return the JSON Schema (draft 7) of a file, for editors: no `$schema`, `$id`, `title`."""
 
     @abstractmethod
-    def catalogue(self) -> Mapping[str, Mapping[str, Part]]:
+    def catalogue(self) -> Mapping[str, Mapping[str, Signature]]:
         """Return what files may name: sort of thing (`layer`) -> name -> what it takes."""
 
     @abstractmethod

@@ -40,7 +40,7 @@ class Overlay:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Addition:
     """Items that one layer adds to a list."""
 
     items: list[Any]
@@ -57,8 +57,8 @@ class Merged:
         self._value: dict[str, Any] = {}
         for value in reversed(self._values):
             self._value = _merge(self._value, value)
-        errors = [Part(_errors(value)) for value in self._values]
-        self._added: dict[Path, list[Part]] = {("errors",): errors}
+        errors = [Addition(_errors(value)) for value in self._values]
+        self._added: dict[Path, list[Addition]] = {("errors",): errors}
         if items := [item for part in errors for item in part.items]:
             self._value["errors"] = items
         if isinstance(facts := self._value.get("facts"), dict):
@@ -122,7 +122,9 @@ def _errors(value: dict[str, Any]) -> list[Any]:
     return errors if isinstance(errors, list) else []
 
 
-def _facts(layers: Sequence[Overlay], values: Sequence[dict[str, Any]], key: str) -> Iterator[Part]:
+def _facts(
+    layers: Sequence[Overlay], values: Sequence[dict[str, Any]], key: str
+) -> Iterator[Addition]:
     """Yield the sources of a section in each layer, down to a file that replaced what lay below.
 
     A file names its sources once for all its variants.
@@ -134,7 +136,7 @@ def _facts(layers: Sequence[Overlay], values: Sequence[dict[str, Any]], key: str
         counts = replaced_by is None or layer.document is replaced_by
         found = facts.get(key) if isinstance(facts, dict) and counts else None
         is_list = found is None or isinstance(found, list)
-        yield Part((found or []) if is_list else [found], is_list)
+        yield Addition((found or []) if is_list else [found], is_list)
         if replaced_by is None and not isinstance(value.get(section, {}), dict):
             replaced_by = layer.document
 

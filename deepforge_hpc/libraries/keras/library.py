@@ -11,7 +11,7 @@ from deepforge_hpc.libraries.keras import architecture
 from deepforge_hpc.libraries.keras.arguments import TABLES
 from deepforge_hpc.libraries.keras.graph import Expander
 from deepforge_hpc.libraries.keras.schema import LAYERS
-from deepforge_hpc.plugins.library import Library, Part
+from deepforge_hpc.plugins.library import Library, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,10 +28,10 @@ class KerasLibrary(Library):
     def schema(self) -> Schema:
         return architecture.schema()
 
-    def catalogue(self) -> Mapping[str, Mapping[str, Part]]:
+    def catalogue(self) -> Mapping[str, Mapping[str, Signature]]:
         """Return the layers and functions of Keras that a file may name."""
         return {
-            sort: {name: Part(one.arguments, one.required) for name, one in table.items()}
+            sort: {name: Signature(one.arguments, one.required) for name, one in table.items()}
             for sort, table in TABLES.items()
         }
 

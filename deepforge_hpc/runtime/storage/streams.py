@@ -17,10 +17,10 @@ def stream_part(stream: BinaryIO, part: ByteRange | None) -> BinaryIO:
     stream.seek(whole.start)
     if whole.stop is None:
         return stream
-    return io.BufferedReader(_Part(stream, whole.stop - whole.start))
+    return io.BufferedReader(_Slice(stream, whole.stop - whole.start))
 
 
-class _Part(io.RawIOBase):
+class _Slice(io.RawIOBase):
     def __init__(self, stream: BinaryIO, left: int) -> None:
         self._stream, self._left = stream, left
 
