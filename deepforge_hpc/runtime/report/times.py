@@ -32,7 +32,7 @@ _STEPS_S = (
 )
 
 
-class _Span(NamedTuple):
+class _Row(NamedTuple):
     """When an operation could have begun, began and ended."""
 
     operation: Operation
@@ -43,10 +43,10 @@ class _Span(NamedTuple):
 
 def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     """Return a bar for each operation that ran here, after the time that it waited in the queue."""
-    spans = _spans(execution, groups)
-    if len(spans) < 2:
+    items = _rows(execution, groups)
+    if len(items) < 2:
         return ""
-    begin, end = min(span.ready for span in spans), max(span.end for span in spans)
+    begin, end = min(item.ready for item in items), max(item.end for item in items)
     whole = max(1e-3, (end - begin).total_seconds())
     marks = ticks(whole)
     grid = "".join(f"M{_TRACK * mark / whole:.1f} 0v{_HEIGHT}" for mark in marks)
@@ -56,9 +56,9 @@ def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
 
     rows = "".join(
         _track(
-            span, at(span.ready), at(span.start), at(span.end) if span.end < end else _TRACK, grid
+            item, at(item.ready), at(item.start), at(item.end) if item.end < end else _TRACK, grid
         )
-        for span in spans
+        for item in items
     )
     return (
         f'<section class="times"><h2>Timeline <span>{_period(begin, end)}</span></h2>'
@@ -93,10 +93,10 @@ def _period(begin: datetime, end: datetime) -> str:
     return f"{begin:%Y-%m-%d {clock}} to {end:{day}{clock}} UTC"
 
 
-def _spans(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Span]:
+def _rows(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Row]:
     jobs = {job.name: job for job in execution.work}
     created = parse_time(execution.info.get("created"))
-    spans = []
+    items = []
     for group in groups:
         began = group.started()
         elapsed = group.elapsed(execution.now)
@@ -108,14 +108,14 @@ def _spans(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Spa
         ends = filter(None, (task.ended_at for job in known for task in job.units))
         ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
         end = group.ended() or execution.now
-        spans.append(_Span(group, min(ready, began), began, max(end, began)))
-    return spans
+        items.append(_Row(group, min(ready, began), began, max(end, began)))
+    return items
 
 
-def _track(span: _Span, ready: float, start: float, end: float, grid: str) -> str:
-    group, look = span.operation, LOOKS[span.operation.state]
-    waited = (span.start - span.ready).total_seconds()
-    ran = duration((span.end - span.start).total_seconds())
+def _track(item: _Row, ready: float, start: float, end: float, grid: str) -> str:
+    group, look = item.operation, LOOKS[item.operation.state]
+    waited = (item.start - item.ready).total_seconds()
+    ran = duration((item.end - item.start).total_seconds())
     words = f"waited {duration(waited)}, " if waited >= _WORTH_WORDS_S else ""
     bar = (
         f'<svg viewBox="0 0 {_TRACK} {_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
