@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.subject import subject_of
+from deepforge_hpc.api.target import target_of
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.notice import ERROR
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.api.subject import Subject
+    from deepforge_hpc.api.target import Target
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Environment
     from deepforge_hpc.schedulers.command import Completed
@@ -56,91 +56,91 @@ def doctor(request: Request, cwd: Path) -> Diagnosis:
 
     InvalidInputError if there is no such site, or if its file has faults.
     """
-    subject = subject_of(request, cwd)
-    findings = (*subject.problems, *_examine(subject))
-    return Diagnosis(site=subject.site.name, findings=findings)
+    target = target_of(request, cwd)
+    findings = (*target.problems, *_examine(target))
+    return Diagnosis(site=target.site.name, findings=findings)
 
 
 def prove(request: Request, cwd: Path, *, limit_s: float) -> Diagnosis:
     """Submit two tiny jobs, one after the other, by the site's own settings, and wait for them."""
     from deepforge_hpc.api.proof import prove as run
 
-    subject = subject_of(request, cwd)
-    return Diagnosis(site=subject.site.name, findings=(run(subject, request, limit_s=limit_s),))
+    target = target_of(request, cwd)
+    return Diagnosis(site=target.site.name, findings=(run(target, request, limit_s=limit_s),))
 
 
-def _examine(subject: Subject) -> Iterator[Notice]:
+def _examine(target: Target) -> Iterator[Notice]:
     from deepforge_hpc.doctor import cluster, launchers, software, storage
     from deepforge_hpc.plugins.scheduler import scheduler_named
 
-    site = subject.site
+    site = target.site
     scheduler = scheduler_named(site.scheduler)
     here = scheduler.is_this_machine
     yield from cluster.check_commands(scheduler.programs, shutil.which)
     if scheduler.is_probed:
-        yield from _probed(subject)
-    yield from launchers.check_programs(launchers.used(site, subject.plan), shutil.which)
-    yield from software.check_software(_environments(subject), shutil.which, _ask, here)
-    if subject.plan is not None:
-        yield from software.check_runtimes(subject.plan, shutil.which)
+        yield from _probed(target)
+    yield from launchers.check_programs(launchers.used(site, target.plan), shutil.which)
+    yield from software.check_software(_environments(target), shutil.which, _ask, here)
+    if target.plan is not None:
+        yield from software.check_runtimes(target.plan, shutil.which)
     folders = {
-        "project": subject.project,
-        "executions": subject.executions,
-        "ledger": subject.project / LEDGER,
+        "project": target.project,
+        "executions": target.executions,
+        "ledger": target.project / LEDGER,
     }
     for what, folder in folders.items():
         yield from storage.check_folder(what, folder)
     if not here:
-        yield from _file_system(subject)
+        yield from _file_system(target)
         yield from _globus(site)
 
 
-def _environments(subject: Subject) -> Mapping[Environment, str]:
+def _environments(target: Target) -> Mapping[Environment, str]:
     """Return what jobs run in: those of the plan, else those of any pipeline that says nothing."""
     from deepforge_hpc.doctor.software import environments
     from deepforge_hpc.pipeline.environment import Surroundings, resolve_environment
 
-    if subject.plan is not None:
-        return environments(subject.plan)
+    if target.plan is not None:
+        return environments(target.plan)
     surroundings = Surroundings(
-        folder=subject.project, submitter=sys.executable, site=subject.site.environment
+        folder=target.project, submitter=sys.executable, site=target.site.environment
     )
     return {resolve_environment((), surroundings): "the operations"}
 
 
-def _probed(subject: Subject) -> Iterator[Notice]:
+def _probed(target: Target) -> Iterator[Notice]:
     from deepforge_hpc.api.probing import read
     from deepforge_hpc.doctor import cluster, launchers, software
     from deepforge_hpc.probe.draft import hidden_rules
 
     machine = read(must_answer=False)
     now = datetime.now()  # noqa: DTZ005 -- scontrol prints local time without a zone
-    yield from cluster.check_controller(subject.site, machine)
+    yield from cluster.check_controller(target.site, machine)
     if not machine.config:
         return
     yield from cluster.check_clock(machine, now)
-    yield from cluster.check_account(subject.site, machine, subject.account)
-    yield from cluster.check_queues(subject.site, machine)
-    lines = launchers.used(subject.site, subject.plan)
+    yield from cluster.check_account(target.site, machine, target.account)
+    yield from cluster.check_queues(target.site, machine)
+    lines = launchers.used(target.site, target.plan)
     yield from launchers.check_plugins(lines, machine)
     version = _ask(launchers.VERSION_ARGV)
     yield from launchers.check_library(lines, machine, version.stdout if version else "")
-    if subject.plan is not None:
-        yield from software.check_modules(subject.plan, machine.modules)
+    if target.plan is not None:
+        yield from software.check_modules(target.plan, machine.modules)
     yield from hidden_rules(machine)
 
 
-def _file_system(subject: Subject) -> Iterator[Notice]:
+def _file_system(target: Target) -> Iterator[Notice]:
     from deepforge_hpc.doctor import quota, storage
 
-    site, folder, mounts = subject.site, subject.executions, _mounts()
+    site, folder, mounts = target.site, target.executions, _mounts()
     yield from storage.check_shared(folder, mounts)
     yield from storage.check_place(site, folder, os.environ)
     base = storage.existing(folder)
     told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
     usage = quota.parse_quota(told.stdout) if told else None
     yield from storage.check_quota(site, folder, os.environ, usage)
-    time_s = storage.longest_s(subject.plan) if subject.plan else None
+    time_s = storage.longest_s(target.plan) if target.plan else None
     yield from storage.check_purge(site, folder, os.environ, time_s)
 
 

@@ -21,7 +21,7 @@ from deepforge_hpc.runtime.base.notice import INFO
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.api.subject import Subject
+    from deepforge_hpc.api.target import Target
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.state.status import ExecutionStatus
 
@@ -55,15 +55,15 @@ operations:
 _BY_PREFERENCE = ("mpi", "horovod", "srun")
 
 
-def prove(subject: Subject, request: Request, *, limit_s: float) -> Notice:
+def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
     """Return what became of the jobs. What they left is removed, unless something went wrong.
 
     The second job starts its ranks as the pipeline does, else as the site starts MPI.
     """
-    folder = Path(tempfile.mkdtemp(prefix="dfh-doctor-", dir=subject.project))
-    lines = used(subject.site, subject.plan) or used(subject.site, None)
+    folder = Path(tempfile.mkdtemp(prefix="dfh-doctor-", dir=target.project))
+    lines = used(target.site, target.plan) or used(target.site, None)
     launch = next((name for name in _BY_PREFERENCE if name in lines), "none")
-    tiny = _write(subject, request, folder, launch)
+    tiny = _write(target, request, folder, launch)
     try:
         submission = submit(tiny)
     except DeepforgeHpcError as fault:
@@ -92,17 +92,17 @@ def _cancel_all(folder: Path) -> None:
             cancel(found, is_closed=False)
 
 
-def _write(subject: Subject, request: Request, folder: Path, launch: str) -> Request:
+def _write(target: Target, request: Request, folder: Path, launch: str) -> Request:
     """Write a project of its own, so that the user's ledger and executions stay as they are."""
     (folder / ".dfh").mkdir()
-    sites = subject.project / "site-configs"
+    sites = target.project / "site-configs"
     if sites.is_dir():
         shutil.copytree(sites, folder / "site-configs")
     ranks = 1 if launch == "none" else 2
     pipeline = folder / "pipeline.yaml"
     pipeline.write_text(_PIPELINE.format(launch=launch, ranks=ranks), encoding="utf-8")
     (folder / "operations.py").write_text(_OPERATIONS, encoding="utf-8")
-    named = request.site or subject.site.name
+    named = request.site or target.site.name
     if named.endswith((".yaml", ".yml")):
         named = str(Path(named).absolute())
     return dataclasses.replace(request, pipeline=pipeline, site=named)

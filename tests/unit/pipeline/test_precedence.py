@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.api.pipelines import Request, load
-from deepforge_hpc.api.subject import subject_of
+from deepforge_hpc.api.target import target_of
 from deepforge_hpc.errors import InvalidInputError
 
 PIPELINE = "pipeline: p\n{executions}operations:\n  a: {{uses: 'a.py:A'}}\n"
@@ -128,14 +128,14 @@ def test_the_first_layer_that_says_something_decides(
         assert loaded.executions_origin.removeprefix(f"{place.project}/sub/") == origin
     # `dfh doctor` without a pipeline asks the same layers, less the pipeline file.
     if "pipeline" not in layers:
-        subject = subject_of(
+        target = target_of(
             Request(
                 pipeline=place.project / "none.yaml", site=request.site, account=request.account
             ),
             place.project,
         )
-        assert subject.site.name == loaded.site.name
-        assert (subject.account, subject.executions) == (loaded.account, loaded.executions)
+        assert target.site.name == loaded.site.name
+        assert (target.account, target.executions) == (loaded.account, loaded.executions)
 
 
 def test_what_a_variable_of_the_site_holds_is_checked(place: Place) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Target:
     """What is looked at."""
 
     site: SiteSpec
@@ -29,7 +29,7 @@ class Subject:
     problems: tuple[Notice, ...]
 
 
-def subject_of(request: Request, cwd: Path) -> Subject:
+def target_of(request: Request, cwd: Path) -> Target:
     """Return what is there to be looked at; InvalidInputError if there is no such site."""
     from deepforge_hpc.api.find import project_above
     from deepforge_hpc.api.site import find_site
@@ -53,7 +53,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
             problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
     project = project_above(base)
     layers = replace(layers, site=found)
-    return Subject(
+    return Target(
         site=found.spec,
         account=layers.account().value,
         project=project,
@@ -63,7 +63,7 @@ def subject_of(request: Request, cwd: Path) -> Subject:
     )
 
 
-def _with_pipeline(request: Request) -> Subject:
+def _with_pipeline(request: Request) -> Target:
     from deepforge_hpc.api.pipelines import load, planned
     from deepforge_hpc.doctor.finding import error, of_plan, ok
 
@@ -79,7 +79,7 @@ def _with_pipeline(request: Request) -> Subject:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
         problems += [of_plan(warning, loaded.site.name) for warning in plan.warnings]
-    return Subject(
+    return Target(
         site=loaded.site,
         account=loaded.account,
         project=loaded.project,
