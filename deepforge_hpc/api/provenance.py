@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from re import Match
 
-    from deepforge_hpc.ledger.locate import Subject
+    from deepforge_hpc.ledger.locate import Located
     from deepforge_hpc.ledger.store import Record
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Explanation:
     """One result, and what made it."""
 
-    subject: Subject
+    located: Located
     sha256: str
     """Digest of the output's content now; empty if none was asked for, or it cannot be read."""
     size: int
@@ -44,53 +44,53 @@ class Explanation:
     @property
     def record(self) -> Record:
         """Return the record."""
-        return self.subject.record
+        return self.located.record
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        subject = self.subject
+        located = self.located
         return {
             "schema": "dfh/explanation/1",
-            "path": str(subject.path) if subject.path else None,
-            "output": subject.output or None,
-            "found_by": subject.how,
+            "path": str(located.path) if located.path else None,
+            "output": located.output or None,
+            "found_by": located.how,
             "sha256": self.sha256 or None,
             "state": self.state,
             "size": self.size,
             "ancestors": self.ancestors,
             "packages": list(self.packages),
-            "other_records": subject.others,
-            "ledger": str(subject.ledger.root),
-            "records": [record.to_dict() for record in subject.records],
+            "other_records": located.others,
+            "ledger": str(located.ledger.root),
+            "records": [record.to_dict() for record in located.records],
         }
 
 
 def explain(text: str, cwd: Path) -> Explanation:
     """Return what made a path, a copy of an output, or what a record's id names."""
-    subject = _subject(text, cwd)
+    located = _located(text, cwd)
     outputs = [
         output
-        for record in subject.records
+        for record in located.records
         for output in record.data.outputs
-        if not subject.output or output.name == subject.output
+        if not located.output or output.name == located.output
     ]
-    sha256, state = _now(subject, outputs[0].sha256) if subject.output else ("", "not checked")
-    closure = _trace.trace(subject.ledger, subject.records)
+    sha256, state = _now(located, outputs[0].sha256) if located.output else ("", "not checked")
+    closure = _trace.trace(located.ledger, located.records)
     return Explanation(
-        subject=subject,
+        located=located,
         sha256=sha256,
         size=sum(output.size for output in outputs),
         state=state,
         ancestors=len(closure.records) - len(closure.roots),
-        packages=_packages(subject),
+        packages=_packages(located),
     )
 
 
-def _now(subject: Subject, made: str) -> tuple[str, str]:
+def _now(located: Located, made: str) -> tuple[str, str]:
     """Return digest and state of an output that was asked for; `made` is what its record says."""
-    found = Checked(sha256=subject.sha256, fault="another" if subject.sha256 != made else "")
-    if subject.path and not subject.sha256:  # a copy was read when it was looked for
-        found = look(subject.path, made)
+    found = Checked(sha256=located.sha256, fault="another" if located.sha256 != made else "")
+    if located.path and not located.sha256:  # a copy was read when it was looked for
+        found = look(located.path, made)
     if found.is_unread:
         return "", "not checked"
     if found.is_missing:
@@ -98,30 +98,30 @@ def _now(subject: Subject, made: str) -> tuple[str, str]:
     return found.sha256, "modified" if found.fault else "unchanged"
 
 
-def _packages(subject: Subject) -> tuple[str, ...]:
+def _packages(located: Located) -> tuple[str, ...]:
     """Return the packages of the one record; a list that was changed is for `verify` to tell."""
-    wanted = subject.record.data.environment.packages
-    if len(subject.records) > 1 or not wanted or not subject.ledger.has_blobs:
+    wanted = located.record.data.environment.packages
+    if len(located.records) > 1 or not wanted or not located.ledger.has_blobs:
         return ()
     with suppress(LedgerError):
-        content = subject.ledger.blob(wanted) or b""
+        content = located.ledger.blob(wanted) or b""
         return tuple(content.decode("utf-8", "replace").split())
     return ()
 
 
 def trace(text: str, cwd: Path) -> Trace:
     """Return all records that a result was made from."""
-    subject = _subject(text, cwd)
-    return _trace.trace(subject.ledger, subject.records, subject.lost)
+    located = _located(text, cwd)
+    return _trace.trace(located.ledger, located.records, located.lost)
 
 
 def verify(text: str, cwd: Path) -> Verification:
     """Check a result, its records, the code that made it, and all that it was made from."""
-    subject = _subject(text, cwd)
-    return _verify.verify(subject, lambda record: _folder_of(record, subject))
+    located = _located(text, cwd)
+    return _verify.verify(located, lambda record: _folder_of(record, located))
 
 
-def _subject(text: str, cwd: Path) -> Subject:
+def _located(text: str, cwd: Path) -> Located:
     """Return what a path, an execution, EXECUTION/JOB or a record's id names, in this order."""
     if not (cwd / text).exists():
         label = _locate.LABEL.fullmatch(text)
@@ -141,13 +141,13 @@ def _folder_of_label(layout: ExecutionLayout, label: Match[str]) -> Path:
     return folder
 
 
-def _folder_of(record: Record, subject: Subject) -> Path | None:
+def _folder_of(record: Record, located: Located) -> Path | None:
     """Return where a record's execution lies, or None if it is gone.
 
-    Of an execution and its copies it is the one that the subject lies in.
+    Of an execution and its copies it is the one that what was named lies in.
     """
-    homes = [home / record.execution for home in executions_folders(subject.project)]
-    for folder in (subject.execution, *homes):
+    homes = [home / record.execution for home in executions_folders(located.project)]
+    for folder in (located.execution, *homes):
         found = read_execution(folder) if folder else None
         if found and found.data.get("uuid") == record.data.uuid:
             return found.layout.root

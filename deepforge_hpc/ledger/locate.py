@@ -29,7 +29,7 @@ _TASK = re.compile(r"task-(\d{5})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Located:
     """What was asked for, and the record that explains it."""
 
     ledger: Ledger
@@ -56,7 +56,7 @@ class Subject:
         return self.records[0]
 
 
-def locate(text: str, cwd: Path) -> Subject:
+def locate(text: str, cwd: Path) -> Located:
     """Return the record for a path, a copy of an output, a label, or the first digits of an id.
 
     Raises UsageError if there is nothing of that name, LedgerError if nothing explains it.
@@ -65,8 +65,8 @@ def locate(text: str, cwd: Path) -> Subject:
     if not path.exists():
         if _ID.fullmatch(text.lower()):
             return _by_id(text.lower(), _ledgers(cwd))
-        if subject := _by_label(text, _ledgers(cwd)):
-            return subject
+        if located := _by_label(text, _ledgers(cwd)):
+            return located
         message = f"{text}: there is no such file, and it is no record id"
         hint = "Give a file, a folder of an execution, EXECUTION/JOB, or a record's id."
         raise UsageError(message, hint)
@@ -74,8 +74,8 @@ def locate(text: str, cwd: Path) -> Subject:
         message = f"{path}: a project, not a result"
         raise UsageError(message, "Name an execution (`dfh executions list`), a job or an output.")
     execution = execution_above(path)
-    if execution is not None and (subject := _by_place(path, execution, cwd)):
-        return subject
+    if execution is not None and (located := _by_place(path, execution, cwd)):
+        return located
     return _by_content(path, cwd, execution)
 
 
@@ -97,7 +97,7 @@ def execution_above(path: Path) -> Path | None:
     return None
 
 
-def _by_id(text: str, ledgers: Iterable[Ledger]) -> Subject:
+def _by_id(text: str, ledgers: Iterable[Ledger]) -> Located:
     searched = []
     for ledger in ledgers:
         searched.append(str(ledger.root))
@@ -107,12 +107,12 @@ def _by_id(text: str, ledgers: Iterable[Ledger]) -> Subject:
             raise UsageError(message, "Give more digits: " + ", ".join(p.name[:16] for p in found))
         if found:
             record = ledger.read(found[0])
-            return Subject(ledger=ledger, project=ledger.root.parent, records=(record,), how="id")
+            return Located(ledger=ledger, project=ledger.root.parent, records=(record,), how="id")
     message = f"{text}: no record of that id in {' or '.join(searched) or 'any project here'}"
     raise LedgerError(message, "Run it inside the project, below the folder that holds .dfh.")
 
 
-def _by_label(text: str, ledgers: Iterable[Ledger]) -> Subject | None:
+def _by_label(text: str, ledgers: Iterable[Ledger]) -> Located | None:
     """Return the newest records of a job, whether or not its execution is still there."""
     match = LABEL.fullmatch(text)
     if match is None:
@@ -124,12 +124,12 @@ def _by_label(text: str, ledgers: Iterable[Ledger]) -> Subject | None:
             newest.setdefault(record.data.task, record)
         if newest:
             records = tuple(newest.values())
-            return Subject(ledger=ledger, project=ledger.root.parent, records=records, how="id")
+            return Located(ledger=ledger, project=ledger.root.parent, records=records, how="id")
     return None
 
 
-def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:
-    """Return the subject for a path of an execution; None if its place says nothing."""
+def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
+    """Return what is located for a path of an execution; None if its place says nothing."""
     try:
         info = read_json(execution / "execution.json")
     except (OSError, ValueError) as error:
@@ -149,7 +149,7 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Subject | None:
         if not output:
             return None  # a file that no job made is not explained by what it lies beside
         path = ExecutionLayout(execution).job(job, task).outputs / rest[1]
-    return Subject(
+    return Located(
         ledger=ledger,
         project=ledger.root.parent,
         records=records,
@@ -240,7 +240,7 @@ def _damaged(ledgers: Iterable[Ledger]) -> str:
     return "".join(f"; {error.message}" for error in errors)
 
 
-def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
+def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
     place, name = LocalStorage.at(path)
     try:
         sha256 = place.digest(name)
@@ -270,13 +270,13 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Subject:
 
 def _artifact(
     ledger: Ledger, record: Record, path: Path, made: str, sha256: str, others: int = 0
-) -> Subject:
-    """Return the subject for a copy of what the record made with the digest `made`."""
+) -> Located:
+    """Return what is located for a copy of what the record made with the digest `made`."""
     names = [output.name for output in record.data.outputs if output.sha256 == made]
     if not names:
         message = f"{path}.prov: record {short(record.id)} did not make {short(made)}"
         raise LedgerError(message, "Copy it again from beside the original.")
-    return Subject(
+    return Located(
         ledger=ledger,
         project=ledger.root.parent,
         records=(record,),

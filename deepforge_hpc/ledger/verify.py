@@ -20,7 +20,7 @@ from deepforge_hpc.runtime.storage.local import LocalStorage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deepforge_hpc.ledger.locate import Subject
+    from deepforge_hpc.ledger.locate import Located
     from deepforge_hpc.ledger.store import Ledger, Record
 
 VERIFY_SCHEMA = "dfh/verify/2"
@@ -54,30 +54,30 @@ class Verification:
         return {"schema": VERIFY_SCHEMA, "ok": is_ok, **asdict(self), "findings": findings}
 
 
-def verify(subject: Subject, locate: Callable[[Record], Path | None]) -> Verification:
-    """Check what a subject names, and all that it was made from.
+def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verification:
+    """Check what was located, and all that it was made from.
 
     `locate` returns the folder of a record's execution, or None if it is gone.
     """
-    closure = trace(subject.ledger, subject.records, subject.lost)
-    findings = [*_records(closure), *_copy(subject)]
-    held = "" if subject.execution else subject.sha256
+    closure = trace(located.ledger, located.records, located.lost)
+    findings = [*_records(closure), *_copy(located)]
+    held = "" if located.execution else located.sha256
     frozen = set()
     for record in closure.records.values():
         folder = locate(record)
         findings += _edges(closure, record)
         findings += _outputs(
-            record, subject.project, folder, is_root=record.id in closure.roots, held=held
+            record, located.project, folder, is_root=record.id in closure.roots, held=held
         )
-        findings += _external(record, subject.project)
-        findings += check_packages(subject.ledger, record)
+        findings += _external(record, located.project)
+        findings += check_packages(located.ledger, record)
         if folder is not None:
-            findings += _marker(subject.ledger, record, folder)
+            findings += _marker(located.ledger, record, folder)
             findings += check_script(record, folder)
         key = (folder or record.execution, record.data.plan, record.data.code)
         if key not in frozen:
             frozen.add(key)
-            findings += check_frozen(subject.ledger, record, folder, subject.project)
+            findings += check_frozen(located.ledger, record, folder, located.project)
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
@@ -93,16 +93,16 @@ def job_layout(record: Record, folder: Path) -> JobLayout:
     return ExecutionLayout(folder).job(job, task)
 
 
-def _copy(subject: Subject) -> Iterator[Notice]:
+def _copy(located: Located) -> Iterator[Notice]:
     """Compare an artifact outside of its execution with the record that its closure names."""
-    made = [o.sha256 for o in subject.record.data.outputs if o.name == subject.output]
-    if not subject.execution and subject.path and subject.sha256 not in made:
+    made = [o.sha256 for o in located.record.data.outputs if o.name == located.output]
+    if not located.execution and located.path and located.sha256 not in made:
         yield Notice(
             kind="output_modified",
             level="error",
-            subject=str(subject.path),
-            text=f"output {subject.output} of {subject.record.label} was changed:"
-            f" recorded {short(made[0])}, now {short(subject.sha256)}",
+            subject=str(located.path),
+            text=f"output {located.output} of {located.record.label} was changed:"
+            f" recorded {short(made[0])}, now {short(located.sha256)}",
         )
 
 

@@ -39,18 +39,18 @@ _LONG = 60
 
 def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator[str]:
     """Yield one screen: what it is, what made it, from what, with what; `packages`: with each."""
-    subject, record = found.subject, found.record
+    located, record = found.located, found.record
     data = record.data
-    if len(subject.records) > 1:
+    if len(located.records) > 1:
         yield from _several(found)
         return
-    name = str(subject.path) if subject.path else f"record {short(record.id)}"
+    name = str(located.path) if located.path else f"record {short(record.id)}"
     yield f"{name}  {_content(found)}"
     if found.state == "modified":
         yield "           not what its record says: dfh prov verify tells more"
-    if subject.how == "content":
-        more = f", as {count(subject.others, 'other record')} did" if subject.others else ""
-        yield f"{'':11}a copy: {record.label} made this content as {subject.output}{more}"
+    if located.how == "content":
+        more = f", as {count(located.others, 'other record')} did" if located.others else ""
+        yield f"{'':11}a copy: {record.label} made this content as {located.output}{more}"
     rows = [
         ("record", f"{record.id}"),
         ("made by", _made_by(record)),
@@ -61,7 +61,7 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         rows.append(("", f"and {len(data.inputs) - _MANY} more inputs"))
     rows += [("params", line) for line in _parameters(record)]
     rows += [("reference", _reference(item)) for item in data.operation.references]
-    target = shlex.quote(str(subject.path)) if subject.path else short(record.id)
+    target = shlex.quote(str(located.path)) if located.path else short(record.id)
     rows.append(("env", _environment(record)))
     labels = itertools.chain(["packages"], itertools.repeat(""))
     rows += zip(labels, _packages(found, target, each=packages), strict=False)
@@ -77,7 +77,7 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
 
 def _content(found: Explanation) -> str:
     """Return what the one output is now, or how many there are if no single one was asked for."""
-    if found.subject.output:
+    if found.located.output:
         digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
         return f"{digest}  {size(found.size)}  {found.state}"
     if not (outputs := found.record.data.outputs):
@@ -98,8 +98,8 @@ def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
 
 
 def _several(found: Explanation) -> Iterator[str]:
-    yield f"{found.subject.path}  {count(len(found.subject.records), 'record')}"
-    yield from listing(_RECORDS, reversed(found.subject.records))
+    yield f"{found.located.path}  {count(len(found.located.records), 'record')}"
+    yield from listing(_RECORDS, reversed(found.located.records))
 
 
 def trace_lines(closure: Trace, *, depth: int | None) -> Iterator[str]:

@@ -38,7 +38,7 @@ def test_whole_execution_is_sound(project: Any) -> None:
 def test_output_is_explained_by_its_place(project: Any) -> None:
     found = api.explain("executions/flow-0001/jobs/train/outputs/result.txt", project.root)
     assert found.record.id == project.ids["train"]
-    assert (found.state, found.subject.how, found.ancestors) == ("unchanged", "place", 4)
+    assert (found.state, found.located.how, found.ancestors) == ("unchanged", "place", 4)
     text = "\n".join(explanation_lines(found))
     for part in ("flow-0001/train", "operations/train.py:Train", "epochs=3", "seed 7", "L1 @local"):
         assert part in text
@@ -102,7 +102,7 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     path = project.output("render", "result.txt", 2)
     assert api.explain(str(path), project.root).record.id == project.ids["render[2]"]
     several = api.explain(str(project.execution / "jobs" / "render"), project.root)
-    assert len(several.subject.records) == 3
+    assert len(several.located.records) == 3
     assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
 
 
@@ -110,7 +110,7 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
 def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
     one = api.explain(f"{reference}/train", project.root)
     assert (one.record.id, one.record.label) == (project.ids["train"], "flow-0001/train")
-    assert one.subject.path == project.execution / "jobs" / "train"
+    assert one.located.path == project.execution / "jobs" / "train"
     task = api.explain(f"{reference}/render[1]", project.root)
     assert (task.record.id, task.record.label) == (project.ids["render[1]"], "flow-0001/render[1]")
     assert len(api.trace(f"{reference}/render", project.root).roots) == 3
@@ -122,7 +122,7 @@ def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
 def test_name_of_a_record_outlives_its_execution(project: Any) -> None:
     shutil.rmtree(project.execution)
     assert api.explain("flow-0001/train", project.root).record.id == project.ids["train"]
-    assert len(api.explain("flow-0001/render", project.root).subject.records) == 3
+    assert len(api.explain("flow-0001/render", project.root).located.records) == 3
 
 
 def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
@@ -138,7 +138,7 @@ def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
     (project.root / "link").symlink_to(elsewhere / "below")
     (project.root / "copy.txt").write_text("another")
     detour = api.explain("link/../copy.txt", project.root)
-    assert detour.subject.path == project.root / "link/../copy.txt"
+    assert detour.located.path == project.root / "link/../copy.txt"
 
 
 def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
@@ -153,7 +153,7 @@ def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None
     copy.parent.mkdir()
     shutil.copy(project.output("train", "result.txt"), copy)
     found = api.explain(str(copy), project.root)
-    assert (found.record.id, found.subject.how) == (project.ids["train"], "content")
+    assert (found.record.id, found.located.how) == (project.ids["train"], "content")
     assert "a copy: flow-0001/train made this content" in "\n".join(explanation_lines(found))
 
 
