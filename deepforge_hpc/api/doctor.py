@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.api.target import target_of
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.notice import ERROR
+from deepforge_hpc.runtime.base.notice import ERROR, Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.find import all_executions, project_above
+from deepforge_hpc.api.find import Found, all_executions, project_above
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
-    from deepforge_hpc.api.find import Found
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.state.status import ExecutionStatus
     from deepforge_hpc.site.model import SiteSpec

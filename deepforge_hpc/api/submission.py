@@ -8,11 +8,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.pipelines import (
-    load,
-    planned,
-    refuse_control_characters,
-)
+from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.runtime.base.codec import encode
@@ -22,7 +18,6 @@ from deepforge_hpc.site.unknown import known
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.render.script import JobScript

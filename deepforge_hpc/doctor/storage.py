@@ -12,19 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
-from deepforge_hpc.doctor.quota import check_usage
+from deepforge_hpc.doctor.quota import Usage, check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
 from deepforge_hpc.runtime.base.text import size
-from deepforge_hpc.site.model import Purge, known
+from deepforge_hpc.site.model import FileSystem, Purge, SiteSpec, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from deepforge_hpc.doctor.quota import Usage
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.site.model import FileSystem, SiteSpec
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5

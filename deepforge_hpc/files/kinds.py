@@ -11,12 +11,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, nearest, shown
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deepforge_hpc.files.faults import Path, Reader
 
 VERSION = 1
 """Format version of the files, the optional key `dfh`."""

@@ -15,14 +15,11 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from deepforge_hpc.files.faults import BAD, nearest, shown
-from deepforge_hpc.files.kinds import Kind
+from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
+from deepforge_hpc.files.kinds import Kind, Schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Schema
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.store import short
+from deepforge_hpc.ledger.store import Ledger, Record, short
 from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
@@ -15,7 +15,6 @@ from deepforge_hpc.runtime.job.guard import differences
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.ledger.store import Ledger, Record
 
 _PROJECT = "project/"
 _OPERATIONS = (_PROJECT, "library/")

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.runtime.state.record_data import Producer, RecordedInput
+from deepforge_hpc.runtime.state.record_data import Producer, RecordData, RecordedInput
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.ledger.store import Ledger, Record
-    from deepforge_hpc.runtime.state.record_data import RecordData
 
 TRACE_SCHEMA = "dfh/trace/1"
 

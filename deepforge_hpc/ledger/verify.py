@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
-from deepforge_hpc.ledger.store import MissingRecordError, short
+from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.pipeline.environment import resolve_environment
+from deepforge_hpc.pipeline.environment import Surroundings, resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
-from deepforge_hpc.pipeline.operation import NO_DEFAULT
+from deepforge_hpc.pipeline.operation import NO_DEFAULT, Parameter, Port
 from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
 from deepforge_hpc.runtime.base.redact import filter_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from deepforge_hpc.pipeline.environment import Surroundings
     from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
-    from deepforge_hpc.pipeline.operation import Parameter, Port
     from deepforge_hpc.pipeline.references import References
     from deepforge_hpc.pipeline.sources import Found, Sources
     from deepforge_hpc.runtime.base.notice import Notice

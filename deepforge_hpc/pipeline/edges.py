@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.files.project import absolute
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.pipeline.external import scheme_problem
@@ -17,7 +17,6 @@ from deepforge_hpc.runtime.formats import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.files.faults import Path
     from deepforge_hpc.pipeline.bind import Binder, Edge, OperationInterface
     from deepforge_hpc.runtime.base.plan import ExternalInput
 

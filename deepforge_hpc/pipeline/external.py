@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import absolute
-from deepforge_hpc.pipeline.file import origin
-from deepforge_hpc.pipeline.formats import by_suffix
+from deepforge_hpc.pipeline.file import InputSpec, origin
+from deepforge_hpc.pipeline.formats import Formats, by_suffix
 from deepforge_hpc.plugins.storage import LATER, PlaceError, scheme_of
 from deepforge_hpc.runtime.base.files import OddFileError
 from deepforge_hpc.runtime.base.plan import ExternalInput
 from deepforge_hpc.runtime.storage.base import FOLDER
 from deepforge_hpc.runtime.storage.fault import NOT_PLAIN
 from deepforge_hpc.runtime.storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.faults import Reader
-    from deepforge_hpc.pipeline.file import InputSpec
-    from deepforge_hpc.pipeline.formats import Formats
 
 SMALL_BYTES = 16 << 20
 """Inputs up to this size are hashed when the pipeline is loaded."""

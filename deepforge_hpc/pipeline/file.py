@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import BAD, Path, Reader, shown
+from deepforge_hpc.files.faults import BAD, Marked, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
     Integer,
     Items,
@@ -26,7 +26,6 @@ from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from deepforge_hpc.files.faults import Marked
 
 MAX_SHARDS = 10_000
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.travel import as_in_a_job
-from deepforge_hpc.runtime.formats import FORMATS
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.formats import Format
+from deepforge_hpc.runtime.formats import FORMATS, Format
 
 ANY = "any"
 PICKLE = "pickle"

@@ -10,7 +10,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import control_character
 from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
-from deepforge_hpc.files.yaml12 import collector_paused, load
+from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
 from deepforge_hpc.pipeline.edges import Edges, Result
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from deepforge_hpc.files.yaml12 import Document
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import ExternalInput
     from deepforge_hpc.site.model import SiteSpec

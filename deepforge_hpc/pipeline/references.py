@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
@@ -14,8 +14,6 @@ from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.base.plan import Reference
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.plugins.library import Library
 
 DEFAULT_LIBRARY = "keras"

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import shown
-from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.files.project import Project, ProjectError
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from deepforge_hpc.files.project import Project
 
 MAX_BYTES = 20 << 20
 MAX_FILES = 2_000

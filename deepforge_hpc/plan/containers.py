@@ -8,13 +8,9 @@ Around ranks, `Container.script` is the text for `bash -c` (see launch.py): `$0`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import has_amd_gpus
-from deepforge_hpc.site.model import UNKNOWN, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.model import NodeType, SiteSpec
+from deepforge_hpc.site.model import UNKNOWN, NodeType, SiteSpec, known
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
 _AMD_FLAGS = {"apptainer": "--rocm"}

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.plan import Resources
-from deepforge_hpc.site.model import LocalDisk, NodeType, Queue, known
+from deepforge_hpc.site.model import LocalDisk, NodeType, Queue, Range, SiteSpec, When, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.site.model import Range, SiteSpec, When
 
 SITE_UNKNOWN = "site_unknown"
 """Kind of a notice that names keys of which the site's file knows nothing."""

@@ -11,15 +11,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.plan.facts import has_amd_gpus
+from deepforge_hpc.plan.facts import Facts, has_amd_gpus
 from deepforge_hpc.runtime.base.plan import LaunchCommand
-from deepforge_hpc.site.model import known
+from deepforge_hpc.site.model import LaunchMethod, SiteSpec, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.containers import Container
-    from deepforge_hpc.plan.facts import Facts
     from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import LaunchMethod, SiteSpec
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.plan.size import as_text
-from deepforge_hpc.runtime.base.plan import JobKind
-from deepforge_hpc.site.model import Binding
+from deepforge_hpc.plan.size import Sizer, Source, as_text
+from deepforge_hpc.runtime.base.plan import Job, JobKind
+from deepforge_hpc.site.model import Binding, SiteSpec
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import OperationInterface
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import Source as DirectiveSource
     from deepforge_hpc.plan.requests import Grant, JobRequest
-    from deepforge_hpc.plan.size import Sizer, Source
-    from deepforge_hpc.runtime.base.plan import Job
-    from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")
 _OURS = "dfh, for a job of its own"

@@ -16,13 +16,12 @@ from deepforge_hpc.plan.limits import (
     time_limits,
     unknowns,
 )
-from deepforge_hpc.site.model import known
+from deepforge_hpc.site.model import Queue, SiteSpec, known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deepforge_hpc.runtime.base.plan import Resources
-    from deepforge_hpc.site.model import Queue, SiteSpec
 
 __all__ = ["Choice", "QueueRequest", "Refusal", "choose_queue", "lift", "no_resources"]
 

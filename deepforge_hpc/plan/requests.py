@@ -15,20 +15,18 @@ from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, holds, node_of
 from deepforge_hpc.plan.launch import launch_command, unbound
-from deepforge_hpc.plan.limits import OF_NODE
+from deepforge_hpc.plan.limits import OF_NODE, QueueRequest
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
-from deepforge_hpc.site.model import UNKNOWN, known
+from deepforge_hpc.site.model import UNKNOWN, SiteSpec, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from deepforge_hpc.plan.limits import QueueRequest
     from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import SiteSpec
 
 _LONGEST = 100
 """Characters of the name of an account."""

@@ -12,8 +12,8 @@ from deepforge_hpc.plan import keys
 from deepforge_hpc.plan.capacity import with_room
 from deepforge_hpc.plan.graph import last_jobs, with_producers
 from deepforge_hpc.plan.notes import Notes
-from deepforge_hpc.plan.queues import QueueRequest, lift, no_resources
-from deepforge_hpc.plan.requests import JobRequest, Requests, check_account
+from deepforge_hpc.plan.queues import Choice, QueueRequest, lift, no_resources
+from deepforge_hpc.plan.requests import Grant, JobRequest, Requests, check_account
 from deepforge_hpc.plan.size import Sizer
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.notice import Notice
@@ -27,7 +27,7 @@ from deepforge_hpc.runtime.base.plan import (
     Plan,
     Resources,
 )
-from deepforge_hpc.site.model import known
+from deepforge_hpc.site.model import SiteSpec, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.plan.queues import Choice
-    from deepforge_hpc.plan.requests import Grant
-    from deepforge_hpc.site.model import SiteSpec
 
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)

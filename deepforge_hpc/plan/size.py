@@ -11,7 +11,7 @@ from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Origin, Resources
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.site.model import LaunchMethod, known
+from deepforge_hpc.site.model import LaunchMethod, NodeType, SiteSpec, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.limits import QueueRequest
     from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import NodeType, SiteSpec
 
 Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
 """Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""

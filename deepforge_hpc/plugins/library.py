@@ -11,12 +11,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from deepforge_hpc.errors import Fault
 
 
 class Signature(NamedTuple):

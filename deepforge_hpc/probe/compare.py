@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.probe.commands import default_mem
+from deepforge_hpc.probe.commands import Node, Partition, default_mem
 from deepforge_hpc.probe.draft import node_kinds
 from deepforge_hpc.probe.queues import draft_queue, nodes_of, of_association, rules_of, together
 from deepforge_hpc.probe.values import count
@@ -15,7 +15,6 @@ from deepforge_hpc.units import format_duration, parse_duration, parse_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.site.model import (
         Count,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.paths import data_folder
-from deepforge_hpc.plugins.scheduler import scheduler_named
+from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_told, load_template
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from jinja2 import Template
 
-    from deepforge_hpc.plugins.scheduler import Scheduler
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".

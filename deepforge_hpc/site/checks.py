@@ -6,16 +6,13 @@ import itertools
 import re
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.runtime.launchers import LAUNCHERS
-from deepforge_hpc.site.model import known
+from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec, When, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec, When
 
     _Places = list[tuple[Path, tuple[str, ...]]]
 

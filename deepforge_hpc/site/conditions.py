@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Kind, MapOf
+from deepforge_hpc.files.faults import BAD, Path, Reader
+from deepforge_hpc.files.kinds import Kind, MapOf, Schema
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.site.frozen import Frozen
@@ -25,9 +25,6 @@ from deepforge_hpc.site.words import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Schema
 
 
 class When(Frozen):

@@ -13,7 +13,7 @@ from deepforge_hpc import paths
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError, read_bounded
-from deepforge_hpc.files.yaml12 import load
+from deepforge_hpc.files.yaml12 import Document, load
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.site.merge import Merged, Overlay
 from deepforge_hpc.site.read import read_site
@@ -23,7 +23,6 @@ from deepforge_hpc.site.words import SITE_NAME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.files.yaml12 import Document
     from deepforge_hpc.site.model import SiteSpec
 
 FOLDER = "site-configs"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import BAD
-from deepforge_hpc.files.kinds import Items, MapOf, OneOf, Text
+from deepforge_hpc.files.faults import BAD, Path, Reader
+from deepforge_hpc.files.kinds import Items, MapOf, OneOf, Schema, Text
 from deepforge_hpc.files.object import Field, Object, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -32,8 +32,6 @@ from deepforge_hpc.site.words import MODULE, NAME, PLACE, VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Schema
 
 _ABSOLUTE = Known(Text("an absolute path", r"/[^\n\t]*"))
 _FILE = Object(dict, {"path": Field(_ABSOLUTE, required=True, name="file"), "content": LINE})

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
-from deepforge_hpc.files.faults import dotted
+from deepforge_hpc.files.faults import Reader, dotted
 from deepforge_hpc.files.object import Object
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.site.checks import check_site
 from deepforge_hpc.site.kinds import unknown_leaves
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.secrets import check_secrets
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.faults import Reader
 
 SITE = Object(SiteSpec)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import nearest, shown
-from deepforge_hpc.files.kinds import Integer, Items, MapOf, OneOf, Text, described
+from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.files.kinds import Integer, Items, MapOf, OneOf, Schema, Text, described
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.plugins.launcher import PATTERN
 from deepforge_hpc.runtime.launchers import LAUNCHERS
@@ -48,8 +48,6 @@ from deepforge_hpc.site.words import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Schema
     from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
 
 SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")

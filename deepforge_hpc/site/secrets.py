@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.files.faults import shown
+from deepforge_hpc.files.faults import Path, Reader, shown
 from deepforge_hpc.site.words import SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.files.faults import Path, Reader
 
 _NAMES = re.compile(r"(?i)(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|CREDENTIALS?)$")
 _IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")

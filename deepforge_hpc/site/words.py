@@ -6,15 +6,11 @@ The renderer quotes them all the same.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from deepforge_hpc.files.faults import BAD, nearest, shown
-from deepforge_hpc.files.kinds import MapOf, Text, described
+from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
+from deepforge_hpc.files.kinds import MapOf, Schema, Text, described
 from deepforge_hpc.site.kinds import SLURM_NAME, VARIABLE, VARIABLE_RULE, listed
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.files.kinds import Schema
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 PLACEHOLDERS = (

@@ -21,14 +21,13 @@ from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
-from deepforge_hpc.submit.results import Results
+from deepforge_hpc.submit.results import Results, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.state.record_data import ReusedFrom
-    from deepforge_hpc.submit.results import Source
 
 _ATTEMPT = 0
 """No attempt of the new execution ran it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.runtime.base.plan import Job, JobKind
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.base.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

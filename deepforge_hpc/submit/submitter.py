@@ -23,7 +23,7 @@ from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.queue import Queue
 from deepforge_hpc.submit.reports import SubmitReport
 from deepforge_hpc.submit.requests import request_for
-from deepforge_hpc.submit.select import dependencies, select
+from deepforge_hpc.submit.select import Selected, dependencies, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.submit.select import Selected
 
 _MINUTE_S = 60.0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from deepforge_hpc import api
-from deepforge_hpc.api.logs import read_on
+from deepforge_hpc.api.logs import Log, read_on
 from deepforge_hpc.cli.options import execution_argument, output_options
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
@@ -17,7 +17,6 @@ from deepforge_hpc.runtime.base.text import clean
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import Found
-    from deepforge_hpc.api.logs import Log
     from deepforge_hpc.cli.views.display import Display
     from deepforge_hpc.runtime.state.status import ExecutionStatus
 

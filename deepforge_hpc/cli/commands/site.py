@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc import api
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.cli.views.site import SITES, check_lines, site_lines
 from deepforge_hpc.runtime.base.notice import Notice
-
-if TYPE_CHECKING:
-    from deepforge_hpc.cli.views.display import Display
 
 
 @click.group(

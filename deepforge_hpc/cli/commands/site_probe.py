@@ -11,13 +11,12 @@ import click
 
 from deepforge_hpc.api import probing
 from deepforge_hpc.cli.options import output_options, waiting_options
-from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
-    from deepforge_hpc.cli.views.display import Display
 
 DIFFERS = 8
 

@@ -7,8 +7,8 @@ import shlex
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
-from deepforge_hpc.ledger.store import short
-from deepforge_hpc.ledger.trace import tree
+from deepforge_hpc.ledger.store import Record, short
+from deepforge_hpc.ledger.trace import Line, Trace, tree
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import count, size
 from deepforge_hpc.runtime.state.record_data import label
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.api.provenance import Explanation
-    from deepforge_hpc.ledger.store import Record
-    from deepforge_hpc.ledger.trace import Line, Trace
     from deepforge_hpc.ledger.verify import Verification
     from deepforge_hpc.runtime.state.record_data import (
         RecordedInput,

@@ -6,10 +6,10 @@ A value becomes a literal by `repr`, a function or a layer the call of an allow-
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from deepforge_hpc.files.faults import BAD, Reader, nearest, shown
-from deepforge_hpc.files.kinds import Custom, OneOf, flag
+from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
+from deepforge_hpc.files.kinds import Custom, Kind, OneOf, Schema, flag
 from deepforge_hpc.files.object import closed
 from deepforge_hpc.libraries.keras.schema import (
     ACTIVATIONS,
@@ -19,10 +19,6 @@ from deepforge_hpc.libraries.keras.schema import (
     Callable,
     snake_case,
 )
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.faults import Path
-    from deepforge_hpc.files.kinds import Kind, Schema
 
 TABLES = {"layer": LAYERS, **FUNCTIONS}
 PARAMETER: Schema = {"type": "string", "pattern": r"^\$[A-Za-z][A-Za-z0-9_]*$"}

@@ -9,7 +9,7 @@ from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.keras import architecture
 from deepforge_hpc.libraries.keras.arguments import TABLES
-from deepforge_hpc.libraries.keras.graph import Expander
+from deepforge_hpc.libraries.keras.graph import Expander, Graph, Node
 from deepforge_hpc.libraries.keras.schema import LAYERS
 from deepforge_hpc.plugins.library import Library, Signature
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.files.faults import nearest, shown
-from deepforge_hpc.libraries.keras.architecture import REQUIRED
+from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.libraries.keras.architecture import REQUIRED, Block, Step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from deepforge_hpc.files.faults import Path, Reader
-    from deepforge_hpc.libraries.keras.architecture import Block, Step
 
 
 UNKNOWN = object()

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from .codec import parse
 from .execution import ExecutionInfo
 from .failure import EXIT_NOT_AS_SUBMITTED, JobError
 from .files import digest, read_bytes
-from .layout import ExecutionLayout
-from .plan import JobKind, parse_plan
-
-if TYPE_CHECKING:
-    from .layout import JobLayout
-    from .plan import Job, Plan
+from .layout import ExecutionLayout, JobLayout
+from .plan import Job, JobKind, Plan, parse_plan
 
 
 class Context(NamedTuple):

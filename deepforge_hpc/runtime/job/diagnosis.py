@@ -10,13 +10,12 @@ from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
 from ..base.files import read_bytes
 from ..base.states import State
 from ..rank.messages import RankError
-from .ranks import interruption, oom_kills
+from .ranks import Ended, interruption, oom_kills
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ..base.context import Context
-    from .ranks import Ended
 
 _SHELL_SIGNALLED = 128
 

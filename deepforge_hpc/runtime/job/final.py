@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.failure import explain_os_error, tell
 from ..base.plan import JobKind
-from ..schedulers import load_scheduler
+from ..schedulers import Answer, Scheduler, load_scheduler
 from ..state.assemble import build
 from ..state.closing import write_ends
 from ..state.read import read_files
@@ -15,7 +15,6 @@ from ..state.read import read_files
 if TYPE_CHECKING:
     from ..base.context import Context
     from ..base.native import NativeStatus
-    from ..schedulers import Answer, Scheduler
     from ..state.journal import Attempt
     from ..state.status import ExecutionStatus
 

@@ -13,7 +13,7 @@ from ..formats import FORMATS
 from ..formats.base import FormatError
 from ..rank.messages import Saved
 from ..state import marker
-from ..state.record import Published, end_record, write_record
+from ..state.record import Published, StagedInput, end_record, write_record
 from ..storage.local import LocalStorage
 from .destination import Destination
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..base.context import Clock, Context
-    from ..state.record import StagedInput
 
 
 def publish_job(

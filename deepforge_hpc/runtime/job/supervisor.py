@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from ..base.context import Clock, open_context
+from ..base.context import Clock, Context, open_context
 from ..base.failure import (
     EXIT_INTERRUPTED,
     EXIT_NOT_AS_SUBMITTED,
@@ -20,7 +20,7 @@ from ..base.files import remove
 from ..base.plan import JobKind
 from ..base.signals import SignalQueue
 from ..base.states import State
-from ..schedulers import load_scheduler
+from ..schedulers import Scheduler, load_scheduler
 from ..state.statefile import StateFile
 from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
@@ -28,9 +28,7 @@ from .stage import stage_inputs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..base.context import Context
     from ..rank.messages import Saved
-    from ..schedulers import Scheduler
     from ..state.record import StagedInput
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.failure import JobError
-from ..formats.base import FormatError, block_of, count_rows
+from ..formats.base import Format, FormatError, block_of, count_rows
 from .imports import FrozenLoader
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ..base.plan import OperationSource
-    from ..formats.base import Format
     from .messages import RankInput, RankSpec
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
 from ..base.text import as_list, clean_line, count, listed, plain
-from .looks import FAILED, LOOKS, anchor, icon, text_of
+from .looks import FAILED, LOOKS, Operation, anchor, icon, text_of
 from .markup import esc
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ..base.states import State
     from ..state.status import ExecutionStatus, TaskStatus
-    from .looks import Operation
 
 _MAX_FAILURES = 5
 _TRACEBACK_LINES = 60

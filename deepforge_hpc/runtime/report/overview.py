@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..base.states import WAITING
+from ..base.states import WAITING, State
 from ..base.text import count, duration, plain
 from .graph import Box, draw_graphs
 from .looks import LOOKS, URGENT, Operation, anchor, icon
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from ..base.states import State
     from ..state.status import ExecutionStatus
 
 MAX_CARDS = 60
