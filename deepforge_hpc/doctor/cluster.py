@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.site.model import Queue, SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.queue import Queue
 
 _SKEW_S = 60
 _ASK = "see the documentation of your centre, or ask its support"

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.schedulers.command import Completed
-    from deepforge_hpc.site.model import GlobusCollection, SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.place import GlobusCollection
 
 WHOAMI_ARGV = ("globus", "whoami")
 

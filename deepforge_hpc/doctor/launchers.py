@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.site.model import LaunchMethod, SiteSpec
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.request import LaunchMethod
 
 VERSION_ARGV = ("mpirun", "--version")
 

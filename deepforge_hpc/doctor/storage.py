@@ -16,13 +16,15 @@ from deepforge_hpc.doctor.quota import Usage, check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
 from deepforge_hpc.runtime.base.text import size
-from deepforge_hpc.site.model import FileSystem, Purge, SiteSpec, known
+from deepforge_hpc.site.place import FileSystem, Purge
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
+    from deepforge_hpc.site.model import SiteSpec
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5

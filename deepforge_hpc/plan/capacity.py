@@ -12,10 +12,12 @@ from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.site.model import UNKNOWN, SiteSpec, known
+from deepforge_hpc.site.unknown import UNKNOWN, known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from deepforge_hpc.site.model import SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,13 @@ from deepforge_hpc.plan.facts import (
 )
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.site.model import UNKNOWN, MemoryRequest, Queue, SiteSpec, known
+from deepforge_hpc.site.unknown import UNKNOWN, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.facts import Facts
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.queue import MemoryRequest, Queue
 
 WARNING_S = 60
 """How long before the end of its time a job is told, so that it can say `interrupted`."""

@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.plan import Resources
-from deepforge_hpc.site.model import LocalDisk, NodeType, Queue, Range, SiteSpec, When, known
+from deepforge_hpc.site.queue import LocalDisk, NodeType, Queue
+from deepforge_hpc.site.unknown import Range, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from deepforge_hpc.site.conditions import When
+    from deepforge_hpc.site.model import SiteSpec
 
 
 SITE_UNKNOWN = "site_unknown"

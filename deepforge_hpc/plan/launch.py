@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import Facts, has_amd_gpus
 from deepforge_hpc.runtime.base.plan import LaunchCommand
-from deepforge_hpc.site.model import LaunchMethod, SiteSpec, known
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.containers import Container
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.request import LaunchMethod
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
-from deepforge_hpc.site.model import UNKNOWN, JobLimit, Queue, Range, SiteSpec, known
+from deepforge_hpc.site.unknown import UNKNOWN, Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.runtime.base.plan import Resources
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.queue import JobLimit, Queue
 
 
 _CORES, _MEMORY, _GPUS = "cores of a node", "memory of a node", "GPUs of a node"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.size import Sizer, Source, as_text
 from deepforge_hpc.runtime.base.plan import Job, JobKind
-from deepforge_hpc.site.model import Binding, SiteSpec
+from deepforge_hpc.site.request import Binding
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import OperationInterface
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import Source as DirectiveSource
     from deepforge_hpc.plan.requests import Grant, JobRequest
+    from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")
 _OURS = "dfh, for a job of its own"

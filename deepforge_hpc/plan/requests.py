@@ -21,12 +21,13 @@ from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
-from deepforge_hpc.site.model import UNKNOWN, SiteSpec, known
+from deepforge_hpc.site.unknown import UNKNOWN, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from deepforge_hpc.plugins.scheduler import Scheduler
+    from deepforge_hpc.site.model import SiteSpec
 
 _LONGEST = 100
 """Characters of the name of an account."""

@@ -27,7 +27,7 @@ from deepforge_hpc.runtime.base.plan import (
     Plan,
     Resources,
 )
-from deepforge_hpc.site.model import SiteSpec, known
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
+    from deepforge_hpc.site.model import SiteSpec
 
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, disk_of, holds, node_path
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.site.model import SiteSpec, known
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from deepforge_hpc.site.model import SiteSpec
 
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.runtime.launchers import LAUNCHERS
-from deepforge_hpc.site.model import Binding, NodeType, Queue, Range, SiteSpec, When, known
+from deepforge_hpc.site.unknown import Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+
+    from deepforge_hpc.site.conditions import When
+    from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.queue import NodeType, Queue
+    from deepforge_hpc.site.request import Binding
 
     _Places = list[tuple[Path, tuple[str, ...]]]
 

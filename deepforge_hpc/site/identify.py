@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from deepforge_hpc.site.model import Identify
+    from deepforge_hpc.site.place import Identify
 
 _CLUSTER = re.compile(r"(?im)^[ \t]*ClusterName[ \t]*=[ \t]*(\S+)")
 _MAX_BYTES = 1 << 20

@@ -10,12 +10,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.kinds import Items, MapOf, OneOf, OneOrMore, Text, version
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.model.environment import EnvironmentSpec
-from deepforge_hpc.site.conditions import When
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OrUnknown, fact, given
 from deepforge_hpc.site.place import (
@@ -24,105 +23,32 @@ from deepforge_hpc.site.place import (
     ErrorHint,
     Fact,
     FileSystem,
-    GlobusCollection,
     Identify,
     Login,
     Network,
-    Purge,
     SlurmFacts,
     Software,
     Transfer,
 )
-from deepforge_hpc.site.queue import (
-    Holdings,
-    JobLimit,
-    JobLimits,
-    LocalDisk,
-    MemoryRequest,
-    NodeType,
-    Preemption,
-    Queue,
-    Tier,
-)
+from deepforge_hpc.site.queue import NodeType, Queue
 from deepforge_hpc.site.request import (
     LAUNCHER_TABLE,
     Account,
-    AccountSuffix,
     Binding,
     Clamp,
     Containers,
     Defaults,
     EnvironmentSet,
-    ExtraDirective,
-    ForbiddenFlag,
-    GpuRequest,
     LaunchMethod,
     Modules,
     Request,
     Routing,
     SubmitSettings,
 )
-from deepforge_hpc.site.unknown import (
-    ANY,
-    UNKNOWN,
-    Count,
-    Flag,
-    Range,
-    UnknownType,
-    Word,
-    known,
-)
 from deepforge_hpc.site.words import MODULES, SITE_NAME
 
-__all__ = [
-    "ANY",
-    "UNKNOWN",
-    "Account",
-    "AccountSuffix",
-    "Accounting",
-    "Binding",
-    "Clamp",
-    "Containers",
-    "Count",
-    "Defaults",
-    "EnvironmentSet",
-    "ErrorHint",
-    "ExtraDirective",
-    "Fact",
-    "FileSystem",
-    "Flag",
-    "ForbiddenFlag",
-    "GlobusCollection",
-    "GpuRequest",
-    "Holdings",
-    "Identify",
-    "JobLimit",
-    "JobLimits",
-    "LaunchMethod",
-    "LocalDisk",
-    "Login",
-    "MemoryRequest",
-    "Modules",
-    "Network",
-    "NodeType",
-    "Preemption",
-    "Purge",
-    "Queue",
-    "Range",
-    "Request",
-    "Routing",
-    "SiteSpec",
-    "SlurmFacts",
-    "Software",
-    "SubmitSettings",
-    "Tier",
-    "Transfer",
-    "UnknownType",
-    "When",
-    "Word",
-    "known",
-]
-
+if TYPE_CHECKING:
+    from deepforge_hpc.site.unknown import UnknownType
 
 _SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
 _ENVIRONMENT = Object(

@@ -9,12 +9,7 @@ import pytest
 
 from deepforge_hpc.plugins.storage import ByteRange, Move, PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
-from deepforge_hpc.testing.storage_base import (
-    NO_NAMES,
-    StorageTests,
-    folder_sha256,
-    sha256,
-)
+from deepforge_hpc.testing.storage_base import NO_NAMES, StorageTests, folder_sha256, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable

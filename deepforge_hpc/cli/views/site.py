@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deepforge_hpc.api.site import SiteCheck, SiteView
-    from deepforge_hpc.site.model import Fact
+    from deepforge_hpc.site.place import Fact
 
 SITES = (
     ("SITE", "name"),

@@ -13,12 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc import api
-from deepforge_hpc.cli.views.status import (
-    change_line,
-    rows_of,
-    screen_lines,
-    status_lines,
-)
+from deepforge_hpc.cli.views.status import change_line, rows_of, screen_lines, status_lines
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:

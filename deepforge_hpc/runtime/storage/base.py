@@ -13,23 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..base.files import (
-    canonical_json,
-    digest,
-    digest_path,
-    hash_chunks,
-    is_temporary,
-    walk_files,
-)
-from .fault import (
-    DAMAGED,
-    INVALID,
-    MISSING,
-    NOT_PLAIN,
-    UNSUPPORTED,
-    PlaceError,
-    explained,
-)
+from ..base.files import canonical_json, digest, digest_path, hash_chunks, is_temporary, walk_files
+from .fault import DAMAGED, INVALID, MISSING, NOT_PLAIN, UNSUPPORTED, PlaceError, explained
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

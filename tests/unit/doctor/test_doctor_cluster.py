@@ -14,7 +14,11 @@ from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
-from deepforge_hpc.site.model import UNKNOWN, Account, AccountSuffix, Identify, Queue, SiteSpec
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import Identify
+from deepforge_hpc.site.queue import Queue
+from deepforge_hpc.site.request import Account, AccountSuffix
+from deepforge_hpc.site.unknown import UNKNOWN
 
 MACHINE = Machine(
     version="22.05.8",

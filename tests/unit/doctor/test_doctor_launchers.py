@@ -9,7 +9,8 @@ import pytest
 from deepforge_hpc.doctor import launchers
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan
-from deepforge_hpc.site.model import LaunchMethod, SiteSpec
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.request import LaunchMethod
 
 MACHINE = Machine(config={"MpiDefault": "none"}, mpi=("none", "pmi2"))
 # Shortened from `mpirun --version` of Debian 12 and 13; that of Intel was written by hand, not seen.

@@ -14,15 +14,10 @@ import pytest
 from deepforge_hpc.doctor import globus, quota, storage
 from deepforge_hpc.runtime.base.plan import Job, Plan, Resources
 from deepforge_hpc.schedulers.command import Completed
-from deepforge_hpc.site.model import (
-    UNKNOWN,
-    FileSystem,
-    GlobusCollection,
-    Purge,
-    SiteSpec,
-    SubmitSettings,
-    Transfer,
-)
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import FileSystem, GlobusCollection, Purge, Transfer
+from deepforge_hpc.site.request import SubmitSettings
+from deepforge_hpc.site.unknown import UNKNOWN
 
 DAY = 86400
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from deepforge_hpc.site.find import known_sites, site_folders
-from deepforge_hpc.site.model import UNKNOWN
+from deepforge_hpc.site.unknown import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,23 +13,20 @@ from deepforge_hpc.plan.launch import launch_command
 from deepforge_hpc.plan.surroundings import surroundings
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.plan import Resources
-from deepforge_hpc.site.model import (
-    UNKNOWN,
+from deepforge_hpc.site.conditions import When
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import Network, SlurmFacts
+from deepforge_hpc.site.queue import NodeType, Queue
+from deepforge_hpc.site.request import (
     Binding,
     Containers,
     EnvironmentSet,
     GpuRequest,
     LaunchMethod,
     Modules,
-    Network,
-    NodeType,
-    Queue,
-    Range,
     Request,
-    SiteSpec,
-    SlurmFacts,
-    When,
 )
+from deepforge_hpc.site.unknown import UNKNOWN, Range
 
 SRUN = LaunchMethod(argv=("srun", "-n{world_size}", "{cpu_bind}", "{gpu_bind}"))
 TABLE = Binding(

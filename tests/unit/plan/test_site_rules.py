@@ -12,7 +12,7 @@ from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.site.find import load_site
-from deepforge_hpc.site.model import UNKNOWN
+from deepforge_hpc.site.unknown import UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

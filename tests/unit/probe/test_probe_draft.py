@@ -17,8 +17,10 @@ from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.site.find import load_site, site_folders
-from deepforge_hpc.site.model import UNKNOWN, SiteSpec, SlurmFacts
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import SlurmFacts
 from deepforge_hpc.site.sourced import sections_without_source
+from deepforge_hpc.site.unknown import UNKNOWN
 
 OUTPUTS = Path(__file__).parents[2] / "fixtures" / "slurm"
 DATE = "2026-11-22"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.site.identify import KnownSite, Seen, candidates, look
-from deepforge_hpc.site.model import Identify
+from deepforge_hpc.site.place import Identify
 
 if TYPE_CHECKING:
     from pathlib import Path

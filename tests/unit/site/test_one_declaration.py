@@ -10,7 +10,8 @@ from deepforge_hpc.files.object import Object, keys_of
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import COUNT, SIZE, fact, given
-from deepforge_hpc.site.model import Queue, SiteSpec
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import Queue
 from deepforge_hpc.site.read import SITE
 from deepforge_hpc.site.unknown import UNKNOWN, Count
 

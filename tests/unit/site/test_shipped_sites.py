@@ -15,7 +15,8 @@ import pytest
 
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.site.find import load_site
-from deepforge_hpc.site.model import UNKNOWN, SiteSpec
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.unknown import UNKNOWN
 
 SHIPPED = Path(__file__).parents[3] / "site-configs"
 FOLDERS = [("shipped", SHIPPED)]

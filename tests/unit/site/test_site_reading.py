@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.site.model import UNKNOWN, Queue, Range, known
+from deepforge_hpc.site.queue import Queue
+from deepforge_hpc.site.unknown import UNKNOWN, Range, known
 
 if TYPE_CHECKING:
     from conftest import SiteFolder
