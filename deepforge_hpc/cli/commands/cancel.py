@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import output_options
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh cancel redshift-0007
     """
-    report = api.cancel(api.find_execution(execution, Path.cwd()))
+    report = manage.cancel(find.find_execution(execution, Path.cwd()))
     display.notices(report.warnings)
     name = report.execution
     lines = [f"{name}: nothing was queued or running"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import pipelines
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 from deepforge_hpc.cli.views.plan import checked_lines
 
@@ -29,6 +29,6 @@ def command(display: Display, /, **options: Any) -> None:
     Example:
       dfh check pipeline.yaml --set train.epochs=20
     """
-    checked = api.check(request_from(options))
+    checked = pipelines.check(request_from(options))
     display.notices(checked.warnings)
     display.result(checked.to_dict(), checked_lines(checked))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
@@ -52,7 +52,7 @@ def list_(display: Display) -> None:
     Example:
       dfh executions list --json
     """
-    found = api.executions(Path.cwd())
+    found = manage.executions(Path.cwd())
     total = sum(item.size for item in found)
     lines = listing(_COLUMNS, found)
     document = {
@@ -91,7 +91,7 @@ def remove(display: Display, executions: Sequence[str], *, yes: bool, force: boo
       dfh executions rm redshift-0003 redshift-0004
     """
     cwd = Path.cwd()
-    _remove(display, [api.find_execution(name, cwd) for name in executions], yes=yes, force=force)
+    _remove(display, [find.find_execution(name, cwd) for name in executions], yes=yes, force=force)
 
 
 @click.command("prune")
@@ -118,7 +118,7 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
 
 
 def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool) -> None:
-    sizes = {found.name: api.disk_usage(found.layout.root)[0] for found in doomed}
+    sizes = {found.name: manage.disk_usage(found.layout.root)[0] for found in doomed}
     for found in doomed:
         display.talk(f"{found.name}  {size(sizes[found.name])}  {found.layout.root}")
     if doomed and not yes:
@@ -126,7 +126,7 @@ def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool
     removed: list[str] = []
     try:
         for found in doomed:
-            api.remove(found, Path.cwd(), force=force)
+            manage.remove(found, Path.cwd(), force=force)
             removed.append(found.name)
     except DeepforgeHpcError:
         for name in removed:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, logs, manage
 from deepforge_hpc.api.logs import Log, read_on
 from deepforge_hpc.cli.options import execution_argument, output_options
 from deepforge_hpc.errors import UsageError
@@ -61,10 +61,10 @@ def command(
     if follow and display.as_json:
         message = "--follow prints text as it comes"
         raise UsageError(message, "Leave out --json.")
-    found = api.find_execution(execution, Path.cwd())
-    current = api.status(found, ask_scheduler=False)
+    found = find.find_execution(execution, Path.cwd())
+    current = manage.status(found, ask_scheduler=False)
     job, task = _choose(current, job, task)
-    log = api.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
+    log = logs.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
     name = job if task is None else f"{job}[{task}]"
     display.talk(f"{found.id} {name}, attempt {log.attempt}: {log.path}")
     if not log.is_whole:
@@ -103,7 +103,7 @@ def _most_interesting(states: dict[T, State]) -> T:
 
 def _follow(display: Display, found: Found, log: Log) -> None:
     offset, next_question = log.offset, time.monotonic()
-    ask_s = max(_ASK_S, api.least_pause_s(found))
+    ask_s = max(_ASK_S, manage.least_pause_s(found))
     while True:
         # The job's own files say when it ends; only one that was killed leaves that to others.
         ask = time.monotonic() >= next_question
@@ -120,7 +120,7 @@ def _follow(display: Display, found: Found, log: Log) -> None:
 
 
 def _has_ended(found: Found, log: Log, *, ask_scheduler: bool) -> bool:
-    current = api.status(found, ask_scheduler=ask_scheduler)
+    current = manage.status(found, ask_scheduler=ask_scheduler)
     job = next(item for item in current.jobs if item.name == log.job)
     states = [task.state for task in job.tasks if task.task == log.task] or [job.state]
     return states[0].is_final

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import pipelines
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.runtime.base.codec import encode
@@ -30,7 +30,7 @@ def command(display: Display, /, *, origins: bool, **options: Any) -> None:
     Example:
       dfh plan pipeline.yaml --site slurm-generic --origins
     """
-    plan = api.plan(request_from(options))
+    plan = pipelines.plan(request_from(options))
     display.notices(plan.warnings)
     document = plan.to_dict()
     if origins:

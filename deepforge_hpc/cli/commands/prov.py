@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
 
@@ -56,7 +56,7 @@ def show(display: Display, path: str, *, packages: bool) -> None:
     """
     from deepforge_hpc.cli.views.provenance import explanation_lines
 
-    found = api.explain(path, Path.cwd())
+    found = provenance.explain(path, Path.cwd())
     display.result(found.to_dict(), explanation_lines(found, packages=packages))
 
 
@@ -76,7 +76,7 @@ def trace(display: Display, path: str, depth: int | None) -> None:
     """
     from deepforge_hpc.cli.views.provenance import trace_lines
 
-    found = api.trace(path, Path.cwd())
+    found = provenance.trace(path, Path.cwd())
     display.result(found.to_dict(), trace_lines(found, depth=depth))
 
 
@@ -98,7 +98,7 @@ def verify(display: Display, path: str) -> int:
     """
     from deepforge_hpc.cli.views.provenance import verification_lines
 
-    found = api.verify(path, Path.cwd())
+    found = provenance.verify(path, Path.cwd())
     display.result(found.to_dict(), verification_lines(found))
     if not found.is_sound:
         return _NOT_SOUND

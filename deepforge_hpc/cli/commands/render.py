@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import pipelines
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def command(display: Display, /, *, output: Path, **options: Any) -> None:
     Example:
       dfh render pipeline.yaml --site slurm-generic -o scripts
     """
-    paths = api.render(request_from(options), output)
+    paths = pipelines.render(request_from(options), output)
     document = {
         "schema": "dfh/render/1",
         "folder": str(output),

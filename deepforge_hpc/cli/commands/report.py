@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import execution_argument, output_options
 
 if TYPE_CHECKING:
@@ -27,6 +27,6 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh report latest
     """
-    path = api.report(api.find_execution(execution, Path.cwd()))
+    path = manage.report(find.find_execution(execution, Path.cwd()))
     document = {"schema": "dfh/report/1", "path": str(path), "size": path.stat().st_size}
     display.result(document, [str(path)])

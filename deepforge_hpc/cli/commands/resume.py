@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import execution_argument, output_options
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def command(display: Display, execution: str) -> None:
     """
     from deepforge_hpc.cli.views.submission import next_commands
 
-    report = api.resume(api.find_execution(execution, Path.cwd()))
+    report = manage.resume(find.find_execution(execution, Path.cwd()))
     lines = [f"{report.execution}: {report.message}"]
     lines += [f"  {job}  {native_id}" for job, native_id in report.submitted]
     if report.submitted:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import site
 from deepforge_hpc.cli.options import output_options
 
 if TYPE_CHECKING:
@@ -29,4 +29,4 @@ def command(display: Display, kind: str) -> None:
       dfh schema site > site.schema.json
       # first line of a site file: # yaml-language-server: $schema=site.schema.json
     """
-    display.write(json.dumps(api.schema(kind), indent=1, ensure_ascii=True) + "\n")
+    display.write(json.dumps(site.schema(kind), indent=1, ensure_ascii=True) + "\n")

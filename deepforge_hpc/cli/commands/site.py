@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import site
 from deepforge_hpc.cli.lazy import Entry, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
@@ -61,7 +61,7 @@ def list_(display: Display) -> None:
     Example:
       dfh site list
     """
-    found = api.sites(Path.cwd())
+    found = site.sites(Path.cwd())
     document = {"schema": "dfh/sites/1", "sites": [item.to_dict() for item in found]}
     display.result(document, listing(SITES, found))
 
@@ -83,7 +83,7 @@ def show(display: Display, name: str, *, all_: bool) -> None:
       dfh site show frontier
       dfh site show perlmutter/cpu --json
     """
-    view = api.describe_site(name, Path.cwd())
+    view = site.describe_site(name, Path.cwd())
     display.result(view.to_dict(), site_lines(view, with_inherited_errors=all_))
 
 
@@ -100,7 +100,7 @@ def check(display: Display, file: Path) -> None:
     Example:
       dfh site check site-configs/ours.yaml
     """
-    found = api.check_site(file, Path.cwd())
+    found = site.check_site(file, Path.cwd())
     display.result(found.to_dict(), check_lines(found))
 
 
@@ -117,7 +117,7 @@ def detect(display: Display) -> None:
     Example:
       dfh submit --site "$(dfh site detect)"
     """
-    found = api.detect_site(Path.cwd())
+    found = site.detect_site(Path.cwd())
     if not display.as_json:
         display.talk(f"by {'; '.join(found.evidence)}")
         for name in found.broken:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import execution_argument, output_options
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     Example:
       dfh status redshift-0007 --watch
     """
-    found = api.find_execution(execution, Path.cwd())
+    found = find.find_execution(execution, Path.cwd())
     if is_watched:
         from deepforge_hpc.cli.views.watch import watch
 
         return watch(display, found, interval=interval)
     from deepforge_hpc.cli.views.status import status_lines
 
-    current = api.status(found)
-    others = tuple(orphan.notice for orphan in api.other_orphans(found))
+    current = manage.status(found)
+    others = tuple(orphan.notice for orphan in manage.other_orphans(found))
     display.notices(others)
     display.result(current.with_warnings(others).to_dict(), status_lines(current))
     return 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, submission
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
 
     if dry_run:
         request = request_from(options)
-        found = api.dry_run(
+        found = submission.dry_run(
             request,
             name=options["name"],
             note=options["note"],
@@ -59,8 +59,8 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
         display.notices(found.warnings)
         display.result(found.to_dict(), dry_run_lines(found))
         return
-    submission = _submit(display, options)
-    display.result(submission.to_dict(), submission_lines(submission))
+    submitted = _submit(display, options)
+    display.result(submitted.to_dict(), submission_lines(submitted))
 
 
 @click.command("run")
@@ -84,24 +84,24 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     from deepforge_hpc.cli.views.submission import submission_lines
     from deepforge_hpc.cli.views.watch import watch
 
-    submission = _submit(display, options)
-    lines = list(submission_lines(submission))
+    submitted = _submit(display, options)
+    lines = list(submission_lines(submitted))
     if display.as_json:
         display.talk(lines[0])
     else:
         display.lines(lines)
-    found = api.find_execution(str(submission.layout.root), submission.layout.root)
-    return watch(display, found, interval=interval, told=submission.warnings)
+    found = find.find_execution(str(submitted.layout.root), submitted.layout.root)
+    return watch(display, found, interval=interval, told=submitted.warnings)
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:
     request = request_from(options)
-    submission = api.submit(
+    submitted = submission.submit(
         request,
         name=options["name"],
         note=options["note"],
         tags=options["tags"],
         reuse=not options["no_reuse"],
     )
-    display.notices(submission.warnings)
-    return submission
+    display.notices(submitted.warnings)
+    return submitted

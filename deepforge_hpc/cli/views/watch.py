@@ -12,7 +12,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from deepforge_hpc import api
+from deepforge_hpc.api import manage
 from deepforge_hpc.cli.views.status import change_line, rows_of, screen_lines, status_lines
 from deepforge_hpc.runtime.base.states import State
 
@@ -65,14 +65,14 @@ def watch(
 def _follow(
     display: Display, found: Found, interval: float | None, view: _Redrawn | _Appended | _Closing
 ) -> int:
-    pause = interval or api.usual_pause_s(found)
-    least = api.least_pause_s(found)
+    pause = interval or manage.usual_pause_s(found)
+    least = manage.least_pause_s(found)
     if interval and interval < least:
         display.talk(f"The site wants {least:g} s between looks (login.poll_s): so it is.")
     pause = max(pause, least)
     stuck = 0
     while True:
-        current = api.status(found)
+        current = manage.status(found)
         stuck = 0 if can_move(current) else stuck + 1
         if current.is_closed or stuck > _LAST_LOOKS:
             view.close(current)

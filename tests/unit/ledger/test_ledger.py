@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc import api
+from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.views.provenance import (
     explanation_lines,
     trace_lines,
@@ -23,20 +23,20 @@ from deepforge_hpc.runtime.state.closure import build_closure
 
 
 def kinds(project: Any, path: Path | str, level: str = "error") -> list[str]:
-    found = api.verify(str(path), project.root)
+    found = provenance.verify(str(path), project.root)
     assert found.is_sound == (not any(item.level == "error" for item in found.findings))
     return sorted({item.kind for item in found.findings if item.level == level})
 
 
 def test_whole_execution_is_sound(project: Any) -> None:
-    found = api.verify(str(project.execution), project.root)
+    found = provenance.verify(str(project.execution), project.root)
     assert found.is_sound
     assert found.findings == ()
     assert (found.records, found.outputs, found.executions) == (6, 6, 1)
 
 
 def test_output_is_explained_by_its_place(project: Any) -> None:
-    found = api.explain("executions/flow-0001/jobs/train/outputs/result.txt", project.root)
+    found = provenance.explain("executions/flow-0001/jobs/train/outputs/result.txt", project.root)
     assert found.record.id == project.ids["train"]
     assert (found.state, found.located.how, found.ancestors) == ("unchanged", "place", 4)
     text = "\n".join(explanation_lines(found))
@@ -48,13 +48,13 @@ def test_job_with_several_outputs_is_not_headed_by_the_digest_of_one(project: An
     data = json.loads(project.record_file("train").read_bytes())
     first = data["outputs"][0]
     data["outputs"].append({**first, "name": "curve", "sha256": "sha256:" + "7" * 64, "size": 1000})
-    found = api.explain(project.write_record(data), project.root)
+    found = provenance.explain(project.write_record(data), project.root)
     head, *rows = explanation_lines(found)
     assert head.endswith("  2 outputs  1006 B  not checked")
     assert first["sha256"][7:19] not in head
     assert sum(row.startswith("output ") for row in rows) == 2
     data["outputs"] = []
-    found = api.explain(project.write_record(data), project.root)
+    found = provenance.explain(project.write_record(data), project.root)
     assert next(iter(explanation_lines(found))).endswith("  no outputs")
 
 
@@ -71,7 +71,7 @@ def packages(project: Any) -> Path:
 def test_packages_of_a_job_are_counted_and_listed_when_asked_for(
     project: Any, packages: Path
 ) -> None:
-    found = api.explain(project.ids["packages"], project.root)
+    found = provenance.explain(project.ids["packages"], project.root)
     assert found.packages == ("numpy==2.0.2", "tensorflow-cpu==2.18.1")
     assert found.to_dict()["packages"] == ["numpy==2.0.2", "tensorflow-cpu==2.18.1"]
     text = "\n".join(explanation_lines(found))
@@ -80,7 +80,7 @@ def test_packages_of_a_job_are_counted_and_listed_when_asked_for(
     lines = list(explanation_lines(found, packages=True))
     at = lines.index("packages   numpy==2.0.2")
     assert lines[at + 1] == "           tensorflow-cpu==2.18.1"
-    old = api.explain(project.ids["train"], project.root)
+    old = provenance.explain(project.ids["train"], project.root)
     assert "packages" not in "\n".join(explanation_lines(old, packages=True))
 
 
@@ -94,7 +94,7 @@ def test_list_of_packages_that_does_not_hold_is_named(
     else:
         packages.unlink()
     assert f"blob_{how}" in kinds(project, project.ids["packages"], level)
-    found = api.explain(project.ids["packages"], project.root)
+    found = provenance.explain(project.ids["packages"], project.root)
     assert "the list is not in this ledger, or was changed" in "\n".join(explanation_lines(found))
 
 
@@ -108,15 +108,15 @@ def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
 
 @pytest.mark.parametrize("reference", ["flow-0001", "latest", "1"])
 def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
-    one = api.explain(f"{reference}/train", project.root)
+    one = provenance.explain(f"{reference}/train", project.root)
     assert (one.record.id, one.record.label) == (project.ids["train"], "flow-0001/train")
     assert one.located.path == project.execution / "jobs" / "train"
     task = api.explain(f"{reference}/render[1]", project.root)
     assert (task.record.id, task.record.label) == (project.ids["render[1]"], "flow-0001/render[1]")
-    assert len(api.trace(f"{reference}/render", project.root).roots) == 3
-    assert api.verify(f"{reference}/train", project.root).is_sound
+    assert len(provenance.trace(f"{reference}/render", project.root).roots) == 3
+    assert provenance.verify(f"{reference}/train", project.root).is_sound
     with pytest.raises(UsageError, match="there is no such file"):
-        api.explain(f"{reference}/nothing", project.root)
+        provenance.explain(f"{reference}/nothing", project.root)
 
 
 def test_name_of_a_record_outlives_its_execution(project: Any) -> None:
@@ -130,7 +130,7 @@ def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
 ) -> None:
     output = project.output("train", "result.txt")
     shutil.copy(output, project.root / "copy.txt")
-    found = api.explain("executions/../copy.txt", project.root)
+    found = provenance.explain("executions/../copy.txt", project.root)
     assert next(explanation_lines(found)).startswith(f"{project.root}/copy.txt  ")
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "below").mkdir(parents=True)
@@ -144,7 +144,7 @@ def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
 def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
     data = json.loads(project.record_file("render.gather").read_bytes())
     data["operation"].update(module="", object="gather")
-    found = api.explain(project.write_record(data), project.root)
+    found = provenance.explain(project.write_record(data), project.root)
     assert "code       of deepforge-hpc itself" in list(explanation_lines(found))
 
 
@@ -160,7 +160,7 @@ def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None
 def test_record_is_found_by_the_first_digits_of_its_id(project: Any) -> None:
     wanted = project.ids["evaluate"]
     for text in (wanted, wanted[7:], wanted[7:19], wanted[7:19].upper()):
-        assert api.explain(text, project.root).record.id == wanted
+        assert provenance.explain(text, project.root).record.id == wanted
 
 
 @pytest.mark.parametrize(
@@ -175,11 +175,13 @@ def test_what_cannot_be_explained_says_why(
     project: Any, text: str, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        api.explain(text, project.root)
+        provenance.explain(text, project.root)
 
 
 def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
-    closure = api.trace("executions/flow-0001/jobs/evaluate/outputs/result.txt", project.root)
+    closure = provenance.trace(
+        "executions/flow-0001/jobs/evaluate/outputs/result.txt", project.root
+    )
     lines = list(trace_lines(closure, depth=None))
     assert lines[0].startswith("#1 flow-0001/evaluate")
     assert sum("(see #3)" in line for line in lines) == 1
@@ -192,7 +194,7 @@ def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
 
 
 def test_trace_stops_at_a_depth(project: Any) -> None:
-    closure = api.trace(project.ids["evaluate"], project.root)
+    closure = provenance.trace(project.ids["evaluate"], project.root)
     assert len(list(trace_lines(closure, depth=1))) == 3
 
 
@@ -226,7 +228,7 @@ def test_edit_upstream_is_named(project: Any, edited: str) -> None:
     _edit(path)
     target = project.output("evaluate", "result.txt")
     assert kinds(project, target) == [kind]
-    found = api.verify(str(target), project.root)
+    found = provenance.verify(str(target), project.root)
     text = "\n".join(verification_lines(found))
     assert kind in text
     assert "NOT SOUND" in text
@@ -255,8 +257,8 @@ def test_output_that_cannot_be_read_was_not_checked_and_is_not_called_modified(
 ) -> None:
     output = project.output("train", "result.txt")
     with project.closed(output):
-        shown = api.explain(str(output), project.root)
-        found = api.verify(str(output), project.root)
+        shown = provenance.explain(str(output), project.root)
+        found = provenance.verify(str(output), project.root)
         later = kinds(project, project.output("evaluate", "result.txt"), "warning")
     assert (shown.state, shown.sha256) == ("not checked", "")
     head = next(explanation_lines(shown))
@@ -269,14 +271,14 @@ def test_output_that_cannot_be_read_was_not_checked_and_is_not_called_modified(
     assert (found.is_sound, found.is_checked, found.to_dict()["ok"]) == (True, False, False)
     assert list(verification_lines(found))[-1].startswith("NOT CHECKED: ")
     assert later == ["output_unreadable"]
-    assert api.verify(str(output), project.root).is_checked
+    assert provenance.verify(str(output), project.root).is_checked
 
 
 @pytest.mark.parametrize("name", ["success.json", "plan.json", "site.yaml", "train.py"])
 def test_file_of_an_execution_that_cannot_be_read_was_not_checked(project: Any, name: str) -> None:
     path = next(path for path in project.execution.rglob(name) if "render" not in path.parts)
     with project.closed(path):
-        found = api.verify(str(project.execution), project.root)
+        found = provenance.verify(str(project.execution), project.root)
     kind = "marker_unreadable" if name == "success.json" else "frozen_unreadable"
     assert {(item.kind, item.level) for item in found.findings} == {(kind, "warning")}
     assert (found.is_sound, found.is_checked) == (True, False)
@@ -321,7 +323,7 @@ def test_edited_record_of_a_failed_job_is_named_in_its_execution(project: Any) -
 def test_own_record_removed_is_an_error_with_the_marker_that_names_it(project: Any) -> None:
     project.record_file("train").unlink()
     with pytest.raises(LedgerError, match="which no ledger here holds"):
-        api.explain(str(project.output("train", "result.txt")), project.root)
+        provenance.explain(str(project.output("train", "result.txt")), project.root)
 
 
 def test_output_gone_is_an_error_for_what_was_asked_and_a_warning_upstream(project: Any) -> None:
@@ -348,7 +350,7 @@ def test_ancestor_rewritten_with_a_new_id_breaks_the_edge(project: Any) -> None:
 def test_moved_project_still_verifies(project: Any, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     project.root.rename(moved)
-    found = api.verify("executions/flow-0001", moved)
+    found = provenance.verify("executions/flow-0001", moved)
     assert found.is_sound
     assert found.records == 6
 
@@ -357,7 +359,7 @@ def test_removed_execution_leaves_records_that_explain_a_copy(project: Any, tmp_
     copy = tmp_path / "model.txt"
     shutil.copy(project.output("train", "result.txt"), copy)
     shutil.rmtree(project.execution)
-    assert api.explain(str(copy), project.root).record.id == project.ids["train"]
+    assert provenance.explain(str(copy), project.root).record.id == project.ids["train"]
     assert kinds(project, copy) == []
     assert kinds(project, copy, "warning") == ["code_gone", "output_gone"]
 
@@ -400,15 +402,15 @@ def test_artifact_far_from_its_project_is_explained_by_the_closure_beside_it(
     beside = far.with_name("model.txt.prov")
     beside.write_bytes(canonical_json(closure))
     shutil.rmtree(project.root)
-    found = api.explain(str(far), far.parent)
+    found = provenance.explain(str(far), far.parent)
     assert (found.record.id, found.ancestors) == (project.ids["train"], 4)
-    assert kinds_of(api.verify(str(far), far.parent), "error") == set()
+    assert kinds_of(provenance.verify(str(far), far.parent), "error") == set()
     closure["records"][project.ids["render.gather"]] += " "
     beside.write_bytes(canonical_json(closure))
-    assert kinds_of(api.verify(str(far), far.parent), "error") == {"record_damaged"}
+    assert kinds_of(provenance.verify(str(far), far.parent), "error") == {"record_damaged"}
     beside.write_text("{}")
     with pytest.raises(LedgerError, match="not a closure of records"):
-        api.explain(str(far), far.parent)
+        provenance.explain(str(far), far.parent)
 
 
 def kinds_of(found: Any, level: str) -> set[str]:

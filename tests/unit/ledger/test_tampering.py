@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc import api
+from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.views.provenance import explanation_lines
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import DamagedRecordError, Ledger
@@ -20,7 +20,7 @@ from deepforge_hpc.runtime.state.closure import build_closure
 
 
 def findings(project: Any, path: Path, level: str = "error") -> list[str]:
-    found = api.verify(str(path), project.root)
+    found = provenance.verify(str(path), project.root)
     assert found.is_sound == (not any(item.level == "error" for item in found.findings))
     return sorted({item.kind for item in found.findings if item.level == level})
 
@@ -76,7 +76,7 @@ def test_edited_success_marker_is_named(project: Any, what: str) -> None:
 def test_marker_of_another_job_does_not_vouch_for_an_output(project: Any) -> None:
     shutil.copy(success(project, "evaluate"), success(project, "train"))
     with pytest.raises(LedgerError, match=r"was changed: it names record .* of flow-0001/evaluate"):
-        api.verify(str(project.output("train", "result.txt")), project.root)
+        provenance.verify(str(project.output("train", "result.txt")), project.root)
 
 
 def test_missing_marker_is_a_warning(project: Any) -> None:
@@ -142,7 +142,7 @@ def test_file_that_no_job_made_is_never_sound(project: Any) -> None:
     added = project.output("train", "result.txt").with_name("added.txt")
     added.write_text("mine\n")
     with pytest.raises(LedgerError, match="made this content"):
-        api.verify(str(added), project.root)
+        provenance.verify(str(added), project.root)
 
 
 def _folder_output(project: Any) -> Path:
@@ -175,7 +175,7 @@ def test_what_is_planted_in_a_folder_is_named(project: Any, planted: str) -> Non
         "pipe": lambda: os.mkfifo(new),
     }[planted]()
     assert findings(project, folder) == ["output_modified"]
-    assert api.explain(str(inside), project.root).state == "modified"
+    assert provenance.explain(str(inside), project.root).state == "modified"
 
 
 def test_pipe_in_the_place_of_a_file_is_not_waited_for(project: Any) -> None:
@@ -196,21 +196,21 @@ def test_edited_destination_is_named_by_the_closure_beside_it(project: Any) -> N
     beside.write_bytes(canonical_json(closure))
     published.write_text("forged\n")
     assert findings(project, published) == ["output_modified"]
-    explained = api.explain(str(published), project.root)
+    explained = provenance.explain(str(published), project.root)
     assert (explained.state, explained.record.id) == ("modified", project.ids["train"])
     assert "modified" in next(iter(explanation_lines(explained)))
     beside.write_bytes(canonical_json({**closure, "artifact": "sha256:" + "0" * 64}))
     with pytest.raises(LedgerError, match="did not make 000000000000"):
-        api.verify(str(published), project.root)
+        provenance.verify(str(published), project.root)
 
 
 def test_edited_identity_of_an_execution_is_named(project: Any) -> None:
     replace(project.execution / "execution.json", "0123456789abcdef", "f" * 16)
     with pytest.raises(LedgerError, match=r"no record of it in .*, though jobs of it succeeded"):
-        api.verify(str(project.execution), project.root)
+        provenance.verify(str(project.execution), project.root)
     (project.execution / "execution.json").write_text("{")
     with pytest.raises(LedgerError, match=r"execution\.json: cannot be read"):
-        api.verify(str(project.execution), project.root)
+        provenance.verify(str(project.execution), project.root)
 
 
 def test_external_input_that_is_gone_is_a_warning(project: Any) -> None:
@@ -222,7 +222,7 @@ def test_external_input_that_is_gone_is_a_warning(project: Any) -> None:
 def test_ledger_of_a_later_version_is_refused_not_taken_for_empty(project: Any) -> None:
     (project.ledger / "FORMAT").write_text('{"format": 2}')
     with pytest.raises(LedgerError, match="format 2, this version reads 1"):
-        api.verify(str(project.execution), project.root)
+        provenance.verify(str(project.execution), project.root)
 
 
 @pytest.mark.parametrize(
@@ -249,4 +249,4 @@ def test_one_record_in_two_places_is_one_record(project: Any) -> None:
     twin = path.parents[2] / "eve" / "20990101" / path.name
     twin.parent.mkdir(parents=True)
     shutil.copy(path, twin)
-    assert api.explain(project.ids["train"], project.root).record.id == project.ids["train"]
+    assert provenance.explain(project.ids["train"], project.root).record.id == project.ids["train"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc import api
+from deepforge_hpc.api import pipelines, submission
 from deepforge_hpc.errors import InvalidInputError, SchedulerError
 from deepforge_hpc.site.find import load_site
 from deepforge_hpc.submit.orphans import held_orphans
@@ -71,9 +71,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def submit(project: Path) -> SchedulerError:
-    request: Any = api.Request(pipeline=project / "pipeline.yaml", site="own")
+    request: Any = pipelines.Request(pipeline=project / "pipeline.yaml", site="own")
     with pytest.raises(SchedulerError) as caught:
-        api.submit(request)
+        submission.submit(request)
     return caught.value
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc import api
+from deepforge_hpc.api import find, manage, pipelines, submission
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.submit import chain
 from deepforge_hpc.submit.submitter import Pace
@@ -73,17 +73,17 @@ filesystems: [{role: scratch, path: FOLDER}, {role: home, env: HOME}]
 
 
 @pytest.fixture
-def request_(tmp_path: Path) -> api.Request:
+def request_(tmp_path: Path) -> pipelines.Request:
     (tmp_path / "site-configs").mkdir()
     (tmp_path / "site-configs/local.yaml").write_text(SITE.replace("FOLDER", "/scratch"))
     (tmp_path / "ops.py").write_text("def one() -> int:\n    x = 1\n    return x\n")
     pipeline = tmp_path / "pipeline.yaml"
     pipeline.write_text("pipeline: p\noperations: {one: {uses: 'ops.py:one'}}\n")
-    return api.Request(pipeline=pipeline)
+    return pipelines.Request(pipeline=pipeline)
 
 
 def test_submit_and_resume_keep_to_the_pace_of_the_site(
-    request_: api.Request, monkeypatch: pytest.MonkeyPatch
+    request_: pipelines.Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = []
 
@@ -95,20 +95,22 @@ def test_submit_and_resume_keep_to_the_pace_of_the_site(
     monkeypatch.setattr(chain, "submit", refuse)
     monkeypatch.setattr(chain, "resume", refuse)
     with pytest.raises(SchedulerError):
-        api.submit(request_)
-    found = api.find_execution("latest", request_.pipeline.parent)
+        submission.submit(request_)
+    found = find.find_execution("latest", request_.pipeline.parent)
     with pytest.raises(SchedulerError):
-        api.resume(found)
+        manage.resume(found)
     assert kept == [7, 7]
-    assert api.least_pause_s(found) == 45
+    assert manage.least_pause_s(found) == 45
     found.layout.site.chmod(0o644)
     found.layout.site.write_text("site: [")
-    assert api.least_pause_s(found) == 0
+    assert manage.least_pause_s(found) == 0
 
 
-def test_a_folder_that_the_site_does_not_take_jobs_from_is_told(request_: api.Request) -> None:
+def test_a_folder_that_the_site_does_not_take_jobs_from_is_told(
+    request_: pipelines.Request,
+) -> None:
     folder = request_.pipeline.parent
     text = "site local takes jobs from its scratch file system, and"
-    assert [w for w in map(str, api.dry_run(request_).warnings) if w.startswith(text)]
+    assert [w for w in map(str, submission.dry_run(request_).warnings) if w.startswith(text)]
     (folder / "site-configs/local.yaml").write_text(SITE.replace("FOLDER", str(folder)))
-    assert not [w for w in map(str, api.dry_run(request_).warnings) if w.startswith(text)]
+    assert not [w for w in map(str, submission.dry_run(request_).warnings) if w.startswith(text)]
