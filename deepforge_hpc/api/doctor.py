@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.target import target_of
+from deepforge_hpc.api.target import Target, target_of
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.notice import ERROR, Notice
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from deepforge_hpc.api.pipelines import Request
-    from deepforge_hpc.api.target import Target
-    from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Environment
     from deepforge_hpc.schedulers.command import Completed
     from deepforge_hpc.site.model import SiteSpec

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from deepforge_hpc.ledger.locate import Located
-    from deepforge_hpc.ledger.store import Ledger, Record
 
 VERIFY_SCHEMA = "dfh/verify/2"
 _UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}

@@ -9,7 +9,7 @@ from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.keras import architecture
 from deepforge_hpc.libraries.keras.arguments import TABLES
-from deepforge_hpc.libraries.keras.graph import Expander, Graph, Node
+from deepforge_hpc.libraries.keras.graph import Expander, Graph, LayerCall
 from deepforge_hpc.libraries.keras.schema import LAYERS
 from deepforge_hpc.plugins.library import Library, Signature
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.files.kinds import Schema
-    from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
 
 
 class KerasLibrary(Library):

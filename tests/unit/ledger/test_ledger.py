@@ -100,8 +100,8 @@ def test_list_of_packages_that_does_not_hold_is_named(
 
 def test_task_of_an_array_is_found_by_its_folder(project: Any) -> None:
     path = project.output("render", "result.txt", 2)
-    assert api.explain(str(path), project.root).record.id == project.ids["render[2]"]
-    several = api.explain(str(project.execution / "jobs" / "render"), project.root)
+    assert provenance.explain(str(path), project.root).record.id == project.ids["render[2]"]
+    several = provenance.explain(str(project.execution / "jobs" / "render"), project.root)
     assert len(several.located.records) == 3
     assert "flow-0001/render[1]" in "\n".join(explanation_lines(several))
 
@@ -111,7 +111,7 @@ def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
     one = provenance.explain(f"{reference}/train", project.root)
     assert (one.record.id, one.record.label) == (project.ids["train"], "flow-0001/train")
     assert one.located.path == project.execution / "jobs" / "train"
-    task = api.explain(f"{reference}/render[1]", project.root)
+    task = provenance.explain(f"{reference}/render[1]", project.root)
     assert (task.record.id, task.record.label) == (project.ids["render[1]"], "flow-0001/render[1]")
     assert len(provenance.trace(f"{reference}/render", project.root).roots) == 3
     assert provenance.verify(f"{reference}/train", project.root).is_sound
@@ -121,8 +121,8 @@ def test_what_a_record_is_called_names_it(project: Any, reference: str) -> None:
 
 def test_name_of_a_record_outlives_its_execution(project: Any) -> None:
     shutil.rmtree(project.execution)
-    assert api.explain("flow-0001/train", project.root).record.id == project.ids["train"]
-    assert len(api.explain("flow-0001/render", project.root).located.records) == 3
+    assert provenance.explain("flow-0001/train", project.root).record.id == project.ids["train"]
+    assert len(provenance.explain("flow-0001/render", project.root).located.records) == 3
 
 
 def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
@@ -137,7 +137,7 @@ def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
     shutil.copy(output, elsewhere / "copy.txt")
     (project.root / "link").symlink_to(elsewhere / "below")
     (project.root / "copy.txt").write_text("another")
-    detour = api.explain("link/../copy.txt", project.root)
+    detour = provenance.explain("link/../copy.txt", project.root)
     assert detour.located.path == project.root / "link/../copy.txt"
 
 
@@ -152,7 +152,7 @@ def test_copy_anywhere_is_found_by_content(project: Any, tmp_path: Path) -> None
     copy = tmp_path / "elsewhere" / "renamed.bin"
     copy.parent.mkdir()
     shutil.copy(project.output("train", "result.txt"), copy)
-    found = api.explain(str(copy), project.root)
+    found = provenance.explain(str(copy), project.root)
     assert (found.record.id, found.located.how) == (project.ids["train"], "content")
     assert "a copy: flow-0001/train made this content" in "\n".join(explanation_lines(found))
 

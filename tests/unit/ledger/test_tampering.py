@@ -166,7 +166,7 @@ def test_what_is_planted_in_a_folder_is_named(project: Any, planted: str) -> Non
     folder = _folder_output(project)
     inside = folder / "sub" / "file"
     assert findings(project, folder) == []
-    assert api.explain(str(inside), project.root).located.path == folder
+    assert provenance.explain(str(inside), project.root).located.path == folder
     new = folder / "new"
     {
         "file": lambda: new.write_text(""),
