@@ -88,7 +88,7 @@ def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
         # A clean queue is what was asked for.
         last = None
     was_released = last is not None and not last.is_held
-    if last is not None and was_released and submitter.queue.live():
+    if last is not None and was_released and submitter.live_jobs.live():
         # Before the signal: a job that gets it asks the journal whether it was cancelled.
         submitter.writer.append("cancel", last.number, durable=True, at=timestamp())
     # The final job waits for the others however they end, and then tells how they did.
@@ -101,9 +101,9 @@ def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
 
 def _cancel_queue(submitter: Submitter, *, spared: str = "") -> tuple[str, ...]:
     """Cancel all that is queued, but for a job that is not alone; return the jobs' names."""
-    names = submitter.queue.cancel_all(spared=spared)
+    names = submitter.live_jobs.cancel_all(spared=spared)
     # Waiting jobs are gone at once; running ones may take their time to end.
-    submitter.queue.leave(names, limit_s=_CANCEL_S)
+    submitter.live_jobs.leave(names, limit_s=_CANCEL_S)
     return names
 
 

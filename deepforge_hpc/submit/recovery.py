@@ -15,7 +15,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
-from deepforge_hpc.submit.queue import wait_for_submitters
+from deepforge_hpc.submit.live_jobs import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
     wait_for_submitters(submitter.info.token)
     selected = _intended(submitter.plan, attempt)
     needs = dependencies(selected)
-    found = submitter.queue.adopt(attempt.ids)
+    found = submitter.live_jobs.adopt(attempt.ids)
     if all(name in attempt.ids for name in needs):
         # It died after the last id: the roots may have been released, and have run.
         roots = [found[name] for name in needs if not needs[name] and name in found]
@@ -49,7 +49,7 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
         upstream in found for name in found for upstream in needs.get(name, ())
     )
     if not is_whole:
-        submitter.queue.clear()
+        submitter.live_jobs.clear()
         submitter.writer.append(
             "cancel", attempt.number, durable=True, at=timestamp(), refused="jobs were lost"
         )
@@ -69,10 +69,10 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
 
     A report says that the attempt goes on instead. Raises UsageError if jobs are live.
     """
-    live = submitter.queue.live()
-    states = submitter.queue.states(live)
+    live = submitter.live_jobs.live()
+    states = submitter.live_jobs.states(live)
     held = sorted(name for name, state in states.items() if state is State.HELD)
-    if held and not last.is_cancelled and not submitter.queue.has_lost(last.ids):
+    if held and not last.is_cancelled and not submitter.live_jobs.has_lost(last.ids):
         submitter.scheduler.release(submitter.info.home, [i for name in held for i in live[name]])
         message = f"Released {len(held)} held jobs of attempt {last.number}."
         return submitter.report(last.number, tuple(last.ids.items()), message)
@@ -80,13 +80,13 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     current = build(read_files(submitter.layout.root), None, now=0)
     ending = {job.name for job in current.jobs if job.name in live and _has_ended(job)}
     busy = [] if held else sorted(set(live) - ending - {FINAL_JOB})
-    if busy or not submitter.queue.leave(ending):
+    if busy or not submitter.live_jobs.leave(ending):
         busy = busy or sorted(ending)
         some = listed((f"{name} ({states.get(name, '?')})" for name in busy), 9)
         message = f"{submitter.info.id} is not over: {some}"
         hint = f"Wait for it: dfh status {submitter.info.id}. Or: dfh cancel {submitter.info.id}"
         raise UsageError(message, hint)
-    submitter.queue.clear()
+    submitter.live_jobs.clear()
     return None
 
 

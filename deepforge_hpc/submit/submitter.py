@@ -20,7 +20,7 @@ from deepforge_hpc.errors import (
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.lease import lease
-from deepforge_hpc.submit.queue import Queue
+from deepforge_hpc.submit.live_jobs import LiveJobs
 from deepforge_hpc.submit.reports import SubmitReport
 from deepforge_hpc.submit.requests import request_for
 from deepforge_hpc.submit.select import Selected, dependencies, select
@@ -79,7 +79,7 @@ class Submitter:
         self.scheduler = scheduler
         self.pace = pace
         self.writer = journal.Writer(layout)
-        self.queue = Queue(scheduler, info)
+        self.live_jobs = LiveJobs(scheduler, info)
 
     def leased(self) -> AbstractContextManager[None]:
         """Return the lease of the one submitter."""
@@ -101,7 +101,7 @@ class Submitter:
     def queue_jobs(
         self, number: int, selected: Sequence[Selected], ids: dict[str, str]
     ) -> SubmitReport:
-        """Queue the jobs that have no id yet, then release the roots."""
+        """LiveJobs the jobs that have no id yet, then release the roots."""
         needs = dependencies(selected)
         name = ""
         try:
@@ -115,7 +115,7 @@ class Submitter:
                 ids[name] = self.scheduler.submit(request)
                 self.writer.append("job", number, job=name, native_id=ids[name])
             # A command that timed out, and was run again, may have been heard after all.
-            self.queue.adopt(ids)
+            self.live_jobs.adopt(ids)
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
@@ -151,7 +151,7 @@ class Submitter:
         try:
             # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
             if ids or not isinstance(error, NoSchedulerError):
-                self.queue.clear(known=ids)
+                self.live_jobs.clear(known=ids)
             self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)
         except (SchedulerError, StorageError) as second:
             if ids or isinstance(error, TransientSchedulerError):

@@ -23,7 +23,7 @@ _LEAVE_S = 60.0
 _SUBMITTER_S = 60.0
 
 
-class Queue:
+class LiveJobs:
     """The jobs of one execution that are queued or run."""
 
     def __init__(self, scheduler: Scheduler, info: ExecutionInfo) -> None:
