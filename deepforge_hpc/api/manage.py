@@ -69,11 +69,11 @@ def resume(found: Found) -> SubmitReport:
     """Submit again, with the frozen code, what did not succeed."""
     from deepforge_hpc.site.unknown import known
     from deepforge_hpc.submit import chain
-    from deepforge_hpc.submit.submitter import Pace
+    from deepforge_hpc.submit.submitter import RateLimit
 
     site = site_of(found)
-    pace = Pace(known(site.submit.rate_per_min) if site else None)
-    return chain.resume(found.layout, scheduler_of(found), pace=pace)
+    rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
+    return chain.resume(found.layout, scheduler_of(found), rate_limit=rate_limit)
 
 
 def least_pause_s(found: Found) -> float:

@@ -157,11 +157,11 @@ def _require_submit(scheduler: Scheduler, request: Request) -> None:
 
 def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) -> SubmitReport:
     from deepforge_hpc.submit import chain
-    from deepforge_hpc.submit.submitter import Pace
+    from deepforge_hpc.submit.submitter import RateLimit
 
     try:
-        pace = Pace(known(site.submit.rate_per_min) if site else None)
-        return chain.submit(layout, scheduler, pace=pace)
+        rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
+        return chain.submit(layout, scheduler, rate_limit=rate_limit)
     except SchedulerError as error:
         _add_hint_of_site(error, site)
         raise

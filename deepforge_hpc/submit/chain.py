@@ -13,7 +13,7 @@ from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_
 from deepforge_hpc.submit.lease import BusyError
 from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
-from deepforge_hpc.submit.submitter import Pace, Submitter
+from deepforge_hpc.submit.submitter import RateLimit, Submitter
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -23,13 +23,13 @@ _CANCEL_S = 3.0
 
 
 def submit(
-    layout: ExecutionLayout, scheduler: Scheduler, *, pace: Pace | None = None
+    layout: ExecutionLayout, scheduler: Scheduler, *, rate_limit: RateLimit | None = None
 ) -> SubmitReport:
-    """Submit a new execution: every job that has no result yet; not faster than `pace`.
+    """Submit a new execution: every job that has no result yet; not faster than the limit.
 
     Raises SchedulerError if the scheduler refuses a job: then nothing of the execution runs.
     """
-    submitter = _open(layout, scheduler, "submitted", pace)
+    submitter = _open(layout, scheduler, "submitted", rate_limit)
     with submitter.leased():
         if journal.read(layout).attempts:
             message = f"{submitter.info.id} was submitted before"
@@ -38,14 +38,14 @@ def submit(
 
 
 def resume(
-    layout: ExecutionLayout, scheduler: Scheduler, *, pace: Pace | None = None
+    layout: ExecutionLayout, scheduler: Scheduler, *, rate_limit: RateLimit | None = None
 ) -> SubmitReport:
     """Complete a submission that broke off, or submit again what did not succeed.
 
     Raises UsageError while jobs of the execution are queued or running, LedgerError if its frozen
     code was edited.
     """
-    submitter = _open(layout, scheduler, "resumed", pace)
+    submitter = _open(layout, scheduler, "resumed", rate_limit)
     with submitter.leased():
         check_code(layout, submitter.info)
         last = journal.read(layout).last
@@ -108,8 +108,10 @@ def _cancel_queue(submitter: Submitter, *, spared: str = "") -> tuple[str, ...]:
 
 
 def _open(
-    layout: ExecutionLayout, scheduler: Scheduler, verb: str, pace: Pace | None = None
+    layout: ExecutionLayout, scheduler: Scheduler, verb: str, rate_limit: RateLimit | None = None
 ) -> Submitter:
     info = read_info(layout)
     check_home(layout, info, verb)
-    return Submitter(layout, info, read_plan(layout, info), scheduler, pace or Pace(None))
+    return Submitter(
+        layout, info, read_plan(layout, info), scheduler, rate_limit or RateLimit(None)
+    )

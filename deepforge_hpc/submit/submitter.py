@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MINUTE_S = 60.0
 
 
-class Pace:
+class RateLimit:
     """A rate limit, so many in any 60 seconds: few jobs go at once, many wait for their turn."""
 
     def __init__(
@@ -71,13 +71,13 @@ class Submitter:
         info: ExecutionInfo,
         plan: Plan,
         scheduler: Scheduler,
-        pace: Pace,
+        rate_limit: RateLimit,
     ) -> None:
         self.layout = layout
         self.info = info
         self.plan = plan
         self.scheduler = scheduler
-        self.pace = pace
+        self.rate_limit = rate_limit
         self.writer = journal.Writer(layout)
         self.live_jobs = LiveJobs(scheduler, info)
 
@@ -111,7 +111,7 @@ class Submitter:
                     continue
                 after = [ids[upstream] for upstream in needs[name]]
                 request = request_for(self.info, item, number, after)
-                self.pace.wait()
+                self.rate_limit.wait()
                 ids[name] = self.scheduler.submit(request)
                 self.writer.append("job", number, job=name, native_id=ids[name])
             # A command that timed out, and was run again, may have been heard after all.

@@ -10,7 +10,7 @@ import pytest
 from deepforge_hpc.api import find, manage, pipelines, submission
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.submit import chain
-from deepforge_hpc.submit.submitter import Pace
+from deepforge_hpc.submit.submitter import RateLimit
 
 
 class Clock:
@@ -28,38 +28,38 @@ class Clock:
 
 def test_few_jobs_go_at_once_and_many_wait_for_their_turn() -> None:
     clock = Clock()
-    pace = Pace(3, clock=clock, sleep=clock.sleep)
+    rate_limit = RateLimit(3, clock=clock, sleep=clock.sleep)
     for _ in range(3):
-        pace.wait()
+        rate_limit.wait()
         clock.now += 10
     assert clock.slept == []
-    pace.wait()
+    rate_limit.wait()
     assert clock.slept == [30]  # a minute after the first
-    pace.wait()
+    rate_limit.wait()
     assert clock.slept == [30, 10]
 
 
 @pytest.mark.parametrize("rate", [None, 0])
 def test_no_limit_is_no_wait(rate: int | None) -> None:
     clock = Clock()
-    pace = Pace(rate, clock=clock, sleep=clock.sleep)
+    rate_limit = RateLimit(rate, clock=clock, sleep=clock.sleep)
     for _ in range(100):
-        pace.wait()
+        rate_limit.wait()
     assert clock.slept == []
 
 
 def test_each_submission_of_a_chain_waits_for_its_turn(lab: Any) -> None:
-    class Counting(Pace):
+    class Counting(RateLimit):
         turns = 0
 
         def wait(self) -> None:
             self.turns += 1
 
-    pace = Counting(None)
+    rate_limit = Counting(None)
     lab.write()
     layout = lab.create()
-    chain.submit(layout, lab.scheduler, pace=pace)
-    assert pace.turns == 4
+    chain.submit(layout, lab.scheduler, rate_limit=rate_limit)
+    assert rate_limit.turns == 4
     lab.wait(layout)
 
 
@@ -87,8 +87,8 @@ def test_submit_and_resume_keep_to_the_pace_of_the_site(
 ) -> None:
     kept = []
 
-    def refuse(_layout: Any, _scheduler: Any, *, pace: Pace) -> None:
-        kept.append(pace._recent.maxlen)
+    def refuse(_layout: Any, _scheduler: Any, *, rate_limit: RateLimit) -> None:
+        kept.append(rate_limit._recent.maxlen)
         message = "not now"
         raise SchedulerError(message)
 
