@@ -326,7 +326,7 @@ class SchedulerContract:
         for native_id in (good, bad):
             self.wait(scheduler, execution, native_id)
         ends = {good: State.SUCCEEDED.value, bad: State.FAILED.value}
-        for jobs in (half.ask(execution, {good, bad}).jobs, half.look(execution)):
+        for jobs in (half.query(execution, {good, bad}).jobs, half.look(execution)):
             for native_id, job in (jobs or {}).items():
                 if native_id == held:
                     assert not State(job.state).is_final, job

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.failure import explain_os_error, tell
 from ..base.plan import JobKind
-from ..schedulers import Answer, Scheduler, load_scheduler
+from ..schedulers import QueryResult, Scheduler, load_scheduler
 from ..state.assemble import build
 from ..state.closing import write_ends
 from ..state.read import read_files
@@ -36,10 +36,10 @@ def close_execution(context: Context) -> None:
     scheduler = load_scheduler(context.plan.scheduler, context.layout.code)
     if attempt.is_cancelled:
         _await_last_words(context, scheduler)
-    answer = scheduler.ask(context.layout.root, _units(context, attempt))
-    if answer.rows:
-        _keep(context, answer)
-    write_ends(_status(context, answer.jobs))
+    found = scheduler.query(context.layout.root, _units(context, attempt))
+    if found.rows:
+        _keep(context, found)
+    write_ends(_status(context, found.jobs))
 
 
 def _units(context: Context, attempt: Attempt) -> set[str]:
@@ -52,13 +52,13 @@ def _units(context: Context, attempt: Attempt) -> set[str]:
     return units
 
 
-def _keep(context: Context, answer: Answer) -> None:
+def _keep(context: Context, found: QueryResult) -> None:
     """Keep the accounting as a record; without one, all else still holds."""
     from ..state.record import accounting_record, write_blob, write_record
 
     try:
-        raw = write_blob(context.ledger, answer.raw)
-        data = accounting_record(context, answer.rows, raw, answer.clock)
+        raw = write_blob(context.ledger, found.raw)
+        data = accounting_record(context, found.rows, raw, found.clock)
         write_record(context.ledger, data, user=context.info.user)
     except OSError as error:
         tell(f"dfh: the accounting could not be kept: {explain_os_error(error)}")

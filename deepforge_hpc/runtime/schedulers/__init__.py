@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, cast
 from ..base.native import NativeStatus
 from ..base.plugins import load_plugins
 from ..base.states import State
-from .base import Answer, Scheduler
+from .base import QueryResult, Scheduler
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Answer", "NativeStatus", "Scheduler", "State", "load_scheduler"]
+__all__ = ["NativeStatus", "QueryResult", "Scheduler", "State", "load_scheduler"]
 
 _OURS = {"slurm": "Slurm", "local": "Local"}
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..base.native import NativeStatus
 
 
-class Answer(NamedTuple):
+class QueryResult(NamedTuple):
     """What the scheduler says of an execution."""
 
     jobs: dict[str, NativeStatus] | None
@@ -46,13 +46,13 @@ class Scheduler:
         """Return a folder that it makes on each node of a job and removes; empty if none."""
         return ""
 
-    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002
+    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002
         """Return how the jobs and array tasks of the execution at `root` ended.
 
         It is asked once, by the last job, and may wait for an accounting that lags behind. What it
         does not know is left out.
         """
-        return Answer(None)
+        return QueryResult(None)
 
     def look(self, root: Path) -> dict[str, NativeStatus] | None:  # noqa: ARG002
         """Return what it can tell at once of processes that are gone; None if it cannot."""

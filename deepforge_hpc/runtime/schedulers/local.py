@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..base.files import read_json
 from ..base.native import NativeStatus
 from ..base.states import state_of
-from .base import Answer, Scheduler
+from .base import QueryResult, Scheduler
 from .slurm import ended_by, wants_memory
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Local(Scheduler):
     """Sends SIGKILL ten seconds after SIGTERM; speaks of ends in Slurm's words."""
 
-    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002 - contract
+    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract
         """Return what the engine published."""
-        return Answer(self.look(root))
+        return QueryResult(self.look(root))
 
     def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what the engine published."""

@@ -10,7 +10,7 @@ from typing import Any
 from ..base.native import NativeStatus
 from ..base.states import State
 from ..base.text import plain
-from .base import Answer
+from .base import QueryResult
 from .slurm import STATES, WHOLE_LISTS, ended_by, expand, explain_exit, wants_memory
 
 _FIELDS = (
@@ -24,17 +24,17 @@ _LAG_S = 10.0
 _PAUSE_S = 0.5
 
 
-def ask(ids: set[str]) -> Answer:
+def query(ids: set[str]) -> QueryResult:
     """Ask the controller, which is right on what is alive, then the accounting how the rest ended.
 
     The controller remembers a job for some minutes, so it knows of ends where there is no database.
     """
     native = sorted({id_.partition("_")[0] for id_ in ids})
     if not native:
-        return Answer({})
+        return QueryResult({})
     queued = _ask_queue(native)
     alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
-    ended = _ask_accounting(native, ids - alive)
+    ended = _query_accounting(native, ids - alive)
     if queued is None or ended.jobs is None:
         return ended if queued is None else ended._replace(jobs=queued)
     found = dict(queued)
@@ -45,18 +45,18 @@ def ask(ids: set[str]) -> Answer:
     return ended._replace(jobs=found)
 
 
-def _ask_accounting(native: list[str], units: set[str]) -> Answer:
+def _query_accounting(native: list[str], units: set[str]) -> QueryResult:
     """Ask until the database knows how all units ended, which it learns one by one."""
     deadline = time.monotonic() + _LAG_S
     while True:
         raw = _run(_sacct_argv(native))
         if raw is None:
-            return Answer(None)
+            return QueryResult(None)
         rows = parse_sacct(raw)
         found = {key: _account(key, row) for row in rows for key in expand(str(row["jobid"]))}
         ended = {key for key, job in found.items() if not job.state.is_live}
         if units <= ended or time.monotonic() > deadline:
-            return Answer(found, rows, raw.encode(), "slurmctld")
+            return QueryResult(found, rows, raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
 
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..base.states import State
-from .base import Answer, Scheduler
+from .base import QueryResult, Scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,8 +133,8 @@ class Slurm(Scheduler):
         """Return the folder that some clusters make for each job."""
         return environ.get("SLURM_TMPDIR", "")
 
-    def ask(self, root: Path, ids: set[str]) -> Answer:  # noqa: ARG002 - contract
+    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract
         """Ask the controller, and its database, again while that lags behind."""
-        from .sacct import ask
+        from .sacct import query
 
-        return ask(ids)
+        return query(ids)

@@ -29,7 +29,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job import final
 from deepforge_hpc.runtime.job.guard import check_upstream
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
-from deepforge_hpc.runtime.schedulers import Answer, Scheduler
+from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
 from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.schedulers.slurm_states import interpret
@@ -377,8 +377,8 @@ def test_final_job_writes_what_status_says_and_touches_nothing_else(
     file = bench.layout.job("a").state
     content = file.read_bytes() if file.exists() else b""
     context = open_context(bench.layout.root, job=FINAL_JOB, task=None, attempt=1, plan_sha256="")
-    told = Answer(bench.scheduler.answers())
-    monkeypatch.setattr(Scheduler, "ask", lambda *_: told)
+    told = QueryResult(bench.scheduler.answers())
+    monkeypatch.setattr(Scheduler, "query", lambda *_: told)
     monkeypatch.setattr(final, "load_scheduler", lambda *_: Scheduler())
     monkeypatch.setattr(final, "_LAST_WORDS_S", 0.0)
     final.close_execution(context)
