@@ -20,6 +20,8 @@ PACKAGES = "packages.txt"
 """In the work folder: what rank 0 could import."""
 PLUGINS = "plugins.json"
 """In `code/`: what installed packages bring, `{kind: {name: "module:object"}}`."""
+DONE = "done"
+"""In the work folder of several ranks: a byte for each, 0 until it has returned."""
 RESERVE = "reserve"
 """In the work folder: space that a rank frees to say why it failed when the disk is full."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.codec import parse
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
 from ..base.files import read_bytes
+from ..base.layout import DONE
 from ..base.states import State
 from ..rank.messages import RankError
 from .ranks import Ended, interruption, oom_kills
@@ -23,8 +24,8 @@ _SHELL_SIGNALLED = 128
 def diagnose(
     context: Context, ended: Ended, stop: signal.Signals | None, kills_before: int | None
 ) -> JobError | None:
-    """Return why the ranks failed; None if all returned 0."""
-    if ended.code == 0:
+    """Return why the ranks failed; None if all returned 0, and none before its operation did."""
+    if ended.code == 0 and not _missing(context):
         return None
     if stop is not None:
         return interruption(stop, killed=ended.killed_by_us)
@@ -49,8 +50,27 @@ def _edit_hint(context: Context) -> str:
     return edit_hint(context.info.submit_command)
 
 
+def _missing(context: Context) -> list[int]:
+    """Return the ranks of several that have left no note that they are done."""
+    if context.job.launch.world_size == 1:
+        return []  # what it has saved is its note
+    notes = read_bytes(context.work / DONE)
+    return [rank for rank, note in enumerate(notes) if not note]
+
+
 def _wordless(context: Context, code: int) -> JobError:
     argv = context.job.launch.argv
+    if code == 0:
+        from ..base.text import listed
+
+        missing = _missing(context)
+        who = f"Rank{'s' if missing[1:] else ''} {listed(map(str, missing), 9)}"
+        reason = (
+            f"{who} of {context.job.launch.world_size} ended before the operation returned, and "
+            f"{argv[0]} tells of no failure."
+        )
+        hint = "os._exit does that: return from the operation in every rank."
+        return JobError(reason, hint)
     if argv:
         reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
         return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..base.codec import encode
 from ..base.files import publish_json
-from ..base.layout import RANK_SPEC, RESERVE
+from ..base.layout import DONE, RANK_SPEC, RESERVE
 from ..rank.messages import RankInput, RankSpec
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def write_spec(context: Context, inputs: list[StagedInput]) -> None:
     )
     publish_json(context.work / RANK_SPEC, encode(spec), durable=False)
     (context.work / RESERVE).write_bytes(bytes(_RESERVE_BYTES))
+    if context.job.launch.world_size > 1:
+        (context.work / DONE).write_bytes(bytes(context.job.launch.world_size))
 
 
 def rank_argv(context: Context) -> list[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
 from ..base.files import publish_json, read_bytes
-from ..base.layout import RANK_SPEC, RESERVE
+from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity
 from .messages import RankSpec
 
@@ -48,6 +48,8 @@ def main() -> int:
         _run(spec, identity)
         with suppress(ValueError, AttributeError):  # user code may have closed or replaced it
             sys.stdout.flush()  # a full disk has a name here; at exit it would be exit code 120
+        if launch.world_size > 1:
+            _note_done(work / DONE, rank)
     except (InterruptedJobError, KeyboardInterrupt) as error:
         _report(spec, rank, error, interrupted=True)
         code = EXIT_INTERRUPTED
@@ -67,6 +69,19 @@ def _leave(code: int, capture: Any) -> None:
         with suppress(OSError, ValueError, AttributeError):  # closed, replaced, or on a full disk
             stream.flush()
     os._exit(code)
+
+
+def _note_done(path: Path, rank: int) -> None:
+    """Leave this rank's note: an exit code of 0 is also that of `os._exit(0)` in the operation.
+
+    One file for all: an open each, where a file each would be as many creations and removals.
+    """
+    # O_DSYNC: an NFS client writes whole pages otherwise, and so over the notes of other nodes.
+    handle = os.open(path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
+    try:
+        os.pwrite(handle, b"1", rank)
+    finally:
+        os.close(handle)
 
 
 def _prepare(spec: RankSpec, identity: Identity) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from deepforge_hpc.runtime.launchers import Launcher
 from deepforge_hpc.runtime.rank.identity import Identity, find_identity
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Execution
 
 
@@ -105,6 +104,63 @@ def test_nothing_is_published_unless_every_rank_succeeded(
     assert execution.run("job").returncode == 1
     assert "ended with exit code 7, and no rank said why" in execution.state("job")["reason"]
     assert not execution.folder("job").outputs.exists()
+
+
+@pytest.mark.parametrize(
+    ("rank", "how"), [(0, "os._exit(0)"), (1, "os._exit(0)"), (1, "os.kill(os.getpid(), 9)")]
+)
+def test_a_rank_that_ends_before_it_returns_fails_the_job_whatever_the_launcher_says(
+    execution: Execution, two_ranks: LaunchCommand, rank: int, how: str
+) -> None:
+    path = Path(two_ranks.argv[0])
+    path.write_text(path.read_text().replace("exit $", "exit 0 $"))
+    execution.operation(
+        "job",
+        f"""
+        import os
+
+        def operation():
+            if os.environ["DFH_RANK"] == "{rank}":
+                {how}
+            return 1
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 1
+    assert execution.state("job")["reason"] == (
+        f"Rank {rank} of 2 ended before the operation returned, and {path} tells of no failure."
+    )
+    assert not execution.folder("job").outputs.exists()
+    assert execution.leftovers() == []
+
+
+def test_each_rank_leaves_a_note_of_its_own_once_it_has_returned(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import atexit, os, time
+        from pathlib import Path
+
+        notes = Path(os.environ["DFH_WORK"], "done")
+
+        def operation():
+            assert notes.read_bytes()[int(os.environ["DFH_RANK"])] == 0
+            atexit.register(leave)
+            return 1
+
+        def leave():
+            Path(os.environ["DFH_CHECKPOINT_DIR"], os.environ["DFH_RANK"]).write_bytes(
+                notes.read_bytes()
+            )
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 0
+    for rank in (0, 1):
+        notes = (execution.folder("job").checkpoints / str(rank)).read_bytes()
+        assert (len(notes), notes[rank : rank + 1]) == (2, b"1")
 
 
 def test_a_failing_rank_does_not_wait_for_the_others(
@@ -205,8 +261,22 @@ def test_ranks_of_a_real_mpirun(execution: Execution) -> None:
         """,
         launch=launch,
     )
+    execution.operation(
+        "early",
+        """
+        import os
+
+        def operation():
+            if os.environ["DFH_RANK"] == "1":
+                os._exit(0)
+            return 1
+        """,
+        launch=launch,
+    )
     execution.run_all("good")
     assert execution.value("good") == "0"
+    assert execution.run("early").returncode == 1
+    assert execution.state("early")["reason"].startswith("Rank 1 of 2 ended before the operation")
     assert execution.run("bad").returncode == 1
     assert execution.state("bad")["reason"].startswith("Rank 1: The operation raised ValueError")
 
