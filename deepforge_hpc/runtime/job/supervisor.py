@@ -57,11 +57,11 @@ def run_job(
                 "",
             )
             return 0
-        attempt_ = Attempt(context, scheduler, signals, clock)
-        return attempt_.run(code_sha256 or context.info.code_sha256)
+        supervisor = Supervisor(context, scheduler, signals, clock)
+        return supervisor.run(code_sha256 or context.info.code_sha256)
 
 
-class Attempt:
+class Supervisor:
     """One attempt of one job."""
 
     def __init__(
