@@ -15,7 +15,7 @@ from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State, state_of
 
-from .local_process import Identity
+from .local_process import Process
 from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _without_engine(status: NativeStatus, entry: dict[str, Any], uuid: str) -> N
 
 def _is_alive(status: NativeStatus, entry: dict[str, Any], uuid: str) -> bool:
     token = f"{uuid}.{status.native_id}"
-    return Identity(int(entry["pid"]), str(entry["start_time"]), token).is_alive
+    return Process(int(entry["pid"]), str(entry["start_time"]), token).is_alive
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from deepforge_hpc.runtime.state.read import read_files
 
 from .local_process import (
     TOKEN_VARIABLE,
-    Identity,
+    Process,
     is_leader,
     kill_all,
     send,
@@ -159,11 +159,11 @@ class Engine:
         self._board.ready.clear()
         self._board.ready.extend(waiting)
 
-    def _find(self, task: Task) -> Identity | None:
+    def _find(self, task: Task) -> Process | None:
         token = self._token(task)
         if task.pid:
-            identity = Identity(task.pid, task.start_time, token)
-            return identity if identity.is_alive else None
+            process = Process(task.pid, task.start_time, token)
+            return process if process.is_alive else None
         # The earlier engine died before it wrote the number down. The leader of the group is it.
         return next((found for found in with_token(token) if is_leader(found.pid)), None)
 
@@ -239,7 +239,7 @@ class Engine:
                 _, status = os.waitpid(task.pid, 0)
                 code = os.waitstatus_to_exitcode(status)
                 ended.append((task, f"{max(code, 0)}:{max(-code, 0)}"))
-            elif not self._identity(task).is_alive:
+            elif not self._process(task).is_alive:
                 ended.append((task, ""))
         for task, exit_code in ended:
             del self._running[task.id]
@@ -289,10 +289,10 @@ class Engine:
         if task.is_child:
             send(task.pid, number, group=group)
         else:
-            self._identity(task).signal(number, group=group)
+            self._process(task).signal(number, group=group)
 
-    def _identity(self, task: Task) -> Identity:
-        return Identity(task.pid, task.start_time, self._token(task))
+    def _process(self, task: Task) -> Process:
+        return Process(task.pid, task.start_time, self._token(task))
 
     def _token(self, task: Task) -> str:
         return f"{self._options.uuid}.{task.id}"

@@ -18,7 +18,7 @@ TOKEN_VARIABLE = "DFH_LOCAL_TOKEN"  # noqa: S105 - a name, not a secret
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class Process:
     """A process by number, start time and token."""
 
     pid: int
@@ -65,17 +65,17 @@ def has_token(pid: int, token: str) -> bool:
     return f"\0{TOKEN_VARIABLE}={token}\0".encode() in b"\0" + read(pid, "environ")
 
 
-def with_token(token: str) -> list[Identity]:
+def with_token(token: str) -> list[Process]:
     """Return all our processes that carry the token, whatever group they moved to."""
     found = []
     for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-        identity = Identity(pid, start_time(pid), token)
-        if identity.start_time and identity.is_alive:
-            found.append(identity)
+        process = Process(pid, start_time(pid), token)
+        if process.start_time and process.is_alive:
+            found.append(process)
     return found
 
 
 def kill_all(token: str) -> None:
     """Kill every process that carries the token (launchers move ranks to groups of their own)."""
-    for identity in with_token(token):
-        identity.signal(signal.SIGKILL, group=False)
+    for process in with_token(token):
+        process.signal(signal.SIGKILL, group=False)

@@ -23,7 +23,7 @@ from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
-from deepforge_hpc.schedulers.local_process import Identity, with_token
+from deepforge_hpc.schedulers.local_process import Process, with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
 from deepforge_hpc.schedulers.local_tasks import Task
 
@@ -409,12 +409,12 @@ def test_planted_pids_are_never_signalled(bench: Bench) -> None:
 def test_identity_needs_every_part(change: str) -> None:
     child = subprocess.Popen(["sleep", "300"], env={"DFH_LOCAL_TOKEN": "u.L1"})
     try:
-        good = Identity(child.pid, start_time(child.pid), "u.L1")
+        good = Process(child.pid, start_time(child.pid), "u.L1")
         wait_for(lambda: good.is_alive)
         wrong = {
-            "start_time": Identity(child.pid, "1", "u.L1"),
-            "token": Identity(child.pid, good.start_time, "u.L"),
-            "pid": Identity(os.getpid(), good.start_time, "u.L1"),
+            "start_time": Process(child.pid, "1", "u.L1"),
+            "token": Process(child.pid, good.start_time, "u.L"),
+            "pid": Process(os.getpid(), good.start_time, "u.L1"),
         }[change]
         assert not wrong.signal(signal.SIGKILL, group=False)
         assert child.poll() is None
@@ -430,7 +430,7 @@ def test_process_that_ends_while_it_is_looked_for_is_none(
 ) -> None:
     child = subprocess.Popen(["true"])
     child.wait()
-    gone = Identity(child.pid, "1", "token")
+    gone = Process(child.pid, "1", "token")
     monkeypatch.setattr(local_engine, "with_token", lambda _: [gone])
     options = local_engine.Options(tmp_path, UUID, 1.0, 1.0)
     queued = QueuedJob(id="L1", job="a", name="a.t", script="", arguments=(), output="")
