@@ -19,7 +19,7 @@ LATEST = "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundExecution:
     """An execution folder and the content of its `execution.json`."""
 
     layout: ExecutionLayout
@@ -43,7 +43,7 @@ def project_above(start: Path) -> Path:
     return resolved
 
 
-def all_executions(project: Path) -> list[Found]:
+def all_executions(project: Path) -> list[FoundExecution]:
     """Return the executions of a project, newest first; what is no execution is left out."""
     found = []
     for folder in executions_folders(project):
@@ -55,7 +55,7 @@ def all_executions(project: Path) -> list[Found]:
     return sorted(found, key=lambda item: (item.created, item.id), reverse=True)
 
 
-def read_execution(folder: Path) -> Found | None:
+def read_execution(folder: Path) -> FoundExecution | None:
     """Return what `execution.json` of a folder says, or None if it is not an execution."""
     layout = ExecutionLayout(folder)
     try:
@@ -64,10 +64,12 @@ def read_execution(folder: Path) -> Found | None:
         return None
     if not str(data.get("schema", "")).startswith("dfh/execution/"):
         return None
-    return Found(layout=layout, id=str(data["id"]), created=str(data.get("created")), data=data)
+    return FoundExecution(
+        layout=layout, id=str(data["id"]), created=str(data.get("created")), data=data
+    )
 
 
-def find_execution(reference: str, cwd: Path) -> Found:
+def find_execution(reference: str, cwd: Path) -> FoundExecution:
     """Return the execution that an id, its beginning or number, a path or `latest` means.
 
     Raises UsageError if none or several fit.
@@ -105,7 +107,7 @@ def _fits(reference: str, execution: str) -> bool:
     )
 
 
-def _by_path(path: Path) -> Found:
+def _by_path(path: Path) -> FoundExecution:
     if found := _enclosing(path):
         return found
     message = f"{path}: not an execution folder"
@@ -115,7 +117,7 @@ def _by_path(path: Path) -> Found:
     raise UsageError(message, "dfh executions list shows those of this project.")
 
 
-def _enclosing(path: Path) -> Found | None:
+def _enclosing(path: Path) -> FoundExecution | None:
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
         if found := read_execution(folder):

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.find import Found, all_executions, project_above
+from deepforge_hpc.api.find import FoundExecution, all_executions, project_above
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
 from deepforge_hpc.submit.project import executions_folders
 
@@ -39,14 +39,14 @@ class Summary:
         return asdict(self)
 
 
-def status(found: Found, *, ask_scheduler: bool = True) -> ExecutionStatus:
+def status(found: FoundExecution, *, ask_scheduler: bool = True) -> ExecutionStatus:
     """Return the state of an execution's jobs, by their own files and by the scheduler."""
     from deepforge_hpc.submit.inspect import status as inspect_status
 
     return inspect_status(found.layout, scheduler_of(found) if ask_scheduler else None)
 
 
-def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
+def other_orphans(found: FoundExecution) -> tuple[HeldOrphan, ...]:
     """Return the other submissions of the same project that broke off and hold jobs."""
     from deepforge_hpc.submit.orphans import held_orphans
 
@@ -54,7 +54,7 @@ def other_orphans(found: Found) -> tuple[HeldOrphan, ...]:
     return tuple(orphan for orphan in orphans if orphan.execution != found.id)
 
 
-def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
+def cancel(found: FoundExecution, *, is_closed: bool = True) -> CancelReport:
     """Cancel all jobs of an execution that have not ended, but for the one that closes it."""
     from deepforge_hpc.runtime.base.plan import FINAL_JOB
     from deepforge_hpc.submit import chain
@@ -65,7 +65,7 @@ def cancel(found: Found, *, is_closed: bool = True) -> CancelReport:
     return report
 
 
-def resume(found: Found) -> SubmitReport:
+def resume(found: FoundExecution) -> SubmitReport:
     """Submit again, with the frozen code, what did not succeed."""
     from deepforge_hpc.site.unknown import known
     from deepforge_hpc.submit import chain
@@ -76,7 +76,7 @@ def resume(found: Found) -> SubmitReport:
     return chain.resume(found.layout, scheduler_of(found), rate_limit=rate_limit)
 
 
-def least_pause_s(found: Found) -> float:
+def least_pause_s(found: FoundExecution) -> float:
     """Return how long the site wants one to wait between two looks at the queue; 0: it says not."""
     from deepforge_hpc.site.unknown import known
 
@@ -84,12 +84,12 @@ def least_pause_s(found: Found) -> float:
     return float(known(site.login.poll_s) or 0) if site else 0.0
 
 
-def usual_pause_s(found: Found) -> float:
+def usual_pause_s(found: FoundExecution) -> float:
     """Return how long to wait between two looks, if the user does not say it."""
     return scheduler_of(found).poll_s
 
 
-def report(found: Found) -> Path:
+def report(found: FoundExecution) -> Path:
     """Write the report of an execution anew and return its path."""
     from deepforge_hpc.runtime.base.files import publish_bytes
     from deepforge_hpc.runtime.report.refresh import render_report
@@ -124,7 +124,7 @@ def disk_usage(folder: Path) -> tuple[int, int]:
     return size, files
 
 
-def remove(found: Found, cwd: Path, *, force: bool = False) -> None:
+def remove(found: FoundExecution, cwd: Path, *, force: bool = False) -> None:
     """Delete the folder of an execution that has ended; its records stay in the ledger.
 
     Raises UsageError if a job of it may still run, or if the folder is not one of the project's
@@ -152,7 +152,7 @@ def remove(found: Found, cwd: Path, *, force: bool = False) -> None:
         raise StorageError(message, left) from error
 
 
-def live_jobs(found: Found, *, force: bool = False) -> list[str]:
+def live_jobs(found: FoundExecution, *, force: bool = False) -> list[str]:
     """Return the jobs that run, may start, or of which nobody knows (unless `force`)."""
     return [
         f"{job.name} ({job.state})"
@@ -161,14 +161,14 @@ def live_jobs(found: Found, *, force: bool = False) -> list[str]:
     ]
 
 
-def scheduler_of(found: Found) -> Scheduler:
+def scheduler_of(found: FoundExecution) -> Scheduler:
     """Return the adapter of the scheduler that an execution was submitted to."""
     from deepforge_hpc.plugins.scheduler import scheduler_named
 
     return scheduler_named(str(found.data.get("scheduler")))
 
 
-def site_of(found: Found) -> SiteSpec | None:
+def site_of(found: FoundExecution) -> SiteSpec | None:
     """Return the site that an execution was planned for; None if its copy cannot be read."""
     from deepforge_hpc.site.find import frozen_site
 
@@ -178,7 +178,7 @@ def site_of(found: Found) -> SiteSpec | None:
         return None
 
 
-def _state(found: Found) -> str:
+def _state(found: FoundExecution) -> str:
     """Return the state in one word: a damaged execution must not hide the others."""
     try:
         return str(status(found, ask_scheduler=False).state)
@@ -186,7 +186,7 @@ def _state(found: Found) -> str:
         return "damaged"
 
 
-def _summary(found: Found) -> Summary:
+def _summary(found: FoundExecution) -> Summary:
     size, files = disk_usage(found.layout.root)
     data = found.data
     tags = data.get("tags")

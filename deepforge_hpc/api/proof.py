@@ -19,7 +19,7 @@ from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.runtime.base.notice import INFO
 
 if TYPE_CHECKING:
-    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.target import Target
     from deepforge_hpc.runtime.base.notice import Notice
@@ -108,7 +108,7 @@ def _write(target: Target, request: Request, folder: Path, launch: str) -> Reque
     return dataclasses.replace(request, pipeline=pipeline, site=named)
 
 
-def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Notice:
+def _follow(found: FoundExecution, folder: Path, launch: str, limit_s: float) -> Notice:
     deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
     while not seen.has_ended:
@@ -127,7 +127,7 @@ def _follow(found: Found, folder: Path, launch: str, limit_s: float) -> Notice:
     return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {seen.path}; {_hint(seen)}")
 
 
-def _settle(found: Found, deadline: float) -> None:
+def _settle(found: FoundExecution, deadline: float) -> None:
     """Wait for the final job, which still writes into the folder that is to be removed."""
     while time.monotonic() < deadline:
         if status(found).is_closed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
     from deepforge_hpc.pipeline.references import References
-    from deepforge_hpc.pipeline.sources import Found, Sources
+    from deepforge_hpc.pipeline.sources import FoundOperation, Sources
     from deepforge_hpc.runtime.base.notice import Notice
 
 _SHARDS = ("shard", "shards")
@@ -104,7 +104,7 @@ class Binder:
 class _Binding:
     """One operation on its way to an interface."""
 
-    def __init__(self, binder: Binder, spec: OperationSpec, found: Found) -> None:
+    def __init__(self, binder: Binder, spec: OperationSpec, found: FoundOperation) -> None:
         self.binder = binder
         self.spec = spec
         self.found = found

@@ -48,7 +48,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundOperation:
     """An operation's code and the files that it needs."""
 
     code: OperationCode
@@ -68,11 +68,11 @@ class Sources:
         self.faults: list[Fault] = []
         self._formats = formats
         self._parsed: dict[str, Source | None] = {}
-        self._found: dict[str, Found | None] = {}
+        self._found: dict[str, FoundOperation | None] = {}
         self._resolved: dict[tuple[tuple[Path, ...], str], tuple[Path, ...]] = {}
         self._closures: dict[tuple[str, Path], str] = {}
 
-    def find(self, uses: str) -> Found | None:
+    def find(self, uses: str) -> FoundOperation | None:
         """Return the operation that `uses:` names; None if its arguments cannot be read.
 
         Raises ProjectError if there is no such file.
@@ -86,7 +86,7 @@ class Sources:
         """Keep the source of an installed module, and what it imports of its own package."""
         self._closure(_library(module))
 
-    def _find(self, uses: str) -> Found | None:
+    def _find(self, uses: str) -> FoundOperation | None:
         where, _, name = uses.rpartition(":")
         origin = self._file(where) if where.endswith(".py") else _library(where)
         source = self._parse(origin.path, origin)
@@ -102,7 +102,7 @@ class Sources:
         self.faults += faults
         if code is None:
             return None
-        return Found(
+        return FoundOperation(
             code=code,
             module=origin.code_path(origin.path),
             search=origin.code_search(),

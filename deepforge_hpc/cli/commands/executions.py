@@ -18,7 +18,7 @@ from deepforge_hpc.runtime.base.text import count, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.api.find import FoundExecution
 
 
 @click.group(
@@ -117,7 +117,7 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
     _remove(display, ended, yes=yes, force=force)
 
 
-def _remove(display: Display, doomed: Sequence[Found], *, yes: bool, force: bool) -> None:
+def _remove(display: Display, doomed: Sequence[FoundExecution], *, yes: bool, force: bool) -> None:
     sizes = {found.name: manage.disk_usage(found.layout.root)[0] for found in doomed}
     for found in doomed:
         display.talk(f"{found.name}  {size(sizes[found.name])}  {found.layout.root}")

@@ -16,7 +16,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import clean
 
 if TYPE_CHECKING:
-    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.cli.views.display import Display
     from deepforge_hpc.runtime.state.status import ExecutionStatus
 
@@ -101,7 +101,7 @@ def _most_interesting(states: dict[T, State]) -> T:
     return ended[-1] if ended else next(iter(states))
 
 
-def _follow(display: Display, found: Found, log: Log) -> None:
+def _follow(display: Display, found: FoundExecution, log: Log) -> None:
     offset, next_question = log.offset, time.monotonic()
     ask_s = max(_ASK_S, manage.least_pause_s(found))
     while True:
@@ -119,7 +119,7 @@ def _follow(display: Display, found: Found, log: Log) -> None:
             time.sleep(_POLL_S)
 
 
-def _has_ended(found: Found, log: Log, *, ask_scheduler: bool) -> bool:
+def _has_ended(found: FoundExecution, log: Log, *, ask_scheduler: bool) -> bool:
     current = manage.status(found, ask_scheduler=ask_scheduler)
     job = next(item for item in current.jobs if item.name == log.job)
     states = [task.state for task in job.tasks if task.task == log.task] or [job.state]

@@ -19,7 +19,7 @@ from deepforge_hpc.runtime.base.states import State
 if TYPE_CHECKING:
     from types import FrameType
 
-    from deepforge_hpc.api.find import Found
+    from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.cli.views.display import Display
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.state.status import ExecutionStatus
@@ -38,7 +38,7 @@ class _HangupError(BaseException):
 
 def watch(
     display: Display,
-    found: Found,
+    found: FoundExecution,
     *,
     interval: float | None = None,
     told: tuple[Notice, ...] = (),
@@ -63,7 +63,10 @@ def watch(
 
 
 def _follow(
-    display: Display, found: Found, interval: float | None, view: _Redrawn | _Appended | _Closing
+    display: Display,
+    found: FoundExecution,
+    interval: float | None,
+    view: _Redrawn | _Appended | _Closing,
 ) -> int:
     pause = interval or manage.usual_pause_s(found)
     least = manage.least_pause_s(found)

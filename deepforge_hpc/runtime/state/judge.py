@@ -16,7 +16,7 @@ from ..base.text import listed
 if TYPE_CHECKING:
     from ..base.native import NativeStatus
     from .journal import Attempt
-    from .marker import Found
+    from .marker import FoundMarker
     from .statefile import Said
 
 
@@ -34,7 +34,7 @@ class Evidence(NamedTuple):
     execution: str
     job: str
     task: int | None
-    found: Found
+    found: FoundMarker
     """Its success marker."""
     said: Said | None = None
     """Its state file, of whatever attempt."""

@@ -33,7 +33,7 @@ class Marker(NamedTuple):
     reused_from: dict[str, Any] | None = None
 
 
-class Found(NamedTuple):
+class FoundMarker(NamedTuple):
     """The marker of a job, or why there is no sound one."""
 
     marker: Marker | None
@@ -43,7 +43,7 @@ class Found(NamedTuple):
     """There is one that must not be believed."""
 
 
-ABSENT = Found(None, "has no success marker")
+ABSENT = FoundMarker(None, "has no success marker")
 
 
 def parse(data: bytes) -> Marker:
@@ -88,22 +88,22 @@ def read(folder: JobLayout) -> Marker | None:
         return None
 
 
-def find(folder: JobLayout, plan_key: str) -> Found:
+def find(folder: JobLayout, plan_key: str) -> FoundMarker:
     """Return the marker of a job if it is sound; `plan_key` is what the plan says."""
     return look(lambda: read_own(folder.success), plan_key)
 
 
-def look(load: Callable[[], bytes], plan_key: str) -> Found:
+def look(load: Callable[[], bytes], plan_key: str) -> FoundMarker:
     """Return the marker in the bytes that `load` returns, if it is sound."""
     try:
         found = parse(load())
     except FileNotFoundError:
         return ABSENT
     except (OSError, ValueError) as error:
-        return Found(None, f"has a damaged success marker ({error})", is_unsound=True)
+        return FoundMarker(None, f"has a damaged success marker ({error})", is_unsound=True)
     if found.plan_key != plan_key:
-        return Found(None, "has the success marker of another plan", is_unsound=True)
-    return Found(found)
+        return FoundMarker(None, "has the success marker of another plan", is_unsound=True)
+    return FoundMarker(found)
 
 
 def write(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
     from .journal import Journal
-    from .marker import Found
+    from .marker import FoundMarker
     from .statefile import Said
 
 Key = tuple[str, "int | None"]
@@ -52,7 +52,7 @@ class Planned(NamedTuple):
 class Unit(NamedTuple):
     """What the files of a job, or of a task of one, say."""
 
-    found: Found
+    found: FoundMarker
     said: Said | None = None
     said_fault: str = ""
 

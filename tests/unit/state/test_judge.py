@@ -11,7 +11,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt
 from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
-from deepforge_hpc.runtime.state.marker import ABSENT, Found, Marker, look
+from deepforge_hpc.runtime.state.marker import ABSENT, FoundMarker, Marker, look
 from deepforge_hpc.runtime.state.statefile import Said
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
@@ -39,7 +39,7 @@ def written(state: str, attempt: int = 2, **fields: Any) -> Said:
 
 
 def of(marker: Marker | None = None, **fields: Any) -> Verdict:
-    found = Found(marker) if marker else ABSENT
+    found = FoundMarker(marker) if marker else ABSENT
     values = {
         "execution": "x-0002", "job": "a", "task": None, "found": found, "attempt": RELEASED,
         "is_asked": True,
