@@ -23,7 +23,7 @@ _MOST = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Log:
+class LogFile:
     """One log file, and the end of it."""
 
     execution: str
@@ -51,7 +51,7 @@ def read_log(
     attempt: int | None = None,
     rank: int | None = None,
     lines: int = 100,
-) -> Log:
+) -> LogFile:
     """Return the last lines of a job's newest (or the given) attempt.
 
     Raises UsageError if there is no such log.
@@ -69,7 +69,7 @@ def read_log(
             hint = f"There is attempt {', '.join(str(number) for number in sorted(known))}."
         raise UsageError(message, hint)
     content, offset, is_whole = tail(known[attempt], lines)
-    return Log(
+    return LogFile(
         execution=layout.root.name,
         job=job,
         task=task,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from deepforge_hpc.api import find, logs, manage
-from deepforge_hpc.api.logs import Log, read_on
+from deepforge_hpc.api.logs import LogFile, read_on
 from deepforge_hpc.cli.options import execution_argument, output_options
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
@@ -101,7 +101,7 @@ def _most_interesting(states: dict[T, State]) -> T:
     return ended[-1] if ended else next(iter(states))
 
 
-def _follow(display: Display, found: FoundExecution, log: Log) -> None:
+def _follow(display: Display, found: FoundExecution, log: LogFile) -> None:
     offset, next_question = log.offset, time.monotonic()
     ask_s = max(_ASK_S, manage.least_pause_s(found))
     while True:
@@ -119,7 +119,7 @@ def _follow(display: Display, found: FoundExecution, log: Log) -> None:
             time.sleep(_POLL_S)
 
 
-def _has_ended(found: FoundExecution, log: Log, *, ask_scheduler: bool) -> bool:
+def _has_ended(found: FoundExecution, log: LogFile, *, ask_scheduler: bool) -> bool:
     current = manage.status(found, ask_scheduler=ask_scheduler)
     job = next(item for item in current.jobs if item.name == log.job)
     states = [task.state for task in job.tasks if task.task == log.task] or [job.state]

@@ -44,7 +44,7 @@ class Picture(NamedTuple):
     """`data:` address, or empty: too large for what is left of the page."""
 
 
-class Log(NamedTuple):
+class LogTail(NamedTuple):
     """The end of a log."""
 
     task: int | None
@@ -60,7 +60,7 @@ class Details(NamedTuple):
     metrics: tuple[Series, ...] = ()
     pictures: tuple[Picture, ...] = ()
     more_pictures: int = 0
-    logs: tuple[Log, ...] = ()
+    logs: tuple[LogTail, ...] = ()
 
 
 class Budget:
@@ -76,7 +76,7 @@ def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
     tasks = sorted(job.units, key=_rank)[:_MAX_TASKS]
     metrics: list[Series] = []
     pictures: list[Picture] = []
-    logs: list[Log] = []
+    logs: list[LogTail] = []
     more = 0
     with (
         Folder.open(root) as top,
@@ -118,7 +118,7 @@ def _read_task(folder: Folder, task: TaskStatus, budget: Budget) -> Details:
     return Details(metrics=tuple(series), pictures=tuple(pictures), more_pictures=more)
 
 
-def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> Log | None:
+def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> LogTail | None:
     """Return the end of a log; None if nothing ran in this execution, or the page is full."""
     if task.state in {State.REUSED, State.PLANNED} or not task.attempt:
         return None
@@ -128,7 +128,7 @@ def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> Log
     if not any(lines) or budget.logs <= 0:
         return None
     budget.logs -= sum(map(len, lines))
-    return Log(task=task.task, path=path.as_posix(), lines=tuple(lines), size=size)
+    return LogTail(task=task.task, path=path.as_posix(), lines=tuple(lines), size=size)
 
 
 def _read_pictures(folder: Folder, task: TaskStatus, budget: Budget) -> tuple[list[Picture], int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..base.metrics import Series
     from ..state.status import JobStatus, OutputStatus
-    from .details import Details, Log, Picture
+    from .details import Details, LogTail, Picture
 
 _MAX_OUTPUTS = 50
 _MAX_TASK_ROWS = 200
@@ -221,7 +221,7 @@ def _value(value: object) -> str:
     return plain(json.dumps(value, ensure_ascii=False), 300)
 
 
-def _log(log: Log, *, is_open: bool) -> str:
+def _log(log: LogTail, *, is_open: bool) -> str:
     name = log.path.rpartition("/")[2]
     whole = f'<a href="{href(log.path)}">{esc(name)}</a>, {size(log.size)}'
     text = esc_lines(log.lines)
