@@ -20,6 +20,7 @@ from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OrUnknown, fact, gi
 from deepforge_hpc.site.place import (
     IDENTIFY,
     Accounting,
+    DataMovement,
     ErrorHint,
     Fact,
     FileSystem,
@@ -28,7 +29,6 @@ from deepforge_hpc.site.place import (
     Network,
     SlurmFacts,
     Software,
-    Transfer,
 )
 from deepforge_hpc.site.queue import NodeType, Queue
 from deepforge_hpc.site.request import (
@@ -105,7 +105,7 @@ class SiteSpec(Frozen):
     filesystems: tuple[FileSystem, ...] | UnknownType = fact(
         Items(Object(FileSystem), "a list of file systems"), ()
     )
-    transfer: Transfer = _section(Transfer)
+    transfer: DataMovement = _section(DataMovement)
     network: Network = _section(Network)
     login: Login = _section(Login)
     submit: SubmitSettings = _section(SubmitSettings)

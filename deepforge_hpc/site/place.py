@@ -137,7 +137,7 @@ class GlobusCollection(Frozen):
     """Transfers of one user at once."""
 
 
-class Transfer(Frozen):
+class DataMovement(Frozen):
     """How data comes and goes."""
 
     dtn: Word = fact(LINE)

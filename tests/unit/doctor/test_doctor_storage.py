@@ -15,7 +15,7 @@ from deepforge_hpc.doctor import globus, quota, storage
 from deepforge_hpc.runtime.base.plan import Job, Plan, Resources
 from deepforge_hpc.schedulers.command import Completed
 from deepforge_hpc.site.model import SiteSpec
-from deepforge_hpc.site.place import FileSystem, GlobusCollection, Purge, Transfer
+from deepforge_hpc.site.place import DataMovement, FileSystem, GlobusCollection, Purge
 from deepforge_hpc.site.request import SubmitSettings
 from deepforge_hpc.site.unknown import UNKNOWN
 
@@ -241,7 +241,7 @@ COLLECTION = (GlobusCollection(name="OLCF DTN"),)
     ],
 )
 def test_a_site_of_globus_wants_a_login(collections: Any, answer: Any, expected: Any) -> None:
-    spec = SiteSpec(name="x", scheduler="slurm", transfer=Transfer(globus=collections))
+    spec = SiteSpec(name="x", scheduler="slurm", transfer=DataMovement(globus=collections))
     assert globus.collections(spec) == collections
     done = answer and Completed(argv=(), returncode=answer[0], stdout=answer[1], stderr="")
     found = list(globus.check_globus(spec, done))
@@ -252,7 +252,7 @@ def test_a_site_of_globus_wants_a_login(collections: Any, answer: Any, expected:
 
 def test_a_site_that_knows_no_collection_asks_for_none() -> None:
     for known in (UNKNOWN, None, ()):
-        spec = SiteSpec(name="x", scheduler="slurm", transfer=Transfer(globus=known))
+        spec = SiteSpec(name="x", scheduler="slurm", transfer=DataMovement(globus=known))
         assert globus.collections(spec) == ()
 
 
