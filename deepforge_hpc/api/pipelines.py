@@ -54,7 +54,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
+class CheckedPipeline:
     """A pipeline without a fault."""
 
     pipeline: str
@@ -70,10 +70,10 @@ class Checked:
         return {"schema": "dfh/check/2", **asdict(self), "warnings": warnings}
 
 
-def check(request: Request) -> Checked:
+def check(request: Request) -> CheckedPipeline:
     """Return what a pipeline holds; InvalidInputError with all faults if it has any."""
     loaded = load(request, needs_site=False)
-    return Checked(
+    return CheckedPipeline(
         pipeline=loaded.pipeline.name,
         path=str(loaded.path),
         site=loaded.site.name if loaded.site else "",

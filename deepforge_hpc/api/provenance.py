@@ -11,7 +11,7 @@ from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
-from deepforge_hpc.runtime.state.check import Checked, look
+from deepforge_hpc.runtime.state.check import Comparison, look
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def explain(text: str, cwd: Path) -> Explanation:
 
 def _now(located: Located, made: str) -> tuple[str, str]:
     """Return digest and state of an output that was asked for; `made` is what its record says."""
-    found = Checked(sha256=located.sha256, fault="another" if located.sha256 != made else "")
+    found = Comparison(sha256=located.sha256, fault="another" if located.sha256 != made else "")
     if located.path and not located.sha256:  # a copy was read when it was looked for
         found = look(located.path, made)
     if found.is_unread:

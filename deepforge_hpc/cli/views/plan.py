@@ -11,11 +11,11 @@ from deepforge_hpc.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from deepforge_hpc.api.pipelines import Checked
+    from deepforge_hpc.api.pipelines import CheckedPipeline
     from deepforge_hpc.runtime.base.plan import Job, Plan
 
 
-def checked_lines(checked: Checked) -> Iterator[str]:
+def checked_lines(checked: CheckedPipeline) -> Iterator[str]:
     """Yield what `dfh check` says."""
     site = f" for site {checked.site}" if checked.site else ""
     yield (

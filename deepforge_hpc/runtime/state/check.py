@@ -22,7 +22,7 @@ _READ_BYTES = 64 << 20
 """What is larger is compared by size and time of change: it was hashed when it was made."""
 
 
-class Checked(NamedTuple):
+class Comparison(NamedTuple):
     """What a comparison found."""
 
     fault: str = ""
@@ -36,7 +36,7 @@ class Checked(NamedTuple):
     """It could not be read: nothing is known of it."""
 
 
-def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checked:
+def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Comparison:
     """Compare a published output with its entry in a marker or record.
 
     Small ones are read; with `full`, or DFH_VERIFY=full in the environment, all are. OSError if it
@@ -46,29 +46,29 @@ def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Checke
         return _compare(LocalStorage(path.parent), path.name, entry, full=full)
     except PlaceError as error:
         if error.kind == MISSING or error.errno == errno.ENOTDIR:
-            return Checked("is missing", is_missing=True)
+            return Comparison("is missing", is_missing=True)
         if error.kind == NOT_PLAIN:
-            return Checked(f"is damaged: {error}")
+            return Comparison(f"is damaged: {error}")
         raise
 
 
-def look(path: Path, sha256: str) -> Checked:
+def look(path: Path, sha256: str) -> Comparison:
     """Compare all of a file or folder with its digest; `is_unread` if it cannot be read."""
     try:
         return check(path, {"sha256": sha256}, full=True)
     except OSError as error:
-        return Checked(f"cannot be read ({error})", is_unread=True)
+        return Comparison(f"cannot be read ({error})", is_unread=True)
 
 
-def _compare(place: Storage, name: str, entry: Mapping[str, Any], *, full: bool) -> Checked:
+def _compare(place: Storage, name: str, entry: Mapping[str, Any], *, full: bool) -> Comparison:
     measured = place.stat(name)
     full = full or os.environ.get("DFH_VERIFY") == "full"
     size = entry.get("size")
     if size is not None and measured.size != size:
-        return Checked(f"is damaged: it has {measured.size} bytes, and {size} were made")
+        return Comparison(f"is damaged: it has {measured.size} bytes, and {size} were made")
     if not full and measured.size > _READ_BYTES and measured.mtime_ns == entry.get("mtime_ns"):
-        return Checked(trust="stat")
+        return Comparison(trust="stat")
     sha256 = place.digest(name)
     is_same = sha256 == entry["sha256"]
     fault = "" if is_same else "is damaged: its content is not what was made"
-    return Checked(fault, "content", sha256)
+    return Comparison(fault, "content", sha256)
