@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deepforge_hpc.api import find, submission
+from deepforge_hpc.api import find
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
     Example:
       dfh submit pipeline.yaml --site slurm-generic --set train.epochs=20 --dry-run
     """
+    from deepforge_hpc.api.submission import dry_run as foresee
     from deepforge_hpc.cli.views.submission import dry_run_lines, submission_lines
 
     if dry_run:
-        request = request_from(options)
-        found = submission.dry_run(
-            request,
+        found = foresee(
+            request_from(options),
             name=options["name"],
             note=options["note"],
             reuse=not options["no_reuse"],
@@ -95,9 +95,10 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:
-    request = request_from(options)
-    submitted = submission.submit(
-        request,
+    from deepforge_hpc.api.submission import submit
+
+    submitted = submit(
+        request_from(options),
         name=options["name"],
         note=options["note"],
         tags=options["tags"],
