@@ -41,7 +41,7 @@ from deepforge_hpc.site.request import (
     EnvironmentSet,
     LaunchMethod,
     Modules,
-    Request,
+    RequestStyle,
     Routing,
     SubmitSettings,
 )
@@ -94,7 +94,7 @@ class SiteSpec(Frozen):
     """In order of preference; empty: the site's default queue takes every job."""
     node_types: Mapping[str, NodeType] = given(MapOf(Object(NodeType), *_TYPE), factory=dict)
     binding: Binding = _section(Binding)
-    request: Request = _section(Request)
+    request: RequestStyle = _section(RequestStyle)
     launchers: Mapping[str, LaunchMethod] = given(LAUNCHER_TABLE, factory=dict)
     environment_sets: Mapping[str, EnvironmentSet] = given(
         MapOf(Object(EnvironmentSet), *_TYPE), factory=dict

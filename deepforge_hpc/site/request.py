@@ -153,8 +153,8 @@ def _extra(**values: Any) -> ExtraDirective:
     return ExtraDirective(**values)
 
 
-class Request(Frozen):
-    """In which words the site wants to be asked."""
+class RequestStyle(Frozen):
+    """How the site wants to be asked."""
 
     gpu: GpuRequest = given(Object(GpuRequest, shorthand="style"), GpuRequest())
     memory: MemoryRequest = given(MEMORY_REQUEST, MemoryRequest())

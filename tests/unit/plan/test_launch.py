@@ -24,7 +24,7 @@ from deepforge_hpc.site.request import (
     GpuRequest,
     LaunchMethod,
     Modules,
-    Request,
+    RequestStyle,
 )
 from deepforge_hpc.site.unknown import UNKNOWN, Range
 
@@ -92,14 +92,14 @@ def test_one_option_inside_another_word_and_alone():
 def test_gpus_on_the_launch_line_are_said_once():
     spec = site(
         binding=Binding(style="closest"),
-        request=Request(gpu=GpuRequest(style="gpus-per-task", where="launch")),
+        request=RequestStyle(gpu=GpuRequest(style="gpus-per-task", where="launch")),
     )
     assert argv(spec, facts(gpus=8, ranks=4))[2:] == ("--gpus-per-task=2", "--gpu-bind=closest")
     literal = LaunchMethod(argv=("srun", "--gpus-per-task=1", "{gpu_bind}"))
     spec = site(
         launchers={"srun": literal},
         binding=Binding(style="closest"),
-        request=Request(gpu=GpuRequest(style="gpus-per-task", where="launch")),
+        request=RequestStyle(gpu=GpuRequest(style="gpus-per-task", where="launch")),
     )
     assert argv(spec, facts()) == ("srun", "--gpus-per-task=1", "--gpu-bind=closest")
 
