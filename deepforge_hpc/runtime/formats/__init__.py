@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..base.plugins import load_plugins
 from .array import Npy, Npz
-from .base import Format, FormatError, Json, Text
+from .base import Format, FormatError, Json, TextFormat
 from .file import Any_, Directory, File, Keras, Pickle
 from .hdf5 import Hdf5
 
@@ -26,7 +26,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         known.id: known
         for known in (
             Json(),
-            Text(),
+            TextFormat(),
             Npy(),
             Npz(),
             Hdf5(),

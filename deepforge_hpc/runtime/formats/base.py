@@ -159,7 +159,7 @@ class Json(Format):
         return values
 
 
-class Text(Format):
+class TextFormat(Format):
     """A string, kept as UTF-8; rows are lines."""
 
     id = "text"
