@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class CodeOrigin:
     """Where `uses:` found an operation."""
 
     path: Path
@@ -110,12 +110,12 @@ class Sources:
             is_sound=not faults,
         )
 
-    def _file(self, text: str) -> Origin:
+    def _file(self, text: str) -> CodeOrigin:
         path = self.project.inside(text)
         search = dict.fromkeys((path.parent, self.project.root))
-        return Origin(path=path, base=self.project.root, prefix=PROJECT, search=tuple(search))
+        return CodeOrigin(path=path, base=self.project.root, prefix=PROJECT, search=tuple(search))
 
-    def _parse(self, path: Path, origin: Origin) -> Source | None:
+    def _parse(self, path: Path, origin: CodeOrigin) -> Source | None:
         """Return a parsed file, and keep its bytes for the snapshot."""
         code_path = origin.code_path(path)
         if code_path in self._parsed:
@@ -143,7 +143,7 @@ class Sources:
             self.faults.append(Fault(message=message, file=shown_path))
         return self._parsed[code_path]
 
-    def _closure(self, origin: Origin) -> str:
+    def _closure(self, origin: CodeOrigin) -> str:
         """Keep all that a file imports from inside its base; return the digest of it all."""
         key = (origin.prefix, origin.path)
         if key not in self._closures:
@@ -161,10 +161,10 @@ class Sources:
             self._closures[key] = digest(canonical_json(digests))
         return self._closures[key]
 
-    def _digest(self, path: Path, origin: Origin) -> str:
+    def _digest(self, path: Path, origin: CodeOrigin) -> str:
         return self.files[origin.code_path(path)].sha256
 
-    def _modules(self, names: Iterable[str], origin: Origin) -> Iterator[Path]:
+    def _modules(self, names: Iterable[str], origin: CodeOrigin) -> Iterator[Path]:
         for name in names:
             if origin.top and name.partition(".")[0] != origin.top:
                 continue
@@ -173,7 +173,7 @@ class Sources:
                 self._resolved[key] = tuple(self._resolve(name, origin))
             yield from self._resolved[key]
 
-    def _resolve(self, name: str, origin: Origin) -> Iterator[Path]:
+    def _resolve(self, name: str, origin: CodeOrigin) -> Iterator[Path]:
         """Yield the files that make a module importable: packages on the way, and itself."""
         parts = name.split(".")
         for folder in origin.search:
@@ -194,7 +194,7 @@ class Sources:
                     yield self._checked(file, origin)
                 return
 
-    def _checked(self, path: Path, origin: Origin) -> Path:
+    def _checked(self, path: Path, origin: CodeOrigin) -> Path:
         real = Path(os.path.realpath(path))
         if not real.is_relative_to(origin.base):
             message = f"the imported module {str(path)!r} leaves the project by a link to {real}"
@@ -205,7 +205,7 @@ class Sources:
         return real
 
 
-def _imports(tree: ast.Module, path: Path, origin: Origin) -> Iterator[str]:
+def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
     """Yield the absolute names of all that a file imports, anywhere but for type checkers."""
     todo: list[ast.AST] = [tree]
     while todo:
@@ -233,7 +233,7 @@ def _is_type_checking(test: ast.expr) -> bool:
     return bool(name == "TYPE_CHECKING")
 
 
-def _package(path: Path, level: int, origin: Origin) -> str | None:
+def _package(path: Path, level: int, origin: CodeOrigin) -> str | None:
     """Return the dotted package that a relative import starts from."""
     folder = path.parent
     for _ in range(level - 1):
@@ -244,7 +244,7 @@ def _package(path: Path, level: int, origin: Origin) -> str | None:
     return None
 
 
-def _library(module: str) -> Origin:
+def _library(module: str) -> CodeOrigin:
     """Find the source of an installed module; only its top package is looked up, nothing runs."""
     parts = module.split(".")
     if not all(part.isidentifier() for part in parts):
@@ -265,10 +265,12 @@ def _library(module: str) -> Origin:
             base.joinpath(*parts, "__init__.py"),
         ):
             if path.is_file():
-                return Origin(path=path, base=base, prefix=LIBRARY, search=(base,), top=parts[0])
+                return CodeOrigin(
+                    path=path, base=base, prefix=LIBRARY, search=(base,), top=parts[0]
+                )
     if len(parts) == 1 and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
         path = Path(os.path.realpath(spec.loader.path))
-        return Origin(
+        return CodeOrigin(
             path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
         )
     message = f"package {parts[0]!r} has no source of a module {module!r}"
