@@ -81,7 +81,7 @@ class OperationCode:
     line: int
 
 
-class Source:
+class ParsedModule:
     """A parsed Python file and what it imports and defines."""
 
     def __init__(self, tree: ast.Module, file: str) -> None:
@@ -113,26 +113,26 @@ def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def read_operation(
-    source: Source, name: str, formats: Collection[str] = FORMATS
+    parsed: ParsedModule, name: str, formats: Collection[str] = FORMATS
 ) -> tuple[OperationCode | None, list[Fault]]:
     """Return the interface of a class or function that a file defines, and its faults.
 
     With faults its outputs may not be known; its arguments are, or there is no interface.
     """
-    reader = _Reader(source, formats)
+    reader = _CodeReader(parsed, formats)
     try:
         code = reader.read(name)
         return (None if reader.hides_names else code), reader.faults
     except RecursionError:
         message = f"{name!r} is nested too deeply to be read"
-        reader.fault(source.definitions[name], message, "move the inner part to a function")
+        reader.fault(parsed.definitions[name], message, "move the inner part to a function")
         return None, reader.faults
 
 
-class _Reader:
-    def __init__(self, source: Source, formats: Collection[str]) -> None:
-        self.source = source
-        self.annotations = Annotations(source.imports)
+class _CodeReader:
+    def __init__(self, parsed: ParsedModule, formats: Collection[str]) -> None:
+        self.parsed = parsed
+        self.annotations = Annotations(parsed.imports)
         self.formats = formats
         self.faults: list[Fault] = []
         self.hides_names = False
@@ -142,7 +142,7 @@ class _Reader:
         self.faults.append(
             Fault(
                 message=message,
-                file=self.source.file,
+                file=self.parsed.file,
                 line=getattr(node, "lineno", 0),
                 column=getattr(node, "col_offset", -1) + 1,
                 hint=hint,
@@ -150,7 +150,7 @@ class _Reader:
         )
 
     def read(self, name: str) -> OperationCode | None:
-        node = self.source.definitions[name]
+        node = self.parsed.definitions[name]
         if isinstance(node, ast.ClassDef):
             return self._class(node)
         if not self._is_plain(node):
@@ -163,7 +163,7 @@ class _Reader:
             inputs=(),
             outputs=outputs[0],
             returns=outputs[1],
-            file=self.source.file,
+            file=self.parsed.file,
             line=node.lineno,
         )
 
@@ -188,7 +188,7 @@ class _Reader:
             inputs=self._bound(execute),
             outputs=outputs[0],
             returns=outputs[1],
-            file=self.source.file,
+            file=self.parsed.file,
             line=node.lineno,
         )
 
@@ -200,7 +200,7 @@ class _Reader:
             if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
                 return member
         for base in node.bases if depth < _MAX_BASES else []:
-            known = self.source.definitions.get(base.id) if isinstance(base, ast.Name) else None
+            known = self.parsed.definitions.get(base.id) if isinstance(base, ast.Name) else None
             if isinstance(known, ast.ClassDef) and known is not node:
                 found = self._method(known, name, depth + 1)
                 if found is not None:
@@ -215,7 +215,7 @@ class _Reader:
                 return f"@{name}"
         for base in node.bases if depth < _MAX_BASES else []:
             name = self.annotations.name(base.value if isinstance(base, ast.Subscript) else base)
-            known = self.source.definitions.get(name)
+            known = self.parsed.definitions.get(name)
             if isinstance(known, ast.ClassDef):
                 if known is not node and (origin := self._unread_init(known, depth + 1)):
                     return origin

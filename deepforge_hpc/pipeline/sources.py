@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
-from deepforge_hpc.pipeline.operation import OperationCode, Source, read_operation
+from deepforge_hpc.pipeline.operation import OperationCode, ParsedModule, read_operation
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
@@ -67,7 +67,7 @@ class Sources:
         self.files: dict[str, CodeFile] = {}
         self.faults: list[Fault] = []
         self._formats = formats
-        self._parsed: dict[str, Source | None] = {}
+        self._parsed: dict[str, ParsedModule | None] = {}
         self._found: dict[str, FoundOperation | None] = {}
         self._resolved: dict[tuple[tuple[Path, ...], str], tuple[Path, ...]] = {}
         self._closures: dict[tuple[str, Path], str] = {}
@@ -89,16 +89,16 @@ class Sources:
     def _find(self, uses: str) -> FoundOperation | None:
         where, _, name = uses.rpartition(":")
         origin = self._file(where) if where.endswith(".py") else _library(where)
-        source = self._parse(origin.path, origin)
-        if source is None:
+        parsed = self._parse(origin.path, origin)
+        if parsed is None:
             return None
-        if name not in source.definitions:
+        if name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
-            hint = nearest(name, source.definitions)
-            if imported := source.imports.get(name) or source.imports.get("*"):
+            hint = nearest(name, parsed.definitions)
+            if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
-        code, faults = read_operation(source, name, self._formats)
+        code, faults = read_operation(parsed, name, self._formats)
         self.faults += faults
         if code is None:
             return None
@@ -115,7 +115,7 @@ class Sources:
         search = dict.fromkeys((path.parent, self.project.root))
         return CodeOrigin(path=path, base=self.project.root, prefix=PROJECT, search=tuple(search))
 
-    def _parse(self, path: Path, origin: CodeOrigin) -> Source | None:
+    def _parse(self, path: Path, origin: CodeOrigin) -> ParsedModule | None:
         """Return a parsed file, and keep its bytes for the snapshot."""
         code_path = origin.code_path(path)
         if code_path in self._parsed:
@@ -131,7 +131,7 @@ class Sources:
                 tree = ast.parse(data)
                 # Finds what the grammar alone allows: two arguments of one name, a stray return.
                 compile(tree, shown_path, "exec", dont_inherit=True)
-            self._parsed[code_path] = Source(tree, shown_path)
+            self._parsed[code_path] = ParsedModule(tree, shown_path)
         except SyntaxError as error:
             message = f"not valid Python: {error.msg}"
             line, column = max(error.lineno or 0, 0), max(error.offset or 0, 0)
@@ -151,8 +151,8 @@ class Sources:
             todo = [origin.path]
             while todo:
                 path = todo.pop()
-                source = self._parse(path, origin)
-                names = [] if source is None else _imports(source.tree, path, origin)
+                parsed = self._parse(path, origin)
+                names = [] if parsed is None else _imports(parsed.tree, path, origin)
                 for found in self._modules(names, origin):
                     if found not in seen:
                         seen.add(found)

@@ -51,7 +51,7 @@ def heavy_artists(figure: Figure) -> list[Any]:
 
 def figure_data(figure: Figure, identity: str) -> dict[str, object]:
     """Return title, axes and artists of a figure as JSON data."""
-    reader = _Reader()
+    reader = _ArtistReader()
     width, height = figure.get_size_inches()
     return {
         "schema": SCHEMA,
@@ -91,7 +91,7 @@ def _label(artist: Any) -> str:
     return "" if label.startswith("_") else label  # matplotlib's own names
 
 
-class _Reader:
+class _ArtistReader:
     """Turns artists into JSON data within a number of points for the whole figure."""
 
     def __init__(self) -> None:

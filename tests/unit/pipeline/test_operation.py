@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepforge_hpc.pipeline.operation import NO_DEFAULT, OperationCode, Source, read_operation
+from deepforge_hpc.pipeline.operation import NO_DEFAULT, OperationCode, ParsedModule, read_operation
 
 
 def read(code: str, name: str = "Op") -> OperationCode:
-    found, faults = read_operation(Source(ast.parse(dedent(code)), "op.py"), name)
+    found, faults = read_operation(ParsedModule(ast.parse(dedent(code)), "op.py"), name)
     assert faults == []
     assert found is not None
     return found
@@ -34,7 +34,7 @@ def _cases() -> list[tuple[str, list[str]]]:
 def test_code_that_cannot_be_an_operation_is_told_with_its_line(
     code: str, expected: list[str]
 ) -> None:
-    _, faults = read_operation(Source(ast.parse(code), "op.py"), "Op")
+    _, faults = read_operation(ParsedModule(ast.parse(code), "op.py"), "Op")
 
     told = [
         f"{fault.line}: {fault.message}" + (f" ({fault.hint})" if fault.hint else "")
@@ -125,9 +125,9 @@ HUGE = "0x" + "f" * 5000
     ],
 )
 def test_code_out_of_all_proportion_is_a_fault_too(code: str, words: str) -> None:
-    source = Source(ast.parse("from typing import Annotated, Literal\n" + code), "op.py")
+    parsed = ParsedModule(ast.parse("from typing import Annotated, Literal\n" + code), "op.py")
 
-    found, (fault,) = read_operation(source, "Op")
+    found, (fault,) = read_operation(parsed, "Op")
 
     assert found is None or "takes no number" in words
     assert words in fault.message
@@ -141,7 +141,9 @@ def test_an_annotation_out_of_all_proportion_is_shortened() -> None:
 
 
 def test_a_class_that_is_its_own_base_ends() -> None:
-    _, faults = read_operation(Source(ast.parse("class A(B): ...\nclass B(A): ..."), "op.py"), "A")
+    _, faults = read_operation(
+        ParsedModule(ast.parse("class A(B): ...\nclass B(A): ..."), "op.py"), "A"
+    )
     assert [fault.line for fault in faults] == [1]
 
 
