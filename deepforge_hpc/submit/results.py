@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class EarlierResult:
     """A sound result of an earlier execution."""
 
     record: Record
@@ -36,7 +36,7 @@ class Source:
     marker: Marker
 
     @property
-    def origin(self) -> ReusedFrom:
+    def reused_from(self) -> ReusedFrom:
         """Return what marker and record of the new execution say of it."""
         data = self.record.data
         return ReusedFrom(data.execution, data.job, data.task, self.record.id)
@@ -51,7 +51,7 @@ class Results:
         self._by_key = _files_by_key(self._ledger.root)
         self._records: dict[Path, Record | None] = {}
 
-    def sources(self, job: Job, task: int | None) -> Iterator[Source]:
+    def sound(self, job: Job, task: int | None) -> Iterator[EarlierResult]:
         """Yield the sound results under the job's key, newest first."""
         if not job.plan_key:
             return
@@ -59,8 +59,8 @@ class Results:
         records = [record for path in paths if (record := self._record(path))]
         fitting = [record for record in records if _fits(record.data, job, task)]
         for record in sorted(fitting, key=lambda record: record.data.time.end, reverse=True):
-            if (source := self._locate(record)) and _is_sound(source):
-                yield source
+            if (earlier := self._locate(record)) and _is_sound(earlier):
+                yield earlier
 
     def _record(self, path: Path) -> Record | None:
         """Return a sound record; what is damaged is named by `dfh prov verify`, not used."""
@@ -71,7 +71,7 @@ class Results:
                 self._records[path] = None
         return self._records[path]
 
-    def _locate(self, record: Record) -> Source | None:
+    def _locate(self, record: Record) -> EarlierResult | None:
         """Return the folder that a record tells of, if its marker names the very record."""
         data = record.data
         for folder in self._folders:
@@ -84,7 +84,7 @@ class Results:
             place = layout.job(data.job, data.task)
             found = marker.find(place, data.plan_key).marker
             if found is not None and found.record == record.id:
-                return Source(record=record, folder=place, marker=found)
+                return EarlierResult(record=record, folder=place, marker=found)
         return None
 
 
@@ -106,11 +106,11 @@ def _fits(data: RecordData, job: Job, task: int | None) -> bool:
     )
 
 
-def _is_sound(source: Source) -> bool:
+def _is_sound(earlier: EarlierResult) -> bool:
     """Tell whether every output still is what the marker and the record say."""
-    recorded = {output.name: output.sha256 for output in source.record.data.outputs}
-    entries = source.marker.outputs
-    root = source.folder.root
+    recorded = {output.name: output.sha256 for output in earlier.record.data.outputs}
+    entries = earlier.marker.outputs
+    root = earlier.folder.root
     try:
         return recorded == {name: entry["sha256"] for name, entry in entries.items()} and not any(
             check(root / entry["path"], entry).fault for entry in entries.values()

@@ -21,7 +21,7 @@ from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
-from deepforge_hpc.submit.results import Results, Source
+from deepforge_hpc.submit.results import EarlierResult, Results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,16 +94,16 @@ class _Foresight:
 
     def take(self, job: Job, task: int | None) -> ReusedFrom | None:
         """Take over the newest sound result of a job or task; None if there is none."""
-        for source in self._results.sources(job, task):
-            if self._adopt(source, job, task):
+        for earlier in self._results.sound(job, task):
+            if self._adopt(earlier, job, task):
                 self.taken.add((job.name, task))
-                return source.origin
+                return earlier.reused_from
         return None
 
     def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         """Note that the tasks of an array are not needed: their parts are in a gathered value."""
 
-    def _adopt(self, source: Source, job: Job, task: int | None) -> bool:  # noqa: ARG002
+    def _adopt(self, earlier: EarlierResult, job: Job, task: int | None) -> bool:  # noqa: ARG002
         return True
 
 
@@ -132,9 +132,9 @@ class _Reuse(_Foresight):
                 reused_from=encode(source),
             )
 
-    def _adopt(self, source: Source, job: Job, task: int | None) -> bool:
+    def _adopt(self, earlier: EarlierResult, job: Job, task: int | None) -> bool:
         try:
-            self._link(source, job, task)
+            self._link(earlier, job, task)
         except OSError:
             # No room, no rights, or gone in the meantime: then the job runs.
             folder = self._layout.job(job.name, task)
@@ -143,24 +143,24 @@ class _Reuse(_Foresight):
             return False
         return True
 
-    def _link(self, source: Source, job: Job, task: int | None) -> None:
+    def _link(self, earlier: EarlierResult, job: Job, task: int | None) -> None:
         """Link the outputs, then write record, destination, state and marker, in this order."""
         folder = self._layout.job(job.name, task)
         folder.outputs.mkdir(parents=True, exist_ok=True)
         place = LocalStorage(folder.root)
         outputs = []
-        for name, entry in source.marker.outputs.items():
+        for name, entry in earlier.marker.outputs.items():
             path = entry["path"]
-            place.link(source.folder.root / path, path)
+            place.link(earlier.folder.root / path, path)
             described = {**entry, "mtime_ns": place.stat(path).mtime_ns}
             outputs.append(Published(name, described, place.path_of(path)))
         for name in ("metrics.jsonl", "figures"):
-            if (source.folder.root / name).exists():
-                place.link(source.folder.root / name, name)
+            if (earlier.folder.root / name).exists():
+                place.link(earlier.folder.root / name, name)
         context = Context(self._layout, self._info, self._plan, job, task, _ATTEMPT)
-        origin = source.origin
+        origin = earlier.reused_from
         with Destination.prepared(context, outputs) as destination:
-            data = reuse_record(context, source.record.data, origin, outputs)
+            data = reuse_record(context, earlier.record.data, origin, outputs)
             identity = write_record(
                 context.ledger, data, user=self._info.user, plan_key=job.plan_key
             )
