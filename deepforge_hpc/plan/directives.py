@@ -29,7 +29,7 @@ WARNING_S = 60
 """How long before the end of its time a job is told, so that it can say `interrupted`."""
 _SELECTORS = ("partition", "qos", "constraint")
 _NO_MEMORY = ("forbidden", "fixed-per-core", "fixed-per-gpu")
-Source = tuple[str | int, ...] | str
+OptionSource = tuple[str | int, ...] | str
 """Path in the site's file; `resources.KEY` or `environment` of the job, `map`; or a text."""
 
 
@@ -38,7 +38,7 @@ class Directives:
     """Options, where each comes from, and what the site would say to them."""
 
     pairs: dict[str, str] = field(default_factory=dict)
-    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    sources: dict[str, tuple[OptionSource, ...]] = field(default_factory=dict)
     """Several of a constraint, which several rules may add to."""
     warnings: list[Notice] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Directives:
         """Keep a warning, with the keys of the site's file that it comes from."""
         self.warnings.append(Notice(kind, text, keys=keys))
 
-    def put(self, name: str, value: str, source: Source) -> None:
+    def put(self, name: str, value: str, source: OptionSource) -> None:
         """Keep an option; a second constraint is added to the first."""
         before = self.sources.get(name, ()) if name == "constraint" else ()
         if before and self.pairs[name] != value:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.plan.directives import Source as DirectiveSource
+    from deepforge_hpc.plan.directives import OptionSource
     from deepforge_hpc.plan.requests import Grant, JobRequest
     from deepforge_hpc.site.model import SiteSpec
 
@@ -56,7 +56,7 @@ class Notes:
                 source = f"{source}, with the suffix of {at(*grant.account_path)}"
             note(f"jobs.{job}.account", grant.account, source)
 
-    def _directive(self, job: str, grant: Grant, path: DirectiveSource) -> Source:
+    def _directive(self, job: str, grant: Grant, path: OptionSource) -> Source:
         """Return where an option of the header comes from."""
         if isinstance(path, str):
             if path == "map":
