@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Entry(NamedTuple):
+class LazyCommand(NamedTuple):
     """One command of a group."""
 
     name: str
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 class LazyGroup(click.Group):
     """A group that imports a command when it is called, and for nothing else."""
 
-    def __init__(self, *args: Any, entries: Sequence[Entry] = (), **kwargs: Any) -> None:
+    def __init__(self, *args: Any, entries: Sequence[LazyCommand] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.entries = {entry.name: entry for entry in entries}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc import __version__
-from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
 
@@ -28,42 +28,44 @@ _REFUSALS = {
 
 _PREPARE, _RUN, _LOOK = "Prepare", "Run", "Look back"
 _ENTRIES = (
-    Entry(name="check", module="check", help="Check a pipeline file.", section=_PREPARE),
-    Entry(name="plan", module="plan", help="Show the jobs of a pipeline.", section=_PREPARE),
-    Entry(name="render", module="render", help="Write the batch scripts.", section=_PREPARE),
-    Entry(name="site", module="site", help="Show the known sites.", section=_PREPARE),
-    Entry(
+    LazyCommand(name="check", module="check", help="Check a pipeline file.", section=_PREPARE),
+    LazyCommand(name="plan", module="plan", help="Show the jobs of a pipeline.", section=_PREPARE),
+    LazyCommand(name="render", module="render", help="Write the batch scripts.", section=_PREPARE),
+    LazyCommand(name="site", module="site", help="Show the known sites.", section=_PREPARE),
+    LazyCommand(
         name="schema",
         module="schema",
         help="Print the JSON Schema of a kind of file.",
         section=_PREPARE,
     ),
-    Entry(
+    LazyCommand(
         name="doctor",
         module="doctor",
         help="Check that a site is ready for a pipeline.",
         section=_PREPARE,
     ),
-    Entry(name="submit", module="submit", help="Submit a pipeline and return.", section=_RUN),
-    Entry(
+    LazyCommand(name="submit", module="submit", help="Submit a pipeline and return.", section=_RUN),
+    LazyCommand(
         name="run",
         module="submit",
         attribute="run_command",
         help="Submit a pipeline and follow it.",
         section=_RUN,
     ),
-    Entry(name="status", module="status", help="Show what the jobs do.", section=_RUN),
-    Entry(name="logs", module="logs", help="Show what a job printed.", section=_RUN),
-    Entry(name="cancel", module="cancel", help="Cancel an execution's jobs.", section=_RUN),
-    Entry(name="resume", module="resume", help="Run again what did not succeed.", section=_RUN),
-    Entry(name="report", module="report", help="Write the report anew.", section=_LOOK),
-    Entry(
+    LazyCommand(name="status", module="status", help="Show what the jobs do.", section=_RUN),
+    LazyCommand(name="logs", module="logs", help="Show what a job printed.", section=_RUN),
+    LazyCommand(name="cancel", module="cancel", help="Cancel an execution's jobs.", section=_RUN),
+    LazyCommand(
+        name="resume", module="resume", help="Run again what did not succeed.", section=_RUN
+    ),
+    LazyCommand(name="report", module="report", help="Write the report anew.", section=_LOOK),
+    LazyCommand(
         name="executions",
         module="executions",
         help="List or remove executions.",
         section=_LOOK,
     ),
-    Entry(name="prov", module="prov", help="Explain and verify results.", section=_LOOK),
+    LazyCommand(name="prov", module="prov", help="Explain and verify results.", section=_LOOK),
 )
 
 

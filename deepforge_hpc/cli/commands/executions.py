@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import find, manage
-from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     "executions",
     cls=LazyGroup,
     entries=(
-        Entry(name="list", module="executions", attribute="list_", help="List with sizes."),
-        Entry(name="rm", module="executions", attribute="remove", help="Remove some."),
-        Entry(name="prune", module="executions", attribute="prune", help="Remove old ones."),
+        LazyCommand(name="list", module="executions", attribute="list_", help="List with sizes."),
+        LazyCommand(name="rm", module="executions", attribute="remove", help="Remove some."),
+        LazyCommand(name="prune", module="executions", attribute="prune", help="Remove old ones."),
     ),
 )
 def command() -> None:

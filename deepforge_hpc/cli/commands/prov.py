@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import provenance
-from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 
 if TYPE_CHECKING:
@@ -21,9 +21,13 @@ _NOT_CHECKED, _NOT_SOUND = 6, 7
     "prov",
     cls=LazyGroup,
     entries=(
-        Entry(name="show", module="prov", attribute="show", help="Show what made a result."),
-        Entry(name="trace", module="prov", attribute="trace", help="Show all it was made from."),
-        Entry(name="verify", module="prov", attribute="verify", help="Check that it all holds."),
+        LazyCommand(name="show", module="prov", attribute="show", help="Show what made a result."),
+        LazyCommand(
+            name="trace", module="prov", attribute="trace", help="Show all it was made from."
+        ),
+        LazyCommand(
+            name="verify", module="prov", attribute="verify", help="Check that it all holds."
+        ),
     ),
 )
 def command() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from deepforge_hpc.api import site
-from deepforge_hpc.cli.lazy import Entry, LazyGroup
+from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.cli.views.site import SITES, check_lines, site_lines
@@ -18,19 +18,21 @@ from deepforge_hpc.runtime.base.notice import Notice
     "site",
     cls=LazyGroup,
     entries=(
-        Entry(name="list", module="site", attribute="list_", help="List the sites."),
-        Entry(name="show", module="site", attribute="show", help="Show what is known of a site."),
-        Entry(name="check", module="site", attribute="check", help="Check a site file."),
-        Entry(
+        LazyCommand(name="list", module="site", attribute="list_", help="List the sites."),
+        LazyCommand(
+            name="show", module="site", attribute="show", help="Show what is known of a site."
+        ),
+        LazyCommand(name="check", module="site", attribute="check", help="Check a site file."),
+        LazyCommand(
             name="detect", module="site", attribute="detect", help="Name the site this machine is."
         ),
-        Entry(
+        LazyCommand(
             name="probe",
             module="site_probe",
             attribute="probe",
             help="Draft a site file from what Slurm shows.",
         ),
-        Entry(
+        LazyCommand(
             name="diff",
             module="site_probe",
             attribute="diff",
