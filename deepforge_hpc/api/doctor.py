@@ -96,14 +96,14 @@ def _examine(target: Target) -> Iterator[Notice]:
 def _environments(target: Target) -> Mapping[Environment, str]:
     """Return what jobs run in: those of the plan, else those of any pipeline that says nothing."""
     from deepforge_hpc.doctor.software import environments
-    from deepforge_hpc.pipeline.environment import Surroundings, resolve_environment
+    from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 
     if target.plan is not None:
         return environments(target.plan)
-    surroundings = Surroundings(
+    base = EnvironmentBase(
         folder=target.project, submitter=sys.executable, site=target.site.environment
     )
-    return {resolve_environment((), surroundings): "the operations"}
+    return {resolve_environment((), base): "the operations"}
 
 
 def _probed(target: Target) -> Iterator[Notice]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.pipeline.environment import Surroundings, resolve_environment
+from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.pipeline.operation import NO_DEFAULT, Parameter, Port
 from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
@@ -70,14 +70,14 @@ class Binder:
         sources: Sources,
         references: References,
         formats: Formats,
-        surroundings: Surroundings,
+        environment_base: EnvironmentBase,
     ) -> None:
         self.pipeline = pipeline
         self.reader = reader
         self.sources = sources
         self.references = references
         self.formats = formats
-        self.surroundings = surroundings
+        self.environment_base = environment_base
         self.overrides: Mapping[str, Mapping[str, Any]] = {}
         self.warnings: list[Notice] = []
         self._warned: set[tuple[str, str, str]] = set()
@@ -166,7 +166,7 @@ class _Binding:
                 for port in code.outputs
             ),
             environment=resolve_environment(
-                (spec.environment, self.binder.pipeline.environment), self.binder.surroundings
+                (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
             ),
             seed=self.seed,
             after=tuple(sorted(set(spec.after))),

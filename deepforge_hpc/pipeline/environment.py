@@ -19,7 +19,7 @@ SUBMITTER = "submitter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class EnvironmentBase:
     """What the environment of a job is resolved against."""
 
     folder: Path
@@ -30,24 +30,24 @@ class Surroundings:
 
 
 def resolve_environment(
-    specs: Sequence[EnvironmentSpec | None], surroundings: Surroundings
+    specs: Sequence[EnvironmentSpec | None], base: EnvironmentBase
 ) -> Environment:
     """Return the environment that the first spec decides, then the next, then the site.
 
     Interpreter and modules are looked up apart: a container of the pipeline keeps the site's
     modules. Nothing said: the command `python3`.
     """
-    given = [spec for spec in (*specs, surroundings.site) if spec is not None]
+    given = [spec for spec in (*specs, base.site) if spec is not None]
     chosen = next(
         (spec for spec in given if spec.python or spec.venv or spec.conda or spec.container), None
     )
     modules = next((spec.modules for spec in given if spec.modules is not None), ())
     if chosen is None:
         return Environment(python="python3", modules=modules)
-    folder = surroundings.folder
+    folder = base.folder
     python = chosen.python
     if python == SUBMITTER:
-        python = surroundings.submitter
+        python = base.submitter
     elif chosen.venv:
         # The link of a venv's python is what makes it one.
         python = absolute(f"{chosen.venv}/bin/python", folder)

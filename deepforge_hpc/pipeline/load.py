@@ -14,7 +14,7 @@ from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
 from deepforge_hpc.pipeline.edges import Edges, Result
-from deepforge_hpc.pipeline.environment import Surroundings
+from deepforge_hpc.pipeline.environment import EnvironmentBase
 from deepforge_hpc.pipeline.external import locate
 from deepforge_hpc.pipeline.file import PipelineSpec, origin, read_pipeline
 from deepforge_hpc.pipeline.formats import Formats
@@ -222,14 +222,12 @@ class _Loading:
             return None
 
     def _binder(self, pipeline: PipelineSpec) -> Binder:
-        surroundings = Surroundings(
+        base = EnvironmentBase(
             folder=self.project.folder,
             submitter=self.settings.python or sys.executable,
             site=self.site.spec.environment if self.site else None,
         )
-        return Binder(
-            pipeline, self.reader, self.sources, self.references, self.formats, surroundings
-        )
+        return Binder(pipeline, self.reader, self.sources, self.references, self.formats, base)
 
     def _overrides(self, pipeline: PipelineSpec) -> dict[str, dict[str, Any]]:
         overrides, faults = parse_overrides(self.settings.overrides)

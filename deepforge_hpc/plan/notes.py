@@ -48,7 +48,7 @@ class Notes:
             found = [self._directive(job, grant, one) for one in grant.directives.sources[name]]
             source = found[0] if len(found) == 1 else ", ".join(map(as_text, found))
             note(f"jobs.{job}.directives.{name}", value, source)
-        self._surroundings_of_site(job, grant)
+        self._site_environment(job, grant)
         self._launch(job, grant)
         if grant.account:
             source = self.loaded.account_origin
@@ -66,7 +66,7 @@ class Notes:
             path = ("queues", self.site.queues.index(grant.choice.queue), *path[1:])
         return self.loaded.site_origin, path
 
-    def _surroundings_of_site(self, job: str, grant: Grant) -> None:
+    def _site_environment(self, job: str, grant: Grant) -> None:
         """Say where variables and modules come from."""
         note, at, given = self.sizer.note, self.loaded.site_origin, grant.given
         for name, value in grant.env:
@@ -99,7 +99,7 @@ class Notes:
             words = " ".join((grant.container.runtime, *grant.container.flags))
             note(f"jobs.{job}.container", words, (at, ("containers",)))
 
-    def surroundings(self, job: Job, spec: OperationSpec) -> None:
+    def environment(self, job: Job, spec: OperationSpec) -> None:
         """Say what a job runs in and waits for; `spec`: the operation whose environment it has."""
         loaded, name = self.loaded, job.name
         source: Source = "default"

@@ -1,4 +1,4 @@
-"""What a site is asked for a job: queue, account, options, launch line, surroundings.
+"""What a site is asked for a job: queue, account, options, launch line, environment.
 
 Most jobs of a large pipeline are of one size, so each decision is made once and kept.
 """
@@ -13,11 +13,11 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.directives import Directives, build_directives
+from deepforge_hpc.plan.environment import SiteEnvironment, site_environment, unsaid
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, holds, node_of
 from deepforge_hpc.plan.launch import launch_command, unbound
 from deepforge_hpc.plan.limits import OF_NODE, QueueRequest
 from deepforge_hpc.plan.queues import Choice, choose_queue
-from deepforge_hpc.plan.surroundings import Given, surroundings, unsaid
 from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
@@ -49,7 +49,7 @@ class Grant:
 
     choice: Choice
     directives: Directives
-    given: Given
+    given: SiteEnvironment
     pairs: tuple[tuple[str, str], ...]
     env: tuple[tuple[str, str], ...]
     launch: LaunchCommand = field(default_factory=LaunchCommand)
@@ -110,7 +110,7 @@ class Requests:
             queue=choice.queue,
             node=node_of(site, choice.queue),
         )
-        given = surroundings(site, facts, container=bool(wanted.image))
+        given = site_environment(site, facts, container=bool(wanted.image))
         facts = Facts(
             resources=facts.resources,
             launch=facts.launch,

@@ -191,7 +191,7 @@ class _Resolution:
             **granted,
         )
         if self.has_origins:
-            self.notes.surroundings(job, spec)
+            self.notes.environment(job, spec)
             self.notes.attributes(interface)
         if not is_array:
             self.keys[spec.name] = key
@@ -214,7 +214,7 @@ class _Resolution:
             **self._granted(name, self._ours(_GATHER, array.environment)),
         )
         if self.has_origins:
-            self.notes.surroundings(job, spec)
+            self.notes.environment(job, spec)
         return job
 
     def _final(self, jobs: Sequence[Job]) -> Job:
@@ -229,7 +229,7 @@ class _Resolution:
             **self._granted(FINAL_JOB, self._ours(_FINAL, environment)),
         )
         if self.has_origins:
-            self.notes.surroundings(job, spec)
+            self.notes.environment(job, spec)
         return job
 
     def _final_environment(self) -> tuple[OperationSpec, Environment]:

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 
 from deepforge_hpc.plan.containers import container_of
+from deepforge_hpc.plan.environment import site_environment
 from deepforge_hpc.plan.facts import Facts, holds
 from deepforge_hpc.plan.launch import launch_command
-from deepforge_hpc.plan.surroundings import surroundings
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.conditions import When
@@ -206,7 +206,7 @@ def test_a_site_without_containers_says_so():
     )
 
 
-# -- surroundings
+# -- environment
 
 
 def test_sets_follow_their_conditions_and_each_other():
@@ -219,7 +219,7 @@ def test_sets_follow_their_conditions_and_each_other():
         modules=Modules(init="force-purge", unload=("old",), load=("base", "m1")),
         network=Network(compute_internet="proxy-module", module="httpproxy"),
     )
-    given = surroundings(spec, facts())
+    given = site_environment(spec, facts())
     assert dict(given.env) == {
         "HF_HUB_OFFLINE": "1",
         "WANDB_MODE": "offline",
@@ -234,12 +234,12 @@ def test_sets_follow_their_conditions_and_each_other():
     assert list(given.modules) == ["base", "m1", "httpproxy"], "in load order"
     assert (given.module_init, given.module_unload) == (("--force", "purge"), ("old",))
     assert set(given.origins) == set(given.env)
-    assert "A" not in surroundings(spec, facts(gpus=0)).env
+    assert "A" not in site_environment(spec, facts(gpus=0)).env
 
 
 @pytest.mark.parametrize("answer", [UNKNOWN, "yes", "nat"])
 def test_what_is_not_known_to_be_offline_stays_online(answer):
-    assert not surroundings(site(network=Network(compute_internet=answer)), facts()).env
+    assert not site_environment(site(network=Network(compute_internet=answer)), facts()).env
 
 
 def test_conditions_must_all_hold():

@@ -24,7 +24,7 @@ EXCEPTIONS = {
     # Sections and keys of site files: `slurm:`, and the disk of a node, `local:`.
     "plan/requests.py": {"slurm"},
     "plan/directives.py": {"local"},
-    "plan/surroundings.py": {"local"},
+    "plan/environment.py": {"local"},
     "pipeline/precedence.py": {"local"},  # the name of a site
     # The package `probe` asks Slurm, and nothing else, what a machine has (Scheduler.is_probed).
     "probe/draft.py": {"slurm", "local"},
@@ -38,7 +38,7 @@ SAID = {
     "testing/scheduler.py",  # the task of an array, as base.sh.j2 looks for it, and hostile names
     "site/words.py",  # variables that a site's text may name
     "runtime/base/redact.py",  # variables that a record may keep
-    "plan/surroundings.py",  # export SLURM_CONF=...
+    "plan/environment.py",  # export SLURM_CONF=...
 }
 
 

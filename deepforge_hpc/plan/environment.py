@@ -23,7 +23,7 @@ _INIT = {"purge": ("purge",), "force-purge": ("--force", "purge"), "reset": ("re
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class SiteEnvironment:
     """What the site gives a job."""
 
     env: Mapping[str, str]
@@ -36,7 +36,7 @@ class Given:
     """Path in the site's file of each variable."""
 
 
-def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Given:
+def site_environment(site: SiteSpec, facts: Facts, *, container: bool = False) -> SiteEnvironment:
     """Return the variables and modules of a job."""
     env, origins = _network(site)
     modules: dict[str, tuple[str, ...]] = dict.fromkeys(site.modules.load, ("modules", "load"))
@@ -62,7 +62,7 @@ def surroundings(site: SiteSpec, facts: Facts, *, container: bool = False) -> Gi
         load(launcher.modules, "launchers", facts.launch, "modules")
     if container:
         load(site.containers.modules, "containers", "modules")
-    return Given(
+    return SiteEnvironment(
         env=env,
         module_init=_INIT.get(known(site.modules.init) or "none", ()),
         module_unload=site.modules.unload,
