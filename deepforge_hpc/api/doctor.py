@@ -135,8 +135,8 @@ def _file_system(target: Target) -> Iterator[Notice]:
     yield from storage.check_shared(folder, mounts)
     yield from storage.check_place(site, folder, os.environ)
     base = storage.existing(folder)
-    told = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
-    usage = quota.parse_quota(told.stdout) if told else None
+    completed = _ask(quota.quota_argv(base, storage.kind_of(base, mounts), getpass.getuser()))
+    usage = quota.parse_quota(completed.stdout) if completed else None
     yield from storage.check_quota(site, folder, os.environ, usage)
     time_s = storage.longest_s(target.plan) if target.plan else None
     yield from storage.check_purge(site, folder, os.environ, time_s)

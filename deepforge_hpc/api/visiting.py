@@ -46,20 +46,20 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
     try:
         script = work / "look.sh"
         script.write_text(SCRIPT, encoding="utf-8")
-        ended, told = _run(planned(probed), script, account, limit_s)
+        ended, failures = _run(planned(probed), script, account, limit_s)
         for job, output in ended.items():
             text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
             seen = parse_visit(text)
             if not seen:
-                told.append(f"the job on {job.node_type} left nothing that {folder} shows")
+                failures.append(f"the job on {job.node_type} left nothing that {folder} shows")
             elif seen.get("node") not in (None, *job.nodes):
-                told.append(f"the job for {job.node_type} ran on another kind: {seen['node']}")
+                failures.append(f"the job for {job.node_type} ran on another kind: {seen['node']}")
             else:
                 add_visit(probed.data, job.node_type, seen, date)
                 remarks += notes(job.node_type, seen)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    warnings = (*probed.warnings, *(Notice("visit", text) for text in told))
+    warnings = (*probed.warnings, *(Notice("visit", text) for text in failures))
     text = site_yaml(probed.data, warnings, remarks)
     return dataclasses.replace(probed, text=text, warnings=warnings, notes=tuple(remarks))
 
@@ -77,7 +77,7 @@ def _run(
     runner, scheduler = CommandRunner(), SlurmScheduler()
     waiting: dict[str, Visit] = {}
     ended: dict[Visit, Path] = {}
-    told: list[str] = []
+    failures: list[str] = []
 
     def output(job: Visit) -> Path:
         return script.parent / f"{job.node_type}.txt"
@@ -87,7 +87,7 @@ def _run(
             done = runner.run(job.argv(str(script), str(output(job)), account=account))
             if done.returncode:
                 said = " ".join(done.stderr.split())
-                told.append(f"the job on {job.node_type} was refused: {said}")
+                failures.append(f"the job on {job.node_type} was refused: {said}")
             else:
                 waiting[parse_submit(done.stdout)] = job
         deadline = time.monotonic() + limit_s
@@ -97,11 +97,11 @@ def _run(
                     job = waiting.pop(native_id)
                     ended[job] = output(job)
             time.sleep(_POLL_S if waiting else 0)
-        told += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
+        failures += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
     finally:
         if waiting:
-            told += _cancel(scheduler, list(waiting))
-    return ended, told
+            failures += _cancel(scheduler, list(waiting))
+    return ended, failures
 
 
 def _cancel(scheduler: SlurmScheduler, native_ids: list[str]) -> list[str]:

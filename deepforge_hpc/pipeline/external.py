@@ -50,7 +50,7 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
             reader.fault(at, f"{shown(spec.uri)} holds what is {odd.kind}", hint)
         else:
             hint = "" if error.kind == NOT_PLAIN else f"looked for {path}"
-            reader.fault(at, error.told(shown(spec.uri)), hint)
+            reader.fault(at, error.sentence(shown(spec.uri)), hint)
         return None
     kind = spec.type or ("directory" if found.kind == FOLDER else by_suffix(path.suffix))
     if kind not in formats:

@@ -62,8 +62,8 @@ def with_room(
             found = overloads(site, plan.jobs, counts)
         if not found:
             doubts = overloads(site, plan.jobs, counts, doubtful=True)
-            told = [_doubt(site, one) for one in doubts]
-            return plan._replace(warnings=(*plan.warnings, *told)) if told else plan
+            notices = [_doubt(site, one) for one in doubts]
+            return plan._replace(warnings=(*plan.warnings, *notices)) if notices else plan
         refused = refused or no_room(site, plan.jobs, found)
         queues = {one.queue for one in found}
         if not queues.isdisjoint({"", *full}):

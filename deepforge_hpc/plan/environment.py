@@ -96,17 +96,17 @@ def unsaid(
             rf"queues\[({own})\]\.(partition|qos|constraint|account_suffix|memory\.\w+))\b.*"
         ),
     }
-    told = []
+    notices = []
     rest = list(site.unknowns)
     for done, place in places.items():
         if found := [path for path in rest if re.fullmatch(place, path)]:
             text = f"site {site.name}: unknown, and {done}: {', '.join(found)}"
-            told.append(Notice(SITE_UNKNOWN, text, keys=tuple(found)))
+            notices.append(Notice(SITE_UNKNOWN, text, keys=tuple(found)))
             rest = [path for path in rest if path not in found or path == "request"]
     if conf := known(site.submit.slurm_conf):
         text = f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}"
-        told.append(Notice("other_cluster", text, keys=("submit.slurm_conf",)))
-    return told
+        notices.append(Notice("other_cluster", text, keys=("submit.slurm_conf",)))
+    return notices
 
 
 def _network(site: SiteSpec) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:

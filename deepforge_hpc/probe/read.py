@@ -102,17 +102,17 @@ def read_machine(
 
 def _with_names(machine: Machine) -> Machine:
     """Leave out, and tell, what has a name that no site file may hold."""
-    told: list[str] = []
+    refused: list[str] = []
 
     def keep(what: str, items: Sequence[_Item], name: Callable[[_Item], str]) -> tuple[_Item, ...]:
         odd = [name(item) for item in items if not _is_name(name(item))]
         if odd:
-            told.append(f"left out, as no site file may hold the name: {what} {odd[0]!a}")
+            refused.append(f"left out, as no site file may hold the name: {what} {odd[0]!a}")
         return tuple(item for item in items if _is_name(name(item)))
 
     config = dict(machine.config)
     if not _is_name(config.get("ClusterName", "x")):
-        told.append(f"no name of a cluster: {config.pop('ClusterName')!a}")
+        refused.append(f"no name of a cluster: {config.pop('ClusterName')!a}")
     return replace(
         machine,
         config=config,
@@ -120,7 +120,7 @@ def _with_names(machine: Machine) -> Machine:
         nodes=keep("GPU type", machine.nodes, lambda item: item.gpu_type or "none"),
         qos=keep("QOS", machine.qos, lambda item: item.name),
         associations=keep("account", machine.associations, lambda item: item.account),
-        unanswered=(*machine.unanswered, *told),
+        unanswered=(*machine.unanswered, *refused),
     )
 
 

@@ -63,7 +63,7 @@ def load_template(folder: Path, name: str) -> Template:
 
 
 @contextlib.contextmanager
-def faults_told(folder: Path, name: str) -> Iterator[None]:
+def faults_raised(folder: Path, name: str) -> Iterator[None]:
     """Turn what a template does wrong into an InvalidInputError that names its file and line."""
     from jinja2 import TemplateError, TemplateNotFound, TemplateSyntaxError
 

@@ -10,7 +10,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
-from deepforge_hpc.render.engine import Raw, faults_told, load_template
+from deepforge_hpc.render.engine import Raw, faults_raised, load_template
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.site.words import HARMLESS, SECRET
@@ -49,7 +49,7 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
     InvalidInputError if a value cannot stand in a script, or if the template is wrong or missing.
     """
     folder = templates or data_folder("job-templates")
-    with faults_told(folder, "base.sh.j2"):
+    with faults_raised(folder, "base.sh.j2"):
         return _render(plan, load_template(folder, "base.sh.j2"))
 
 

@@ -180,17 +180,17 @@ class WritingTests(StorageTests):
         if not storage.capabilities.exclusive:
             pytest.skip("the adapter says that it does not exclude")
         contents = [bytes([number]) * 50_000 for number in range(8)]
-        told = self._race(storage, source, contents, replace=False)
-        assert sorted(told) == ["", *[faults.EXISTS] * 7]
-        assert self.seen(storage) == {"name": contents[told.index("")]}
+        outcomes = self._race(storage, source, contents, replace=False)
+        assert sorted(outcomes) == ["", *[faults.EXISTS] * 7]
+        assert self.seen(storage) == {"name": contents[outcomes.index("")]}
 
     def test_of_concurrent_replacements_one_is_whole(
         self, storage: Storage, source: Callable[..., Path]
     ) -> None:
         """Never some of each."""
         contents = [bytes([number]) * 50_000 for number in range(8)]
-        told = self._race(storage, source, contents, replace=True)
-        assert set(told) == {""}
+        outcomes = self._race(storage, source, contents, replace=True)
+        assert set(outcomes) == {""}
         seen = self.seen(storage)
         assert set(seen) == {"name"}
         assert seen["name"] in contents

@@ -91,7 +91,7 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     else:
         display.lines(lines)
     found = find.find_execution(str(submitted.layout.root), submitted.layout.root)
-    return watch(display, found, interval=interval, told=submitted.warnings)
+    return watch(display, found, interval=interval, notices=submitted.warnings)
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:

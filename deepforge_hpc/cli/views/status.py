@@ -132,11 +132,11 @@ COLUMNS = (
 
 def _sentences(jobs: Iterable[JobStatus]) -> Iterator[str]:
     """Yield each reason once, with the jobs that it holds for, and each hint below its reasons."""
-    told: dict[str, dict[str, list[str]]] = {}
+    by_hint: dict[str, dict[str, list[str]]] = {}
     for job in jobs:
         if _needs_a_reason(job) and job.reason:
-            told.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
-    for hint, reasons in told.items():
+            by_hint.setdefault(job.hint, {}).setdefault(job.reason, []).append(job.name)
+    for hint, reasons in by_hint.items():
         for reason, names in reasons.items():
             yield f"{listed(names, _MAX_NAMES)}: {reason}"
         if hint:

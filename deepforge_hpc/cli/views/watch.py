@@ -41,17 +41,17 @@ def watch(
     found: FoundExecution,
     *,
     interval: float | None = None,
-    told: tuple[Notice, ...] = (),
+    notices: tuple[Notice, ...] = (),
 ) -> int:
     """Follow an execution; return 0 if every job succeeded, NOT_SUCCEEDED if it ended otherwise.
 
-    `told`: what a person was told before, and a program is to find in the one document.
+    `notices`: what a person was told before, and a program is to find in the one document.
     Raises KeyboardInterrupt after it has said how to follow again.
     """
     again = f"The jobs go on. To follow again: dfh status {found.id} --watch"
     before = signal.signal(signal.SIGHUP, _hang_up)
     try:
-        return _follow(display, found, interval, _view(display, told))
+        return _follow(display, found, interval, _view(display, notices))
     except KeyboardInterrupt:
         display.talk(f"\n{again}")
         raise
@@ -98,25 +98,25 @@ def can_move(current: ExecutionStatus) -> bool:
     return False
 
 
-def _view(display: Display, told: tuple[Notice, ...]) -> _Redrawn | _Appended | _Closing:
+def _view(display: Display, notices: tuple[Notice, ...]) -> _Redrawn | _Appended | _Closing:
     if display.as_json:
-        return _Closing(display, told)
+        return _Closing(display, notices)
     return _Redrawn(display) if display.is_terminal else _Appended(display)
 
 
 class _Closing:
     """One document, at the end: for programs."""
 
-    def __init__(self, display: Display, told: tuple[Notice, ...]) -> None:
+    def __init__(self, display: Display, notices: tuple[Notice, ...]) -> None:
         self._display = display
-        self._told = told
+        self._notices = notices
 
     def show(self, current: ExecutionStatus) -> None:
         """Wait for the end."""
 
     def close(self, current: ExecutionStatus) -> None:
         """Write the last status."""
-        self._display.result(current.with_warnings(self._told).to_dict(), ())
+        self._display.result(current.with_warnings(self._notices).to_dict(), ())
 
 
 class _Redrawn:

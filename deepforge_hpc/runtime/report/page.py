@@ -203,7 +203,7 @@ def _cards(
     groups: Sequence[Operation],
     details: Mapping[str, Sequence[Details]],
 ) -> str:
-    cards, told = "", set()
+    cards, shown = "", set()
     for group in groups:
         if group.name not in details:
             continue
@@ -213,8 +213,8 @@ def _cards(
         # The log is shown of what runs, and once for each failure that has no traceback above.
         reason = next((task.reason for task in group.tasks if task.reason), group.name)
         has_traceback = any(task.error for task in group.tasks)
-        is_open = group.state in URGENT and reason not in told and not has_traceback
-        told.add(reason)
+        is_open = group.state in URGENT and reason not in shown and not has_traceback
+        shown.add(reason)
         cards += operation_card(group, details[group.name], execution.now, is_open=is_open)
     if not cards:
         return ""

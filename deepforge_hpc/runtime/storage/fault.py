@@ -86,13 +86,13 @@ class PlaceError(OSError):
         kind = _KINDS.get(number, FAILED)
         return cls(kind, where, error.strerror or str(error), number=number)
 
-    def told(self, where: str) -> str:
+    def sentence(self, where: str) -> str:
         """Return the sentence, with another word for the place."""
         # Ours are predicates (`is a link`), those of the system are not (`Permission denied`).
         return f"{where}{' ' if self.what[:1].islower() else ': '}{self.what}"
 
     def __str__(self) -> str:
-        return self.told(self.where)
+        return self.sentence(self.where)
 
 
 @contextmanager
