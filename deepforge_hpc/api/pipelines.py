@@ -154,9 +154,9 @@ def load(request: Request, *, needs_site: bool = True) -> Loaded:
     if not request.pipeline.exists():
         message = f"{request.pipeline}: there is no such file"
         raise UsageError(message, "Name the pipeline file, or change to its folder.")
-    ours = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
+    variables = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
     refuse_control_characters(
-        {"--account": request.account or "", "--python": request.python or "", **ours}
+        {"--account": request.account or "", "--python": request.python or "", **variables}
     )
     _check_python(request.python)
     settings = Settings(

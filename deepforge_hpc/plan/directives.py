@@ -65,17 +65,17 @@ def build_directives(
     tasks: int | None = None,
     header: tuple[tuple[str, str], ...] = (),
     argv: tuple[str, ...] = (),
-    is_ours: bool = False,
+    is_internal: bool = False,
 ) -> Directives:
     """Return the options of a job in its queue, in the order of the script.
 
     `tasks` is None unless it is an array; `header`: options of its container; `argv`: what
-    starts its ranks; `is_ours`: no user wrote it, so nothing is said of what the site leaves out.
+    starts its ranks; `is_internal`: no user wrote it, so what the site leaves out is not said.
     """
     built = Directives()
     _size(site, facts, built)
     _gpus(site, facts, built, argv)
-    _memory(site, facts, built, is_ours=is_ours)
+    _memory(site, facts, built, is_internal=is_internal)
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
     _selectors(site, facts, built)
@@ -144,12 +144,12 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives, argv: tuple[str, ...]
         built.put(*option, ("request", "gpu"))
 
 
-def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_ours: bool) -> None:
+def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_internal: bool) -> None:
     rule, place = memory_rule(site, facts.queue)
     size, policy = facts.resources, known(rule.policy)
     mib = size.mem_per_node_mib
     if policy in _NO_MEMORY:
-        if mib is not None and not is_ours:
+        if mib is not None and not is_internal:
             text = _not_asked(site, policy, size.gpus_per_node)
             queue = facts.queue
             owner = f"queues.{queue.name}" if queue and queue.memory else "request"

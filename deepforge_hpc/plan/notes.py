@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")
-_OURS = "dfh, for a job of its own"
+_INTERNAL = "dfh, for a job of its own"
 _FORGETFUL = "srun of Slurm 22.05 to 23.02, which forgets what the job asked for"
 
 
@@ -33,10 +33,10 @@ class Notes:
     def grant(self, job: str, wanted: JobRequest, grant: Grant) -> None:
         """Say why a queue was taken, and where all comes from that the site is asked for."""
         note, at = self.sizer.note, self.loaded.site_origin
-        if wanted.is_ours:
+        if wanted.is_internal:
             for key, size in wanted.queue.resources._asdict().items():
                 if size is not None and size is not False:
-                    note(f"jobs.{job}.resources.{key}", size, _OURS)
+                    note(f"jobs.{job}.resources.{key}", size, _INTERNAL)
         queue = grant.choice.queue
         if queue is not None:
             place = ("queues", self.site.queues.index(queue))

@@ -119,7 +119,7 @@ def _shares_whole_nodes(site: SiteSpec, queue: Queue, request: QueueRequest) -> 
 
 
 def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:
-    """Return a small job of ours, raised to the least that a queue takes if none takes it as it is.
+    """Return a small internal job, raised to the least that a queue takes if none takes it so.
 
     The first queue that takes it so is the one; if there is none, nothing is changed.
     """

@@ -40,7 +40,7 @@ class JobRequest:
     queue: QueueRequest
     tasks: int | None = None
     image: str = ""
-    is_ours: bool = False
+    is_internal: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -145,7 +145,7 @@ class Requests:
             tasks=wanted.tasks,
             header=header,
             argv=launch.argv,
-            is_ours=wanted.is_ours,
+            is_internal=wanted.is_internal,
         )
         if launch.argv and (why := site.launchers[launch.name].avoid):
             text = f"site {site.name} advises against {launch.name}: {why}"

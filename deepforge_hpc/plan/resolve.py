@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)
 _MEMORY_MIB = 2048
-"""Of a job of ours, where the site wants a number."""
+"""Of an internal job, where the site wants a number."""
 
 
 def resolve(
@@ -211,7 +211,7 @@ class _Resolution:
             environment=array.environment,
             outputs=array.outputs,
             plan_key=keys.gather_key(array.plan_key),
-            **self._granted(name, self._ours(_GATHER, array.environment)),
+            **self._granted(name, self._internal(_GATHER, array.environment)),
         )
         if self.has_origins:
             self.notes.environment(job, spec)
@@ -226,7 +226,7 @@ class _Resolution:
             after=last_jobs(jobs),
             dependency="afterany",
             environment=environment,
-            **self._granted(FINAL_JOB, self._ours(_FINAL, environment)),
+            **self._granted(FINAL_JOB, self._internal(_FINAL, environment)),
         )
         if self.has_origins:
             self.notes.environment(job, spec)
@@ -246,14 +246,14 @@ class _Resolution:
 
         return min(general or found, key=needs)
 
-    def _ours(self, resources: Resources, environment: Environment) -> JobRequest:
-        """Return what a job of ours asks for: the site's least, if no queue takes one core."""
+    def _internal(self, resources: Resources, environment: Environment) -> JobRequest:
+        """Return what an internal job asks for: the site's least, if no queue takes one core."""
         if self.site.request.memory.policy == "required":
             mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
             resources = resources._replace(mem_per_node_mib=mib)
         asked = QueueRequest(resources=resources, has_dependencies=True, full=self.full)
         request = lift(self.site, asked)
-        return JobRequest(queue=request, image=environment.container, is_ours=True)
+        return JobRequest(queue=request, image=environment.container, is_internal=True)
 
     def _producer(self, operation: str) -> str:
         """Return the job that publishes the outputs of an operation."""

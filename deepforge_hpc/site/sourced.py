@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
     from deepforge_hpc.files.yaml12 import Document
 
-_OURS = frozenset(
+_NOT_OF_MACHINE = frozenset(
     (
         *("dfh", "site", "title", "description", "extends", "variants", "default_variant"),
         *("scheduler", "dependency", "defaults", "environment", "executions", "clamp", "facts"),
@@ -51,7 +51,7 @@ def _bare(
     data: Mapping[str, object], covered: set[str], path: tuple[str, ...]
 ) -> Iterator[tuple[str, ...]]:
     for key, value in data.items():
-        if key not in _OURS and key not in covered and _states(value):
+        if key not in _NOT_OF_MACHINE and key not in covered and _states(value):
             yield (*path, key)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeStatus", "QueryResult", "Scheduler", "State", "load_scheduler"]
 
-_OURS = {"slurm": "Slurm", "local": "Local"}
+_BUILT_IN = {"slurm": "Slurm", "local": "Local"}
 
 
 def load_scheduler(name: str, code: Path) -> Scheduler:
@@ -23,6 +23,6 @@ def load_scheduler(name: str, code: Path) -> Scheduler:
 
     One that needs nothing of its own has none, and is told by the header of its scripts.
     """
-    if name in _OURS:
-        return cast("Scheduler", getattr(import_module(f".{name}", __package__), _OURS[name])())
+    if name in _BUILT_IN:
+        return cast("Scheduler", getattr(import_module(f".{name}", __package__), _BUILT_IN[name])())
     return cast("Scheduler", load_plugins(code, "schedulers").get(name) or Scheduler())
