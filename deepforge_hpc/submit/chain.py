@@ -13,6 +13,8 @@ from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_
 from deepforge_hpc.submit.lease import BusyError
 from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
+from deepforge_hpc.submit.rescue import name_formats
+from deepforge_hpc.submit.select import select
 from deepforge_hpc.submit.submitter import RateLimit, Submitter
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def resume(
         report = recover(submitter, last) if last.is_held else settle(submitter, last)
         if report is not None:
             return report
+        name_formats(layout, submitter.info, select(submitter.plan, layout))
         return submitter.submit(last.number + 1)
 
 

@@ -16,6 +16,10 @@ RANK_SPEC = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""
 SAVED = "outputs.json"
 """In the work folder: what rank 0 has saved, and in which formats."""
+RESCUE = "rescue"
+"""In the work folder, then beside the job: what an attempt made that could not save all of it."""
+RESCUE_INDEX, RESCUE_FORMATS = "index.json", "formats.json"
+"""In there: what it is, and which formats `dfh resume` found for what is kept."""
 PACKAGES = "packages.txt"
 """In the work folder: what rank 0 could import."""
 PLUGINS = "plugins.json"
@@ -60,6 +64,11 @@ class JobLayout(NamedTuple):
     def outputs(self) -> Path:
         """Published outputs, `outputs/<name>[.suffix]`."""
         return self.root / "outputs"
+
+    @property
+    def rescue(self) -> Path:
+        """What an attempt made that could not save all of it; see `rank/rescue.py`."""
+        return self.root / RESCUE
 
     def work(self, attempt: int) -> Path:
         """Return the folder of an attempt's unpublished files; removed when it has ended."""

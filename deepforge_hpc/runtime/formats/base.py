@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 PARTS_SCHEMA = "dfh/parts/1"
 INDEX = "index.json"
+NON_FINITE = "dfh/json/1"
+"""Of a JSON file with NaN or infinities in it: `{"schema": ..., "value": ...}`, where they are the
+words below; a text of the user's that is one, after any number of `~`, has one `~` more."""
+_WORDS = frozenset({"NaN", "Infinity", "-Infinity"})
 
 Rows = tuple[int, int]
 """First row, and the row after the last."""
@@ -118,13 +122,21 @@ class Json(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         path = stem.with_name(stem.name + self.suffix)
-        text = json.dumps(to_json(value), ensure_ascii=False, allow_nan=False, indent=1)
+        plain = to_json(value)
+        try:
+            text = _dumps(plain)
+        except ValueError:  # NaN or an infinity
+            text = _dumps({"schema": NON_FINITE, "value": _spelt(plain)})
+        else:
+            if _is_spelt(plain):  # it looks like what we write, and must come back as it is
+                text = _dumps({"schema": NON_FINITE, "value": _spelt(plain)})
         # A lone surrogate is legal in a Python string and in JSON, but not in UTF-8.
         path.write_bytes(text.encode("utf-8", "surrogatepass") + b"\n")
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
         value = json.loads(path.read_bytes().decode("utf-8", "surrogatepass"))
+        value = _unspelt(value["value"]) if _is_spelt(value) else value
         return value if rows is None else self._list(value)[slice(*rows)]
 
     def rows(self, path: Path) -> int:
@@ -203,14 +215,11 @@ def _lines(text: str) -> list[str]:
 def to_json(value: Any, where: str = "value") -> Any:
     """Return `value` as plain JSON data, with numpy's numbers and arrays as numbers and lists.
 
-    FormatError names the place of what JSON cannot say: NaN, a key that is no string, an object.
+    FormatError names the place of what JSON cannot say: a key that is no string, an object.
     """
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
-        if value - value != 0:  # NaN or an infinity, without importing math
-            message = f"{where} is {value}, which JSON cannot hold: return None, or use npy"
-            raise FormatError(message)
         return value
     if isinstance(value, dict):
         for key in value:
@@ -224,6 +233,37 @@ def to_json(value: Any, where: str = "value") -> Any:
         return to_json(value.tolist(), where)
     message = f"{where} is {_kind(value)}, which JSON cannot hold"
     raise FormatError(message)
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
+
+
+def _is_spelt(value: object) -> bool:
+    return isinstance(value, dict) and value.get("schema") == NON_FINITE and "value" in value
+
+
+def _spelt(value: Any) -> Any:
+    """Put words in the place of NaN and infinities, and a `~` before a text that is such a word."""
+    if isinstance(value, dict):
+        return {key: _spelt(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_spelt(item) for item in value]
+    if isinstance(value, str):
+        return f"~{value}" if value.lstrip("~") in _WORDS else value
+    if isinstance(value, float) and value - value != 0:  # without importing math
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"  # noqa: PLR0124
+    return value
+
+
+def _unspelt(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unspelt(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unspelt(item) for item in value]
+    if isinstance(value, str) and value.lstrip("~") in _WORDS:
+        return value[1:] if value.startswith("~") else float(value)
+    return value
 
 
 def _kind(value: object) -> str:

@@ -30,11 +30,13 @@ def publish_job(
     inputs: list[StagedInput],
     packages: str | None,
     clock: Clock,
+    reason: str = "",
 ) -> None:
     """Publish the outputs in the work folder; afterwards the job has succeeded.
 
-    `packages`: digest of the list that the ledger keeps. JobError if an output is not whole;
-    OSError if a file system refuses. Nothing counts before the marker, which is written last.
+    `packages`: digest of the list that the ledger keeps; `reason`: for the record. JobError if an
+    output is not whole; OSError if a file system refuses. Nothing counts before the marker, which
+    is written last.
     """
     source = context.work / "outputs"
     for name, entry in entries.items():
@@ -46,6 +48,7 @@ def publish_job(
         record = end_record(
             context,
             status=State.SUCCEEDED,
+            reason=reason,
             clock=clock,
             inputs=inputs,
             outputs=outputs,

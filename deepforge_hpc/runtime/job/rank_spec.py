@@ -15,13 +15,14 @@ from ..rank.messages import RankInput, RankSpec
 if TYPE_CHECKING:
     from ..base.context import Context
     from ..launchers import Launcher
+    from ..rank.messages import TakenUp
     from ..state.record import StagedInput
 
 
 _RESERVE_BYTES = 64 << 10
 
 
-def write_spec(context: Context, inputs: list[StagedInput]) -> None:
+def write_spec(context: Context, inputs: list[StagedInput], taken: TakenUp | None = None) -> None:
     """Write `rank.json`: the job's part of the plan, with inputs resolved to paths."""
     log = context.layout.rank_log(context.name, context.attempt, 0, context.task)
     program = "".join(context.job.launch.argv[:1])
@@ -37,6 +38,8 @@ def write_spec(context: Context, inputs: list[StagedInput]) -> None:
         work=str(context.work),
         figures=str(_beside(context, context.folder.figures)),
         rank_log=str(log).replace("rank-00000", "rank-{rank:05d}"),
+        attempt=context.attempt,
+        taken=taken,
     )
     publish_json(context.work / RANK_SPEC, encode(spec), durable=False)
     (context.work / RESERVE).write_bytes(bytes(_RESERVE_BYTES))

@@ -28,7 +28,7 @@ from .stage import stage_inputs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..rank.messages import Saved
+    from ..rank.messages import Saved, TakenUp
     from ..state.record import StagedInput
 
 
@@ -74,6 +74,7 @@ class Supervisor:
         self._state = StateFile(context)
         self._inputs: list[StagedInput] = []
         self._packages: str | None = None
+        self._taken: TakenUp | None = None
         self._scratch: Path | None = None
         self._publishing = False
 
@@ -103,7 +104,11 @@ class Supervisor:
         self._state.write(State.RUNNING)
         remove(context.work)
         context.work.mkdir(parents=True)
-        if context.attempt > 1 and not context.folder.checkpoints.is_dir():
+        if context.attempt > 1 and context.folder.rescue.is_dir():
+            from .rescue import find
+
+            self._taken = find(context)
+        if context.attempt > 1 and self._taken is None and not context.folder.checkpoints.is_dir():
             # Without a checkpoint the operation begins anew, and so do its curves and figures.
             remove(context.folder.metrics)
             remove(context.folder.figures)
@@ -132,7 +137,7 @@ class Supervisor:
         self._scratch = make_scratch(context, self._scheduler.scratch(os.environ))
         environ = rank_environment(context, self._scratch)
         context.folder.checkpoints.mkdir(exist_ok=True)
-        write_spec(context, self._inputs)
+        write_spec(context, self._inputs, self._taken)
         self._signals.wait(0)
         if self._signals.stop is not None:
             raise interruption(self._signals.stop, killed=False)
@@ -154,7 +159,9 @@ class Supervisor:
 
         error = diagnose(context, ended, self._signals.stop, kills)
         if error is not None:
-            raise error
+            from .rescue import keep
+
+            raise keep(context, error)
         from .publish import read_entries
 
         return read_entries(context)
@@ -168,13 +175,21 @@ class Supervisor:
 
         self._publishing = True
         self._state.write(State.PUBLISHING)
+        reason = ""
+        if self._taken is not None:
+            from .rescue import story
+
+            reason = story(self._taken)
         publish_job(
             context,
             entries=entries,
             inputs=self._inputs,
             packages=self._packages,
             clock=self._clock,
+            reason=reason,
         )
+        if context.attempt > 1:
+            remove(context.folder.rescue)
         with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
             self._state.write(State.SUCCEEDED, exit_code=0)
         self._refresh()

@@ -6,6 +6,8 @@ from typing import NamedTuple
 from ..base.plan import Job
 from ..base.ranks import Names
 
+RESCUE_SCHEMA = "dfh/rescue/1"
+
 
 class RankInput(NamedTuple):
     """One input port, and the data that it gets."""
@@ -18,6 +20,48 @@ class RankInput(NamedTuple):
     """True for a folder of parts that is read as one value."""
     mapped: bool
     """True if this task gets its own block of rows."""
+
+
+class Saved(NamedTuple):
+    """One output that lies in the work folder, complete."""
+
+    path: str
+    """Below `outputs/`."""
+    format: str
+    rows: int | None = None
+    """Where they were counted."""
+    digest: str = ""
+    """Of a folder of parts, as those of its parts are known."""
+
+
+class Rescue(NamedTuple):
+    """`rescue/index.json`: what an attempt made that could not save all of it."""
+
+    attempt: int
+    plan_key: str
+    saved: dict[str, Saved]
+    """The outputs that could be saved, below `rescue/outputs/`."""
+    kept: dict[str, str]
+    """The others -> pickle below `rescue/`."""
+    lost: dict[str, str]
+    """Those that no pickle can hold either -> why."""
+    sha256: dict[str, str]
+    """Path below `rescue/` -> digest."""
+    schema: str = RESCUE_SCHEMA
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the operation need not run again."""
+        return not self.lost
+
+
+class TakenUp(NamedTuple):
+    """What is made from what an earlier attempt left, in place of running the operation."""
+
+    folder: str
+    rescue: Rescue
+    formats: dict[str, str]
+    """Output -> the format that `types:` now names for it."""
 
 
 class RankSpec(NamedTuple):
@@ -35,23 +79,13 @@ class RankSpec(NamedTuple):
     """With `{rank:05d}` in the place of the rank's number."""
     variables: tuple[Names, ...] = ()
     """Where a rank looks for its number; empty without a launcher."""
+    attempt: int = 0
+    taken: TakenUp | None = None
 
     @property
     def shards(self) -> int | None:
         """Return the number of tasks of a job array; None if the job is none."""
         return None if self.shard is None else self.job.tasks
-
-
-class Saved(NamedTuple):
-    """One output that lies in the work folder, complete."""
-
-    path: str
-    """Below `outputs/`."""
-    format: str
-    rows: int | None = None
-    """Where they were counted."""
-    digest: str = ""
-    """Of a folder of parts, as those of its parts are known."""
 
 
 class RankError(NamedTuple):

@@ -18,14 +18,24 @@ if TYPE_CHECKING:
     from .messages import RankInput, RankSpec
 
 
-def run_operation(spec: RankSpec, formats: Mapping[str, Format]) -> dict[str, Any]:
-    """Return the outputs of the operation by name."""
-    code = Path(spec.code)
-    source = spec.job.source
+def load_operation(spec: RankSpec) -> Callable[..., Any]:
+    """Return the class or function of the operation."""
+    code, source = Path(spec.code), spec.job.source
     assert source is not None  # a job without code has no ranks
     sys.path[:0] = [str(code / folder) for folder in source.search]
-    target = getattr(_load_module(code, source.module, source.search), source.object)
-    settings = _settings(spec, source.parameters, code)
+    target: Callable[..., Any] = getattr(
+        _load_module(code, source.module, source.search), source.object
+    )
+    return target
+
+
+def run_operation(
+    spec: RankSpec, target: Callable[..., Any], formats: Mapping[str, Format]
+) -> dict[str, Any]:
+    """Return the outputs of the operation by name."""
+    source = spec.job.source
+    assert source is not None
+    settings = _settings(spec, source.parameters, Path(spec.code))
     inputs = {item.port: _load_input(spec, item, formats) for item in spec.inputs}
     if source.kind == "class":
         value = target(**settings).execute(**inputs)

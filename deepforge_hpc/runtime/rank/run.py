@@ -99,12 +99,13 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
 def _run(spec: RankSpec, identity: Identity) -> None:
     from ..formats import load_formats
     from .imports import use_sources_only
-    from .operation import run_operation
+    from .operation import load_operation, run_operation
 
     use_sources_only(Path(spec.code))
     formats = load_formats(Path(spec.code))
     try:
-        values = run_operation(spec, formats)
+        target = load_operation(spec)
+        values = run_operation(spec, target, formats) if spec.taken is None else {}
     finally:
         if identity.rank == 0:  # of a job that fails too: a new version may be why
             from .packages import note_packages

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.codec import encode
 from ..base.failure import JobError, disk_hint, explain_os_error
-from ..base.files import publish_json, sync_path
+from ..base.files import publish_json, remove, sync_path
 from ..base.layout import SAVED
+from ..base.plan import OutputPort
 from ..formats import FORMATS
 from ..formats.base import FormatError
 from ..formats.file import choose
@@ -17,7 +18,7 @@ from .messages import Saved
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..base.plan import Job, OutputPort
+    from ..base.plan import Job
     from ..formats.base import Format
     from .messages import RankSpec
 
@@ -45,27 +46,50 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
     work = Path(spec.work)
     folder = work / "outputs"
     folder.mkdir()
-    entries = {}
-    for port in spec.job.outputs:
-        name, declared = port.name, port.type
-        _check_promise(spec.job, port, values[name])
+    ports = spec.job.outputs
+    entries: dict[str, Saved] = {}
+    refused: dict[str, JobError] = {}
+    if spec.taken is not None:
+        from .rescue import take_up
+
+        values, entries = take_up(spec.taken, folder)
+        ports = tuple(OutputPort(*named) for named in spec.taken.formats.items())
+    for port in ports:
+        name = port.name
         try:
-            chosen = choose(values[name]) if declared == "any" else declared
-            fmt = _find(formats, chosen)
-            path = fmt.save(values[name], folder / name)
-            if chosen not in FORMATS:
-                fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
-            sync_path(path)
-            rows = fmt.part_rows(path) if spec.shards else None
-        except (FormatError, ValueError, TypeError, RecursionError) as error:
-            reason = f"Output {name} cannot be saved: {error}."
-            hint = f"Return another value, or name a format for {name} under `types:`."
-            raise JobError(reason, hint) from error
+            _check_promise(spec.job, port, values[name])
+            entries[name] = _save_one(spec, port, values[name], formats, folder)
         except OSError as error:
             what = f"Output {name}"
             raise _disk_error(what, error) from error
-        entries[name] = Saved(path.name, chosen, rows)
+        except JobError as error:
+            refused[name] = error
+        except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
+            reason = f"Output {name} cannot be saved: {str(error) or type(error).__name__}."
+            known = ", ".join(sorted(formats.keys() - {"any"}))
+            hint = f"Return another value, or name a format for {name} under `types:` ({known})."
+            refused[name] = JobError(reason, hint)
+    if refused:
+        from .rescue import rescue
+
+        raise rescue(spec, values, entries, refused)
     publish_json(work / SAVED, encode(entries))
+
+
+def _save_one(
+    spec: RankSpec, port: OutputPort, value: Any, formats: Mapping[str, Format], folder: Path
+) -> Saved:
+    chosen = choose(value) if port.type == "any" else port.type
+    fmt = _find(formats, chosen)
+    try:
+        path = fmt.save(value, folder / port.name)
+        if chosen not in FORMATS:
+            fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
+        sync_path(path)
+        return Saved(path.name, chosen, fmt.part_rows(path) if spec.shards else None)
+    except Exception:
+        remove(folder / f"{port.name}{fmt.suffix}")  # the beginning of a file
+        raise
 
 
 def _check_promise(job: Job, port: OutputPort, value: Any) -> None:

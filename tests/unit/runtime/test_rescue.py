@@ -1,0 +1,137 @@
+"""One output that cannot be saved costs neither the others nor the hours that made it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX
+
+if TYPE_CHECKING:
+    from conftest import Execution
+
+MAKE = """
+import os
+from pathlib import Path
+
+class Model:
+    weights = 1
+    def __init__(self, score): self.score = score
+
+def operation():
+    with open(os.environ["RUNS"], "a") as log:
+        log.write("ran\\n")
+    numbers, model, note = [1, 2, 3], Model(0.5), "fine"
+    return numbers, model, note
+"""
+
+
+def start(execution: Execution, text: str = MAKE, **outputs: str) -> None:
+    outputs = outputs or {"numbers": "json", "model": "any", "note": "text"}
+    execution.operation("job", text, outputs=outputs, returns="tuple")
+    done = execution.run("job", RUNS=str(execution.project / "runs"))
+    assert done.returncode == 1, done.stderr
+    assert not execution.folder("job").success.exists()
+
+
+def again(execution: Execution, **formats: str) -> int:
+    if formats:
+        publish_json(execution.folder("job").rescue / RESCUE_FORMATS, formats)
+    return execution.run("job", attempt=2, RUNS=str(execution.project / "runs")).returncode
+
+
+def runs(execution: Execution) -> int:
+    return len((execution.project / "runs").read_text().splitlines())
+
+
+def test_all_that_can_be_kept_is(execution: Execution) -> None:
+    start(execution)
+    folder = execution.folder("job").rescue
+    assert (folder / "outputs" / "note.txt").read_text() == "fine"
+    assert json.loads((folder / "outputs" / "numbers.json").read_bytes()) == [1, 2, 3]
+    assert (folder / "model.pickle").stat().st_size > 0
+    state = execution.state("job")
+    assert state["reason"].startswith(
+        "Output model cannot be saved: no format fits by itself: value is a "
+    )
+    for part in (
+        "`types:`",
+        "pickle",
+        "jobs/job/rescue keeps note, numbers, model",
+        "dfh resume",
+    ):
+        assert part in state["hint"]
+    assert state["again"] is True
+    assert execution.leftovers() == []
+
+
+def test_a_format_named_later_takes_up_what_was_kept(execution: Execution) -> None:
+    start(execution)
+    assert again(execution, model="pickle") == 0
+    assert runs(execution) == 1
+    assert execution.value("job", "numbers") == [1, 2, 3]
+    assert execution.marker("job")["outputs"]["model"]["format"] == "pickle"
+    assert not execution.folder("job").rescue.exists()
+    record = next(item for item in execution.records() if item["status"] == "succeeded")
+    assert record["reason"].startswith("Made by attempt 1, which could not save it all")
+
+
+def test_without_a_format_the_operation_runs_again(execution: Execution) -> None:
+    start(execution)
+    assert again(execution) == 1
+    assert runs(execution) == 2
+
+
+def test_a_format_that_does_not_fit_either_loses_nothing(execution: Execution) -> None:
+    start(execution)
+    assert again(execution, model="hdf5") == 1
+    assert "format hdf5 expects" in execution.state("job")["reason"]
+    folder = execution.folder("job").rescue
+    assert json.loads((folder / RESCUE_INDEX).read_bytes())["attempt"] == 2
+    publish_json(folder / RESCUE_FORMATS, {"model": "pickle"})
+    done = execution.run("job", attempt=3, RUNS=str(execution.project / "runs"))
+    assert done.returncode == 0, done.stderr
+    assert runs(execution) == 1
+
+
+@pytest.mark.parametrize("name", ["model.pickle", "outputs/note.txt"])
+def test_what_was_changed_since_is_not_loaded(execution: Execution, name: str) -> None:
+    start(execution)
+    with (execution.folder("job").rescue / name).open("ab") as stream:
+        stream.write(b"x")
+    assert again(execution, model="pickle") == 1
+    assert f"cannot be read again: {name}: it was changed" in execution.state("job")["reason"]
+
+
+def test_what_no_pickle_can_hold_is_lost_and_the_rest_is_kept(execution: Execution) -> None:
+    text = "def operation():\n    a, b = (lambda: 0), 5\n    return a, b\n"
+    start(execution, text, a="any", b="json")
+    state = execution.state("job")
+    assert "jobs/job/rescue keeps b; a could not be kept (" in state["hint"]
+    assert (execution.folder("job").rescue / "outputs" / "b.json").is_file()
+    assert again(execution, a="pickle") == 1  # it runs again, for nothing else can make it
+    assert state["again"] is False
+
+
+def test_a_value_that_breaks_its_promise_does_not_cost_the_others(execution: Execution) -> None:
+    text = "def operation():\n    a, b = None, 5\n    return a, b\n"
+    job = execution.operation("job", text, outputs={"a": "json", "b": "json"}, returns="tuple")
+    port = job.outputs[0]._replace(annotation="dict", types=("dict",), optional=False)
+    execution.jobs[0] = job._replace(outputs=(port, job.outputs[1]))
+    assert execution.run("job").returncode == 1
+    assert execution.state("job")["reason"] == (
+        "Output a of job (operation) is None, and its annotation is dict."
+    )
+    publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {"a": "json"})
+    assert execution.run("job", attempt=2).returncode == 0
+    assert execution.value("job", "a") is None
+
+
+def test_by_hand_nothing_is_moved(execution: Execution) -> None:
+    execution.operation("job", MAKE, outputs={"a": "json", "b": "any", "c": "any"}, returns="tuple")
+    done = execution.run("job", attempt=0, RUNS=str(execution.project / "runs"))
+    assert done.returncode == 1
+    assert not execution.folder("job").rescue.exists()
