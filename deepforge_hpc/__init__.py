@@ -17,5 +17,4 @@ def __getattr__(name: str) -> object:
         from deepforge_hpc.pipeline.builder import Pipeline
 
         return Pipeline
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,8 +29,7 @@ def parse_duration(text: str) -> int:
         return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if match := re.fullmatch(r"([0-9]{1,6})-([0-9]{1,2})", text):
         return (int(match[1]) * 24 + int(match[2])) * 3600
-    message = f"{text!r} is not a duration; write 90m, 2h, 08:00:00 or 1-12:00:00"
-    raise ValueError(message)
+    raise ValueError(f"{text!r} is not a duration; write 90m, 2h, 08:00:00 or 1-12:00:00")
 
 
 def format_duration(seconds: int) -> str:
@@ -47,8 +46,7 @@ def parse_memory(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]{1,9}) ?([KMGT])(iB|B)?", text)
     if not match:
-        message = f"{text!r} is not a memory size; write 4GiB, 512MiB or 16GB"
-        raise ValueError(message)
+        raise ValueError(f"{text!r} is not a memory size; write 4GiB, 512MiB or 16GB")
     number, unit, kind = int(match[1]), match[2], match[3]
     if kind == "B":
         return -(-number * _DECIMAL_BYTES[unit] // (1 << 20))

@@ -138,10 +138,8 @@ def _open(path: Path) -> int:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise StorageError(message) from error
+        raise StorageError(f"{path}: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        message = f"{path}: not a regular file"
-        raise StorageError(message)
+        raise StorageError(f"{path}: not a regular file")
     return handle

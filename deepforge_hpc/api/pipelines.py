@@ -117,8 +117,7 @@ def _write(path: Path, script: JobScript) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         publish_bytes(path, script.text.encode(), durable=False, mode=0o755)
     except OSError as error:
-        message = f"{path}: {error.strerror}"
-        raise StorageError(message, "Give another folder with -o.") from error
+        raise StorageError(f"{path}: {error.strerror}", "Give another folder with -o.") from error
     return path
 
 

@@ -136,8 +136,7 @@ def _folder_of_label(layout: ExecutionLayout, label: Match[str]) -> Path:
     """Return the folder of a job or of an array's task; UsageError if there is no such job."""
     folder = layout.job(label["job"], int(label["task"]) if label["task"] else None).root
     if not folder.is_dir():
-        message = f"{layout.root.name} has no job {label['job']}"
-        raise UsageError(message)
+        raise UsageError(f"{layout.root.name} has no job {label['job']}")
     return folder
 
 

@@ -37,8 +37,7 @@ class Project:
         """
         if Path(text).is_absolute():
             hint = f"give it relative to {self.folder}"
-            message = f"{text!r} is an absolute path"
-            raise ProjectError(message, hint)
+            raise ProjectError(f"{text!r} is an absolute path", hint)
         path = Path(os.path.normpath(self.folder / text))
         real = self.real(path, text)
         try:
@@ -47,8 +46,7 @@ class Project:
             message = f"{text!r} cannot be read: {error.strerror}"
             raise ProjectError(message, f"looked for {path}") from error
         if not stat.S_ISREG(mode):
-            message = f"{text!r} is not a file"
-            raise ProjectError(message)
+            raise ProjectError(f"{text!r} is not a file")
         return real
 
     def real(self, path: Path, text: str) -> Path:
@@ -74,12 +72,10 @@ def read_bounded(path: Path, text: str) -> bytes:
         with os.fdopen(handle, "rb") as stream:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
-                message = f"{text!r} is not a file"
-                raise ProjectError(message)
+                raise ProjectError(f"{text!r} is not a file")
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        message = f"{text!r} cannot be read: {error.strerror}"
-        raise ProjectError(message) from error
+        raise ProjectError(f"{text!r} cannot be read: {error.strerror}") from error
     if len(data) > MAX_FILE_BYTES:
         message = f"{text!r} is larger than {MAX_FILE_BYTES >> 20} MiB"
         raise ProjectError(message, "code is small; give data as an input")

@@ -96,8 +96,7 @@ class Ledger:
         try:
             content = self._content(path)
         except OSError as error:
-            message = f"record {path}: {error.strerror}"
-            raise DamagedRecordError(message) from error
+            raise DamagedRecordError(f"record {path}: {error.strerror}") from error
         actual = digest(content)
         if not match or actual != f"sha256:{match[1]}":
             message = f"record {path}: its content was changed (it has {short(actual)} now)"
@@ -159,8 +158,7 @@ class Ledger:
         except FileNotFoundError:
             return None
         except OSError as error:
-            message = f"blob {path}: {error.strerror}"
-            raise LedgerError(message) from error
+            raise LedgerError(f"blob {path}: {error.strerror}") from error
         if digest(content) != f"sha256:{name}":
             message = f"blob {path}: its content was changed"
             raise LedgerError(message, "Restore the file from a backup of the ledger.")

@@ -205,22 +205,18 @@ class Annotations:
             expected = _LIMITS.get(key)
             if expected is None:
                 known = ", ".join(_LIMITS)
-                message = f"unknown limit {shown(key)} in Annotated; known: {known}"
-                raise AnnotationError(message)
+                raise AnnotationError(f"unknown limit {shown(key)} in Annotated; known: {known}")
             if not isinstance(value, expected) or isinstance(value, bool):
-                message = f"the limit {key} cannot be {shown(value)}"
-                raise AnnotationError(message)
+                raise AnnotationError(f"the limit {key} cannot be {shown(value)}")
         pattern = limits.get("pattern", "")
         try:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
-            message = f"the pattern {shown(pattern)} is wrong: {error}"
-            raise AnnotationError(message) from error
+            raise AnnotationError(f"the pattern {shown(pattern)} is wrong: {error}") from error
         enum = tuple(limits["enum"]) if "enum" in limits else base.enum
         low, high = limits.get("min", base.minimum), limits.get("max", base.maximum)
         if enum == () or (low is not None and high is not None and low > high):
-            message = "the limits in Annotated leave no value"
-            raise AnnotationError(message)
+            raise AnnotationError("the limits in Annotated leave no value")
         return Constraint(
             types=base.types,
             enum=enum,
@@ -325,11 +321,9 @@ def _literal(node: ast.expr, where: str) -> Any:
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        message = f"{where} takes constants only"
-        raise AnnotationError(message) from error
+        raise AnnotationError(f"{where} takes constants only") from error
     try:
         repr(value)
     except ValueError as error:
-        message = f"{where} takes no number of thousands of digits"
-        raise AnnotationError(message) from error
+        raise AnnotationError(f"{where} takes no number of thousands of digits") from error
     return value

@@ -78,8 +78,7 @@ class Pipeline:
         """Add an operation; the arguments are the keys of the file."""
         given = {"uses": uses, **keys}
         for key in given.keys() - OPERATION.fields.keys():
-            message = f"operation() has no argument {key!r}"
-            raise UsageError(message, nearest(key, OPERATION.fields))
+            raise UsageError(f"operation() has no argument {key!r}", nearest(key, OPERATION.fields))
         values = {key: _plain(given[key]) for key in OPERATION.fields if key in given}
         return self._add("operations", name, _given(**values))
 

@@ -95,8 +95,7 @@ def glob_files(project: Project, pattern: str) -> dict[str, Path]:
             real = project.real(path, str(path.relative_to(project.folder)))
             found[f"{PROJECT}/{project.relative(path)}"] = real
     if not found:
-        message = f"{pattern!r} names no file"
-        raise ProjectError(message, f"looked below {project.folder}")
+        raise ProjectError(f"{pattern!r} names no file", f"looked below {project.folder}")
     return found
 
 

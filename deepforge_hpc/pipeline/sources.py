@@ -253,8 +253,7 @@ def _library(module: str) -> CodeOrigin:
     try:
         spec = importlib.util.find_spec(parts[0])
     except (ImportError, ValueError, AttributeError) as error:
-        message = f"package {parts[0]!r} cannot be found: {error}"
-        raise ProjectError(message) from error
+        raise ProjectError(f"package {parts[0]!r} cannot be found: {error}") from error
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):
         message = f"no package {parts[0]!r} is installed where dfh runs"
         raise ProjectError(message, "install it there, or name a file: FILE.py:Object")
@@ -273,5 +272,4 @@ def _library(module: str) -> CodeOrigin:
         return CodeOrigin(
             path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
         )
-    message = f"package {parts[0]!r} has no source of a module {module!r}"
-    raise ProjectError(message)
+    raise ProjectError(f"package {parts[0]!r} has no source of a module {module!r}")

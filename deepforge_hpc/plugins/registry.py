@@ -49,8 +49,7 @@ def load(kind: str, name: str) -> type:
         )
         raise UsageError(message, "Reinstall or remove the package that brings it.") from error
     if not isinstance(found, type):
-        message = f"{kind}: {name!r} is registered as {place!r}, which is not a class"
-        raise UsageError(message)
+        raise UsageError(f"{kind}: {name!r} is registered as {place!r}, which is not a class")
     return found
 
 
@@ -99,8 +98,7 @@ def target(kind: str, name: str) -> str:
         names = sorted(known(kind))
         near = difflib.get_close_matches(name, names, 1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
-        message = f"{kind}: no {name!r}"
-        raise UsageError(message, hint)
+        raise UsageError(f"{kind}: no {name!r}", hint)
     return targets[0]
 
 

@@ -39,8 +39,7 @@ def quote(value: object) -> str:
     if isinstance(value, int):
         return str(int(value))
     # The text of an undefined name is jinja2's own error, which names it.
-    message = f"a template prints {value}, which is neither a text nor a number"
-    raise TypeError(message)
+    raise TypeError(f"a template prints {value}, which is neither a text nor a number")
 
 
 @lru_cache(maxsize=8)

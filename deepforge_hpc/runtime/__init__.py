@@ -28,8 +28,7 @@ def __getattr__(name: str) -> object:
         from .base.metrics import log
 
         return log
-    message = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(message)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Archive:

@@ -48,16 +48,13 @@ class Frozen:
         own.update(values)
         if not values.keys() <= set(self._names):
             unknown = ", ".join(sorted(values.keys() - set(self._names)))
-            message = f"{type(self).__name__} has no field {unknown}"
-            raise TypeError(message)
+            raise TypeError(f"{type(self).__name__} has no field {unknown}")
 
     def __setattr__(self, name: str, _value: object) -> None:
-        message = f"cannot assign to field {name!r}"
-        raise dataclasses.FrozenInstanceError(message)
+        raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        message = f"cannot delete field {name!r}"
-        raise dataclasses.FrozenInstanceError(message)
+        raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
 
     def _values(self) -> tuple[object, ...]:
         return tuple(getattr(self, name) for name in self._names)

@@ -21,8 +21,7 @@ class Unknown(Enum):
 
     def __bool__(self) -> bool:
         """Refuse to be taken for a yes or a no."""
-        message = "unknown is neither true nor false; ask known() first"
-        raise TypeError(message)
+        raise TypeError("unknown is neither true nor false; ask known() first")
 
 
 UNKNOWN: Final = Unknown.UNKNOWN

@@ -64,8 +64,7 @@ def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: Execu
         hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
         raise LedgerError(message, hint)
     if schema != PLAN_SCHEMA:
-        message = f"{layout.plan}: not written by this version: {schema!r}"
-        raise LedgerError(message, _OTHER_VERSION)
+        raise LedgerError(f"{layout.plan}: not written by this version: {schema!r}", _OTHER_VERSION)
 
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:

@@ -93,8 +93,7 @@ def _acquire(folder: Path, me: Owner, what: str) -> None:
             return
         if _take_over(folder, me, what):
             return
-    message = f"{folder}: changes hands too fast"
-    raise BusyError(message, "Try again.")
+    raise BusyError(f"{folder}: changes hands too fast", "Try again.")
 
 
 def _take_over(folder: Path, me: Owner, what: str) -> bool:

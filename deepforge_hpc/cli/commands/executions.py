@@ -142,6 +142,5 @@ def _remove(display: Display, doomed: Sequence[FoundExecution], *, yes: bool, fo
 
 def _confirm(executions: int, total: int) -> None:
     if not sys.stdin.isatty():
-        message = "removing needs a yes, and there is no terminal to ask on"
-        raise UsageError(message, "Add --yes.")
+        raise UsageError("removing needs a yes, and there is no terminal to ask on", "Add --yes.")
     click.confirm(f"Remove {count(executions, 'execution')} ({size(total)})?", abort=True, err=True)

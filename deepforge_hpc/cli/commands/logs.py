@@ -59,8 +59,7 @@ def command(
       dfh logs redshift-0007 train --follow
     """
     if follow and display.as_json:
-        message = "--follow prints text as it comes"
-        raise UsageError(message, "Leave out --json.")
+        raise UsageError("--follow prints text as it comes", "Leave out --json.")
     found = find.find_execution(execution, Path.cwd())
     current = manage.status(found, ask_scheduler=False)
     job, task = _choose(current, job, task)
@@ -80,8 +79,7 @@ def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tupl
     if job is None:
         job = _most_interesting({name: item.state for name, item in jobs.items()})
     if job not in jobs:
-        message = f"{current.id}: there is no job {job!r}"
-        raise UsageError(message, f"Its jobs: {', '.join(jobs)}.")
+        raise UsageError(f"{current.id}: there is no job {job!r}", f"Its jobs: {', '.join(jobs)}.")
     tasks = {item.task: item.state for item in jobs[job].tasks}
     if tasks and task is None:
         task = _most_interesting(tasks)

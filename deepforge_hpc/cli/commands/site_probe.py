@@ -81,8 +81,7 @@ def _may_write(output: Path, name: str, *, force: bool) -> None:
         message = f"--name {name} is not the name of {output}"
         raise UsageError(message, f"A site is called like its file: -o {name}.yaml, or no --name.")
     if output.exists() and not force:
-        message = f"{output} is there already"
-        raise UsageError(message, "Give another file, or --force.")
+        raise UsageError(f"{output} is there already", "Give another file, or --force.")
 
 
 def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
@@ -110,8 +109,7 @@ def _write(output: Path, text: str) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
         publish_bytes(output, text.encode())
     except OSError as error:
-        message = f"{output}: {error.strerror}"
-        raise StorageError(message, "Give another file with -o.") from error
+        raise StorageError(f"{output}: {error.strerror}", "Give another file with -o.") from error
 
 
 @click.command("diff")

@@ -124,8 +124,7 @@ class Expander:
         """Add one step and return the name of the layer that holds its output."""
         self.steps += 1
         if self.steps > MAX_STEPS:
-            message = f"the blocks expand to more than {MAX_STEPS:,} layers"
-            raise TooLargeError(message)
+            raise TooLargeError(f"the blocks expand to more than {MAX_STEPS:,} layers")
         if step.sources:
             path = (*step.path[:-1], "from")
             found = [self.source(source, scope, path) for source in step.sources]

@@ -79,8 +79,7 @@ def encode(value: object) -> Any:
 
 def _refuse(data: object, wanted: str) -> NoReturn:
     shown = repr(data)
-    problem = f"{shown if len(shown) <= 40 else shown[:37] + '...'} is not {wanted}"
-    raise ShapeError(problem)
+    raise ShapeError(f"{shown if len(shown) <= 40 else shown[:37] + '...'} is not {wanted}")
 
 
 @functools.cache
@@ -162,8 +161,7 @@ def _object(kind: Any, is_open: bool) -> Read:
         if type(data) is not dict:
             _refuse(data, "an object")
         if schema is not None and data.get("schema") != schema:
-            message = f"schema {data.get('schema')!r}, this version reads {schema!r}"
-            raise SchemaError(message)
+            raise SchemaError(f"schema {data.get('schema')!r}, this version reads {schema!r}")
         name, found = "", {}
         try:
             for name, item in data.items():

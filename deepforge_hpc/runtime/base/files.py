@@ -58,8 +58,7 @@ def read_own(
     finally:
         os.close(handle)
     if not left:
-        message = f"it has more than {limit} bytes"
-        raise ValueError(message)
+        raise ValueError(f"it has more than {limit} bytes")
     return b"".join(parts)
 
 
@@ -70,8 +69,7 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
     except RecursionError as error:
         raise ValueError(str(error)) from error
     if not isinstance(value, dict):
-        message = "it holds no JSON object"
-        raise ValueError(message)
+        raise ValueError("it holds no JSON object")
     return value
 
 
@@ -91,8 +89,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return parse_object(read_bytes(path))
     except ValueError as error:
-        message = f"{path}: {error}"
-        raise ValueError(message) from error
+        raise ValueError(f"{path}: {error}") from error
 
 
 def digest(data: bytes) -> str:
@@ -123,8 +120,7 @@ def digest_path(path: Path, status: os.stat_result | None = None) -> tuple[str, 
     if stat.S_ISREG(status.st_mode):
         return digest_file(path), status.st_size
     if not stat.S_ISDIR(status.st_mode):
-        message = f"{path} is neither a file nor a folder"
-        raise ValueError(message)
+        raise ValueError(f"{path} is neither a file nor a folder")
     entries: dict[str, str] = {}
     size = 0
     for below, file, status in walk_files(path):

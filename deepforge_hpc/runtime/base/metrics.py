@@ -60,8 +60,7 @@ def log(step: int | None = None, **values: object) -> None:
 def _line(now: float, step: int | None, values: Mapping[str, object]) -> bytes:
     taken = _RESERVED.intersection(values)
     if taken:
-        message = f"log(): {', '.join(sorted(taken))} cannot be the name of a metric"
-        raise TypeError(message)
+        raise TypeError(f"log(): {', '.join(sorted(taken))} cannot be the name of a metric")
     numbers = {name: _number(name, value) for name, value in values.items()}
     data: dict[str, object] = {
         "t": round(now, 3),
@@ -80,8 +79,7 @@ def _number(name: str, value: object) -> float:
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
-        message = f"log(): {name} is a {type(value).__name__}, not a number"
-        raise TypeError(message) from error
+        raise TypeError(f"log(): {name} is a {type(value).__name__}, not a number") from error
 
 
 def read_metrics(path: Path, limit: int = 500, since: float = 0.0) -> list[Series]:

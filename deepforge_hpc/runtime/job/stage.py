@@ -66,8 +66,7 @@ def _check_published(
         what = f"Input {binding.port} of {context.title}: {shown}, made by {binding.job},"
         success = context.layout.job(binding.job or "").success
         hint = f"Make it again: rm {success} && dfh resume {context.info.id}"
-        reason = f"{what} {found.fault}."
-        raise JobError(reason, hint, again=True)
+        raise JobError(f"{what} {found.fault}.", hint, again=True)
     return found.trust
 
 

@@ -119,20 +119,17 @@ def _name_outputs(value: Any, source: OperationSource, names: list[str]) -> dict
     if not names:
         return {}
     if value is None and returns != "one":
-        reason = f"{source.object} returned nothing, and its outputs are {expected}."
-        raise JobError(reason, hint)
+        raise JobError(f"{source.object} returned nothing, and its outputs are {expected}.", hint)
     if returns == "dict":
         if not isinstance(value, dict) or set(value) != set(names):
             got = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-            reason = f"{source.object} returned {got}, and its outputs are {expected}."
-            raise JobError(reason, hint)
+            raise JobError(f"{source.object} returned {got}, and its outputs are {expected}.", hint)
         return value
     if returns == "tuple":
         if not isinstance(value, (tuple, list)) or len(value) != len(names):
             got = (
                 f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
             )
-            reason = f"{source.object} returned {got}, and its outputs are {expected}."
-            raise JobError(reason, hint)
+            raise JobError(f"{source.object} returned {got}, and its outputs are {expected}.", hint)
         return dict(zip(names, value, strict=True))
     return {names[0]: value}

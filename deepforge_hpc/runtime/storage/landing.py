@@ -90,8 +90,7 @@ def _each_file(source: Path, target: Path, place: Callable[[Path, Path], None]) 
     elif source.is_dir():
         _each_below(str(source), target, place)
     else:
-        message = f"{source} is neither a file nor a folder"
-        raise ValueError(message)
+        raise ValueError(f"{source} is neither a file nor a folder")
 
 
 def _each_below(folder: str, target: Path, place: Callable[[Path, Path], None]) -> None:
