@@ -9,7 +9,7 @@ from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record, short
 from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.notice import ERROR, INFO, Notice
 from deepforge_hpc.runtime.job.guard import differences
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check_frozen(
         return  # a kind of record that no execution made
     if folder is None:
         message = f"the folder of {record.execution} is gone: its frozen code was not compared"
-        yield Notice(kind="code_gone", level="warning", subject=record.execution, text=message)
+        yield Notice("code_gone", message, record.execution)
     layout = ExecutionLayout(folder or Path())
     files = {
         "plan": (layout.plan, data.plan),
@@ -54,6 +54,11 @@ def check_frozen(
         if name.startswith(_KEPT):
             yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
     yield from _edited(manifest, project, record)
+
+
+def broken(kind: str, text: str, subject: object) -> Notice:
+    """Return a finding by which a result is not sound."""
+    return Notice(kind, text, str(subject), level=ERROR)
 
 
 def check_script(record: Record, folder: Path) -> Iterator[Notice]:
@@ -81,8 +86,7 @@ def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice
         return
     if actual != wanted:
         state = "was removed" if not actual else "is not the one that ran"
-        message = f"{path.name} of {record.label} {state}"
-        yield Notice(kind=kind, level="error", subject=str(path), text=message)
+        yield broken(kind, f"{path.name} of {record.label} {state}", path)
 
 
 def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
@@ -95,12 +99,8 @@ def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
             text = f"frozen code of {record.execution} was not checked: {name} cannot be read"
             yield Notice("frozen_unreadable", text, str(layout.code / name))
             continue
-        yield Notice(
-            kind=_kind(name),
-            level="error",
-            subject=str(layout.code / name),
-            text=f"the frozen code of {record.execution} was changed: {name} ({fault})",
-        )
+        text = f"the frozen code of {record.execution} was changed: {name} ({fault})"
+        yield broken(_kind(name), text, layout.code / name)
 
 
 def _kind(name: str) -> str:
@@ -113,11 +113,10 @@ def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Notice]
     try:
         content = ledger.blob(sha256)
     except LedgerError as error:
-        yield Notice(kind=kind, level="error", subject=what, text=error.message)
+        yield broken(kind, error.message, what)
         return
     if content is None:
-        message = f"the ledger's copy of it, {short(sha256)}, is missing"
-        yield Notice(kind="blob_missing", level="warning", subject=what, text=message)
+        yield Notice("blob_missing", f"the ledger's copy of it, {short(sha256)}, is missing", what)
 
 
 def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[Notice]:
@@ -126,7 +125,7 @@ def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[No
         path = project / name.removeprefix(_PROJECT)
         if name.startswith(_PROJECT) and path.is_file() and digest_file(path) != wanted:
             message = f"{path.name} was edited since: {record.execution} ran the frozen version"
-            yield Notice(kind="operation_edited", level="info", subject=str(path), text=message)
+            yield Notice("operation_edited", message, str(path), level=INFO)
 
 
 def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
@@ -98,15 +98,7 @@ def tree(closure: Trace, *, depth: int | None = None) -> Iterator[Line]:
             continue
         is_repeat = record.id in numbers
         number = numbers.setdefault(record.id, len(numbers) + 1)
-        yield Line(
-            depth=line.depth,
-            port=line.port,
-            input=line.input,
-            record=record,
-            number=number,
-            is_repeat=is_repeat,
-            tasks=line.tasks,
-        )
+        yield replace(line, number=number, is_repeat=is_repeat)
         if not is_repeat and (depth is None or line.depth < depth):
             waiting.extend(reversed(_inputs(closure, record, line.depth + 1)))
 
@@ -130,17 +122,7 @@ def _inputs(closure: Trace, record: Record, depth: int) -> list[Line]:
         lines.setdefault(key, []).append(
             Line(depth=depth, port=item.port, input=item, record=found, problem=text)
         )
-    return [
-        Line(
-            depth=depth,
-            port=group[0].port,
-            input=group[0].input,
-            record=group[0].record,
-            problem=group[0].problem,
-            tasks=len(group),
-        )
-        for group in lines.values()
-    ]
+    return [replace(group[0], tasks=len(group)) for group in lines.values()]
 
 
 def _edges(record: RecordData) -> Sequence[RecordedInput]:

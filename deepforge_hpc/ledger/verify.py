@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.ledger.frozen import check_frozen, check_packages, check_script
+from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
@@ -96,24 +96,15 @@ def _copy(located: Located) -> Iterator[Notice]:
     """Compare an artifact outside of its execution with the record that its closure names."""
     made = [o.sha256 for o in located.record.data.outputs if o.name == located.output]
     if not located.execution and located.path and located.sha256 not in made:
-        yield Notice(
-            kind="output_modified",
-            level="error",
-            subject=str(located.path),
-            text=f"output {located.output} of {located.record.label} was changed:"
-            f" recorded {short(made[0])}, now {short(located.sha256)}",
-        )
+        name = f"output {located.output} of {located.record.label}"
+        yield _changed(name, located.path, made[0], short(located.sha256))
 
 
 def _records(closure: Trace) -> Iterator[Notice]:
     for record_id, error in closure.problems.items():
         is_missing = isinstance(error, MissingRecordError)
-        yield Notice(
-            kind="record_missing" if is_missing else "record_damaged",
-            level="error",
-            subject=record_id,
-            text=error.message,
-        )
+        kind = "record_missing" if is_missing else "record_damaged"
+        yield broken(kind, error.message, record_id)
 
 
 def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
@@ -124,12 +115,9 @@ def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
         if by is None or maker is None:
             continue
         if item.sha256 not in [o.sha256 for o in maker.data.outputs if o.name == by.output]:
-            yield Notice(
-                kind="edge_broken",
-                level="error",
-                subject=record.id,
-                text=f"{record.label} read {short(item.sha256)} as"
-                f" {item.port}, not what {maker.label} made as {by.output}",
+            read = f"{record.label} read {short(item.sha256)} as {item.port}"
+            yield broken(
+                "edge_broken", f"{read}, not what {maker.label} made as {by.output}", record.id
             )
 
 
@@ -147,27 +135,20 @@ def _outputs(
             continue
         name = f"output {output.name} of {record.label}"
         if found.is_unread:
-            yield Notice(
-                kind="output_unreadable",
-                subject=str(path),
-                text=f"{name} was not checked: it {found.fault}",
-            )
+            text = f"{name} was not checked: it {found.fault}"
+            yield Notice("output_unreadable", text, str(path))
         elif found.is_missing:
+            text = f"{name} is not there any more; its record tells how to make it again"
             is_needed = is_root and wanted != held
-            yield Notice(
-                kind="output_missing" if is_needed else "output_gone",
-                level="error" if is_needed else "warning",
-                subject=str(path),
-                text=f"{name} is not there any more; its record tells how to make it again",
-            )
+            missing = broken("output_missing", text, path)
+            yield missing if is_needed else Notice("output_gone", text, str(path))
         else:
-            yield Notice(
-                kind="output_modified",
-                level="error",
-                subject=str(path),
-                text=f"{name} was changed: recorded {short(wanted)},"
-                f" now {short(found.sha256) if found.sha256 else found.fault}",
-            )
+            yield _changed(name, path, wanted, short(found.sha256) or found.fault)
+
+
+def _changed(name: str, path: Path | None, made: str, now: str) -> Notice:
+    text = f"{name} was changed: recorded {short(made)}, now {now}"
+    return broken("output_modified", text, path)
 
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
@@ -178,12 +159,8 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     try:
         found = marker.read(place)
         if found is None:
-            yield Notice(
-                kind="marker_missing",
-                level="warning",
-                subject=str(place.success),
-                text=f"{record.label} has no success marker: `dfh resume` would run it again",
-            )
+            text = f"{record.label} has no success marker: `dfh resume` would run it again"
+            yield Notice("marker_missing", text, str(place.success))
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
@@ -199,12 +176,8 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
         if named.place == record.place and says == made:
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"
-    yield Notice(
-        kind="marker_modified",
-        level="error",
-        subject=str(place.success),
-        text=f"the success marker of {record.label} does not hold: {fault}",
-    )
+    text = f"the success marker of {record.label} does not hold: {fault}"
+    yield broken("marker_modified", text, place.success)
 
 
 def _external(record: Record, project: Path) -> Iterator[Notice]:
@@ -213,12 +186,8 @@ def _external(record: Record, project: Path) -> Iterator[Notice]:
             continue
         name = f"input {item.port} of {record.label}"
         if item.trust == "declared" or not item.sha256:
-            yield Notice(
-                kind="input_declared",
-                level="warning",
-                subject=item.uri,
-                text=f"{name} was trusted as declared, its content was not read",
-            )
+            text = f"{name} was trusted as declared, its content was not read"
+            yield Notice("input_declared", text, item.uri)
             continue
         path = project / (item.path or item.uri)
         place, below = LocalStorage.at(path)  # a link that a person named leads to it

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import shown
@@ -217,14 +217,8 @@ class Annotations:
         low, high = limits.get("min", base.minimum), limits.get("max", base.maximum)
         if enum == () or (low is not None and high is not None and low > high):
             raise AnnotationError("the limits in Annotated leave no value")
-        return Constraint(
-            types=base.types,
-            enum=enum,
-            minimum=low,
-            maximum=high,
-            pattern=pattern or base.pattern,
-            items=base.items,
-        )
+        pattern = pattern or base.pattern
+        return replace(base, enum=enum, minimum=low, maximum=high, pattern=pattern)
 
     def plain(self, node: ast.expr) -> str:
         """Return the bare name of a type of Python or of typing; else its full name."""
@@ -298,15 +292,7 @@ def _union(members: list[Constraint]) -> Constraint:
         return Constraint(enum=merged) if is_closed else Constraint()
     first = next((m for m in members if m.types != {"None"}), members[0])
     others = [m for m in members if m is not first and m.types != {"None"}]
-    if others:
-        return Constraint(types=types)
-    return Constraint(
-        types=types,
-        minimum=first.minimum,
-        maximum=first.maximum,
-        pattern=first.pattern,
-        items=first.items,
-    )
+    return Constraint(types=types) if others else replace(first, types=types)
 
 
 def expression(source: str) -> ast.expr | None:

@@ -40,15 +40,7 @@ class References:
         if path not in self._compiled:
             self._compiled[path] = self._compile(path)
         found = self._compiled[path]
-        if found is None or found.name == name:
-            return found
-        return Reference(
-            name=name,
-            library=found.library,
-            source=found.source,
-            module=found.module,
-            sha256=found.sha256,
-        )
+        return None if found is None else found._replace(name=name)
 
     def _compile(self, path: Path) -> Reference | None:
         source = self.project.relative(path)
@@ -66,13 +58,7 @@ class References:
             return None
         self.files[module] = code_file(code.encode())
         self.files[f"{PROJECT}/{source}"] = code_file(data, path)
-        return Reference(
-            name="",
-            library=library,
-            source=source,
-            module=module,
-            sha256=self.files[module].sha256,
-        )
+        return Reference("", library, source, module, self.files[module].sha256)
 
 
 def _compiled(data: bytes, source: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Most jobs of a large pipeline are of one size, so each decision is made once and
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError

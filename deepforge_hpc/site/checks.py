@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     _Places = list[tuple[Path, tuple[str, ...]]]
 
 _SELECTORS = ("partition", "qos", "constraint")
-_GPU_FLAGS = {
-    "gres": "gres",
-    "gpus": "gpus",
-    "gpus-per-node": "gpus-per-node",
-    "gpus-per-task": "gpus-per-task",
-}
 
 
 def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:
@@ -85,9 +79,8 @@ def _request(site: SiteSpec, reader: Reader) -> None:
     request, rejected = site.request, _rejected(site)
     style, policy = known(request.gpu.style), known(request.memory.policy)
     at: Path = ("request",)
-    flag = _GPU_FLAGS.get(style or "")
-    if flag in rejected:
-        message = f"GPUs are asked for by --{flag}, which request.forbidden rejects"
+    if style in rejected - {"none"}:  # the other styles are called as their options
+        message = f"GPUs are asked for by --{style}, which request.forbidden rejects"
         reader.fault((*at, "gpu"), message, "choose another style, or none")
     if policy == "required" and "mem" in rejected:
         message = "memory is required, and request.forbidden rejects --mem"
@@ -190,14 +183,10 @@ def _node_type(site: SiteSpec, queue: Queue, at: Path, reader: Reader) -> None:
         ("mem_per_node", queue.mem_per_node, known(node.mem_mib), " MiB"),
     )
     for name, limit, most, unit in limits:
-        asked = known(limit.max)
-        if asked is not None and most is not None and asked > most:
-            message = f"max {asked}{unit} is more than a node {queue.node_type!r} has: {most}{unit}"
-            reader.fault((*at, name), message)
-        least = known(limit.min)
-        if least is not None and most is not None and least > most:
-            message = f"min {least}{unit} is more than a node {queue.node_type!r} has: {most}{unit}"
-            reader.fault((*at, name), message)
+        for end, asked in (("max", known(limit.max)), ("min", known(limit.min))):
+            if asked is not None and most is not None and asked > most:
+                has = f"is more than a node {queue.node_type!r} has: {most}{unit}"
+                reader.fault((*at, name), f"{end} {asked}{unit} {has}")
     gpus = known(node.gpus)
     if gpus and site.request.gpu.typed and node.gpu_type is None:
         message = "request.gpu is typed, but the node type has no gpu_type"
