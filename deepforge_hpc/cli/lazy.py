@@ -17,13 +17,13 @@ class LazyCommand(NamedTuple):
     """One command of a group."""
 
     name: str
-    module: str
-    """Module below `deepforge_hpc.cli.commands`; the command in it is called `command`, or as
-    `attribute` says."""
     help: str
     """The line of the group's help; a test holds it equal to the command's own."""
-    section: str = "Commands"
+    module: str = ""
+    """Module below `deepforge_hpc.cli.commands`, if it is not called like the command."""
     attribute: str = "command"
+    """What the command is called in it."""
+    section: str = "Commands"
 
 
 class LazyGroup(click.Group):
@@ -53,7 +53,7 @@ class LazyGroup(click.Group):
             near = difflib.get_close_matches(cmd_name, self.entries, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {cmd_name!r}.{hint}")
-        module = importlib.import_module(f"deepforge_hpc.cli.commands.{entry.module}")
+        module = importlib.import_module(f"deepforge_hpc.cli.commands.{entry.module or cmd_name}")
         found = getattr(module, entry.attribute)
         assert isinstance(found, click.Command)
         return found

@@ -142,6 +142,28 @@ def reads_as_text(text: str) -> bool:
     return text not in _CONSTANTS and number is None
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.2 would read as another thing than text."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        style = None if reads_as_text(text) else '"'
+        return self.represent_scalar(_CORE + "str", text, style=style)
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+def dump(data: object, **words: Any) -> str:
+    """Return the text of a file that `load` reads as the same data; `words` as for `yaml.dump`."""
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100, **words
+    )
+    return text
+
+
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
     """Keep the garbage collector from walking a tree that only grows: a third of the time."""

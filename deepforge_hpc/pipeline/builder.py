@@ -19,7 +19,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import Reader, nearest
 from deepforge_hpc.files.kinds import VERSION
 from deepforge_hpc.files.project import ProjectError, read_bounded
-from deepforge_hpc.files.yaml12 import load, reads_as_text
+from deepforge_hpc.files.yaml12 import dump, load
 from deepforge_hpc.pipeline.file import OPERATION, read_pipeline
 from deepforge_hpc.runtime.base.files import publish_bytes
 
@@ -89,27 +89,13 @@ class Pipeline:
 
     def to_yaml(self) -> str:
         """Return the text of the pipeline's file."""
-        import yaml
+        from yaml.representer import RepresenterError
 
-        class Dumper(yaml.SafeDumper):
-            """Quotes what YAML 1.2 would read as another thing than text."""
-
-            def represent_text(self, text: str) -> yaml.Node:
-                style = None if reads_as_text(text) else '"'
-                return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-            def ignore_aliases(self, _data: object) -> bool:
-                return True
-
-        Dumper.add_representer(str, Dumper.represent_text)
         try:
-            text: str = yaml.dump(
-                self._data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100
-            )
-        except yaml.representer.RepresenterError as error:
+            return dump(self._data)
+        except RepresenterError as error:
             message = f"a value that JSON cannot hold: {error.args[-1]!r}"
             raise InvalidInputError([Fault(message=message, file="Pipeline")]) from error
-        return text
 
     def to_python(self) -> str:
         """Return the source of a Python program that builds this pipeline."""

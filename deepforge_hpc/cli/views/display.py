@@ -98,8 +98,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 def _one_line(cell: str) -> str:
     """Return a cell whose own line breaks and tabs are seen, and do not break the table."""
-    from deepforge_hpc.runtime.base.text import clean
-
     return clean(cell).replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -145,8 +143,6 @@ class Display:
 
     def talk(self, text: str) -> None:
         """Write a remark to stderr: what a script that reads stdout must not see."""
-        from deepforge_hpc.runtime.base.text import clean
-
         sys.stderr.write(f"{clean(text)}\n")
         sys.stderr.flush()
 
@@ -177,8 +173,6 @@ class Display:
             self.result({"schema": "dfh/error/1", "error": _error_document(error, faults)}, ())
 
     def _coloured(self, line: str) -> str:
-        from deepforge_hpc.runtime.base.text import clean  # not at the top: `dfh --help` needs none
-
         if not isinstance(line, Stated) or line.state not in _COLOURS or not self.has_colour:
             return clean(line)
         state = click.style(line.state, fg=_COLOURS[line.state])

@@ -161,17 +161,13 @@ class _Appended:
             line = change_line(job)
             if self._said.get(job.name, "planned") != line:
                 self._said[job.name] = line
-                changed.append(f"{_clock()}  {line}")
+                changed.append(f"{time.strftime('%H:%M:%S')}  {line}")
         self._display.lines(changed)
 
     def close(self, current: ExecutionStatus) -> None:
         """Add the last changes, then the whole status."""
         self.show(current)
         self._display.lines(["", *status_lines(current)])
-
-
-def _clock() -> str:
-    return time.strftime("%H:%M:%S")
 
 
 def _hang_up(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- a handler's signature

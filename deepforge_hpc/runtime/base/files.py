@@ -18,7 +18,7 @@ _TEMPORARY = ".dfh-", ".tmp"
 JSON_LIMIT = 32 << 20
 """The largest file of JSON that is read."""
 # O_NONBLOCK: opening a named pipe must not wait for a writer.
-_OWN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+OWN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -46,7 +46,7 @@ def read_own(
     reads as damaged: OSError (FileNotFoundError if there is none) or ValueError. `folder` is an
     open folder that the name lies in.
     """
-    handle = os.open(name, _OWN, dir_fd=folder)
+    handle = os.open(name, OWN, dir_fd=folder)
     try:
         if tail:
             end = os.lseek(handle, 0, os.SEEK_END)
@@ -192,7 +192,11 @@ def _remove_folder(folder: str) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    handle = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(handle)
     finally:
@@ -207,11 +211,7 @@ def sync_path(path: Path) -> None:
             Path(folder, name) for folder, dirs, names in os.walk(path) for name in names + dirs
         ]
     for item in paths:
-        handle = os.open(item, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(item)
 
 
 def temporary_beside(path: Path) -> Path:

@@ -6,14 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from .files import parse_object, read_own
+from .files import OWN, parse_object, read_own
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-
-# O_NONBLOCK: opening a named pipe must not wait for a writer.
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Folder:
@@ -30,19 +26,14 @@ class Folder:
     def __enter__(self) -> Folder:  # noqa: PYI034 - Self came with Python 3.11
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._handle >= 0:
             os.close(self._handle)
 
     def folder(self, name: str) -> Folder:
         """Return a folder inside; an empty one if it is not there."""
         try:
-            return Folder(os.open(name, _READ | os.O_DIRECTORY, dir_fd=self._handle))
+            return Folder(os.open(name, OWN | os.O_DIRECTORY, dir_fd=self._handle))
         except (OSError, ValueError):
             return Folder(-1)
 
@@ -92,7 +83,7 @@ class Folder:
         if self._handle < 0 or "/" in name:
             return None, 0
         try:
-            handle = os.open(name, _READ, dir_fd=self._handle)
+            handle = os.open(name, OWN, dir_fd=self._handle)
         except (OSError, ValueError):
             return None, 0
         try:
