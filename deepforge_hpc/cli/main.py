@@ -28,44 +28,21 @@ _REFUSALS = {
 
 _PREPARE, _RUN, _LOOK = "Prepare", "Run", "Look back"
 _ENTRIES = (
-    LazyCommand(name="check", module="check", help="Check a pipeline file.", section=_PREPARE),
-    LazyCommand(name="plan", module="plan", help="Show the jobs of a pipeline.", section=_PREPARE),
-    LazyCommand(name="render", module="render", help="Write the batch scripts.", section=_PREPARE),
-    LazyCommand(name="site", module="site", help="Show the known sites.", section=_PREPARE),
-    LazyCommand(
-        name="schema",
-        module="schema",
-        help="Print the JSON Schema of a kind of file.",
-        section=_PREPARE,
-    ),
-    LazyCommand(
-        name="doctor",
-        module="doctor",
-        help="Check that a site is ready for a pipeline.",
-        section=_PREPARE,
-    ),
-    LazyCommand(name="submit", module="submit", help="Submit a pipeline and return.", section=_RUN),
-    LazyCommand(
-        name="run",
-        module="submit",
-        attribute="run_command",
-        help="Submit a pipeline and follow it.",
-        section=_RUN,
-    ),
-    LazyCommand(name="status", module="status", help="Show what the jobs do.", section=_RUN),
-    LazyCommand(name="logs", module="logs", help="Show what a job printed.", section=_RUN),
-    LazyCommand(name="cancel", module="cancel", help="Cancel an execution's jobs.", section=_RUN),
-    LazyCommand(
-        name="resume", module="resume", help="Run again what did not succeed.", section=_RUN
-    ),
-    LazyCommand(name="report", module="report", help="Write the report anew.", section=_LOOK),
-    LazyCommand(
-        name="executions",
-        module="executions",
-        help="List or remove executions.",
-        section=_LOOK,
-    ),
-    LazyCommand(name="prov", module="prov", help="Explain and verify results.", section=_LOOK),
+    LazyCommand("check", "Check a pipeline file.", section=_PREPARE),
+    LazyCommand("plan", "Show the jobs of a pipeline.", section=_PREPARE),
+    LazyCommand("render", "Write the batch scripts.", section=_PREPARE),
+    LazyCommand("site", "Show the known sites.", section=_PREPARE),
+    LazyCommand("schema", "Print the JSON Schema of a kind of file.", section=_PREPARE),
+    LazyCommand("doctor", "Check that a site is ready for a pipeline.", section=_PREPARE),
+    LazyCommand("submit", "Submit a pipeline and return.", section=_RUN),
+    LazyCommand("run", "Submit a pipeline and follow it.", "submit", "run_command", _RUN),
+    LazyCommand("status", "Show what the jobs do.", section=_RUN),
+    LazyCommand("logs", "Show what a job printed.", section=_RUN),
+    LazyCommand("cancel", "Cancel an execution's jobs.", section=_RUN),
+    LazyCommand("resume", "Run again what did not succeed.", section=_RUN),
+    LazyCommand("report", "Write the report anew.", section=_LOOK),
+    LazyCommand("executions", "List or remove executions.", section=_LOOK),
+    LazyCommand("prov", "Explain and verify results.", section=_LOOK),
 )
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     "executions",
     cls=LazyGroup,
     entries=(
-        LazyCommand(name="list", module="executions", attribute="list_", help="List with sizes."),
-        LazyCommand(name="rm", module="executions", attribute="remove", help="Remove some."),
-        LazyCommand(name="prune", module="executions", attribute="prune", help="Remove old ones."),
+        LazyCommand("list", "List with sizes.", "executions", "list_"),
+        LazyCommand("rm", "Remove some.", "executions", "remove"),
+        LazyCommand("prune", "Remove old ones.", "executions", "prune"),
     ),
 )
 def command() -> None:

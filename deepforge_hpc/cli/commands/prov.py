@@ -21,13 +21,9 @@ _NOT_CHECKED, _NOT_SOUND = 6, 7
     "prov",
     cls=LazyGroup,
     entries=(
-        LazyCommand(name="show", module="prov", attribute="show", help="Show what made a result."),
-        LazyCommand(
-            name="trace", module="prov", attribute="trace", help="Show all it was made from."
-        ),
-        LazyCommand(
-            name="verify", module="prov", attribute="verify", help="Check that it all holds."
-        ),
+        LazyCommand("show", "Show what made a result.", "prov", "show"),
+        LazyCommand("trace", "Show all it was made from.", "prov", "trace"),
+        LazyCommand("verify", "Check that it all holds.", "prov", "verify"),
     ),
 )
 def command() -> None:

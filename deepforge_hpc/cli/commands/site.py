@@ -18,26 +18,12 @@ from deepforge_hpc.runtime.base.notice import Notice
     "site",
     cls=LazyGroup,
     entries=(
-        LazyCommand(name="list", module="site", attribute="list_", help="List the sites."),
-        LazyCommand(
-            name="show", module="site", attribute="show", help="Show what is known of a site."
-        ),
-        LazyCommand(name="check", module="site", attribute="check", help="Check a site file."),
-        LazyCommand(
-            name="detect", module="site", attribute="detect", help="Name the site this machine is."
-        ),
-        LazyCommand(
-            name="probe",
-            module="site_probe",
-            attribute="probe",
-            help="Draft a site file from what Slurm shows.",
-        ),
-        LazyCommand(
-            name="diff",
-            module="site_probe",
-            attribute="diff",
-            help="Show where a site file and the machine differ.",
-        ),
+        LazyCommand("list", "List the sites.", "site", "list_"),
+        LazyCommand("show", "Show what is known of a site.", "site", "show"),
+        LazyCommand("check", "Check a site file.", "site", "check"),
+        LazyCommand("detect", "Name the site this machine is.", "site", "detect"),
+        LazyCommand("probe", "Draft a site file from what Slurm shows.", "site_probe", "probe"),
+        LazyCommand("diff", "Show where a site file and the machine differ.", "site_probe", "diff"),
     ),
 )
 def command() -> None:
