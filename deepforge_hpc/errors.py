@@ -17,11 +17,10 @@ A message says what and where; the hint says what to do, with a command where th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from deepforge_hpc.runtime.base.notice import Notice
 
 

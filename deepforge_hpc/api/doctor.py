@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +18,6 @@ from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.notice import ERROR, Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.runtime.base.plan import Environment
     from deepforge_hpc.schedulers.command import Completed

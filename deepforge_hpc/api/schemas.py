@@ -6,10 +6,8 @@ each other (a queue's node type, an output's consumer) only `dfh check` and `dfh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
+from typing import Any
 
 Schema = dict[str, Any]
 # Not a newer one: editors know this one best.

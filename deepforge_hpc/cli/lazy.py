@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import click
 
 from deepforge_hpc.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class LazyCommand(NamedTuple):

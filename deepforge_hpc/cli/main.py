@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import NoReturn
 
 _INTERRUPTED = 130

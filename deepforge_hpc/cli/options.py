@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,8 +11,6 @@ import click
 from deepforge_hpc.cli.views.display import Display
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from deepforge_hpc.api.pipelines import Request
 
 F = TypeVar("F", bound="Callable[..., object]")

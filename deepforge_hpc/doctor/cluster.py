@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.probe.queues import closed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.site.model import SiteSpec

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import ok, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.schedulers.command import Completed
     from deepforge_hpc.site.model import SiteSpec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
@@ -10,8 +11,6 @@ from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.probe.compare import mpi_plugins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan

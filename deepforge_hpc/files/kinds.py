@@ -9,13 +9,10 @@ check, plan and render, and its messages would have to be rewritten all the same
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 VERSION = 1
 """Format version of the files, the optional key `dfh`."""

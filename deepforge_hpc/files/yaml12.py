@@ -17,6 +17,7 @@ import contextlib
 import gc
 import math
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -24,9 +25,6 @@ from yaml import MappingNode, ScalarNode, SequenceNode
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import MAX_FAULTS, decode, forbidden, refuse_forbidden
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MAX_DEPTH = 64
 MAX_UNFOLDED = 10_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record, short
@@ -11,10 +11,6 @@ from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_byt
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import ERROR, INFO, Notice
 from deepforge_hpc.runtime.job.guard import differences
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _PROJECT = "project/"
 _OPERATIONS = (_PROJECT, "library/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from deepforge_hpc.runtime.state.marker import Marker
 
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")

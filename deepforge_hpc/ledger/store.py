@@ -13,18 +13,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of
 from deepforge_hpc.runtime.base.files import digest, read_bytes, read_json
 from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
 from deepforge_hpc.runtime.state.record_data import RecordData
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{0,8})?\.json")
 FORMAT = 1

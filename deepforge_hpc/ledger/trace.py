@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,6 @@ from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.runtime.state.record_data import Producer, RecordData, RecordedInput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from deepforge_hpc.ledger.store import Ledger, Record
 
 TRACE_SCHEMA = "dfh/trace/1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,6 @@ from deepforge_hpc.runtime.state.check import look
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from deepforge_hpc.ledger.locate import Located
 
 VERIFY_SCHEMA = "dfh/verify/2"

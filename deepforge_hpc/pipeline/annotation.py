@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.faults import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 ANY = "any"
 _JSON_TYPES = frozenset({"int", "float", "bool", "str", "list", "dict", "None"})

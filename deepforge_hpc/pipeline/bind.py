@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from deepforge_hpc.runtime.base.plan import Environment, OperationSource, Output
 from deepforge_hpc.runtime.base.redact import filter_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
     from deepforge_hpc.pipeline.references import References
     from deepforge_hpc.pipeline.sources import FoundOperation, Sources

@@ -12,6 +12,7 @@ Pipeline.from_yaml("pipeline.yaml").to_python() is the way back.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from deepforge_hpc.pipeline.file import OPERATION, read_pipeline
 from deepforge_hpc.runtime.base.files import publish_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from deepforge_hpc.pipeline.load import Loaded, Settings
 
 

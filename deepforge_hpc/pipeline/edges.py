@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
@@ -15,8 +16,6 @@ from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.runtime.formats import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.pipeline.bind import Binder, Edge, OperationInterface
     from deepforge_hpc.runtime.base.plan import ExternalInput
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Marked, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
@@ -22,10 +23,6 @@ from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
 
 MAX_SHARDS = 10_000
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
     Graph = Mapping[str, Collection[str]]
     """Operation -> operations that it waits for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,7 +47,6 @@ from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from deepforge_hpc.runtime.base.notice import Notice

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import NAME, NAME_RULE
@@ -25,9 +26,6 @@ from deepforge_hpc.pipeline.annotation import (
 from deepforge_hpc.pipeline.promise import Promise, allows_none, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs
 from deepforge_hpc.runtime.formats import FORMATS
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 _MAX_BASES = 20
 _WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")

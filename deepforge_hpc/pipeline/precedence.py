@@ -14,6 +14,7 @@ The first that says anything decides. In which folders site files lie: `site.fin
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,8 +24,6 @@ from deepforge_hpc.paths import EXECUTIONS
 from deepforge_hpc.pipeline.settings import PREFIX, UserSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from deepforge_hpc.site.find import FoundSite
 
 DEFAULT_SITE = "local"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import NAME, NAME_RULE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     Report = Callable[[ast.AST, str, str], None]
     Function = ast.FunctionDef | ast.AsyncFunctionDef
 

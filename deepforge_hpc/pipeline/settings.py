@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.files.yaml12 import load, parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 USER_FILE = "settings.yaml"

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import Project, ProjectError
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.text import size
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
 
 MAX_BYTES = 20 << 20
 MAX_FILES = 2_000

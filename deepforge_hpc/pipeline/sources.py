@@ -8,9 +8,9 @@ import importlib.util
 import os
 import sys
 import warnings
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
@@ -18,9 +18,6 @@ from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.operation import OperationCode, ParsedModule, read_operation
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from deepforge_hpc.site.model import SiteSpec
 
 

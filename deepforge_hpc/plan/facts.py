@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from deepforge_hpc.site.queue import LocalDisk, NodeType, Queue
 from deepforge_hpc.site.unknown import Range, known
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.site.conditions import When
     from deepforge_hpc.site.model import SiteSpec
 

@@ -9,13 +9,12 @@ operation keeps its results.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.model.environment import EnvironmentSpec
     from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import MapSpec

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from deepforge_hpc.site.unknown import UNKNOWN, Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.runtime.base.plan import Resources
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.site.queue import JobLimit, Queue

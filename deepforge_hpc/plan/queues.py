@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from deepforge_hpc.plan.limits import Change, Excess, QueueRequest, excesses, ti
 from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from deepforge_hpc.runtime.base.plan import Resources
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.site.queue import Queue

@@ -6,6 +6,7 @@ Most jobs of a large pipeline are of one size, so each decision is made once and
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,6 @@ from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
 from deepforge_hpc.site.unknown import UNKNOWN, known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import SiteSpec
 

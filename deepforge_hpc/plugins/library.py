@@ -9,12 +9,10 @@ the entry point group `deepforge_hpc.libraries` and prove it with
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Signature(NamedTuple):

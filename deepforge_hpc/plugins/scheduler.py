@@ -9,14 +9,13 @@ scheduler is a fact here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.plugins import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from deepforge_hpc.model.execution import SubmitRequest
     from deepforge_hpc.runtime.base.native import NativeStatus
 

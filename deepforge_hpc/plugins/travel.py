@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import deepforge_hpc.runtime
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
 
 RUNTIME = "dfh_runtime"
 """What the runtime is called in a job."""

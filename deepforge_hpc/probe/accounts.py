@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.probe.values import count, names, seconds, tres
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 _QOS_FIELDS = (
     *("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU"),

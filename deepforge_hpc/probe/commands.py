@@ -7,13 +7,10 @@ some sites hide what is not one's own) are None or empty.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.probe.values import count, names, seconds, word
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 VERSION_ARGV = ("sinfo", "-V")
 CONFIG_ARGV = ("scontrol", "show", "config")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from deepforge_hpc.site.unknown import UNKNOWN, Count, Range, UnknownType, known
 from deepforge_hpc.units import format_duration, parse_duration, parse_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.site.model import SiteSpec
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe import accounts, commands
@@ -18,8 +19,6 @@ from deepforge_hpc.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from deepforge_hpc.probe.commands import Node
     from deepforge_hpc.probe.read import Machine
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe.accounts import Association, Held, Qos
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
 

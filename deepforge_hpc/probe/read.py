@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,8 +14,6 @@ from deepforge_hpc.probe.values import ODD, marked, word
 from deepforge_hpc.site.kinds import SLURM_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from deepforge_hpc.schedulers.command import CommandRunner
 
 _Item = TypeVar("_Item")

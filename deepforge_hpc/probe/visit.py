@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,6 @@ from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
 from deepforge_hpc.probe.values import marked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from deepforge_hpc.probe.commands import Node, Partition
     from deepforge_hpc.probe.read import Machine
 

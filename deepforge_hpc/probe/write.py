@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.yaml12 import dump
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from deepforge_hpc.runtime.base.notice import Notice
 
 _HEAD = """\

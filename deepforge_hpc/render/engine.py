@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import shlex
 import traceback
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from jinja2 import Template

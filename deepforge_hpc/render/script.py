@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from jinja2 import Template

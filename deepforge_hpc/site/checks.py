@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
@@ -12,8 +13,6 @@ from deepforge_hpc.site.unknown import Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from deepforge_hpc.site.conditions import When
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.site.queue import NodeType, Queue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader
 from deepforge_hpc.files.kinds import Kind, MapOf, Schema
@@ -22,9 +23,6 @@ from deepforge_hpc.site.kinds import (
 )
 from deepforge_hpc.site.unknown import ANY, UNKNOWN, Flag, Range
 from deepforge_hpc.site.words import NAME
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class When(Frozen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,6 @@ from deepforge_hpc.site.sourced import sections_without_source, unsourced
 from deepforge_hpc.site.words import SITE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.site.model import SiteSpec
 
 FOLDER = "site-configs"

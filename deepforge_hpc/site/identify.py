@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from deepforge_hpc.site.place import Identify
 
 _CLUSTER = re.compile(r"(?im)^[ \t]*ClusterName[ \t]*=[ \t]*(\S+)")

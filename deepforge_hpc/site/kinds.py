@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, shown
 from deepforge_hpc.files.kinds import Integer, Items, Kind, OneOf, Parsed, Schema, Text, described
@@ -11,10 +12,6 @@ from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.site.regex import runs_away
 from deepforge_hpc.site.unknown import UNKNOWN, Range
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 SLURM_NAME = r"[A-Za-z0-9][A-Za-z0-9_.,:+-]{0,100}"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")

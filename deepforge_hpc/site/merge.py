@@ -8,12 +8,11 @@ Each value keeps the place that it came from, so that a fault or an origin names
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from deepforge_hpc.errors import Fault
     from deepforge_hpc.files.faults import Path
     from deepforge_hpc.files.yaml12 import Document, Mark

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader
 from deepforge_hpc.files.kinds import Items, MapOf, OneOf, Schema, Text
@@ -28,10 +29,6 @@ from deepforge_hpc.site.kinds import (
 )
 from deepforge_hpc.site.unknown import UNKNOWN, Count, Flag, UnknownType, Word
 from deepforge_hpc.site.words import MODULE, NAME, PLACE, VARIABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 _ABSOLUTE = Known(Text("an absolute path", r"/[^\n\t]*"))
 _FILE = Object(dict, {"path": Field(_ABSOLUTE, required=True, name="file"), "content": LINE})

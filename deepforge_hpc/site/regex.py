@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 try:
     from re import _parser  # type: ignore[attr-defined]
 except ImportError:  # Python 3.10
     import sre_parse as _parser
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _MOST_OPEN = 5
 """Repetitions without an end in one expression: each is a factor of the length of the text."""

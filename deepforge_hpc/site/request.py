@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
@@ -46,8 +47,6 @@ from deepforge_hpc.site.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
 
 SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")

@@ -6,14 +6,10 @@ A variable of a job may be set to `secret:NAME`, which the job reads from a file
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from deepforge_hpc.files.faults import Path, Reader, shown
 from deepforge_hpc.site.words import SECRET
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 _NAMES = re.compile(r"(?i)(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|CREDENTIALS?)$")
 _IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from deepforge_hpc.submit import claims, project
 from deepforge_hpc.submit.runtime_zip import RUNTIME_ZIP, runtime_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from deepforge_hpc.pipeline.load import Loaded

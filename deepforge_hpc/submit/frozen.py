@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
@@ -11,8 +12,6 @@ from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
 from deepforge_hpc.runtime.base.files import digest, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
 

@@ -7,6 +7,7 @@ the kernel (`flock`) are not to be had on all of them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,6 @@ from deepforge_hpc.errors import StorageError
 from deepforge_hpc.processes import start_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 

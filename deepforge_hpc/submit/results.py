@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +22,6 @@ from deepforge_hpc.runtime.state.record_data import RecordData, ReusedFrom
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.runtime.state.marker import Marker
 

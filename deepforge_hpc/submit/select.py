@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
@@ -26,7 +27,6 @@ from deepforge_hpc.submit.requests import request_for
 from deepforge_hpc.submit.select import Selected, dependencies, select
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from deepforge_hpc.plugins.scheduler import Scheduler

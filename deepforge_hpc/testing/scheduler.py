@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
@@ -29,7 +30,6 @@ from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from deepforge_hpc.plugins.scheduler import Scheduler

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -12,7 +13,6 @@ from deepforge_hpc.plugins.storage import PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 ODD_NAMES = (

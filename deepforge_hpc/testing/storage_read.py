@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from deepforge_hpc.runtime.storage import fault as faults
 from deepforge_hpc.testing.storage_base import NO_NAMES, StorageTests, folder_sha256, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 

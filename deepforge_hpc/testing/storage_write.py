@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from deepforge_hpc.runtime.storage import fault as faults
 from deepforge_hpc.testing.storage_base import ODD_NAMES, StorageTests, folder_sha256, sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.api.doctor import Diagnosis
     from deepforge_hpc.cli.views.display import Display
 

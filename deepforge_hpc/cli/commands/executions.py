@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.runtime.base.text import count, size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from deepforge_hpc.api.find import FoundExecution
 
 

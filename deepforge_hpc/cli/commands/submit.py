@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,8 +11,6 @@ from deepforge_hpc.api import find
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from deepforge_hpc.api.submission import Submission
     from deepforge_hpc.cli.views.display import Display
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
@@ -9,8 +10,6 @@ from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.api.pipelines import CheckedPipeline
     from deepforge_hpc.runtime.base.plan import Job, Plan
 

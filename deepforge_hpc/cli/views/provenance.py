@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
@@ -14,8 +15,6 @@ from deepforge_hpc.runtime.base.text import count, size
 from deepforge_hpc.runtime.state.record_data import label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.api.provenance import Explanation
     from deepforge_hpc.ledger.verify import Verification
     from deepforge_hpc.runtime.state.record_data import (

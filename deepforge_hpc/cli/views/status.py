@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import Stated, listing, notice_lines
@@ -10,8 +11,6 @@ from deepforge_hpc.runtime.base.states import WAITING, State
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 _MAX_NAMES = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
@@ -10,8 +11,6 @@ from deepforge_hpc.ledger.store import short
 from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from deepforge_hpc.api.submission import DryRun, Submission
     from deepforge_hpc.runtime.base.plan import Job
 

@@ -20,6 +20,7 @@ fed by nothing but left-out layers is left out too. The last layer is the output
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,8 +49,6 @@ from deepforge_hpc.libraries.keras.arguments import (
 from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.files.kinds import Schema
 
 _STEP_WORDS = ("from", "when")

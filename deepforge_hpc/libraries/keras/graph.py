@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Value
 from deepforge_hpc.libraries.keras.schema import LAYERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Input, Step
 
 MAX_STEPS = 10_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError
@@ -14,8 +15,6 @@ from deepforge_hpc.libraries.keras.schema import LAYERS
 from deepforge_hpc.plugins.library import Library, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from deepforge_hpc.files.kinds import Schema
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.libraries.keras.architecture import REQUIRED, Block, Step
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 UNKNOWN = object()
 """The value of a parameter that is not there: its fault is kept, so that no other is."""

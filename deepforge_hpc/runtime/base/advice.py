@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from .states import State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 class End(NamedTuple):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Callable, Iterable
 from enum import Enum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
@@ -19,8 +20,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args, get_origin
 from .files import parse_object
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     Read = Callable[[object], Any]
 
 _T = TypeVar("_T")

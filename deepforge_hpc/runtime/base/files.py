@@ -6,12 +6,10 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from typing import Any
 
 _CHUNK = 1 << 20
 _TEMPORARY = ".dfh-", ".tmp"

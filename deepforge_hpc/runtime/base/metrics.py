@@ -10,10 +10,10 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _RESERVED = frozenset({"t", "step", "not_finite"})

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from .secrets import secret_values
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 REDACTED = {"redacted": True}
 

@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,6 @@ from ..base.files import publish_bytes, publish_json, read_json
 from .data import figure_data, figure_title, has_content, heavy_artists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from matplotlib.figure import Figure

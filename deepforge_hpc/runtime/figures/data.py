@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .values import color_of, dates_of, plain, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from matplotlib.figure import Figure
 
 SCHEMA = "dfh/figure-data/1"

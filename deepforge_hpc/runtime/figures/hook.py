@@ -14,12 +14,12 @@ import functools
 import os
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base.metrics import is_main_rank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from importlib.machinery import ModuleSpec
     from pathlib import Path
     from types import ModuleType

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,8 +15,6 @@ from ..base.files import read_bytes
 from ..base.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..base.signals import SignalQueue
 
 _KILL_AFTER_S = 5.0

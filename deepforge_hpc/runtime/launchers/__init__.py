@@ -7,6 +7,7 @@ travels; only the supervisor reads this, and a rank is told what to look for.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, cast
 
@@ -14,7 +15,6 @@ from ..base.plugins import load_plugins
 from ..base.ranks import Names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["LAUNCHERS", "Launcher", "Names", "load_launcher"]

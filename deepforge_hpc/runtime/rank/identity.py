@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.failure import JobError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ..base.plan import LaunchCommand
     from ..base.ranks import Names
 

@@ -7,6 +7,7 @@ both can be forged. The bytecode of this runtime lies in its archive, which is c
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     SOURCE_SUFFIXES,
@@ -17,7 +18,6 @@ from importlib.machinery import (
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 

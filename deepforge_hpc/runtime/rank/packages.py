@@ -6,15 +6,12 @@ From the names of folders alone: importlib.metadata would open a file for each o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.files import publish_bytes, read_bytes
 from ..base.layout import PACKAGES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _METADATA = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]*?)-(\d[A-Za-z0-9._+!]*?)(?:-py\d[\d.]*)?\.(?:dist|egg)-info"

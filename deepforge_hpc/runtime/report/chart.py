@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.text import minus, number
 from .markup import esc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..base.metrics import Series
 
 _WIDTH, _HEIGHT = 340, 176

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
@@ -10,8 +11,6 @@ from .looks import FAILED, LOOKS, Operation, anchor, icon, text_of
 from .markup import esc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..base.states import State
     from ..state.status import ExecutionStatus, TaskStatus
 

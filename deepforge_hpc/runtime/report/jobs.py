@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.states import State
@@ -14,7 +15,6 @@ from .looks import LOOKS, Operation, anchor, badge, state_bar
 from .markup import esc, href
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from ..base.metrics import Series

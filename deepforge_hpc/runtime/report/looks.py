@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.states import WAITING, State, combine
@@ -10,7 +11,6 @@ from ..state.read import GATHER
 from .markup import esc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from ..state.status import ExecutionStatus, JobStatus, TaskStatus

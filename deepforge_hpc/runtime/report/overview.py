@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.states import WAITING, State
@@ -13,7 +14,6 @@ from .markup import esc
 from .times import timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from ..state.status import ExecutionStatus

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import pkgutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..base.states import WAITING, State
@@ -21,8 +22,6 @@ from .markup import esc
 from .overview import overview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from ..state.status import ExecutionStatus
     from .details import Details
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.states import State
@@ -12,7 +13,6 @@ from .looks import LOOKS, Operation, anchor
 from .markup import esc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
     from ..state.status import ExecutionStatus

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +18,6 @@ from ..base.files import canonical_json, digest, digest_path, hash_chunks, is_te
 from .fault import DAMAGED, INVALID, MISSING, NOT_PLAIN, UNSUPPORTED, PlaceError, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
     from typing import BinaryIO, ClassVar
 
     from ..base.notice import Notice

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.files import OddFileError, is_temporary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MISSING = "missing"
 EXISTS = "exists"
