@@ -160,10 +160,7 @@ def detect_site(cwd: Path) -> Detected:
         raise _undecided(found, len(known), broken)
     variants = next(one.spec.variants for one in loaded if _family(one) == found[0].name)
     return Detected(
-        site=found[0].name,
-        evidence=found[0].evidence,
-        variants=variants,
-        broken=tuple(broken),
+        site=found[0].name, evidence=found[0].evidence, variants=variants, broken=tuple(broken)
     )
 
 

@@ -99,9 +99,7 @@ class Custom(Kind):
         return dict(self._schema)
 
 
-def described(
-    schema: Schema,
-) -> Callable[[Callable[[object, Path, Reader], Any]], Custom]:
+def described(schema: Schema) -> Callable[[Callable[[object, Path, Reader], Any]], Custom]:
     """Make a function a kind."""
     return lambda read: Custom(read, schema)
 

@@ -175,11 +175,7 @@ _Found = tuple[Ledger, tuple[Record, ...]]
 
 
 def _marked(
-    execution: Path,
-    info: dict[str, Any],
-    job: str,
-    task: int | None,
-    ledgers: Sequence[Ledger],
+    execution: Path, info: dict[str, Any], job: str, task: int | None, ledgers: Sequence[Ledger]
 ) -> _Found | None:
     """Return the record that a job's success marker names; LedgerError if it cannot be had."""
     folder = ExecutionLayout(execution).job(job, task)

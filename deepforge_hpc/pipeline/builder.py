@@ -122,11 +122,7 @@ class Pipeline:
         return Path(path)
 
     def load(
-        self,
-        folder: str | Path = ".",
-        *,
-        site: str | None = None,
-        settings: Settings | None = None,
+        self, folder: str | Path = ".", *, site: str | None = None, settings: Settings | None = None
     ) -> Loaded:
         """Check the pipeline as if its file stood in a folder; nothing is written."""
         from deepforge_hpc.pipeline.load import load_text

@@ -89,8 +89,7 @@ def declared_environment(*specs: EnvironmentSpec | None) -> dict[str, Any]:
     given = [spec for spec in specs if spec is not None]
     kinds = ("python", "venv", "conda", "container")
     declared: dict[str, Any] = next(
-        ({kind: getattr(spec, kind)} for spec in given for kind in kinds if getattr(spec, kind)),
-        {},
+        ({kind: getattr(spec, kind)} for spec in given for kind in kinds if getattr(spec, kind)), {}
     )
     modules = next((spec.modules for spec in given if spec.modules is not None), None)
     return declared if modules is None else {**declared, "modules": modules}

@@ -43,10 +43,7 @@ _MEMORY_MIB = 2048
 
 
 def resolve(
-    loaded: Loaded,
-    *,
-    origins: bool = True,
-    sent: Callable[[Plan], Mapping[str, int]] | None = None,
+    loaded: Loaded, *, origins: bool = True, sent: Callable[[Plan], Mapping[str, int]] | None = None
 ) -> Plan:
     """Return what will be submitted; `origins=False` leaves out where each value comes from.
 
@@ -66,9 +63,7 @@ def resolve(
     warnings = check_account(site, loaded.account)
     with collector_paused():
         return with_room(
-            site,
-            lambda full: _Resolution(loaded, site, warnings, full).plan(origins=origins),
-            sent,
+            site, lambda full: _Resolution(loaded, site, warnings, full).plan(origins=origins), sent
         )
 
 

@@ -58,7 +58,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     created = now.isoformat(timespec="milliseconds")
     info = describe(
         loaded, plan, root, uuid=uuid, created=created, user=user, name=name, note=note,
-        tags=tuple(tags), options=tuple(options),
+        tags=tuple(tags), options=tuple(options)
     )  # fmt: skip
     plan_bytes, manifest = plan_file(plan), manifest_bytes(loaded.snapshot)
     try:

@@ -143,8 +143,7 @@ class WritingTests(StorageTests):
         self.set_raw(storage, "a", b"old")
         path = source(b"damaged")
         self.refused(
-            faults.DAMAGED,
-            lambda: storage.put(path, "a", expect=sha256(b"whole"), replace=True),
+            faults.DAMAGED, lambda: storage.put(path, "a", expect=sha256(b"whole"), replace=True)
         )
         assert self.seen(storage) == {"a": b"old"}
 
@@ -196,12 +195,7 @@ class WritingTests(StorageTests):
         assert seen["name"] in contents
 
     def _race(
-        self,
-        storage: Storage,
-        source: Callable[..., Path],
-        contents: list[bytes],
-        *,
-        replace: bool,
+        self, storage: Storage, source: Callable[..., Path], contents: list[bytes], *, replace: bool
     ) -> list[str]:
         """Put all contents under one name at once; return the kind of each fault, "" for none."""
         start = threading.Barrier(len(contents))

@@ -53,8 +53,7 @@ def run_job(
         if other := find_duplicate(context):
             # Exit code 0 and no word of its own: the state is the other one's to write.
             say(
-                f"{context.title} was queued twice; job {other} does it, this one does nothing.",
-                "",
+                f"{context.title} was queued twice; job {other} does it, this one does nothing.", ""
             )
             return 0
         supervisor = Supervisor(context, scheduler, signals, clock)
@@ -249,10 +248,7 @@ class Supervisor:
         )
         try:
             write_record(
-                context.ledger,
-                data,
-                user=context.info.user,
-                plan_key=context.job.plan_key,
+                context.ledger, data, user=context.info.user, plan_key=context.job.plan_key
             )
         except OSError as fault:
             say(f"The record could not be written: {explain_os_error(fault)}.")
