@@ -13,7 +13,7 @@ class End(NamedTuple):
 
     job: str
     state: State
-    again: bool
+    is_retryable: bool
     """Whether the same frozen code may do better if it runs again."""
 
 
@@ -35,7 +35,7 @@ def edit_hint(submit: str) -> str:
 
 def to_edit(ends: Iterable[End]) -> str:
     """Return the first job that would fail again unless the user changes something, or nothing."""
-    return next((job for job, state, again in ends if state is State.FAILED and not again), "")
+    return next((end.job for end in ends if end.state is State.FAILED and not end.is_retryable), "")
 
 
 def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:

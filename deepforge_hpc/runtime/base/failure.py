@@ -24,7 +24,7 @@ MEMORY_HINT = (
 class JobError(Exception):
     """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`).
 
-    `again`: the same frozen code may do better in another run, as the fault lies outside of it.
+    `is_retryable`: the same frozen code may do better in another run; the fault is outside of it.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class JobError(Exception):
         exit_code: int = EXIT_FAILED,
         state: State = State.FAILED,
         error: dict[str, Any] | None = None,
-        again: bool = False,
+        is_retryable: bool = False,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -43,7 +43,7 @@ class JobError(Exception):
         self.exit_code = exit_code
         self.state = state
         self.error = error
-        self.again = again
+        self.is_retryable = is_retryable
 
 
 def tell(text: str) -> None:

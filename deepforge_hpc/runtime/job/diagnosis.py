@@ -34,7 +34,7 @@ def diagnose(
     if own is not None:
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
         hint = own.hint or _edit_hint(context)
-        return JobError(rank + own.reason, hint, error=_public(own), again=own.again)
+        return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
     signalled = _signal_of(ended.code)
     if signalled is not None:
         return _killed(signalled, kills_before)
@@ -92,7 +92,7 @@ def _killed(number: int, kills_before: int | None) -> JobError:
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
-    return JobError(f"The operation was killed from outside ({name}).", again=True)
+    return JobError(f"The operation was killed from outside ({name}).", is_retryable=True)
 
 
 def _signal_of(code: int) -> int | None:

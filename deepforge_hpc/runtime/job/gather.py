@@ -54,7 +54,7 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
     if found is None or name not in found.outputs:
         reason = f"Task {task} of {job} has not published {name}."
         hint = f"dfh resume {context.info.id} runs what is missing."
-        raise JobError(reason, hint, again=True)
+        raise JobError(reason, hint, is_retryable=True)
     entry = found.outputs[name]
     path = folder.root / entry["path"]
     checked = check(path, entry)
@@ -62,7 +62,7 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
     if checked.fault:
         shown = part.path.relative_to(context.layout.root)
         hint = f"Make it again: rm {folder.success} && dfh resume {context.info.id}"
-        raise JobError(f"The part {shown} of {job} task {task} {checked.fault}.", hint, again=True)
+        raise JobError(f"The part {shown} of {job} task {task} {checked.fault}.", hint, is_retryable=True)
     return part
 
 

@@ -29,7 +29,7 @@ def stage_inputs(context: Context) -> list[StagedInput]:
         except OSError as error:
             reason = f"Input {binding.port} of {context.title} cannot be read: "
             raise JobError(
-                reason + explain_os_error(error) + ".", _again(context), again=True
+                reason + explain_os_error(error) + ".", _again(context), is_retryable=True
             ) from error
     return staged
 
@@ -40,7 +40,7 @@ def _from_job(context: Context, binding: InputBinding) -> StagedInput:
     found = marker.read(folder)
     if found is None or name not in found.outputs:
         reason = f"Input {binding.port} of {context.title}: {producer} has not published {name}."
-        raise JobError(reason, _again(context), again=True)
+        raise JobError(reason, _again(context), is_retryable=True)
     entry = found.outputs[name]
     path = folder.root / entry["path"]
     return StagedInput(
@@ -66,7 +66,7 @@ def _check_published(
         what = f"Input {binding.port} of {context.title}: {shown}, made by {binding.job},"
         success = context.layout.job(binding.job or "").success
         hint = f"Make it again: rm {success} && dfh resume {context.info.id}"
-        raise JobError(f"{what} {found.fault}.", hint, again=True)
+        raise JobError(f"{what} {found.fault}.", hint, is_retryable=True)
     return found.trust
 
 
@@ -86,7 +86,7 @@ def _from_external(context: Context, binding: InputBinding) -> StagedInput:
         if error.kind == MISSING:
             reason = f"The input {name}{where} is missing: {path}."
             hint = f"Bring it back, then: dfh resume {context.info.id}"
-            raise JobError(reason, hint, again=True) from error
+            raise JobError(reason, hint, is_retryable=True) from error
         if error.kind not in {DAMAGED, NOT_PLAIN}:
             raise
         reason = f"The input {name}{where} cannot be used: {error}."

@@ -204,9 +204,9 @@ class Supervisor:
         if self._publishing:
             reason = f"The outputs could not be published: {what}."
             hint = "Make room or repair the file system, then: dfh resume " + self._id
-            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, again=True)
+            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, is_retryable=True)
         reason = f"The job's folder cannot be used: {what}."
-        return JobError(reason, f"dfh resume {self._id}", again=True)
+        return JobError(reason, f"dfh resume {self._id}", is_retryable=True)
 
     def _fail(self, error: JobError) -> int:
         """Write down why the job ends; each of these writes may fail on a full disk."""
@@ -227,7 +227,7 @@ class Supervisor:
                 hint=error.hint,
                 error=error.error,
                 exit_code=error.exit_code,
-                again=error.again or state is not State.FAILED,
+                is_retryable=error.is_retryable or state is not State.FAILED,
             )
         except OSError as fault:
             say(f"The state could not be written: {explain_os_error(fault)}.")

@@ -21,7 +21,9 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
     if isinstance(error, JobError):
         cause = error.__cause__
         found = describe(cause, rank=rank, code=code) if cause else RankError(rank)
-        return found._replace(reason=_utf8(error.reason), hint=error.hint, again=error.again)
+        return found._replace(
+            reason=_utf8(error.reason), hint=error.hint, is_retryable=error.is_retryable
+        )
     trace = traceback.TracebackException.from_exception(error, compact=True)
     _clean(trace, code)
     lines = [line for text in trace.format() for line in text.rstrip("\n").split("\n")]
@@ -41,7 +43,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         line=line,
         reason=_utf8(_sentence(error, kind, message) + where + "."),
         hint=_hint(error),
-        again=bool(disk_hint(error)),
+        is_retryable=bool(disk_hint(error)),
     )
 
 

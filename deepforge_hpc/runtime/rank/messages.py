@@ -99,6 +99,6 @@ class RankError(NamedTuple):
     line: int = 0
     reason: str = ""
     hint: str = ""
-    again: bool = False
+    is_retryable: bool = False
     time: float = 0.0
     interrupted: bool = False

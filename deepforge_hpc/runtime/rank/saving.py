@@ -127,4 +127,4 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
 def _disk_error(what: str, error: OSError) -> JobError:
     hint = disk_hint(error)
     reason = f"{what} cannot be saved: {explain_os_error(error)}."
-    return JobError(reason, hint, again=bool(hint))
+    return JobError(reason, hint, is_retryable=bool(hint))

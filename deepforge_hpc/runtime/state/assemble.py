@@ -122,7 +122,7 @@ class _View:
             outputs=first.outputs if job.kind != ARRAY else (),
             reused_from=next((unit.reused_from for unit in units if unit.reused_from), ""),
             units=units,
-            again=all(unit.again for unit in units),
+            is_retryable=all(unit.is_retryable for unit in units),
             plan=job.data,
         )
         return found._replace(log=_log(found, first)) if found.has_run else found
@@ -150,7 +150,7 @@ class _View:
             exit_code=said.exit_code if said else None,
             is_over=verdict.is_over,
             is_written=verdict.is_written,
-            again=verdict.again,
+            is_retryable=verdict.is_retryable,
             host=said.host if said else "",
             folder=_folder(job.name, task),
             error=said.error if said and not is_success else None,
@@ -203,7 +203,7 @@ class _View:
 def _began(job: Planned, units: tuple[TaskStatus, ...]) -> Trouble | None:
     for unit in units:
         if unit.state.is_final and not unit.state.is_success:
-            return Trouble(title(job.name, unit.task), unit.state, unit.again)
+            return Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)
     return None
 
 

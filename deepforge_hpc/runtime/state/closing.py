@@ -53,7 +53,7 @@ def _end(job: str, unit: TaskStatus) -> statefile.Said:
         reason=unit.reason,
         hint=unit.hint,
         error=unit.error,
-        again=unit.again,
+        is_retryable=unit.is_retryable,
     )
 
 

@@ -25,7 +25,7 @@ class Trouble(NamedTuple):
 
     title: str
     state: State
-    again: bool
+    is_retryable: bool
 
 
 class Evidence(NamedTuple):
@@ -93,7 +93,7 @@ class Verdict(NamedTuple):
     """A positive word, its own or the scheduler's, says that nothing of it runs or will."""
     is_written: bool = True
     """False for an end that stands in no state file."""
-    again: bool = True
+    is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
 
 
@@ -164,8 +164,10 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
     if is_bad and native is not None and native.state.is_success:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
         notice = Notice("state_contradicted", text, evidence.title)
-    again = said.state is not State.FAILED or said.again
-    return Verdict(said.state, said.reason, said.hint, raw, notice, is_over=True, again=again)
+    is_retryable = said.state is not State.FAILED or said.is_retryable
+    return Verdict(
+        said.state, said.reason, said.hint, raw, notice, is_over=True, is_retryable=is_retryable
+    )
 
 
 def _knows_better(native: NativeStatus, said: Said) -> bool:
@@ -256,10 +258,12 @@ def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
         return Verdict(State.UNKNOWN, reason, hint, raw, is_over=True, is_written=False)
     from ..base.failure import MEMORY_HINT
 
-    again = not native.wants_memory
+    is_retryable = not native.wants_memory
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
-    hint = _resume(evidence) if again else MEMORY_HINT
-    return Verdict(state, reason, hint, raw, is_over=True, is_written=False, again=again)
+    hint = _resume(evidence) if is_retryable else MEMORY_HINT
+    return Verdict(
+        state, reason, hint, raw, is_over=True, is_written=False, is_retryable=is_retryable
+    )
 
 
 def _live(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
@@ -287,7 +291,7 @@ def _never_ran(evidence: Evidence, raw: str, *, is_over: bool) -> Verdict:
     trouble = evidence.trouble
     cause = f"{trouble.title} {_HOW[trouble.state]}" if trouble else "a job that it needs failed"
     reason = f"It never started, because {cause}."
-    hint = _resume(evidence) if trouble is None or trouble.again else ""
+    hint = _resume(evidence) if trouble is None or trouble.is_retryable else ""
     return Verdict(State.NEVER_RAN, reason, hint, raw, is_over=is_over, is_written=not is_over)
 
 

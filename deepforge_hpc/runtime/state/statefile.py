@@ -36,7 +36,7 @@ class Said(NamedTuple):
     hint: str = ""
     error: dict[str, Any] | None = None
     exit_code: int | None = None
-    again: bool = True
+    is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
 
 
@@ -59,7 +59,7 @@ def parse(data: bytes) -> Said:
         pid=pid if isinstance(pid, int) else 0,
         error=error if isinstance(error, dict) else None,
         exit_code=code if isinstance(code, int) else None,
-        again=bool(value.get("again")),
+        is_retryable=bool(value.get("again")),
         **{name: str(value.get(name) or "") for name in texts},
     )
 
@@ -79,8 +79,10 @@ def publish(folder: JobLayout, said: Said, *, durable: bool = True) -> None:
 
 def to_dict(said: Said) -> dict[str, Any]:
     """Return JSON data."""
+    data = said._asdict()
+    data["again"] = data.pop("is_retryable")
     times = {"started": said.started or None, "ended": said.ended or None}
-    return {"schema": SCHEMA, **said._asdict(), **times}
+    return {"schema": SCHEMA, **data, **times}
 
 
 class StateFile:
@@ -93,7 +95,7 @@ class StateFile:
     def write(self, state: State, **fields: Any) -> None:
         """Publish a state; a final one is made durable. OSError if the folder cannot be written.
 
-        `fields`: reason, hint, error, exit_code, again.
+        `fields`: reason, hint, error, exit_code, is_retryable.
         """
         from ..base.context import hostname, timestamp
 

@@ -53,7 +53,7 @@ class TaskStatus(NamedTuple):
     """Whether a positive word, its own or the scheduler's, says that nothing of it runs or will."""
     is_written: bool = True
     """False for an end that the job itself could not write down."""
-    again: bool = True
+    is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
     host: str = ""
     folder: str = ""
@@ -76,13 +76,14 @@ class TaskStatus(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {name: getattr(self, name) for name in _TASK}
+        return {key: getattr(self, _FIELDS.get(key, key)) for key in _TASK}
 
 
 _TASK = (
     *("task", "state", "reason", "hint", "native_id", "raw", "attempt", "started", "ended"),
     *("elapsed_s", "exit_code", "is_over", "is_written", "again", "host", "reused_from"),
 )
+_FIELDS = {"again": "is_retryable"}
 
 
 class JobStatus(NamedTuple):
@@ -114,7 +115,7 @@ class JobStatus(NamedTuple):
     """Id of the execution that made the outputs (of an array: those of a task), or empty."""
     units: tuple[TaskStatus, ...] = ()
     """Its tasks, or the one job."""
-    again: bool = True
+    is_retryable: bool = True
     """False if that of a task is."""
     plan: Mapping[str, Any] = {}
     """Its entry in the plan."""
@@ -197,7 +198,7 @@ class ExecutionStatus(NamedTuple):
 
         for job in self.work:
             for unit in job.units:
-                yield End(job.name, unit.state, unit.again)
+                yield End(job.name, unit.state, unit.is_retryable)
 
     @property
     def submit_command(self) -> str:

@@ -7,11 +7,11 @@ import pytest
 from deepforge_hpc.runtime.base.advice import End, next_step, submit_command
 from deepforge_hpc.runtime.base.states import State
 
-FULL_DISK = End("a", State.FAILED, again=True)
-BUG = End("b", State.FAILED, again=False)
-TIME_LIMIT = End("c", State.INTERRUPTED, again=True)
-BELOW = End("d", State.NEVER_RAN, again=True)
-DONE = End("e", State.SUCCEEDED, again=True)
+FULL_DISK = End("a", State.FAILED, is_retryable=True)
+BUG = End("b", State.FAILED, is_retryable=False)
+TIME_LIMIT = End("c", State.INTERRUPTED, is_retryable=True)
+BELOW = End("d", State.NEVER_RAN, is_retryable=True)
+DONE = End("e", State.SUCCEEDED, is_retryable=True)
 
 
 @pytest.mark.parametrize(

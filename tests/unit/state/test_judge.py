@@ -16,7 +16,7 @@ from deepforge_hpc.runtime.state.statefile import Said
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
 MARKER = Marker("a", None, 2, "key", "r", {})
-ROOT = Trouble("root", State.FAILED, again=True)
+ROOT = Trouble("root", State.FAILED, is_retryable=True)
 
 
 def native(
@@ -135,13 +135,13 @@ def test_accounting_says_how_a_silent_job_ended() -> None:
 
 
 def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
-    assert of(said=written("failed", again=True)).again
-    assert not of(said=written("failed", again=False)).again
-    assert of(said=written("interrupted", again=False)).again
-    assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).again
+    assert of(said=written("failed", is_retryable=True)).is_retryable
+    assert not of(said=written("failed", is_retryable=False)).is_retryable
+    assert of(said=written("interrupted", is_retryable=False)).is_retryable
+    assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).is_retryable
     for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
         verdict = of(native=native("failed", raw=raw, memory=True), said=written("running"))
-        assert (verdict.again, "mem_per_node" in verdict.hint) == (False, True)
+        assert (verdict.is_retryable, "mem_per_node" in verdict.hint) == (False, True)
 
 
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
