@@ -62,7 +62,9 @@ def _find_part(context: Context, job: str, task: int, name: str) -> _Part:
     if checked.fault:
         shown = part.path.relative_to(context.layout.root)
         hint = f"Make it again: rm {folder.success} && dfh resume {context.info.id}"
-        raise JobError(f"The part {shown} of {job} task {task} {checked.fault}.", hint, is_retryable=True)
+        raise JobError(
+            f"The part {shown} of {job} task {task} {checked.fault}.", hint, is_retryable=True
+        )
     return part
 
 

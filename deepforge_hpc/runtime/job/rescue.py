@@ -38,7 +38,7 @@ def keep(context: Context, error: JobError) -> JobError:
         hint += f"; with a format, dfh resume {context.info.id} saves it without a second run."
     else:
         hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())})."
-    return JobError(error.reason, hint, error=error.error, again=found.is_whole)
+    return JobError(error.reason, hint, error=error.error, is_retryable=found.is_whole)
 
 
 def find(context: Context) -> TakenUp | None:
