@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.runtime.state.record_data import ReusedFrom
+    from deepforge_hpc.runtime.state.marker import ReusedFrom
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import SubmitReport

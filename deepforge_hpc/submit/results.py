@@ -18,12 +18,13 @@ from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
-from deepforge_hpc.runtime.state.record_data import RecordData, ReusedFrom
+from deepforge_hpc.runtime.state.marker import ReusedFrom
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.runtime.state.marker import Marker
+    from deepforge_hpc.runtime.state.record_data import RecordData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class Results:
             except (OSError, ShapeError):
                 continue
             place = layout.job(data.job, data.task)
-            found = marker.find(place, data.plan_key).marker
+            found = marker.find(place, data.job, data.task, data.plan_key).marker
             if found is not None and found.record == record.id:
                 return EarlierResult(record=record, folder=place, marker=found)
         return None
@@ -111,8 +112,8 @@ def _is_sound(earlier: EarlierResult) -> bool:
     entries = earlier.marker.outputs
     root = earlier.folder.root
     try:
-        return recorded == {name: entry["sha256"] for name, entry in entries.items()} and not any(
-            check(root / entry["path"], entry).fault for entry in entries.values()
+        return recorded == {name: entry.sha256 for name, entry in entries.items()} and not any(
+            check(root / entry.path, entry).fault for entry in entries.values()
         )
     except OSError:
         return False

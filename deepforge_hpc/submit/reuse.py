@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.runtime.base.codec import encode, parse
+from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_bytes
@@ -19,6 +19,7 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
+from deepforge_hpc.runtime.state.marker import Marker
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.results import EarlierResult, Results
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.state.record_data import ReusedFrom
+    from deepforge_hpc.runtime.state.marker import ReusedFrom
 
 _ATTEMPT = 0
 """No attempt of the new execution ran it."""
@@ -122,14 +123,7 @@ class _Reuse(_Foresight):
             folder = self._layout.job(job.name, task)
             folder.root.mkdir(parents=True, exist_ok=True)
             marker.write(
-                folder,
-                job=job.name,
-                task=task,
-                attempt=_ATTEMPT,
-                plan_key=job.plan_key,
-                record=source.record,
-                outputs={},
-                reused_from=encode(source),
+                folder, Marker(job.name, task, _ATTEMPT, job.plan_key, source.record, {}, source)
             )
 
     def _adopt(self, earlier: EarlierResult, job: Job, task: int | None) -> bool:
@@ -150,10 +144,9 @@ class _Reuse(_Foresight):
         place = LocalStorage(folder.root)
         outputs = []
         for name, entry in earlier.marker.outputs.items():
-            path = entry["path"]
-            place.link(earlier.folder.root / path, path)
-            described = {**entry, "mtime_ns": place.stat(path).mtime_ns}
-            outputs.append(Published(name, described, place.path_of(path)))
+            place.link(earlier.folder.root / entry.path, entry.path)
+            described = entry._replace(mtime_ns=place.stat(entry.path).mtime_ns)
+            outputs.append(Published(name, described, place.path_of(entry.path)))
         for name in ("metrics.jsonl", "figures"):
             if (earlier.folder.root / name).exists():
                 place.link(earlier.folder.root / name, name)
@@ -170,13 +163,5 @@ class _Reuse(_Foresight):
             State.REUSED, _ATTEMPT, job.name, task, timestamp(), host=hostname(), reason=reason
         )
         statefile.publish(folder, state, durable=False)
-        marker.write(
-            folder,
-            job=job.name,
-            task=task,
-            attempt=_ATTEMPT,
-            plan_key=job.plan_key,
-            record=identity,
-            outputs={item.name: item.entry for item in outputs},
-            reused_from=encode(origin),
-        )
+        made = {item.name: item.entry for item in outputs}
+        marker.write(folder, Marker(job.name, task, _ATTEMPT, job.plan_key, identity, made, origin))

@@ -1,11 +1,10 @@
 """How a job ends when it does not succeed: exit codes, and the one exception that carries them."""
 
-from __future__ import annotations
-
+# Annotations are types here, which the codec reads.
 import errno
 import os
 from contextlib import suppress
-from typing import Any
+from typing import NamedTuple
 
 from .states import State
 
@@ -21,6 +20,17 @@ MEMORY_HINT = (
 )
 
 
+class Raised(NamedTuple):
+    """What the rank that failed first left."""
+
+    type: str = ""
+    message: str = ""
+    traceback: tuple[str, ...] = ()
+    rank: int = 0
+    file: str = ""
+    line: int = 0
+
+
 class JobError(Exception):
     """Why a job cannot go on: a sentence (`reason`), and what to do about it (`hint`).
 
@@ -34,7 +44,7 @@ class JobError(Exception):
         *,
         exit_code: int = EXIT_FAILED,
         state: State = State.FAILED,
-        error: dict[str, Any] | None = None,
+        error: Raised | None = None,
         is_retryable: bool = False,
     ) -> None:
         super().__init__(reason)

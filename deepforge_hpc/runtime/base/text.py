@@ -18,6 +18,11 @@ NONE = "\u2013"
 """What stands for a value that is not there."""
 
 
+def title(job: str, task: int | None) -> str:
+    """Return what a job, or a task of an array, is called."""
+    return job if task is None else f"{job} task {task}"
+
+
 def clean(text: str) -> str:
     """Return text without escape sequences and control characters; lines and tabs stay.
 

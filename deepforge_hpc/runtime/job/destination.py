@@ -36,7 +36,7 @@ class Destination(NamedTuple):
         copies: list[_Copy] = []
         with ExitStack() as stack:
             for final, output in wanted(context, outputs):
-                sha256 = output.entry["sha256"]
+                sha256 = output.entry.sha256
                 copy = LocalStorage(final.parent).prepared(
                     output.path, final.name, expect=sha256, replace=True
                 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.codec import parse
-from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError
+from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
 from ..base.files import read_bytes
 from ..base.layout import DONE
 from ..base.states import State
@@ -116,6 +116,5 @@ def _read_error(path: Path) -> RankError | None:
         return None
 
 
-def _public(error: RankError) -> dict[str, Any]:
-    names = ("type", "message", "traceback", "rank", "file", "line")
-    return {name: getattr(error, name) for name in names}
+def _public(error: RankError) -> Raised:
+    return Raised(*(getattr(error, name) for name in Raised._fields))

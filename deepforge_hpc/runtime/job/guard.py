@@ -10,7 +10,7 @@ from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from ..base.files import digest, digest_file, parse_object, read_bytes
 from ..base.plan import JobKind
 from ..base.states import State
-from ..base.text import listed
+from ..base.text import listed, title
 from ..state import journal, marker
 
 if TYPE_CHECKING:
@@ -93,12 +93,10 @@ def check_upstream(context: Context) -> None:
         upstream = context.plan.job(name)
         tasks = range(upstream.tasks) if upstream.kind is JobKind.ARRAY else (None,)
         for task in tasks:
-            found = marker.find(context.layout.job(name, task), upstream.plan_key)
+            found = marker.find(context.layout.job(name, task), name, task, upstream.plan_key)
             if found.fault:
-                title = name if task is None else f"{name} task {task}"
-                raise _upstream_error(
-                    context, f"{context.title} needs {title}, which {found.fault}."
-                )
+                reason = f"{context.title} needs {title(name, task)}, which {found.fault}."
+                raise _upstream_error(context, reason)
 
 
 def _upstream_error(context: Context, reason: str) -> JobError:

@@ -58,14 +58,10 @@ def publish_job(
             context.ledger, record, user=context.info.user, plan_key=context.job.plan_key
         )
         destination.publish(identity)
+    found = {item.name: item.entry for item in outputs}
+    key, number = context.job.plan_key, context.attempt
     marker.write(
-        context.folder,
-        job=context.name,
-        task=context.task,
-        attempt=context.attempt,
-        plan_key=context.job.plan_key,
-        record=identity,
-        outputs={item.name: item.entry for item in outputs},
+        context.folder, marker.Marker(context.name, context.task, number, key, identity, found)
     )
 
 
@@ -96,14 +92,13 @@ def _place(context: Context, name: str, entry: Saved, source: Path) -> Published
     """
     place = LocalStorage(context.folder.outputs)
     found = place.adopt(source / entry.path, entry.path, sha256=entry.digest)
-    described = {
-        "path": f"outputs/{entry.path}",
-        "format": entry.format,
-        "sha256": found.sha256,
-        "size": found.size,
-        "mtime_ns": found.mtime_ns,
-        "rows": entry.rows,
-    }
-    if entry.digest:
-        described["parts"] = True
+    described = marker.Output(
+        path=f"outputs/{entry.path}",
+        format=entry.format,
+        sha256=found.sha256,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        rows=entry.rows,
+        parts=bool(entry.digest),
+    )
     return Published(name, described, place.path_of(entry.path))

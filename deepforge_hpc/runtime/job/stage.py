@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..base.failure import JobError, explain_os_error
+from ..base.text import title
 from ..state import marker
 from ..state.check import check
 from ..state.record import StagedInput
@@ -15,7 +16,8 @@ from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from ..base.context import Context
-    from ..base.plan import ExternalInput, InputBinding
+    from ..base.plan import ExternalInput, InputBinding, Job
+    from ..state.marker import Output
     from ..storage.base import Stat
 
 
@@ -35,39 +37,41 @@ def stage_inputs(context: Context) -> list[StagedInput]:
 
 
 def _from_job(context: Context, binding: InputBinding) -> StagedInput:
-    producer, name = binding.job or "", binding.output or ""
-    folder = context.layout.job(producer)
-    found = marker.read(folder)
-    if found is None or name not in found.outputs:
-        reason = f"Input {binding.port} of {context.title}: {producer} has not published {name}."
+    producer = context.plan.job(binding.job or "")
+    what = f"Input {binding.port} of {context.title}"
+    found, _ = take_published(context, producer, None, binding.output or "", what)
+    return found._replace(port=binding.port, mapped=binding.mapped)
+
+
+def take_published(
+    context: Context, producer: Job, task: int | None, name: str, what: str
+) -> tuple[StagedInput, Output]:
+    """Return an output of another job, and its entry in the marker; JobError if it is not sound."""
+    folder = context.layout.job(producer.name, task)
+    found = marker.find(folder, producer.name, task, producer.plan_key)
+    maker = title(producer.name, task)
+    if found.marker is None or name not in found.marker.outputs:
+        reason = f"{what}: {maker} {found.fault or f'has not published {name}'}."
         raise JobError(reason, _again(context), is_retryable=True)
-    entry = found.outputs[name]
-    path = folder.root / entry["path"]
-    return StagedInput(
-        port=binding.port,
-        format=entry["format"],
-        path=path,
-        parts=bool(entry.get("parts")),
-        mapped=binding.mapped,
-        sha256=entry["sha256"],
-        size=entry["size"],
-        trust=_check_published(context, binding, path, entry),
-        by=Producer(found.record, producer, name),
-    )
-
-
-def _check_published(
-    context: Context, binding: InputBinding, path: Path, entry: dict[str, Any]
-) -> str:
-    """Compare a published output with its marker, and return how far it can be trusted."""
-    found = check(path, entry)
-    if found.fault:
+    made = found.marker.outputs[name]
+    path = folder.root / made.path
+    checked = check(path, made)
+    if checked.fault:
         shown = path.relative_to(context.layout.root)
-        what = f"Input {binding.port} of {context.title}: {shown}, made by {binding.job},"
-        success = context.layout.job(binding.job or "").success
-        hint = f"Make it again: rm {success} && dfh resume {context.info.id}"
-        raise JobError(f"{what} {found.fault}.", hint, is_retryable=True)
-    return found.trust
+        hint = f"Make it again: rm {folder.success} && dfh resume {context.info.id}"
+        reason = f"{what}: {shown}, made by {maker}, {checked.fault}."
+        raise JobError(reason, hint, is_retryable=True)
+    staged = StagedInput(
+        port=name,
+        format=made.format,
+        path=path,
+        parts=made.parts,
+        sha256=made.sha256,
+        size=made.size,
+        trust=checked.trust,
+        by=Producer(found.marker.record, producer.name, name, task),
+    )
+    return staged, made
 
 
 def _from_external(context: Context, binding: InputBinding) -> StagedInput:

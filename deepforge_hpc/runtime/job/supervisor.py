@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..base.context import Clock, Context, open_context
+from ..base.context import Clock, Context, hostname, open_context, timestamp
 from ..base.failure import (
     EXIT_INTERRUPTED,
     EXIT_NOT_AS_SUBMITTED,
@@ -21,7 +21,7 @@ from ..base.plan import JobKind
 from ..base.signals import SignalQueue
 from ..base.states import State
 from ..schedulers import Scheduler, load_scheduler
-from ..state.statefile import StateFile
+from ..state import statefile
 from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
 
@@ -58,6 +58,48 @@ def run_job(
             return 0
         supervisor = Supervisor(context, scheduler, signals, clock)
         return supervisor.run(code_sha256 or context.info.code_sha256)
+
+
+class StateFile:
+    """Writes the state of one attempt; by hand it writes nothing."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._started: str | None = None
+
+    def write(self, state: State, **fields: Any) -> None:
+        """Publish a state; a final one is made durable. OSError if the folder cannot be written.
+
+        `fields`: reason, hint, error, exit_code, again.
+        """
+        context = self._context
+        if context.by_hand or (state.is_final and not state.is_success and self._is_closed()):
+            return
+        now = timestamp()
+        if state is State.RUNNING:
+            self._started = now
+        said = statefile.Said(
+            state=state,
+            attempt=context.attempt,
+            job=context.name,
+            task=context.task,
+            since=now,
+            started=self._started,
+            ended=now if state.is_final else None,
+            host=hostname(),
+            pid=os.getpid(),
+            native_id=context.native_id,
+            **fields,
+        )
+        context.folder.root.mkdir(parents=True, exist_ok=True)
+        statefile.publish(context.folder, said, durable=state.is_final)
+
+    def _is_closed(self) -> bool:
+        """Tell whether somebody else, who knew the scheduler's word, has told the end."""
+        said = statefile.read(self._context.folder)
+        if said is None or said.attempt != self._context.attempt:
+            return False
+        return said.state.is_final and said.exit_code is None
 
 
 class Supervisor:
@@ -227,7 +269,7 @@ class Supervisor:
                 hint=error.hint,
                 error=error.error,
                 exit_code=error.exit_code,
-                is_retryable=error.is_retryable or state is not State.FAILED,
+                again=error.is_retryable or state is not State.FAILED,
             )
         except OSError as fault:
             say(f"The state could not be written: {explain_os_error(fault)}.")

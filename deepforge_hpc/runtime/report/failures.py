@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
-from ..base.text import as_list, clean_line, count, listed, plain
+from ..base.text import clean_line, count, listed, plain
 from .looks import FAILED, LOOKS, Operation, anchor, icon, text_of
 from .markup import esc
 
@@ -49,10 +49,9 @@ def _failure(
 ) -> str:
     """Return one kind of failure; `said`: a hint that the next commands tell anyhow."""
     task = cases[0][1]
-    error = task.error or {}
-    lines = [line for line in as_list(error.get("traceback")) if isinstance(line, str)]
-    rank = error.get("rank")
-    who = f" of rank {rank}" if isinstance(rank, int) and rank > 0 else ""
+    error = task.error
+    lines = error.traceback if error else ()
+    who = f" of rank {error.rank}" if error and error.rank > 0 else ""
     block = (
         f"<details{' open' if is_open else ''}><summary>Traceback{who}</summary>"
         f'<pre tabindex="0">{_traceback(lines[-_TRACEBACK_LINES:])}</pre></details>'

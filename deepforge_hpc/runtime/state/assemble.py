@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from ..base.notice import Notice
 from ..base.states import State, combine, state_of
+from ..base.text import title
 from ..base.times import parse_time
-from .judge import Evidence, Trouble, judge, title
+from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
 from .read import ARRAY, FINAL, LAYOUT
 from .status import ExecutionStatus, JobStatus, OutputStatus, TaskStatus
@@ -134,7 +135,7 @@ class _View:
         if verdict.notice:
             self.warnings.append(verdict.notice)
         said, marker = evidence.current, evidence.found.marker
-        started, ended = (said.started, said.ended) if said else ("", "")
+        started, ended = (said.started or "", said.ended or "") if said else ("", "")
         is_success = verdict.state.is_success
         return TaskStatus(
             task=task,
@@ -155,7 +156,7 @@ class _View:
             folder=_folder(job.name, task),
             error=said.error if said and not is_success else None,
             outputs=_outputs(marker) if is_success else (),
-            reused_from=str((marker.reused_from or {}).get("execution", "")) if marker else "",
+            reused_from=marker.reused_from.execution if marker and marker.reused_from else "",
         )
 
     def _evidence(self, job: Planned, task: int | None, unit: Unit) -> Evidence:
@@ -238,8 +239,7 @@ def _outputs(marker: Marker | None) -> tuple[OutputStatus, ...]:
     entries = marker.outputs if marker else {}
     return tuple(
         OutputStatus(
-            name, entry["path"], entry["format"], entry["sha256"], entry["size"],
-            bool(entry.get("parts")),
+            name, entry.path, entry.format, entry.sha256, entry.size, entry.parts,
         )
         for name, entry in sorted(entries.items())
     )  # fmt: skip

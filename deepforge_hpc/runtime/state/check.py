@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..storage.fault import MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ..storage.base import Storage
+    from .marker import Output
 
 _READ_BYTES = 64 << 20
 """What is larger is compared by size and time of change: it was hashed when it was made."""
@@ -36,14 +36,17 @@ class Comparison(NamedTuple):
     """It could not be read: nothing is known of it."""
 
 
-def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Comparison:
-    """Compare a published output with its entry in a marker or record.
+def check(path: Path, made: Output) -> Comparison:
+    """Compare a published output with its entry in a marker; OSError if it cannot be read.
 
-    Small ones are read; with `full`, or DFH_VERIFY=full in the environment, all are. OSError if it
-    cannot be read.
+    Small ones are read; with DFH_VERIFY=full in the environment, all are.
     """
+    return _check(path, made.sha256, made)
+
+
+def _check(path: Path, sha256: str, made: Output | None = None) -> Comparison:
     try:
-        return _compare(LocalStorage(path.parent), path.name, entry, full=full)
+        return _compare(LocalStorage(path.parent), path.name, sha256, made)
     except PlaceError as error:
         if error.kind == MISSING or error.errno == errno.ENOTDIR:
             return Comparison("is missing", is_missing=True)
@@ -55,20 +58,20 @@ def check(path: Path, entry: Mapping[str, Any], *, full: bool = False) -> Compar
 def look(path: Path, sha256: str) -> Comparison:
     """Compare all of a file or folder with its digest; `is_unread` if it cannot be read."""
     try:
-        return check(path, {"sha256": sha256}, full=True)
+        return _check(path, sha256)
     except OSError as error:
         return Comparison(f"cannot be read ({error})", is_unread=True)
 
 
-def _compare(place: Storage, name: str, entry: Mapping[str, Any], *, full: bool) -> Comparison:
-    measured = place.stat(name)
-    full = full or os.environ.get("DFH_VERIFY") == "full"
-    size = entry.get("size")
-    if size is not None and measured.size != size:
-        return Comparison(f"is damaged: it has {measured.size} bytes, and {size} were made")
-    if not full and measured.size > _READ_BYTES and measured.mtime_ns == entry.get("mtime_ns"):
-        return Comparison(trust="stat")
+def _compare(place: Storage, name: str, wanted: str, made: Output | None) -> Comparison:
+    if made is not None:
+        measured = place.stat(name)
+        if measured.size != made.size:
+            fault = f"is damaged: it has {measured.size} bytes, and {made.size} were made"
+            return Comparison(fault)
+        is_same = measured.size > _READ_BYTES and measured.mtime_ns == made.mtime_ns
+        if is_same and os.environ.get("DFH_VERIFY") != "full":
+            return Comparison(trust="stat")
     sha256 = place.digest(name)
-    is_same = sha256 == entry["sha256"]
-    fault = "" if is_same else "is damaged: its content is not what was made"
+    fault = "" if sha256 == wanted else "is damaged: its content is not what was made"
     return Comparison(fault, "content", sha256)

@@ -46,14 +46,14 @@ def _end(job: str, unit: TaskStatus) -> statefile.Said:
         job=job,
         task=unit.task,
         since=now,
-        started=unit.started,
+        started=unit.started or None,
         ended=now,
         host=unit.host,
         native_id=unit.native_id,
         reason=unit.reason,
         hint=unit.hint,
         error=unit.error,
-        is_retryable=unit.is_retryable,
+        again=unit.is_retryable,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.notice import Notice
 from ..base.states import State
-from ..base.text import listed
+from ..base.text import listed, title
 
 if TYPE_CHECKING:
     from ..base.native import NativeStatus
@@ -97,11 +97,6 @@ class Verdict(NamedTuple):
     """False for a failure that running the same frozen code again would only repeat."""
 
 
-def title(job: str, task: int | None) -> str:
-    """Return what a job or task is called."""
-    return job if task is None else f"{job} task {task}"
-
-
 def judge(evidence: Evidence) -> Verdict:
     """Return the state of a job or task."""
     verdict = _judge(evidence)
@@ -148,7 +143,7 @@ def _succeeded(evidence: Evidence, raw: str) -> Verdict:
         notice = Notice("marker_contradicted", text, evidence.title)
     if not marker.reused_from:
         return Verdict(State.SUCCEEDED, raw=raw, notice=notice, is_over=True)
-    reason = f"Taken from {marker.reused_from.get('execution', 'an earlier execution')}."
+    reason = f"Taken from {marker.reused_from.execution}."
     return Verdict(State.REUSED, reason, raw=raw, notice=notice, is_over=True)
 
 

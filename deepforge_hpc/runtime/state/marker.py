@@ -1,21 +1,43 @@
 """The success marker of a job: `success.json`, written last, names its verified outputs.
 
-A marker is sound if it is whole, of our schema, and of the plan's key for the job: guard, status,
-report, the final job, resume and re-use all ask here.
+A marker is sound if it is whole, of our schema, of the job and of the plan's key for it: guard,
+stage-in, status, report, the final job, resume and re-use all ask here.
 """
 
-from __future__ import annotations
+# Annotations are types here, which the codec reads.
+from collections.abc import Callable
+from typing import NamedTuple
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from ..base.files import parse_object, publish_json, read_own
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..base.layout import JobLayout
+from ..base.codec import ShapeError, encode
+from ..base.codec import parse as parse_as
+from ..base.files import publish_json, read_own
+from ..base.layout import JobLayout
 
 SCHEMA = "dfh/success/1"
+
+
+class ReusedFrom(NamedTuple):
+    """The job of an earlier execution of which the result was taken over."""
+
+    execution: str
+    job: str
+    task: int | None
+    record: str
+
+
+class Output(NamedTuple):
+    """A published output."""
+
+    path: str
+    """Below the job's folder."""
+    format: str
+    sha256: str
+    size: int
+    mtime_ns: int
+    rows: int | None
+    """Where they were counted."""
+    parts: bool = False
+    """Whether it is a folder with a part of each task; written down where it is."""
 
 
 class Marker(NamedTuple):
@@ -28,9 +50,15 @@ class Marker(NamedTuple):
     plan_key: str
     record: str
     """Id of its record; empty if there is none."""
-    outputs: dict[str, dict[str, Any]]
-    """Name -> path below the job's folder, format, sha256, size, mtime_ns, rows, parts."""
-    reused_from: dict[str, Any] | None = None
+    outputs: dict[str, Output]
+    reused_from: ReusedFrom | None = None
+    schema: str = SCHEMA
+
+    def fault_as(self, job: str, task: int | None, plan_key: str) -> str:
+        """Return why it is not the marker of a job, as the end of a sentence; empty if it is."""
+        if (self.job, self.task) != (job, task):
+            return "has the success marker of another job"
+        return "" if self.plan_key == plan_key else "has the success marker of another plan"
 
 
 class FoundMarker(NamedTuple):
@@ -47,37 +75,14 @@ ABSENT = FoundMarker(None, "has no success marker")
 
 
 def parse(data: bytes) -> Marker:
-    """Return a whole marker; ValueError if it is not one that this version writes."""
-    value = parse_object(data)
-    if value.get("schema") != SCHEMA:
-        message = f"schema {value.get('schema')!r} is not {SCHEMA!r}"
-        raise ValueError(message)
-    fields: dict[str, Any] = {name: value.get(name) for name in Marker._fields}
-    found = Marker(**fields)
-    is_whole = (
-        isinstance(found.attempt, int)
-        and isinstance(found.plan_key, str)
-        and isinstance(found.record, str)
-        and isinstance(found.outputs, dict)
-        and all(map(_is_output, found.outputs.values()))
-        and isinstance(found.reused_from, (dict, type(None)))
-    )
-    if not is_whole:
-        message = "not a whole marker"
-        raise ValueError(message)
+    """Return a whole marker; ShapeError if it is not one that this version writes."""
+    found = parse_as(Marker, data, is_open=True)
+    for name, output in found.outputs.items():
+        folder, *rest = output.path.split("/")
+        if folder != "outputs" or not rest or {"", ".", ".."} & set(rest):
+            problem = f"{output.path!r} is not a path below outputs/"
+            raise ShapeError(problem, f"outputs.{name}.path")
     return found
-
-
-def _is_output(entry: object) -> bool:
-    """Tell whether an entry names a file or folder below `outputs/`, and its digest."""
-    if not isinstance(entry, dict):
-        return False
-    path = entry.get("path")
-    texts = (path, entry.get("format"), entry.get("sha256"))
-    if not all(isinstance(text, str) for text in texts) or not isinstance(entry.get("size"), int):
-        return False
-    folder, *rest = str(path).split("/")
-    return folder == "outputs" and bool(rest) and not {"", ".", ".."} & set(rest)
 
 
 def read(folder: JobLayout) -> Marker | None:
@@ -88,12 +93,12 @@ def read(folder: JobLayout) -> Marker | None:
         return None
 
 
-def find(folder: JobLayout, plan_key: str) -> FoundMarker:
+def find(folder: JobLayout, job: str, task: int | None, plan_key: str) -> FoundMarker:
     """Return the marker of a job if it is sound; `plan_key` is what the plan says."""
-    return look(lambda: read_own(folder.success), plan_key)
+    return look(lambda: read_own(folder.success), job, task, plan_key)
 
 
-def look(load: Callable[[], bytes], plan_key: str) -> FoundMarker:
+def look(load: Callable[[], bytes], job: str, task: int | None, plan_key: str) -> FoundMarker:
     """Return the marker in the bytes that `load` returns, if it is sound."""
     try:
         found = parse(load())
@@ -101,22 +106,14 @@ def look(load: Callable[[], bytes], plan_key: str) -> FoundMarker:
         return ABSENT
     except (OSError, ValueError) as error:
         return FoundMarker(None, f"has a damaged success marker ({error})", is_unsound=True)
-    if found.plan_key != plan_key:
-        return FoundMarker(None, "has the success marker of another plan", is_unsound=True)
-    return FoundMarker(found)
+    fault = found.fault_as(job, task, plan_key)
+    return FoundMarker(None, fault, is_unsound=True) if fault else FoundMarker(found)
 
 
-def write(
-    folder: JobLayout,
-    *,
-    job: str,
-    task: int | None,
-    attempt: int,
-    plan_key: str,
-    record: str,
-    outputs: dict[str, dict[str, Any]],
-    reused_from: dict[str, Any] | None = None,
-) -> None:
+def write(folder: JobLayout, marker: Marker) -> None:
     """Publish the marker of a job whose outputs and record lie under their final names."""
-    marker = Marker(job, task, attempt, plan_key, record, outputs, reused_from)
-    publish_json(folder.success, {"schema": SCHEMA, **marker._asdict()})
+    data = encode(marker)
+    for output in data["outputs"].values():
+        if not output["parts"]:
+            del output["parts"]
+    publish_json(folder.success, data)

@@ -132,16 +132,16 @@ def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
         present = folder.names() if job.kind == ARRAY else frozenset()
         for task in job.indices:
             if task is None:
-                yield (job.name, task), _unit(folder, job)
+                yield (job.name, task), _unit(folder, job, task)
             elif (name := LAYOUT.job(job.name, task).root.name) in present:
                 with folder.folder(name) as part:
-                    yield (job.name, task), _unit(part, job)
+                    yield (job.name, task), _unit(part, job, task)
             else:
                 yield (job.name, task), Unit(marker.ABSENT)
 
 
-def _unit(folder: Folder, job: Planned) -> Unit:
-    found = marker.look(lambda: folder.own(_SUCCESS), job.plan_key)
+def _unit(folder: Folder, job: Planned, task: int | None) -> Unit:
+    found = marker.look(lambda: folder.own(_SUCCESS), job.name, task, job.plan_key)
     try:
         return Unit(found, statefile.parse(folder.own(_STATE)))
     except FileNotFoundError:

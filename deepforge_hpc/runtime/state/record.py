@@ -16,7 +16,8 @@ from ..base.files import canonical_json, digest, publish_bytes
 from ..base.plan import OperationSource
 from ..base.states import State
 from .record_data import (
-    SCHEMA,
+    AccountingData,
+    CountedAt,
     RecordData,
     RecordedEnvironment,
     RecordedInput,
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
     from ..base.context import Clock, Context
     from ..base.plan import Job
-    from .record_data import Producer, ReusedFrom
+    from .marker import Output, ReusedFrom
+    from .record_data import Producer
 
 RESULT_KEY_SCHEMA = "dfh/result-key/1"
 _MODE = 0o444
@@ -62,13 +64,13 @@ class Published(NamedTuple):
     """An output under its final name."""
 
     name: str
-    entry: dict[str, Any]
+    entry: Output
     """Its entry of the success marker."""
     path: Path
 
 
 def write_record(
-    ledger: Path, data: RecordData | dict[str, Any], *, user: str, plan_key: str = ""
+    ledger: Path, data: RecordData | AccountingData, *, user: str, plan_key: str = ""
 ) -> str:
     """Write a record durably and return its id; OSError if the ledger cannot take it."""
     content = canonical_json(encode(data))
@@ -163,22 +165,20 @@ def reuse_record(
 
 def accounting_record(
     context: Context, jobs: Sequence[dict[str, Any]], raw: str, clock: str
-) -> dict[str, Any]:
+) -> AccountingData:
     """Return the record of what the scheduler counted; `raw`: digest of its very words."""
-    return {
-        "schema": SCHEMA,
-        "kind": "acct",
-        **{name: about for name, about in _about(context).items() if name in _OF_ACCOUNTING},
-        "clock": clock,
-        "jobs": list(jobs),
-        "raw": raw,
-        "inputs": [],
-        "outputs": [],
-        "time": {"end": timestamp()},
-    }
-
-
-_OF_ACCOUNTING = {"execution", "uuid", "attempt", "user", "dfh"}
+    info = context.info
+    return AccountingData(
+        execution=info.id,
+        uuid=info.uuid,
+        attempt=context.attempt,
+        user=info.user,
+        dfh=info.version,
+        clock=clock,
+        jobs=tuple(jobs),
+        raw=raw,
+        time=CountedAt(timestamp()),
+    )
 
 
 def _about(context: Context) -> dict[str, Any]:
@@ -252,10 +252,10 @@ def _input(context: Context, item: StagedInput) -> RecordedInput:
 def _output(context: Context, item: Published) -> RecordedOutput:
     return RecordedOutput(
         name=item.name,
-        sha256=item.entry["sha256"],
-        size=item.entry["size"],
+        sha256=item.entry.sha256,
+        size=item.entry.size,
         path=_shown_path(context, item.path),
-        format=item.entry["format"],
+        format=item.entry.format,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..base.codec import parse
 from ..base.states import State
+from .marker import ReusedFrom
 
 SCHEMA = "dfh/record/1"
 
@@ -100,15 +101,6 @@ class Span(NamedTuple):
     monotonic_s: float = 0.0
 
 
-class ReusedFrom(NamedTuple):
-    """The job of an earlier execution of which the result was taken over."""
-
-    execution: str
-    job: str
-    task: int | None
-    record: str
-
-
 class RecordData(NamedTuple):
     """The content of a record."""
 
@@ -158,6 +150,33 @@ class RecordData(NamedTuple):
         found = [item.by.record for item in self.inputs if item.by]
         found += [self.reused_from.record] if self.reused_from else []
         return list(dict.fromkeys(found))
+
+
+class CountedAt(NamedTuple):
+    """When the scheduler was asked; UTC, ISO 8601."""
+
+    end: str = ""
+
+
+class AccountingData(NamedTuple):
+    """What the scheduler counted of one attempt."""
+
+    execution: str
+    uuid: str
+    attempt: int
+    user: str
+    dfh: str
+    clock: str
+    """Whose clock the times of the rows are of."""
+    jobs: tuple[dict[str, Any], ...]
+    """A row for each, in the scheduler's own fields."""
+    raw: str
+    """Digest of its very words, which the ledger keeps."""
+    time: CountedAt
+    inputs: tuple[RecordedInput, ...] = ()
+    outputs: tuple[RecordedOutput, ...] = ()
+    kind: str = "acct"
+    schema: str = SCHEMA
 
 
 def label(execution: str, job: str, task: int | None) -> str:

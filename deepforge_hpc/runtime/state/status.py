@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..base.advice import End
+    from ..base.failure import Raised
     from ..base.notice import Notice
 
 
@@ -58,8 +59,8 @@ class TaskStatus(NamedTuple):
     host: str = ""
     folder: str = ""
     """Relative to the execution."""
-    error: dict[str, Any] | None = None
-    """What the rank that failed first left: type, message, traceback, rank, file, line."""
+    error: Raised | None = None
+    """What the rank that failed first left."""
     outputs: tuple[OutputStatus, ...] = ()
     reused_from: str = ""
     """Id of the execution that made the outputs, or empty."""

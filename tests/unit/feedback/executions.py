@@ -143,6 +143,7 @@ class Made:
                 "error": None,
                 "exit_code": None,
                 "hint": "",
+                "again": False,
                 **more,
             },
         )
@@ -173,12 +174,17 @@ class Made:
                         "format": kind,
                         "sha256": "sha256:" + f"{random.Random(name).getrandbits(256):064x}",
                         "size": size,
+                        "mtime_ns": 0,
                         "rows": None,
                         "parts": kind == "hdf5",
                     }
                     for name, (path, kind, size) in outputs.items()
                 },
-                "reused_from": {"execution": reused, "job": job, "record": ""} if reused else None,
+                "reused_from": (
+                    {"execution": reused, "job": job, "task": None, "record": ""}
+                    if reused
+                    else None
+                ),
             },
         )
 

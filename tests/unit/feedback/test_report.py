@@ -290,10 +290,12 @@ def test_a_resumed_task_of_an_array_waits_and_the_others_keep_their_state(
     assert counts(execution, 0) == {"failed": 1, "pending": 2, "succeeded": 5}
 
 
-def test_what_waits_when_an_execution_is_cancelled_is_cancelled(made: Callable[[str], Any]) -> None:
+def test_what_waits_when_an_execution_is_cancelled_is_not_called_ended(
+    made: Callable[[str], Any],
+) -> None:
     execution = made("waiting")
     execution.submitted({"event": "cancel", "attempt": 1})
-    assert set(states(execution).values()) == {"cancelled"}
+    assert set(states(execution).values()) == {"unknown"}
 
 
 def test_metrics_of_an_earlier_attempt_are_not_shown(made: Callable[[str], Any]) -> None:

@@ -124,17 +124,12 @@ class Project:
         }
         record_id = self.write_record(record)
         self.ids[job if task is None else f"{job}[{task}]"] = record_id
-        entry = {
-            "path": f"outputs/{path.name}", "format": "text", "sha256": sha256, "size": size,
-        }  # fmt: skip
+        time = path.stat().st_mtime_ns
+        made = marker.Output(f"outputs/{path.name}", "text", sha256, size, time, None)
+        key = str(record.get("plan_key", ""))
         marker.write(
             ExecutionLayout(self.execution).job(job, task),
-            job=job,
-            task=task,
-            attempt=1,
-            plan_key="",
-            record=record_id,
-            outputs={"result": entry},
+            marker.Marker(job, task, 1, key, record_id, {"result": made}),
         )
         return {
             "port": "data",

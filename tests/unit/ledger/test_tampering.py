@@ -60,15 +60,18 @@ def test_execution_under_another_name_is_still_found(project: Any) -> None:
     assert findings(project, renamed, "warning") == []
 
 
-@pytest.mark.parametrize("what", ["digest", "record", "not JSON"])
+@pytest.mark.parametrize("what", ["digest", "record", "not JSON", "plan_key", "job", "task"])
 def test_edited_success_marker_is_named(project: Any, what: str) -> None:
     marker = success(project, "train")
     if what == "digest":
         replace(marker, digest_file(project.output("train", "result.txt")), "sha256:" + "0" * 64)
     elif what == "record":
         replace(marker, project.ids["train"], project.ids["evaluate"])
-    else:
+    elif what == "not JSON":
         marker.write_text("{")
+    else:
+        other = 5 if what == "task" else "other"
+        marker.write_text(json.dumps({**json.loads(marker.read_text()), what: other}))
     assert findings(project, project.execution) == ["marker_modified"]
     assert findings(project, project.output("evaluate", "result.txt")) == ["marker_modified"]
 

@@ -16,6 +16,7 @@ import pytest
 
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import statefile
@@ -207,7 +208,7 @@ def test_a_missing_marker_stops_the_job_and_is_named(folder):
 def test_the_state_of_the_script_has_the_fields_of_the_runtimes(folder):
     execution = Execution(folder, make(environment=Environment(python="/no/python")))
     execution.run(*ARGUMENTS)
-    of_runtime = statefile.to_dict(statefile.Said(State.FAILED, 1))
+    of_runtime = encode(statefile.Said(State.FAILED, 1))
     assert execution.state().keys() == of_runtime.keys()
     # Each is read by somebody: the status, the report, the final job.
     assert "progress" not in of_runtime

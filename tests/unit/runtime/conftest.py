@@ -256,7 +256,7 @@ class Execution:
     def marker(self, job: str, task: int | None = None) -> dict[str, Any]:
         found = marker.read(self.folder(job, task))
         assert found is not None
-        return found._asdict()
+        return dict(encode(found))
 
     def output(self, job: str, name: str = "result", task: int | None = None) -> Path:
         return self.folder(job, task).root / self.marker(job, task)["outputs"][name]["path"]

@@ -197,7 +197,7 @@ def test_a_damaged_part_is_named_and_not_gathered(execution: Execution) -> None:
     part.write_text(good.replace("3", "4"))
     assert execution.run("use.gather").returncode == 1
     reason = execution.state("use.gather")["reason"]
-    assert "jobs/use/task-00001/outputs/result.json of use task 1 is damaged" in reason
+    assert "jobs/use/task-00001/outputs/result.json, made by use task 1, is damaged" in reason
     part.unlink()
     assert execution.run("use.gather").returncode == 1
     assert "is missing" in execution.state("use.gather")["reason"]

@@ -349,7 +349,7 @@ def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(
     (bench.root / "plan.json").write_text('{"jobs": [{"name": "a", "plan_key": "k"}]}')
     key = "k" if kind == "sound" else "other"
     folder = JobLayout(bench.root)
-    marker.write(folder, job="a", task=None, attempt=1, plan_key=key, record="", outputs={})
+    marker.write(folder, marker.Marker("a", None, 1, key, "", {}))
     if kind == "damaged":
         folder.success.write_text("{}")
     running = bench.submit(

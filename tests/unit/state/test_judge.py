@@ -11,7 +11,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt
 from deepforge_hpc.runtime.state.judge import Evidence, Trouble, Verdict, judge
-from deepforge_hpc.runtime.state.marker import ABSENT, FoundMarker, Marker, look
+from deepforge_hpc.runtime.state.marker import ABSENT, FoundMarker, Marker, ReusedFrom, look
 from deepforge_hpc.runtime.state.statefile import Said
 
 RELEASED = Attempt(number=2, jobs=("a",), ids={"a": "7"}, is_released=True)
@@ -64,7 +64,9 @@ def test_contradiction_of_a_marker_is_a_warning_only_about_that_attempt() -> Non
 
 
 def test_reused_marker_names_its_source() -> None:
-    verdict = of(marker=MARKER._replace(reused_from={"execution": "x-0001"}), attempt=None)
+    verdict = of(
+        marker=MARKER._replace(reused_from=ReusedFrom("x-0001", "a", None, "")), attempt=None
+    )
     assert (verdict.state, verdict.reason) == (State.REUSED, "Taken from x-0001.")
 
 
@@ -135,9 +137,9 @@ def test_accounting_says_how_a_silent_job_ended() -> None:
 
 
 def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
-    assert of(said=written("failed", is_retryable=True)).is_retryable
-    assert not of(said=written("failed", is_retryable=False)).is_retryable
-    assert of(said=written("interrupted", is_retryable=False)).is_retryable
+    assert of(said=written("failed", again=True)).is_retryable
+    assert not of(said=written("failed", again=False)).is_retryable
+    assert of(said=written("interrupted", again=False)).is_retryable
     assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).is_retryable
     for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
         verdict = of(native=native("failed", raw=raw, memory=True), said=written("running"))
@@ -211,6 +213,6 @@ def test_whether_a_marker_is_there_does_not_hang_on_the_words_for_it() -> None:
     def gone() -> bytes:
         raise FileNotFoundError
 
-    assert not look(gone, "key").is_unsound
-    assert look(lambda: b"{", "key").is_unsound
+    assert not look(gone, "a", None, "key").is_unsound
+    assert look(lambda: b"{", "a", None, "key").is_unsound
     assert not ABSENT._replace(fault="was never written").is_unsound

@@ -32,6 +32,7 @@ from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
 from deepforge_hpc.runtime.schedulers.slurm import wants_memory
 from deepforge_hpc.runtime.state import marker, statefile
+from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.schedulers.slurm_states import interpret
 from deepforge_hpc.submit.inspect import status
 from deepforge_hpc.submit.select import select
@@ -243,12 +244,9 @@ class Bench:
         if kind == "none":
             return
         key = OTHER_KEY if kind == "other plan" else KEY
-        origin = {"execution": "demo-0000"} if kind == "reused" else None
+        origin = ReusedFrom("demo-0000", "a", None, "") if kind == "reused" else None
         number = 0 if kind == "reused" else 1
-        marker.write(
-            folder, job="a", task=None, attempt=number, plan_key=key, record="sha256:0",
-            outputs={}, reused_from=origin,
-        )  # fmt: skip
+        marker.write(folder, Marker("a", None, number, key, "sha256:0", {}, origin))
         content = folder.success.read_text()
         if kind == "schema":
             folder.success.write_text(content.replace("dfh/success/1", "dfh/success/9"))
