@@ -14,6 +14,12 @@ def start_time(pid: int) -> str:
     return "" if len(fields) < 20 or fields[0] in {b"Z", b"X"} else fields[19].decode()
 
 
+def machine() -> str:
+    """Return a name of what `/proc` shows: this machine since it was started, or a container."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - no path
+
+
 def owner(pid: int) -> int:
     """Return the user id of a process, -1 if there is none."""
     try:

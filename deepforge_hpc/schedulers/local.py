@@ -6,24 +6,22 @@ there is nothing to do.
 
 from __future__ import annotations
 
+import functools
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.plugins.scheduler import Scheduler
-from deepforge_hpc.runtime.base.native import NativeStatus
-from deepforge_hpc.runtime.base.states import State, state_of
 
-from .local_process import Process
-from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
+from .local_queue import ENDED, LocalQueue, QueuedJob, parse_array
+from .local_view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
-
-ENGINESTOPPED = "EngineStopped"
+    from deepforge_hpc.runtime.base.native import NativeStatus
 
 
 class LocalScheduler(Scheduler):
@@ -64,7 +62,7 @@ class LocalScheduler(Scheduler):
             )
             queue.add(job)
         # What waits for a job that has not ended is found by the engine that runs that job.
-        if not job.hold and _have_ended(queue, job):
+        if not job.hold and not queue.has_engine and _have_ended(queue, job):
             _ensure_engine(queue, request.directory)
         return job.id
 
@@ -78,43 +76,32 @@ class LocalScheduler(Scheduler):
 
     def _command(self, directory: str, verb: str, native_ids: Sequence[str]) -> None:
         queue = LocalQueue.of(directory)
-        status = queue.status()
-        wanted = set(native_ids)
-        ids = [
-            name
-            for job in queue.jobs()[0]
-            for name in (job.id, *job.task_ids)
-            if name in wanted and not _is_over(job, name, status)
-        ]
+        view = View.of(queue)
+        ids = view.open(native_ids)
         if ids:
+            view.require_here()
             with _writing(queue):
                 queue.command(verb, ids)
             _ensure_engine(queue, directory)
 
     def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:
         """Return what the engine wrote, checked against the processes if the engine is gone."""
-        queue = LocalQueue.of(directory)
-        # In this order: an engine that ends in between has written its last word.
-        killed = queue.killed_engine
-        status = queue.status()
+        view = View.of(LocalQueue.of(directory))
         wanted = set(native_ids)
-        found = {}
-        for job in queue.jobs()[0]:
-            for name in job.task_ids:
-                if name in wanted or job.id in wanted:
-                    entry = status.get(name, {})
-                    found[name] = _native(job, name, entry)
-                    if killed:
-                        found[name] = _without_engine(found[name], entry, killed)
-        return found
+        return {
+            name: view.native(job, name)
+            for job in view.jobs
+            for name in job.task_ids
+            if name in wanted or job.id in wanted
+        }
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:
         """Return the ids of the jobs of this token that have not ended."""
-        queue = LocalQueue.of(directory)
-        status = queue.status()
+        view = View.of(LocalQueue.of(directory))
+        view.require_here()
         found: dict[str, list[str]] = {}
-        for job in queue.jobs()[0]:
-            if job.name == f"{job.job}.{token}" and not _is_over(job, job.id, status):
+        for job in view.jobs:
+            if job.name == f"{job.job}.{token}" and not view.is_over(job):
                 found.setdefault(job.job, []).append(job.id)
         return found
 
@@ -127,68 +114,24 @@ def _tasks(request: SubmitRequest) -> tuple[int, ...] | None:
         raise SchedulerError(message) from error
 
 
-def _is_over(job: QueuedJob, name: str, status: dict[str, dict[str, Any]]) -> bool:
-    names = job.task_ids if name == job.id else (name,)
-    return all(status.get(item, {}).get("raw") in ENDED for item in names)
-
-
 def _have_ended(queue: LocalQueue, job: QueuedJob) -> bool:
     """Tell whether nothing that a new job waits for can still run; what is unknown cannot."""
     last = int(job.id[1:]) - 1
     known = {name for name in job.after if name[1:].isdecimal() and int(name[1:]) <= last}
     if not known:
         return True
-    # Read from the status alone: the whole queue read for each new job would be its square.
+    ended = _ended(queue, queue.stamp)
+    return all(ended.get(name, False) for name in known)
+
+
+@functools.lru_cache(maxsize=1)
+def _ended(queue: LocalQueue, _stamp: tuple[int, ...]) -> dict[str, bool]:
+    """Return of each job whether it has ended; kept, as one is asked for with each new job."""
     ended: dict[str, bool] = {}
     for key, entry in queue.status().items():
         name = key.partition("_")[0]
         ended[name] = ended.get(name, True) and entry["raw"] in ENDED
-    return all(ended.get(name, False) for name in known)
-
-
-def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
-    if not entry:
-        # The engine has not seen it yet.
-        from .local_tasks import Task
-
-        free = "Dependency" if job.after else "Resources"
-        task = Task(name, job, reason="JobHeldUser" if job.hold else free)
-        entry = task.to_dict()
-    return NativeStatus(
-        native_id=name,
-        state=state_of(entry["state"]),
-        raw_state=entry["raw"],
-        raw_reason=entry["reason"],
-        explanation=entry["explanation"],
-        name=job.name,
-        exit_code=entry["exit"],
-        wants_memory=_wants_memory(entry["raw"], entry["exit"]),
-        ended_by="scheduler" if entry["raw"] in {"CANCELLED", "TIMEOUT"} else "",
-    )
-
-
-def _wants_memory(raw: str, exit_code: str) -> bool:
-    if raw != "FAILED":
-        return False
-    from deepforge_hpc.runtime.schedulers.slurm import wants_memory
-
-    return wants_memory(raw, exit_code)
-
-
-def _without_engine(status: NativeStatus, entry: dict[str, Any], uuid: str) -> NativeStatus:
-    """Return what is true of a job whose engine was killed."""
-    if status.state is State.PENDING:
-        state, explanation = State.HELD, f"{STOPPED}; `dfh resume` goes on."
-    elif status.state is State.RUNNING and not _is_alive(status, entry, uuid):
-        state, explanation = State.UNKNOWN, f"{STOPPED}; how this job ended is not known."
-    else:
-        return status
-    return status._replace(state=state, raw_reason=ENGINESTOPPED, explanation=explanation)
-
-
-def _is_alive(status: NativeStatus, entry: dict[str, Any], uuid: str) -> bool:
-    token = f"{uuid}.{status.native_id}"
-    return Process(int(entry["pid"]), str(entry["start_time"]), token).is_alive
+    return ended
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from deepforge_hpc.processes import start_time
-from deepforge_hpc.runtime.base.files import publish_json, read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.read import read_files
 
@@ -35,7 +34,7 @@ from .local_queue import ENDED, LocalQueue
 from .local_tasks import Board, Task
 
 _POLL_S = 0.2
-_PUBLISH_S = 0.05
+_RETRY_S = 0.05
 _SCRUBBED = ("SLURM", "SBATCH_", "SALLOC_", "SRUN_", "PMI", "OMPI_COMM_WORLD_", "DFH_")
 _RANKS = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE"})
 _DEFAULT_SIGNALS = [
@@ -79,23 +78,20 @@ class Engine:
         """
         self._take_in(self._queue.status())
         self._adopt()
-        is_changed, due = True, 0.0
         while self._layout.execution.exists():
             # Commands first: one may name a job that is added while we look.
             commands = self._queue.commands()
-            is_changed |= bool(commands) | self._take_in({})
+            self._take_in({})
             self._obey(commands)
-            is_changed |= self._reap() | self._start()
-            # Not for each of many short jobs: the file tells of all jobs.
-            is_due = time.monotonic() >= due or not self._running
-            if is_changed and is_due and self._publish():
-                is_changed, due = False, time.monotonic() + _PUBLISH_S
+            self._reap()
+            self._start()
+            if is_told := self._publish():
                 for path, _, _ in commands:
                     path.unlink(missing_ok=True)
-            if not (is_changed or self._running or self._board.ready) and self._close(lock):
+            if is_told and not (self._running or self._board.ready) and self._close(lock):
                 return
             self._enforce()
-            pause_s = _PUBLISH_S if is_changed else _POLL_S
+            pause_s = _POLL_S if is_told else _RETRY_S
             readable, _, _ = select.select([wakeup], [], [], pause_s)
             if readable:
                 os.read(wakeup, 1 << 12)
@@ -104,19 +100,21 @@ class Engine:
             kill_all(self._token(task))
 
     def _publish(self) -> bool:
-        status = {name: task.to_dict() for name, task in self._board.tasks.items()}
-        try:
-            self._queue.publish_status(status)
-        except OSError:
-            # A full disk must not end the jobs that run: the next turn tries again.
-            return False
+        """Write down what has changed; False if that cannot be done now."""
+        changed = self._board.changed
+        if changed:
+            try:
+                self._queue.publish_status({name: one.to_dict() for name, one in changed.items()})
+            except OSError:
+                # A full disk must not end the jobs that run: the next turn tries again.
+                return False
+            changed.clear()
         return True
 
-    def _take_in(self, known: dict[str, dict[str, Any]]) -> bool:
+    def _take_in(self, known: dict[str, dict[str, Any]]) -> None:
         jobs, self._offset = self._queue.jobs(self._offset)
         for job in jobs:
             self._board.add(job, known)
-        return bool(jobs)
 
     def _obey(self, commands: list[tuple[Path, str, list[str]]]) -> None:
         for _, verb, ids in commands:
@@ -149,6 +147,7 @@ class Engine:
             if found:
                 task.pid, task.start_time = found.pid, found.start_time
                 task.state, task.reason = "RUNNING", ""
+                self._board.note(task)
                 self._running[task.id] = task
                 self._free -= self._needs(task)
                 if task.verdict:
@@ -176,8 +175,7 @@ class Engine:
 
     # ---- processes
 
-    def _start(self) -> bool:
-        is_changed = False
+    def _start(self) -> None:
         ready = self._board.ready
         while ready:
             task = ready[0]
@@ -188,8 +186,6 @@ class Engine:
                 break
             ready.popleft()
             self._spawn(task)
-            is_changed = True
-        return is_changed
 
     def _needs(self, task: Task) -> int:
         """Return the cores that a task takes: what is more than there are gets all."""
@@ -223,10 +219,11 @@ class Engine:
         task.is_child = True
         task.start_time = start_time(task.pid)
         task.state, task.reason, task.started = "RUNNING", "", time.time()
+        self._board.note(task)
         self._running[task.id] = task
         self._free -= self._needs(task)
 
-    def _reap(self) -> bool:
+    def _reap(self) -> None:
         """Take in the processes that have ended."""
         ended = []
         for task in self._running.values():
@@ -254,13 +251,13 @@ class Engine:
                                 exit_code)  # fmt: skip
             else:
                 self._end_unseen(task)
-        return bool(ended)
 
     def _stop(self, task: Task, verdict: str) -> None:
         if task.state == "PENDING":
             self._board.end(task, verdict, task.reason)
         elif not task.kill_at:
             task.verdict = verdict
+            self._board.note(task)
             task.kill_at = time.time() + self._options.grace_s
             self._signal(task, signal.SIGTERM, group=True)
 
@@ -325,10 +322,7 @@ def main(argv: list[str]) -> int:
     queue = LocalQueue.of(str(options.root))
     lock = queue.lock_engine()
     if lock is not None:
-        me = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
-        publish_json(
-            queue.engine, {**me, "uuid": options.uuid, "host": os.uname().nodename}, durable=False
-        )
+        queue.note_engine()
     wakeup = _wake_on_child()
     os.write(sender, b"1")
     os.close(sender)
@@ -345,8 +339,7 @@ def _options(argv: list[str]) -> Options:
     parser.add_argument("--warning", type=float, default=60.0, help="seconds before the walltime")
     words = parser.parse_args(argv)
     root = words.execution.resolve()
-    uuid = str(read_json(ExecutionLayout(root).execution)["uuid"])
-    return Options(root, uuid, words.grace, words.warning)
+    return Options(root, LocalQueue.of(str(root)).uuid, words.grace, words.warning)
 
 
 def _wake_on_child() -> int:

@@ -3,9 +3,10 @@
 jobs.jsonl    submissions, one line each; written by the adapter. Its lock is held for a moment by
               whoever adds to the queue, and by an engine that closes
 commands/     one file for each release or cancellation; written by the adapter, removed by the
-              engine once `status.json` tells of their effect
-status.json   what became of each job and array task; written by the engine
-engine.json   which process the engine is; for people and tests, nothing is done by it
+              engine once `status.jsonl` tells of their effect
+status.jsonl  what becomes of each job and array task, a line at each change; written by the engine.
+              Executions of earlier versions have `status.json`, and keep it: their jobs read it
+engine.json   which process the engine is, and where; left behind by one that was killed
 engine.lock   held by the engine as long as it lives
 engine.log    what the engine printed: nothing, unless it broke
 
@@ -16,7 +17,6 @@ gone and starts another.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from contextlib import contextmanager, suppress
@@ -25,8 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.runtime.base.files import parse_object, publish_bytes, publish_json, read_json
-from deepforge_hpc.runtime.base.jsonl import append_line, last_line
+from deepforge_hpc.processes import machine, start_time
+from deepforge_hpc.runtime.base.files import parse_object, publish_json, read_json
+from deepforge_hpc.runtime.base.jsonl import append_line, append_lines, last_line
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.schedulers.local import OLD_STATUS, STATUS, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +113,7 @@ class LocalQueue:
 
     @property
     def engine(self) -> Path:
-        """{pid, start_time, uuid, host}"""
+        """{pid, start_time, host, machine}"""
         return self.root / "engine.json"
 
     @contextmanager
@@ -149,19 +152,30 @@ class LocalQueue:
             os.close(handle)
 
     @property
-    def killed_engine(self) -> str:
-        """Return the uuid in `engine.json` if it was left behind, else an empty text.
+    def killed_engine(self) -> dict[str, Any] | None:
+        """Return what `engine.json` says if it was left behind.
 
         An engine that closes removes the file.
         """
         if self.has_engine:
-            return ""
-        try:
-            content = self.engine.read_bytes()
-        except FileNotFoundError:
-            return ""
-        with self._readable("engine.json"):
-            return str(parse_object(content)["uuid"])
+            return None
+        with self._readable("engine.json"), suppress(FileNotFoundError):
+            engine = read_json(self.engine)
+            return {**engine, "host": str(engine["host"])}
+        return None
+
+    @property
+    def uuid(self) -> str:
+        """Return the uuid of the execution, with which the tokens of its processes begin."""
+        with self._readable("../execution.json"):
+            return str(read_json(ExecutionLayout(self.root.parent).execution)["uuid"])
+
+    def note_engine(self) -> None:
+        """Write down that this process is the engine now."""
+        me = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
+        where = {"host": os.uname().nodename, "machine": machine()}
+        # Synced: after a crash of the machine it tells that the machine was started again.
+        publish_json(self.engine, {**me, **where})
 
     def add(self, job: QueuedJob) -> None:
         """Append a job; call it with the lock. OSError if it cannot be written whole."""
@@ -218,9 +232,22 @@ class LocalQueue:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the engine's last word on each id; empty if there is none."""
-        with self._readable("status.json"), suppress(FileNotFoundError):
-            return dict(read_json(self.root / "status.json")["jobs"])
+        with self._readable(self._status_file.name), suppress(FileNotFoundError):
+            return read_status(self.root)
         return {}
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Return what is another if the status is."""
+        with suppress(FileNotFoundError):
+            found = self._status_file.stat()
+            return found.st_ino, found.st_size, found.st_mtime_ns
+        return ()
+
+    @property
+    def _status_file(self) -> Path:
+        old = self.root / OLD_STATUS
+        return old if old.exists() else self.root / STATUS
 
     def tidy(self) -> None:
         """Remove what only a living engine needs; call it with both locks."""
@@ -231,12 +258,15 @@ class LocalQueue:
             if not self.log.stat().st_size:
                 self.log.unlink()
 
-    def publish_status(self, jobs: dict[str, dict[str, Any]]) -> None:
-        """Write down what became of each id."""
-        # Not sorted and not synced: it is written at every change, and after a crash of the
-        # machine no process that it tells of is there any more.
-        data = json.dumps({"schema": STATUS_SCHEMA, "jobs": jobs}, separators=(",", ":"))
-        publish_bytes(self.root / "status.json", data.encode(), durable=False)
+    def publish_status(self, changed: dict[str, dict[str, Any]]) -> None:
+        """Write down what became of each id that has changed."""
+        # Not synced: after a crash of the machine no process that it tells of is there any more.
+        file = self._status_file
+        if file.name == STATUS:
+            append_lines(file, ({"id": name, **entry} for name, entry in changed.items()))
+        else:
+            jobs = {**self.status(), **changed}
+            publish_json(file, {"schema": STATUS_SCHEMA, "jobs": jobs}, durable=False)
 
 
 def _try_lock(handle: int, kind: int) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.runtime.base.states import State
 
-# All tasks are written at every change, and most of them look alike.
+# Most tasks look alike.
 _interpret = functools.lru_cache(maxsize=256)(interpret)
 NEVER_SATISFIED = "DependencyNeverSatisfied"
 
@@ -50,27 +50,19 @@ class Task:
     """False for a process that an earlier engine started."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `status.json` holds of it."""
+        """Return what the status says of it, but for what is empty."""
         state, explanation = explain(self)
-        return {
-            "state": state.value,
-            "raw": self.state,
-            "reason": self.reason,
-            "explanation": explanation,
-            "pid": self.pid,
-            "start_time": self.start_time,
-            "started": self.started,
-            "ended": self.ended,
-            "exit": self.exit,
-            "verdict": self.verdict,
-        }
+        values = {name: getattr(self, name) for name in _KEPT}
+        entry = {"state": state.value, "raw": self.state, "explanation": explanation, **values}
+        return {name: value for name, value in entry.items() if value}
 
     def recall(self, entry: dict[str, Any]) -> None:
         """Take over what an earlier engine wrote of it."""
         if entry:
             self.state = entry["raw"]
             for name in _KEPT:
-                setattr(self, name, entry[name])
+                if name in entry:
+                    setattr(self, name, entry[name])
 
 
 _KEPT = ("reason", "pid", "start_time", "started", "ended", "exit", "verdict")
@@ -105,6 +97,8 @@ class Board:
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
         self.tasks: dict[str, Task] = {}
+        self.changed: dict[str, Task] = {}
+        """Those of which the status does not tell yet what they are."""
         self._entries: dict[str, _BoardJob] = {}
         self._dependants: dict[str, list[str]] = {}
 
@@ -117,6 +111,8 @@ class Board:
         for task in tasks:
             task.recall(known.get(task.id, {}))
             self.tasks[task.id] = task
+            if task.id not in known:
+                self.note(task)
         left = sum(task.state not in ENDED for task in tasks)
         is_held = job.hold and all(
             task.state == "PENDING" and task.reason in {"", "JobHeldUser"} for task in tasks
@@ -130,6 +126,10 @@ class Board:
             if not self._settle(entry, name):
                 return
         self._promote(entry)
+
+    def note(self, task: Task) -> None:
+        """Note that there is something new of a task."""
+        self.changed[task.id] = task
 
     def _settle(self, entry: _BoardJob, name: str) -> bool:
         """Note that a job waits for another; False if it thereby can never start."""
@@ -154,6 +154,7 @@ class Board:
                 for task in entry.tasks:
                     if task.state == "PENDING":
                         task.reason = ""
+                        self.note(task)
                 self._promote(entry)
 
     def select(self, ids: Iterable[str]) -> list[Task]:
@@ -172,6 +173,7 @@ class Board:
             return
         task.state, task.reason, task.exit = state, reason, exit_code
         task.ended = time.time()
+        self.note(task)
         entry = self._entries[task.job.id]
         entry.open -= 1
         if not entry.open:
@@ -201,10 +203,13 @@ class Board:
         """Put a job's tasks where they may start, or note why they may not."""
         pending = [task for task in entry.tasks if task.state == "PENDING"]
         if entry.is_held or entry.waits_for:
-            reason = "JobHeldUser" if entry.is_held else "Dependency"
-            for task in pending:
-                task.reason = reason
-            return
+            self._explain(pending, "JobHeldUser" if entry.is_held else "Dependency")
+        else:
+            self._explain(pending, "Resources")
+            self.ready.extend(pending)
+
+    def _explain(self, pending: Iterable[Task], reason: str) -> None:
         for task in pending:
-            task.reason = "Resources"
-            self.ready.append(task)
+            if task.reason != reason:
+                task.reason = reason
+                self.note(task)

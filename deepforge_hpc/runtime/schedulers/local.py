@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..base.files import read_json
+from ..base.jsonl import read_lines
 from ..base.native import NativeStatus
 from ..base.states import state_of
 from .base import QueryResult, Scheduler
@@ -12,6 +13,11 @@ from .slurm import ended_by, wants_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+STATUS = "status.jsonl"
+"""A line for each change of a job or task; the last one of an id counts."""
+OLD_STATUS = "status.json"
+"""Of an earlier version, whose jobs read it: the last word on all, written anew at each change."""
 
 
 class Local(Scheduler):
@@ -24,20 +30,31 @@ class Local(Scheduler):
     def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what the engine published."""
         try:
-            jobs = read_json(root / "local" / "status.json")["jobs"]
+            jobs = read_status(root / "local")
             return {native: _status(native, entry) for native, entry in jobs.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
+def read_status(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the engine's last word on each id, without what is empty of it.
+
+    OSError if there is none; ValueError, KeyError or TypeError if it is damaged.
+    """
+    try:
+        return {str(entry["id"]): entry for entry in read_lines(folder / STATUS)}
+    except FileNotFoundError:
+        return dict(read_json(folder / OLD_STATUS)["jobs"])
+
+
 def _status(native: str, entry: dict[str, str]) -> NativeStatus:
-    raw, code = entry["raw"], entry["exit"]
+    raw, code = entry["raw"], entry.get("exit", "")
     return NativeStatus(
         native_id=native,
         state=state_of(entry["state"]),
         raw_state=raw,
-        raw_reason=entry["reason"],
-        explanation=entry["explanation"],
+        raw_reason=entry.get("reason", ""),
+        explanation=entry.get("explanation", ""),
         exit_code=code,
         wants_memory=wants_memory(raw, code),
         ended_by=ended_by(raw),

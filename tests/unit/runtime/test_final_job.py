@@ -55,17 +55,17 @@ GATHER = [{"event": "job", "job": "last.gather", "native_id": "L5"}]
 
 def queue(execution: Execution, **states: str) -> None:
     """Write what the engine of the local scheduler knows, as it does."""
-    jobs = {}
+    lines = []
     for native, raw in states.items():
         word, _, reason = raw.partition(" ")
         state, sentence = interpret(word, reason, "0:0")
-        jobs[native] = {
-            "state": state.value, "raw": word, "reason": reason, "explanation": sentence,
-            "exit": "0:0",
-        }  # fmt: skip
+        lines.append({
+            "id": native, "state": state.value, "raw": word, "reason": reason,
+            "explanation": sentence, "exit": "0:0",
+        })  # fmt: skip
     folder = execution.root / "local"
     folder.mkdir(exist_ok=True)
-    (folder / "status.json").write_text(json.dumps({"schema": "x", "jobs": jobs}))
+    (folder / "status.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def test_what_never_ran_names_the_ancestor_that_failed(execution: Execution) -> None:

@@ -373,7 +373,7 @@ def test_job_started_just_before_the_engine_died_is_found_by_its_token(bench: Be
     bench.until(running, "running")
     os.kill(bench.engine(), signal.SIGKILL)
     wait_for(lambda: not bench.queue.has_engine)
-    # As if it had died between the start and the next status.json.
+    # As if it had died between the start and the next line of the status.
     status = bench.queue.status()
     status[running].update(raw="PENDING", pid=0, start_time="")
     bench.queue.publish_status(status)
@@ -390,7 +390,7 @@ def test_planted_pids_are_never_signalled(bench: Bench) -> None:
     try:
         real = start_time(victim.pid)
         bench.submit("a", "echo a >> ran", hold=True)
-        planted = {"pid": victim.pid, "start_time": real, "uuid": UUID, "host": "x"}
+        planted = {"pid": victim.pid, "start_time": real, "host": os.uname().nodename}
         bench.queue.engine.write_text(json.dumps(planted))
         entry = {"state": "running", "raw": "RUNNING", "reason": "", "explanation": "", "pid": victim.pid, "start_time": real,
                  "started": 1.0, "ended": 0.0, "exit": "", "verdict": ""}  # fmt: skip
@@ -403,6 +403,39 @@ def test_planted_pids_are_never_signalled(bench: Bench) -> None:
     finally:
         victim.kill()
         victim.wait()
+
+
+def test_queue_of_another_machine_is_told_of_and_left_alone(bench: Bench) -> None:
+    running = bench.submit("a", "echo a >> ran; while ! test -e go; do sleep 0.05; done")
+    bench.until(running, "running")
+    os.kill(bench.engine(), signal.SIGKILL)
+    wait_for(lambda: not bench.queue.has_engine)
+    left = json.loads(bench.queue.engine.read_text())
+    for change in ({"host": "far", "machine": "x y"}, {"machine": f"{left['machine']}1"}):
+        bench.queue.engine.write_text(json.dumps({**left, **change}))
+        found = bench.query(running)[running]
+        assert (found.state, found.raw_reason) == ("unknown", "EngineStopped")
+        for act in (
+            lambda: bench.scheduler.find(str(bench.root), TOKEN),
+            lambda: bench.cancel(running),
+            lambda: bench.release(running),
+        ):
+            with pytest.raises(SchedulerError, match="was on ") as caught:
+                act()
+            assert caught.value.hint.endswith(f"rm {bench.queue.engine}")
+        assert not bench.queue.has_engine
+    # What the message says to do where that machine is no more.
+    bench.queue.engine.unlink()
+    assert bench.state(running) == "running"
+    (bench.root / "go").touch()
+    wait_for(lambda: bench.state(running) == "unknown")
+    assert bench.scheduler.find(str(bench.root), TOKEN) == {}
+    # The same machine, started again, where another process may have the number.
+    status = bench.queue.status()[running]
+    bench.queue.publish_status({running: {**status, "pid": os.getpid()}})
+    bench.queue.engine.write_text(json.dumps({**left, "machine": "before its start"}))
+    assert bench.state(running) == "unknown"
+    assert bench.scheduler.find(str(bench.root), TOKEN) == {}
 
 
 @pytest.mark.parametrize("change", ["start_time", "token", "pid"])
@@ -481,7 +514,7 @@ def test_removed_execution_ends_its_jobs_and_leaves_a_new_one_in_its_place_alone
     wait_for(lambda: not new.queue.has_engine)
 
 
-@pytest.mark.parametrize("name", ["jobs.jsonl", "status.json", "engine.json"])
+@pytest.mark.parametrize("name", ["jobs.jsonl", "status.jsonl", "engine.json"])
 def test_damaged_file_of_the_queue_is_named(bench: Bench, name: str) -> None:
     bench.until(bench.submit("a", "true"))
     wait_for(lambda: not bench.queue.has_engine)
@@ -492,6 +525,8 @@ def test_damaged_file_of_the_queue_is_named(bench: Bench, name: str) -> None:
     with pytest.raises(SchedulerError, match=f"{name}: damaged"):
         bench.query("L1")
     path.write_bytes(whole)
+    if not whole:
+        path.unlink()
 
 
 def test_job_that_can_never_start_is_told_by_an_engine_that_already_runs(bench: Bench) -> None:
@@ -521,6 +556,18 @@ def test_thousand_jobs_are_queued_and_run(bench: Bench) -> None:
     bench.release(root)
     bench.until(final)
     assert bench.words() == ["a"] * (count + 1) + ["z"]
+
+
+def test_engine_writes_as_much_for_a_job_however_many_there_are(bench: Bench) -> None:
+    count = 150
+    root = bench.submit("a", "true", hold=True)
+    names = [bench.submit("a", "true", root) for _ in range(count)]
+    last = bench.submit("z", "while ! test -e go; do sleep 0.05; done", *names)
+    bench.release(root)
+    bench.until(last, "running")
+    counted = Path(f"/proc/{bench.engine()}/io").read_text().split()
+    (bench.root / "go").touch()
+    assert int(counted[counted.index("wchar:") + 1]) < 2000 * count
 
 
 def test_engine_starts_cheaply(bench: Bench) -> None:

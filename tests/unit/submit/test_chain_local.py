@@ -23,7 +23,9 @@ from deepforge_hpc.errors import (
 )
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local import LocalScheduler
+from deepforge_hpc.schedulers.local_process import with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue
+from deepforge_hpc.schedulers.local_view import View
 from deepforge_hpc.submit import chain, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.orphans import held_orphans
@@ -434,6 +436,26 @@ def test_killed_engine_and_job_are_run_again(lab: Any) -> None:
     assert lab.resume(layout).attempt == 2
     assert lab.wait(layout) == GOOD
     assert lab.ran() == ["a", "a", "b", "c"]
+
+
+def test_job_that_ended_after_its_engine_was_killed_keeps_nobody_waiting(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    poll(lambda: lab.states(layout)["a"] == "running")
+    queue = LocalQueue.of(str(layout.root))
+    os.kill(int(json.loads(queue.engine.read_bytes())["pid"]), signal.SIGKILL)
+    lab.flag("wait-a", is_set=False)
+    poll(lambda: layout.job("a").success.exists() and not with_token(f"{queue.uuid}.L1"))
+    view = View.of(queue)
+    # Who asks for what is live and who asks for states see the same.
+    assert view.native(view.jobs[0], "L1").state == "unknown"
+    assert "a" not in lab.scheduler.find(str(layout.root), lab.token(layout))
+    start = time.monotonic()
+    report = lab.resume(layout)
+    assert time.monotonic() - start < 30, "it waited for a job that is not there"
+    assert [name for name, _ in report.submitted] == ["b", "c", "_final"]
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
 
 
 def test_two_submitters_of_one_execution_cannot_meet(lab: Any) -> None:
