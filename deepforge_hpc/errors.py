@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from deepforge_hpc.runtime.base.notice import Notice
 
 
@@ -107,6 +109,11 @@ class SchedulerError(DeepforgeHpcError):
         self.then = then
         """What to do once the cause is mended; the end of the hint."""
         self.advise(hint)
+
+    def again(self, message: str, hint: str, then: str = "") -> Self:
+        """Return it with other words; what was run, and what it printed, stay."""
+        argv, code, stderr = self.argv, self.returncode, self.stderr
+        return type(self)(message, hint, argv=argv, returncode=code, stderr=stderr, then=then)
 
     def advise(self, hint: str) -> None:
         """Give another hint, but for its end."""

@@ -22,10 +22,9 @@ def data_folder(name: str) -> Path:
     return packaged if packaged.is_dir() else _PACKAGE.parent / name
 
 
-def user_folder(environ: dict[str, str] | None = None) -> Path:
+def user_folder() -> Path:
     """Return `~/.config/deepforge-hpc`, or what XDG_CONFIG_HOME makes of it."""
-    variables = os.environ if environ is None else environ
-    base = variables.get("XDG_CONFIG_HOME")
+    base = os.environ.get("XDG_CONFIG_HOME")
     return (Path(base) if base else Path.home() / ".config") / "deepforge-hpc"
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
-LOGS_SCHEMA = "dfh/logs/1"
 _NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")
 _RANK_NAME = re.compile(r"out\.(\d+)\.rank-(\d+)\.log")
 _BLOCK = 1 << 16
@@ -40,7 +39,7 @@ class LogFile:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": LOGS_SCHEMA, **asdict(self)}
+        return {"schema": "dfh/logs/1", **asdict(self)}
 
 
 def read_log(

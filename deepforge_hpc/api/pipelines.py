@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
 
@@ -107,18 +106,21 @@ def render(request: Request, folder: Path) -> dict[str, Path]:
 
     scripts = render_scripts(plan(request))
     layout = ExecutionLayout(folder)
-    return {job: _write(layout.script(job), script) for job, script in scripts.items()}
+    hint = "Give another folder with -o."
+    for job, script in scripts.items():
+        write(layout.script(job), script.text.encode(), hint, durable=False, mode=0o755)
+    return {job: layout.script(job) for job in scripts}
 
 
-def _write(path: Path, script: JobScript) -> Path:
+def write(path: Path, data: bytes, hint: str, **words: Any) -> None:
+    """Publish a file that was asked for; StorageError with the hint if that cannot be."""
     from deepforge_hpc.runtime.base.files import publish_bytes
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        publish_bytes(path, script.text.encode(), durable=False, mode=0o755)
+        publish_bytes(path, data, **words)
     except OSError as error:
-        raise StorageError(f"{path}: {error.strerror}", "Give another folder with -o.") from error
-    return path
+        raise StorageError(f"{path}: {error.strerror}", hint) from error
 
 
 def refuse_control_characters(texts: Mapping[str, str]) -> None:

@@ -117,8 +117,11 @@ def check_site(path: Path, cwd: Path) -> SiteCheck:
     if not path.exists():
         message = f"{path}: there is no such file"
         raise UsageError(message, "Name a site file; for the name of a site: dfh site show NAME.")
+    if path.suffix not in {".yaml", ".yml"}:
+        message = f"{path}: a site file ends in .yaml"
+        raise UsageError(message, "Rename it; the name of the file is that of the site.")
     folders = _folders(cwd)
-    first = load_site(f"{path}/{ANY}", folders) if _is_yaml(path) else _not_yaml(path)
+    first = load_site(f"{path}/{ANY}", folders)
     tried = [_attempt(f"{path}/{variant}", folders) for variant in first.spec.variants]
     faults = [fault for one in tried if isinstance(one, tuple) for fault in one]
     if (name := _family(first)) != path.stem:
@@ -220,15 +223,6 @@ def _folders(cwd: Path) -> Folders:
     from deepforge_hpc.site.find import site_folders
 
     return site_folders(project_above(cwd), user_folder(), os.environ)
-
-
-def _is_yaml(path: Path) -> bool:
-    return path.suffix in {".yaml", ".yml"}
-
-
-def _not_yaml(path: Path) -> FoundSite:
-    message = f"{path}: a site file ends in .yaml"
-    raise UsageError(message, "Rename it; the name of the file is that of the site.")
 
 
 def _info(name: str, folders: Folders) -> SiteInfo:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.plan.requests import suffixes
 from deepforge_hpc.probe.queues import closed
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[No
     mine = sorted({item.account for item in machine.associations})
     own = f"yours: {', '.join(mine)}" if mine else _ASK
     if account:
-        base = [name for name in mine if account in (name, *_with_suffixes(site, name))]
-        if mine and not base:
+        ends = {"", *suffixes(site)}
+        if mine and account not in {name + end for name in mine for end in ends}:
             yield error("account", f"{account} is none of your accounts", own)
         elif mine:
             yield ok("account", f"{account} is one of yours")
@@ -68,13 +69,6 @@ def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[No
         yield ok("account", f"none given: {default or 'the default'} pays")
     else:
         yield warn("account", "none is given, and Slurm shows none of yours", step)
-
-
-def _with_suffixes(site: SiteSpec, account: str) -> Iterator[str]:
-    for rule in site.account.suffixes:
-        yield account + rule.suffix
-    for queue in site.queues:
-        yield account + queue.account_suffix
 
 
 def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Notice]:

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from deepforge_hpc.errors import Fault, InvalidInputError
+
 MAX_FILE_BYTES = 20 << 20
 """No single file of code can be larger; the snapshot has the same limit for all together."""
 
@@ -62,6 +64,14 @@ class Project:
     def relative(self, path: Path) -> str:
         """Return a path relative to the root, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+
+def read_input(path: Path, hint: str = "") -> bytes:
+    """Return the bytes of a file that a user named; InvalidInputError as `read_bounded`."""
+    try:
+        return read_bounded(path, str(path))
+    except ProjectError as error:
+        raise InvalidInputError([Fault(str(error), hint=error.hint or hint)]) from error
 
 
 def read_bounded(path: Path, text: str) -> bytes:

@@ -12,8 +12,6 @@ from deepforge_hpc.runtime.state.record_data import Producer, RecordData, Record
 if TYPE_CHECKING:
     from deepforge_hpc.ledger.store import Ledger, Record
 
-TRACE_SCHEMA = "dfh/trace/1"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
@@ -28,7 +26,7 @@ class Trace:
     def to_dict(self) -> dict[str, Any]:
         """Return the trace as JSON data, with flat nodes that name each other by id."""
         return {
-            "schema": TRACE_SCHEMA,
+            "schema": "dfh/trace/1",
             "roots": list(self.roots),
             "nodes": [record.to_dict() for record in self.records.values()],
             "problems": [

@@ -21,7 +21,6 @@ from deepforge_hpc.runtime.storage.local import LocalStorage
 if TYPE_CHECKING:
     from deepforge_hpc.ledger.locate import Located
 
-VERIFY_SCHEMA = "dfh/verify/2"
 _UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
@@ -49,7 +48,7 @@ class Verification:
         """Return JSON data."""
         findings = [finding.to_dict() for finding in self.findings]
         is_ok = self.is_sound and self.is_checked
-        return {"schema": VERIFY_SCHEMA, "ok": is_ok, **asdict(self), "findings": findings}
+        return {"schema": "dfh/verify/2", "ok": is_ok, **asdict(self), "findings": findings}
 
 
 def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verification:

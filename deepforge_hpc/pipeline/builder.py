@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import Reader, nearest
 from deepforge_hpc.files.kinds import VERSION
-from deepforge_hpc.files.project import ProjectError, read_bounded
+from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import dump, load
 from deepforge_hpc.pipeline.file import OPERATION, read_pipeline
 from deepforge_hpc.runtime.base.files import publish_bytes
@@ -133,10 +133,7 @@ class Pipeline:
     @classmethod
     def from_yaml(cls, path: str | Path) -> Pipeline:
         """Return the pipeline of a file; InvalidInputError with all that is wrong in its form."""
-        try:
-            document = load(read_bounded(Path(path), str(path)), str(path))
-        except ProjectError as error:
-            raise InvalidInputError([Fault(message=str(error), hint=error.hint)]) from error
+        document = load(read_input(Path(path)), str(path))
         reader = Reader(document)
         read_pipeline(reader)
         if reader.faults:

@@ -67,9 +67,9 @@ def select(
     if asked["--only"]:
         selected &= set(asked["--only"])
     if asked["--from"]:
-        selected &= _reachable(asked["--from"], _reversed(graph))
+        selected &= reachable(asked["--from"], _reversed(graph))
     if asked["--until"]:
-        selected &= _reachable(asked["--until"], graph)
+        selected &= reachable(asked["--until"], graph)
     if not selected:
         faults.append(Fault(message="--only, --from and --until together leave no operation"))
     return frozenset(selected), faults
@@ -83,7 +83,8 @@ def _reversed(graph: Graph) -> dict[str, list[str]]:
     return after
 
 
-def _reachable(start: Iterable[str], edges: Mapping[str, Collection[str]]) -> set[str]:
+def reachable(start: Iterable[str], edges: Mapping[str, Collection[str]]) -> set[str]:
+    """Return where one comes to along the edges, the start among them."""
     seen: set[str] = set()
     todo = list(start)
     while todo:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import control_character
 from deepforge_hpc.files.faults import Reader, nearest, shown
-from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
@@ -102,11 +102,7 @@ def load_pipeline(
     path: Path, *, site: str | None = None, settings: Settings | None = None
 ) -> Loaded:
     """Return a pipeline, checked; raises InvalidInputError with all that is wrong."""
-    try:
-        data = read_bounded(path, str(path))
-    except ProjectError as error:
-        hint = error.hint or "give the path of a pipeline file"
-        raise InvalidInputError([Fault(message=str(error), hint=hint)]) from error
+    data = read_input(path, "give the path of a pipeline file")
     return load_text(data, path, site=site, settings=settings)
 
 

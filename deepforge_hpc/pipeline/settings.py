@@ -10,7 +10,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
 from deepforge_hpc.files.kinds import Text, version
 from deepforge_hpc.files.object import Object, key
-from deepforge_hpc.files.project import ProjectError, read_bounded
+from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import load, parse_value
 
 if TYPE_CHECKING:
@@ -59,10 +59,7 @@ def load_user_settings(folder: Path | None) -> UserSettings:
     path = None if folder is None else folder / USER_FILE
     if path is None or not path.exists():
         return UserSettings()
-    try:
-        document = load(read_bounded(path, str(path)), str(path))
-    except ProjectError as error:
-        raise InvalidInputError([Fault(message=str(error), hint=error.hint)]) from error
+    document = load(read_input(path), str(path))
     reader = Reader(document)
     value = document.value()
     result = UserSettings() if value is None else _USER(value, (), reader)

@@ -233,11 +233,12 @@ def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str 
 
 def _bare(site: SiteSpec, account: str) -> str:
     """Return an account without the suffix that some queue wants, if it has one."""
-    found = [suffix for suffix in _suffixes(site) if account.endswith(suffix)]
+    found = [suffix for suffix in suffixes(site) if account.endswith(suffix)]
     return account.removesuffix(max(found, key=len, default=""))
 
 
-def _suffixes(site: SiteSpec) -> set[str]:
+def suffixes(site: SiteSpec) -> set[str]:
+    """Return what a site appends to the accounts of some jobs."""
     rules = {rule.suffix for rule in site.account.suffixes}
     return (rules | {queue.account_suffix for queue in site.queues}) - {""}
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.pipeline.graph import reachable
 from deepforge_hpc.plan import keys
 from deepforge_hpc.plan.capacity import with_room
-from deepforge_hpc.plan.graph import last_jobs, with_producers
 from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import Choice, QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Grant, JobRequest, Requests, check_account
@@ -95,7 +95,8 @@ class _Resolution:
         """Return the plan; raises as `resolve`."""
         loaded = self.loaded
         self.has_origins = origins
-        included = with_producers(loaded.selection, loaded.graph)
+        chosen = loaded.graph if loaded.selection is None else loaded.selection
+        included = frozenset(reachable(chosen, loaded.graph))
         jobs: list[Job] = []
         for name, interface in loaded.operations.items():
             if name in included:
@@ -323,3 +324,13 @@ class _Resolution:
             raise InvalidInputError(self.sizer.faults)
         if self.refused:
             raise no_resources(self.site.name, self.refused)
+
+
+def last_jobs(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """Return the jobs after which no job of a chain can still run, sorted.
+
+    The leaves alone are too few: a leaf with two producers is cancelled as soon as one fails, while
+    the other may still run. A job need not be waited for if some job waits for it alone.
+    """
+    covered = {job.after[0] for job in jobs if len(job.after) == 1}
+    return tuple(sorted({job.name for job in jobs} - covered))

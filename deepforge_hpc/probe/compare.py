@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.probe.commands import Node, Partition, default_mem
@@ -28,10 +28,6 @@ class Difference:
     key: str
     file: str
     machine: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
 
 
 def differences(site: SiteSpec, machine: Machine) -> tuple[Difference, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc import paths
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import Reader, nearest, shown
-from deepforge_hpc.files.project import ProjectError, read_bounded
+from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import Document, load
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.site.merge import Merged, Overlay
@@ -136,11 +136,7 @@ def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:
 
 
 def _open(path: Path) -> Document:
-    try:
-        data = read_bounded(path, str(path))
-    except ProjectError as error:
-        raise InvalidInputError([Fault(message=str(error), hint=error.hint)]) from error
-    return load(data, str(path))
+    return load(read_input(path), str(path))
 
 
 def _read(

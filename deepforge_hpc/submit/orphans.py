@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
@@ -36,10 +36,6 @@ class HeldOrphan:
         )
         step = f"complete it: dfh resume {self.execution}; or: dfh cancel {self.execution}"
         return Notice("submission_broken", text, subject=self.execution, next=step)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
 
 
 def held_orphans(project: Path) -> tuple[HeldOrphan, ...]:

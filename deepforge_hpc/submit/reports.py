@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
 
-_SCHEMA = "dfh/submit/2"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitReport:
@@ -27,7 +25,7 @@ class SubmitReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        return {"schema": _SCHEMA, **asdict(self), "submitted": dict(self.submitted)}
+        return {"schema": "dfh/submit/2", **asdict(self), "submitted": dict(self.submitted)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

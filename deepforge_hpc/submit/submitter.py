@@ -133,9 +133,7 @@ class Submitter:
         except SchedulerError as error:
             message = f"All jobs of {self.info.id} are queued, but held: {error.message}"
             hint = f"Let them go: dfh resume {self.info.id}. Or: dfh cancel {self.info.id}"
-            raise type(error)(
-                message, hint, argv=error.argv, returncode=error.returncode, stderr=error.stderr
-            ) from error
+            raise error.again(message, hint) from error
         self.writer.append("released", number, durable=True)
 
     def _undo(self, number: int, job: str, ids: dict[str, str], error: BaseException) -> None:
@@ -161,14 +159,7 @@ class Submitter:
             error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
-            raise type(error)(
-                message,
-                error.hint,
-                argv=error.argv,
-                returncode=error.returncode,
-                stderr=error.stderr,
-                then=self._way_on(error),
-            ) from error
+            raise error.again(message, error.hint, self._way_on(error)) from error
 
     def _way_on(self, error: SchedulerError) -> str:
         """Return what to do after a refusal: the plan is frozen, so what it asks for stays."""

@@ -15,6 +15,8 @@ from deepforge_hpc.runtime.storage import fault as faults
 if TYPE_CHECKING:
     from pathlib import Path
 
+Maker = Callable[..., "Path"]
+"""Makes a file, or a folder of {name: bytes}, on this machine: the fixture `source`."""
 ODD_NAMES = (
     "größe/日本語 ✓.txt",
     "a b\tc",
@@ -68,7 +70,7 @@ class StorageTests:
     # -- helpers
 
     @pytest.fixture
-    def source(self, tmp_path: Path) -> Callable[..., Path]:
+    def source(self, tmp_path: Path) -> Maker:
         """Return a function that makes a file, or a folder of {name: bytes}, on this machine."""
         made = tmp_path / "sources"
 

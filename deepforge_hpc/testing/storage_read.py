@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from deepforge_hpc.plugins.storage import ByteRange, Move, PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
-from deepforge_hpc.testing.storage_base import NO_NAMES, StorageTests, folder_sha256, sha256
+from deepforge_hpc.testing.storage_base import NO_NAMES, Maker, StorageTests, folder_sha256, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +75,7 @@ class ReadingTests(StorageTests):
 
     @pytest.mark.parametrize("name", NO_NAMES)
     def test_what_is_no_name_is_refused(
-        self, storage: Storage, source: Callable[..., Path], tmp_path: Path, name: str
+        self, storage: Storage, source: Maker, tmp_path: Path, name: str
     ) -> None:
         """In every method, and nothing outside of the place is touched."""
         self.set_raw(storage, "a", b"x")

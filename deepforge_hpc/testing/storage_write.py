@@ -15,7 +15,7 @@ import pytest
 
 from deepforge_hpc.plugins.storage import PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
-from deepforge_hpc.testing.storage_base import ODD_NAMES, StorageTests, folder_sha256, sha256
+from deepforge_hpc.testing.storage_base import ODD_NAMES, Maker, StorageTests, folder_sha256, sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,14 +26,14 @@ class WritingTests(StorageTests):
 
     # -- put
 
-    def test_put_keeps_the_bytes(self, storage: Storage, source: Callable[..., Path]) -> None:
+    def test_put_keeps_the_bytes(self, storage: Storage, source: Maker) -> None:
         """And says what lies there now."""
         found = storage.put(source(b"data"), "a")
         assert self.seen(storage) == {"a": b"data"}
         assert (found.name, found.kind, found.size) == ("a", "file", 4)
         assert found.sha256 == sha256(b"data")
 
-    def test_put_copies(self, storage: Storage, source: Callable[..., Path]) -> None:
+    def test_put_copies(self, storage: Storage, source: Maker) -> None:
         """What becomes of the source later on is nothing to what was kept."""
         path = source(b"first")
         storage.put(path, "a")
@@ -41,13 +41,13 @@ class WritingTests(StorageTests):
             stream.write(b"other")
         assert self.get_raw(storage, "a") == b"first"
 
-    def test_put_of_an_empty_file(self, storage: Storage, source: Callable[..., Path]) -> None:
+    def test_put_of_an_empty_file(self, storage: Storage, source: Maker) -> None:
         """Is a file too."""
         assert storage.put(source(b""), "empty").size == 0
         assert self.seen(storage) == {"empty": b""}
 
     def test_put_and_get_of_a_large_file(
-        self, storage: Storage, source: Callable[..., Path], tmp_path: Path
+        self, storage: Storage, source: Maker, tmp_path: Path
     ) -> None:
         """Every byte."""
         data = os.urandom(self.large_bytes)
@@ -58,7 +58,7 @@ class WritingTests(StorageTests):
 
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_odd_names_are_names(
-        self, storage: Storage, source: Callable[..., Path], tmp_path: Path, name: str
+        self, storage: Storage, source: Maker, tmp_path: Path, name: str
     ) -> None:
         """There and back, and as they are."""
         storage.put(source(b"odd"), name)
@@ -71,16 +71,12 @@ class WritingTests(StorageTests):
         storage.delete(name)
         assert self.seen(storage) == {f"copy of/{name}": b"odd"}
 
-    def test_put_makes_the_folders_above(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_put_makes_the_folders_above(self, storage: Storage, source: Maker) -> None:
         """However many."""
         storage.put(source(), "a/b/c/d")
         assert self.seen(storage) == {"a/b/c/d": b"data"}
 
-    def test_put_and_get_of_a_folder(
-        self, storage: Storage, source: Callable[..., Path], tmp_path: Path
-    ) -> None:
+    def test_put_and_get_of_a_folder(self, storage: Storage, source: Maker, tmp_path: Path) -> None:
         """With all below it."""
         files = {"a": b"1", "g/b": b"22", "g/h/ü c": b""}
         found = storage.put(source(files), "f", expect=folder_sha256(files))
@@ -91,9 +87,7 @@ class WritingTests(StorageTests):
         for name, data in files.items():
             assert (tmp_path / "back" / name).read_bytes() == data
 
-    def test_an_existing_name_is_not_replaced(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_an_existing_name_is_not_replaced(self, storage: Storage, source: Maker) -> None:
         """Unless that is said."""
         self.set_raw(storage, "a", b"old")
         self.refused(faults.EXISTS, lambda: storage.put(source(b"new"), "a"))
@@ -102,7 +96,7 @@ class WritingTests(StorageTests):
         assert self.seen(storage) == {"a": b"newer"}
 
     def test_an_existing_folder_is_replaced_as_a_whole(
-        self, storage: Storage, source: Callable[..., Path]
+        self, storage: Storage, source: Maker
     ) -> None:
         """What it held before is no part of what it holds now."""
         self.set_raw(storage, "f/old", b"old")
@@ -113,7 +107,7 @@ class WritingTests(StorageTests):
         assert self.seen(storage) == {"f/new": b"new"}
 
     def test_a_file_takes_the_place_of_a_folder_and_back(
-        self, storage: Storage, source: Callable[..., Path]
+        self, storage: Storage, source: Maker
     ) -> None:
         """Where it is said that it may."""
         storage.put(source({"x": b"1"}, "folder"), "a")
@@ -122,9 +116,7 @@ class WritingTests(StorageTests):
         storage.put(source({"y": b"3"}, "another"), "a", replace=True)
         assert self.seen(storage) == {"a/y": b"3"}
 
-    def test_a_wrong_digest_leaves_nothing(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_a_wrong_digest_leaves_nothing(self, storage: Storage, source: Maker) -> None:
         """Neither under the name nor under another; both digests are told."""
         path = source(b"damaged")
         fault = self.refused(
@@ -136,9 +128,7 @@ class WritingTests(StorageTests):
         self.refused(faults.DAMAGED, lambda: storage.put(folder, "f", expect=sha256(b"whole")))
         assert self.seen(storage) == {}
 
-    def test_a_wrong_digest_replaces_nothing(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_a_wrong_digest_replaces_nothing(self, storage: Storage, source: Maker) -> None:
         """What was there stays."""
         self.set_raw(storage, "a", b"old")
         path = source(b"damaged")
@@ -154,7 +144,7 @@ class WritingTests(StorageTests):
         assert self.seen(storage) == {}
 
     def test_links_in_a_folder_are_refused(
-        self, storage: Storage, source: Callable[..., Path], tmp_path: Path
+        self, storage: Storage, source: Maker, tmp_path: Path
     ) -> None:
         """They could lead anywhere; nothing of the folder is kept."""
         (tmp_path / "secret").write_bytes(b"secret")
@@ -172,9 +162,7 @@ class WritingTests(StorageTests):
         self.refused(faults.NOT_PLAIN, lambda: storage.put(tmp_path / "folder" / "pipe", "p"))
         assert self.seen(storage) == {}
 
-    def test_of_concurrent_writers_one_wins(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_of_concurrent_writers_one_wins(self, storage: Storage, source: Maker) -> None:
         """The others are told, and what lies there is whole; what it takes is asked first."""
         if not storage.capabilities.exclusive:
             pytest.skip("the adapter says that it does not exclude")
@@ -183,9 +171,7 @@ class WritingTests(StorageTests):
         assert sorted(outcomes) == ["", *[faults.EXISTS] * 7]
         assert self.seen(storage) == {"name": contents[outcomes.index("")]}
 
-    def test_of_concurrent_replacements_one_is_whole(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_of_concurrent_replacements_one_is_whole(self, storage: Storage, source: Maker) -> None:
         """Never some of each."""
         contents = [bytes([number]) * 50_000 for number in range(8)]
         outcomes = self._race(storage, source, contents, replace=True)
@@ -195,7 +181,7 @@ class WritingTests(StorageTests):
         assert seen["name"] in contents
 
     def _race(
-        self, storage: Storage, source: Callable[..., Path], contents: list[bytes], *, replace: bool
+        self, storage: Storage, source: Maker, contents: list[bytes], *, replace: bool
     ) -> list[str]:
         """Put all contents under one name at once; return the kind of each fault, "" for none."""
         start = threading.Barrier(len(contents))
@@ -212,9 +198,7 @@ class WritingTests(StorageTests):
         with ThreadPoolExecutor(len(contents)) as pool:
             return list(pool.map(put, range(len(contents))))
 
-    def test_readers_see_the_old_or_the_new(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_readers_see_the_old_or_the_new(self, storage: Storage, source: Maker) -> None:
         """While a file is replaced there is no moment without it, and none with half of it."""
         contents = [b"a" * 200_000, b"b" * 200_000]
         paths = [source(data, f"source-{data[:1].decode()}") for data in contents]
@@ -237,9 +221,7 @@ class WritingTests(StorageTests):
             reader.result()
         assert wrong == []
 
-    def test_a_killed_put_leaves_no_name(
-        self, storage: Storage, source: Callable[..., Path]
-    ) -> None:
+    def test_a_killed_put_leaves_no_name(self, storage: Storage, source: Maker) -> None:
         """Killed at any moment: the name is free, or holds all of it; then it can be put again."""
         data = os.urandom(self.large_bytes)
         path = source(data)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from deepforge_hpc.api import probing
+from deepforge_hpc.api.pipelines import write
 from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.cli.views.display import Display, listing
-from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def probe(
     if output is None:
         display.result(document, found.text.splitlines())
         return
-    _write(output, found.text)
+    write(output, found.text.encode(), "Give another file with -o.")
     document["path"] = str(output)
     queues = count(len(found.data["queues"]), "queue")
     following = shlex.quote(str(output))
@@ -100,16 +101,6 @@ def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
     if not jobs or yes:
         return bool(jobs)
     return click.confirm(f"Submit {count(len(jobs), 'job')}?", err=True)
-
-
-def _write(output: Path, text: str) -> None:
-    from deepforge_hpc.runtime.base.files import publish_bytes
-
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        publish_bytes(output, text.encode())
-    except OSError as error:
-        raise StorageError(f"{output}: {error.strerror}", "Give another file with -o.") from error
 
 
 @click.command("diff")

@@ -66,7 +66,7 @@ def _follow(
     display: Display,
     found: FoundExecution,
     interval: float | None,
-    view: _Redrawn | _Appended | _Closing,
+    view: _Closing,
 ) -> int:
     pause = interval or manage.usual_pause_s(found)
     least = manage.least_pause_s(found)
@@ -112,22 +112,19 @@ class _Closing:
         self._notices = notices
 
     def show(self, current: ExecutionStatus) -> None:
-        """Wait for the end."""
+        """Show what is so now; a document waits for the end."""
 
     def close(self, current: ExecutionStatus) -> None:
         """Write the last status."""
         self._display.result(current.with_warnings(self._notices).to_dict(), ())
 
 
-class _Redrawn:
+class _Redrawn(_Closing):
     """The whole status, drawn over itself."""
 
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._height = 0
+    _height = 0
 
     def show(self, current: ExecutionStatus) -> None:
-        """Draw the status in the place of the last one."""
         size = shutil.get_terminal_size()
         lines = screen_lines(current, size.lines - 1, size.columns)
         if rows_of(lines, size.columns) >= size.lines:
@@ -138,7 +135,6 @@ class _Redrawn:
         self._height = rows_of(lines, size.columns)
 
     def close(self, current: ExecutionStatus) -> None:
-        """Draw the end, whole."""
         self._erase()
         self._display.lines(status_lines(current))
 
@@ -147,11 +143,11 @@ class _Redrawn:
             self._display.write(f"\x1b[{self._height}A\x1b[J")
 
 
-class _Appended:
+class _Appended(_Closing):
     """A line for each job that has changed: for logs and pipes."""
 
     def __init__(self, display: Display) -> None:
-        self._display = display
+        super().__init__(display)
         self._said: dict[str, str] = {}
 
     def show(self, current: ExecutionStatus) -> None:
@@ -165,7 +161,6 @@ class _Appended:
         self._display.lines(changed)
 
     def close(self, current: ExecutionStatus) -> None:
-        """Add the last changes, then the whole status."""
         self.show(current)
         self._display.lines(["", *status_lines(current)])
 

@@ -11,13 +11,9 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from typing import NamedTuple
 
 _RESERVED = frozenset({"t", "step", "not_finite"})
-_MAX_BYTES = 32 << 20
 _MAX_NAMES = 200
 
 
@@ -82,27 +78,12 @@ def _number(name: str, value: object) -> float:
         raise TypeError(f"log(): {name} is a {type(value).__name__}, not a number") from error
 
 
-def read_metrics(path: Path, limit: int = 500, since: float = 0.0) -> list[Series]:
-    """Return the series of a metrics file, each with at most `limit` points.
+def parse_metrics(lines: Iterable[bytes], limit: int = 500, since: float = 0.0) -> list[Series]:
+    """Return the series in lines of a metrics file, each with at most `limit` points.
 
     First, last, least and greatest points are kept. Lines that are torn, damaged or older than
-    `since` (unix seconds) are left out; of a file above 32 MiB the end is read. A missing file has
-    no series.
+    `since` (unix seconds) are left out.
     """
-    try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            start = max(0, size - _MAX_BYTES)
-            stream.seek(start)
-            data = stream.read(_MAX_BYTES)
-    except OSError:
-        return []
-    lines = data.split(b"\n")
-    return parse_metrics(lines[1:] if start else lines, limit, since)
-
-
-def parse_metrics(lines: Iterable[bytes], limit: int = 500, since: float = 0.0) -> list[Series]:
-    """Return the series in lines of a metrics file, as `read_metrics` does."""
     points: dict[str, list[tuple[float, float | None]]] = {}
     stepped: set[str] = set()
     for number, line in enumerate(lines):

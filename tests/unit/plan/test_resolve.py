@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
 from deepforge_hpc.pipeline.load import Settings, load_pipeline
-from deepforge_hpc.plan.graph import last_jobs
-from deepforge_hpc.plan.resolve import resolve
+from deepforge_hpc.plan.resolve import last_jobs, resolve
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan, parse_plan
 from deepforge_hpc.submit.execution import plan_file
 
