@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.runtime.base.files import publish_json, read_json
-from deepforge_hpc.runtime.base.layout import PLUGINS, RESCUE_FORMATS
-from deepforge_hpc.runtime.base.plan import JobKind
+from deepforge_hpc.runtime.base.layout import PLUGINS, RESCUE_FORMATS, ExecutionLayout
+from deepforge_hpc.runtime.base.plan import Job, JobKind
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.base.plan import Job
     from deepforge_hpc.submit.select import Selected
 
 

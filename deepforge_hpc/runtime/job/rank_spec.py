@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from ..base.codec import encode
 from ..base.files import publish_json
 from ..base.layout import DONE, RANK_SPEC, RESERVE
-from ..rank.messages import RankInput, RankSpec
+from ..rank.messages import RankInput, RankSpec, TakenUp
 
 if TYPE_CHECKING:
     from ..base.context import Context
     from ..launchers import Launcher
-    from ..rank.messages import TakenUp
     from ..state.record import StagedInput
 
 

@@ -15,12 +15,10 @@ from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import RESCUE, RESCUE_INDEX
 from ..storage.local import LocalStorage
-from .messages import Rescue
+from .messages import RankSpec, Rescue, Saved, TakenUp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .messages import RankSpec, Saved, TakenUp
 
 
 def rescue(
