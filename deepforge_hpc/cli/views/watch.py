@@ -107,7 +107,7 @@ def _view(display: Display, notices: tuple[Notice, ...]) -> _Redrawn | _Appended
 class _Closing:
     """One document, at the end: for programs."""
 
-    def __init__(self, display: Display, notices: tuple[Notice, ...]) -> None:
+    def __init__(self, display: Display, notices: tuple[Notice, ...] = ()) -> None:
         self._display = display
         self._notices = notices
 
