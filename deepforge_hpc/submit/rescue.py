@@ -6,6 +6,7 @@ pipeline as it is now, and handed to the job beside what it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.submit.select import Selected
 

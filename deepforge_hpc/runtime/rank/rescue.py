@@ -7,8 +7,9 @@ for it under `types:`: it may hold pickles, and a pickle runs code.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.codec import encode
 from ..base.failure import JobError
@@ -16,9 +17,6 @@ from ..base.files import publish_json, remove, sync_path
 from ..base.layout import RESCUE, RESCUE_INDEX
 from ..storage.local import LocalStorage
 from .messages import RankSpec, Rescue, Saved, TakenUp
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def rescue(
