@@ -88,7 +88,7 @@ def plan(request: Request) -> Plan:
 
 
 def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
-    """Return the plan; what a submission would re-use takes no room in a queue."""
+    """Return the plan; what a submission would reuse takes no room in a queue."""
     from deepforge_hpc.plan.resolve import resolve
 
     def sent(plan: Plan) -> dict[str, int]:

@@ -150,7 +150,7 @@ def _changed(name: str, path: Path | None, made: str, now: str) -> Notice:
 
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
-    """The success marker must say what a record of the same job says: jobs and re-use trust it."""
+    """The success marker must say what a record of the same job says: jobs and reuse trust it."""
     if record.data.status is not State.SUCCEEDED:
         return
     place = job_layout(record, folder)

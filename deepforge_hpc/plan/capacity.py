@@ -103,7 +103,7 @@ def no_room(site: SiteSpec, jobs: Sequence[Job], found: Sequence[Overload]) -> N
         names = [name if n == 1 else f"{name} ({n} tasks)" for name, n in overload.jobs.items()]
         parts.append(f"{takes(site, overload)}: {listed(names)}")
     ways = list(_ways(site, jobs, found[0])) if len(found) == 1 else []
-    ways.append("or run a part of it first (--until OPERATION): what has succeeded is re-used")
+    ways.append("or run a part of it first (--until OPERATION): what has succeeded is reused")
     return NoResourcesError("\n".join(parts), f"Nearest: {'; '.join(ways).removeprefix('or ')}.")
 
 

@@ -48,10 +48,10 @@ def resolve(
     """Return what will be submitted; `origins=False` leaves out where each value comes from.
 
     `sent` tells how many of each job, or of its tasks, there are to submit, where some results can
-    be re-used; it is asked only of a plan that has too many jobs without that.
+    be reused; it is asked only of a plan that has too many jobs without that.
 
     With a selection (`--only`, `--from`, `--until`) the plan holds the selected operations and all
-    that they need: results that still hold are re-used, the others have to be made.
+    that they need: results that still hold are reused, the others have to be made.
 
     Raises UsageError without a site or account, NoResourcesError if a job fits into no queue or
     all jobs together do not, InvalidInputError for a launcher that the site does not have.
@@ -135,7 +135,7 @@ class _Resolution:
         if not extra:
             return []
         names = ", ".join(name for name in self.loaded.operations if name in extra)
-        text = f"also needed, and re-used where their results still hold: {names}"
+        text = f"also needed, and reused where their results still hold: {names}"
         return [Notice("also_needed", text, subject=names)]
 
     def _operation(self, spec: OperationSpec, interface: OperationInterface) -> list[Job]:

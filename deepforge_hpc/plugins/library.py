@@ -41,7 +41,7 @@ class Library(ABC):
         """Return the source of a module that defines `build()`.
 
         `source` is the path of the file, as faults should name it. Equal texts give equal source,
-        of which the hash says whether a result can be re-used. Raises InvalidInputError with every
+        of which the hash says whether a result can be reused. Raises InvalidInputError with every
         fault, each with its line. Nothing that the text says may become code but names of the
         catalogue, names that were checked, and literals.
         """

@@ -35,10 +35,10 @@ _ATTEMPT = 0
 
 
 def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> dict[str, ReusedFrom]:
-    """Fill a new execution with what can be re-used; return job -> where its result comes from.
+    """Fill a new execution with what can be reused; return job -> where its result comes from.
 
-    Tasks of an array are re-used one by one, and none is needed where its gather job is. Jobs that
-    were re-used have a success marker; `chain.submit` leaves them out.
+    Tasks of an array are reused one by one, and none is needed where its gather job is. Jobs that
+    were reused have a success marker; `chain.submit` leaves them out.
     """
     return _choose(plan, _Reuse(layout, plan, project))
 
@@ -60,7 +60,7 @@ def foresee(plan: Plan, project: Path) -> Foreseen:
 
 
 def sent(plan: Plan, project: Path) -> dict[str, int]:
-    """Return how many of each job, or of its tasks, a submission would not re-use."""
+    """Return how many of each job, or of its tasks, a submission would not reuse."""
     foreseen = foresee(plan, project)
     taken = Counter(name for name, _ in foreseen.units)
     left = {job.name: job.tasks - taken[job.name] for job in plan.jobs}

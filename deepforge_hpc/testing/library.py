@@ -33,7 +33,7 @@ sys.exit({framework!r} in sys.modules)
 
 
 class LibraryContract:
-    """Behaviour that the check of a pipeline, re-use and the jobs rely on."""
+    """Behaviour that the check of a pipeline, reuse and the jobs rely on."""
 
     framework: ClassVar[str]
     """The module that the source imports, and the library does not."""
@@ -48,7 +48,7 @@ class LibraryContract:
         raise NotImplementedError
 
     def test_a_file_becomes_a_module_that_builds(self, library: Library) -> None:
-        """Equal texts give equal source: its hash says whether a result can be re-used."""
+        """Equal texts give equal source: its hash says whether a result can be reused."""
         source = library.compile(self.good, "net.yaml")
         assert library.compile(self.good, "net.yaml") == source
         functions = [one for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)]

@@ -45,7 +45,7 @@ def folder_sha256(files: dict[str, bytes]) -> str:
 
 
 class StorageTests:
-    """Behaviour that stage-in, publication, re-use and verification rely on."""
+    """Behaviour that stage-in, publication, reuse and verification rely on."""
 
     large_bytes: ClassVar[int] = (5 << 20) + 1
     """Of the large file; more than one part of whatever the adapter splits files into."""

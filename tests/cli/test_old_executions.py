@@ -91,7 +91,7 @@ def test_history_is_told_and_holds(dfh: Any, galaxies: Path) -> None:
     traced = dfh("prov", "trace", "results/model.json", cwd=galaxies).stdout
     assert [job for job in ("rows", "squares", "fit") if job not in traced] == []
 
-    # A record each: jobs and tasks that ran, the final job, and what was re-used at its first place.
+    # A record each: jobs and tasks that ran, the final job, and what was reused at its first place.
     for subject, records in (
         ("complete-0001", 7),
         ("results/model.json", 6),

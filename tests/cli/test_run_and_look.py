@@ -205,7 +205,7 @@ def test_dry_run_is_what_submit_sends(dfh: Any, project: Path) -> None:
     assert sent_as_shown(dfh, project) == ["count", "total", "_final"]
     assert sent_as_shown(dfh, project) == ["_final"]
     text = dfh("submit", "--dry-run", cwd=project).stdout
-    assert "# total: not sent, re-used from small-0002/total" in text
+    assert "# total: not sent, reused from small-0002/total" in text
     # The number of an execution that is gone does not come back, here or there.
     dfh("executions", "rm", "small-0002", "--yes", cwd=project)
     (project / "executions" / "small-0003").mkdir()

@@ -50,7 +50,7 @@ def dry_run_lines(found: DryRun) -> Iterator[str]:
     yield f"# code {found.code_sha256}"
     yield "# <JOB> stands for the id that the scheduler gives to JOB; the uuid is drawn at submit."
     for job, source in found.reused.items():
-        yield f"# {job}: not sent, re-used from {source.execution}/{source.job}"
+        yield f"# {job}: not sent, reused from {source.execution}/{source.job}"
     for job, argv in found.commands.items():
         path, sha256 = found.scripts[job]
         yield f"# {job}: {path}  {short(sha256)}"

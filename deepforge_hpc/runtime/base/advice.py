@@ -30,7 +30,7 @@ def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str
 
 def edit_hint(submit: str) -> str:
     """Return what to do about a fault of the user's code, given the command that submits it."""
-    return f"Edit it, then: {submit} (which re-uses what still holds)."
+    return f"Edit it, then: {submit} (which reuses what still holds)."
 
 
 def to_edit(ends: Iterable[End]) -> str:

@@ -101,7 +101,7 @@ def _next(execution: ExecutionStatus) -> str:
     identity = text_of(execution, "id") or "EXECUTION"
     submit = (
         execution.submit_command,
-        "picks up your edits in a new execution, and re-uses the results that still hold.",
+        "picks up your edits in a new execution, and reuses the results that still hold.",
     )
     if job := to_edit(execution.ends()):
         steps = [(f"dfh logs {identity} {job}", "shows all that the job printed."), submit]

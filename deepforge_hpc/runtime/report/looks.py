@@ -25,19 +25,22 @@ class Look(NamedTuple):
 
 
 LOOKS = {
-    State.PLANNED: Look("planned", "wait", "dash"),
-    State.HELD: Look("held", "wait", "pause"),
-    State.PENDING: Look("waiting", "wait", "clock"),
-    State.RUNNING: Look("running", "run", "play"),
-    State.PUBLISHING: Look("publishing", "run", "play"),
-    State.SUCCEEDED: Look("succeeded", "ok", "check"),
-    State.REUSED: Look("re-used", "reuse", "check"),
-    State.FAILED: Look("failed", "fail", "cross"),
-    State.INTERRUPTED: Look("interrupted", "warn", "bang"),
-    State.CANCELLED: Look("cancelled", "off", "slash"),
-    State.UPSTREAM_FAILED: Look("upstream failed", "off", "slash"),
-    State.NEVER_RAN: Look("never ran", "off", "slash"),
-    State.UNKNOWN: Look("unknown", "warn", "ask"),
+    state: Look(state.value.replace("_", " "), css, icon)
+    for state, (css, icon) in {
+        State.PLANNED: ("wait", "dash"),
+        State.HELD: ("wait", "pause"),
+        State.PENDING: ("wait", "clock"),
+        State.RUNNING: ("run", "play"),
+        State.PUBLISHING: ("run", "play"),
+        State.SUCCEEDED: ("ok", "check"),
+        State.REUSED: ("reuse", "check"),
+        State.FAILED: ("fail", "cross"),
+        State.INTERRUPTED: ("warn", "bang"),
+        State.CANCELLED: ("off", "slash"),
+        State.UPSTREAM_FAILED: ("off", "slash"),
+        State.NEVER_RAN: ("off", "slash"),
+        State.UNKNOWN: ("warn", "ask"),
+    }.items()
 }
 
 FAILED = (State.FAILED, State.INTERRUPTED)

@@ -1,6 +1,6 @@
 """Whether a file, or a folder of parts, still is what was published.
 
-Stage-in, the gather job, re-use and `dfh prov verify` ask here.
+Stage-in, the gather job, reuse and `dfh prov verify` ask here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The success marker of a job: `success.json`, written last, names its verified outputs.
 
 A marker is sound if it is whole, of our schema, of the job and of the plan's key for it: guard,
-stage-in, status, report, the final job, resume and re-use all ask here.
+stage-in, status, report, the final job, resume and reuse all ask here.
 """
 
 # Annotations are types here, which the codec reads.

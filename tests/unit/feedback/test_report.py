@@ -155,7 +155,7 @@ def test_one_reason_of_many_tasks_is_told_once(made: Callable[[str], Any]) -> No
 
 def test_an_array_is_told_by_its_tasks(made: Callable[[str], Any]) -> None:
     execution = made("rendering")
-    assert "5 of 8 tasks done: 5 succeeded, 2 running, 1 waiting" in page(execution).text
+    assert "5 of 8 tasks done: 5 succeeded, 2 running, 1 pending" in page(execution).text
     assert "running 5/8" in page(execution).text
     assert counts(execution, 0) == {"pending": 1, "running": 2, "succeeded": 5}
 
@@ -172,7 +172,7 @@ def test_a_timeline_tells_when_each_operation_waited_and_ran(made: Callable[[str
     data = render_report(execution.root)
     (timeline,) = re.findall(rb'<section class="times">.*?</section>', data)
     *rows, scale = re.findall(rb"<li .*?</li>", timeline)
-    assert len(rows) == 5  # the operation that was re-used took no time here
+    assert len(rows) == 5  # the operation that was reused took no time here
     assert b"waited 1 min 20 s, ran 37 s" in rows[0]
     assert b"ran 7 min 40 s" in rows[1]
     assert b"waited" not in rows[1]  # two seconds
@@ -506,7 +506,7 @@ def test_a_thousand_operations_are_quick_and_small(tmp_path: Path, executions: M
     assert time.process_time() - begin < 1.0
     assert len(data) < 1.5 * (1 << 20)
     found = Page(data)
-    assert "693 succeeded 8 failed 20 running 279 waiting" in found.text
+    assert "693 succeeded 8 failed 20 running 279 pending" in found.text
     assert "fit_0013 , fit_0110 , fit_0207 and 5 more failed" in found.text
     assert found.text.count("Killed") > 10
     assert data.count(b"<details open>") == 1  # one reason, one open log

@@ -486,7 +486,7 @@ def test_an_attribute_from_the_command_line_says_so(project):
 def test_a_part_takes_along_what_it_needs(project):
     plan = project.plan("local", only=("train",))
     assert [job.name for job in plan.jobs] == ["render", "render.gather", "train", "_final"]
-    assert any("re-used" in text and text.endswith(": render") for text in map(str, plan.warnings))
+    assert any("reused" in text and text.endswith(": render") for text in map(str, plan.warnings))
     assert {output.name for output in plan.outputs} == {"model", "images"}
     plan = project.plan("local", until=("render",))
     assert [job.name for job in plan.jobs] == ["render", "render.gather", "_final"]
@@ -600,7 +600,7 @@ def test_large_data_is_known_by_size_and_time(project, monkeypatch):
 
 
 def test_a_key_is_that_of_this_version():
-    """A change here throws away every result that could be re-used: raise KEY_VERSION on purpose."""
+    """A change here throws away every result that could be reused: raise KEY_VERSION on purpose."""
     from deepforge_hpc.plan.keys import KEY_VERSION, gather_key
 
     assert KEY_VERSION == "dfh/plan-key/1"

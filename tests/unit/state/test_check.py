@@ -1,4 +1,4 @@
-"""Is this what was published: one rule for stage-in, gathering, re-use and `dfh prov verify`."""
+"""Is this what was published: one rule for stage-in, gathering, reuse and `dfh prov verify`."""
 
 from __future__ import annotations
 
