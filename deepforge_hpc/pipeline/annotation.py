@@ -26,6 +26,9 @@ _PORTS = {
     "h5py.File": "hdf5",
     "keras.Model": "keras", "keras.models.Model": "keras", "keras.Sequential": "keras",
     "tensorflow.keras.Model": "keras", "tensorflow.keras.models.Model": "keras",
+    "pandas.DataFrame": "parquet",
+    "torch.Tensor": "safetensors",
+    "sklearn.base.BaseEstimator": "skops",
     "object": ANY, "typing.Any": ANY,
 }  # fmt: skip
 _LIMITS = {"min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple)}

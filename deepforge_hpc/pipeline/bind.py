@@ -294,6 +294,10 @@ class _Binding:
 
     def _port_type(self, types: dict[str, str], port: Parameter | Port, what: str) -> str:
         chosen = types.get(port.name)
+        if (problem := getattr(port, "problem", "")) and chosen in (None, "json"):
+            hint = f"write types: {{{port.name}: pickle}}, or return what JSON can hold"
+            self._fault((), f"{what} {port.name!r} cannot be saved: {problem}", hint)
+            return port.type
         if chosen is not None:
             if refines(chosen, port.type):
                 return chosen

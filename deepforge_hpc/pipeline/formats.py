@@ -22,7 +22,8 @@ _SUFFIXES = {
 # the way to keep it another.
 _REFINED = {
     "file": {"directory"},
-    "json": {"npz", "hdf5", "pickle"},
+    "json": {"npz", "hdf5", "arrays", "safetensors", "joblib"},
+    "skops": {"joblib"},
     "text": {"json"},
 }
 
@@ -69,4 +70,6 @@ def by_suffix(suffix: str) -> str:
 
 def refines(chosen: str, annotated: str) -> bool:
     """Tell whether `types:` may choose a format for a port that is annotated with another."""
-    return annotated in (ANY, chosen) or chosen in _REFINED.get(annotated, ())
+    # A path is not worth pickling; of everything else, whoever names it wants it.
+    wanted = chosen == PICKLE and annotated != "file"
+    return annotated in (ANY, chosen) or wanted or chosen in _REFINED.get(annotated, ())

@@ -23,7 +23,7 @@ from deepforge_hpc.pipeline.annotation import (
     Constraint,
     shortened,
 )
-from deepforge_hpc.pipeline.promise import Promise, allows_none, read_promise
+from deepforge_hpc.pipeline.promise import Promise, allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs
 from deepforge_hpc.runtime.formats import FORMATS
 
@@ -59,6 +59,8 @@ class Port:
     annotation: str = ""
     """The annotation, if it stands for no format."""
     promise: Promise
+    problem: str = ""
+    """Why JSON cannot hold it, where its annotation says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,7 +307,16 @@ class _CodeReader:
             kind = self.annotations.port(annotation, self.formats)
             unknown = "" if kind or annotation is None else shortened(annotation)
             promise = read_promise(annotation, self.annotations, self.formats)
-            ports.append(Port(name=name, type=kind or ANY, annotation=unknown, promise=promise))
+            problem = json_problem(annotation, self.annotations) if kind in ("", "json") else ""
+            ports.append(
+                Port(
+                    name=name,
+                    type=kind or ANY,
+                    annotation=unknown,
+                    promise=promise,
+                    problem=problem,
+                )
+            )
         return tuple(ports), found.form
 
     def _refuse_empty_promise(

@@ -43,6 +43,32 @@ def read_promise(
     return Promise(annotation=shortened(node), types=tuple(sorted(types)), optional=optional)
 
 
+_NO_KEYS = frozenset({"int", "float", "bool", "bytes", "list", "None", "complex"})
+_OTHER_FILES = frozenset({"parquet", "safetensors", "skops", "keras", "hdf5", "file"})
+_NO_JSON = frozenset({"set", "frozenset", "bytes", "bytearray", "complex", "Set", "FrozenSet"})
+
+
+def json_problem(node: ast.expr | None, annotations: Annotations, *, inside: bool = False) -> str:
+    """Return why JSON cannot hold what an annotation says; empty if it can, or nobody knows."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        node = expression(node.value)
+    if not isinstance(node, ast.Subscript):
+        name = annotations.plain(node) if node is not None else ""
+        is_other = inside and annotations.port(node, ()) in _OTHER_FILES
+        return f"JSON has no {name}" if name in _NO_JSON or is_other else ""
+    name, members = annotations.plain(node.value), type_arguments(node)
+    if name == "dict" and len(members) == 2:
+        if annotations.plain(members[0]) in _NO_KEYS:
+            return f"keys of a JSON object are texts, not {shortened(members[0])}"
+        members = members[1:]
+    elif name == "Annotated":
+        members = members[:1]
+    elif name != "list":
+        return f"JSON has no {name}" if name in _NO_JSON else ""
+    found = (json_problem(member, annotations, inside=True) for member in members)
+    return next(filter(None, found), "")
+
+
 def allows_none(node: ast.expr | None, annotations: Annotations) -> bool:
     """Tell whether None is a value of an annotation; of one that cannot be read it may be."""
     if node is None:

@@ -10,10 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..base.plugins import load_plugins
-from .array import Npy, Npz
+from .array import Arrays, Npy, Npz
 from .base import Format, FormatError, Json, TextFormat
+from .estimator import Joblib, Skops
 from .file import Any_, Directory, File, Keras, Pickle
+from .frame import Parquet
 from .hdf5 import Hdf5
+from .tensors import Safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +32,11 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             TextFormat(),
             Npy(),
             Npz(),
+            Arrays(),
+            Parquet(),
+            Safetensors(),
+            Skops(),
+            Joblib(),
             Hdf5(),
             Keras(),
             File(),

@@ -117,6 +117,49 @@ class Npz(Format):
         }
 
 
+class Arrays(Format):
+    """A list of arrays of any shapes; rows are the items of the list."""
+
+    id = "arrays"
+    suffix = ".npz"
+    expects = "a list of numpy arrays"
+    can_split = True
+    can_gather = True
+
+    def save(self, value: Any, stem: Path) -> Path:
+        if not isinstance(value, (list, tuple)) or not is_arrays(value):
+            raise unfit(self, value)
+        return Npz().save({str(number): item for number, item in enumerate(value)}, stem)
+
+    def load(self, path: Path, rows: Rows | None = None) -> list[Any]:
+        import numpy as np
+
+        with np.load(path, allow_pickle=False) as archive:
+            numbers = range(len(archive.files))
+            return [
+                archive[str(number)] for number in numbers[slice(*rows) if rows else slice(None)]
+            ]
+
+    def rows(self, path: Path) -> int:
+        import zipfile
+
+        with zipfile.ZipFile(path) as archive:
+            return len(archive.namelist())
+
+    def verify(self, path: Path) -> None:
+        check_zip(path)
+
+    def join(self, values: list[Any]) -> list[Any]:
+        return [array for value in values for array in value]
+
+
+def is_arrays(value: list[Any] | tuple[Any, ...]) -> bool:
+    """Tell whether a list has arrays alone, at least one."""
+    import numpy as np
+
+    return bool(value) and all(isinstance(item, np.ndarray) for item in value)
+
+
 def _join(arrays: list[Any]) -> Any:
     import numpy as np
 

@@ -33,6 +33,8 @@ class Format:
     """Of the file, with the dot; empty for a folder or where the value decides."""
     expects = ""
     """The Python value, in words, for messages."""
+    needs: tuple[str, ...] = ()
+    """Packages that it imports: a job looks for them before it runs the operation."""
     can_split = False
     """Blocks of rows can be read: `rows` and `load(path, rows)` work."""
     can_gather = False
@@ -274,6 +276,14 @@ def _kind(value: object) -> str:
 
 def _unfit(fmt: Format, value: object) -> str:
     return f"format {fmt.id} expects {fmt.expects}, and got {_kind(value)}"
+
+
+def whole(fmt: Format, path: Path, rows: Rows | None) -> Path:
+    """Return the path of a value that has no rows; FormatError if a block of them is wanted."""
+    if rows is not None:
+        message = f"a value of format {fmt.id} has no rows"
+        raise FormatError(message)
+    return path
 
 
 def unfit(fmt: Format, value: object) -> FormatError:

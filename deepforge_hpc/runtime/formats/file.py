@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .base import Format, FormatError, to_json, unfit
+from .array import is_arrays
+from .base import Format, FormatError, to_json, unfit, whole
+from .estimator import is_estimator
 from .integrity import check_zip
+from .tensors import is_tensors
 
 if TYPE_CHECKING:
     from .base import Rows
@@ -32,7 +35,7 @@ class File(Format):
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Path:
-        return _whole(self, path, rows)
+        return whole(self, path, rows)
 
 
 class Directory(Format):
@@ -52,7 +55,7 @@ class Directory(Format):
         return stem
 
     def load(self, path: Path, rows: Rows | None = None) -> Path:
-        return _whole(self, path, rows)
+        return whole(self, path, rows)
 
 
 class Keras(Format):
@@ -61,6 +64,7 @@ class Keras(Format):
     id = "keras"
     suffix = ".keras"
     expects = "a keras.Model, or the Path of a .keras file"
+    needs = ("keras",)
 
     def save(self, value: Any, stem: Path) -> Path:
         from ..storage.landing import copy_path
@@ -78,7 +82,7 @@ class Keras(Format):
         import keras
 
         # safe_mode refuses pickled functions (Lambda layers) inside the file.
-        return keras.saving.load_model(_whole(self, path, rows), safe_mode=True)
+        return keras.saving.load_model(whole(self, path, rows), safe_mode=True)
 
     def verify(self, path: Path) -> None:
         check_zip(path, "config.json", "metadata.json", "model.weights.h5")
@@ -106,7 +110,7 @@ class Pickle(Format):
     def load(self, path: Path, rows: Rows | None = None) -> Any:
         import pickle
 
-        with _whole(self, path, rows).open("rb") as stream:
+        with whole(self, path, rows).open("rb") as stream:
             return pickle.load(stream)  # noqa: S301 - asked for by name, bytes checked by digest
 
 
@@ -125,24 +129,40 @@ def choose(value: object) -> str:
         return "directory" if value.is_dir() else "file"
     if isinstance(value, str):
         return "text"
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        if isinstance(value, numpy.ndarray):
-            return "npy"
-        if (
-            isinstance(value, dict)
-            and value
-            and all(isinstance(item, numpy.ndarray) for item in value.values())
-        ):
-            return "npz"
-    if _is_keras(value):
-        return "keras"
+    if (found := _of_numpy(value) or _of_library(value)) is not None:
+        return found
     try:
         to_json(value)
     except FormatError as error:
         message = f"no format fits by itself: {error}. Name one under `types:`"
         raise FormatError(message) from error
     return "json"
+
+
+def _of_numpy(value: object) -> str | None:
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return None
+    if isinstance(value, numpy.ndarray):
+        return "npy"
+    members = list(value.values()) if isinstance(value, dict) else value
+    if isinstance(members, (list, tuple)) and is_arrays(members):
+        return "npz" if isinstance(value, dict) else "arrays"
+    return None
+
+
+def _of_library(value: object) -> str | None:
+    """Return the format of a value of a library that the operation has imported."""
+    if _is_keras(value):
+        return "keras"
+    if isinstance(value, getattr(sys.modules.get("pandas"), "DataFrame", ())):
+        return "parquet"
+    if "torch" in sys.modules and is_tensors(value):
+        return "safetensors"
+    if isinstance(value, getattr(sys.modules.get("torch.nn"), "Module", ())):
+        message = "a torch module is code and tensors: return its state_dict()"
+        raise FormatError(message)
+    return "skops" if is_estimator(value) else None
 
 
 def _is_keras(value: object) -> bool:
@@ -154,10 +174,3 @@ def _given(fmt: Format, value: object) -> Path:
     if not isinstance(value, (Path, str)):
         raise unfit(fmt, value)
     return Path(value)
-
-
-def _whole(fmt: Format, path: Path, rows: Rows | None) -> Path:
-    if rows is not None:
-        message = f"a value of format {fmt.id} has no rows"
-        raise FormatError(message)
-    return path

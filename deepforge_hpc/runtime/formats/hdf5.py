@@ -23,6 +23,7 @@ class Hdf5(Format):
     id = "hdf5"
     suffix = ".h5"
     expects = "a dict {dataset name: array}, or the Path of an HDF5 file"
+    needs = ("h5py",)
     can_split = True
     can_gather = True
 

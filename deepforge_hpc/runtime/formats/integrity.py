@@ -82,6 +82,37 @@ def check_zip(path: Path, *names: str) -> None:
         raise FormatError(message)
 
 
+def check_parquet(path: Path) -> None:
+    """Raise FormatError unless a Parquet file begins and ends as one, with its footer inside."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(4)
+        stream.seek(max(0, size - 8))
+        end = stream.read(8)
+    if start != b"PAR1" or end[4:] != b"PAR1" or int.from_bytes(end[:4], "little") + 12 > size:
+        message = f"{path.name} is not a whole Parquet file"
+        raise FormatError(message)
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise FormatError if a safetensors file is not as long as its header says."""
+    import json
+
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        header = stream.read(min(length, size))
+    try:
+        tensors = {name: item for name, item in json.loads(header).items() if name[:2] != "__"}
+        end = max((item["data_offsets"][1] for item in tensors.values()), default=0)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        message = f"{path.name}: the header is damaged or cut short"
+        raise FormatError(message) from error
+    if size != 8 + length + end:
+        message = f"{path.name} has {size} bytes, and its header says {8 + length + end}"
+        raise FormatError(message)
+
+
 def check_hdf5(path: Path) -> None:
     """Raise FormatError if an HDF5 file has no superblock, or ends before the end it states."""
     size = path.stat().st_size

@@ -103,6 +103,10 @@ def _run(spec: RankSpec, identity: Identity) -> None:
 
     use_sources_only(Path(spec.code))
     formats = load_formats(Path(spec.code))
+    if identity.rank == 0:
+        from .saving import check_formats
+
+        check_formats(spec, formats)
     try:
         target = load_operation(spec)
         values = run_operation(spec, target, formats) if spec.taken is None else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,27 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
 }
 """What an annotation promises: the types that keep it."""
+
+
+def check_formats(spec: RankSpec, formats: Mapping[str, Format]) -> None:
+    """Raise JobError if an output could never be saved, before the operation has made it."""
+    taken = spec.taken.formats if spec.taken is not None else {}
+    for port in spec.job.outputs:
+        kind = taken.get(port.name, port.type)
+        if kind in formats and (lack := _lack(formats[kind])):
+            reason = f"Output {port.name} could not be saved: {lack}."
+            raise JobError(reason, _LACK_HINT, is_retryable=True)
+
+
+_LACK_HINT = "Install it there, or name another format under `types:`."
+
+
+def _lack(fmt: Format) -> str:
+    """Return what is missing for a format; empty if nothing is."""
+    from importlib.util import find_spec
+
+    missing = [name for name in fmt.needs if not find_spec(name)]
+    return f"format {fmt.id} needs {missing[0]}, which {sys.executable} lacks" if missing else ""
 
 
 def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
@@ -81,6 +103,8 @@ def _save_one(
 ) -> Saved:
     chosen = choose(value) if port.type == "any" else port.type
     fmt = _find(formats, chosen)
+    if lack := _lack(fmt):
+        raise FormatError(lack)
     try:
         path = fmt.save(value, folder / port.name)
         if chosen not in FORMATS:

@@ -242,12 +242,46 @@ def test_pickle_by_annotation_is_refused(project: ProjectFolder) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("annotation", "why"),
+    [
+        ("dict[int, str]", "keys of a JSON object are texts, not int"),
+        ("list[dict[float, str]]", "keys of a JSON object are texts, not float"),
+        ("set", "JSON has no set"),
+        ("'dict[str, bytes]'", "JSON has no bytes"),
+        ("dict[str, torch.Tensor]", "JSON has no torch.Tensor"),
+        ("dict[str, int]", ""),
+        ("dict[Key, np.ndarray]", ""),
+        ("torch.Tensor", ""),
+        ("set | None", ""),
+    ],
+)
+def test_an_output_that_could_never_be_saved_is_a_fault_before_the_run(
+    project: ProjectFolder, annotation: str, why: str
+) -> None:
+    code = (
+        f"import torch\nimport numpy as np\ndef make() -> {annotation}:\n    x = 1\n    return x\n"
+    )
+    project.write("operations/odd.py", code)
+    text = 'pipeline: odd\noperations:\n  make: {uses: "operations/odd.py:make"%s}\noutputs: {x: make.x}\n'
+    project.write("pipeline.yaml", text % "")
+    if not why:
+        project.load()
+        return
+    (fault,) = project.faults()
+    assert f"output 'x' cannot be saved: {why} (write types: {{x: pickle}}" in project.words(fault)
+    project.write("pipeline.yaml", text % ", types: {x: json}")
+    assert len(project.faults()) == 1
+    project.write("pipeline.yaml", text % ", types: {x: pickle}")
+    assert project.load().operations["make"].outputs[0].type == "pickle"
+
+
 def test_an_untyped_edge_and_an_unknown_annotation_are_warned_of_once(
     project: ProjectFolder,
 ) -> None:
     project.write(
         "operations/loose.py",
-        "import torch\ndef make():\n    x = 1\n    return x\ndef use(x, y: torch.Tensor): ...\n",
+        "import torch\ndef make():\n    x = 1\n    return x\ndef use(x, y: torch.Generator): ...\n",
     )
     project.write(
         "pipeline.yaml",
@@ -266,7 +300,7 @@ def test_an_untyped_edge_and_an_unknown_annotation_are_warned_of_once(
 
     assert told == [
         (
-            "pipeline.yaml:5:15: use: input 'y' is annotated torch.Tensor, which stands for no format: "
+            "pipeline.yaml:5:15: use: input 'y' is annotated torch.Generator, which stands for no format: "
             "it is not checked (write types: {y: FORMAT})"
         ),
         (

@@ -88,10 +88,11 @@ class TestArrays(FormatContract):
 def test_the_table_names_its_own_formats() -> None:
     assert set(FORMATS) == {
         "json", "text", "npy", "npz", "hdf5", "keras", "file", "directory", "pickle", "any",
+        "arrays", "parquet", "safetensors", "skops", "joblib",
     }  # fmt: skip
     assert all(fmt.id == name and fmt.expects for name, fmt in FORMATS.items())
     assert {name for name, fmt in FORMATS.items() if fmt.can_split} == {
-        "json", "text", "npy", "npz", "hdf5", "any",
+        "json", "text", "npy", "npz", "hdf5", "any", "arrays", "parquet",
     }  # fmt: skip
 
 
