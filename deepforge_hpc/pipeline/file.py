@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.files.environment import environment_kind
 from deepforge_hpc.files.faults import BAD, Marked, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
     Integer,
@@ -20,9 +21,11 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, key
-from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
+
+if TYPE_CHECKING:
+    from deepforge_hpc.model.environment import EnvironmentSpec
 
 MAX_SHARDS = 10_000
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
@@ -58,16 +61,8 @@ def _positive(parse: Callable[[str], int]) -> Callable[[str], int]:
     return read
 
 
-ENVIRONMENT = Object(
-    EnvironmentSpec,
-    {
-        "python": Text("the path or command name of an interpreter, or submitter"),
-        "venv": Text("the folder of a virtual environment"),
-        "conda": Text("the name or folder of a conda environment"),
-        "container": Text("a container image"),
-        "modules": Items(Text("the name of a module", MODULE), "a list of module names"),
-    },
-    exclusive=("python", "venv", "conda", "container"),
+ENVIRONMENT = environment_kind(
+    Items(Text("the name of a module", MODULE), "a list of module names")
 )
 _SIZE = Parsed(_positive(parse_memory), "a memory size above zero such as 4GiB or 512MiB", MEMORY)
 _TIME = Parsed(

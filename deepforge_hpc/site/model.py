@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.files.environment import environment_kind
 from deepforge_hpc.files.kinds import Items, MapOf, OneOf, OneOrMore, Text, version
 from deepforge_hpc.files.object import Object, key
-from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OrUnknown, fact, given
 from deepforge_hpc.site.place import (
@@ -48,22 +48,11 @@ from deepforge_hpc.site.request import (
 from deepforge_hpc.site.words import MODULES, SITE_NAME
 
 if TYPE_CHECKING:
+    from deepforge_hpc.model.environment import EnvironmentSpec
     from deepforge_hpc.site.unknown import UnknownType
 
 _SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
-_ENVIRONMENT = Object(
-    EnvironmentSpec,
-    {
-        "python": OrUnknown(
-            Text("the path or command name of an interpreter, or submitter", _SAFE), absent=True
-        ),
-        "venv": OrUnknown(Text("the folder of a virtual environment", _SAFE), absent=True),
-        "conda": OrUnknown(Text("the name or folder of a conda environment", _SAFE), absent=True),
-        "container": OrUnknown(Text("a container image", _SAFE), absent=True),
-        "modules": MODULES,
-    },
-    exclusive=("python", "venv", "conda", "container"),
-)
+_ENVIRONMENT = environment_kind(MODULES, lambda what: OrUnknown(Text(what, _SAFE), absent=True))
 _TYPE = (re.compile(SLURM_NAME), "letters, digits and _ . -")
 _FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
 
