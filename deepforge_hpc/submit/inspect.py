@@ -71,7 +71,7 @@ def _close(layout: ExecutionLayout, current: ExecutionStatus) -> None:
     """Close an execution in the place of its final job, if that could not."""
     if any(unit.is_over and not unit.is_written for job in current.work for unit in job.units):
         from deepforge_hpc.runtime.report.refresh import refresh
-        from deepforge_hpc.runtime.state.closing import write_ends
+        from deepforge_hpc.runtime.state.ends import write_ends
 
         write_ends(current)
         refresh(layout.root, force=True)

@@ -9,7 +9,7 @@ from ..base.failure import explain_os_error, tell
 from ..base.plan import JobKind
 from ..schedulers import QueryResult, Scheduler, load_scheduler
 from ..state.assemble import build
-from ..state.closing import write_ends
+from ..state.ends import write_ends
 from ..state.read import read_files
 
 if TYPE_CHECKING:
