@@ -18,7 +18,7 @@ from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
-from deepforge_hpc.submit import claims, project
+from deepforge_hpc.submit import destinations, project
 from deepforge_hpc.submit.runtime_zip import RUNTIME_ZIP, runtime_zip
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
         for data in kept:
             write_blob(Path(info.ledger), data)
-        claims.claim(Path(info.ledger), info, plan)
+        destinations.lock(Path(info.ledger), info, plan)
         publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
         project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))

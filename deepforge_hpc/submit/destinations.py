@@ -1,7 +1,7 @@
-"""Who may write to a declared `outputs.to`: one live execution at a time.
+"""The lock of a declared `outputs.to`: one live execution at a time may write there.
 
-`.dfh/claims/<digest of the path>.json` names the execution that has a destination. A claim needs no
-end: it holds as long as its execution is live.
+`.dfh/claims/<digest of the path>.json` names the execution that has a destination. Such a
+lock needs no end: it holds as long as its execution is live.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Plan
 
 
-def claim(ledger: Path, info: ExecutionInfo, plan: Plan) -> None:
-    """Claim the destinations of a plan for an execution, all or none.
+def lock(ledger: Path, info: ExecutionInfo, plan: Plan) -> None:
+    """Lock the destinations of a plan for an execution, all or none.
 
     Raises UsageError if a live execution has one of them, OSError if that cannot be written.
     """
@@ -33,7 +33,7 @@ def claim(ledger: Path, info: ExecutionInfo, plan: Plan) -> None:
         return
     folder = ledger / "claims"
     folder.mkdir(exist_ok=True)
-    with lease(ledger / "claims.lease", f"the claims of {ledger}"):
+    with lease(ledger / "claims.lease", f"the destinations of {ledger}"):
         for path, name in paths.items():
             _check_free(_file(folder, path), info, f"outputs.{name}.to {path}")
         for path in paths:
