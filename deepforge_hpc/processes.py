@@ -28,6 +28,16 @@ def owner(pid: int) -> int:
         return -1
 
 
+def user_name() -> str:
+    """Return the name of the user of this process, else the number: some containers have none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def read(pid: int, name: str) -> bytes:
     """Return a file of a process; empty if there is none, or if it may not be read."""
     try:

@@ -16,11 +16,13 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+CLUSTER_SCRIPT = str(REPOSITORY / "tests" / "cluster" / "cluster.sh")
 SLURM_PACKAGES = "slurmctld slurmd slurmdbd slurm-client munge mariadb-server-core"
+NOBODY = 65534
 _RUNNING: pytest.StashKey[list[Cluster]] = pytest.StashKey()
 CLUSTERS = frozenset({"slurm_cluster", "fast_clock_cluster", "short_memory_cluster"})
 MARK_OF_FIXTURE = {
-    **dict.fromkeys(CLUSTERS, "slurm"),
+    **dict.fromkeys((*CLUSTERS, "second_cluster"), "slurm"),
     **dict.fromkeys(("file_system_calls", "shellcheck", "tracked"), "tools"),
 }
 
@@ -94,12 +96,20 @@ class Cluster:
         """The variables that make Slurm's commands talk to this cluster."""
         return {"SLURM_CONF": str(self.folder / "etc" / "slurm.conf")}
 
+    def script(self, verb: str, *words: str) -> None:
+        """Run cluster.sh for this cluster, with a verb but `start`."""
+        argv = [CLUSTER_SCRIPT, verb, str(self.folder), *words]
+        done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False, timeout=180)
+        if done.returncode:
+            pytest.fail(f"cluster.sh {verb} {' '.join(words)}\n{done.stderr}", pytrace=False)
+
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a command of Slurm; return what it printed."""
+        others = {name: value for name, value in os.environ.items() if name != "SLURM_CLUSTERS"}
         done = subprocess.run(
             argv,
             check=False,
-            env=os.environ | self.environ,
+            env=others | self.environ,
             capture_output=True,
             text=True,
             timeout=60,
@@ -144,10 +154,9 @@ def _cluster(request: pytest.FixtureRequest, **settings: str) -> Iterator[Cluste
     folder = Path(tempfile.mkdtemp(prefix="dfh-cluster-", dir=parent))
     cluster = Cluster(folder)
     running = request.session.stash.setdefault(_RUNNING, [])
-    script = str(REPOSITORY / "tests" / "cluster" / "cluster.sh")
     try:
         started = subprocess.run(
-            [script, "start", str(folder)],
+            [CLUSTER_SCRIPT, "start", str(folder)],
             env=os.environ | settings,
             stderr=subprocess.PIPE,
             text=True,
@@ -159,9 +168,8 @@ def _cluster(request: pytest.FixtureRequest, **settings: str) -> Iterator[Cluste
         running.append(cluster)
         yield cluster
     finally:
-        if cluster in running:
-            running.remove(cluster)
-        subprocess.run([script, "stop", str(folder)], check=False, timeout=120)
+        running[:] = [item for item in running if folder not in (item.folder, item.folder.parent)]
+        subprocess.run([CLUSTER_SCRIPT, "stop", str(folder)], check=False, timeout=120)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -169,6 +177,18 @@ def _cluster(request: pytest.FixtureRequest, **settings: str) -> Iterator[Cluste
 def slurm_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Return a cluster with real time; ended jobs are forgotten after 10 s."""
     yield from _cluster(request)
+
+
+@pytest.fixture(scope="session")
+def second_cluster(slurm_cluster: Cluster, request: pytest.FixtureRequest) -> Cluster:
+    """Return `lab2`, another controller with the slurmdbd of `slurm_cluster`: partition cpu (n1).
+
+    A test that asks for it still talks to the first one, unless it says otherwise (`-M lab2`).
+    """
+    slurm_cluster.script("second")
+    cluster = Cluster(slurm_cluster.folder / "lab2")
+    request.session.stash[_RUNNING].append(cluster)
+    return cluster
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +241,8 @@ def _leave_no_jobs(request: pytest.FixtureRequest) -> Iterator[None]:
     """Cancel what a module's tests left in a queue: the next module wants the cores."""
     yield
     for cluster in request.session.stash.get(_RUNNING, []):
-        cluster.run("scancel", "--quiet", f"--user={os.getuid()}", check=False)
+        for user in (os.getuid(), NOBODY):
+            cluster.run("scancel", "--quiet", f"--user={user}", check=False)
 
 
 # -- the command line
@@ -328,7 +349,8 @@ class Dfh:
 
 def _slurm_conf() -> dict[str, str]:
     """Return what `slurm_cluster` and its like set for the test that runs."""
-    return {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}
+    names = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 @pytest.fixture

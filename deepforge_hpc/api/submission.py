@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
@@ -125,7 +126,7 @@ def submit(
             tags=tags,
             options=request.options(plan.site),
             now=datetime.now(timezone.utc),
-            user=_user(),
+            user=user_name(),
             uuid=os.urandom(16).hex(),
         )
         reused = apply(layout, plan, loaded.project) if reuse else {}
@@ -216,7 +217,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     root = execution.next_folder(loaded, plan.pipeline)
     # The uuid is all zeros, for it is drawn at submit.
     info = execution.describe(
-        loaded, plan, root, uuid="0" * 32, created="", user=_user(), name=name, note=note
+        loaded, plan, root, uuid="0" * 32, created="", user=user_name(), name=name, note=note
     )
     nothing = Foreseen(jobs={}, units=frozenset())
     foreseen = foresee(plan, loaded.project) if reuse else nothing
@@ -241,16 +242,6 @@ def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str,
 
 
 def _scheduler(plan: Plan) -> Scheduler:
-    from deepforge_hpc.plugins.scheduler import scheduler_named
+    from deepforge_hpc.plugins.scheduler import JobScope, scheduler_named
 
-    return scheduler_named(plan.scheduler)
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        # A user id without a name, as in some containers.
-        return str(os.getuid())
+    return scheduler_named(plan.scheduler).scoped(JobScope(site_cluster=plan.cluster))

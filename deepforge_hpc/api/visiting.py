@@ -89,7 +89,7 @@ def _run(
                 said = " ".join(done.stderr.split())
                 failures.append(f"the job on {job.node_type} was refused: {said}")
             else:
-                waiting[parse_submit(done.stdout)] = job
+                waiting[parse_submit(done.stdout)[0]] = job
         deadline = time.monotonic() + limit_s
         while waiting and time.monotonic() < deadline:
             for native_id, status in scheduler.query("", list(waiting)).items():

@@ -29,6 +29,18 @@ class Conflict:
     """False if that depends on a version of the scheduler that the site's file does not tell."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobScope:
+    """What goes with the ids of an execution: an id alone says nothing of where and whose it is."""
+
+    cluster: str = ""
+    """Where its jobs were queued; empty: none was yet, or an earlier version did not note it."""
+    site_cluster: str = ""
+    """The cluster that its site names; empty: the one that the caller's shell reaches."""
+    users: tuple[str, ...] = ()
+    """Who submitted its jobs, besides the caller."""
+
+
 class Scheduler(ABC):
     """Queues scripts, says what became of them, cancels them."""
 
@@ -78,6 +90,17 @@ class Scheduler(ABC):
     ) -> dict[str, str]:
         """Return variables without which a launch line would not give the ranks their cores."""
         return {}
+
+    def scoped(self, scope: JobScope) -> Scheduler:  # noqa: ARG002 - for those who override it
+        """Return the adapter for the jobs of one execution: every command of it acts on those."""
+        return self
+
+    def cluster(self) -> str:
+        """Return the cluster that its commands reach; empty if there is but one.
+
+        Raises SchedulerError if the execution's jobs are on another.
+        """
+        return ""
 
     def require_submit(self) -> None:  # noqa: B027 - most adapters submit
         """Raise SchedulerError if this adapter submits nothing; asked before a file is written."""

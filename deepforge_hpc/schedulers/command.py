@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 # Variables of the submitting shell that would change what a command does, or reach the new job.
 _SCRUBBED = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SCANCEL_", "SCONTROL_", "PMI", "DFH_")
-# These two say which cluster is meant.
+# These two say which cluster is meant; set and empty, they are an error to Slurm's commands.
 _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
 # All nodes of a large machine are some 10 MB; a command that prints more than this has gone wild.
 _MOST_BYTES = 64 << 20
@@ -34,7 +34,7 @@ def scrub(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        if name in _KEPT or not name.startswith(_SCRUBBED)
+        if (name in _KEPT and value) or not name.startswith(_SCRUBBED)
     }
     kept["LC_ALL"] = "C"  # the messages are matched
     return kept
@@ -62,13 +62,18 @@ class CommandRunner:
     environ: Mapping[str, str] | None = None
     """In place of the environment of this process."""
 
+    @property
+    def given(self) -> Mapping[str, str]:
+        """Return the environment before it is scrubbed."""
+        return os.environ if self.environ is None else self.environ
+
     def run(self, argv: Sequence[str], *, directory: str | None = None) -> Completed:
         """Run a command once and return what it left, whatever its exit code.
 
         Raises NoSchedulerError if there is no such program or it cannot be run, SchedulerError if
         it prints without end, TransientSchedulerError on time-out.
         """
-        environ = scrub(os.environ if self.environ is None else self.environ)
+        environ = scrub(self.given)
         environ.update(self.variables)
         begin = time.monotonic()
         try:
@@ -92,8 +97,7 @@ class CommandRunner:
 
     def require(self, program: str) -> None:
         """Raise NoSchedulerError if there is no such program on PATH."""
-        environ = os.environ if self.environ is None else self.environ
-        if shutil.which(program, path=environ.get("PATH")) is None:
+        if shutil.which(program, path=self.given.get("PATH")) is None:
             raise _not_found([program])
 
     def _ended(

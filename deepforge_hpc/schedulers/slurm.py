@@ -13,10 +13,19 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
-from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import ID, WHOLE_LISTS, ended_by, expand, wants_memory
+from deepforge_hpc.runtime.schedulers.slurm import (
+    CONFIG_ARGV,
+    ID,
+    WHOLE_LISTS,
+    ended_by,
+    expand,
+    wants_memory,
+)
+from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _CHUNK = 500
+_ANY_JOBS = JobScope()
 
 
 def submit_argv(request: SubmitRequest) -> list[str]:
@@ -59,11 +69,11 @@ def submit_argv(request: SubmitRequest) -> list[str]:
     return [*argv, f"{request.directory}/{request.script}", *request.arguments]
 
 
-def parse_submit(stdout: str) -> str:
-    """Return the id of `123` or `123;cluster`; SchedulerError if there is none."""
+def parse_submit(stdout: str) -> tuple[str, str]:
+    """Return id and cluster of `123;cluster`, or of `123`; SchedulerError if there is none."""
     for line in stdout.splitlines():
-        if match := re.fullmatch(r"(\d+)(;\S*)?", line.strip()):
-            return match[1]
+        if match := re.fullmatch(r"(\d+)(?:;(\S*))?", line.strip()):
+            return match[1], match[2] or ""
     message = f"sbatch printed no job id but {stdout.strip()[:200]!r}"
     hint = "Look for the job with `squeue --me`; then `dfh resume EXECUTION`."
     raise TransientSchedulerError(message, hint, stderr=stdout)
@@ -166,9 +176,10 @@ def release_argv(native_ids: Sequence[str]) -> list[str]:
     return ["scontrol", "release", ",".join(_checked(native_ids))]
 
 
-def find_argv(name: str = "") -> list[str]:
-    """Return the words that list the caller's own jobs, or those of one name."""
-    argv = ["squeue", "--noheader", "--me", "--states=all", "--format=%F|%T|%j|%k"]
+def find_argv(name: str = "", users: Sequence[str] = ()) -> list[str]:
+    """Return the words that list jobs: the caller's own or those of users, perhaps of one name."""
+    whose = f"--user={','.join(users)}" if users else "--me"
+    argv = ["squeue", "--noheader", whose, "--states=all", "--format=%F|%T|%j|%k"]
     return [*argv, f"--name={name}"] if name else argv
 
 
@@ -198,8 +209,21 @@ class SlurmScheduler(Scheduler):
     is_probed: ClassVar[bool] = True
     local_rank: ClassVar[Mapping[str, str]] = {"srun": "SLURM_LOCALID"}
 
-    def __init__(self, runner: CommandRunner | None = None) -> None:
+    def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:
         self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))
+        self._scope = scope
+        self._reached = ""
+
+    def scoped(self, scope: JobScope) -> SlurmScheduler:
+        """Return the adapter whose commands act on the cluster and the users of an execution."""
+        return SlurmScheduler(self._runner, scope)
+
+    def cluster(self) -> str:
+        """Return the cluster that is named, else the one that answers."""
+        if not self._reached:
+            reached = self._named or slurm_cluster.parse(self._insist(CONFIG_ARGV))
+            self._reached = slurm_cluster.check(reached, self._scope)
+        return self._reached
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
         """Return the lines that sbatch reads."""
@@ -224,6 +248,7 @@ class SlurmScheduler(Scheduler):
         Without a configuration each of them tries for a minute.
         """
         self._runner.require("sbatch")
+        _ = self._named
         path = os.environ.get("SLURM_CONF")
         if path and not os.access(path, os.R_OK):
             message = f"SLURM_CONF names {path}, which cannot be read"
@@ -231,7 +256,7 @@ class SlurmScheduler(Scheduler):
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the very command that `submit` runs."""
-        return submit_argv(request)
+        return self._with_cluster(submit_argv(request))
 
     def submit(self, request: SubmitRequest) -> str:
         """Queue a script and return its id.
@@ -239,7 +264,13 @@ class SlurmScheduler(Scheduler):
         Where sbatch could not tell whether it was heard, the job is looked for by name and comment
         before another try, so that it is never queued twice.
         """
-        return parse_submit(self._insist(submit_argv(request), seek=lambda: self._queued(request)))
+        said = self._insist(submit_argv(request), seek=lambda: self._queued(request))
+        native_id, cluster = parse_submit(said)
+        if cluster and cluster.lower() != self.cluster().lower():
+            # A wrapper or a plug-in of the site: nothing else of ours would find the job there.
+            self._insist([*cancel_argv([native_id]), f"--clusters={cluster}"])
+            raise slurm_cluster.wrong_cluster(cluster, self.cluster())
+        return native_id
 
     def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
         for chunk in _chunks(native_ids):
@@ -270,7 +301,8 @@ class SlurmScheduler(Scheduler):
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002 - contract
         found: dict[str, list[str]] = {}
-        for native_id, name, _ in parse_find(self._insist(find_argv())):
+        users = sorted({*self._scope.users, user_name()}) if self._scope.users else ()
+        for native_id, name, _ in parse_find(self._insist(find_argv(users=users))):
             job, dot, end = name.rpartition(".")
             if dot and end == token:
                 found.setdefault(job, []).append(native_id)
@@ -289,14 +321,25 @@ class SlurmScheduler(Scheduler):
             _LOG.warning("no accounting: %s", error.message)
             return {}
 
-    def _once(self, argv: list[str], harmless: str = "") -> str:
-        done = self._runner.run(argv)
+    @property
+    def _named(self) -> str:
+        return slurm_cluster.named(self._scope, self._runner.given)
+
+    def _with_cluster(self, argv: Sequence[str]) -> list[str]:
+        """Return the words of a command with the cluster that it is to act on, if one is named."""
+        return [argv[0], *([f"--clusters={self._named}"] if self._named else ()), *argv[1:]]
+
+    def _once(self, argv: Sequence[str], harmless: str = "") -> str:
+        """Run a command: every one, and so the cluster is known here alone."""
+        if argv is not CONFIG_ARGV and self._scope.cluster:
+            self.cluster()  # before any other: is this the jobs' own?
+        done = self._runner.run(self._with_cluster(argv))
         if done.returncode and not (harmless and _all_match(done, harmless)):
             raise parse_error(done)
         return done.stdout
 
     def _insist(
-        self, argv: list[str], harmless: str = "", seek: Callable[[], str] = lambda: ""
+        self, argv: Sequence[str], harmless: str = "", seek: Callable[[], str] = lambda: ""
     ) -> str:
         """Run a command, again after a passing error, unless `seek` finds what it was to make."""
         for pause in self._runner.pauses_s:

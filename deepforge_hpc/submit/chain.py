@@ -8,9 +8,11 @@ from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import FINAL_JOB
+from deepforge_hpc.runtime.state.journal import read as read_journal
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
 from deepforge_hpc.submit.lease import BusyError
+from deepforge_hpc.submit.live_jobs import scope_of
 from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.rescue import name_formats
@@ -115,6 +117,6 @@ def _open(
 ) -> Submitter:
     info = read_info(layout)
     check_home(layout, info, verb)
-    return Submitter(
-        layout, info, read_plan(layout, info), scheduler, rate_limit or RateLimit(None)
-    )
+    plan = read_plan(layout, info)
+    mine = scheduler.scoped(scope_of(info, read_journal(layout), plan.cluster))
+    return Submitter(layout, info, plan, mine, rate_limit or RateLimit(None))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.processes import owner
 from deepforge_hpc.runtime.base.states import State, combine, state_of
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
+    from deepforge_hpc.runtime.state.journal import Journal
 
 _PAUSE_S = 0.2
 _LEAVE_S = 60.0
@@ -86,15 +88,31 @@ class LiveJobs:
         if len(live) > 1:
             live.pop(spared, None)
         ids = {native_id for found in live.values() for native_id in found}
-        ids |= set((known or {}).values())
+        ids |= self._ours(set((known or {}).values()) - ids)
         if ids:
             self._scheduler.cancel(self._info.home, sorted(ids))
         return tuple(sorted({*live, *(known or {})}))
+
+    def _ours(self, ids: set[str]) -> set[str]:
+        """Return those ids whose jobs carry our token: an id alone may be another job's by now."""
+        answers = self._scheduler.query(self._info.home, sorted(ids)) if ids else {}
+        ours = {key for key, job in answers.items() if job.name.endswith(f".{self._info.token}")}
+        return {
+            native_id
+            for native_id in ids
+            if any(key.partition("_")[0] == native_id for key in ours)
+        }
 
     def leave(self, jobs: Iterable[str], limit_s: float = _LEAVE_S) -> bool:
         """Wait until none of the jobs is in the queue; False if they stay."""
         names = set(jobs)
         return _wait(lambda: names.isdisjoint(self.live()), limit_s)
+
+
+def scope_of(info: ExecutionInfo, history: Journal, site_cluster: str) -> JobScope:
+    """Return what goes with the ids of an execution; `site_cluster` is the one in its plan."""
+    users = {info.user, *(attempt.user for attempt in history.attempts)} - {""}
+    return JobScope(cluster=history.cluster, site_cluster=site_cluster, users=tuple(sorted(users)))
 
 
 def wait_for_submitters(token: str) -> None:

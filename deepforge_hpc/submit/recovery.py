@@ -55,7 +55,7 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
         )
         return submitter.submit(attempt.number + 1)
     for name in [name for name in found if attempt.ids.get(name) != found[name]]:
-        submitter.writer.append("job", attempt.number, job=name, native_id=found[name], healed=True)
+        submitter.note(attempt.number, name, found[name], healed=True)
     return submitter.queue_jobs(attempt.number, selected, found)
 
 

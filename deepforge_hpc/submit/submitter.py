@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import (
     NoSchedulerError,
@@ -18,6 +18,7 @@ from deepforge_hpc.errors import (
     SubmitLimitError,
     TransientSchedulerError,
 )
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.lease import lease
@@ -92,16 +93,20 @@ class Submitter:
             return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
         tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
         names = [item.job.name for item in selected]
-        me = {"token": self.info.token, "host": os.uname().nodename, "pid": os.getpid()}
-        self.writer.append(
-            "intent", number, durable=True, jobs=names, tasks=tasks, at=timestamp(), **me
-        )
+        me: dict[str, Any] = {"host": os.uname().nodename, "pid": os.getpid(), "user": user_name()}
+        try:
+            place: dict[str, Any] = {"token": self.info.token, **self._place()}
+        except SchedulerError as error:
+            message = f"{error.message.rstrip('.')}. Nothing of {self.info.id} was queued."
+            raise error.again(message, error.hint, self._way_on(error)) from error
+        more = {**place, **me, "at": timestamp()}
+        self.writer.append("intent", number, durable=True, jobs=names, tasks=tasks, **more)
         return self.queue_jobs(number, selected, {})
 
     def queue_jobs(
         self, number: int, selected: Sequence[Selected], ids: dict[str, str]
     ) -> SubmitReport:
-        """LiveJobs the jobs that have no id yet, then release the roots."""
+        """Queue the jobs that have no id yet, then release the roots."""
         needs = dependencies(selected)
         name = ""
         try:
@@ -113,18 +118,26 @@ class Submitter:
                 request = request_for(self.info, item, number, after)
                 self.rate_limit.wait()
                 ids[name] = self.scheduler.submit(request)
-                self.writer.append("job", number, job=name, native_id=ids[name])
+                self.note(number, name, ids[name])
             # A command that timed out, and was run again, may have been heard after all.
-            self.live_jobs.adopt(ids)
+            found = self.live_jobs.adopt(ids)
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
         try:
-            self.release(number, [ids[name] for name in needs if not needs[name]])
+            self.release(number, [found[n] for n in needs if not needs[n] and n in found])
         except KeyboardInterrupt as error:
             self._undo(number, name, ids, error)
             raise
         return self.report(number, tuple(ids.items()), f"Submitted {len(ids)} jobs.")
+
+    def note(self, number: int, job: str, native_id: str, **more: bool) -> None:
+        """Write down which id a job has, and where that is its id."""
+        self.writer.append("job", number, job=job, native_id=native_id, **self._place(), **more)
+
+    def _place(self) -> dict[str, Any]:
+        cluster = self.scheduler.cluster()
+        return {"cluster": cluster} if cluster else {}
 
     def release(self, number: int, roots: Sequence[str]) -> None:
         """Let the roots of an attempt go, and note it."""

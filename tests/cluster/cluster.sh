@@ -2,6 +2,8 @@
 # A real Slurm cluster of four nodes on this machine, for tests: no systemd, nothing outside DIR.
 #
 #   bash tests/cluster/cluster.sh start DIR      and then: . DIR/env.sh && sinfo
+#   bash tests/cluster/cluster.sh second DIR     another controller, lab2, with one node: . DIR/lab2/env.sh, or -M lab2
+#   bash tests/cluster/cluster.sh kill DIR NAME  end a daemon, as `revive DIR slurmdbd` undoes it
 #   bash tests/cluster/cluster.sh status DIR
 #   bash tests/cluster/cluster.sh stop DIR       DIR may be removed afterwards
 #
@@ -98,10 +100,10 @@ PYTHON
 }
 
 fill_in() {
-    sed -e "s|@DIR@|$dir|g" -e "s|@HOST@|$(hostname -s)|g" -e "s|@USER@|$(id -un)|g" \
+    sed -e "s|@DIR@|${place:-$dir}|g" -e "s|@CLUSTER@|${cluster:-lab}|g" -e "s|@HOST@|$(hostname -s)|g" -e "s|@USER@|$(id -un)|g" \
         -e "s|@MINJOBAGE@|$((${DFH_CLUSTER_MINJOBAGE:-10} * ${DFH_CLUSTER_SPEED:-1}))|g" -e "s|@KILLWAIT@|$((2 * ${DFH_CLUSTER_SPEED:-1}))|g" \
         -e "s|@SLURMDTIMEOUT@|$((300 * ${DFH_CLUSTER_SPEED:-1}))|g" \
-        -e "s|@PORT@|$port|g" -e "s|@DBDPORT@|$((port + 1))|g" \
+        -e "s|@PORT@|$port|g" -e "s|@DBDPORT@|${dbd_port:-$((port + 1))}|g" \
         -e "s|@PORT1@|$((port + 2))|g" -e "s|@PORT2@|$((port + 3))|g" \
         -e "s|@PORT3@|$((port + 4))|g" -e "s|@PORT4@|$((port + 5))|g" "$here/$1"
 }
@@ -162,10 +164,14 @@ all_idle() {
     [[ $(sinfo -h -N -p cpu -t idle -o %N | wc -l) -eq ${#nodes[@]} ]]
 }
 
-start_slurm() {
-    local node
+start_slurmdbd() {
     MYSQL_UNIX_PORT="$dir/db/socket" daemon slurmdbd slurmdbd -D
     await slurmdbd sacctmgr -n show cluster
+}
+
+start_slurm() {
+    local node
+    start_slurmdbd
     # One sacctmgr for all: each costs half a second. The cluster must come first, its QOS before accounts.
     sacctmgr -i -Q <"$dir/etc/accounts" >"$dir/log/accounts.out" 2>&1 || fail "$(<"$dir/log/accounts.out")"
     daemon slurmctld slurmctld -D -c -i
@@ -210,17 +216,65 @@ start() {
     [[ -e $dir/ready ]] || fail "$(cat "$dir/log/start.out")"
 }
 
+# Another cluster with the same munge and slurmdbd, as at sites with several machines.
+second() {
+    local place="$dir/lab2" cluster=lab2 dbd_port port
+    [[ -e $dir/ready && ! -e $place ]] || fail "a second cluster stands beside a first one, once"
+    dbd_port=$(sed -n 's/^AccountingStoragePort=//p' "$dir/etc/slurm.conf")
+    port=$(free_ports) || fail "no free ports"
+    mkdir -p "$place"/{etc,log,run,state,spool/n1,tmp/n1}
+    ln -s ../munge "$place/munge"
+    cp "$dir/etc/cgroup.conf" "$place/etc" 2>/dev/null || :
+    fill_in slurm.conf.in | sed -e '/^NodeName=n[2-4]/d' -e '/^PartitionName=gpu/d' -e 's/ Gres=.*//' \
+        -e '/^GresTypes/d' -e '/^AccountingStorageTRES/d' >"$place/etc/slurm.conf"
+    # Numbers of jobs as the first cluster gives them now: tests want the same on both.
+    export SLURM_CONF="$dir/etc/slurm.conf"
+    scontrol show config | sed -n 's/^NEXT_JOB_ID *= */FirstJobId=/p' >>"$place/etc/slurm.conf"
+    fill_in accounts | grep -v '^add qos' >"$place/etc/accounts" # those are of all clusters
+    printf 'export SLURM_CONF=%q\n' "$place/etc/slurm.conf" >"$place/env.sh"
+    export DFH_CLUSTER_DIR="$dir" SLURM_CONF="$place/etc/slurm.conf"
+    sacctmgr -i -Q <"$place/etc/accounts" >"$place/log/accounts.out" 2>&1 || fail "$(<"$place/log/accounts.out")"
+    daemon slurmctld-lab2 slurmctld -D -c -i
+    daemon slurmd-lab2 slurmd -D -N n1
+    nodes=(n1)
+    until_true 90 all_idle || fail "the node of lab2 is not idle: $(sinfo -h -N -o '%N %t' 2>&1)"
+    # Now slurmdbd tells others where this controller listens.
+    until_true 30 sinfo -h -M lab2 || fail "lab2 has not registered"
+}
+
+# kill_daemon NAME: as a machine that is gone; it is started again by `revive`.
+kill_daemon() {
+    local pid
+    pid=$(sed -n "s/^$1 //p" "$dir/daemons")
+    if [[ -z $pid ]] || ! is_ours "$pid"; then fail "no $1 runs in $dir"; fi
+    kill -9 "$pid"
+    until_true 10 has_ended "$pid" || fail "$1 does not end"
+    sed -i "/^$1 /d" "$dir/daemons"
+}
+
+revive() {
+    export DFH_CLUSTER_DIR="$dir" SLURM_CONF="$dir/etc/slurm.conf"
+    case $1 in
+    slurmdbd) start_slurmdbd ;;
+    *) fail "cannot start $1 again" ;;
+    esac
+}
+
 no_jobs() {
     [[ -z $(timeout 5 squeue -h) ]]
 }
 
 stop() {
-    local kind name pid
+    local conf kind name pid
     [[ -f $dir/daemons ]] || return 0
-    export SLURM_CONF="$dir/etc/slurm.conf"
     # Jobs first, while there is someone to end them.
-    timeout 5 scancel --quiet --user="$(id -un)" >/dev/null 2>&1 || :
-    until_true 5 no_jobs || :
+    for conf in "$dir"/{,lab2/}etc/slurm.conf; do
+        [[ -e $conf ]] || continue
+        export SLURM_CONF="$conf"
+        timeout 5 scancel --quiet --partition=cpu >/dev/null 2>&1 || :
+        timeout 5 scancel --quiet --partition=gpu >/dev/null 2>&1 || :
+        until_true 5 no_jobs || :
+    done
     for kind in slurmctld slurmd- slurmdbd mariadbd munged; do
         while read -r name pid; do
             if [[ $name == "$kind"* ]] && is_ours "$pid"; then kill "$pid" || :; fi
@@ -260,11 +314,14 @@ status() {
     exit "$down"
 }
 
-[[ $# -eq 2 ]] || fail "usage: cluster.sh start|stop|status DIR"
+usage="usage: cluster.sh start|second|stop|status DIR, or kill|revive DIR DAEMON"
+[[ $# -eq 2 || ($# -eq 3 && $1 =~ ^(kill|revive)$) ]] || fail "$usage"
 mkdir -p "$2"
 dir=$(cd "$2" && pwd -P)
 case $1 in
-start | stop | status) "$1" ;;
+start | second | stop | status) "$1" ;;
+kill) kill_daemon "$3" ;;
+revive) revive "$3" ;;
 _daemons_up) daemons_up ;;
-*) fail "usage: cluster.sh start|stop|status DIR" ;;
+*) fail "$usage" ;;
 esac

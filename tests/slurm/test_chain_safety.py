@@ -162,8 +162,8 @@ CALLS = [
     *[("sbatch", at, "before") for at in (1, 2, 3, 4)],
     *[("sbatch", at, "after") for at in (1, 3, 4)],
     *[("sbatch", at, "late") for at in (1, 2, 4)],
-    ("scontrol", 1, "before"),
-    ("scontrol", 1, "after"),
+    *[("scontrol", at, "before") for at in (1, 2)],  # which cluster, and the release
+    ("scontrol", 2, "after"),
 ]
 
 
@@ -193,7 +193,7 @@ def test_submitter_killed_at_any_call_leaves_what_resume_completes(
 def test_submitter_killed_at_any_call_leaves_what_cancel_removes(
     slurm_cluster: Any, make_lab: Callable[..., Any], tmp_path: Path
 ) -> None:
-    calls = [("sbatch", 1, "late"), ("sbatch", 3, "after"), ("scontrol", 1, "before")]
+    calls = [("sbatch", 1, "late"), ("sbatch", 3, "after"), ("scontrol", 2, "before")]
     done = []
     for number, call in enumerate(calls):
         lab = make_lab("slurm-generic")

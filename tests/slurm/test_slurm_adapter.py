@@ -32,7 +32,7 @@ class TestSlurmScheduler(SchedulerContract):
         done = subprocess.run(
             scheduler.describe(request), cwd="/", capture_output=True, text=True, check=True
         )
-        status = self.wait(scheduler, execution, slurm.parse_submit(done.stdout))
+        status = self.wait(scheduler, execution, slurm.parse_submit(done.stdout)[0])
         assert status.state == State.SUCCEEDED.value
 
     @pytest.mark.parametrize(

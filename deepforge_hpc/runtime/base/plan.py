@@ -246,6 +246,11 @@ class Plan(NamedTuple):
     """Not part of `plan.json`."""
     schema: str = PLAN_SCHEMA
 
+    @property
+    def cluster(self) -> str:
+        """Return the cluster that the site names; empty: the one that a shell reaches."""
+        return next((value for key, value in self.jobs[-1].directives if key == "clusters"), "")
+
     def job(self, name: str) -> Job:
         """Return the job of that name; KeyError if there is none."""
         for job in self.jobs:

@@ -11,11 +11,21 @@ from ..base.native import NativeStatus
 from ..base.states import State
 from ..base.text import plain
 from .base import QueryResult
-from .slurm import STATES, WHOLE_LISTS, ended_by, expand, explain_exit, wants_memory
+from .slurm import (
+    CLUSTER,
+    CONFIG_ARGV,
+    STATES,
+    WHOLE_LISTS,
+    ended_by,
+    expand,
+    explain_exit,
+    wants_memory,
+)
 
 _FIELDS = (
     "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
     "MaxRSS", "ReqMem", "NNodes", "NCPUS", "NodeList", "AllocTRES", "ConsumedEnergyRaw",
+    "JobName",
 )  # fmt: skip
 _TIMES = frozenset({"Submit", "Start", "End"})
 _TIMEOUT_S = 60
@@ -32,9 +42,10 @@ def query(ids: set[str]) -> QueryResult:
     native = sorted({id_.partition("_")[0] for id_ in ids})
     if not native:
         return QueryResult({})
-    queued = _ask_queue(native)
+    cluster = _cluster_option()
+    queued = _ask_queue(native, cluster)
     alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
-    ended = _query_accounting(native, ids - alive)
+    ended = _query_accounting(native, ids - alive, cluster)
     if queued is None or ended.jobs is None:
         return ended if queued is None else ended._replace(jobs=queued)
     found = dict(queued)
@@ -45,30 +56,38 @@ def query(ids: set[str]) -> QueryResult:
     return ended._replace(jobs=found)
 
 
-def _query_accounting(native: list[str], units: set[str]) -> QueryResult:
+def _cluster_option() -> list[str]:
+    """Return the option for the cluster of this job, if the commands would ask another."""
+    mine = os.environ.get("SLURM_CLUSTER_NAME", "")
+    found = CLUSTER.search(_run([*CONFIG_ARGV]) or "") if mine else None
+    return [f"--clusters={mine}"] if mine and not (found and found[1] == mine) else []
+
+
+def _query_accounting(native: list[str], units: set[str], cluster: list[str]) -> QueryResult:
     """Ask until the database knows how all units ended, which it learns one by one."""
     deadline = time.monotonic() + _LAG_S
     while True:
-        raw = _run(_sacct_argv(native))
+        raw = _run([*_sacct_argv(native), *cluster])
         if raw is None:
             return QueryResult(None)
         rows = parse_sacct(raw)
-        found = {key: _account(key, row) for row in rows for key in expand(str(row["jobid"]))}
+        filled = [row for row in rows if row["jobname"] not in {None, "allocation"}]
+        found = {key: _account(key, row) for row in filled for key in expand(str(row["jobid"]))}
         ended = {key for key, job in found.items() if not job.state.is_live}
         if units <= ended or time.monotonic() > deadline:
             return QueryResult(found, rows, raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
 
 
-def _ask_queue(native: list[str]) -> dict[str, NativeStatus] | None:
-    argv = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r"]
+def _ask_queue(native: list[str], cluster: list[str]) -> dict[str, NativeStatus] | None:
+    argv = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j", *cluster]
     # Where it knows none of the ids it says so and fails.
     raw = _run([*argv, "--jobs=" + ",".join(native)], harmless="Invalid job id")
     if raw is None:
         return None
-    lines = [line.strip().split("|", 2) for line in raw.splitlines()]
-    rows = [(key, line) for line in lines if len(line) == 3 for key in expand(line[0])]
-    return {key: _native(key, state, reason, "") for key, (_, state, reason) in rows}
+    lines = [line.strip().split("|", 3) for line in raw.splitlines()]
+    rows = [(key, line) for line in lines if len(line) == 4 for key in expand(line[0])]
+    return {key: _native(key, state, reason, "", name) for key, (_, state, reason, name) in rows}
 
 
 def _sacct_argv(native: list[str]) -> list[str]:
@@ -91,7 +110,7 @@ def _run(argv: list[str], harmless: str = "") -> str | None:
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
-            env={**os.environ, **variables},
+            env={**_environ(), **variables},
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         _say(f"{argv[0]}: {error}")
@@ -101,6 +120,15 @@ def _run(argv: list[str], harmless: str = "") -> str | None:
         _say(f"{argv[0]}: " + plain(said))
         return None
     return found.stdout.decode("utf-8", "replace")
+
+
+def _environ() -> dict[str, str]:
+    """Return the environment without what the submitting shell told commands: which cluster, too.
+
+    slurmd sets SLURM_CONF to that of its own cluster.
+    """
+    told = ("SLURM_", "SQUEUE_", "SACCT_", "SCONTROL_")
+    return {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(told)}
 
 
 def parse_sacct(text: str) -> list[dict[str, Any]]:
@@ -126,10 +154,11 @@ def _account(native: str, row: dict[str, Any]) -> NativeStatus:
     raw, code = str(row["state"] or ""), str(row["exitcode"] or "")
     # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
     was_dropped = raw == "CANCELLED" and row["nodelist"] in {None, "None assigned"}
-    return _native(native, raw, "DependencyNeverSatisfied" if was_dropped else "", code)
+    reason = "DependencyNeverSatisfied" if was_dropped else ""
+    return _native(native, raw, reason, code, str(row["jobname"]))
 
 
-def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
+def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeStatus:
     word = (raw.split() or [""])[0].rstrip("+")
     state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
     if word == "FAILED":
@@ -137,7 +166,7 @@ def _native(native: str, raw: str, reason: str, code: str) -> NativeStatus:
     if word == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
         state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
     return NativeStatus(
-        native, state, raw, reason, sentence, exit_code=code,
+        native, state, raw, reason, sentence, name, code,
         wants_memory=wants_memory(word, code), ended_by=ended_by(raw),
     )  # fmt: skip
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 ID = re.compile(r"\d{1,10}(_\d{1,10})?")
 """One job, or one task of an array."""
+CLUSTER = re.compile(r"(?m)^ClusterName\s*=\s*(\S+)")
+"""In what CONFIG_ARGV prints: the cluster that the commands reach."""
+CONFIG_ARGV = ("scontrol", "show", "config")
 WHOLE_LISTS = ("SLURM_BITSTR_LEN", "0")
 """Set for Slurm's commands: they cut longer lists of tasks to 64 bytes and `...` otherwise."""
 _LIST = re.compile(r"(\d+)_\[([\d,:-]*)(?:,?\.\.\.)?(?:%\d+)?\]")

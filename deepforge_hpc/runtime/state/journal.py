@@ -26,6 +26,10 @@ class Attempt(NamedTuple):
     tasks: Mapping[str, tuple[int, ...]] = {}
     """Array tasks to run, for arrays of which not all are run."""
     at: str = ""
+    user: str = ""
+    """Who submitted it; empty: an earlier version, or a damaged line."""
+    cluster: str = ""
+    """Where its ids are those of its jobs; empty likewise, or if there is but one."""
     ids: Mapping[str, str] = {}
     """Job name to native id, as far as they came."""
     is_released: bool = False
@@ -60,6 +64,11 @@ class Journal(NamedTuple):
     def last(self) -> Attempt | None:
         """Return the latest attempt, or None if nothing was ever submitted."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def cluster(self) -> str:
+        """Return the cluster of the latest attempt of which it was noted."""
+        return next((item.cluster for item in reversed(self.attempts) if item.cluster), "")
 
     def attempt(self, number: int) -> Attempt | None:
         """Return the attempt of that number."""
@@ -101,7 +110,8 @@ def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
     if kind == "intent":
         tasks = {job: tuple(map(int, some)) for job, some in event["tasks"].items()}
         jobs = tuple(map(str, event["jobs"]))
-        attempts[number] = Attempt(number, jobs, tasks, at=str(event.get("at", "")), ids={})
+        at, user, cluster = (str(event.get(key) or "") for key in ("at", "user", "cluster"))
+        attempts[number] = Attempt(number, jobs, tasks, at, user, cluster, ids={})
         return
     if kind not in {"job", "released", "cancel"}:
         # A later version's: it may have submitted something, so the rest is not all there is.
@@ -112,6 +122,7 @@ def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
     if kind == "job":
         # Changed in place: a journal of a thousand jobs is read by each of them.
         attempt.ids[event["job"]] = str(event["native_id"])  # type: ignore[index]
+        attempt = attempt._replace(cluster=str(event.get("cluster") or attempt.cluster))
     elif kind == "released":
         attempt = attempt._replace(is_released=True)
     else:

@@ -69,6 +69,13 @@ class Files(NamedTuple):
     units: dict[Key, Unit]
     journal: Journal
 
+    @property
+    def cluster(self) -> str:
+        """Return the cluster that the site names, as `Plan.cluster`."""
+        pairs = _items(self.jobs[-1].data, "directives") if self.jobs else []
+        named = (pair[1] for pair in pairs if isinstance(pair, list) and pair[:1] == ["clusters"])
+        return str(next(named, ""))
+
 
 def read_files(root: Path) -> Files:
     """Read an execution; OSError if the folder cannot be opened."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from conftest import Execution
 
+TOKEN = "01234567"
+"""Of the executions that are made here."""
+
 
 def chain(execution: Execution) -> None:
     """Build bad -> middle -> last (an array), and good beside them."""
@@ -198,13 +201,13 @@ case $* in *--array*) echo "sacct: unrecognized option '--array'" >&2; exit 1 ;;
 f='|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|00:05.000'
 calls=$(cat "$FAKE_OUT.calls" 2>/dev/null || :)
 echo "x$calls" >"$FAKE_OUT.calls"
-[ -n "$calls" ] || { echo "11|RUNNING${f}||1G|1|2|n1|cpu=2|"; exit; }
-echo "11|OUT_OF_MEMORY|0:125${f#|0:0}||1G|1|2|n1|cpu=2|"
-echo "11.batch|OUT_OF_MEMORY|0:125${f#|0:0}|51200K||1|2|n1|cpu=2|77"
-echo "12|CANCELLED by 0${f}||1G|1|2|None assigned||"
-echo "13_1|CANCELLED by 0${f}||1G|1|2|None assigned||"
+[ -n "$calls" ] || { echo "11|RUNNING${f}||1G|1|2|n1|cpu=2||bad.01234567"; exit; }
+echo "11|OUT_OF_MEMORY|0:125${f#|0:0}||1G|1|2|n1|cpu=2||bad.01234567"
+echo "11.batch|OUT_OF_MEMORY|0:125${f#|0:0}|51200K||1|2|n1|cpu=2|77|batch"
+echo "12|CANCELLED by 0${f}||1G|1|2|None assigned|||middle.01234567"
+echo "13_1|CANCELLED by 0${f}||1G|1|2|None assigned|||last.01234567"
 # The database learns of this task later than of the others.
-[ "$calls" = x ] || echo "13_0|CANCELLED by 0${f}||1G|1|2|None assigned||"
+[ "$calls" = x ] || echo "13_0|CANCELLED by 0${f}||1G|1|2|None assigned|||last.01234567"
 """
 
 SQUEUE = """#!/bin/sh
@@ -257,7 +260,7 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
 
 
 NODE_FAILED = """#!/bin/sh
-echo "11|NODE_FAIL|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|5||1G|1|2|n1|cpu=2|"
+echo "11|NODE_FAIL|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|5||1G|1|2|n1|cpu=2||bad.01234567"
 """
 
 
@@ -311,11 +314,15 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
 ) -> None:
     execution.scheduler = "slurm"
     chain(execution)
-    submitted(execution, *ids(bad="11", middle="12", good="14"))
+    submitted(execution, *ids(bad="11", middle="12", last="13", good="14"))
     for job in ("bad", "good"):
         said(execution, job, "running")
         (execution.folder(job).root / ".work-1").mkdir()
-    says = "11|NODE_FAIL|None\\n12|CANCELLED|Dependency\\n14|COMPLETING|None\\n"
+    # The last one's number is another's job by now.
+    says = (
+        f"11|NODE_FAIL|None|bad.{TOKEN}\\n12|CANCELLED|Dependency|middle.{TOKEN}\\n"
+        f"13_[0-1]|FAILED|NonZeroExitCode|last.other\\n14|COMPLETING|None|good.{TOKEN}\\n"
+    )
     done = execution.run(
         "_final",
         PATH=f"{sacct}:/usr/bin:/bin",
@@ -329,6 +336,7 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
     assert execution.state("middle")["reason"] == "It never started, because bad was interrupted."
     assert execution.state("good")["state"] == "running"
     assert (execution.folder("good").root / ".work-1").exists()
+    assert execution.state("last", 0)["state"] == "never_ran"
 
 
 def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
@@ -345,7 +353,7 @@ def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
         "_final",
         PATH=f"{sacct}:/usr/bin:/bin",
         FAKE_OUT=str(asked),
-        FAKE_QUEUE="11|COMPLETING|None\\n",
+        FAKE_QUEUE=f"11|COMPLETING|None|bad.{TOKEN}\\n",
     )
     assert done.returncode == 0, done.stderr
     assert execution.state("bad")["state"] == "running"
@@ -354,4 +362,4 @@ def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
 
 
 def test_lines_of_sacct_that_are_not_ours_are_left_out() -> None:
-    assert parse_sacct("a|b\n\n" + "|" * 15 + "\n") == [dict.fromkeys(parse_sacct("|" * 15)[0])]
+    assert parse_sacct("a|b\n\n" + "|" * 16 + "\n") == [dict.fromkeys(parse_sacct("|" * 16)[0])]

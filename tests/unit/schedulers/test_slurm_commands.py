@@ -15,7 +15,9 @@ from deepforge_hpc.errors import (
     TransientSchedulerError,
 )
 from deepforge_hpc.model.execution import SubmitRequest
-from deepforge_hpc.schedulers import slurm
+from deepforge_hpc.plugins.scheduler import JobScope
+from deepforge_hpc.processes import user_name
+from deepforge_hpc.schedulers import slurm, slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner, Completed, scrub
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.schedulers.slurm_errors import parse_error
@@ -73,11 +75,15 @@ def test_a_job_that_runs_after_any_end_is_not_killed_for_a_failure():
 
 
 @pytest.mark.parametrize(
-    ("printed", "native_id"),
-    [("123\n", "123"), ("123;lab\n", "123"), ("sbatch: lua: hello\n7\n", "7")],
+    ("printed", "found"),
+    [
+        ("123\n", ("123", "")),
+        ("123;lab\n", ("123", "lab")),
+        ("sbatch: lua: hello\n7\n", ("7", "")),
+    ],
 )
-def test_the_id_is_read(printed, native_id):
-    assert slurm.parse_submit(printed) == native_id
+def test_id_and_cluster_are_read(printed, found):
+    assert slurm.parse_submit(printed) == found
 
 
 @pytest.mark.parametrize("printed", ["", "Submitted batch job 12", "\n", "x;12"])
@@ -311,6 +317,69 @@ def test_the_shell_that_submits_does_not_leak():
         "DEEPFORGE_HPC_SITE": "x",
         "LC_ALL": "C",
     }
+
+
+def test_an_empty_name_of_a_cluster_names_none():
+    assert scrub({"SLURM_CLUSTERS": "", "SLURM_CONF": ""}) == {"LC_ALL": "C"}
+
+
+@pytest.mark.parametrize(
+    ("site", "shell", "jobs", "found"),
+    [
+        ("", "", "", ""),
+        ("", "", "lab", ""),  # compared with what the controller says
+        ("", "lab2", "", "lab2"),
+        ("lab", "lab2", "", "lab"),
+        ("lab", "lab2,lab3", "lab", "lab"),
+        ("", "lab2,lab", "lab", "lab"),
+        ("", "all", "lab", "lab"),
+        ("", "lab2,", "lab", "lab2"),
+    ],
+)
+def test_the_cluster_that_is_named(site, shell, jobs, found):
+    scope = JobScope(cluster=jobs, site_cluster=site)
+    assert slurm_cluster.named(scope, {"SLURM_CLUSTERS": shell}) == found
+
+
+@pytest.mark.parametrize("shell", ["all", "lab2,lab3"])
+def test_a_chain_is_not_spread_over_clusters(shell, monkeypatch, bin_folder):
+    monkeypatch.setenv("SLURM_CLUSTERS", shell)
+    _program(bin_folder, "sbatch", "raise SystemExit('must not be called')")
+    for act in (lambda it: it.require_submit(), lambda it: it.describe(REQUEST)):
+        with pytest.raises(SchedulerError, match=f"SLURM_CLUSTERS={shell} leaves it open"):
+            act(_scheduler(bin_folder))
+
+
+def test_each_command_names_the_cluster(bin_folder, tmp_path):
+    log = tmp_path / "calls"
+    for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol"):
+        body = f"open({str(log)!r}, 'a').write(f'{name} {{sys.argv[1]}}\\n')\nprint(7)"
+        _program(bin_folder, name, body)
+    scheduler = _scheduler(bin_folder).scoped(JobScope(site_cluster="lab2", cluster="lab2"))
+    assert scheduler.submit(REQUEST) == "7"
+    scheduler.release("/", ["7"])
+    scheduler.cancel("/", ["7"])
+    scheduler.query("/", ["7"])
+    scheduler.find("/", "deadbeef")
+    called = log.read_text().splitlines()
+    assert {line.split()[0] for line in called} == {
+        "sbatch",
+        "squeue",
+        "sacct",
+        "scancel",
+        "scontrol",
+    }
+    assert {line.split()[1] for line in called} == {"--clusters=lab2"}
+    assert scheduler.describe(REQUEST)[:2] == ["sbatch", "--clusters=lab2"]
+
+
+def test_jobs_are_looked_for_among_those_of_their_submitters(bin_folder, tmp_path):
+    log = tmp_path / "calls"
+    _program(bin_folder, "squeue", f"open({str(log)!r}, 'w').write(' '.join(sys.argv))")
+    _scheduler(bin_folder).find("/", "deadbeef")
+    assert " --me " in log.read_text()
+    _scheduler(bin_folder).scoped(JobScope(users=("alice",))).find("/", "deadbeef")
+    assert f" --user={','.join(sorted(['alice', user_name()]))} " in log.read_text()
 
 
 def _program(folder: Path, name: str, body: str) -> None:
