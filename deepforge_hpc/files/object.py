@@ -12,7 +12,7 @@ Object(Limits).schema()                     # the same for an editor, with the t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -147,13 +147,6 @@ class Object(Kind):
             reader.fault(path, f"unknown key {shown(key)}", nearest(key, known), key=True)
 
 
-def closed(properties: Schema, required: Iterable[str] = ()) -> Schema:
+def closed(properties: Schema) -> Schema:
     """Return the schema of a mapping without other keys."""
-    found: Schema = {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-    }
-    if names := list(required):
-        found["required"] = names
-    return found
+    return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -17,6 +17,7 @@ from deepforge_hpc.plan.facts import (
 )
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.site.checks import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import UNKNOWN, known
 from deepforge_hpc.units import format_duration
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 WARNING_S = 60
 """How long before the end of its time a job is told, so that it can say `interrupted`."""
-_SELECTORS = ("partition", "qos", "constraint")
 _NO_MEMORY = ("forbidden", "fixed-per-core", "fixed-per-gpu")
 OptionSource = tuple[str | int, ...] | str
 """Path in the site's file; `resources.KEY` or `environment` of the job, `map`; or a text."""
@@ -227,7 +227,7 @@ def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:
     queue = facts.queue
     if queue is None:
         return
-    for name in _SELECTORS:
+    for name in QUEUE_SELECTORS:
         value = getattr(queue, name)
         if value and name not in site.routing.forbidden:
             built.put(name, value, ("queue", name))
@@ -262,7 +262,7 @@ def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> Non
         or memory_rule(site, facts.queue)[0].policy == "required",
         "gpus": gpu_option(site, facts) is not None,
         # A queue of the file is a whole answer: what it leaves out is not needed there.
-        **{name: name in built.pairs or facts.queue is not None for name in _SELECTORS},
+        **{name: name in built.pairs or facts.queue is not None for name in QUEUE_SELECTORS},
         **{name: name in built.pairs for name in ("time", "nodes")},
     }
     for name in () if required is UNKNOWN else required:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.plan.facts import Facts, has_amd_gpus
 from deepforge_hpc.runtime.base.plan import LaunchCommand
 from deepforge_hpc.site.unknown import known
+from deepforge_hpc.site.words import SIZES
 
 if TYPE_CHECKING:
     from deepforge_hpc.plan.containers import Container
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
-_SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
 _GPU_REQUESTS = ("--gpus", "--gres=gpu", "--ntasks-per-gpu")
 _GPU_WORDS = (*_GPU_REQUESTS, "--gpu-bind")
 
@@ -40,7 +40,7 @@ def launch_command(
     if launcher is None or name == "none":
         return LaunchCommand()
     size = facts.resources
-    values = {key: str(getattr(size, key)) for key in _SIZES}
+    values = {key: str(getattr(size, key)) for key in SIZES}
     argv = _argv(site, launcher, facts, values)
     env = scheduler.launch_env(known(site.slurm.version), argv, values["cpus_per_task"])
     env |= {key: _fill(value, values) for key, value in launcher.env.items()}

@@ -14,6 +14,7 @@ from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
 from deepforge_hpc.render.engine import Raw, faults_raised, load_template
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
+from deepforge_hpc.site.kinds import VARIABLE
 from deepforge_hpc.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # sbatch splits a line at blanks and quotes and cuts it at "#".
 _VALUE = re.compile(r"[A-Za-z0-9_.,:;/@+=%&|*!()\[\]{}~^<>?$-]*")
-# Of the variables that a site sets.
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
 _PART = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]{0,100})|\$\{([A-Za-z_][A-Za-z0-9_]{0,100})\}")
 # Nothing of these can end the quotes or start a command.
 _PLAIN = re.compile(r"[^`\"\\$!]*")
@@ -114,7 +113,7 @@ def exports(env: Iterable[tuple[str, str]]) -> Raw:
     """Return a line of shell for each variable; InvalidInputError for what is not harmless."""
     lines = []
     for name, value in env:
-        if not _VARIABLE.fullmatch(name):
+        if not VARIABLE.fullmatch(name):
             raise InvalidInputError([Fault(message=f"{name!r} is no name of a variable")])
         if secret := SECRET.fullmatch(value):
             lines.append(f"secret {name} {secret[1]}")

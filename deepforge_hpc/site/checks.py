@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _Places = list[tuple[Path, tuple[str, ...]]]
 
-_SELECTORS = ("partition", "qos", "constraint")
+QUEUE_SELECTORS = ("partition", "qos", "constraint")
 
 
 def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:
@@ -110,7 +110,7 @@ def _cannot_be_required(site: SiteSpec, name: str, rejected: Collection[str]) ->
     by = known(site.routing.by)
     if name in site.routing.forbidden:
         return "routing.forbidden names it"
-    if name in _SELECTORS and by is not None and name not in by:
+    if name in QUEUE_SELECTORS and by is not None and name not in by:
         return "routing.by does not"
     if name == "memory" and known(site.request.memory.policy) == "forbidden":
         return "request.memory forbids it"
@@ -122,18 +122,18 @@ def _cannot_be_required(site: SiteSpec, name: str, rejected: Collection[str]) ->
 
 
 def _selectors(site: SiteSpec, queue: Queue, at: Path, reader: Reader, *, is_routed: bool) -> None:
-    given = {name for name in _SELECTORS if getattr(queue, name)}
+    given = {name for name in QUEUE_SELECTORS if getattr(queue, name)}
     rejected = _rejected(site)
-    for name in _SELECTORS:
+    for name in QUEUE_SELECTORS:
         if name not in given:
             continue
         if name in site.routing.forbidden:
             reader.fault((*at, name), f"routing.forbidden names {name}")
         elif name in rejected:
             reader.fault((*at, name), f"request.forbidden rejects --{name}")
-    wanted = set(known(site.routing.by) or ()) & set(_SELECTORS)
+    wanted = set(known(site.routing.by) or ()) & set(QUEUE_SELECTORS)
     if is_routed and wanted and queue.automatic and not given & wanted:
-        options = " or ".join(name for name in _SELECTORS if name in wanted)
+        options = " or ".join(name for name in QUEUE_SELECTORS if name in wanted)
         message = f"{queue.name!r} has no {options}, by which the site routes jobs"
         reader.fault(at, message, "give one, or write automatic: no")
 

@@ -13,15 +13,9 @@ from deepforge_hpc.files.kinds import MapOf, Schema, Text, described
 from deepforge_hpc.site.kinds import SLURM_NAME, VARIABLE, VARIABLE_RULE, listed
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-PLACEHOLDERS = (
-    "world_size",
-    "nodes",
-    "ntasks_per_node",
-    "cpus_per_task",
-    "gpus_per_node",
-    "cpu_bind",
-    "gpu_bind",
-)
+SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
+"""What of a job's resources a launch line may name."""
+PLACEHOLDERS = (*SIZES, "cpu_bind", "gpu_bind")
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([^{}]*)\}")
 NAME = Text("a name of Slurm's", SLURM_NAME)
 SUFFIX = Text("a suffix of letters, digits, _ and -", r"[A-Za-z0-9_-]{1,20}")
