@@ -6,13 +6,12 @@ import os
 import re
 import stat
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 _NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")

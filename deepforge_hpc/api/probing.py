@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.probe.compare import Difference
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice

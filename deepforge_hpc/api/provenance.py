@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.find import find_execution, read_execution
@@ -15,7 +16,6 @@ from deepforge_hpc.runtime.state.check import Comparison, look
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from re import Match
 
     from deepforge_hpc.ledger.locate import Located

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan

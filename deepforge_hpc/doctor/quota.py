@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
@@ -11,8 +12,6 @@ from deepforge_hpc.probe.values import count
 from deepforge_hpc.runtime.base.text import size
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.base.notice import Notice
 
 _NEARLY = 0.9

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
@@ -47,8 +48,6 @@ from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import ExternalInput
     from deepforge_hpc.site.model import SiteSpec

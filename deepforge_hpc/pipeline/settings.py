@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
@@ -12,9 +13,6 @@ from deepforge_hpc.files.kinds import Text, version
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import load, parse_value
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USER_FILE = "settings.yaml"
 PREFIX = "DEEPFORGE_HPC_"

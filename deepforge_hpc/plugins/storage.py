@@ -7,7 +7,7 @@ scheme, and prove it with `deepforge_hpc.testing.storage.StorageContract`.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.plugins import registry
@@ -24,9 +24,6 @@ from deepforge_hpc.runtime.storage.base import (
 )
 from deepforge_hpc.runtime.storage.fault import EXISTS, MISSING, PlaceError
 from deepforge_hpc.runtime.storage.streams import stream_part
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LATER = frozenset({"globus", "s3", "sftp", "http", "https"})
 """Schemes of adapters that are planned: `not in this version` is another answer than `unknown`."""

@@ -7,13 +7,12 @@ import shlex
 import traceback
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jinja2 import Template
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
@@ -18,8 +19,6 @@ from deepforge_hpc.site.kinds import VARIABLE
 from deepforge_hpc.site.words import HARMLESS, SECRET
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jinja2 import Template
 
 

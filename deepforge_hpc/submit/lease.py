@@ -10,13 +10,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.processes import start_time
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class BusyError(StorageError):

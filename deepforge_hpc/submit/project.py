@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from deepforge_hpc.paths import EXECUTIONS, LEDGER
 from deepforge_hpc.runtime.base.files import canonical_json, publish_bytes, publish_json, read_json
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def mark(project: Path, executions: Path, uuid: str) -> Path:

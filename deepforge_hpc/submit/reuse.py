@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.codec import parse
@@ -25,8 +26,6 @@ from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.results import EarlierResult, Results
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.state.marker import ReusedFrom
 

@@ -12,6 +12,7 @@ class TestLines(FormatContract):
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -20,8 +21,6 @@ from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.formats.base import INDEX, PARTS_SCHEMA, block_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.formats import Format
 
 _ROWS = 10

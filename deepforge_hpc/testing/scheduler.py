@@ -17,6 +17,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from uuid import uuid4
 
@@ -30,8 +31,6 @@ from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from deepforge_hpc.plugins.storage import PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-Maker = Callable[..., "Path"]
+Maker = Callable[..., Path]
 """Makes a file, or a folder of {name: bytes}, on this machine: the fixture `source`."""
 ODD_NAMES = (
     "größe/日本語 ✓.txt",

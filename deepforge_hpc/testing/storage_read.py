@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deepforge_hpc.plugins.storage import ByteRange, Move, PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
 from deepforge_hpc.testing.storage_base import NO_NAMES, Maker, StorageTests, folder_sha256, sha256
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class ReadingTests(StorageTests):

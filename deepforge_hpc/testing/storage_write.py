@@ -9,16 +9,13 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from deepforge_hpc.plugins.storage import PlaceError, Storage
 from deepforge_hpc.runtime.storage import fault as faults
 from deepforge_hpc.testing.storage_base import ODD_NAMES, Maker, StorageTests, folder_sha256, sha256
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class WritingTests(StorageTests):

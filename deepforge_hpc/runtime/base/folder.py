@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .files import OWN, parse_object, read_own
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Folder:

@@ -6,11 +6,8 @@ Named tuples, not dataclasses: every rank of every job imports this, and `datacl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
+from pathlib import Path
+from typing import NamedTuple
 
 RANK_SPEC = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""

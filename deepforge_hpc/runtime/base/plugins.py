@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .failure import JobError
 from .files import read_json
 from .layout import PLUGINS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def load_plugins(code: Path, kind: str) -> dict[str, Any]:

@@ -17,14 +17,13 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.files import publish_bytes, publish_json, read_json
 from .data import figure_data, figure_title, has_content, heavy_artists
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
 SCHEMA = "dfh/figures/1"

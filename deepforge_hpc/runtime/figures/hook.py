@@ -15,13 +15,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.metrics import is_main_rank
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
-    from pathlib import Path
     from types import ModuleType
 
     from .capture import Recorder

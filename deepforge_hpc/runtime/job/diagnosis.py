@@ -14,8 +14,6 @@ from ..rank.messages import RankError
 from .ranks import Ended, interruption, oom_kills
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..base.context import Context
 
 _SHELL_SIGNALLED = 128

@@ -13,8 +13,6 @@ from ..storage.local import LocalStorage
 from .stage import take_published
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..base.context import Context
     from ..state.marker import Output
     from ..state.record import StagedInput

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
@@ -14,8 +15,6 @@ from ..base.text import listed, title
 from ..state import journal, marker
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..base.context import Context
     from ..base.layout import ExecutionLayout
 

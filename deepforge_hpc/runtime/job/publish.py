@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.codec import decode
@@ -18,8 +19,6 @@ from ..storage.local import LocalStorage
 from .destination import Destination
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..base.context import Clock, Context
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.codec import decode, parse
@@ -12,8 +13,6 @@ from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, TakenUp
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..base.context import Context
 
 

@@ -26,8 +26,6 @@ from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..rank.messages import Saved, TakenUp
     from ..state.record import StagedInput
 

@@ -8,14 +8,12 @@ travels; only the supervisor reads this, and a rank is told what to look for.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from ..base.plugins import load_plugins
 from ..base.ranks import Names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["LAUNCHERS", "Launcher", "Names", "load_launcher"]
 

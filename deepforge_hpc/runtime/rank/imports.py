@@ -15,10 +15,7 @@ from importlib.machinery import (
     FileFinder,
     SourceFileLoader,
 )
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 class FrozenLoader(SourceFileLoader):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.folder import Folder
@@ -16,7 +17,6 @@ from .looks import URGENT
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from ..state.status import JobStatus, TaskStatus
 

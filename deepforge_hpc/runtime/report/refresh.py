@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.files import publish_bytes
 from ..base.layout import ExecutionLayout
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..state.status import ExecutionStatus
     from .looks import Operation
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.files import publish_json, read_json
 from .fault import DAMAGED, PlaceError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .base import Stat, Storage
 
 SCHEMA = "dfh/digest/1"

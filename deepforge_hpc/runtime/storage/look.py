@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ..base.files import is_temporary, publish_bytes, remove, temporary_beside
 from ..base.notice import ERROR, INFO, WARNING, Notice
 from .fault import PlaceError
 from .landing import name
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _LEAST_FREE = 64 << 20
 
