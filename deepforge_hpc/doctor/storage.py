@@ -120,11 +120,9 @@ def _room(folder: Path) -> Iterator[Notice]:
         raise
     free = found.f_bavail * found.f_frsize
     if free < _LEAST_FREE:
-        message = f"{folder}: only {size(free)} are free"
-        yield warn("folder", message, _MAKE_ROOM)
+        yield warn("folder", f"{folder}: only {size(free)} are free", _MAKE_ROOM)
     if found.f_files and found.f_favail < 10_000:
-        message = f"{folder}: only {found.f_favail} more files fit"
-        yield warn("folder", message, _MAKE_ROOM)
+        yield warn("folder", f"{folder}: only {found.f_favail} more files fit", _MAKE_ROOM)
 
 
 def check_shared(folder: Path, mounts: str) -> Iterator[Notice]:

@@ -218,8 +218,7 @@ def _compose(text: str, file: str) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         raise InvalidInputError([_syntax_fault(error, text, file)]) from error
     except yaml.YAMLError as error:
-        message = f"not valid YAML: {error}"
-        raise InvalidInputError([Fault(message=message, file=file)]) from error
+        raise InvalidInputError([Fault(message=f"not valid YAML: {error}", file=file)]) from error
     finally:
         loader.dispose()
     return node

@@ -145,8 +145,7 @@ def _outputs(
 
 
 def _changed(name: str, path: Path | None, made: str, now: str) -> Notice:
-    text = f"{name} was changed: recorded {short(made)}, now {now}"
-    return broken("output_modified", text, path)
+    return broken("output_modified", f"{name} was changed: recorded {short(made)}, now {now}", path)
 
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:

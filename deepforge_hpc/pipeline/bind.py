@@ -182,8 +182,7 @@ class _Binding:
     def _unknown(self, section: str, name: str, known: Iterable[str], other: str = "") -> None:
         what = {"inputs": "input", "attributes": "attribute", "references": "reference"}[section]
         message = f"{self._owner(section)} has no {what} {shown(name)}"
-        hint = other or nearest(name, known)
-        self._fault((section, name), message, hint, key=True)
+        self._fault((section, name), message, other or nearest(name, known), key=True)
 
     def _owner(self, section: str) -> str:
         method = ""
@@ -215,8 +214,7 @@ class _Binding:
                     self._unknown(section, name, free, other if is_input else "")
         for name in spec.references:
             if name in self.attributes:
-                message = f"{name!r} is an attribute already"
-                self._fault(("references", name), message, key=True)
+                self._fault(("references", name), f"{name!r} is an attribute already", key=True)
 
     def _is_broken(self, *sections: str) -> bool:
         return any((*self.at, section) in self.binder.reader.broken for section in sections)

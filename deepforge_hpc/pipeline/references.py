@@ -70,8 +70,7 @@ def _compiled(data: bytes, source: str) -> tuple[str, str]:
         raise InvalidInputError([document.fault("expected a mapping", hint=hint)])
     library = value.get("library", DEFAULT_LIBRARY)
     if not isinstance(library, str) or not library:
-        message = f"{shown(library)} is no library"
-        raise InvalidInputError([document.fault(message, ("library",))])
+        raise InvalidInputError([document.fault(f"{shown(library)} is no library", ("library",))])
     try:
         compiler: Library = registry.create("libraries", library)
         return library, compiler.compile(data.decode(), source)

@@ -87,8 +87,7 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
 
 
 def _to(key: str, asked: int, legal: int, shown: str = ": {}") -> Change:
-    text = key + shown.format(legal)
-    return Change(key, text, abs(math.log((legal + 1) / (asked + 1))))
+    return Change(key, key + shown.format(legal), abs(math.log((legal + 1) / (asked + 1))))
 
 
 def most_jobs(queue: Queue) -> int | None:

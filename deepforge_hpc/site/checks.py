@@ -82,8 +82,7 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         message = f"GPUs are asked for by --{style}, which request.forbidden rejects"
         reader.fault((*at, "gpu"), message, "choose another style, or none")
     if policy == "required" and "mem" in rejected:
-        message = "memory is required, and request.forbidden rejects --mem"
-        reader.fault((*at, "memory"), message)
+        reader.fault((*at, "memory"), "memory is required, and request.forbidden rejects --mem")
     if request.memory.whole_node and policy == "forbidden":
         reader.fault((*at, "memory"), "whole_node is the value of --mem, and memory is forbidden")
     if request.tasks in rejected:
@@ -93,8 +92,7 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         reader.fault((*at, "cpus_per_task"), message, "write launch or none")
     for index, extra in enumerate(request.extra):
         if extra.directive[0] in rejected:
-            message = f"request.forbidden rejects --{extra.directive[0]}"
-            reader.fault((*at, "extra", index), message)
+            reader.fault((*at, "extra", index), f"request.forbidden rejects --{extra.directive[0]}")
     _required(site, rejected, reader)
 
 
@@ -219,8 +217,7 @@ def _binding(site: SiteSpec, reader: Reader) -> None:
     if "binding.gpu_core_base" in site.unknowns:
         return
     if style in {"mask", "map"} and not binding.gpu_core_base:
-        message = f"style {style} needs gpu_core_base: the first core of each GPU's region"
-        reader.fault(at, message)
+        reader.fault(at, f"style {style} needs gpu_core_base: the first core of each GPU's region")
         return
     order = binding.gpu_order
     if not isinstance(order, str) and sorted(order) != list(range(len(order))):

@@ -206,8 +206,7 @@ def _chain(path: Path, folders: list[tuple[str, Path]]) -> list[Document]:
             raise InvalidInputError([fault])
         if found[1] in seen:
             circle = " -> ".join([*(one.stem for one in seen[seen.index(found[1]) :]), base])
-            message = f"extends: a circle: {circle}"
-            raise InvalidInputError([document.fault(message, ("extends",))])
+            raise InvalidInputError([document.fault(f"extends: a circle: {circle}", ("extends",))])
         seen.append(found[1])
         documents.append(_open(found[1]))
 
@@ -237,8 +236,7 @@ def _variant(documents: list[Document], variants: list[str], asked: str | None) 
             if default not in variants:
                 message = f"default_variant: no variant {shown(default)}"
                 hint = nearest(str(default), variants)
-                fault = document.fault(message, ("default_variant",), hint=hint)
-                raise InvalidInputError([fault])
+                raise InvalidInputError([document.fault(message, ("default_variant",), hint=hint)])
     own = documents[0]
     if asked == ANY:
         return str(default or (variants[0] if variants else ""))

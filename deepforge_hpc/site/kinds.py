@@ -137,8 +137,7 @@ class RangeOf(Kind):
             return BAD
         if isinstance(result.min, int) and isinstance(result.max, int) and result.min > result.max:
             assert isinstance(value, dict)
-            message = f"min {shown(value['min'])} is above max {shown(value['max'])}"
-            reader.fault(path, message)
+            reader.fault(path, f"min {shown(value['min'])} is above max {shown(value['max'])}")
         return result
 
     def schema(self) -> Schema:

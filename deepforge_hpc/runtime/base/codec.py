@@ -171,8 +171,7 @@ def _object(kind: Any, is_open: bool) -> Read:
         except ShapeError as error:
             raise error.below(name) from error
         for name in sorted(needed - found.keys()):
-            message = "it is missing"
-            raise ShapeError(message).below(name)
+            raise ShapeError("it is missing").below(name)
         return kind(**found)
 
     return read

@@ -67,8 +67,7 @@ def _wordless(context: Context, code: int) -> JobError:
             f"{who} of {context.job.launch.world_size} ended before the operation returned, and "
             f"{argv[0]} tells of no failure."
         )
-        hint = "os._exit does that: return from the operation in every rank."
-        return JobError(reason, hint)
+        return JobError(reason, "os._exit does that: return from the operation in every rank.")
     if argv:
         reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
         return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")

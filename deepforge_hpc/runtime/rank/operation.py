@@ -107,8 +107,7 @@ def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
         reason = (
             f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
         )
-        hint = f"Set `shards:` under `map:` to {rows} or less, then submit again."
-        raise JobError(reason, hint)
+        raise JobError(reason, f"Set `shards:` under `map:` to {rows} or less, then submit again.")
 
 
 def _name_outputs(value: Any, source: OperationSource, names: list[str]) -> dict[str, Any]:

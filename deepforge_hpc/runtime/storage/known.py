@@ -43,8 +43,7 @@ def known_digest(ledger: Path, place: Storage, found: Stat) -> str:
         return known
     sha256 = place.digest(found.name)
     if place.stat(found.name)[:5] != found[:5]:
-        what = "changed while its digest was computed"
-        raise PlaceError(DAMAGED, place.where(found.name), what)
+        raise PlaceError(DAMAGED, place.where(found.name), "changed while its digest was computed")
     if found.version and time.time() - found.mtime_ns / 1e9 > _SETTLED_S:
         where = place.where(found.name)
         entry = {"schema": SCHEMA, "sha256": sha256, "path": where, "size": found.size}

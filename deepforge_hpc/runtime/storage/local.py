@@ -70,8 +70,7 @@ class LocalStorage(Storage):
         for part in parts[:-1]:
             above = f"{above}/{part}"
             if os.path.islink(above):  # noqa: PTH114 - a str in and none out, for each of many
-                what = "is a link, which may lead out of the place"
-                raise PlaceError(NOT_PLAIN, above, what)
+                raise PlaceError(NOT_PLAIN, above, "is a link, which may lead out of the place")
         return Path(self.root, name)
 
     def stat(self, name: str) -> Stat:
