@@ -18,12 +18,11 @@ from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
-from deepforge_hpc.runtime.state.marker import ReusedFrom
+from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Job
-    from deepforge_hpc.runtime.state.marker import Marker
     from deepforge_hpc.runtime.state.record_data import RecordData
 
 

@@ -20,14 +20,13 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
 from deepforge_hpc.runtime.state import marker, statefile
-from deepforge_hpc.runtime.state.marker import Marker
+from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.results import EarlierResult, Results
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.state.marker import ReusedFrom
 
 _ATTEMPT = 0
 """No attempt of the new execution ran it."""
