@@ -64,15 +64,16 @@ start_of() {
 }
 
 sweep_earlier_runs() {
-    local folder pid start
+    local folder pid start space
     for folder in "${TMPDIR:-/tmp}"/dfh-tests.* /dev/shm/dfh-tests.*; do
         [[ -O $folder && -f $folder/owner ]] || continue
-        read -r pid start <"$folder/owner"
-        [[ $(start_of "$pid") != "$start" ]] || continue
+        { read -r pid start && read -r space; } <"$folder/owner" || continue
+        # Of a process in another namespace nothing can be said from here.
+        [[ $space == "$(readlink /proc/$$/ns/pid)" && $(start_of "$pid") != "$start" ]] || continue
         step "removing what an earlier run left in $folder"
         end_processes "$folder"
         stop_clusters "$folder"
-        rm -rf "$folder"
+        rm -rf "$folder" 2>/dev/null || : # another run may be removing it as well
     done
 }
 
@@ -85,7 +86,7 @@ make_folders() {
         memory=$(mktemp -d /dev/shm/dfh-tests.XXXXXX)
     fi
     chmod 711 "$memory" # munged insists that everyone can reach its socket
-    echo "$$ $(start_of $$)" | tee "$run/owner" >"$memory/owner"
+    printf '%s\n' "$$ $(start_of $$)" "$(readlink /proc/$$/ns/pid)" | tee "$run/owner" >"$memory/owner"
     mkdir -p "$run/tmp" "$cache"
 }
 
