@@ -67,6 +67,11 @@ class JobLayout(NamedTuple):
         """What an attempt made that could not save all of it; see `rank/rescue.py`."""
         return self.root / RESCUE
 
+    @property
+    def left(self) -> Path:
+        """Files that the operation left in its working folder; no outputs."""
+        return self.root / "left"
+
     def work(self, attempt: int) -> Path:
         """Return the folder of an attempt's unpublished files; removed when it has ended."""
         return self.root / f".work-{attempt}"

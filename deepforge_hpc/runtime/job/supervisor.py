@@ -27,6 +27,8 @@ from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..rank.messages import Saved, TakenUp
     from ..state.record import StagedInput
 
@@ -116,6 +118,7 @@ class Supervisor:
         self._packages: str | None = None
         self._taken: TakenUp | None = None
         self._scratch: Path | None = None
+        self._left = ""
         self._publishing = False
 
     def run(self, code_sha256: str) -> int:
@@ -201,10 +204,22 @@ class Supervisor:
         if error is not None:
             from .rescue import keep
 
+            self._note_left(())
             raise keep(context, error)
         from .publish import read_entries
 
-        return read_entries(context)
+        entries = read_entries(context)
+        self._note_left([entry.source for entry in entries.values() if entry.source])
+        return entries
+
+    def _note_left(self, outputs: Sequence[str]) -> None:
+        """Keep what would be removed with the working folder, and name it in the log."""
+        from .left import keep
+
+        if self._scratch is not None and not self._context.by_hand:
+            self._left = keep(self._context, self._scratch, outputs)
+            if self._left:
+                say(f"This job {self._left}. To make one an output, return its path.")
 
     def _publish(self, entries: dict[str, Saved]) -> None:
         context = self._context
@@ -231,7 +246,7 @@ class Supervisor:
         if context.attempt > 1:
             remove(context.folder.rescue)
         with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
-            self._state.write(State.SUCCEEDED, exit_code=0)
+            self._state.write(State.SUCCEEDED, exit_code=0, left=self._left)
         self._refresh()
 
     def _show(self, entries: dict[str, Saved]) -> None:
@@ -268,6 +283,7 @@ class Supervisor:
                 hint=error.hint,
                 error=error.error,
                 exit_code=error.exit_code,
+                left=self._left,
                 again=error.is_retryable or state is not State.FAILED,
             )
         except OSError as fault:

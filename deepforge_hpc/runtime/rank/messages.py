@@ -32,6 +32,8 @@ class Saved(NamedTuple):
     """Where they were counted."""
     digest: str = ""
     """Of a folder of parts, as those of its parts are known."""
+    source: str = ""
+    """The path that the operation returned, if it was one."""
 
 
 class Rescue(NamedTuple):

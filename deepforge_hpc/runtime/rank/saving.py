@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,9 @@ def _save_one(
         if chosen not in FORMATS:
             fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
         sync_path(path)
-        return Saved(path.name, chosen, fmt.part_rows(path) if spec.shards else None)
+        rows = fmt.part_rows(path) if spec.shards else None
+        is_path = isinstance(value, Path) or chosen in {"file", "directory"}
+        return Saved(path.name, chosen, rows, source=os.path.realpath(value) if is_path else "")
     except Exception:
         remove(folder / f"{port.name}{fmt.suffix}")  # the beginning of a file
         raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..base.notice import Notice
 from ..base.states import State, combine, state_of
-from ..base.text import title
+from ..base.text import plain, title
 from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
@@ -94,6 +94,8 @@ class _View:
     def job(self, job: Planned) -> JobStatus:
         """Return the status of a job; those that it waits for have been asked for before."""
         units = tuple(self._unit(job, task) for task in job.indices)
+        if left := [unit for unit in units if unit.left]:
+            self.warnings.append(_left_behind(job.name, left))
         state = combine(unit.state for unit in units)
         if not state.is_final:
             self._open.add(job.name)
@@ -157,6 +159,7 @@ class _View:
             error=said.error if said and not is_success else None,
             outputs=_outputs(marker) if is_success else (),
             reused_from=marker.reused_from.execution if marker and marker.reused_from else "",
+            left=said.left if said else "",
         )
 
     def _evidence(self, job: Planned, task: int | None, unit: Unit) -> Evidence:
@@ -206,6 +209,12 @@ def _began(job: Planned, units: tuple[TaskStatus, ...]) -> Trouble | None:
         if unit.state.is_final and not unit.state.is_success:
             return Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)
     return None
+
+
+def _left_behind(job: str, units: list[TaskStatus]) -> Notice:
+    more = f", as did {len(units) - 1} more of its tasks" if units[1:] else ""
+    text = f"{title(job, units[0].task)} {plain(units[0].left)}{more}"
+    return Notice("files_left", text, job, next="return the path of one to make it an output")
 
 
 def _folder(job: str, task: int | None) -> str:

@@ -35,6 +35,8 @@ class Said(NamedTuple):
     exit_code: int | None = None
     again: bool = True
     """Whether it `is_retryable`, by its name in the file."""
+    left: str = ""
+    """What it left in its working folder: the end of a sentence."""
     schema: str = SCHEMA
 
     @property
@@ -63,4 +65,7 @@ def read(folder: JobLayout) -> Said | None:
 
 def publish(folder: JobLayout, said: Said, *, durable: bool = True) -> None:
     """Write a state so that no reader ever sees a part of it."""
-    publish_json(folder.state, encode(said), durable=durable)
+    data = encode(said)
+    if not said.left:
+        del data["left"]  # most jobs leave nothing
+    publish_json(folder.state, data, durable=durable)

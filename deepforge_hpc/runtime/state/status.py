@@ -64,6 +64,8 @@ class TaskStatus(NamedTuple):
     outputs: tuple[OutputStatus, ...] = ()
     reused_from: str = ""
     """Id of the execution that made the outputs, or empty."""
+    left: str = ""
+    """What it left in its working folder: the end of a sentence."""
 
     @property
     def started_at(self) -> datetime | None:

@@ -1,0 +1,116 @@
+"""Files in the working folder are named and kept, however the job ends; what was returned is not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from deepforge_hpc.runtime.state.assemble import build
+from deepforge_hpc.runtime.state.read import read_files
+
+if TYPE_CHECKING:
+    from conftest import Execution
+
+WRITE = """
+import os
+from pathlib import Path
+
+def operation():
+    os.makedirs("deep/er")
+    Path("deep/er/model.bin").write_bytes(b"m" * 10)
+    Path("notes.txt").write_text("note")
+    Path("out.dat").write_text("out")
+    os.mkdir("tree"); Path("tree/leaf").write_text("leaf")
+    os.symlink("/etc/passwd", "link")
+    {end}
+"""
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_was_not_returned_is_named_and_kept(
+    execution: Execution, local: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = WRITE.format(end="out, tree = Path('out.dat'), Path('tree'); return out, tree")
+    execution.operation("job", text, outputs={"out": "file", "tree": "directory"}, returns="tuple")
+    given = {"TMPDIR": str(tmp_path_factory.mktemp("node"))} if local else {}
+    done = execution.run("job", **given)
+    assert done.returncode == 0, done.stderr
+    sentence = (
+        "left 3 files (25 B) in the working folder: deep/er/model.bin, link, notes.txt; "
+        "2 of them kept in jobs/job/left"
+    )
+    assert execution.state("job")["left"].replace("(24 B)", "(25 B)") == sentence
+    assert f"This job {execution.state('job')['left']}" in done.stderr
+    left = execution.folder("job").left
+    found = {path.relative_to(left).as_posix() for path in left.rglob("*") if path.is_file()}
+    assert found == {"deep/er/model.bin", "notes.txt"}
+    assert set(execution.marker("job")["outputs"]) == {"out", "tree"}
+    assert execution.leftovers() == []
+    (notice,) = [
+        notice
+        for notice in build(read_files(execution.root), None, now=0).warnings
+        if notice.kind == "files_left"
+    ]
+    assert notice.text.startswith("job left 3 files")
+    assert "left 3 files" in (execution.root / "report.html").read_text()
+
+
+def test_a_job_that_fails_keeps_them_too(execution: Execution) -> None:
+    execution.operation("job", WRITE.format(end="raise ValueError('no')"))
+    assert execution.run("job").returncode == 1
+    assert "left 5 files" in execution.state("job")["left"]
+    assert (execution.folder("job").left / "out.dat").read_text() == "out"
+
+
+def test_there_is_a_limit_to_what_is_kept(execution: Execution) -> None:
+    text = """
+    from pathlib import Path
+
+    def operation():
+        Path("a-large").write_bytes(bytes(11 << 20))
+        for number in range(120):
+            Path(f"b-{number:03d}").touch()
+        return 1
+    """
+    execution.operation("job", text)
+    assert execution.run("job").returncode == 0
+    assert (
+        "a-large, b-000, b-001, b-002 and 117 more; 100 of them kept"
+        in execution.state("job")["left"]
+    )
+    names = sorted(path.name for path in execution.folder("job").left.iterdir())
+    assert names == [f"b-{number:03d}" for number in range(100)]
+
+
+def test_a_job_that_leaves_nothing_says_nothing(execution: Execution) -> None:
+    execution.operation("job", "def operation(): return 1")
+    assert execution.run("job").returncode == 0
+    assert "left" not in execution.state("job")
+    assert not execution.folder("job").left.exists()
+
+
+def test_strange_names_are_shown_without_harm(execution: Execution) -> None:
+    text = """
+    def operation():
+        for name in (b"a\\xff", b"b\\x1b[31m", b"c\\n"):
+            open(name, "w").close()
+        return 1
+    """
+    execution.operation("job", text)
+    assert execution.run("job").returncode == 0
+    said = execution.state("job")["left"]
+    assert "left 3 files" in said
+    assert said.isprintable()
+    json.dumps(said).encode()
+    assert len(list(execution.folder("job").left.iterdir())) == 3
+
+
+def test_tasks_of_an_array_are_told_once(execution: Execution) -> None:
+    text = "def operation(x):\n    open('a', 'w').close()\n    return x\n"
+    execution.operation("first", "def operation(): return [1, 2, 3]")
+    execution.operation("job", text, inputs={"x": "first.result"}, tasks=3, over="x")
+    execution.run_all("first", "job")
+    (notice,) = build(read_files(execution.root), None, now=0).warnings
+    assert notice.text.endswith("kept in jobs/job/task-00000/left, as did 2 more of its tasks")
