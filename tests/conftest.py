@@ -44,6 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("SLURM_", "SBATCH_", "PMI", "DEEPFORGE_HPC_")):
             del os.environ[name]
+    # Of this process alone: tests that run beside these would have to wait for each other's cores.
+    os.environ["DFH_LOCAL_CORES"] = f"{tempfile.gettempdir()}/cores-{os.getpid()}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -363,6 +365,7 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
         "LOGNAME",
         "TMPDIR",
         "TESTS_OF_DFH",
+        "DFH_LOCAL_CORES",
         "OPENBLAS_CORETYPE",
         "OPENBLAS_L2_SIZE",
     )

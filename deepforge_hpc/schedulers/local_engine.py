@@ -16,15 +16,18 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.read import read_files
 
+from .local_cores import Cores, shared_file
 from .local_process import (
     TOKEN_VARIABLE,
     Process,
+    Strays,
+    carrying,
     is_leader,
     kill_all,
     send,
@@ -32,6 +35,9 @@ from .local_process import (
 )
 from .local_queue import ENDED, LocalQueue
 from .local_tasks import Board, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _POLL_S = 0.2
 _RETRY_S = 0.05
@@ -59,14 +65,15 @@ class Options:
 class Engine:
     """Starts, watches and ends the jobs of one execution."""
 
-    def __init__(self, options: Options, environ: dict[str, str], cores: int) -> None:
+    def __init__(self, options: Options, environ: dict[str, str], cores: Cores) -> None:
         # Relative to the working folder: should the execution be removed, and another one take its
         # path, then nothing of the new one is touched.
         self._layout = ExecutionLayout(Path())
         self._queue = LocalQueue.of("")
         self._options = options
         self._environ = environ
-        self._cores = self._free = cores
+        self._cores = cores
+        self._strays = Strays()
         self._board = Board()
         self._running: dict[str, Task] = {}
         self._offset = 0
@@ -84,11 +91,13 @@ class Engine:
             self._take_in({})
             self._obey(commands)
             self._reap()
+            self._strays.look()
             self._start()
             if is_told := self._publish():
                 for path, _, _ in commands:
                     path.unlink(missing_ok=True)
-            if is_told and not (self._running or self._board.ready) and self._close(lock):
+            is_idle = not (self._running or self._board.ready or self._strays)
+            if is_told and is_idle and self._close(lock):
                 return
             self._enforce()
             pause_s = _POLL_S if is_told else _RETRY_S
@@ -149,7 +158,6 @@ class Engine:
                 task.state, task.reason = "RUNNING", ""
                 self._board.note(task)
                 self._running[task.id] = task
-                self._free -= self._needs(task)
                 if task.verdict:
                     self._stop(task, task.verdict)
             else:
@@ -157,6 +165,21 @@ class Engine:
         waiting = [task for task in self._board.ready if task.state == "PENDING"]
         self._board.ready.clear()
         self._board.ready.extend(waiting)
+        self._end_strays()
+
+    def _end_strays(self) -> None:
+        """End what is left of jobs that an earlier engine saw end, or nobody did.
+
+        Before anything starts: it may be the same job, which must not run twice at once.
+        """
+        running = {self._token(task) for task in self._running.values()}
+        mine = f"{self._options.uuid}."
+        for process in carrying(lambda token: token.startswith(mine) and token not in running):
+            self._strays.end(process.token, signal.SIGKILL)
+        deadline = time.monotonic() + self._options.grace_s
+        while self._strays and time.monotonic() < deadline:
+            self._strays.look()
+            time.sleep(_RETRY_S)
 
     def _find(self, task: Task) -> Process | None:
         token = self._token(task)
@@ -182,14 +205,14 @@ class Engine:
             if task.state != "PENDING":
                 ready.popleft()
                 continue
-            if self._needs(task) > self._free:
-                break
+            # What is more than there are gets all.
+            cores = self._cores.take(min(max(1, task.job.cores), len(self._cores)))
+            if cores is None:
+                return
             ready.popleft()
+            task.cores = cores
             self._spawn(task)
-
-    def _needs(self, task: Task) -> int:
-        """Return the cores that a task takes: what is more than there are gets all."""
-        return min(max(1, task.job.cores), self._cores)
+        self._cores.stop_waiting()
 
     def _spawn(self, task: Task) -> None:
         job = task.job
@@ -198,6 +221,7 @@ class Engine:
             environ["DFH_ARRAY_TASK_ID"] = str(task.index)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
         log = str(self._log(task))
+        os.set_inheritable(task.cores, True)
         try:
             # The name of the log is also the sign, to a later engine, that the job was started.
             task.pid = os.posix_spawnp(
@@ -215,13 +239,14 @@ class Engine:
             )
         except OSError as error:
             self._board.end(task, "FAILED", f"cannot be started: {error.strerror}: {log}")
+            os.close(task.cores)
             return
+        os.set_inheritable(task.cores, False)  # the next job must not have it too
         task.is_child = True
         task.start_time = start_time(task.pid)
         task.state, task.reason, task.started = "RUNNING", "", time.time()
         self._board.note(task)
         self._running[task.id] = task
-        self._free -= self._needs(task)
 
     def _reap(self) -> None:
         """Take in the processes that have ended."""
@@ -240,9 +265,9 @@ class Engine:
                 ended.append((task, ""))
         for task, exit_code in ended:
             del self._running[task.id]
-            self._free += self._needs(task)
-            if task.kill_at:
-                kill_all(self._token(task))
+            if task.is_child:
+                os.close(task.cores)
+            self._strays.end(self._token(task), signal.SIGKILL if task.kill_at else signal.SIGTERM)
             if task.verdict:
                 self._board.end(task, task.verdict, task.reason, exit_code)
             elif exit_code:
@@ -328,7 +353,7 @@ def main(argv: list[str]) -> int:
     os.close(sender)
     if lock is not None:
         environ = job_environment(dict(os.environ))
-        Engine(options, environ, len(os.sched_getaffinity(0))).run(wakeup, lock)
+        Engine(options, environ, _cores(os.environ)).run(wakeup, lock)
     return 0
 
 
@@ -340,6 +365,13 @@ def _options(argv: list[str]) -> Options:
     words = parser.parse_args(argv)
     root = words.execution.resolve()
     return Options(root, LocalQueue.of(str(root)).uuid, words.grace, words.warning)
+
+
+def _cores(environ: Mapping[str, str]) -> Cores:
+    if TOKEN_VARIABLE in environ:
+        return Cores(None)  # a job has started us, and has its own cores for what we run
+    folder = environ.get("DFH_LOCAL_CORES") or f"/tmp/dfh-{os.getuid()}"  # noqa: S108 - checked
+    return Cores(shared_file(Path(folder)))
 
 
 def _wake_on_child() -> int:

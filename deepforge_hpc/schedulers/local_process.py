@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.processes import owner, read, start_time
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STRAY_S = 0.5
+"""From SIGTERM to SIGKILL for what an ended job left; its last words are written by then."""
 TOKEN_VARIABLE = "DFH_LOCAL_TOKEN"  # noqa: S105 - a name, not a secret
 """In the environment of every process of a local job: `<uuid of the execution>.<native id>`."""
 
@@ -67,15 +74,63 @@ def has_token(pid: int, token: str) -> bool:
 
 def with_token(token: str) -> list[Process]:
     """Return all our processes that carry the token, whatever group they moved to."""
+    return carrying(lambda found: found == token)
+
+
+def carrying(wanted: Callable[[str], bool]) -> list[Process]:
+    """Return all our processes with a token that is wanted, by one look at each.
+
+    By the token, for it also tells what was left by an engine that was killed, and is what is asked
+    for before each signal; a subreaper (prctl(2)) would know its orphans only while it lives. What
+    takes the token out of its environment is not found.
+    """
     found = []
     for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-        process = Process(pid, start_time(pid), token)
-        if process.start_time and process.is_alive:
-            found.append(process)
+        token = _token(pid) if owner(pid) == os.getuid() else ""
+        if token and wanted(token):
+            process = Process(pid, start_time(pid), token)
+            if process.start_time and process.is_alive:
+                found.append(process)
     return found
+
+
+def _token(pid: int) -> str:
+    environ = b"\0" + read(pid, "environ")
+    return (
+        environ.partition(f"\0{TOKEN_VARIABLE}=".encode())[2].partition(b"\0")[0].decode("latin-1")
+    )
 
 
 def kill_all(token: str) -> None:
     """Kill every process that carries the token (launchers move ranks to groups of their own)."""
     for process in with_token(token):
         process.signal(signal.SIGKILL, group=False)
+
+
+class Strays:
+    """What jobs that have ended left running, sessions of their own too: it has to end as well."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, tuple[float, int]] = {}
+
+    def __bool__(self) -> bool:
+        """Tell whether any may still be there."""
+        return bool(self._due)
+
+    def end(self, token: str, number: int) -> None:
+        """Have all that carries a token ended, by this signal first; SIGKILL follows."""
+        self._due[token] = (0.0, number)
+
+    def look(self) -> None:
+        """Send the signals that are due."""
+        now = time.monotonic()
+        due = {token for token, (at, _) in self._due.items() if at <= now}
+        if not due:
+            return
+        still = set()
+        for process in carrying(due.__contains__):
+            process.signal(self._due[process.token][1], group=False)
+            still.add(process.token)
+        for token in due - still:
+            del self._due[token]
+        self._due.update(dict.fromkeys(still, (now + _STRAY_S, signal.SIGKILL)))

@@ -48,6 +48,8 @@ class Task:
     is_warned: bool = False
     is_child: bool = False
     """False for a process that an earlier engine started."""
+    cores: int = -1
+    """The open file that has its cores; -1 if only its process has it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the status says of it, but for what is empty."""

@@ -23,6 +23,7 @@ from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
+from deepforge_hpc.schedulers.local_cores import Cores
 from deepforge_hpc.schedulers.local_process import Process, with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
 from deepforge_hpc.schedulers.local_tasks import Task
@@ -45,11 +46,11 @@ def wait_for(ask: Callable[[], Any], limit_s: float = 20.0) -> Any:
 class Bench:
     """An execution folder with hand-made scripts."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, uuid: str = UUID) -> None:
         self.root = root
         self.scheduler = LocalScheduler()
         self.queue = LocalQueue.of(str(root))
-        (root / "execution.json").write_text(json.dumps({"uuid": UUID}))
+        (root / "execution.json").write_text(json.dumps({"uuid": uuid}))
 
     def submit(self, job: str, body: str, *after: str, **options: object) -> str:
         script = self.root / "jobs" / job / "job.sh"
@@ -196,6 +197,106 @@ def test_cores_are_not_oversubscribed_and_a_too_large_job_runs_alone(bench: Benc
     assert bench.words("huge") == ["1"]
 
 
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Bench]:
+    """Another project on the same machine."""
+    (tmp_path / "other").mkdir()
+    bench = Bench(tmp_path / "other", uuid4().hex)
+    yield bench
+    bench.close()
+
+
+def test_two_projects_together_do_not_use_more_cores_than_there_are(
+    bench: Bench, other: Bench
+) -> None:
+    body = f"""
+    mkdir -p {bench.root}/on; cd {bench.root}; touch on/$PPID-$DFH_NATIVE_ID; ls on | wc -l >> ran
+    sleep 0.3; rm on/$PPID-$DFH_NATIVE_ID"""
+    cores = len(os.sched_getaffinity(0))
+    ends = [
+        (one, one.submit(f"small{number}", body))
+        for number in range(cores + 2)
+        for one in (bench, other)
+    ]
+    for one, name in ends:
+        assert one.until(name).state == "succeeded"
+    assert max(int(count) for count in bench.words()) <= cores
+
+
+def may_take(cores: Cores) -> bool:
+    handle = cores.take(1)
+    if handle is not None:
+        os.close(handle)
+    return handle is not None
+
+
+def test_large_job_has_its_turn_before_small_ones_of_another_project_that_came_later(
+    bench: Bench, other: Bench
+) -> None:
+    cores = len(os.sched_getaffinity(0))
+    wait = "while [ ! -e go ]; do sleep 0.05; done"
+    first = bench.submit("a", wait)
+    bench.until(first, "running")
+    large = other.submit("large", f"echo large >> {bench.root}/ran", cores=cores)
+    third = Cores(Path(os.environ["DFH_LOCAL_CORES"], "cores"))
+    wait_for(lambda: not may_take(third))
+    third.stop_waiting()
+    small = [bench.submit("b", "echo small >> ran") for _ in range(3)]
+    wait_for(lambda: set(small) <= set(bench.queue.status()))
+    assert {bench.state(name) for name in small} == {"pending"}
+    (bench.root / "go").touch()
+    bench.until(small[-1])
+    other.until(large)
+    assert bench.words() == ["large", "small", "small", "small"]
+
+
+def test_job_keeps_its_cores_when_its_engine_is_killed(bench: Bench, other: Bench) -> None:
+    cores = len(os.sched_getaffinity(0))
+    running = bench.submit("a", "while [ ! -e go ]; do sleep 0.05; done", cores=cores)
+    bench.until(running, "running")
+    os.kill(bench.engine(), signal.SIGKILL)
+    wait_for(lambda: not bench.queue.has_engine)
+    waiting = other.submit("b", "echo b >> ran")
+    wait_for(other.queue.status)  # it is written once the engine has tried
+    assert other.state(waiting) == "pending"
+    (bench.root / "go").touch()
+    assert other.until(waiting).state == "succeeded"
+
+
+@pytest.mark.parametrize("planted", ["a link", "a file", "open to others"])
+def test_cores_are_shared_by_a_folder_of_ours_alone(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    folder, elsewhere = tmp_path / "cores", tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if planted == "a link":
+        folder.symlink_to(elsewhere)
+    elif planted == "a file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o770)
+    monkeypatch.setenv("DFH_LOCAL_CORES", str(folder))
+    running = bench.submit("a", "while [ ! -e go ]; do sleep 0.05; done")
+    bench.until(running, "running")
+    assert f"{folder}: not a folder of ours alone" in bench.queue.log.read_text()
+    assert list(elsewhere.iterdir()) == []
+    (bench.root / "go").touch()
+    bench.until(running)
+
+
+def test_engine_that_a_job_started_does_not_wait_for_the_cores_of_that_job(
+    bench: Bench, other: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = len(os.sched_getaffinity(0))
+    outer = bench.submit("a", "while [ ! -e go ]; do sleep 0.05; done", cores=cores)
+    bench.until(outer, "running")
+    monkeypatch.setenv("DFH_LOCAL_TOKEN", "as in a job")
+    assert other.until(other.submit("b", "true", cores=cores)).state == "succeeded"
+    (bench.root / "go").touch()
+    bench.until(outer)
+
+
 def test_job_that_could_start_says_that_it_waits_for_cores(bench: Bench) -> None:
     cores = len(os.sched_getaffinity(0))
     wait = "while [ ! -e go ]; do sleep 0.05; done"
@@ -270,6 +371,54 @@ def test_process_that_ignores_sigterm_is_killed_with_all_that_left_its_group(ben
     assert "term" in bench.words()
     wait_for(lambda: not start_time(int(stray)))
     assert not with_token(f"{UUID}.{name}")
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_what_an_ended_job_left_in_a_session_of_its_own_ends_too(bench: Bench, trap: str) -> None:
+    name = bench.submit(
+        "a",
+        f"setsid bash -c 'echo $$ >> pids; {trap}while :; do sleep 0.05; done' &\n"
+        "while ! test -e pids; do sleep 0.05; done",
+    )
+    assert bench.until(name).state == "succeeded"
+    (stray,) = bench.words("pids")
+    wait_for(lambda: not start_time(int(stray)))
+    wait_for(lambda: not with_token(f"{UUID}.{name}"))
+
+
+def test_what_a_lost_job_left_has_ended_before_another_job_starts(bench: Bench) -> None:
+    running = bench.submit(
+        "a",
+        "setsid bash -c 'echo $$ >> pids; trap \"\" TERM; while :; do sleep 0.05; done' &\n"
+        "while :; do sleep 0.05; done",
+    )
+    wait_for(lambda: bench.words("pids"))
+    bench.until(running, "running")
+    pid = int(bench.queue.status()[running]["pid"])
+    os.kill(bench.engine(), signal.SIGKILL)
+    os.killpg(pid, signal.SIGKILL)
+    wait_for(lambda: bench.state(running) == "unknown")
+    (stray,) = bench.words("pids")
+    assert start_time(int(stray))
+    body = f"grep -q . /proc/{stray}/cmdline && echo together >> ran || echo alone >> ran"
+    again = bench.submit("b", body, hold=True)
+    bench.release(again)
+    bench.until(again)
+    assert bench.words() == ["alone"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a process of another user")
+def test_process_of_another_user_is_never_ours_whatever_it_carries() -> None:
+    token = f"{UUID}.L1"
+    child = subprocess.Popen(["sleep", "300"], env={"DFH_LOCAL_TOKEN": token}, user=65534)
+    try:
+        wait_for(lambda: Path(f"/proc/{child.pid}/cmdline").read_bytes() == b"sleep\x00300\x00")
+        assert not Process(child.pid, start_time(child.pid), token).signal(9, group=False)
+        assert with_token(token) == []
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_walltime_warns_with_usr1_then_terms(bench: Bench) -> None:
@@ -467,7 +616,7 @@ def test_process_that_ends_while_it_is_looked_for_is_none(
     monkeypatch.setattr(local_engine, "with_token", lambda _: [gone])
     options = local_engine.Options(tmp_path, UUID, 1.0, 1.0)
     queued = QueuedJob(id="L1", job="a", name="a.t", script="", arguments=(), output="")
-    assert local_engine.Engine(options, {}, 1)._find(Task("L1", queued)) is None
+    assert local_engine.Engine(options, {}, Cores(None))._find(Task("L1", queued)) is None
 
 
 def test_find_returns_only_what_has_not_ended_and_carries_the_token(bench: Bench) -> None:
