@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
 from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -27,6 +31,7 @@ class FoundExecution:
     created: str
     """UTC, ISO 8601."""
     data: dict[str, object]
+    """Of the plan, if `execution.json` is damaged."""
 
     @property
     def name(self) -> str:
@@ -44,15 +49,43 @@ def project_above(start: Path) -> Path:
 
 
 def all_executions(project: Path) -> list[FoundExecution]:
-    """Return the executions of a project, newest first; what is no execution is left out."""
-    found = []
-    for folder in executions_folders(project):
-        try:
-            names = [entry.name for entry in os.scandir(folder) if not entry.is_symlink()]
-        except OSError:
-            continue
-        found += [item for name in names if (item := read_execution(folder / name))]
+    """Return the executions of a project, newest first; what is no execution is left out.
+
+    One whose `execution.json` is damaged is among them: its jobs may run.
+    """
+    folders = [path for path in _folders(project) if not path.name.startswith(".")]
+    found = [item for path in folders if (item := read_execution(path) or _damaged(path))]
     return sorted(found, key=lambda item: (item.created, item.id), reverse=True)
+
+
+def leftovers(project: Path) -> list[FoundExecution]:
+    """Return what submissions and removals left that were killed; nothing of it ever ran."""
+    found = [ExecutionLayout(path) for path in _folders(project) if is_leftover(path)]
+    return [FoundExecution(layout=item, id=item.root.name, created="", data={}) for item in found]
+
+
+def is_leftover(folder: Path) -> bool:
+    """Tell whether a folder is no execution yet, or none any more, and nobody is at work on it."""
+    try:
+        names = set(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
+        age_s = time.time() - folder.stat().st_mtime
+    except OSError:
+        return False
+    is_begun = bool(re.fullmatch(r".+-\d{4,9}", folder.name)) and names <= _WRITTEN_FIRST
+    return age_s > _AT_WORK_S and (is_begun or folder.name.startswith(".removed-"))
+
+
+_WRITTEN_FIRST = {"code", "plan.json", "pipeline.yaml", "site.yaml", "jobs"}
+"""Before `execution.json` makes a folder an execution."""
+_AT_WORK_S = 3600.0
+
+
+def _folders(project: Path) -> list[Path]:
+    found = []
+    for home in executions_folders(project):
+        with suppress(OSError), os.scandir(home) as entries:
+            found += [home / entry.name for entry in entries if not entry.is_symlink()]
+    return found
 
 
 def read_execution(folder: Path) -> FoundExecution | None:
@@ -62,11 +95,24 @@ def read_execution(folder: Path) -> FoundExecution | None:
         data = read_json(layout.execution)
     except (OSError, ValueError):
         return None
-    if not str(data.get("schema", "")).startswith("dfh/execution/"):
+    is_ours = str(data.get("schema")).startswith("dfh/execution/")
+    if not is_ours or not isinstance(data.get("id"), str):
         return None
     return FoundExecution(
         layout=layout, id=str(data["id"]), created=str(data.get("created")), data=data
     )
+
+
+def _damaged(folder: Path) -> FoundExecution | None:
+    """Return an execution of which `execution.json` cannot be read; None if it is none."""
+    layout = ExecutionLayout(folder)
+    if not any(os.path.lexists(path) for path in (layout.execution, layout.submitted)):
+        return None  # a submission was killed before it made one
+    created, data = "", {}
+    with suppress(OSError, ValueError):
+        data = read_json(layout.plan)
+        created = datetime.fromtimestamp(layout.plan.stat().st_mtime, timezone.utc).isoformat()
+    return FoundExecution(layout=layout, id=folder.name, created=created, data=data)
 
 
 def find_execution(reference: str, cwd: Path) -> FoundExecution:
@@ -110,10 +156,9 @@ def _fits(reference: str, execution: str) -> bool:
 def _by_path(path: Path) -> FoundExecution:
     if found := _enclosing(path):
         return found
+    if found := _damaged(path.resolve()):
+        return found
     message = f"{path}: not an execution folder"
-    if path.is_dir() and (path / "execution.json").exists():
-        message = f"{path}/execution.json is damaged"
-        raise StorageError(message, "Restore it from a backup; dfh prov still reads the records.")
     raise UsageError(message, "dfh executions list shows those of this project.")
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.find import FoundExecution, all_executions, project_above
-from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, StorageError, UsageError
+from deepforge_hpc.api.find import FoundExecution, all_executions, is_leftover, project_above
+from deepforge_hpc.errors import (
+    DeepforgeHpcError,
+    InvalidInputError,
+    LedgerError,
+    StorageError,
+    UsageError,
+)
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -58,11 +65,41 @@ def cancel(found: FoundExecution, *, is_closed: bool = True) -> CancelReport:
     """Cancel all jobs of an execution that have not ended, but for the one that closes it."""
     from deepforge_hpc.runtime.base.plan import FINAL_JOB
     from deepforge_hpc.submit import chain
+    from deepforge_hpc.submit.frozen import read_info
 
+    try:
+        read_info(found.layout)
+    except (LedgerError, StorageError):
+        _require_original(found)
     report = chain.cancel(found.layout, scheduler_of(found), is_closed=is_closed)
     if FINAL_JOB in report.jobs:
-        status(found)  # it writes down how the jobs ended, which nobody else would now
+        with suppress(LedgerError, StorageError):  # it is damaged, and cancelled all the same
+            status(found)  # it writes down how the jobs ended, which nobody else would now
     return report
+
+
+def _require_original(found: FoundExecution) -> None:
+    """Raise UsageError unless a damaged execution lies where jobs of its token can be its own.
+
+    The file that says where it was created is what is damaged: a copy's jobs are the original's.
+    """
+    from deepforge_hpc.submit.frozen import read_enough_to_cancel
+
+    project = project_above(found.layout.root)
+    token = read_enough_to_cancel(found.layout).token
+    others = [other for other in all_executions(project) if other.layout != found.layout]
+    twin = next((o for o in others if str(o.data.get("uuid"))[:8] == token), None)
+    if twin or not _is_in_project(found, project):
+        what = f"of {twin.name}" if twin else f"from outside of the executions of {project}"
+        message = f"{found.layout.root}: execution.json is damaged, and it is a copy {what}"
+        hint = f"dfh cancel {twin.name}" if twin else "Use the original."
+        raise UsageError(message, hint)
+
+
+def _is_in_project(found: FoundExecution, project: Path) -> bool:
+    folder = found.layout.root
+    homes = [home.resolve() for home in executions_folders(project)]
+    return not folder.is_symlink() and folder.resolve().parent in homes
 
 
 def resume(found: FoundExecution) -> SubmitReport:
@@ -130,10 +167,9 @@ def remove(found: FoundExecution, cwd: Path, *, force: bool = False) -> None:
     Raises UsageError if a job of it may still run, or if the folder is not one of the project's
     executions. An unknown state counts as running unless `force`.
     """
-    folder = found.layout.root
-    homes = [home.resolve() for home in executions_folders(project_above(cwd))]
-    if folder.is_symlink() or folder.resolve().parent not in homes:
-        message = f"{folder}: not in an executions folder of {project_above(cwd)}"
+    folder, project = found.layout.root, project_above(cwd)
+    if not _is_in_project(found, project):
+        message = f"{folder}: not in an executions folder of {project}"
         raise UsageError(message, "Only the project's own executions are removed.")
     live = live_jobs(found, force=force)
     if live:
@@ -154,6 +190,8 @@ def remove(found: FoundExecution, cwd: Path, *, force: bool = False) -> None:
 
 def live_jobs(found: FoundExecution, *, force: bool = False) -> list[str]:
     """Return the jobs that run, may start, or of which nobody knows (unless `force`)."""
+    if is_leftover(found.layout.root):
+        return []
     return [
         f"{job.name} ({job.state})"
         for job in status(found).jobs

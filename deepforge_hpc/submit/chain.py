@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.runtime.base.plan import FINAL_JOB
+from deepforge_hpc.runtime.base.plan import FINAL_JOB, Plan
 from deepforge_hpc.runtime.state.journal import read as read_journal
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit import journal
-from deepforge_hpc.submit.frozen import check_code, check_home, read_info, read_plan
+from deepforge_hpc.submit.frozen import (
+    check_code,
+    check_home,
+    read_enough_to_cancel,
+    read_info,
+    read_plan,
+)
 from deepforge_hpc.submit.lease import BusyError
 from deepforge_hpc.submit.live_jobs import scope_of
 from deepforge_hpc.submit.recovery import recover, settle
@@ -70,7 +77,12 @@ def cancel(
     The final job is left to close the execution, unless nothing else is left or it is not to be
     closed (`is_closed`): then it is cancelled too.
     """
-    submitter = _open(layout, scheduler, "cancelled")
+    info = read_enough_to_cancel(layout)
+    check_home(layout, info, "cancelled")
+    # What is queued is asked for, whatever the plan says, which may be damaged as well.
+    plan, files = Plan(info.pipeline, info.site, info.scheduler, ()), read_files(layout.root)
+    mine = scheduler.scoped(scope_of(info, files.journal, files.cluster))
+    submitter = Submitter(layout, info, plan, mine, RateLimit(None))
     warnings: tuple[Notice, ...] = ()
     try:
         with submitter.leased():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode
 from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
 from deepforge_hpc.runtime.base.files import digest, read_json
+from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -27,13 +29,40 @@ def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) ->
         return decode(ExecutionInfo, read or read_json(layout.execution))
     except OSError as error:
         message = f"{layout.root}: not an execution: {error.strerror}: {layout.execution.name}"
-        raise StorageError(message, "`dfh executions list` shows what there is.") from error
+        hint = "`dfh executions list` shows what there is."
+        raise StorageError(message, _cancel_hint(layout) or hint) from error
     except SchemaError as error:
         message = f"{layout.execution}: not written by this version: {error}"
         raise LedgerError(message, _OTHER_VERSION) from error
     except ValueError as error:
         message = f"{layout.execution}: damaged: {error}"
-        raise LedgerError(message, "Restore it from a backup, or submit again.") from error
+        hint = "Restore it from a backup, or submit again."
+        raise LedgerError(message, _cancel_hint(layout) or hint) from error
+
+
+def _cancel_hint(layout: ExecutionLayout) -> str:
+    """Return what to do about a damaged `execution.json`; empty if nothing was ever submitted."""
+    step = f"Restore it from a backup. Jobs of it that run: dfh cancel {layout.root.name}"
+    return step if layout.submitted.exists() else ""
+
+
+def read_enough_to_cancel(layout: ExecutionLayout) -> ExecutionInfo:
+    """Return `execution.json`; if it is damaged, what journal and plan say in its place.
+
+    Raises LedgerError if they do not say by which token the jobs are found.
+    """
+    try:
+        return read_info(layout)
+    except (LedgerError, StorageError) as error:
+        files = read_files(layout.root)
+        token = files.journal.last.token if files.journal.last else ""
+        named = files.plan.get("scheduler")
+        if not re.fullmatch("[0-9a-f]{8}", token) or not isinstance(named, str):
+            hint = "Neither journal nor plan tell its jobs: look for them in the scheduler's queue."
+            raise LedgerError(error.message, hint) from error
+    text: dict[str, Any] = dict.fromkeys(ExecutionInfo._fields, "")
+    text.update(id=layout.root.name, uuid=token, scheduler=named)
+    return ExecutionInfo(**{**text, "home": os.path.realpath(layout.root)})
 
 
 def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:

@@ -213,15 +213,20 @@ def test_read_only_project_can_be_checked_and_says_why_it_cannot_be_submitted(
 def test_damaged_execution_is_said_not_a_crash(dfh: Any, project: Path) -> None:
     dfh("run", cwd=project)
     execution = project / "executions" / "small-0001"
-    for name, code in (("plan.json", 7), ("execution.json", 6)):
+    for name in ("plan.json", "execution.json"):
         path = execution / name
         good = path.read_bytes()
         path.chmod(0o644)
         path.write_bytes(good[: len(good) // 2])
-        error = dfh("status", "./executions/small-0001", cwd=project, expect=code).stderr
+        error = dfh("status", "./executions/small-0001", cwd=project, expect=7).stderr
         assert name in error
-        if name == "plan.json":
-            assert "small-0001  damaged" in dfh("executions", "list", cwd=project).stdout
+        assert dfh("status", "1", cwd=project, expect=7).stderr == error
+        assert "small-0001  damaged" in dfh("executions", "list", cwd=project).stdout
+        for command in ("rm", "prune"):
+            words = ("1", "--force") if command == "rm" else ("--keep", "0", "--force")
+            done = dfh("executions", command, *words, "--yes", cwd=project, expect=None)
+            assert name in done.stderr
+            assert path.exists()
         path.write_bytes(good)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 OPERATION = """\
 import time
@@ -34,3 +37,49 @@ def test_a_cancelled_job_says_cancelled(dfh: Any, make_project: Any) -> None:
     assert "cancelled" in watched.stdout
     state = json.loads((folder / "jobs" / "wait" / "state.json").read_text())
     assert state["state"] == "cancelled"
+
+
+TORN = {
+    "torn": lambda content: content[: len(content) // 2],
+    "empty": lambda _: b"",
+    "of another kind": lambda _: b'{"schema": "dfh/execution/1"}',
+}
+
+
+@pytest.mark.parametrize("how", TORN)
+def test_a_damaged_execution_is_cancelled_by_its_journal(
+    dfh: Any, gated: Path, status: Any, until: Any, how: str
+) -> None:
+    dfh("submit", cwd=gated)
+    folder = gated / "executions" / "gated-0001"
+    until(lambda: status(gated)["state"] == "running")
+    whole = (folder / "execution.json").read_bytes()
+    (folder / "execution.json").write_bytes(TORN[how](whole))
+    listed = json.loads(dfh("executions", "list", "--json", cwd=gated).stdout)["executions"]
+    assert [(item["id"], item["state"], item["site"]) for item in listed] == [
+        ("gated-0001", "damaged", "local")
+    ]
+    error = dfh("status", "gated-0001", cwd=gated, expect=None).stderr
+    assert "execution.json" in error
+    assert "dfh cancel gated-0001" in error
+    dfh("executions", "prune", "--keep", "0", "--yes", "--force", cwd=gated)
+    assert "cancelled wait" in dfh("cancel", "gated-0001", cwd=gated).stdout
+    (folder / "execution.json").write_bytes(whole)
+    until(lambda: status(gated)["state"] == "cancelled")
+
+
+def test_a_damaged_copy_does_not_cancel_the_jobs_of_the_original(
+    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path
+) -> None:
+    dfh("submit", cwd=gated)
+    folder = gated / "executions" / "gated-0001"
+    until(lambda: status(gated)["state"] == "running")
+    for copy, said in (
+        (folder.with_name("gated-0099"), "is a copy of gated-0001"),
+        (tmp_path / "elsewhere" / "gated-0001", "is a copy from outside"),
+    ):
+        shutil.copytree(folder, copy)
+        (copy / "execution.json").write_text("{")
+        assert said in dfh("cancel", copy, cwd=gated, expect=2).stderr
+        shutil.rmtree(copy)
+    assert status(gated)["state"] == "running"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -124,3 +125,32 @@ def test_copy_in_the_executions_folder_goes_by_its_own_name(dfh: Any, ended: Pat
     assert "This is a copy" in dfh("status", "99", cwd=ended).stdout
     dfh("executions", "rm", "small-0099", "--yes", cwd=ended)
     assert sorted(path.name for path in executions.iterdir()) == ["small-0001", "small-0002"]
+
+
+def test_execution_that_has_lost_its_file_is_shown_and_stays(dfh: Any, ended: Path) -> None:
+    (ended / "executions" / "small-0002" / "execution.json").unlink()
+    assert "small-0002  damaged" in dfh("executions", "list", cwd=ended).stdout
+    assert "dfh cancel small-0002" in dfh("status", "2", cwd=ended, expect=6).stderr
+    assert "nothing was queued" in dfh("cancel", "2", cwd=ended).stdout
+    done = dfh("executions", "prune", "--keep", "0", "--yes", cwd=ended)
+    assert "removed small-0001" in done.stdout
+    assert "execution.json" in done.stderr
+    assert ids(dfh, ended) == ["small-0002"]
+
+
+def test_prune_takes_what_a_killed_submission_left(dfh: Any, ended: Path) -> None:
+    executions = ended / "executions"
+    begun, odd = executions / "small-0007", executions / "small-0008"
+    removed, fresh = executions / ".removed-small-0003-0a1b", executions / "small-0009"
+    for folder in (begun / "code", odd / "notes", removed / "jobs", fresh / "code"):
+        folder.mkdir(parents=True)
+    (removed / "execution.json").write_bytes(
+        (executions / "small-0001/execution.json").read_bytes()
+    )
+    for folder in (begun, odd, removed):
+        os.utime(folder, (0, 0))
+    assert ids(dfh, ended) == ["small-0002", "small-0001"]
+    dfh("executions", "prune", "--keep", "2", "--yes", cwd=ended)
+    assert sorted(path.name for path in executions.iterdir()) == [
+        "small-0001", "small-0002", "small-0008", "small-0009",
+    ]  # fmt: skip

@@ -14,6 +14,7 @@ from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.text import count, size
 
 if TYPE_CHECKING:
@@ -102,18 +103,24 @@ def remove(display: Display, executions: Sequence[str], *, yes: bool, force: boo
 def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
     """Remove old ones.
 
-    Keeps the newest, and those that are not over.
+    Keeps the newest, and those that are not over; takes what killed submissions left behind.
 
     \b
     Example:
       dfh executions prune --keep 5
     """
-    from deepforge_hpc.api.find import all_executions, project_above
-    from deepforge_hpc.api.manage import live_jobs
-
-    old = all_executions(project_above(Path.cwd()))[keep:]
-    ended = [found for found in old if not live_jobs(found, force=force)]
+    project = find.project_above(Path.cwd())
+    old = find.all_executions(project)[keep:] + find.leftovers(project)
+    ended = [found for found in old if _has_ended(display, found, force=force)]
     _remove(display, ended, yes=yes, force=force)
+
+
+def _has_ended(display: Display, found: FoundExecution, *, force: bool) -> bool:
+    try:
+        return not manage.live_jobs(found, force=force)
+    except DeepforgeHpcError as error:  # nobody knows whether its jobs run: it stays
+        display.notices([Notice("file_damaged", error.message, found.name, next=error.hint)])
+        return False
 
 
 def _remove(display: Display, doomed: Sequence[FoundExecution], *, yes: bool, force: bool) -> None:

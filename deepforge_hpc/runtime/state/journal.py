@@ -30,6 +30,8 @@ class Attempt(NamedTuple):
     """Who submitted it; empty: an earlier version, or a damaged line."""
     cluster: str = ""
     """Where its ids are those of its jobs; empty likewise, or if there is but one."""
+    token: str = ""
+    """The end of the jobs' names in the queue."""
     ids: Mapping[str, str] = {}
     """Job name to native id, as far as they came."""
     is_released: bool = False
@@ -109,9 +111,9 @@ def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
     number, kind = int(event["attempt"]), event["event"]
     if kind == "intent":
         tasks = {job: tuple(map(int, some)) for job, some in event["tasks"].items()}
-        jobs = tuple(map(str, event["jobs"]))
-        at, user, cluster = (str(event.get(key) or "") for key in ("at", "user", "cluster"))
-        attempts[number] = Attempt(number, jobs, tasks, at, user, cluster, ids={})
+        jobs, known = tuple(map(str, event["jobs"])), ("at", "user", "cluster", "token")
+        at, user, cluster, token = (str(event.get(key) or "") for key in known)
+        attempts[number] = Attempt(number, jobs, tasks, at, user, cluster, token, {})
         return
     if kind not in {"job", "released", "cancel"}:
         # A later version's: it may have submitted something, so the rest is not all there is.

@@ -178,6 +178,9 @@ class Told:
     def __init__(self, words: str) -> None:
         self.words = words
 
+    def scoped(self, _scope: object) -> Told:
+        return self
+
     def answers(self) -> dict[str, NativeStatus] | None:
         if self.words in {"silent", "absent"}:
             return None if self.words == "silent" else {}
