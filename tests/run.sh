@@ -21,6 +21,7 @@ export KERAS_HOME="$cache/keras" MPLCONFIGDIR="$cache/matplotlib" # else ~/.kera
 declare -A programs=(
     [tools]="git:git shellcheck:shellcheck strace:strace"
     [slurm]="slurmctld:slurmctld slurmd:slurmd slurmdbd:slurmdbd sbatch:slurm-client munged:munge mariadbd:mariadb-server-core faketime:faketime"
+    [mpi]="mpirun:openmpi-bin"
     [horovod]="mpirun:openmpi-bin mpicc:libopenmpi-dev g++:g++ make:make cmake:cmake"
     [browser]="chromium:chromium chromedriver:chromium-driver"
     [training]=""

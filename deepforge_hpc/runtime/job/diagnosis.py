@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..base.codec import parse
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
-from ..base.files import read_bytes
+from ..base.files import read_bytes, read_own
 from ..base.layout import DONE
 from ..base.states import State
+from ..base.text import plain
 from ..rank.messages import RankError
 from .ranks import Ended, interruption, oom_kills
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..base.context import Context
 
 _SHELL_SIGNALLED = 128
+_LOG_TAIL = 1 << 16
 
 
 def diagnose(
@@ -34,13 +36,64 @@ def diagnose(
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
         hint = own.hint or _edit_hint(context)
         return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
-    signalled = _signal_of(ended.code)
-    if signalled is not None:
-        return _killed(signalled, kills_before)
-    if errors:  # somebody signalled the ranks alone
+    if context.job.launch.argv and (told := _by_launcher(context, kills_before)):
+        return told
+    return _by_exit_code(context, ended.code, errors, kills_before)
+
+
+def _by_exit_code(
+    context: Context, code: int, errors: list[RankError], kills_before: int | None
+) -> JobError:
+    signalled = _signal_of(code)
+    if errors and (signalled == signal.SIGTERM or code == EXIT_INTERRUPTED):
+        # Somebody signalled the ranks alone.
         reason = f"The job was interrupted by {errors[0].message or 'a signal'}."
         return JobError(reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)
-    return _wordless(context, ended.code)
+    if signalled is not None:
+        return _killed(signalled, kills_before)
+    return _wordless(context, code)
+
+
+def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
+    """Return what the launcher says in the job's log, as its exit code alone says little."""
+    from ..launchers.words import first_death, refusal
+
+    try:
+        tail = read_own(
+            context.layout.log(context.name, context.attempt, context.task), tail=_LOG_TAIL
+        )
+    except (OSError, ValueError):
+        return None  # by hand it is a terminal
+    log = tail.decode(errors="replace")
+    death = first_death(log)
+    if death is None:
+        words = refusal(log)
+        if not words or any(_has_started(context, rank) for rank in _missing(context)):
+            return None
+        reason = f"{context.job.launch.argv[0]} could not start the ranks: {plain(words, 200)}"
+        return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")
+    if death.code < 0:
+        error = _killed(-death.code, kills_before)
+    else:
+        error = _left(death.code)
+        if not _has_started(context, death.rank):
+            error.reason = f"Its process ended with exit code {death.code} before it could begin."
+            error.hint = ""
+    rank = f" --rank {death.rank}"
+    error.reason = f"Rank {death.rank}: {error.reason}"
+    error.hint = f"{error.hint} Its log: dfh logs {context.info.id} {context.name}{rank}".strip()
+    return error
+
+
+def _has_started(context: Context, rank: int) -> bool:
+    """Tell whether a rank came as far as to open its log."""
+    path = context.layout.rank_log(context.name, context.attempt, rank, context.task)
+    return path.exists()
+
+
+def _left(code: int) -> JobError:
+    reason = f"The operation ended the process with exit code {code}."
+    return JobError(reason, "Return the outputs; the runtime ends the process.")
 
 
 def _edit_hint(context: Context) -> str:
@@ -72,8 +125,7 @@ def _wordless(context: Context, code: int) -> JobError:
     if argv:
         reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
         return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")
-    reason = f"The operation ended the process with exit code {code}."
-    return JobError(reason, "Return the outputs; the runtime ends the process.")
+    return _left(code)
 
 
 def _killed(number: int, kills_before: int | None) -> JobError:
@@ -87,6 +139,9 @@ def _killed(number: int, kills_before: int | None) -> JobError:
     if number == signal.SIGKILL:
         reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
         return JobError(reason, MEMORY_HINT)
+    if number == signal.SIGXCPU:
+        hint = "A login node's `ulimit -t` may have come along: submit from a shell without it."
+        return JobError("The operation used up its limit on CPU time (SIGXCPU).", hint)
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")

@@ -1,0 +1,87 @@
+"""What launchers say, in the log of their job, of ranks that died without a word of their own.
+
+Read only after a failure. The forms are those of Open MPI 4.1 and 5 (`mpirun`, `prterun`), Slurm
+22.05 to 24.11 (`srun`), MPICH's Hydra and PyTorch 2 (`torchrun`).
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..base.failure import EXIT_INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SHELL_SIGNALLED = 128
+_DEATHS = tuple(
+    re.compile(pattern, re.MULTILINE)
+    for pattern in (
+        r"Process name: \[.*?,(?P<rank>\d+)\]\s+Exit code:\s+(?P<code>\d+)",
+        r"noticed that process rank (?P<rank>\d+) with PID .*exited on signal (?P<signal>\d+)",
+        r"^srun: error: \S+: tasks? (?P<rank>\d+)[-,\d]*: Exited with exit code (?P<code>\d+)",
+        r"^srun: error: \S+: tasks? (?P<rank>\d+)[-,\d]*: (?P<word>[A-Z][A-Za-z/ ]+)",
+        (
+            r"^=\s+RANK (?P<rank>\d+) PID (?:.*\n){1,3}?=\s+"
+            r"(?:KILLED BY SIGNAL: (?P<signal>\d+)|EXIT CODE: (?P<code>\d+))"
+        ),
+        r"^\s*rank +: (?P<rank>\d+) \(local_rank: \d+\)\s+exitcode +: (?P<code>-?\d+)",
+    )
+)
+_REFUSALS = (
+    re.compile(r"^srun: (?:fatal|error): (.+)$", re.MULTILINE),
+    re.compile(r"^-{40,}\n(.+?)(?:\n\n|\n-{40,}$)", re.MULTILINE | re.DOTALL),  # Open MPI
+    re.compile(r"^(?:mpirun|mpiexec|prterun|torchrun): (.+)$", re.MULTILINE),
+)
+_SIGNALS = {signal.strsignal(number): int(number) for number in signal.valid_signals()}
+
+
+class Death(NamedTuple):
+    """How the launcher saw a rank end."""
+
+    rank: int
+    code: int
+    """Exit code, or minus the number of a signal."""
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it was asked to end, as launchers do with all when one is lost."""
+        return self.code in {EXIT_INTERRUPTED, -signal.SIGTERM}
+
+
+def first_death(log: str) -> Death | None:
+    """Return the rank whose end was not an effect of another one's; None if the log names none."""
+    deaths = sorted(_deaths(log), key=lambda found: found[0])
+    causes = [death for _, death in deaths if not death.is_effect]
+    # A launcher may end the others by SIGKILL, too.
+    own = [death for death in causes if death.code != -signal.SIGKILL]
+    return next(iter((*own, *causes)), None)
+
+
+def _deaths(log: str) -> Iterator[tuple[int, Death]]:
+    for pattern in _DEATHS:
+        for match in pattern.finditer(log):
+            found = match.groupdict()
+            code = _code(found.get("code"), found.get("signal"), found.get("word"))
+            if code is not None:
+                yield match.start(), Death(int(found["rank"]), code)
+
+
+def _code(code: str | None, number: str | None, word: str | None) -> int | None:
+    if code is not None:
+        value = int(code)
+        return _SHELL_SIGNALLED - value if value > _SHELL_SIGNALLED else value
+    if number is not None:
+        return -int(number)
+    known = _SIGNALS.get(str(word).strip())
+    return None if known is None else -known
+
+
+def refusal(log: str) -> str:
+    """Return in which words a launcher said that it cannot start the ranks; empty if in none."""
+    for pattern in _REFUSALS:
+        if match := pattern.search(log):
+            return " ".join(match[1].split())
+    return ""
