@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-
-from .values import color_of, dates_of, plain, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,13 +18,14 @@ HEAVY_POINTS = 5_000
 _ARTIST_POINTS = 10_000
 _FIGURE_POINTS = 200_000
 _IMAGE_POINTS = 1 << 16
+_MAX_TEXT = 2_000
 
 
 def figure_title(figure: Figure) -> str:
     """Return the words that name a figure best: its title, its axes' title, its label."""
     axes_titles = (axes.get_title() for axes in figure.axes)
     candidates = itertools.chain([figure.get_suptitle()], axes_titles, [figure.get_label()])
-    return next((text_of(title) for title in candidates if title), "")
+    return next((_text_of(title) for title in candidates if title), "")
 
 
 def has_content(figure: Figure) -> bool:
@@ -58,7 +58,7 @@ def figure_data(figure: Figure, identity: str) -> dict[str, object]:
         "title": figure_title(figure),
         "size_inches": [float(width), float(height)],
         "axes": [reader.axes(axes) for axes in _axes(figure)],
-        "texts": [text_of(text.get_text()) for text in figure.texts],
+        "texts": [_text_of(text.get_text()) for text in figure.texts],
         "artists": reader.loose(_own(figure)),
     }
 
@@ -86,7 +86,7 @@ def _length(artist: Any) -> int:
 
 
 def _label(artist: Any) -> str:
-    label = text_of(artist.get_label() or "")
+    label = _text_of(artist.get_label() or "")
     return "" if label.startswith("_") else label  # matplotlib's own names
 
 
@@ -101,17 +101,17 @@ class _ArtistReader:
         legend = axes.get_legend()
         return {
             "projection": axes.name,
-            "title": text_of(axes.get_title()),
-            "position": plain(list(axes.get_position().bounds)),
+            "title": _text_of(axes.get_title()),
+            "position": _plain(list(axes.get_position().bounds)),
             **{
                 name: {
-                    "label": text_of(getattr(axes, f"get_{name}label")()),
-                    "limits": plain(list(getattr(axes, f"get_{name}lim")())),
-                    "scale": text_of(getattr(axes, f"get_{name}scale")()),
+                    "label": _text_of(getattr(axes, f"get_{name}label")()),
+                    "limits": _plain(list(getattr(axes, f"get_{name}lim")())),
+                    "scale": _text_of(getattr(axes, f"get_{name}scale")()),
                 }
                 for name in names
             },
-            "legend": [text_of(text.get_text()) for text in legend.get_texts()] if legend else [],
+            "legend": [_text_of(text.get_text()) for text in legend.get_texts()] if legend else [],
             "artists": [item for item in self._artists(axes) if item is not None],
         }
 
@@ -159,7 +159,7 @@ class _ArtistReader:
         if step > 1:
             data["step"] = step
         for name, column in columns.items():
-            kept = plain(column[::step])
+            kept = _plain(column[::step])
             data[name] = kept
             self._left -= len(kept) if isinstance(kept, list) else 1
         return data
@@ -169,13 +169,13 @@ class _ArtistReader:
             x, y, z = line.get_data_3d()
             columns = self._columns(x=x, y=y, z=z)
         else:
-            columns = self._columns(x=dates_of(line.get_xdata(), line.get_xdata(orig=False)),
+            columns = self._columns(x=_dates_of(line.get_xdata(), line.get_xdata(orig=False)),
                                     y=line.get_ydata(orig=False))  # fmt: skip
         return {
             "kind": "line",
-            "color": color_of(line.get_color()),
-            "style": text_of(line.get_linestyle()),
-            "marker": text_of(line.get_marker()),
+            "color": _color_of(line.get_color()),
+            "style": _text_of(line.get_linestyle()),
+            "marker": _text_of(line.get_marker()),
             **columns,
         }
 
@@ -183,7 +183,7 @@ class _ArtistReader:
         bars = list(container.patches)
         return {
             "kind": "bars",
-            "color": color_of(bars[0].get_facecolor()),
+            "color": _color_of(bars[0].get_facecolor()),
             **self._columns(
                 x=[bar.get_x() for bar in bars],
                 y=[bar.get_y() for bar in bars],
@@ -193,23 +193,23 @@ class _ArtistReader:
         }
 
     def _patch(self, patch: Any) -> dict[str, object]:
-        color = {"color": color_of(patch.get_facecolor())}
+        color = {"color": _color_of(patch.get_facecolor())}
         if hasattr(patch, "theta1") and hasattr(patch, "r"):
             return {
                 "kind": "wedge",
                 **color,
-                "center": plain(patch.center),
-                "radius": plain(patch.r),
-                "degrees": plain([patch.theta1, patch.theta2]),
+                "center": _plain(patch.center),
+                "radius": _plain(patch.r),
+                "degrees": _plain([patch.theta1, patch.theta2]),
             }
         if hasattr(patch, "get_bbox") and hasattr(patch, "get_xy"):
             return {
                 "kind": "rectangle",
                 **color,
-                "x": plain(patch.get_x()),
-                "y": plain(patch.get_y()),
-                "width": plain(patch.get_width()),
-                "height": plain(patch.get_height()),
+                "x": _plain(patch.get_x()),
+                "y": _plain(patch.get_y()),
+                "width": _plain(patch.get_width()),
+                "height": _plain(patch.get_height()),
             }
         outline = patch.get_patch_transform().transform_path(patch.get_path()).vertices
         return {"kind": "polygon", **color, **self._columns(x=outline[:, 0], y=outline[:, 1])}
@@ -217,14 +217,14 @@ class _ArtistReader:
     def _image(self, image: Any) -> dict[str, object]:
         return {
             "kind": "image",
-            "extent": plain(list(image.get_extent())),
-            "origin": text_of(getattr(image, "origin", "")),
+            "extent": _plain(list(image.get_extent())),
+            "origin": _text_of(getattr(image, "origin", "")),
             **self._mapped(image),
             **self._grid(image.get_array()),
         }
 
     def _mapped(self, artist: Any) -> dict[str, object]:
-        return {"colormap": artist.get_cmap().name, "color_limits": plain(list(artist.get_clim()))}
+        return {"colormap": artist.get_cmap().name, "color_limits": _plain(list(artist.get_clim()))}
 
     def _grid(self, values: Any) -> dict[str, object]:
         """Return a 2-D array (or one of colours), of a large one each n-th row and column."""
@@ -232,11 +232,11 @@ class _ArtistReader:
         step = max(1, math.ceil(math.sqrt(values.size / limit)))
         kept = values[::step, ::step]
         self._left -= kept.size
-        data: dict[str, object] = {"shape": plain(list(values.shape)), "values": plain(kept)}
+        data: dict[str, object] = {"shape": _plain(list(values.shape)), "values": _plain(kept)}
         return data if step == 1 else {**data, "step": step}
 
     def _collection(self, item: Any) -> dict[str, object]:
-        color = color_of(item.get_facecolor()) or color_of(item.get_edgecolor())
+        color = _color_of(item.get_facecolor()) or _color_of(item.get_edgecolor())
         if hasattr(item, "_offsets3d"):
             read = self._scatter
         elif hasattr(item, "get_coordinates") and item.get_array() is not None:
@@ -268,7 +268,7 @@ class _ArtistReader:
         values = item.get_array()
         return {
             "kind": "mesh",
-            "extent": plain([low[0], high[0], low[1], high[1]]),
+            "extent": _plain([low[0], high[0], low[1], high[1]]),
             **self._mapped(item),
             **self._grid(values if values.ndim > 1 else values.reshape(1, -1)),
         }
@@ -279,7 +279,7 @@ class _ArtistReader:
         return {"kind": "arrows", **self._columns(**columns)}
 
     def _contour(self, item: Any) -> dict[str, object]:
-        return {**self._shapes(item), "kind": "contour", "levels": plain(list(item.levels))}
+        return {**self._shapes(item), "kind": "contour", "levels": _plain(list(item.levels))}
 
     def _faces(self, item: Any) -> dict[str, object]:
         if hasattr(item, "_segments3d"):
@@ -293,7 +293,7 @@ class _ArtistReader:
         parts = [path.vertices for path in item.get_paths()]
         values = item.get_array()
         known = values is not None and len(values) == len(parts)
-        colours = {**self._mapped(item), "value": plain(values[:_ARTIST_POINTS])} if known else {}
+        colours = {**self._mapped(item), "value": _plain(values[:_ARTIST_POINTS])} if known else {}
         return {"kind": "shapes", **colours, **self._parts(parts)}
 
     def _parts(self, parts: list[Any]) -> dict[str, object]:
@@ -304,7 +304,7 @@ class _ArtistReader:
             room -= len(part)
             if room < 0:
                 break
-            kept.append(plain(part))
+            kept.append(_plain(part))
             self._left -= len(part)
         return {"n": len(parts), "parts": kept}
 
@@ -312,12 +312,12 @@ class _ArtistReader:
         """Return an artist that stands in no list of its kind."""
         if hasattr(artist, "get_celld"):
             cells = sorted(artist.get_celld().items())
-            texts = [[row, column, text_of(cell.get_text().get_text())]
+            texts = [[row, column, _text_of(cell.get_text().get_text())]
                      for (row, column), cell in cells]  # fmt: skip
             return {"kind": "table", "cells": texts}
         inner = getattr(artist, "offsetbox", artist)  # what is tied to a place by a box
         inner = getattr(inner, "image", inner)
-        at = {"at": plain(list(artist.xy))} if hasattr(artist, "offsetbox") else {}
+        at = {"at": _plain(list(artist.xy))} if hasattr(artist, "offsetbox") else {}
         if hasattr(inner, "get_array"):
             return {"kind": "image", **at, **self._mapped(inner), **self._grid(inner.get_array())}
         if hasattr(inner, "get_xdata"):
@@ -326,6 +326,51 @@ class _ArtistReader:
             return self._patch(inner)
         if hasattr(inner, "get_text"):
             place = getattr(inner, "get_position_3d", getattr(inner, "get_position", None))
-            at = at or ({"at": plain(list(place()))} if place else {})
-            return {"kind": "text", **at, "text": text_of(inner.get_text())}
+            at = at or ({"at": _plain(list(place()))} if place else {})
+            return {"kind": "text", **at, "text": _text_of(inner.get_text())}
         return {"kind": type(artist).__name__, **at}
+
+
+# -- values of artists as JSON can hold them
+
+
+def _text_of(value: object) -> str:
+    """Return any value as text of a bounded length."""
+    return str(value)[:_MAX_TEXT]
+
+
+def _plain(value: Any) -> object:
+    """Return a value as JSON can hold it; None for what is masked, NaN or infinite."""
+    if isinstance(value, (bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        # Ten digits are finer than any picture, and half the bytes.
+        return float(f"{value:.10g}") if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value.isoformat() if hasattr(value, "isoformat") else _text_of(value)
+
+
+def _color_of(value: Any) -> object:
+    """Return one colour as `#rrggbbaa`; None for none or for many."""
+    colors: Any = sys.modules["matplotlib.colors"]
+    if hasattr(value, "ndim") and value.ndim == 2:
+        if len(value) != 1:
+            return None
+        value = value[0]
+    try:
+        return str(colors.to_hex(value, keep_alpha=True))
+    except (TypeError, ValueError):
+        return None
+
+
+def _dates_of(original: Any, numbers: Any) -> Any:
+    """Return the user's own x values where they are dates or names, else the numbers."""
+    first = next(iter(original), None)
+    if hasattr(first, "isoformat") or isinstance(first, str):
+        return list(original)
+    if getattr(getattr(original, "dtype", None), "kind", "") == "M":
+        return original.astype(str)
+    return numbers
