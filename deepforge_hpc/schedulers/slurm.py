@@ -193,6 +193,15 @@ def parse_find(stdout: str) -> list[tuple[str, str, str]]:
     return [(str(number), *found[number]) for number in sorted(found)]
 
 
+# sbatch --export=NONE sets the first; left in place, srun would start ranks without environment.
+_PREAMBLE = (
+    "unset SLURM_EXPORT_ENV",
+    "export DFH_ARRAY_TASK_ID=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-}}",
+    "export DFH_NATIVE_ID=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$DFH_ARRAY_TASK_ID}",
+    "DFH_NATIVE_ID=${DFH_NATIVE_ID:-${SLURM_JOB_ID:-}}",
+)
+
+
 def header(options: Sequence[tuple[str, str]]) -> list[str]:
     """Return a line for each option of a job."""
     return [f"#SBATCH --{name}" + (f"={value}" if value else "") for name, value in options]
@@ -226,8 +235,8 @@ class SlurmScheduler(Scheduler):
         return self._reached
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the lines that sbatch reads."""
-        return header(options)
+        """Return the lines that sbatch reads, and which job and task it is."""
+        return [*header(options), *_PREAMBLE]
 
     def conflicts(
         self, version: str | None, header: Mapping[str, str], argv: Sequence[str]

@@ -39,7 +39,7 @@ _UUID = uuid4().hex
 """Of this process alone: an adapter may end every process that carries the execution's token."""
 _OPTIONS = (("nodes", "1"), ("no-requeue", ""))
 # As the script of every job does, job-templates/base.sh.j2.
-_TASK = "task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-none}}"
+_TASK = "task=${DFH_ARRAY_TASK_ID:-none}"
 _NEVER_STARTED = {State.NEVER_RAN.value, State.CANCELLED.value}
 
 

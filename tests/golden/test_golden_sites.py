@@ -9,6 +9,7 @@ tests/golden, then read `git diff tests/golden`.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -131,7 +132,8 @@ def summary(plan, scripts):
     parts = [] if plan.scheduler == "slurm" else ["Rendered, not run.", ""]
     for name in JOBS:
         job, text = plan.job(name), scripts[name].text
-        header = text[text.index("work-0.") + 8 : text.index("# sbatch --export")].rstrip()
+        end = re.search(r"^(unset SLURM_EXPORT_ENV|set -euo pipefail)$", text, re.MULTILINE)
+        header = text[text.index("work-0.") + 8 : end.start()].rstrip()
         body = text[text.index("trap 'forward TERM'") : text.index("command+=(-m")]
         parts += [
             f"=== {name}: queue {job.queue}, account {job.account or '-'}",

@@ -11,8 +11,6 @@
 #SBATCH --open-mode=append
 #SBATCH --no-requeue
 
-# sbatch --export=NONE sets it; left in place, srun would start the ranks without environment.
-unset SLURM_EXPORT_ENV
 set -euo pipefail
 
 job=render
@@ -32,8 +30,7 @@ put_state() {
   [ "$1" != failed ] || again=false # what this script finds at fault has to be mended first
   [ "$attempt" -gt 0 ] || return 0
   now=$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00)
-  native=${DFH_NATIVE_ID:-${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$task}}
-  native=${native:-${SLURM_JOB_ID:-}}
+  native=${DFH_NATIVE_ID:-}
   if ! mkdir -p -- "$folder" || ! temporary=$(mktemp "$folder/.state.json.XXXXXX"); then
     return 0
   fi
@@ -98,7 +95,7 @@ if [ "$attempt" -gt 0 ] && ! grep -qF -- "\"uuid\":\"${uuid:-none}\"" execution.
 fi
 
 folder=jobs/$job
-task=${SLURM_ARRAY_TASK_ID:-${DFH_ARRAY_TASK_ID:-}}
+task=${DFH_ARRAY_TASK_ID:-}
 if [[ ! $task =~ ^[0-9]{1,9}$ ]]; then
   say "this job is an array of 8 tasks: say which one, e.g. DFH_ARRAY_TASK_ID=0 bash $0"
   exit 2

@@ -48,10 +48,10 @@ def make(**changes: object) -> Job:
 class Execution:
     """A folder as a submission leaves it, with one script."""
 
-    def __init__(self, root: Path, job: Job, *others: Job) -> None:
+    def __init__(self, root: Path, job: Job, *others: Job, scheduler: str = "slurm") -> None:
         self.root = root
         self.job = job
-        plan = Plan(pipeline="demo", site="local", scheduler="local", jobs=(*others, job))
+        plan = Plan(pipeline="demo", site="local", scheduler=scheduler, jobs=(*others, job))
         self.script = root / "jobs" / job.name / "job.sh"
         self.script.parent.mkdir(parents=True)
         self.script.write_text(render_scripts(plan)[job.name].text, encoding="utf-8")
@@ -221,9 +221,16 @@ def test_the_final_job_runs_whatever_became_of_the_others(folder):
     assert execution.has_started
 
 
-@pytest.mark.parametrize("variable", ["SLURM_ARRAY_TASK_ID", "DFH_ARRAY_TASK_ID"])
-def test_a_task_of_an_array_knows_its_number(folder, variable):
-    execution = Execution(folder, make(kind=JobKind.ARRAY, tasks=8))
+@pytest.mark.parametrize(
+    ("scheduler", "variable"),
+    [
+        ("slurm", "SLURM_ARRAY_TASK_ID"),
+        ("slurm", "DFH_ARRAY_TASK_ID"),
+        ("local", "DFH_ARRAY_TASK_ID"),
+    ],
+)
+def test_a_task_of_an_array_knows_its_number(folder, scheduler, variable):
+    execution = Execution(folder, make(kind=JobKind.ARRAY, tasks=8), scheduler=scheduler)
     assert execution.run(*ARGUMENTS, **{variable: "7"}).returncode == 0
     assert execution.seen["argv"][:6] == ["run", "train", "--task", "7", "--attempt", "2"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import deepforge_hpc
+from deepforge_hpc.paths import data_folder
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 ADAPTERS = ("schedulers/", "runtime/schedulers/", "runtime/launchers/")
@@ -90,6 +91,11 @@ def test_only_adapters_know_schedulers_by_name() -> None:
         if text not in EXCEPTIONS.get(name, ()) and (name not in SAID or text in NAMES)
     ]
     assert wrong == []
+
+
+def test_the_template_reads_no_variable_of_a_scheduler() -> None:
+    text = (data_folder("job-templates") / "base.sh.j2").read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:SLURM|SBATCH|PBS|FLUX)_\w+", text) == []
 
 
 def test_no_exception_is_left_over() -> None:
