@@ -76,7 +76,8 @@ def _examine(target: Target) -> Iterator[Notice]:
     yield from cluster.check_commands(scheduler.programs, shutil.which)
     if scheduler.is_probed:
         yield from _probed(target)
-    yield from launchers.check_programs(launchers.used(site, target.plan), shutil.which)
+    used = launchers.used(site, target.plan)
+    yield from launchers.check_programs(used, shutil.which, scheduler.programs)
     yield from software.check_software(_environments(target), shutil.which, _ask, here)
     if target.plan is not None:
         yield from software.check_runtimes(target.plan, shutil.which)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
@@ -31,14 +31,16 @@ def used(site: SiteSpec, plan: Plan | None) -> dict[str, LaunchMethod]:
 
 
 def check_programs(
-    launchers: Mapping[str, LaunchMethod], which: Callable[[str], str | None]
+    launchers: Mapping[str, LaunchMethod],
+    which: Callable[[str], str | None],
+    programs: Collection[str],
 ) -> Iterator[Notice]:
-    """Look for the programs that the launch lines run."""
+    """Look for the programs that the launch lines run, but the scheduler's own `programs`."""
     if not launchers:
         yield ok("launchers", "no job starts its ranks by one")
     for name, launcher in launchers.items():
         program = launcher.argv[0]
-        if program != "srun" and which(program) is None:
+        if program not in programs and which(program) is None:
             message = f"launch: {name} runs {program}, which is not on PATH here"
             step = "no fault if a module or the environment of the job brings it"
             yield warn("launchers", message, step)
@@ -46,7 +48,7 @@ def check_programs(
 
 def check_plugins(launchers: Mapping[str, LaunchMethod], machine: Machine) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
-    by_srun = {name: one for name, one in launchers.items() if one.argv[0] == "srun"}
+    by_srun = {name: one for name, one in launchers.items() if one.is_srun}
     if not by_srun:
         return
     if not machine.mpi:
@@ -73,7 +75,7 @@ def check_library(
     """
     library, speaks = _library(mpirun)
     for name, launcher in launchers.items():
-        if launcher.argv[0] != "srun" or not launcher_named(name).needs_mpi:
+        if not launcher.is_srun or not launcher_named(name).needs_mpi:
             continue
         named = mpi_plugins(launcher.argv)
         plugin = named[0] if named else machine.mpi_default or "none"

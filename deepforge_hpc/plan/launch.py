@@ -44,10 +44,10 @@ def launch_command(
     argv = _argv(site, launcher, facts, values)
     env = scheduler.launch_env(known(site.slurm.version), argv, values["cpus_per_task"])
     env |= {key: _fill(value, values) for key, value in launcher.env.items()}
-    local_rank = scheduler.local_rank.get(argv[0], "") if argv else ""
+    local_rank = scheduler.local_rank.get(launcher.program, "")
     script = _own_gpus(site, facts, local_rank) if local_rank else ""
     if argv and container is not None:
-        words = container.words if argv[0] == "srun" else ()
+        words = container.words if launcher.is_srun else ()
         argv += [*words, "bash", "-c", script + container.script, container.image]
     elif argv and script:
         argv += ["bash", "-c", script + 'exec "$@"', "rank"]

@@ -127,7 +127,7 @@ class Requests:
             way = container_of(
                 site, wanted.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
             )
-            if problem := way.problem or _unfit(launch, way.runtime):
+            if problem := way.problem or _unfit(site, launch, way.runtime):
                 problems.append((problem, "use conda:, venv: or modules: for it"))
             header = way.header
             container = ContainerLaunch(
@@ -201,7 +201,7 @@ def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) 
     """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
     default = site.slurm.mpi_default
     is_told = any(word.startswith("--mpi=") for word in launch.argv)
-    by_srun = launch.argv[:1] == ("srun",) and launcher_named(launch.name).needs_mpi
+    by_srun = _is_srun(site, launch) and launcher_named(launch.name).needs_mpi
     if is_told or not by_srun:
         return
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
@@ -274,12 +274,17 @@ def _listing(site: SiteSpec) -> str:
     return f" List yours on the machine: {command}" if command else ""
 
 
-def _unfit(launch: LaunchCommand, runtime: str) -> str:
+def _is_srun(site: SiteSpec, launch: LaunchCommand) -> bool:
+    method = site.launchers.get(launch.name)
+    return method is not None and method.is_srun
+
+
+def _unfit(site: SiteSpec, launch: LaunchCommand, runtime: str) -> str:
     """Return why ranks cannot be started in an image this way."""
     if not launch.argv:
         return ""
     if not launcher_named(launch.name).in_containers:
         return f"{launch.name} in a container is not in this version"
-    if runtime != "apptainer" and launch.argv[0] != "srun":
+    if runtime != "apptainer" and not _is_srun(site, launch):
         return f"{launch.argv[0]} cannot start ranks in {runtime}; only srun can"
     return ""

@@ -28,7 +28,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
-from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus
+from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus, is_srun
 from deepforge_hpc.schedulers.slurm_states import interpret, parse_state
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class SlurmScheduler(Scheduler):
         self, version: str | None, argv: Sequence[str], cpus_per_task: str
     ) -> dict[str, str]:
         """Tell srun of the job's cores where it does not take them over."""
-        forgets = argv[:1] == ["srun"] and not inherits_cpus(version)
+        forgets = is_srun(argv) and not inherits_cpus(version)
         return {"SRUN_CPUS_PER_TASK": cpus_per_task} if forgets else {}
 
     def require_submit(self) -> None:

@@ -21,8 +21,8 @@ def conflicts(
     version: str | None, header: Mapping[str, str], argv: Sequence[str]
 ) -> Iterator[Conflict]:
     """Yield what is wrong with the header and the launch line of one job, taken together."""
-    is_srun = bool(argv) and argv[0] == "srun"
-    line = dict(_option(word) for word in argv if word.startswith("--")) if is_srun else {}
+    options = (_option(word) for word in argv if word.startswith("--"))
+    line = dict(options) if is_srun(argv) else {}
     both = {**header, **line}
     forms = {name for name in _GPU_FORMS & both.keys() if _is_gpu(name, header, line)}
     if len(forms) > 1:
@@ -44,6 +44,11 @@ def conflicts(
         yield from since("25.05", "there is no choice of --licenses (a|b)", before=True)
     if "hint" in both and {"cores-per-socket", "sockets-per-node"} & both.keys():
         yield from since("25.11", "--hint excludes --cores-per-socket and --sockets-per-node")
+
+
+def is_srun(argv: Sequence[str]) -> bool:
+    """Return whether a launch line is of srun, wherever that lies."""
+    return bool(argv) and argv[0].rpartition("/")[2] == "srun"
 
 
 def inherits_cpus(version: str | None) -> bool:

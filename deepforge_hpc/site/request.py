@@ -185,6 +185,16 @@ class LaunchMethod(Frozen):
     """Why the site advises against it: told to those who use it."""
     note: str = given(TEXT, "")
 
+    @property
+    def program(self) -> str:
+        """Name of what starts the ranks, wherever it lies; empty if nothing does."""
+        return self.argv[0].rpartition("/")[2] if self.argv else ""
+
+    @property
+    def is_srun(self) -> bool:
+        """Whether srun starts the ranks, and takes options of its own."""
+        return self.program == "srun"
+
 
 class LauncherTable(MapOf):
     """Launchers by name: those that dfh knows, and a site's own, which need an `argv`."""

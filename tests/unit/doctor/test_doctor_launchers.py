@@ -42,9 +42,9 @@ def test_only_launchers_that_the_plan_uses_are_looked_at() -> None:
 
 def test_a_program_that_a_module_may_bring_is_a_warning() -> None:
     lines = {"mpi": LaunchMethod(argv=("ibrun",)), "srun": LaunchMethod(argv=("srun",))}
-    assert levels(launchers.check_programs(lines, lambda _: None)) == ["warning"]
-    assert levels(launchers.check_programs(lines, lambda name: name)) == []
-    assert levels(launchers.check_programs({}, lambda _: None)) == ["info"]
+    assert levels(launchers.check_programs(lines, lambda _: None, ["srun"])) == ["warning"]
+    assert levels(launchers.check_programs(lines, lambda name: name, [])) == []
+    assert levels(launchers.check_programs({}, lambda _: None, [])) == ["info"]
 
 
 def test_srun_must_have_the_plugin_of_a_launch_line() -> None:

@@ -113,6 +113,16 @@ def test_cpus_are_exported_for_the_versions_that_forget_them(version, exported):
     assert (dict(env) == {"SRUN_CPUS_PER_TASK": "2"}) is exported
 
 
+def test_srun_is_srun_wherever_it_lies():
+    launcher = LaunchMethod(argv=("/opt/slurm/bin/srun", "-n{world_size}"))
+    assert launcher.is_srun
+    assert not LaunchMethod(argv=("srun-wrapper",)).is_srun
+    assert not LaunchMethod().is_srun
+    made = command(site(launchers={"srun": launcher}, slurm=SlurmFacts(version="22.05")), facts())
+    assert dict(made.env) == {"SRUN_CPUS_PER_TASK": "2"}
+    assert "SLURM_LOCALID" in " ".join(made.argv)
+
+
 def run(words, tmp_path, **variables):
     done = subprocess.run(
         words, env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables},
