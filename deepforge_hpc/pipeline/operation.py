@@ -30,6 +30,7 @@ from deepforge_hpc.runtime.formats import FORMATS
 _MAX_BASES = 20
 _WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")
 _WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen")
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 NO_DEFAULT: Final = object()
 """No default, or one that is no JSON value."""
 
@@ -88,7 +89,7 @@ class ParsedModule:
         self.tree = tree
         self.file = file
         self.imports: dict[str, str] = {}
-        self.definitions: dict[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef] = {}
+        self.definitions: dict[str, ast.ClassDef | _Function] = {}
         for node in _module_statements(tree.body):
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 self.definitions[node.name] = node
@@ -151,23 +152,35 @@ class _CodeReader:
 
     def read(self, name: str) -> OperationCode | None:
         node = self.parsed.definitions[name]
+        kind = "function"
+        inputs: tuple[Parameter, ...] = ()
         if isinstance(node, ast.ClassDef):
-            return self._class(node)
-        if not self._is_plain(node):
+            methods = self._methods(node)
+            if methods is None:
+                return None
+            init, execute = methods
+            outputs, returns = self._outputs(execute)
+            parameters = self._bound(init) if init is not None else ()
+            kind, inputs = "class", self._bound(execute)
+        elif self._is_plain(node):
+            outputs, returns = self._outputs(node)
+            names = [*node.args.posonlyargs, *node.args.args]
+            parameters = self._parameters(node.args, names, node)
+        else:
             return None
-        outputs = self._outputs(node)
         return OperationCode(
             object=name,
-            kind="function",
-            parameters=self._parameters(node.args, [*node.args.posonlyargs, *node.args.args], node),
-            inputs=(),
-            outputs=outputs[0],
-            returns=outputs[1],
+            kind=kind,
+            parameters=parameters,
+            inputs=inputs,
+            outputs=outputs,
+            returns=returns,
             file=self.parsed.file,
             line=node.lineno,
         )
 
-    def _class(self, node: ast.ClassDef) -> OperationCode | None:
+    def _methods(self, node: ast.ClassDef) -> tuple[_Function | None, _Function] | None:
+        """Return `__init__`, if there is one, and `execute` of a class; None if one has a fault."""
         execute = self._method(node, "execute")
         init = self._method(node, "__init__")
         if init is None and (origin := self._unread_init(node)):
@@ -178,23 +191,10 @@ class _CodeReader:
             hint = "define def execute(self, ...) in it, or in a base class of the same file"
             self.fault(node, f"class {node.name} has no method execute", hint)
             return None
-        if not self._is_plain(execute) or (init is not None and not self._is_plain(init)):
-            return None
-        outputs = self._outputs(execute)
-        return OperationCode(
-            object=node.name,
-            kind="class",
-            parameters=self._bound(init) if init is not None else (),
-            inputs=self._bound(execute),
-            outputs=outputs[0],
-            returns=outputs[1],
-            file=self.parsed.file,
-            line=node.lineno,
-        )
+        is_plain = self._is_plain(execute) and (init is None or self._is_plain(init))
+        return (init, execute) if is_plain else None
 
-    def _method(
-        self, node: ast.ClassDef, name: str, depth: int = 0
-    ) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    def _method(self, node: ast.ClassDef, name: str, depth: int = 0) -> _Function | None:
         """Return a method of a class, or of its bases in the same file."""
         for member in reversed(node.body):
             if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
@@ -223,7 +223,7 @@ class _CodeReader:
                 return f"base class {name or shortened(base)}"
         return ""
 
-    def _is_plain(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    def _is_plain(self, node: _Function) -> bool:
         if isinstance(node, ast.AsyncFunctionDef):
             self.fault(node, f"{node.name} is async", "write a plain def; call asyncio.run in it")
             return False
@@ -234,7 +234,7 @@ class _CodeReader:
                 return False
         return True
 
-    def _bound(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Parameter, ...]:
+    def _bound(self, node: _Function) -> tuple[Parameter, ...]:
         """Return the parameters of a method, without self."""
         names = [*node.args.posonlyargs, *node.args.args]
         if not names:
@@ -247,7 +247,7 @@ class _CodeReader:
         self,
         arguments: ast.arguments,
         names: list[ast.arg],
-        node: ast.FunctionDef | ast.AsyncFunctionDef,
+        node: _Function,
     ) -> tuple[Parameter, ...]:
         for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
             if star is not None:
@@ -288,9 +288,7 @@ class _CodeReader:
             default=value,
         )
 
-    def _outputs(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef
-    ) -> tuple[tuple[Port, ...], str]:
+    def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)
         found: Outputs = read_outputs(node, self.fault)
         if not found.names:
@@ -319,9 +317,7 @@ class _CodeReader:
             )
         return tuple(ports), found.form
 
-    def _refuse_empty_promise(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef, found: Outputs
-    ) -> None:
+    def _refuse_empty_promise(self, node: _Function, found: Outputs) -> None:
         """Refuse code that ends without an output, and is annotated to return something."""
         can_end = bool(found.line) or falls_through(node.body)
         if node.returns is not None and can_end and not allows_none(node.returns, self.annotations):

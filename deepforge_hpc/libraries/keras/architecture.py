@@ -56,6 +56,12 @@ REQUIRED = object()
 """The default of a parameter that must be given."""
 _NAME = Text(f"a name of {NAME_RULE}", NAME.pattern)
 _NAMES = OneOrMore(_NAME, least=1)
+_ONE_NAME = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 1,
+    "propertyNames": _NAME.schema(),
+}
 _WHEN = Custom(data, {"anyOf": [{"type": "boolean"}, PARAMETER]})
 _DESCRIPTION = Text(lines=True, empty=True)
 
@@ -121,15 +127,7 @@ _STEP = Shared("step", _step)
 _STEPS = OneOrMore(_STEP, least=1)
 
 
-@described(
-    {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "propertyNames": _NAME.schema(),
-        "additionalProperties": _STEPS.schema(),
-    }
-)
+@described({**_ONE_NAME, "additionalProperties": _STEPS.schema()})
 def _layer(value: object, path: Path, reader: Reader) -> object:
     if not isinstance(value, dict) or len(value) != 1:
         hint = "write `- name: {Layer: {arguments}, from: other}`"
@@ -144,22 +142,7 @@ def _layer(value: object, path: Path, reader: Reader) -> object:
 _LAYERS = Shared("layers", Items(_layer, "a list of `- name: {Layer: {arguments}}`", least=1))
 
 
-@described(
-    {
-        "type": "array",
-        "items": {
-            "anyOf": [
-                _NAME.schema(),
-                {
-                    "type": "object",
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                    "propertyNames": _NAME.schema(),
-                },
-            ]
-        },
-    }
-)
+@described({"type": "array", "items": {"anyOf": [_NAME.schema(), _ONE_NAME]}})
 def _parameters(value: object, path: Path, reader: Reader) -> object:
     """Read `[needed, {optional: default}]` to defaults by name."""
     if not isinstance(value, list):

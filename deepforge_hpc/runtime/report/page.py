@@ -222,23 +222,15 @@ def _cards(
 
 
 def _footer(execution: ExecutionStatus) -> str:
-    digests = " · ".join(
-        f"{name} <code>{esc(value.removeprefix('sha256:')[:12])}</code>"
-        for name, value in (
-            ("code", text_of(execution, "code_sha256")),
-            ("plan", text_of(execution, "plan_sha256")),
-        )
-        if value
-    )
-    who = " · ".join(
-        f"{label} {esc(text)}"
-        for label, text in (
-            ("by", text_of(execution, "user")),
-            ("deepforge_hpc", text_of(execution, "version")),
-        )
+    digests = {name: text_of(execution, f"{name}_sha256") for name in ("code", "plan")}
+    parts = [
+        f"{name} <code>{esc(text.removeprefix('sha256:')[:12])}</code>"
+        for name, text in digests.items()
         if text
-    )
-    facts = " · ".join(part for part in (digests, who) if part)
+    ]
+    about = {"by": text_of(execution, "user"), "deepforge_hpc": text_of(execution, "version")}
+    parts += [f"{label} {esc(text)}" for label, text in about.items() if text]
+    facts = " · ".join(parts)
     where = esc(text_of(execution, "project"))
     place = f" in <code>{where}</code>" if where else ""
     command = esc(execution.submit_command)
