@@ -50,10 +50,7 @@ def read_log(
     rank: int | None = None,
     lines: int = 100,
 ) -> LogFile:
-    """Return the last lines of a job's newest (or the given) attempt.
-
-    Raises UsageError if there is no such log.
-    """
+    """Return the last lines of a job's newest (or the given) attempt; UsageError without a log."""
     known = available(layout, job, task=task, rank=rank)
     if attempt is None and known:
         attempt = max(known)

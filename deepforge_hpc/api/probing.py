@@ -90,10 +90,7 @@ def probe(*, date: str, name: str = "") -> Probed:
 
 
 def drift(name: str, cwd: Path) -> Drift:
-    """Return where a site file (a name, or a path) and the machine differ.
-
-    UsageError if the site is not one of Slurm.
-    """
+    """Return where a site's file and the machine differ; UsageError if the site is not of Slurm."""
     from deepforge_hpc.api.site import find_site
     from deepforge_hpc.plugins.scheduler import scheduler_named
     from deepforge_hpc.probe.compare import differences

@@ -29,10 +29,7 @@ class References:
         self._compiled: dict[Path, Reference | None] = {}
 
     def compile(self, name: str, text: str) -> Reference | None:
-        """Return a reference for an operation; None if the file has faults.
-
-        Raises ProjectError if there is no such file.
-        """
+        """Return a reference; None if its file has faults, ProjectError if there is none."""
         if not text.endswith((".yaml", ".yml")):
             message = f"{text!r} is not a resource file"
             raise ProjectError(message, "a reference is a .yaml file of a library")

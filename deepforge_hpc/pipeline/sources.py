@@ -70,10 +70,7 @@ class Sources:
         self._closures: dict[tuple[str, Path], str] = {}
 
     def find(self, uses: str) -> FoundOperation | None:
-        """Return the operation that `uses:` names; None if its arguments cannot be read.
-
-        Raises ProjectError if there is no such file.
-        """
+        """Return what `uses:` names; None if its arguments are unreadable; ProjectError if gone."""
         if uses not in self._found:
             self._found[uses] = None
             self._found[uses] = self._find(uses)

@@ -42,10 +42,7 @@ class Sizer:
         self._cuts: dict[tuple[str, str], list[str]] = {}
 
     def size(self, spec: OperationSpec, request: QueueRequest) -> tuple[Resources, str]:
-        """Return the resources of an operation and the name of what starts its ranks.
-
-        `request`: what else it wants of a queue.
-        """
+        """Return an operation's resources and launcher; `request`: what else it asks of a queue."""
         clamp, defaults = self.site.clamp, self.site.defaults
         launcher = self._launcher(spec)
         gpus = self._value(spec, "gpus_per_node", 0, clamp.gpus_per_node)

@@ -21,10 +21,7 @@ _OTHER_VERSION = "Use the version of deepforge-hpc that made it."
 
 
 def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) -> ExecutionInfo:
-    """Return the content of `execution.json`, if it was not `read` yet.
-
-    StorageError or LedgerError if it cannot be had.
-    """
+    """Return `execution.json`, if it was not `read` yet; StorageError or LedgerError without it."""
     try:
         return decode(ExecutionInfo, read or read_json(layout.execution))
     except OSError as error:

@@ -12,10 +12,7 @@ from .layout import PLUGINS
 
 
 def load_plugins(code: Path, kind: str) -> dict[str, Any]:
-    """Return an object of each class that `code/plugins.json` names for a kind, by name.
-
-    JobError if one cannot be loaded.
-    """
+    """Return what `code/plugins.json` names for a kind, as objects; JobError if one cannot be."""
     try:
         named = read_json(code / PLUGINS).get(kind, {})
     except FileNotFoundError:

@@ -37,10 +37,7 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
 
 
 def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
-    """Return what below `code/` is not as a manifest says.
-
-    Each is edited, missing, added or unreadable.
-    """
+    """Return what below `code/` a manifest does not fit: edited, missing, added or unreadable."""
     faults = [
         (name, fault)
         for name, expected in files.items()
