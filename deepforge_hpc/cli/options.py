@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,69 +22,50 @@ def _set_format(ctx: click.Context, param: click.Parameter, value: str | bool | 
         ctx.ensure_object(Display).as_json = True
 
 
-def output_options(function: F) -> F:
-    """Add `--format text|json` and its short form `--json`."""
-    for option in (
-        click.option(
-            "--json",
-            is_flag=True,
-            expose_value=False,
-            callback=_set_format,
-            help="Short for --format json.",
-        ),
-        click.option(
-            "--format",
-            type=click.Choice(["text", "json"]),
-            expose_value=False,
-            callback=_set_format,
-            help="How to print the result.  [default: text]",
-        ),
-    ):
-        function = option(function)
-    return function
+def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return a decorator that adds several options; `--help` shows the last of them first."""
+    return lambda function: functools.reduce(lambda found, add: add(found), options, function)
 
 
-def waiting_options(function: F) -> F:
-    """Add `--yes` and `--timeout`, of a command that sends small jobs and waits for them."""
-    timeout = click.option(
+def _many(*names: str, metavar: str = "OP", help: str) -> Callable[[Any], Any]:  # noqa: A002 - click's
+    return click.option(*names, multiple=True, metavar=metavar, help=f"{help}; repeatable.")
+
+
+_format = functools.partial(click.option, expose_value=False, callback=_set_format)
+output_options = together(
+    _format("--json", is_flag=True, help="Short for --format json."),
+    _format(
+        "--format",
+        type=click.Choice(["text", "json"]),
+        help="How to print the result.  [default: text]",
+    ),
+)
+"""`--format text|json` and its short form `--json`."""
+
+waiting_options = together(
+    click.option(
         "--timeout",
         type=click.FloatRange(1),
         default=600,
         show_default=True,
         metavar="SECONDS",
         help="How long to wait for the jobs.",
-    )
-    return click.option("--yes", is_flag=True, help="Do not ask.")(timeout(function))
+    ),
+    click.option("--yes", is_flag=True, help="Do not ask."),
+)
+"""Of a command that sends small jobs and waits for them."""
 
-
-def pipeline_options(function: F) -> F:
-    """Add PIPELINE and what changes how it is loaded."""
-    for decorate in (
-        click.option("--python", metavar="PATH", help="Interpreter that runs the operations."),
-        click.option(
-            "--until", multiple=True, metavar="OP", help="Only OP and what it needs; repeatable."
-        ),
-        click.option(
-            "--from",
-            "from_",
-            multiple=True,
-            metavar="OP",
-            help="Only OP and what needs it; repeatable.",
-        ),
-        click.option("--only", multiple=True, metavar="OP", help="Only OP; repeatable."),
-        click.option(
-            "--set",
-            "overrides",
-            multiple=True,
-            metavar="OP.ATTRIBUTE=VALUE",
-            help="Change an attribute; repeatable.",
-        ),
-        click.option("--account", metavar="NAME", help="Account that the jobs are charged to."),
-        click.option("--site", metavar="NAME", help="Where to run: a name from `dfh site list`."),
-        click.argument("pipeline", required=False, default="pipeline.yaml"),
-    ):
-        function = decorate(function)
-    return function
+pipeline_options = together(
+    click.option("--python", metavar="PATH", help="Interpreter that runs the operations."),
+    _many("--until", help="Only OP and what it needs"),
+    _many("--from", "from_", help="Only OP and what needs it"),
+    _many("--only", help="Only OP"),
+    _many("--set", "overrides", metavar="OP.ATTRIBUTE=VALUE", help="Change an attribute"),
+    click.option("--account", metavar="NAME", help="Account that the jobs are charged to."),
+    click.option("--site", metavar="NAME", help="Where to run: a name from `dfh site list`."),
+    click.argument("pipeline", required=False, default="pipeline.yaml"),
+)
+"""PIPELINE and what changes how it is loaded."""
 
 
 execution_argument = click.argument("execution", required=False, default="latest")

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deepforge_hpc.api import find
-from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
+from deepforge_hpc.cli.options import output_options, pipeline_options, request_from, together
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.submission import Submission
     from deepforge_hpc.cli.views.display import Display
 
-F = TypeVar("F", bound="Callable[..., object]")
 
-
-def _submit_options(function: F) -> F:
-    for option in (
-        click.option("--no-reuse", is_flag=True, help="Run every job, whatever still holds."),
-        click.option("--tag", "tags", multiple=True, metavar="WORD", help="Repeatable."),
-        click.option("--note", default="", metavar="TEXT", help="Why this was run."),
-        click.option("--name", default="", metavar="TEXT", help="A name for people."),
-    ):
-        function = option(function)
-    return function
+_submit_options = together(
+    click.option("--no-reuse", is_flag=True, help="Run every job, whatever still holds."),
+    click.option("--tag", "tags", multiple=True, metavar="WORD", help="Repeatable."),
+    click.option("--note", default="", metavar="TEXT", help="Why this was run."),
+    click.option("--name", default="", metavar="TEXT", help="A name for people."),
+)
 
 
 @click.command("submit")
