@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.target import Target, target_of
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.document import Document
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.notice import ERROR, Notice
 
@@ -27,7 +28,7 @@ _TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
+class Diagnosis(Document, schema="dfh/doctor/2"):
     """All findings, in the order of the checks."""
 
     site: str
@@ -41,11 +42,6 @@ class Diagnosis:
     def with_more(self, other: Diagnosis) -> Diagnosis:
         """Return the findings of both."""
         return Diagnosis(site=self.site, findings=(*self.findings, *other.findings))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        findings = [item.to_dict() for item in self.findings]
-        return {"schema": "dfh/doctor/2", "site": self.site, "findings": findings}
 
 
 def doctor(request: Request, cwd: Path) -> Diagnosis:

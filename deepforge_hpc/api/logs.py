@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError, UsageError
+from deepforge_hpc.model.document import Document
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -21,7 +22,7 @@ _MOST = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogFile:
+class LogFile(Document, schema="dfh/logs/1"):
     """One log file, and the end of it."""
 
     execution: str
@@ -35,10 +36,6 @@ class LogFile:
     """Bytes of the file that were read; reading goes on from there."""
     is_whole: bool
     """False if earlier lines were left out."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": "dfh/logs/1", **asdict(self)}
 
 
 def read_log(

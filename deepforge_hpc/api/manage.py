@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.find import FoundExecution, all_executions, is_leftover, project_above
 from deepforge_hpc.errors import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class Summary(Document):
     """One execution in a list."""
 
     id: str
@@ -40,10 +40,6 @@ class Summary:
     """Bytes on disk; a file that is linked twice counts once."""
     files: int
     path: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
 
 
 def status(found: FoundExecution, *, ask_scheduler: bool = True) -> ExecutionStatus:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError, StorageError, UsageError
+from deepforge_hpc.model.document import Document
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
@@ -52,7 +53,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedPipeline:
+class CheckedPipeline(Document, schema="dfh/check/2"):
     """A pipeline without a fault."""
 
     pipeline: str
@@ -61,11 +62,6 @@ class CheckedPipeline:
     operations: tuple[str, ...]
     inputs: tuple[str, ...]
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        warnings = [notice.to_dict() for notice in self.warnings]
-        return {"schema": "dfh/check/2", **asdict(self), "warnings": warnings}
 
 
 def check(request: Request) -> CheckedPipeline:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError, UsageError
+from deepforge_hpc.model.document import Document
 
 if TYPE_CHECKING:
     from deepforge_hpc.probe.compare import Difference
@@ -45,18 +46,13 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drift:
+class Drift(Document, schema="dfh/site-diff/2"):
     """Where a site file and the machine differ."""
 
     site: str
     path: str
     differences: tuple[Difference, ...]
     warnings: tuple[Notice, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        warnings = [notice.to_dict() for notice in self.warnings]
-        return {"schema": "dfh/site-diff/2", **asdict(self), "warnings": warnings}
 
 
 def probe(*, date: str, name: str = "") -> Probed:

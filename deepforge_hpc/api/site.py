@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError, SchedulerError, UsageError
+from deepforge_hpc.model.document import Document
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -19,7 +20,7 @@ Folders = list[tuple[str, Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteInfo:
+class SiteInfo(Document):
     """A site that a pipeline can be sent to."""
 
     name: str
@@ -32,10 +33,6 @@ class SiteInfo:
     variants: tuple[str, ...] = ()
     problem: str = ""
     """What is wrong with its file, if anything is."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ class SiteView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteCheck:
+class SiteCheck(Document, schema="dfh/site-check/1"):
     """A site file without a fault."""
 
     name: str
@@ -70,13 +67,9 @@ class SiteCheck:
     unsourced: tuple[str, ...] = ()
     """Sections for which it names no source."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": "dfh/site-check/1", **asdict(self)}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detected:
+class Detected(Document, schema="dfh/detect/1"):
     """The site that this machine is."""
 
     site: str
@@ -84,10 +77,6 @@ class Detected:
     variants: tuple[str, ...]
     broken: tuple[str, ...]
     """Sites whose files could not be read."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": "dfh/detect/1", **asdict(self)}
 
 
 def sites(cwd: Path) -> tuple[SiteInfo, ...]:

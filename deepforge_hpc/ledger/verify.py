@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
+from deepforge_hpc.model.document import Document
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
@@ -25,7 +26,7 @@ _UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verification:
+class Verification(Document, schema="dfh/verify/2"):
     """What was checked and what was found."""
 
     roots: tuple[str, ...]
@@ -45,10 +46,8 @@ class Verification:
         return not any(finding.kind in _UNREAD for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        findings = [finding.to_dict() for finding in self.findings]
         is_ok = self.is_sound and self.is_checked
-        return {"schema": "dfh/verify/2", "ok": is_ok, **asdict(self), "findings": findings}
+        return {"schema": self.schema, "ok": is_ok, **Document.to_dict(self)}
 
 
 def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verification:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.probe.commands import Node, Partition, default_mem
 from deepforge_hpc.probe.draft import node_kinds
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 NOTHING = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(NamedTuple):
     """One value that is not the same."""
 
     key: str

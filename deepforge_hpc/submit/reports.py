@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.model.document import Document
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitReport:
+class SubmitReport(Document, schema="dfh/submit/2"):
     """What a submission did."""
 
     execution: str
@@ -24,19 +26,13 @@ class SubmitReport:
     """One sentence."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        return {"schema": "dfh/submit/2", **asdict(self), "submitted": dict(self.submitted)}
+        return {**Document.to_dict(self), "submitted": dict(self.submitted)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelReport:
+class CancelReport(Document, schema="dfh/cancel/2"):
     """What was cancelled."""
 
     execution: str
     jobs: tuple[str, ...]
     warnings: tuple[Notice, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        warnings = [notice.to_dict() for notice in self.warnings]
-        return {"schema": "dfh/cancel/2", **asdict(self), "warnings": warnings}
