@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.plugins.scheduler import JobScope
+from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import owner
 from deepforge_hpc.runtime.base.states import State, combine, state_of
 
 if TYPE_CHECKING:
-    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.state.journal import Journal
 
