@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from deepforge_hpc.errors import (
     StorageError,
     UsageError,
 )
+from deepforge_hpc.model.document import Document
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
