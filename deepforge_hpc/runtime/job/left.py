@@ -6,6 +6,7 @@ Never as outputs: nobody said what they are. Not more than a few, for what a job
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -15,8 +16,6 @@ from ..base.files import remove
 from ..base.text import count, listed, plain, size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-
     from ..base.context import Context
 
 MAX_FILES = 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,6 @@ from .guard import check_code, check_upstream, find_duplicate
 from .stage import stage_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ..rank.messages import Saved, TakenUp
     from ..state.record import StagedInput
 

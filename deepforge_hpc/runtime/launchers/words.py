@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from ..base.failure import EXIT_INTERRUPTED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SHELL_SIGNALLED = 128
 _DEATHS = tuple(
