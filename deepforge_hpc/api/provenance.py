@@ -128,7 +128,12 @@ def _located(text: str, cwd: Path) -> Located:
         # What is no execution is a record's id, or nothing; `locate` says which.
         with suppress(UsageError):
             layout = find_execution(label["execution"] if label else text, cwd).layout
-            text = str(_folder_of_label(layout, label) if label else layout.root)
+            if label is None:
+                text = str(layout.root)
+            else:
+                with suppress(LedgerError):  # it is damaged: the ledger alone knows its jobs
+                    _locate.read_info(layout.root)
+                    text = str(_folder_of_label(layout, label))
     return _locate.locate(text, cwd)
 
 
@@ -150,4 +155,6 @@ def _folder_of(record: Record, located: Located) -> Path | None:
         found = read_execution(folder) if folder else None
         if found and found.data.get("uuid") == record.data.uuid:
             return found.layout.root
-    return None
+    # One whose own file cannot be read is compared by all else: `check_frozen` says so.
+    lost = (home for home in homes if (home / "execution.json").exists())
+    return next((home for home in lost if not read_execution(home)), None)

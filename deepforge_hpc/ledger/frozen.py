@@ -7,7 +7,9 @@ from pathlib import Path
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record, short
-from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes
+from deepforge_hpc.runtime.base.codec import parse
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes, read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import ERROR, INFO, Notice
 from deepforge_hpc.runtime.job.guard import differences
@@ -44,6 +46,7 @@ def check_frozen(
                 yield from _file(f"{name}_modified", path, wanted, record)
             yield from _blob(ledger, wanted, "blob_damaged", f"{path.name} of {record.execution}")
     if folder is not None:
+        yield from _execution(layout, record)
         yield from _code(layout, record)
     manifest = _manifest(ledger, data.code, folder)
     for name, sha256 in manifest.items():
@@ -83,6 +86,15 @@ def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice
     if actual != wanted:
         state = "was removed" if not actual else "is not the one that ran"
         yield broken(kind, f"{path.name} of {record.label} {state}", path)
+
+
+def _execution(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
+    """Say of `execution.json`, of which no digest is kept, whether it is one."""
+    try:
+        parse(ExecutionInfo, read_own(layout.execution), is_open=True)
+    except (OSError, ValueError) as error:
+        text = f"execution.json of {record.execution} cannot be read: {error}"
+        yield Notice("frozen_unreadable", text, str(layout.execution))
 
 
 def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:

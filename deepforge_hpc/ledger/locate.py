@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.codec import parse
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
@@ -127,15 +129,21 @@ def _by_label(text: str, ledgers: Iterable[Ledger]) -> Located | None:
     return None
 
 
-def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
-    """Return what is located for a path of an execution; None if its place says nothing."""
+def read_info(execution: Path) -> ExecutionInfo:
+    """Return what an execution of any version says it is; LedgerError if it cannot be read."""
     try:
-        info = read_json(execution / "execution.json")
+        return parse(ExecutionInfo, read_own(execution / "execution.json"), is_open=True)
     except (OSError, ValueError) as error:
         message = f"{execution / 'execution.json'}: cannot be read: {error}"
-        raise LedgerError(message, "Restore it from a backup of the execution.") from error
+        step = f"The ledger knows its jobs: dfh prov show {execution.name}/JOB"
+        raise LedgerError(message, f"Restore it from a backup of the execution. {step}") from error
+
+
+def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
+    """Return what is located for a path of an execution; None if its place says nothing."""
+    info = read_info(execution)
     job, task, rest = _split(path.resolve().relative_to(execution))
-    ledgers = _ledgers(execution, str(info.get("ledger") or ""), cwd)
+    ledgers = _ledgers(execution, info.ledger, cwd)
     found = _marked(execution, info, job, task, ledgers) or _newest(info, job, task, ledgers)
     if found is None:
         if rest and job:
@@ -175,7 +183,7 @@ _Found = tuple[Ledger, tuple[Record, ...]]
 
 
 def _marked(
-    execution: Path, info: dict[str, Any], job: str, task: int | None, ledgers: Sequence[Ledger]
+    execution: Path, info: ExecutionInfo, job: str, task: int | None, ledgers: Sequence[Ledger]
 ) -> _Found | None:
     """Return the record that a job's success marker names; LedgerError if it cannot be had."""
     folder = ExecutionLayout(execution).job(job, task)
@@ -189,20 +197,20 @@ def _marked(
         raise LedgerError(message, "Was the execution copied without its project's .dfh?")
     record = holders[0].get(wanted)
     # The tasks of an array whose gathered value was taken over have no outputs and no record.
-    if said.outputs and record.place != (str(info.get("uuid")), job, task):
+    if said.outputs and record.place != (info.uuid, job, task):
         message = f"{path}: was changed: it names record {short(wanted)}, of {record.label}"
         raise LedgerError(message, "Restore it from a backup of the execution.")
     return holders[0], (record,)
 
 
 def _newest(
-    info: dict[str, Any], job: str, task: int | None, ledgers: Sequence[Ledger]
+    info: ExecutionInfo, job: str, task: int | None, ledgers: Sequence[Ledger]
 ) -> _Found | None:
     """Return the newest record of each job and task of an execution."""
     for ledger in ledgers:
         newest: dict[tuple[object, object], Record] = {}
-        for record in ledger.find_by_job(str(info.get("id")), job or None, task):
-            if record.data.uuid == info.get("uuid"):
+        for record in ledger.find_by_job(info.id, job or None, task):
+            if record.data.uuid == info.uuid:
                 newest.setdefault((record.data.job, record.data.task), record)
         if newest:
             return ledger, tuple(newest.values())
@@ -210,7 +218,7 @@ def _newest(
 
 
 def _lost(
-    execution: Path, info: dict[str, Any], job: str, ledger: Ledger, records: Sequence[Record]
+    execution: Path, info: ExecutionInfo, job: str, ledger: Ledger, records: Sequence[Record]
 ) -> dict[str, LedgerError]:
     """Return the records of an execution or job that should be there and cannot be had.
 
@@ -227,7 +235,7 @@ def _lost(
                     ledger.get(wanted)
                 except LedgerError as error:
                     lost[wanted] = error
-    return lost if job else {**ledger.damaged(containing=str(info.get("uuid"))), **lost}
+    return lost if job else {**ledger.damaged(containing=str(info.uuid)), **lost}
 
 
 def _damaged(ledgers: Iterable[Ledger]) -> str:

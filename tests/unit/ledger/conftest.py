@@ -178,7 +178,14 @@ def project(tmp_path: Path) -> Project:
     plan = canonical_json({"schema": "dfh/plan/1"})
     (made.execution / "code" / "MANIFEST.json").write_bytes(manifest)
     (made.execution / "plan.json").write_bytes(plan)
-    info = {"schema": "dfh/execution/1", "id": EXECUTION, "uuid": UUID, "ledger": str(made.ledger)}
+    info = {
+        **dict.fromkeys(("pipeline", "pipeline_file", "site", "scheduler", "project", "home"), ""),
+        **dict.fromkeys(("created", "user", "version", "plan_sha256", "code_sha256"), ""),
+        "schema": "dfh/execution/1",
+        "id": EXECUTION,
+        "uuid": UUID,
+        "ledger": str(made.ledger),
+    }
     (made.execution / "execution.json").write_bytes(canonical_json(info))
     made.ids.update(plan=made.write_blob(plan), code=made.write_blob(manifest))
     for name in ("pipeline", "site"):

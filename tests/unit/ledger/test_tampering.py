@@ -211,9 +211,34 @@ def test_edited_identity_of_an_execution_is_named(project: Any) -> None:
     replace(project.execution / "execution.json", "0123456789abcdef", "f" * 16)
     with pytest.raises(LedgerError, match=r"no record of it in .*, though jobs of it succeeded"):
         provenance.verify(str(project.execution), project.root)
-    (project.execution / "execution.json").write_text("{")
-    with pytest.raises(LedgerError, match=r"execution\.json: cannot be read"):
-        provenance.verify(str(project.execution), project.root)
+
+
+@pytest.mark.parametrize("how", ["torn", "schema", "field"])
+def test_damaged_execution_file_is_never_sound_and_the_ledger_still_tells(
+    project: Any, how: str
+) -> None:
+    file = project.execution / "execution.json"
+    if how == "torn":
+        file.write_text("{")
+    elif how == "schema":
+        replace(file, "dfh/execution/1", "dfh/executor/1")
+    else:
+        replace(file, '"user":""', '"user":5')
+    for subject in (
+        project.execution,
+        project.output("train", "result.txt"),
+        project.execution.name,
+    ):
+        with pytest.raises(LedgerError, match=r"execution\.json: cannot be read") as raised:
+            provenance.verify(str(subject), project.root)
+        assert f"dfh prov show {project.execution.name}/JOB" in raised.value.hint
+    found = provenance.verify(f"{project.execution.name}/train", project.root)
+    assert (found.is_sound, found.is_checked) == (True, False)
+    assert [item.kind for item in found.findings] == ["frozen_unreadable"]
+    assert (
+        provenance.explain(f"{project.execution.name}/train", project.root).record.id
+        == project.ids["train"]
+    )
 
 
 def test_external_input_that_is_gone_is_a_warning(project: Any) -> None:
