@@ -85,11 +85,11 @@ def _require_original(found: FoundExecution) -> None:
     project = project_above(found.layout.root)
     token = read_enough_to_cancel(found.layout).token
     others = [other for other in all_executions(project) if other.layout != found.layout]
-    twin = next((o for o in others if str(o.data.get("uuid"))[:8] == token), None)
-    if twin or not _is_in_project(found, project):
-        what = f"of {twin.name}" if twin else f"from outside of the executions of {project}"
+    original = next((o for o in others if str(o.data.get("uuid"))[:8] == token), None)
+    if original or not _is_in_project(found, project):
+        what = f"of {original.name}" if original else f"from outside of the executions of {project}"
         message = f"{found.layout.root}: execution.json is damaged, and it is a copy {what}"
-        hint = f"dfh cancel {twin.name}" if twin else "Use the original."
+        hint = f"dfh cancel {original.name}" if original else "Use the original."
         raise UsageError(message, hint)
 
 

@@ -1,4 +1,4 @@
-"""The course of metrics as small SVG charts; a metric and its `val_` twin share one."""
+"""The course of metrics as small SVG charts; a metric and its `val_` form share one."""
 
 from __future__ import annotations
 
