@@ -18,7 +18,7 @@ from .looks import URGENT
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..state.status import JobStatus, TaskStatus
+    from ..state.status import JobStatus, UnitStatus
 
 _LOG_LINES = 40
 _LOG_BYTES = 64 << 10
@@ -99,13 +99,13 @@ def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
     )
 
 
-def _rank(task: TaskStatus) -> tuple[int, int]:
+def _rank(task: UnitStatus) -> tuple[int, int]:
     """Sort what failed before what runs before the rest."""
     attention = URGENT.index(task.state) if task.state in URGENT else len(URGENT)
     return attention, task.task or 0
 
 
-def _read_task(folder: Folder, task: TaskStatus, budget: Budget) -> Details:
+def _read_task(folder: Folder, task: UnitStatus, budget: Budget) -> Details:
     job = LAYOUT.job("")
     data, size = folder.tail(job.metrics.name, _METRICS_BYTES)
     lines = data.split(b"\n")
@@ -118,7 +118,7 @@ def _read_task(folder: Folder, task: TaskStatus, budget: Budget) -> Details:
     return Details(metrics=tuple(series), pictures=tuple(pictures), more_pictures=more)
 
 
-def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> LogTail | None:
+def _read_log(folder: Folder, job: str, task: UnitStatus, budget: Budget) -> LogTail | None:
     """Return the end of a log; None if nothing ran in this execution, or the page is full."""
     if task.state in {State.REUSED, State.PLANNED} or not task.attempt:
         return None
@@ -131,7 +131,7 @@ def _read_log(folder: Folder, job: str, task: TaskStatus, budget: Budget) -> Log
     return LogTail(task=task.task, path=path.as_posix(), lines=tuple(lines), size=size)
 
 
-def _read_pictures(folder: Folder, task: TaskStatus, budget: Budget) -> tuple[list[Picture], int]:
+def _read_pictures(folder: Folder, task: UnitStatus, budget: Budget) -> tuple[list[Picture], int]:
     """Return the newest figures, in their own order, and the number of those left out."""
     name = LAYOUT.job("").figures.name
     with folder.folder(name) as figures:

@@ -12,7 +12,7 @@ from .markup import esc
 
 if TYPE_CHECKING:
     from ..base.states import State
-    from ..state.status import ExecutionStatus, TaskStatus
+    from ..state.status import ExecutionStatus, UnitStatus
 
 _MAX_FAILURES = 5
 _TRACEBACK_LINES = 60
@@ -20,7 +20,7 @@ _TRACEBACK_LINES = 60
 
 def failures(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     """Return what failed, once for each reason: a hundred tasks often fail for the same one."""
-    reasons: dict[tuple[State, str], list[tuple[Operation, TaskStatus]]] = {}
+    reasons: dict[tuple[State, str], list[tuple[Operation, UnitStatus]]] = {}
     for group in groups:
         for task in group.tasks:
             if task.state in FAILED:
@@ -42,7 +42,7 @@ def failures(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
 def _failure(
     state: State,
     reason: str,
-    cases: Sequence[tuple[Operation, TaskStatus]],
+    cases: Sequence[tuple[Operation, UnitStatus]],
     *,
     said: str,
     is_open: bool,
@@ -66,7 +66,7 @@ def _failure(
     )
 
 
-def _cases(cases: Sequence[tuple[Operation, TaskStatus]]) -> str:
+def _cases(cases: Sequence[tuple[Operation, UnitStatus]]) -> str:
     """Return the operations, and which of their tasks, that failed for one reason."""
     tasks: dict[str, list[str]] = {}
     for group, task in cases:
@@ -91,7 +91,7 @@ def _traceback(lines: Sequence[str]) -> str:
     return "\n".join(shown)
 
 
-def _ended_with(task: TaskStatus) -> str:
+def _ended_with(task: UnitStatus) -> str:
     code = task.exit_code
     return "No reason was left." if code is None else f"It ended with exit code {code}."
 

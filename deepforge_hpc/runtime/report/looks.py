@@ -13,7 +13,7 @@ from .markup import esc
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..state.status import ExecutionStatus, JobStatus, TaskStatus
+    from ..state.status import ExecutionStatus, JobStatus, UnitStatus
 
 
 class Look(NamedTuple):
@@ -63,7 +63,7 @@ class Operation(NamedTuple):
         return self.jobs[0]
 
     @property
-    def tasks(self) -> list[TaskStatus]:
+    def tasks(self) -> list[UnitStatus]:
         """Return the tasks of all its jobs."""
         return [task for job in self.jobs for task in job.units]
 

@@ -11,7 +11,7 @@ from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
 from .read import ARRAY, FINAL, LAYOUT
-from .status import ExecutionStatus, JobStatus, OutputStatus, TaskStatus
+from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -130,7 +130,7 @@ class _View:
         )
         return found._replace(log=_log(found, first)) if found.has_run else found
 
-    def _unit(self, job: Planned, task: int | None) -> TaskStatus:
+    def _unit(self, job: Planned, task: int | None) -> UnitStatus:
         unit = self._files.units[job.name, task]
         evidence = self._evidence(job, task, unit)
         verdict = judge(evidence)
@@ -139,7 +139,7 @@ class _View:
         said, marker = evidence.current, evidence.found.marker
         started, ended = (said.started or "", said.ended or "") if said else ("", "")
         is_success = verdict.state.is_success
-        return TaskStatus(
+        return UnitStatus(
             task=task,
             state=verdict.state,
             reason=verdict.reason,
@@ -204,14 +204,14 @@ class _View:
         return next((self._trouble[name] for name in job.after if name in self._trouble), None)
 
 
-def _began(job: Planned, units: tuple[TaskStatus, ...]) -> Trouble | None:
+def _began(job: Planned, units: tuple[UnitStatus, ...]) -> Trouble | None:
     for unit in units:
         if unit.state.is_final and not unit.state.is_success:
             return Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)
     return None
 
 
-def _left_behind(job: str, units: list[TaskStatus]) -> Notice:
+def _left_behind(job: str, units: list[UnitStatus]) -> Notice:
     more = f", as did {len(units) - 1} more of its tasks" if units[1:] else ""
     text = f"{title(job, units[0].task)} {plain(units[0].left)}{more}"
     return Notice("files_left", text, job, next="return the path of one to make it an output")
@@ -223,18 +223,18 @@ def _folder(job: str, task: int | None) -> str:
     return LAYOUT.job(job, task).root.as_posix()
 
 
-def _log(job: JobStatus, unit: TaskStatus) -> str:
+def _log(job: JobStatus, unit: UnitStatus) -> str:
     return LAYOUT.log(job.name, max(1, unit.attempt), unit.task).as_posix()
 
 
-def _reason(first: TaskStatus, units: tuple[TaskStatus, ...]) -> str:
+def _reason(first: UnitStatus, units: tuple[UnitStatus, ...]) -> str:
     """Return why, and for which task of an array if not for all."""
     if not first.reason or all(unit.reason == first.reason for unit in units):
         return first.reason
     return f"task {first.task}: {first.reason}"
 
 
-def _detail(state: State, units: tuple[TaskStatus, ...]) -> str:
+def _detail(state: State, units: tuple[UnitStatus, ...]) -> str:
     if len(units) == 1:
         return state.value
     done = sum(unit.state.is_success for unit in units)

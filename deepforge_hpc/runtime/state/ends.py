@@ -17,7 +17,7 @@ from . import statefile
 
 if TYPE_CHECKING:
     from ..base.layout import JobLayout
-    from .status import ExecutionStatus, TaskStatus
+    from .status import ExecutionStatus, UnitStatus
 
 
 def write_ends(current: ExecutionStatus) -> None:
@@ -38,7 +38,7 @@ def write_ends(current: ExecutionStatus) -> None:
                         statefile.publish(folder, _end(job.name, unit))
 
 
-def _end(job: str, unit: TaskStatus) -> statefile.Said:
+def _end(job: str, unit: UnitStatus) -> statefile.Said:
     now = timestamp()
     return statefile.Said(
         state=unit.state,

@@ -33,7 +33,7 @@ class OutputStatus(NamedTuple):
     """Whether it is a folder with a part of each task."""
 
 
-class TaskStatus(NamedTuple):
+class UnitStatus(NamedTuple):
     """A single job, or one task of a job array."""
 
     task: int | None
@@ -116,7 +116,7 @@ class JobStatus(NamedTuple):
     outputs: tuple[OutputStatus, ...]
     reused_from: str
     """Id of the execution that made the outputs (of an array: those of a task), or empty."""
-    units: tuple[TaskStatus, ...] = ()
+    units: tuple[UnitStatus, ...] = ()
     """Its tasks, or the one job."""
     is_retryable: bool = True
     """False if that of a task is."""
@@ -124,12 +124,12 @@ class JobStatus(NamedTuple):
     """Its entry in the plan."""
 
     @property
-    def tasks(self) -> tuple[TaskStatus, ...]:
+    def tasks(self) -> tuple[UnitStatus, ...]:
         """Return the tasks of a job array."""
         return self.units if self.kind == ARRAY else ()
 
     @property
-    def speaker(self) -> TaskStatus:
+    def speaker(self) -> UnitStatus:
         """Return the task that tells most about the whole: the first in its state."""
         return next((unit for unit in self.units if unit.state is self.state), self.units[0])
 
