@@ -1,6 +1,7 @@
 """Write what is submitted down: the intent first, then ids as they come.
 
-The writer holds the lease (`deepforge_hpc.submit.lease`); `runtime.state.journal` reads.
+The writer holds the lease (`deepforge_hpc.submit.lease`). `runtime.state.journal` reads, and
+travels: a job writes nothing here, and the errors of dfh that are raised do not travel.
 """
 
 from __future__ import annotations
