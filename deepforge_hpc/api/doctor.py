@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.target import Target, target_of
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.notice import ERROR, Notice
 
@@ -28,7 +28,7 @@ _TIMEOUT_S = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis(Document, schema="dfh/doctor/2"):
+class Diagnosis(JsonResult, schema="dfh/doctor/2"):
     """All findings, in the order of the checks."""
 
     site: str

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError, UsageError
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -22,7 +22,7 @@ _MOST = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogFile(Document, schema="dfh/logs/1"):
+class LogFile(JsonResult, schema="dfh/logs/1"):
     """One log file, and the end of it."""
 
     execution: str

@@ -16,7 +16,7 @@ from deepforge_hpc.errors import (
     StorageError,
     UsageError,
 )
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary(Document):
+class Summary(JsonResult):
     """One execution in a list."""
 
     id: str

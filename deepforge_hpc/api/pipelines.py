@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError, StorageError, UsageError
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
@@ -53,7 +53,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedPipeline(Document, schema="dfh/check/2"):
+class CheckedPipeline(JsonResult, schema="dfh/check/2"):
     """A pipeline without a fault."""
 
     pipeline: str

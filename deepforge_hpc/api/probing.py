@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError, UsageError
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.probe.compare import Difference
@@ -46,7 +46,7 @@ class Probed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drift(Document, schema="dfh/site-diff/2"):
+class Drift(JsonResult, schema="dfh/site-diff/2"):
     """Where a site file and the machine differ."""
 
     site: str

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError, SchedulerError, UsageError
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -20,7 +20,7 @@ Folders = list[tuple[str, Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteInfo(Document):
+class SiteInfo(JsonResult):
     """A site that a pipeline can be sent to."""
 
     name: str
@@ -55,7 +55,7 @@ class SiteView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteCheck(Document, schema="dfh/site-check/1"):
+class SiteCheck(JsonResult, schema="dfh/site-check/1"):
     """A site file without a fault."""
 
     name: str
@@ -69,7 +69,7 @@ class SiteCheck(Document, schema="dfh/site-check/1"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Detected(Document, schema="dfh/detect/1"):
+class Detected(JsonResult, schema="dfh/detect/1"):
     """The site that this machine is."""
 
     site: str

@@ -11,7 +11,7 @@ from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
@@ -26,7 +26,7 @@ _UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verification(Document, schema="dfh/verify/2"):
+class Verification(JsonResult, schema="dfh/verify/2"):
     """What was checked and what was found."""
 
     roots: tuple[str, ...]
@@ -47,7 +47,7 @@ class Verification(Document, schema="dfh/verify/2"):
 
     def to_dict(self) -> dict[str, Any]:
         is_ok = self.is_sound and self.is_checked
-        return {"schema": self.schema, "ok": is_ok, **Document.to_dict(self)}
+        return {"schema": self.schema, "ok": is_ok, **JsonResult.to_dict(self)}
 
 
 def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verification:

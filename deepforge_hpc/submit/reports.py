@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.model.document import Document
+from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubmitReport(Document, schema="dfh/submit/2"):
+class SubmitReport(JsonResult, schema="dfh/submit/2"):
     """What a submission did."""
 
     execution: str
@@ -26,11 +26,11 @@ class SubmitReport(Document, schema="dfh/submit/2"):
     """One sentence."""
 
     def to_dict(self) -> dict[str, Any]:
-        return {**Document.to_dict(self), "submitted": dict(self.submitted)}
+        return {**JsonResult.to_dict(self), "submitted": dict(self.submitted)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CancelReport(Document, schema="dfh/cancel/2"):
+class CancelReport(JsonResult, schema="dfh/cancel/2"):
     """What was cancelled."""
 
     execution: str

@@ -9,7 +9,7 @@ from deepforge_hpc.runtime.base.codec import encode
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class JsonResult:
     """A result whose fields are its JSON data, behind the schema that its class names."""
 
     schema: ClassVar[str] = ""
