@@ -133,7 +133,7 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         name=job.name,
         exit_code=exit_code,
         wants_memory=_wants_memory(raw, exit_code),
-        ended_by="scheduler" if raw in {"CANCELLED", "TIMEOUT"} else "",
+        ended_by={"CANCELLED": "scheduler", "TIMEOUT": "limit"}.get(raw, ""),
     )
 
 

@@ -17,6 +17,14 @@ class End(NamedTuple):
     """Whether the same frozen code may do better if it runs again."""
 
 
+def limit_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
+    """Return what to do after a time limit, and whether the same frozen code may get further."""
+    if has_checkpoint:
+        return f"dfh resume {identity} goes on from its checkpoint.", True
+    hint = "It has kept no checkpoint, so it would meet the same limit: ask for more time "
+    return hint + "(resources: {time: ...}) and submit again.", False
+
+
 def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str:
     """Return the command that runs a pipeline as it is now, with the options of an execution.
 
@@ -35,7 +43,8 @@ def edit_hint(submit: str) -> str:
 
 def to_edit(ends: Iterable[End]) -> str:
     """Return the first job that would fail again unless the user changes something, or nothing."""
-    return next((end.job for end in ends if end.state is State.FAILED and not end.is_retryable), "")
+    stopped = (State.FAILED, State.INTERRUPTED)
+    return next((end.job for end in ends if end.state in stopped and not end.is_retryable), "")
 
 
 def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:

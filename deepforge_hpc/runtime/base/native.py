@@ -26,5 +26,5 @@ class NativeStatus(NamedTuple):
     wants_memory: bool = False
     """Whether it ended for want of memory, so that it needs more of it before it runs again."""
     ended_by: str = ""
-    """`node`: one that it ran on failed. `scheduler`: a limit, a preemption or a person ended it.
-    Empty: its script did, or that is not known."""
+    """`node`: one that it ran on failed. `limit`: its time was over. `scheduler`: a preemption or a
+    person ended it. Empty: its script did, or that is not known."""

@@ -29,7 +29,7 @@ def diagnose(
     if ended.code == 0 and not _missing(context):
         return None
     if stop is not None:
-        return interruption(stop, killed=ended.killed_by_us)
+        return interruption(context, stop, killed=ended.killed_by_us)
     errors = _read_errors(context.work)
     own = next((error for error in errors if not error.interrupted), None)
     if own is not None:
@@ -48,7 +48,9 @@ def _by_exit_code(
     if errors and (signalled == signal.SIGTERM or code == EXIT_INTERRUPTED):
         # Somebody signalled the ranks alone.
         reason = f"The job was interrupted by {errors[0].message or 'a signal'}."
-        return JobError(reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)
+        return JobError(
+            reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=True
+        )
     if signalled is not None:
         return _killed(signalled, kills_before)
     return _wordless(context, code)

@@ -98,7 +98,9 @@ def check_upstream(context: Context) -> None:
 def _upstream_error(context: Context, reason: str) -> JobError:
     identity = context.info.id
     hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
-    return JobError(reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED)
+    return JobError(
+        reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED, is_retryable=True
+    )
 
 
 _AGAIN = (

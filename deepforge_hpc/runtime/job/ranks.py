@@ -15,6 +15,7 @@ from ..base.files import read_bytes
 from ..base.states import State
 
 if TYPE_CHECKING:
+    from ..base.context import Context
     from ..base.signals import SignalQueue
 
 _KILL_AFTER_S = 5.0
@@ -184,16 +185,22 @@ def oom_kills() -> int | None:
     return None
 
 
-def interruption(stop: signal.Signals, *, killed: bool) -> JobError:
+def interruption(context: Context, stop: signal.Signals, *, killed: bool) -> JobError:
     """Return the error of a job that was asked to stop."""
     why = "the walltime warning (SIGUSR1)" if stop == signal.SIGUSR1 else stop.name
     reason = f"The job was interrupted by {why}."
     if killed:
         reason += " Its ranks did not end in time and were killed."
-    hint = "dfh resume runs what is missing."
+    hint, is_retryable = "dfh resume runs what is missing.", True
     if stop == signal.SIGUSR1:
-        hint = (
-            "dfh resume goes on from its checkpoint; if it keeps none, ask for more time "
-            "(resources: {time: ...}) and submit again."
-        )
-    return JobError(reason, hint, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED)
+        from ..base.advice import limit_advice
+
+        has_checkpoint = any(context.folder.checkpoints.glob("*"))
+        hint, is_retryable = limit_advice(context.info.id, has_checkpoint=has_checkpoint)
+    return JobError(
+        reason,
+        hint,
+        exit_code=EXIT_INTERRUPTED,
+        state=State.INTERRUPTED,
+        is_retryable=is_retryable,
+    )

@@ -182,7 +182,7 @@ class Supervisor:
         write_spec(context, self._inputs, self._taken)
         self._signals.wait(0)
         if self._signals.stop is not None:
-            raise interruption(self._signals.stop, killed=False)
+            raise interruption(context, self._signals.stop, killed=False)
         kills = oom_kills()
         sys.stdout.flush()
         ranks = Ranks(
@@ -283,7 +283,7 @@ class Supervisor:
                 error=error.error,
                 exit_code=error.exit_code,
                 left=self._left,
-                again=error.is_retryable or state is not State.FAILED,
+                again=error.is_retryable,
             )
         except OSError as fault:
             say(f"The state could not be written: {explain_os_error(fault)}.")

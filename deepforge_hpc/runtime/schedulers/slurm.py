@@ -75,7 +75,10 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
     if not match or exit_code == "0:0":
         return None
     sentence = f"Its script ended with exit code {match[1]}."
-    if match[2] == "9":
+    if match[2] == "53":  # slurmd's own word, no signal
+        sentence = "Its log, or the folder that it starts in, could not be opened on its node: is "
+        sentence += "the project on a file system that the nodes see?"
+    elif match[2] == "9":
         sentence = "A signal 9 (SIGKILL) ended its script, most often for want of memory."
     elif match[2] != "0":
         sentence = f"A signal {match[2]} ended its script."
@@ -83,10 +86,10 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
 
 
 def ended_by(raw_state: str) -> str:
-    """Return who ended a job, if not its own script: `node`, `scheduler` or empty."""
+    """Return who ended a job, if not its own script: `node`, `limit`, `scheduler` or empty."""
     word = (raw_state.split() or [""])[0].rstrip("+")
     if STATES.get(word, (State.UNKNOWN, ""))[0] in {State.INTERRUPTED, State.CANCELLED}:
-        return "node" if word == "NODE_FAIL" else "scheduler"
+        return {"NODE_FAIL": "node", "TIMEOUT": "limit"}.get(word, "scheduler")
     return ""
 
 

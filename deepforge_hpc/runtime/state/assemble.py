@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..base.layout import ExecutionLayout
 from ..base.notice import Notice
 from ..base.states import State, combine, state_of
 from ..base.text import plain, title
@@ -169,6 +170,7 @@ class _View:
         if job.kind == FINAL and found.marker and self._is_older(found.marker):
             found = ABSENT  # it closed an earlier attempt
         native_id = attempt.native_id(job.name, task) if attempt else ""
+        native = self._native(job.name, native_id)
         return Evidence(
             execution=self._id,
             job=job.name,
@@ -178,11 +180,14 @@ class _View:
             said_fault=unit.said_fault,
             attempt=attempt,
             journal_fault=self._files.journal.fault,
-            native=self._native(job.name, native_id),
+            native=native,
             is_asked=self._answers is not None and bool(native_id),
             trouble=self._origin(job),
             waits_for=tuple(name for name in job.after if name in self._open),
             is_guarded=job.is_guarded,
+            has_checkpoint=native is not None
+            and native.ended_by == "limit"
+            and any(ExecutionLayout(self._files.root).job(job.name, task).checkpoints.glob("*")),
             is_final_job=job.kind == FINAL,
         )
 

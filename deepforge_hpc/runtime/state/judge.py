@@ -52,6 +52,8 @@ class Evidence(NamedTuple):
     """Jobs that have not ended and that it starts after."""
     is_guarded: bool = False
     """Whether it starts however those end (`afterany`), and its guard decides."""
+    has_checkpoint: bool = False
+    """Whether it has left one; only asked after a time limit."""
     is_final_job: bool = False
     """Whether it is the one that closes an attempt; it has no outputs."""
 
@@ -159,7 +161,7 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
     if is_bad and native is not None and native.state.is_success:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
         notice = Notice("state_contradicted", text, evidence.title)
-    is_retryable = said.state is not State.FAILED or said.is_retryable
+    is_retryable = said.is_retryable or said.state not in {State.FAILED, State.INTERRUPTED}
     return Verdict(
         said.state, said.reason, said.hint, raw, notice, is_over=True, is_retryable=is_retryable
     )
@@ -183,8 +185,28 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"
-    state, hint = State.INTERRUPTED, _resume(evidence)
-    return Verdict(state, reason, hint, raw, is_over=True, is_written=False)
+    hint, is_retryable = _after(evidence, native)
+    return Verdict(
+        State.INTERRUPTED,
+        reason,
+        hint,
+        raw,
+        is_over=True,
+        is_written=False,
+        is_retryable=is_retryable,
+    )
+
+
+def _after(evidence: Evidence, native: NativeStatus) -> tuple[str, bool]:
+    """Return what to do after an end that the scheduler tells, and whether to try again."""
+    from ..base.advice import limit_advice
+    from ..base.failure import MEMORY_HINT
+
+    if native.wants_memory:
+        return MEMORY_HINT, False
+    if native.ended_by == "limit":
+        return limit_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
+    return _resume(evidence), True
 
 
 def _last_known(evidence: Evidence, said: Said) -> Verdict:
@@ -251,11 +273,8 @@ def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
         reason += "its results are not to be used."
         hint = "`dfh logs` may tell why."
         return Verdict(State.UNKNOWN, reason, hint, raw, is_over=True, is_written=False)
-    from ..base.failure import MEMORY_HINT
-
-    is_retryable = not native.wants_memory
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
-    hint = _resume(evidence) if is_retryable else MEMORY_HINT
+    hint, is_retryable = _after(evidence, native)
     return Verdict(
         state, reason, hint, raw, is_over=True, is_written=False, is_retryable=is_retryable
     )

@@ -165,11 +165,12 @@ def test_what_the_queue_says_decides(execution: Execution) -> None:
     execution.run_all("_final")
     assert execution.state("bad")["state"] == "interrupted"
     assert "time limit" in execution.state("bad")["reason"]
-    assert execution.state("bad")["again"] is True
+    assert execution.state("bad")["again"] is False
+    assert "ask for more time" in execution.state("bad")["hint"]
     assert execution.state("good")["state"] == "running"  # it is; who runs writes its own state
     assert not execution.folder("last", 0).state.exists()
     assert execution.state("last", 1)["state"] == "never_ran"
-    assert "dfh resume" in execution.state("last", 1)["hint"]
+    assert execution.state("last", 1)["hint"] == ""  # as to resume alone would help nobody
 
 
 def test_the_state_of_an_earlier_attempt_does_not_count(execution: Execution) -> None:

@@ -86,6 +86,35 @@ def test_a_signal_interrupts_the_operation_and_is_recorded(
     assert execution.leftovers() == []
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_after_the_time_limit_only_a_checkpoint_helps_to_resume(
+    execution: Execution, keeps: bool
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, time
+        from pathlib import Path
+
+        def operation(keeps):
+            if keeps:
+                Path(os.environ["DFH_CHECKPOINT_DIR"], "epoch-1").touch()
+            Path(os.environ["DFH_EXECUTION"], "begun").touch()
+            time.sleep(300)
+        """,
+        attributes={"keeps": keeps},
+    )
+    process = execution.start("job")
+    wait_for((execution.root / "begun").exists)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    state = execution.state("job")
+    assert (state["state"], state["again"]) == ("interrupted", keeps)
+    resume = "dfh resume demo-0001 goes on from its checkpoint."
+    assert (state["hint"] == resume) is keeps
+    assert ("ask for more time" in state["hint"]) is not keeps
+
+
 def test_a_signal_to_the_whole_group_counts_once(execution: Execution) -> None:
     execution.operation("job", SLEEPER)
     process, _ = begin(execution)

@@ -155,6 +155,9 @@ def test_an_unknown_reason_is_passed_on():
 
 def test_a_signal_is_named():
     assert "memory" in interpret("FAILED", "JobLaunchFailure", "0:9")[1]
+    unopened = interpret("FAILED", "NonZeroExitCode", "0:53")[1]
+    assert "could not be opened on its node" in unopened
+    assert "signal" not in unopened
     assert "signal 11" in interpret("FAILED", "JobLaunchFailure", "0:11")[1]
     assert "file system" in interpret("FAILED", "JobLaunchFailure")[1]
 

@@ -139,7 +139,15 @@ def test_accounting_says_how_a_silent_job_ended() -> None:
 def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
     assert of(said=written("failed", again=True)).is_retryable
     assert not of(said=written("failed", again=False)).is_retryable
-    assert of(said=written("interrupted", again=False)).is_retryable
+    assert of(said=written("interrupted", again=True)).is_retryable
+    assert not of(said=written("interrupted", again=False)).is_retryable  # at the same time limit
+    assert of(said=written("cancelled", again=False)).is_retryable
+    for has_checkpoint in (True, False):
+        said = written("interrupted", exit_code=75, again=False)
+        limit = native("interrupted", raw="TIMEOUT", ended_by="limit")
+        verdict = of(native=limit, said=said, has_checkpoint=has_checkpoint)
+        assert verdict.is_retryable is has_checkpoint
+        assert verdict.hint.startswith("dfh resume") is has_checkpoint
     assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).is_retryable
     for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
         verdict = of(native=native("failed", raw=raw, memory=True), said=written("running"))
