@@ -307,13 +307,15 @@ class Dfh:
     """The real `dfh`, in a process of its own, as a user with an empty home folder runs it."""
 
     environ: Mapping[str, str]
+    words: tuple[str, ...] = ()
+    """What stands before the command: another user's identity."""
 
     def start(
         self, *args: object, cwd: Path, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """Start `dfh` and return its process, with pipes."""
         return subprocess.Popen(
-            [str(Path(sys.executable).with_name("dfh")), *map(str, args)],
+            [*self.words, str(Path(sys.executable).with_name("dfh")), *map(str, args)],
             cwd=cwd,
             env={**self.environ, **_slurm_conf(), **(env or {})},
             stdin=subprocess.DEVNULL,
@@ -382,6 +384,37 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 def dfh(clean_environment: dict[str, str]) -> Dfh:
     """Return a function that runs the real command line: `dfh("check", cwd=project)`."""
     return Dfh(clean_environment)
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """Return a folder that any user can reach and write to; pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="dfh-shared-", dir="/tmp"))
+    folder.chmod(0o1777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def as_user(clean_environment: dict[str, str], shared: Path) -> Callable[..., Dfh]:
+    """Return a function that gives the real command line as another user runs it, by uid.
+
+    `umask`: 0 in a project that all may write to. What is installed here lies below root's home, so
+    it may read everything; it may write only what that user may.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can be two other users")
+
+    def become(uid: int, umask: str = "022") -> Dfh:
+        home = shared / f"home-{uid}"
+        home.mkdir()
+        os.chown(home, uid, uid)
+        may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+        words = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *may_read)
+        shell = ("bash", "-c", f'umask {umask}; exec "$@"', "bash")
+        return Dfh({**clean_environment, "HOME": str(home)}, (*words, *shell))
+
+    return become
 
 
 PIPELINE = """\

@@ -41,8 +41,8 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
     try:
         work = Path(tempfile.mkdtemp(prefix="dfh-probe-", dir=folder))
     except OSError as error:
-        message = f"{folder}: {error.strerror}"
-        raise StorageError(message, "Change to a folder that compute nodes see.") from error
+        hint = "Change to a folder of yours that compute nodes see."
+        raise StorageError(f"{folder}: {error.strerror}", hint) from error
     try:
         script = work / "look.sh"
         script.write_text(SCRIPT, encoding="utf-8")

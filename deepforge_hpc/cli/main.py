@@ -147,8 +147,11 @@ def _as_known(error: BaseException, arguments: Sequence[str]) -> DeepforgeHpcErr
         path = context.command_path if context else "dfh"
         return UsageError(error.format_message(), f"{path} --help shows the usage.")
     if isinstance(error, OSError) and error.errno in _REFUSALS:
+        from deepforge_hpc.runtime.base.failure import os_hint
+
         place = f"{error.filename}: " if error.filename else ""
-        return StorageError(f"{place}{error.strerror}", "Nothing more was written.")
+        hint = f"Nothing more was written. {os_hint(error)}".rstrip()
+        return StorageError(f"{place}{error.strerror}", hint)
     import shlex
 
     command = shlex.join(["dfh", "--debug", *arguments])

@@ -17,7 +17,9 @@ from deepforge_hpc.plugins import registry
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.native import NativeStatus
+    from deepforge_hpc.runtime.state.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class JobScope:
     """The cluster that its site names; empty: the one that the caller's shell reaches."""
     users: tuple[str, ...] = ()
     """Who submitted its jobs, besides the caller."""
+
+    @classmethod
+    def of(cls, info: ExecutionInfo, history: Journal, site_cluster: str) -> JobScope:
+        """Return that of an execution; `site_cluster` is the one in its plan."""
+        users = {info.user, *(attempt.user for attempt in history.attempts)} - {""}
+        return cls(cluster=history.cluster, site_cluster=site_cluster, users=tuple(sorted(users)))
 
 
 class Scheduler(ABC):

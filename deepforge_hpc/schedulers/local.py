@@ -140,8 +140,10 @@ def _writing(queue: LocalQueue) -> Iterator[None]:
         with queue.locked():
             yield
     except OSError as error:
+        from deepforge_hpc.runtime.base.failure import os_hint
+
         message = f"{queue.root}: cannot be written: {error.strerror}"
-        raise StorageError(message, "Is the file system writable, and not full?") from error
+        raise StorageError(message, os_hint(error)) from error
 
 
 def _ensure_engine(queue: LocalQueue, directory: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
+from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import FINAL_JOB, Plan
@@ -19,7 +20,7 @@ from deepforge_hpc.submit.frozen import (
     read_plan,
 )
 from deepforge_hpc.submit.lease import BusyError
-from deepforge_hpc.submit.live_jobs import scope_of
+from deepforge_hpc.submit.permission import check_user
 from deepforge_hpc.submit.recovery import recover, settle
 from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.rescue import name_formats
@@ -57,6 +58,7 @@ def resume(
     code was edited.
     """
     submitter = _open(layout, scheduler, "resumed", rate_limit)
+    check_user(submitter, "resume")
     with submitter.leased():
         check_code(layout, submitter.info)
         last = journal.read(layout).last
@@ -81,8 +83,9 @@ def cancel(
     check_home(layout, info, "cancelled")
     # What is queued is asked for, whatever the plan says, which may be damaged as well.
     plan, files = Plan(info.pipeline, info.site, info.scheduler, ()), read_files(layout.root)
-    mine = scheduler.scoped(scope_of(info, files.journal, files.cluster))
+    mine = scheduler.scoped(JobScope.of(info, files.journal, files.cluster))
     submitter = Submitter(layout, info, plan, mine, RateLimit(None))
+    check_user(submitter, "cancel")
     warnings: tuple[Notice, ...] = ()
     try:
         with submitter.leased():
@@ -130,5 +133,5 @@ def _open(
     info = read_info(layout)
     check_home(layout, info, verb)
     plan = read_plan(layout, info)
-    mine = scheduler.scoped(scope_of(info, read_journal(layout), plan.cluster))
+    mine = scheduler.scoped(JobScope.of(info, read_journal(layout), plan.cluster))
     return Submitter(layout, info, plan, mine, rate_limit or RateLimit(None))

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import last_metrics, read_files
 from deepforge_hpc.submit.frozen import check_plan, is_at_home, read_info
-from deepforge_hpc.submit.live_jobs import scope_of
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -43,7 +43,7 @@ def status(
     answers: dict[str, NativeStatus] | None = None
     if scheduler is not None and attempt is not None and attempt.ids:
         try:
-            mine = scheduler.scoped(scope_of(info, files.journal, files.cluster))
+            mine = scheduler.scoped(JobScope.of(info, files.journal, files.cluster))
             answers = mine.query(info.home, list(attempt.ids.values()))
         except SchedulerError as error:
             text = f"The scheduler does not answer: {error.message}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError
+from deepforge_hpc.runtime.base.failure import os_hint
 from deepforge_hpc.runtime.state import journal
 
 if TYPE_CHECKING:
@@ -43,4 +44,4 @@ class Writer:
             append_line(self._path, {"event": event, "attempt": attempt, **values}, durable=durable)
         except OSError as error:
             message = f"{self._path}: cannot be written: {error.strerror}"
-            raise StorageError(message, "Free some space or quota, then try again.") from error
+            raise StorageError(message, os_hint(error)) from error

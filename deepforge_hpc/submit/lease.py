@@ -14,6 +14,7 @@ from pathlib import Path
 
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.processes import start_time
+from deepforge_hpc.runtime.base.failure import os_hint
 
 
 class BusyError(StorageError):
@@ -66,7 +67,7 @@ def lease(folder: Path, what: str) -> Iterator[None]:
         _acquire(folder, me, what)
     except OSError as error:
         message = f"{folder}: cannot be made: {error.strerror}"
-        raise StorageError(message, "Is the file system writable, and not full?") from error
+        raise StorageError(message, os_hint(error)) from error
     try:
         yield
     finally:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
-from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import owner
 from deepforge_hpc.runtime.base.states import State, combine, state_of
 
 if TYPE_CHECKING:
+    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
-    from deepforge_hpc.runtime.state.journal import Journal
 
 _PAUSE_S = 0.2
 _LEAVE_S = 60.0
@@ -106,12 +105,6 @@ class LiveJobs:
         """Wait until none of the jobs is in the queue; False if they stay."""
         names = set(jobs)
         return _wait(lambda: names.isdisjoint(self.live()), limit_s)
-
-
-def scope_of(info: ExecutionInfo, history: Journal, site_cluster: str) -> JobScope:
-    """Return what goes with the ids of an execution; `site_cluster` is the one in its plan."""
-    users = {info.user, *(attempt.user for attempt in history.attempts)} - {""}
-    return JobScope(cluster=history.cluster, site_cluster=site_cluster, users=tuple(sorted(users)))
 
 
 def wait_for_submitters(token: str) -> None:

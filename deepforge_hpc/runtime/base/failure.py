@@ -4,6 +4,7 @@
 import errno
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from .states import State
@@ -14,6 +15,7 @@ EXIT_UPSTREAM = 86
 EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MEMORY_HINT = (
     "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
     "(on site local there is no more than the machine has)."
@@ -73,6 +75,33 @@ def explain_os_error(error: OSError) -> str:
 
 def disk_hint(error: BaseException) -> str:
     """Return what to do about a full disk; empty for any other error."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return "Free some space (dfh executions list shows sizes), then: dfh resume."
+    is_full = isinstance(error, OSError) and error.errno in _FULL
+    return os_hint(error, "dfh resume") if is_full else ""
+
+
+def os_hint(error: BaseException, then: str = "try again") -> str:
+    """Return what to do about what the operating system refused; empty where that is not known."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL:
+        return f"Free some space or quota (dfh executions list shows sizes), then: {then}."
+    if number in {errno.EACCES, errno.EPERM}:
+        return f"{_permission_hint(str(getattr(error, 'filename', '') or ''))}, then: {then}."
+    if number == errno.EROFS:
+        return f"It is mounted read-only here: go where it is not, then: {then}."
     return ""
+
+
+def _permission_hint(path: str) -> str:
+    """Say who can give the right to write: the owner of the path, or of what is above it."""
+    owner = os.geteuid()
+    for place in (Path(path), *Path(path).parents):
+        with suppress(OSError):
+            owner = place.lstat().st_uid
+            break
+    if owner == os.geteuid():
+        return "Change its permissions"
+    import pwd
+
+    with suppress(KeyError):
+        return f"It belongs to {pwd.getpwuid(owner).pw_name}: ask for the right to write there"
+    return f"It belongs to user {owner}: ask for the right to write there"

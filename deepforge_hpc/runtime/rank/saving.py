@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.codec import encode
-from ..base.failure import JobError, disk_hint, explain_os_error
+from ..base.failure import JobError, explain_os_error, os_hint
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import SAVED
 from ..base.plan import OutputPort
@@ -152,6 +152,6 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
 
 
 def _disk_error(what: str, error: OSError) -> JobError:
-    hint = disk_hint(error)
+    hint = os_hint(error, "dfh resume")
     reason = f"{what} cannot be saved: {explain_os_error(error)}."
     return JobError(reason, hint, is_retryable=bool(hint))

@@ -1,0 +1,38 @@
+"""Who may act on the jobs of an execution: others than who submitted them may look."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import DeepforgeHpcError, SchedulerError
+from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.state import journal
+from deepforge_hpc.submit.inspect import status
+
+if TYPE_CHECKING:
+    from deepforge_hpc.submit.submitter import Submitter
+
+
+def check_user(submitter: Submitter, verb: str) -> None:
+    """Raise SchedulerError if another user's jobs are not known to be over.
+
+    A queue may hide them, so what cannot be seen counts as theirs. Root may cancel any.
+    """
+    info, history = submitter.info, journal.read(submitter.layout)
+    last = history.last
+    user = (last.user if last else "") or (info.user if last or history.fault else "")
+    if user in {"", user_name()} or (verb == "cancel" and os.geteuid() == 0):
+        return
+    if not _is_over(submitter):
+        message = f"{info.id} was submitted by {user}: until it is over, only {user} can {verb} it"
+        hint = f"Ask {user}: dfh {verb} {info.home}. You can look at it: dfh status {info.home}"
+        raise SchedulerError(message, hint)
+
+
+def _is_over(submitter: Submitter) -> bool:
+    try:
+        jobs = status(submitter.layout, submitter.scheduler).jobs
+    except DeepforgeHpcError:  # of a damaged one nobody knows
+        return False
+    return all(unit.is_over for job in jobs for unit in job.units)

@@ -1,0 +1,83 @@
+"""A project of several people, on a real cluster: whose jobs they are, Slurm judges."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+ALICE, BOB = 65534, 1  # nobody, who has an account on the cluster, and daemon
+PIPELINE = """\
+pipeline: shared
+environment: {python: /usr/bin/python3}
+operations:
+  wait: {uses: 'operations.py:wait', attributes: {folder: FOLDER}}
+"""
+OPERATION = """\
+import os, time
+
+
+def wait(folder: str) -> int:
+    with open(f"{folder}/ran", "a") as stream:
+        stream.write("x")
+    while not os.path.exists(f"{folder}/open"):
+        time.sleep(0.05)
+    value = 1
+    return value
+"""
+
+
+def poll(ask: Callable[[], Any], limit_s: float = 60) -> Any:
+    deadline = time.monotonic() + limit_s
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return answer
+
+
+def test_only_who_submitted_can_act_on_what_is_not_over(
+    slurm_cluster: Any, dfh: Any, as_user: Callable[..., Any], shared: Path
+) -> None:
+    project = shared / "project"
+    project.mkdir()
+    project.chmod(0o777)
+    (project / "pipeline.yaml").write_text(PIPELINE.replace("FOLDER", str(project)))
+    (project / "operations.py").write_text(OPERATION)
+    os.chown(project, ALICE, ALICE)
+    alice, bob = as_user(ALICE, umask="0"), as_user(BOB, umask="0")
+
+    def ran() -> int:
+        return len((project / "ran").read_text()) if (project / "ran").exists() else 0
+
+    def states() -> list[str]:
+        told = json.loads(alice("status", "shared-0001", "--json", cwd=project).stdout)
+        return [job["state"] for job in told["jobs"]]
+
+    alice("submit", "--site", "slurm-generic", cwd=project)
+    poll(ran)
+    journal = project / "executions" / "shared-0001" / "submitted.jsonl"
+    assert json.loads(journal.read_bytes().splitlines()[0])["user"] == "nobody"
+    before = journal.read_bytes()
+    for person, verb in ((bob, "cancel"), (bob, "resume"), (dfh, "resume")):
+        refused = person(verb, "shared-0001", cwd=project, expect=5).stderr
+        assert f"submitted by nobody: until it is over, only nobody can {verb} it" in refused
+        assert f"dfh {verb} {journal.parent}" in refused
+    assert "running" in bob("status", "shared-0001", cwd=project).stdout
+    assert journal.read_bytes() == before
+    assert "cancelled wait" in dfh("cancel", "shared-0001", cwd=project).stdout  # root can
+    poll(lambda: states() == ["cancelled", "succeeded"])
+    assert ran() == 1
+    # What is over is everybody's who may write there, and then theirs.
+    (project / "open").touch()
+    bob("cancel", "shared-0001", cwd=project)
+    dfh("resume", "shared-0001", cwd=project)
+    poll(lambda: states() == ["succeeded", "succeeded"])
+    assert ran() == 2
+    users = [json.loads(line).get("user") for line in journal.read_bytes().splitlines()]
+    assert [user for user in users if user] == ["nobody", "root"]
