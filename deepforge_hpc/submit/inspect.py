@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import last_metrics, read_files
-from deepforge_hpc.submit.frozen import check_plan, is_at_home, read_info
+from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.state.journal import Attempt
-    from deepforge_hpc.runtime.state.status import ExecutionStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 
 def status(
@@ -64,7 +64,11 @@ def status(
         notices.append(Notice("copy", text, str(layout.root)))
     elif attempt is not None and attempt.is_held and not is_submitting:
         notices.append(_broken(info, attempt))
+    if at_home and (attempt is None or attempt.is_held or not is_live):
+        notices += _code_notices(layout, info, current)
     kinds = {notice.kind for notice in notices}
+    if kinds & _NOT_RESUMED:
+        jobs = tuple(_without_resume(job) for job in jobs)
     current = current._replace(jobs=jobs, warnings=(*notices, *current.warnings))
     return current._replace(next=_next(info, current, kinds, is_submitting=is_submitting))
 
@@ -93,12 +97,40 @@ def _broken(info: ExecutionInfo, last: Attempt) -> Notice:
     return Notice("submission_broken", text, info.id, next=f"dfh resume {info.id}")
 
 
+_NOT_RESUMED = {"copy", "code_modified"}
+
+
+def _code_notices(
+    layout: ExecutionLayout, info: ExecutionInfo, current: ExecutionStatus
+) -> list[Notice]:
+    """Say that it cannot be resumed if its frozen code was changed."""
+    if current.state.is_success:
+        return []
+    try:
+        check_code(layout, info)
+    except LedgerError as error:
+        return [Notice("code_modified", error.message, info.id)]
+    return []
+
+
+def _without_resume(job: JobStatus) -> JobStatus:
+    """Return a job without the hints that tell how the same frozen code runs again."""
+    units = tuple(
+        unit._replace(hint="") if unit.state.is_final and unit.is_retryable else unit
+        for unit in job.units
+    )
+    return job._replace(units=units, hint=job._replace(units=units).speaker.hint)
+
+
 def _next(
     info: ExecutionInfo, current: ExecutionStatus, kinds: set[str], *, is_submitting: bool
 ) -> str:
     """Return the command that a person would type next; empty if there is nothing to do."""
     if "copy" in kinds or current.state.is_success:
         return ""
+    if "code_modified" in kinds:
+        is_live = any(job.state.is_live for job in current.work)
+        return f"dfh cancel {info.id}; then " * is_live + current.submit_command
     stopped = any(job.state is State.HELD for job in current.jobs) and not is_submitting
     if "submission_broken" in kinds or stopped or current.state is State.PLANNED:
         return f"dfh resume {info.id}"

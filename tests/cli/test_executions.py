@@ -154,3 +154,28 @@ def test_prune_takes_what_a_killed_submission_left(dfh: Any, ended: Path) -> Non
     assert sorted(path.name for path in executions.iterdir()) == [
         "small-0001", "small-0002", "small-0008", "small-0009",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("why", ["copy", "code"])
+def test_resume_is_not_offered_where_it_is_refused(
+    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path, why: str
+) -> None:
+    dfh("submit", cwd=gated)
+    until(lambda: status(gated)["state"] == "running")
+    dfh("cancel", "1", cwd=gated)
+    until(lambda: status(gated)["state"] == "cancelled")
+    folder = gated / "executions" / "gated-0001"
+    assert status(gated)["next"] == "dfh resume gated-0001"
+    if why == "copy":
+        folder = Path(shutil.copytree(folder, tmp_path / "copied" / "gated-0001"))
+    else:
+        code = folder / "code" / "project" / "operations.py"
+        code.chmod(0o644)
+        code.write_text(code.read_text() + "#")
+    shown = dfh("status", folder, cwd=gated)
+    assert "dfh resume" not in shown.stdout + shown.stderr
+    dfh("resume", folder, cwd=gated, expect=None)
+    found = status(gated, str(folder))
+    assert ("dfh submit" in found["next"]) is (why == "code")
+    said = "frozen code was changed" if why == "code" else "This is a copy"
+    assert any(said in notice["text"] for notice in found["warnings"])

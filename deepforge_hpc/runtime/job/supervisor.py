@@ -132,14 +132,23 @@ class Supervisor:
         except OSError as error:
             return self._fail(self._os_error(error))
         except Exception as error:  # noqa: BLE001 - the outer edge: a bug must not look like silence
-            import traceback
-
-            tell(traceback.format_exc().rstrip("\n"))
             reason = f"The runtime failed: {type(error).__name__}: {error}."
-            return self._fail(JobError(reason, "This is a bug of deepforge_hpc: please report it."))
+            return self._bug(JobError(reason, "This is a bug of deepforge_hpc: please report it."))
+        except SystemExit as error:
+            # Ours does not: it is a launcher's or a scheduler's that an installed package brings.
+            reason = f"An installed package called sys.exit({error.code!r}) in the supervisor."
+            hint = "The log shows where. Update or replace the package, then submit again."
+            return self._bug(JobError(reason, hint))
         finally:
             self._clean()
         return 0
+
+    def _bug(self, error: JobError) -> int:
+        """Fail for what the code of others, or our own, raised: the traceback goes to the log."""
+        import traceback
+
+        tell(traceback.format_exc().rstrip("\n"))
+        return self._fail(error)
 
     def _begin(self) -> None:
         context = self._context

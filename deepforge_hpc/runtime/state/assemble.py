@@ -103,7 +103,8 @@ class _View:
         if (state.is_final or state is State.UNKNOWN) and (began := _began(job, units)):
             self._trouble[job.name] = self._origin(job) or began
         started = min((unit.started for unit in units if unit.started), default="")
-        ended = max((unit.ended for unit in units), default="") if state.is_final else ""
+        is_over = all(unit.is_over for unit in units)
+        ended = max((unit.ended for unit in units), default="") if is_over else ""
         first = next((unit for unit in units if unit.state is state), units[0])
         found = JobStatus(
             name=job.name,
@@ -120,7 +121,7 @@ class _View:
             attempt=max(unit.attempt for unit in units),
             started=started,
             ended=ended,
-            elapsed_s=seconds(started, ended, self._now, is_over=state.is_final),
+            elapsed_s=seconds(started, ended, self._now, is_over=is_over),
             metrics={},
             log="",
             outputs=first.outputs if job.kind != ARRAY else (),
@@ -150,7 +151,7 @@ class _View:
             attempt=evidence.number,
             started=started,
             ended=ended,
-            elapsed_s=seconds(started, ended, self._now, is_over=verdict.state.is_final),
+            elapsed_s=seconds(started, ended, self._now, is_over=verdict.is_over),
             exit_code=said.exit_code if said else None,
             is_over=verdict.is_over,
             is_written=verdict.is_written,

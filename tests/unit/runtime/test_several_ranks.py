@@ -327,3 +327,29 @@ def test_an_identity_that_cannot_be(environ: dict[str, str], said: str) -> None:
 def test_without_a_launcher_there_is_one_rank() -> None:
     assert identity({**SRUN, **OMPI}, "", 1).rank == 0
     assert identity({}, "mpirun", 1).world_size == 1
+
+
+def test_a_launcher_that_exits_is_told_as_such(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    execution.code(
+        "library/quits.py",
+        """
+        import sys
+        from dfh_runtime.launchers import Launcher
+
+        class Quits(Launcher):
+            def names(self, program):
+                sys.exit("no licence")
+        """,
+    )
+    execution.code("plugins.json", '{"launchers": {"quits": "quits:Quits"}}')
+    launch = two_ranks._replace(name="quits")
+    execution.operation("job", "def operation(): return 1", launch=launch)
+    done = execution.run("job")
+    assert done.returncode == 1
+    state = execution.state("job")
+    assert state["state"] == "failed"
+    reason = "An installed package called sys.exit('no licence') in the supervisor."
+    assert state["reason"] == reason
+    assert "quits.py" in done.stderr

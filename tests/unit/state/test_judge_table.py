@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -234,10 +235,13 @@ class Bench:
         self.plan = Plan(pipeline="demo", site="here", scheduler="told", jobs=jobs)
         content = canonical_json(self.plan.to_dict())
         self.layout.plan.write_bytes(content)
+        code = b'{"files": {}}'
+        self.layout.code.mkdir()
+        self.layout.manifest.write_bytes(code)
         info = ExecutionInfo(
             id="demo-0001", uuid=UUID, pipeline="demo", pipeline_file="p.yaml", site="here",
             scheduler="told", project=str(root), home=str(home), ledger=str(root / ".dfh"),
-            created="2026-01-01T00:00:00+00:00", user="me", version="1", code_sha256="",
+            created="2026-01-01T00:00:00+00:00", user="me", version="1", code_sha256=digest(code),
             plan_sha256=digest(content),
         )  # fmt: skip
         publish_json(self.layout.execution, encode(info))
@@ -362,6 +366,19 @@ def test_word_of_an_adapter_that_is_no_state_is_unknown(tmp_path: Path) -> None:
     unit = status(bench.layout, bench.scheduler, now=0).jobs[0].units[0]  # type: ignore[arg-type]
     assert (unit.state, unit.is_over) == (State.UNKNOWN, False)
     assert unit.reason == "The scheduler says S of it."
+
+
+@pytest.mark.parametrize(("told", "counts"), [("COMPLETED", False), ("RUNNING", True)])
+def test_time_of_an_unknown_job_that_is_over_does_not_go_on(
+    tmp_path: Path, told: str, counts: bool
+) -> None:
+    bench = Bench(tmp_path, case(f"none | running | released | {told} | unknown |"))
+    began = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    said = statefile.Said(State.RUNNING, 1, "a", started=began.isoformat())
+    statefile.publish(bench.layout.job("a"), said)
+    now = began.timestamp() + 99
+    job = status(bench.layout, bench.scheduler, now=now).jobs[0]  # type: ignore[arg-type]
+    assert (job.elapsed_s, job.units[0].elapsed_s) == ((99.0, 99.0) if counts else (None, None))
 
 
 def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
