@@ -9,8 +9,7 @@ DeepforgeHpcError                exit code 1
 │   ├── TransientSchedulerError      worth another try (controller busy or down)
 │   └── SubmitLimitError             a submit limit was reached
 ├── StorageError                 6   a file system refused (full, read-only, missing)
-├── LedgerError                  7   a record, marker or digest does not hold
-└── LoginNeededError            77   a service wants a login first
+└── LedgerError                  7   a record, marker or digest does not hold
 
 A message says what and where; the hint says what to do, with a command where there is one.
 """
@@ -142,9 +141,3 @@ class LedgerError(DeepforgeHpcError):
     """A record, a marker or a digest does not hold."""
 
     exit_code = 7
-
-
-class LoginNeededError(DeepforgeHpcError):
-    """A service wants a login first."""
-
-    exit_code = 77

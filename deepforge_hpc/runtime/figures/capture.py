@@ -69,16 +69,15 @@ class Recorder:
     print_figure: Callable[..., Any]
     """matplotlib's own `FigureCanvasBase.print_figure`."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._clock = clock
         self._entries: dict[str, _Captured] = {}
         self._known: weakref.WeakKeyDictionary[Figure, str] = weakref.WeakKeyDictionary()
         self._unnamed = 0
         self._lock = threading.Lock()
         self._thread = threading.local()
         self._process = os.getpid()
-        self._begin = clock()
+        self._begin = time.monotonic()
         self._spent = 0.0
         self._warnings = 0
 
@@ -127,7 +126,7 @@ class Recorder:
         if os.getpid() != self._process or not self._lock.acquire(blocking=False):
             return
         try:
-            begin = self._clock()
+            begin = time.monotonic()
             if not last and self._spent > _FREE_S + _SHARE * (begin - self._begin):
                 now = svg = False
             entry = self._entry(figure)
@@ -137,7 +136,7 @@ class Recorder:
             # A figure that was cleared after it was saved keeps what was saved.
             if (now or begin >= entry.next_draw) and has_content(figure):
                 self._write(figure, entry, svg=svg)
-                cost = self._clock() - begin
+                cost = time.monotonic() - begin
                 self._spent += cost
                 entry.next_draw = begin + cost + max(_INTERVAL_S, cost / _SHARE)
         except Exception as error:  # noqa: BLE001 -- no figure is worth the user's computation
