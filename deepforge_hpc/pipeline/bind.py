@@ -96,8 +96,15 @@ class Binder:
         """Say what is not checked; once only for a port, however many operations have its code."""
         if once not in self._warned:
             self._warned.add(once)
-            fault = self.reader.document.fault(message, path, hint=hint)
-            self.warnings.append(fault.notice("type_unchecked"))
+            self._warn("type_unchecked", path, message, hint)
+
+    def warn_of_unused(self, path: Path, message: str, hint: str = "") -> None:
+        """Say what nobody reads."""
+        self._warn("unused", path, message, hint, key=True)
+
+    def _warn(self, kind: str, path: Path, message: str, hint: str, *, key: bool = False) -> None:
+        fault = self.reader.document.fault(message, path, hint=hint, key=key)
+        self.warnings.append(fault.notice(kind))
 
 
 class _Binding:

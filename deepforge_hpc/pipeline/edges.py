@@ -44,6 +44,7 @@ class Edges:
         externals: Mapping[str, ExternalInput | None],
     ) -> None:
         self.binder = binder
+        self._fault = binder.reader.fault
         self.pipeline = binder.pipeline
         self.interfaces = interfaces
         self.externals = externals
@@ -66,7 +67,7 @@ class Edges:
                 if other not in self.pipeline.operations:
                     hint = nearest(other, self.pipeline.operations)
                     path: Path = ("operations", name, "after", index)
-                    self.binder.reader.fault(path, f"no operation {shown(other)}", hint)
+                    self._fault(path, f"no operation {shown(other)}", hint)
             if interface is not None and spec.map is not None:
                 self._map(name, interface, edges)
 
@@ -80,7 +81,7 @@ class Edges:
         found = cycles(graph)
         for cycle in found:
             message = f"operations wait for each other: {' -> '.join(cycle)}"
-            self.binder.reader.fault(("operations", cycle[0]), message, "remove one of the edges")
+            self._fault(("operations", cycle[0]), message, "remove one of the edges")
         return {} if found else graph
 
     def results(self, folder: FilePath) -> tuple[Result, ...]:
@@ -95,14 +96,14 @@ class Edges:
             to = ""
             if spec.to:
                 if problem := scheme_problem(spec.to):
-                    self.binder.reader.fault(("outputs", name, "to"), problem)
+                    self._fault(("outputs", name, "to"), problem)
                 to = absolute(spec.to, folder)
                 if LEDGER in FilePath(to).parts:
                     message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
-                    self.binder.reader.fault(("outputs", name, "to"), message)
+                    self._fault(("outputs", name, "to"), message)
                 if to in places:
                     message = f"output {places[to]!r} goes to the same place"
-                    self.binder.reader.fault(("outputs", name, "to"), message)
+                    self._fault(("outputs", name, "to"), message)
                 places[to] = name
             results.append(Result(name=name, operation=operation, output=output, to=to))
         return tuple(results)
@@ -121,23 +122,15 @@ class Edges:
         for (_, output), names in list(unused.items())[:_MAX_UNUSED]:
             more = f" and {len(names) - 1} more of the same code" if names[1:] else ""
             message = f"operations.{names[0]}{more}: output {output!r} is not used"
-            self._warn_at(names[0], message, "list it under outputs: if it is a result")
+            hint = "list it under outputs: if it is a result"
+            self.binder.warn_of_unused(("operations", names[0]), message, hint)
         if rest := list(unused.values())[_MAX_UNUSED:]:
             name, number = rest[0][0], sum(map(len, rest))
-            self._warn_at(
-                name, f"operations.{name}: {number} more outputs are not used, from here on"
-            )
+            message = f"operations.{name}: {number} more outputs are not used, from here on"
+            self.binder.warn_of_unused(("operations", name), message)
         for name in self.pipeline.inputs:
             if name not in self._used_externals:
-                fault = self.binder.reader.document.fault(
-                    f"inputs.{name}: not used", ("inputs", name), key=True
-                )
-                self.binder.warnings.append(fault.notice("unused"))
-
-    def _warn_at(self, name: str, message: str, hint: str = "") -> None:
-        document = self.binder.reader.document
-        fault = document.fault(message, ("operations", name), hint=hint, key=True)
-        self.binder.warnings.append(fault.notice("unused"))
+                self.binder.warn_of_unused(("inputs", name), f"inputs.{name}: not used")
 
     def _source(self, name: str, port: str, source: str, edge: Edge | None) -> None:
         at: Path = ("operations", name, "inputs", port)
@@ -154,10 +147,10 @@ class Edges:
         elif source in self.pipeline.operations:
             outputs = ", ".join(f"{source}.{one}" for one in self._types.get(source, ()))
             message = f"{source} is an operation, not an input of the pipeline"
-            self.binder.reader.fault(at, message, f"name its output: {outputs}" if outputs else "")
+            self._fault(at, message, f"name its output: {outputs}" if outputs else "")
         else:
             hint = nearest(source, (*self.pipeline.inputs, *self._all_outputs()))
-            self.binder.reader.fault(at, f"no input {shown(source)} of the pipeline", hint)
+            self._fault(at, f"no input {shown(source)} of the pipeline", hint)
 
     def _all_outputs(self) -> list[str]:
         return [f"{name}.{output}" for name, types in self._types.items() for output in types]
@@ -166,7 +159,7 @@ class Edges:
         """Tell whether an operation has an output, and count it as used."""
         if operation not in self.pipeline.operations:
             message = f"no operation {shown(operation)}"
-            self.binder.reader.fault(at, message, nearest(operation, self.pipeline.operations))
+            self._fault(at, message, nearest(operation, self.pipeline.operations))
             return False
         types = self._types.get(operation)
         if types is None:  # its code has faults of its own
@@ -175,7 +168,7 @@ class Edges:
         if output not in types:
             message = f"{operation} has no output {shown(output)}"
             hint = nearest(output, types) or f"{operation} returns nothing"
-            self.binder.reader.fault(at, message, hint)
+            self._fault(at, message, hint)
             return False
         return True
 
@@ -188,7 +181,7 @@ class Edges:
             hint = f"see {interface.place}"
             if edge.external:
                 hint = f"write type: {edge.type} under inputs: if that is what it is; {hint}"
-            self.binder.reader.fault(at, message, hint)
+            self._fault(at, message, hint)
         elif edge.type == ANY and given == ANY:
             message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
             once = (interface.source.module, interface.source.object, f"edge {edge.port}")
@@ -204,7 +197,7 @@ class Edges:
         if edge is None:
             hint = nearest(spec.over, edges)
             message = f"{name} gets no input {shown(spec.over)}"
-            self.binder.reader.fault((*at, "over"), message, hint)
+            self._fault((*at, "over"), message, hint)
         else:
             kind = edge.type if edge.type != ANY else self._given(edge)
             self._capable(at, f"input {spec.over!r}", spec.over, kind, "split")
@@ -222,7 +215,7 @@ class Edges:
         if kind == ANY:
             message = f"{what} has no type, so it is unknown whether it can be {_DONE[verb]}"
             hint = f"annotate it, or write types: {{{port}: FORMAT}}"
-            self.binder.reader.fault(at, message, hint)
+            self._fault(at, message, hint)
         elif kind:
             formats = self.binder.formats
             if not getattr(formats[kind], f"can_{verb}", False):
@@ -230,7 +223,7 @@ class Edges:
                     one for one in FORMATS if one != ANY and getattr(FORMATS[one], f"can_{verb}")
                 ]
                 message = f"{what} is {kind}, which cannot be {_DONE[verb]}"
-                self.binder.reader.fault(at, message, f"these can: {', '.join(sorted(able))}")
+                self._fault(at, message, f"these can: {', '.join(sorted(able))}")
 
 
 _DONE = {"split": "split into blocks of rows", "gather": "gathered from the tasks' parts"}

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
-from deepforge_hpc.runtime.base.files import publish_json, read_json
-from deepforge_hpc.runtime.base.layout import PLUGINS, RESCUE_FORMATS, ExecutionLayout
+from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind
+from deepforge_hpc.runtime.base.plugins import named_plugins
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 
@@ -46,16 +47,12 @@ def name_formats(
 def _types(pipeline: Path) -> dict[str, Mapping[str, str]]:
     """Return what the pipeline now says under `types:`, by operation."""
     from deepforge_hpc.files.faults import Reader
-    from deepforge_hpc.files.project import ProjectError, read_bounded
+    from deepforge_hpc.files.project import read_input
     from deepforge_hpc.files.yaml12 import load
     from deepforge_hpc.pipeline.file import read_pipeline
 
-    try:
-        data = read_bounded(pipeline, str(pipeline))
-    except ProjectError as error:
-        raise InvalidInputError([Fault(message=str(error), hint=error.hint)]) from error
     faults: list[Fault] = []
-    reader = Reader(load(data, str(pipeline), faults))
+    reader = Reader(load(read_input(pipeline), str(pipeline), faults))
     found = read_pipeline(reader)
     if faults or reader.faults:
         raise InvalidInputError([*faults, *reader.faults])
@@ -78,9 +75,5 @@ def _unnamed(
 
 def _known(layout: ExecutionLayout, job: Job) -> set[str]:
     """Return the formats that a job could save in."""
-    try:
-        brought = read_json(layout.code / PLUGINS).get("formats", {})
-    except FileNotFoundError:
-        brought = {}
     able = {one for one in FORMATS if job.kind is not JobKind.ARRAY or FORMATS[one].can_gather}
-    return {*able, *brought} - {"any"}
+    return {*able, *named_plugins(layout.code, "formats")} - {"any"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ from .files import read_json
 from .layout import PLUGINS
 
 
+def named_plugins(code: Path, kind: str) -> dict[str, str]:
+    """Return `module:object` by name, as `code/plugins.json` has it for a kind."""
+    with suppress(FileNotFoundError):
+        return dict(read_json(code / PLUGINS).get(kind, {}))
+    return {}
+
+
 def load_plugins(code: Path, kind: str) -> dict[str, Any]:
     """Return what `code/plugins.json` names for a kind, as objects; JobError if one cannot be."""
-    try:
-        named = read_json(code / PLUGINS).get(kind, {})
-    except FileNotFoundError:
+    named = named_plugins(code, kind)
+    if not named:
         return {}
     library = str(code / "library")
     if library not in sys.path:

@@ -51,8 +51,7 @@ def rescue(
 
 def _keep(value: object, path: Path) -> None:
     if isinstance(value, Path):
-        message = f"{value} is only a path, into a folder that is removed"
-        raise TypeError(message)
+        raise TypeError(f"{value} is only a path, into a folder that is removed")
     with path.open("xb") as stream:
         pickle.dump(value, stream, protocol=5)
     sync_path(path)
