@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
-from deepforge_hpc.plugins.scheduler import JobScope
+from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
@@ -14,7 +14,6 @@ from deepforge_hpc.runtime.state.read import last_metrics, read_files
 from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info
 
 if TYPE_CHECKING:
-    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.native import NativeStatus
