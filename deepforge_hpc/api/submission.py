@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
@@ -38,6 +38,8 @@ class Submission:
     report: SubmitReport
     reused: Mapping[str, ReusedFrom]
     """Job -> the earlier execution and job whose result it took over."""
+    why: Mapping[str, str] = field(default_factory=dict)
+    """Job that succeeded earlier -> why it runs again."""
     place: tuple[Notice, ...] = ()
     """What is wrong with the folder of the execution, in the site's eyes."""
     orphans: tuple[HeldOrphan, ...] = ()
@@ -54,6 +56,7 @@ class Submission:
             **self.report.to_dict(),
             "site": self.plan.site,
             "reused": encode(dict(self.reused)),
+            "why": dict(self.why),
             "report": str(self.layout.report),
             "warnings": [notice.to_dict() for notice in self.warnings],
         }
@@ -74,6 +77,8 @@ class DryRun:
     """Job -> path below the folder, and digest."""
     reused: Mapping[str, ReusedFrom]
     """Job -> the earlier execution and job whose result it would take over."""
+    why: Mapping[str, str]
+    """Job that succeeded earlier -> why it would run again."""
     warnings: tuple[Notice, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,6 +95,7 @@ class DryRun:
                 for path, sha256 in [self.scripts[job]]
             ],
             "reused": encode(dict(self.reused)),
+            "why": dict(self.why),
             "warnings": [notice.to_dict() for notice in self.warnings],
         }
 
@@ -109,6 +115,7 @@ def submit(
     from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.orphans import held_orphans
     from deepforge_hpc.submit.reuse import apply
+    from deepforge_hpc.submit.why import reasons
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
     layout = None
@@ -130,6 +137,9 @@ def submit(
             uuid=os.urandom(16).hex(),
         )
         reused = apply(layout, plan, loaded.project) if reuse else {}
+        why = {}
+        if reuse:
+            why = reasons(plan, loaded.operations, loaded.project, reused, but=layout.root.name)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
         error.args = error.args or (_left_by_interrupt(layout),)
@@ -139,6 +149,7 @@ def submit(
         plan=plan,
         report=report,
         reused=reused,
+        why=why,
         place=_place(loaded),
         orphans=orphans,
     )
@@ -212,6 +223,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Foreseen, foresee
+    from deepforge_hpc.submit.why import reasons
 
     loaded, plan, scripts = _prepared(request, reuse=reuse)
     root = execution.next_folder(loaded, plan.pipeline)
@@ -229,6 +241,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
+        why=reasons(plan, loaded.operations, loaded.project, foreseen.jobs) if reuse else {},
         warnings=(*plan.warnings, *_place(loaded)),
     )
 

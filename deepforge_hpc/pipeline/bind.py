@@ -17,6 +17,7 @@ from deepforge_hpc.runtime.base.redact import filter_value
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
+    from deepforge_hpc.pipeline.reach import Piece
     from deepforge_hpc.pipeline.references import References
     from deepforge_hpc.pipeline.sources import FoundOperation, Sources
     from deepforge_hpc.runtime.base.notice import Notice
@@ -57,6 +58,8 @@ class OperationInterface:
     """Operations named by `after:`, sorted."""
     place: str
     """file:line of the code."""
+    pieces: tuple[Piece, ...] = ()
+    """What its code is."""
 
 
 class Binder:
@@ -177,6 +180,7 @@ class _Binding:
             seed=self.seed,
             after=tuple(sorted(set(spec.after))),
             place=f"{code.file}:{code.line}",
+            pieces=found.pieces,
         )
 
     def _fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:

@@ -15,7 +15,9 @@ from pathlib import Path
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.pipeline.effects import is_type_checking
 from deepforge_hpc.pipeline.operation import OperationCode, ParsedModule, read_operation
+from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
@@ -52,6 +54,10 @@ class FoundOperation:
     module: str
     search: tuple[str, ...]
     sha256: str
+    """Of what the operation is: `pieces`."""
+    pieces: tuple[Piece, ...]
+    packages: frozenset[str]
+    """Top packages outside of the project that its code imports."""
     is_sound: bool
     """False if the code has faults: its arguments are known, its outputs may not be."""
 
@@ -67,7 +73,9 @@ class Sources:
         self._parsed: dict[str, ParsedModule | None] = {}
         self._found: dict[str, FoundOperation | None] = {}
         self._resolved: dict[tuple[tuple[Path, ...], str], tuple[Path, ...]] = {}
-        self._closures: dict[tuple[str, Path], str] = {}
+        self._closures: set[tuple[str, Path]] = set()
+        self._split: dict[str, Module | None] = {}
+        self._named: dict[tuple[tuple[Path, ...], Chain], Module | None] = {}
 
     def find(self, uses: str) -> FoundOperation | None:
         """Return what `uses:` names; None if its arguments are unreadable; ProjectError if gone."""
@@ -96,11 +104,17 @@ class Sources:
         self.faults += faults
         if code is None:
             return None
+        self._closure(origin)
+        module = self._module(origin.path, origin)
+        reach = Reach(lambda chain: self._module_named(chain, origin))
+        pieces = reach.pieces(module, name) if module is not None else ()
         return FoundOperation(
             code=code,
             module=origin.code_path(origin.path),
             search=origin.code_search(),
-            sha256=self._closure(origin),
+            sha256=digest(canonical_json([[piece.path, piece.sha256] for piece in pieces])),
+            pieces=pieces,
+            packages=frozenset(reach.outside),
             is_sound=not faults,
         )
 
@@ -137,8 +151,35 @@ class Sources:
             self.faults.append(Fault(message=message, file=shown_path))
         return self._parsed[code_path]
 
-    def _closure(self, origin: CodeOrigin) -> str:
-        """Keep all that a file imports from inside its base; return the digest of it all."""
+    def _module(self, path: Path, origin: CodeOrigin) -> Module | None:
+        """Return a file split into statements; None of one that cannot be read."""
+        name = origin.code_path(path)
+        if name not in self._split:
+            parsed = self._parse(path, origin)
+            whole = Piece(path=name, line=1, sha256=self._digest(path, origin))
+            self._split[name] = None
+            if parsed is not None:
+                self._split[name] = read_module(
+                    parsed.tree, path, whole, lambda node: _base(node, path, origin)
+                )
+        return self._split[name]
+
+    def _module_named(self, chain: Chain, origin: CodeOrigin) -> Module | None:
+        """Return the module of a dotted name, if it lies where the operation's code does."""
+        key = (origin.search, chain)
+        if key not in self._named:
+            self._named[key] = None
+            found = set(self._modules([".".join(chain)], origin))
+            for folder in origin.search if found else ():
+                here = folder.joinpath(*chain)
+                for path in (here / "__init__.py", here.with_name(f"{chain[-1]}.py")):
+                    real = Path(os.path.realpath(path))
+                    if real in found and self._named[key] is None:
+                        self._named[key] = self._module(real, origin)
+        return self._named[key]
+
+    def _closure(self, origin: CodeOrigin) -> None:
+        """Keep all that a file imports from inside its base."""
         key = (origin.prefix, origin.path)
         if key not in self._closures:
             seen = {origin.path}
@@ -151,9 +192,7 @@ class Sources:
                     if found not in seen:
                         seen.add(found)
                         todo.append(found)
-            digests = {origin.code_path(path): self._digest(path, origin) for path in seen}
-            self._closures[key] = digest(canonical_json(digests))
-        return self._closures[key]
+            self._closures.add(key)
 
     def _digest(self, path: Path, origin: CodeOrigin) -> str:
         return self.files[origin.code_path(path)].sha256
@@ -204,7 +243,7 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
+        if isinstance(node, ast.If) and is_type_checking(node.test):
             todo += node.orelse
         else:
             todo += ast.iter_child_nodes(node)
@@ -212,19 +251,19 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
             for alias in node.names:
                 yield alias.name
         elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                package = _package(path, node.level, origin)
-                if package is None:
-                    continue
-                base = f"{package}.{base}".strip(".")
+            base = _base(node, path, origin)
+            if base is None:
+                continue
             for alias in node.names:
                 yield f"{base}.{alias.name}".strip(".") if alias.name != "*" else base
 
 
-def _is_type_checking(test: ast.expr) -> bool:
-    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
-    return bool(name == "TYPE_CHECKING")
+def _base(node: ast.ImportFrom, path: Path, origin: CodeOrigin) -> str | None:
+    """Return the absolute name of what is imported from; None if it lies outside."""
+    if not node.level:
+        return node.module or ""
+    package = _package(path, node.level, origin)
+    return None if package is None else f"{package}.{node.module or ''}".strip(".")
 
 
 def _package(path: Path, level: int, origin: CodeOrigin) -> str | None:

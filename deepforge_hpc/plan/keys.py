@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.file import MapSpec
     from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
 
-KEY_VERSION = "dfh/plan-key/1"
+KEY_VERSION = "dfh/plan-key/2"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""
 
 

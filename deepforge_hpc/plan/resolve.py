@@ -108,6 +108,7 @@ class _Resolution:
             pipeline=loaded.pipeline.name,
             site=self.site.name,
             scheduler=self.site.scheduler,
+            key=keys.KEY_VERSION,
             jobs=tuple(jobs),
             inputs=tuple(item for item in loaded.inputs if item.name in used),
             outputs=tuple(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.ledger.store import short
-from deepforge_hpc.runtime.base.text import count
+from deepforge_hpc.runtime.base.text import count, listed
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.submission import DryRun, Submission
@@ -29,9 +29,19 @@ def submission_lines(submission: Submission) -> Iterator[str]:
 
     columns = (("JOB", "name"), ("ID", lambda job: ids.get(job.name, "")), ("", remark))
     yield from (f"  {line}" for line in listing(columns, submission.plan.jobs))
+    yield from why_lines(submission.why)
     yield "next"
     yield from next_commands(name)
     yield f"report  {submission.layout.report}"
+
+
+def why_lines(why: Mapping[str, str]) -> Iterator[str]:
+    """Yield why jobs run that an earlier execution has the results of, each reason once."""
+    names: dict[str, list[str]] = {}
+    for job, reason in why.items():
+        names.setdefault(reason, []).append(job)
+    for reason, jobs in names.items():
+        yield f"{listed(jobs)} run{'s' * (len(jobs) == 1)}: {reason}"
 
 
 def next_commands(name: str) -> list[str]:
@@ -51,6 +61,7 @@ def dry_run_lines(found: DryRun) -> Iterator[str]:
     yield "# <JOB> stands for the id that the scheduler gives to JOB; the uuid is drawn at submit."
     for job, source in found.reused.items():
         yield f"# {job}: not sent, reused from {source.execution}/{source.job}"
+    yield from (f"# {line}" for line in why_lines(found.why))
     for job, argv in found.commands.items():
         path, sha256 = found.scripts[job]
         yield f"# {job}: {path}  {short(sha256)}"

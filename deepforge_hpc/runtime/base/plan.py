@@ -244,6 +244,8 @@ class Plan(NamedTuple):
     warnings: tuple[Notice, ...] = ()
     origins: tuple[Origin, ...] = ()
     """Not part of `plan.json`."""
+    key: str = "dfh/plan-key/1"
+    """What the keys of its jobs cover, by version."""
     schema: str = PLAN_SCHEMA
 
     @property

@@ -568,7 +568,9 @@ def test_a_change_reaches_the_keys_below_it_and_no_other(project, old, new, chan
 
 def test_code_and_data_are_in_the_keys(project):
     before = keys(project.plan())
-    (project.root / "ops.py").write_text(CODE + "\nX = 1\n")
+    (project.root / "ops.py").write_text(CODE + "\nX = 1\n# one more\n")
+    assert keys(project.plan()) == before, "what no operation names is not its code"
+    (project.root / "ops.py").write_text(CODE.replace("images = table", "images = table[:]"))
     assert all(keys(project.plan())[name] != before[name] for name in before if before[name])
     (project.root / "ops.py").write_text(CODE)
     assert keys(project.plan()) == before
@@ -603,9 +605,9 @@ def test_a_key_is_that_of_this_version():
     """A change here throws away every result that could be reused: raise KEY_VERSION on purpose."""
     from deepforge_hpc.plan.keys import KEY_VERSION, gather_key
 
-    assert KEY_VERSION == "dfh/plan-key/1"
+    assert KEY_VERSION == "dfh/plan-key/2"
     assert gather_key("sha256:0") == (
-        "sha256:a51d20d6bc8989fd555a01fa8554dd9d8cfdf3e172ed59b0a38e7f8e97e9ca28"
+        "sha256:5bee31a85279cdc1659785802ebd9692240303d974b4a33e8e16ae347f365394"
     )
 
 

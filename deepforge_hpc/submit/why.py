@@ -1,0 +1,182 @@
+"""Why a job runs again although an earlier execution has its result."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.files.project import Project, ProjectError
+from deepforge_hpc.pipeline.snapshot import PROJECT
+from deepforge_hpc.pipeline.sources import Sources
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.plan import JobKind
+from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.formats import FORMATS
+from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.project import executions_folders
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from deepforge_hpc.pipeline.bind import OperationInterface
+    from deepforge_hpc.pipeline.reach import Piece
+    from deepforge_hpc.runtime.base.plan import Job, Plan
+
+_MAX_EARLIER = 20
+_VERSION = "this version of dfh looks more closely at what a result depends on"
+
+
+def reasons(
+    plan: Plan,
+    operations: Mapping[str, OperationInterface],
+    project: Path,
+    reused: Collection[str],
+    *,
+    but: str = "",
+) -> dict[str, str]:
+    """Return why each job runs that succeeded in an earlier execution: `its code changed ...`.
+
+    `but`: the id of the new execution. Jobs that never succeeded have no reason but that.
+    """
+    todo = {
+        job.name: job
+        for job in plan.jobs
+        if job.kind in (JobKind.RUN, JobKind.ARRAY) and job.name not in reused
+    }
+    found: dict[str, str] = {}
+    for layout, old in _earlier(plan.pipeline, project, but) if todo else ():
+        for before in old.jobs:
+            job = todo.get(before.name)
+            if job is not None and _succeeded(layout, before):
+                del todo[job.name]
+                changes = _Comparison(layout, old, before, plan, job, todo.keys() | found.keys())
+                why = "; ".join(changes.list(operations.get(job.operation)))
+                found[job.name] = f"{why or 'its result was lost'} since {layout.root.name}"
+        if not todo:
+            break
+    return {job.name: found[job.name] for job in plan.jobs if job.name in found}
+
+
+def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[ExecutionLayout, Plan]]:
+    """Yield the latest executions of a pipeline, the newest first; a damaged one is left out."""
+    names: dict[str, Path] = {}
+    for folder in executions_folders(project):
+        with suppress(OSError):
+            for path in folder.iterdir():
+                prefix, _, number = path.name.rpartition("-")
+                if prefix == pipeline and number.isdigit() and path.name != but:
+                    names[number.zfill(12)] = path
+    for number in sorted(names, reverse=True)[:_MAX_EARLIER]:
+        layout = ExecutionLayout(names[number])
+        with suppress(DeepforgeHpcError, OSError, ValueError):
+            yield layout, read_plan(layout, read_info(layout))
+
+
+def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
+    task = 0 if job.kind is JobKind.ARRAY else None
+    return layout.job(job.name, task).success.is_file()
+
+
+class _Comparison:
+    """One job as it was, and as it is."""
+
+    def __init__(
+        self,
+        layout: ExecutionLayout,
+        old: Plan,
+        before: Job,
+        plan: Plan,
+        job: Job,
+        again: Collection[str],
+    ) -> None:
+        self.layout = layout
+        self.old, self.before = old, before
+        self.plan, self.job = plan, job
+        self.again = again
+
+    def list(self, interface: OperationInterface | None) -> Iterator[str]:
+        """Yield what is another now; nothing if it is all the same."""
+        if self.old.key != self.plan.key:
+            yield _VERSION
+            return
+        yield from self._code(interface)
+        yield from self._attributes()
+        before = {item.name: item.sha256 for item in self.before.references}
+        for item in self.job.references:
+            if before.get(item.name) != item.sha256:
+                yield f"its reference {item.name} changed ({item.source})"
+        yield from self._inputs()
+        for label in ("seed", "tasks", "environment"):
+            if getattr(self.before, label) != getattr(self.job, label):
+                yield f"its {label} changed"
+        if self.before.launch.world_size != self.job.launch.world_size:
+            ranks = (self.before.launch.world_size, self.job.launch.world_size)
+            yield f"its ranks are {ranks[1]}, and were {ranks[0]}"
+        if _ports(self.before) != _ports(self.job):
+            yield "its outputs or their types changed"
+
+    def _code(self, interface: OperationInterface | None) -> Iterator[str]:
+        before, now = self.before.source, self.job.source
+        if before is None or now is None:
+            return
+        if (before.module, before.object) != (now.module, now.object):
+            was = f"{_shown(before.module)}:{before.object}"
+            yield f"its code is {_shown(now.module)}:{now.object}, and was {was}"
+        elif before.sha256 != now.sha256:
+            place = self._place(before.object, interface.pieces if interface else ())
+            yield f"its code changed ({place or _shown(now.module)})"
+
+    def _place(self, name: str, pieces: tuple[Piece, ...]) -> str:
+        """Return file and line of the first statement that the earlier code did not have."""
+        assert self.before.source is not None
+        root = self.layout.code / PROJECT
+        module = self.before.source.module.removeprefix(f"{PROJECT}/")
+        known: set[tuple[str, str]] = set()
+        with suppress(ProjectError, OSError, ValueError):
+            found = Sources(Project(root, root), FORMATS).find(f"{module}:{name}")
+            known = {(piece.path, piece.sha256) for piece in found.pieces} if found else set()
+        new = next((item for item in pieces if (item.path, item.sha256) not in known), None)
+        return f"{_shown(new.path)}, line {new.line}" if new is not None and known else ""
+
+    def _attributes(self) -> Iterator[str]:
+        before, now = dict(self.before.attributes), dict(self.job.attributes)
+        names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+        if names:
+            shown = [f"{n} ({_value(before, n)} -> {_value(now, n)})" for n in names]
+            yield f"its attribute{'s' * (len(names) > 1)} {listed(shown, 3)} changed"
+
+    def _inputs(self) -> Iterator[str]:
+        before = {item.port: item for item in self.before.inputs}
+        data = {item.name: item for item in self.old.inputs}
+        now = {item.name: item for item in self.plan.inputs}
+        for item in self.job.inputs:
+            old = before.get(item.port)
+            if old is None or (old.output, old.type) != (item.output, item.type):
+                yield f"its input {item.port} is another"
+            elif item.job is not None:
+                name = item.job.removesuffix(".gather")
+                if name in self.again:
+                    yield f"{name}, which makes its input {item.port}, runs again"
+            elif item.external is not None and old.external is not None:
+                was, is_ = data.get(old.external), now[item.external]
+                if was is None or _content(was) != _content(is_):
+                    yield f"its input {item.external} changed ({is_.uri})"
+
+
+def _content(data: Any) -> object:
+    return data.sha256 or (data.uri, data.size, data.mtime_ns)
+
+
+def _ports(job: Job) -> list[tuple[str, str]]:
+    return [(port.name, port.type) for port in job.outputs]
+
+
+def _value(attributes: Mapping[str, Any], name: str) -> str:
+    text = repr(attributes[name]) if name in attributes else "nothing"
+    return text if len(text) <= 40 else f"{text[:37]}..."
+
+
+def _shown(path: str) -> str:
+    return path.removeprefix(f"{PROJECT}/")

@@ -1,0 +1,107 @@
+"""`dfh submit` says why a job runs again, and a comment runs nothing again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OPS = """\
+from helper import scale
+
+
+def make(n: int = 2) -> int:
+    # how many
+    number = n
+    return number
+
+
+def train(number: int, epochs: int = 3) -> int:
+    model = scale(number) + epochs
+    return model
+
+
+def evaluate(model: int, scores: list) -> int:
+    score = model
+    return score
+"""
+PIPELINE = """\
+pipeline: demo
+inputs: {scores: scores.json}
+operations:
+  make: {uses: "ops.py:make", attributes: {n: 1}}
+  train: {uses: "ops.py:train", inputs: {number: make.number}}
+  evaluate: {uses: "ops.py:evaluate", inputs: {model: train.model, scores: scores}}
+outputs: {score: evaluate.score}
+"""
+HELPER = "def scale(x):\n    return x\n"
+
+
+@pytest.fixture
+def ran(make_project: Callable[..., Path], dfh: Any) -> Path:
+    """Return a project with one execution that succeeded."""
+    files = {"ops.py": OPS, "helper.py": HELPER, "pipeline.yaml": PIPELINE, "scores.json": "[1]"}
+    project = make_project(files)
+    first = dfh("run", cwd=project)
+    assert "runs:" not in first.stdout
+    return project
+
+
+def why(dfh: Any, project: Path) -> dict[str, str]:
+    document: dict[str, str] = json.loads(dfh("submit", "--dry-run", "--json", cwd=project).stdout)[
+        "why"
+    ]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("ops.py", "    # how many\n", '    """How many."""\n\n', {}),
+        ("ops.py", "score = model", "score = model + 0", {
+            "evaluate": "its code changed (ops.py, line 15) since demo-0001",
+        }),
+        ("helper.py", "return x", "return x * 1", {
+            "train": "its code changed (helper.py, line 1) since demo-0001",
+            "evaluate": "train, which makes its input model, runs again since demo-0001",
+        }),
+        ("pipeline.yaml", "n: 1", "n: 5", {
+            "make": "its attribute n (1 -> 5) changed since demo-0001",
+            "train": "make, which makes its input number, runs again since demo-0001",
+            "evaluate": "train, which makes its input model, runs again since demo-0001",
+        }),
+        ("scores.json", "[1]", "[2]", {
+            "evaluate": "its input scores changed (scores.json) since demo-0001",
+        }),
+        ("pipeline.yaml", "uses: \"ops.py:evaluate\"", "uses: \"ops.py:evaluate\", types: {score: pickle}", {
+            "evaluate": "its outputs or their types changed since demo-0001",
+        }),
+        ("pipeline.yaml", "pipeline: demo", "pipeline: demo\nseed: 3", {
+            "make": "its seed changed since demo-0001",
+            "train": "make, which makes its input number, runs again; its seed changed since demo-0001",
+            "evaluate": "train, which makes its input model, runs again; its seed changed since demo-0001",
+        }),
+    ],
+)  # fmt: skip
+def test_why_a_job_runs_again(
+    dfh: Any, ran: Path, file: str, old: str, new: str, expected: dict[str, str]
+) -> None:
+    path = ran / file
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+    assert why(dfh, ran) == expected
+
+
+def test_the_terminal_says_it_once_for_jobs_of_one_reason(dfh: Any, ran: Path) -> None:
+    path = ran / "executions" / "demo-0001" / "jobs" / "train" / "outputs" / "model.json"
+    path.chmod(0o644)
+    path.write_text("7")
+    assert why(dfh, ran) == {"train": "its result was lost since demo-0001"}
+    text = dfh("run", cwd=ran).stdout + dfh("run", cwd=ran).stderr
+    assert "\ntrain runs: its result was lost since demo-0001\n" in text
+    assert why(dfh, ran) == {}
+    plan = json.loads((ran / "executions" / "demo-0002" / "plan.json").read_bytes())
+    assert plan["key"] == "dfh/plan-key/2"

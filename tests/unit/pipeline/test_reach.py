@@ -1,0 +1,221 @@
+"""The digest of an operation changes with what it does, and with nothing else in the project."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import ProjectFolder
+
+Digest = Callable[[dict[str, str]], str]
+
+
+@pytest.fixture
+def digest_of(project: ProjectFolder) -> Digest:
+    """Return a function that gives the digest of `op` in ops.py, after files were written."""
+    project.write(
+        "pipeline.yaml",
+        'pipeline: p\ninputs: {x: data/sdss.h5}\noperations:\n  a: {uses: "ops.py:op", inputs: {x: x}}\n',
+    )
+
+    def find(files: dict[str, str]) -> str:
+        for name, text in files.items():
+            project.write(name, textwrap.dedent(text))
+        return project.load().operations["a"].source.sha256
+
+    return find
+
+
+BASE = """
+import math
+import numpy as np
+from helper import scale, unused
+
+LIMIT = 3
+OTHER = np.arange(4)
+LOOKUP = {}
+
+def near(x):
+    return scale(x) + LIMIT
+
+def far(x):
+    return x - 1
+
+class Other:
+    size = 5
+
+    def run(self):
+        return far(2)
+
+def op(x):
+    y = near(x)
+    return y
+"""
+HELPER = """
+BASE = 10
+STEP = 1
+
+def scale(x):
+    return x * BASE
+
+def unused(x):
+    return x * STEP
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def op(x):", "# a comment\ndef op(x):"),
+        ("    y = near(x)", '    """What it does."""\n\n    y = near( x )  # so'),
+        ("return x - 1", "return x - 2"),
+        ("size = 5", "size = 6"),
+        ("OTHER = np.arange(4)", "OTHER = np.arange(5)"),
+        ("import math", "import math, json"),
+        ("import math", '"""Words."""\nimport math'),
+        ("LIMIT = 3", "NEW = 1\nLIMIT = 3"),
+        ("def far", "@staticmethod\ndef far"),
+        ("LIMIT = 3", "LIMIT = 3\nif __name__ == '__main__':\n    print(op(3))"),
+        ("LIMIT = 3", "LIMIT = 3\nif TYPE_CHECKING:\n    import helper as h"),
+        ("from helper import scale, unused", "from helper import (\n    scale,\n)"),
+    ],
+)
+def test_what_it_does_not_name_is_not_its_code(digest_of: Digest, old: str, new: str) -> None:
+    before = digest_of({"ops.py": BASE, "helper.py": HELPER})
+    assert BASE.count(old) == 1
+    assert digest_of({"ops.py": BASE.replace(old, new)}) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("y = near(x)", "y = near(x) + 1"),
+        ("return scale(x) + LIMIT", "return scale(x) - LIMIT"),
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("LIMIT = 3", "LIMIT = 3\nLIMIT = 5"),
+        ("LIMIT = 3", "LIMIT = 3\nnp.random.seed(1)"),
+        ("LIMIT = 3", "LIMIT = 3\nLOOKUP['a'] = 1"),
+        ("LIMIT = 3", "LIMIT = 3\nSEEN = LOOKUP.setdefault('a', 1)"),
+        ("LIMIT = 3", "LIMIT = 3\nfor k in 'ab':\n    LOOKUP[k] = 1"),
+        ("LIMIT = 3", "LIMIT = 3\nif math.pi > 3:\n    LIMIT = 7"),
+        ("def far", "@register\ndef far"),
+        ("def far(x)", "def far(x=setup())"),
+        ("class Other:", "class Other(Base):"),
+        ("class Other:", "class Other(metaclass=Meta):"),
+        ("from helper import scale, unused", "from other import scale\nfrom helper import unused"),
+        ("def op(x):", "def op(x: object):"),
+        ("y = near(x)", "y = eval('far(x)')"),
+        ("y = near(x)", "y = near(x) + Other().size"),
+        ("def op(x):", "@np.vectorize\ndef op(x):"),
+    ],
+)
+def test_what_it_names_is_and_so_is_what_its_module_does(
+    digest_of: Digest, old: str, new: str
+) -> None:
+    before = digest_of({"ops.py": BASE, "helper.py": HELPER, "other.py": HELPER})
+    assert BASE.count(old) == 1
+    assert digest_of({"ops.py": BASE.replace(old, new)}) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes"),
+    [
+        ("BASE = 10", "BASE = 11", True),
+        ("return x * BASE", "return BASE * x", True),
+        ("STEP = 1", "STEP = 2", False),
+        ("return x * STEP", "return STEP", False),
+        ("STEP = 1", "STEP = 1\nprint('loaded')", True),
+        ("STEP = 1", "STEP = 1\nimport third", True),
+        ("STEP = 1", "STEP = 1\nexec('BASE = 12')", True),
+    ],
+)
+def test_the_same_in_a_module_that_it_imports(
+    digest_of: Digest, old: str, new: str, changes: bool
+) -> None:
+    third = {"third.py": "import helper\nhelper.BASE = 3\n"}
+    before = digest_of({"ops.py": BASE, "helper.py": HELPER, **third})
+    assert (digest_of({"helper.py": HELPER.replace(old, new)}) != before) is changes
+
+
+@pytest.mark.parametrize(
+    ("use", "changes"),
+    [
+        ("import helper\ndef op(x):\n    y = helper.scale(x)\n    return y\n", False),
+        ("import helper as h\ndef op(x):\n    y = h.scale(x)\n    return y\n", False),
+        ("def op(x):\n    from helper import scale\n    y = scale(x)\n    return y\n", False),
+        ("def op(x):\n    import helper\n    y = helper.scale(x)\n    return y\n", False),
+        ("try:\n    import helper\nexcept ImportError:\n    helper = None\ndef op(x):\n    y = helper.scale(x)\n    return y\n", False),
+        ("import helper\ndef op(x):\n    y = getattr(helper, x)\n    return y\n", True),
+        ("from helper import *\ndef op(x):\n    y = scale(x)\n    return y\n", True),
+        ("import helper\ndef op(x):\n    y = helper.__dict__\n    return y\n", True),
+        ("import importlib, helper\ndef op(x):\n    y = importlib.import_module(x)\n    return y\n", True),
+        ("import sys, helper\ndef op(x):\n    y = sys.modules\n    return y\n", True),
+        ("import helper\nclass A: ...\ndef op(x):\n    y = A.__subclasses__()\n    return y\n", True),
+    ],
+)  # fmt: skip
+def test_a_module_that_is_handed_around_counts_whole(
+    digest_of: Digest, use: str, changes: bool
+) -> None:
+    before = digest_of({"ops.py": use, "helper.py": HELPER})
+    used = digest_of({"helper.py": HELPER.replace("BASE = 10", "BASE = 11")})
+    assert used != before
+    after = digest_of({"helper.py": HELPER.replace("STEP = 1", "STEP = 2")})
+    assert (after != before) is changes
+
+
+def test_packages_are_followed_by_name(digest_of: Digest) -> None:
+    files = {
+        "ops.py": "import lib.sub.deep\nfrom lib import near\ndef op(x):\n    y = lib.sub.deep.f(x) + near.g(x)\n    return y\n",
+        "lib/__init__.py": "VERSION = 1\n",
+        "lib/near.py": "from . import shared\nfrom .sub.deep import f\ndef g(x):\n    return shared.C\ndef h():\n    return 1\n",
+        "lib/shared.py": "C = 1\nD = 2\n",
+        "lib/sub/deep.py": "def f(x):\n    return x\ndef e():\n    return 2\n",
+    }
+    before = digest_of(files)
+    for name, old, new, changes in (
+        ("lib/__init__.py", "VERSION = 1", "VERSION = 2", False),
+        ("lib/__init__.py", "VERSION = 1", "print(1)", True),
+        ("lib/near.py", "return 1", "return 3", False),
+        ("lib/shared.py", "C = 1", "C = 3", True),
+        ("lib/shared.py", "D = 2", "D = 3", False),
+        ("lib/sub/deep.py", "return x", "return -x", True),
+        ("lib/sub/deep.py", "return 2", "return 3", False),
+    ):
+        after = digest_of({**files, name: files[name].replace(old, new)})
+        assert (after != before) is changes, (name, new)
+
+
+def test_a_class_counts_whole_with_its_bases(digest_of: Digest) -> None:
+    code = """
+    class Root:
+        def help(self):
+            return 1
+
+    class op(Root):
+        def __init__(self, a: int = 1):
+            self.a = a
+
+        def execute(self, x):
+            y = self.help()
+            return y
+
+    class Apart(Root):
+        pass
+    """
+    before = digest_of({"ops.py": code})
+    assert digest_of({"ops.py": code.replace("return 1", "return 2")}) != before
+    assert digest_of({"ops.py": code.replace("        pass", "        z = 1")}) == before
+    hook = code.replace("def help", "def __init_subclass__(cls): ...\n        def help")
+    hooked = digest_of({"ops.py": hook})
+    assert digest_of({"ops.py": hook.replace("        pass", "        z = 1")}) != hooked
+
+
+def test_functions_that_call_each_other_in_a_long_chain(digest_of: Digest) -> None:
+    steps = "".join(f"def f{n}(x):\n    return f{n + 1}(x)\n" for n in range(3000))
+    code = steps + "def f3000(x):\n    return 1\ndef op(x):\n    y = f0(x)\n    return y\n"
+    before = digest_of({"ops.py": code})
+    assert digest_of({"ops.py": code.replace("return 1\n", "return 2\n")}) != before
