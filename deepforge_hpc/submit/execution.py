@@ -67,7 +67,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
         for data in kept:
             write_blob(Path(info.ledger), data)
-        destinations.lock(Path(info.ledger), info, plan)
+        destinations.check(info, plan)
         publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
         project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))

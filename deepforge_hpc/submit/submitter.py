@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import (
+    DeepforgeHpcError,
     NoSchedulerError,
     SchedulerError,
     StorageError,
     SubmitLimitError,
     TransientSchedulerError,
+    UsageError,
 )
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
-from deepforge_hpc.submit import journal
+from deepforge_hpc.submit import destinations, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
 from deepforge_hpc.submit.reports import SubmitReport
@@ -110,6 +112,7 @@ class Submitter:
         needs = dependencies(selected)
         name = ""
         try:
+            destinations.lock(self.info, self.plan, number)
             for item in selected:
                 name = item.job.name
                 if name in ids:
@@ -155,7 +158,7 @@ class Submitter:
         Raises SchedulerError in the place of one, saying what is left; a KeyboardInterrupt is
         given words that say it.
         """
-        reason = error.message if isinstance(error, SchedulerError) else repr(error)
+        reason = error.message if isinstance(error, DeepforgeHpcError) else repr(error)
         left = (
             f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         )
@@ -170,6 +173,8 @@ class Submitter:
         if isinstance(error, KeyboardInterrupt):
             way_on = f"To submit it after all: dfh resume {self.info.id}"
             error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
+        if isinstance(error, UsageError):  # a destination is not free
+            error.hint += f" Then: dfh resume {self.info.id}"
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
             raise error.again(message, error.hint, self._way_on(error)) from error

@@ -1,0 +1,155 @@
+"""Who gets an `outputs.to` that several executions want at the same moment."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.submit import chain, destinations
+from deepforge_hpc.submit.frozen import read_info, read_plan
+
+MANY = 6
+
+
+def outputs(*names: str) -> dict[str, Any]:
+    """Return outputs of the chain that go to those files."""
+    return {f"r{n}": {"from": "c.value", "to": f"results/{n}.json"} for n in names}
+
+
+def at_once(acts: list[Any]) -> list[str]:
+    """Run each in a process of its own, at the same moment; return what each was refused with."""
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(len(acts))
+    reader, writer = os.pipe()
+
+    def run(number: int) -> None:
+        barrier.wait()
+        try:
+            acts[number]()
+            said = ""
+        except UsageError as error:
+            said = error.message
+        os.write(writer, json.dumps([number, said]).encode() + b"\n")
+
+    processes = [context.Process(target=run, args=(number,)) for number in range(len(acts))]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        said = dict(json.loads(line) for line in stream)
+    return [said[number] for number in range(len(acts))]
+
+
+def submitting(lab: Any, *layouts: ExecutionLayout) -> list[Any]:
+    return [lambda one=one: chain.submit(one, lab.scheduler) for one in layouts]
+
+
+def only_winner(said: list[str]) -> int:
+    """Return who got it; all others were refused because of them."""
+    (winner,) = [number for number, words in enumerate(said) if not words]
+    assert all("which is not over" in words for words in said if words), said
+    return winner
+
+
+def test_one_of_many_gets_it_and_when_that_is_over_one_of_the_others(lab: Any) -> None:
+    lab.write(outputs=outputs("one", "two"))
+    lab.flag("wait-a")
+    layouts = [lab.create() for _ in range(MANY)]
+    first = layouts.pop(only_winner(at_once(submitting(lab, *layouts))))
+    for refused in layouts:
+        status = lab.status(refused)
+        assert {job.state for job in status.jobs} == {"planned"}
+        assert status.next == f"dfh resume {refused.root.name}"
+    lab.cancel(first)
+    lab.wait(first)
+    layouts.append(first)  # who had it last has no right to it
+    acts = [lambda one=one: lab.resume(one) for one in layouts]
+    second = layouts[only_winner(at_once(acts))]
+    lab.flag("wait-a", is_set=False)
+    lab.wait(second)
+    assert sum(path.is_dir() for path in (lab.project / ".dfh/claims").iterdir()) == 2
+    assert sorted(lab.ran()) in (["a", "a", "b", "c"], ["a", "b", "c"])
+
+
+def test_nobody_is_refused_who_wants_another_one(lab: Any) -> None:
+    lab.flag("wait-a")
+    layouts = []
+    for number in range(MANY):
+        lab.write(outputs=outputs(str(number)))
+        layouts.append(lab.create())
+    assert at_once(submitting(lab, *layouts)) == [""] * MANY
+
+
+def test_those_who_want_several_in_another_order_do_not_all_fail(lab: Any) -> None:
+    lab.flag("wait-a")
+    layouts = []
+    for names in (("1", "2", "3"), ("3", "2", "1"), ("2", "3", "1")):
+        lab.write(outputs=outputs(*names))
+        layouts.append(lab.create())
+    only_winner(at_once(submitting(lab, *layouts)))
+
+
+def test_what_was_seen_of_a_claim_long_ago_gets_nobody_in(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a folder is listed from the cache of another node."""
+    lab.write(outputs=outputs("one"))
+    lab.flag("wait-a")
+    late = lab.create()
+    for _ in range(3):
+        layout = lab.create()
+        chain.submit(layout, lab.scheduler)
+        lab.cancel(layout)
+        lab.wait(layout)
+    live = lab.create()
+    chain.submit(live, lab.scheduler)
+    listed = destinations._Place._numbers
+    seen: list[list[int]] = [[]]
+    monkeypatch.setattr(
+        destinations._Place, "_numbers", lambda place: seen.pop() if seen else listed(place)
+    )
+    info = read_info(late)
+    with pytest.raises(UsageError, match=live.root.name):
+        destinations.lock(info, read_plan(late, info), 1)
+
+
+def test_each_attempt_takes_it_anew_and_keeps_it(lab: Any) -> None:
+    """Or else one who found the attempt before over would get it as well."""
+    lab.write(outputs=outputs("one"))
+    lab.flag("wait-a")
+    layout = lab.create()
+    info = read_info(layout)
+    for attempt in (1, 2):
+        (chain.resume if attempt > 1 else chain.submit)(layout, lab.scheduler)
+        destinations.lock(info, read_plan(layout, info), attempt)
+        (claim,) = (lab.project / ".dfh/claims").iterdir()
+        assert claim.suffix == f".{attempt}"
+        assert json.loads((claim / "claim.json").read_bytes())["attempt"] == attempt
+        lab.cancel(layout)
+        lab.wait(layout)
+
+
+def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any) -> None:
+    lab.write(outputs=outputs("one"))
+    lab.flag("wait-a")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    (claim,) = (lab.project / ".dfh/claims").iterdir()
+    old = claim.with_name(f"{claim.name.partition('.')[0]}.json")
+    (claim / "claim.json").rename(old)
+    claim.rmdir()
+    with pytest.raises(UsageError, match=r"lab-0001, which is not over") as caught:
+        lab.create()
+    assert caught.value.hint.endswith(f"rm {old}")
+    lab.cancel(layout)
+    lab.wait(layout)
+    chain.submit(lab.create(), lab.scheduler)
+    assert not old.exists()
