@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine
-from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.native import WAITS, NativeStatus
 from deepforge_hpc.runtime.base.states import State, state_of
 
 from .local_process import Process
@@ -134,6 +134,7 @@ def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
         exit_code=exit_code,
         wants_memory=_wants_memory(raw, exit_code),
         ended_by={"CANCELLED": "scheduler", "TIMEOUT": "limit"}.get(raw, ""),
+        dependency=WAITS if entry.get("reason") == "Dependency" else "",
     )
 
 

@@ -21,6 +21,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     CONFIG_ARGV,
     ID,
     WHOLE_LISTS,
+    dependency,
     ended_by,
     expand,
     wants_memory,
@@ -111,6 +112,7 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
                 name=name,
                 wants_memory=wants_memory(raw_state, ""),
                 ended_by=ended_by(raw_state),
+                dependency=dependency(raw_reason),
             )
     return found
 

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from .states import State
 
 
+WAITS, FAILED = "waits", "failed"
+
+
 class NativeStatus(NamedTuple):
     """What the scheduler says of one job or array task."""
 
@@ -28,3 +31,6 @@ class NativeStatus(NamedTuple):
     ended_by: str = ""
     """`node`: one that it ran on failed. `limit`: its time was over. `scheduler`: a preemption or a
     person ended it. Empty: its script did, or that is not known."""
+    dependency: str = ""
+    """Of what has not started. WAITS: for other jobs alone. FAILED: one of them did, so that it
+    never will. Empty: neither is known."""

@@ -9,7 +9,7 @@ from ..base.jsonl import read_lines
 from ..base.native import NativeStatus
 from ..base.states import state_of
 from .base import QueryResult, Scheduler
-from .slurm import ended_by, wants_memory
+from .slurm import dependency, ended_by, wants_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +42,22 @@ def read_status(folder: Path) -> dict[str, dict[str, Any]]:
     OSError if there is none; ValueError, KeyError or TypeError if it is damaged.
     """
     try:
-        return {str(entry["id"]): entry for entry in read_lines(folder / STATUS)}
+        found = {str(entry["id"]): entry for entry in read_lines(folder / STATUS)}
     except FileNotFoundError:
-        return dict(read_json(folder / OLD_STATUS)["jobs"])
+        found = dict(read_json(folder / OLD_STATUS)["jobs"])
+    for native, entry in found.items():
+        _check(native, entry)
+    return found
+
+
+_TEXTS = ("state", "raw", "reason", "explanation", "exit", "start_time")
+
+
+def _check(native: str, entry: dict[str, Any]) -> None:
+    """Raise ValueError for an entry that no engine wrote."""
+    is_sound = isinstance(entry, dict) and {"state", "raw"} <= entry.keys()
+    if not is_sound or not all(isinstance(entry.get(name, ""), str) for name in _TEXTS):
+        raise ValueError(f"{native}: {entry!r:.60} is not what an engine writes")
 
 
 def _status(native: str, entry: dict[str, str]) -> NativeStatus:
@@ -58,4 +71,5 @@ def _status(native: str, entry: dict[str, str]) -> NativeStatus:
         exit_code=code,
         wants_memory=wants_memory(raw, code),
         ended_by=ended_by(raw),
+        dependency=dependency(entry.get("reason", "")),
     )

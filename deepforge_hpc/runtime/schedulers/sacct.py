@@ -16,6 +16,7 @@ from .slurm import (
     CONFIG_ARGV,
     STATES,
     WHOLE_LISTS,
+    dependency,
     ended_by,
     expand,
     explain_exit,
@@ -163,11 +164,12 @@ def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeS
     state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
     if word == "FAILED":
         state, sentence = explain_exit(code) or (state, sentence)
-    if word == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
+    if word == "CANCELLED" and dependency(reason):
         state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
     return NativeStatus(
         native, state, raw, reason, sentence, name, code,
         wants_memory=wants_memory(word, code), ended_by=ended_by(raw),
+        dependency=dependency(reason),
     )  # fmt: skip
 
 

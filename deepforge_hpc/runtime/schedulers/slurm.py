@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from ..base.native import FAILED, WAITS
 from ..base.states import State
 from .base import QueryResult, Scheduler
 
@@ -83,6 +84,11 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
     elif match[2] != "0":
         sentence = f"A signal {match[2]} ended its script."
     return State.FAILED, sentence
+
+
+def dependency(reason: str) -> str:
+    """Return what a reason says of the jobs that a waiting one depends on."""
+    return {"Dependency": WAITS, "DependencyNeverSatisfied": FAILED}.get(reason, "")
 
 
 def ended_by(raw_state: str) -> str:

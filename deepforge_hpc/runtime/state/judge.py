@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..base.native import FAILED, WAITS
 from ..base.notice import Notice
 from ..base.states import State
 from ..base.text import listed, title
@@ -284,10 +285,10 @@ def _live(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str)
     state = native.state
     if state is State.RUNNING and said is not None:
         state = said.state
-    if state is State.PENDING and native.raw_reason == "DependencyNeverSatisfied":
+    if state is State.PENDING and native.dependency == FAILED:
         return _never_ran(evidence, raw, is_over=True)
     reason = native.explanation
-    if state is State.PENDING and native.raw_reason == "Dependency" and evidence.waits_for:
+    if state is State.PENDING and native.dependency == WAITS and evidence.waits_for:
         reason = f"It waits for {listed(evidence.waits_for)}."
     return Verdict(state, reason, raw=raw)
 

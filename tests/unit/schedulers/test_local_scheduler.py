@@ -19,7 +19,8 @@ from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.layout import JobLayout
-from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.native import WAITS, NativeStatus
+from deepforge_hpc.runtime.schedulers.local import Local
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
@@ -309,6 +310,9 @@ def test_job_that_could_start_says_that_it_waits_for_cores(bench: Bench) -> None
         f"It waits for {asked} of this machine, and for what was ready before it."
     )
     assert bench.query(third)[third].raw_reason == "Dependency"
+    assert bench.query(third)[third].dependency == WAITS
+    told = wait_for(lambda: (Local().look(bench.root) or {}).get(third))
+    assert told.dependency == WAITS
     (bench.root / "go").touch()
     bench.until(third)
 
@@ -738,3 +742,34 @@ def test_engine_starts_cheaply(bench: Bench) -> None:
         "asyncio",
         "tempfile",
     }
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"id": "L1"},
+        {"id": "L1", "raw": "RUNNING"},
+        {"id": "L1", "raw": 5, "state": "running"},
+        {"id": "L1", "raw": "FAILED", "state": "failed", "exit": 1},
+        {"id": "L1", "raw": "FAILED", "state": ["failed"]},
+    ],
+)
+def test_odd_entry_of_the_status_is_damage_and_not_a_crash(
+    bench: Bench, entry: dict[str, Any]
+) -> None:
+    job = bench.submit("a", "true", hold=True)
+    (bench.root / "local" / "status.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(
+        SchedulerError, match=r"status.jsonl: damaged.*L1: .* is not what an engine"
+    ):
+        bench.query(job)
+    assert Local().look(bench.root) is None
+    (bench.root / "local" / "status.jsonl").unlink()
+
+
+def test_state_word_of_a_later_version_is_unknown(bench: Bench) -> None:
+    job = bench.submit("a", "true", hold=True)
+    line = json.dumps({"id": job, "raw": "HIBERNATED", "state": "hibernating"})
+    (bench.root / "local" / "status.jsonl").write_text(line + "\n")
+    assert bench.query(job)[job].state == "unknown"
+    assert (Local().look(bench.root) or {})[job].state == "unknown"

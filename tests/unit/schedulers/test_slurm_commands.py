@@ -17,6 +17,7 @@ from deepforge_hpc.errors import (
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.native import FAILED, WAITS
 from deepforge_hpc.schedulers import slurm, slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner, Completed, scrub
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
@@ -121,6 +122,8 @@ def test_the_queue_is_read():
         "13_[1-2%1]|PENDING|JobArrayTaskLimit|render.deadbeef\n"
         "CLUSTER: lab\n"
         "14|NEW|What, is:this|a|b\n"
+        "15|PENDING|Dependency|fit.deadbeef\n"
+        "16|PENDING|DependencyNeverSatisfied|fit.deadbeef\n"
     )
     assert {key: status.state for key, status in found.items()} == {
         "12": "running",
@@ -128,7 +131,11 @@ def test_the_queue_is_read():
         "13_1": "pending",
         "13_2": "pending",
         "14": "unknown",
+        "15": "pending",
+        "16": "pending",
     }
+    assert {key for key, status in found.items() if status.dependency == WAITS} == {"15"}
+    assert {key for key, status in found.items() if status.dependency == FAILED} == {"16"}
     assert found["13_2"].raw_reason == "JobArrayTaskLimit"
     assert found["14"].raw_state == "NEW"
     assert found["14"].name == "a|b"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.native import FAILED, WAITS, NativeStatus
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import seconds
 from deepforge_hpc.runtime.state.journal import Attempt
@@ -27,10 +27,11 @@ def native(
     *,
     memory: bool = False,
     ended_by: str = "",
+    dependency: str = "",
 ) -> NativeStatus:
     return NativeStatus(
         native_id="7", state=State(state), raw_state=raw, raw_reason=reason, explanation=explanation,
-        wants_memory=memory, ended_by=ended_by,
+        wants_memory=memory, ended_by=ended_by, dependency=dependency,
     )  # fmt: skip
 
 
@@ -162,17 +163,17 @@ def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
 
 
 def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
-    verdict = of(native=native("pending", "PENDING", "DependencyNeverSatisfied"), trouble=ROOT)
+    verdict = of(native=native("pending", "PENDING", dependency=FAILED), trouble=ROOT)
     assert verdict.state is State.NEVER_RAN
 
 
 def test_job_that_waits_for_others_names_them() -> None:
-    waiting = native("pending", raw="PENDING", reason="Dependency")
+    waiting = native("pending", raw="PENDING", dependency=WAITS)
     assert of(native=waiting, waits_for=("b", "c")).reason == "It waits for b, c."
     many = of(native=waiting, waits_for=tuple("bcdefgh")).reason
     assert many == "It waits for b, c, d, e and 3 more."
     assert of(native=waiting).reason == "because"
-    for_nodes = native("pending", raw="PENDING", reason="Resources")
+    for_nodes = native("pending", raw="PENDING", reason="Dependency")
     assert of(native=for_nodes, waits_for=("b",)).reason == "because"
 
 

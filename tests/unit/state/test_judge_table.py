@@ -31,7 +31,7 @@ from deepforge_hpc.runtime.job import final
 from deepforge_hpc.runtime.job.guard import check_upstream
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
-from deepforge_hpc.runtime.schedulers.slurm import wants_memory
+from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.schedulers.slurm_states import interpret
@@ -196,7 +196,7 @@ class Told:
         return {
             "7": NativeStatus(
                 "7", state, raw, reason, sentence, f"a.{UUID[:8]}", code,
-                wants_memory(raw, code),
+                wants_memory(raw, code), "", dependency(reason),
             )
         }  # fmt: skip
 
