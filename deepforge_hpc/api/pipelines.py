@@ -166,4 +166,22 @@ def load(request: Request, *, needs_site: bool = True) -> Loaded:
         environ=os.environ,
         user_dir=user_folder(),
     )
-    return load_pipeline(request.pipeline, site=request.site, settings=settings)
+    loaded = load_pipeline(request.pipeline, site=request.site, settings=settings)
+    _refuse_path(loaded)
+    return loaded
+
+
+def _refuse_path(loaded: Loaded) -> None:
+    """Raise InvalidInputError for a folder of executions in which no job would find its way."""
+    from deepforge_hpc.plugins.scheduler import scheduler_named
+
+    bad = ":"  # it parts the folders of PYTHONPATH
+    if loaded.site is not None:
+        bad += scheduler_named(loaded.site.scheduler).bad_in_paths
+    found = "".join(sorted({letter for letter in str(loaded.executions) if letter in bad}))
+    if found:
+        message = f"the path holds {' and '.join(map(repr, found))}, so no job could write its log"
+        if found == ":":
+            message = "the path holds ':', so no job could find its code"
+        hint = "rename the folder, or set executions: to another"
+        raise InvalidInputError([Fault(message=message, file=str(loaded.executions), hint=hint)])

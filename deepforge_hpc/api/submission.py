@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +150,7 @@ def submit(
         report=report,
         reused=reused,
         why=why,
-        place=_place(loaded),
+        place=(*_place(loaded), *_unheard(plan)),
         orphans=orphans,
     )
 
@@ -189,6 +189,16 @@ def _place(loaded: Loaded) -> tuple[Notice, ...]:
 
     text = misplaced(loaded.site, loaded.executions, os.environ) if loaded.site else ""
     return (Notice("place", text, str(loaded.executions), ("submit.from",)),) if text else ()
+
+
+def _unheard(plan: Plan) -> Iterator[Notice]:
+    """Yield what this shell says to the scheduler's own command, and no job is submitted with."""
+    asked = {value for job in plan.jobs for _, value in (*job.directives, ("", job.account))}
+    for name, instead in _scheduler(plan).unheard.items():
+        value = os.environ.get(name, "")
+        if value and value not in asked:
+            text = f"{name}={value} of this shell is not used"
+            yield Notice("unheard", text, name, next=instead.format(shlex.quote(value)))
 
 
 def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
@@ -242,7 +252,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
         why=reasons(plan, loaded.operations, loaded.project, foreseen.jobs) if reuse else {},
-        warnings=(*plan.warnings, *_place(loaded)),
+        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan)),
     )
 
 

@@ -282,10 +282,7 @@ def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:
 def _shorter(queue: Queue, nodes: int, asked: int, high: int) -> Iterator[Change]:
     """Yield ways to have a time that is beyond the limit."""
     if high:
-        segments = -(-asked // high)
-        can_chain = queue.chaining != "forbidden"
-        chain = f" (a chain of {segments} such jobs is as long)" if can_chain else ""
-        yield _to("time", asked, high, f': "{format_duration(high)}"{chain}')
+        yield _to("time", asked, high, f': "{format_duration(high)}"')
     for tier in queue.tiers:
         low = known(tier.nodes.min)
         if low is not None and low > nodes and inside(low, queue.nodes):

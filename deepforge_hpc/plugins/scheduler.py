@@ -69,6 +69,11 @@ class Scheduler(ABC):
     job: ClassVar[str] = ""
     """`module:object` of the half that travels, a `dfh_runtime.schedulers.Scheduler`; empty: its
     jobs need nothing of it."""
+    unheard: ClassVar[Mapping[str, str]] = {}
+    """Variables of the caller's shell that only its submit command would obey, each with how dfh
+    is told the same; `{}` stands for the value."""
+    bad_in_paths: ClassVar[str] = ""
+    """Characters that the path of a log may not hold, as it would write that to another file."""
     local_rank: ClassVar[Mapping[str, str]] = {}
     """Programs that start ranks, each with the variable that numbers those of a node."""
 

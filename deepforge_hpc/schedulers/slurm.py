@@ -52,6 +52,8 @@ def submit_argv(request: SubmitRequest) -> list[str]:
         "--parsable",
         # Not in the header: sbatch 22.05 does not obey it there.
         *(() if request.inherits_shell else ("--export=NONE",)),
+        # A login node limits CPU time and open files, which is no rule for jobs.
+        "--propagate=NONE",
         f"--chdir={request.directory}",
         f"--job-name={request.name}",
         f"--comment={request.comment}",
@@ -218,6 +220,12 @@ class SlurmScheduler(Scheduler):
         "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
     )  # fmt: skip
     is_probed: ClassVar[bool] = True
+    unheard: ClassVar[Mapping[str, str]] = {
+        "SBATCH_ACCOUNT": "say --account {}",
+        "SBATCH_PARTITION": "name a queue of the site that has it: resources: {{queue: NAME}}",
+        "SBATCH_QOS": "name a queue of the site that has it: resources: {{queue: NAME}}",
+    }
+    bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
     local_rank: ClassVar[Mapping[str, str]] = {"srun": "SLURM_LOCALID"}
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:

@@ -278,3 +278,39 @@ def test_planted_pipe_in_place_of_a_file_does_not_hold_up_a_command(
     dfh("status", "small-0002", cwd=project, timeout=20)
     dfh("executions", "list", cwd=project, timeout=20)
     dfh("status", "./executions/small-0001", cwd=project, expect=None, timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("folder", "site", "expect"),
+    [
+        ("a:b", "local", "':', so no job could find its code"),
+        ("a%jb", "slurm-generic", "'%', so no job could write its log"),
+        ("a\\b", "slurm-generic", "'\\\\', so no job could write its log"),
+        ("a%jb", "local", ""),
+        ("a b'c é", "slurm-generic", ""),
+    ],
+)
+def test_folder_in_which_jobs_would_be_lost_is_refused_before_anything_is_queued(
+    dfh: Any, project: Path, folder: str, site: str, expect: str
+) -> None:
+    moved = project.rename(project.with_name(folder))
+    code = 3 if expect else 0
+    for command in ("check", "plan"):
+        done = dfh(command, "--site", site, cwd=moved, expect=code)
+        assert expect in done.stderr
+        if expect:
+            assert "rename the folder, or set executions: to another" in done.stderr
+    if expect:  # the way out that it names
+        other = project.parent / "elsewhere"
+        environ = {"DEEPFORGE_HPC_EXECUTIONS": str(other)}
+        dfh("plan", "--site", site, cwd=moved, env=environ)
+
+
+def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path) -> None:
+    environ = {"SBATCH_ACCOUNT": "my lab", "SBATCH_QOS": "fast"}
+    words = ("submit", "--dry-run", "--site", "slurm-generic")
+    said = dfh(*words, cwd=project, env=environ).stderr
+    assert "SBATCH_ACCOUNT=my lab of this shell is not used (say --account 'my lab')" in said
+    assert "SBATCH_QOS=fast of this shell is not used (name a queue of the site" in said
+    again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
+    assert "SBATCH" not in again.stderr

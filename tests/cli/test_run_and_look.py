@@ -81,6 +81,10 @@ def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None
     assert set(again["reused"]) == {"count", "total"}
     assert again["reused"]["total"]["execution"] == "small-0001"
     assert list(again["submitted"]) == ["_final"]
+    refused = dfh("logs", "2", "total", cwd=project, expect=2).stderr
+    assert "total did not run here, its results are those of small-0001" in refused
+    command = refused.partition("Its log: dfh ")[2].split()
+    assert "small-0001 total, attempt 1" in dfh(*command, cwd=project).stderr
     fresh = json.loads(dfh("submit", "--json", "--no-reuse", cwd=project).stdout)
     assert list(fresh["submitted"]) == ["count", "total", "_final"]
     assert dfh("status", "3", "--watch", cwd=project).returncode == 0

@@ -63,6 +63,7 @@ def command(
     found = find.find_execution(execution, Path.cwd())
     current = manage.status(found, ask_scheduler=False)
     job, task = _choose(current, job, task)
+    _require_own(current, found, job, task)
     log = logs.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
     name = job if task is None else f"{job}[{task}]"
     display.talk(f"{found.id} {name}, attempt {log.attempt}: {log.path}")
@@ -71,6 +72,18 @@ def command(
     display.result(log.to_dict(), log.lines)
     if follow:
         _follow(display, found, log)
+
+
+def _require_own(
+    current: ExecutionStatus, found: FoundExecution, job: str, task: int | None
+) -> None:
+    """Raise UsageError for a job whose results are those of another execution, as is its log."""
+    status = next(item for item in current.jobs if item.name == job)
+    unit = next((unit for unit in status.units if unit.task == task), status.units[0])
+    if unit.reused_from and not logs.available(found.layout, job, task=task):
+        of_task = "" if task is None else f" --task {task}"
+        message = f"{found.id}: {job} did not run here, its results are those of {unit.reused_from}"
+        raise UsageError(message, f"Its log: dfh logs {unit.reused_from} {job}{of_task}")
 
 
 def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tuple[str, int | None]:

@@ -36,6 +36,7 @@ _BASE = [
     "sbatch",
     "--parsable",
     "--export=NONE",
+    "--propagate=NONE",
     "--chdir=/scratch/an execution",
     "--job-name=train.deadbeef",
     '--comment={"job":"train"}',
