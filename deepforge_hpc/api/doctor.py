@@ -107,7 +107,7 @@ def _probed(target: Target) -> Iterator[Notice]:
     from deepforge_hpc.doctor import cluster, launchers, software
     from deepforge_hpc.probe.draft import hidden_rules
 
-    machine = read(must_answer=False)
+    machine = read(target.site.submit.cluster, must_answer=False)
     now = datetime.now()  # noqa: DTZ005 -- scontrol prints local time without a zone
     yield from cluster.check_controller(target.site, machine)
     if not machine.config:

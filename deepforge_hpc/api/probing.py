@@ -100,7 +100,7 @@ def drift(name: str, cwd: Path) -> Drift:
         raise UsageError(
             message, "Give a site of Slurm: dfh site list names the scheduler of each."
         )
-    machine = read()
+    machine = read(found.spec.submit.cluster)
     return Drift(
         site=found.spec.name,
         path=str(found.path),
@@ -109,14 +109,14 @@ def drift(name: str, cwd: Path) -> Drift:
     )
 
 
-def read(*, must_answer: bool = True) -> Machine:
-    """Return what the machine says; SchedulerError if no controller does."""
+def read(cluster: str = "", *, must_answer: bool = True) -> Machine:
+    """Return what the machine says, or that cluster of it; SchedulerError if no controller does."""
     import getpass
 
     from deepforge_hpc.probe.read import read_machine
-    from deepforge_hpc.schedulers.command import CommandRunner
+    from deepforge_hpc.schedulers.command import CommandRunner, reaching
 
-    runner = CommandRunner(timeout_s=_TIMEOUT_S)
+    runner = CommandRunner(timeout_s=_TIMEOUT_S, variables=reaching(cluster))
     machine = read_machine(runner, user=getpass.getuser(), environ=os.environ)
     if must_answer and not machine.config and not machine.partitions:
         message = f"no Slurm answers here: {machine.refusal}"

@@ -51,7 +51,7 @@ class Partition:
     """Empty: all."""
     denied_qos: tuple[str, ...] = ()
     qos: str = ""
-    """JobScope limits hold for every job of the partition."""
+    """Whose limits hold for every job of the partition."""
     is_exclusive: bool | None = None
     default_mem: Mapping[str, int] = field(default_factory=dict)
     """MiB of a job that does not ask, by Slurm's key: DefMemPerCPU, -Node or -GPU."""

@@ -29,6 +29,11 @@ _KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS"})
 _MOST_BYTES = 64 << 20
 
 
+def reaching(cluster: str) -> tuple[tuple[str, str], ...]:
+    """Return the variables by which commands ask a cluster; none if it is not named."""
+    return (("SLURM_CLUSTERS", cluster),) if cluster else ()
+
+
 def scrub(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without what belongs to the job or shell that the caller runs in."""
     kept = {

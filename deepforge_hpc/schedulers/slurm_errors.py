@@ -25,6 +25,14 @@ _CONFIGURATION = (
     "Slurm is not set up on this host, or SLURM_CONF names a wrong file. Try a login node of the "
     "cluster: `scontrol ping` answers there."
 )
+_CLUSTER = (
+    "Is its name right (`sacctmgr show clusters`)? It is that of `submit: {cluster: ...}` in the "
+    "site's file, or of SLURM_CLUSTERS. If it is, its controller is down: try again later."
+)
+_DATABASE = (
+    "Slurm's database does not answer, and without it a cluster that is named cannot be reached. "
+    "Try again later, or on a login node of that cluster."
+)
 _MUNGE = (
     "Slurm's authentication does not answer on this host. Try another login node, or ask the "
     "centre's support."
@@ -58,6 +66,8 @@ _ACCOUNTING = "This cluster keeps no accounting; ended jobs are known by their m
 
 # (pattern, error, hint), the first match wins; texts of Slurm 22.05 to 25.11.
 _KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
+    (r"can't be reached now, or it is an invalid entry", NoSchedulerError, _CLUSTER),
+    (r"problem talking to (the )?database", TransientSchedulerError, _DATABASE),
     (r"process configuration file|configuration source", NoSchedulerError, _CONFIGURATION),
     (r"unable to contact slurm controller|connect failure", TransientSchedulerError, _BUSY),
     (r"socket timed out|connection (refused|reset|timed out)", TransientSchedulerError, _BUSY),
@@ -81,6 +91,10 @@ _KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
     (r"unable to open file|not look like a batch script", SchedulerError, _SCRIPT),
     (r"unrecognized option|invalid option|invalid --", SchedulerError, _OPTION),
     (r"accounting storage is disabled", SchedulerError, _ACCOUNTING),
+)
+# What clients say before they say that the database does not answer.
+_NOISE = re.compile(
+    r"slurm_persist_conn|Sending PersistInit|DBD_\w+ failure|Problem talking to data"
 )
 _COMPILED = tuple((re.compile(p, re.IGNORECASE), kind, hint) for p, kind, hint in _KINDS)
 
@@ -107,6 +121,8 @@ def _message(stderr: str) -> str:
     lines = []
     for line in stderr.splitlines():
         text = re.sub(r"^\w+: (error: )?", "", line.strip())
+        if _NOISE.match(text):
+            continue
         text = text.removeprefix("Batch job submission failed: ")
         if text and text not in lines:
             lines.append(text)

@@ -24,7 +24,9 @@ from uuid import uuid4
 import pytest
 
 from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.plugins.travel import half_of
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
@@ -289,6 +291,20 @@ class SchedulerContract:
         self.wait(scheduler, execution, twice)
         self.wait(scheduler, execution, f"{array}_4")
         assert scheduler.find(str(execution), _UUID[:8]) == {}
+
+    def test_the_jobs_of_an_execution_are_reached_by_its_scope(
+        self, scheduler: Scheduler, execution: Path
+    ) -> None:
+        """The cluster that is noted with an id is the one that knows it."""
+        home = str(execution)
+        held = scheduler.submit(self.request(execution, "a", "true", hold=True))
+        scope = JobScope(cluster=scheduler.cluster(), users=(user_name(),))
+        scoped = scheduler.scoped(scope)
+        assert scoped.cluster() == scheduler.cluster()
+        assert scoped.find(home, _UUID[:8]) == {"a": [held]}
+        assert scoped.query(home, [held])[held].state == State.HELD.value
+        scoped.cancel(home, [held])
+        assert self.wait(scheduler, execution, held).state in _NEVER_STARTED
 
     def test_a_dry_run_shows_the_command(self, scheduler: Scheduler, execution: Path) -> None:
         """Words, not a line; with script and arguments."""

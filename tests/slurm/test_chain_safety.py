@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.errors import SchedulerError, SubmitLimitError
+from deepforge_hpc.errors import SchedulerError, SubmitLimitError, UsageError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit import chain, journal
 from deepforge_hpc.submit.frozen import read_info, read_plan
@@ -375,6 +375,37 @@ def test_final_job_that_starts_early_leaves_a_running_job_alone(real_lab: Any) -
     lab.flag("wait-b", is_set=False)
     poll(lambda: written(layout, "b") == "succeeded")
     assert lab.wait(layout)["b"] == "succeeded"
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("site", ["slurm-generic"])
+def test_accounting_that_is_killed_is_no_end_of_a_running_job(
+    real_lab: Any, slurm_cluster: Any
+) -> None:
+    lab = real_lab
+    lab.flag("wait-b")
+    layout = lab.submit()
+    poll(lambda: "b" in lab.ran() and lab.states(layout)["b"] == "running")
+    before = layout.job("b").state.read_bytes()
+    slurm_cluster.script("kill", "slurmdbd")
+    try:
+        lab.scheduler.cancel(str(layout.root), [journal.read(layout).last.ids["c"]])
+        poll(lambda: written(layout, "_final") == "succeeded")
+        log = layout.log("_final", 1).read_text()
+        assert "dfh: sacct: " in log, log  # it asked, and nobody answered
+        assert layout.job("b").state.read_bytes() == before
+        assert layout.job("b").work(1).is_dir()
+        assert lab.states(layout)["b"] == "running"
+        with pytest.raises(UsageError, match=r"is not over: b \(running\)"):
+            lab.resume(layout)
+        lab.flag("wait-b", is_set=False)
+        poll(lambda: written(layout, "b") == "succeeded")
+        assert lab.states(layout)["b"] == "succeeded"
+    finally:
+        slurm_cluster.script("revive", "slurmdbd")
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
+    assert lab.ran() == ["a", "b", "c"]
 
 
 def title(layout: ExecutionLayout) -> str:

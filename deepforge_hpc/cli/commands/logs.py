@@ -25,7 +25,7 @@ T = TypeVar("T")
 _POLL_S = 0.5
 _ASK_S = 5.0
 _INTEREST = (State.FAILED, State.INTERRUPTED, State.RUNNING, State.UPSTREAM_FAILED)
-"""JobScope log is shown if no job is named: the first of these states that a job has."""
+"""Whose log is shown if no job is named: the first of these states that a job has."""
 
 
 @click.command("logs")

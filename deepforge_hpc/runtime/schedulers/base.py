@@ -25,7 +25,7 @@ class QueryResult(NamedTuple):
     raw: bytes = b""
     """Its own words."""
     clock: str = ""
-    """JobScope clock the times of the rows are of."""
+    """Whose clock the times of the rows are of."""
 
 
 class Scheduler:

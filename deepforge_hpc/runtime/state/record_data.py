@@ -167,7 +167,7 @@ class AccountingData(NamedTuple):
     user: str
     dfh: str
     clock: str
-    """JobScope clock the times of the rows are of."""
+    """Whose clock the times of the rows are of."""
     jobs: tuple[dict[str, Any], ...]
     """A row for each, in the scheduler's own fields."""
     raw: str

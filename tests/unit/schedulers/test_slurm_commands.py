@@ -287,6 +287,16 @@ def test_what_is_no_id_never_reaches_a_command(build, bad):
             SchedulerError,
             "belongs",
         ),
+        (
+            "sbatch: error: No cluster 'lab9' known by database.\nsbatch: error: 'lab9' can't be reached now, or it is an invalid entry for --cluster.  Use 'sacctmgr list clusters' to see available clusters.",
+            NoSchedulerError,
+            "sacctmgr show clusters",
+        ),
+        (
+            "squeue: error: DBD_GET_CLUSTERS failure: Connection refused\nsqueue: error: Problem talking to database",
+            TransientSchedulerError,
+            "database does not answer",
+        ),
         ("sbatch: fatal: Unable to process configuration file", NoSchedulerError, "SLURM_CONF"),
         ("sbatch: error: something new", SchedulerError, "The command was: sbatch --hold 'a b'"),
         ("", SchedulerError, "The command was: sbatch --hold 'a b'"),
