@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import ok, warn
+from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
@@ -18,8 +19,7 @@ WHOAMI_ARGV = ("globus", "whoami")
 
 def collections(site: SiteSpec) -> tuple[GlobusCollection, ...]:
     """Return those that the site's file knows."""
-    known = site.transfer.globus
-    return known if isinstance(known, tuple) else ()
+    return known(site.transfer.globus) or ()
 
 
 def check_globus(site: SiteSpec, answer: Completed | None) -> Iterator[Notice]:

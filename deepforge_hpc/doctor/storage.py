@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
@@ -17,13 +15,13 @@ from deepforge_hpc.doctor.quota import Usage, check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
 from deepforge_hpc.runtime.base.text import size
-from deepforge_hpc.site.place import FileSystem, Purge
-from deepforge_hpc.site.unknown import known
+from deepforge_hpc.site.unknown import UnknownType, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.site.place import FileSystem
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5
@@ -41,9 +39,10 @@ def check_folder(what: str, folder: Path) -> Iterator[Notice]:
 def _try(folder: Path) -> Iterator[Notice]:
     base = existing(folder)
     try:
-        with _trial(base) as trial:
-            failed = list(_broken_promises(trial))
-            skew = _skew(trial)
+        trial = TemporaryDirectory(prefix=".dfh-doctor-", dir=base, ignore_cleanup_errors=True)
+        with trial as path:
+            failed = list(_broken_promises(Path(path)))
+            skew = _skew(Path(path))
     except OSError as fault:
         yield error("folder", f"{base}: {fault.strerror}", _next(fault))
         return
@@ -70,15 +69,6 @@ def existing(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112
 
 
-@contextmanager
-def _trial(folder: Path) -> Iterator[Path]:
-    trial = Path(tempfile.mkdtemp(prefix=".dfh-doctor-", dir=folder))
-    try:
-        yield trial
-    finally:
-        shutil.rmtree(trial, ignore_errors=True)
-
-
 def _broken_promises(trial: Path) -> Iterator[str]:
     """Yield what does not work; OSError for what cannot be tried at all."""
     target = trial / "published"
@@ -92,8 +82,7 @@ def _broken_promises(trial: Path) -> Iterator[str]:
         yield "mkdir does not exclude"
 
 
-def _only_one_wins(claim: object) -> bool:
-    assert callable(claim)
+def _only_one_wins(claim: Callable[[], object]) -> bool:
     claim()
     try:
         claim()
@@ -198,12 +187,12 @@ def check_purge(
 ) -> Iterator[Notice]:
     """Hold the purge clock of the site's file against the time of a whole plan, if there is one."""
     system = _system_of(site.filesystems, folder, environ)
-    purge = system.purge if system else None
-    if isinstance(purge, Purge) and purge.basis == "none":
+    purge = known(system.purge) if system else None
+    if purge and purge.basis == "none":
         yield ok("purge", f"{folder}: files stay")
         return
-    days = known(purge.days) if isinstance(purge, Purge) else None
-    if days is None or not isinstance(purge, Purge):
+    days = known(purge.days) if purge else None
+    if purge is None or days is None:
         step = f"look it up, and write it under `filesystems` of {site.name}'s file"
         yield warn("purge", f"{folder}: whether files vanish there is unknown", step)
         return
@@ -222,18 +211,16 @@ def check_purge(
 
 
 def _system_of(
-    systems: Sequence[FileSystem] | object, folder: Path, environ: Mapping[str, str]
+    systems: tuple[FileSystem, ...] | UnknownType | None, folder: Path, environ: Mapping[str, str]
 ) -> FileSystem | None:
     """Return the file system of the site that a folder lies in: the longest path that fits."""
-    if not isinstance(systems, tuple):
-        return None
-    best: tuple[int, FileSystem] | None = None
-    for system in systems:
-        for path in _paths(system, environ):
-            fits = folder == path or path in folder.parents
-            if fits and (best is None or len(path.parts) > best[0]):
-                best = (len(path.parts), system)
-    return best[1] if best else None
+    found = [
+        (len(path.parts), system)
+        for system in known(systems) or ()
+        for path in _paths(system, environ)
+        if folder.is_relative_to(path)
+    ]
+    return max(found, key=lambda item: item[0])[1] if found else None
 
 
 def _paths(system: FileSystem, environ: Mapping[str, str]) -> Iterator[Path]:
