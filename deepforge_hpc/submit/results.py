@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
+from deepforge_hpc.runtime.state.record import index_records
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -90,11 +90,8 @@ class Results:
 def _files_by_key(ledger: Path) -> dict[str, list[Path]]:
     """Return the record files by the first 8 digits of their plan key, from the names alone."""
     found: dict[str, list[Path]] = {}
-    for folder, _, names in os.walk(ledger / "loose"):
-        for name in names:
-            parts = name.split(".")
-            if len(parts) == 3 and parts[2] == "json":
-                found.setdefault(parts[1], []).append(Path(folder, name))
+    for path in index_records(ledger).values():
+        found.setdefault(path.name.split(".")[1], []).append(path)
     return found
 
 
