@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError, StorageError
@@ -39,12 +38,12 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
 
     remarks = list(probed.notes)
     try:
-        work = Path(tempfile.mkdtemp(prefix="dfh-probe-", dir=folder))
+        work = TemporaryDirectory(prefix="dfh-probe-", dir=folder, ignore_cleanup_errors=True)
     except OSError as error:
         hint = "Change to a folder of yours that compute nodes see."
         raise StorageError(f"{folder}: {error.strerror}", hint) from error
-    try:
-        script = work / "look.sh"
+    with work as name:
+        script = Path(name, "look.sh")
         script.write_text(SCRIPT, encoding="utf-8")
         ended, failures = _run(planned(probed), script, account, limit_s)
         for job, output in ended.items():
@@ -57,8 +56,6 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
             else:
                 add_visit(probed.data, job.node_type, seen, date)
                 remarks += notes(job.node_type, seen)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     warnings = (*probed.warnings, *(Notice("visit", text) for text in failures))
     text = site_yaml(probed.data, warnings, remarks)
     return dataclasses.replace(probed, text=text, warnings=warnings, notes=tuple(remarks))

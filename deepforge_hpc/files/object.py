@@ -12,6 +12,7 @@ Object(Limits).schema()                     # the same for an editor, with the t
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -129,12 +130,8 @@ class Object(Kind):
         if self._required:
             found["required"] = list(self._required)
         if self._exclusive:
-            pairs = [
-                {"not": {"required": [first, second]}}
-                for index, first in enumerate(self._exclusive)
-                for second in self._exclusive[index + 1 :]
-            ]
-            found["allOf"] = pairs
+            pairs = itertools.combinations(self._exclusive, 2)
+            found["allOf"] = [{"not": {"required": list(pair)}} for pair in pairs]
         if self._shorthand:
             return {"anyOf": [self.fields[self._shorthand][0].schema(), found]}
         return found
