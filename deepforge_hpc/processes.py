@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+
+from deepforge_hpc.runtime.base.files import read_bytes
 
 
 def start_time(pid: int) -> str:
@@ -40,16 +43,6 @@ def user_name() -> str:
 
 def read(pid: int, name: str) -> bytes:
     """Return a file of a process; empty if there is none, or if it may not be read."""
-    try:
-        handle = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        parts = []
-        while part := os.read(handle, 1 << 16):
-            parts.append(part)
-        return b"".join(parts)
-    except OSError:
-        return b""
-    finally:
-        os.close(handle)
+    with suppress(OSError):
+        return read_bytes(Path(f"/proc/{pid}/{name}"))
+    return b""

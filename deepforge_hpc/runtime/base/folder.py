@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from .files import OWN, parse_object, read_own
+from .files import OWN, opened, parse_object, read_most, read_own
 
 
 class Folder:
@@ -81,24 +81,11 @@ class Folder:
         if self._handle < 0 or "/" in name:
             return None, 0
         try:
-            handle = os.open(name, OWN, dir_fd=self._handle)
+            with opened(name, OWN, folder=self._handle) as handle:
+                found = os.fstat(handle)
+                if not stat.S_ISREG(found.st_mode):
+                    return None, 0
+                os.lseek(handle, max(0, found.st_size - limit), os.SEEK_SET)
+                return read_most(handle, limit), found.st_size
         except (OSError, ValueError):
             return None, 0
-        try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                return None, 0
-            os.lseek(handle, max(0, found.st_size - limit), os.SEEK_SET)
-            return _read_all(handle, limit), found.st_size
-        except OSError:
-            return None, 0
-        finally:
-            os.close(handle)
-
-
-def _read_all(handle: int, limit: int) -> bytes:
-    parts = []
-    while limit > 0 and (part := os.read(handle, limit)):
-        parts.append(part)
-        limit -= len(part)
-    return b"".join(parts)

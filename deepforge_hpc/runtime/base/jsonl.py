@@ -6,10 +6,11 @@ import errno
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .files import canonical_json, read_bytes, sync_folder
+from .files import canonical_json, opened, read_bytes, sync_folder
 
 _STEP = 1 << 16
 
@@ -26,9 +27,7 @@ def append_lines(path: Path, items: Iterable[object], *, durable: bool = False) 
     """Append lines as `append_line` does: all of them, or none."""
     lines = b"".join(canonical_json(item) for item in items)
     is_new = not path.exists()
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-    handle = os.open(path, flags, 0o644)
-    try:
+    with opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW) as handle:
         end = os.lseek(handle, 0, os.SEEK_END)
         whole = _end_of_last_line(handle, end)
         if whole != end:
@@ -38,8 +37,6 @@ def append_lines(path: Path, items: Iterable[object], *, durable: bool = False) 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if durable:
             os.fsync(handle)
-    finally:
-        os.close(handle)
     if durable and is_new:
         sync_folder(path.parent)
 
@@ -57,16 +54,11 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def last_line(path: Path) -> bytes:
     """Return the last whole line, empty if there is none."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return b""
-    try:
+    with suppress(FileNotFoundError), opened(path) as handle:
         end = _end_of_last_line(handle, os.fstat(handle).st_size)
         start = _end_of_last_line(handle, end - 1) if end else 0
         return os.pread(handle, end - start, start).rstrip(b"\n")
-    finally:
-        os.close(handle)
+    return b""
 
 
 def _end_of_last_line(handle: int, end: int) -> int:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from .files import opened
+
 _RESERVED = frozenset({"t", "step", "not_finite"})
 _MAX_NAMES = 200
 
@@ -46,11 +48,8 @@ def log(step: int | None = None, **values: object) -> None:
         return
     line = _line(time.time(), step, values)
     # One write to an O_APPEND file: lines of several threads or processes never mix.
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
+    with opened(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as handle:
         os.write(handle, line)
-    finally:
-        os.close(handle)
 
 
 def _line(now: float, step: int | None, values: Mapping[str, object]) -> bytes:

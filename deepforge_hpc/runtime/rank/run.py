@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
-from ..base.files import publish_json, read_bytes
+from ..base.files import opened, publish_json, read_bytes
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity
 from .messages import RankSpec
@@ -77,11 +77,8 @@ def _note_done(path: Path, rank: int) -> None:
     One file for all: an open each, where a file each would be as many creations and removals.
     """
     # O_DSYNC: an NFS client writes whole pages otherwise, and so over the notes of other nodes.
-    handle = os.open(path, os.O_WRONLY | os.O_DSYNC | os.O_CLOEXEC)
-    try:
+    with opened(path, os.O_WRONLY | os.O_DSYNC) as handle:
         os.pwrite(handle, b"1", rank)
-    finally:
-        os.close(handle)
 
 
 def _prepare(spec: RankSpec, identity: Identity) -> None:
