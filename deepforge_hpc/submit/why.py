@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,18 +12,15 @@ from deepforge_hpc.files.project import Project, ProjectError
 from deepforge_hpc.pipeline.snapshot import PROJECT
 from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.base.plan import JobKind
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
-
     from deepforge_hpc.pipeline.bind import OperationInterface
     from deepforge_hpc.pipeline.reach import Piece
-    from deepforge_hpc.runtime.base.plan import Job, Plan
 
 _MAX_EARLIER = 20
 _VERSION = "this version of dfh looks more closely at what a result depends on"

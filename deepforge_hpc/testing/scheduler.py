@@ -24,7 +24,7 @@ from uuid import uuid4
 import pytest
 
 from deepforge_hpc.model.execution import SubmitRequest
-from deepforge_hpc.plugins.scheduler import JobScope
+from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.plugins.travel import half_of
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
@@ -33,7 +33,6 @@ from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
-    from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
 
