@@ -157,16 +157,25 @@ wait "$child" || result=$?
 if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
   # sacct shows codes of 128 and more as something else.
   reported=$((result < 128 ? result : 1))
+  look="See the end of the job's log: dfh logs."
   if ! grep -q "\"attempt\":${attempt}[,}]" "$folder/state.json" 2>/dev/null; then
     [ -z "$stopped" ] || interrupted
-    stop failed "$reported" "The runtime could not start: exit code $result." \
-      "See the end of the job's log: dfh logs."
+    # It compares the frozen code with the manifest, and cannot if it is what was changed.
+    wanted=$(sed -n 's/.*"dfh_runtime.zip":"sha256:\([0-9a-f]*\)".*/\1/p' code/MANIFEST.json || true)
+    there=$(sha256sum <code/dfh_runtime.zip || true)
+    if [ -n "$wanted" ] && [ "${there%% *}" != "$wanted" ]; then
+      stop failed 87 "The frozen code was changed after it was submitted: code/dfh_runtime.zip." \
+        "Submit the pipeline again: a frozen execution must not be edited."
+    fi
+    stop failed "$reported" "The runtime could not start: exit code $result." "$look"
   elif ! grep -qE '"state":"(failed|interrupted|upstream_failed|cancelled)"' "$folder/state.json"; then
     started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")
     started=${started:-null}
     [ -z "$stopped" ] || interrupted
+    [ "$result" -ne 137 ] ||
+      look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \
-      "Exit code 137 is a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
+      "$look"
   fi
 fi
 exit "$result"

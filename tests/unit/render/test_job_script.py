@@ -17,6 +17,7 @@ import pytest
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.files import canonical_json, digest_file
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import statefile
@@ -396,6 +397,39 @@ def test_a_supervisor_that_is_killed_leaves_a_failure_behind(folder):
     assert "exit code 137" in state["reason"]
     assert "memory" in state["hint"]
     assert state["started"] == "2026-01-01T00:00:00.000+00:00"
+
+
+@pytest.mark.parametrize("code", [3, 9])
+def test_only_what_was_killed_is_told_to_want_memory(folder, code):
+    execution = Execution(folder, make())
+    word = "{'attempt': 2, 'started': None, 'state': 'running'}"
+    execution.behave(
+        f"open('jobs/train/state.json', 'w').write(json.dumps({word}, separators=(',', ':')))\n"
+        + ("os.kill(os.getpid(), 9)" if code == 9 else f"sys.exit({code})")
+    )
+    assert execution.run(*ARGUMENTS).returncode == (1 if code == 9 else code)
+    assert ("memory" in execution.state()["hint"]) is (code == 9)
+
+
+@pytest.mark.parametrize("how", ["torn", "gone", "as it was"])
+def test_a_runtime_that_was_changed_is_told_as_such(folder, how):
+    execution = Execution(folder, make())
+    shutil.rmtree(folder / "code")
+    (folder / "code").mkdir()
+    archive = folder / "code" / "dfh_runtime.zip"
+    archive.write_bytes(b"no archive")
+    files = {"dfh_runtime.zip": digest_file(archive), "project/a.py": "sha256:0"}
+    manifest = folder / "code" / "MANIFEST.json"
+    manifest.write_bytes(canonical_json({"files": files, "schema": "dfh/code/1"}))
+    if how == "torn":
+        archive.write_bytes(b"no")
+    elif how == "gone":
+        archive.unlink()
+    changed = how != "as it was"
+    assert execution.run(*ARGUMENTS).returncode == (87 if changed else 1)
+    state = execution.state()
+    assert (state["exit_code"], state["again"]) == (87 if changed else 1, False)
+    assert ("was changed after it was submitted" in state["reason"]) is changed
 
 
 def _start(execution: Execution) -> subprocess.Popen[str]:
