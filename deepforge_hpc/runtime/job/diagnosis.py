@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,7 @@ def diagnose(
     own = next((error for error in errors if not error.interrupted), None)
     if own is not None:
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
-        hint = own.hint or _edit_hint(context)
+        hint = own.hint or _undeclared(context, own) or _edit_hint(context)
         return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
     if context.job.launch.argv and (told := _by_launcher(context, kills_before)):
         return told
@@ -96,6 +98,21 @@ def _has_started(context: Context, rank: int) -> bool:
 def _left(code: int) -> JobError:
     reason = f"The operation ended the process with exit code {code}."
     return JobError(reason, "Return the outputs; the runtime ends the process.")
+
+
+def _undeclared(context: Context, error: RankError) -> str:
+    """Return what to do about a file of the project that the job was not given; empty if none."""
+    if error.type != "FileNotFoundError":
+        return ""
+    for name in re.findall(r"'([^'\n]{1,400})'", error.message):
+        with suppress(OSError, ValueError):
+            if not name.startswith("/") and Path(context.info.project, name).exists():
+                return (
+                    f"{name} is in the project, and a job sees what it is given: name it under "
+                    f"`inputs:`, or under `code:` if it belongs to the code, then: "
+                    f"{context.info.submit_command}"
+                )
+    return ""
 
 
 def _edit_hint(context: Context) -> str:

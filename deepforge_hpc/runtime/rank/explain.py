@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -73,6 +74,11 @@ def _hint(error: BaseException) -> str:
         return MEMORY_HINT
     if isinstance(error, ModuleNotFoundError):
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"One process may have {most} files open here (ulimit -n): close what is not needed."
     return disk_hint(error)
 
 

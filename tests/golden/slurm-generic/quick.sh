@@ -155,11 +155,16 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
       stop failed 87 "The frozen code was changed after it was submitted: code/dfh_runtime.zip." \
         "Submit the pipeline again: a frozen execution must not be edited."
     fi
+    [ "$PYTHONPATH" = "$PWD/code/dfh_runtime.zip" ] ||
+      look+=" PYTHONPATH was set: a file in its folders with the name of one of Python's modules hides that."
     stop failed "$reported" "The runtime could not start: exit code $result." "$look"
   elif ! grep -qE '"state":"(failed|interrupted|upstream_failed|cancelled)"' "$folder/state.json"; then
     started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")
     started=${started:-null}
     [ -z "$stopped" ] || interrupted
+    [ "$PWD" -ef . ] ||
+      stop failed "$reported" "The execution was moved while this job ran: it is no longer at $PWD." \
+        "Move it back, then: dfh resume."
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \

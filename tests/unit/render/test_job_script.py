@@ -372,15 +372,34 @@ def test_the_exit_code_is_the_supervisors(folder, code):
     assert execution.state() == {"attempt": 2, "state": "failed", "x": 1}
 
 
-def test_a_runtime_that_does_not_start_is_a_failure_with_a_state(folder):
+@pytest.mark.parametrize("path", ["", "/home/me/scripts"])
+def test_a_runtime_that_does_not_start_is_a_failure_with_a_state(folder, path):
     execution = Execution(folder, make())
     (execution.script.parent / "state.json").write_text('{"attempt":1,"state":"failed"}')
     shutil.rmtree(folder / "code")
-    done = execution.run(*ARGUMENTS)
+    done = execution.run(*ARGUMENTS, PYTHONPATH=path)
     assert done.returncode == 1
     assert execution.state()["attempt"] == 2
     assert "could not start" in execution.state()["reason"]
     assert "dfh_runtime" in done.stderr
+    assert ("PYTHONPATH was set" in execution.state()["hint"]) is bool(path)
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_supervisor_that_ends_without_a_word_is_no_want_of_memory(folder, tmp_path, is_moved):
+    execution = Execution(folder, make())
+    moved = tmp_path / "moved"
+    execution.behave(
+        "open('jobs/train/state.json', 'w').write('{\"attempt\":2,\"state\":\"running\"}')\n"
+        + (f"os.rename({str(folder)!r}, {str(moved)!r})\n" if is_moved else "")
+        + "os._exit(1)"
+    )
+    done = execution.run(*ARGUMENTS)
+    home = moved if is_moved else folder
+    state = json.loads((home / "jobs" / "train" / "state.json").read_text())
+    assert done.returncode == state["exit_code"] == 1
+    assert "memory" not in state["reason"] + state["hint"]
+    assert (f"it is no longer at {folder}" in state["reason"]) is is_moved
 
 
 def test_a_supervisor_that_is_killed_leaves_a_failure_behind(folder):

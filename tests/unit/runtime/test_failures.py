@@ -596,3 +596,33 @@ def test_an_input_of_objects_is_refused_in_one_sentence(
     execution.operation("job", "def operation(x): return 1", inputs={"x": "objects"})
     state = fail(execution)
     assert state["reason"].startswith(f"Input x ({data}) cannot be read as npy: ")
+
+
+def test_a_file_of_the_project_that_was_not_declared_is_named(execution: Execution) -> None:
+    data = execution.project / "data"
+    data.mkdir()
+    data.joinpath("x.csv").write_text("1")
+    execution.operation("job", "def operation(): open('data/x.csv')")
+    execution.operation("other", "def operation(): open('data/y.csv')")
+    assert execution.run("job").returncode == 1
+    hint = execution.state("job")["hint"]
+    assert hint.startswith("data/x.csv is in the project")
+    assert "`inputs:`" in hint
+    assert "`code:`" in hint
+    assert execution.run("other").returncode == 1
+    assert "y.csv" not in execution.state("other")["hint"]
+
+
+def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:
+    execution.operation(
+        "job",
+        """
+        import resource
+
+        def operation():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+            held = [open("/dev/null") for _ in range(50)]
+        """,
+    )
+    assert execution.run("job").returncode == 1
+    assert "may have 40 files open here (ulimit -n)" in execution.state("job")["hint"]
