@@ -11,6 +11,7 @@ from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
+from deepforge_hpc.pipeline.installed import Installed, Software
 from deepforge_hpc.pipeline.operation import NO_DEFAULT, Parameter, Port
 from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
 from deepforge_hpc.runtime.base.redact import filter_value
@@ -60,6 +61,8 @@ class OperationInterface:
     """file:line of the code."""
     pieces: tuple[Piece, ...] = ()
     """What its code is."""
+    software: Software = ()
+    """The packages that it imports, as its environment has them."""
 
 
 class Binder:
@@ -80,6 +83,7 @@ class Binder:
         self.references = references
         self.formats = formats
         self.environment_base = environment_base
+        self.installed = Installed()
         self.overrides: Mapping[str, Mapping[str, Any]] = {}
         self.warnings: list[Notice] = []
         self._warned: set[tuple[str, str, str]] = set()
@@ -149,6 +153,10 @@ class _Binding:
             if port in self.inputs:
                 kind = self._port_type(types, self.inputs[port], "input")
                 edges.append(_edge(port, kind, spec.inputs[port]))
+        environment = resolve_environment(
+            (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
+        )
+        packages = {*found.packages, *(item.library for item in references)}
         return OperationInterface(
             name=spec.name,
             source=OperationSource(
@@ -174,9 +182,8 @@ class _Binding:
                 )
                 for port in code.outputs
             ),
-            environment=resolve_environment(
-                (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
-            ),
+            environment=environment,
+            software=self.binder.installed.software(environment, packages),
             seed=self.seed,
             after=tuple(sorted(set(spec.after))),
             place=f"{code.file}:{code.line}",

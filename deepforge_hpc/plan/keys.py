@@ -1,7 +1,8 @@
 """`plan_key`: equal keys promise equal results. Pure.
 
 A key covers what the result depends on: code, interface, attributes, references, seed, the
-environment that the pipeline declares, the keys of the producers, the external data, and the ranks
+environment that the pipeline declares, of the one that it gets the packages that the code imports
+(as far as they can be seen from here), the keys of the producers, the external data, and the ranks
 if there is more than one: their number is part of what distributed code computes. It does not cover
 where and how large the job runs else (site, nodes, cores, GPUs, account), nor any name: a renamed
 operation keeps its results.
@@ -54,6 +55,7 @@ def operation_key(
             "outputs": [[port.name, port.type] for port in interface.outputs],
             "map": [mapped.over, mapped.shards] if mapped else None,
             **({"code": code} if code else {}),
+            **({"software": interface.software} if interface.software else {}),
             **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),
         }
     )

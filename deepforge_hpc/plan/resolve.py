@@ -183,6 +183,7 @@ class _Resolution:
             inputs=tuple(self._binding(spec, edge) for edge in interface.inputs),
             outputs=interface.outputs,
             seed=interface.seed,
+            software=interface.software,
             plan_key=key,
             **granted,
         )

@@ -106,6 +106,7 @@ class _Comparison:
             if before.get(item.name) != item.sha256:
                 yield f"its reference {item.name} changed ({item.source})"
         yield from self._inputs()
+        yield from self._software()
         for label in ("seed", "tasks", "environment"):
             if getattr(self.before, label) != getattr(self.job, label):
                 yield f"its {label} changed"
@@ -145,6 +146,17 @@ class _Comparison:
             shown = [f"{n} ({_value(before, n)} -> {_value(now, n)})" for n in names]
             yield f"its attribute{'s' * (len(names) > 1)} {listed(shown, 3)} changed"
 
+    def _software(self) -> Iterator[str]:
+        before, now = dict(self.before.software), dict(self.job.software)
+        if now and not before:
+            yield f"the packages of {self.before.environment.python or 'its image'} were not known"
+        elif before and not now:
+            yield f"the packages of {self.job.environment.python or 'its image'} are not known here"
+        else:
+            for name in sorted({*before, *now}):
+                if before.get(name) != now.get(name):
+                    yield _changed(name, before.get(name, ""), now.get(name, ""))
+
     def _inputs(self) -> Iterator[str]:
         before = {item.port: item for item in self.before.inputs}
         data = {item.name: item for item in self.old.inputs}
@@ -161,6 +173,12 @@ class _Comparison:
                 was, is_ = data.get(old.external), now[item.external]
                 if was is None or _content(was) != _content(is_):
                     yield f"its input {item.external} changed ({is_.uri})"
+
+
+def _changed(name: str, before: str, now: str) -> str:
+    if "sha256:" in before + now:
+        return f"the code of {name} changed"
+    return f"{name} is {now or 'gone'}, and was {before or 'not there'}"
 
 
 def _content(data: Any) -> object:

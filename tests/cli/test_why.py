@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,26 @@ def test_the_terminal_says_it_once_for_jobs_of_one_reason(dfh: Any, ran: Path) -
     assert why(dfh, ran) == {}
     plan = json.loads((ran / "executions" / "demo-0002" / "plan.json").read_bytes())
     assert plan["key"] == "dfh/plan-key/2"
+
+
+def test_a_package_that_is_edited_in_place_is_not_taken_for_the_same(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    library = tmp_path / "work" / "mylib"
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text("def scale(x):\n    return x\n")
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3*/site-packages")
+    (site / "mylib.pth").write_text(f"{tmp_path}/work\n")
+    ops = OPS.replace("from helper", "from mylib")
+    text = PIPELINE.replace("pipeline: demo", f"pipeline: demo\nenvironment: {{venv: {venv}}}")
+    project = make_project({"ops.py": ops, "pipeline.yaml": text, "scores.json": "[1]"})
+    dfh("run", cwd=project)
+    assert why(dfh, project) == {}
+    (library / "__init__.py").write_text("def scale(x):\n    return 2 * x\n")
+    assert why(dfh, project) == {
+        "make": "the code of mylib changed since demo-0001",
+        "train": "make, which makes its input number, runs again; the code of mylib changed since demo-0001",
+        "evaluate": "train, which makes its input model, runs again; the code of mylib changed since demo-0001",
+    }  # fmt: skip

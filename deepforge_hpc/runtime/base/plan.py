@@ -206,6 +206,8 @@ class Job(NamedTuple):
     inputs: tuple[InputBinding, ...] = ()
     outputs: tuple[OutputPort, ...] = ()
     seed: int | None = None
+    software: tuple[tuple[str, str], ...] = ()
+    """Package that it imports -> its version, or the digest of its files; empty if unknown."""
     plan_key: str = ""
     """`sha256:...`: equal keys promise equal results; empty for the final job."""
 

@@ -13,9 +13,14 @@ from pathlib import Path
 from ..base.files import publish_bytes, read_bytes
 from ..base.layout import PACKAGES
 
-_METADATA = re.compile(
+METADATA = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._-]*?)-(\d[A-Za-z0-9._+!]*?)(?:-py\d[\d.]*)?\.(?:dist|egg)-info"
 )
+
+
+def normalized(name: str) -> str:
+    """Return the name of a package as all of its spellings are compared."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def list_packages(search: Iterable[str]) -> list[str]:
@@ -29,8 +34,8 @@ def list_packages(search: Iterable[str]) -> list[str]:
         with suppress(OSError):  # not there, or a zip file
             names = sorted(path.name for path in Path(folder).iterdir()) if folder else []
         for name in names:
-            if match := _METADATA.fullmatch(name):
-                found.setdefault(re.sub(r"[-_.]+", "-", match[1]).lower(), match[2])
+            if match := METADATA.fullmatch(name):
+                found.setdefault(normalized(match[1]), match[2])
     return [f"{name}=={version}" for name, version in sorted(found.items())]
 
 

@@ -513,13 +513,18 @@ def keys(plan: Plan) -> dict[str, str]:
 
 
 def test_keys_do_not_depend_on_place_or_size(project):
+    # One interpreter: another one, or one that cannot be seen from here, may compute another thing.
+    one = f"pipeline: demo\nenvironment: {{python: {sys.executable}}}"
+    project.write(PIPELINE.replace("pipeline: demo", one))
     here = keys(project.plan("local"))
     assert here["_final"] == ""
     assert len(set(here.values())) == 5
     assert keys(project.plan("big")) == here
     assert keys(project.plan("slurm-generic", account="x", python="/other/python")) == here
+    project.write(PIPELINE)
+    before = keys(project.plan())
     larger = "resources: {nodes: 1, cpus_per_task: 2, time: 1h}"
-    assert keys(project.train(larger)) == here
+    assert keys(project.train(larger)) == before
 
 
 def test_keys_depend_on_the_ranks_where_there_are_several(project):
@@ -527,12 +532,30 @@ def test_keys_depend_on_the_ranks_where_there_are_several(project):
         return keys(project.train(f"launch: {launch}\n    resources: {{nodes: {nodes}}}", site))
 
     project.site(SITE.replace("launchers:", "launchers:\n  mpi: {argv: [mpirun, '{world_size}']}"))
-    one = keys(project.plan("local"))
-    assert train("local", "srun", 2) == one, "one machine runs one rank"
+    here, one = keys(project.plan("local")), keys(project.plan("big"))
+    assert train("local", "srun", 2) == here, "one machine runs one rank"
     assert train("big", "srun", 1) == one
     two = train("big", "srun", 2)
     assert {name for name in one if one[name] != two[name]} == {"train", "evaluate"}
     assert len({train("big", *how)["train"] for how in (("srun", 2), ("srun", 3), ("mpi", 2))}) == 3
+
+
+def test_keys_depend_on_the_packages_that_the_code_imports(project, tmp_path):
+    venv = tmp_path / "venv"
+    site = venv / "lib" / "python3.11" / "site-packages"
+    for folder in (site / "numpy", site / "numpy-2.0.2.dist-info", venv / "bin"):
+        folder.mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    (venv / "pyvenv.cfg").write_text("home = /nowhere\n")
+    one = f"pipeline: demo\nenvironment: {{venv: {venv}}}"
+    project.write(PIPELINE.replace("pipeline: demo", one))
+    before = project.plan()
+    assert dict(before.job("train").software)["numpy"] == "2.0.2"
+    (site / "pandas-3.0.dist-info").mkdir()
+    assert keys(project.plan()) == keys(before), "nobody imports it"
+    (site / "numpy-2.0.2.dist-info").rename(site / "numpy-2.1.0.dist-info")
+    after = keys(project.plan())
+    assert all(after[name] != key for name, key in keys(before).items() if key)
 
 
 def test_keys_do_not_depend_on_names(project):

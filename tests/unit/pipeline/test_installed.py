@@ -1,0 +1,132 @@
+"""What an environment has, by its files: versions, sources that are edited, images."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.pipeline.installed import Installed
+from deepforge_hpc.runtime.base.plan import Environment
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """A virtual environment for Python 3.11, made of names alone."""
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "python3.11").write_text("")
+    folder = tmp_path / "venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").symlink_to(tmp_path / "base" / "python3.11")
+    (folder / "pyvenv.cfg").write_text(f"home = {tmp_path}/base\n")
+    site(folder).mkdir(parents=True)
+    return folder
+
+
+def site(venv: Path) -> Path:
+    return venv / "lib" / "python3.11" / "site-packages"
+
+
+def install(folder: Path, package: str, info: str, **files: str) -> None:
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").write_text("")
+    (folder / info).mkdir()
+    for name, text in files.items():
+        (folder / info / name.replace("__", ".")).write_text(text)
+
+
+def look(venv: Path, *packages: str) -> dict[str, str]:
+    return dict(Installed().software(Environment(python=str(venv / "bin" / "python")), packages))
+
+
+def test_versions_are_read_from_names_and_metadata(venv: Path) -> None:
+    install(site(venv), "numpy", "numpy-2.0.2.dist-info")
+    install(site(venv), "sklearn", "scikit_learn-1.9.1.dist-info")
+    install(site(venv), "odd", "Other.Name-3.1.dist-info", top_level__txt="odd\n")
+    found = look(venv, "numpy", "sklearn", "odd", "json", "absent")
+    assert found == {"python": "3.11", "numpy": "2.0.2", "sklearn": "1.9.1", "odd": "3.1"}
+    (site(venv) / "numpy-2.0.2.dist-info").rename(site(venv) / "numpy-2.1.0.dist-info")
+    assert look(venv, "numpy")["numpy"] == "2.1.0"
+
+
+def test_another_interpreter_behind_the_same_path(venv: Path) -> None:
+    install(site(venv), "numpy", "numpy-2.0.2.dist-info")
+    before = look(venv, "numpy")
+    other = venv.parent / "base" / "python3.12"
+    other.write_text("")
+    (venv / "bin" / "python").unlink()
+    (venv / "bin" / "python").symlink_to(other)
+    assert look(venv, "numpy") == {"python": "3.12"} != before
+
+
+@pytest.mark.parametrize("how", ["pth", "finder", "direct_url", "src"])
+def test_a_package_that_is_edited_is_known_by_its_files(
+    venv: Path, how: str, tmp_path: Path
+) -> None:
+    root = tmp_path / "work" / ("src" if how == "src" else "")
+    (root / "mylib").mkdir(parents=True)
+    code = root / "mylib" / "core.py"
+    (root / "mylib" / "__init__.py").write_text("from .core import f\n")
+    code.write_text("def f(): return 1\n")
+    folder = site(venv)
+    if how == "pth":
+        (folder / "mylib.pth").write_text(f"{root}\n")
+    elif how == "finder":
+        text = f"MAPPING: dict[str, str] = {{'mylib': '{root}/mylib'}}\nNAMESPACES = {{}}\n"
+        (folder / "__editable___mylib_1_0_finder.py").write_text(text)
+    info = folder / "mylib-1.0.dist-info"
+    info.mkdir()
+    told = {"dir_info": {"editable": how != "pth"}, "url": f"file://{tmp_path}/work"}
+    (info / "direct_url.json").write_text(json.dumps(told))
+    before = look(venv, "mylib")["mylib"]
+    assert before.startswith("sha256:")
+    (root / "mylib" / "__pycache__").mkdir()
+    (root / "mylib" / "__pycache__" / "core.pyc").write_text("x")
+    assert look(venv, "mylib")["mylib"] == before
+    code.write_text("def f(): return 2\n")
+    assert look(venv, "mylib")["mylib"] != before
+
+
+def test_a_venv_may_see_the_packages_below_it(venv: Path, tmp_path: Path) -> None:
+    base = tmp_path / "lib" / "python3.11" / "site-packages"
+    base.mkdir(parents=True)
+    install(base, "numpy", "numpy-1.26.4.dist-info")
+    assert "numpy" not in look(venv, "numpy")
+    with (venv / "pyvenv.cfg").open("a") as stream:
+        stream.write("include-system-site-packages = true\n")
+    assert look(venv, "numpy")["numpy"] == "1.26.4"
+
+
+def test_an_image_stands_for_all(tmp_path: Path) -> None:
+    image = tmp_path / "a.sif"
+    image.write_bytes(b"1")
+
+    def found(name: str) -> tuple[tuple[str, str], ...]:
+        return Installed().software(Environment(container=name), ["numpy"])
+
+    before = found(str(image))
+    image.write_bytes(b"2")
+    assert found(str(image)) != before
+    digest = "sha256:" + "a" * 64
+    assert found(f"docker://r/x@{digest}") == (("image", digest),)
+    assert found("docker://r/x:latest") == ()
+
+
+def test_what_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:
+    for environment in (
+        Environment(python="python3"),
+        Environment(python=str(tmp_path / "bin" / "python")),
+        Environment(conda="no-such-environment-here"),
+    ):
+        assert Installed().software(environment, ["numpy"]) == ()
+
+
+def test_of_the_interpreter_that_runs_this_all_is_known() -> None:
+    import numpy as np
+
+    found = dict(Installed().software(Environment(python=sys.executable), ["numpy", "yaml"]))
+    assert found["numpy"] == np.__version__
+    assert found["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert found["yaml"]
