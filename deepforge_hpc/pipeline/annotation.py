@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,6 +106,20 @@ class Constraint:
             parts.append(f"that matches {self.pattern!r}")
         text = " ".join(filter(None, parts))
         return f"{text} or null" if "None" in self.types and self.enum is None else text
+
+
+def imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
+    """Return the full dotted name of each name that absolute imports among some nodes bind."""
+    found = {}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                found[name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
 
 
 class Annotations:

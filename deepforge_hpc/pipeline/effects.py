@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from deepforge_hpc.pipeline.annotation import Annotations
+from deepforge_hpc.pipeline.annotation import Annotations, imported_names
 
 _PURE_BUILTINS = frozenset(
     {
@@ -39,16 +39,7 @@ class Effects:
     """Judges the statements of one file; what is not known to be harmless has an effect."""
 
     def __init__(self, tree: ast.Module) -> None:
-        imports: dict[str, str] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.asname or alias.name.partition(".")[0]
-                    imports[name] = alias.name if alias.asname else name
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                for alias in node.names:
-                    imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-        self._names = Annotations(imports)
+        self._names = Annotations(imported_names(ast.walk(tree)))
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self._defined = {
             node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
@@ -146,12 +137,4 @@ def is_type_checking(test: ast.expr) -> bool:
 
 def is_main(test: ast.expr) -> bool:
     """Tell whether an `if` is for a file that runs as a program, as no operation does."""
-    return (
-        isinstance(test, ast.Compare)
-        and isinstance(test.left, ast.Name)
-        and test.left.id == "__name__"
-        and len(test.ops) == 1
-        and isinstance(test.ops[0], ast.Eq)
-        and isinstance(test.comparators[0], ast.Constant)
-        and test.comparators[0].value == "__main__"
-    )
+    return isinstance(test, ast.Compare) and ast.unparse(test) == "__name__ == '__main__'"

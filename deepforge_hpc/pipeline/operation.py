@@ -21,6 +21,7 @@ from deepforge_hpc.pipeline.annotation import (
     AnnotationError,
     Annotations,
     Constraint,
+    imported_names,
     shortened,
 )
 from deepforge_hpc.pipeline.promise import Promise, allows_none, json_problem, read_promise
@@ -88,18 +89,13 @@ class ParsedModule:
     def __init__(self, tree: ast.Module, file: str) -> None:
         self.tree = tree
         self.file = file
-        self.imports: dict[str, str] = {}
-        self.definitions: dict[str, ast.ClassDef | _Function] = {}
-        for node in _module_statements(tree.body):
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                self.definitions[node.name] = node
-            elif isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.asname or alias.name.partition(".")[0]
-                    self.imports[name] = alias.name if alias.asname else name
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                for alias in node.names:
-                    self.imports[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        statements = list(_module_statements(tree.body))
+        self.imports = imported_names(statements)
+        self.definitions: dict[str, ast.ClassDef | _Function] = {
+            node.name: node
+            for node in statements
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        }
 
 
 def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -39,8 +39,8 @@ class _Statement:
     piece: Piece
     names: frozenset[str]
     """What it binds in the module."""
-    uses: frozenset[Chain]
-    inner: dict[str, Chain]
+    uses: frozenset[Chain] = frozenset()
+    inner: dict[str, Chain] = field(default_factory=dict)
     """Imports inside it: name -> what it stands for."""
     target: Chain = ()
     """Of an import: what its one name stands for."""
@@ -73,10 +73,7 @@ def read_module(
     try:
         _Reader(module, absolute, Effects(tree)).read(tree.body)
     except RecursionError:  # a tower of brackets: then the file is one
-        statement = _Statement(
-            piece=whole, names=frozenset(), uses=frozenset(), inner={}, is_effect=True
-        )
-        module.statements[:] = [statement]
+        module.statements[:] = [_Statement(piece=whole, names=frozenset(), is_effect=True)]
     for statement in module.statements:
         for name in statement.names:
             module.by_name.setdefault(name, []).append(statement)
@@ -110,11 +107,8 @@ class _Reader:
                 self.module.stars.append(loaded)
                 continue
             piece = self._piece(node, ["import", name, *target])
-            self.module.statements.append(
-                _Statement(
-                    piece=piece, names=frozenset({name}), uses=frozenset(), inner={}, target=target
-                )
-            )
+            statement = _Statement(piece=piece, names=frozenset({name}), target=target)
+            self.module.statements.append(statement)
 
     def _aliases(self, node: ast.AST) -> Iterator[tuple[str, Chain, Chain]]:
         """Yield of each name of an import what it stands for, and what is loaded for it."""

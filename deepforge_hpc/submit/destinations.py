@@ -89,8 +89,7 @@ class _Place:
                 number = newest  # somebody was ahead: what we saw was old
             else:
                 number += 1
-        message = f"{self._what}: its claims change too fast: {self.folder}"
-        raise StorageError(message, "Try again.")
+        raise StorageError(f"{self._what}: its claims change too fast: {self.folder}", "Try again.")
 
     def newest(self) -> int:
         """Return the number that counts; 0 for none, or one of an earlier version."""

@@ -66,8 +66,7 @@ def lease(folder: Path, what: str) -> Iterator[None]:
     try:
         _acquire(folder, me, what)
     except OSError as error:
-        message = f"{folder}: cannot be made: {error.strerror}"
-        raise StorageError(message, os_hint(error)) from error
+        raise StorageError(f"{folder}: cannot be made: {error.strerror}", os_hint(error)) from error
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,22 +78,17 @@ def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
     return layout.job(job.name, task).success.is_file()
 
 
+@dataclass(frozen=True, slots=True)
 class _Comparison:
     """One job as it was, and as it is."""
 
-    def __init__(
-        self,
-        layout: ExecutionLayout,
-        old: Plan,
-        before: Job,
-        plan: Plan,
-        job: Job,
-        again: Collection[str],
-    ) -> None:
-        self.layout = layout
-        self.old, self.before = old, before
-        self.plan, self.job = plan, job
-        self.again = again
+    layout: ExecutionLayout
+    old: Plan
+    before: Job
+    plan: Plan
+    job: Job
+    again: Collection[str]
+    """Jobs that run again."""
 
     def list(self, interface: OperationInterface | None) -> Iterator[str]:
         """Yield what is another now; nothing if it is all the same."""
