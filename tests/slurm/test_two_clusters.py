@@ -246,3 +246,26 @@ def test_the_final_job_asks_the_cluster_that_it_runs_on(
     assert sacct.query({mine}).jobs[mine].name == "stranger"
     monkeypatch.setenv("SLURM_CLUSTER_NAME", "lab2")
     assert sacct.query({mine}).jobs[mine].name == "mine"
+
+
+def test_what_a_site_is_compared_with_is_the_cluster_that_it_names(
+    make_there: Callable[..., Any], dfh: Any
+) -> None:
+    """`lab` has a partition gpu, `lab2` has none."""
+    lab = make_there(SITE + "queues: [{name: g, partition: gpu}, {name: c, partition: cpu}]\n")
+    differ = dfh("site", "diff", "there", cwd=lab.project, expect=8).stdout
+    assert "queues.g.partition" in differ
+    told = dfh("doctor", "--site", "there", cwd=lab.project, expect=None).stdout
+    assert "of the cluster lab2 answers" in told
+    assert "the cluster has no partition gpu" in told
+
+
+def test_a_named_cluster_that_is_not_there_leaves_nothing(
+    make_there: Callable[..., Any], dfh: Any
+) -> None:
+    lab = make_there(SITE.replace("lab2", "lab9"))
+    lab.write()
+    refused = dfh("submit", "--site", "there", cwd=lab.project, expect=5).stderr
+    assert "No cluster 'lab9' known" in refused
+    assert "submit: {cluster: ...}" in refused
+    assert held_orphans(lab.project) == ()
