@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.state import journal
@@ -23,6 +24,8 @@ class HeldOrphan:
     """Jobs that are known to be queued; one more may be."""
     jobs: int
     """Jobs that the attempt has."""
+    user: str = ""
+    """Who submitted it, if that is another user, who alone can go on with it."""
 
     @property
     def notice(self) -> Notice:
@@ -32,6 +35,8 @@ class HeldOrphan:
             "known to be queued, held"
         )
         step = f"complete it: dfh resume {self.execution}; or: dfh cancel {self.execution}"
+        if self.user:
+            step = f"ask {self.user}, who submitted it, to resume or cancel it"
         return Notice("submission_broken", text, subject=self.execution, next=step)
 
 
@@ -57,7 +62,11 @@ def _in_folder(folder: Path) -> Iterator[HeldOrphan]:
         last = None if history.fault else history.last
         if last is not None and last.is_held and not is_being_submitted(layout):
             yield HeldOrphan(
-                execution=path.name, path=str(path), queued=len(last.ids), jobs=len(last.jobs)
+                execution=path.name,
+                path=str(path),
+                queued=len(last.ids),
+                jobs=len(last.jobs),
+                user="" if last.user == user_name() else last.user,
             )
 
 

@@ -21,6 +21,7 @@ from deepforge_hpc.errors import (
     SubmitLimitError,
     UsageError,
 )
+from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import with_token
@@ -203,6 +204,22 @@ def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after:
     assert held_orphans(lab.project) == ()
     assert lab.wait(layout) == GOOD
     assert lab.ran() == ["a", "b", "c"]
+
+
+def test_a_broken_submission_is_its_submitters_to_complete(lab: Any) -> None:
+    layout = killed_submission(lab, 3, after=True)
+    (orphan,) = held_orphans(lab.project)
+    assert "dfh resume lab-0001" in orphan.notice.next
+    written = layout.submitted.read_text()
+    assert written.count(f'"user":"{user_name()}"') == 1
+    layout.submitted.write_text(written.replace(f'"user":"{user_name()}"', '"user":"alice"'))
+    (orphan,) = held_orphans(lab.project)
+    assert orphan.notice.next == "ask alice, who submitted it, to resume or cancel it"
+    with pytest.raises(SchedulerError, match="until it is over, only alice can resume it"):
+        lab.resume(layout)
+    layout.submitted.write_text(written)
+    lab.resume(layout)
+    assert lab.wait(layout) == GOOD
 
 
 @pytest.mark.parametrize("at", [1, 3, 5])
