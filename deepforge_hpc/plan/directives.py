@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from deepforge_hpc.plan.facts import (
     SITE_UNKNOWN,
@@ -19,6 +20,7 @@ from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.checks import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import UNKNOWN, known
+from deepforge_hpc.site.words import JOINED
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -33,28 +35,58 @@ OptionSource = tuple[str | int, ...] | str
 """Path in the site's file; `resources.KEY` or `environment` of the job, `map`; or a text."""
 
 
+class Problem(NamedTuple):
+    """Why a job cannot be asked for like that."""
+
+    text: str
+    hint: str
+    source: OptionSource = ()
+    """What of the site's file is to be corrected, where that is known."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Directives:
     """Options, where each comes from, and what the site would say to them."""
 
     pairs: dict[str, str] = field(default_factory=dict)
     sources: dict[str, tuple[OptionSource, ...]] = field(default_factory=dict)
-    """Several of a constraint, which several rules may add to."""
+    """Several of a list, which several rules may add to."""
     warnings: list[Notice] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    """(what is wrong, what to do)"""
+    problems: list[Problem] = field(default_factory=list)
 
     def warn(self, kind: str, text: str, *keys: str) -> None:
         """Keep a warning, with the keys of the site's file that it comes from."""
         self.warnings.append(Notice(kind, text, keys=keys))
 
     def put(self, name: str, value: str, source: OptionSource) -> None:
-        """Keep an option; a second constraint is added to the first."""
-        before = self.sources.get(name, ()) if name == "constraint" else ()
-        if before and self.pairs[name] != value:
-            value = f"{self.pairs[name]}&{value}"
+        """Keep an option; a list grows, and two values of anything else are a problem."""
+        before = self.pairs.get(name, value)
+        if before != value:
+            joined = _joined(name, before, value)
+            if joined is None:
+                text = f"--{name} is asked for twice: {before or 'alone'} and {value or 'alone'}"
+                self.problems.append(Problem(text, "leave one of them out", source))
+            value = joined or before
         self.pairs[name] = value
-        self.sources[name] = (*before, source)
+        self.sources[name] = (*self.sources.get(name, ()), source)
+
+
+def _joined(name: str, before: str, value: str) -> str | None:
+    """Return two values of an option as one; None if it is no list, or names a thing twice."""
+    between = JOINED.get(name)
+    if between is None or (between == "," and "|" in before + value):
+        return None
+    items = list(dict.fromkeys([*_items(before, between), *_items(value, between)]))
+    is_counted = name in ("gres", "licenses")
+    things = {item.partition(":")[0] if is_counted else item for item in items}
+    return between.join(items) if len(things) == len(items) else None
+
+
+def _items(value: str, between: str) -> list[str]:
+    """Return the items of a list; a choice (a|b) among constraints stays one of them."""
+    if "|" in re.sub(r"[\[(][^\[\]()]*[\])]", "", value):
+        return [f"({value})"]
+    return re.split(rf"{between}(?![^\[(]*[\])])", value)
 
 
 def build_directives(
@@ -134,7 +166,7 @@ def _gpus(site: SiteSpec, facts: Facts, built: Directives, argv: tuple[str, ...]
     if option is None and request.style == "gpus-per-task":
         message = f"site {site.name} wants GPUs to be asked for by rank, and {ranks} ranks a node"
         hint = f"make gpus_per_node a multiple of ntasks_per_node (now {ranks})"
-        built.problems.append((f"{message} cannot share {count}", hint))
+        built.problems.append(Problem(f"{message} cannot share {count}", hint))
     kind = facts.node.gpu_type if facts.node is not None else None
     if request.typed and option is not None and known(kind) is None:
         text = f"site {site.name} wants the type of a GPU, which is not known"
@@ -170,7 +202,8 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_internal: boo
     elif (policy == "required" or known(rule.share)) and (share := memory_share(facts)):
         built.put("mem", f"{share}M", _source_of_share(site, facts, built))
     elif policy == "required":
-        built.problems.append((f"site {site.name} refuses jobs without memory", _MISSING["memory"]))
+        text = f"site {site.name} refuses jobs without memory"
+        built.problems.append(Problem(text, _MISSING["memory"]))
 
 
 def _not_asked(site: SiteSpec, policy: str | None, gpus: int) -> str:
@@ -268,7 +301,8 @@ def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> Non
     for name in () if required is UNKNOWN else required:
         if not given[name]:
             hint = _MISSING.get(name, f"its file needs queues with a {name}")
-            built.problems.append((f"site {site.name} refuses jobs without {name}", hint))
+            text = f"site {site.name} refuses jobs without {name}"
+            built.problems.append(Problem(text, hint))
     for rule in site.request.forbidden:
         if rule.flag not in built.pairs:
             continue
@@ -276,7 +310,7 @@ def _check(site: SiteSpec, facts: Facts, built: Directives, account: str) -> Non
         text = f"site {site.name} does not want --{rule.flag}{why}"
         if rule.severity == "reject":
             hint = f"the site's file asks for --{rule.flag} and forbids it: correct one of them"
-            built.problems.append((text, hint))
+            built.problems.append(Problem(text, hint))
         else:
             built.warn("option_unwanted", text, "request.forbidden")
 

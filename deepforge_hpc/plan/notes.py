@@ -45,7 +45,7 @@ class Notes:
             source: Source = f"{at(*place)} ({why})" if why else (at, place)
             note(f"jobs.{job}.queue", queue.name, source)
         for name, value in grant.pairs:
-            found = [self._directive(job, grant, one) for one in grant.directives.sources[name]]
+            found = [self.directive(job, grant, one) for one in grant.directives.sources[name]]
             source = found[0] if len(found) == 1 else ", ".join(map(as_text, found))
             note(f"jobs.{job}.directives.{name}", value, source)
         self._site_environment(job, grant)
@@ -56,7 +56,7 @@ class Notes:
                 source = f"{source}, with the suffix of {at(*grant.account_path)}"
             note(f"jobs.{job}.account", grant.account, source)
 
-    def _directive(self, job: str, grant: Grant, path: OptionSource) -> Source:
+    def directive(self, job: str, grant: Grant, path: OptionSource) -> Source:
         """Return where an option of the header comes from."""
         if isinstance(path, str):
             if path == "map":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
 from deepforge_hpc.plan.containers import container_of
-from deepforge_hpc.plan.directives import Directives, build_directives
+from deepforge_hpc.plan.directives import Directives, Problem, build_directives
 from deepforge_hpc.plan.environment import SiteEnvironment, site_environment, unsaid
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, holds, node_of
 from deepforge_hpc.plan.launch import launch_command, unbound
@@ -56,8 +56,7 @@ class Grant:
     account_path: tuple[str | int, ...] = ()
     """Of what decides its suffix, in the site's file."""
     container: ContainerLaunch | None = None
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    """(what is wrong, what to do)"""
+    problems: list[Problem] = field(default_factory=list)
 
 
 class Requests:
@@ -120,7 +119,7 @@ class Requests:
         launch = launch_command(site, self.scheduler, request.launch, facts)
         header: tuple[tuple[str, str], ...] = ()
         container = None
-        problems: list[tuple[str, str]] = []
+        problems: list[Problem] = []
         if wanted.image:
             gpus = request.resources.gpus_per_node > 0
             disk = given.env.get("DFH_NODE_LOCAL", "")
@@ -128,7 +127,7 @@ class Requests:
                 site, wanted.image, gpus=gpus, folders=self.folders, node=facts.node, disk=disk
             )
             if problem := way.problem or _unfit(site, launch, way.runtime):
-                problems.append((problem, "use conda:, venv: or modules: for it"))
+                problems.append(Problem(problem, "use conda:, venv: or modules: for it"))
             header = way.header
             container = ContainerLaunch(
                 runtime=way.runtime,
@@ -178,7 +177,7 @@ class Requests:
         for found in self.scheduler.conflicts(version, directives.pairs, launch.argv):
             if found.is_certain:
                 hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
-                directives.problems.append((f"site {site.name}: {found.text}", hint))
+                directives.problems.append(Problem(f"site {site.name}: {found.text}", hint))
             else:
                 text = f"site {site.name}: {found.text}; its version is unknown"
                 directives.warn(SITE_UNKNOWN, text, "slurm.version")

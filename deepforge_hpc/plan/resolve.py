@@ -15,7 +15,7 @@ from deepforge_hpc.plan.capacity import with_room
 from deepforge_hpc.plan.notes import Notes
 from deepforge_hpc.plan.queues import Choice, QueueRequest, lift, no_resources
 from deepforge_hpc.plan.requests import Grant, JobRequest, Requests, check_account
-from deepforge_hpc.plan.size import Sizer
+from deepforge_hpc.plan.size import Sizer, as_text
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import (
@@ -301,8 +301,10 @@ class _Resolution:
     def _problems(self, job: str, grant: Grant) -> None:
         spec = self.loaded.pipeline.operations.get(job)
         path = ("operations", job) if spec is not None else ()
-        for message, hint in grant.problems:
-            text = f"operations.{job}: {message}" if spec is not None else f"job {job}: {message}"
+        whose = f"operations.{job}" if spec is not None else f"job {job}"
+        for message, hint, source in grant.problems:
+            at = f"{as_text(self.notes.directive(job, grant, source))}: " if source else ""
+            text = f"{whose}: {at}{message}"
             self.sizer.faults.append(self.loaded.document.fault(text, path, hint=hint))
 
     def _refuse_strange_queue(self, spec: OperationSpec) -> None:

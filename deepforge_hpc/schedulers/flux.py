@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from deepforge_hpc.schedulers.unrun import NotRunScheduler
+from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 from deepforge_hpc.units import parse_duration
 
 if TYPE_CHECKING:
@@ -49,11 +49,8 @@ def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
     ranks = int(options.pop("ntasks-per-node", "0")) or int(options.pop("ntasks", "1")) // nodes
     cores = ranks * int(options.pop("cpus-per-task", "1"))
     found = [("nodes", str(nodes)), ("nslots", str(nodes)), ("cores-per-slot", str(cores))]
-    for name in ("gres", "gpus", "gpus-per-node", "gpus-per-task"):
-        if name in options:
-            count = int(options.pop(name).rpartition(":")[2])
-            each = {"gpus": count // nodes, "gpus-per-task": count * ranks}.get(name, count)
-            found.append(("gpus-per-slot", str(each)))
+    if gpus := take_gpus(options, nodes, ranks):
+        found.append(("gpus-per-slot", str(gpus)))
     if time := options.pop("time", ""):
         found.append(("time-limit", f"{parse_duration(time)}s"))
     if signal := options.pop("signal", ""):

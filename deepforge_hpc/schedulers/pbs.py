@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from deepforge_hpc.schedulers.unrun import NotRunScheduler
+from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -80,13 +80,11 @@ def _chunk(options: dict[str, str], nodes: int) -> list[str]:
     parts = []
     if cores := options.pop("cpus-per-task", ""):
         parts = [f"ncpus={ranks * int(cores)}", f"mpiprocs={ranks}"]
-    gpus = 0
-    for name in ("gres", "gpus", "gpus-per-node", "gpus-per-task"):
-        if name in options:
-            count = int(options.pop(name).rpartition(":")[2])
-            gpus = {"gpus": count // nodes, "gpus-per-task": count * ranks}.get(name, count)
+    gpus = take_gpus(options, nodes, ranks)
     if gpus:
         parts.append(f"ngpus={gpus}")
+    if others := options.pop("gres", ""):
+        parts += [_resource(item) for item in others.split(",")]
     if memory := options.pop("mem", ""):
         parts.append(f"mem={memory.lower()}b")
     if constraint := options.pop("constraint", ""):
@@ -94,6 +92,12 @@ def _chunk(options: dict[str, str], nodes: int) -> list[str]:
     if more := options.pop("select", ""):  # written so in request.extra of a site
         parts.append(more)
     return parts
+
+
+def _resource(item: str) -> str:
+    """Return `lscratch:100` as `lscratch=100`, and a name alone as one of it."""
+    name, colon, count = item.rpartition(":")
+    return f"{name}={count}" if colon else f"{item}=1"
 
 
 def _walltime(time: str) -> str:

@@ -63,7 +63,11 @@ def _option(word: str) -> tuple[str, str]:
 
 def _is_gpu(name: str, *places: Mapping[str, str]) -> bool:
     """Return whether an option asks for GPUs: --gres asks for other things too."""
-    return name != "gres" or any(place.get(name, "").startswith("gpu") for place in places)
+    return name != "gres" or any(
+        item.partition(":")[0] == "gpu"
+        for place in places
+        for item in place.get(name, "").split(",")
+    )
 
 
 def _options(names: Iterable[str]) -> str:

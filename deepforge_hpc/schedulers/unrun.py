@@ -43,3 +43,21 @@ class NotRunScheduler(Scheduler):
         message = f"jobs for {self.title} are rendered, not run, in this version"
         hint = "`dfh render -o DIR` writes the scripts, to be looked at."
         raise SchedulerError(message, hint)
+
+
+def take_gpus(options: dict[str, str], nodes: int, ranks: int) -> int:
+    """Return the GPUs of each node, and leave of the options `gres` what is none.
+
+    `ranks`: those of each node.
+    """
+    gres = options.pop("gres", "").split(",")
+    if others := [item for item in gres if item.partition(":")[0] not in ("gpu", "")]:
+        options["gres"] = ",".join(others)
+    asked = [("gres", item) for item in gres if item.partition(":")[0] == "gpu"]
+    asked += [(name, options.pop(name, "")) for name in ("gpus", "gpus-per-node", "gpus-per-task")]
+    gpus = 0
+    for name, value in asked:
+        if value:
+            count = int(value.rpartition(":")[2])
+            gpus = {"gpus": count // nodes, "gpus-per-task": count * ranks}.get(name, count)
+    return gpus

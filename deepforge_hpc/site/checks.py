@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.unknown import Range, known
+from deepforge_hpc.site.words import WRITTEN
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -91,8 +92,12 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         message = "request.forbidden rejects --cpus-per-task"
         reader.fault((*at, "cpus_per_task"), message, "write launch or none")
     for index, extra in enumerate(request.extra):
-        if extra.directive[0] in rejected:
-            reader.fault((*at, "extra", index), f"request.forbidden rejects --{extra.directive[0]}")
+        name, here = extra.directive[0], (*at, "extra", index)
+        if name in rejected:
+            reader.fault(here, f"request.forbidden rejects --{name}")
+        # Slurm takes the beginning of an option's name for the whole.
+        if own := next((own for own in WRITTEN if name and own.startswith(name)), None):
+            reader.fault(here, f"--{own} is written by dfh", WRITTEN[own] and f"say {WRITTEN[own]}")
     _required(site, rejected, reader)
 
 

@@ -99,6 +99,22 @@ VARIABLES = MapOf(setting, VARIABLE, VARIABLE_RULE)
 LAUNCHER_VARIABLES = MapOf(launcher_setting, VARIABLE, VARIABLE_RULE)
 OPTION = Text("the long name of an sbatch option, without --", r"[a-z][a-z0-9-]{1,40}")
 _VALUE = Text("the value of an sbatch option", r"[A-Za-z0-9_.,:/@+=%&|*()\[\]-]{1,200}")
+JOINED = {"constraint": "&", "gres": ",", "licenses": ",", "exclude": ",", "network": ","}
+"""Options whose value is a list, to which several rules may add; with what stands between."""
+WRITTEN = {
+    "account": "account: {value: ..}",
+    "array": "map: in the pipeline",
+    "clusters": "submit: {cluster: ..}",
+    "export": "submit: {export: ALL}",
+    "nodes": "resources: {nodes: ..} in the pipeline",
+    "ntasks": "request: {tasks: ntasks}",
+    "ntasks-per-node": "resources: {ntasks_per_node: ..} in the pipeline",
+    "time": "defaults: {time: ..}",
+    **dict.fromkeys(("chdir", "comment", "dependency", "error", "hold", "input", "job-name"), ""),
+    **dict.fromkeys(("kill-on-invalid-dep", "no-requeue", "open-mode", "output", "parsable"), ""),
+    **dict.fromkeys(("propagate", "requeue", "signal", "test-only", "wait", "wrap"), ""),
+}
+"""Options that dfh gives every job itself, or that its jobs cannot bear; with what to write."""
 _DIRECTIVE: Schema = {
     "type": "array",
     "minItems": 1,

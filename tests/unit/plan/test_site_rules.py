@@ -218,7 +218,7 @@ DISK = (
     "  with: {cores: 8, local: {path: '/mnt/bb/$USER', is_ram: no, constraint: nvme}}\n"
     "  none: {cores: 8, local: no}\n"
     "request: {extra: [{when: {node_local: yes}, directive: [tmp, 100G]},\n"
-    "  {when: {node_local: no}, directive: [comment, plain]}]}\n"
+    "  {when: {node_local: no}, directive: [reservation, plain]}]}\n"
 )
 
 
@@ -226,7 +226,7 @@ def test_a_disk_of_the_node_is_asked_for_and_its_path_is_told(plan) -> None:
     found = plan(DISK, "node_local: true")
     assert options(found)["constraint"] == "nvme"
     assert options(found)["tmp"] == "100G"
-    assert "comment" not in options(found)
+    assert "reservation" not in options(found)
     assert found.warnings == ()
     assert 'export DFH_NODE_LOCAL="/mnt/bb/${USER:-}"' in render_scripts(found)["one"].text
     origins = {one.key: one.source for one in found.origins}
@@ -235,7 +235,7 @@ def test_a_disk_of_the_node_is_asked_for_and_its_path_is_told(plan) -> None:
     assert not found.job("_final").resources.node_local
     for without in (plan(DISK), plan(DISK, "node_local: false")):
         assert {"constraint", "tmp"}.isdisjoint(options(without))
-        assert options(without)["comment"] == "plain"
+        assert options(without)["reservation"] == "plain"
         assert "DFH_NODE_LOCAL" not in render_scripts(without)["one"].text
 
 
@@ -466,3 +466,81 @@ def test_ranks_that_cannot_start_in_an_image_are_refused(
 def test_torchrun_starts_no_ranks_in_an_image(plan) -> None:
     text = refusal(plan, "", "nodes: 1", "torchrun", IMAGE)
     assert "torchrun in a container is not in this version" in text
+
+
+TWO = (
+    "queues: [{{name: a, constraint: '{}'}}]\n"
+    "request: {{extra: [{{directive: [constraint, nvme]}}, {{directive: [constraint, nvme]}}]}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("site", "option", "expected"),
+    [
+        ("request: {extra: [{directive: [gres, 'lscratch:100']}]}", "gres", "gpu:2,lscratch:100"),
+        (
+            "request: {extra: [{directive: [gres, 'nvme:1']}, {directive: [gres, lscratch]}]}",
+            "gres",
+            "gpu:2,nvme:1,lscratch",
+        ),
+        (
+            "request: {extra: [{directive: [licenses, 'a:2']}, {directive: [licenses, 'b,a:2']}]}",
+            "licenses",
+            "a:2,b",
+        ),
+        (
+            "request: {extra: [{directive: [exclude, 'n[1,3]']}, {directive: [exclude, 'n[2,3]']}]}",
+            "exclude",
+            "n[1,3],n[2,3]",
+        ),
+        (
+            TWO.format("v100|a100"),
+            "constraint",
+            "(v100|a100)&nvme",
+        ),
+        (
+            TWO.format("ib&[r1|r2]"),
+            "constraint",
+            "ib&[r1|r2]&nvme",
+        ),
+    ],
+)
+def test_lists_are_joined(plan, site: str, option: str, expected: str) -> None:
+    found = plan(site + "\n", "gpus_per_node: 2")
+    assert options(found)[option] == expected
+    assert "gpu:2" in options(found)["gres"]
+
+
+@pytest.mark.parametrize(
+    ("site", "message"),
+    [
+        (
+            "request: {extra: [{directive: [gres, 'gpu:1']}]}",
+            "--gres is asked for twice: gpu:2 and",
+        ),
+        (
+            "request: {extra: [{directive: [gres, 'a:1']}, {directive: [gres, 'a:2']}]}",
+            "--gres is asked for twice: gpu:2,a:1 and a:2",
+        ),
+        (
+            "queues: [{name: a, partition: p}]\nrequest:\n  extra: [{directive: [partition, q]}]",
+            "--partition is asked for twice: p and q",
+        ),
+        (
+            "request: {extra: [{directive: [licenses, 'a|b']}, {directive: [licenses, c]}]}",
+            "--licenses is asked for twice: a|b and c",
+        ),
+        (
+            "request: {extra: [{directive: [reservation, x]}, {directive: [reservation, y]}]}",
+            "--reservation is asked for twice: x and y",
+        ),
+    ],
+)
+def test_nothing_is_replaced_in_silence(plan, site: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        plan(site + "\n", "gpus_per_node: 2")
+    fault = caught.value.faults[0]
+    assert message in fault.message
+    line = 2 + len(site.splitlines())
+    assert f"site x (project):{line}: " in fault.message
+    assert fault.hint == "leave one of them out"

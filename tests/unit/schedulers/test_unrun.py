@@ -35,6 +35,13 @@ def test_pbs_names_no_cores_where_nodes_are_given_whole():
     assert pbs.header((("nodes", "1"), ("constraint", "big")))[0] == "#PBS -l select=1:big=True"
 
 
+def test_what_is_asked_for_beside_gpus_is_not_taken_for_their_number():
+    pairs = (("nodes", "2"), ("ntasks-per-node", "1"), ("gres", "gpu:a100:4,lscratch:100,nvme"))
+    assert pbs.header(pairs)[0] == "#PBS -l select=2:ngpus=4:lscratch=100:nvme=1"
+    assert "# flux: --gpus-per-slot=4" in flux.header(pairs)
+    assert "# flux: --gres=lscratch:100,nvme" in flux.header(pairs)
+
+
 def test_flux_is_told_the_number_of_each_task_of_an_array():
     request = SubmitRequest(
         job="a", script="a.sh", arguments=(), directory="/e", name="a.1", comment="",

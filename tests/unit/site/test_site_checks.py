@@ -214,6 +214,27 @@ def test_unknown_contradicts_nothing(files: SiteFolder) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "own", "hint"),
+    [
+        ("time", "time", "say defaults: {time: ..}"),
+        ("nodes", "nodes", "say resources: {nodes: ..} in the pipeline"),
+        ("clusters", "clusters", "say submit: {cluster: ..}"),
+        ("signal", "signal", ""),
+        ("job-name", "job-name", ""),
+        ("requeue", "requeue", ""),
+        ("sig", "signal", ""),  # Slurm takes a beginning for the whole
+    ],
+)
+def test_what_dfh_writes_itself_is_no_extra(
+    files: SiteFolder, option: str, own: str, hint: str
+) -> None:
+    text = f"site: x\nscheduler: slurm\nrequest:\n  extra: [{{directive: [{option}, a]}}]"
+    files.write("x", text)
+    tail = f" ({hint})" if hint else ""
+    assert files.told() == [f"x.yaml:4: request.extra[0]: --{own} is written by dfh{tail}"]
+
+
 HOSTILE = ["a b", "a;id", "$(id)", "`id`", "a'b", 'a"b', "a\\b", "a|b", "a>b", "a\nb", "a\tb"]
 EMITTED = [
     "account: {value: @}",
