@@ -16,6 +16,7 @@ from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders
 
@@ -75,7 +76,8 @@ def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[Execution
 
 def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
     task = 0 if job.kind is JobKind.ARRAY else None
-    return layout.job(job.name, task).success.is_file()
+    found = marker.find(layout.job(job.name, task), job.name, task, job.plan_key)
+    return found.marker is not None
 
 
 @dataclass(frozen=True, slots=True)

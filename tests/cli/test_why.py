@@ -130,3 +130,11 @@ def test_a_package_that_is_edited_in_place_is_not_taken_for_the_same(
         "train": "make, which makes its input number, runs again; the code of mylib changed since demo-0001",
         "evaluate": "train, which makes its input model, runs again; the code of mylib changed since demo-0001",
     }  # fmt: skip
+
+
+def test_a_job_is_compared_with_one_whose_marker_is_sound(dfh: Any, ran: Path) -> None:
+    (ran / "pipeline.yaml").write_text(PIPELINE.replace("n: 1", "n: 5"))
+    assert "make" in why(dfh, ran)
+    marker = ran / "executions" / "demo-0001" / "jobs" / "make" / "success.json"
+    marker.write_text(marker.read_text().replace('"job":"make"', '"job":"train"'))
+    assert "make" not in why(dfh, ran)

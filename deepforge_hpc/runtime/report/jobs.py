@@ -188,7 +188,7 @@ def _output(folder: str, output: OutputStatus) -> str:
 def _tasks(job: JobStatus, now: datetime) -> str:
     rows = []
     for task in sorted(job.units, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]:
-        begin, end = task.started_at, task.ended_at if task.state.is_final else now
+        begin, end = task.started_at, task.ended_at if task.is_over else now
         elapsed = (end - begin).total_seconds() if begin and end else None
         rows.append(
             f'<tr><th scope="row">{task.task}</th><td>{badge(task.state)}</td>'

@@ -82,11 +82,14 @@ class Operation(NamedTuple):
     def ended(self) -> datetime | None:
         """Return when the last task ended, if all have."""
         ends = filter(None, (task.ended_at for task in self.tasks))
-        return max(ends, default=None) if self.state.is_final else None
+        return max(ends, default=None) if self._is_over() else None
+
+    def _is_over(self) -> bool:
+        return all(task.is_over for task in self.tasks)
 
     def elapsed(self, now: datetime) -> float | None:
         """Return seconds from the first start to the last end, or to now."""
-        start, end = self.started(), self.ended() if self.state.is_final else now
+        start, end = self.started(), self.ended() if self._is_over() else now
         return None if start is None or end is None else (end - start).total_seconds()
 
     def is_quiet(self) -> bool:

@@ -26,6 +26,7 @@ from deepforge_hpc import runtime
 from deepforge_hpc.runtime.base.advice import edit_hint
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.report.details import Budget, read_details
+from deepforge_hpc.runtime.report.looks import operations
 from deepforge_hpc.runtime.report.refresh import read_status, refresh, render_report
 
 _VOID = {"meta", "link", "img", "br", "input", "hr"}
@@ -598,3 +599,12 @@ def test_the_runtime_that_travels_renders_with_the_standard_library_alone(
     command = [sys.executable, "-I", "-S", "-W", "error", "-c", script]
     subprocess.run([*command, str(tmp_path / "code"), str(execution.root)], check=True)
     assert "train failed." in Page((execution.root / "report.html").read_bytes()).text
+
+
+def test_time_of_an_unknown_operation_that_is_over_stands_still(made: Callable[[str], Any]) -> None:
+    execution = made("running")
+    execution.state("train", "succeeded", began=90, ended=30)  # and there is no marker
+    current = read_status(execution.root)
+    train = next(item for item in operations(current.work) if item.name == "train")
+    assert train.state == "unknown"
+    assert train.elapsed(current.now) == 60
