@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -124,8 +123,8 @@ def next_folder(loaded: Loaded, pipeline: str) -> Path:
     Its number is higher than any that the project ever gave to one of the pipeline's.
     """
     folders = {*project.executions_folders(loaded.project), loaded.executions}
-    taken = [_number(folder, pipeline) for folder in folders]
-    number = max(project.last_number(loaded.project / LEDGER, pipeline), *taken) + 1
+    taken = [number for folder in folders for number in project.numbered(folder, pipeline)]
+    number = max([project.last_number(loaded.project / LEDGER, pipeline), *taken]) + 1
     return Path(os.path.realpath(loaded.executions)) / f"{pipeline}-{number:04d}"
 
 
@@ -150,16 +149,6 @@ def _mkdir(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def _number(folder: Path, pipeline: str) -> int:
-    """Return the highest number of the pipeline's executions in a folder, 0 if there is none."""
-    pattern = re.compile(re.escape(pipeline) + r"-(\d{4,9})")
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
-    except OSError:
-        return 0
-    return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0)
 
 
 def _files(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
 from deepforge_hpc.paths import EXECUTIONS, LEDGER
 from deepforge_hpc.runtime.base.files import canonical_json, publish_bytes, publish_json, read_json
+from deepforge_hpc.runtime.storage import landing
 
 
 def mark(project: Path, executions: Path, uuid: str) -> Path:
@@ -38,6 +41,16 @@ def executions_folders(project: Path) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
+def numbered(folder: Path, pipeline: str) -> dict[int, Path]:
+    """Return the pipeline's executions in a folder by their numbers."""
+    pattern = re.compile(re.escape(pipeline) + r"-(\d{4,9})")
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - no entry is looked at
+    except OSError:
+        return {}
+    return {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
+
+
 def last_number(ledger: Path, pipeline: str) -> int:
     """Return the highest number that an execution of the pipeline ever had, 0 if there was none.
 
@@ -61,13 +74,6 @@ def _numbers(ledger: Path) -> dict[str, int]:
 
 def _create(path: Path, data: bytes) -> None:
     """Publish a file unless it is there: of two at once one wins, and both see the same."""
-    if path.exists():
-        return
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.tmp")
-    publish_bytes(temporary, data, mode=0o444)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return
-    finally:
-        temporary.unlink()
+    with suppress(FileExistsError), landing.arriving(path) as temporary:
+        publish_bytes(temporary, data, mode=0o444)
+        landing.name(temporary, path, replace=False)

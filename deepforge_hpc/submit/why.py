@@ -18,7 +18,7 @@ from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.submit.frozen import read_info, read_plan
-from deepforge_hpc.submit.project import executions_folders
+from deepforge_hpc.submit.project import executions_folders, numbered
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.bind import OperationInterface
@@ -61,15 +61,14 @@ def reasons(
 
 def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[ExecutionLayout, Plan]]:
     """Yield the latest executions of a pipeline, the newest first; a damaged one is left out."""
-    names: dict[str, Path] = {}
-    for folder in executions_folders(project):
-        with suppress(OSError):
-            for path in folder.iterdir():
-                prefix, _, number = path.name.rpartition("-")
-                if prefix == pipeline and number.isdigit() and path.name != but:
-                    names[number.zfill(12)] = path
-    for number in sorted(names, reverse=True)[:_MAX_EARLIER]:
-        layout = ExecutionLayout(names[number])
+    found = {
+        number: path
+        for folder in executions_folders(project)
+        for number, path in numbered(folder, pipeline).items()
+        if path.name != but
+    }
+    for number in sorted(found, reverse=True)[:_MAX_EARLIER]:
+        layout = ExecutionLayout(found[number])
         with suppress(DeepforgeHpcError, OSError, ValueError):
             yield layout, read_plan(layout, read_info(layout))
 
