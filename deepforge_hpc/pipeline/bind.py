@@ -48,6 +48,8 @@ class OperationInterface:
     """As given, with overrides, and the seed if the code takes one."""
     defaults: Mapping[str, Any]
     """Of the attributes that are not given, where JSON can hold them."""
+    computed: Mapping[str, str]
+    """Of the others, what the code says: `LIMIT`, `Path("x")`."""
     references: tuple[Reference, ...]
     inputs: tuple[Edge, ...]
     """Sorted by port."""
@@ -156,6 +158,7 @@ class _Binding:
         environment = resolve_environment(
             (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
         )
+        left = self._left_to_code()
         packages = {*found.packages, *(item.library for item in references)}
         return OperationInterface(
             name=spec.name,
@@ -169,7 +172,8 @@ class _Binding:
                 returns=code.returns,
             ),
             attributes=self.attributes,
-            defaults=self._defaults(),
+            defaults={name: p.default for name, p in left.items() if p.default is not NO_DEFAULT},
+            computed={name: p.default_code for name, p in left.items() if p.default is NO_DEFAULT},
             references=references,
             inputs=tuple(edges),
             outputs=tuple(
@@ -273,12 +277,17 @@ class _Binding:
                 place = f"{self.code.file}:{parameter.line}"
                 self._fault(("attributes", name), f"{problem} ({place})")
 
-    def _defaults(self) -> dict[str, Any]:
+    def _left_to_code(self) -> dict[str, Parameter]:
+        """Return the parameters that are not given; none whose default looks like a credential."""
         given = {*self.attributes, *self.spec.references}
+        if self.spec.map:
+            given.update(_SHARDS)
         return {
-            name: parameter.default
+            name: parameter
             for name, parameter in self.parameters.items()
-            if name not in given and parameter.default is not NO_DEFAULT
+            if name not in given
+            and not parameter.required
+            and filter_value({name: parameter.default_code}) == {name: parameter.default_code}
         }
 
     def _references(self) -> tuple[Reference, ...]:

@@ -50,6 +50,8 @@ class Parameter:
     annotation: str = ""
     """The annotation, if it stands for no format."""
     default: Any = NO_DEFAULT
+    default_code: str = ""
+    """The default, as the code has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +284,7 @@ class _CodeReader:
             type=kind or ANY,
             annotation="" if kind or node.annotation is None else shortened(node.annotation),
             default=value,
+            default_code="" if default is None else shortened(default),
         )
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:

@@ -47,7 +47,7 @@ def operation_key(
             "kind": source.kind,
             "returns": source.returns,
             "parameters": source.parameters,
-            "attributes": dict(interface.attributes),
+            "attributes": {**interface.defaults, **interface.attributes},
             "references": [[item.name, item.library, item.sha256] for item in interface.references],
             "seed": interface.seed,
             "environment": environment,

@@ -132,3 +132,6 @@ class Notes:
             if attribute in overridden:
                 source = f"--set {name}.{attribute}"
             self.sizer.note(f"jobs.{name}.attributes.{attribute}", value, source)
+        for attribute, value in {**interface.defaults, **interface.computed}.items():
+            default = f"default ({interface.place})"
+            self.sizer.note(f"jobs.{name}.attributes.{attribute}", value, default)

@@ -179,6 +179,8 @@ class _Resolution:
             environment=environment,
             source=interface.source,
             attributes=tuple(sorted(interface.attributes.items())),
+            defaults=tuple(sorted(interface.defaults.items())),
+            computed=tuple(sorted(interface.computed.items())),
             references=interface.references,
             inputs=tuple(self._binding(spec, edge) for edge in interface.inputs),
             outputs=interface.outputs,

@@ -137,7 +137,9 @@ class _Comparison:
         return f"{_shown(new.path)}, line {new.line}" if new is not None and known else ""
 
     def _attributes(self) -> Iterator[str]:
-        before, now = dict(self.before.attributes), dict(self.job.attributes)
+        before, now = (
+            {**dict(job.defaults), **dict(job.attributes)} for job in (self.before, self.job)
+        )
         names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
         if names:
             shown = [f"{n} ({_value(before, n)} -> {_value(now, n)})" for n in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,34 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
     assert dfh("prov", "verify", "1", cwd=project).stdout.startswith("sound: 3 records")
     refused = dfh("prov", "verify", ".", cwd=project, expect=2)
     assert "a project, not a result" in refused.stderr
+
+
+def test_parameters_that_are_left_to_the_code_are_recorded_and_shown(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    code = (
+        "LIMIT = 9\n"
+        "def fit(epochs: int, rate: float = 0.5, limit: int = LIMIT) -> int:\n"
+        "    score = epochs\n"
+        "    return score\n"
+    )
+    text = "pipeline: fit\noperations:\n  fit: {uses: 'ops.py:fit', attributes: {epochs: 3}}\noutputs: {s: fit.score}\n"
+    project = make_project({"ops.py": code, "pipeline.yaml": text}, name="fit")
+    dfh("run", cwd=project)
+    output = project / "executions" / "fit-0001" / "jobs" / "fit" / "outputs" / "score.json"
+    shown = dfh("prov", "show", output, cwd=project).stdout
+    for part in ("epochs=3\n", "rate=0.5  (default)", "limit=LIMIT  (default)"):
+        assert part in shown
+    report = (project / "executions" / "fit-0001" / "report.html").read_text()
+    assert '<th scope="row">rate</th><td>0.5</td><td>default</td>' in report
+    assert '<th scope="row">epochs</th><td>3</td><td>given</td>' in report
+    origins = json.loads(dfh("plan", "--json", "--origins", cwd=project).stdout)["origins"]
+    found = {item["key"]: item["source"] for item in origins}
+    assert found["jobs.fit.attributes.rate"] == "default (ops.py:2)"
+    assert found["jobs.fit.attributes.epochs"].startswith("pipeline.yaml:")
+    # The default said aloud is the same work.
+    (project / "pipeline.yaml").write_text(text.replace("epochs: 3", "epochs: 3, rate: 0.5"))
+    assert "reused" in dfh("run", cwd=project).stdout
 
 
 def test_run_as_json_is_the_status_at_the_end(dfh: Any, project: Path) -> None:

@@ -174,8 +174,11 @@ def _output(item: RecordedOutput) -> str:
 
 
 def _parameters(record: Record) -> Iterator[str]:
-    attributes = sorted(record.data.operation.attributes.items())
-    texts = [f"{name}={value!r}" for name, value in attributes]
+    operation = record.data.operation
+    texts = [f"{name}={value!r}" for name, value in sorted(operation.attributes.items())]
+    known = {name: repr(value) for name, value in operation.defaults.items()}
+    left = {**known, **operation.computed}
+    texts += [f"{name}={text}  (default)" for name, text in sorted(left.items())]
     for text in texts[: 2 * _MANY]:
         yield text if len(text) <= _LONG else f"{text[:_LONG]}..."
     if len(texts) > 2 * _MANY:

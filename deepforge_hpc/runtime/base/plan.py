@@ -201,7 +201,11 @@ class Job(NamedTuple):
     source: OperationSource | None = None
     """None for gather and final jobs."""
     attributes: tuple[tuple[str, Any], ...] = ()
-    """Name and JSON value, sorted by name."""
+    """Name and JSON value of those that are given, sorted by name."""
+    defaults: tuple[tuple[str, Any], ...] = ()
+    """Of those that are left to the code, where JSON can hold them."""
+    computed: tuple[tuple[str, str], ...] = ()
+    """Of the rest, what the code says."""
     references: tuple[Reference, ...] = ()
     inputs: tuple[InputBinding, ...] = ()
     outputs: tuple[OutputPort, ...] = ()

@@ -15,6 +15,7 @@ from .looks import LOOKS, Operation, anchor, badge, state_bar
 from .markup import esc, href
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from ..base.metrics import Series
@@ -206,9 +207,12 @@ def _tasks(job: JobStatus, now: datetime) -> str:
 
 
 def _parameters(job: JobStatus) -> str:
+    shown: dict[str, Callable[[object], str]] = {"defaults": _value, "computed": plain}
     rows = "".join(
-        f'<tr><th scope="row">{esc(plain(pair[0], 80))}</th><td>{esc(_value(pair[1]))}</td></tr>'
-        for pair in as_list(job.plan.get("attributes"))
+        f'<tr><th scope="row">{esc(plain(pair[0], 80))}</th><td>{esc(show(pair[1]))}</td>'
+        f"<td>{'given' if key == 'attributes' else 'default'}</td></tr>"
+        for key, show in {"attributes": _value, **shown}.items()
+        for pair in as_list(job.plan.get(key))
         if isinstance(pair, list) and len(pair) == 2
     )
     if not rows:

@@ -225,6 +225,8 @@ def _operation(job: Job) -> RecordedOperation:
         source=source.sha256,
         module=source.module,
         attributes=filter_value(dict(job.attributes)),
+        defaults=filter_value(dict(job.defaults)),
+        computed=filter_value(dict(job.computed)),
         references=tuple(
             RecordedReference(item.name, item.sha256, item.source) for item in job.references
         ),

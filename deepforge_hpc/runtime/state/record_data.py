@@ -68,6 +68,11 @@ class RecordedOperation(NamedTuple):
     """Digest of its code."""
     module: str = ""
     attributes: dict[str, Any] = {}  # noqa: RUF012 - nobody writes to what a tuple holds
+    """Those that were given."""
+    defaults: dict[str, Any] = {}  # noqa: RUF012 - as above
+    """Those that were left to the code."""
+    computed: dict[str, str] = {}  # noqa: RUF012 - as above
+    """Those of them that JSON cannot hold, as the code says them."""
     references: tuple[RecordedReference, ...] = ()
 
 
