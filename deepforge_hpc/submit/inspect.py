@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
-from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import last_metrics, read_files
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.native import NativeStatus
-    from deepforge_hpc.runtime.state.journal import Attempt
+    from deepforge_hpc.runtime.state.journal import Attempt, Journal
     from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 
@@ -63,6 +64,8 @@ def status(
         notices.append(Notice("copy", text, str(layout.root)))
     elif attempt is not None and attempt.is_held and not is_submitting:
         notices.append(_broken(info, attempt))
+    if at_home and attempt is not None and (notice := _other_user(info, files.journal, current)):
+        notices.append(notice)
     if at_home and (attempt is None or attempt.is_held or not is_live):
         notices += _code_notices(layout, info, current)
     kinds = {notice.kind for notice in notices}
@@ -86,6 +89,14 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
     from deepforge_hpc.submit.orphans import is_being_submitted
 
     return is_being_submitted(layout)
+
+
+def _other_user(info: ExecutionInfo, history: Journal, current: ExecutionStatus) -> Notice | None:
+    user = history.user or info.user
+    if user in {"", user_name()} or all(unit.is_over for job in current.jobs for unit in job.units):
+        return None
+    text = f"It was submitted by {user}: until it is over, only {user} can resume or cancel it."
+    return Notice("other_user", text, info.id, next=f"ask {user}", level=INFO)
 
 
 def _broken(info: ExecutionInfo, last: Attempt) -> Notice:
@@ -127,6 +138,8 @@ def _next(
     """Return the command that a person would type next; empty if there is nothing to do."""
     if "copy" in kinds or current.state.is_success:
         return ""
+    if "other_user" in kinds:
+        return f"dfh status {info.id} --watch"
     if "code_modified" in kinds:
         is_live = any(job.state.is_live for job in current.work)
         return f"dfh cancel {info.id}; then " * is_live + current.submit_command

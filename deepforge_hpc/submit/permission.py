@@ -20,8 +20,7 @@ def check_user(submitter: Submitter, verb: str) -> None:
     A queue may hide them, so what cannot be seen counts as theirs. Root may cancel any.
     """
     info, history = submitter.info, journal.read(submitter.layout)
-    last = history.last
-    user = (last.user if last else "") or (info.user if last or history.fault else "")
+    user = history.user or (info.user if history.last or history.fault else "")
     if user in {"", user_name()} or (verb == "cancel" and os.geteuid() == 0):
         return
     if not _is_over(submitter):

@@ -68,7 +68,12 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
         refused = person(verb, "shared-0001", cwd=project, expect=5).stderr
         assert f"submitted by nobody: until it is over, only nobody can {verb} it" in refused
         assert f"dfh {verb} {journal.parent}" in refused
-    assert "running" in bob("status", "shared-0001", cwd=project).stdout
+    seen = json.loads(bob("status", "shared-0001", "--json", cwd=project).stdout)
+    assert (seen["state"], seen["next"]) == ("running", "dfh status shared-0001 --watch")
+    (told,) = [notice for notice in seen["warnings"] if notice["kind"] == "other_user"]
+    assert "submitted by nobody" in told["text"]
+    mine = json.loads(alice("status", "shared-0001", "--json", cwd=project).stdout)
+    assert "other_user" not in {notice["kind"] for notice in mine["warnings"]}
     assert journal.read_bytes() == before
     assert "cancelled wait" in dfh("cancel", "shared-0001", cwd=project).stdout  # root can
     poll(lambda: states() == ["cancelled", "succeeded"])

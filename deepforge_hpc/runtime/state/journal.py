@@ -72,6 +72,11 @@ class Journal(NamedTuple):
         """Return the cluster of the latest attempt of which it was noted."""
         return next((item.cluster for item in reversed(self.attempts) if item.cluster), "")
 
+    @property
+    def user(self) -> str:
+        """Return who submitted the latest attempt; empty if there is none, or it is not noted."""
+        return self.last.user if self.last else ""
+
     def attempt(self, number: int) -> Attempt | None:
         """Return the attempt of that number."""
         return next((item for item in self.attempts if item.number == number), None)
