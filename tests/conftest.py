@@ -22,7 +22,7 @@ NOBODY = 65534
 _RUNNING: pytest.StashKey[list[Cluster]] = pytest.StashKey()
 CLUSTERS = frozenset({"slurm_cluster", "fast_clock_cluster", "short_memory_cluster"})
 MARK_OF_FIXTURE = {
-    **dict.fromkeys((*CLUSTERS, "second_cluster"), "slurm"),
+    **dict.fromkeys((*CLUSTERS, "second_cluster", "odd_cluster"), "slurm"),
     **dict.fromkeys(("file_system_calls", "shellcheck", "tracked"), "tools"),
 }
 
@@ -187,8 +187,22 @@ def second_cluster(slurm_cluster: Cluster, request: pytest.FixtureRequest) -> Cl
 
     A test that asks for it still talks to the first one, unless it says otherwise (`-M lab2`).
     """
-    slurm_cluster.script("second")
-    cluster = Cluster(slurm_cluster.folder / "lab2")
+    return _beside(slurm_cluster, request, "second", "lab2")
+
+
+@pytest.fixture(scope="session")
+def odd_cluster(slurm_cluster: Cluster, request: pytest.FixtureRequest) -> Cluster:
+    """Return `odd`, another controller with the slurmdbd of `slurm_cluster`, and one node that runs.
+
+    It has what real sites have: threads, cores that the system keeps, several kinds of nodes and
+    GPUs in a partition, others that are closed or hidden, and a QOS with limits of its own.
+    """
+    return _beside(slurm_cluster, request, "odd", "odd")
+
+
+def _beside(first: Cluster, request: pytest.FixtureRequest, verb: str, name: str) -> Cluster:
+    first.script(verb)
+    cluster = Cluster(first.folder / name)
     request.session.stash[_RUNNING].append(cluster)
     return cluster
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.errors import SchedulerError, UsageError
+from deepforge_hpc.errors import InvalidInputError, SchedulerError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
+    from deepforge_hpc.errors import Fault
     from deepforge_hpc.probe.compare import Difference
     from deepforge_hpc.probe.read import Machine
     from deepforge_hpc.runtime.base.notice import Notice
@@ -30,6 +31,22 @@ class Probed:
     notes: tuple[str, ...]
     """What a person may want to know who completes the draft."""
     machine: Machine
+
+    def faults(self, file: str) -> list[Fault]:
+        """Return what dfh itself would refuse of the draft, at its places in a file."""
+        from tempfile import TemporaryDirectory
+
+        from deepforge_hpc.paths import data_folder
+        from deepforge_hpc.site.find import FOLDER, load_site
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"{self.name}.yaml")
+            path.write_text(self.text, encoding="utf-8")
+            try:
+                load_site(str(path), [("shipped", data_folder(FOLDER))])
+            except InvalidInputError as error:
+                return [fault._replace(file=file) for fault in error.faults]
+        return []
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -112,12 +129,15 @@ def drift(name: str, cwd: Path) -> Drift:
 def read(cluster: str = "", *, must_answer: bool = True) -> Machine:
     """Return what the machine says, or that cluster of it; SchedulerError if no controller does."""
     import getpass
+    import grp
 
     from deepforge_hpc.probe.read import read_machine
     from deepforge_hpc.schedulers.command import CommandRunner, reaching
 
     runner = CommandRunner(timeout_s=_TIMEOUT_S, variables=reaching(cluster))
-    machine = read_machine(runner, user=getpass.getuser(), environ=os.environ)
+    numbers = {*os.getgroups(), os.getegid()}
+    groups = frozenset(entry.gr_name for entry in grp.getgrall() if entry.gr_gid in numbers)
+    machine = read_machine(runner, user=getpass.getuser(), environ=os.environ, groups=groups)
     if must_answer and not machine.config and not machine.partitions:
         message = f"no Slurm answers here: {machine.refusal}"
         hint = "Run this on a login node of the cluster (some need `module load slurm` first)."

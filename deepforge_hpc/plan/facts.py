@@ -84,9 +84,11 @@ def has_amd_gpus(node: NodeType | None) -> bool:
 def usable_cores(node: NodeType, *, all_cores: bool = False) -> int | None:
     """Return how many CPUs of Slurm's a job can have on a node; `all_cores`: the system's too."""
     usable, cores = known(node.usable_cores), known(node.cores)
-    if usable is not None:
-        return cores if all_cores and cores is not None else usable
-    return None if cores is None else cores * (known(node.smt) or 1)
+    if usable is None or (all_cores and cores is not None):
+        usable = cores
+    return (
+        None if usable is None else usable * (known(node.threads_per_core) or known(node.smt) or 1)
+    )
 
 
 def holds(when: When, facts: Facts) -> bool:

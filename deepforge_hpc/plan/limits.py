@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
-from deepforge_hpc.site.unknown import UNKNOWN, Range, known
+from deepforge_hpc.site.unknown import ANY, UNKNOWN, Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
     yield from _beyond("nodes", size.nodes, nodes, "nodes")
     yield from _gpus(site, queue, size)
     yield from _cores(site, queue, request)
-    yield from _beyond("cores", cpus, queue.cpus, "nodes * ntasks_per_node * cpus_per_task")
+    within = _within(queue.cpus, queue.at_once.cpus)
+    yield from _beyond("cores", cpus, within, "nodes * ntasks_per_node * cpus_per_task")
     multiple = known(queue.cpu_multiple)
     if multiple and cpus % multiple:
         up = -(-cpus // multiple) * multiple
@@ -256,6 +257,9 @@ def _memory(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
     most = memory_of_node(site, queue) if asked is not None else None
     yield from _beyond(
         "MiB a node", asked or 0, Range(min=low, max=most), "mem_per_node", ": {}MiB"
+    )
+    yield from _beyond(
+        "MiB", size.nodes * (asked or 0), _within(ANY, queue.at_once.mem), "nodes * mem_per_node"
     )
 
 

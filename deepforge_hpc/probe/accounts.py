@@ -11,6 +11,7 @@ from deepforge_hpc.probe.values import count, names, seconds, tres
 _QOS_FIELDS = (
     *("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU"),
     *("MaxTRESPU", "MaxTRESPA", "MaxJobsPA", "MaxSubmitPA", "GraceTime", "Preempt"),
+    *("GrpTRES", "GrpJobs", "GrpSubmit"),
 )
 QOS_ARGV = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
 _ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS", "MaxJobs", "MaxSubmit")
@@ -29,7 +30,7 @@ def default_account_argv(user: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What all jobs of one user, or of one account, may be and hold together."""
+    """What all jobs of a user, of an account, or of all who use a QOS may be and hold together."""
 
     running: int | None = None
     submitted: int | None = None
@@ -46,6 +47,7 @@ class Qos:
     min_tres: Mapping[str, int] = field(default_factory=dict)
     user: Held = field(default_factory=Held)
     account: Held = field(default_factory=Held)
+    group: Held = field(default_factory=Held)
     grace_s: int | None = None
     preempts: tuple[str, ...] = ()
     """Names of the QOS whose jobs must make room for its own."""
@@ -72,6 +74,11 @@ def parse_qos(text: str) -> tuple[Qos, ...]:
             min_tres=tres(row["MinTRES"]),
             user=_held(row, "PU"),
             account=_held(row, "PA"),
+            group=Held(
+                running=count(row["GrpJobs"]),
+                submitted=count(row["GrpSubmit"]),
+                tres=tres(row["GrpTRES"]),
+            ),
             grace_s=seconds(row["GraceTime"]),
             preempts=names(row["Preempt"]),
         )

@@ -33,6 +33,7 @@ class Partition:
     name: str
     is_default: bool = False
     is_up: bool = True
+    is_hidden: bool = False
     is_open: bool = True
     """Neither for root alone nor for reservations alone."""
     max_nodes: int | None = None
@@ -44,6 +45,8 @@ class Partition:
     default_time_s: int | None = None
     max_cpus_per_node: int | None = None
     max_mem_mib: int | None = None
+    groups: tuple[str, ...] = ()
+    """Of Unix, whose members may use it; empty: all."""
     accounts: tuple[str, ...] = ()
     """Empty: all."""
     denied_accounts: tuple[str, ...] = ()
@@ -66,10 +69,13 @@ class Node:
 
     name: str
     partitions: tuple[str, ...]
-    cores: int | None = None
-    """CPUs as Slurm counts them, by its threads."""
+    cpus: int | None = None
+    """As Slurm counts them: threads mostly, cores where its file says so."""
     usable: int | None = None
+    """CPUs that a job can have."""
+    cores: int | None = None
     threads: int | None = None
+    """Of a core."""
     mem_mib: int | None = None
     gpus: int = 0
     gpu_type: str = ""
@@ -77,7 +83,8 @@ class Node:
     @property
     def kind(self) -> tuple[object, ...]:
         """Return what nodes of a kind have in common."""
-        return (self.cores, self.usable, self.threads, self.mem_mib, self.gpus, self.gpu_type)
+        size = (self.cpus, self.usable, self.cores, self.threads, self.mem_mib)
+        return (*size, self.gpus, self.gpu_type)
 
 
 def parse_version(text: str) -> str:
@@ -128,6 +135,7 @@ def _partition(record: Mapping[str, str]) -> Partition:
         name=record["PartitionName"],
         is_default=record.get("Default") == "YES",
         is_up=record.get("State", "UP") == "UP",
+        is_hidden=record.get("Hidden") == "YES",
         is_open="YES" not in (record.get("RootOnly"), record.get("ReqResv")),
         max_nodes=count(record.get("MaxNodes")),
         min_nodes=count(record.get("MinNodes")) or None,
@@ -136,6 +144,7 @@ def _partition(record: Mapping[str, str]) -> Partition:
         default_time_s=seconds(record.get("DefaultTime")),
         max_cpus_per_node=count(record.get("MaxCPUsPerNode")),
         max_mem_mib=count(record.get("MaxMemPerNode")) or None,
+        groups=names(record.get("AllowGroups")),
         accounts=names(record.get("AllowAccounts")),
         denied_accounts=names(record.get("DenyAccounts")),
         allowed_qos=names(record.get("AllowQos")),
@@ -175,14 +184,17 @@ def _node(record: Mapping[str, str]) -> Node:
     kept = count(record.get("MemSpecLimit")) or 0
     gpus, kind = _gpus(record)
     threads = count(record.get("ThreadsPerCore"))
+    sockets, each = count(record.get("Sockets")), count(record.get("CoresPerSocket"))
+    cores = sockets * each if sockets and each else total and total // (threads or 1)
     usable = count(record.get("CPUEfctv"))
     if usable is None and total is not None:  # before Slurm 22.05
         usable = total - (count(record.get("CoreSpecCount")) or 0) * (threads or 1)
     return Node(
         name=record["NodeName"],
         partitions=names(record.get("Partitions")),
-        cores=total,
+        cpus=total,
         usable=usable,
+        cores=cores,
         threads=threads,
         mem_mib=memory - kept if memory is not None and memory > 1 else None,
         gpus=gpus,

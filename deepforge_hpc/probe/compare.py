@@ -155,8 +155,7 @@ def _node_type(
         return
     (node,) = found.values()
     key = f"node_types.{queue.node_type}"
-    cores = node.cores // (node.threads or 1) if node.cores else None
-    yield from _differ(f"{key}.cores", known(node_type.cores), cores)
+    yield from _differ(f"{key}.cores", known(node_type.cores), node.cores)
     yield from _differ(f"{key}.gpus", known(node_type.gpus), node.gpus)
     yield from _differ(f"{key}.gpu_type", known(node_type.gpu_type), node.gpu_type or None)
     if known(node_type.smt) is not None:

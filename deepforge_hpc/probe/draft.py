@@ -133,7 +133,7 @@ def node_kinds(nodes: Sequence[Node]) -> dict[str, Node]:
     found: dict[str, Node] = {}
     for kind, _ in counts.most_common():
         node = first[kind]
-        name = f"gpu-{node.gpu_type or node.gpus}" if node.gpus else f"cpu-{node.cores or 'node'}"
+        name = f"gpu-{node.gpu_type or node.gpus}" if node.gpus else f"cpu-{node.cpus or 'node'}"
         if name in found and node.mem_mib:
             name = f"{name}-{round(node.mem_mib / 1024)}g"
         while name in found:
@@ -154,11 +154,14 @@ def _identify(machine: Machine) -> list[dict[str, Any]]:
 
 
 def _node_type(node: Node) -> dict[str, Any]:
-    smt = node.threads or 1
+    # CPUs of Slurm's are threads, or cores where its file says so; a site file counts cores.
+    each = max(1, (node.cpus or 0) // node.cores) if node.cores else 1
+    sold = {"threads_per_core": each} if node.cores and each != (node.threads or each) else {}
     return {
-        "cores": node.cores // smt if node.cores else UNKNOWN,
-        "usable_cores": node.usable or UNKNOWN,
+        "cores": node.cores or UNKNOWN,
+        "usable_cores": node.usable // each if node.usable and node.cores else UNKNOWN,
         "smt": node.threads or UNKNOWN,
+        **sold,
         "mem": f"{node.mem_mib}MiB" if node.mem_mib else UNKNOWN,
         "gpus": node.gpus,
         **({"gpu_type": node.gpu_type} if node.gpu_type else {}),

@@ -56,6 +56,10 @@ def closed(item: Partition, machine: Machine) -> str:
     mine = {association.account for association in machine.associations}
     if not item.is_up:
         return "not up when it was looked at"
+    if item.groups and machine.groups is not None and not machine.groups & {*item.groups}:
+        return f"for the groups {', '.join(item.groups[:8])}"
+    if item.is_hidden:
+        return "hidden by the centre: ask whom it is for"
     if item.accounts and not mine & set(item.accounts):
         return f"for the accounts {', '.join(item.accounts[:8])}"
     if mine and mine <= set(item.denied_accounts):
@@ -86,7 +90,8 @@ def draft_queue(
     for (section, name), limits in together(machine, rules).items():
         if limits:
             scope, most = min(limits.items(), key=lambda limit: limit[1])
-            queue.setdefault(section, {})[name] = {"max": most, "scope": scope}
+            shown = f"{most}MiB" if name == "mem" else most
+            queue.setdefault(section, {})[name] = {"max": shown, "scope": scope}
     if per_cpu := item.default_mem.get("DefMemPerCPU"):
         queue["memory"] = memory_request(machine, per_cpu)
     if (preempted := preemption(machine, item, qos)) is not None:
@@ -142,6 +147,8 @@ _TOGETHER: dict[tuple[str, str], Callable[[Held], int | None]] = {
     ("jobs", "submitted"): lambda held: held.submitted,
     ("at_once", "nodes"): lambda held: held.tres.get("node"),
     ("at_once", "gpus"): lambda held: held.tres.get("gres/gpu"),
+    ("at_once", "cpus"): lambda held: held.tres.get("cpu"),
+    ("at_once", "mem"): lambda held: held.tres.get("mem"),
 }
 
 
@@ -152,7 +159,10 @@ def together(machine: Machine, rules: Sequence[Qos]) -> dict[tuple[str, str], di
     """
     found: dict[tuple[str, str], dict[str, int]] = {}
     for key, limit in _TOGETHER.items():
-        whose = {"user": [rule.user for rule in rules], "account": [rule.account for rule in rules]}
+        whose = {
+            scope: [getattr(rule, scope) for rule in rules]
+            for scope in ("user", "account", "group")
+        }
         least = {
             scope: min((most for item in held if (most := limit(item)) is not None), default=None)
             for scope, held in whose.items()

@@ -36,6 +36,8 @@ class Machine:
     qos: tuple[accounts.Qos, ...] = ()
     associations: tuple[accounts.Association, ...] = ()
     default_account: str = ""
+    groups: frozenset[str] | None = None
+    """One's groups of Unix; None: not asked for."""
     mpi: tuple[str, ...] = ()
     spank: tuple[str, ...] = ()
     """Options that plugins give srun, e.g. `container-image`."""
@@ -69,6 +71,7 @@ def read_machine(
     *,
     user: str,
     environ: Mapping[str, str],
+    groups: frozenset[str] | None = None,
     which: Callable[[str], str | None] = shutil.which,
 ) -> Machine:
     """Return what the commands of Slurm and the environment say."""
@@ -87,6 +90,7 @@ def read_machine(
         qos=accounts.parse_qos(ask(accounts.QOS_ARGV)),
         associations=accounts.parse_associations(associations, named),
         default_account=accounts.parse_default_account(ask(accounts.default_account_argv(user))),
+        groups=groups,
         mpi=commands.parse_mpi(mpi),
         spank=commands.parse_options(ask(commands.HELP_ARGV)),
         programs=tuple(name for name in (*LAUNCHERS, *CONTAINERS) if which(name)),

@@ -40,9 +40,16 @@ def seconds(value: str | None) -> int | None:
 
 
 def tres(value: str) -> dict[str, int]:
-    """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is left out."""
-    pairs = (item.partition("=") for item in value.split(","))
-    return {key: int(text) for key, _, text in pairs if re.fullmatch(r"[0-9]{1,15}", text)}
+    """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is in MiB."""
+    found: dict[str, int] = {}
+    for key, _, text in (item.partition("=") for item in value.split(",")):
+        if match := re.fullmatch(r"([0-9]{1,15})([MGTP]?)", text):
+            unit = _MIB[match[2]] if key == "mem" else not match[2]
+            found |= {key: int(match[1]) * unit} if unit else {}
+    return found
+
+
+_MIB = {"": 1, "M": 1, "G": 1024, "T": 1024**2, "P": 1024**3}
 
 
 def names(value: str | None) -> tuple[str, ...]:

@@ -66,11 +66,19 @@ class JobLimit(Frozen):
 _LIMIT = Object(JobLimit)
 
 
+class MemoryLimit(JobLimit):
+    """How much memory there may be at once; MiB."""
+
+    max: Count = fact(SIZE)
+
+
 class Holdings(Frozen):
     """What the jobs that run at once may hold together."""
 
     nodes: JobLimit | None = given(_LIMIT)
     gpus: JobLimit | None = given(_LIMIT)
+    cpus: JobLimit | None = given(_LIMIT)
+    mem: MemoryLimit | None = given(Object(MemoryLimit))
 
 
 class JobLimits(Frozen):
@@ -150,11 +158,15 @@ class NodeType(Frozen):
     count: Count = fact(COUNT)
     cpu: Word = fact(LINE)
     cores: Count = fact(COUNT)
+    """Cores, never threads: so are `usable_cores` and `reserved_cores`."""
     usable_cores: Count = fact(COUNT)
     """What a job can have, if the system keeps some."""
     reserved_cores: tuple[int, ...] = given(Whole(Integer(0, 10_000), "a list of core numbers"), ())
     """Numbers of those that the system keeps."""
     smt: Count = fact(COUNT)
+    """Threads of a core; each is a CPU of Slurm's, if `threads_per_core` does not say less."""
+    threads_per_core: Count = fact(COUNT)
+    """Threads of a core that a job has which does not ask for more."""
     mem_mib: Count = fact(SIZE, name="mem")
     mem_requestable_mib: Count = fact(SIZE, name="mem_requestable")
     mem_includes_gpu: Flag = fact(yes_no)

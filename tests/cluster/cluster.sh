@@ -3,6 +3,7 @@
 #
 #   bash tests/cluster/cluster.sh start DIR      and then: . DIR/env.sh && sinfo
 #   bash tests/cluster/cluster.sh second DIR     another controller, lab2, with one node: . DIR/lab2/env.sh, or -M lab2
+#   bash tests/cluster/cluster.sh odd DIR        one more, odd, as real sites are (odd.conf.in): . DIR/odd/env.sh
 #   bash tests/cluster/cluster.sh kill DIR NAME  end a daemon, as `revive DIR slurmdbd` undoes it
 #   bash tests/cluster/cluster.sh status DIR
 #   bash tests/cluster/cluster.sh stop DIR       DIR may be removed afterwards
@@ -218,28 +219,55 @@ start() {
 
 # Another cluster with the same munge and slurmdbd, as at sites with several machines.
 second() {
-    local place="$dir/lab2" cluster=lab2 dbd_port port
-    [[ -e $dir/ready && ! -e $place ]] || fail "a second cluster stands beside a first one, once"
+    beside lab2
+}
+
+odd() {
+    beside odd
+}
+
+plain_conf() {
+    fill_in slurm.conf.in | sed -e '/^NodeName=n[2-4]/d' -e '/^PartitionName=gpu/d' -e 's/ Gres=.*//' \
+        -e '/^GresTypes/d' -e '/^AccountingStorageTRES/d'
+}
+
+odd_conf() {
+    fill_in slurm.conf.in | sed -e '/^NodeName=/d' -e '/^PartitionName=/d' -e 's/^GresTypes=.*/&,lscratch/'
+    fill_in odd.conf.in
+    printf 'NodeName=n1 Name=gpu Type=fake File=%s\nNodeName=n2 Name=gpu Type=other Count=4\n' "$dir/gpu/gpu[0-1]" >"$place/etc/gres.conf"
+    echo 'NodeName=n1 Name=lscratch Count=100' >>"$place/etc/gres.conf"
+}
+
+# beside CLUSTER: with one daemon, n1.
+beside() {
+    local cluster=$1 dbd_port port
+    local place="$dir/$cluster"
+    [[ -e $dir/ready && ! -e $place ]] || fail "$cluster stands beside a first cluster, once"
     dbd_port=$(sed -n 's/^AccountingStoragePort=//p' "$dir/etc/slurm.conf")
     port=$(free_ports) || fail "no free ports"
     mkdir -p "$place"/{etc,log,run,state,spool/n1,tmp/n1}
     ln -s ../munge "$place/munge"
     cp "$dir/etc/cgroup.conf" "$place/etc" 2>/dev/null || :
-    fill_in slurm.conf.in | sed -e '/^NodeName=n[2-4]/d' -e '/^PartitionName=gpu/d' -e 's/ Gres=.*//' \
-        -e '/^GresTypes/d' -e '/^AccountingStorageTRES/d' >"$place/etc/slurm.conf"
+    case $cluster in
+    odd) odd_conf ;;
+    *) plain_conf ;;
+    esac >"$place/etc/slurm.conf"
     # Numbers of jobs as the first cluster gives them now: tests want the same on both.
     export SLURM_CONF="$dir/etc/slurm.conf"
     scontrol show config | sed -n 's/^NEXT_JOB_ID *= */FirstJobId=/p' >>"$place/etc/slurm.conf"
     fill_in accounts | grep -v '^add qos' >"$place/etc/accounts" # those are of all clusters
+    if [[ $cluster == odd ]]; then
+        sed -i -e '1a add qos few GrpTRES=cpu=8,node=1,gres/gpu=1 GrpJobs=3' -e 's/set qos=.*/&,few/' "$place/etc/accounts"
+    fi
     printf 'export SLURM_CONF=%q\n' "$place/etc/slurm.conf" >"$place/env.sh"
     export DFH_CLUSTER_DIR="$dir" SLURM_CONF="$place/etc/slurm.conf"
     sacctmgr -i -Q <"$place/etc/accounts" >"$place/log/accounts.out" 2>&1 || fail "$(<"$place/log/accounts.out")"
-    daemon slurmctld-lab2 slurmctld -D -c -i
-    daemon slurmd-lab2 slurmd -D -N n1
+    daemon "slurmctld-$cluster" slurmctld -D -c -i
+    daemon "slurmd-$cluster" slurmd -D -N n1
     nodes=(n1)
-    until_true 90 all_idle || fail "the node of lab2 is not idle: $(sinfo -h -N -o '%N %t' 2>&1)"
+    until_true 90 all_idle || fail "the node of $cluster is not idle: $(sinfo -h -N -o '%N %t' 2>&1)"
     # Now slurmdbd tells others where this controller listens.
-    until_true 30 sinfo -h -M lab2 || fail "lab2 has not registered"
+    until_true 30 sinfo -h -M "$cluster" || fail "$cluster has not registered"
 }
 
 # kill_daemon NAME: as a machine that is gone; it is started again by `revive`.
@@ -268,7 +296,7 @@ stop() {
     local conf kind name pid
     [[ -f $dir/daemons ]] || return 0
     # Jobs first, while there is someone to end them.
-    for conf in "$dir"/{,lab2/}etc/slurm.conf; do
+    for conf in "$dir"/{,lab2/,odd/}etc/slurm.conf; do
         [[ -e $conf ]] || continue
         export SLURM_CONF="$conf"
         timeout 5 scancel --quiet --partition=cpu >/dev/null 2>&1 || :
@@ -314,12 +342,12 @@ status() {
     exit "$down"
 }
 
-usage="usage: cluster.sh start|second|stop|status DIR, or kill|revive DIR DAEMON"
+usage="usage: cluster.sh start|second|odd|stop|status DIR, or kill|revive DIR DAEMON"
 [[ $# -eq 2 || ($# -eq 3 && $1 =~ ^(kill|revive)$) ]] || fail "$usage"
 mkdir -p "$2"
 dir=$(cd "$2" && pwd -P)
 case $1 in
-start | second | stop | status) "$1" ;;
+start | second | odd | stop | status) "$1" ;;
 kill) kill_daemon "$3" ;;
 revive) revive "$3" ;;
 _daemons_up) daemons_up ;;

@@ -13,7 +13,7 @@ from deepforge_hpc.api import probing
 from deepforge_hpc.api.pipelines import write
 from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.cli.views.display import Display, listing
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
@@ -67,6 +67,9 @@ def probe(
         display.result(document, found.text.splitlines())
         return
     write(output, found.text.encode(), "Give another file with -o.")
+    if faults := found.faults(str(output)):
+        hint = f"{output} is written, but dfh does not take it as it is: correct these lines."
+        raise InvalidInputError(faults, hint)
     document["path"] = str(output)
     queues = count(len(found.data["queues"]), "queue")
     following = shlex.quote(str(output))

@@ -75,7 +75,7 @@ def test_every_recorded_version_is_read_alike(version: str) -> None:
     nodes = commands.parse_nodes(said("nodes"))
     assert [node.name for node in nodes] == ["n1", "n2", "n3", "n4"]
     assert nodes[0].partitions == ("cpu", "gpu")
-    assert {(node.cores, node.usable, node.threads, node.mem_mib) for node in nodes} == {
+    assert {(node.cpus, node.usable, node.threads, node.mem_mib) for node in nodes} == {
         (8, 8, 1, 16000)
     }
     assert [(node.gpus, node.gpu_type) for node in nodes[1:3]] == [(2, "fake"), (0, "")]
@@ -125,7 +125,7 @@ def test_limits_of_jobs_are_read_from_qos(version: str) -> None:
 def test_nodes_of_three_versions(file: str, partition: str, expected: tuple[object, ...]) -> None:
     node = commands.parse_nodes(output(file))[0]
     assert partition in node.partitions
-    assert (node.cores, node.usable, node.mem_mib, node.gpus, node.gpu_type) == expected
+    assert (node.cpus, node.usable, node.mem_mib, node.gpus, node.gpu_type) == expected
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_gpus_of_a_node(gres: str, number: int, kind: str) -> None:
 def test_cores_that_the_system_keeps_are_not_for_jobs() -> None:
     text = "NodeName=f1 CPUTot=128 CoreSpecCount=8 ThreadsPerCore=2 RealMemory=515072 Partitions=b"
     (node,) = commands.parse_nodes(text)
-    assert (node.cores, node.usable) == (128, 112)
+    assert (node.cpus, node.usable) == (128, 112)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_value_may_hold_spaces_and_unknown_fields_are_left_alone() -> None:
     text = "NodeName=a NewIn26.05=x y z OS=Linux 5 #1 SMP Partitions=p,q Reason=bad = worse [r@t]"
     (node,) = commands.parse_nodes(text)
     assert node.partitions == ("p", "q")
-    assert (node.cores, node.mem_mib) == (None, None)
+    assert (node.cpus, node.mem_mib) == (None, None)
 
 
 def test_limits_of_qos() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api.probing import Probed
 from deepforge_hpc.files import yaml12
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.compare import differences
 from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
+from deepforge_hpc.probe.queues import together
 from deepforge_hpc.probe.read import Machine, read_machine
 from deepforge_hpc.probe.write import site_yaml
 from deepforge_hpc.runtime.base.notice import Notice
@@ -680,3 +682,27 @@ def test_other_nodes_in_a_partition_are_a_difference(lab: Machine, tmp_path: Pat
 
 def test_what_the_file_does_not_know_is_no_difference(lab: Machine) -> None:
     assert differences(SiteSpec(name="bare", scheduler="slurm"), lab) == ()
+
+
+def test_a_draft_is_read_back_before_it_is_called_one() -> None:
+    text = "site: here\nscheduler: slurm\nextends: slurm-base\nnode_types: {a: {cores: C}}\n"
+    drafted = [
+        Probed(name="here", data={}, text=text.replace("C", cores), warnings=(), notes=(),
+               machine=Machine())
+        for cores in ("8", "8, usable_cores: 16")
+    ]  # fmt: skip
+    assert drafted[0].faults("my.yaml") == []
+    (fault,) = drafted[1].faults("my.yaml")
+    assert (fault.file, fault.line) == ("my.yaml", 4)
+    assert fault.message.endswith("16 is more than cores: 8")
+
+
+def test_what_all_who_use_a_qos_hold_together_is_a_limit_of_the_queue() -> None:
+    row = "few||||||||||||cpu=8,mem=1T,gres/gpu=2|3|9"
+    (few,) = accounts.parse_qos(row)
+    assert few.group == accounts.Held(
+        running=3, submitted=9, tres={"cpu": 8, "mem": 1 << 20, "gres/gpu": 2}
+    )
+    found = together(Machine(), [few])
+    assert found["at_once", "mem"] == {"group": 1 << 20}
+    assert found["at_once", "cpus"] == {"group": 8}

@@ -1,0 +1,102 @@
+"""A cluster as real sites have it: threads, kept cores, mixed partitions, closed and hidden ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.files.yaml12 import load
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def there(odd_cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in odd_cluster.environ.items():
+        monkeypatch.setenv(name, value)
+    return odd_cluster
+
+
+@pytest.fixture
+def drafted(there: Any, dfh: Any, project: Path) -> dict[str, Any]:
+    """Return the data of a draft, which lies in the project as the site `here`."""
+    file = project / "site-configs" / "here.yaml"
+    said = dfh("site", "probe", "-o", file, cwd=project).stdout
+    assert said.startswith(f"{file}: site here, ")
+    data: dict[str, Any] = load(file.read_bytes(), str(file)).value()
+    return data
+
+
+def test_cores_are_cores_whatever_slurm_counts(drafted: dict[str, Any]) -> None:
+    names = ("cores", "usable_cores", "smt", "threads_per_core")
+    nodes = {
+        node.get("gpu_type", "none"): tuple(node.get(name) for name in names)
+        for node in drafted["node_types"].values()
+    }
+    # The second sells 8 CPUs of 8 cores with two threads each.
+    assert nodes == {"fake": (8, 7, 2, None), "other": (8, 8, 2, 1), "none": (32, 32, 2, None)}
+
+
+def test_partitions_are_as_slurm_has_them(drafted: dict[str, Any]) -> None:
+    queues = {queue["name"]: queue for queue in drafted["queues"]}
+    assert "node_type" not in queues["cpu"]
+    assert queues["cpu"]["gpus_per_node"] == {"max": 4}
+    assert queues["cpu"]["cpus_per_node"] == {"max": 64}
+    assert queues["cpu"].get("automatic", True)
+    for name, why in (("closed", "for the groups nogroup"), ("secret", "hidden")):
+        assert queues[name]["automatic"] is False
+        assert why in queues[name]["access"]
+    few = queues["few"]
+    assert {name: limit["max"] for name, limit in few["at_once"].items()} == {
+        "cpus": 8,
+        "nodes": 1,
+        "gpus": 1,
+    }
+    assert few["at_once"]["cpus"]["scope"] == "group"
+    assert few["jobs"]["running"] == {"max": 3, "scope": "group"}
+
+
+def test_a_draft_agrees_with_it_and_its_jobs_run(
+    drafted: dict[str, Any],
+    there: Any,
+    dfh: Any,
+    project: Path,
+) -> None:
+    assert dfh("site", "diff", "here", cwd=project).stdout.endswith("no difference\n")
+    done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
+    assert "2/2 jobs done" in done.stdout
+    jobs = there.run("squeue", "-h", "-t", "all", "-o", "%P %N").split("\n")
+    assert "cpu n1" in jobs
+
+
+def test_what_a_site_adds_takes_no_gpu_away(
+    drafted: dict[str, Any],
+    there: Any,
+    dfh: Any,
+    project: Path,
+) -> None:
+    more = "site: more\nextends: here\nrequest: {extra: [{directive: [gres, 'lscratch:10']}]}\n"
+    (project / "site-configs" / "more.yaml").write_text(more, encoding="utf-8")
+    _resources(project, {"gpus_per_node": 1, "cpus_per_task": 1})
+    assert "2/2 jobs done" in dfh("run", "--site", "more", "--interval", "0.3", cwd=project).stdout
+    assert "gres:gpu:1,gres:lscratch:10" in there.run("squeue", "-h", "-t", "all", "-o", "%b")
+
+
+def _resources(project: Path, resources: dict[str, Any]) -> None:
+    file = project / "pipeline.yaml"
+    data = load(file.read_bytes(), str(file)).value()
+    next(iter(data["operations"].values()))["resources"] = resources
+    file.write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_what_slurm_never_starts_is_refused(
+    drafted: dict[str, Any],
+    dfh: Any,
+    project: Path,
+) -> None:
+    _resources(project, {"queue": "few", "cpus_per_task": 9})
+    done = dfh("plan", "--site", "here", cwd=project, expect=4)
+    assert "9 cores, at most 8" in done.stderr
