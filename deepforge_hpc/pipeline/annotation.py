@@ -34,6 +34,14 @@ _PORTS = {
 _LIMITS = {"min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple)}
 
 
+_ALSO = {
+    "int": frozenset({"float"}),
+    "float": frozenset({"int"}),
+    "bool": frozenset({"int", "float"}),
+}
+"""What a value of a type may be taken for: as an output, `float` may be an int."""
+
+
 class AnnotationError(Exception):
     """An annotation that contradicts itself; the text says how."""
 
@@ -61,6 +69,24 @@ class Constraint:
                 if not self.items.allows(member):
                     return f"must be {self.words()}, and [{shown(key)}] is {shown(member)}"
         return f"must be {self.words()}, not {shown(value)}"
+
+    def may_be(self, wanted: Constraint) -> bool:
+        """Tell whether a value of this may be one that is wanted; False only if none can be."""
+        if not self.types or not wanted.types or None not in (self.enum, wanted.enum):
+            return True
+        of = {kind: _ALSO.get(kind, frozenset()) | {kind} for kind in self.types}
+        if not any(kinds & wanted.types for kinds in of.values()):
+            return False
+        if self.items is None or wanted.items is None:
+            return True
+        others = (self.types & wanted.types) - {"list", "dict"}
+        return bool(others) or self.items.may_be(wanted.items)
+
+    def gathered(self) -> Constraint:
+        """Return what the tasks of an array make of it: lists are chained, the rest is listed."""
+        if not self.types or ("list" in self.types and self.types != {"list"}):
+            return Constraint()
+        return self if self.types == {"list"} else Constraint(frozenset({"list"}), items=self)
 
     def allows(self, value: object) -> bool:
         """Tell whether a JSON value is allowed."""
@@ -120,6 +146,9 @@ def imported_names(nodes: Iterable[ast.AST]) -> dict[str, str]:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
     return found
+
+
+ANYTHING = Constraint()
 
 
 class Annotations:

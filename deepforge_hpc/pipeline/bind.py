@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.pipeline.annotation import ANYTHING, Constraint
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.pipeline.installed import Installed, Software
@@ -36,6 +37,8 @@ class Edge:
     operation: str | None = None
     output: str | None = None
     external: str | None = None
+    constraint: Constraint = ANYTHING
+    """What its annotation allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,8 @@ class OperationInterface:
     """file:line of the code."""
     pieces: tuple[Piece, ...] = ()
     """What its code is."""
+    promises: Mapping[str, Constraint] = field(default_factory=dict)
+    """Output -> what its annotation says of it."""
     software: Software = ()
     """The packages that it imports, as its environment has them."""
 
@@ -154,7 +159,8 @@ class _Binding:
         for port in sorted(spec.inputs):
             if port in self.inputs:
                 kind = self._port_type(types, self.inputs[port], "input")
-                edges.append(_edge(port, kind, spec.inputs[port]))
+                edge = _edge(port, kind, spec.inputs[port])
+                edges.append(replace(edge, constraint=self.inputs[port].constraint))
         environment = resolve_environment(
             (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
         )
@@ -192,6 +198,7 @@ class _Binding:
             after=tuple(sorted(set(spec.after))),
             place=f"{code.file}:{code.line}",
             pieces=found.pieces,
+            promises={port.name: port.constraint for port in code.outputs},
         )
 
     def _fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:

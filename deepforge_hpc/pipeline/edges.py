@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.files.project import absolute
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.pipeline.annotation import ANYTHING
 from deepforge_hpc.pipeline.external import scheme_problem
 from deepforge_hpc.pipeline.formats import ANY
 from deepforge_hpc.pipeline.graph import cycles
@@ -138,6 +139,7 @@ class Edges:
         if dot:
             if self._output(at, operation, output) and edge is not None:
                 self._fit(name, edge, self._types[operation][output], source)
+                self._agree(name, edge, operation, output)
             return
         self._used_externals.add(source)
         if source in self.pipeline.inputs:
@@ -186,6 +188,21 @@ class Edges:
             message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
             once = (interface.source.module, interface.source.object, f"edge {edge.port}")
             self.binder.warn_of_type(at, message, "annotate one of them, or use types:", once)
+
+    def _agree(self, name: str, edge: Edge, operation: str, output: str) -> None:
+        """Refuse an edge whose two annotations no value can keep, though its format is one."""
+        interface, producer = self.interfaces[name], self.interfaces[operation]
+        assert interface is not None
+        if producer is None or not {edge.type, self._types[operation][output]} <= {"json", ANY}:
+            return
+        given = producer.promises.get(output, ANYTHING)
+        is_array = self.pipeline.operations[operation].map is not None
+        given = given.gathered() if is_array else given
+        if not given.may_be(edge.constraint):
+            message = f"{operation}.{output} is {given.words()}, but {interface.source.object} "
+            message += f"wants {edge.constraint.words()}"
+            hint = f"make the annotations agree: {producer.place}, {interface.place}"
+            self.binder.reader.fault(("operations", name, "inputs", edge.port), message, hint)
 
     def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
         spec = self.pipeline.operations[name].map

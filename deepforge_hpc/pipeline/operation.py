@@ -18,6 +18,7 @@ from deepforge_hpc.files.faults import NAME, NAME_RULE
 from deepforge_hpc.files.yaml12 import MAX_INTEGER_BITS
 from deepforge_hpc.pipeline.annotation import (
     ANY,
+    ANYTHING,
     AnnotationError,
     Annotations,
     Constraint,
@@ -63,6 +64,8 @@ class Port:
     annotation: str = ""
     """The annotation, if it stands for no format."""
     promise: Promise
+    constraint: Constraint = ANYTHING
+    """What its annotation says of it."""
     problem: str = ""
     """Why JSON cannot hold it, where its annotation says so."""
 
@@ -311,10 +314,17 @@ class _CodeReader:
                     type=kind or ANY,
                     annotation=unknown,
                     promise=promise,
+                    constraint=self._constraint(annotation),
                     problem=problem,
                 )
             )
         return tuple(ports), found.form
+
+    def _constraint(self, annotation: ast.expr | None) -> Constraint:
+        try:
+            return self.annotations.constraint(annotation)
+        except AnnotationError:  # of limits, which are for attributes
+            return Constraint()
 
     def _refuse_empty_promise(self, node: _Function, found: Outputs) -> None:
         """Refuse code that ends without an output, and is annotated to return something."""
