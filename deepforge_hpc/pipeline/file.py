@@ -13,6 +13,7 @@ from deepforge_hpc.files.kinds import (
     Integer,
     Items,
     MapOf,
+    OneOf,
     Parsed,
     Text,
     data,
@@ -138,6 +139,8 @@ class OperationSpec:
     map: MapSpec | None = key(Object(MapSpec))
     environment: EnvironmentSpec | None = key(ENVIRONMENT)
     seed: int | None = key(_SEED)
+    gpu_visibility: str = key(OneOf("own", "all"), "all")
+    """Which GPUs of its node a rank sees: its own alone, or all of the job."""
     after: tuple[str, ...] = key(
         Items(Text("the name of an operation", _NAME), "a list of operations"), ()
     )

@@ -33,6 +33,7 @@ class Facts:
     node: NodeType | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables that the environment sets of the site give it."""
+    gpu_visibility: str = "all"
 
     @property
     def gpus(self) -> int:

@@ -1,9 +1,9 @@
 """What starts the ranks of a job: the site's words, filled in; cores and GPUs by its table. Pure.
 
-A rank that must see its own GPUs alone is started by `bash -c SCRIPT rank`, with the rank's own
-command as further arguments: no file has to be written, found by all nodes or cleaned up, and words
-with blanks stay whole. In a container it is the container that SCRIPT starts, and `$0` the image.
-The text of SCRIPT is made here and has no value of a user's in it.
+Which GPUs are a rank's own is said in the plan: a rank takes them itself, whatever started it, and
+in a container too, before any code of the user's runs. In a container a rank is started by
+`bash -c SCRIPT IMAGE`, with the rank's own command as further arguments: no file has to be written,
+found by all nodes or cleaned up. The text of SCRIPT is made here, without a value of a user's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.site.request import LaunchMethod
 
+NVIDIA, AMD = "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _BINDING = re.compile(r"(?:--[a-z_-]+=)?\{(cpu_bind|gpu_bind)\}")
 _GPU_REQUESTS = ("--gpus", "--gres=gpu", "--ntasks-per-gpu")
@@ -44,15 +45,17 @@ def launch_command(
     argv = _argv(site, launcher, facts, values)
     env = scheduler.launch_env(known(site.slurm.version), argv, values["cpus_per_task"])
     env |= {key: _fill(value, values) for key, value in launcher.env.items()}
-    local_rank = scheduler.local_rank.get(launcher.program, "")
-    script = _own_gpus(site, facts, local_rank) if local_rank else ""
     if argv and container is not None:
         words = container.words if launcher.is_srun else ()
-        argv += [*words, "bash", "-c", script + container.script, container.image]
-    elif argv and script:
-        argv += ["bash", "-c", script + 'exec "$@"', "rank"]
+        argv += [*words, "bash", "-c", container.script, container.image]
     return LaunchCommand(
-        name=name, argv=tuple(argv), env=tuple(sorted(env.items())), world_size=size.world_size
+        name=name,
+        argv=tuple(argv),
+        env=tuple(sorted(env.items())),
+        world_size=size.world_size,
+        gpus=() if _is_shared_out(site, facts, argv) else _gpus_of_ranks(site, facts),
+        gpu_visibility=facts.gpu_visibility,
+        gpu_variable=AMD if has_amd_gpus(facts.node) else NVIDIA,
     )
 
 
@@ -106,8 +109,11 @@ def gpu_words(site: SiteSpec, facts: Facts) -> list[str]:
         option = gpu_option(site, facts)
         if option is not None:
             words.append(f"--{option[0]}={option[1]}")
-    if site.binding.style == "closest":
-        words.append("--gpu-bind=closest")
+    if facts.gpu_visibility == "own":
+        if site.binding.style == "closest":
+            words.append("--gpu-bind=closest")
+    elif site.request.gpu.style == "gpus-per-task":
+        words.append("--gpu-bind=none")  # else each rank sees its own alone (srun(1))
     return words
 
 
@@ -160,28 +166,25 @@ def _fill(word: str, values: dict[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), word)
 
 
-def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> list[list[int]]:
+def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> tuple[tuple[int, ...], ...]:
     """Return the GPUs of each rank of a node; empty if they cannot be shared out evenly."""
     count, ranks = facts.resources.gpus_per_node, facts.resources.ntasks_per_node
     in_table = len(site.binding.gpu_core_base) or count
     if not count or count % ranks or count > in_table:
-        return []
+        return ()
     order = list(range(count))
     if site.binding.gpu_order == "descending":
         order.reverse()
+    elif site.binding.style == "closest" and count == len(site.binding.gpu_core_base):
+        order.sort(key=lambda gpu: site.binding.gpu_core_base[gpu])  # ranks take cores in order
     elif not isinstance(site.binding.gpu_order, str):
         order = [gpu for gpu in site.binding.gpu_order if gpu < count]
     each = count // ranks
-    return [order[rank * each : (rank + 1) * each] for rank in range(ranks)]
+    return tuple(tuple(order[rank * each : (rank + 1) * each]) for rank in range(ranks))
 
 
-def _own_gpus(site: SiteSpec, facts: Facts, local_rank: str) -> str:
-    """Return shell that lets a rank see its own GPUs alone; empty where Slurm does it."""
-    binding = site.binding
-    gpus = _gpus_of_ranks(site, facts)
-    by_table = binding.style in ("mask", "map") or binding.gpu_order != "ascending"
-    if not by_table or len(gpus) < 2 or site.request.gpu.style == "gpus-per-task":
-        return ""
-    variable = "ROCR_VISIBLE_DEVICES" if has_amd_gpus(facts.node) else "CUDA_VISIBLE_DEVICES"
-    groups = " ".join(",".join(str(gpu) for gpu in group) for group in gpus)
-    return f"gpus=({groups}); export {variable}=${{gpus[{local_rank}]}}; "
+def _is_shared_out(site: SiteSpec, facts: Facts, argv: list[str]) -> bool:
+    """Return whether the scheduler itself lets each rank see its own GPUs alone."""
+    if facts.gpu_visibility != "own":
+        return False
+    return site.request.gpu.style == "gpus-per-task" or "--gpu-bind=closest" in argv

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
@@ -39,6 +39,7 @@ class JobRequest:
     queue: QueueRequest
     tasks: int | None = None
     image: str = ""
+    gpu_visibility: str = "all"
     is_internal: bool = False
 
 
@@ -107,15 +108,10 @@ class Requests:
             launch=request.launch,
             queue=choice.queue,
             node=node_of(site, choice.queue),
+            gpu_visibility=wanted.gpu_visibility,
         )
         given = site_environment(site, facts, container=bool(wanted.image))
-        facts = Facts(
-            resources=facts.resources,
-            launch=facts.launch,
-            queue=facts.queue,
-            node=facts.node,
-            env=given.env,
-        )
+        facts = replace(facts, env=given.env)
         launch = launch_command(site, self.scheduler, request.launch, facts)
         header: tuple[tuple[str, str], ...] = ()
         container = None

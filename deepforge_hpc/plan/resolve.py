@@ -159,7 +159,12 @@ class _Resolution:
         request = dataclasses.replace(request, resources=resources, launch=launcher)
         self._refuse_strange_queue(spec)
         image = environment.container
-        asked = JobRequest(queue=request, tasks=tasks if is_array else None, image=image)
+        asked = JobRequest(
+            queue=request,
+            tasks=tasks if is_array else None,
+            image=image,
+            gpu_visibility=spec.gpu_visibility,
+        )
         granted = self._granted(spec.name, asked)
         key = keys.operation_key(
             interface,

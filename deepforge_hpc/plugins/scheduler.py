@@ -74,8 +74,6 @@ class Scheduler(ABC):
     is told the same; `{}` stands for the value."""
     bad_in_paths: ClassVar[str] = ""
     """Characters that the path of a log may not hold, as it would write that to another file."""
-    local_rank: ClassVar[Mapping[str, str]] = {}
-    """Programs that start ranks, each with the variable that numbers those of a node."""
 
     @abstractmethod
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:

@@ -5,13 +5,13 @@ A plan speaks Slurm's words; here each node becomes one slot with all that a job
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 from deepforge_hpc.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
 
@@ -24,7 +24,6 @@ class FluxScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
     title = "Flux"
-    local_rank: ClassVar[Mapping[str, str]] = {"flux": "FLUX_TASK_LOCAL_ID"}
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
         return header(options)

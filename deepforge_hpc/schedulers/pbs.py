@@ -8,12 +8,12 @@ out: a job there ends at its walltime without a warning.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
 
@@ -30,7 +30,6 @@ class PbsScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
     title = "PBS Professional"
-    local_rank: ClassVar[Mapping[str, str]] = {"mpiexec": "PMI_LOCAL_RANK"}
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
         return header(options)

@@ -226,7 +226,6 @@ class SlurmScheduler(Scheduler):
         "SBATCH_QOS": "name a queue of the site that has it: resources: {{queue: NAME}}",
     }
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
-    local_rank: ClassVar[Mapping[str, str]] = {"srun": "SLURM_LOCALID"}
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:
         self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))

@@ -41,6 +41,9 @@ def _size(job: Job) -> str:
     parts.append(count(resources.cpus_per_task, "cpu"))
     if resources.gpus_per_node:
         parts.append(count(resources.gpus_per_node, "gpu"))
+        if resources.ntasks_per_node > 1 and job.launch.argv:
+            sees = {"own": "a rank sees its own", "all": "a rank sees all"}
+            parts[-1] += f" ({sees.get(job.launch.gpu_visibility, '')})"
     if resources.mem_per_node_mib:
         parts.append(f"{resources.mem_per_node_mib} MiB")
     if resources.node_local:

@@ -118,6 +118,13 @@ class LaunchCommand(NamedTuple):
     """Words before the rank's own command; empty: the supervisor starts one rank itself."""
     env: tuple[tuple[str, str], ...] = ()
     world_size: int = 1
+    gpus: tuple[tuple[int, ...], ...] = ()
+    """Of each rank of a node, the GPUs it is to use, counted among those of the job on that node;
+    empty: not shared out, or the scheduler does that."""
+    gpu_visibility: str = "all"
+    """own | all: which GPUs of its node a rank sees."""
+    gpu_variable: str = "CUDA_VISIBLE_DEVICES"
+    """What makes it see some alone."""
 
 
 class Environment(NamedTuple):

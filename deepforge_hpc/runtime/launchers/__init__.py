@@ -24,7 +24,9 @@ _SRUN = Names(
 _KNOWN = (
     Names("OMPI_COMM_WORLD_RANK", ("OMPI_COMM_WORLD_SIZE",), "OMPI_COMM_WORLD_LOCAL_RANK"),
     Names("PMIX_RANK", _SRUN.world_size, _SRUN.local_rank),
+    Names("PMI_RANK", ("PMI_SIZE",), "PMI_LOCAL_RANK", "PMI_LOCAL_RANK"),  # PALS of Cray's PBS
     Names("PMI_RANK", ("PMI_SIZE",), "MPI_LOCALRANKID"),
+    Names("FLUX_TASK_RANK", ("FLUX_JOB_SIZE",), "FLUX_TASK_LOCAL_ID"),
     Names("RANK", ("WORLD_SIZE",), "LOCAL_RANK"),
 )
 

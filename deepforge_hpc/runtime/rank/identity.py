@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..base.failure import JobError
 
 if TYPE_CHECKING:
-    from ..base.plan import LaunchCommand
+    from ..base.plan import Job, LaunchCommand
     from ..base.ranks import Names
 
 
@@ -46,6 +46,43 @@ def find_identity(
     reason = f"{launcher} did not say which rank this process is."
     looked = ", ".join(names.rank for names in variables)
     raise JobError(reason, f"None of {looked} is set; see the site's launchers: table.")
+
+
+def rank_variables(environ: Mapping[str, str], job: Job, identity: Identity) -> dict[str, str]:
+    """Return what a rank finds in its environment, by our names and by those of torch.distributed.
+
+    Launchers that set the latter themselves know better.
+    """
+    rank, local, launch = identity.rank, identity.local_rank, job.launch
+    found = {"RANK": str(rank), "WORLD_SIZE": str(identity.world_size)}
+    if local is not None:
+        size = str(job.resources.ntasks_per_node)
+        found |= {"LOCAL_RANK": str(local), "LOCAL_WORLD_SIZE": size}
+        found |= {"DFH_LOCAL_RANK": str(local), "DFH_LOCAL_SIZE": size}
+    found = {name: environ.get(name, value) for name, value in found.items()}
+    if local is not None and local < len(launch.gpus):
+        found |= _gpus(environ, launch, launch.gpus[local])
+    return found
+
+
+def _gpus(
+    environ: Mapping[str, str], launch: LaunchCommand, own: tuple[int, ...]
+) -> dict[str, str]:
+    """Return which GPUs a rank uses, and with `own` that it sees no others.
+
+    A scheduler may have named those of the job by other numbers, or have let the rank see fewer.
+    """
+    given = environ.get(launch.gpu_variable, "")
+    visible = given.split(",") if given else None
+    if visible is not None and max(own) >= len(visible):
+        return {"DFH_GPUS": ",".join(map(str, range(len(visible))))}
+    if launch.gpu_visibility != "own":
+        return {"DFH_GPUS": ",".join(map(str, own))}
+    names = [visible[gpu] if visible else str(gpu) for gpu in own]
+    return {
+        launch.gpu_variable: ",".join(names),
+        "DFH_GPUS": ",".join(map(str, range(len(own)))),
+    }
 
 
 def _number(environ: Mapping[str, str], name: str) -> int | None:

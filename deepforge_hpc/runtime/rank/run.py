@@ -15,7 +15,7 @@ from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
 from ..base.files import opened, publish_json, read_bytes
 from ..base.layout import DONE, RANK_SPEC, RESERVE
-from .identity import Identity, find_identity
+from .identity import Identity, find_identity, rank_variables
 from .messages import RankSpec
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _note_done(path: Path, rank: int) -> None:
 def _prepare(spec: RankSpec, identity: Identity) -> None:
     """Make this process what user code expects to find: logs, signals, folder, rank."""
     os.environ["DFH_RANK"] = str(identity.rank)
+    if spec.job.launch.argv:
+        os.environ.update(rank_variables(os.environ, spec.job, identity))
     if spec.job.launch.world_size > 1:
         _redirect(Path(spec.rank_log.format(rank=identity.rank)), copy=identity.rank == 0)
     for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -35,6 +35,7 @@ class HorovodRanks:
             message = f"Horovod sees {hvd.size()} ranks, and the job has {ranks}"
             raise RuntimeError(message)
         self.hvd, self.rank, self.ranks = hvd, hvd.rank(), ranks
+        use_own_gpus()
 
     def optimizer(self, name: str, **arguments) -> keras.optimizers.Optimizer:
         hvd, base = self.hvd, getattr(keras.optimizers, name)
@@ -77,6 +78,16 @@ class _Sync(keras.callbacks.Callback):
     def shared(self, variables):
         """Leave out the states of random numbers: each rank has its own, and MPI no such type."""
         return [item for item in variables if "seed_generator" not in item.path]
+
+
+def use_own_gpus() -> None:
+    """Let TensorFlow take this rank's GPUs alone, of all that it sees; before it touches any."""
+    import tensorflow as tf
+
+    own = os.environ.get("DFH_GPUS", "")
+    found = tf.config.list_physical_devices("GPU")
+    if own and found:
+        tf.config.set_visible_devices([found[int(gpu)] for gpu in own.split(",")], "GPU")
 
 
 def ranks() -> OneRank | HorovodRanks:

@@ -81,6 +81,7 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
             types={"images": "npy"},
             environment={"modules": ("a/1",)},
             seed=0,
+            gpu_visibility="own",
             after=["two"],
         )
         .operation("two", uses="operations/all.py:evaluate", inputs={"history": "data"}, types={"history": "json"})

@@ -66,9 +66,9 @@ def test_masks_come_from_the_table():
     assert argv(site(), facts(cores=9))[2] == "--cpu-bind=mask_cpu:e000,e00,e0,e", (
         "no more than a region"
     )
-    two_each = argv(site(), facts(ranks=2, cores=6))
-    assert two_each[2] == "--cpu-bind=mask_cpu:ee00,ee", "a rank with two GPUs has two regions"
-    assert "gpus=(0,1 2,3);" in two_each[5]
+    two_each = command(site(), facts(ranks=2, cores=6))
+    assert two_each.argv[2] == "--cpu-bind=mask_cpu:ee00,ee", "a rank with two GPUs has two regions"
+    assert two_each.gpus == ((0, 1), (2, 3))
 
 
 def test_no_mask_where_it_could_reach_beyond_the_job():
@@ -94,14 +94,20 @@ def test_gpus_on_the_launch_line_are_said_once():
         binding=Binding(style="closest"),
         request=RequestStyle(gpu=GpuRequest(style="gpus-per-task", where="launch")),
     )
-    assert argv(spec, facts(gpus=8, ranks=4))[2:] == ("--gpus-per-task=2", "--gpu-bind=closest")
+    own = command(spec, facts(gpus=8, ranks=4, gpu_visibility="own"))
+    assert own.argv[2:] == ("--gpus-per-task=2", "--gpu-bind=closest")
+    assert own.gpus == (), "the scheduler shares them out"
+    seen = command(spec, facts(gpus=8, ranks=4))
+    assert seen.argv[2:] == ("--gpus-per-task=2", "--gpu-bind=none"), "else each sees its own alone"
+    assert seen.gpus == ((0, 1), (2, 3), (4, 5), (6, 7))
     literal = LaunchMethod(argv=("srun", "--gpus-per-task=1", "{gpu_bind}"))
     spec = site(
         launchers={"srun": literal},
         binding=Binding(style="closest"),
         request=RequestStyle(gpu=GpuRequest(style="gpus-per-task", where="launch")),
     )
-    assert argv(spec, facts()) == ("srun", "--gpus-per-task=1", "--gpu-bind=closest")
+    own = facts(gpu_visibility="own")
+    assert argv(spec, own) == ("srun", "--gpus-per-task=1", "--gpu-bind=closest")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,6 @@ def test_srun_is_srun_wherever_it_lies():
     assert not LaunchMethod().is_srun
     made = command(site(launchers={"srun": launcher}, slurm=SlurmFacts(version="22.05")), facts())
     assert dict(made.env) == {"SRUN_CPUS_PER_TASK": "2"}
-    assert "SLURM_LOCALID" in " ".join(made.argv)
 
 
 def run(words, tmp_path, **variables):
@@ -137,26 +142,24 @@ def fake(tmp_path, name):
     path.chmod(0o755)
 
 
-def test_a_rank_sees_its_own_gpu_and_keeps_its_words(tmp_path):
-    spec = site(binding=Binding(gpu_order="descending"))
-    words = argv(spec, facts())
-    script = words[words.index("bash") :]
-    fake(tmp_path, "rank")
-    for local, gpu in enumerate(("3", "2", "1", "0")):
-        seen = run([*script, "rank", "two words", "$(x)"], tmp_path, SLURM_LOCALID=str(local))
-        assert seen == [gpu, "two words", "$(x)"]
-
-
 @pytest.mark.parametrize(
-    ("scheduler", "command", "number"),
-    [("slurm", "srun", "SLURM_LOCALID"), ("pbs", "mpiexec", "PMI_LOCAL_RANK"),
-     ("flux", "flux", "FLUX_TASK_LOCAL_ID"), ("slurm", "mpirun", ""), ("pbs", "mpirun", "")],
-)  # fmt: skip
-def test_a_rank_knows_its_number_by_what_started_it(scheduler, command, number):
-    launchers = {"srun": LaunchMethod(argv=(command,))}
-    spec = site(scheduler=scheduler, launchers=launchers, binding=Binding(gpu_order="descending"))
-    words = argv(spec, facts())
-    assert (f"gpus[{number}]" in words[-2]) if number else words == (command,)
+    ("binding", "gpus"),
+    [
+        (Binding(), ((0,), (1,), (2,), (3,))),
+        (Binding(gpu_order="descending"), ((3,), (2,), (1,), (0,))),
+        (Binding(gpu_order=(1, 0, 3, 2)), ((1,), (0,), (3,), (2,))),
+        # The rank with the lowest cores uses the GPU that is next to them.
+        (Binding(style="closest", gpu_core_base=(12, 8, 0, 4)), ((2,), (3,), (1,), (0,))),
+    ],
+)
+@pytest.mark.parametrize("visibility", ["own", "all"])
+def test_each_rank_has_the_gpu_that_the_order_of_the_site_gives_it(binding, gpus, visibility):
+    made = command(site(binding=binding), facts(gpu_visibility=visibility))
+    is_slurms = visibility == "own" and binding.style == "closest"
+    assert made.gpus == (() if is_slurms else gpus)
+    assert made.gpu_visibility == visibility
+    assert made.gpu_variable == "CUDA_VISIBLE_DEVICES"
+    assert command(site(binding=binding), facts(ranks=3)).gpus == (), "not to be shared out evenly"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,7 @@ def test_a_rank_starts_in_its_container(tmp_path, runtime, expected):
     variables = {"SLURM_LOCALID": "1", "DFH_EXECUTION": "/e", "DFH_PROJECT": "/p"}
     seen = run([*script, "/host/python", "-m", "dfh_runtime", "rank"], tmp_path, **variables)
     expected = [str(tmp_path) if word == "PWD" else word for word in expected]
-    assert seen == ["2", *expected, "-m", "dfh_runtime", "rank"]
+    assert seen == ["all", *expected, "-m", "dfh_runtime", "rank"]
 
 
 def test_a_rank_starts_by_the_older_name_of_apptainer(tmp_path):

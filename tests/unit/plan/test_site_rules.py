@@ -92,8 +92,8 @@ def test_ranks_see_gpus_in_the_order_of_the_file(plan) -> None:
         "binding: {gpu_order: [1, 0, 3, 2]}\n"
         "node_types: {default: {cores: 8, gpus: 4, gpu_model: A100}}\nqueues: [{name: a}]\n"
     )
-    argv = plan(site, "gpus_per_node: 4, ntasks_per_node: 4", "srun").jobs[0].launch.argv
-    assert "gpus=(1 0 3 2); export CUDA_VISIBLE_DEVICES" in " ".join(argv)
+    launch = plan(site, "gpus_per_node: 4, ntasks_per_node: 4", "srun").jobs[0].launch
+    assert launch.gpus == ((1,), (0,), (3,), (2,))
 
 
 @pytest.mark.parametrize(

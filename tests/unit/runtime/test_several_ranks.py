@@ -6,14 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from deepforge_hpc.runtime.base.failure import JobError
-from deepforge_hpc.runtime.base.plan import LaunchCommand
+from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Resources
 from deepforge_hpc.runtime.launchers import Launcher
-from deepforge_hpc.runtime.rank.identity import Identity, find_identity
+from deepforge_hpc.runtime.rank.identity import Identity, find_identity, rank_variables
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -353,3 +353,63 @@ def test_a_launcher_that_exits_is_told_as_such(
     reason = "An installed package called sys.exit('no licence') in the supervisor."
     assert state["reason"] == reason
     assert "quits.py" in done.stderr
+
+
+GPUS = ((3,), (2,), (1,), (0,))
+
+
+@pytest.mark.parametrize(
+    ("given", "launch", "local", "expected"),
+    [
+        ("", {"gpus": GPUS}, 1, ("", "2")),
+        ("", {"gpus": GPUS, "gpu_visibility": "own"}, 1, ("2", "0")),
+        # The scheduler may call the GPUs of the job by other numbers, or names.
+        ("4,5,6,7", {"gpus": GPUS, "gpu_visibility": "own"}, 0, ("7", "0")),
+        ("4,5,6,7", {"gpus": GPUS}, 0, ("4,5,6,7", "3")),
+        ("", {"gpus": ((0, 1), (2, 3)), "gpu_visibility": "own"}, 1, ("2,3", "0,1")),
+        # It has let the rank see one of them only.
+        ("1", {"gpus": GPUS, "gpu_visibility": "own"}, 0, ("1", "0")),
+        ("", {}, 0, ("", "")),
+    ],
+)
+def test_each_rank_is_told_its_own_gpus(
+    given: str, launch: dict[str, Any], local: int, expected: tuple[str, str]
+) -> None:
+    command = LaunchCommand(name="srun", argv=("srun",), world_size=8, **launch)
+    job = Job("a", "a", launch=command, resources=Resources(ntasks_per_node=4, nodes=2))
+    environ = {"CUDA_VISIBLE_DEVICES": given} if given else {}
+    found = {**environ, **rank_variables(environ, job, Identity(local + 4, 8, local, ""))}
+    assert (found.get("CUDA_VISIBLE_DEVICES", ""), found.get("DFH_GPUS", "")) == expected
+    assert (found["RANK"], found["WORLD_SIZE"]) == (str(local + 4), "8")
+    assert (found["LOCAL_RANK"], found["LOCAL_WORLD_SIZE"]) == (str(local), "4")
+
+
+def test_ranks_of_amd_gpus_are_told_by_their_own_variable() -> None:
+    command = LaunchCommand(
+        argv=("srun",), gpus=GPUS, gpu_visibility="own", gpu_variable="ROCR_VISIBLE_DEVICES"
+    )
+    job = Job("a", "a", launch=command, resources=Resources(ntasks_per_node=4))
+    found = rank_variables({}, job, Identity(0, 4, 0, ""))
+    assert found["ROCR_VISIBLE_DEVICES"] == "3"
+    assert "CUDA_VISIBLE_DEVICES" not in found
+
+
+def test_what_the_launcher_sets_for_torch_stays(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    """What a rank sees in its environment, for real; `two_ranks` tells of local ranks too."""
+    execution.operation(
+        "job",
+        """
+        import os
+
+        def operation():
+            names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "DFH_LOCAL_SIZE", "DFH_GPUS")
+            return {name: os.environ.get(name) for name in names}
+        """,
+        launch=two_ranks._replace(gpus=((1,), (0,))),
+    )
+    assert execution.run("job", WORLD_SIZE="2").returncode == 0
+    value = execution.value("job")
+    assert value["DFH_GPUS"] == "1"
+    assert (value["RANK"], value["WORLD_SIZE"], value["LOCAL_RANK"]) == ("0", "2", "0")
