@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from deepforge_hpc.runtime.base.files import read_bytes
+from deepforge_hpc.runtime.base.files import read_own
 
 
 def start_time(pid: int) -> str:
@@ -44,5 +44,5 @@ def user_name() -> str:
 def read(pid: int, name: str) -> bytes:
     """Return a file of a process; empty if there is none, or if it may not be read."""
     with suppress(OSError):
-        return read_bytes(Path(f"/proc/{pid}/{name}"))
+        return read_own(Path(f"/proc/{pid}/{name}"))
     return b""

@@ -51,11 +51,46 @@ def project_above(start: Path) -> Path:
 def all_executions(project: Path) -> list[FoundExecution]:
     """Return the executions of a project, newest first; what is no execution is left out.
 
-    One whose `execution.json` is damaged is among them: its jobs may run.
+    One whose `execution.json` is damaged is among them: its jobs may run. Those of another project
+    that has the same folder for its executions are not.
     """
     folders = [path for path in _folders(project) if not path.name.startswith(".")]
     found = [item for path in folders if (item := read_execution(path) or _damaged(path))]
-    return sorted(found, key=lambda item: (item.created, item.id), reverse=True)
+    own = [item for item in found if not _is_of_another(item, project)]
+    return sorted(own, key=lambda item: (item.created, item.id), reverse=True)
+
+
+def is_own(found: FoundExecution, project: Path) -> bool:
+    """Tell whether an execution is surely of a project, so that it may be removed.
+
+    What `.dfh/executions.json` says counts for little: another project's folder may stand there.
+    What cannot say whose it is counts as the project's if an execution beside it is.
+    """
+    root = found.layout.root.resolve()
+    if root.is_relative_to(project):
+        return True
+    if named := found.data.get("project"):
+        return _real(named) == str(project)
+    others = (other for other in all_executions(project) if other.data.get("project"))
+    return any(_beside(root, other) and is_own(other, project) for other in others)
+
+
+def _beside(root: Path, other: FoundExecution) -> bool:
+    return other.layout.root.resolve().parent == root.parent
+
+
+def _is_of_another(found: FoundExecution, project: Path) -> bool:
+    """Tell whether another project's; those of a project that is gone may be this one's, moved."""
+    named = found.data.get("project")
+    if not named or found.layout.root.is_relative_to(project) or _real(named) == str(project):
+        return False
+    return os.path.isdir(os.path.join(_real(named), LEDGER))  # noqa: PTH112, PTH118 - any text
+
+
+def _real(path: object) -> str:
+    """Return a path of which a file tells, without links; empty if it can be none."""
+    text = str(path)
+    return os.path.realpath(text) if text.isprintable() else ""
 
 
 def leftovers(project: Path) -> list[FoundExecution]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.find import FoundExecution, all_executions, is_leftover, project_above
+from deepforge_hpc.api.find import (
+    FoundExecution,
+    all_executions,
+    is_leftover,
+    is_own,
+    project_above,
+)
 from deepforge_hpc.errors import (
     DeepforgeHpcError,
     InvalidInputError,
@@ -165,7 +171,7 @@ def remove(found: FoundExecution, cwd: Path, *, force: bool = False) -> None:
     executions. An unknown state counts as running unless `force`.
     """
     folder, project = found.layout.root, project_above(cwd)
-    if not _is_in_project(found, project):
+    if not _is_in_project(found, project) or not is_own(found, project):
         message = f"{folder}: not in an executions folder of {project}"
         raise UsageError(message, "Only the project's own executions are removed.")
     live = live_jobs(found, force=force)

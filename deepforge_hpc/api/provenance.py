@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.runtime.state.record_data import RecordedOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def explain(text: str, cwd: Path) -> Explanation:
         for output in record.data.outputs
         if not located.output or output.name == located.output
     ]
-    sha256, state = _now(located, outputs[0].sha256) if located.output else ("", "not checked")
+    sha256, state = _now(located, outputs[0]) if located.output else ("", "not checked")
     closure = _trace.trace(located.ledger, located.records)
     return Explanation(
         located=located,
@@ -86,11 +87,12 @@ def explain(text: str, cwd: Path) -> Explanation:
     )
 
 
-def _now(located: Located, made: str) -> tuple[str, str]:
+def _now(located: Located, made: RecordedOutput) -> tuple[str, str]:
     """Return digest and state of an output that was asked for; `made` is what its record says."""
-    found = Comparison(sha256=located.sha256, fault="another" if located.sha256 != made else "")
+    is_other = located.sha256 != made.sha256
+    found = Comparison(sha256=located.sha256, fault="another" if is_other else "")
     if located.path and not located.sha256:  # a copy was read when it was looked for
-        found = look(located.path, made)
+        found = look(located.path, made.sha256, made.size or None)
     if found.is_unread:
         return "", "not checked"
     if found.is_missing:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record, short
 from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import digest_file, parse_object, read_bytes, read_own
+from deepforge_hpc.runtime.base.files import digest, parse_object, read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import ERROR, INFO, Notice
 from deepforge_hpc.runtime.job.guard import differences
@@ -76,9 +77,11 @@ def check_packages(ledger: Ledger, record: Record) -> Iterator[Notice]:
 
 def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice]:
     try:
-        actual = digest_file(path)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        actual = digest(read_own(path))
+    except (FileNotFoundError, NotADirectoryError):
         actual = ""
+    except ValueError as error:
+        actual = str(error)
     except OSError as error:
         text = f"{path.name} of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("frozen_unreadable", text, str(path))
@@ -99,8 +102,8 @@ def _execution(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
 
 def _code(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
     try:
-        files = _files(read_bytes(layout.manifest))
-    except OSError:
+        files = _files(read_own(layout.manifest))
+    except (OSError, ValueError):
         return
     for name, fault in differences(layout.code, files):
         if fault == "unreadable":
@@ -131,20 +134,26 @@ def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[No
     """Say which files were edited in the project: not the fault of any result."""
     for name, wanted in files.items():
         path = project / name.removeprefix(_PROJECT)
-        if name.startswith(_PROJECT) and path.is_file() and digest_file(path) != wanted:
+        if name.startswith(_PROJECT) and _differs(path, wanted):
             message = f"{path.name} was edited since: {record.execution} ran the frozen version"
             yield Notice("operation_edited", message, str(path), level=INFO)
+
+
+def _differs(path: Path, wanted: str) -> bool:
+    """Tell whether there is another file in the place of a frozen one."""
+    try:
+        return digest(read_own(path.resolve())) != wanted
+    except (OSError, ValueError):
+        return path.is_file()
 
 
 def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:
     """Return the digests of the code that ran: by the execution's list, else by the ledger's."""
     if folder is not None:
-        path = ExecutionLayout(folder).manifest
-        try:
-            if digest_file(path) == code:
-                return _files(read_bytes(path))
-        except OSError:
-            pass
+        with suppress(OSError, ValueError):
+            content = read_own(ExecutionLayout(folder).manifest)
+            if digest(content) == code:
+                return _files(content)
     try:
         return _files(ledger.blob(code) or b"")
     except LedgerError:

@@ -20,7 +20,7 @@ from typing import Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of
-from deepforge_hpc.runtime.base.files import digest, read_bytes, read_json
+from deepforge_hpc.runtime.base.files import digest, read_json, read_own
 from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
 from deepforge_hpc.runtime.state.record_data import RecordData
 
@@ -93,8 +93,8 @@ class Ledger:
         match = _NAME.fullmatch(path.name)
         try:
             content = self._content(path)
-        except OSError as error:
-            raise DamagedRecordError(f"record {path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise DamagedRecordError(f"record {path}: {_why(error)}") from error
         actual = digest(content)
         if not match or actual != f"sha256:{match[1]}":
             message = f"record {path}: its content was changed (it has {short(actual)} now)"
@@ -152,11 +152,11 @@ class Ledger:
         name = sha256.removeprefix("sha256:")
         path = self.root / "blobs" / name[:2] / name
         try:
-            content = read_bytes(path)
+            content = read_own(path)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise LedgerError(f"blob {path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            raise LedgerError(f"blob {path}: {_why(error)}") from error
         if digest(content) != f"sha256:{name}":
             message = f"blob {path}: its content was changed"
             raise LedgerError(message, "Restore the file from a backup of the ledger.")
@@ -168,11 +168,11 @@ class Ledger:
             return self.read(path) if not needle or needle in self._content(path) else None
         except DamagedRecordError as error:
             return error
-        except OSError as error:
-            return DamagedRecordError(f"record {path}: {error.strerror}")
+        except (OSError, ValueError) as error:
+            return DamagedRecordError(f"record {path}: {_why(error)}")
 
     def _content(self, path: Path) -> bytes:
-        return read_bytes(path)
+        return read_own(path)
 
     def _check_format(self) -> None:
         """Raise LedgerError if a later version keeps records here where this one does not look."""
@@ -227,10 +227,10 @@ class Closure(Ledger):
     def _loaded(self) -> dict[str, Any]:
         if not self._data:
             try:
-                data = read_json(self.root)
+                data = read_json(self.root.resolve())
                 if data["schema"] != CLOSURE_SCHEMA or not isinstance(data["records"], dict):
                     raise ValueError(data["schema"])
-            except (OSError, ValueError, KeyError, RecursionError) as error:
+            except (OSError, ValueError, KeyError) as error:
                 message = f"{self.root}: not a closure of records: {error}"
                 raise LedgerError(message, "Copy it again from beside the original.") from error
             self._data = data
@@ -254,6 +254,10 @@ def parse_record(content: bytes, path: Path) -> Record:
 def short(sha256: str) -> str:
     """Return the first 12 hex digits of a digest, as they are shown."""
     return sha256.removeprefix("sha256:")[:12]
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -127,7 +127,7 @@ def _outputs(
         # An execution may have moved, alone or with its project.
         path = job_layout(record, folder).outputs / path.name if folder else project / path
         wanted = output.sha256
-        found = look(path, wanted)
+        found = look(path, wanted, output.size or None)
         if not found.fault:
             continue
         name = f"output {output.name} of {record.label}"
@@ -189,7 +189,7 @@ def _external(record: Record, project: Path) -> Iterator[Notice]:
             continue
         path = project / (item.path or item.uri)
         place, below = LocalStorage.at(path)  # a link that a person named leads to it
-        found = look(Path(place.where(below)), item.sha256)
+        found = look(Path(place.where(below)), item.sha256, item.size or None)
         made = f"the result was made from {short(item.sha256)}"
         if found.is_unread:
             yield Notice("input_unreadable", f"{name} was not checked: it {found.fault}", str(path))

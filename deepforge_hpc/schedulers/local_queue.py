@@ -26,8 +26,15 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine, start_time
-from deepforge_hpc.runtime.base.files import parse_object, publish_json, read_json
-from deepforge_hpc.runtime.base.jsonl import append_line, append_lines, last_line
+from deepforge_hpc.runtime.base.files import (
+    opened_own,
+    parse_object,
+    publish_json,
+    read_json,
+    read_most,
+    read_own,
+)
+from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.schedulers.local import OLD_STATUS, STATUS, read_status
 
@@ -188,17 +195,16 @@ class LocalQueue:
 
     def jobs(self, offset: int = 0) -> tuple[list[QueuedJob], int]:
         """Return the jobs behind an offset, and the offset behind them."""
-        try:
-            handle = os.open(self.root / "jobs.jsonl", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return [], 0
-        try:
-            size = os.fstat(handle).st_size
-            text = b"" if size == offset else os.pread(handle, size - offset, offset)
-        finally:
-            os.close(handle)
-        whole = text[: text.rfind(b"\n") + 1]
         with self._readable("jobs.jsonl"):
+            try:
+                with opened_own(self.root / "jobs.jsonl") as (handle, _):
+                    os.lseek(handle, offset, os.SEEK_SET)
+                    text = read_most(handle, LINES_LIMIT)
+            except FileNotFoundError:
+                return [], 0
+            if len(text) == LINES_LIMIT:
+                raise ValueError(f"it has more than {LINES_LIMIT} bytes")
+            whole = text[: text.rfind(b"\n") + 1]
             jobs = [QueuedJob.from_dict(parse_object(line)) for line in whole.splitlines()]
         return jobs, offset + len(whole)
 
@@ -226,7 +232,7 @@ class LocalQueue:
             return []
         found = []
         for path in paths:
-            data = parse_object(path.read_bytes())
+            data = parse_object(read_own(path))
             found.append((path, str(data["command"]), list(data["ids"])))
         return found
 

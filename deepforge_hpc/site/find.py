@@ -167,7 +167,7 @@ def _read(
         path=path,
         where=where,
         # JSON is YAML: one file that says what several said together.
-        data=canonical_json(merged.value()) if len(layers) > 1 else path.read_bytes(),
+        data=canonical_json(merged.value()) if len(layers) > 1 else read_input(path),
         document=merged,
         extends=tuple(Path(document.file).stem for document in documents[1:]),
         unsourced=_unsourced(documents),

@@ -7,8 +7,9 @@ import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from deepforge_hpc.runtime.base.files import opened_own, read_most
 
 if TYPE_CHECKING:
     from deepforge_hpc.site.place import Identify
@@ -110,9 +111,9 @@ def _words(entry: Identify) -> Iterator[str]:
 
 def _read(path: str) -> str | None:
     try:
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_BYTES).decode(errors="replace")
-    except OSError:
+        with opened_own(os.path.realpath(path)) as (handle, _):
+            return read_most(handle, _MAX_BYTES).decode(errors="replace")
+    except (OSError, ValueError):
         return None
 
 

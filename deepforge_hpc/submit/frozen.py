@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode
 from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
-from deepforge_hpc.runtime.base.files import digest, read_json
+from deepforge_hpc.runtime.base.files import digest, read_json, read_own
 from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
     from deepforge_hpc.runtime.base.plan import parse_plan
 
     try:
-        content = layout.plan.read_bytes()
-    except OSError as error:
-        message = f"{layout.plan}: {error.strerror}"
+        content = read_own(layout.plan)
+    except (OSError, ValueError) as error:
+        message = f"{layout.plan}: {getattr(error, 'strerror', error)}"
         raise StorageError(message, "Restore it from a backup, or submit again.") from error
     check_plan(layout, digest(content), PLAN_SCHEMA, info)
     try:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from contextlib import suppress
 from pathlib import Path
 
 from deepforge_hpc.paths import EXECUTIONS, LEDGER
-from deepforge_hpc.runtime.base.files import canonical_json, publish_bytes, publish_json, read_json
+from deepforge_hpc.runtime.base.files import (
+    canonical_json,
+    load_json,
+    publish_bytes,
+    publish_json,
+    read_json,
+    read_own,
+)
 from deepforge_hpc.runtime.storage import landing
 
 
@@ -33,11 +39,11 @@ def executions_folders(project: Path) -> list[Path]:
     """Return the folders in which the project's executions may lie, the default first."""
     folders = [project / EXECUTIONS]
     try:
-        noted = json.loads((project / LEDGER / "executions.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
+        noted = load_json(read_own(project / LEDGER / "executions.json"))
+    except (OSError, ValueError):
         return folders
     names = noted if isinstance(noted, list) else []
-    folders += [project / name for name in names if isinstance(name, str)]
+    folders += [project / name for name in names if isinstance(name, str) and name.isprintable()]
     return list(dict.fromkeys(folders))
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.codec import ShapeError, parse
+from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_bytes
+from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
@@ -76,9 +76,9 @@ class Results:
         for folder in self._folders:
             layout = ExecutionLayout(folder / data.execution)
             try:
-                if parse(ExecutionInfo, read_bytes(layout.execution)).uuid != data.uuid:
+                if parse(ExecutionInfo, read_own(layout.execution)).uuid != data.uuid:
                     continue
-            except (OSError, ShapeError):
+            except (OSError, ValueError):
                 continue
             place = layout.job(data.job, data.task)
             found = marker.find(place, data.job, data.task, data.plan_key).marker

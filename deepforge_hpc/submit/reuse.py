@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_bytes
+from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination
@@ -113,7 +113,7 @@ class _Reuse(_Foresight):
         super().__init__(project)
         self._layout = layout
         self._plan = plan
-        self._info = parse(ExecutionInfo, read_bytes(layout.execution))
+        self._info = parse(ExecutionInfo, read_own(layout.execution))
 
     def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         """Mark the tasks of an array as not needed: their parts are in the gathered value."""

@@ -110,7 +110,9 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
       dfh executions prune --keep 5
     """
     project = find.project_above(Path.cwd())
-    old = find.all_executions(project)[keep:] + find.leftovers(project)
+    own = [found for found in find.all_executions(project) if find.is_own(found, project)]
+    left = [found for found in find.leftovers(project) if find.is_own(found, project)]
+    old = left + own[keep:]  # in this order: what lies beside a leftover tells whose it is
     ended = [found for found in old if _has_ended(display, found, force=force)]
     _remove(display, ended, yes=yes, force=force)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .codec import parse
 from .execution import ExecutionInfo
 from .failure import EXIT_NOT_AS_SUBMITTED, JobError
-from .files import digest, read_bytes
+from .files import digest, read_own
 from .layout import ExecutionLayout, JobLayout
 from .plan import Job, JobKind, Plan, parse_plan
 
@@ -75,8 +75,8 @@ def open_context(
     """Read the execution's files; JobError (87) unless the plan is the one that was submitted."""
     layout = ExecutionLayout(root)
     try:
-        info = parse(ExecutionInfo, read_bytes(layout.execution))
-        content = read_bytes(layout.plan)
+        info = parse(ExecutionInfo, read_own(layout.execution))
+        content = read_own(layout.plan)
         expected = plan_sha256 or info.plan_sha256
         if digest(content) != expected:
             reason = f"plan.json is not what was submitted: it should have {expected}."

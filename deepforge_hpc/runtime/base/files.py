@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,12 +24,32 @@ OWN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 def opened(
     path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644, *, folder: int | None = None
 ) -> Iterator[int]:
-    """Open a file by one call, where `open()` makes three; `folder` as in `read_own`."""
+    """Open a file by one call, where `open()` makes three; `folder` as in `opened_own`."""
     handle = os.open(path, flags | os.O_CLOEXEC, mode, dir_fd=folder)
     try:
         yield handle
     finally:
         os.close(handle)
+
+
+@contextmanager
+def opened_own(name: Path | str, *, folder: int | None = None) -> Iterator[tuple[int, int]]:
+    """Open a file that a job or the submitter wrote; handle, and size in bytes.
+
+    OSError (FileNotFoundError if there is none), or ValueError for what nobody wrote there: a link
+    or a device, which may have no end, a pipe, a folder. By one file-system call: the status of
+    what is open costs none. `folder` is an open folder that the name lies in.
+    """
+    try:
+        with opened(name, OWN, folder=folder) as handle:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("it is no plain file")
+            yield handle, status.st_size
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise ValueError("it is a link or a socket") from error
+        raise
 
 
 def read_most(handle: int, limit: int) -> bytes:
@@ -40,44 +61,33 @@ def read_most(handle: int, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    # Not path.open(): it asks for the status of the file twice, and each job reads all of its code.
-    # A pipe that was planted in its place must not hold us up (O_NONBLOCK): it reads as empty.
-    with opened(path, os.O_RDONLY | os.O_NONBLOCK) as handle:
-        while chunk := os.read(handle, _CHUNK):
-            yield chunk
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a file by one file-system call."""
-    return b"".join(_chunks(path))
-
-
 def read_own(
     name: Path | str, *, folder: int | None = None, limit: int = JSON_LIMIT, tail: int = 0
 ) -> bytes:
     """Return a file that a job or the submitter wrote, or its last `tail` bytes.
 
-    By open and read alone. A link is refused, and what is no plain file, or is larger than `limit`,
-    reads as damaged: OSError (FileNotFoundError if there is none) or ValueError. `folder` is an
-    open folder that the name lies in.
+    As `opened_own`; ValueError also for one that is larger than `limit`.
     """
-    with opened(name, OWN, folder=folder) as handle:
+    with opened_own(name, folder=folder) as (handle, size):
         if tail:
-            end = os.lseek(handle, 0, os.SEEK_END)
-            os.lseek(handle, max(0, end - tail), os.SEEK_SET)
+            os.lseek(handle, max(0, size - tail), os.SEEK_SET)
         data = read_most(handle, limit + 1)
     if len(data) > limit:
         raise ValueError(f"it has more than {limit} bytes")
     return data
 
 
-def parse_object(data: bytes | str) -> dict[str, Any]:
-    """Return a JSON object; ValueError if it is damaged or another thing."""
+def load_json(data: bytes | str) -> Any:
+    """Return what a JSON text holds; ValueError also for one that is nested too deep."""
     try:
-        value = json.loads(data)
+        return json.loads(data)
     except RecursionError as error:
         raise ValueError(str(error)) from error
+
+
+def parse_object(data: bytes | str) -> dict[str, Any]:
+    """Return a JSON object; ValueError if it is damaged or another thing."""
+    value = load_json(data)
     if not isinstance(value, dict):
         raise ValueError("it holds no JSON object")
     return value
@@ -97,7 +107,7 @@ def canonical_json(data: object) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; ValueError if it is damaged or not an object."""
     try:
-        return parse_object(read_bytes(path))
+        return parse_object(read_own(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -118,6 +128,14 @@ def hash_chunks(chunks: Iterable[bytes]) -> str:
 def digest_file(path: Path) -> str:
     """Return `sha256:` and the hex digest of a file's bytes."""
     return hash_chunks(_chunks(path))
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    # Not path.open(): it asks for the status of the file twice.
+    # A pipe that was planted in its place must not hold us up (O_NONBLOCK): it reads as empty.
+    with opened(path, os.O_RDONLY | os.O_NONBLOCK) as handle:
+        while chunk := os.read(handle, _CHUNK):
+            yield chunk
 
 
 def digest_path(path: Path, status: os.stat_result | None = None) -> tuple[str, int]:

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from .files import OWN, opened, parse_object, read_most, read_own
+from .files import OWN, opened_own, parse_object, read_most, read_own
 
 
 class Folder:
@@ -81,11 +81,8 @@ class Folder:
         if self._handle < 0 or "/" in name:
             return None, 0
         try:
-            with opened(name, OWN, folder=self._handle) as handle:
-                found = os.fstat(handle)
-                if not stat.S_ISREG(found.st_mode):
-                    return None, 0
-                os.lseek(handle, max(0, found.st_size - limit), os.SEEK_SET)
-                return read_most(handle, limit), found.st_size
+            with opened_own(name, folder=self._handle) as (handle, size):
+                os.lseek(handle, max(0, size - limit), os.SEEK_SET)
+                return read_most(handle, limit), size
         except (OSError, ValueError):
             return None, 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..base.codec import parse
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
-from ..base.files import read_bytes, read_own
+from ..base.files import read_own
 from ..base.layout import DONE
 from ..base.states import State
 from ..base.text import plain
@@ -125,7 +125,7 @@ def _missing(context: Context) -> list[int]:
     """Return the ranks of several that have left no note that they are done."""
     if context.job.launch.world_size == 1:
         return []  # what it has saved is its note
-    notes = read_bytes(context.work / DONE)
+    notes = read_own(context.work / DONE)
     return [rank for rank, note in enumerate(notes) if not note]
 
 
@@ -183,7 +183,7 @@ def _read_errors(work: Path) -> list[RankError]:
 
 def _read_error(path: Path) -> RankError | None:
     try:
-        return parse(RankError, read_bytes(path))
+        return parse(RankError, read_own(path))
     except (OSError, ValueError):
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
-from ..base.files import digest, digest_file, parse_object, read_bytes
+from ..base.files import digest, parse_object, read_own
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed, title
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def check_code(layout: ExecutionLayout, expected: str) -> None:
     """Compare every file below `code/` with the manifest; JobError (87) names those that differ."""
     try:
-        manifest = read_bytes(layout.manifest)
+        manifest = read_own(layout.manifest)
         files = parse_object(manifest)["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"code/MANIFEST.json cannot be read: {error}."
@@ -63,11 +63,13 @@ def _names_below(folder: Path | str, prefix: str = "") -> Iterator[str]:
 
 def _file_fault(path: Path, expected: str) -> str:
     try:
-        return "" if digest_file(path) == expected else "edited"
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return "" if digest(read_own(path)) == expected else "edited"
+    except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError:
         return "unreadable"
+    except ValueError:
+        return "edited"
 
 
 def find_duplicate(context: Context) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.failure import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, JobError
-from ..base.files import read_bytes
+from ..base.files import read_own
 from ..base.states import State
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _signal_on_close(reader: int, *, group: int, number: signal.Signals) -> None
 def oom_kills() -> int | None:
     """Return how many processes of our cgroup the kernel has killed for memory; None if unknown."""
     try:
-        groups = read_bytes(Path("/proc/self/cgroup")).decode().splitlines()
+        groups = read_own(Path("/proc/self/cgroup")).decode().splitlines()
     except OSError:
         return None
     for group in groups:
@@ -175,7 +175,7 @@ def oom_kills() -> int | None:
         else:
             continue
         try:
-            lines = read_bytes(file).decode().splitlines()
+            lines = read_own(file).decode().splitlines()
         except OSError:
             continue
         for line in lines:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.files import publish_bytes, read_bytes
+from ..base.files import publish_bytes, read_own
 from ..base.layout import PACKAGES
 
 METADATA = re.compile(
@@ -51,5 +51,5 @@ def keep_packages(work: Path, ledger: Path) -> str | None:
     from ..state.record import write_blob
 
     with suppress(OSError):  # the ranks were killed; or the record will not be written either
-        return write_blob(ledger, read_bytes(work / PACKAGES))
+        return write_blob(ledger, read_own(work / PACKAGES))
     return None

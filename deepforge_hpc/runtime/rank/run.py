@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
-from ..base.files import opened, publish_json, read_bytes
+from ..base.files import opened, publish_json, read_own
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity, rank_variables
 from .messages import RankSpec
@@ -37,7 +37,7 @@ def main() -> int:
     """Run the operation; the exit code tells the supervisor how it went."""
     faulthandler.enable()
     work = Path(os.environ["DFH_WORK"])
-    spec = parse(RankSpec, read_bytes(work / RANK_SPEC))
+    spec = parse(RankSpec, read_own(work / RANK_SPEC))
     launch = spec.job.launch
     rank, code, capture = 0, 0, None
     try:

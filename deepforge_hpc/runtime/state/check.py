@@ -44,9 +44,14 @@ def check(path: Path, made: Output) -> Comparison:
     return _check(path, made.sha256, made)
 
 
-def _check(path: Path, sha256: str, made: Output | None = None) -> Comparison:
+def _check(
+    path: Path, sha256: str, made: Output | None = None, largest: int | None = None
+) -> Comparison:
     try:
-        return _compare(LocalStorage(path.parent), path.name, sha256, made)
+        place = LocalStorage(path.parent)
+        if largest is not None and (size := place.stat(path.name).size) > largest:
+            return Comparison(f"is damaged: it has {size} bytes, and {largest} were made")
+        return _compare(place, path.name, sha256, made)
     except PlaceError as error:
         if error.kind == MISSING or error.errno == errno.ENOTDIR:
             return Comparison("is missing", is_missing=True)
@@ -55,10 +60,13 @@ def _check(path: Path, sha256: str, made: Output | None = None) -> Comparison:
         raise
 
 
-def look(path: Path, sha256: str) -> Comparison:
-    """Compare all of a file or folder with its digest; `is_unread` if it cannot be read."""
+def look(path: Path, sha256: str, size: int | None = None) -> Comparison:
+    """Compare all of a file or folder with its digest; `is_unread` if it cannot be read.
+
+    What is larger than `size` is not read: it may have no end that anybody could wait for.
+    """
     try:
-        return _check(path, sha256)
+        return _check(path, sha256, largest=size)
     except OSError as error:
         return Comparison(f"cannot be read ({error})", is_unread=True)
 

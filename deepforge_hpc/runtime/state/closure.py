@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..base.files import digest
+from ..base.files import digest, read_own
 from .record import index_records
 from .record_data import parse_record
 
@@ -26,7 +27,9 @@ def build_closure(ledger: Path, artifact: str, record: str) -> dict[str, Any]:
         identity = todo.pop()
         if identity in records or identity not in files:
             continue
-        content = files[identity].read_bytes()
+        content = b""
+        with suppress(OSError, ValueError):
+            content = read_own(files[identity])
         if digest(content) != identity:
             continue
         records[identity] = content.decode()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.codec import encode
 from ..base.context import hostname, timestamp
-from ..base.files import canonical_json, digest, publish_bytes
+from ..base.files import canonical_json, digest, publish_bytes, read_own
 from ..base.plan import OperationSource
 from ..base.states import State
 from .record_data import (
@@ -296,6 +296,6 @@ def _result_key(context: Context, inputs: tuple[RecordedInput, ...]) -> str:
 
 def _script_digest(context: Context) -> str:
     try:
-        return digest(context.layout.script(context.name).read_bytes())
-    except OSError:
+        return digest(read_own(context.layout.script(context.name)))
+    except (OSError, ValueError):
         return ""
