@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.queue import LocalDisk, NodeType, Queue
-from deepforge_hpc.site.unknown import Range, known
+from deepforge_hpc.site.unknown import UNKNOWN, Range, known
 
 if TYPE_CHECKING:
     from deepforge_hpc.site.conditions import When
@@ -82,14 +82,17 @@ def has_amd_gpus(node: NodeType | None) -> bool:
     return re.search(r"\bMI\d", model) is not None
 
 
-def usable_cores(node: NodeType, *, all_cores: bool = False) -> int | None:
-    """Return how many CPUs of Slurm's a job can have on a node; `all_cores`: the system's too."""
+def usable_cores(node: NodeType, *, all_cores: bool = False, surely: bool = False) -> int | None:
+    """Return how many CPUs of Slurm's a job can have on a node; `all_cores`: the system's too.
+
+    `surely`: one of each core, where nobody knows how many.
+    """
     usable, cores = known(node.usable_cores), known(node.cores)
     if usable is None or (all_cores and cores is not None):
         usable = cores
-    return (
-        None if usable is None else usable * (known(node.threads_per_core) or known(node.smt) or 1)
-    )
+    if usable is None or (surely and node.threads_per_core is UNKNOWN):
+        return usable
+    return usable * (known(node.threads_per_core) or known(node.smt) or 1)
 
 
 def holds(when: When, facts: Facts) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.plan.limits import QueueRequest
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import NodeType
+    from deepforge_hpc.site.queue import Queue
 
 Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
 """Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""
@@ -99,13 +99,14 @@ class Sizer:
         return LaunchMethod()
 
     def _cpus(self, spec: OperationSpec, request: QueueRequest, most: int | None) -> int:
-        """Return the cores a rank: as asked, else as the site says, else those of its GPUs."""
+        """Return the cores a rank: as asked, else as the site says, else its share of the node."""
         source: Source = (self.loaded.site_origin, ("defaults", "cpus_per_task"))
         cpus = self.site.defaults.cpus_per_task
         if cpus is None:
             cpus, source = 1, "default"
             if spec.resources.cpus_per_task is None and (share := self._share(request)):
-                cpus, source = share, "the cores of a node, shared out as its GPUs are"
+                what = "as its GPUs are" if request.resources.gpus_per_node else "as it is whole"
+                cpus, source = share, f"the cores of a node, shared out {what}"
         ntasks = request.resources.ntasks_per_node
         room = self._room(ntasks)
         if room is not None and room < cpus:
@@ -113,24 +114,23 @@ class Sizer:
         return self._value(spec, "cpus_per_task", cpus, most, source)
 
     def _share(self, request: QueueRequest) -> int:
-        """Return the cores a rank that go with its GPUs in the queue that takes the job.
+        """Return the cores a rank that go with its GPUs, or its whole node, where the job goes.
 
-        0: no GPUs, or nobody knows. Where a job with so many cores would go elsewhere, it gets the
-        least of all shares.
+        0: neither, or nobody knows. Where a job with so many cores would go elsewhere, it gets the
+        least of all shares; without GPUs, none.
         """
         size = request.resources
-        if not size.gpus_per_node:
-            return 0
         name = request.queue
         queues = [q for q in self.site.queues if q.name == name or (not name and q.automatic)]
         shares = {
-            queue.name if queue else "": self._share_of(node_of(self.site, queue), size)
-            for queue in queues or (None,)
+            queue.name if queue else "": self._share_of(queue, size) for queue in queues or (None,)
         }
         least = min(filter(None, shares.values()), default=0)
-        taken = self._taken(request, least)
+        taken = self._taken(request, least if size.gpus_per_node else min(least, 1))
         share = shares.get(taken, 0)
-        return share if share and self._taken(request, share) == taken else least
+        if share and self._taken(request, share) == taken:
+            return share
+        return least if size.gpus_per_node else 0
 
     def _taken(self, request: QueueRequest, cpus: int) -> str:
         if not cpus:
@@ -139,9 +139,13 @@ class Sizer:
         queue = choose_queue(self.site, dataclasses.replace(request, resources=size)).queue
         return queue.name if queue is not None else ""
 
-    def _share_of(self, node: NodeType | None, size: Resources) -> int:
-        cores = usable_cores(node) if node is not None else None
+    def _share_of(self, queue: Queue | None, size: Resources) -> int:
+        node = node_of(self.site, queue)
+        cores = usable_cores(node, surely=True) if node is not None else None
         gpus = known(node.gpus) if node is not None else None
+        if cores and not size.gpus_per_node:
+            is_whole = queue is not None and known(queue.exclusive)
+            return max(1, cores // size.ntasks_per_node) if is_whole else 0
         if not cores or not gpus or size.gpus_per_node > gpus:
             return 0
         return max(1, cores * size.gpus_per_node // gpus // size.ntasks_per_node)

@@ -544,3 +544,28 @@ def test_nothing_is_replaced_in_silence(plan, site: str, message: str) -> None:
     line = 2 + len(site.splitlines())
     assert f"site x (project):{line}: " in fault.message
     assert fault.hint == "leave one of them out"
+
+
+WHOLE = (
+    "queues: [{name: part, nodes: {max: 1}, cpus: {max: 8}, exclusive: no}, "
+    "{name: whole, exclusive: yes}]\n"
+    "node_types: {n: {cores: 128, smt: 2THREADS, gpus: 0}}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("threads", "size", "cores"),
+    [
+        ("", "nodes: 2, ntasks_per_node: 16", "16"),
+        ("", "nodes: 2, ntasks_per_node: 16, cpus_per_task: 2", "2"),
+        ("", "nodes: 2", "256"),
+        (", threads_per_core: 1", "nodes: 2, ntasks_per_node: 16", "8"),
+        (", threads_per_core: unknown", "nodes: 2, ntasks_per_node: 16", "8"),
+        (", usable_cores: 100", "nodes: 2, ntasks_per_node: 16", "12"),
+        ("", "ntasks_per_node: 4", "1"),  # goes to the queue that shares its nodes
+        ("", "ntasks_per_node: 9", "28"),
+    ],
+)
+def test_ranks_share_a_whole_node(plan, threads: str, size: str, cores: str) -> None:
+    found = plan(WHOLE.replace("THREADS", threads), size, "srun")
+    assert options(found)["cpus-per-task"] == cores
