@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.builder import Pipeline
+    from deepforge_hpc.pipeline.parts import load_parts
 
 __version__ = "0.1.0"
-__all__ = ["Pipeline", "__version__"]
+__all__ = ["Pipeline", "__version__", "load_parts"]
 
 
 def __getattr__(name: str) -> object:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> object:
         from deepforge_hpc.pipeline.builder import Pipeline
 
         return Pipeline
+    if name == "load_parts":
+        from deepforge_hpc.pipeline.parts import load_parts
+
+        return load_parts
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -99,6 +99,7 @@ class Edges:
                 if problem := scheme_problem(spec.to):
                     self._fault(("outputs", name, "to"), problem)
                 to = absolute(spec.to, folder)
+                self._refuse_file_for_parts(name, operation, spec.to)
                 if LEDGER in FilePath(to).parts:
                     message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
                     self._fault(("outputs", name, "to"), message)
@@ -108,6 +109,18 @@ class Edges:
                 places[to] = name
             results.append(Result(name=name, operation=operation, output=output, to=to))
         return tuple(results)
+
+    def _refuse_file_for_parts(self, name: str, operation: str, to: str) -> None:
+        """Refuse the name of a file for what the tasks of an array make: a folder of parts."""
+        place = FilePath(to)
+        if self.pipeline.operations[operation].map is None or to.endswith("/") or not place.suffix:
+            return
+        message = f"{shown(to)} would be a folder: {operation} is an array and makes parts"
+        hint = (
+            f"write to: {place.with_suffix('')} and read it by deepforge_hpc.load_parts, or add an "
+            "operation that returns it as one value"
+        )
+        self.binder.reader.fault(("outputs", name, "to"), message, hint)
 
     def warn_of_unused(self) -> None:
         """Warn of outputs and external inputs that nobody reads.

@@ -32,7 +32,7 @@ def first_cells(table: str) -> set[str]:
 
 
 def test_public_names_are_these_and_described(repository: Path) -> None:
-    assert deepforge_hpc.__all__ == ["Pipeline", "__version__"]
+    assert deepforge_hpc.__all__ == ["Pipeline", "__version__", "load_parts"]
     contracts = {
         name
         for module in modules()

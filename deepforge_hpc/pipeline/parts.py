@@ -1,0 +1,49 @@
+"""Read an output of a mapped operation, which lies in parts, as one value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.formats import FormatError
+from deepforge_hpc.runtime.formats.base import INDEX, PARTS_SCHEMA
+
+if TYPE_CHECKING:
+    import os
+
+    from deepforge_hpc.runtime.formats import Format
+
+
+def load_parts(folder: str | os.PathLike[str], rows: tuple[int, int] | None = None) -> Any:
+    """Return the value whose parts a folder holds, or its rows from the first to before the last.
+
+    InvalidInputError if the folder holds no parts, or one of them is damaged.
+    """
+    path = Path(folder)
+    try:
+        return _format(path).load_parts(path, rows)
+    except (OSError, ValueError, KeyError, TypeError, FormatError) as error:
+        message = f"{path} cannot be read as the parts of one value: {error}"
+        hint = "name the folder in which index.json and part-00000... lie"
+        raise InvalidInputError([Fault(message=message, hint=hint)]) from error
+
+
+def _format(folder: Path) -> Format:
+    """Return the format of the parts, after a look at what the index names."""
+    from deepforge_hpc.pipeline.formats import Formats
+
+    index = read_json(folder / INDEX)
+    if index.get("schema") != PARTS_SCHEMA:
+        message = f"{INDEX} is not of schema {PARTS_SCHEMA}"
+        raise ValueError(message)
+    for part in index["parts"]:
+        if Path(part["file"]).name != part["file"]:
+            message = f"{INDEX} names {part['file']!r}, which is not in the folder"
+            raise ValueError(message)
+    formats = Formats()
+    if index["format"] not in formats:
+        message = f"there is no format {index['format']!r} here"
+        raise ValueError(message)
+    return formats[index["format"]]

@@ -1,0 +1,64 @@
+"""What an array makes lies in parts: where it may go, and how it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import deepforge_hpc
+from deepforge_hpc.errors import InvalidInputError
+
+CODE = "def double(rows: list) -> list:\n    twice = [2 * row for row in rows]\n    return twice\n"
+PIPELINE = """\
+pipeline: parts
+inputs: {rows: rows.json}
+operations:
+  double: {uses: "ops.py:double", inputs: {rows: rows}, map: {over: rows, shards: 3}}
+outputs: {twice: {from: double.twice, to: %s}}
+"""
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Path]) -> Path:
+    return make_project({"ops.py": CODE, "rows.json": json.dumps(list(range(10)))}, name="parts")
+
+
+def test_a_file_is_refused_and_the_folder_is_read_as_one_value(dfh: Any, project: Path) -> None:
+    file = project / "pipeline.yaml"
+    file.write_text(PIPELINE % "results/twice.json")
+    told = dfh("check", cwd=project, expect=3).stderr
+    assert "outputs.twice.to: 'results/twice.json' would be a folder" in told
+    assert "write to: results/twice and read it by deepforge_hpc.load_parts" in told
+    file.write_text(PIPELINE % "results/twice")
+    dfh("run", cwd=project)
+    folder = project / "results" / "twice"
+    assert deepforge_hpc.load_parts(folder) == [2 * n for n in range(10)]
+    assert deepforge_hpc.load_parts(str(folder), (2, 5)) == [4, 6, 8]
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ({}, "is not of schema"),
+        (
+            {"schema": "dfh/parts/1", "format": "json", "parts": [{"file": "../x"}]},
+            "not in the folder",
+        ),
+        ({"schema": "dfh/parts/1", "format": "telepathy", "parts": []}, "no format 'telepathy'"),
+        ({"schema": "dfh/parts/1", "format": "pickle", "parts": []}, "cannot be joined"),
+        (
+            {"schema": "dfh/parts/1", "format": "json", "parts": [{"file": "x", "rows": 1}]},
+            "No such file",
+        ),
+    ],
+)
+def test_a_folder_that_holds_no_parts_is_refused(
+    tmp_path: Path, index: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    with pytest.raises(InvalidInputError, match=words):
+        deepforge_hpc.load_parts(tmp_path)
