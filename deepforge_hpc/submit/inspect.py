@@ -92,8 +92,11 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
 
 
 def _other_user(info: ExecutionInfo, history: Journal, current: ExecutionStatus) -> Notice | None:
+    # In this order: to ask for the name of a user costs files, on every look at what is over too.
+    if all(unit.is_over for job in current.jobs for unit in job.units):
+        return None
     user = history.user or info.user
-    if user in {"", user_name()} or all(unit.is_over for job in current.jobs for unit in job.units):
+    if user in {"", user_name()}:
         return None
     text = f"It was submitted by {user}: until it is over, only {user} can resume or cancel it."
     return Notice("other_user", text, info.id, next=f"ask {user}", level=INFO)
