@@ -36,7 +36,7 @@ from deepforge_hpc.runtime.base.files import (
 )
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.schedulers.local import OLD_STATUS, STATUS, read_status
+from deepforge_hpc.runtime.base.local_status import OLD_STATUS, STATUS, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -238,7 +238,7 @@ class LocalQueue:
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return the engine's last word on each id; empty if there is none."""
-        with self._readable(self._status_file.name), suppress(FileNotFoundError):
+        with self._readable(STATUS), suppress(FileNotFoundError):
             return read_status(self.root)
         return {}
 

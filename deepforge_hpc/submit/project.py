@@ -16,7 +16,6 @@ from deepforge_hpc.runtime.base.files import (
     read_json,
     read_own,
 )
-from deepforge_hpc.runtime.storage import landing
 
 
 def mark(project: Path, executions: Path, uuid: str) -> Path:
@@ -80,6 +79,8 @@ def _numbers(ledger: Path) -> dict[str, int]:
 
 def _create(path: Path, data: bytes) -> None:
     """Publish a file unless it is there: of two at once one wins, and both see the same."""
+    from deepforge_hpc.runtime.storage import landing  # `dfh status` has no need of it
+
     with suppress(FileExistsError), landing.arriving(path) as temporary:
         publish_bytes(temporary, data, mode=0o444)
         landing.name(temporary, path, replace=False)

@@ -27,6 +27,7 @@ EXCEPTIONS = {
     "plan/directives.py": {"local"},
     "plan/environment.py": {"local"},
     "pipeline/precedence.py": {"local"},  # the name of a site
+    "pipeline/installed.py": {"~/.local/lib/python", "/usr/local/lib/python"},
     # The package `probe` asks Slurm, and nothing else, what a machine has (Scheduler.is_probed).
     "probe/draft.py": {"slurm", "local"},
     "probe/visit.py": {"local"},

@@ -23,10 +23,9 @@ from deepforge_hpc.errors import (
 )
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.schedulers.local import LocalScheduler
+from deepforge_hpc.schedulers.local import LocalScheduler, View
 from deepforge_hpc.schedulers.local_process import with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue
-from deepforge_hpc.schedulers.local_view import View
 from deepforge_hpc.submit import chain, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.orphans import held_orphans
