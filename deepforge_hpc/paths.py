@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -28,10 +29,34 @@ def user_folder() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "deepforge-hpc"
 
 
-def project_root(pipeline: Path) -> Path:
-    """Return the nearest folder above a pipeline file with `.dfh/` or `dfh.yaml`, else its own."""
-    start = pipeline.resolve().parent
-    for folder in (start, *start.parents):
-        if (folder / LEDGER).is_dir() or (folder / PROJECT_FILE).is_file():
-            return folder
-    return start
+def project_root(start: Path, trusted: Sequence[str] = ()) -> tuple[Path, Path | None]:
+    """Return the nearest folder from `start` upwards with `.dfh/` or `dfh.yaml`, else `start`.
+
+    With what is not followed, if it is another user's: what lies there would act as the caller.
+    """
+    resolved = start.resolve()
+    for folder in (resolved, *resolved.parents):
+        marks = [folder / name for name in (LEDGER, PROJECT_FILE) if (folder / name).exists()]
+        if not all(is_trusted(path, resolved, trusted) for path in (folder, *marks)):
+            return resolved, next(iter(marks), None)
+        if marks:
+            return folder, None
+    return resolved, None
+
+
+def is_trusted(path: Path, start: Path, trusted: Sequence[str] = ()) -> bool:
+    """Tell whether a path is the caller's, root's, or of who owns the folder that was named.
+
+    `trusted`: folders of which the user's settings say so.
+    """
+    owners = {None, os.geteuid(), 0, _owner(start)}
+    named = (os.path.expanduser(folder) for folder in trusted)  # noqa: PTH111 - raises for ~nobody
+    return _owner(path) in owners or any(path.is_relative_to(folder) for folder in named)
+
+
+def _owner(path: Path) -> int | None:
+    """Return the uid that a path belongs to; None if there is none."""
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return None

@@ -31,6 +31,14 @@ def owner(pid: int) -> int:
         return -1
 
 
+def owner_name(path: Path) -> str:
+    """Return the name of the user that a path belongs to, else the number."""
+    try:
+        return path.owner()
+    except KeyError:
+        return str(path.stat().st_uid)
+
+
 def user_name() -> str:
     """Return the name of the user of this process, else the number: some containers have none."""
     import pwd

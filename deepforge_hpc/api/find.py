@@ -150,14 +150,17 @@ def _damaged(folder: Path) -> FoundExecution | None:
     return FoundExecution(layout=layout, id=folder.name, created=created, data=data)
 
 
-def find_execution(reference: str, cwd: Path) -> FoundExecution:
+def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExecution:
     """Return the execution that an id, its beginning or number, a path or `latest` means.
 
-    Raises UsageError if none or several fit.
+    Raises UsageError if none or several fit. Whoever `acts` names one of another user's project
+    above by its path: what is planted there would run as the caller.
     """
     if os.sep in reference or reference in {".", ".."}:
         return _by_path(cwd / reference)
     project = project_above(cwd)
+    if acts:
+        _require_trusted(cwd)
     known = all_executions(project)
     if reference == LATEST:
         if inside := _enclosing(cwd):
@@ -179,6 +182,18 @@ def find_execution(reference: str, cwd: Path) -> FoundExecution:
     message = f"{reference}: no such execution in {project}"
     names = ", ".join(item.name for item in known[:5])
     raise UsageError(message, f"Known: {names}." if names else "Start one with: dfh submit")
+
+
+def _require_trusted(cwd: Path) -> None:
+    from deepforge_hpc.paths import project_root, user_folder
+    from deepforge_hpc.pipeline.settings import load_user_settings
+    from deepforge_hpc.pipeline.trust import trust_hint
+    from deepforge_hpc.processes import owner_name
+
+    _, refused = project_root(cwd, load_user_settings(user_folder()).trust)
+    if refused is not None:
+        message = f"{refused} belongs to {owner_name(refused)}: its executions are not acted on"
+        raise UsageError(message, f"Name one by its path; or {trust_hint(refused)}")
 
 
 def _fits(reference: str, execution: str) -> bool:

@@ -207,11 +207,12 @@ def _family(found: FoundSite) -> str:
 
 
 def _folders(cwd: Path) -> Folders:
-    from deepforge_hpc.api.find import project_above
-    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.paths import project_root, user_folder
+    from deepforge_hpc.pipeline.settings import load_user_settings
     from deepforge_hpc.site.find import site_folders
 
-    return site_folders(project_above(cwd), user_folder(), os.environ)
+    trusted = load_user_settings(user_folder()).trust
+    return site_folders(project_root(cwd, trusted)[0], user_folder(), os.environ, trusted)
 
 
 def _info(name: str, folders: Folders) -> SiteInfo:

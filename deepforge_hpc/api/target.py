@@ -30,10 +30,9 @@ class Target:
 
 def target_of(request: Request, cwd: Path) -> Target:
     """Return what is there to be looked at; InvalidInputError if there is no such site."""
-    from deepforge_hpc.api.find import project_above
     from deepforge_hpc.api.site import find_site
     from deepforge_hpc.doctor.finding import error
-    from deepforge_hpc.paths import user_folder
+    from deepforge_hpc.paths import project_root, user_folder
     from deepforge_hpc.pipeline.precedence import Layers
     from deepforge_hpc.pipeline.settings import load_user_settings
 
@@ -50,7 +49,7 @@ def target_of(request: Request, cwd: Path) -> Target:
             return _with_pipeline(request)
         except InvalidInputError as fault:
             problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
-    project = project_above(base)
+    project = project_root(base, layers.user.trust)[0]
     layers = replace(layers, site=found)
     return Target(
         site=found.spec,

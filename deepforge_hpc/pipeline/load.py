@@ -14,6 +14,7 @@ from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import project_root
+from deepforge_hpc.pipeline import trust
 from deepforge_hpc.pipeline.bind import Binder, OperationInterface
 from deepforge_hpc.pipeline.edges import Edges, Result
 from deepforge_hpc.pipeline.environment import EnvironmentBase
@@ -120,17 +121,19 @@ class _Loading:
         self.data = data
         self.path = path.resolve()
         self.settings = settings
-        self.project = Project(project_root(self.path), self.path.parent)
+        self.extra: list[Fault] = []
+        self.user = self._user()
+        root, self.refused = project_root(self.path.parent, self.user.trust)
+        self.project = Project(root, self.path.parent)
         self.values: list[Fault] = []
         """Of single values of the file, such as a number that is none."""
         self.document = load(data, str(path), self.values)
         self.reader = Reader(self.document)
-        self.extra: list[Fault] = []
         self._check_settings()
         self.layers = Layers(
             options={"site": site, "account": self.settings.account},
             environ=self.settings.environ,
-            user=self._user(),
+            user=self.user,
         )
         self.site = self._site()
         self.formats = Formats()
@@ -180,7 +183,7 @@ class _Loading:
             executions=executions,
             project=self.project.root,
             path=self.path,
-            warnings=tuple(binder.warnings),
+            warnings=(*trust.notices(self.refused, self.site), *binder.warnings),
             pipeline_bytes=self.data,
             site_bytes=self.site.data if self.site else b"",
             document=self.document,
@@ -209,7 +212,8 @@ class _Loading:
         name = self.layers.site_name(default=default).value
         if not name:
             return None
-        folders = site_folders(self.project.root, self.settings.user_dir, self.settings.environ)
+        root, user = self.project.root, self.settings.user_dir
+        folders = site_folders(root, user, self.settings.environ, self.user.trust)
         try:
             return load_site(name, folders)
         except InvalidInputError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
-from deepforge_hpc.files.kinds import Text, version
+from deepforge_hpc.files.kinds import Items, Text, version
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import load, parse_value
@@ -47,6 +47,8 @@ class UserSettings:
     site: str = key(Text("the name of a site"), "")
     account: str = key(Text("the name of an account"), "")
     executions: str = key(Text("a folder"), "")
+    trust: tuple[str, ...] = key(Items(Text("a folder")), ())
+    """Folders of other users whose projects and site files act as one's own."""
 
 
 _USER = Object(UserSettings)

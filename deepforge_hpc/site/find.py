@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,10 +62,15 @@ class FoundSite:
 
 
 def site_folders(
-    project: Path, user: Path | None, environ: Mapping[str, str]
+    project: Path, user: Path | None, environ: Mapping[str, str], trusted: Sequence[str] = ()
 ) -> list[tuple[str, Path]]:
-    """Return where site files lie, in order of precedence, each with its kind."""
-    folders = [("project", project / FOLDER)]
+    """Return where site files lie, in order of precedence, each with its kind.
+
+    What another user has put into the project, and is not `trusted` by name, is left out.
+    """
+    own = project / FOLDER
+    is_own = own.exists() and paths.is_trusted(own, project, trusted)
+    folders = [("project", own)] if is_own else []
     if user is not None:
         folders.append(("user", user / "sites"))
     entries = environ.get("DEEPFORGE_HPC_PATH", "").split(os.pathsep)

@@ -28,7 +28,7 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh cancel redshift-0007
     """
-    report = manage.cancel(find.find_execution(execution, Path.cwd()))
+    report = manage.cancel(find.find_execution(execution, Path.cwd(), acts=True))
     display.notices(report.warnings)
     name = report.execution
     lines = [f"{name}: nothing was queued or running"]

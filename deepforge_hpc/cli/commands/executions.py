@@ -91,7 +91,8 @@ def remove(display: Display, executions: Sequence[str], *, yes: bool, force: boo
       dfh executions rm redshift-0003 redshift-0004
     """
     cwd = Path.cwd()
-    _remove(display, [find.find_execution(name, cwd) for name in executions], yes=yes, force=force)
+    found = [find.find_execution(name, cwd, acts=True) for name in executions]
+    _remove(display, found, yes=yes, force=force)
 
 
 @click.command("prune")

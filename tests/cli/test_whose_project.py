@@ -1,0 +1,102 @@
+"""What another user has put above one's own folder does not act as oneself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MALLORY, ALICE = 1, 65534
+PIPELINE = "pipeline: mine\noperations: {one: {uses: 'operations.py:one'}}\n"
+OPERATION = "def one() -> int:\n    number = 1\n    return number\n"
+PLANTED = """\
+site: local
+extends: local
+environment: {python: PYTHON}
+"""
+
+
+def give(path: Path, uid: int) -> None:
+    for item in (path, *path.rglob("*")):
+        os.chown(item, uid, uid)
+
+
+@pytest.fixture
+def parent(shared: Path) -> Path:
+    """Return a project of one user, in which another has a folder with a pipeline."""
+    parent = shared / "lab"
+    for name, text in (("mine/pipeline.yaml", PIPELINE), ("mine/operations.py", OPERATION)):
+        (parent / name).parent.mkdir(parents=True, exist_ok=True)
+        (parent / name).write_text(text)
+    (parent / "site-configs").mkdir()
+    program = parent / "python"
+    program.write_text(f'#!/bin/sh\ntouch {shared}/planted-$(id -u)\nexec /usr/bin/python3 "$@"\n')
+    program.chmod(0o755)
+    (parent / "site-configs" / "local.yaml").write_text(PLANTED.replace("PYTHON", str(program)))
+    (parent / ".dfh").mkdir()
+    give(parent, MALLORY)
+    give(parent / "mine", ALICE)
+    return parent
+
+
+def test_another_users_project_above_is_not_ones_own(
+    as_user: Callable[..., Any], parent: Path, shared: Path
+) -> None:
+    alice = as_user(ALICE)
+    mine = parent / "mine"
+    told = alice("check", "--site", "local", cwd=mine).stderr
+    assert f"{parent}/.dfh belongs to daemon" in told
+    assert f"trust: [{parent}]" in told
+    alice("run", "--site", "local", cwd=mine, expect=None)  # she may not start root's interpreter
+    assert (mine / "executions" / "mine-0001").is_dir()
+    assert (mine / ".dfh").is_dir()
+    assert not list(shared.glob("planted-*"))
+
+
+def test_site_files_alone_of_another_user_are_left_out(
+    as_user: Callable[..., Any], parent: Path, shared: Path
+) -> None:
+    """A folder that all may write to is root's: what counts is whose the files in it are."""
+    alice = as_user(ALICE)
+    give(parent / ".dfh", ALICE)
+    for folder in (parent, parent / ".dfh"):
+        os.chown(folder, 0, 0)
+        folder.chmod(0o1777)
+    alice("run", "--site", "local", cwd=parent / "mine", expect=None)
+    assert (parent / "executions" / "mine-0001").is_dir()
+    assert not list(shared.glob("planted-*"))
+
+
+def test_trusted_by_name_it_acts_and_says_what_it_replaces(
+    as_user: Callable[..., Any], parent: Path, shared: Path
+) -> None:
+    alice = as_user(ALICE)
+    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"trust: [{parent}]\n")
+    for command in ("check", "plan"):
+        told = alice(command, "--site", "local", cwd=parent / "mine").stderr
+        assert (
+            f"site local is {parent}/site-configs/local.yaml, in place of the shipped one" in told
+        )
+        assert "belongs to" not in told
+
+
+def test_looking_works_anywhere_and_acting_wants_a_path(
+    as_user: Callable[..., Any], parent: Path
+) -> None:
+    mallory, alice = as_user(MALLORY), as_user(ALICE)
+    for name in ("pipeline.yaml", "operations.py"):
+        (parent / name).write_bytes((parent / "mine" / name).read_bytes())
+    give(parent, MALLORY)
+    give(parent / "mine", ALICE)
+    mallory("run", "--site", "local", cwd=parent, expect=None)
+    mine = parent / "mine"
+    for argv in (("status",), ("logs",), ("prov", "show", "mine-0001/one"), ("executions", "list")):
+        alice(*argv, cwd=mine)
+    for verb in ("resume", "cancel"):
+        told = alice(verb, "mine-0001", cwd=mine, expect=2).stderr
+        assert f"{parent}/.dfh belongs to daemon" in told
