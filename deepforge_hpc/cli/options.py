@@ -60,7 +60,12 @@ pipeline_options = together(
     _many("--until", help="Only OP and what it needs"),
     _many("--from", "from_", help="Only OP and what needs it"),
     _many("--only", help="Only OP"),
-    _many("--set", "overrides", metavar="OP.ATTRIBUTE=VALUE", help="Change an attribute"),
+    _many(
+        "--set",
+        "overrides",
+        metavar="OP.ATTRIBUTE=VALUE",
+        help="Change an attribute, or OP.resources.KEY",
+    ),
     click.option("--account", metavar="NAME", help="Account that the jobs are charged to."),
     click.option("--site", metavar="NAME", help="Where to run: a name from `dfh site list`."),
     click.argument("pipeline", required=False, default="pipeline.yaml"),

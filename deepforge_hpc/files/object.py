@@ -67,7 +67,8 @@ class Object(Kind):
     """A mapping with known keys, read as a frozen dataclass.
 
     The class declares its keys by `key`; `fields` stands in for that where a class is read in more
-    than one way. `build` makes the result, if the class alone does not. A wrong or missing value
+    than one way. `build` makes the result, if the class alone does not. `instead` says what to
+    write for keys that others have for the same. A wrong or missing value
     leaves the dataclass's default: what follows can be checked too.
     """
 
@@ -81,6 +82,7 @@ class Object(Kind):
         shorthand: str = "",
         named: bool = False,
         exclusive: tuple[str, ...] = (),
+        instead: Mapping[str, str] | None = None,
     ) -> None:
         self.declared = declared
         self.build = build or declared
@@ -95,6 +97,7 @@ class Object(Kind):
         self._shorthand = shorthand
         self._named = named
         self._exclusive = exclusive
+        self._instead = instead or {}
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if self._shorthand and isinstance(value, (str, list)):
@@ -141,7 +144,8 @@ class Object(Kind):
             reader.fault(path, f"{key!r} is not in this version", key=True)
         else:
             known = (*self.fields, *self._reserved)
-            reader.fault(path, f"unknown key {shown(key)}", nearest(key, known), key=True)
+            hint = self._instead.get(key.replace("-", "_")) or nearest(key, known)
+            reader.fault(path, f"unknown key {shown(key)}", hint, key=True)
 
 
 def closed(properties: Schema) -> Schema:

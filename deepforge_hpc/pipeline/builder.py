@@ -55,6 +55,7 @@ class Pipeline:
         description: str = "",
         code: Sequence[str] = (),
         environment: Mapping[str, Any] | None = None,
+        env: Mapping[str, str] | None = None,
         seed: int | None = None,
         executions: str = "",
     ) -> None:
@@ -66,6 +67,7 @@ class Pipeline:
             executions=executions,
             code=list(code),
             environment=_plain(environment),
+            env=_plain(env),
         )
 
     def input(self, name: str, uri: str | Path, type: str | None = None) -> Pipeline:  # noqa: A002 - the key of the file

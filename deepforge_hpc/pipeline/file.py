@@ -22,6 +22,7 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, key
+from deepforge_hpc.pipeline.variables import VARIABLES
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
@@ -100,7 +101,22 @@ class ResourcesSpec:
     """Name of a queue in the site's file; None: the first that takes the job."""
 
 
-RESOURCES = Object(ResourcesSpec)
+_BY_QUEUE = "write queue: the name that the site's file gives it (dfh site show)"
+_BY_SITE = "write request: {extra: [{directive: [..]}]} in the site's file"
+_NO_MAIL = "no mail is sent: dfh status --watch, or dfh run, waits for the end"
+_INSTEAD = {
+    **dict.fromkeys(("partition", "qos", "constraint", "partitions"), _BY_QUEUE),
+    **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
+    **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
+    **dict.fromkeys(("gpus", "gres", "gpus_per_task"), "write gpus_per_node: those of one node"),
+    **dict.fromkeys(("mem", "memory", "mem_per_cpu"), "write mem_per_node"),
+    **dict.fromkeys(("cpus", "cores", "ncpus"), "write cpus_per_task: those of one rank"),
+    **dict.fromkeys(("ntasks", "tasks", "ranks"), "write nodes and ntasks_per_node"),
+    **dict.fromkeys(("walltime", "runtime", "time_limit"), "write time"),
+    "account": "give --account, or write account: {value: ..} in the site's file",
+    "array": "write map: {over: PORT, shards: N} beside resources",
+}
+RESOURCES = Object(ResourcesSpec, instead=_INSTEAD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +154,8 @@ class OperationSpec:
     launch: str | None = key(launcher.NAME)
     map: MapSpec | None = key(Object(MapSpec))
     environment: EnvironmentSpec | None = key(ENVIRONMENT)
+    env: Mapping[str, str] = key(VARIABLES, factory=dict)
+    """Variables of the jobs: an operation wins over the pipeline, and that over the site."""
     seed: int | None = key(_SEED)
     gpu_visibility: str = key(OneOf("own", "all"), "all")
     """Which GPUs of its node a rank sees: its own alone, or all of the job."""
@@ -180,6 +198,8 @@ class PipelineSpec:
         Items(Text("a path or pattern such as helpers/**/*.py"), "a list of patterns"), ()
     )
     environment: EnvironmentSpec | None = key(ENVIRONMENT)
+    env: Mapping[str, str] = key(VARIABLES, factory=dict)
+    """Variables of the jobs: an operation wins over the pipeline, and that over the site."""
     seed: int | None = key(_SEED)
 
 

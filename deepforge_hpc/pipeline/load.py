@@ -27,10 +27,12 @@ from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.settings import (
     PREFIX,
     VARIABLES,
+    Overrides,
     Settings,
     UserSettings,
     load_user_settings,
     parse_overrides,
+    resized,
 )
 from deepforge_hpc.pipeline.snapshot import (
     PROJECT,
@@ -86,6 +88,8 @@ class Loaded:
     site_file: FoundSite | None = field(repr=False, default=None)
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What `--set` said: operation -> attribute -> value."""
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The same of `resources`: operation -> key -> value."""
     account_origin: str = ""
     executions_origin: str = ""
 
@@ -144,7 +148,9 @@ class _Loading:
         """Check everything."""
         pipeline = read_pipeline(self.reader)
         binder = self._binder(pipeline)
-        binder.overrides = self._overrides(pipeline)
+        binder.overrides, sizes = self._overrides(pipeline)
+        pipeline, faults = resized(pipeline, sizes)
+        self.extra += faults
         folder = self.project.folder
         externals = {
             name: locate(spec, folder, self.formats, self.reader)
@@ -189,6 +195,7 @@ class _Loading:
             document=self.document,
             site_file=self.site,
             overrides=binder.overrides,
+            sizes=sizes,
             account_origin=account_origin,
             executions_origin=executions_origin,
         )
@@ -228,15 +235,16 @@ class _Loading:
         )
         return Binder(pipeline, self.reader, self.sources, self.references, self.formats, base)
 
-    def _overrides(self, pipeline: PipelineSpec) -> dict[str, dict[str, Any]]:
-        overrides, faults = parse_overrides(self.settings.overrides)
-        self.extra += faults
-        for name in [name for name in overrides if name not in pipeline.operations]:
-            attribute = next(iter(overrides.pop(name)))
-            message = f"no operation {shown(name)}"
-            hint = nearest(name, pipeline.operations)
-            self.extra.append(Fault(message=message, file=f"--set {name}.{attribute}", hint=hint))
-        return overrides
+    def _overrides(self, pipeline: PipelineSpec) -> tuple[Overrides, Overrides]:
+        """Return what `--set` says of attributes, and of resources."""
+        found = parse_overrides(self.settings.overrides)
+        self.extra += found.faults
+        for part, values in (("", found.attributes), ("resources.", found.sizes)):
+            for name in [name for name in values if name not in pipeline.operations]:
+                target = f"{name}.{part}{next(iter(values.pop(name)))}"
+                message, hint = f"no operation {shown(name)}", nearest(name, pipeline.operations)
+                self.extra.append(Fault(message=message, file=f"--set {target}", hint=hint))
+        return found.attributes, found.sizes
 
     def _snapshot(self, pipeline: PipelineSpec) -> Snapshot:
         files = {**self.sources.files, **self.references.files}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import NAME, Reader, shown
@@ -13,6 +13,10 @@ from deepforge_hpc.files.kinds import Items, Text, version
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import load, parse_value
+from deepforge_hpc.runtime.base.files import canonical_json
+
+if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.file import PipelineSpec
 
 USER_FILE = "settings.yaml"
 PREFIX = "DEEPFORGE_HPC_"
@@ -69,27 +73,59 @@ def load_user_settings(folder: Path | None) -> UserSettings:
     return result
 
 
-def parse_overrides(texts: tuple[str, ...]) -> tuple[dict[str, dict[str, Any]], list[Fault]]:
-    """Return {operation: {attribute: value}} of `--set` texts, and what is wrong with them."""
-    overrides: dict[str, dict[str, Any]] = {}
-    faults: list[Fault] = []
+Overrides = dict[str, dict[str, Any]]
+"""Operation -> name -> value."""
+
+
+class Overridden(NamedTuple):
+    """What `--set` says, and what is wrong with it."""
+
+    attributes: Overrides
+    sizes: Overrides
+    faults: list[Fault]
+
+
+def parse_overrides(texts: tuple[str, ...]) -> Overridden:
+    """Return what the texts of `--set` say: OP.ATTRIBUTE=VALUE, or OP.resources.KEY=VALUE."""
+    found = Overridden({}, {}, [])
     for assignment in texts:
         target, equals, value = assignment.partition("=")
-        operation, _, attribute = target.partition(".")
-        where = f"--set {target}"
-        if not equals or not NAME.fullmatch(operation) or not NAME.fullmatch(attribute):
+        operation, _, name = target.partition(".")
+        where, kind = f"--set {target}", found.attributes
+        if name.startswith("resources."):
+            name, kind = name.removeprefix("resources."), found.sizes
+        if not equals or not NAME.fullmatch(operation) or not NAME.fullmatch(name):
             message = f"{shown(assignment)} is not operation.attribute=value"
-            faults.append(Fault(message=message, file="--set"))
-        elif attribute in overrides.get(operation, {}):
-            faults.append(Fault(message="given twice", file=where))
+            hint = "or operation.resources.key=value"
+            found.faults.append(Fault(message=message, file="--set", hint=hint))
+        elif name in kind.get(operation, {}):
+            found.faults.append(Fault(message="given twice", file=where))
         else:
             try:
-                parsed = parse_value(value, where)
+                kind.setdefault(operation, {})[name] = parse_value(value, where)
             except InvalidInputError as error:
-                faults += [
-                    Fault(message=fault.message, file=where, hint=fault.hint)
-                    for fault in error.faults
-                ]
-            else:
-                overrides.setdefault(operation, {})[attribute] = parsed
-    return overrides, faults
+                found.faults.extend(_at(where, error.faults))
+    return found
+
+
+def resized(pipeline: PipelineSpec, sizes: Overrides) -> tuple[PipelineSpec, list[Fault]]:
+    """Return a pipeline with the resources that `--set` says, and what is wrong with them."""
+    from deepforge_hpc.pipeline.file import RESOURCES
+
+    operations, faults = dict(pipeline.operations), list[Fault]()
+    for operation, values in sizes.items():
+        given: dict[str, Any] = {}
+        for name, value in values.items():
+            reader = Reader(load(canonical_json({name: value}), ""))
+            read = RESOURCES(reader.document.value(), (), reader)
+            faults += _at(f"--set {operation}.resources.{name}", reader.faults)
+            if not reader.faults:
+                field = RESOURCES.fields[name][1]
+                given[field] = getattr(read, field)
+        spec = operations[operation]
+        operations[operation] = replace(spec, resources=replace(spec.resources, **given))
+    return replace(pipeline, operations=operations), faults
+
+
+def _at(where: str, faults: Iterable[Fault]) -> list[Fault]:
+    return [Fault(message=one.message, file=where, hint=one.hint) for one in faults]

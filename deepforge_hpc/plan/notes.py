@@ -123,6 +123,12 @@ class Notes:
             why: Source = "dfh" if is_final else (loaded.site_origin, ("dependency",))
             self.sizer.note(f"jobs.{name}.dependency", job.dependency, why)
 
+    def variables(self, spec: OperationSpec) -> None:
+        """Say where the variables come from that the pipeline sets."""
+        for name, value in {**self.loaded.pipeline.env, **spec.env}.items():
+            place = ("operations", spec.name, "env", name) if name in spec.env else ("env", name)
+            self.sizer.note(f"jobs.{spec.name}.env.{name}", value, (self.loaded.origin, place))
+
     def attributes(self, interface: OperationInterface) -> None:
         """Say where the attributes of an operation come from."""
         name = interface.name

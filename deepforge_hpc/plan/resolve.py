@@ -166,6 +166,10 @@ class _Resolution:
             gpu_visibility=spec.gpu_visibility,
         )
         granted = self._granted(spec.name, asked)
+        own = {**self.loaded.pipeline.env, **spec.env}
+        if own:
+            declared["env"] = own
+            granted |= with_variables(granted, own)
         key = keys.operation_key(
             interface,
             inputs=sources,
@@ -197,6 +201,7 @@ class _Resolution:
         if self.has_origins:
             self.notes.environment(job, spec)
             self.notes.attributes(interface)
+            self.notes.variables(spec)
         if not is_array:
             self.keys[spec.name] = key
             return [job]
@@ -335,6 +340,16 @@ class _Resolution:
             raise InvalidInputError(self.sizer.faults)
         if self.refused:
             raise no_resources(self.site.name, self.refused)
+
+
+def with_variables(granted: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    """Return the variables of a job and of its launch, once its operation has set some itself."""
+    launch = granted["launch"]
+    rest = tuple(pair for pair in launch.env if pair[0] not in own)
+    return {
+        "env": tuple({**dict(granted["env"]), **own}.items()),
+        "launch": launch._replace(env=rest),
+    }
 
 
 def last_jobs(jobs: Sequence[Job]) -> tuple[str, ...]:

@@ -237,6 +237,8 @@ class Sizer:
         if asked is None:
             return None, "default"
         key = _KEYS.get(field, field)
+        if key in self.loaded.sizes.get(spec.name, {}):
+            return asked, f"--set {spec.name}.resources.{key}"
         return asked, (self.loaded.origin, ("operations", spec.name, "resources", key))
 
     def _cut(self, spec: OperationSpec, key: str, cut: str) -> None:

@@ -33,7 +33,7 @@ _PLAIN = "text without quotes, backslashes and commands"
 _WORD = Text(
     "a word of a command, without spaces, quotes and commands", r"[A-Za-z0-9_.,:/@+=%{}\[\]^~*#-]+"
 )
-_SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
+SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
 HARMLESS = re.compile(
     r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|PATH|HOME|USER|TMPDIR|PROJECT|"
     r"[A-Z]*SCRATCH[A-Z]*|[A-Z]*WORK[A-Z]*"
@@ -53,25 +53,26 @@ def word(value: object, path: Path, reader: Reader) -> object:
     return _filled(_WORD(value, path, reader), path, reader)
 
 
-@described(_SETTING.schema())
+@described(SETTING.schema())
 def setting(value: object, path: Path, reader: Reader) -> object:
     """Read the value of a variable; those that it names are on a list of harmless ones."""
     if value == "unknown":
         return BAD  # a job is not given it
-    result = _SETTING(value, path, reader)
+    result = SETTING(value, path, reader)
     if result is BAD:
         return BAD
-    return _harmless(result, path, reader)
+    return harmless(result, path, reader)
 
 
 @described(PLACE.schema())
 def bound(value: object, path: Path, reader: Reader) -> object:
     """Read a path that a script names."""
     result = PLACE(value, path, reader)
-    return result if result is BAD else _harmless(result, path, reader)
+    return result if result is BAD else harmless(result, path, reader)
 
 
-def _harmless(value: str, path: Path, reader: Reader) -> object:
+def harmless(value: str, path: Path, reader: Reader) -> object:
+    """Return a text that goes into a script; BAD, with a fault, if it names other variables."""
     for used in re.findall(r"\$\{?(\w*)", value):
         if not HARMLESS.fullmatch(used):
             reader.fault(path, f"${used} may not be used here", _HARMLESS_RULE)
@@ -79,7 +80,7 @@ def _harmless(value: str, path: Path, reader: Reader) -> object:
     return value
 
 
-@described(_SETTING.schema())
+@described(SETTING.schema())
 def launcher_setting(value: object, path: Path, reader: Reader) -> object:
     """Read the value of a variable of a launcher, with placeholders."""
     return _filled(setting(value, path, reader), path, reader)

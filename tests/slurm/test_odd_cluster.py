@@ -85,6 +85,26 @@ def test_what_a_site_adds_takes_no_gpu_away(
     assert "gres:gpu:1,gres:lscratch:10" in there.run("squeue", "-h", "-t", "all", "-o", "%b")
 
 
+@pytest.mark.parametrize("site", ["here", "local"])
+def test_variables_of_a_pipeline_reach_every_rank(
+    drafted: dict[str, Any],
+    dfh: Any,
+    project: Path,
+    site: str,
+) -> None:
+    code = "import os\n\ndef look() -> str:\n    said = os.environ['TOLD'] + os.environ['AGAIN']\n    return said\n"
+    (project / "look.py").write_text(code, encoding="utf-8")
+    (project / "look.yaml").write_text(
+        "pipeline: look\nenv: {TOLD: everybody, AGAIN: x}\noperations:\n  look: {uses: 'look.py:look', "
+        "launch: srun, env: {AGAIN: ' and me'}, resources: {ntasks_per_node: 2}}\n"
+        "outputs: {said: {from: look.said, to: said.txt}}\n",
+        encoding="utf-8",
+    )
+    words = ("run", "look.yaml", "--site", site, "--interval", "0.3")
+    dfh(*words, "--set", "look.resources.time=3m", cwd=project)
+    assert (project / "said.txt").read_text(encoding="utf-8") == "everybody and me"
+
+
 def _resources(project: Path, resources: dict[str, Any]) -> None:
     file = project / "pipeline.yaml"
     data = load(file.read_bytes(), str(file)).value()

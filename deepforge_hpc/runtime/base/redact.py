@@ -34,7 +34,7 @@ _MAX_LENGTH = 8192
 def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return the allow-listed variables, sorted; what looks like a secret is redacted."""
     return {
-        name: _filter_variable(name, environ[name])
+        name: filter_variable(name, environ[name])
         for name in sorted(environ)
         if _ALLOWED.match(name)
     }
@@ -70,7 +70,8 @@ def filter_text(text: str) -> str:
     return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
 
 
-def _filter_variable(name: str, value: str) -> Any:
+def filter_variable(name: str, value: str) -> Any:
+    """Return the value of a variable, or REDACTED if name or value are those of a secret."""
     text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
     if _SECRET_NAME.search(name) or filter_value(text) is REDACTED:
         return REDACTED

@@ -67,7 +67,7 @@ def test_a_saved_pipeline_is_read_back(project: ProjectFolder) -> None:
 def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
     project.write("images/x.txt", "")
     text = (
-        Pipeline("p", description="d", seed=1, code=["images"], executions="runs", environment={"conda": "c"})
+        Pipeline("p", description="d", seed=1, code=["images"], executions="runs", environment={"conda": "c"}, env={"A": "2"})
         .input("data", project.root / "data/sdss.h5", type="hdf5")
         .operation(
             "one",
@@ -80,6 +80,7 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
             map={"over": "table", "shards": 2},
             types={"images": "npy"},
             environment={"modules": ("a/1",)},
+            env={"A": "1"},
             seed=0,
             gpu_visibility="own",
             after=["two"],
@@ -101,7 +102,7 @@ def test_every_key_of_an_operation_can_be_given(project: ProjectFolder) -> None:
     assert value["operations"]["one"]["seed"] == 0
     assert value["operations"]["one"]["environment"] == {"modules": ["a/1"]}
     assert value["seed"] == 1
-    assert set(value) == {"dfh", "pipeline", "description", "seed", "code", "executions", "environment", "inputs", "operations"}  # fmt: skip
+    assert set(value) == {"dfh", "pipeline", "description", "seed", "code", "executions", "environment", "env", "inputs", "operations"}  # fmt: skip
 
 
 def test_a_file_becomes_a_program_that_builds_the_same_pipeline(project: ProjectFolder) -> None:
