@@ -18,6 +18,7 @@ from deepforge_hpc.submit.frozen import (
     read_enough_to_cancel,
     read_info,
     read_plan,
+    restore,
 )
 from deepforge_hpc.submit.lease import BusyError
 from deepforge_hpc.submit.permission import check_user
@@ -59,6 +60,7 @@ def resume(
     submitter = _open(layout, scheduler, "resumed", rate_limit)
     check_user(submitter, "resume")
     with submitter.leased():
+        restore(layout, submitter.info)
         check_code(layout, submitter.info)
         last = journal.read(layout).last
         if last is None:

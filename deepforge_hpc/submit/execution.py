@@ -14,7 +14,13 @@ from deepforge_hpc.errors import StorageError
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_json, sync_folder
+from deepforge_hpc.runtime.base.files import (
+    canonical_json,
+    digest,
+    publish_json,
+    sync_folder,
+    sync_path,
+)
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
 from deepforge_hpc.submit import destinations, project
@@ -67,6 +73,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         for data in kept:
             write_blob(Path(info.ledger), data)
         destinations.check(info, plan)
+        sync_path(root)  # what `execution.json` promises outlives a power cut
         publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
         project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))
@@ -166,11 +173,7 @@ def _files(
 
 
 def _write_files(layout: ExecutionLayout, files: Iterator[tuple[str, bytes, int]]) -> None:
-    """Write files that nobody reads before `execution.json` is there.
-
-    They are not synced one by one: every job compares plan and code with the digests on its command
-    line, and Slurm takes its own copy of a script.
-    """
+    """Write files that nobody reads before `execution.json` is there."""
     made: set[str] = set()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     for name, data, mode in files:

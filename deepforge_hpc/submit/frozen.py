@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode
 from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
-from deepforge_hpc.runtime.base.files import digest, read_json, read_own
-from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_json, read_own
+from deepforge_hpc.runtime.state.read import is_torn, kept, read_files
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
 
@@ -68,6 +71,8 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
 
     try:
         content = read_own(layout.plan)
+        if is_torn(content):
+            content = kept(info.ledger, info.plan_sha256)
     except (OSError, ValueError) as error:
         message = f"{layout.plan}: {getattr(error, 'strerror', error)}"
         raise StorageError(message, "Restore it from a backup, or submit again.") from error
@@ -90,6 +95,23 @@ def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: Execu
         raise LedgerError(message, hint)
     if schema != PLAN_SCHEMA:
         raise LedgerError(f"{layout.plan}: not written by this version: {schema!r}", _OTHER_VERSION)
+
+
+def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
+    """Put the ledger's copies in the place of frozen files that a power cut has emptied."""
+    first = {layout.plan: info.plan_sha256, layout.manifest: info.code_sha256}
+    first.update({layout.pipeline: info.pipeline_sha256, layout.site: info.site_sha256})
+    for path, sha256 in first.items():
+        _restore(path, info.ledger, sha256)
+    with suppress(OSError, ValueError, KeyError, AttributeError):
+        for name, sha256 in read_json(layout.manifest)["files"].items():
+            _restore(layout.code / name, info.ledger, sha256)
+
+
+def _restore(path: Path, ledger: str, sha256: str) -> None:
+    with suppress(OSError, ValueError):  # then the comparison with its digest tells
+        if is_torn(read_own(path)):
+            publish_bytes(path, kept(ledger, sha256), mode=0o444)
 
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:

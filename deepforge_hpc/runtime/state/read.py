@@ -82,13 +82,29 @@ def read_files(root: Path) -> Files:
     with Folder.open(root) as folder:
         info = folder.json(LAYOUT.execution.name)
         content, plan = b"", {}
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, KeyError):
             content = folder.own(LAYOUT.plan.name)
+            if is_torn(content):
+                content = kept(str(info["ledger"]), str(info["plan_sha256"]))
             plan = parse_object(content)
         jobs = tuple(_planned(entry) for entry in _items(plan, "jobs") if _is_job(entry))
         units = _units(folder, jobs)
         history = journal.load(lambda: folder.own(LAYOUT.submitted.name))
     return Files(root, info, plan, digest(content), jobs, units, history)
+
+
+def is_torn(content: bytes) -> bool:
+    """Tell whether a power cut took what a file held: its name was on the disk, and no more."""
+    return not content.strip(b"\0")
+
+
+def kept(ledger: str, sha256: str) -> bytes:
+    """Return the ledger's copy of a frozen file; OSError or ValueError if there is no sound one."""
+    name = sha256.removeprefix("sha256:")
+    content = read_own(Path(ledger, "blobs", name[:2], name))
+    if digest(content) != sha256:
+        raise ValueError(f"the ledger's copy of {sha256} was changed")
+    return content
 
 
 def last_metrics(root: Path, job: str, task: int | None) -> dict[str, Any]:

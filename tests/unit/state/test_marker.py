@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,25 @@ def found(folder: JobLayout, **changes: Any) -> marker.FoundMarker:
             del place[name]
     folder.success.write_text(json.dumps(data))
     return marker.find(folder, "use", 1, "key")
+
+
+def test_a_marker_under_its_name_holds_though_its_folder_is_not_synced(
+    folder: JobLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def refuse_folders(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, "the disk refuses")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    marker.write(folder, MARKER)
+    assert marker.read(folder) == MARKER
+    monkeypatch.setattr(os, "fsync", lambda _handle: refuse_folders(os.open(folder.root, 0)))
+    folder.success.unlink()
+    with pytest.raises(OSError, match="refuses"):
+        marker.write(folder, MARKER)
 
 
 def test_the_bytes_of_a_marker_are_those_of_earlier_versions(folder: JobLayout) -> None:

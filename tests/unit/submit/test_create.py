@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.files import digest, digest_file
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit import chain
-from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.frozen import check_code, read_info, read_plan, restore
 from deepforge_hpc.submit.project import executions_folders
 
 
@@ -35,6 +37,45 @@ def test_everything_is_frozen_under_its_digest(real_lab: Any) -> None:
     assert layout.pipeline.read_bytes() == (real_lab.project / "pipeline.yaml").read_bytes()
     for job in read_plan(layout, info).jobs:
         assert layout.script(job.name).read_text().startswith("#!/bin/bash")
+
+
+def test_all_is_on_the_disk_before_it_is_an_execution(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        fsync(handle)
+        if not list(lab.project.glob("executions/*/execution.json")):
+            synced.add(os.fstat(handle).st_ino)
+
+    lab.write()
+    monkeypatch.setattr(os, "fsync", note)
+    root = lab.create().root
+    paths = {root, *root.rglob("*")} - {root / "execution.json"}
+    assert [path for path in paths if path.stat().st_ino not in synced] == []
+
+
+def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
+    lab.write()
+    layout = lab.create()
+    info = read_info(layout)
+    plan, code = read_plan(layout, info), layout.code / "project" / "operations.py"
+    for path in (layout.plan, layout.manifest, layout.pipeline, layout.site, code):
+        path.chmod(0o644)
+        path.write_bytes(b"")
+    assert read_plan(layout, info) == plan
+    assert [job.name for job in read_files(layout.root).jobs] == [job.name for job in plan.jobs]
+    restore(layout, info)
+    check_code(layout, info)
+    files = (layout.plan, layout.manifest, layout.pipeline, layout.site)
+    frozen = (info.plan_sha256, info.code_sha256, info.pipeline_sha256, info.site_sha256)
+    assert tuple(map(digest_file, files)) == frozen
+    layout.plan.chmod(0o644)
+    layout.plan.write_bytes(b"{}")  # an edit is none
+    restore(layout, info)
+    assert layout.plan.read_bytes() == b"{}"
 
 
 def test_ledger_is_marked_once_and_keeps_plan_and_sources(lab: Any) -> None:
