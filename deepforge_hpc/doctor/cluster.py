@@ -91,16 +91,18 @@ def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
 
 
 def _queue(queue: Queue, machine: Machine) -> Iterator[Notice]:
-    partition = next((item for item in machine.partitions if item.name == queue.partition), None)
+    known = {item.name: item for item in machine.partitions}
+    named = queue.partition.split(",") if queue.partition else []
+    partition = next((known[name] for name in named if name in known), None)
     level = error if queue.automatic else warn
-    if queue.partition and partition is None:
-        message = f"{queue.name}: the cluster has no partition {queue.partition}"
+    if missing := [name for name in named if name not in known]:
+        message = f"{queue.name}: the cluster has no partition {', '.join(missing)}"
         yield level("queues", message, f"dfh site diff; there are {_names(machine)}")
     elif queue.qos and machine.qos and queue.qos not in {item.name for item in machine.qos}:
         yield level("queues", f"{queue.name}: the cluster has no QOS {queue.qos}", "dfh site diff")
     elif partition is not None and (why := closed(partition, machine)):
         step = "wait, or ask for another with resources.queue"
-        yield warn("queues", f"{queue.name}: {queue.partition} is {why}", step)
+        yield warn("queues", f"{queue.name}: {partition.name} is {why}", step)
 
 
 def _names(machine: Machine) -> str:

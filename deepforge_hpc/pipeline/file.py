@@ -34,6 +34,7 @@ MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
 _FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
+_GRES = re.compile(r"(?!gpu\b)[A-Za-z][A-Za-z0-9_./-]{0,63}(:[A-Za-z0-9_.-]{1,64})?")
 _SEED = Integer(0, 2**32 - 1)
 _USES_TEXT = Text("FILE.py:Object or package.module:Object")
 _USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*")
@@ -95,6 +96,10 @@ class ResourcesSpec:
     mem_per_node_mib: int | None = key(_SIZE, name="mem_per_node")
     time_s: int | None = key(_TIME, name="time")
     node_local: bool | None = key(flag)
+    gres: Mapping[str, int] | None = key(
+        MapOf(Integer(1, 1_000_000_000), _GRES, "a name of Slurm's")
+    )
+    """What else each node shall have, by Slurm's names: `{lscratch: 100}`."""
     queue: str | None = key(
         Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}")
     )
@@ -108,7 +113,7 @@ _INSTEAD = {
     **dict.fromkeys(("partition", "qos", "constraint", "partitions"), _BY_QUEUE),
     **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
     **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
-    **dict.fromkeys(("gpus", "gres", "gpus_per_task"), "write gpus_per_node: those of one node"),
+    **dict.fromkeys(("gpus", "gpus_per_task"), "write gpus_per_node: those of one node"),
     **dict.fromkeys(("mem", "memory", "mem_per_cpu"), "write mem_per_node"),
     **dict.fromkeys(("cpus", "cores", "ncpus"), "write cpus_per_task: those of one rank"),
     **dict.fromkeys(("ntasks", "tasks", "ranks"), "write nodes and ntasks_per_node"),

@@ -107,6 +107,8 @@ def build_directives(
     built = Directives()
     _size(site, facts, built)
     _gpus(site, facts, built, argv)
+    for name, each in facts.resources.gres:
+        built.put("gres", f"{name}:{each}", "resources.gres")
     _memory(site, facts, built, is_internal=is_internal)
     if facts.resources.time_s is not None:
         built.put("time", format_duration(facts.resources.time_s), "resources.time_s")
@@ -264,6 +266,10 @@ def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:
         value = getattr(queue, name)
         if value and name not in site.routing.forbidden:
             built.put(name, value, ("queue", name))
+    if queue.reservation:
+        built.put("reservation", queue.reservation, ("queue", "reservation"))
+    if queue.segment is not None:
+        built.put("segment", str(min(queue.segment, facts.resources.nodes)), ("queue", "segment"))
 
 
 def _node_local(site: SiteSpec, facts: Facts, built: Directives) -> None:

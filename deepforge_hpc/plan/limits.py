@@ -258,6 +258,9 @@ def _memory(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
     yield from _beyond(
         "MiB a node", asked or 0, Range(min=low, max=most), "mem_per_node", ": {}MiB"
     )
+    cpus = size.ntasks_per_node * size.cpus_per_task
+    each = -(-(asked or 0) // cpus)
+    yield from _beyond("MiB a core", each, queue.mem_per_cpu, "mem_per_node / cores", " <= {}MiB")
     yield from _beyond(
         "MiB", size.nodes * (asked or 0), _within(ANY, queue.at_once.mem), "nodes * mem_per_node"
     )

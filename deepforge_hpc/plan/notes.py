@@ -35,7 +35,7 @@ class Notes:
         note, at = self.sizer.note, self.loaded.site_origin
         if wanted.is_internal:
             for key, size in wanted.queue.resources._asdict().items():
-                if size is not None and size is not False:
+                if size is not None and size is not False and size != ():
                     note(f"jobs.{job}.resources.{key}", size, _INTERNAL)
         queue = grant.choice.queue
         if queue is not None:

@@ -215,6 +215,8 @@ def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str 
     """
     suffix = ""
     path: tuple[str | int, ...] = ("account",)
+    if facts.queue is not None and facts.queue.account and account:
+        return facts.queue.account, ("queues", site.queues.index(facts.queue), "account")
     if facts.queue is not None and facts.queue.account_suffix:
         suffix = facts.queue.account_suffix
         path = ("queues", site.queues.index(facts.queue), "account_suffix")

@@ -61,6 +61,7 @@ class Sizer:
             mem_per_node_mib=self._memory(spec),
             time_s=self._optional(spec, "time_s", defaults.time_s),
             node_local=bool(spec.resources.node_local),
+            gres=self._gres(spec),
         )
         asked = dataclasses.replace(request, resources=resources)
         cpus = self._cpus(spec, asked, cores)
@@ -231,6 +232,19 @@ class Sizer:
             source = (lambda *place: f"{origin(*place)}, {unenforced}", path)
         self.note(f"jobs.{spec.name}.resources.mem_per_node_mib", asked, source)
         return asked
+
+    def _gres(self, spec: OperationSpec) -> tuple[tuple[str, int], ...]:
+        asked = spec.resources.gres or {}
+        if asked and not self.scheduler.enforces_memory:
+            cut = f"gres {', '.join(asked)} is left out: site {self.site.name} has none"
+            self._cut(spec, "resources.gres", cut)
+            return ()
+        for name, each in asked.items():
+            place = ("operations", spec.name, "resources", "gres", name)
+            self.note(
+                f"jobs.{spec.name}.resources.gres", f"{name}:{each}", (self.loaded.origin, place)
+            )
+        return tuple(sorted(asked.items()))
 
     def _asked(self, spec: OperationSpec, field: str) -> tuple[int | None, Source]:
         asked: int | None = getattr(spec.resources, field)

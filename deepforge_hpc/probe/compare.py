@@ -67,15 +67,17 @@ def _queues(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
     names = {item.name for item in machine.qos}
     for queue in site.queues:
         key = f"queues.{queue.name}"
+        of_queue = queue.partition.split(",") if queue.partition else []
         partition = partitions.get(queue.partition) if queue.partition else default
-        if queue.partition and partition is None:
-            yield Difference(key=f"{key}.partition", file=queue.partition, machine=NOTHING)
+        for name in of_queue:
+            if name not in partitions:
+                yield Difference(key=f"{key}.partition", file=name, machine=NOTHING)
         if queue.qos and names and queue.qos not in names:
             yield Difference(key=f"{key}.qos", file=queue.qos, machine=NOTHING)
         elif partition is not None:
             yield from _limits(key, queue, partition, machine, kinds)
             yield from _node_type(site, queue, partition, machine)
-    named = {queue.partition for queue in site.queues}
+    named = {name for queue in site.queues for name in queue.partition.split(",")}
     for item in machine.partitions if site.queues else ():
         if item.name not in named and item.is_open and not (item.is_default and "" in named):
             yield Difference(key="queues", file=NOTHING, machine=f"partition {item.name}")

@@ -103,8 +103,13 @@ class Queue(Frozen):
 
     name: str = key(Text("the name of a queue", SLURM_NAME), "", required=True)
     partition: str = given(NAME, "")
+    """One, or several with commas, of which Slurm takes the first that has room."""
     qos: str = given(NAME, "")
     constraint: str = given(CONSTRAINT, "")
+    reservation: str = given(NAME, "")
+    """Of nodes, which its jobs are for."""
+    segment: int | None = given(Integer(1, 1_000_000))
+    """Nodes that lie together in the network: what --segment asks for."""
     default: Flag = fact(yes_no)
     """Whether Slurm sends jobs here that name no queue."""
     node_type: str = given(NAME, "")
@@ -121,6 +126,8 @@ class Queue(Frozen):
     cpu_multiple: Count = fact(Integer(1, 100_000))
     mem_per_node: Range = key(RangeOf(SIZE), ANY)
     """MiB."""
+    mem_per_cpu: Range = key(RangeOf(SIZE), ANY)
+    """MiB of a job's memory that go with each of its CPUs."""
     time: Range = key(RangeOf(TIME), ANY)
     """Seconds."""
     tiers: tuple[Tier, ...] = given(Items(Object(Tier), "a list of {nodes, time}"), ())
@@ -135,6 +142,8 @@ class Queue(Frozen):
     chaining: str | UnknownType = fact(OneOf("allowed", "forbidden"), "allowed")
     """May a job that depends on others go there?"""
     preemptible: Preemption | UnknownType | None = fact(Object(Preemption))
+    account: str = given(NAME, "")
+    """The one that pays for its jobs, whichever is given for the others."""
     account_suffix: str = given(SUFFIX, "")
     """Wins over the account's own rules."""
     charge: Word = fact(TEXT)

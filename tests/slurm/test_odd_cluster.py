@@ -105,6 +105,28 @@ def test_variables_of_a_pipeline_reach_every_rank(
     assert (project / "said.txt").read_text(encoding="utf-8") == "everybody and me"
 
 
+def test_a_queue_of_several_partitions_in_a_reservation_and_other_gres(
+    drafted: dict[str, Any],
+    there: Any,
+    dfh: Any,
+    project: Path,
+) -> None:
+    queue = "{name: q, partition: 'secret,cpu', reservation: ours}"
+    more = f"site: more\nextends: here\nqueues: [{queue}]\n"
+    (project / "site-configs" / "more.yaml").write_text(more, encoding="utf-8")
+    _resources(project, {"gres": {"lscratch": 7}, "cpus_per_task": 1})
+    words = ("StartTime=now", "Duration=30", "Users=root", "Nodes=n1", "Flags=IGNORE_JOBS")
+    there.run("scontrol", "create", "reservation", "ReservationName=ours", *words)
+    try:
+        done = dfh("run", "--site", "more", "--interval", "0.3", cwd=project)
+        said = there.run("squeue", "-h", "-t", "all", "-o", "%b %v")
+    finally:
+        there.wait_for(lambda text: not text, "squeue", "-h")
+        there.run("scontrol", "delete", "ReservationName=ours")
+    assert "2/2 jobs done" in done.stdout
+    assert "gres:lscratch:7 ours" in said
+
+
 def _resources(project: Path, resources: dict[str, Any]) -> None:
     file = project / "pipeline.yaml"
     data = load(file.read_bytes(), str(file)).value()

@@ -165,6 +165,8 @@ class Resources(NamedTuple):
 
     node_local: bool = False
     """Whether it wants a disk that its node has of its own."""
+    gres: tuple[tuple[str, int], ...] = ()
+    """Further resources of each node, by the site's names for them."""
 
     @property
     def world_size(self) -> int:

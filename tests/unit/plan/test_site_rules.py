@@ -569,3 +569,47 @@ WHOLE = (
 def test_ranks_share_a_whole_node(plan, threads: str, size: str, cores: str) -> None:
     found = plan(WHOLE.replace("THREADS", threads), size, "srun")
     assert options(found)["cpus-per-task"] == cores
+
+
+def test_a_queue_has_an_account_a_reservation_and_a_segment_of_its_own(
+    plan, tmp_path: Path
+) -> None:
+    site = (
+        "account: {value: ours}\n"
+        "queues: [{name: a, partition: 'p,q', account: theirs, reservation: week, segment: 4}]\n"
+    )
+    found = plan(site, "nodes: 2")
+    given = options(found)
+    assert (given["partition"], given["reservation"], given["segment"]) == ("p,q", "week", "2")
+    assert {job.account for job in found.jobs} == {"theirs"}
+    assert options(plan(site, "nodes: 9"))["segment"] == "4"
+    (told,) = [text for text in map(str, found.warnings) if "pays" in text or "pay " in text]
+    assert told == "account ours does not pay for queue a: theirs does"
+    origins = {one.key: one.source for one in found.origins}
+    assert origins["jobs.one.directives.reservation"] == "site x (project):4"
+
+
+def test_other_things_of_a_node_are_asked_for_by_name_and_count(plan) -> None:
+    site = "request: {extra: [{directive: [gres, 'nvme:1']}]}\n"
+    found = plan(site, "gpus_per_node: 2, gres: {lscratch: 100, 'shard:a': 3}")
+    assert options(found)["gres"] == "gpu:2,lscratch:100,shard:a:3,nvme:1"
+    assert found.job("one").resources.gres == (("lscratch", 100), ("shard:a", 3))
+    with pytest.raises(InvalidInputError, match="gres: 'gpu'"):
+        plan(site, "gres: {gpu: 1}")
+    with pytest.raises(InvalidInputError, match="--gres is asked for twice"):
+        plan(site, "gres: {nvme: 2}")
+
+
+def test_memory_is_limited_by_the_cores_of_a_job(plan) -> None:
+    site = "queues: [{name: a, mem_per_cpu: {max: 4GiB}, at_once: {cpus: {max: 8}, mem: {max: 40GiB}}}]\n"
+    assert options(plan(site, "cpus_per_task: 4, mem_per_node: 16GiB"))["mem"] == "16384M"
+    for size, says in (
+        ("cpus_per_task: 3, mem_per_node: 16GiB", "5462 MiB a core, at most 4096"),
+        (
+            "nodes: 3, cpus_per_task: 2, mem_per_node: 8GiB, ntasks_per_node: 2",
+            "12 cores, at most 8",
+        ),
+        ("nodes: 2, cpus_per_task: 8, mem_per_node: 32GiB", "65536 MiB, at most 40960"),
+    ):
+        with pytest.raises(NoResourcesError, match=says):
+            plan(site, size, "srun")
