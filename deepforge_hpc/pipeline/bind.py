@@ -142,6 +142,9 @@ class _Binding:
         self.seed = own
         self.overridden = binder.overrides.get(spec.name, {})
         self.attributes = {**spec.attributes, **self.overridden}
+        known = (*(("seed",) if own is not None else ()), *(_SHARDS if spec.map else ()))
+        self.given = [name for name in known if name not in spec.inputs]
+        """What the job gives by itself to `execute` of a class."""
         if own is not None and "seed" in self.parameters and "seed" not in spec.references:
             self.attributes.setdefault("seed", own)
 
@@ -176,6 +179,7 @@ class _Binding:
                 search=found.search,
                 sha256=found.sha256,
                 returns=code.returns,
+                execute=tuple(k for k in self.given if self.is_class and k in self.inputs),
             ),
             attributes=self.attributes,
             defaults={name: p.default for name, p in left.items() if p.default is not NO_DEFAULT},
@@ -256,7 +260,8 @@ class _Binding:
             given.update(_SHARDS)
         if self.is_class and not self._is_broken("inputs"):
             for parameter in self.inputs.values():
-                if parameter.required and parameter.name not in spec.inputs:
+                is_given = parameter.name in (*spec.inputs, *self.given)
+                if parameter.required and not is_given:
                     message = f"input {parameter.name!r} of {self._owner('inputs')} is missing"
                     self._fault(("inputs",), message, "give it under inputs:")
         if self._is_broken("inputs", "attributes", "references"):

@@ -40,6 +40,22 @@ def test_a_file_is_refused_and_the_folder_is_read_as_one_value(dfh: Any, project
     assert deepforge_hpc.load_parts(str(folder), (2, 5)) == [4, 6, 8]
 
 
+def test_execute_of_a_class_is_told_shard_shards_and_seed(dfh: Any, project: Path) -> None:
+    (project / "ops.py").write_text(
+        "class Told:\n"
+        "    def __init__(self, shards: int = 0, seed: int = 0):\n"
+        "        self.told = [shards, seed]\n"
+        "    def execute(self, rows: list, shard: int, seed: int, shards: int = 1) -> list:\n"
+        "        twice = [[*self.told, shard, shards, seed]]\n"
+        "        return twice\n"
+    )
+    told = (PIPELINE % "twice").replace("ops.py:double", "ops.py:Told")
+    (project / "pipeline.yaml").write_text(told.replace("map:", "seed: 5, map:"))
+    dfh("run", cwd=project)
+    made = deepforge_hpc.load_parts(project / "twice")
+    assert made == [[3, 5, shard, 3, 5] for shard in range(3)]
+
+
 @pytest.mark.parametrize(
     ("index", "words"),
     [

@@ -107,6 +107,8 @@ class OperationSource(NamedTuple):
     returns: str = "one"
     """What it returns: `none`, `one` (the value of the one output), `tuple` (of the outputs in
     order), `dict` (output name to value)."""
+    execute: tuple[str, ...] = ()
+    """Of a class, which of `seed`, `shard`, `shards` its `execute` takes and no input gives."""
 
 
 class LaunchCommand(NamedTuple):

@@ -35,10 +35,14 @@ def run_operation(
     """Return the outputs of the operation by name."""
     source = spec.job.source
     assert source is not None
-    settings = _settings(spec, source.parameters, Path(spec.code))
+    known = {"seed": spec.job.seed, "shard": spec.shard, "shards": spec.shards}
+    known = {name: value for name, value in known.items() if value is not None}
+    settings = _settings(spec, known, Path(spec.code))
     inputs = {item.port: _load_input(spec, item, formats) for item in spec.inputs}
     if source.kind == "class":
-        value = target(**settings).execute(**inputs)
+        # One seed for both, also where an attribute has the name.
+        given = {k: settings.get(k, v) for k, v in known.items() if k in source.execute}
+        value = target(**settings).execute(**inputs, **given)
     else:
         value = target(**settings, **inputs)
     return _name_outputs(value, source, [item.name for item in spec.job.outputs])
@@ -68,13 +72,12 @@ def _load_module(code: Path, module: str, search: tuple[str, ...]) -> ModuleType
     return loaded
 
 
-def _settings(spec: RankSpec, parameters: tuple[str, ...], code: Path) -> dict[str, Any]:
+def _settings(spec: RankSpec, known: Mapping[str, Any], code: Path) -> dict[str, Any]:
     """Return the arguments that are no inputs: attributes, references, and what the job knows."""
-    settings = dict(spec.job.attributes)
-    known = {"seed": spec.job.seed, "shard": spec.shard, "shards": spec.shards}
-    for name, value in known.items():
-        if name in parameters and value is not None:
-            settings.setdefault(name, value)
+    source = spec.job.source
+    assert source is not None
+    taken = {name: value for name, value in known.items() if name in source.parameters}
+    settings = {**taken, **dict(spec.job.attributes)}
     for reference in spec.job.references:
         build: Callable[[], Any] = _load_module(code, reference.module, ()).build
         settings[reference.name] = build()
