@@ -41,7 +41,7 @@ def check_formats(spec: RankSpec, formats: Mapping[str, Format]) -> None:
     for port in spec.job.outputs:
         kind = taken.get(port.name, port.type)
         if kind in formats and (lack := _lack(formats[kind])):
-            reason = f"Output {port.name} could not be saved: {lack}."
+            reason = f"Output {port.name} cannot be saved: {lack}."
             raise JobError(reason, _LACK_HINT, is_retryable=True)
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,6 +162,9 @@ def test_outputs_that_are_not_those_of_the_plan(
     assert fail(execution)["reason"] == expected
 
 
+KERAS = find_spec("keras")
+
+
 @pytest.mark.parametrize(
     ("value", "kind", "expected"),
     [
@@ -172,7 +176,7 @@ def test_outputs_that_are_not_those_of_the_plan(
         ("'no/such/file'", "file", "no/such/file is not a file"),
         ("lambda: 0", "pickle", "pickle cannot keep it"),
         ("{1, 2}", "any", "no format fits by itself: value is a set"),
-        ("[1]", "keras", "format keras expects a keras.Model"),
+        ("[1]", "keras", "format keras expects a keras.Model" if KERAS else "needs keras"),
         ("5", "telepathy", "telepathy"),
     ],
 )
