@@ -42,13 +42,15 @@ class Submission:
     """Job that succeeded earlier -> why it runs again."""
     place: tuple[Notice, ...] = ()
     """What is wrong with the folder of the execution, in the site's eyes."""
+    untold: tuple[Notice, ...] = ()
+    """The plan's warnings, less those of facts that nobody knows and that were told before."""
     orphans: tuple[HeldOrphan, ...] = ()
     """Earlier submissions of the project that broke off, and hold jobs in the queue."""
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Return what the user should know, besides the jobs."""
-        return (*self.plan.warnings, *self.place, *(orphan.notice for orphan in self.orphans))
+        """Return what the user should know, besides the jobs, and was not told the last time."""
+        return (*self.untold, *self.place, *(orphan.notice for orphan in self.orphans))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -58,7 +60,9 @@ class Submission:
             "reused": encode(dict(self.reused)),
             "why": dict(self.why),
             "report": str(self.layout.report),
-            "warnings": [notice.to_dict() for notice in self.warnings],
+            "warnings": [
+                notice.to_dict() for notice in dict.fromkeys((*self.plan.warnings, *self.warnings))
+            ],
         }
 
 
@@ -115,6 +119,7 @@ def submit(
     from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.orphans import held_orphans
     from deepforge_hpc.submit.reuse import apply
+    from deepforge_hpc.submit.told import untold
     from deepforge_hpc.submit.why import reasons
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
@@ -151,6 +156,7 @@ def submit(
         reused=reused,
         why=why,
         place=(*_place(loaded), *_unheard(plan)),
+        untold=untold(layout, plan),
         orphans=orphans,
     )
 

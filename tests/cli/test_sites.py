@@ -230,3 +230,23 @@ def test_doctor_names_the_keys_of_what_a_plan_could_not_check(folder: Path, dfh:
     start = "look it up, and write it into the file of site mine: "
     assert f"{start}queues.q.chaining" in steps
     assert f"{start}modules.init" in steps
+
+
+def test_what_a_site_does_not_tell_is_told_once(dfh: Any, project: Path) -> None:
+    folder = project / "site-configs"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("site: mine\nextends: local\nbinding: unknown\n")
+    words = ("submit", "--site", "mine")
+    first = dfh(*words, cwd=project).stderr
+    warning = "left out of the scripts: binding"
+    assert warning in first
+    again = dfh(*words, cwd=project).stderr
+    assert warning not in again
+    assert "info: 1 warning(s) of what site mine does not tell were told with small-0001" in again
+    document = json.loads(dfh(*words, "--json", cwd=project).stdout)
+    assert [one for one in document["warnings"] if warning in one["text"]]
+    (folder / "mine.yaml").write_text(
+        "site: mine\nextends: local\nbinding: unknown\nqueues: unknown\n"
+    )
+    assert "no queue is chosen" in dfh(*words, cwd=project).stderr
+    assert warning in dfh("plan", "--site", "mine", cwd=project).stderr

@@ -1,0 +1,36 @@
+"""What a submission need not tell again: what the site does not tell, if it told that last time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.submit import project
+from deepforge_hpc.submit.frozen import read_info, read_plan
+
+if TYPE_CHECKING:
+    from deepforge_hpc.runtime.base.plan import Plan
+
+KIND = "site_unknown"
+
+
+def untold(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
+    """Return the warnings of a plan, without what the last execution of the pipeline warned of."""
+    own = int(layout.root.name.rpartition("-")[2])
+    earlier = project.numbered(layout.root.parent, plan.pipeline)
+    last = max((number for number in earlier if number < own), default=None)
+    if last is None:
+        return plan.warnings
+    before = ExecutionLayout(earlier[last])
+    try:
+        told = read_plan(before, read_info(before)).warnings
+    except DeepforgeHpcError:  # then all is told
+        return plan.warnings
+    again = [one for one in plan.warnings if one.kind == KIND and one in told]
+    rest = tuple(one for one in plan.warnings if one not in again)
+    if not again:
+        return rest
+    text = f"{len(again)} warning(s) of what site {plan.site} does not tell were told with "
+    return (*rest, Notice(KIND, text + before.root.name, next="dfh plan", level="info"))
