@@ -144,7 +144,8 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
     info = read_info(execution)
     job, task, rest = _split(path.resolve().relative_to(execution))
     ledgers = _ledgers(execution, info.ledger, cwd)
-    found = _marked(execution, info, job, task, ledgers) or _newest(info, job, task, ledgers)
+    found = _marked(execution, info, job, task, ledgers)
+    found = found or _newest(execution, info, job, task, ledgers)
     if found is None:
         if rest and job:
             return None
@@ -204,14 +205,22 @@ def _marked(
 
 
 def _newest(
-    info: ExecutionInfo, job: str, task: int | None, ledgers: Sequence[Ledger]
+    execution: Path, info: ExecutionInfo, job: str, task: int | None, ledgers: Sequence[Ledger]
 ) -> _Found | None:
-    """Return the newest record of each job and task of an execution."""
+    """Return the record of each job and task: what its marker names, else of the last attempt."""
     for ledger in ledgers:
         newest: dict[tuple[object, object], Record] = {}
+        named: dict[tuple[object, object], str] = {}
         for record in ledger.find_by_job(info.id, job or None, task):
-            if record.data.uuid == info.uuid:
-                newest.setdefault((record.data.job, record.data.task), record)
+            if record.data.uuid != info.uuid:
+                continue
+            unit = (record.data.job, record.data.task)
+            if unit not in newest:
+                said = _marker(ExecutionLayout(execution).job(*unit))
+                named[unit] = said.record if said else ""
+                newest[unit] = record
+            elif record.id == named[unit]:
+                newest[unit] = record
         if newest:
             return ledger, tuple(newest.values())
     return None

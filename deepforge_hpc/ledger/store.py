@@ -136,7 +136,10 @@ class Ledger:
     def find_by_job(
         self, execution: str, job: str | None = None, task: int | None = None
     ) -> list[Record]:
-        """Return the end records of an execution, of a job or of an array task, newest first."""
+        """Return the end records of an execution, a job or an array task, the latest attempt first.
+
+        By the number of the attempt: the clock of a machine may be wrong.
+        """
         found = [
             record
             for record in self.records(containing=json.dumps(execution, ensure_ascii=False))
@@ -145,7 +148,7 @@ class Ledger:
             and (job is None or record.data.job == job)
             and (task is None or record.data.task == task)
         ]
-        return sorted(found, key=lambda record: record.data.time.end, reverse=True)
+        return sorted(found, key=lambda item: (item.data.attempt, item.data.time.end), reverse=True)
 
     def blob(self, sha256: str) -> bytes | None:
         """Return a blob; None if it is not stored; LedgerError if its content was changed."""

@@ -160,7 +160,7 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
-        says = {name: output.sha256 for name, output in found.outputs.items()}
+        says = {name: (o.sha256, o.size, o.format) for name, o in found.outputs.items()}
     except OSError as error:
         text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("marker_unreadable", text, str(place.success))
@@ -168,9 +168,10 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     except (ValueError, LedgerError) as error:
         fault = str(error)
     else:
-        made = {output.name: output.sha256 for output in named.data.outputs}
+        made = {o.name: (o.sha256, o.size, o.format) for o in named.data.outputs}
         _, job, task = named.place
         is_its = named.place == record.place and not found.fault_as(job, task, named.data.plan_key)
+        is_its = is_its and found.attempt == named.data.attempt
         if is_its and says == made:
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"

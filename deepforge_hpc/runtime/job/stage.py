@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.failure import JobError, explain_os_error
+from ..base.files import digest, read_own
 from ..base.text import title
 from ..state import marker
 from ..state.check import check
@@ -17,7 +19,7 @@ from ..storage.local import LocalStorage
 if TYPE_CHECKING:
     from ..base.context import Context
     from ..base.plan import ExternalInput, InputBinding, Job
-    from ..state.marker import Output
+    from ..state.marker import Marker, Output
     from ..storage.base import Stat
 
 
@@ -54,6 +56,7 @@ def take_published(
         reason = f"{what}: {maker} {found.fault or f'has not published {name}'}."
         raise JobError(reason, _again(context), is_retryable=True)
     made = found.marker.outputs[name]
+    _check_format(context, producer, found.marker, name, what)
     path = folder.root / made.path
     checked = check(path, made)
     if checked.fault:
@@ -72,6 +75,40 @@ def take_published(
         by=Producer(found.marker.record, producer.name, name, task),
     )
     return staged, made
+
+
+def _check_format(context: Context, producer: Job, said: Marker, name: str, what: str) -> None:
+    """Raise JobError if a marker says another format than the plan: it would be read as that.
+
+    What was taken up from a rescue has the format that was named for it: its record says so too.
+    """
+    fmt = said.outputs[name].format
+    planned = next((port.type for port in producer.outputs if port.name == name), ANY_TYPE)
+    if fmt == planned or (planned == ANY_TYPE and _has_suffix(said.outputs[name])):
+        return
+    from ..state.record import index_records
+    from ..state.record_data import parse_record
+
+    with suppress(OSError, ValueError, KeyError):
+        content = read_own(index_records(context.ledger)[said.record])
+        outputs = parse_record(content).outputs
+        if digest(content) == said.record and (name, fmt) in [(o.name, o.format) for o in outputs]:
+            return
+    reason = f"{what}: the success marker of {producer.name} says that it is {fmt}, "
+    reason += f"and {'its file' if planned == ANY_TYPE else 'the plan'} says another format."
+    raise JobError(reason, _again(context), is_retryable=True)
+
+
+def _has_suffix(made: Output) -> bool:
+    """Tell whether a file is named as its format names files, where that is known."""
+    from ..formats import FORMATS
+
+    fmt = FORMATS.get(made.format)
+    return made.parts or fmt is None or not fmt.suffix or made.path.endswith(fmt.suffix)
+
+
+ANY_TYPE = "any"
+"""In a plan: the runtime chooses the format by the value."""
 
 
 def _from_external(context: Context, binding: InputBinding) -> StagedInput:

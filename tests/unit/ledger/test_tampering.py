@@ -53,6 +53,37 @@ def test_copied_execution_is_verified_itself_not_its_original(
     assert findings(project, project.execution) == []
 
 
+def test_a_failed_attempt_with_a_later_clock_hides_no_edit(project: Any) -> None:
+    """The root is what the marker names, else the last attempt; a clock may be wrong."""
+    record = json.loads(project.record_file("train").read_bytes())
+    failed = {
+        **record,
+        "attempt": record["attempt"] - 1,
+        "status": "failed",
+        "outputs": [],
+        "time": {**record["time"], "end": "2099-01-01T00:00:00.000+00:00"},
+    }
+    project.write_record(failed)
+    output = project.output("train", "result.txt")
+    assert findings(project, project.execution) == []
+    output.chmod(0o644)
+    output.write_text("forged\n")
+    assert findings(project, project.execution) == ["output_modified"]
+    success(project, "train").unlink()
+    assert findings(project, project.execution) == ["output_modified"]
+
+
+@pytest.mark.parametrize("field", ["format", "size", "attempt"])
+def test_every_field_of_a_marker_is_compared(project: Any, field: str) -> None:
+    marker = success(project, "train")
+    said = json.loads(marker.read_bytes())
+    holder = said if field == "attempt" else next(iter(said["outputs"].values()))
+    holder[field] = "json" if field == "format" else holder[field] + 1
+    marker.chmod(0o644)
+    marker.write_text(json.dumps(said))
+    assert "marker_modified" in findings(project, project.execution)
+
+
 def test_execution_under_another_name_is_still_found(project: Any) -> None:
     renamed = project.execution.with_name("the-good-one")
     project.execution.rename(renamed)
@@ -93,6 +124,7 @@ def test_marker_of_a_later_attempt_holds(project: Any) -> None:
     data = json.loads(old.read_bytes())
     later = project.write_record({**data, "attempt": 2})
     replace(success(project, "train"), project.ids["train"], later)
+    replace(success(project, "train"), '"attempt":1', '"attempt":2')
     assert findings(project, project.output("evaluate", "result.txt")) == []
 
 

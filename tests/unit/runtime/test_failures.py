@@ -245,6 +245,18 @@ def test_an_upstream_marker_that_is_damaged_or_of_another_plan(execution: Execut
     assert execution.run("job").returncode == 0
 
 
+@pytest.mark.parametrize("planned", ["any", "json"])
+def test_a_marker_does_not_say_in_which_format_an_input_is_read(
+    execution: Execution, planned: str
+) -> None:
+    execution.operation("first", "def operation(): return 12", outputs={"result": planned})
+    execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
+    execution.run_all("first")
+    marker = execution.folder("first").success
+    marker.write_text(marker.read_text().replace('"format":"json"', '"format":"text"'))
+    assert "the success marker of first says that it is text" in fail(execution)["reason"]
+
+
 def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:
     execution.operation("first", "def operation(): return 1")
     execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
