@@ -125,8 +125,10 @@ def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:
     if not site.queues or choose_queue(site, request).queue is not None:
         return request
     for queue in site.queues:
+        if request.queue and request.queue != queue.name:
+            continue
         raised = dataclasses.replace(request, resources=raise_to(queue, request.resources))
-        if queue.automatic and _refuse(site, queue, raised) is None:
+        if (queue.automatic or request.queue) and _refuse(site, queue, raised) is None:
             return raised
     return request
 

@@ -126,6 +126,7 @@ class _Resolution:
                 *self.account_warnings,
                 *self.sizer.warnings(),
                 *self.requests.warnings(),
+                *_paid_elsewhere(jobs),
                 *self._selection_warning(included),
             ),
             origins=self.sizer.origins() if origins else (),
@@ -260,7 +261,8 @@ class _Resolution:
         if self.site.request.memory.policy == "required":
             mib = self.site.defaults.mem_per_node_mib or _MEMORY_MIB
             resources = resources._replace(mem_per_node_mib=mib)
-        asked = QueueRequest(resources=resources, has_dependencies=True, full=self.full)
+        own = self.site.submit.internal_queue
+        asked = QueueRequest(resources=resources, has_dependencies=True, queue=own, full=self.full)
         request = lift(self.site, asked)
         return JobRequest(queue=request, image=environment.container, is_internal=True)
 
@@ -350,6 +352,24 @@ def with_variables(granted: Mapping[str, Any], own: Mapping[str, str]) -> dict[s
         "env": tuple({**dict(granted["env"]), **own}.items()),
         "launch": launch._replace(env=rest),
     }
+
+
+def _paid_elsewhere(jobs: Sequence[Job]) -> list[Notice]:
+    """Say if an account pays for jobs of dfh's own alone: it may have no hours there."""
+    internal = (JobKind.GATHER, JobKind.FINAL)
+    paying = {job.account for job in jobs if job.kind not in internal}
+    own = {job.account: job.queue for job in jobs if job.kind in internal}
+    return [
+        Notice(
+            "other_account",
+            f"account {account} pays in {queue} for the jobs that join parts and close, and for no "
+            "operation",
+            keys=("submit.internal_queue",),
+            next="submit: {internal_queue: NAME} in the site's file, if it has no hours there",
+        )
+        for account, queue in own.items()
+        if paying - {""} and account not in paying
+    ]
 
 
 def last_jobs(jobs: Sequence[Job]) -> tuple[str, ...]:

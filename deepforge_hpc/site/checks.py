@@ -264,6 +264,8 @@ def _names(site: SiteSpec, queues: Collection[str], reader: Reader) -> None:
     ]
     if queue := known(site.transfer.queue):
         places.append((("transfer", "queue"), (queue,)))
+    if site.submit.internal_queue:
+        places.append((("submit", "internal_queue"), (site.submit.internal_queue,)))
     if queues:
         _known(places, queues, "queue", reader)
     launches = [((*at, "when", "launch"), when.launch) for at, when in rules]

@@ -284,6 +284,8 @@ class SubmitSettings(Frozen):
     """-M"""
     slurm_conf: Word = fact(PLACE)
     """Path in SLURM_CONF by which a cluster is reached that is not the default one."""
+    internal_queue: str = given(NAME, "")
+    """Queue of dfh's own jobs, which join parts and close; empty: the first that takes them."""
     array_counts_as: Word = fact(OneOf("tasks", "job"))
     """As how many jobs an array counts."""
 

@@ -613,3 +613,23 @@ def test_memory_is_limited_by_the_cores_of_a_job(plan) -> None:
     ):
         with pytest.raises(NoResourcesError, match=says):
             plan(site, size, "srun")
+
+
+TWO_ACCOUNTS = (
+    "account: {value: p1}\nqueues:\n  - {name: cpu, gpus_per_node: {max: 0}}\n"
+    "  - {name: gpu, nodes: {min: 2}, account_suffix: _g}\n"
+)
+
+
+def test_jobs_of_our_own_can_be_kept_in_the_account_that_pays_for_the_others(plan) -> None:
+    found = plan(TWO_ACCOUNTS, "gpus_per_node: 1, nodes: 2")
+    assert (found.job("one").account, found.job("_final").account) == ("p1_g", "p1")
+    (told,) = [one for one in found.warnings if one.kind == "other_account"]
+    assert told.text.startswith("account p1 pays in cpu for the jobs that join parts and close")
+    assert not [one for one in plan(TWO_ACCOUNTS).warnings if one.kind == "other_account"]
+    kept = plan(TWO_ACCOUNTS + "submit: {internal_queue: gpu}\n", "gpus_per_node: 1, nodes: 2")
+    final = kept.job("_final")
+    assert (final.queue, final.account, final.resources.nodes) == ("gpu", "p1_g", 2)
+    assert not [one for one in kept.warnings if one.kind == "other_account"]
+    with pytest.raises(InvalidInputError, match=r"submit\.internal_queue: no queue 'gup'"):
+        plan(TWO_ACCOUNTS + "submit: {internal_queue: gup}\n")

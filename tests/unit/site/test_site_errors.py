@@ -62,6 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "sbatch": "echo 'sbatch: error: Batch job submission failed: Invalid account' >&2; exit 1",
         "squeue": "exit 0",
         "scancel": "exit 0",
+        "scontrol": "echo 'ClusterName = base'",
     }.items():
         (commands / name).write_text(f"#!/bin/sh\n{script}\n")
         (commands / name).chmod(0o755)
