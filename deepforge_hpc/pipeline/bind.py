@@ -175,11 +175,10 @@ class _Binding:
                 module=found.module,
                 object=code.object,
                 kind=code.kind,
-                parameters=tuple(self.parameters),
+                parameters=(*self.parameters, *self._taken_by_execute()),
                 search=found.search,
                 sha256=found.sha256,
                 returns=code.returns,
-                execute=tuple(k for k in self.given if self.is_class and k in self.inputs),
             ),
             attributes=self.attributes,
             defaults={name: p.default for name, p in left.items() if p.default is not NO_DEFAULT},
@@ -204,6 +203,10 @@ class _Binding:
             pieces=found.pieces,
             promises={port.name: port.constraint for port in code.outputs},
         )
+
+    def _taken_by_execute(self) -> list[str]:
+        names = [name for name in self.given if self.is_class and name in self.inputs]
+        return [f"execute.{name}" for name in names]
 
     def _fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         if path[:1] == ("attributes",) and path[1] in self.overridden:

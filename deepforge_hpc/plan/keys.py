@@ -54,7 +54,6 @@ def operation_key(
             "inputs": {edge.port: [edge.type, inputs[edge.port]] for edge in interface.inputs},
             "outputs": [[port.name, port.type] for port in interface.outputs],
             "map": [mapped.over, mapped.shards] if mapped else None,
-            **({"execute": source.execute} if source.execute else {}),
             **({"code": code} if code else {}),
             **({"software": interface.software} if interface.software else {}),
             **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),

@@ -99,7 +99,7 @@ class OperationSource(NamedTuple):
     """`class` (attributes to `__init__`, inputs to `execute`) or `function`."""
     parameters: tuple[str, ...] = ()
     """Names that the constructor (or the function) takes besides inputs: attributes and references,
-    and `shard`, `shards` if the code names them."""
+    and `shard`, `shards` if the code names them; `execute.shard` if `execute` of a class does."""
     search: tuple[str, ...] = ()
     """Folders below `code/` that go on `sys.path`, in order."""
     sha256: str = ""
@@ -107,8 +107,6 @@ class OperationSource(NamedTuple):
     returns: str = "one"
     """What it returns: `none`, `one` (the value of the one output), `tuple` (of the outputs in
     order), `dict` (output name to value)."""
-    execute: tuple[str, ...] = ()
-    """Of a class, which of `seed`, `shard`, `shards` its `execute` takes and no input gives."""
 
 
 class LaunchCommand(NamedTuple):

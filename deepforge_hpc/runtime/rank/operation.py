@@ -41,7 +41,8 @@ def run_operation(
     inputs = {item.port: _load_input(spec, item, formats) for item in spec.inputs}
     if source.kind == "class":
         # One seed for both, also where an attribute has the name.
-        given = {k: settings.get(k, v) for k, v in known.items() if k in source.execute}
+        taken = [name for name in known if f"execute.{name}" in source.parameters]
+        given = {name: settings.get(name, known[name]) for name in taken}
         value = target(**settings).execute(**inputs, **given)
     else:
         value = target(**settings, **inputs)
