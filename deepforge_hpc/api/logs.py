@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,17 +79,23 @@ def available(
     layout: ExecutionLayout, job: str, *, task: int | None = None, rank: int | None = None
 ) -> dict[int, Path]:
     """Return the log files of a job by attempt."""
-    folder = layout.jobs / job if rank is None else layout.job(job, task).root
-    pattern, wanted = (_NAME, task) if rank is None else (_RANK_NAME, rank)
-    try:
-        names = [path.name for path in folder.iterdir()]
-    except OSError:
-        return {}
-    found = {}
-    for name in names:
-        match = pattern.fullmatch(name)
-        if match and (int(match[2]) if match[2] else None) == wanted:
-            found[int(match[1])] = folder / name
+    if rank is None:
+        return by_task(layout, job).get(task, {})
+    return _by_number(layout.job(job, task).root, _RANK_NAME).get(rank, {})
+
+
+def by_task(layout: ExecutionLayout, job: str) -> dict[int | None, dict[int, Path]]:
+    """Return the log files of a job by array task (None if it is no array) and attempt."""
+    return _by_number(layout.jobs / job, _NAME)
+
+
+def _by_number(folder: Path, pattern: re.Pattern[str]) -> dict[int | None, dict[int, Path]]:
+    found: dict[int | None, dict[int, Path]] = {}
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if match := pattern.fullmatch(path.name):
+                number = int(match[2]) if match[2] else None
+                found.setdefault(number, {})[int(match[1])] = path
     return found
 
 

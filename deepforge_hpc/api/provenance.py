@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,8 @@ def _located(text: str, cwd: Path) -> Located:
     """Return what a path, an execution, EXECUTION/JOB or a record's id names, in this order."""
     if not (cwd / text).exists():
         label = _locate.LABEL.fullmatch(text)
+        if label is None and os.sep in text:
+            return _locate.locate(text, cwd)  # a file that is gone, or none
         # What is no execution is a record's id, or nothing; `locate` says which.
         with suppress(UsageError):
             layout = find_execution(label["execution"] if label else text, cwd).layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,11 @@ def locate(text: str, cwd: Path) -> Located:
     Raises UsageError if there is nothing of that name, LedgerError if nothing explains it.
     """
     path = _tidy(cwd / text)
+    execution = execution_above(path)
     if not path.exists():
+        with suppress(LedgerError):
+            if execution and (gone := _by_place(path, execution, cwd)) and gone.output:
+                return gone
         if _ID.fullmatch(text.lower()):
             return _by_id(text.lower(), _ledgers(cwd))
         if located := _by_label(text, _ledgers(cwd)):
@@ -74,7 +79,6 @@ def locate(text: str, cwd: Path) -> Located:
     if (path / LEDGER).is_dir():
         message = f"{path}: a project, not a result"
         raise UsageError(message, "Name an execution (`dfh executions list`), a job or an output.")
-    execution = execution_above(path)
     if execution is not None and (located := _by_place(path, execution, cwd)):
         return located
     return _by_content(path, cwd, execution)

@@ -39,6 +39,28 @@ def test_a_cancelled_job_says_cancelled(dfh: Any, make_project: Any) -> None:
     assert state["state"] == "cancelled"
 
 
+def test_logs_after_a_cancellation_are_those_of_what_ran(
+    dfh: Any, gated: Path, status: Any, until: Any
+) -> None:
+    operations = gated / "operations.py"
+    use = "def use(word: str) -> str:\n    used = word\n    return used\n"
+    operations.write_text(operations.read_text() + use)
+    pipeline = (gated / "pipeline.yaml").read_text()
+    use = (
+        "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs: {used: use.used}\n"
+    )
+    (gated / "pipeline.yaml").write_text(pipeline.partition("outputs:")[0] + use)
+    dfh("submit", cwd=gated)
+    log = gated / "executions/gated-0001/jobs/wait/out.1.log"
+    until(lambda: log.exists() and "waiting" in log.read_text())
+    dfh("cancel", "latest", cwd=gated)
+    until(lambda: status(gated)["state"] == "cancelled")
+    assert "waiting" in dfh("logs", cwd=gated).stdout
+    said = dfh("logs", "latest", "use", cwd=gated, expect=2).stderr
+    assert "use has no log" in said
+    assert "It never ran: dfh status tells why." in said
+
+
 TORN = {
     "torn": lambda content: content[: len(content) // 2],
     "empty": lambda _: b"",

@@ -13,9 +13,11 @@ from deepforge_hpc.api.logs import LogFile, read_on
 from deepforge_hpc.cli.options import execution_argument, output_options
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.base.text import clean
+from deepforge_hpc.runtime.base.text import clean, title
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.cli.views.display import Display
     from deepforge_hpc.runtime.state.status import ExecutionStatus
@@ -51,8 +53,8 @@ def command(
 ) -> None:
     """Show what a job printed.
 
-    Without JOB: the job that failed, else one that runs, else the last that ended. EXECUTION is
-    an id, its beginning or number, a path, or `latest` (the default).
+    Without JOB, of those that have a log: the job that failed, else one that runs, else the last
+    that ended. EXECUTION is an id, its beginning or number, a path, or `latest` (the default).
 
     \b
     Example:
@@ -62,8 +64,8 @@ def command(
         raise UsageError("--follow prints text as it comes", "Leave out --json.")
     found = find.find_execution(execution, Path.cwd())
     current = manage.status(found, ask_scheduler=False)
-    job, task = _choose(current, job, task)
-    _require_own(current, found, job, task)
+    job, task = _choose(current, found, job, task)
+    _require_log(current, found, job, task)
     log = logs.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
     name = job if task is None else f"{job}[{task}]"
     display.talk(f"{found.id} {name}, attempt {log.attempt}: {log.path}")
@@ -74,28 +76,39 @@ def command(
         _follow(display, found, log)
 
 
-def _require_own(
+def _require_log(
     current: ExecutionStatus, found: FoundExecution, job: str, task: int | None
 ) -> None:
-    """Raise UsageError for a job whose results are those of another execution, as is its log."""
+    """Raise UsageError for a job that left no log here, and will not: it says where to look."""
     status = next(item for item in current.jobs if item.name == job)
     unit = next((unit for unit in status.units if unit.task == task), status.units[0])
-    if unit.reused_from and not logs.available(found.layout, job, task=task):
+    if logs.available(found.layout, job, task=task):
+        return
+    if unit.reused_from:
         of_task = "" if task is None else f" --task {task}"
         message = f"{found.id}: {job} did not run here, its results are those of {unit.reused_from}"
         raise UsageError(message, f"Its log: dfh logs {unit.reused_from} {job}{of_task}")
+    if unit.state.is_final or unit.state is State.UNKNOWN:
+        what = "It has ended without one" if unit.started else "It never ran"
+        if unit.state is State.UNKNOWN:
+            what = "Nobody knows whether it ran"
+        message = f"{found.id}: {title(job, task)} has no log"
+        raise UsageError(message, f"{what}: dfh status tells why.")
 
 
-def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tuple[str, int | None]:
-    """Return the job and the array task whose log is wanted."""
+def _choose(
+    current: ExecutionStatus, found: FoundExecution, job: str | None, task: int | None
+) -> tuple[str, int | None]:
+    """Return the job and the array task whose log is wanted: if there is a choice, one that is."""
     jobs = {item.name: item for item in current.jobs}
     if job is None:
-        job = _most_interesting({name: item.state for name, item in jobs.items()})
+        states = {name: item.state for name, item in jobs.items()}
+        job = _most_interesting(states, [k for k in jobs if logs.by_task(found.layout, k)])
     if job not in jobs:
         raise UsageError(f"{current.id}: there is no job {job!r}", f"Its jobs: {', '.join(jobs)}.")
     tasks = {item.task: item.state for item in jobs[job].tasks}
     if tasks and task is None:
-        task = _most_interesting(tasks)
+        task = _most_interesting(tasks, logs.by_task(found.layout, job))
     if task is not None and task not in tasks:
         message = f"{current.id}: {job} has no task {task}"
         hint = f"Its tasks: 0 to {len(tasks) - 1}." if tasks else "It is not a job array."
@@ -103,7 +116,8 @@ def _choose(current: ExecutionStatus, job: str | None, task: int | None) -> tupl
     return job, task
 
 
-def _most_interesting(states: dict[T, State]) -> T:
+def _most_interesting(states: dict[T, State], logged: Container[object]) -> T:
+    states = {name: state for name, state in states.items() if name in logged} or states
     for wanted in _INTEREST:
         for name, state in states.items():
             if state is wanted:

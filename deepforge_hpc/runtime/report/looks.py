@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..base.states import WAITING, State, combine
 from ..base.text import plain
 from ..state.read import GATHER
+from ..state.status import tally
 from .markup import esc
 
 if TYPE_CHECKING:
@@ -68,12 +69,9 @@ class Operation(NamedTuple):
         return [task for job in self.jobs for task in job.units]
 
     def words(self) -> str:
-        """Return the state in words, for an array with the number of tasks done."""
+        """Return the state in words, for an array with the number of tasks, as `dfh status`."""
         word = LOOKS[self.state].word
-        total = len(self.main.units)
-        if total == 1 or self.state in {State.SUCCEEDED, State.REUSED, *WAITING}:
-            return word
-        return f"{word} {self.main.done}/{total}"
+        return word if self.state in WAITING else word + tally(self.state, self.main.units)
 
     def started(self) -> datetime | None:
         """Return when the first task started."""

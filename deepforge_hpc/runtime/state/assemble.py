@@ -12,7 +12,7 @@ from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
 from .read import ARRAY, FINAL, LAYOUT
-from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus
+from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +112,7 @@ class _View:
             kind=job.kind,
             after=job.after,
             state=state,
-            detail=_detail(state, units),
+            detail=state.value + tally(state, units),
             reason=_reason(first, units),
             hint=first.hint,
             raw=first.raw,
@@ -238,16 +238,6 @@ def _reason(first: UnitStatus, units: tuple[UnitStatus, ...]) -> str:
     if not first.reason or all(unit.reason == first.reason for unit in units):
         return first.reason
     return f"task {first.task}: {first.reason}"
-
-
-def _detail(state: State, units: tuple[UnitStatus, ...]) -> str:
-    if len(units) == 1:
-        return state.value
-    done = sum(unit.state.is_success for unit in units)
-    if state.is_live:
-        return f"{state} {done}/{len(units)}"
-    same = sum(unit.state is state for unit in units)
-    return state.value if same == len(units) else f"{state} {same}/{len(units)}"
 
 
 def _outputs(marker: Marker | None) -> tuple[OutputStatus, ...]:

@@ -10,7 +10,7 @@ from ..base.times import parse_time
 from .read import ARRAY, FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..base.advice import End
     from ..base.failure import Raised
@@ -87,6 +87,15 @@ _TASK = (
     *("elapsed_s", "exit_code", "is_over", "is_written", "again", "host", "reused_from"),
 )
 _FIELDS = {"again": "is_retryable"}
+
+
+def tally(state: State, units: Sequence[UnitStatus]) -> str:
+    """Return ` 5/8` of an array: its tasks that are done while it is live, else those in its state;
+    empty if that says no more than the state."""
+    total = len(units)
+    number = sum(unit.state.is_success if state.is_live else unit.state is state for unit in units)
+    is_telling = state.is_live or 0 < number < total
+    return f" {number}/{total}" if total > 1 and is_telling else ""
 
 
 class JobStatus(NamedTuple):

@@ -151,6 +151,8 @@ def test_one_reason_of_many_tasks_is_told_once(made: Callable[[str], Any]) -> No
     assert "render tasks 5, 6, 7 failed" in found.text
     assert found.text.count("The disk is full.") == 2 + 3  # above, with the operation, in its table
     assert states(execution)["render"] == "failed"
+    assert "failed 3/8" in found.text  # as `dfh status`: those that failed, not those that are done
+    assert "failed 5/8" not in found.text
     assert states(execution)["train"] == "never_ran"
 
 

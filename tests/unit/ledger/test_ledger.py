@@ -178,6 +178,26 @@ def test_what_cannot_be_explained_says_why(
         provenance.explain(text, project.root)
 
 
+@pytest.mark.parametrize("act", [provenance.explain, provenance.trace, provenance.verify])
+def test_a_path_in_an_execution_that_is_not_there_is_not_the_execution(
+    project: Any, act: Any
+) -> None:
+    for name in ("outputs/nonsense.json", "nonsense.json"):
+        path = project.execution / "jobs" / "train" / name
+        with pytest.raises(UsageError, match="there is no such file"):
+            act(str(path), project.root)
+        with pytest.raises(UsageError, match="there is no such file"):
+            act(str(path.relative_to(project.root)), project.root)
+
+
+def test_an_output_that_is_gone_is_missing(project: Any) -> None:
+    output = project.output("train", "result.txt")
+    output.unlink()
+    found = provenance.explain(str(output), project.root)
+    assert (found.record.id, found.state) == (project.ids["train"], "missing")
+    assert not provenance.verify(str(output), project.root).is_sound
+
+
 def test_trace_folds_repeated_records_and_tasks(project: Any) -> None:
     closure = provenance.trace(
         "executions/flow-0001/jobs/evaluate/outputs/result.txt", project.root
