@@ -111,7 +111,7 @@ def _write(target: Target, request: Request, folder: Path, launch: str) -> Reque
 def _follow(found: FoundExecution, folder: Path, launch: str, limit_s: float) -> Notice:
     deadline, pause = time.monotonic() + limit_s, max(_POLL_S, least_pause_s(found))
     seen = status(found)
-    while not seen.has_ended:
+    while not seen.is_over:
         if time.monotonic() > deadline:
             waiting = _unfinished(seen)
             with suppress(DeepforgeHpcError):

@@ -164,9 +164,8 @@ def _is_live(holder: dict[str, Any]) -> bool:
         last = journal.read(layout).last
         if last is None or last.number != holder.get("attempt", last.number):
             return False  # one attempt begins when the other is over, and takes its own locks
-        jobs = status(layout, scheduler_named(info.scheduler)).jobs
+        return not status(layout, scheduler_named(info.scheduler)).is_closed
     except (FileNotFoundError, NotADirectoryError):
         return False  # removed: dfh executions rm
     except (DeepforgeHpcError, OSError):
         return True  # its jobs may run all the same
-    return not all(unit.is_over for job in jobs for unit in job.units)

@@ -93,7 +93,7 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
 
 def _other_user(info: ExecutionInfo, history: Journal, current: ExecutionStatus) -> Notice | None:
     # In this order: to ask for the name of a user costs files, on every look at what is over too.
-    if all(unit.is_over for job in current.jobs for unit in job.units):
+    if current.is_closed:
         return None
     user = history.user or info.user
     if user in {"", user_name()}:

@@ -31,7 +31,6 @@ def check_user(submitter: Submitter, verb: str) -> None:
 
 def _is_over(submitter: Submitter) -> bool:
     try:
-        jobs = status(submitter.layout, submitter.scheduler).jobs
+        return status(submitter.layout, submitter.scheduler).is_closed
     except DeepforgeHpcError:  # of a damaged one nobody knows
         return False
-    return all(unit.is_over for job in jobs for unit in job.units)

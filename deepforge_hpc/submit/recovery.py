@@ -91,4 +91,4 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
 
 
 def _has_ended(job: JobStatus) -> bool:
-    return all(unit.is_over and unit.state is not State.PLANNED for unit in job.units)
+    return job.is_over and job.state is not State.PLANNED

@@ -114,11 +114,11 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
     own = [found for found in find.all_executions(project) if find.is_own(found, project)]
     left = [found for found in find.leftovers(project) if find.is_own(found, project)]
     old = left + own[keep:]  # in this order: what lies beside a leftover tells whose it is
-    ended = [found for found in old if _has_ended(display, found, force=force)]
-    _remove(display, ended, yes=yes, force=force)
+    over = [found for found in old if _is_over(display, found, force=force)]
+    _remove(display, over, yes=yes, force=force)
 
 
-def _has_ended(display: Display, found: FoundExecution, *, force: bool) -> bool:
+def _is_over(display: Display, found: FoundExecution, *, force: bool) -> bool:
     try:
         return not manage.live_jobs(found, force=force)
     except DeepforgeHpcError as error:  # nobody knows whether its jobs run: it stays

@@ -132,20 +132,19 @@ def _follow(display: Display, found: FoundExecution, log: LogFile) -> None:
     while True:
         # The job's own files say when it ends; only one that was killed leaves that to others.
         ask = time.monotonic() >= next_question
-        has_ended = _has_ended(found, log, ask_scheduler=ask)
+        is_over = _is_over(found, log, ask_scheduler=ask)
         if ask:
             next_question = time.monotonic() + ask_s
-        text, offset = read_on(Path(log.path), offset, is_complete=has_ended)
+        text, offset = read_on(Path(log.path), offset, is_complete=is_over)
         if text:
             display.write(clean(text))
-        elif has_ended:
+        elif is_over:
             return
         else:
             time.sleep(_POLL_S)
 
 
-def _has_ended(found: FoundExecution, log: LogFile, *, ask_scheduler: bool) -> bool:
+def _is_over(found: FoundExecution, log: LogFile, *, ask_scheduler: bool) -> bool:
     current = manage.status(found, ask_scheduler=ask_scheduler)
     job = next(item for item in current.jobs if item.name == log.job)
-    states = [task.state for task in job.tasks if task.task == log.task] or [job.state]
-    return states[0].is_final
+    return next((task.is_over for task in job.tasks if task.task == log.task), job.is_over)

@@ -88,7 +88,7 @@ def can_move(current: ExecutionStatus) -> bool:
     """Tell whether a job runs, or waits for nothing that is held or of which nobody knows."""
     stuck: set[str] = set()
     for job in current.jobs:  # in topological order
-        if job.state.is_final:
+        if job.is_over:
             continue
         if job.state.is_at_work:
             return True

@@ -55,7 +55,7 @@ def render_page(
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    refresh = "" if execution.has_ended else f'<meta http-equiv="refresh" content="{_REFRESH_S}">'
+    refresh = "" if execution.is_over else f'<meta http-equiv="refresh" content="{_REFRESH_S}">'
     name = text_of(execution, "pipeline") or "unknown pipeline"
     title = f"{LOOKS[execution.state].word}: {text_of(execution, 'id') or name}"
     body = "".join(
@@ -89,8 +89,8 @@ def render_page(
 def _header(execution: ExecutionStatus, groups: Sequence[Operation], name: str) -> str:
     jobs = execution.work
     start = parse_time(min((job.started for job in jobs if job.started), default=""))
-    end = parse_time(max((job.ended for job in jobs), default="")) if execution.has_ended else None
-    last = end or (None if execution.has_ended else execution.now)
+    end = parse_time(max((job.ended for job in jobs), default="")) if execution.is_over else None
+    last = end or (None if execution.is_over else execution.now)
     elapsed = (last - start).total_seconds() if start and last else None
     done = sum(group.state.is_success for group in groups)
     facts = {

@@ -89,7 +89,7 @@ class _View:
         self._trouble: dict[str, Trouble] = {}
         """Job that did not succeed -> where the trouble began."""
         self._open: set[str] = set()
-        """Jobs that have not ended."""
+        """Jobs that are not over."""
         self.warnings: list[Notice] = []
 
     def job(self, job: Planned) -> JobStatus:
@@ -98,12 +98,12 @@ class _View:
         if left := [unit for unit in units if unit.left]:
             self.warnings.append(_left_behind(job.name, left))
         state = combine(unit.state for unit in units)
-        if not state.is_final:
+        is_over = all(unit.is_over for unit in units)
+        if not is_over:
             self._open.add(job.name)
         if (state.is_final or state is State.UNKNOWN) and (began := _began(job, units)):
             self._trouble[job.name] = self._origin(job) or began
         started = min((unit.started for unit in units if unit.started), default="")
-        is_over = all(unit.is_over for unit in units)
         ended = max((unit.ended for unit in units), default="") if is_over else ""
         first = next((unit for unit in units if unit.state is state), units[0])
         found = JobStatus(

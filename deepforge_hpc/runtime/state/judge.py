@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.native import FAILED, WAITS
 from ..base.notice import Notice
-from ..base.states import State
+from ..base.states import WAITING, State
 from ..base.text import listed, title
 
 if TYPE_CHECKING:
@@ -110,11 +110,22 @@ def judge(evidence: Evidence) -> Verdict:
             reason = f"The last that is known is {verdict.state}, but nobody knows whether it was "
             reason += f"submitted again: {evidence.journal_fault}."
         return Verdict(State.UNKNOWN, reason, "`dfh logs` may tell what became of it.", verdict.raw)
-    return verdict
+    # Its own last word stands, but while the queue has it, it may be run again, or still ends.
+    is_over = verdict.is_over and (evidence.found.marker is not None or not _is_queued(evidence))
+    return verdict._replace(is_over=is_over)
+
+
+def _is_queued(evidence: Evidence) -> bool:
+    native = evidence.native
+    if native is None or evidence.attempt is None or evidence.number > evidence.attempt.number:
+        return False
+    return native.state.is_live and native.dependency != FAILED
 
 
 def _judge(evidence: Evidence) -> Verdict:
     raw, said = _raw(evidence.native), evidence.current
+    if said is not None and said.state in WAITING:
+        said = None  # how far it came before it started, the journal and the queue know better
     if evidence.found.marker is not None:
         return _succeeded(evidence, raw)
     if said is not None and (said.state.is_final or said.state is State.UNKNOWN):
@@ -257,7 +268,7 @@ def _by_scheduler(evidence: Evidence, native: NativeStatus, said: Said | None, r
         return _live(evidence, native, said, raw)
     was_dropped = state is State.CANCELLED and said is None and evidence.trouble is not None
     never_ran = state is State.NEVER_RAN or was_dropped
-    if attempt.refused or (attempt.is_cancelled and never_ran):
+    if state.is_final and (attempt.refused or (attempt.is_cancelled and never_ran)):
         return _cancelled(attempt, raw)
     if never_ran:
         return _never_ran(evidence, raw, is_over=True)

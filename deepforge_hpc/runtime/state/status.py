@@ -143,6 +143,11 @@ class JobStatus(NamedTuple):
         return next((unit for unit in self.units if unit.state is self.state), self.units[0])
 
     @property
+    def is_over(self) -> bool:
+        """Tell whether a positive word says that nothing of it runs or will."""
+        return all(unit.is_over for unit in self.units)
+
+    @property
     def has_run(self) -> bool:
         """Tell whether it has started, in whatever attempt."""
         return self.state not in {State.PLANNED, State.HELD, State.PENDING, State.NEVER_RAN}
@@ -194,15 +199,14 @@ class ExecutionStatus(NamedTuple):
         return tuple(job for job in self.jobs if job.kind != FINAL)
 
     @property
-    def has_ended(self) -> bool:
-        """Tell whether nothing will change by itself any more."""
-        return bool(self.work) and all(job.state.is_final for job in self.work)
+    def is_over(self) -> bool:
+        """Tell whether nothing will change by itself any more, but for the final job."""
+        return bool(self.work) and all(job.is_over for job in self.work)
 
     @property
     def is_closed(self) -> bool:
-        """Tell whether the final job has ended too, or will not come."""
-        final = (job.state for job in self.jobs if job.kind == FINAL)
-        return self.has_ended and all(state.is_final or state is State.PLANNED for state in final)
+        """Tell whether the final job is over too."""
+        return self.is_over and all(job.is_over for job in self.jobs)
 
     def ends(self) -> Iterator[End]:
         """Yield how each job or task ended."""

@@ -15,8 +15,10 @@ from typing import ClassVar, NamedTuple
 
 import pytest
 
-from deepforge_hpc.api import manage
+from deepforge_hpc.api import manage, proof
 from deepforge_hpc.api.find import read_execution
+from deepforge_hpc.api.logs import LogFile
+from deepforge_hpc.cli.commands import logs
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
@@ -29,11 +31,14 @@ from deepforge_hpc.runtime.base.plan import FINAL_JOB, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job import final
 from deepforge_hpc.runtime.job.guard import check_upstream
+from deepforge_hpc.runtime.report.looks import operations
+from deepforge_hpc.runtime.report.page import render_page
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
 from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
+from deepforge_hpc.schedulers.slurm import parse_accounting
 from deepforge_hpc.schedulers.slurm_states import interpret
 from deepforge_hpc.submit.inspect import status
 from deepforge_hpc.submit.select import select
@@ -54,7 +59,8 @@ class Case(NamedTuple):
     """none | planned | partly | refused | held | released | cancelled | damaged | part damaged
     (the intent alone) | later (an event of a later version, after a released attempt)"""
     native: str
-    """silent | absent | lost | STATE[ REASON][ EXIT], in Slurm's words"""
+    """silent | absent | lost | STATE[ REASON][ EXIT], in Slurm's words | lagging[ STATE] (what
+    accounting still says of a job that has left the queue; nothing: its row is not filled yet)"""
     state: str
     over: bool
 
@@ -75,6 +81,9 @@ TABLE = [
     "sound      | later        | cancelled | lost                               | succeeded   | over",
     "sound      | none         | none      | silent                             | succeeded   | over",
     "reused     | reused       | released  | silent                             | reused      | over",
+    "sound      | none         | planned   | silent                             | succeeded   | over",
+    "sound      | none         | held      | PENDING JobHeldUser                | succeeded   | over",
+    "sound      | none         | partly    | silent                             | succeeded   | over",
     # Any other marker is none, and what it is is said.
     "schema     | succeeded    | released  | COMPLETED                          | unknown     | over",
     "schema     | none         | released  | silent                             | unknown     |",
@@ -97,6 +106,31 @@ TABLE = [
     "none       | upstream_failed | released | silent                          | upstream_failed | over",
     "none       | never_ran    | released  | absent                             | never_ran   | over",
     "none       | failed       | none      | silent                             | failed      | over",
+    # While the queue has it, it may run again, or still ends: its word stands, and it is not over.
+    "none       | failed       | released  | RUNNING                            | failed      |",
+    "none       | failed       | released  | PENDING                            | failed      |",
+    "none       | failed       | released  | COMPLETING                         | failed      |",
+    "none       | interrupted  | released  | RUNNING                            | interrupted |",
+    "none       | interrupted  | released  | PENDING                            | interrupted |",
+    "none       | cancelled    | cancelled | RUNNING                            | cancelled   |",
+    "none       | upstream_failed | released | PENDING                         | upstream_failed |",
+    "none       | unknown      | released  | RUNNING                            | unknown     |",
+    "none       | unknown      | released  | PENDING                            | unknown     |",
+    "none       | succeeded    | released  | RUNNING                            | unknown     |",
+    "none       | never_ran    | released  | PENDING DependencyNeverSatisfied   | never_ran   | over",
+    "none       | failed       | released  | lost                               | failed      | over",
+    # What was written down as unknown was positively over.
+    "none       | unknown      | released  | silent                             | unknown     | over",
+    "none       | unknown      | released  | COMPLETED                          | unknown     | over",
+    # That it waits, journal and queue know better.
+    "none       | planned      | none      | silent                             | planned     | over",
+    "none       | planned      | released  | silent                             | pending     |",
+    "none       | planned      | released  | RUNNING                            | running     |",
+    "none       | held         | released  | silent                             | pending     |",
+    "none       | held         | released  | PENDING                            | pending     |",
+    "none       | pending      | released  | silent                             | pending     |",
+    "none       | pending      | released  | absent                             | unknown     |",
+    "none       | pending      | released  | FAILED                             | failed      | over",
     # A state file that cannot be read says nothing, and is not taken for one that is not there.
     "none       | later        | released  | silent                             | unknown     |",
     "none       | schema       | released  | silent                             | unknown     |",
@@ -118,6 +152,13 @@ TABLE = [
     "none       | running      | released  | silent                             | running     |",
     "none       | running      | released  | absent                             | unknown     |",
     "none       | running      | released  | lost                               | unknown     |",
+    "none       | running      | released  | lagging RUNNING                    | unknown     |",
+    "none       | running      | released  | lagging                            | unknown     |",
+    "none       | none         | released  | lagging PENDING                    | unknown     |",
+    "none       | none         | cancelled | lagging RUNNING                    | unknown     |",
+    "none       | none         | refused   | lagging PENDING                    | unknown     |",
+    "none       | failed       | released  | lagging RUNNING                    | failed      | over",
+    "sound      | running      | released  | lagging RUNNING                    | succeeded   | over",
     "none       | running      | cancelled | absent                             | unknown     |",
     "none       | running      | cancelled | silent                             | running     |",
     "none       | running      | none      | silent                             | running     |",
@@ -160,6 +201,8 @@ TABLE = [
     "none       | none         | refused   | silent                             | planned     | over",
     "none       | none         | refused   | absent                             | planned     | over",
     "none       | none         | refused   | RUNNING                            | running     |",
+    "none       | none         | refused   | lost                               | unknown     |",
+    "none       | none         | refused   | A_LATER_WORD                       | unknown     |",
     # The cancellation is noted before it is sent, which may fail: no positive word yet.
     "none       | none         | cancelled | silent                             | unknown     |",
     "none       | none         | cancelled | PENDING                            | pending     |",
@@ -188,6 +231,9 @@ class Told:
         if self.words == "lost":
             return {"7": NativeStatus("7", State.UNKNOWN, "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
         raw, _, rest = self.words.partition(" ")
+        if raw == "lagging":
+            name = f"a.{UUID[:8]}" if rest else "allocation"
+            return parse_accounting(f"7|{rest}|0:0|None|n1|{name}\n")
         if rest.startswith("by "):
             raw, rest = self.words, ""
         code = rest if ":" in rest else "0:0"
@@ -319,8 +365,9 @@ def test_table_has_every_kind_of_evidence() -> None:
 
 def test_unknown_is_never_over_without_a_positive_word() -> None:
     for row in CASES:
-        own_word = row.file in {state.value for state in State if state.is_final}
-        no_word = row.native in {"silent", "lost"} and row.marker not in {"sound", "reused"}
+        own_word = row.file in {*(state.value for state in State if state.is_final), "unknown"}
+        is_mute = row.native in {"silent", "lost"} or row.native.startswith("lagging")
+        no_word = is_mute and row.marker not in {"sound", "reused"}
         if no_word and not own_word and row.journal not in {"none", "refused"}:
             assert not row.over, row
 
@@ -388,6 +435,28 @@ def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
     if bench.row.native == "silent":
         assert page.jobs[0].state.value == bench.row.state
     render_report(bench.layout.root)
+
+
+def test_who_waits_for_the_end_stops_when_it_is_over(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read_execution(bench.layout.root)
+    assert found is not None
+    monkeypatch.setattr(manage, "scheduler_of", lambda _: bench.scheduler)
+    log = LogFile(
+        execution="demo-0001", job="a", task=None, attempt=1, rank=None, path="", lines=(),
+        offset=0, is_whole=True,
+    )  # fmt: skip
+    assert logs._is_over(found, log, ask_scheduler=True) is bench.row.over
+    current = status(bench.layout, bench.scheduler, now=0)  # type: ignore[arg-type]
+    alone = current._replace(jobs=current.jobs[:1])
+    assert alone.is_closed is bench.row.over
+    page = render_page(alone, operations(alone.work), {})
+    assert (b'http-equiv="refresh"' not in page) is bench.row.over
+    monkeypatch.setattr(proof, "status", lambda _: alone)
+    monkeypatch.setattr(proof, "cancel", lambda *_, **__: None)
+    told = proof._follow(found, bench.layout.root, "none", limit_s=-1)
+    assert ("no end within" not in told.text) is bench.row.over
 
 
 def test_final_job_writes_what_status_says_and_touches_nothing_else(
