@@ -280,7 +280,7 @@ class _Binding:
     def _check_values(self) -> None:
         """Refuse attributes that their annotation does not allow."""
         for name, value in self.attributes.items():
-            if filter_value(value) != value:
+            if filter_value({name: value}) != {name: value}:
                 message = "looks like a credential: plans, records and reports show attributes"
                 hint = "read it in the operation, from a file that only you can read"
                 self._fault(("attributes", name), message, hint)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from .files import load_json
 from .secrets import secret_values
 
 REDACTED = {"redacted": True}
@@ -21,6 +22,12 @@ _PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_
 _SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|CREDENTIAL|JWT|COOKIE|(API|ACCESS|PRIVATE|AUTH)_?KEY|_KEY$", re.IGNORECASE
 )
+_SECRET_KEY = re.compile(
+    r"(^|.*[_-])(PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|AUTHORIZATION|(API|ACCESS|PRIVATE|"
+    r"SECRET)[_-]?KEY|(API|ACCESS|AUTH|BEARER)[_-]?TOKEN)",
+    re.IGNORECASE,
+)
+"""Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _TOKEN = re.compile(
     r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
     r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
@@ -43,13 +50,34 @@ def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def filter_value(value: Any) -> Any:
     """Return JSON data with every string that looks like a credential redacted."""
     if isinstance(value, str):
-        is_secret = any(secret in value for secret in secret_values())
+        is_secret = any(secret in value for secret in secret_values()) or _holds_secret(value)
         return REDACTED if is_secret or _TOKEN.search(value) or _USERINFO.search(value) else value
     if isinstance(value, list):
         return [filter_value(item) for item in value]
     if isinstance(value, dict):
-        return {key: filter_value(item) for key, item in value.items()}
+        return {
+            key: REDACTED
+            if names_secret(key) and item and isinstance(item, str)
+            else filter_value(item)
+            for key, item in value.items()
+        }
     return value
+
+
+def names_secret(name: object) -> bool:
+    """Tell whether a name is that of a secret: `db_password`, `api_key`, `Authorization`."""
+    return isinstance(name, str) and _SECRET_KEY.fullmatch(name) is not None
+
+
+def _holds_secret(text: str) -> bool:
+    """Tell whether a text is JSON with a secret in it, as TF_CONFIG may be."""
+    if text.lstrip()[:1] not in {"{", "["}:
+        return False
+    try:
+        value = load_json(text)
+        return bool(filter_value(value) != value)
+    except (ValueError, RecursionError):
+        return False
 
 
 def token_line(text: str) -> int:

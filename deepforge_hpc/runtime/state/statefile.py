@@ -63,9 +63,22 @@ def read(folder: JobLayout) -> Said | None:
         return None
 
 
+def _filtered(said: Said) -> Said:
+    """Return a state without credentials in its words: `dfh status` shows them to anybody."""
+    if not said.reason and said.error is None:
+        return said
+    from ..base.redact import filter_text
+
+    error = said.error
+    if error is not None:
+        lines = tuple(filter_text(line) for line in error.traceback)
+        error = error._replace(message=filter_text(error.message), traceback=lines)
+    return said._replace(reason=filter_text(said.reason), hint=filter_text(said.hint), error=error)
+
+
 def publish(folder: JobLayout, said: Said, *, durable: bool = True) -> None:
     """Write a state so that no reader ever sees a part of it."""
-    data = encode(said)
+    data = encode(_filtered(said))
     if not said.left:
         del data["left"]  # most jobs leave nothing
     publish_json(folder.state, data, durable=durable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.failure import Raised
 from deepforge_hpc.runtime.base.files import digest, digest_file, remove
+from deepforge_hpc.runtime.base.layout import JobLayout
 from deepforge_hpc.runtime.base.redact import (
     REDACTED,
     describe_environment,
@@ -18,7 +21,9 @@ from deepforge_hpc.runtime.base.redact import (
     filter_value,
 )
 from deepforge_hpc.runtime.base.secrets import secret_values
+from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.rank.packages import list_packages
+from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.runtime.state.closure import build_closure
 from deepforge_hpc.runtime.state.record import index_records, write_blob, write_record
 from deepforge_hpc.runtime.state.record_data import SCHEMA
@@ -204,3 +209,33 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
         remove(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside"]
     assert (outside / "keep").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["password", "db_password", "api_key", "Authorization", "auth-token"]
+)
+def test_a_name_tells_a_secret_wherever_it_stands(name: str) -> None:
+    assert filter_value({name: "hunter2", "x": 1}) == {name: REDACTED, "x": 1}
+    config = json.dumps({"cluster": [{name: "hunter2"}]})
+    assert describe_environment({"TF_CONFIG": config}) == {"TF_CONFIG": REDACTED}
+
+
+def test_names_of_other_things_are_no_secrets() -> None:
+    data = {"pad_token": "<pad>", "sort_key": "z", "password": "", "secretary": "x", "api_key": 3}
+    assert filter_value(data) == data
+    assert describe_environment({"TF_CONFIG": '{"task": {"index": 0}}'})["TF_CONFIG"]
+
+
+def test_a_state_says_no_secret(tmp_path: Path) -> None:
+    token = "ghp_" + "a1B2" * 8
+    said = statefile.Said(
+        State.FAILED,
+        1,
+        reason=f"no access with {token}",
+        error=Raised("Error", f"https://me:pw@host {token}", (f"x = {token!r}",)),
+    )
+    statefile.publish(JobLayout(tmp_path), said)
+    text = JobLayout(tmp_path).state.read_text()
+    assert token not in text
+    assert "pw@" not in text
+    assert "no access with" in text

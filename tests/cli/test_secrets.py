@@ -1,0 +1,21 @@
+"""What goes by the name of a secret does not become part of an execution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["password", "api_key", "Authorization"])
+def test_an_attribute_with_a_secrets_name_is_refused(
+    dfh: Any, make_project: Any, name: str
+) -> None:
+    code = f"def show({name}: str) -> str:\n    text = 'x'\n    return text\n"
+    pipeline = (
+        "pipeline: p\noperations:\n"
+        f"  show: {{uses: 'operations.py:show', attributes: {{{name}: hunter2}}}}\n"
+        "outputs: {text: show.text}\n"
+    )
+    project = make_project({"pipeline.yaml": pipeline, "operations.py": code})
+    assert "looks like a credential" in dfh("check", cwd=project, expect=3).stderr
