@@ -176,7 +176,7 @@ def test_a_format_whose_package_is_missing_stops_the_job_before_it_runs(
     execution.code("plugins.json", '{"formats": {"lacking": "lacking:Lacking"}}')
     assert execution.run("job").returncode == 1
     assert execution.state("job")["reason"] == (
-        "Output model could not be saved: format lacking needs no_such_package_here, "
+        "Output model cannot be saved: format lacking needs no_such_package_here, "
         f"which {sys.executable} lacks."
     )
 
