@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.local_status import read_status
+
 
 class Terminal:
     """`dfh` on a pseudo-terminal, as its session leader."""
@@ -147,7 +149,7 @@ def test_watching_ends_if_nothing_can_go_on_by_itself(dfh: Any, gated: Path, unt
     local = gated / "executions/gated-0001/local"
     log = gated / "executions/gated-0001/jobs/wait/out.1.log"
     until(lambda: log.exists() and "waiting" in log.read_text())
-    task = json.loads((local / "status.json").read_text())["jobs"]["L1"]
+    task = read_status(local)["L1"]
     os.kill(json.loads((local / "engine.json").read_text())["pid"], signal.SIGKILL)
     os.killpg(task["pid"], signal.SIGKILL)
     done = dfh("status", "--watch", "--interval", "0.2", cwd=gated, expect=9)

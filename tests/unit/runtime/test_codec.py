@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,7 +39,17 @@ def test_a_file_of_an_earlier_version_is_read_and_would_be_written_alike(name: s
     content = (EARLIER / name).read_bytes()
     value = READERS[name](content)
     data = value.to_dict() if isinstance(value, Plan) else encode(value)
-    assert canonical_json(data) == content
+    assert canonical_json(without_new(data, json.loads(content))) == content
+
+
+def without_new(data: Any, earlier: Any) -> Any:
+    """Return data without the keys that were added since, which have to have a default."""
+    if isinstance(data, dict) and isinstance(earlier, dict):
+        return {key: without_new(data[key], earlier[key]) for key in data if key in earlier}
+    if isinstance(data, (list, tuple)) and isinstance(earlier, list):
+        pairs = itertools.zip_longest(data, earlier)
+        return [without_new(mine, old) for mine, old in pairs]
+    return data
 
 
 def plan_data() -> dict[str, Any]:
