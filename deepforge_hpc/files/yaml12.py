@@ -18,6 +18,7 @@ import gc
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -352,8 +353,9 @@ class _Builder:
             return text
         value = self._plain(node, text)
         kind = "null" if value is None else type(value).__name__
-        if tag == _CORE + "float" and kind == "int" and len(text) < 300:
-            return float(text)
+        if tag == _CORE + "float" and isinstance(value, int) and kind == "int":
+            with suppress(OverflowError):
+                return float(value)
         if tag != _CORE + kind:
             self._tag(node)
         return value

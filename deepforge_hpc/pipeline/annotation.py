@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepforge_hpc.files.faults import shown
+from deepforge_hpc.site.regex import runs_away
 
 ANY = "any"
 _JSON_TYPES = frozenset({"int", "float", "bool", "str", "list", "dict", "None"})
@@ -257,6 +258,8 @@ class Annotations:
             re.compile(pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise AnnotationError(f"the pattern {shown(pattern)} is wrong: {error}") from error
+        if runs_away(pattern):
+            raise AnnotationError(f"the pattern {shown(pattern)} may not end: nest no repetitions")
         enum = tuple(limits["enum"]) if "enum" in limits else base.enum
         low, high = limits.get("min", base.minimum), limits.get("max", base.maximum)
         if enum == () or (low is not None and high is not None and low > high):
