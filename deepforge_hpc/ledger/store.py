@@ -5,7 +5,7 @@
 <project>/.dfh/loose/<user>/<YYYYMMDD>/<64 hex of the id>.<8 hex of the plan key>.json
 <project>/.dfh/blobs/<xx>/<64 hex>
 ```
-The id of a record is the sha256 of its bytes; `deepforge_hpc.runtime.record` writes them.
+The id of a record is the sha256 of its bytes; `deepforge_hpc.runtime.state.record` writes them.
 """
 
 from __future__ import annotations
