@@ -14,6 +14,7 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
 from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -174,13 +175,13 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        names = ", ".join(item.name for item in fitting[:5])
+        names = listed(item.name for item in fitting)
         message = f"{reference}: several executions fit: {names}"
         raise UsageError(message, "Give the whole id.")
     if (cwd / reference / "execution.json").is_file():
         return _by_path(cwd / reference)
     message = f"{reference}: no such execution in {project}"
-    names = ", ".join(item.name for item in known[:5])
+    names = listed(item.name for item in known)
     raise UsageError(message, f"Known: {names}." if names else "Start one with: dfh submit")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from deepforge_hpc.errors import (
     UsageError,
 )
 from deepforge_hpc.model.json_result import JsonResult
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -113,7 +115,23 @@ def resume(found: FoundExecution) -> SubmitReport:
 
     site = site_of(found)
     rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
-    return chain.resume(found.layout, scheduler_of(found), rate_limit=rate_limit)
+    report = chain.resume(found.layout, scheduler_of(found), rate_limit=rate_limit)
+    return replace(report, warnings=_edited(found)) if report.submitted else report
+
+
+def _edited(found: FoundExecution) -> tuple[Notice, ...]:
+    """Return what was edited since it was frozen: a failure that it mends would come again."""
+    from deepforge_hpc.runtime.base.advice import submit_command
+    from deepforge_hpc.submit.frozen import edited, read_info
+
+    info = read_info(found.layout)
+    names = edited(found.layout, info)
+    if not names:
+        return ()
+    text = f"{listed(names, 3)} {'were' if names[1:] else 'was'} edited since: "
+    text += "what is resumed is the code as it was frozen"
+    submit = submit_command(info.pipeline_file, info.options, info.site)
+    return (Notice("code_edited", text, info.id, next=f"{submit} takes it up"),)
 
 
 def least_pause_s(found: FoundExecution) -> float:

@@ -173,7 +173,9 @@ def _require_submit(scheduler: Scheduler, request: Request) -> None:
 
 
 def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) -> SubmitReport:
-    from deepforge_hpc.submit import chain
+    import shutil
+
+    from deepforge_hpc.submit import chain, journal
     from deepforge_hpc.submit.submitter import RateLimit
 
     try:
@@ -181,6 +183,11 @@ def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) 
         return chain.submit(layout, scheduler, rate_limit=rate_limit)
     except SchedulerError as error:
         _add_hint_of_site(error, site)
+        if not journal.read(layout).attempts:  # no job was even tried: there is no such cluster
+            shutil.rmtree(layout.root, ignore_errors=True)
+            first = error.__cause__ if isinstance(error.__cause__, SchedulerError) else error
+            message = f"{first.message.rstrip('.')}. Nothing was submitted, and nothing is left."
+            raise error.again(message, first.hint, "Then submit again") from error
         raise
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.files.faults import NAME, NAME_RULE
+from deepforge_hpc.files.faults import NAME, NAME_RULE, nearest
 from deepforge_hpc.files.yaml12 import MAX_INTEGER_BITS
 from deepforge_hpc.pipeline.annotation import (
     ANY,
@@ -26,7 +26,13 @@ from deepforge_hpc.pipeline.annotation import (
     shortened,
 )
 from deepforge_hpc.pipeline.promise import Promise, allows_none, json_problem, read_promise
-from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs
+from deepforge_hpc.pipeline.returns import (
+    NAME_IT,
+    Outputs,
+    falls_through,
+    read_outputs,
+    undefined,
+)
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_BASES = 20
@@ -293,6 +299,8 @@ class _CodeReader:
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)
         found: Outputs = read_outputs(node, self.fault)
+        for typo, known in undefined(node, self.parsed.tree):
+            self.fault(typo, f"{typo.id} is not defined here", nearest(typo.id, known))
         if not found.names:
             if len(self.faults) == before:
                 self._refuse_empty_promise(node, found)

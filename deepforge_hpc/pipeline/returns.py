@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+import builtins
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,40 @@ def _dict(value: ast.Dict, report: Report) -> list[str] | None:
             return None
         names.append(key.value)
     return names
+
+
+def undefined(function: Function, module: ast.Module) -> Iterator[tuple[ast.Name, set[str]]]:
+    """Yield each returned name that nothing in function and module defines, and what is defined."""
+    own, outer = _defined(ast.walk(function)), _defined(_own_nodes(module.body))
+    outer.update(*(node.names for node in ast.walk(module) if isinstance(node, ast.Global)))
+    known = own | outer | set(dir(builtins))
+    if "*" in known:  # of `from x import *`
+        return
+    for node in _own_nodes(function.body):
+        if isinstance(node, ast.Return):
+            value = node.value
+            values = value.elts if isinstance(value, ast.Tuple) else [value]
+            values = value.values if isinstance(value, ast.Dict) else values
+            for item in values:
+                if isinstance(item, ast.Name) and item.id not in known:
+                    yield item, own
+
+
+def _defined(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names that some nodes define, in whatever scope of theirs."""
+    found: set[str | None] = set()
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name.partition(".")[0])
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.MatchMapping):
+            found.add(node.rest)
+        elif not isinstance(node, ast.keyword):
+            found.add(getattr(node, "name", None))  # def, class, except, match
+    return {name for name in found if isinstance(name, str)}
 
 
 def falls_through(body: list[ast.stmt]) -> bool:

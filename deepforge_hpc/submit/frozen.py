@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
@@ -15,8 +16,6 @@ from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_json, r
 from deepforge_hpc.runtime.state.read import is_torn, kept, read_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
 
@@ -95,6 +94,23 @@ def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: Execu
         raise LedgerError(message, hint)
     if schema != PLAN_SCHEMA:
         raise LedgerError(f"{layout.plan}: not written by this version: {schema!r}", _OTHER_VERSION)
+
+
+def edited(layout: ExecutionLayout, info: ExecutionInfo) -> list[str]:
+    """Return the files of the project that are not as they were frozen, and are still there."""
+    from deepforge_hpc.files.project import ProjectError, read_bounded
+
+    frozen: dict[str, object] = {info.pipeline_file: info.pipeline_sha256}
+    with suppress(OSError, ValueError, KeyError, AttributeError):
+        for name, sha256 in read_json(layout.manifest)["files"].items():
+            if name.startswith("project/"):
+                frozen[name.removeprefix("project/")] = sha256
+    found = []
+    for name, sha256 in frozen.items():
+        with suppress(OSError, ValueError, ProjectError):
+            if digest(read_bounded(Path(info.project, name), name)) != sha256:
+                found.append(name)
+    return found
 
 
 def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:

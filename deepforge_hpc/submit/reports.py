@@ -24,6 +24,7 @@ class SubmitReport(JsonResult, schema="dfh/submit/2"):
     """Jobs that need not run: they have succeeded, or an earlier execution's result is used."""
     message: str = ""
     """One sentence."""
+    warnings: tuple[Notice, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {**JsonResult.to_dict(self), "submitted": dict(self.submitted)}

@@ -22,6 +22,7 @@ from deepforge_hpc.errors import (
 )
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.submit import destinations, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
@@ -132,7 +133,7 @@ class Submitter:
         except KeyboardInterrupt as error:
             self._undo(number, name, ids, error)
             raise
-        return self.report(number, tuple(ids.items()), f"Submitted {len(ids)} jobs.")
+        return self.report(number, tuple(ids.items()), f"Submitted {count(len(ids), 'job')}.")
 
     def note(self, number: int, job: str, native_id: str, **more: bool) -> None:
         """Write down which id a job has, and where that is its id."""

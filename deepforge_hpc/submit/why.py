@@ -17,6 +17,7 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
+from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders, numbered
 
@@ -53,7 +54,7 @@ def reasons(
                 del todo[job.name]
                 changes = _Comparison(layout, old, before, plan, job, todo.keys() | found.keys())
                 why = "; ".join(changes.list(operations.get(job.operation)))
-                found[job.name] = f"{why or 'its result was lost'} since {layout.root.name}"
+                found[job.name] = f"{why or _loss(layout, before)} since {layout.root.name}"
         if not todo:
             break
     return {job.name: found[job.name] for job in plan.jobs if job.name in found}
@@ -77,6 +78,19 @@ def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
     task = 0 if job.kind is JobKind.ARRAY else None
     found = marker.find(layout.job(job.name, task), job.name, task, job.plan_key)
     return found.marker is not None
+
+
+def _loss(layout: ExecutionLayout, job: Job) -> str:
+    """Return what became of a result that would do: it was modified, or it is not there."""
+    for task in range(job.tasks) if job.kind is JobKind.ARRAY else (None,):
+        folder = layout.job(job.name, task)
+        found = marker.find(folder, job.name, task, job.plan_key).marker
+        for name, made in found.outputs.items() if found else ():
+            with suppress(OSError):
+                compared = check(folder.root / made.path, made)
+                if compared.fault and not compared.is_missing:
+                    return f"its output {name} was modified"
+    return "its result was lost"
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,26 @@ def test_no_slurm_on_path_is_said_and_nothing_is_used_up(
     assert not (project / "executions").exists()
 
 
+def test_slurm_that_is_not_set_up_leaves_no_execution_behind(
+    dfh: Any, project: Path, tmp_path: Path
+) -> None:
+    dfh("run", "--site", "local", cwd=project)
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name in ("sbatch", "scontrol", "squeue", "sacct"):  # as Slurm without a configuration
+        said = "fatal: Could not establish a configuration source"
+        (commands / name).write_text(f"#!/bin/sh\necho '{name}: {said}' >&2\nexit 1\n")
+        (commands / name).chmod(0o755)
+    environ = {"PATH": f"{commands}:{_path_without_slurm(tmp_path)}"}
+    done = dfh("submit", "--site", "slurm-generic", cwd=project, env=environ, expect=5)
+    assert "Nothing was submitted, and nothing is left." in done.stderr
+    assert "hint: Slurm is not set up on this host" in done.stderr
+    assert done.stderr.rstrip().endswith("Then submit again")
+    assert [path.name for path in (project / "executions").iterdir()] == ["small-0001"]
+    listed = dfh("status", "small-0004", cwd=project, expect=2).stderr
+    assert "Known: small-0001." in listed
+
+
 @pytest.mark.slurm
 def test_controller_that_is_down_is_said(dfh: Any, project: Path, tmp_path: Path) -> None:
     if shutil.which("sbatch") is None:

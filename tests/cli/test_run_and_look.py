@@ -172,10 +172,31 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     assert "dfh resume" not in done.stdout + report
     (project / "fixed").touch()
     report = json.loads(dfh("resume", "--json", cwd=project).stdout)
-    assert report["attempt"] == 2
+    assert (report["attempt"], report["warnings"]) == (2, [])
     assert "count" not in report["submitted"]
     assert dfh("status", "--watch", cwd=project).returncode == 0
     assert "attempt 2" in dfh("logs", "latest", "total", "--attempt", "2", cwd=project).stderr
+
+
+def test_resume_says_that_it_does_not_take_up_an_edit(dfh: Any, project: Path) -> None:
+    code = project / "operations.py"
+    good = code.read_text()
+    bad = good + "\nimport os\nif 'DFH_EXECUTION' in os.environ:\n    raise OSError(5, 'again')\n"
+    code.write_text(bad)
+    dfh("run", cwd=project, expect=9)
+    code.write_text(good)
+    resumed = dfh("resume", "--json", cwd=project)
+    report = json.loads(resumed.stdout)
+    assert report["message"] == f"Submitted {len(report['submitted'])} jobs."
+    (warning,) = report["warnings"]
+    assert warning["kind"] == "code_edited"
+    assert "operations.py was edited since: what is resumed is the code as it was frozen" in (
+        resumed.stderr
+    )
+    assert warning["next"] == "dfh submit pipeline.yaml --site local takes it up"
+    dfh("status", "--watch", cwd=project, expect=9)
+    code.write_text(bad)
+    assert json.loads(dfh("resume", "--json", cwd=project).stdout)["warnings"] == []
 
 
 def test_logs_of_what_is_not_there_name_what_is(dfh: Any, project: Path) -> None:

@@ -97,13 +97,18 @@ def test_why_a_job_runs_again(
     assert why(dfh, ran) == expected
 
 
+def test_what_is_gone_was_lost(dfh: Any, ran: Path) -> None:
+    (ran / "executions/demo-0001/jobs/train/outputs/model.json").unlink()
+    assert why(dfh, ran) == {"train": "its result was lost since demo-0001"}
+
+
 def test_the_terminal_says_it_once_for_jobs_of_one_reason(dfh: Any, ran: Path) -> None:
     path = ran / "executions" / "demo-0001" / "jobs" / "train" / "outputs" / "model.json"
     path.chmod(0o644)
     path.write_text("7")
-    assert why(dfh, ran) == {"train": "its result was lost since demo-0001"}
+    assert why(dfh, ran) == {"train": "its output model was modified since demo-0001"}
     text = dfh("run", cwd=ran).stdout + dfh("run", cwd=ran).stderr
-    assert "\ntrain runs: its result was lost since demo-0001\n" in text
+    assert "\ntrain runs: its output model was modified since demo-0001\n" in text
     assert why(dfh, ran) == {}
     plan = json.loads((ran / "executions" / "demo-0002" / "plan.json").read_bytes())
     assert plan["key"] == "dfh/plan-key/2"

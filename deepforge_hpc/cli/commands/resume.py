@@ -32,6 +32,7 @@ def command(display: Display, execution: str) -> None:
     from deepforge_hpc.cli.views.submission import next_commands
 
     report = manage.resume(find.find_execution(execution, Path.cwd(), acts=True))
+    display.notices(report.warnings)
     lines = [f"{report.execution}: {report.message}"]
     lines += [f"  {job}  {native_id}" for job, native_id in report.submitted]
     if report.submitted:

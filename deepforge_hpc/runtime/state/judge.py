@@ -198,8 +198,9 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"
     hint, is_retryable = _after(evidence, native)
+    is_asked_for = evidence.attempt is not None and evidence.attempt.is_cancelled
     return Verdict(
-        State.INTERRUPTED,
+        State.CANCELLED if is_asked_for and native.state is State.CANCELLED else State.INTERRUPTED,
         reason,
         hint,
         raw,

@@ -225,3 +225,16 @@ def test_whether_a_marker_is_there_does_not_hang_on_the_words_for_it() -> None:
     assert not look(gone, "a", None, "key").is_unsound
     assert look(lambda: b"{", "a", None, "key").is_unsound
     assert not ABSENT._replace(fault="was never written").is_unsound
+
+
+def test_what_dfh_cancel_ended_is_cancelled_whatever_the_job_said_of_the_signal() -> None:
+    cancelled = RELEASED._replace(is_cancelled=True)
+    by_signal = native(
+        "cancelled", "CANCELLED", explanation="It was cancelled.", ended_by="scheduler"
+    )
+    for said in ("interrupted", "failed"):
+        own = written(said, exit_code=75)
+        assert of(said=own, native=by_signal, attempt=cancelled).state is State.CANCELLED
+        assert of(said=own, native=by_signal).state is State.INTERRUPTED
+        limit = native("interrupted", "TIMEOUT", ended_by="limit")
+        assert of(said=own, native=limit, attempt=cancelled).state is State.INTERRUPTED
