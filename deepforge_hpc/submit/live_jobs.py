@@ -15,6 +15,7 @@ from deepforge_hpc.runtime.base.states import State, combine, state_of
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
+    from deepforge_hpc.runtime.base.native import NativeStatus
 
 _PAUSE_S = 0.2
 _LEAVE_S = 60.0
@@ -33,10 +34,16 @@ class LiveJobs:
         """Return the native ids by job of all that has not ended."""
         return self._scheduler.find(self._info.home, self._info.token)
 
-    def states(self, live: Mapping[str, list[str]]) -> dict[str, State]:
-        """Return the state of each live job, of its tasks together."""
+    def answers(self, live: Mapping[str, list[str]]) -> dict[str, NativeStatus]:
+        """Return what the scheduler says of live jobs, by native id."""
         ids = [native_id for found in live.values() for native_id in found]
-        answers = self._scheduler.query(self._info.home, ids) if ids else {}
+        return self._scheduler.query(self._info.home, ids) if ids else {}
+
+    @staticmethod
+    def states(
+        live: Mapping[str, list[str]], answers: Mapping[str, NativeStatus]
+    ) -> dict[str, State]:
+        """Return the scheduler's own state of each live job, of its tasks together."""
         states: dict[str, list[State]] = {}
         names = {native_id: job for job, found in live.items() for native_id in found}
         for key, status in answers.items():

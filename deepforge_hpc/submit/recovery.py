@@ -21,7 +21,6 @@ from deepforge_hpc.submit.select import Selected, dependencies
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.runtime.state.journal import Attempt
-    from deepforge_hpc.runtime.state.status import JobStatus
     from deepforge_hpc.submit.reports import SubmitReport
     from deepforge_hpc.submit.submitter import Submitter
 
@@ -68,18 +67,28 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     """Bring the queue to rest, so that a new attempt can begin.
 
     A report says that the attempt goes on instead. Raises UsageError if jobs are live.
+
+    What there is to bring to rest, the queue's listing alone says, also where the judge does not
+    know: it finds by token what the journal may have lost, and what it does not have cannot run.
+    What it holds is released by its ids. Which of the rest may still do something, the judge says.
     """
     live = submitter.live_jobs.live()
-    states = submitter.live_jobs.states(live)
+    answers = submitter.live_jobs.answers(live)
+    states = submitter.live_jobs.states(live, answers)
     held = sorted(name for name, state in states.items() if state is State.HELD)
     if held and not last.is_cancelled and not submitter.live_jobs.has_lost(last.ids):
         submitter.scheduler.release(submitter.info.home, [i for name in held for i in live[name]])
         message = f"Released {len(held)} held jobs of attempt {last.number}."
         return submitter.report(last.number, tuple(last.ids.items()), message)
+    files = read_files(submitter.layout.root)
     # What has written its end is only leaving the queue; a final job need not be waited for.
-    current = build(read_files(submitter.layout.root), None, now=0)
-    ending = {job.name for job in current.jobs if job.name in live and _has_ended(job)}
-    busy = [] if held else sorted(set(live) - ending - {FINAL_JOB})
+    by_files = build(files, None, now=0).jobs
+    ending = {job.name for job in by_files if job.is_over and job.state is not State.PLANNED}
+    ending &= set(live)
+    # Of an id that the journal does not know the judge knows nothing either.
+    known = {name for name, ids in live.items() if ids == [last.ids.get(name)]}
+    over = {job.name for job in build(files, answers, now=0).jobs if job.is_over} & known
+    busy = [] if held else sorted(set(live) - ending - over - {FINAL_JOB})
     if busy or not submitter.live_jobs.leave(ending):
         busy = busy or sorted(ending)
         some = listed((f"{name} ({states.get(name, '?')})" for name in busy), 9)
@@ -88,7 +97,3 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
         raise UsageError(message, hint)
     submitter.live_jobs.clear()
     return None
-
-
-def _has_ended(job: JobStatus) -> bool:
-    return job.is_over and job.state is not State.PLANNED

@@ -75,9 +75,12 @@ def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[Execution
 
 
 def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
-    task = 0 if job.kind is JobKind.ARRAY else None
-    found = marker.find(layout.job(job.name, task), job.name, task, job.plan_key)
-    return found.marker is not None
+    # As the judge has it: a sound marker of each task, and nothing else, is a success.
+    tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
+    return all(
+        marker.find(layout.job(job.name, task), job.name, task, job.plan_key).marker
+        for task in tasks
+    )
 
 
 def _loss(layout: ExecutionLayout, job: Job) -> str:

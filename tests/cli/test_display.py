@@ -62,7 +62,13 @@ def test_colour_on_a_terminal_unless_no_color(
     monkeypatch.delenv("NO_COLOR", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    Display().lines(table(("JOB", "STATE"), [("failed", "succeeded"), ("succeeded", "failed 1/2")]))
+    Display().lines(
+        table(
+            ("JOB", "STATE"),
+            [("failed", "succeeded"), ("succeeded", "failed 1/2")],
+            ("succeeded", "failed"),
+        )
+    )
     _, first, second = capsys.readouterr().out.splitlines()
     green, red = "\x1b[32msucceeded\x1b[0m", "\x1b[31mfailed\x1b[0m"
     assert first == "failed     " + (green if coloured else "succeeded")
@@ -78,7 +84,7 @@ def test_words_that_are_no_state_are_not_coloured(
     Display().result({}, ["the running mean failed"])  # what a job printed
     Display().lines(table(("OUTPUT", "NAME"), [("failed", "running")]))
     assert "\x1b" not in capsys.readouterr().out
-    Display().lines(table(("JOB", "STATE", ""), [("\x1b[31mé", "failed", "\x1b[2J")]))
+    Display().lines(table(("JOB", "STATE", ""), [("\x1b[31mé", "failed", "\x1b[2J")], ("failed",)))
     assert "é    \x1b[31mfailed\x1b[0m\n" in capsys.readouterr().out
 
 

@@ -57,7 +57,7 @@ class Stated(str):
         return line
 
 
-def listing(columns: Sequence[Column], items: Iterable[object]) -> list[str]:
+def listing(columns: Sequence[Column], items: Sequence[Any]) -> list[str]:
     """Return a table with a line for each item; what is empty is `-`, but for the last column."""
 
     def cell(item: object, shown: str | Callable[[Any], str]) -> str:
@@ -69,11 +69,16 @@ def listing(columns: Sequence[Column], items: Iterable[object]) -> list[str]:
         [cell(item, column[1]) or ("" if column is last else "-") for column in columns]
         for item in items
     ]
-    return table([title for title, _ in columns], rows)
+    titles = [title for title, _ in columns]
+    return table(titles, rows, [item.state for item in items] if "STATE" in titles else ())
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the last column is as long as it likes, STATE begins with a state.
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], states: Sequence[str] = ()
+) -> list[str]:
+    """Return aligned lines; the last column is as long as it likes.
+
+    `states`: with what the cell of each row begins in the column STATE.
 
     A cell that is much longer than others pushes what follows in its own row alone.
     """
@@ -84,13 +89,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
-    if "STATE" not in header:
+    if not states:
         return lines
     column = header.index("STATE")
-    found: list[str] = []
-    for line, row in zip(lines, cells, strict=True):
+    found = lines[:1]
+    for line, row, state in zip(lines[1:], cells[1:], states, strict=True):
         at = sum(map(max, map(len, row[:column]), widths)) + 2 * column
-        state = row[column].partition(" ")[0]
         found.append(Stated(line[:at], state, line[at + len(state) :]))
     return found
 

@@ -96,7 +96,7 @@ def _packages(found: Explanation, target: str, *, each: bool) -> list[str]:
 
 def _several(found: Explanation) -> Iterator[str]:
     yield f"{found.located.path}  {count(len(found.located.records), 'record')}"
-    yield from listing(_RECORDS, reversed(found.located.records))
+    yield from listing(_RECORDS, found.located.records[::-1])
 
 
 def trace_lines(closure: Trace, *, depth: int | None) -> Iterator[str]:

@@ -11,7 +11,8 @@ import json
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 
@@ -19,7 +20,7 @@ from deepforge_hpc.api import manage, proof
 from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.api.logs import LogFile
 from deepforge_hpc.cli.commands import logs
-from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.errors import SchedulerError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
@@ -36,11 +37,14 @@ from deepforge_hpc.runtime.report.page import render_page
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
 from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
-from deepforge_hpc.runtime.state import marker, statefile
+from deepforge_hpc.runtime.state import journal, marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.schedulers.slurm import parse_accounting
 from deepforge_hpc.schedulers.slurm_states import interpret
+from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import status
+from deepforge_hpc.submit.live_jobs import LiveJobs
+from deepforge_hpc.submit.recovery import settle
 from deepforge_hpc.submit.select import select
 
 UUID = "0123456789abcdef0123456789abcdef"
@@ -255,6 +259,29 @@ class Told:
             message = "it is down"
             raise SchedulerError(message)
         return found
+
+
+class Queue(Told):
+    """The queue of what is told: ended jobs, and what it has lost, are not in its listing."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.words)
+        job = (self.answers() or {}).get("7")
+        word = told.words.partition(" ")[0]
+        self.has_job = (
+            job is not None and not job.state.is_final and word not in {"lost", "lagging"}
+        )
+        self.cancelled, self.is_leaving, self.looks = False, False, 0
+
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:
+        """List the job until it is cancelled; one that has ended leaves after the first look."""
+        self.looks += 1
+        has_left = self.cancelled or (self.is_leaving and self.looks > 1)
+        return {"a": ["7"]} if self.has_job and not has_left else {}
+
+    def cancel(self, directory: str, native_ids: list[str]) -> None:
+        assert native_ids == ["7"]
+        self.cancelled = True
 
 
 class Bench:
@@ -498,6 +525,35 @@ def test_resume_and_guard_take_what_status_calls_a_success(bench: Bench) -> None
     unit = status(bench.layout, None, now=time.time()).jobs[0]
     if bench.row.marker != "none" and unit.state is State.UNKNOWN:
         assert fault in unit.reason
+
+
+def test_resume_waits_for_what_the_queue_has_and_is_not_over(bench: Bench) -> None:
+    last, told = journal.read(bench.layout).last, bench.scheduler
+    if last is None or last.is_held:
+        return  # `recover` completes what was never let go
+    queue = Queue(told)
+    info = read_info(bench.layout)
+    submitter: Any = SimpleNamespace(
+        layout=bench.layout, info=info, scheduler=queue, live_jobs=LiveJobs(queue, info), plan=None
+    )  # type: ignore[arg-type]
+    unit = status(bench.layout, None, now=0).jobs[0].units[0]
+    queue.is_leaving = has_own_end = unit.is_over and unit.state is not State.PLANNED
+    if not queue.has_job or has_own_end or bench.row.over:
+        assert settle(submitter, last) is None
+        assert queue.cancelled is (queue.has_job and not has_own_end)
+        return
+    with pytest.raises(UsageError, match=r"is not over: a \("):
+        settle(submitter, last)
+    assert not queue.cancelled
+    assert queue.looks == 1
+
+
+def test_job_whose_id_the_journal_lost_is_not_over(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, case("none | none | refused | PENDING | pending |"))
+    text = bench.layout.submitted.read_text()
+    bench.layout.submitted.write_text(text.replace('"native_id": "7"', '"native_id": "77"'))
+    assert status(bench.layout, bench.scheduler).jobs[0].is_over  # type: ignore[arg-type]
+    test_resume_waits_for_what_the_queue_has_and_is_not_over(bench)
 
 
 def test_rm_takes_only_what_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
