@@ -183,7 +183,8 @@ def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) 
         return chain.submit(layout, scheduler, rate_limit=rate_limit)
     except SchedulerError as error:
         _add_hint_of_site(error, site)
-        if not journal.read(layout).attempts:  # no job was even tried: there is no such cluster
+        # A controller that is down may come back, and `dfh resume` goes on; here it never will.
+        if isinstance(error, NoSchedulerError) and not journal.read(layout).attempts:
             shutil.rmtree(layout.root, ignore_errors=True)
             first = error.__cause__ if isinstance(error.__cause__, SchedulerError) else error
             message = f"{first.message.rstrip('.')}. Nothing was submitted, and nothing is left."

@@ -43,6 +43,18 @@ def test_execution_is_found_by_whatever_a_person_calls_it(dfh: Any, ended: Path)
     assert "no such execution" in dfh("status", "small-0009", cwd=ended, expect=2).stderr
 
 
+def test_of_many_executions_the_hint_says_how_many_it_leaves_out(dfh: Any, ended: Path) -> None:
+    home = ended / "executions"
+    for number in range(3, 7):
+        shutil.copytree(home / "small-0002", home / f"small-{number:04d}")
+    known = dfh("status", "nothing", cwd=ended, expect=2).stderr
+    assert known.count("small-") == 4
+    assert known.rstrip().endswith("and 2 more.")
+    several = dfh("status", "small", cwd=ended, expect=2).stderr
+    assert "several executions fit: small-" in several
+    assert "and 2 more\n" in several
+
+
 def test_list_shows_states_and_sizes(dfh: Any, ended: Path) -> None:
     text = dfh("executions", "list", cwd=ended).stdout
     assert "small-0001  succeeded" in text

@@ -60,6 +60,7 @@ def test_unchanged_pipeline_is_reused_whole(lab: Any) -> None:
     }
     report = chain.submit(layout, lab.scheduler)
     assert [name for name, _ in report.submitted] == ["_final"]
+    assert report.message == "Submitted 1 job."
     states = lab.wait(layout)
     assert states == {
         "part": "reused", "part.gather": "reused", "use": "reused", "_final": "succeeded",
