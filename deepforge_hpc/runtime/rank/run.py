@@ -149,8 +149,9 @@ def _report(spec: RankSpec, rank: int, error: BaseException, *, interrupted: boo
         (work / RESERVE).unlink(missing_ok=True)
         with suppress(OSError):  # then the log alone has it, and this rank still has to end
             publish_json(error_file(work, rank), data, durable=False)
-    # The supervisor says the reason; a log of a rank without a traceback needs it as well.
-    tell("\n".join(said.traceback or [f"dfh: {said.reason}"]))
+    # The supervisor says the reason; one rank of several has a log of its own, which needs it too.
+    if said.traceback or spec.job.launch.world_size > 1:
+        tell("\n".join(said.traceback or [f"dfh: {said.reason}"]))
 
 
 def _redirect(log: Path, *, copy: bool) -> None:
