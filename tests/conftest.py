@@ -39,8 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the settings of whoever runs the tests away from them."""
-    # A shell ignores SIGINT in what it runs in the background, and children inherit that.
+    # A shell ignores SIGINT in what it runs in the background, nohup SIGHUP, and children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name in list(os.environ):
         if name.startswith(("SLURM_", "SBATCH_", "PMI", "DEEPFORGE_HPC_")):
             del os.environ[name]

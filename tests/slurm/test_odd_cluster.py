@@ -82,7 +82,7 @@ def test_what_a_site_adds_takes_no_gpu_away(
     (project / "site-configs" / "more.yaml").write_text(more, encoding="utf-8")
     _resources(project, {"gpus_per_node": 1, "cpus_per_task": 1})
     assert "2/2 jobs done" in dfh("run", "--site", "more", "--interval", "0.3", cwd=project).stdout
-    assert "gres:gpu:1,gres:lscratch:10" in there.run("squeue", "-h", "-t", "all", "-o", "%b")
+    assert "gres:gpu:1,gres:lscratch:10" in _asked(there, "%b")
 
 
 @pytest.mark.parametrize("site", ["here", "local"])
@@ -119,12 +119,18 @@ def test_a_queue_of_several_partitions_in_a_reservation_and_other_gres(
     there.run("scontrol", "create", "reservation", "ReservationName=ours", *words)
     try:
         done = dfh("run", "--site", "more", "--interval", "0.3", cwd=project)
-        said = there.run("squeue", "-h", "-t", "all", "-o", "%b %v")
+        said = _asked(there, "%b %v")
     finally:
         there.wait_for(lambda text: not text, "squeue", "-h")
         there.run("scontrol", "delete", "ReservationName=ours")
     assert "2/2 jobs done" in done.stdout
     assert "gres:lscratch:7 ours" in said
+
+
+def _asked(there: Any, form: str) -> str:
+    """Return what jobs have asked for, in the words of Slurm 22.05; later ones say gres/gpu:1."""
+    said: str = there.run("squeue", "-h", "-t", "all", "-o", form)
+    return said.replace("gres/", "gres:")
 
 
 def _resources(project: Path, resources: dict[str, Any]) -> None:

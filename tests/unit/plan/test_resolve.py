@@ -542,7 +542,8 @@ def test_keys_depend_on_the_ranks_where_there_are_several(project):
 
 def test_keys_depend_on_the_packages_that_the_code_imports(project, tmp_path):
     venv = tmp_path / "venv"
-    site = venv / "lib" / "python3.11" / "site-packages"
+    python = f"python3.{sys.version_info.minor}"
+    site = venv / "lib" / python / "site-packages"
     for folder in (site / "numpy", site / "numpy-2.0.2.dist-info", venv / "bin"):
         folder.mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(sys.executable)
