@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -399,6 +401,29 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
 def dfh(clean_environment: dict[str, str]) -> Dfh:
     """Return a function that runs the real command line: `dfh("check", cwd=project)`."""
     return Dfh(clean_environment)
+
+
+@pytest.fixture
+def follow(dfh: Dfh) -> Callable[..., object]:
+    """Return a function that runs the next step that a text of dfh printed: `fixtures/next_steps.py`."""
+    return _load("next_steps").Follow({**dfh.environ, **_slurm_conf()})
+
+
+@pytest.fixture
+def fixture_module() -> Callable[[str], Any]:
+    """Return a function that gives a module of `tests/fixtures`."""
+    return _load
+
+
+def _load(name: str) -> Any:
+    path = REPOSITORY / "tests" / "fixtures" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"dfh_test_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    if spec.name not in sys.modules:
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[spec.name]
 
 
 @pytest.fixture

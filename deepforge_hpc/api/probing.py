@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,11 @@ class Drift(JsonResult, schema="dfh/site-diff/2"):
     warnings: tuple[Notice, ...]
 
 
-def probe(*, date: str, name: str = "") -> Probed:
+def probe(*, date: str, name: str = "", named: str = "") -> Probed:
     """Return what Slurm shows of the machine as a draft of a site file.
 
-    `date` (YYYY-MM-DD) stands beside each fact. SchedulerError if no Slurm answers, UsageError if
-    no site may have the name.
+    `date` (YYYY-MM-DD) stands beside each fact; `named` is what the site will be called by.
+    SchedulerError if no Slurm answers, UsageError if no site may have the name.
     """
     from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
     from deepforge_hpc.probe.write import site_yaml
@@ -90,7 +91,7 @@ def probe(*, date: str, name: str = "") -> Probed:
     machine = read()
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
-    warnings = hidden_rules(machine)
+    warnings = hidden_rules(machine, shlex.quote(named or name))
     notes = (*module_notes(machine), *slurm_notes(machine))
     return Probed(
         name=name,
@@ -122,7 +123,7 @@ def drift(name: str, cwd: Path) -> Drift:
         site=found.spec.name,
         path=str(found.path),
         differences=differences(found.spec, machine),
-        warnings=hidden_rules(machine),
+        warnings=hidden_rules(machine, shlex.quote(name)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ class Target:
     executions: Path
     plan: Plan | None
     problems: tuple[Notice, ...]
+    named: str
+    """What one calls the site on the command line; quoted for a shell."""
 
 
 def target_of(request: Request, cwd: Path) -> Target:
@@ -48,7 +51,8 @@ def target_of(request: Request, cwd: Path) -> Target:
         try:
             return _with_pipeline(request)
         except InvalidInputError as fault:
-            problems.append(error("pipeline", fault.message, "dfh check shows it whole"))
+            words = ["dfh", "check", str(request.pipeline), *request.options()]
+            problems.append(error("pipeline", fault.message, f"{shlex.join(words)} shows it whole"))
     project = project_root(base, layers.user.trust)[0]
     layers = replace(layers, site=found)
     return Target(
@@ -58,6 +62,7 @@ def target_of(request: Request, cwd: Path) -> Target:
         executions=layers.executions(project, project)[0],
         plan=None,
         problems=tuple(problems),
+        named=shlex.quote(request.site or found.spec.name),
     )
 
 
@@ -68,7 +73,8 @@ def _with_pipeline(request: Request) -> Target:
     loaded = load(request)
     assert loaded.site is not None
     problems: list[Notice] = []
-    plan = None
+    words = ["dfh", "plan", str(request.pipeline), *request.options(), "--origins"]
+    explained, plan = shlex.join(words), None
     try:
         plan = planned(loaded)
     except DeepforgeHpcError as fault:
@@ -76,7 +82,7 @@ def _with_pipeline(request: Request) -> Target:
     else:
         jobs = len(plan.jobs)
         problems.append(ok("pipeline", f"{plan.pipeline}: {jobs} jobs fit on {plan.site}"))
-        problems += [of_plan(warning, loaded.site.name) for warning in plan.warnings]
+        problems += [of_plan(warning, loaded.site.name, explained) for warning in plan.warnings]
     return Target(
         site=loaded.site,
         account=loaded.account,
@@ -84,4 +90,5 @@ def _with_pipeline(request: Request) -> Target:
         executions=loaded.executions,
         plan=plan,
         problems=tuple(problems),
+        named=shlex.quote(request.site or loaded.site.name),
     )

@@ -46,8 +46,13 @@ def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
         yield ok("controller", f"Slurm {machine.version} of the cluster {cluster} answers")
 
 
-def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[Notice]:
-    """See whether there is an account that pays, and whether it is one's own."""
+def check_account(
+    site: SiteSpec, machine: Machine, account: str, *, named: str
+) -> Iterator[Notice]:
+    """See whether there is an account that pays, and whether it is one's own.
+
+    `named`: what one calls the site on the command line.
+    """
     mine = sorted({item.account for item in machine.associations})
     own = f"yours: {', '.join(mine)}" if mine else _ASK
     if account:
@@ -58,7 +63,8 @@ def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[No
             yield ok("account", f"{account} is one of yours")
         else:
             message = f"Slurm does not show whether {account} is yours"
-            yield warn("account", message, "dfh doctor --submit tries it")
+            step = f"dfh doctor --submit --site {named} --account {account} tries it"
+            yield warn("account", message, step)
         return
     required = site.account.required
     step = f"--account NAME, or `account:` in ~/.config/deepforge-hpc/settings.yaml; {own}"
@@ -71,12 +77,12 @@ def check_account(site: SiteSpec, machine: Machine, account: str) -> Iterator[No
         yield warn("account", "none is given, and Slurm shows none of yours", step)
 
 
-def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
+def check_queues(site: SiteSpec, machine: Machine, *, named: str) -> Iterator[Notice]:
     """See whether the queues of the file are there, and open."""
     if not machine.partitions:
         yield warn("queues", "Slurm shows no partitions", _ASK)
         return
-    found = [item for queue in site.queues for item in _queue(queue, machine)]
+    found = [item for queue in site.queues for item in _queue(queue, machine, named)]
     yield from found
     good = len(site.queues) - len(found)
     if not site.queues:
@@ -90,16 +96,17 @@ def check_queues(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
         yield ok("queues", f"{good} of {len(site.queues)} of the file are there and up")
 
 
-def _queue(queue: Queue, machine: Machine) -> Iterator[Notice]:
+def _queue(queue: Queue, machine: Machine, named: str) -> Iterator[Notice]:
     known = {item.name: item for item in machine.partitions}
-    named = queue.partition.split(",") if queue.partition else []
-    partition = next((known[name] for name in named if name in known), None)
+    names = queue.partition.split(",") if queue.partition else []
+    partition = next((known[name] for name in names if name in known), None)
     level = error if queue.automatic else warn
-    if missing := [name for name in named if name not in known]:
+    if missing := [name for name in names if name not in known]:
         message = f"{queue.name}: the cluster has no partition {', '.join(missing)}"
-        yield level("queues", message, f"dfh site diff; there are {_names(machine)}")
+        yield level("queues", message, f"dfh site diff {named}; there are {_names(machine)}")
     elif queue.qos and machine.qos and queue.qos not in {item.name for item in machine.qos}:
-        yield level("queues", f"{queue.name}: the cluster has no QOS {queue.qos}", "dfh site diff")
+        message = f"{queue.name}: the cluster has no QOS {queue.qos}"
+        yield level("queues", message, f"dfh site diff {named}")
     elif partition is not None and (why := closed(partition, machine)):
         step = "wait, or ask for another with resources.queue"
         yield warn("queues", f"{queue.name}: {partition.name} is {why}", step)

@@ -21,9 +21,9 @@ def error(check: str, text: str, step: str) -> Notice:
     return Notice(check, text, next=step, level=ERROR)
 
 
-def of_plan(warning: Notice, site: str) -> Notice:
-    """Return a warning of a plan with what to do about it."""
-    step = warning.next or "dfh plan --origins"
+def of_plan(warning: Notice, site: str, explained: str) -> Notice:
+    """Return a warning of a plan with what to do about it; `explained`: the command that tells."""
+    step = warning.next or explained
     if warning.kind == SITE_UNKNOWN:
         keys = ", ".join(warning.keys)
         step = f"look it up, and write it into the file of site {site}: {keys}"

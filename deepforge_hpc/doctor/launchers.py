@@ -46,13 +46,16 @@ def check_programs(
             yield warn("launchers", message, step)
 
 
-def check_plugins(launchers: Mapping[str, LaunchMethod], machine: Machine) -> Iterator[Notice]:
+def check_plugins(
+    launchers: Mapping[str, LaunchMethod], machine: Machine, *, named: str
+) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
     by_srun = {name: one for name, one in launchers.items() if one.is_srun}
     if not by_srun:
         return
     if not machine.mpi:
-        yield warn("launchers", "srun --mpi=list shows nothing", "dfh doctor --submit tries it")
+        step = f"dfh doctor --submit --site {named} tries it"
+        yield warn("launchers", "srun --mpi=list shows nothing", step)
         return
     have = ", ".join(machine.mpi)
     missing = False

@@ -106,7 +106,7 @@ class ResourcesSpec:
     """Name of a queue in the site's file; None: the first that takes the job."""
 
 
-_BY_QUEUE = "write queue: the name that the site's file gives it (dfh site show)"
+_BY_QUEUE = "write queue: the name that the site's file gives it (dfh site show NAME)"
 _BY_SITE = "write request: {extra: [{directive: [..]}]} in the site's file"
 _NO_MAIL = "no mail is sent: dfh status --watch, or dfh run, waits for the end"
 _INSTEAD = {

@@ -172,7 +172,7 @@ class Requests:
         version = known(site.slurm.version)
         for found in self.scheduler.conflicts(version, directives.pairs, launch.argv):
             if found.is_certain:
-                hint = f"correct request and launchers of {site.name}'s file: dfh plan --origins"
+                hint = f"correct request and launchers of the site: dfh site show {site.name}"
                 directives.problems.append(Problem(f"site {site.name}: {found.text}", hint))
             else:
                 text = f"site {site.name}: {found.text}; its version is unknown"

@@ -87,7 +87,7 @@ def site_name(cluster: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", cluster.lower()).strip("-") or "my-cluster"
 
 
-def hidden_rules(machine: Machine) -> tuple[Notice, ...]:
+def hidden_rules(machine: Machine, named: str) -> tuple[Notice, ...]:
     """Return why the machine may refuse more than the draft says."""
     found = list(machine.unanswered)
     found += [
@@ -99,7 +99,7 @@ def hidden_rules(machine: Machine) -> tuple[Notice, ...]:
     private = machine.config.get("PrivateData", "").lower()
     if private not in ("", "none"):
         found.append(f"PrivateData={private}: Slurm hides some of what was asked for")
-    step = "dfh doctor --submit tries what the site takes"
+    step = f"dfh doctor --submit --site {named} tries what the site takes"
     return tuple(Notice("hidden_rule", text, next=step) for text in found)
 
 

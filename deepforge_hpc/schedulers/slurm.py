@@ -78,7 +78,7 @@ def parse_submit(stdout: str) -> tuple[str, str]:
         if match := re.fullmatch(r"(\d+)(?:;(\S*))?", line.strip()):
             return match[1], match[2] or ""
     message = f"sbatch printed no job id but {stdout.strip()[:200]!r}"
-    hint = "Look for the job with `squeue --me`; then `dfh resume EXECUTION`."
+    hint = "Look for the job with `squeue --me`."
     raise TransientSchedulerError(message, hint, stderr=stdout)
 
 

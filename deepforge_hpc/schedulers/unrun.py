@@ -41,8 +41,7 @@ class NotRunScheduler(Scheduler):
 
     def _refuse(self) -> NoReturn:
         message = f"jobs for {self.title} are rendered, not run, in this version"
-        hint = "`dfh render -o DIR` writes the scripts, to be looked at."
-        raise SchedulerError(message, hint)
+        raise SchedulerError(message)  # who submits knows the command that renders them
 
 
 def take_gpus(options: dict[str, str], nodes: int, ranks: int) -> int:

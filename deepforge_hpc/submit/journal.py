@@ -22,7 +22,8 @@ def read(layout: ExecutionLayout) -> Journal:
     found = journal.read(layout)
     if found.fault:
         message = f"{layout.root}/{found.fault}"
-        hint = "The jobs can still be found in the queue by their names: `dfh cancel`."
+        name = layout.root.name
+        hint = f"The jobs can still be found in the queue by their names: dfh cancel {name}"
         raise LedgerError(message, hint)
     return found
 

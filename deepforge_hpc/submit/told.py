@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.runtime.base.advice import pipeline_command
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.submit import project
@@ -33,4 +34,6 @@ def untold(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     if not again:
         return rest
     text = f"{len(again)} warning(s) of what site {plan.site} does not tell were told with "
-    return (*rest, Notice(KIND, text + before.root.name, next="dfh plan", level="info"))
+    info = read_info(layout)
+    step = pipeline_command("plan", info.pipeline_file, info.options, info.site)
+    return (*rest, Notice(KIND, text + before.root.name, next=step, level="info"))

@@ -56,7 +56,8 @@ def probe(
     if output is not None:
         _may_write(output, name, force=force)
     date = datetime.now(timezone.utc).date().isoformat()
-    found = probing.probe(date=date, name=name or (output.stem if output else ""))
+    named = str(output or "")
+    found = probing.probe(date=date, name=name or (output.stem if output else ""), named=named)
     if submit and _may_submit(display, found, yes=yes):
         from deepforge_hpc.api.visiting import visit
 

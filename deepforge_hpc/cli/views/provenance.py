@@ -42,9 +42,10 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         yield from _several(found)
         return
     name = str(located.path) if located.path else f"record {short(record.id)}"
+    target = shlex.quote(str(located.path)) if located.path else short(record.id)
     yield f"{name}  {_content(found)}"
     if found.state == "modified":
-        yield "           not what its record says: dfh prov verify tells more"
+        yield f"{'':11}not what its record says: dfh prov verify {target} tells more"
     if located.how == "content":
         more = f", as {count(located.others, 'other record')} did" if located.others else ""
         yield f"{'':11}a copy: {record.label} made this content as {located.output}{more}"
@@ -58,7 +59,6 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         rows.append(("", f"and {len(data.inputs) - _MANY} more inputs"))
     rows += [("params", line) for line in _parameters(record)]
     rows += [("reference", _reference(item)) for item in data.operation.references]
-    target = shlex.quote(str(located.path)) if located.path else short(record.id)
     rows.append(("env", _environment(record)))
     labels = itertools.chain(["packages"], itertools.repeat(""))
     rows += zip(labels, _packages(found, target, each=packages), strict=False)

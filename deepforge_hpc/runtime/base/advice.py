@@ -26,14 +26,19 @@ def limit_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
 
 
 def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str:
-    """Return the command that runs a pipeline as it is now, with the options of an execution.
+    """Return the command that runs a pipeline as it is now, with the options of an execution."""
+    return pipeline_command("submit", pipeline_file, options, site)
+
+
+def pipeline_command(verb: str, pipeline_file: str, options: Sequence[str], site: str) -> str:
+    """Return a command on a pipeline, with the options of an execution.
 
     The command can be pasted: every word is quoted.
     """
     import shlex
 
     words = options or (["--site", site] if site else [])
-    return shlex.join(["dfh", "submit", pipeline_file or "pipeline.yaml", *words])
+    return shlex.join(["dfh", verb, pipeline_file or "pipeline.yaml", *words])
 
 
 def edit_hint(submit: str) -> str:

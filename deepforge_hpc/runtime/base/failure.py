@@ -73,10 +73,10 @@ def explain_os_error(error: OSError) -> str:
     return f"{what}: {error.filename}" if error.filename else what
 
 
-def disk_hint(error: BaseException) -> str:
-    """Return what to do about a full disk; empty for any other error."""
+def disk_hint(error: BaseException, execution: str) -> str:
+    """Return what to do about a disk that was full for an execution; empty for any other error."""
     is_full = isinstance(error, OSError) and error.errno in _FULL
-    return os_hint(error, "dfh resume") if is_full else ""
+    return os_hint(error, f"dfh resume {execution}") if is_full else ""
 
 
 def os_hint(error: BaseException, then: str = "try again") -> str:

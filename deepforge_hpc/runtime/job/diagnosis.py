@@ -75,7 +75,9 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
         if not words or any(_has_started(context, rank) for rank in _missing(context)):
             return None
         reason = f"{context.job.launch.argv[0]} could not start the ranks: {plain(words, 200)}"
-        return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")
+        return JobError(
+            reason, f"See the end of the log: dfh logs {context.info.id} {context.name}"
+        )
     if death.code < 0:
         error = _killed(-death.code, kills_before)
     else:
@@ -143,7 +145,9 @@ def _wordless(context: Context, code: int) -> JobError:
         return JobError(reason, "os._exit does that: return from the operation in every rank.")
     if argv:
         reason = f"{argv[0]} ended with exit code {code}, and no rank said why."
-        return JobError(reason, f"See the end of the log: dfh logs {context.info.id}")
+        return JobError(
+            reason, f"See the end of the log: dfh logs {context.info.id} {context.name}"
+        )
     return _left(code)
 
 

@@ -191,7 +191,7 @@ def interruption(context: Context, stop: signal.Signals, *, killed: bool) -> Job
     reason = f"The job was interrupted by {why}."
     if killed:
         reason += " Its ranks did not end in time and were killed."
-    hint, is_retryable = "dfh resume runs what is missing.", True
+    hint, is_retryable = f"dfh resume {context.info.id} runs what is missing.", True
     if stop == signal.SIGUSR1:
         from ..base.advice import limit_advice
 

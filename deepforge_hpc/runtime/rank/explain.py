@@ -32,6 +32,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         half = _MAX_LINES // 2
         lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
     file, line = _place(error, code)
+    execution = code.rpartition("/")[0].rpartition("/")[2]
     kind, text = type(error).__name__, _message(error)
     message = plain(text)
     where = f" ({file}:{line})" if file else ""
@@ -43,8 +44,8 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         file=file,
         line=line,
         reason=_utf8(_sentence(error, kind, message) + where + "."),
-        hint=_hint(error),
-        is_retryable=bool(disk_hint(error)),
+        hint=_hint(error, execution),
+        is_retryable=bool(disk_hint(error, execution)),
     )
 
 
@@ -69,7 +70,7 @@ def _sentence(error: BaseException, kind: str, message: str) -> str:
     return f"The operation raised {kind}" + (f": {text}" if text else "")
 
 
-def _hint(error: BaseException) -> str:
+def _hint(error: BaseException, execution: str) -> str:
     if isinstance(error, MemoryError):
         return MEMORY_HINT
     if isinstance(error, ModuleNotFoundError):
@@ -79,7 +80,7 @@ def _hint(error: BaseException) -> str:
 
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return f"One process may have {most} files open here (ulimit -n): close what is not needed."
-    return disk_hint(error)
+    return disk_hint(error, execution)
 
 
 def _clean(found: traceback.TracebackException, code: str) -> None:

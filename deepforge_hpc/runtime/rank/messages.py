@@ -85,6 +85,11 @@ class RankSpec(NamedTuple):
     taken: TakenUp | None = None
 
     @property
+    def execution(self) -> str:
+        """Return the id of the execution."""
+        return self.code.rpartition("/")[0].rpartition("/")[2]
+
+    @property
     def shards(self) -> int | None:
         """Return the number of tasks of a job array; None if the job is none."""
         return None if self.shard is None else self.job.tasks

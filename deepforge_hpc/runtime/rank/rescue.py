@@ -57,26 +57,29 @@ def _keep(value: object, path: Path) -> None:
     sync_path(path)
 
 
-def take_up(taken: TakenUp, outputs: Path) -> tuple[dict[str, Any], dict[str, Saved]]:
+def take_up(
+    spec: RankSpec, taken: TakenUp, outputs: Path
+) -> tuple[dict[str, Any], dict[str, Saved]]:
     """Return the values that an earlier attempt left as pickles; what it had saved is linked."""
     folder, found = Path(taken.folder), taken.rescue
     place = LocalStorage(folder)
     for path, sha256 in found.sha256.items():
         if place.digest(path) != sha256:
-            raise _unreadable(taken, path, "it was changed since it was written")
+            raise _unreadable(spec, taken, path, "it was changed since it was written")
     for item in found.saved.values():
         LocalStorage(outputs).link(folder / "outputs" / item.path, item.path)
-    return {name: _load(taken, path) for name, path in found.kept.items()}, found.saved
+    return {name: _load(spec, taken, path) for name, path in found.kept.items()}, found.saved
 
 
-def _load(taken: TakenUp, path: str) -> object:
+def _load(spec: RankSpec, taken: TakenUp, path: str) -> object:
     try:
         with Path(taken.folder, path).open("rb") as stream:
             return pickle.load(stream)  # noqa: S301 - `types:` asks for it, digest checked
     except Exception as error:
-        raise _unreadable(taken, path, f"{type(error).__name__}: {error}") from error
+        raise _unreadable(spec, taken, path, f"{type(error).__name__}: {error}") from error
 
 
-def _unreadable(taken: TakenUp, path: str, why: str) -> JobError:
+def _unreadable(spec: RankSpec, taken: TakenUp, path: str, why: str) -> JobError:
     reason = f"What attempt {taken.rescue.attempt} left cannot be read again: {path}: {why}."
-    return JobError(reason, f"To run the operation again: rm -r {taken.folder}; then dfh resume.")
+    hint = f"To run the operation again: rm -r {taken.folder}; then: dfh resume {spec.execution}"
+    return JobError(reason, hint)

@@ -62,7 +62,7 @@ def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, F
         _save(spec, values, formats)
     except OSError as error:
         what = "The outputs"
-        raise _disk_error(what, error) from error
+        raise _disk_error(spec, what, error) from error
 
 
 def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
@@ -75,7 +75,7 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
     if spec.taken is not None:
         from .rescue import take_up
 
-        values, entries = take_up(spec.taken, folder)
+        values, entries = take_up(spec, spec.taken, folder)
         ports = tuple(OutputPort(*named) for named in spec.taken.formats.items())
     for port in ports:
         name = port.name
@@ -84,7 +84,7 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
             entries[name] = _save_one(spec, port, values[name], formats, folder)
         except OSError as error:
             what = f"Output {name}"
-            raise _disk_error(what, error) from error
+            raise _disk_error(spec, what, error) from error
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
@@ -151,7 +151,7 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
     return formats[name]
 
 
-def _disk_error(what: str, error: OSError) -> JobError:
-    hint = os_hint(error, "dfh resume")
+def _disk_error(spec: RankSpec, what: str, error: OSError) -> JobError:
+    hint = os_hint(error, f"dfh resume {spec.execution}")
     reason = f"{what} cannot be saved: {explain_os_error(error)}."
     return JobError(reason, hint, is_retryable=bool(hint))

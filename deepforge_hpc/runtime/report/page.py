@@ -237,6 +237,7 @@ def _footer(execution: ExecutionStatus) -> str:
     return (
         f"<footer><h2>To run this again</h2><p><code>{command}</code>{place}</p>"
         "<p>The frozen code, the plan and this page lie in the folder of the execution; "
-        "<code>dfh prov verify</code> checks a result against its records.</p>"
+        f"<code>dfh prov verify {esc(text_of(execution, 'id') or 'EXECUTION')}</code> checks its "
+        "results against their records.</p>"
         f"<p>{facts}</p></footer>"
     )

@@ -60,7 +60,8 @@ def _problems(files: Files) -> Iterator[Notice]:
         if not data:
             yield Notice("file_damaged", f"{name} is missing or damaged.", name)
     if files.journal.fault:
-        hint = "Jobs can still be found in the queue by their names: dfh cancel"
+        name = str(files.info.get("id") or "EXECUTION")
+        hint = f"Jobs can still be found in the queue by their names: dfh cancel {name}"
         yield Notice("journal_damaged", files.journal.fault, "submitted.jsonl", next=hint)
     last = files.journal.last
     if last is not None and last.refused:

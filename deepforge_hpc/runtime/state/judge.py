@@ -109,7 +109,7 @@ def judge(evidence: Evidence) -> Verdict:
         if verdict.state.is_final:
             reason = f"The last that is known is {verdict.state}, but nobody knows whether it was "
             reason += f"submitted again: {evidence.journal_fault}."
-        return Verdict(State.UNKNOWN, reason, "`dfh logs` may tell what became of it.", verdict.raw)
+        return Verdict(State.UNKNOWN, reason, _look(evidence), verdict.raw)
     # Its own last word stands, but while the queue has it, it may be run again, or still ends.
     is_over = verdict.is_over and (evidence.found.marker is not None or not _is_queued(evidence))
     return verdict._replace(is_over=is_over)
@@ -133,7 +133,7 @@ def _judge(evidence: Evidence) -> Verdict:
     if evidence.native is not None and evidence.attempt is not None:
         return _by_scheduler(evidence, evidence.native, said, raw)
     if fault := _fault(evidence):
-        return Verdict(State.UNKNOWN, fault, "`dfh logs` may tell what became of it.")
+        return Verdict(State.UNKNOWN, fault, _look(evidence))
     return _last_known(evidence, said) if said else _silent(evidence)
 
 
@@ -226,12 +226,13 @@ def _last_known(evidence: Evidence, said: Said) -> Verdict:
     """Judge a job that said it runs, and of which the scheduler says nothing."""
     if not evidence.is_asked:
         return Verdict(said.state, said.reason)
-    return _lost()
+    return _lost(evidence)
 
 
-def _lost() -> Verdict:
+def _lost(evidence: Evidence) -> Verdict:
     reason = "It left the queue without a word, and the accounting does not know how it ended."
-    hint = "Try again in a moment; `dfh resume` runs it again if nothing of it is queued."
+    hint = "Try again in a moment; "
+    hint += f"dfh resume {evidence.execution} runs it again if nothing of it is queued."
     return Verdict(State.UNKNOWN, reason, hint)
 
 
@@ -251,7 +252,7 @@ def _silent(evidence: Evidence) -> Verdict:
     if evidence.trouble and not evidence.is_guarded:
         return _never_ran(evidence, "", is_over=is_absent)
     waits = Verdict(State.PENDING if attempt.is_released else State.HELD)
-    return _lost() if is_absent else waits
+    return _lost(evidence) if is_absent else waits
 
 
 def _cancelled(attempt: Attempt, raw: str = "") -> Verdict:
@@ -284,8 +285,7 @@ def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
     if state.is_success:
         reason = f"The scheduler says {raw}, but the job {evidence.found.fault}: "
         reason += "its results are not to be used."
-        hint = "`dfh logs` may tell why."
-        return Verdict(State.UNKNOWN, reason, hint, raw, is_over=True, is_written=False)
+        return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     hint, is_retryable = _after(evidence, native)
     return Verdict(
@@ -320,6 +320,11 @@ def _never_ran(evidence: Evidence, raw: str, *, is_over: bool) -> Verdict:
     reason = f"It never started, because {cause}."
     hint = _resume(evidence) if trouble is None or trouble.is_retryable else ""
     return Verdict(State.NEVER_RAN, reason, hint, raw, is_over=is_over, is_written=not is_over)
+
+
+def _look(evidence: Evidence) -> str:
+    task = "" if evidence.task is None else f" --task {evidence.task}"
+    return f"dfh logs {evidence.execution} {evidence.job}{task} may tell what became of it."
 
 
 def _resume(evidence: Evidence) -> str:

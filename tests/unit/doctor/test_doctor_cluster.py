@@ -71,14 +71,14 @@ def test_what_is_unknown_is_to_be_written_under_its_keys() -> None:
     keys = ("queues.cpu.chaining", "queues.cpu.time", "node_types.cpu.cores")
     warning = Notice("site_unknown", "nobody knows", "cpu", keys)
     expected = f"look it up, and write it into the file of site here: {', '.join(keys)}"
-    assert of_plan(warning, "here") == warning._replace(next=expected)
+    assert of_plan(warning, "here", "dfh plan x") == warning._replace(next=expected)
 
 
 def test_other_warnings_are_explained_by_themselves_or_by_the_plan() -> None:
     unused = Notice("unused", "output 'n' is not used")
-    assert of_plan(unused, "here").next == "dfh plan --origins"
+    assert of_plan(unused, "here", "dfh plan x").next == "dfh plan x"
     told = unused._replace(keys=("a",), next="list it under outputs:")
-    assert of_plan(told, "here") == told
+    assert of_plan(told, "here", "dfh plan x") == told
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_an_account_is_given_where_it_must_be_and_is_ones_own(
         account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)),
         queues=(Queue(name="gpu", account_suffix="-gpu"),),
     )
-    assert levels(cluster.check_account(spec, MACHINE, account)) == [level]
+    assert levels(cluster.check_account(spec, MACHINE, account, named="lab")) == [level]
 
 
 def test_an_account_that_slurm_does_not_show_is_no_error() -> None:
     hidden = Machine(config={"ClusterName": "lab"})
-    assert levels(cluster.check_account(site(), hidden, "lab")) == ["warning"]
+    assert levels(cluster.check_account(site(), hidden, "lab", named="lab")) == ["warning"]
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_an_account_that_slurm_does_not_show_is_no_error() -> None:
     ],
 )
 def test_queues_of_the_file_are_looked_for(queue: Queue, expected: list[str]) -> None:
-    assert levels(cluster.check_queues(site(queues=(queue,)), MACHINE)) == expected
+    assert levels(cluster.check_queues(site(queues=(queue,)), MACHINE, named="lab")) == expected
 
 
 def test_without_queues_the_cluster_must_have_a_default() -> None:
-    assert levels(cluster.check_queues(site(), MACHINE)) == ["info"]
+    assert levels(cluster.check_queues(site(), MACHINE, named="lab")) == ["info"]
     without = Machine(partitions=(Partition(name="cpu"),))
-    assert levels(cluster.check_queues(site(), without)) == ["error"]
+    assert levels(cluster.check_queues(site(), without, named="lab")) == ["error"]
 
 
 @pytest.mark.parametrize(("minute", "level"), [(0, "info"), (5, "warning")])

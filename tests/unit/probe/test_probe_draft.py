@@ -497,7 +497,7 @@ def test_containers_are_started_by_what_srun_or_path_offers(
 def test_rules_that_cannot_be_read_are_told(lab: Machine, tmp_path: Path) -> None:
     config = {**lab.config, "JobSubmitPlugins": "lua", "PrivateData": "jobs,usage"}
     machine = dataclasses.replace(lab, config=config)
-    warnings = hidden_rules(machine)
+    warnings = hidden_rules(machine, "x")
     assert any("JobSubmitPlugins=lua" in line.text for line in warnings)
     assert any("PrivateData=jobs,usage" in line.text for line in warnings)
     text = site_yaml(
@@ -505,7 +505,7 @@ def test_rules_that_cannot_be_read_are_told(lab: Machine, tmp_path: Path) -> Non
     )
     assert "# WARNING: JobSubmitPlugins=lua" in text
     assert "# WARNING: a queues: []" in text
-    assert hidden_rules(lab) == ()
+    assert hidden_rules(lab, "x") == ()
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_output_that_no_file_may_hold_is_left_out_and_told(tmp_path: Path) -> No
     assert "no site file may hold the name: partition 'a\\ufffd[2Jb'" in told
     assert "\x1b" not in told
     assert "\x07" not in told
-    warnings = hidden_rules(machine)
+    warnings = hidden_rules(machine, "x")
     data = draft(machine, name="x", date=DATE)
     site = loaded(data, tmp_path, warnings)
     assert [(queue.name, queue.nodes.max, queue.time.max) for queue in site.queues] == [
