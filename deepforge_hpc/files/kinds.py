@@ -194,6 +194,30 @@ class OneOrMore(Kind):
         return {"anyOf": [self.kind.schema(), self._many.schema()]}
 
 
+class OneOrList(Kind):
+    """One of a kind, or a list of them, which stays one: read as a tuple."""
+
+    def __init__(self, kind: Kind, hint: str) -> None:
+        self.kind = kind
+        self._many = Items(kind)
+        self._hint = hint
+        """What to do about an empty list."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        if not isinstance(value, list):
+            return self.kind(value, path, reader)
+        if not value:
+            reader.fault(path, "an empty list", self._hint)
+        found = self._many(value, path, reader)
+        if value and len(found) == len(value):
+            return found
+        reader.broken.add(path)
+        return BAD
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self.kind.schema(), {**self._many.schema(), "minItems": 1}]}
+
+
 class Shared(Kind):
     """A kind that is described once, under `definitions`: it is long, or holds itself."""
 

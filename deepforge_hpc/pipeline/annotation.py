@@ -180,6 +180,21 @@ class Annotations:
             node = node.value
         return _PORTS.get(self.name(node), "")
 
+    def element(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
+        """Tell whether a list of any length may be given, and return the annotation of a member."""
+        node = self._unwrapped(node)
+        if node is None or self.name(node) in ("object", "typing.Any"):
+            return True, None
+        if not isinstance(node, ast.Subscript):
+            return self._is_list(node), None
+        members = type_arguments(node)
+        if not self._is_list(node.value) or not members:
+            return False, None
+        return len(members) == 1 or _is_ellipsis(members[-1]), members[0]
+
+    def _is_list(self, node: ast.expr) -> bool:
+        return self.plain(node) in ("list", "Iterable", "Collection")
+
     def parts(self, node: ast.expr | None, count: int, form: str) -> list[ast.expr | None]:
         """Return the annotations of `count` outputs from that of the return value.
 

@@ -2,74 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.pipeline.annotation import ANYTHING, Constraint
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
-from deepforge_hpc.pipeline.installed import Installed, Software
-from deepforge_hpc.pipeline.operation import NO_DEFAULT, Parameter, Port
-from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
+from deepforge_hpc.pipeline.installed import Installed
+from deepforge_hpc.pipeline.interface import NO_DEFAULT, Edge, OperationInterface, Parameter, Port
+from deepforge_hpc.runtime.base.plan import (
+    OperationSource,
+    OutputPort,
+    Reference,
+    element_port,
+)
 from deepforge_hpc.runtime.base.redact import filter_value
 
 if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.annotation import Constraint
     from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
-    from deepforge_hpc.pipeline.reach import Piece
     from deepforge_hpc.pipeline.references import References
     from deepforge_hpc.pipeline.sources import FoundOperation, Sources
     from deepforge_hpc.runtime.base.notice import Notice
 
 _SHARDS = ("shard", "shards")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
-    """Where one input of an operation comes from."""
-
-    port: str
-    type: str
-    """Format id that the operation wants; `any` if it does not say."""
-    operation: str | None = None
-    output: str | None = None
-    external: str | None = None
-    constraint: Constraint = ANYTHING
-    """What its annotation allows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationInterface:
-    """An operation of the pipeline with its code: all that a job of it needs."""
-
-    name: str
-    source: OperationSource
-    attributes: Mapping[str, Any]
-    """As given, with overrides, and the seed if the code takes one."""
-    defaults: Mapping[str, Any]
-    """Of the attributes that are not given, where JSON can hold them."""
-    computed: Mapping[str, str]
-    """Of the others, what the code says: `LIMIT`, `Path("x")`."""
-    references: tuple[Reference, ...]
-    inputs: tuple[Edge, ...]
-    """Sorted by port."""
-    outputs: tuple[OutputPort, ...]
-    """In the order in which the code returns them."""
-    environment: Environment
-    seed: int | None
-    after: tuple[str, ...]
-    """Operations named by `after:`, sorted."""
-    place: str
-    """file:line of the code."""
-    pieces: tuple[Piece, ...] = ()
-    """What its code is."""
-    promises: Mapping[str, Constraint] = field(default_factory=dict)
-    """Output -> what its annotation says of it."""
-    software: Software = ()
-    """The packages that it imports, as its environment has them."""
 
 
 class Binder:
@@ -137,13 +96,16 @@ class _Binding:
             self.parameters = arguments
         else:
             self.inputs = {name: arguments[name] for name in spec.inputs if name in arguments}
-            self.parameters = {k: v for k, v in arguments.items() if k not in spec.inputs}
+            self.parameters = {
+                k: v for k, v in arguments.items() if k not in spec.inputs and not v.is_star
+            }
+        self.star = found.code.star
         own = spec.seed if spec.seed is not None else binder.pipeline.seed
         self.seed = own
         self.overridden = binder.overrides.get(spec.name, {})
         self.attributes = {**spec.attributes, **self.overridden}
         known = (*(("seed",) if own is not None else ()), *(_SHARDS if spec.map else ()))
-        self.given = [name for name in known if name not in spec.inputs]
+        self.given = [name for name in known if name not in (*spec.inputs, *self.star[-1:])]
         """What the job gives by itself to `execute` of a class."""
         if own is not None and "seed" in self.parameters and "seed" not in spec.references:
             self.attributes.setdefault("seed", own)
@@ -158,12 +120,7 @@ class _Binding:
             return None
         types = self._types()
         spec, code, found = self.spec, self.code, self.found
-        edges = []
-        for port in sorted(spec.inputs):
-            if port in self.inputs:
-                kind = self._port_type(types, self.inputs[port], "input")
-                edge = _edge(port, kind, spec.inputs[port])
-                edges.append(replace(edge, constraint=self.inputs[port].constraint))
+        edges = [edge for port in sorted(spec.inputs) for edge in self._edges(types, port)]
         environment = resolve_environment(
             (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
         )
@@ -179,6 +136,7 @@ class _Binding:
                 search=found.search,
                 sha256=found.sha256,
                 returns=code.returns,
+                star=self.star if self.star[-1:] and self.star[-1] in spec.inputs else (),
             ),
             attributes=self.attributes,
             defaults={name: p.default for name, p in left.items() if p.default is not NO_DEFAULT},
@@ -203,6 +161,28 @@ class _Binding:
             pieces=found.pieces,
             promises={port.name: port.constraint for port in code.outputs},
         )
+
+    def _edges(self, types: dict[str, str], port: str) -> Iterator[Edge]:
+        """Yield the edge of an input, or those of a list."""
+        given, parameter = self.spec.inputs[port], self.inputs.get(port)
+        if parameter is None:
+            return
+        if isinstance(given, str):
+            if parameter.is_star:
+                message = f"{self._owner('inputs')} takes a list as *{port}, not one value"
+                self._fault(("inputs", port), message, f"write {port}: [{given}]")
+            kind = self._port_type(types, parameter, "input")
+            yield _edge(port, kind, given, parameter.constraint)
+        elif (one := parameter.element) is None:
+            what = parameter.type if parameter.type != ANY else parameter.constraint.words()
+            message = f"{self._owner('inputs')} takes no list of any length as {port!r} ({what})"
+            hint = f"annotate it list[...] ({self.code.file}:{parameter.line}), or give one source"
+            self._fault(("inputs", port), message, hint)
+        else:
+            member = replace(parameter, type=one.type, annotation=one.annotation)
+            kind = self._port_type(types, member, "input")
+            for index, source in enumerate(given):
+                yield _edge(element_port(port, index), kind, source, one.constraint)
 
     def _taken_by_execute(self) -> list[str]:
         names = [name for name in self.given if self.is_class and name in self.inputs]
@@ -245,12 +225,17 @@ class _Binding:
                 elif name in spec.inputs and not self.is_class:
                     self._fault((section, name), f"{name!r} is an input already", key=True)
                 elif name not in self.parameters:
-                    is_input = self.is_class and name in self.inputs
-                    other = "it is an argument of execute: give it under inputs:"
-                    self._unknown(section, name, free, other if is_input else "")
+                    self._unknown(section, name, free, self._place_of(name))
         for name in spec.references:
             if name in self.attributes:
                 self._fault(("references", name), f"{name!r} is an attribute already", key=True)
+
+    def _place_of(self, name: str) -> str:
+        """Return what to do with the name of an input that is given as something else."""
+        if name in self.star[-1:]:
+            return f"*{name} takes a list of outputs: give it under inputs:"
+        is_input = self.is_class and name in self.inputs
+        return "it is an argument of execute: give it under inputs:" if is_input else ""
 
     def _is_broken(self, *sections: str) -> bool:
         return any((*self.at, section) in self.binder.reader.broken for section in sections)
@@ -261,21 +246,38 @@ class _Binding:
         given = {*self.attributes, *spec.references}
         if spec.map:
             given.update(_SHARDS)
+        self._check_before_star({*given, *spec.inputs, *self.given})
         if self.is_class and not self._is_broken("inputs"):
             for parameter in self.inputs.values():
                 is_given = parameter.name in (*spec.inputs, *self.given)
+                is_given = is_given or self._is_given_badly(parameter.name)
                 if parameter.required and not is_given:
                     message = f"input {parameter.name!r} of {self._owner('inputs')} is missing"
                     self._fault(("inputs",), message, "give it under inputs:")
         if self._is_broken("inputs", "attributes", "references"):
             return
         for parameter in self.parameters.values():
-            if parameter.required and parameter.name not in given:
+            is_given = parameter.name in given or self._is_given_badly(parameter.name)
+            if parameter.required and not is_given:
                 hint = "give it under attributes: or references:"
                 if not self.is_class:
                     hint = "give it under inputs:, attributes: or references:"
                 message = f"argument {parameter.name!r} of {self._owner('attributes')} is missing"
                 self._fault((), message, hint)
+
+    def _check_before_star(self, given: Collection[str]) -> None:
+        """Refuse a default of an argument that has to be given by its position."""
+        if not self.star or self.star[-1] not in self.spec.inputs:
+            return
+        for name in self.star[:-1]:
+            parameter = self.inputs.get(name) or self.parameters.get(name)
+            if parameter is not None and not parameter.required and name not in given:
+                message = f"argument {name!r} of {self._owner('inputs')} stands before "
+                message += f"*{self.star[-1]}, where its default cannot be used"
+                self._fault((), message, f"give it, or write it after *{self.star[-1]}")
+
+    def _is_given_badly(self, name: str) -> bool:
+        return (*self.at, "inputs", name) in self.binder.reader.broken
 
     def _check_values(self) -> None:
         """Refuse attributes that their annotation does not allow."""
@@ -358,8 +360,9 @@ class _Binding:
         return port.type or ANY
 
 
-def _edge(port: str, kind: str, source: str) -> Edge:
+def _edge(port: str, kind: str, source: str, constraint: Constraint) -> Edge:
     operation, dot, output = source.partition(".")
+    edge = Edge(port=port, type=kind, constraint=constraint)
     if dot:
-        return Edge(port=port, type=kind, operation=operation, output=output)
-    return Edge(port=port, type=kind, external=source)
+        return replace(edge, operation=operation, output=output)
+    return replace(edge, external=source)

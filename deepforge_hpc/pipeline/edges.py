@@ -14,10 +14,12 @@ from deepforge_hpc.pipeline.annotation import ANYTHING
 from deepforge_hpc.pipeline.external import scheme_problem
 from deepforge_hpc.pipeline.formats import ANY
 from deepforge_hpc.pipeline.graph import cycles
+from deepforge_hpc.runtime.base.plan import argument_of
 from deepforge_hpc.runtime.formats import FORMATS
 
 if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.bind import Binder, Edge, OperationInterface
+    from deepforge_hpc.pipeline.bind import Binder
+    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
     from deepforge_hpc.runtime.base.plan import ExternalInput
 
 
@@ -62,13 +64,14 @@ class Edges:
         for name, spec in self.pipeline.operations.items():
             interface = self.interfaces.get(name)
             edges = {edge.port: edge for edge in interface.inputs} if interface else {}
-            for port, source in spec.inputs.items():
-                self._source(name, port, source, edges.get(port))
+            for path, port, source in spec.sources():
+                self._source(("operations", name, "inputs", *path), source, edges.get(port))
             for index, other in enumerate(spec.after):
                 if other not in self.pipeline.operations:
                     hint = nearest(other, self.pipeline.operations)
-                    path: Path = ("operations", name, "after", index)
-                    self._fault(path, f"no operation {shown(other)}", hint)
+                    self._fault(
+                        ("operations", name, "after", index), f"no operation {shown(other)}", hint
+                    )
             if interface is not None and spec.map is not None:
                 self._map(name, interface, edges)
 
@@ -77,7 +80,8 @@ class Edges:
         known = self.pipeline.operations
         graph = {}
         for name, spec in known.items():
-            sources = {source.partition(".")[0] for source in spec.inputs.values() if "." in source}
+            given = [source for _, _, source in spec.sources()]
+            sources = {source.partition(".")[0] for source in given if "." in source}
             graph[name] = sorted(other for other in {*sources, *spec.after} if other in known)
         found = cycles(graph)
         for cycle in found:
@@ -146,19 +150,18 @@ class Edges:
             if name not in self._used_externals:
                 self.binder.warn_of_unused(("inputs", name), f"inputs.{name}: not used")
 
-    def _source(self, name: str, port: str, source: str, edge: Edge | None) -> None:
-        at: Path = ("operations", name, "inputs", port)
+    def _source(self, at: Path, source: str, edge: Edge | None) -> None:
         operation, dot, output = source.partition(".")
         if dot:
             if self._output(at, operation, output) and edge is not None:
-                self._fit(name, edge, self._types[operation][output], source)
-                self._agree(name, edge, operation, output)
+                self._fit(at, edge, self._types[operation][output], source)
+                self._agree(at, edge, operation, output)
             return
         self._used_externals.add(source)
         if source in self.pipeline.inputs:
             external = self.externals.get(source)
             if external is not None and edge is not None:
-                self._fit(name, edge, external.type, source)
+                self._fit(at, edge, external.type, source)
         elif source in self.pipeline.operations:
             outputs = ", ".join(f"{source}.{one}" for one in self._types.get(source, ()))
             message = f"{source} is an operation, not an input of the pipeline"
@@ -187,8 +190,8 @@ class Edges:
             return False
         return True
 
-    def _fit(self, name: str, edge: Edge, given: str, source: str) -> None:
-        at: Path = ("operations", name, "inputs", edge.port)
+    def _fit(self, at: Path, edge: Edge, given: str, source: str) -> None:
+        name = str(at[1])
         interface = self.interfaces[name]
         assert interface is not None
         if edge.type != given and ANY not in (edge.type, given):
@@ -199,12 +202,16 @@ class Edges:
             self._fault(at, message, hint)
         elif edge.type == ANY and given == ANY:
             message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
-            once = (interface.source.module, interface.source.object, f"edge {edge.port}")
+            once = (
+                interface.source.module,
+                interface.source.object,
+                f"edge {argument_of(edge.port)}",
+            )
             self.binder.warn_of_type(at, message, "annotate one of them, or use types:", once)
 
-    def _agree(self, name: str, edge: Edge, operation: str, output: str) -> None:
+    def _agree(self, at: Path, edge: Edge, operation: str, output: str) -> None:
         """Refuse an edge whose two annotations no value can keep, though its format is one."""
-        interface, producer = self.interfaces[name], self.interfaces[operation]
+        interface, producer = self.interfaces[str(at[1])], self.interfaces[operation]
         assert interface is not None
         if producer is None or not {edge.type, self._types[operation][output]} <= {"json", ANY}:
             return
@@ -215,7 +222,7 @@ class Edges:
             message = f"{operation}.{output} is {given.words()}, but {interface.source.object} "
             message += f"wants {edge.constraint.words()}"
             hint = f"make the annotations agree: {producer.place}, {interface.place}"
-            self.binder.reader.fault(("operations", name, "inputs", edge.port), message, hint)
+            self._fault(at, message, hint)
 
     def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
         spec = self.pipeline.operations[name].map
@@ -225,8 +232,12 @@ class Edges:
             return
         edge = edges.get(spec.over)
         if edge is None:
-            hint = nearest(spec.over, edges)
+            given = self.pipeline.operations[name].inputs
+            hint = nearest(spec.over, map(argument_of, edges))
             message = f"{name} gets no input {shown(spec.over)}"
+            if isinstance(given.get(spec.over), tuple):
+                message = f"input {spec.over!r} is a list, and an array shares out one value"
+                hint = "join the list in an operation before it"
             self._fault((*at, "over"), message, hint)
         else:
             kind = edge.type if edge.type != ANY else self._given(edge)

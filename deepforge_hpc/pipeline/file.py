@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from deepforge_hpc.files.kinds import (
     Items,
     MapOf,
     OneOf,
+    OneOrList,
     Parsed,
     Text,
     data,
@@ -24,6 +25,7 @@ from deepforge_hpc.files.kinds import (
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.pipeline.variables import VARIABLES
 from deepforge_hpc.plugins import launcher
+from deepforge_hpc.runtime.base.plan import element_port
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -151,7 +153,10 @@ class OperationSpec:
     name: str
     uses: str = key(_uses, "", required=True)
     description: str = key(Text(lines=True), "")
-    inputs: Mapping[str, str] = key(MapOf(_SOURCE), factory=dict)
+    inputs: Mapping[str, str | tuple[str, ...]] = key(
+        MapOf(OneOrList(_SOURCE, "name at least one output, or leave the input out")), factory=dict
+    )
+    """Port -> its source, or the sources of a list in their order."""
     references: Mapping[str, str] = key(MapOf(Text("the path of a resource file")), factory=dict)
     attributes: Mapping[str, Any] = key(MapOf(data), factory=dict)
     types: Mapping[str, str] = key(MapOf(_FORMAT), factory=dict)
@@ -167,6 +172,15 @@ class OperationSpec:
     after: tuple[str, ...] = key(
         Items(Text("the name of an operation", _NAME), "a list of operations"), ()
     )
+
+    def sources(self) -> Iterator[tuple[Path, str, str]]:
+        """Yield each source with its path below `inputs:` and the name of its port."""
+        for port, given in self.inputs.items():
+            if isinstance(given, str):
+                yield (port,), port, given
+            else:
+                for index, source in enumerate(given):
+                    yield (port, index), element_port(port, index), source
 
 
 OPERATION = Object(

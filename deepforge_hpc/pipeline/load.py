@@ -15,7 +15,7 @@ from deepforge_hpc.files.project import Project, ProjectError, read_bounded, rea
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline import trust
-from deepforge_hpc.pipeline.bind import Binder, OperationInterface
+from deepforge_hpc.pipeline.bind import Binder
 from deepforge_hpc.pipeline.edges import Edges, Result
 from deepforge_hpc.pipeline.environment import EnvironmentBase
 from deepforge_hpc.pipeline.external import locate
@@ -51,6 +51,7 @@ from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 
 if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.interface import OperationInterface
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.base.plan import ExternalInput
     from deepforge_hpc.site.model import SiteSpec

@@ -10,22 +10,28 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import NAME, NAME_RULE, nearest
 from deepforge_hpc.files.yaml12 import MAX_INTEGER_BITS
 from deepforge_hpc.pipeline.annotation import (
     ANY,
-    ANYTHING,
     AnnotationError,
     Annotations,
     Constraint,
     imported_names,
     shortened,
 )
-from deepforge_hpc.pipeline.promise import Promise, allows_none, json_problem, read_promise
+from deepforge_hpc.pipeline.interface import (
+    NO_DEFAULT,
+    Element,
+    OperationCode,
+    Parameter,
+    Port,
+)
+from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import (
     NAME_IT,
     Outputs,
@@ -39,59 +45,6 @@ _MAX_BASES = 20
 _WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")
 _WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-NO_DEFAULT: Final = object()
-"""No default, or one that is no JSON value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
-    """One argument of an operation's code."""
-
-    name: str
-    line: int
-    required: bool
-    constraint: Constraint
-    """What it may be as an attribute."""
-    type: str
-    """Format id of it as an input; `any` without a known annotation."""
-    annotation: str = ""
-    """The annotation, if it stands for no format."""
-    default: Any = NO_DEFAULT
-    default_code: str = ""
-    """The default, as the code has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Port:
-    """One output of an operation's code."""
-
-    name: str
-    type: str
-    annotation: str = ""
-    """The annotation, if it stands for no format."""
-    promise: Promise
-    constraint: Constraint = ANYTHING
-    """What its annotation says of it."""
-    problem: str = ""
-    """Why JSON cannot hold it, where its annotation says so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationCode:
-    """What the code of an operation says of its interface."""
-
-    object: str
-    kind: str
-    """class | function"""
-    parameters: tuple[Parameter, ...]
-    """Of `__init__`, or of the function."""
-    inputs: tuple[Parameter, ...]
-    """Of `execute`; empty for a function."""
-    outputs: tuple[Port, ...]
-    returns: str
-    """none | one | tuple | dict"""
-    file: str
-    line: int
 
 
 class ParsedModule:
@@ -161,6 +114,7 @@ class _CodeReader:
         node = self.parsed.definitions[name]
         kind = "function"
         inputs: tuple[Parameter, ...] = ()
+        star: tuple[str, ...] = ()
         if isinstance(node, ast.ClassDef):
             methods = self._methods(node)
             if methods is None:
@@ -168,11 +122,13 @@ class _CodeReader:
             init, execute = methods
             outputs, returns = self._outputs(execute)
             parameters = self._bound(init) if init is not None else ()
-            kind, inputs = "class", self._bound(execute)
+            kind, inputs = "class", self._bound(execute, takes_inputs=True)
+            star = _star(execute.args, [*execute.args.posonlyargs, *execute.args.args][1:])
         elif self._is_plain(node):
             outputs, returns = self._outputs(node)
             names = [*node.args.posonlyargs, *node.args.args]
-            parameters = self._parameters(node.args, names, node)
+            parameters = self._parameters(node.args, names, node, takes_inputs=True)
+            star = _star(node.args, names)
         else:
             return None
         return OperationCode(
@@ -182,6 +138,7 @@ class _CodeReader:
             inputs=inputs,
             outputs=outputs,
             returns=returns,
+            star=star,
             file=self.parsed.file,
             line=node.lineno,
         )
@@ -241,23 +198,25 @@ class _CodeReader:
                 return False
         return True
 
-    def _bound(self, node: _Function) -> tuple[Parameter, ...]:
+    def _bound(self, node: _Function, *, takes_inputs: bool = False) -> tuple[Parameter, ...]:
         """Return the parameters of a method, without self."""
         names = [*node.args.posonlyargs, *node.args.args]
         if not names:
             self.fault(node, f"{node.name} has no self", "write it as a method")
             self.hides_names = True
             return ()
-        return self._parameters(node.args, names[1:], node)
+        return self._parameters(node.args, names[1:], node, takes_inputs=takes_inputs)
 
     def _parameters(
         self,
         arguments: ast.arguments,
         names: list[ast.arg],
         node: _Function,
+        *,
+        takes_inputs: bool,
     ) -> tuple[Parameter, ...]:
         for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
-            if star is not None:
+            if star is not None and (prefix == "**" or not takes_inputs):
                 message = f"{node.name} takes {prefix}{star.arg}: its names cannot be read"
                 self.fault(star, message, "name each argument")
                 self.hides_names = True
@@ -271,7 +230,16 @@ class _CodeReader:
         pairs = list(zip(positional, [*defaults, *arguments.defaults], strict=True))
         pairs = [pair for pair in pairs if id(pair[0]) in owned]
         pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        return tuple(self._parameter(name, default) for name, default in pairs)
+        found = [self._parameter(name, default) for name, default in pairs]
+        if takes_inputs and arguments.vararg is not None:
+            found.append(self._star(arguments.vararg))
+        return tuple(found)
+
+    def _star(self, node: ast.arg) -> Parameter:
+        """Return `*NAME`: its annotation is that of each value."""
+        one = self._parameter(node, None)
+        element = Element(type=one.type, annotation=one.annotation, constraint=one.constraint)
+        return replace(one, required=False, element=element, is_star=True)
 
     def _parameter(self, node: ast.arg, default: ast.expr | None) -> Parameter:
         try:
@@ -294,7 +262,16 @@ class _CodeReader:
             annotation="" if kind or node.annotation is None else shortened(node.annotation),
             default=value,
             default_code="" if default is None else shortened(default),
+            element=self._element(node.annotation),
         )
+
+    def _element(self, annotation: ast.expr | None) -> Element | None:
+        takes_list, member = self.annotations.element(annotation)
+        if not takes_list:
+            return None
+        kind = self.annotations.port(member, self.formats)
+        unknown = "" if kind or member is None else shortened(member)
+        return Element(type=kind or ANY, annotation=unknown, constraint=self._constraint(member))
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)
@@ -342,6 +319,12 @@ class _CodeReader:
                 f"{node.name} is annotated to return {shortened(node.returns)}, but has no output"
             )
             self.fault(node.returns, message, f"{NAME_IT}; or annotate it -> None")
+
+
+def _star(arguments: ast.arguments, names: list[ast.arg]) -> tuple[str, ...]:
+    if arguments.vararg is None:
+        return ()
+    return (*(name.arg for name in names), arguments.vararg.arg)
 
 
 def _json_literal(node: ast.expr) -> Any:

@@ -17,8 +17,8 @@ from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 if TYPE_CHECKING:
     from deepforge_hpc.model.environment import EnvironmentSpec
-    from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import MapSpec
+    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
     from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
 
 KEY_VERSION = "dfh/plan-key/2"

@@ -10,8 +10,8 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind
 from deepforge_hpc.site.request import Binding
 
 if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.bind import OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
+    from deepforge_hpc.pipeline.interface import OperationInterface
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plan.directives import OptionSource
     from deepforge_hpc.plan.requests import Grant, JobRequest

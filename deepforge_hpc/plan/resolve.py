@@ -31,8 +31,8 @@ from deepforge_hpc.runtime.base.plan import (
 from deepforge_hpc.site.unknown import known
 
 if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.bind import Edge, OperationInterface
     from deepforge_hpc.pipeline.file import OperationSpec
+    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.site.model import SiteSpec
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from deepforge_hpc.files.project import Project, ProjectError
 from deepforge_hpc.pipeline.snapshot import PROJECT
 from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
+from deepforge_hpc.runtime.base.plan import InputBinding, Job, JobKind, Plan, argument_of
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
@@ -22,10 +23,12 @@ from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders, numbered
 
 if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.bind import OperationInterface
+    from deepforge_hpc.pipeline.interface import OperationInterface
     from deepforge_hpc.pipeline.reach import Piece
 
 _MAX_EARLIER = 20
+_MAX_MEMBERS = 3
+"""Of a list of inputs: how many are told one by one."""
 _VERSION = "this version of dfh looks more closely at what a result depends on"
 
 
@@ -174,21 +177,58 @@ class _Comparison:
                     yield _changed(name, before.get(name, ""), now.get(name, ""))
 
     def _inputs(self) -> Iterator[str]:
+        """Yield what became of its inputs; of the members of a list the first few."""
+        had, has = (Counter(map(_argument, job.inputs)) for job in (self.before, self.job))
+        for name in sorted({*had, *has}):
+            if had[name] and has[name] and had[name] != has[name]:
+                yield f"its input {name} is {has[name]} outputs, and was {had[name]}"
+            elif had[name] != has[name]:
+                yield f"its input {name} is {'gone' if had[name] else 'new'}"
         before = {item.port: item for item in self.before.inputs}
-        data = {item.name: item for item in self.old.inputs}
-        now = {item.name: item for item in self.plan.inputs}
+        told: Counter[str] = Counter()
+        compare = _Sources(self)
         for item in self.job.inputs:
-            old = before.get(item.port)
-            if old is None or (old.output, old.type) != (item.output, item.type):
-                yield f"its input {item.port} is another"
-            elif item.job is not None:
-                name = item.job.removesuffix(".gather")
-                if name in self.again:
-                    yield f"{name}, which makes its input {item.port}, runs again"
-            elif item.external is not None and old.external is not None:
-                was, is_ = data.get(old.external), now[item.external]
-                if was is None or _content(was) != _content(is_):
-                    yield f"its input {item.external} changed ({is_.uri})"
+            if item.port in before and (text := compare.change(before[item.port], item)):
+                told[_argument(item)] += 1
+                if told[_argument(item)] <= _MAX_MEMBERS:
+                    yield text
+        for name, number in told.items():
+            if number > _MAX_MEMBERS:
+                yield f"{number - _MAX_MEMBERS} more of its input {name}"
+
+
+class _Sources:
+    """Where the inputs of a job come from, as it was and as it is."""
+
+    def __init__(self, found: _Comparison) -> None:
+        self.again = found.again
+        self.data = [{item.name: item for item in plan.inputs} for plan in (found.old, found.plan)]
+        self.keys = [
+            {job.name: job.plan_key for job in plan.jobs} for plan in (found.old, found.plan)
+        ]
+
+    def change(self, old: InputBinding, item: InputBinding) -> str:
+        """Return what is another now about one input; nothing if it is the same."""
+        if (old.output, old.type) != (item.output, item.type):
+            return f"its input {item.port} is another"
+        if item.job is not None and old.job is not None:
+            name = item.job.removesuffix(".gather")
+            if name in self.again:
+                return f"{name}, which makes its input {item.port}, runs again"
+            if self.keys[0].get(old.job) != self.keys[1].get(item.job):
+                was = old.job.removesuffix(".gather")
+                if was == name:
+                    return f"{name}, which makes its input {item.port}, changed"
+                return f"its input {item.port} is made by {name}, and was by {was}"
+        elif item.external is not None and old.external is not None:
+            data, is_ = self.data[0].get(old.external), self.data[1][item.external]
+            if data is None or _content(data) != _content(is_):
+                return f"its input {item.external} changed ({is_.uri})"
+        return ""
+
+
+def _argument(item: InputBinding) -> str:
+    return argument_of(item.port)
 
 
 def _changed(name: str, before: str, now: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import listing
-from deepforge_hpc.runtime.base.text import count
+from deepforge_hpc.runtime.base.text import count, listed
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -62,6 +62,6 @@ _JOBS = (
     ("QUEUE", "queue"),
     ("SIZE", _size),
     ("TIME", _time),
-    ("AFTER", lambda job: ", ".join(job.after)),
+    ("AFTER", lambda job: listed(job.after)),
 )
 _ORIGINS = (("VALUE OF", "key"), ("IS", "value"), ("FROM", "source"))

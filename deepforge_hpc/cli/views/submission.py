@@ -25,7 +25,7 @@ def submission_lines(submission: Submission) -> Iterator[str]:
     def remark(job: Job) -> str:
         if source := submission.reused.get(job.name):
             return f"from {source.execution}/{source.job}"
-        return f"after {', '.join(job.after)}" if job.after else ""
+        return f"after {listed(job.after)}" if job.after else ""
 
     columns = (("JOB", "name"), ("ID", lambda job: ids.get(job.name, "")), ("", remark))
     yield from (f"  {line}" for line in listing(columns, submission.plan.jobs))

@@ -47,10 +47,21 @@ class ExternalInput(NamedTuple):
     """file:line of the declaration."""
 
 
+def element_port(port: str, index: int) -> str:
+    """Return the name of one member of an input that is a list; no argument has such a name."""
+    return f"{port}[{index}]"
+
+
+def argument_of(port: str) -> str:
+    """Return the argument that a port, or a member of one that is a list, belongs to."""
+    return port.partition("[")[0]
+
+
 class InputBinding(NamedTuple):
     """Where the value of one input port of an operation comes from."""
 
     port: str
+    """Name of the argument; of a list `parts` its members follow each other as `parts[0]`, ..."""
     type: str
     """Format id that the operation declares; `any` when it declares none."""
     job: str | None = None
@@ -107,6 +118,8 @@ class OperationSource(NamedTuple):
     returns: str = "one"
     """What it returns: `none`, `one` (the value of the one output), `tuple` (of the outputs in
     order), `dict` (output name to value)."""
+    star: tuple[str, ...] = ()
+    """If it gets a list of inputs as `*NAME`: the arguments before it, and NAME."""
 
 
 class LaunchCommand(NamedTuple):

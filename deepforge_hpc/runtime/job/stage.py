@@ -25,21 +25,24 @@ if TYPE_CHECKING:
 
 def stage_inputs(context: Context) -> list[StagedInput]:
     """Return the inputs of a job; JobError if one is missing, damaged or not the same any more."""
-    staged = []
-    for binding in context.job.inputs:
-        resolve = _from_external if binding.external is not None else _from_job
+    jobs = {job.name: job for job in context.plan.jobs}
+    externals = {item.name: item for item in context.plan.inputs}
+
+    def stage(binding: InputBinding) -> StagedInput:
         try:
-            staged.append(resolve(context, binding))
+            if binding.external is not None:
+                return _from_external(context, binding, externals[binding.external])
+            return _from_job(context, binding, jobs[binding.job or ""])
         except OSError as error:
             reason = f"Input {binding.port} of {context.title} cannot be read: "
             raise JobError(
                 reason + explain_os_error(error) + ".", _again(context), is_retryable=True
             ) from error
-    return staged
+
+    return [stage(binding) for binding in context.job.inputs]
 
 
-def _from_job(context: Context, binding: InputBinding) -> StagedInput:
-    producer = context.plan.job(binding.job or "")
+def _from_job(context: Context, binding: InputBinding, producer: Job) -> StagedInput:
     what = f"Input {binding.port} of {context.title}"
     found, _ = take_published(context, producer, None, binding.output or "", what)
     return found._replace(port=binding.port, mapped=binding.mapped)
@@ -111,11 +114,10 @@ ANY_TYPE = "any"
 """In a plan: the runtime chooses the format by the value."""
 
 
-def _from_external(context: Context, binding: InputBinding) -> StagedInput:
+def _from_external(context: Context, binding: InputBinding, declared: ExternalInput) -> StagedInput:
     from ..storage.known import known_digest
 
     name = binding.external
-    declared = next(item for item in context.plan.inputs if item.name == name)
     path = Path(declared.path)
     where = f" (declared at {declared.origin})" if declared.origin else ""
     try:

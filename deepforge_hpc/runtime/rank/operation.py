@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.failure import JobError
+from ..base.plan import argument_of
 from ..formats.base import Format, FormatError, block_of, count_rows
 from .imports import FrozenLoader
 
@@ -38,15 +40,22 @@ def run_operation(
     known = {"seed": spec.job.seed, "shard": spec.shard, "shards": spec.shards}
     known = {name: value for name, value in known.items() if value is not None}
     settings = _settings(spec, known, Path(spec.code))
-    inputs = {item.port: _load_input(spec, item, formats) for item in spec.inputs}
+    inputs = _load_inputs(spec, formats)
     if source.kind == "class":
         # One seed for both, also where an attribute has the name.
         taken = [name for name in known if f"execute.{name}" in source.parameters]
         given = {name: settings.get(name, known[name]) for name in taken}
-        value = target(**settings).execute(**inputs, **given)
+        value = _call(target(**settings).execute, {**inputs, **given}, source.star)
     else:
-        value = target(**settings, **inputs)
+        value = _call(target, {**settings, **inputs}, source.star)
     return _name_outputs(value, source, [item.name for item in spec.job.outputs])
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any], star: tuple[str, ...]) -> Any:
+    """Call by name; with `*NAME`, that and what stands before it by position."""
+    before = [arguments.pop(name) for name in star[:-1]]
+    rest = arguments.pop(star[-1]) if star else ()
+    return function(*before, *rest, **arguments)
 
 
 def _load_module(code: Path, module: str, search: tuple[str, ...]) -> ModuleType:
@@ -83,6 +92,33 @@ def _settings(spec: RankSpec, known: Mapping[str, Any], code: Path) -> dict[str,
         build: Callable[[], Any] = _load_module(code, reference.module, ()).build
         settings[reference.name] = build()
     return settings
+
+
+def _load_inputs(spec: RankSpec, formats: Mapping[str, Format]) -> dict[str, Any]:
+    """Return the inputs by argument; a list of them as a list, in its order."""
+    if len(spec.inputs) > _MANY:
+        _allow_open_files()
+    inputs: dict[str, Any] = {}
+    for item in spec.inputs:
+        value, argument = _load_input(spec, item, formats), argument_of(item.port)
+        if argument == item.port:
+            inputs[argument] = value
+        else:
+            inputs.setdefault(argument, []).append(value)
+    return inputs
+
+
+_MANY = 100
+"""Inputs that a login shell's limit of open files may be too small for: one may be open in each."""
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as this process may: arrays and tables stay open."""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # a system that refuses its own limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _load_input(spec: RankSpec, item: RankInput, formats: Mapping[str, Format]) -> Any:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.pipeline.bind import Edge
 from deepforge_hpc.pipeline.edges import Result
+from deepforge_hpc.pipeline.interface import Edge
 from deepforge_hpc.runtime.base.files import digest, digest_path
 from deepforge_hpc.runtime.base.plan import Environment, OutputPort
 

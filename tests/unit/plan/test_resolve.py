@@ -625,6 +625,51 @@ def test_large_data_is_known_by_size_and_time(project, monkeypatch):
     assert keys(project.plan())["render"] != before["render"]
 
 
+def test_the_order_and_the_number_of_a_list_are_in_the_key(project):
+    (project.root / "ops.py").write_text(
+        "def make(n: int) -> int:\n    value = n\n    return value\n"
+        "def merge(parts) -> list:\n    joined = parts\n    return joined\n"
+    )
+    lists = ["[a.value, b.value]", "[b.value, a.value]", "[a.value, b.value, a.value]"]
+    lists += ["[a.value]", "a.value", "[same.value, b.value]"]
+    keys = []
+    for parts in lists:
+        project.write(
+            "pipeline: p\noperations:\n"
+            "  a: {uses: ops.py:make, attributes: {n: 1}}\n"
+            "  b: {uses: ops.py:make, attributes: {n: 2}}\n"
+            "  same: {uses: ops.py:make, attributes: {n: 1}}\n"
+            f"  merge: {{uses: ops.py:merge, inputs: {{parts: {parts}}}}}\n"
+            "outputs: {r: merge.joined}\n"
+        )
+        keys.append(project.plan().job("merge").plan_key)
+    assert len(set(keys[:-1])) == len(lists) - 1
+    assert keys[-1] == keys[0], "a renamed producer keeps results"
+
+
+def test_a_list_waits_for_each_of_its_producers_once(project):
+    project.write(
+        PIPELINE.replace("model: train.model, images: render.images", "model: train.model")
+        + "  again: evaluate.metrics\n"
+    )
+    (project.root / "ops.py").write_text(
+        CODE + "def join(*parts: dict) -> dict:\n    joined = {}\n    return joined\n"
+    )
+    text = (project.root / "pipeline.yaml").read_text()
+    text = text.replace(
+        "ops.py:evaluate, inputs: {model: train.model}",
+        "ops.py:join, inputs: {parts: [train.model, train.model]}, after: [render]",
+    )
+    project.write(text.replace("evaluate.metrics", "evaluate.joined"))
+    job = project.plan().job("evaluate")
+    assert job.after == ("render.gather", "train")
+    assert [(item.port, item.job, item.output) for item in job.inputs] == [
+        ("parts[0]", "train", "model"),
+        ("parts[1]", "train", "model"),
+    ]
+    assert parse_plan(json.dumps(project.plan().to_dict()), job="evaluate").job("evaluate") == job
+
+
 def test_a_key_is_that_of_this_version():
     """A change here throws away every result that could be reused: raise KEY_VERSION on purpose."""
     from deepforge_hpc.plan.keys import KEY_VERSION, gather_key

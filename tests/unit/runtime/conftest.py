@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,19 @@ from deepforge_hpc.runtime.base.plan import (
     Plan,
     Reference,
     Resources,
+    element_port,
 )
 from deepforge_hpc.runtime.state import marker
 
 UUID = "0123456789abcdef0123456789abcdef"
+
+
+def _sources(inputs: dict[str, str | list[str]]) -> Iterator[tuple[str, str]]:
+    for port, given in inputs.items():
+        if isinstance(given, str):
+            yield port, given
+        else:
+            yield from ((element_port(port, n), source) for n, source in enumerate(given))
 
 
 class Execution:
@@ -68,7 +78,7 @@ class Execution:
         text: str,
         *,
         outputs: dict[str, str] | None = None,
-        inputs: dict[str, str] | None = None,
+        inputs: dict[str, str | list[str]] | None = None,
         attributes: dict[str, Any] | None = None,
         references: tuple[Reference, ...] = (),
         kind: str = "function",
@@ -79,14 +89,16 @@ class Execution:
         launch: LaunchCommand | None = None,
         seed: int | None = None,
         types: dict[str, str] | None = None,
+        star: tuple[str, ...] = (),
     ) -> Job:
-        """Add a job that runs `operation` of the text; inputs: port -> "job.output" or input name."""
+        """Add a job that runs `operation` of the text; inputs: port -> "job.output" or input name,
+        or a list of these."""
         outputs = {"result": "json"} if outputs is None else outputs
         module = f"project/operations/{name}.py"
         self.code(module, text)
         bindings = tuple(
             self._binding(port, source, port == over, (types or {}).get(port, "any"))
-            for port, source in (inputs or {}).items()
+            for port, source in _sources(inputs or {})
         )
         job = Job(
             name=name,
@@ -104,6 +116,7 @@ class Execution:
                 search=("project", "project/operations"),
                 sha256=digest(text.encode()),
                 returns=returns or ("none", "one", "tuple")[min(len(outputs), 2)],
+                star=star,
             ),
             attributes=tuple(sorted((attributes or {}).items())),
             references=references,

@@ -1,0 +1,130 @@
+"""The interface of an operation as frozen data: what its code says, and what it is bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from deepforge_hpc.pipeline.annotation import ANYTHING, Constraint
+
+if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.installed import Software
+    from deepforge_hpc.pipeline.promise import Promise
+    from deepforge_hpc.pipeline.reach import Piece
+    from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
+
+NO_DEFAULT: Final = object()
+"""No default, or one that is no JSON value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """A member of an argument that is a list, as an input: the fields are those of the argument."""
+
+    type: str
+    annotation: str
+    constraint: Constraint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument of an operation's code."""
+
+    name: str
+    line: int
+    required: bool
+    constraint: Constraint
+    """What it may be as an attribute."""
+    type: str
+    """Format id of it as an input; `any` without a known annotation."""
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+    default: Any = NO_DEFAULT
+    default_code: str = ""
+    """The default, as the code has it."""
+    element: Element | None = None
+    """What each value of a list of inputs is; None if it takes no list."""
+    is_star: bool = False
+    """Whether it is `*NAME`: it takes a list of inputs alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One output of an operation's code."""
+
+    name: str
+    type: str
+    annotation: str = ""
+    """The annotation, if it stands for no format."""
+    promise: Promise
+    constraint: Constraint = ANYTHING
+    """What its annotation says of it."""
+    problem: str = ""
+    """Why JSON cannot hold it, where its annotation says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationCode:
+    """What the code of an operation says of its interface."""
+
+    object: str
+    kind: str
+    """class | function"""
+    parameters: tuple[Parameter, ...]
+    """Of `__init__`, or of the function."""
+    inputs: tuple[Parameter, ...]
+    """Of `execute`; empty for a function."""
+    outputs: tuple[Port, ...]
+    returns: str
+    """none | one | tuple | dict"""
+    star: tuple[str, ...] = ()
+    """Of what takes the inputs, the arguments before `*NAME`, and NAME; empty if there is none."""
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """Where one input of an operation comes from."""
+
+    port: str
+    """Of a list `parts[0]`, `parts[1]`, ..."""
+    type: str
+    """Format id that the operation wants; `any` if it does not say."""
+    operation: str | None = None
+    output: str | None = None
+    external: str | None = None
+    constraint: Constraint = ANYTHING
+    """What its annotation allows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationInterface:
+    """An operation of the pipeline with its code: all that a job of it needs."""
+
+    name: str
+    source: OperationSource
+    attributes: Mapping[str, Any]
+    """As given, with overrides, and the seed if the code takes one."""
+    defaults: Mapping[str, Any]
+    """Of the attributes that are not given, where JSON can hold them."""
+    computed: Mapping[str, str]
+    """Of the others, what the code says: `LIMIT`, `Path("x")`."""
+    references: tuple[Reference, ...]
+    inputs: tuple[Edge, ...]
+    """Sorted by port; the members of a list in their order."""
+    outputs: tuple[OutputPort, ...]
+    """In the order in which the code returns them."""
+    environment: Environment
+    seed: int | None
+    after: tuple[str, ...]
+    """Operations named by `after:`, sorted."""
+    place: str
+    """file:line of the code."""
+    pieces: tuple[Piece, ...] = ()
+    """What its code is."""
+    promises: Mapping[str, Constraint] = field(default_factory=dict)
+    """Output -> what its annotation says of it."""
+    software: Software = ()
+    """The packages that it imports, as its environment has them."""
