@@ -16,6 +16,8 @@ from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, neare
 
 VERSION = 1
 """Format version of the files, the optional key `dfh`."""
+GRES = re.compile(r"(?!gpu\b)[A-Za-z][A-Za-z0-9_./-]{0,63}(:[A-Za-z0-9_.-]{1,64})?")
+"""Slurm's name of what a node has besides GPUs, with a type if it has one."""
 Schema = dict[str, Any]
 
 

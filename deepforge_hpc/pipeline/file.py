@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc.files.environment import environment_kind
 from deepforge_hpc.files.faults import BAD, Marked, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
+    GRES,
     Integer,
     Items,
     MapOf,
@@ -36,7 +37,6 @@ MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
 _FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
-_GRES = re.compile(r"(?!gpu\b)[A-Za-z][A-Za-z0-9_./-]{0,63}(:[A-Za-z0-9_.-]{1,64})?")
 _SEED = Integer(0, 2**32 - 1)
 _USES_TEXT = Text("FILE.py:Object or package.module:Object")
 _USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*")
@@ -99,7 +99,7 @@ class ResourcesSpec:
     time_s: int | None = key(_TIME, name="time")
     node_local: bool | None = key(flag)
     gres: Mapping[str, int] | None = key(
-        MapOf(Integer(1, 1_000_000_000), _GRES, "a name of Slurm's")
+        MapOf(Integer(1, 1_000_000_000), GRES, "a name of Slurm's")
     )
     """What else each node shall have, by Slurm's names: `{lscratch: 100}`."""
     queue: str | None = key(

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
-from deepforge_hpc.site.unknown import ANY, UNKNOWN, Range, known
+from deepforge_hpc.site.unknown import ANY, UNKNOWN, Count, Range, known
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.plan import Resources
     from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import JobLimit, Queue
+    from deepforge_hpc.site.queue import JobLimit, NodeType, Queue
 
 
 _CORES, _MEMORY, _GPUS = "cores of a node", "memory of a node", "GPUs of a node"
-OF_NODE = {_CORES: "cores", _MEMORY: "mem", _GPUS: "gpus"}
+_GRES = "gres of a node"
+OF_NODE = {_CORES: "cores", _MEMORY: "mem", _GPUS: "gpus", _GRES: "gres"}
 """Limits that are told of the kind of node, with their keys there; the others of the queue."""
 
 
@@ -79,6 +80,7 @@ def excesses(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Ex
         yield Excess(reason, (_to("nodes * ntasks_per_node * cpus_per_task", cpus, up),))
     yield from _memory(site, queue, size)
     node = node_of(site, queue)
+    yield from _gres(node, size)
     if size.node_local and node is not None and node.local is False:
         change = Change("node_local", "node_local: false", distance=1.0)
         yield Excess("its nodes have no disk of their own", (change,))
@@ -149,6 +151,7 @@ def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dic
         _GPUS: size.gpus_per_node > 0
         and node.gpus is UNKNOWN
         and gpus_of_node(site, queue) is None,
+        _GRES: bool(size.gres) and known(node.gres) is None,
     }
 
 
@@ -264,6 +267,24 @@ def _memory(site: SiteSpec, queue: Queue, size: Resources) -> Iterator[Excess]:
     yield from _beyond(
         "MiB", size.nodes * (asked or 0), _within(ANY, queue.at_once.mem), "nodes * mem_per_node"
     )
+
+
+def _gres(node: NodeType | None, size: Resources) -> Iterator[Excess]:
+    has = known(node.gres) if node is not None else None
+    for name, each in size.gres if has is not None else ():
+        most = _count_of(has or {}, name)
+        if most == 0:
+            yield Excess(f"its nodes have no {name}")
+        elif most is not None and each > most:
+            change = _to(f"gres.{name}", each, most)
+            yield Excess(f"{each} {name} a node, at most {most}", (change,))
+
+
+def _count_of(has: Mapping[str, Count], name: str) -> int | None:
+    """Return how many a node has; a name without a type stands for all types of it."""
+    found = [each for kind, each in has.items() if name in (kind, kind.partition(":")[0])]
+    counts = [known(each) for each in found]
+    return None if None in counts else sum(count or 0 for count in counts)
 
 
 def _time(queue: Queue, request: QueueRequest) -> Iterator[Excess]:

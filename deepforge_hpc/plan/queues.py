@@ -117,10 +117,12 @@ def _shares_whole_nodes(site: SiteSpec, queue: Queue, request: QueueRequest) -> 
     return facts.has_whole_nodes or several
 
 
-def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:
-    """Return a small internal job, raised to the least that a queue takes if none takes it so.
+def lift(site: SiteSpec, request: QueueRequest, *, is_internal: bool = False) -> QueueRequest:
+    """Return a job, raised to the least that a queue takes if none takes it as it is.
 
-    The first queue that takes it so is the one; if there is none, nothing is changed.
+    The first queue that takes it so is the one; if there is none, nothing is changed. Of a user's
+    job cores, memory and time are raised, and GPUs where it has some that its ranks can share:
+    never nodes, which would idle or change the number of ranks.
     """
     if not site.queues or choose_queue(site, request).queue is not None:
         return request
@@ -128,9 +130,21 @@ def lift(site: SiteSpec, request: QueueRequest) -> QueueRequest:
         if request.queue and request.queue != queue.name:
             continue
         raised = dataclasses.replace(request, resources=raise_to(queue, request.resources))
+        if not is_internal and not _is_same_work(request.resources, raised.resources):
+            continue
         if (queue.automatic or request.queue) and _refuse(site, queue, raised) is None:
             return raised
     return request
+
+
+def _is_same_work(asked: Resources, raised: Resources) -> bool:
+    """Return whether a job does the same with what it is raised to, and has what it asked for."""
+    shares_gpus = asked.gpus_per_node and raised.gpus_per_node % asked.ntasks_per_node == 0
+    return (
+        raised.nodes == asked.nodes
+        and (raised.gpus_per_node == asked.gpus_per_node or bool(shares_gpus))
+        and (raised.time_s or 0) >= (asked.time_s or 0)
+    )
 
 
 def raise_to(queue: Queue, size: Resources) -> Resources:

@@ -158,6 +158,8 @@ class _Resolution:
         )
         resources, launcher = self.sizer.size(spec, request)
         request = dataclasses.replace(request, resources=resources, launch=launcher)
+        request = lift(self.site, request)
+        self.sizer.raised(spec, resources, request)
         self._refuse_strange_queue(spec)
         image = environment.container
         asked = JobRequest(
@@ -263,7 +265,7 @@ class _Resolution:
             resources = resources._replace(mem_per_node_mib=mib)
         own = self.site.submit.internal_queue
         asked = QueueRequest(resources=resources, has_dependencies=True, queue=own, full=self.full)
-        request = lift(self.site, asked)
+        request = lift(self.site, asked, is_internal=True)
         return JobRequest(queue=request, image=environment.container, is_internal=True)
 
     def _producer(self, operation: str) -> str:

@@ -13,6 +13,7 @@ from deepforge_hpc.runtime.base.plan import Origin, Resources
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.site.request import LaunchMethod
 from deepforge_hpc.site.unknown import known
+from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
@@ -39,7 +40,7 @@ class Sizer:
         self.scheduler = scheduler
         self._notes: list[tuple[str, object, Source]] = []
         self.faults: list[Fault] = []
-        self._cuts: dict[tuple[str, str], list[str]] = {}
+        self._changes: dict[tuple[str, str, str], list[str]] = {}
 
     def size(self, spec: OperationSpec, request: QueueRequest) -> tuple[Resources, str]:
         """Return an operation's resources and launcher; `request`: what else it asks of a queue."""
@@ -74,9 +75,29 @@ class Sizer:
     def warnings(self) -> list[Notice]:
         """Return what was cut down, one notice a cut."""
         return [
-            Notice("cut_down", f"{listed(names, 4)}: {cut}", ", ".join(names), keys=(key,))
-            for (key, cut), names in self._cuts.items()
+            Notice(kind, f"{listed(names, 4)}: {change}", ", ".join(names), keys=(key,))
+            for (kind, key, change), names in self._changes.items()
         ]
+
+    def raised(self, spec: OperationSpec, asked: Resources, request: QueueRequest) -> None:
+        """Say what was raised to the least that a queue takes."""
+        queue = choose_queue(self.site, request).queue
+        if queue is None:
+            return
+        least = self.loaded.site_origin("queues", self.site.queues.index(queue))
+        for field, value in request.resources._asdict().items():
+            before = getattr(asked, field)
+            if value == before:
+                continue
+            name = _KEYS.get(field, field)
+            words = [_shown(field, each) for each in (before, value)]
+            change = f"{name} {words[0]} -> {words[1]}, the least that queue {queue.name} takes"
+            self._change("raised", spec, f"resources.{name}", change)
+            key = f"jobs.{spec.name}.resources.{field}"
+            notes = {note[0]: note[2] for note in self._notes}
+            self._notes = [note for note in self._notes if note[0] != key]
+            source = f" ({as_text(notes[key])})" if key in notes else ""
+            self.note(key, value, f"{least} instead of {words[0]}{source}")
 
     def note(self, key: str, value: object, source: Source) -> None:
         """Keep where a value comes from."""
@@ -256,13 +277,24 @@ class Sizer:
         return asked, (self.loaded.origin, ("operations", spec.name, "resources", key))
 
     def _cut(self, spec: OperationSpec, key: str, cut: str) -> None:
-        names = self._cuts.setdefault((key, cut), [])
+        self._change("cut_down", spec, key, cut)
+
+    def _change(self, kind: str, spec: OperationSpec, key: str, change: str) -> None:
+        names = self._changes.setdefault((kind, key, change), [])
         if spec.name not in names[-1:]:
             names.append(spec.name)
 
     def _fault(self, spec: OperationSpec, message: str, hint: str) -> None:
         document = self.loaded.document
         self.faults.append(document.fault(message, ("operations", spec.name, "launch"), hint=hint))
+
+
+def _shown(field: str, value: int | None) -> str:
+    if value is None:
+        return "none"
+    if field == "time_s":
+        return format_duration(value)
+    return f"{value}MiB" if field.endswith("_mib") else str(value)
 
 
 def as_text(source: Source) -> str:

@@ -7,9 +7,11 @@ some sites hide what is not one's own) are None or empty.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from deepforge_hpc.files.kinds import GRES
 from deepforge_hpc.probe.values import count, names, seconds, word
 
 VERSION_ARGV = ("sinfo", "-V")
@@ -79,12 +81,14 @@ class Node:
     mem_mib: int | None = None
     gpus: int = 0
     gpu_type: str = ""
+    gres: tuple[tuple[str, int], ...] = ()
+    """What else it has: name, with its type where it has one, and number; sorted."""
 
     @property
     def kind(self) -> tuple[object, ...]:
         """Return what nodes of a kind have in common."""
         size = (self.cpus, self.usable, self.cores, self.threads, self.mem_mib)
-        return (*size, self.gpus, self.gpu_type)
+        return (*size, self.gpus, self.gpu_type, self.gres)
 
 
 def parse_version(text: str) -> str:
@@ -199,13 +203,29 @@ def _node(record: Mapping[str, str]) -> Node:
         mem_mib=memory - kept if memory is not None and memory > 1 else None,
         gpus=gpus,
         gpu_type=kind,
+        gres=_other_gres(record),
     )
+
+
+def _gres(record: Mapping[str, str]) -> list[str]:
+    return re.split(r",(?![^(]*\))", word(record.get("Gres")))
+
+
+def _other_gres(record: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
+    """Return what is no GPU of `Gres=gpu:4,nvme:fast:2,lscratch:100G`; G means 2**30."""
+    found: Counter[str] = Counter()
+    for item in _gres(record):
+        named = re.sub(r"\(.*\)|:no_consume", "", item)
+        match = re.fullmatch(rf"({GRES.pattern}?)(?::(\d+)([KMGT]?))?", named)
+        if match:
+            found[match[1]] += int(match[3] or 1) << 10 * " KMGT".index(match[4] or " ")
+    return tuple(sorted(found.items()))
 
 
 def _gpus(record: Mapping[str, str]) -> tuple[int, str]:
     """Return number and type of the GPUs of `Gres=gpu:a100:4(S:0-1),nvme:1`."""
     number, kinds = 0, set()
-    for item in re.split(r",(?![^(]*\))", word(record.get("Gres"))):
+    for item in _gres(record):
         match = re.fullmatch(r"gpu(?::([^:()]+))??(?::(\d+))?(?:\(.*\))?", item)
         if match:
             number += int(match[2] or 1)

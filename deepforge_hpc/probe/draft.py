@@ -165,6 +165,7 @@ def _node_type(node: Node) -> dict[str, Any]:
         "mem": f"{node.mem_mib}MiB" if node.mem_mib else UNKNOWN,
         "gpus": node.gpus,
         **({"gpu_type": node.gpu_type} if node.gpu_type else {}),
+        **({"gres": dict(node.gres)} if node.gres else {}),
         "local": UNKNOWN,
     }
 

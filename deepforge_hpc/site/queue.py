@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
-from deepforge_hpc.files.kinds import Integer, Items, OneOf, Text
+from deepforge_hpc.files.kinds import GRES, Integer, Items, MapOf, OneOf, Text
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -15,6 +16,7 @@ from deepforge_hpc.site.kinds import (
     TEXT,
     TIME,
     NoOr,
+    OrUnknown,
     RangeOf,
     Whole,
     fact,
@@ -185,6 +187,10 @@ class NodeType(Frozen):
     gpu_type: Word = fact(NAME)
     """As Slurm names it in typed requests, e.g. `a100`."""
     gpu_mem_mib: Count = fact(SIZE, name="gpu_mem")
+    gres: Mapping[str, Count] | UnknownType | None = fact(
+        MapOf(OrUnknown(COUNT), GRES, "a name of Slurm's that is not gpu")
+    )
+    """What else a node has, by Slurm's names: `{lscratch: 100}`; what is not named it has not."""
     nics: Word = fact(LINE)
     local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Object(LocalDisk)))
     """False: there is none."""

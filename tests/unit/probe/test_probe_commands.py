@@ -145,6 +145,21 @@ def test_gpus_of_a_node(gres: str, number: int, kind: str) -> None:
     assert (node.gpus, node.gpu_type) == (number, kind)
 
 
+@pytest.mark.parametrize(
+    ("gres", "expected"),
+    [
+        ("gpu:a100:4(S:0-1)", {}),
+        ("lscratch:100,gpu:2,nvme:fast:1(S:0),nvme:fast:1(S:1)", {"lscratch": 100, "nvme:fast": 2}),
+        ("disk:2K,shard:no_consume:8,craynetwork", {"disk": 2048, "shard": 8, "craynetwork": 1}),
+        ("(null)", {}),
+        ("$(x):1", {}),
+    ],
+)
+def test_what_else_a_node_has(gres: str, expected: dict[str, int]) -> None:
+    (node,) = commands.parse_nodes(f"NodeName=a Gres={gres} Partitions=p State=IDLE\n")
+    assert dict(node.gres) == expected
+
+
 def test_cores_that_the_system_keeps_are_not_for_jobs() -> None:
     text = "NodeName=f1 CPUTot=128 CoreSpecCount=8 ThreadsPerCore=2 RealMemory=515072 Partitions=b"
     (node,) = commands.parse_nodes(text)
