@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _CHUNK = 500
+_MAX_WORD = 128 << 10
+"""Bytes of one argument on Linux; Slurm 22.05 takes a dependency as long as that."""
 _ANY_JOBS = JobScope()
 
 
@@ -66,10 +68,19 @@ def submit_argv(request: SubmitRequest) -> list[str]:
     if request.hold:
         argv.append("--hold")
     if request.after:
-        argv.append(f"--dependency={request.dependency}:{':'.join(_checked(request.after))}")
+        argv.append(_dependency(request))
         if request.dependency == "afterok":
             argv.append("--kill-on-invalid-dep=yes")
     return [*argv, f"{request.directory}/{request.script}", *request.arguments]
+
+
+def _dependency(request: SubmitRequest) -> str:
+    words = f"--dependency={request.dependency}:{':'.join(_checked(request.after))}"
+    if len(words) >= _MAX_WORD:
+        message = f"{request.job} waits for {len(request.after):,} jobs: no command line holds that"
+        hint = "Join the results in two steps: some operations for a part each, one for theirs."
+        raise SchedulerError(message, hint)
+    return words
 
 
 def parse_submit(stdout: str) -> tuple[str, str]:
