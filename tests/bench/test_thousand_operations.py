@@ -15,6 +15,8 @@ FILES = 20
 THOUSAND_S = 0.6
 TEN_TIMES = 13
 """How much more ten times as many operations may cost; 10 is linear."""
+FAN_IN_TIMES = 5.5
+"""How much more a join of 1,100 results may cost than one of 275; 4 is linear."""
 
 _OPERATION = '''\
 """Operations of layer {number}."""
@@ -120,3 +122,32 @@ def test_ten_thousand_operations_cost_ten_times_as_much(planned_s: Any, judge: A
     thousand = planned_s(1_000, "slurm-generic", 3) - small
     ten_thousand = planned_s(10_000, "slurm-generic", 3) - small
     judge("10,000 operations against 1,000", ten_thousand / thousand, TEN_TIMES)
+
+
+def write_join(folder: Path, count: int) -> Path:
+    """Write a pipeline of `count` operations and one that joins them; return its path."""
+    folder.mkdir(parents=True)
+    code = "def make(n: int) -> int:\n    value = n\n    return value\n\n\n"
+    code += "def merge(*parts: int) -> list:\n    joined = list(parts)\n    return joined\n"
+    (folder / "ops.py").write_text(code, encoding="utf-8")
+    lines = ["pipeline: join", "operations:"]
+    lines += [f"  a{n}: {{uses: ops.py:make, attributes: {{n: {n}}}}}" for n in range(count)]
+    given = ", ".join(f"a{n}.value" for n in range(count))
+    lines += [f"  merge: {{uses: ops.py:merge, inputs: {{parts: [{given}]}}}}"]
+    path = folder / "pipeline.yaml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_join_of_1100_results_costs_four_times_one_of_275(
+    processor_seconds: Any, tmp_path: Path, judge: Any
+) -> None:
+    def measure(count: int) -> float:
+        path = write_join(tmp_path / f"join-{count}", count)
+        argv = (sys.executable, "-c", _RUN, path, "slurm-generic", count + 1)
+        seconds: float = processor_seconds(argv, cwd=tmp_path, runs=5)
+        return seconds
+
+    small = measure(1)
+    ratio = (measure(1100) - small) / (measure(275) - small)
+    judge("join of 1,100 against 275", ratio, FAN_IN_TIMES)
