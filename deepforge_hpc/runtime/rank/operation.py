@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -132,6 +133,8 @@ def _load_input(spec: RankSpec, item: RankInput, formats: Mapping[str, Format]) 
             rows = block_of(spec.shard, spec.job.tasks, total)
         return fmt.load_parts(path, rows) if item.parts else fmt.load(path, rows)
     except (OSError, ValueError, FormatError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EMFILE:
+            raise  # nothing is wrong with the file: it is told as the limit that it is
         what = (error.strerror if isinstance(error, OSError) else "") or str(error).rstrip(".")
         reason = f"Input {item.port} ({path}) cannot be read as {item.format}: {what}."
         hint = "Check the file, and the input's `type:` or the operation's `types:`."

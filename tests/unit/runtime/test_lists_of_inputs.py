@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,7 +150,9 @@ def test_a_damaged_member_is_named_by_its_place(execution: Execution) -> None:
     assert reason.startswith("Input parts[1] of join: jobs/n1/outputs/result.json, made by n1, ")
 
 
-def test_more_arrays_than_a_shell_may_open_files(execution: Execution, tmp_path: Path) -> None:
+@pytest.fixture
+def many_arrays(execution: Execution, tmp_path: Path) -> Execution:
+    """Return an execution whose job `join` reads twice as many arrays as OPEN_FILES."""
     given = []
     for n in range(2 * OPEN_FILES):
         path = tmp_path / f"table{n}.npy"
@@ -159,6 +162,11 @@ def test_more_arrays_than_a_shell_may_open_files(execution: Execution, tmp_path:
     text = "def operation(parts): return [int(part[0]) for part in parts]"
     execution.operation("join", text, inputs={"parts": given})
     execution.freeze()
+    return execution
+
+
+def test_more_arrays_than_a_shell_may_open_files(many_arrays: Execution) -> None:
+    execution = many_arrays
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, hard))
     try:
@@ -167,3 +175,12 @@ def test_more_arrays_than_a_shell_may_open_files(execution: Execution, tmp_path:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert done.returncode == 0, execution.state("join")
     assert execution.value("join") == list(range(2 * OPEN_FILES))
+
+
+def test_more_arrays_than_a_machine_may_open_files(many_arrays: Execution) -> None:
+    argv = ["prlimit", f"--nofile={OPEN_FILES}:{OPEN_FILES}", *many_arrays.argv("join")]
+    done = subprocess.run(argv, env=many_arrays.environ(), capture_output=True, check=False)
+    assert done.returncode != 0
+    state = many_arrays.state("join")
+    assert "Too many open files" in state["reason"]
+    assert f"may have {OPEN_FILES} files open here (ulimit -n)" in state["hint"]
