@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
-from deepforge_hpc.runtime.base.files import read_json
+from deepforge_hpc.runtime.base.codec import parse
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -28,11 +31,13 @@ class FoundExecution:
     """An execution folder and the content of its `execution.json`."""
 
     layout: ExecutionLayout
-    id: str
-    created: str
-    """UTC, ISO 8601."""
-    data: dict[str, object]
-    """Of the plan, if `execution.json` is damaged."""
+    info: ExecutionInfo
+    """What journal and plan tell, if `execution.json` is damaged."""
+
+    @property
+    def id(self) -> str:
+        """Return its id."""
+        return self.info.id
 
     @property
     def name(self) -> str:
@@ -58,7 +63,7 @@ def all_executions(project: Path) -> list[FoundExecution]:
     folders = [path for path in _folders(project) if not path.name.startswith(".")]
     found = [item for path in folders if (item := read_execution(path) or _damaged(path))]
     own = [item for item in found if not _is_of_another(item, project)]
-    return sorted(own, key=lambda item: (item.created, item.id), reverse=True)
+    return sorted(own, key=lambda item: (item.info.created, item.id), reverse=True)
 
 
 def is_own(found: FoundExecution, project: Path) -> bool:
@@ -70,9 +75,9 @@ def is_own(found: FoundExecution, project: Path) -> bool:
     root = found.layout.root.resolve()
     if root.is_relative_to(project):
         return True
-    if named := found.data.get("project"):
+    if named := found.info.project:
         return _real(named) == str(project)
-    others = (other for other in all_executions(project) if other.data.get("project"))
+    others = (other for other in all_executions(project) if other.info.project)
     return any(_beside(root, other) and is_own(other, project) for other in others)
 
 
@@ -82,22 +87,24 @@ def _beside(root: Path, other: FoundExecution) -> bool:
 
 def _is_of_another(found: FoundExecution, project: Path) -> bool:
     """Tell whether another project's; those of a project that is gone may be this one's, moved."""
-    named = found.data.get("project")
+    named = found.info.project
     if not named or found.layout.root.is_relative_to(project) or _real(named) == str(project):
         return False
     return os.path.isdir(os.path.join(_real(named), LEDGER))  # noqa: PTH112, PTH118 - any text
 
 
-def _real(path: object) -> str:
+def _real(text: str) -> str:
     """Return a path of which a file tells, without links; empty if it can be none."""
-    text = str(path)
     return os.path.realpath(text) if text.isprintable() else ""
 
 
 def leftovers(project: Path) -> list[FoundExecution]:
     """Return what submissions and removals left that were killed; nothing of it ever ran."""
-    found = [ExecutionLayout(path) for path in _folders(project) if is_leftover(path)]
-    return [FoundExecution(layout=item, id=item.root.name, created="", data={}) for item in found]
+    return [
+        FoundExecution(layout=ExecutionLayout(path), info=ExecutionInfo.stand_in(id=path.name))
+        for path in _folders(project)
+        if is_leftover(path)
+    ]
 
 
 def is_leftover(folder: Path) -> bool:
@@ -128,15 +135,10 @@ def read_execution(folder: Path) -> FoundExecution | None:
     """Return what `execution.json` of a folder says, or None if it is not an execution."""
     layout = ExecutionLayout(folder)
     try:
-        data = read_json(layout.execution)
+        info = parse(ExecutionInfo, read_own(layout.execution), is_open=True)
     except (OSError, ValueError):
         return None
-    is_ours = str(data.get("schema")).startswith("dfh/execution/")
-    if not is_ours or not isinstance(data.get("id"), str):
-        return None
-    return FoundExecution(
-        layout=layout, id=str(data["id"]), created=str(data.get("created")), data=data
-    )
+    return FoundExecution(layout=layout, info=info)
 
 
 def _damaged(folder: Path) -> FoundExecution | None:
@@ -144,11 +146,12 @@ def _damaged(folder: Path) -> FoundExecution | None:
     layout = ExecutionLayout(folder)
     if not any(os.path.lexists(path) for path in (layout.execution, layout.submitted)):
         return None  # a submission was killed before it made one
-    created, data = "", {}
-    with suppress(OSError, ValueError):
-        data = read_json(layout.plan)
-        created = datetime.fromtimestamp(layout.plan.stat().st_mtime, timezone.utc).isoformat()
-    return FoundExecution(layout=layout, id=folder.name, created=created, data=data)
+    info = ExecutionInfo.stand_in(id=folder.name)
+    with suppress(OSError):
+        info = read_files(folder, with_jobs=False).info
+        made = datetime.fromtimestamp(layout.plan.stat().st_mtime, timezone.utc)
+        info = info._replace(created=made.isoformat())
+    return FoundExecution(layout=layout, info=info)
 
 
 def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExecution:

@@ -62,7 +62,7 @@ def other_orphans(found: FoundExecution) -> tuple[HeldOrphan, ...]:
     """Return the other submissions of the same project that broke off and hold jobs."""
     from deepforge_hpc.submit.orphans import held_orphans
 
-    orphans = held_orphans(Path(str(found.data.get("project"))))
+    orphans = held_orphans(Path(found.info.project))
     return tuple(orphan for orphan in orphans if orphan.execution != found.id)
 
 
@@ -93,7 +93,7 @@ def _require_original(found: FoundExecution) -> None:
     project = project_above(found.layout.root)
     token = read_enough_to_cancel(found.layout).token
     others = [other for other in all_executions(project) if other.layout != found.layout]
-    original = next((o for o in others if str(o.data.get("uuid"))[:8] == token), None)
+    original = next((o for o in others if o.info.token == token), None)
     if original or not _is_in_project(found, project):
         what = f"of {original.name}" if original else f"from outside of the executions of {project}"
         message = f"{found.layout.root}: execution.json is damaged, and it is a copy {what}"
@@ -121,7 +121,6 @@ def resume(found: FoundExecution) -> SubmitReport:
 
 def _edited(found: FoundExecution) -> tuple[Notice, ...]:
     """Return what was edited since it was frozen: a failure that it mends would come again."""
-    from deepforge_hpc.runtime.base.advice import submit_command
     from deepforge_hpc.submit.frozen import edited, read_info
 
     info = read_info(found.layout)
@@ -130,8 +129,7 @@ def _edited(found: FoundExecution) -> tuple[Notice, ...]:
         return ()
     text = f"{listed(names, 3)} {'were' if names[1:] else 'was'} edited since: "
     text += "what is resumed is the code as it was frozen"
-    submit = submit_command(info.pipeline_file, info.options, info.site)
-    return (Notice("code_edited", text, info.id, next=f"{submit} takes it up"),)
+    return (Notice("code_edited", text, info.id, next=f"{info.submit_command} takes it up"),)
 
 
 def least_pause_s(found: FoundExecution) -> float:
@@ -224,7 +222,7 @@ def scheduler_of(found: FoundExecution) -> Scheduler:
     """Return the adapter of the scheduler that an execution was submitted to."""
     from deepforge_hpc.plugins.scheduler import scheduler_named
 
-    return scheduler_named(str(found.data.get("scheduler")))
+    return scheduler_named(found.info.scheduler)
 
 
 def site_of(found: FoundExecution) -> SiteSpec | None:
@@ -247,15 +245,13 @@ def _state(found: FoundExecution) -> str:
 
 def _summary(found: FoundExecution) -> Summary:
     size, files = disk_usage(found.layout.root)
-    data = found.data
-    tags = data.get("tags")
     return Summary(
         id=found.name,
         state=_state(found),
-        created=found.created,
-        site=str(data.get("site")),
-        name=str(data.get("name") or ""),
-        tags=tuple(str(tag) for tag in tags) if isinstance(tags, list) else (),
+        created=found.info.created,
+        site=found.info.site,
+        name=found.info.name,
+        tags=found.info.tags,
         size=size,
         files=files,
         path=str(found.layout.root),

@@ -158,7 +158,7 @@ def _folder_of(record: Record, located: Located) -> Path | None:
     homes = [home / record.execution for home in executions_folders(located.project)]
     for folder in (located.execution, *homes):
         found = read_execution(folder) if folder else None
-        if found and found.data.get("uuid") == record.data.uuid:
+        if found and found.info.uuid == record.data.uuid:
             return found.layout.root
     # One whose own file cannot be read is compared by all else: `check_frozen` says so.
     lost = (home for home in homes if (home / "execution.json").exists())

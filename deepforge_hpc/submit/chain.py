@@ -84,7 +84,7 @@ def cancel(
     check_home(layout, info, "cancelled")
     # What is queued is asked for, whatever the plan says, which may be damaged as well.
     plan, files = Plan(info.pipeline, info.site, info.scheduler, ()), read_files(layout.root)
-    mine = scheduler.scoped(JobScope.of(info, files.journal, files.cluster))
+    mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
     submitter = Submitter(layout, info, plan, mine, RateLimit(None))
     check_user(submitter, "cancel")
     warnings: tuple[Notice, ...] = ()

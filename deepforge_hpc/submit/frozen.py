@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
-from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode
-from deepforge_hpc.runtime.base.execution import PLAN_SCHEMA, ExecutionInfo
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, parse
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_json, read_own
 from deepforge_hpc.runtime.state.read import is_torn, kept, read_files
 
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
 _OTHER_VERSION = "Use the version of deepforge-hpc that made it."
 
 
-def read_info(layout: ExecutionLayout, read: Mapping[str, Any] | None = None) -> ExecutionInfo:
-    """Return `execution.json`, if it was not `read` yet; StorageError or LedgerError without it."""
+def read_info(layout: ExecutionLayout) -> ExecutionInfo:
+    """Return `execution.json`; StorageError or LedgerError without it."""
     try:
-        return decode(ExecutionInfo, read or read_json(layout.execution))
+        return parse(ExecutionInfo, read_own(layout.execution), is_open=True)
     except OSError as error:
         message = f"{layout.root}: not an execution: {error.strerror}: {layout.execution.name}"
         hint = "`dfh executions list` shows what there is."
@@ -53,15 +52,11 @@ def read_enough_to_cancel(layout: ExecutionLayout) -> ExecutionInfo:
     try:
         return read_info(layout)
     except (LedgerError, StorageError) as error:
-        files = read_files(layout.root)
-        token = files.journal.last.token if files.journal.last else ""
-        named = files.plan.get("scheduler")
-        if not re.fullmatch("[0-9a-f]{8}", token) or not isinstance(named, str):
-            hint = "Neither journal nor plan tell its jobs: look for them in the scheduler's queue."
-            raise LedgerError(error.message, hint) from error
-    text: dict[str, Any] = dict.fromkeys(ExecutionInfo._fields, "")
-    text.update(id=layout.root.name, uuid=token, scheduler=named)
-    return ExecutionInfo(**{**text, "home": os.path.realpath(layout.root)})
+        info = read_files(layout.root, with_jobs=False).info
+        if re.fullmatch("[0-9a-f]{8}", info.token) and info.scheduler:
+            return info
+        hint = "Neither journal nor plan tell its jobs: look for them in the scheduler's queue."
+        raise LedgerError(error.message, hint) from error
 
 
 def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
@@ -75,7 +70,7 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
     except (OSError, ValueError) as error:
         message = f"{layout.plan}: {getattr(error, 'strerror', error)}"
         raise StorageError(message, "Restore it from a backup, or submit again.") from error
-    check_plan(layout, digest(content), PLAN_SCHEMA, info)
+    check_plan(layout, digest(content), info)
     try:
         return parse_plan(content)
     except ShapeError as error:
@@ -83,8 +78,8 @@ def read_plan(layout: ExecutionLayout, info: ExecutionInfo) -> Plan:
         raise LedgerError(message, _OTHER_VERSION) from error
 
 
-def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: ExecutionInfo) -> None:
-    """Raise LedgerError unless the plan is the one that was submitted, and of this version."""
+def check_plan(layout: ExecutionLayout, sha256: str, info: ExecutionInfo) -> None:
+    """Raise LedgerError unless the plan is the one that was submitted."""
     if sha256 != info.plan_sha256:
         if not layout.plan.exists():
             message = f"{layout.plan}: No such file or directory"
@@ -92,8 +87,6 @@ def check_plan(layout: ExecutionLayout, sha256: str, schema: object, info: Execu
         message = f"{layout.plan}: edited since it was submitted"
         hint = "Restore it, or submit again: `dfh submit` takes up edits of the pipeline."
         raise LedgerError(message, hint)
-    if schema != PLAN_SCHEMA:
-        raise LedgerError(f"{layout.plan}: not written by this version: {schema!r}", _OTHER_VERSION)
 
 
 def edited(layout: ExecutionLayout, info: ExecutionInfo) -> list[str]:

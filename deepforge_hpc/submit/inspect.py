@@ -12,13 +12,14 @@ from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import last_metrics, read_files
-from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info
+from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info, read_plan
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.native import NativeStatus
     from deepforge_hpc.runtime.state.journal import Attempt, Journal
+    from deepforge_hpc.runtime.state.read import Files
     from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 
@@ -35,15 +36,14 @@ def status(
     except OSError:
         read_info(layout)  # it says more
         raise
-    info = read_info(layout, files.info)
+    info = _sound_info(layout, files)
     at_home = is_at_home(layout, info)
-    check_plan(layout, files.plan_sha256, files.plan.get("schema"), info)
     attempt = files.journal.last
     notices: list[Notice] = []
     answers: dict[str, NativeStatus] | None = None
     if scheduler is not None and attempt is not None and attempt.ids:
         try:
-            mine = scheduler.scoped(JobScope.of(info, files.journal, files.cluster))
+            mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
             answers = mine.query(info.home, list(attempt.ids.values()))
         except SchedulerError as error:
             text = f"The scheduler does not answer: {error.message}"
@@ -73,6 +73,14 @@ def status(
         jobs = tuple(_without_resume(job) for job in jobs)
     current = current._replace(jobs=jobs, warnings=(*notices, *current.warnings))
     return current._replace(next=_next(info, current, kinds, is_submitting=is_submitting))
+
+
+def _sound_info(layout: ExecutionLayout, files: Files) -> ExecutionInfo:
+    """Return `execution.json`; StorageError or LedgerError if it or the plan is not as it was."""
+    if files.damaged:  # these say of what is damaged how
+        read_plan(layout, read_info(layout))
+    check_plan(layout, files.plan_sha256, files.info)
+    return files.info
 
 
 def _close(layout: ExecutionLayout, current: ExecutionStatus) -> None:
@@ -145,7 +153,7 @@ def _next(
         return f"dfh status {info.id} --watch"
     if "code_modified" in kinds:
         is_live = any(job.state.is_live for job in current.work)
-        return f"dfh cancel {info.id}; then " * is_live + current.submit_command
+        return f"dfh cancel {info.id}; then " * is_live + info.submit_command
     stopped = any(job.state is State.HELD for job in current.jobs) and not is_submitting
     if "submission_broken" in kinds or stopped or current.state is State.PLANNED:
         return f"dfh resume {info.id}"
@@ -153,4 +161,4 @@ def _next(
         return f"dfh status {info.id} --watch"
     from deepforge_hpc.runtime.base.advice import next_step
 
-    return next_step(current.ends(), identity=info.id, submit=current.submit_command)
+    return next_step(current.ends(), identity=info.id, submit=info.submit_command)

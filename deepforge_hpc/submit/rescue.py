@@ -29,8 +29,7 @@ def name_formats(
     """Lay beside each rescue the formats of what it keeps; UsageError if one is not named."""
     types: Mapping[str, Mapping[str, str]] | None = None
     for item in selected:
-        tasks = item.tasks or range(item.job.tasks)
-        for task in tasks if item.job.kind is JobKind.ARRAY else (None,):
+        for task in item.tasks or item.job.indices:
             folder = layout.job(item.job.name, task).rescue
             found = read(folder)
             if found is None or not found.is_whole:  # then the operation runs again

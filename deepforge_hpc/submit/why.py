@@ -79,16 +79,15 @@ def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[Execution
 
 def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
     # As the judge has it: a sound marker of each task, and nothing else, is a success.
-    tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
     return all(
         marker.find(layout.job(job.name, task), job.name, task, job.plan_key).marker
-        for task in tasks
+        for task in job.indices
     )
 
 
 def _loss(layout: ExecutionLayout, job: Job) -> str:
     """Return what became of a result that would do: it was modified, or it is not there."""
-    for task in range(job.tasks) if job.kind is JobKind.ARRAY else (None,):
+    for task in job.indices:
         folder = layout.job(job.name, task)
         found = marker.find(folder, job.name, task, job.plan_key).marker
         for name, made in found.outputs.items() if found else ():

@@ -10,7 +10,8 @@ from deepforge_hpc.cli.views.display import Display, table
 from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan, Resources
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan, PlannedJob, Resources
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
@@ -102,7 +103,7 @@ def test_error_lists_all_faults_and_is_json_when_asked(capsys: pytest.CaptureFix
 def made_up_status(*states: str) -> ExecutionStatus:
     jobs = [
         JobStatus(
-            name=f"fit_{index:03d}", operation=f"fit_{index:03d}", kind="run", after=(), state=State(state),
+            plan=PlannedJob(f"fit_{index:03d}"), state=State(state),
             detail=state, reason="", hint="", native_id=f"L{index}", raw="", exit_code=None,
             attempt=1, started="", ended="", elapsed_s=None, metrics={}, log="", outputs=(),
             reused_from="",
@@ -110,8 +111,8 @@ def made_up_status(*states: str) -> ExecutionStatus:
         for index, state in enumerate(states)
     ]  # fmt: skip
     return ExecutionStatus(
-        id="fits-0001", path="/x", pipeline="fits", site="local", scheduler="local", name="",
-        note="", created="", state=State.RUNNING, attempt=1, jobs=tuple(jobs),
+        path="/x", info=ExecutionInfo.stand_in(id="fits-0001", pipeline="fits", site="local"),
+        state=State.RUNNING, attempt=1, jobs=tuple(jobs),
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def rows_of(lines: Iterable[str], width: int) -> int:
 
 def _head(found: ExecutionStatus) -> Iterator[str]:
     yield headline(found)
-    for label, text in (("name", found.name), ("note", found.note)):
+    for label, text in (("name", found.info.name), ("note", found.info.note)):
         if text:
             yield f"{label}  {text}"
     yield ""
@@ -90,7 +90,7 @@ def headline(found: ExecutionStatus) -> str:
     """Return the execution in one line."""
     done = sum(job.state.is_success for job in found.work)
     again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
-    rest = f"  {done}/{len(found.work)} jobs done  on {found.site}{again}"
+    rest = f"  {done}/{len(found.work)} jobs done  on {found.info.site}{again}"
     return Stated(f"{found.id}  ", found.state, rest)
 
 

@@ -92,7 +92,7 @@ def can_move(current: ExecutionStatus) -> bool:
             continue
         if job.state.is_at_work:
             return True
-        if job.state is State.PENDING and stuck.isdisjoint(job.after):
+        if job.state is State.PENDING and stuck.isdisjoint(job.plan.after):
             return True
         stuck.add(job.name)
     return False

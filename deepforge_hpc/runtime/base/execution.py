@@ -46,6 +46,12 @@ class ExecutionInfo(NamedTuple):
     """Words that followed `dfh submit PIPELINE`, for the command that does it again."""
     schema: str = EXECUTION_SCHEMA
 
+    @classmethod
+    def stand_in(cls, **known: str) -> "ExecutionInfo":
+        """Return what is known of an execution whose file cannot be read; the rest is empty."""
+        needed = (name for name in cls._fields if name not in cls._field_defaults)
+        return cls(**{**dict.fromkeys(needed, ""), **known})  # type: ignore[arg-type]
+
     @property
     def token(self) -> str:
         """Return the 8 hex digits that name the execution in the scheduler's queue."""

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from ..base.failure import explain_os_error, tell
-from ..base.plan import JobKind
 from ..schedulers import QueryResult, Scheduler, load_scheduler
 from ..state.assemble import build
 from ..state.ends import write_ends
@@ -47,8 +46,8 @@ def _units(context: Context, attempt: Attempt) -> set[str]:
     units = set()
     for job in context.plan.jobs:
         if job.name in attempt.ids and job.name != context.name:
-            tasks = range(job.tasks) if job.kind is JobKind.ARRAY else (None,)
-            units |= {attempt.native_id(job.name, i) for i in attempt.tasks.get(job.name, tasks)}
+            tasks = attempt.tasks.get(job.name, job.indices)
+            units |= {attempt.native_id(job.name, i) for i in tasks}
     return units
 
 

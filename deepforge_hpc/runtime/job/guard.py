@@ -89,8 +89,7 @@ def check_upstream(context: Context) -> None:
         return
     for name in context.job.after:
         upstream = context.plan.job(name)
-        tasks = range(upstream.tasks) if upstream.kind is JobKind.ARRAY else (None,)
-        for task in tasks:
+        for task in upstream.indices:
             found = marker.find(context.layout.job(name, task), name, task, upstream.plan_key)
             if found.fault:
                 reason = f"{context.title} needs {title(name, task)}, which {found.fault}."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
 from ..base.text import clean_line, count, listed, plain
-from .looks import FAILED, LOOKS, Operation, anchor, icon, text_of
+from .looks import FAILED, LOOKS, Operation, anchor, icon
 from .markup import esc
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def failures(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     if not reasons:
         return ""
     shown = list(reasons.items())[:_MAX_FAILURES]
-    said = edit_hint(execution.submit_command)
+    said = edit_hint(execution.info.submit_command)
     parts = "".join(
         _failure(state, reason, cases, said=said, is_open=index == 0)
         for index, ((state, reason), cases) in enumerate(shown)
@@ -98,9 +98,9 @@ def _ended_with(task: UnitStatus) -> str:
 
 def _next(execution: ExecutionStatus) -> str:
     """Return the commands that come next, each with what it does; the advised one first."""
-    identity = text_of(execution, "id") or "EXECUTION"
+    identity = plain(execution.id, 200)
     submit = (
-        execution.submit_command,
+        execution.info.submit_command,
         "picks up your edits in a new execution, and reuses the results that still hold.",
     )
     if job := to_edit(execution.ends()):

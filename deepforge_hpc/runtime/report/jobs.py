@@ -7,15 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..base.plan import JobKind
 from ..base.states import State
-from ..base.text import as_list, count, duration, number, plain, size
-from ..state.read import GATHER
+from ..base.text import count, duration, number, plain, size
 from .chart import draw_chart, group, has_course
 from .looks import LOOKS, Operation, anchor, badge, state_bar
 from .markup import esc, href
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from ..base.metrics import Series
@@ -80,24 +79,18 @@ def _facts(operation: Operation) -> str:
 
 
 def _resources(job: JobStatus) -> list[str]:
-    asked, launch = job.plan.get("resources"), job.plan.get("launch")
-    if not isinstance(asked, dict):
-        return []
-    numbers = {name: value for name, value in asked.items() if isinstance(value, int)}
-    facts = []
-    if numbers.get("nodes", 1) > 1:
-        facts.append(count(numbers["nodes"], "node"))
-    ranks = numbers.get("nodes", 1) * numbers.get("ntasks_per_node", 1)
-    name = launch.get("name", "none") if isinstance(launch, dict) else "none"
+    asked, launch = job.plan.resources, job.plan.launch.name
+    facts = [count(asked.nodes, "node")] if asked.nodes > 1 else []
+    ranks = asked.world_size
     if ranks > 1:
-        facts.append(count(ranks, "rank") + (f" by {plain(name, 20)}" if name != "none" else ""))
-    facts.append(count(numbers.get("cpus_per_task", 1), "core") + (" each" if ranks > 1 else ""))
-    if numbers.get("gpus_per_node"):
-        facts.append(count(numbers["gpus_per_node"], "GPU") + " a node")
-    if "mem_per_node_mib" in numbers:
-        facts.append(size(numbers["mem_per_node_mib"] << 20))
-    if "time_s" in numbers:
-        facts.append(f"at most {duration(max(10, numbers['time_s']))}")
+        facts.append(count(ranks, "rank") + (f" by {plain(launch, 20)}" * (launch != "none")))
+    facts.append(count(asked.cpus_per_task, "core") + (" each" if ranks > 1 else ""))
+    if asked.gpus_per_node:
+        facts.append(count(asked.gpus_per_node, "GPU") + " a node")
+    if asked.mem_per_node_mib is not None:
+        facts.append(size(asked.mem_per_node_mib << 20))
+    if asked.time_s is not None:
+        facts.append(f"at most {duration(max(10, asked.time_s))}")
     return facts
 
 
@@ -167,7 +160,7 @@ def _picture(picture: Picture) -> str:
 def _outputs(operation: Operation) -> str:
     job = operation.jobs[-1]
     pairs = [(task, output) for task in job.units for output in task.outputs]
-    if job.kind != GATHER and len(job.units) > 1:
+    if job.plan.kind is not JobKind.GATHER and len(job.units) > 1:
         return ""
     rows = "".join(_output(task.folder, output) for task, output in pairs[:_MAX_OUTPUTS])
     if not rows:
@@ -207,13 +200,13 @@ def _tasks(job: JobStatus, now: datetime) -> str:
 
 
 def _parameters(job: JobStatus) -> str:
-    shown: dict[str, Callable[[object], str]] = {"defaults": _value, "computed": plain}
+    given = [(name, _value(value), "given") for name, value in job.plan.attributes]
+    given += [(name, _value(value), "default") for name, value in job.plan.defaults]
+    given += [(name, plain(said), "default") for name, said in job.plan.computed]
     rows = "".join(
-        f'<tr><th scope="row">{esc(plain(pair[0], 80))}</th><td>{esc(show(pair[1]))}</td>'
-        f"<td>{'given' if key == 'attributes' else 'default'}</td></tr>"
-        for key, show in {"attributes": _value, **shown}.items()
-        for pair in as_list(job.plan.get(key))
-        if isinstance(pair, list) and len(pair) == 2
+        f'<tr><th scope="row">{esc(plain(name, 80))}</th><td>{esc(value)}</td>'
+        f"<td>{origin}</td></tr>"
+        for name, value, origin in given
     )
     if not rows:
         return ""

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..base.plan import JobKind
 from ..base.states import WAITING, State, combine
-from ..base.text import plain
-from ..state.read import GATHER
 from ..state.status import tally
 from .markup import esc
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..state.status import ExecutionStatus, JobStatus, UnitStatus
+    from ..state.status import JobStatus, UnitStatus
 
 
 class Look(NamedTuple):
@@ -102,7 +101,7 @@ def operations(jobs: Sequence[JobStatus]) -> list[Operation]:
         groups.setdefault(job.operation, []).append(job)
     found = []
     for name, members in groups.items():
-        ordered = sorted(members, key=lambda job: job.kind == GATHER)
+        ordered = sorted(members, key=lambda job: job.plan.kind is JobKind.GATHER)
         found.append(Operation(name, tuple(ordered), _state({job.state for job in ordered})))
     return found
 
@@ -111,12 +110,6 @@ def _state(states: set[State]) -> State:
     if any(state.is_success for state in states) and states & WAITING:
         return State.RUNNING  # the parts are there, and the gather job waits
     return combine(states)
-
-
-def text_of(execution: ExecutionStatus, key: str) -> str:
-    """Return a text of `execution.json`, for a page; empty if it has none."""
-    value = execution.info.get(key) or getattr(execution, key, "")
-    return plain(value, 200) if isinstance(value, str) else ""
 
 
 def badge(state: State, words: str = "") -> str:

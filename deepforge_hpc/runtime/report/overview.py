@@ -37,7 +37,7 @@ def _graph(groups: Sequence[Operation]) -> str:
     nodes = []
     for group in groups:
         look = LOOKS[group.state]
-        needed = dict.fromkeys(owner.get(name, "") for job in group.jobs for name in job.after)
+        needed = dict.fromkeys(owner.get(name, "") for job in group.jobs for name in job.plan.after)
         total = len(group.main.units)
         is_partial = total > 1 and not group.state.is_success and group.state not in WAITING
         nodes.append(

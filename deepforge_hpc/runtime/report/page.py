@@ -17,7 +17,7 @@ from ..base.text import NONE, count, duration, listed, number, plain
 from ..base.times import moment, parse_time
 from .failures import failures
 from .jobs import operation_card, operation_row
-from .looks import LOOKS, URGENT, Operation, anchor, badge, icon, text_of
+from .looks import LOOKS, URGENT, Operation, anchor, badge, icon
 from .markup import esc
 from .overview import overview
 
@@ -56,8 +56,8 @@ def render_page(
         "base-uri 'none'; form-action 'none'"
     )
     refresh = "" if execution.is_over else f'<meta http-equiv="refresh" content="{_REFRESH_S}">'
-    name = text_of(execution, "pipeline") or "unknown pipeline"
-    title = f"{LOOKS[execution.state].word}: {text_of(execution, 'id') or name}"
+    name = plain(execution.info.pipeline, 200) or "unknown pipeline"
+    title = f"{LOOKS[execution.state].word}: {plain(execution.id, 200)}"
     body = "".join(
         [
             _header(execution, groups, name),
@@ -94,8 +94,8 @@ def _header(execution: ExecutionStatus, groups: Sequence[Operation], name: str) 
     elapsed = (last - start).total_seconds() if start and last else None
     done = sum(group.state.is_success for group in groups)
     facts = {
-        "Execution": text_of(execution, "id") or NONE,
-        "Site": text_of(execution, "site") or NONE,
+        "Execution": plain(execution.id, 200),
+        "Site": plain(execution.info.site, 200) or NONE,
         "Started": moment(start),
         "Elapsed": duration(elapsed),
         "Operations": f"{done} of {len(groups)} done",
@@ -104,8 +104,8 @@ def _header(execution: ExecutionStatus, groups: Sequence[Operation], name: str) 
     rows = "".join(
         f"<div><dt>{key}</dt><dd>{esc(value)}</dd></div>" for key, value in facts.items()
     )
-    notes = [plain(execution.info.get(key) or "", 300) for key in ("name", "note")]
-    note = "".join(f'<p class="note">{esc(text)}</p>' for text in notes if text)
+    notes = filter(None, (execution.info.name, execution.info.note))
+    note = "".join(f'<p class="note">{esc(plain(text, 300))}</p>' for text in notes)
     return (
         f'<header><div class="top"><h1>{esc(name)}</h1>{badge(execution.state)}</div>'
         f'<p class="answer">{esc(_answer(execution, groups, elapsed))}</p>{note}'
@@ -157,7 +157,7 @@ def _next(groups: Sequence[Operation]) -> list[Operation]:
     """Return the operations that wait for nothing but the scheduler."""
     done = {job.name for group in groups for job in group.jobs if job.state.is_success}
     waiting = (group for group in groups if group.state in WAITING)
-    return [group for group in waiting if done.issuperset(group.main.after)]
+    return [group for group in waiting if done.issuperset(group.main.plan.after)]
 
 
 def _named(groups: Sequence[Operation], *states: State, verb: bool = False) -> str:
@@ -222,18 +222,18 @@ def _cards(
 
 
 def _footer(execution: ExecutionStatus) -> str:
-    digests = {name: text_of(execution, f"{name}_sha256") for name in ("code", "plan")}
+    info = execution.info
     parts = [
-        f"{name} <code>{esc(text.removeprefix('sha256:')[:12])}</code>"
-        for name, text in digests.items()
+        f"{name} <code>{esc(plain(text.removeprefix('sha256:')[:12]))}</code>"
+        for name, text in {"code": info.code_sha256, "plan": info.plan_sha256}.items()
         if text
     ]
-    about = {"by": text_of(execution, "user"), "deepforge_hpc": text_of(execution, "version")}
-    parts += [f"{label} {esc(text)}" for label, text in about.items() if text]
+    about = {"by": info.user, "deepforge_hpc": info.version}
+    parts += [f"{label} {esc(plain(text, 200))}" for label, text in about.items() if text]
     facts = " · ".join(parts)
-    where = esc(text_of(execution, "project"))
+    where = esc(plain(info.project, 200))
     place = f" in <code>{where}</code>" if where else ""
-    command = esc(execution.submit_command)
+    command = esc(info.submit_command)
     return (
         f"<footer><h2>To run this again</h2><p><code>{command}</code>{place}</p>"
         "<p>The frozen code, the plan and this page lie in the folder of the execution; "

@@ -95,7 +95,7 @@ def _period(begin: datetime, end: datetime) -> str:
 
 def _rows(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Row]:
     jobs = {job.name: job for job in execution.work}
-    created = parse_time(execution.info.get("created"))
+    created = parse_time(execution.info.created)
     items = []
     for group in groups:
         began = group.started()
@@ -104,7 +104,8 @@ def _rows(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Row]
             continue
         main = group.main
         # What an earlier attempt made does not tell since when this one waited.
-        known = [job for job in map(jobs.get, main.after) if job and job.attempt == main.attempt]
+        before = filter(None, map(jobs.get, main.plan.after))
+        known = [job for job in before if job.attempt == main.attempt]
         ends = filter(None, (task.ended_at for job in known for task in job.units))
         ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
         end = group.ended() or execution.now

@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING
 
 from ..base.layout import ExecutionLayout
 from ..base.notice import Notice
+from ..base.plan import JobKind
 from ..base.states import State, combine, state_of
 from ..base.text import plain, title
 from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
-from .read import ARRAY, FINAL, LAYOUT
+from .read import LAYOUT
 from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ..base.native import NativeStatus
+    from ..base.plan import PlannedJob
     from .journal import Attempt
     from .marker import Marker
-    from .read import Files, Planned, Unit
+    from .read import Files, Unit
 
 
 def build(
@@ -38,27 +40,20 @@ def build(
     attempt = history.last if number is None else history.attempt(number)
     view = _View(files, attempt, answers, now)
     jobs = tuple(view.job(job) for job in files.jobs)
-    info = files.info
-    text = {key: str(info.get(key) or files.plan.get(key) or "") for key in _TEXTS}
     return ExecutionStatus(
         path=str(files.root),
-        state=combine(job.state for job in jobs if job.kind != FINAL),
+        info=files.info,
+        state=combine(job.state for job in jobs if job.plan.kind is not JobKind.FINAL),
         attempt=attempt.number if attempt else 0,
         jobs=jobs,
         warnings=(*_problems(files), *view.warnings),
-        info=info,
         at=now,
-        **text,
     )
 
 
-_TEXTS = ("id", "pipeline", "site", "scheduler", "name", "note", "created")
-
-
 def _problems(files: Files) -> Iterator[Notice]:
-    for name, data in (("execution.json", files.info), ("plan.json", files.plan)):
-        if not data:
-            yield Notice("file_damaged", f"{name} is missing or damaged.", name)
+    for name in files.damaged:
+        yield Notice("file_damaged", f"{name} is missing or damaged.", name)
     if files.journal.fault:
         name = str(files.info.get("id") or "EXECUTION")
         hint = f"Jobs can still be found in the queue by their names: dfh cancel {name}"
@@ -66,7 +61,7 @@ def _problems(files: Files) -> Iterator[Notice]:
     last = files.journal.last
     if last is not None and last.refused:
         text = f"The submission was refused, nothing of it runs: {last.refused}"
-        yield Notice("submission_refused", text, str(files.info.get("id") or ""))
+        yield Notice("submission_refused", text, files.info.id)
 
 
 class _View:
@@ -85,15 +80,13 @@ class _View:
         self._now = now
         # What has an id was submitted, also where the line of its intent is damaged.
         self._attempted = frozenset((*attempt.jobs, *attempt.ids) if attempt else ())
-        self._id = str(files.info.get("id") or "")
-        self._token = str(files.info.get("uuid") or "")[:8]
         self._trouble: dict[str, Trouble] = {}
         """Job that did not succeed -> where the trouble began."""
         self._open: set[str] = set()
         """Jobs that are not over."""
         self.warnings: list[Notice] = []
 
-    def job(self, job: Planned) -> JobStatus:
+    def job(self, job: PlannedJob) -> JobStatus:
         """Return the status of a job; those that it waits for have been asked for before."""
         units = tuple(self._unit(job, task) for task in job.indices)
         if left := [unit for unit in units if unit.left]:
@@ -108,10 +101,7 @@ class _View:
         ended = max((unit.ended for unit in units), default="") if is_over else ""
         first = next((unit for unit in units if unit.state is state), units[0])
         found = JobStatus(
-            name=job.name,
-            operation=job.operation,
-            kind=job.kind,
-            after=job.after,
+            plan=job,
             state=state,
             detail=state.value + tally(state, units),
             reason=_reason(first, units),
@@ -125,15 +115,14 @@ class _View:
             elapsed_s=seconds(started, ended, self._now, is_over=is_over),
             metrics={},
             log="",
-            outputs=first.outputs if job.kind != ARRAY else (),
+            outputs=first.outputs if job.kind is not JobKind.ARRAY else (),
             reused_from=next((unit.reused_from for unit in units if unit.reused_from), ""),
             units=units,
             is_retryable=all(unit.is_retryable for unit in units),
-            plan=job.data,
         )
         return found._replace(log=_log(found, first)) if found.has_run else found
 
-    def _unit(self, job: Planned, task: int | None) -> UnitStatus:
+    def _unit(self, job: PlannedJob, task: int | None) -> UnitStatus:
         unit = self._files.units[job.name, task]
         evidence = self._evidence(job, task, unit)
         verdict = judge(evidence)
@@ -165,16 +154,16 @@ class _View:
             left=said.left if said else "",
         )
 
-    def _evidence(self, job: Planned, task: int | None, unit: Unit) -> Evidence:
+    def _evidence(self, job: PlannedJob, task: int | None, unit: Unit) -> Evidence:
         attempt, found = self._attempt, unit.found
         if attempt and not (job.name in self._attempted and attempt.has_task(job.name, task)):
             attempt = None
-        if job.kind == FINAL and found.marker and self._is_older(found.marker):
+        if job.kind is JobKind.FINAL and found.marker and self._is_older(found.marker):
             found = ABSENT  # it closed an earlier attempt
         native_id = attempt.native_id(job.name, task) if attempt else ""
         native = self._native(job.name, native_id)
         return Evidence(
-            execution=self._id,
+            execution=self._files.info.id,
             job=job.name,
             task=task,
             found=found,
@@ -190,7 +179,7 @@ class _View:
             has_checkpoint=native is not None
             and native.ended_by == "limit"
             and any(ExecutionLayout(self._files.root).job(job.name, task).checkpoints.glob("*")),
-            is_final_job=job.kind == FINAL,
+            is_final_job=job.kind is JobKind.FINAL,
         )
 
     def _is_older(self, marker: Marker) -> bool:
@@ -198,20 +187,20 @@ class _View:
 
     def _native(self, job: str, native_id: str) -> NativeStatus | None:
         found = (self._answers or {}).get(native_id)
-        if found is not None and found.name and found.name != f"{job}.{self._token}":
+        if found is not None and found.name and found.name != f"{job}.{self._files.info.token}":
             # After a crash Slurm gives the ids of jobs that it lost to other people's jobs.
             return None
         # An adapter from outside may give a text, and one that is no state.
         return found._replace(state=state_of(found.state)) if found else None
 
-    def _origin(self, job: Planned) -> Trouble | None:
+    def _origin(self, job: PlannedJob) -> Trouble | None:
         """Return where the trouble began because of which a job cannot run, if there is any."""
-        if job.kind == FINAL:
+        if job.kind is JobKind.FINAL:
             return None
         return next((self._trouble[name] for name in job.after if name in self._trouble), None)
 
 
-def _began(job: Planned, units: tuple[UnitStatus, ...]) -> Trouble | None:
+def _began(job: PlannedJob, units: tuple[UnitStatus, ...]) -> Trouble | None:
     for unit in units:
         if unit.state.is_final and not unit.state.is_success:
             return Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)

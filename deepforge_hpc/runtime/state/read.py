@@ -5,18 +5,21 @@ Only files of the execution are read, and links inside it are not followed.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.codec import parse
+from ..base.execution import ExecutionInfo
 from ..base.files import digest, parse_object, read_own
 from ..base.folder import Folder
 from ..base.layout import ExecutionLayout, JobLayout
+from ..base.plan import JobKind, Outline, PlannedJob, parse_outline
 from . import journal, marker, statefile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import TypeGuard
 
     from .journal import Journal
     from .marker import FoundMarker
@@ -27,26 +30,8 @@ Key = tuple[str, "int | None"]
 
 LAYOUT = ExecutionLayout(Path())
 """Names of files and folders, relative to the execution."""
-ARRAY, GATHER, FINAL = "array", "gather", "final"
 _SUCCESS, _STATE = JobLayout(Path()).success.name, JobLayout(Path()).state.name
-_MAX_TASKS = 100_000
 _TAIL = 4096
-
-
-class Planned(NamedTuple):
-    """What a reader needs of a job's entry in the plan."""
-
-    name: str
-    operation: str
-    kind: str
-    after: tuple[str, ...]
-    indices: tuple[int | None, ...]
-    """Of its tasks; (None,) of a job that is no array."""
-    plan_key: str
-    is_guarded: bool
-    """Whether it starts however those end that it waits for."""
-    data: dict[str, Any]
-    """The entry itself."""
 
 
 class Unit(NamedTuple):
@@ -61,36 +46,53 @@ class Files(NamedTuple):
     """What an execution's folder holds of its plan and its jobs."""
 
     root: Path
-    info: dict[str, Any]
-    """`execution.json`; empty if it is missing or damaged."""
-    plan: dict[str, Any]
+    info: ExecutionInfo
+    """Of `execution.json`; where that is damaged, what the other files tell in its place."""
+    plan: Outline
     plan_sha256: str
-    jobs: tuple[Planned, ...]
     units: dict[Key, Unit]
     journal: Journal
+    damaged: tuple[str, ...] = ()
+    """Names of those of its first two files that are missing or damaged."""
 
     @property
-    def cluster(self) -> str:
-        """Return the cluster that the site names, as `Plan.cluster`."""
-        pairs = _items(self.jobs[-1].data, "directives") if self.jobs else []
-        named = (pair[1] for pair in pairs if isinstance(pair, list) and pair[:1] == ["clusters"])
-        return str(next(named, ""))
+    def jobs(self) -> tuple[PlannedJob, ...]:
+        """Return the jobs of its plan; none where that is damaged."""
+        return self.plan.jobs
 
 
-def read_files(root: Path) -> Files:
-    """Read an execution; OSError if the folder cannot be opened."""
+def read_files(root: Path, *, with_jobs: bool = True) -> Files:
+    """Read an execution, or its first files alone; OSError if the folder cannot be opened."""
     with Folder.open(root) as folder:
-        info = folder.json(LAYOUT.execution.name)
-        content, plan = b"", {}
-        with suppress(OSError, ValueError, KeyError):
-            content = folder.own(LAYOUT.plan.name)
-            if is_torn(content):
-                content = kept(str(info["ledger"]), str(info["plan_sha256"]))
-            plan = parse_object(content)
-        jobs = tuple(_planned(entry) for entry in _items(plan, "jobs") if _is_job(entry))
-        units = _units(folder, jobs)
         history = journal.load(lambda: folder.own(LAYOUT.submitted.name))
-    return Files(root, info, plan, digest(content), jobs, units, history)
+        info = plan = None
+        content = b""
+        with suppress(OSError, ValueError):
+            info = parse(ExecutionInfo, folder.own(LAYOUT.execution.name), is_open=True)
+        with suppress(OSError, ValueError):
+            content = folder.own(LAYOUT.plan.name)
+            if info and is_torn(content):
+                content = kept(info.ledger, info.plan_sha256)
+            plan = parse_outline(content)
+        units = _units(folder, plan.jobs) if plan and with_jobs else {}
+    found = {LAYOUT.execution.name: info, LAYOUT.plan.name: plan}
+    damaged = tuple(name for name, value in found.items() if value is None)
+    plan = plan or Outline()
+    return Files(
+        root, info or _stand_in(root, plan, history), plan, digest(content), units, history, damaged
+    )
+
+
+def _stand_in(root: Path, plan: Outline, history: Journal) -> ExecutionInfo:
+    token = history.last.token if history.last else ""
+    return ExecutionInfo.stand_in(
+        id=root.name,
+        uuid=token,
+        pipeline=plan.pipeline,
+        site=plan.site,
+        scheduler=plan.scheduler,
+        home=os.path.realpath(root),
+    )
 
 
 def is_torn(content: bytes) -> bool:
@@ -117,42 +119,14 @@ def last_metrics(root: Path, job: str, task: int | None) -> dict[str, Any]:
         return {}
 
 
-def _items(data: dict[str, Any], key: str) -> list[object]:
-    value = data.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _is_job(entry: object) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a plan's entry can be shown; a name is also a folder's name."""
-    name = entry.get("name") if isinstance(entry, dict) else None
-    return isinstance(name, str) and name not in {"", ".", ".."} and "/" not in name
-
-
-def _planned(entry: dict[str, Any]) -> Planned:
-    kind, total = str(entry.get("kind", "run")), entry.get("tasks")
-    indices: tuple[int | None, ...] = (None,)
-    if kind == ARRAY and isinstance(total, int):
-        indices = tuple(range(max(1, min(total, _MAX_TASKS))))
-    return Planned(
-        name=entry["name"],
-        operation=str(entry.get("operation") or entry["name"]),
-        kind=kind,
-        after=tuple(item for item in _items(entry, "after") if isinstance(item, str)),
-        indices=indices,
-        plan_key=str(entry.get("plan_key") or ""),
-        is_guarded=entry.get("dependency") == "afterany",
-        data=entry,
-    )
-
-
-def _units(top: Folder, jobs: Iterable[Planned]) -> dict[Key, Unit]:
+def _units(top: Folder, jobs: Iterable[PlannedJob]) -> dict[Key, Unit]:
     with top.folder(LAYOUT.jobs.name) as folder:
         return {key: unit for job in jobs for key, unit in _units_of(folder, job)}
 
 
-def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
+def _units_of(jobs: Folder, job: PlannedJob) -> Iterator[tuple[Key, Unit]]:
     with jobs.folder(job.name) as folder:
-        present = folder.names() if job.kind == ARRAY else frozenset()
+        present = folder.names() if job.kind is JobKind.ARRAY else frozenset()
         for task in job.indices:
             if task is None:
                 yield (job.name, task), _unit(folder, job, task)
@@ -163,7 +137,7 @@ def _units_of(jobs: Folder, job: Planned) -> Iterator[tuple[Key, Unit]]:
                 yield (job.name, task), Unit(marker.ABSENT)
 
 
-def _unit(folder: Folder, job: Planned, task: int | None) -> Unit:
+def _unit(folder: Folder, job: PlannedJob, task: int | None) -> Unit:
     found = marker.look(lambda: folder.own(_SUCCESS), job.name, task, job.plan_key)
     try:
         return Unit(found, statefile.parse(folder.own(_STATE)))

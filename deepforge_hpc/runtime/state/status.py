@@ -5,19 +5,22 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.plan import JobKind
 from ..base.states import State
 from ..base.times import parse_time
-from .read import ARRAY, FINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..base.advice import End
+    from ..base.execution import ExecutionInfo
     from ..base.failure import Raised
     from ..base.notice import Notice
+    from ..base.plan import PlannedJob
 
 
 SCHEMA = "dfh/status/2"
+_ABOUT = ("pipeline", "site", "scheduler", "name", "note", "created")
 
 
 class OutputStatus(NamedTuple):
@@ -101,10 +104,7 @@ def tally(state: State, units: Sequence[UnitStatus]) -> str:
 class JobStatus(NamedTuple):
     """A job of the plan; of an array the tasks together."""
 
-    name: str
-    operation: str
-    kind: str
-    after: tuple[str, ...]
+    plan: PlannedJob
     state: State
     detail: str
     """The state, with counts for an array: `running 5/8`."""
@@ -129,13 +129,21 @@ class JobStatus(NamedTuple):
     """Its tasks, or the one job."""
     is_retryable: bool = True
     """False if that of a task is."""
-    plan: Mapping[str, Any] = {}
-    """Its entry in the plan."""
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.plan.name
+
+    @property
+    def operation(self) -> str:
+        """Return the operation that it belongs to."""
+        return self.plan.operation or self.plan.name
 
     @property
     def tasks(self) -> tuple[UnitStatus, ...]:
         """Return the tasks of a job array."""
-        return self.units if self.kind == ARRAY else ()
+        return self.units if self.plan.kind is JobKind.ARRAY else ()
 
     @property
     def speaker(self) -> UnitStatus:
@@ -162,20 +170,16 @@ class JobStatus(NamedTuple):
         data = self._asdict()
         del data["units"], data["plan"]
         data["outputs"] = [output._asdict() for output in self.outputs]
-        return {**data, "tasks": [task.to_dict() for task in self.tasks]}
+        about = {"kind": self.plan.kind, "after": self.plan.after, **data}
+        tasks = [task.to_dict() for task in self.tasks]
+        return {"name": self.name, "operation": self.operation, **about, "tasks": tasks}
 
 
 class ExecutionStatus(NamedTuple):
     """An execution, and what to do next."""
 
-    id: str
     path: str
-    pipeline: str
-    site: str
-    scheduler: str
-    name: str
-    note: str
-    created: str
+    info: ExecutionInfo
     state: State
     """Of all operations together; the final job does not count."""
     attempt: int
@@ -183,10 +187,13 @@ class ExecutionStatus(NamedTuple):
     warnings: tuple[Notice, ...] = ()
     next: str = ""
     """A command, or empty."""
-    info: Mapping[str, Any] = {}
-    """`execution.json`"""
     at: float = 0.0
     """When this was so, in seconds since the epoch."""
+
+    @property
+    def id(self) -> str:
+        """Return its id."""
+        return self.info.id
 
     @property
     def now(self) -> datetime:
@@ -196,7 +203,7 @@ class ExecutionStatus(NamedTuple):
     @property
     def work(self) -> tuple[JobStatus, ...]:
         """Return the jobs without the one that closes the execution."""
-        return tuple(job for job in self.jobs if job.kind != FINAL)
+        return tuple(job for job in self.jobs if job.plan.kind is not JobKind.FINAL)
 
     @property
     def is_over(self) -> bool:
@@ -216,23 +223,15 @@ class ExecutionStatus(NamedTuple):
             for unit in job.units:
                 yield End(job.name, unit.state, unit.is_retryable)
 
-    @property
-    def submit_command(self) -> str:
-        """Return the command that runs the pipeline as it is now."""
-        from ..base.advice import submit_command
-
-        file, site = (str(self.info.get(key) or "") for key in ("pipeline_file", "site"))
-        options = self.info.get("options")
-        words = list(map(str, options)) if isinstance(options, list) else []
-        return submit_command(file, words, site)
-
     def with_warnings(self, more: tuple[Notice, ...]) -> ExecutionStatus:
         """Return it with what else a person should know."""
         return self._replace(warnings=(*self.warnings, *more))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
-        data = self._asdict()
+        data: dict[str, Any] = {"id": self.id, "path": self.path}
+        data |= {name: getattr(self.info, name) for name in _ABOUT}
+        data |= self._asdict()
         del data["info"], data["at"]
         data["jobs"] = [job.to_dict() for job in self.jobs]
         data["warnings"] = [notice.to_dict() for notice in self.warnings]
