@@ -237,7 +237,7 @@ def _footer(execution: ExecutionStatus) -> str:
     return (
         f"<footer><h2>To run this again</h2><p><code>{command}</code>{place}</p>"
         "<p>The frozen code, the plan and this page lie in the folder of the execution; "
-        f"<code>dfh prov verify {esc(text_of(execution, 'id') or 'EXECUTION')}</code> checks its "
+        f"<code>dfh prov verify {esc(plain(execution.id, 200))}</code> checks its "
         "results against their records.</p>"
         f"<p>{facts}</p></footer>"
     )

@@ -55,8 +55,7 @@ def _problems(files: Files) -> Iterator[Notice]:
     for name in files.damaged:
         yield Notice("file_damaged", f"{name} is missing or damaged.", name)
     if files.journal.fault:
-        name = str(files.info.get("id") or "EXECUTION")
-        hint = f"Jobs can still be found in the queue by their names: dfh cancel {name}"
+        hint = f"Jobs can still be found in the queue by their names: dfh cancel {files.info.id}"
         yield Notice("journal_damaged", files.journal.fault, "submitted.jsonl", next=hint)
     last = files.journal.last
     if last is not None and last.refused:
