@@ -95,7 +95,13 @@ class Made:
 
     def plan(self) -> None:
         self.job("_final", *[job["name"] for job in self.jobs], kind="final")
-        data = {"schema": "dfh/plan/1", "pipeline": self.name, "site": "local", "scheduler": "local", "jobs": self.jobs}
+        data = {
+            "schema": "dfh/plan/1",
+            "pipeline": self.name,
+            "site": "local",
+            "scheduler": "local",
+            "jobs": self.jobs,
+        }
         self.write("plan.json", data)
 
     def submitted(self, *rows: dict[str, Any]) -> None:
