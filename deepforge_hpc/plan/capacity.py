@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def overloads(
     found: dict[str, Counter[str]] = {name: Counter() for name in limits}
     for job in jobs:
         if count := sent[job.name]:
-            for name in {job.queue, ""}:
+            for name in {*_queues(job, found), ""}:
                 found[name][job.name] = count if by_tasks else 1
     return [
         Overload(queue=name, most=most, jobs=found[name])
@@ -134,7 +134,8 @@ def _ways(site: SiteSpec, jobs: Sequence[Job], overload: Overload) -> Iterator[s
     moved = sum(overload.jobs[job.name] for job in movable)
     if not movable or overload.count - moved > overload.most:
         return
-    there = Counter(job.queue for job in jobs)
+    names = {queue.name for queue in site.queues}
+    there = Counter(name for job in jobs for name in _queues(job, names))
     for queue in site.queues:
         most = most_jobs(queue)
         if queue.name == overload.queue or (most is not None and there[queue.name] + moved > most):
@@ -142,6 +143,11 @@ def _ways(site: SiteSpec, jobs: Sequence[Job], overload: Overload) -> Iterator[s
         if all(choose_queue(site, _request(job, queue.name)).queue for job in movable):
             yield f"queue: {queue.name} for {listed(job.operation for job in movable)}"
             return
+
+
+def _queues(job: Job, names: Collection[str]) -> list[str]:
+    """Return the queues that a job counts in: each of several, for it may go to any."""
+    return [job.queue] if job.queue in names else job.queue.split(",")
 
 
 def _request(job: Job, queue: str) -> QueueRequest:

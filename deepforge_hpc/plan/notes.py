@@ -43,7 +43,7 @@ class Notes:
             refused = grant.choice.refusals
             why = "; ".join(f"not {item.queue.name}: {item.reasons}" for item in refused)
             source: Source = f"{at(*place)} ({why})" if why else (at, place)
-            note(f"jobs.{job}.queue", queue.name, source)
+            note(f"jobs.{job}.queue", grant.choice.names, source)
         for name, value in grant.pairs:
             found = [self.directive(job, grant, one) for one in grant.directives.sources[name]]
             source = found[0] if len(found) == 1 else ", ".join(map(as_text, found))

@@ -64,10 +64,17 @@ class Choice:
 
     queue: Queue | None
     refusals: tuple[Refusal, ...] = ()
+    together: tuple[str, ...] = ()
+    """Names of the queues that Slurm may choose from, this one first; empty: this one alone."""
     unknowns: tuple[str, ...] = ()
     """Limits of the queue that nobody has told and that the job may be beyond."""
     instead: str = ""
     """Name of another queue that would take the job, if the one that was asked for does not."""
+
+    @property
+    def names(self) -> str:
+        """Return what the job's queue is called, with commas if there are several."""
+        return ",".join(self.together) or (self.queue.name if self.queue is not None else "")
 
 
 _SHARED = Excess("its nodes are shared, and the job wants them whole")

@@ -77,7 +77,9 @@ class Requests:
         """Return what a job gets, decided once; no queue is chosen if none takes it."""
         found = self._grants.get(wanted)
         if found is None:
-            found = self._grants[wanted] = self._decide(wanted)
+            choice = choose_queue(self.site, wanted.queue)
+            found = self._decide(wanted, choice)
+            self._grants[wanted] = self._together(wanted, found)
         return found
 
     def warnings(self) -> list[Notice]:
@@ -100,9 +102,33 @@ class Requests:
         found += unsaid(site, sorted(open_limits), has_gpus=has_gpus, has_images=has_images)
         return list(dict.fromkeys(found))
 
-    def _decide(self, wanted: JobRequest) -> Grant:
+    def _together(self, wanted: JobRequest, grant: Grant) -> Grant:
+        """Let Slurm choose among queues that charge alike, which would grant all else the same.
+
+        Each must surely take the job: Slurm refuses it if one does not. Who names a queue gets it.
+        """
+        first, pairs = grant.choice.queue, grant.directives.pairs
+        if first is None or wanted.queue.queue or "clusters" in pairs or "partition" not in pairs:
+            return grant
+        found = {first.name: first.partition}
+        for index, names in enumerate(self.site.routing.together):
+            for name in names if first.name in names else ():
+                choice = choose_queue(self.site, replace(wanted.queue, queue=name))
+                queue = choice.queue
+                if queue is None or not queue.automatic or name in wanted.queue.full:
+                    continue
+                if not choice.unknowns and _is_alike(grant, self._decide(wanted, choice)):
+                    found.setdefault(name, queue.partition)
+            if len(found) > 1:
+                grant.choice = replace(grant.choice, together=tuple(found))
+                pairs["partition"] = ",".join(dict.fromkeys(",".join(found.values()).split(",")))
+                grant.directives.sources["partition"] += (("routing", "together", index),)
+                grant.pairs = tuple(pairs.items())
+                break
+        return grant
+
+    def _decide(self, wanted: JobRequest, choice: Choice) -> Grant:
         site, request = self.site, wanted.queue
-        choice = choose_queue(site, request)
         facts = Facts(
             resources=request.resources,
             launch=request.launch,
@@ -177,6 +203,20 @@ class Requests:
             else:
                 text = f"site {site.name}: {found.text}; its version is unknown"
                 directives.warn(SITE_UNKNOWN, text, "slurm.version")
+
+
+def _is_alike(one: Grant, other: Grant) -> bool:
+    """Return whether two queues grant the same but for the partition."""
+
+    def rest(grant: Grant) -> tuple[object, ...]:
+        queue = grant.choice.queue
+        return (
+            {name: value for name, value in grant.pairs if name != "partition"},
+            (grant.env, grant.given, grant.launch, grant.account, grant.container, grant.problems),
+            queue is not None and known(queue.exclusive),
+        )
+
+    return "partition" in other.directives.pairs and rest(one) == rest(other)
 
 
 def _unchecked(site: SiteSpec, index: int, limits: Iterable[str]) -> Notice:

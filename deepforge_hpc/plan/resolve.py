@@ -299,12 +299,11 @@ class _Resolution:
             self._problems(job, grant)
         if self.has_origins:
             self.notes.grant(job, wanted, grant)
-        queue = grant.choice.queue
         return {
             "resources": resources,
             "directives": grant.pairs,
             "account": grant.account,
-            "queue": queue.name if queue is not None else "",
+            "queue": grant.choice.names,
             "inherits_shell": self.site.submit.export == "ALL",
             "env": grant.env,
             "module_init": grant.given.module_init,

@@ -256,6 +256,7 @@ def _names(site: SiteSpec, queues: Collection[str], reader: Reader) -> None:
     ]
     places: _Places = [
         (("binding", "except_queues"), site.binding.except_queues),
+        *((("routing", "together", n), names) for n, names in enumerate(site.routing.together)),
         *(((*at, "when", "queues"), when.queues) for at, when in rules),
         *(
             (("filesystems", index, "not_on_queues"), one.not_on_queues)

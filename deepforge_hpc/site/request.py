@@ -84,6 +84,11 @@ class Routing(Frozen):
     by: tuple[str, ...] | UnknownType = fact(_SELECTOR_LIST, ("partition", "qos", "constraint"))
     """Empty: Slurm routes it itself."""
     forbidden: tuple[str, ...] = given(_SELECTOR_LIST, ())
+    together: tuple[tuple[str, ...], ...] = given(
+        Items(listed(NAME, "a list of queues"), "a list of lists of queues"), ()
+    )
+    """Queues that charge alike: Slurm is given all partitions of a list that a job fits, and takes
+    the first that has room."""
 
 
 class Defaults(Frozen):

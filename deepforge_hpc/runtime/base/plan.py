@@ -209,7 +209,7 @@ class Job(NamedTuple):
     account: str = ""
     """With the suffix that the queue wants."""
     queue: str = ""
-    """Name in the site's file of the queue; empty if the site names none."""
+    """Name in the site's file of the queue, or several with commas; empty if it names none."""
     inherits_shell: bool = False
     """Whether it gets the variables of the submitting shell, as some centres want it."""
     env: tuple[tuple[str, str], ...] = ()

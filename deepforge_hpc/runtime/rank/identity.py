@@ -62,6 +62,11 @@ def rank_variables(environ: Mapping[str, str], job: Job, identity: Identity) -> 
     found = {name: environ.get(name, value) for name, value in found.items()}
     if local is not None and local < len(launch.gpus):
         found |= _gpus(environ, launch, launch.gpus[local])
+    elif launch.gpu_visibility == "own" and (given := environ.get(launch.gpu_variable)):
+        # The scheduler has let each rank see its own: as many as its share.
+        count = len(given.split(","))
+        if count * job.resources.ntasks_per_node == job.resources.gpus_per_node:
+            found["DFH_GPUS"] = ",".join(map(str, range(count)))
     return found
 
 

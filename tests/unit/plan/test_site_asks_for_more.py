@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deepforge_hpc.errors import NoResourcesError
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.runtime.base.plan import Plan
@@ -32,7 +32,9 @@ queues: [{name: q, partition: p}]
 """
 
 
-def planned(folder: Path, site: str, resources: str, more: str = "") -> Plan:
+def planned(
+    folder: Path, site: str, resources: str, more: str = "", settings: Settings | None = None
+) -> Plan:
     (folder / "site-configs").mkdir(exist_ok=True)
     (folder / "site-configs" / "here.yaml").write_text(SITE + site, encoding="utf-8")
     (folder / "ops.py").write_text(
@@ -42,7 +44,9 @@ def planned(folder: Path, site: str, resources: str, more: str = "") -> Plan:
         f"pipeline: p\noperations: {{work: {{uses: 'ops.py:work', resources: {resources}{more}}}}}\n",
         encoding="utf-8",
     )
-    return resolve(load_pipeline(folder / "pipeline.yaml", site="here", settings=Settings()))
+    return resolve(
+        load_pipeline(folder / "pipeline.yaml", site="here", settings=settings or Settings())
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,3 +130,56 @@ def test_what_else_nodes_have_is_checked_by_name_and_count(
 def test_what_nobody_says_of_the_nodes_is_told(tmp_path: Path) -> None:
     plan = planned(tmp_path, WHOLE.replace(", cpu_multiple: 128", ""), "{gres: {lscratch: 1}}")
     assert "node_types.default.gres" in {key for one in plan.warnings for key in one.keys}
+
+
+TOGETHER = """
+routing: {by: [partition], together: [[a, b, c, d, e, f]]}
+node_types: {default: {cores: 64, gpus: 0}, small: {cores: 8, gpus: 0}}
+submit: {internal_queue: g}
+queues:
+  - {name: a, partition: pa, time: {max: 4h}}
+  - {name: b, partition: 'pb,pa', time: {max: 2h}}
+  - {name: c, partition: pc, node_type: small}
+  - {name: d, partition: pd, account: other}
+  - {name: e, partition: pe, time: unknown}
+  - {name: f, partition: pf, qos: long}
+  - {name: g, partition: pg}
+"""
+
+
+@pytest.mark.parametrize(
+    ("resources", "queue", "partition"),
+    [
+        ("{time: 1h, cpus_per_task: 4}", "a,b,c", "pa,pb,pc"),
+        ("{time: 3h, cpus_per_task: 4}", "a,c", "pa,pc"),
+        ("{time: 1h, cpus_per_task: 16}", "a,b", "pa,pb"),
+        ("{time: 5h, cpus_per_task: 16}", "d", "pd"),
+        ("{time: 1h, cpus_per_task: 4, queue: b}", "b", "pb,pa"),
+    ],
+)
+def test_slurm_chooses_among_queues_that_charge_and_grant_alike(
+    tmp_path: Path, resources: str, queue: str, partition: str
+) -> None:
+    """A job that pays from elsewhere, has another QOS or may be beyond a limit goes to no list."""
+    settings = Settings(account="ours")
+    plan = planned(tmp_path, TOGETHER, resources, settings=settings)
+    job = plan.job("work")
+    assert (job.queue, dict(job.directives)["partition"]) == (queue, partition)
+    origins = {each.key: each.source for each in plan.origins}
+    assert ("site here (project):7" in origins["jobs.work.directives.partition"]) == ("," in queue)
+
+
+def test_a_queue_of_a_list_without_room_is_left_out(tmp_path: Path) -> None:
+    site = TOGETHER.replace("{name: b,", "{name: b, jobs: {submitted: {max: 0}},")
+    plan = planned(tmp_path, site, "{time: 1h, cpus_per_task: 4}")
+    assert plan.job("work").queue == "a,c,d"
+
+
+def test_another_cluster_has_no_lists(tmp_path: Path) -> None:
+    site = TOGETHER.replace("submit: {", "submit: {cluster: lab2, ")
+    assert planned(tmp_path, site, "{time: 1h, cpus_per_task: 4}").job("work").queue == "a"
+
+
+def test_a_list_names_queues_of_the_site(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"routing.together\[0\]: no queue 'x'"):
+        planned(tmp_path, TOGETHER.replace("[[a, b,", "[[a, x,"), "{time: 1h}")

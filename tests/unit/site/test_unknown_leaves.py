@@ -77,6 +77,7 @@ def document(path: Path, beside: Mapping[Path, object]) -> dict[str, Any]:
             if following is None:
                 at[step] = value
             elif isinstance(step, int):
+                at[0] = [{}] if isinstance(following, int) else at[0]
                 at = at[0]
             else:
                 at = at.setdefault(step, [{}] if isinstance(following, int) else {})
