@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 import click
 
@@ -15,9 +15,6 @@ from deepforge_hpc import __version__
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
-
-if TYPE_CHECKING:
-    from typing import NoReturn
 
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.plan.requests import suffixes
 from deepforge_hpc.probe.queues import closed
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.read import Machine
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import Queue
+from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import Queue
 
 _SKEW_S = 60
 _ASK = "see the documentation of your centre, or ask its support"

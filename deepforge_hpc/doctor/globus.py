@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import ok, warn
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.schedulers.command import Completed
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import GlobusCollection
 from deepforge_hpc.site.unknown import known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.schedulers.command import Completed
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.place import GlobusCollection
 
 WHOAMI_ARGV = ("globus", "whoami")
 

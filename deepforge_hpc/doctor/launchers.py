@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.probe.compare import mpi_plugins
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.read import Machine
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.request import LaunchMethod
+from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Plan
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.request import LaunchMethod
 
 VERSION_ARGV = ("mpirun", "--version")
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.probe.values import count
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.text import size
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.notice import Notice
 
 _NEARLY = 0.9
 _COLUMNS = 8

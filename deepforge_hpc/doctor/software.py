@@ -6,15 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Environment, Plan
 from deepforge_hpc.runtime.base.text import listed
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.runtime.base.plan import Environment, Plan
-    from deepforge_hpc.schedulers.command import Completed
+from deepforge_hpc.schedulers.command import Completed
 
 CONDA_ARGV = ("conda", "env", "list", "--json")
 _OF_ONE_NODE = ("/tmp/", "/var/tmp/", "/dev/shm/", "/run/")  # noqa: S108 -- named, not used

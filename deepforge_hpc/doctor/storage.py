@@ -8,20 +8,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.doctor.finding import error, ok, warn
 from deepforge_hpc.doctor.quota import Usage, check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Plan
 from deepforge_hpc.runtime.base.text import size
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.place import FileSystem
 from deepforge_hpc.site.unknown import UnknownType, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.runtime.base.plan import Plan
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.place import FileSystem
 
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5

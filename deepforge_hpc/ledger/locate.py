@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
@@ -18,11 +17,9 @@ from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.state import marker
+from deepforge_hpc.runtime.state.marker import Marker
 from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.state.marker import Marker
 
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
 LABEL = re.compile(r"(?P<execution>[^/]+)/(?P<job>[^/\[\]]+)(?:\[(?P<task>\d{1,9})\])?")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.runtime.state.record_data import Producer, RecordData, RecordedInput
-
-if TYPE_CHECKING:
-    from deepforge_hpc.ledger.store import Ledger, Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

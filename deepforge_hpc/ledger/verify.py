@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
+from deepforge_hpc.ledger.locate import Located
 from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.model.json_result import JsonResult
@@ -18,9 +19,6 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import look
 from deepforge_hpc.runtime.storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from deepforge_hpc.ledger.locate import Located
 
 _UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from deepforge_hpc.probe.commands import Node, Partition, default_mem
 from deepforge_hpc.probe.draft import node_kinds
 from deepforge_hpc.probe.queues import draft_queue, nodes_of, of_association, rules_of, together
+from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.probe.values import count
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import JobLimit, MemoryRequest, Preemption, Queue
 from deepforge_hpc.site.unknown import UNKNOWN, Count, Range, UnknownType, known
 from deepforge_hpc.units import format_duration, parse_duration, parse_memory
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.read import Machine
-    from deepforge_hpc.site.model import SiteSpec
 
 NOTHING = "-"
 

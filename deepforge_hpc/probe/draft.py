@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.probe import accounts, commands
+from deepforge_hpc.probe.commands import Node
 from deepforge_hpc.probe.queues import draft_queues, memory_request, of_association
+from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.probe.values import count
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.kinds import SLURM_NAME
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.commands import Node
-    from deepforge_hpc.probe.read import Machine
 
 UNKNOWN = "unknown"
 _SRUN = (

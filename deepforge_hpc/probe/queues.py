@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.probe.accounts import Association, Held, Qos
+from deepforge_hpc.probe.commands import Node, Partition
+from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.commands import Node, Partition
-    from deepforge_hpc.probe.read import Machine
 
 UNKNOWN = "unknown"
 

@@ -6,15 +6,13 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.values import ODD, marked, word
+from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.site.kinds import SLURM_NAME
-
-if TYPE_CHECKING:
-    from deepforge_hpc.schedulers.command import CommandRunner
 
 _Item = TypeVar("_Item")
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deepforge_hpc.probe.commands import Node, Partition
 from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
+from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.probe.values import marked
-
-if TYPE_CHECKING:
-    from deepforge_hpc.probe.commands import Node, Partition
-    from deepforge_hpc.probe.read import Machine
 
 MINUTES = 5
 _MARK = "==dfh=="

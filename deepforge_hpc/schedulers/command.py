@@ -9,15 +9,12 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO
 
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import IO
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,15 +5,11 @@ A plan speaks Slurm's words; here each node becomes one slot with all that a job
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 from deepforge_hpc.units import parse_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deepforge_hpc.model.execution import SubmitRequest
 
 # flux batch has no arrays: each task is a job of its own, which is told its number.
 _LEFT_OUT = frozenset({"open-mode", "no-requeue", "qos", "mem", "array"})

@@ -14,9 +14,10 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -35,9 +36,6 @@ from .local_process import (
 )
 from .local_queue import ENDED, LocalQueue
 from .local_tasks import Board, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _POLL_S = 0.2
 _RETRY_S = 0.05

@@ -9,14 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.processes import owner, read, start_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _STRAY_S = 0.5
 """From SIGTERM to SIGKILL for what an ended job left; its last words are written by then."""

@@ -19,10 +19,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine, start_time
@@ -37,9 +38,6 @@ from deepforge_hpc.runtime.base.files import (
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.local_status import OLD_STATUS, STATUS, read_status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 STATUS_SCHEMA = "dfh/local-status/1"
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"})

@@ -8,16 +8,14 @@ from __future__ import annotations
 import functools
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from deepforge_hpc.runtime.base.states import State
 
 from .local_queue import ENDED, STOPPED, QueuedJob
 from .slurm_states import interpret
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from deepforge_hpc.runtime.base.states import State
 
 # Most tasks look alike.
 _interpret = functools.lru_cache(maxsize=256)(interpret)

@@ -8,14 +8,10 @@ out: a job there ends at its walltime without a warning.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deepforge_hpc.model.execution import SubmitRequest
 
 _LEFT_OUT = frozenset({"signal", "open-mode", "qos"})
 # Where PBS starts a job and what it calls a task; the rest of the script knows these names.

@@ -6,12 +6,9 @@ What dfh asks for by itself breaks none of these: they are for what a site's fil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deepforge_hpc.plugins.scheduler import Conflict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
 _MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn
 
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.scheduler import Scheduler
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from deepforge_hpc.model.execution import SubmitRequest
-    from deepforge_hpc.runtime.base.native import NativeStatus
+from deepforge_hpc.runtime.base.native import NativeStatus
 
 
 class NotRunScheduler(Scheduler):

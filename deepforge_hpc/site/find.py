@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc import paths
 from deepforge_hpc.errors import Fault, InvalidInputError
@@ -17,12 +16,10 @@ from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import Document, load
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.site.merge import Merged, Overlay
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.read import read_site
 from deepforge_hpc.site.sourced import sections_without_source, unsourced
 from deepforge_hpc.site.words import SITE_NAME
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.model import SiteSpec
 
 FOLDER = "site-configs"
 _FILE = re.compile(r"(.*\.ya?ml)(?:/([^/]*))?", re.DOTALL)

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from deepforge_hpc.errors import Fault
-    from deepforge_hpc.files.faults import Path
-    from deepforge_hpc.files.yaml12 import Document, Mark
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.faults import Path
+from deepforge_hpc.files.yaml12 import Document, Mark
 
 OWN_KEYS = frozenset({"extends", "variants", "default_variant"})
 """Keys of a file that say how it is merged, and are not part of the site."""

@@ -10,11 +10,12 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.environment import environment_kind
 from deepforge_hpc.files.kinds import Items, MapOf, OneOf, OneOrMore, Text, version
 from deepforge_hpc.files.object import Object, key
+from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import LINE, SLURM_NAME, TEXT, OrUnknown, fact, given
 from deepforge_hpc.site.place import (
@@ -45,11 +46,8 @@ from deepforge_hpc.site.request import (
     Routing,
     SubmitSettings,
 )
+from deepforge_hpc.site.unknown import UnknownType
 from deepforge_hpc.site.words import MODULES, SITE_NAME
-
-if TYPE_CHECKING:
-    from deepforge_hpc.model.environment import EnvironmentSpec
-    from deepforge_hpc.site.unknown import UnknownType
 
 _SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
 _ENVIRONMENT = environment_kind(MODULES, lambda what: OrUnknown(Text(what, _SAFE), absent=True))

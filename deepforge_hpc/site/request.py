@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Integer, Items, MapOf, OneOf, Schema, Text, described
@@ -33,6 +33,7 @@ from deepforge_hpc.site.kinds import (
     yes_no,
 )
 from deepforge_hpc.site.queue import MEMORY_REQUEST, MemoryRequest
+from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
 from deepforge_hpc.site.words import (
     LAUNCHER_VARIABLES,
     MODULES,
@@ -45,9 +46,6 @@ from deepforge_hpc.site.words import (
     directive,
     word,
 )
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.unknown import Count, Flag, UnknownType, Word
 
 SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")
 REQUIRED = ("account", "time", "nodes", "partition", "qos", "constraint", "memory", "gpus")

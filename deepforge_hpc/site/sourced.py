@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from deepforge_hpc.errors import Fault
-    from deepforge_hpc.files.yaml12 import Document
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.yaml12 import Document
 
 _NOT_OF_MACHINE = frozenset(
     (

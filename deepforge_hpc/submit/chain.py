@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.runtime.base.context import timestamp
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import FINAL_JOB, Plan
 from deepforge_hpc.runtime.state.journal import read as read_journal
@@ -27,9 +26,6 @@ from deepforge_hpc.submit.reports import CancelReport, SubmitReport
 from deepforge_hpc.submit.rescue import name_formats
 from deepforge_hpc.submit.select import select
 from deepforge_hpc.submit.submitter import RateLimit, Submitter
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 _CANCEL_S = 3.0
 

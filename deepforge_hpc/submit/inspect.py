@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.assemble import build
-from deepforge_hpc.runtime.state.read import last_metrics, read_files
+from deepforge_hpc.runtime.state.journal import Attempt, Journal
+from deepforge_hpc.runtime.state.read import Files, last_metrics, read_files
+from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info, read_plan
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.execution import ExecutionInfo
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.base.native import NativeStatus
-    from deepforge_hpc.runtime.state.journal import Attempt, Journal
-    from deepforge_hpc.runtime.state.read import Files
-    from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 
 def status(

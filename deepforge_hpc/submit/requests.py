@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.plugins.scheduler import Scheduler
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.plan import JobKind, Plan
 from deepforge_hpc.submit.select import Selected, dependencies, without
-
-if TYPE_CHECKING:
-    from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.runtime.base.execution import ExecutionInfo
 
 _FIRST_STAND_IN = 9_000_000_001
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind
 from deepforge_hpc.runtime.base.plugins import named_plugins
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.execution import ExecutionInfo
-    from deepforge_hpc.submit.select import Selected
+from deepforge_hpc.submit.select import Selected
 
 
 def name_formats(

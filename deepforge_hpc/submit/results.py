@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
@@ -14,16 +13,14 @@ from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.record import index_records
+from deepforge_hpc.runtime.state.record_data import RecordData
 from deepforge_hpc.submit.project import executions_folders
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.plan import Job
-    from deepforge_hpc.runtime.state.record_data import RecordData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

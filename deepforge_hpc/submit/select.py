@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

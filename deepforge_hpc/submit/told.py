@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.runtime.base.advice import pipeline_command
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Plan
 from deepforge_hpc.submit import project
 from deepforge_hpc.submit.frozen import read_info, read_plan
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.plan import Plan
 
 KIND = "site_unknown"
 

@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.files.project import Project, ProjectError
+from deepforge_hpc.pipeline.interface import OperationInterface
+from deepforge_hpc.pipeline.reach import Piece
 from deepforge_hpc.pipeline.snapshot import PROJECT
 from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -21,10 +23,6 @@ from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.project import executions_folders, numbered
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.interface import OperationInterface
-    from deepforge_hpc.pipeline.reach import Piece
 
 _MAX_EARLIER = 20
 _MAX_MEMBERS = 3

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.formats import Format
 from deepforge_hpc.runtime.formats.base import INDEX, PARTS_SCHEMA, block_of
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.formats import Format
 
 _ROWS = 10
 

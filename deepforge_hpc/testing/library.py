@@ -15,14 +15,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pytest
 
 from deepforge_hpc.errors import InvalidInputError
-
-if TYPE_CHECKING:
-    from deepforge_hpc.plugins.library import Library
+from deepforge_hpc.plugins.library import Library
 
 _FRESH = """
 import sys

@@ -18,7 +18,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 from uuid import uuid4
 
 import pytest
@@ -30,11 +30,9 @@ from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.native import NativeStatus
-    from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
+from deepforge_hpc.runtime.schedulers import Scheduler as JobScheduler
 
 _UUID = uuid4().hex
 """Of this process alone: an adapter may end every process that carries the execution's token."""

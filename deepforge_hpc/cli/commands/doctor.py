@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc.api import doctor as diagnose
+from deepforge_hpc.api.doctor import Diagnosis
 from deepforge_hpc.cli.options import output_options, waiting_options
+from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import UsageError
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.doctor import Diagnosis
-    from deepforge_hpc.cli.views.display import Display
 
 FAILED = 5
 _LEVELS = {"info": "OK", "warning": "WARN", "error": "ERROR"}

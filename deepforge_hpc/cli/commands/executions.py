@@ -5,20 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc.api import find, manage
+from deepforge_hpc.api.find import FoundExecution
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.text import count, size
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.find import FoundExecution
 
 
 @click.group(

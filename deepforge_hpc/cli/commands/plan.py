@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from deepforge_hpc.api import pipelines
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
+from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.runtime.base.codec import encode
-
-if TYPE_CHECKING:
-    from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("plan")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
-
-if TYPE_CHECKING:
-    from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.display import Display
 
 _NOT_CHECKED, _NOT_SOUND = 6, 7
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from deepforge_hpc.api import pipelines
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from
-
-if TYPE_CHECKING:
-    from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("render")

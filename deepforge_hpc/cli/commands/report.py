@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import execution_argument, output_options
-
-if TYPE_CHECKING:
-    from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("report")

@@ -5,19 +5,16 @@ from __future__ import annotations
 import shlex
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from deepforge_hpc.api import probing
 from deepforge_hpc.api.pipelines import write
+from deepforge_hpc.api.probing import Probed
 from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.runtime.base.text import count
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.probing import Probed
 
 DIFFERS = 8
 

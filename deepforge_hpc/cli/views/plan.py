@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.api.pipelines import CheckedPipeline
 from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.runtime.base.plan import Job, Plan
 from deepforge_hpc.runtime.base.text import count, listed
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.pipelines import CheckedPipeline
-    from deepforge_hpc.runtime.base.plan import Job, Plan
 
 
 def checked_lines(checked: CheckedPipeline) -> Iterator[str]:

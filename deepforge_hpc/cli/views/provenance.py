@@ -5,24 +5,21 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.api.provenance import Explanation
 from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.ledger.store import Record, short
 from deepforge_hpc.ledger.trace import Line, Trace, tree
+from deepforge_hpc.ledger.verify import Verification
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import count, size
-from deepforge_hpc.runtime.state.record_data import label
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.provenance import Explanation
-    from deepforge_hpc.ledger.verify import Verification
-    from deepforge_hpc.runtime.state.record_data import (
-        RecordedInput,
-        RecordedOutput,
-        RecordedReference,
-        Span,
-    )
+from deepforge_hpc.runtime.state.record_data import (
+    RecordedInput,
+    RecordedOutput,
+    RecordedReference,
+    Span,
+    label,
+)
 
 _RECORDS = (
     ("JOB", "label"),

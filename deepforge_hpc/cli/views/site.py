@@ -5,13 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deepforge_hpc.api.site import SiteCheck, SiteView
 from deepforge_hpc.runtime.base.text import count
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.site import SiteCheck, SiteView
-    from deepforge_hpc.site.place import Fact
+from deepforge_hpc.site.place import Fact
 
 SITES = (
     ("SITE", "name"),

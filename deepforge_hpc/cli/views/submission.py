@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.api.submission import DryRun, Submission
 from deepforge_hpc.cli.views.display import listing
 from deepforge_hpc.ledger.store import short
+from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.base.text import count, listed
-
-if TYPE_CHECKING:
-    from deepforge_hpc.api.submission import DryRun, Submission
-    from deepforge_hpc.runtime.base.plan import Job
 
 
 def submission_lines(submission: Submission) -> Iterator[str]:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, shown
 from deepforge_hpc.files.kinds import (
@@ -31,6 +30,7 @@ from deepforge_hpc.files.kinds import (
     MapOf,
     OneOf,
     OneOrMore,
+    Schema,
     Shared,
     Text,
     data,
@@ -47,9 +47,6 @@ from deepforge_hpc.libraries.keras.arguments import (
     is_int,
 )
 from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.kinds import Schema
 
 _STEP_WORDS = ("from", "when")
 REQUIRED = object()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import BAD, NAME, Path, Reader, nearest, shown
+from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Input, Step
 from deepforge_hpc.libraries.keras.arguments import arguments
 from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Value
 from deepforge_hpc.libraries.keras.schema import LAYERS
-
-if TYPE_CHECKING:
-    from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Input, Step
 
 MAX_STEPS = 10_000
 _MAX_NESTING = 16

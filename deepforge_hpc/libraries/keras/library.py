@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.faults import Reader
+from deepforge_hpc.files.kinds import Schema
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.keras import architecture
 from deepforge_hpc.libraries.keras.arguments import TABLES
 from deepforge_hpc.libraries.keras.graph import Expander, Graph, LayerCall
 from deepforge_hpc.libraries.keras.schema import LAYERS
 from deepforge_hpc.plugins.library import Library, Signature
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.kinds import Schema
 
 
 class KerasLibrary(Library):
