@@ -22,8 +22,14 @@ if TYPE_CHECKING:
 
 
 _CORES, _MEMORY, _GPUS = "cores of a node", "memory of a node", "GPUs of a node"
-_GRES = "gres of a node"
-OF_NODE = {_CORES: "cores", _MEMORY: "mem", _GPUS: "gpus", _GRES: "gres"}
+_GRES, _THREADS = "gres of a node", "threads, as more CPUs than cores are asked for"
+OF_NODE = {
+    _CORES: "cores",
+    _MEMORY: "mem",
+    _GPUS: "gpus",
+    _GRES: "gres",
+    _THREADS: "threads_per_core",
+}
 """Limits that are told of the kind of node, with their keys there; the others of the queue."""
 
 
@@ -151,6 +157,9 @@ def _unknown_of_node(site: SiteSpec, queue: Queue, request: QueueRequest) -> dic
         _GPUS: size.gpus_per_node > 0
         and node.gpus is UNKNOWN
         and gpus_of_node(site, queue) is None,
+        _THREADS: node.threads_per_core is UNKNOWN
+        and cpus > (usable_cores(node, surely=True) or cpus)
+        and known(queue.cpus_per_node.max) is None,
         _GRES: bool(size.gres) and known(node.gres) is None,
     }
 

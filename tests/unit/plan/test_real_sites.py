@@ -313,6 +313,19 @@ def test_a_list_of_cores_binds_no_rank_with_several_gpus(plan, ranks):
         assert not [text for text in map(str, fine.warnings) if " binds " in text]
 
 
+@pytest.mark.parametrize(
+    ("cores", "is_told"), [(64, False), (128, False), (129, True), (256, True)]
+)
+def test_lumi_does_not_say_whether_a_job_has_threads(plan, cores, is_told):
+    found = plan("lumi-g", f"nodes: 8, cpus_per_task: {cores}, time: 1h", launch="none")
+    (told,) = [one for one in found.warnings if "node_types.cpu.threads_per_core" in one.keys] or [
+        None
+    ]
+    assert found.job("train").queue == "standard"
+    assert (told is not None) == is_told
+    assert told is None or "more CPUs than cores are asked for" in told.text
+
+
 def test_lumi_keeps_caches_by_job_and_binds_the_folders_of_the_project(plan):
     image = "environment: {container: img.sif}"
     found = plan("lumi-g", "nodes: 2, gpus_per_node: 8, time: 1h", extra=image)

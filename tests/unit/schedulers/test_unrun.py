@@ -77,7 +77,7 @@ def test_gpus_of_every_form_become_gpus_a_node(form, value):
 
 
 @pytest.mark.parametrize(("name", "command"), [("pbs", "qsub"), ("flux", "flux")])
-def test_submitting_is_refused_with_a_way_out(name, command):
+def test_submitting_is_refused(name, command):
     scheduler = load("schedulers", name)()
     request = SubmitRequest(
         job="a", script="jobs/a/job.sh", arguments=(), directory="/e", name="a.1", comment="",
@@ -88,7 +88,7 @@ def test_submitting_is_refused_with_a_way_out(name, command):
     assert "p1" in " ".join(words)
     with pytest.raises(SchedulerError, match="rendered, not run") as caught:
         scheduler.submit(request)
-    assert "dfh render" in caught.value.hint
+    assert not caught.value.hint, "who submits knows the command that renders them"
     with pytest.raises(SchedulerError, match="rendered, not run"):
         scheduler.require_submit()
     assert scheduler.query("/e", ["1"]) == {}
