@@ -14,13 +14,15 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
 from deepforge_hpc.plugins.scheduler import scheduler_named
-from deepforge_hpc.runtime.base.files import digest, publish_json, read_json, sync_folder
+from deepforge_hpc.runtime.base.codec import encode, parse
+from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit import journal
+from deepforge_hpc.submit.claim import Claim
 from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import status
 
@@ -73,15 +75,15 @@ class _Place:
     def take(self, info: ExecutionInfo, attempt: int) -> None:
         """Lock it for an attempt, unless that has it already."""
         self.folder.mkdir(exist_ok=True)
-        mine = {"execution": info.id, "home": info.home, "uuid": info.uuid, "attempt": attempt}
+        mine = Claim(info.id, info.home, info.uuid, attempt, self._path)
         number = self.newest()
         for _ in range(_TRIES):
             holder = self.read(number)
-            if holder and all(holder.get(name) == value for name, value in mine.items()):
+            if holder and holder[:4] == mine[:4]:
                 return
             if holder:
                 self.require_free(number, holder, info.uuid)
-            if self._make(number + 1, {"to": self._path, **mine}):
+            if self._make(number + 1, mine):
                 newest = self.newest()
                 if newest == number + 1:
                     self._tidy(newest)
@@ -107,21 +109,21 @@ class _Place:
         """Return who has that number; without one, the file of an earlier version."""
         return self.folder / (f"{self._key}.{number}/{_CLAIM}" if number else f"{self._key}.json")
 
-    def read(self, number: int) -> dict[str, Any] | None:
+    def read(self, number: int) -> Claim | None:
         """Return the holder; None if there is none, or one that was tidied away by a newer one."""
         file = self._file(number)
         try:
-            return read_json(file)
+            return parse(Claim, read_own(file), is_open=True)
         except FileNotFoundError:
             return None
         except ValueError as error:
             message = f"{file}: damaged, so it cannot be told who writes to {self._what}"
             raise StorageError(message, f"Look at it, then remove it: rm {file}") from error
 
-    def require_free(self, number: int, holder: dict[str, Any], uuid: str) -> None:
+    def require_free(self, number: int, holder: Claim, uuid: str) -> None:
         """Raise UsageError if another execution holds it, and is live."""
-        if holder["uuid"] != uuid and _is_live(holder):
-            other = holder["execution"]
+        if holder.uuid != uuid and _is_live(holder):
+            other = holder.execution
             message = f"{self._what} is being written by {other}, which is not over"
             hint = (
                 f"Wait for it, or cancel it: dfh cancel {other}. Where nobody knows how "
@@ -130,10 +132,10 @@ class _Place:
             )
             raise UsageError(message, hint)
 
-    def _make(self, number: int, claim: dict[str, Any]) -> bool:
+    def _make(self, number: int, claim: Claim) -> bool:
         fresh = self.folder / f".{self._key}.{os.urandom(6).hex()}"
         fresh.mkdir()
-        publish_json(fresh / _CLAIM, claim)
+        publish_json(fresh / _CLAIM, encode(claim))
         target = self._file(number).parent
         try:
             fresh.rename(target)
@@ -154,15 +156,15 @@ class _Place:
             self._file(0).unlink(missing_ok=True)
 
 
-def _is_live(holder: dict[str, Any]) -> bool:
-    layout = ExecutionLayout(Path(holder["home"]))
+def _is_live(holder: Claim) -> bool:
+    layout = ExecutionLayout(Path(holder.home))
     try:
         layout.root.lstat()
         info = read_info(layout)
-        if info.uuid != holder["uuid"]:
+        if info.uuid != holder.uuid:
             return False
         last = journal.read(layout).last
-        if last is None or last.number != holder.get("attempt", last.number):
+        if last is None or last.number != (holder.attempt or last.number):
             return False  # one attempt begins when the other is over, and takes its own locks
         return not status(layout, scheduler_named(info.scheduler)).is_closed
     except (FileNotFoundError, NotADirectoryError):

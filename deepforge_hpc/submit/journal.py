@@ -34,7 +34,7 @@ class Writer:
     def __init__(self, layout: ExecutionLayout) -> None:
         self._path = layout.submitted
 
-    def append(self, event: str, attempt: int, *, durable: bool = False, **values: object) -> None:
+    def append(self, event: journal.Event, *, durable: bool = False) -> None:
         """Write one event; on disk when it returns if `durable`.
 
         Raises StorageError if the line cannot be written whole; nothing of it stays then.
@@ -42,7 +42,7 @@ class Writer:
         from deepforge_hpc.runtime.base.jsonl import append_line
 
         try:
-            append_line(self._path, {"event": event, "attempt": attempt, **values}, durable=durable)
+            append_line(self._path, journal.line_of(event), durable=durable)
         except OSError as error:
             message = f"{self._path}: cannot be written: {error.strerror}"
             raise StorageError(message, os_hint(error)) from error

@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
     DeepforgeHpcError,
@@ -23,6 +23,7 @@ from deepforge_hpc.errors import (
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.text import count
+from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
 from deepforge_hpc.submit import destinations, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
@@ -95,15 +96,23 @@ class Submitter:
         if not selected:
             return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
         tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
-        names = [item.job.name for item in selected]
-        me: dict[str, Any] = {"host": os.uname().nodename, "pid": os.getpid(), "user": user_name()}
         try:
-            place: dict[str, Any] = {"token": self.info.token, **self._place()}
+            cluster = self.scheduler.cluster()
         except SchedulerError as error:
             message = f"{error.message.rstrip('.')}. Nothing of {self.info.id} was queued."
             raise error.again(message, error.hint, self._way_on(error)) from error
-        more = {**place, **me, "at": timestamp()}
-        self.writer.append("intent", number, durable=True, jobs=names, tasks=tasks, **more)
+        intent = Intent(
+            number,
+            tuple(item.job.name for item in selected),
+            tasks,
+            at=timestamp(),
+            user=user_name(),
+            cluster=cluster,
+            token=self.info.token,
+            host=os.uname().nodename,
+            pid=os.getpid(),
+        )
+        self.writer.append(intent, durable=True)
         return self.queue_jobs(number, selected, {})
 
     def queue_jobs(
@@ -135,13 +144,9 @@ class Submitter:
             raise
         return self.report(number, tuple(ids.items()), f"Submitted {count(len(ids), 'job')}.")
 
-    def note(self, number: int, job: str, native_id: str, **more: bool) -> None:
+    def note(self, number: int, job: str, native_id: str, *, healed: bool = False) -> None:
         """Write down which id a job has, and where that is its id."""
-        self.writer.append("job", number, job=job, native_id=native_id, **self._place(), **more)
-
-    def _place(self) -> dict[str, Any]:
-        cluster = self.scheduler.cluster()
-        return {"cluster": cluster} if cluster else {}
+        self.writer.append(Queued(number, job, native_id, self.scheduler.cluster(), healed))
 
     def release(self, number: int, roots: Sequence[str]) -> None:
         """Let the roots of an attempt go, and note it."""
@@ -151,7 +156,7 @@ class Submitter:
             message = f"All jobs of {self.info.id} are queued, but held: {error.message}"
             hint = f"Let them go: dfh resume {self.info.id}. Or: dfh cancel {self.info.id}"
             raise error.again(message, hint) from error
-        self.writer.append("released", number, durable=True)
+        self.writer.append(Released(number), durable=True)
 
     def _undo(self, number: int, job: str, ids: dict[str, str], error: BaseException) -> None:
         """Cancel what was queued before a refusal (or Ctrl-C); all of it is held or waits for it.
@@ -167,7 +172,7 @@ class Submitter:
             # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
             if ids or not isinstance(error, NoSchedulerError):
                 self.live_jobs.clear(known=ids)
-            self.writer.append("cancel", number, durable=True, at=timestamp(), refused=reason)
+            self.writer.append(Cancelled(number, timestamp(), reason), durable=True)
         except (SchedulerError, StorageError) as second:
             if ids or isinstance(error, TransientSchedulerError):
                 left = f"what was queued may still be there, held ({second.message})"

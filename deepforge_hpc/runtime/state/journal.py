@@ -4,17 +4,73 @@ It has one writer, the holder of the lease. A line is one `os.write`; a torn las
 was killed, the disk was full) is as good as none.
 """
 
-from __future__ import annotations
+# Annotations are types here, which the codec reads.
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-import json
-from typing import TYPE_CHECKING, Any, NamedTuple
-
+from ..base.codec import ShapeError, decode, object_of
 from ..base.files import read_own
+from ..base.layout import ExecutionLayout
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
-    from ..base.layout import ExecutionLayout
+class Intent(NamedTuple):
+    """An attempt begins; nothing of it was submitted yet."""
+
+    attempt: int
+    jobs: tuple[str, ...]
+    """Names of the jobs it submits, in topological order."""
+    tasks: dict[str, tuple[int, ...]]
+    """Array tasks to run, for arrays of which not all are run."""
+    at: str = ""
+    user: str = ""
+    cluster: str = ""
+    token: str = ""
+    host: str = ""
+    pid: int = 0
+
+
+class Queued(NamedTuple):
+    """The scheduler took a job."""
+
+    attempt: int
+    job: str
+    native_id: str
+    cluster: str = ""
+    """Where that is its id; empty if there is but one."""
+    healed: bool = False
+    """Whether the id was lost, and found in the queue."""
+
+
+class Released(NamedTuple):
+    """The first jobs may run, and with them all."""
+
+    attempt: int
+
+
+class Cancelled(NamedTuple):
+    """Nothing of an attempt is to run any more."""
+
+    attempt: int
+    at: str = ""
+    refused: str = ""
+    """Why the scheduler took only a part (nothing of it ran), else empty."""
+
+
+Event = Intent | Queued | Released | Cancelled
+_EVENTS: dict[str, type[Event]] = {
+    "intent": Intent,
+    "job": Queued,
+    "released": Released,
+    "cancel": Cancelled,
+}
+
+
+def line_of(event: Event) -> dict[str, object]:
+    """Return an event as JSON data, without what is empty of it."""
+    (name,) = (name for name, kind in _EVENTS.items() if isinstance(event, kind))
+    defaults = event._field_defaults
+    items = ((key, value) for key, value in event._asdict().items() if value != defaults.get(key))
+    return {"event": name, **dict(items)}
 
 
 class Attempt(NamedTuple):
@@ -97,45 +153,45 @@ def load(content: Callable[[], bytes]) -> Journal:
         return Journal(fault=f"submitted.jsonl cannot be read: {error}")
 
 
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-
-
 def parse(data: bytes) -> Journal:
     """Return the attempts that a journal tells of; a damaged line within it is named."""
     attempts: dict[int, Attempt] = {}
     fault = ""
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
-            _apply(attempts, json.loads(line))
-        except _DAMAGED as error:  # noqa: PERF203 - each line for itself
-            fault = fault or f"submitted.jsonl:{number}: a damaged line: {error!r}"
+            _apply(attempts, _event(line))
+        except ValueError as error:  # noqa: PERF203 - each line for itself
+            fault = fault or f"submitted.jsonl:{number}: a damaged line: {error}"
     return Journal(tuple(attempts[key] for key in sorted(attempts)), fault)
 
 
-def _apply(attempts: dict[int, Attempt], event: dict[str, Any]) -> None:
-    number, kind = int(event["attempt"]), event["event"]
-    if kind == "intent":
-        tasks = {job: tuple(map(int, some)) for job, some in event["tasks"].items()}
-        jobs, known = tuple(map(str, event["jobs"])), ("at", "user", "cluster", "token")
-        at, user, cluster, token = (str(event.get(key) or "") for key in known)
-        attempts[number] = Attempt(number, jobs, tasks, at, user, cluster, token, {})
-        return
-    if kind not in {"job", "released", "cancel"}:
+def _event(line: bytes) -> Event:
+    found = object_of(line)
+    kind = _EVENTS.get(str(found.get("event")))
+    if kind is None:
         # A later version's: it may have submitted something, so the rest is not all there is.
-        message = f"this version knows no event {kind!r}"
-        raise ValueError(message)
+        raise ShapeError(f"this version knows no event {found.get('event')!r}")
+    return decode(kind, found, is_open=True)
+
+
+def _apply(attempts: dict[int, Attempt], event: Event) -> None:
+    number = event.attempt
+    if isinstance(event, Intent):
+        attempts[number] = Attempt(
+            number, event.jobs, event.tasks, event.at, event.user, event.cluster, event.token, {}
+        )
+        return
     # What is noted of an attempt counts, also where its intent cannot be read: that is a fault.
     attempt = attempts.get(number) or Attempt(number, (), ids={})
-    if kind == "job":
+    if isinstance(event, Queued):
         # Changed in place: a journal of a thousand jobs is read by each of them.
-        attempt.ids[event["job"]] = str(event["native_id"])  # type: ignore[index]
-        attempt = attempt._replace(cluster=str(event.get("cluster") or attempt.cluster))
-    elif kind == "released":
+        attempt.ids[event.job] = event.native_id  # type: ignore[index]
+        attempt = attempt._replace(cluster=event.cluster or attempt.cluster)
+    elif isinstance(event, Released):
         attempt = attempt._replace(is_released=True)
     else:
-        attempt = attempt._replace(is_cancelled=True, refused=str(event.get("refused", "")))
+        attempt = attempt._replace(is_cancelled=True, refused=event.refused)
     is_intended = number in attempts
     attempts[number] = attempt
     if not is_intended:
-        message = f"attempt {number} was never intended"
-        raise ValueError(message)
+        raise ShapeError(f"attempt {number} was never intended")

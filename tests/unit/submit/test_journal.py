@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.errors import LedgerError, StorageError
+from deepforge_hpc.runtime.base.jsonl import append_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.journal import Writer
 
@@ -16,9 +18,9 @@ def layout(tmp_path: Path) -> ExecutionLayout:
     return ExecutionLayout(tmp_path)
 
 
-def intend(layout: ExecutionLayout, number: int = 1, **tasks: list[int]) -> Writer:
+def intend(layout: ExecutionLayout, number: int = 1, **tasks: tuple[int, ...]) -> Writer:
     writer = Writer(layout)
-    writer.append("intent", number, durable=True, jobs=["a", "b"], tasks=tasks, at="now")
+    writer.append(Intent(number, ("a", "b"), tasks, at="now"), durable=True)
     return writer
 
 
@@ -27,18 +29,18 @@ def test_no_journal_is_an_empty_one(layout: ExecutionLayout) -> None:
 
 
 def test_attempts_tell_how_far_they_came(layout: ExecutionLayout) -> None:
-    writer = intend(layout, a=[3, 5])
-    writer.append("job", 1, job="a", native_id="12")
+    writer = intend(layout, a=(3, 5))
+    writer.append(Queued(1, "a", "12"))
     last = journal.read(layout).last
     assert last is not None
     assert (last.ids, last.tasks, last.is_held) == ({"a": "12"}, {"a": (3, 5)}, True)
-    writer.append("job", 1, job="b", native_id="13")
-    writer.append("released", 1, durable=True)
+    writer.append(Queued(1, "b", "13"))
+    writer.append(Released(1), durable=True)
     assert not journal.read(layout).last.is_held
     intend(layout, 2)
     assert [attempt.number for attempt in journal.read(layout).attempts] == [1, 2]
     assert journal.read(layout).last.is_held
-    writer.append("cancel", 2, refused="limit")
+    writer.append(Cancelled(2, refused="limit"))
     last = journal.read(layout).last
     assert (last.is_held, last.is_cancelled, last.refused) == (False, True, "limit")
 
@@ -48,15 +50,15 @@ def test_torn_last_line_is_none_and_the_next_writer_drops_it(layout: ExecutionLa
     whole = layout.submitted.read_bytes()
     layout.submitted.write_bytes(whole + b'{"event":"job","attempt":1,"jo')
     assert journal.read(layout).last.ids == {}
-    writer.append("job", 1, job="a", native_id="7")
+    writer.append(Queued(1, "a", "7"))
     assert journal.read(layout).last.ids == {"a": "7"}
     assert layout.submitted.read_bytes().count(b"\n") == 2
 
 
 def test_every_prefix_of_a_journal_can_be_read(layout: ExecutionLayout) -> None:
     writer = intend(layout)
-    writer.append("job", 1, job="a", native_id="7")
-    writer.append("released", 1)
+    writer.append(Queued(1, "a", "7"))
+    writer.append(Released(1))
     whole = layout.submitted.read_bytes()
     for end in range(len(whole)):
         layout.submitted.write_bytes(whole[:end])
@@ -65,7 +67,14 @@ def test_every_prefix_of_a_journal_can_be_read(layout: ExecutionLayout) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"not json", b"[]", b'{"event":"job","attempt":1}', b'{"event":1}']
+    "line",
+    [
+        b"not json",
+        b"[]",
+        b'{"event":"job","attempt":1}',
+        b'{"event":1}',
+        b'{"event":"job","attempt":1,"job":"a","native_id":7}',
+    ],
 )
 def test_damage_within_is_named_with_its_line(layout: ExecutionLayout, line: bytes) -> None:
     intend(layout)
@@ -76,10 +85,11 @@ def test_damage_within_is_named_with_its_line(layout: ExecutionLayout, line: byt
 
 
 def test_event_of_a_later_version_is_a_fault_but_not_its_field(layout: ExecutionLayout) -> None:
-    writer = intend(layout)
-    writer.append("released", 1, wave=9)
+    intend(layout)
+    append_line(layout.submitted, {"event": "released", "attempt": 1, "wave": 9})
     assert journal.read(layout).last.is_released
-    writer.append("wave", 1, size=9)  # it may have submitted something
+    # It may have submitted something.
+    append_line(layout.submitted, {"event": "wave", "attempt": 1, "size": 9})
     with pytest.raises(LedgerError, match=r"submitted\.jsonl:3: .*knows no event 'wave'"):
         journal.read(layout)
 
@@ -99,6 +109,6 @@ def test_full_disk_leaves_no_part_of_a_line(small_disk: Path) -> None:
     writer = intend(layout)
     whole = layout.submitted.read_bytes()
     with pytest.raises(StorageError, match="No space left") as caught:
-        writer.append("job", 1, job="a" * 200_000, native_id="1")
+        writer.append(Queued(1, "a" * 200_000, "1"))
     assert "space" in caught.value.hint
     assert layout.submitted.read_bytes() == whole
