@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from deepforge_hpc.cli.views import watch
 from deepforge_hpc.cli.views.display import Display, table
 from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
@@ -172,4 +173,21 @@ def test_one_reason_and_one_hint_are_told_once() -> None:
         "fit_001, fit_002, fit_003, fit_004, fit_005, fit_006, fit_007 and 5 more: fit_000 failed.",
         "fit_013: fit_001 never ran.",
         "    dfh resume runs what is missing.",
+    ]
+
+
+def test_a_job_that_waits_for_many_is_told_once_until_few_are_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    view = watch._Appended(Display())
+    for ended in range(9):
+        found = made_up_status(*["succeeded"] * ended, *["running"] * (8 - ended), "pending")
+        others = tuple(job.name for job in found.jobs[:-1])
+        reason = f"It waits for {8 - ended} jobs."
+        last = found.jobs[-1]
+        join = last._replace(plan=last.plan._replace(name="join", after=others), reason=reason)
+        view.show(found._replace(jobs=(*found.jobs[:-1], join)))
+    lines = [line for line in capsys.readouterr().out.splitlines() if "  join  " in line]
+    assert [line.split("for ")[1] for line in lines] == [
+        f"{left} jobs." for left in (8, 5, 4, 3, 2, 1, 0)
     ]

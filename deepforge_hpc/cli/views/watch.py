@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NOT_SUCCEEDED = 9
 """Exit code of a watched execution that ended, but not with success of every job."""
 _HANGUP = 129
+_MANY = 5
 _LAST_LOOKS = 6
 """How often an execution in which nothing can move is looked at before it is given up: accounting
 lags behind the queue."""
@@ -151,12 +152,18 @@ class _Appended(_Closing):
         self._said: dict[str, str] = {}
 
     def show(self, current: ExecutionStatus) -> None:
-        """Add a line for each job whose state or metrics are not those of the last line."""
+        """Add a line for each job whose state or metrics are not those of the last line.
+
+        A job that waits for many others is told once: each of these that ends says so itself.
+        """
         changed = []
+        at_work = {job.name for job in current.jobs if not job.state.is_final}
         for job in current.work:
-            line = change_line(job)
-            if self._said.get(job.name, "planned") != line:
-                self._said[job.name] = line
+            line = said = change_line(job)
+            if job.state is State.PENDING and len(at_work.intersection(job.plan.after)) > _MANY:
+                said = job.detail
+            if self._said.get(job.name, "planned") != said:
+                self._said[job.name] = said
                 changed.append(f"{time.strftime('%H:%M:%S')}  {line}")
         self._display.lines(changed)
 
