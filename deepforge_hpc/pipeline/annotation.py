@@ -180,7 +180,7 @@ class Annotations:
             node = node.value
         return _PORTS.get(self.name(node), "")
 
-    def element(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
+    def member(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
         """Tell whether a list of any length may be given, and return the annotation of a member."""
         node = self._unwrapped(node)
         if node is None or self.name(node) in ("object", "typing.Any"):

@@ -17,7 +17,7 @@ from deepforge_hpc.runtime.base.plan import (
     OperationSource,
     OutputPort,
     Reference,
-    element_port,
+    member_port,
 )
 from deepforge_hpc.runtime.base.redact import filter_value
 
@@ -173,7 +173,7 @@ class _Binding:
                 self._fault(("inputs", port), message, f"write {port}: [{given}]")
             kind = self._port_type(types, parameter, "input")
             yield _edge(port, kind, given, parameter.constraint)
-        elif (one := parameter.element) is None:
+        elif (one := parameter.member) is None:
             what = parameter.type if parameter.type != ANY else parameter.constraint.words()
             message = f"{self._owner('inputs')} takes no list of any length as {port!r} ({what})"
             hint = f"annotate it list[...] ({self.code.file}:{parameter.line}), or give one source"
@@ -182,7 +182,7 @@ class _Binding:
             member = replace(parameter, type=one.type, annotation=one.annotation)
             kind = self._port_type(types, member, "input")
             for index, source in enumerate(given):
-                yield _edge(element_port(port, index), kind, source, one.constraint)
+                yield _edge(member_port(port, index), kind, source, one.constraint)
 
     def _taken_by_execute(self) -> list[str]:
         names = [name for name in self.given if self.is_class and name in self.inputs]

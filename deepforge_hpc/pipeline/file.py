@@ -26,7 +26,7 @@ from deepforge_hpc.files.kinds import (
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.pipeline.variables import VARIABLES
 from deepforge_hpc.plugins import launcher
-from deepforge_hpc.runtime.base.plan import element_port
+from deepforge_hpc.runtime.base.plan import member_port
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class OperationSpec:
                 yield (port,), port, given
             else:
                 for index, source in enumerate(given):
-                    yield (port, index), element_port(port, index), source
+                    yield (port, index), member_port(port, index), source
 
 
 OPERATION = Object(

@@ -19,7 +19,7 @@ NO_DEFAULT: Final = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Element:
+class Member:
     """A member of an argument that is a list, as an input: the fields are those of the argument."""
 
     type: str
@@ -43,7 +43,7 @@ class Parameter:
     default: Any = NO_DEFAULT
     default_code: str = ""
     """The default, as the code has it."""
-    element: Element | None = None
+    member: Member | None = None
     """What each value of a list of inputs is; None if it takes no list."""
     is_star: bool = False
     """Whether it is `*NAME`: it takes a list of inputs alone."""

@@ -26,7 +26,7 @@ from deepforge_hpc.pipeline.annotation import (
 )
 from deepforge_hpc.pipeline.interface import (
     NO_DEFAULT,
-    Element,
+    Member,
     OperationCode,
     Parameter,
     Port,
@@ -238,8 +238,8 @@ class _CodeReader:
     def _star(self, node: ast.arg) -> Parameter:
         """Return `*NAME`: its annotation is that of each value."""
         one = self._parameter(node, None)
-        element = Element(type=one.type, annotation=one.annotation, constraint=one.constraint)
-        return replace(one, required=False, element=element, is_star=True)
+        member = Member(type=one.type, annotation=one.annotation, constraint=one.constraint)
+        return replace(one, required=False, member=member, is_star=True)
 
     def _parameter(self, node: ast.arg, default: ast.expr | None) -> Parameter:
         try:
@@ -262,16 +262,16 @@ class _CodeReader:
             annotation="" if kind or node.annotation is None else shortened(node.annotation),
             default=value,
             default_code="" if default is None else shortened(default),
-            element=self._element(node.annotation),
+            member=self._member(node.annotation),
         )
 
-    def _element(self, annotation: ast.expr | None) -> Element | None:
-        takes_list, member = self.annotations.element(annotation)
+    def _member(self, annotation: ast.expr | None) -> Member | None:
+        takes_list, inner = self.annotations.member(annotation)
         if not takes_list:
             return None
-        kind = self.annotations.port(member, self.formats)
-        unknown = "" if kind or member is None else shortened(member)
-        return Element(type=kind or ANY, annotation=unknown, constraint=self._constraint(member))
+        kind = self.annotations.port(inner, self.formats)
+        unknown = "" if kind or inner is None else shortened(inner)
+        return Member(type=kind or ANY, annotation=unknown, constraint=self._constraint(inner))
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)

@@ -28,6 +28,7 @@ NOT_SUCCEEDED = 9
 """Exit code of a watched execution that ended, but not with success of every job."""
 _HANGUP = 129
 _MANY = 5
+"""Jobs that another may wait for and still be told of whenever one of them ends."""
 _LAST_LOOKS = 6
 """How often an execution in which nothing can move is looked at before it is given up: accounting
 lags behind the queue."""

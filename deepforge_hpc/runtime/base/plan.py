@@ -50,7 +50,7 @@ class ExternalInput(NamedTuple):
     """file:line of the declaration."""
 
 
-def element_port(port: str, index: int) -> str:
+def member_port(port: str, index: int) -> str:
     """Return the name of one member of an input that is a list; no argument has such a name."""
     return f"{port}[{index}]"
 

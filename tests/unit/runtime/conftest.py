@@ -34,7 +34,7 @@ from deepforge_hpc.runtime.base.plan import (
     Plan,
     Reference,
     Resources,
-    element_port,
+    member_port,
 )
 from deepforge_hpc.runtime.state import marker
 
@@ -46,7 +46,7 @@ def _sources(inputs: dict[str, str | list[str]]) -> Iterator[tuple[str, str]]:
         if isinstance(given, str):
             yield port, given
         else:
-            yield from ((element_port(port, n), source) for n, source in enumerate(given))
+            yield from ((member_port(port, n), source) for n, source in enumerate(given))
 
 
 class Execution:
