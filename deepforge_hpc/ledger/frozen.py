@@ -9,8 +9,8 @@ from pathlib import Path
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record, short
 from deepforge_hpc.runtime.base.codec import parse
-from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import digest, parse_object, read_own
+from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
+from deepforge_hpc.runtime.base.files import digest, read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import ERROR, INFO, Notice
 from deepforge_hpc.runtime.job.guard import differences
@@ -162,7 +162,6 @@ def _manifest(ledger: Ledger, code: str, folder: Path | None) -> dict[str, str]:
 
 def _files(manifest: bytes) -> dict[str, str]:
     try:
-        files = parse_object(manifest)["files"]
-    except (ValueError, KeyError, TypeError):
+        return parse(Manifest, manifest, is_open=True).files
+    except ValueError:
         return {}
-    return {str(k): str(v) for k, v in files.items()} if isinstance(files, dict) else {}

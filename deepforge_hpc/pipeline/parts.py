@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.runtime.base.files import read_json
 from deepforge_hpc.runtime.formats import FormatError
-from deepforge_hpc.runtime.formats.base import INDEX, PARTS_SCHEMA
+from deepforge_hpc.runtime.formats.parts import read_parts
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +23,7 @@ def load_parts(folder: str | os.PathLike[str], rows: tuple[int, int] | None = No
     path = Path(folder)
     try:
         return _format(path).load_parts(path, rows)
-    except (OSError, ValueError, KeyError, TypeError, FormatError) as error:
+    except (OSError, ValueError, TypeError, FormatError) as error:
         message = f"{path} cannot be read as the parts of one value: {error}"
         hint = "name the folder in which index.json and part-00000... lie"
         raise InvalidInputError([Fault(message=message, hint=hint)]) from error
@@ -34,16 +33,9 @@ def _format(folder: Path) -> Format:
     """Return the format of the parts, after a look at what the index names."""
     from deepforge_hpc.pipeline.formats import Formats
 
-    index = read_json(folder / INDEX)
-    if index.get("schema") != PARTS_SCHEMA:
-        message = f"{INDEX} is not of schema {PARTS_SCHEMA}"
-        raise ValueError(message)
-    for part in index["parts"]:
-        if Path(part["file"]).name != part["file"]:
-            message = f"{INDEX} names {part['file']!r}, which is not in the folder"
-            raise ValueError(message)
+    found = read_parts(folder).format
     formats = Formats()
-    if index["format"] not in formats:
-        message = f"there is no format {index['format']!r} here"
+    if found not in formats:
+        message = f"there is no format {found!r} here"
         raise ValueError(message)
-    return formats[index["format"]]
+    return formats[found]

@@ -13,7 +13,7 @@ from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.codec import encode
-from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
 from deepforge_hpc.runtime.base.files import (
     canonical_json,
     digest,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.render.script import JobScript
     from deepforge_hpc.runtime.base.plan import Plan
 
-_MANIFEST_SCHEMA = "dfh/code/1"
 _KEPT = ("project/", "library/", "compiled/")
 """Parts of the code of which the ledger keeps the bytes; the runtime is named by its version."""
 
@@ -117,7 +116,7 @@ def plan_file(plan: Plan) -> bytes:
 def manifest_bytes(snapshot: Snapshot) -> bytes:
     """Return the bytes of `code/MANIFEST.json`; their digest names the code."""
     files = {path: file.sha256 for path, file in _code(snapshot).items()}
-    return canonical_json({"schema": _MANIFEST_SCHEMA, "files": files})
+    return canonical_json(encode(Manifest(files)))
 
 
 def _code(snapshot: Snapshot) -> dict[str, CodeFile]:

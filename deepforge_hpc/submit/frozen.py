@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, parse
-from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_json, read_own
+from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
+from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_own
 from deepforge_hpc.runtime.state.read import is_torn, kept, read_files
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def edited(layout: ExecutionLayout, info: ExecutionInfo) -> list[str]:
     """Return the files of the project that are not as they were frozen, and are still there."""
     from deepforge_hpc.files.project import ProjectError, read_bounded
 
-    frozen: dict[str, object] = {info.pipeline_file: info.pipeline_sha256}
-    with suppress(OSError, ValueError, KeyError, AttributeError):
-        for name, sha256 in read_json(layout.manifest)["files"].items():
+    frozen = {info.pipeline_file: info.pipeline_sha256}
+    with suppress(OSError, ValueError):
+        for name, sha256 in _manifest(layout).files.items():
             if name.startswith("project/"):
                 frozen[name.removeprefix("project/")] = sha256
     found = []
@@ -112,9 +112,13 @@ def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
     first.update({layout.pipeline: info.pipeline_sha256, layout.site: info.site_sha256})
     for path, sha256 in first.items():
         _restore(path, info.ledger, sha256)
-    with suppress(OSError, ValueError, KeyError, AttributeError):
-        for name, sha256 in read_json(layout.manifest)["files"].items():
+    with suppress(OSError, ValueError):
+        for name, sha256 in _manifest(layout).files.items():
             _restore(layout.code / name, info.ledger, sha256)
+
+
+def _manifest(layout: ExecutionLayout) -> Manifest:
+    return parse(Manifest, read_own(layout.manifest), is_open=True)
 
 
 def _restore(path: Path, ledger: str, sha256: str) -> None:

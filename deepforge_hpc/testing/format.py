@@ -19,7 +19,8 @@ import pytest
 
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.formats import Format
-from deepforge_hpc.runtime.formats.base import INDEX, PARTS_SCHEMA, block_of
+from deepforge_hpc.runtime.formats.base import block_of
+from deepforge_hpc.runtime.formats.parts import INDEX, PARTS_SCHEMA
 
 _ROWS = 10
 

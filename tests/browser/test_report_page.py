@@ -197,7 +197,12 @@ def test_hostile_content_does_nothing_in_the_browser(
     made.write("jobs/train/figures/1.svg", svg)
     made.write(
         "jobs/train/figures/index.json",
-        {"figures": [{"id": "1", "title": attack, "png": "1.png", "svg": "1.svg", "data": attack}]},
+        {
+            "schema": "dfh/figures/1",
+            "figures": [
+                {"id": "1", "title": attack, "png": "1.png", "svg": "1.svg", "data": attack}
+            ],
+        },
     )
     made.state("train", "running", began=3, host=attack, reason=attack)
     assert refresh(made.root)

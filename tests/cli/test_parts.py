@@ -59,7 +59,7 @@ def test_execute_of_a_class_is_told_shard_shards_and_seed(dfh: Any, project: Pat
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        ({}, "is not of schema"),
+        ({}, "schema None, this version reads"),
         (
             {"schema": "dfh/parts/1", "format": "json", "parts": [{"file": "../x"}]},
             "not in the folder",

@@ -10,6 +10,14 @@ PLAN_SCHEMA = "dfh/plan/1"
 """Of `plan.json`; its classes are loaded by who reads it whole."""
 
 
+class Manifest(NamedTuple):
+    """The content of `code/MANIFEST.json`; its digest names the code."""
+
+    files: dict[str, str]
+    """Path below `code/` -> `sha256:...`"""
+    schema: str = "dfh/code/1"
+
+
 class ExecutionInfo(NamedTuple):
     """The content of `execution.json`, written once when the execution is created."""
 

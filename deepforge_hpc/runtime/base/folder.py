@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
 
-from .files import OWN, opened_own, parse_object, read_most, read_own
+from .files import OWN, opened_own, read_most, read_own
 
 
 class Folder:
@@ -69,13 +68,6 @@ class Folder:
         if self._handle < 0:
             raise FileNotFoundError(name)
         return read_own(name, folder=self._handle)
-
-    def json(self, name: str) -> dict[str, Any]:
-        """Return a JSON object; an empty one if the file does not hold one."""
-        try:
-            return parse_object(self.own(name))
-        except (OSError, ValueError):
-            return {}
 
     def _read(self, name: str, limit: int) -> tuple[bytes | None, int]:
         if self._handle < 0 or "/" in name:

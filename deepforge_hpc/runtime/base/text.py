@@ -128,8 +128,3 @@ def listed(names: Iterable[str], most: int = 5, *, last: str = ", ") -> str:
     if len(shown) > most:
         shown, last = [*shown[: most - 1], f"{len(shown) - most + 1} more"], " and "
     return last.join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
-
-
-def as_list(value: object) -> list[object]:
-    """Return a JSON list; an empty one for anything else."""
-    return value if isinstance(value, list) else []

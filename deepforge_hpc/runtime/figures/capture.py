@@ -20,13 +20,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base.files import publish_bytes, publish_json, read_json
+from ..base.codec import encode, parse
+from ..base.files import publish_bytes, publish_json, read_own
 from .data import figure_data, figure_title, has_content, heavy_artists
+from .index import INDEX, FigureEntry, FigureIndex
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SCHEMA = "dfh/figures/1"
 MAX_FIGURES = 100
 _INTERVAL_S = 2.0
 _MAX_PIXELS = 1600
@@ -52,15 +53,11 @@ class _Captured:
     next_draw: float = 0.0
     """No PNG for a draw before this time."""
 
-    def to_dict(self) -> dict[str, object]:
-        return {
-            "id": self.id,
-            "title": self.title,
-            "updated": self.updated,
-            "png": f"{self.id}.png",
-            "svg": f"{self.id}.svg" if self.has_svg else None,
-            "data": f"{self.id}.json",
-        }
+    def entry(self) -> FigureEntry:
+        svg = f"{self.id}.svg" if self.has_svg else None
+        return FigureEntry(
+            self.id, self.title, self.updated, f"{self.id}.png", svg, f"{self.id}.json"
+        )
 
 
 class Recorder:
@@ -189,10 +186,8 @@ class Recorder:
         entry.updated = datetime.now(timezone.utc).isoformat(timespec="seconds")
         entry.has_svg = bool(drawing)
         entry.dirty = not svg
-        written = [item.to_dict() for item in self._entries.values() if item.updated]
-        publish_json(
-            self._folder / "index.json", {"schema": SCHEMA, "figures": written}, durable=False
-        )
+        written = FigureIndex(tuple(i.entry() for i in self._entries.values() if i.updated))
+        publish_json(self._folder / INDEX, encode(written), durable=False)
 
     def _prepare(self) -> None:
         """Make the folder; before the first figure, take an earlier attempt's away."""
@@ -200,12 +195,11 @@ class Recorder:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            earlier = read_json(self._folder / "index.json").get("figures", [])
-            names = [item[kind] for item in earlier for kind in ("png", "svg", "data")]
-        except (OSError, ValueError, TypeError, KeyError):
+            earlier = parse(FigureIndex, read_own(self._folder / INDEX), is_open=True)
+        except (OSError, ValueError):
             return
-        for name in names:
-            if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+        for item in earlier.figures:
+            for name in filter(None, map(item.file, ("png", "svg", "data"))):
                 (self._folder / name).unlink(missing_ok=True)
 
     def _render(self, figure: Figure, file_format: str, backend: str) -> bytes:

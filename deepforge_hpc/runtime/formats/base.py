@@ -5,13 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ..base.files import read_json
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-PARTS_SCHEMA = "dfh/parts/1"
-INDEX = "index.json"
 NON_FINITE = "dfh/json/1"
 """Of a JSON file with NaN or infinities in it: `{"schema": ..., "value": ...}`, where they are the
 words below; a text of the user's that is one, after any number of `~`, has one `~` more."""
@@ -73,12 +69,13 @@ class Format:
 
 def part_blocks(folder: Path, rows: Rows | None) -> list[tuple[Path, Rows | None]]:
     """Return which rows of which parts make a block of a gathered value; None is the whole part."""
-    index = read_json(folder / INDEX)
+    from .parts import read_parts
+
     blocks: list[tuple[Path, Rows | None]] = []
     start = 0
-    for part in index["parts"]:
-        stop = start + (part["rows"] or 0)
-        path = folder / part["file"]
+    for part in read_parts(folder).parts:
+        stop = start + (part.rows or 0)
+        path = folder / part.file
         if rows is None:
             blocks.append((path, None))
         elif start < rows[1] and rows[0] < stop:
@@ -93,19 +90,23 @@ def row_samples(folder: Path) -> list[tuple[Path, int]]:
     What is as long as the part in each of them is split by rows. One part is not enough: a table of
     constants may happen to be as long as one part, but not as two of different lengths.
     """
-    parts = read_json(folder / INDEX)["parts"]
-    return [(folder / name, rows) for rows, name in {p["rows"]: p["file"] for p in parts}.items()]
+    from .parts import read_parts
+
+    samples = {part.rows or 0: folder / part.file for part in read_parts(folder).parts}
+    return [(path, rows) for rows, path in samples.items()]
 
 
 def count_rows(fmt: Format, path: Path, *, parts: bool) -> int:
     """Return the rows of a file, or of a gathered folder."""
     if not parts:
         return fmt.rows(path)
-    total = read_json(path / INDEX)["rows"]
+    from .parts import read_parts
+
+    total = read_parts(path).rows
     if total is None:
         message = f"the parts in {path} have no rows"
         raise FormatError(message)
-    return int(total)
+    return total
 
 
 def block_of(shard: int, shards: int, rows: int) -> Rows:

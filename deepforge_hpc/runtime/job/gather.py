@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import canonical_json, digest, publish_bytes
 from ..formats import FORMATS
-from ..formats.base import INDEX, PARTS_SCHEMA
+from ..formats.parts import INDEX, Part, Parts
 from ..rank.messages import Saved
 from ..storage.local import LocalStorage
 from .stage import take_published
@@ -59,12 +60,12 @@ def _link_parts(folder: Path, parts: list[_Part]) -> Saved:
     for task, (staged, made) in enumerate(parts):
         name = f"part-{task:05d}{staged.path.suffix}"
         place.link(staged.path, name)
-        listed.append({"file": name, "rows": made.rows, "sha256": made.sha256, "size": made.size})
+        listed.append(Part(name, made.rows, made.sha256, made.size))
         digests[name] = made.sha256
     rows = [made.rows for _, made in parts]
     total = None if None in rows else sum(count or 0 for count in rows)
     fmt = parts[0][1].format
-    index = canonical_json({"schema": PARTS_SCHEMA, "format": fmt, "parts": listed, "rows": total})
+    index = canonical_json(encode(Parts(fmt, tuple(listed), total)))
     publish_bytes(folder / INDEX, index)
     digests[INDEX] = digest(index)
     # As the place would say, without reading every part again.

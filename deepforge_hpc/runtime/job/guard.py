@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..base.codec import parse
+from ..base.execution import Manifest
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
-from ..base.files import digest, parse_object, read_own
+from ..base.files import digest, read_own
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed, title
@@ -23,8 +25,8 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
     """Compare every file below `code/` with the manifest; JobError (87) names those that differ."""
     try:
         manifest = read_own(layout.manifest)
-        files = parse_object(manifest)["files"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = parse(Manifest, manifest, is_open=True).files
+    except (OSError, ValueError) as error:
         reason = f"code/MANIFEST.json cannot be read: {error}."
         raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
     if digest(manifest) != expected:

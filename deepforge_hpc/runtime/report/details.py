@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-import re
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ..base.codec import parse
 from ..base.folder import Folder
 from ..base.metrics import Series, parse_metrics
 from ..base.states import State
-from ..base.text import as_list, clean_lines, plain
+from ..base.text import clean_lines, plain
 from ..base.times import parse_time
+from ..figures.index import INDEX, FigureEntry, FigureIndex
 from ..state.read import LAYOUT
 from .looks import URGENT
 
@@ -28,7 +30,6 @@ _PNG_BYTES = 400 << 10
 _POINTS = 300
 _MAX_TASKS = 3
 _MAX_FIGURES = 40
-_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
 class Picture(NamedTuple):
@@ -135,41 +136,36 @@ def _read_pictures(folder: Folder, task: UnitStatus, budget: Budget) -> tuple[li
     """Return the newest figures, in their own order, and the number of those left out."""
     name = LAYOUT.job("").figures.name
     with folder.folder(name) as figures:
-        entries = as_list(figures.json("index.json").get("figures"))
-        found = [item for item in entries if isinstance(item, dict)]
-        newest = sorted(found, key=lambda item: str(item.get("updated", "")), reverse=True)
+        found: tuple[FigureEntry, ...] = ()
+        with suppress(OSError, ValueError):
+            found = parse(FigureIndex, figures.own(INDEX), is_open=True).figures
+        newest = sorted(found, key=lambda item: item.updated, reverse=True)
         shown = {id(item) for item in newest[:_MAX_FIGURES]}
         sources = {id(item): _source(figures, item, budget) for item in newest if id(item) in shown}
         pictures = []
         for item in found:
-            png = _file(item, "png")
+            png = item.file("png")
             if id(item) not in shown or not png or figures.size(png) is None:
                 continue
-            data = _file(item, "data")
+            data = item.file("data")
             folder_path = f"{task.folder}/{name}"
             pictures.append(
                 Picture(
-                    title=plain(item.get("title") or f"Figure {item.get('id', '')}", 120)
+                    title=plain(item.title or f"Figure {item.id}", 120)
                     + ("" if task.task is None else f" (task {task.task})"),
                     path=f"{folder_path}/{png}",
                     data=f"{folder_path}/{data}" if data else "",
-                    updated=parse_time(item.get("updated")),
+                    updated=parse_time(item.updated),
                     source=sources[id(item)],
                 )
             )
     return pictures, len(found) - len(pictures)
 
 
-def _file(item: dict[str, Any], kind: str) -> str:
-    """Return the name of a figure's file; empty for none, and for anything but a plain name."""
-    name = item.get(kind)
-    return name if isinstance(name, str) and _FILE.fullmatch(name) else ""
-
-
-def _source(folder: Folder, item: dict[str, Any], budget: Budget) -> str:
+def _source(folder: Folder, item: FigureEntry, budget: Budget) -> str:
     """Return a figure as a `data:` address: sharp as SVG, unless that is much larger."""
-    svg = folder.read(_file(item, "svg"), min(_SVG_BYTES, budget.pictures)) or b""
-    png = folder.read(_file(item, "png"), min(_PNG_BYTES, budget.pictures)) or b""
+    svg = folder.read(item.file("svg"), min(_SVG_BYTES, budget.pictures)) or b""
+    png = folder.read(item.file("png"), min(_PNG_BYTES, budget.pictures)) or b""
     if svg.lstrip()[:5] in {b"<?xml", b"<svg ", b"<svg>"} and len(svg) < 3 * (len(png) or len(svg)):
         kind, data = "svg+xml", svg
     elif png.startswith(b"\x89PNG\r\n\x1a\n"):

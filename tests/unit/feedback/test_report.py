@@ -381,7 +381,9 @@ def test_only_plain_files_of_the_execution_are_read(
     (outside / "figures").mkdir(parents=True)
     (outside / "out.1.log").write_text("TOP SECRET")
     (outside / "metrics.jsonl").write_text('{"t": 1, "step": 1, "TOP SECRET": 1}')
-    (outside / "figures" / "index.json").write_text('{"figures": [{"title": "TOP SECRET"}]}')
+    (outside / "figures" / "index.json").write_text(
+        '{"schema": "dfh/figures/1", "figures": [{"title": "TOP SECRET"}]}'
+    )
     train = execution.root / "jobs" / "train"
     if kind == "job link":
         shutil.rmtree(train)
@@ -404,9 +406,11 @@ def test_only_plain_files_of_the_execution_are_read(
 def test_figures_named_outside_of_their_folder_are_not_read(made: Callable[[str], Any]) -> None:
     execution = made("running")
     (execution.root / "secret.png").write_bytes(b"\x89PNG\r\n\x1a\nTOP SECRET")
-    names = ["../../../secret.png", "/etc/passwd", "..", "", None, 5, "a/b.png", "-x.png\x00"]
+    names = ["../../../secret.png", "/etc/passwd", "..", "", "a/b.png", "-x.png\x00"]
     entries = [{"id": "x", "title": "t", "png": name, "svg": name, "data": name} for name in names]
-    execution.write("jobs/train/figures/index.json", {"figures": entries})
+    execution.write(
+        "jobs/train/figures/index.json", {"schema": "dfh/figures/1", "figures": entries}
+    )
     assert not page(execution).attributes("img")
 
 
@@ -539,7 +543,9 @@ def test_figures_that_do_not_fit_are_links(made: Callable[[str], Any]) -> None:
         stamp = f"2026-01-01T00:00:{index:02d}+00:00"
         entries.append({"id": str(index), "title": f"<{index}>", "updated": stamp,
                         "png": f"f{index}.png", "svg": None, "data": None})  # fmt: skip
-    execution.write("jobs/train/figures/index.json", {"figures": entries})
+    execution.write(
+        "jobs/train/figures/index.json", {"schema": "dfh/figures/1", "figures": entries}
+    )
     data = render_report(execution.root)
     assert len(data) < 1.1 * (1 << 20)
     found = Page(data)

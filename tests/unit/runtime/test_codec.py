@@ -6,6 +6,7 @@ import ast
 import copy
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,3 +222,111 @@ def test_no_part_of_a_job_reads_plan_or_execution_as_untyped_data() -> None:
 def test_the_look_for_untyped_data_finds_it() -> None:
     text = "job['launch']['argv']\nself._context.info['id']\ndef f(plan: dict[str, Any], x: int): ...\n"
     assert len(list(untyped(ast.parse(text)))) == 3
+
+
+# -- JSON of our own files is read by the codec
+
+HOUSE = RUNTIME.parent
+LAYERS = ("runtime", "submit", "api", "ledger")
+PARSERS = {"load_json", "loads", "object_of", "parse_object", "read_json"}
+FREE = {
+    "ledger/store.py": "a record is shown with what a later version added; FORMAT is any version's",
+    "runtime/base/codec.py": "the codec",
+    "runtime/base/files.py": "what the codec reads by",
+    "runtime/base/jsonl.py": "lines at once, for the codec's callers",
+    "runtime/base/local_status.py": "a thousand changes, of which the last counts",
+    "runtime/base/metrics.py": "names and numbers are the user's",
+    "runtime/base/plan.py": "leaves the others of a thousand jobs unread",
+    "runtime/base/plugins.py": "names are those of installed packages",
+    "runtime/base/redact.py": "texts of anybody",
+    "runtime/formats/base.py": "values are the user's",
+    "runtime/formats/integrity.py": "headers of others",
+    "runtime/state/journal.py": "which event it is says its class",
+    "runtime/state/read.py": "the last line of metrics: names and numbers are the user's",
+    "runtime/state/statefile.py": "a word of a later version is named",
+    "runtime/storage/known.py": "a cache",
+    "submit/project.py": "what is damaged of it is left out",
+}
+"""Modules that look into JSON themselves, and why."""
+
+
+def called(node: ast.AST) -> str:
+    """Return the name of the function that a node calls."""
+    found = node.func if isinstance(node, ast.Call) else None
+    return getattr(found, "id", getattr(found, "attr", ""))
+
+
+def parsed(tree: ast.AST) -> list[ast.Call]:
+    """Return the calls that read JSON, but for what goes straight into `decode`."""
+    given = {arg for node in ast.walk(tree) if called(node) == "decode" for arg in node.args}  # type: ignore[attr-defined]
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node not in given)
+    others = {"marshal.loads"}
+    return [n for n in found if called(n) in PARSERS and ast.unparse(n.func) not in others]
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def looks_inside(tree: ast.AST) -> list[ast.Subscript]:
+    """Return each look by a text into what was found by a text."""
+    found = (node for node in ast.walk(tree) if isinstance(node, ast.Subscript))
+    return [
+        node
+        for node in found
+        if is_text(node.slice)
+        and isinstance(node.value, ast.Subscript)
+        and is_text(node.value.slice)
+    ]
+
+
+def open_fields(tree: ast.AST) -> list[ast.AnnAssign]:
+    """Return the fields of tuples that hold a whole object of JSON."""
+    tuples = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and "NamedTuple" in map(ast.unparse, node.bases)
+    ]
+    fields = (item for node in tuples for item in node.body if isinstance(item, ast.AnnAssign))
+    return [
+        item
+        for item in fields
+        if re.search(r"(dict|Mapping)\[str, (Any|object)\]", ast.unparse(item))
+    ]
+
+
+def trees() -> Iterator[tuple[str, ast.AST]]:
+    for layer in LAYERS:
+        for path in sorted((HOUSE / layer).rglob("*.py")):
+            yield path.relative_to(HOUSE).as_posix(), ast.parse(path.read_text())
+
+
+def test_our_own_files_are_read_by_the_codec() -> None:
+    assert {name for name, tree in trees() if parsed(tree)} == FREE.keys()
+
+
+def test_nobody_looks_two_levels_deep_into_json() -> None:
+    assert [f"{name}:{node.lineno}" for name, tree in trees() for node in looks_inside(tree)] == []
+
+
+USERS = {"metrics", "attributes", "defaults", "declared", "vars"}
+"""Of fields: their names and values are the user's."""
+
+
+def test_no_tuple_of_the_runtime_holds_a_file_as_it_was_parsed() -> None:
+    found = {
+        f"{name}:{ast.unparse(field.target)}"
+        for name, tree in trees()
+        if name.startswith("runtime/") and name != "runtime/schedulers/base.py"
+        for field in open_fields(tree)
+        if ast.unparse(field.target) not in USERS
+    }
+    assert found == {"runtime/state/record_data.py:jobs"}  # rows in the scheduler's own fields
+
+
+def test_these_looks_find_what_they_look_for() -> None:
+    tree = ast.parse(
+        "class Files(NamedTuple):\n    plan: dict[str, Any]\n    units: dict[str, int]\n"
+        "plan = read_json(path)\nplan['a']['b']\ndecode(Plan, read_json(path))\n"
+    )
+    assert [len(look(tree)) for look in (parsed, looks_inside, open_fields)] == [1, 1, 1]

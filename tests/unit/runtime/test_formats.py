@@ -23,6 +23,7 @@ from deepforge_hpc.runtime.formats import FORMATS, Format, FormatError, load_for
 from deepforge_hpc.runtime.formats.base import block_of
 from deepforge_hpc.runtime.formats.file import choose
 from deepforge_hpc.runtime.formats.integrity import check_hdf5, common_rows
+from deepforge_hpc.runtime.formats.parts import read_parts
 from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.rank.saving import save_outputs
 from deepforge_hpc.testing import FormatContract
@@ -234,13 +235,28 @@ def test_parts_of_hdf5_that_do_not_fit_are_named(tmp_path: Path) -> None:
     one = fmt.save({"x": np.zeros((2, 3))}, tmp_path / "one")
     two = fmt.save({"x": np.zeros((2, 4))}, tmp_path / "two")
     parts = [{"file": path.name, "rows": 2} for path in (one, two)]
-    (tmp_path / "index.json").write_text(json.dumps({"parts": parts, "rows": 4}))
+    index = {"schema": "dfh/parts/1", "format": "hdf5", "parts": parts, "rows": 4}
+    (tmp_path / "index.json").write_text(json.dumps(index))
     with pytest.raises(FormatError, match="dataset 'x' is"):
         fmt.load_parts(tmp_path)
     parts[1]["file"] = fmt.save({"y": np.zeros((2, 3))}, tmp_path / "three").name
-    (tmp_path / "index.json").write_text(json.dumps({"parts": parts, "rows": 4}))
+    (tmp_path / "index.json").write_text(json.dumps(index))
     with pytest.raises(FormatError, match="'x' is in some of the parts only"):
         fmt.load_parts(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret.json", "/etc/hostname", "..", ""])
+def test_parts_outside_of_their_folder_are_not_read(tmp_path: Path, name: str) -> None:
+    index = {
+        "schema": "dfh/parts/1",
+        "format": "json",
+        "parts": [{"file": name, "rows": 1}],
+        "rows": 1,
+    }
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    for read in (FORMATS["json"].load_parts, read_parts):
+        with pytest.raises(ValueError, match="not in the folder"):
+            read(tmp_path)
 
 
 def test_every_hdf5_superblock_version_is_measured(tmp_path: Path) -> None:

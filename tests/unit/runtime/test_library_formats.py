@@ -149,7 +149,8 @@ def test_parts_that_are_no_one_table_are_refused(tmp_path: Path) -> None:
     fmt = FORMATS["parquet"]
     frames = [pd.DataFrame({"x": [1]}), pd.DataFrame({"x": ["a"]})]
     names = [fmt.save(frame, tmp_path / f"part-{n}").name for n, frame in enumerate(frames)]
-    index = {"parts": [{"file": name, "rows": 1} for name in names], "rows": 2}
+    parts = [{"file": name, "rows": 1} for name in names]
+    index = {"schema": "dfh/parts/1", "format": "parquet", "parts": parts, "rows": 2}
     publish_json(tmp_path / "index.json", index)
     with pytest.raises(FormatError, match="no one table"):
         fmt.load_parts(tmp_path)
