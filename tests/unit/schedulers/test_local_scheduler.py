@@ -499,7 +499,9 @@ def test_killed_engine_is_shown_and_a_new_one_goes_on_without_running_a_job_twic
 def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(
     bench: Bench, kind: str
 ) -> None:
-    (bench.root / "plan.json").write_text('{"jobs": [{"name": "a", "plan_key": "k"}]}')
+    (bench.root / "plan.json").write_text(
+        '{"schema": "dfh/plan/1", "jobs": [{"name": "a", "plan_key": "k"}]}'
+    )
     key = "k" if kind == "sound" else "other"
     folder = JobLayout(bench.root)
     marker.write(folder, marker.Marker("a", None, 1, key, "", {}))
