@@ -46,8 +46,7 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
     except PlaceError as error:
         if isinstance(error.__cause__, OddFileError):
             odd = error.__cause__
-            hint = f"replace {odd.path} by its content, or take it away"
-            reader.fault(at, f"{shown(spec.uri)} holds what is {odd.kind}", hint)
+            reader.fault(at, f"{shown(spec.uri)} holds what is {odd.kind}", odd.mend)
         else:
             hint = "" if error.kind == NOT_PLAIN else f"looked for {path}"
             reader.fault(at, error.sentence(shown(spec.uri)), hint)

@@ -167,6 +167,7 @@ def walk_files(
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name + "/" * _is_folder(entry))
     for entry in entries:
+        require_text(entry)
         below = above + entry.name
         if _is_folder(entry):
             yield from walk_files(entry.path, f"{below}/")
@@ -176,19 +177,35 @@ def walk_files(
 
 
 class OddFileError(ValueError):
-    """A link, as it could point anywhere, or a pipe or a device in a folder of data."""
+    """What a folder of data cannot hold, as no digest covers it: a link, a device, a name in bytes.
 
-    def __init__(self, path: str, *, is_link: bool) -> None:
-        self.path = path
-        self.kind = "a link" if is_link else "neither a file nor a folder"
-        self.what = f"is {self.kind}, and a folder of data holds its own files only"
-        super().__init__(f"{path} {self.what}")
+    `path` is escaped where it is no text, so that it can be printed and recorded.
+    """
+
+    def __init__(self, path: str, kind: str, rule: str, mend: str) -> None:
+        self.path = os.fsencode(path).decode("utf-8", "backslashreplace")
+        self.kind = kind
+        self.what = f"is {kind}, and a folder of data {rule}"
+        self.mend = mend.format(self.path)
+        super().__init__(f"{self.path} {self.what}")
+
+
+def require_text(entry: os.DirEntry[str]) -> None:
+    """Raise OddFileError for a name that JSON, and so a digest and a record, cannot hold."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError as error:
+        kind, rule = "named in bytes that are not UTF-8", "has names in UTF-8"
+        raise OddFileError(entry.path, kind, rule, "rename {}") from error
 
 
 def require_plain(entry: os.DirEntry[str]) -> None:
     """Raise OddFileError for what is no file."""
     if not entry.is_file(follow_symlinks=False):
-        raise OddFileError(entry.path, is_link=entry.is_symlink())
+        # A link could point anywhere.
+        kind = "a link" if entry.is_symlink() else "neither a file nor a folder"
+        mend = "replace {} by its content, or take it away"
+        raise OddFileError(entry.path, kind, "holds its own files only", mend)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

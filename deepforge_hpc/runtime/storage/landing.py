@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..base.files import remove, require_plain, sync_folder, temporary_beside
+from ..base.files import remove, require_plain, require_text, sync_folder, temporary_beside
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
 
@@ -94,6 +94,7 @@ def _each_below(folder: str, target: Path, place: Callable[[Path, Path], None]) 
     target.mkdir()
     with os.scandir(folder) as entries:
         for entry in entries:
+            require_text(entry)
             if entry.is_dir(follow_symlinks=False):
                 _each_below(entry.path, target / entry.name, place)
             else:

@@ -173,6 +173,20 @@ def test_a_folder_with_what_no_digest_covers_is_refused(
     )
 
 
+@pytest.mark.parametrize("make", [Path.touch, lambda path: (path.mkdir(), (path / "x").touch())])
+def test_a_folder_with_a_name_that_no_record_can_hold_is_refused_with_the_name_escaped(
+    project: ProjectFolder, make: Callable[[Path], object]
+) -> None:
+    project.write("data/deep/x", "1")
+    make(project.root / "data/deep" / os.fsdecode(b"caf\xe9"))
+    project.edit("{uri: data/sdss.h5}", "{uri: data, type: hdf5}")
+
+    assert project.one_fault() == (
+        "pipeline.yaml:3:20: inputs.catalogue.uri: 'data' holds what is named in bytes that are "
+        r"not UTF-8 (rename data/deep/caf\xe9)"
+    )
+
+
 @pytest.mark.parametrize(
     "value",
     [

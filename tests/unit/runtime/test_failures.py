@@ -335,6 +335,26 @@ def test_a_folder_of_data_with_a_link_in_it(execution: Execution) -> None:
     assert "is a link" in state["reason"]
 
 
+def test_a_name_in_bytes_in_a_folder_that_was_returned_is_told_escaped(
+    execution: Execution,
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os
+        from pathlib import Path
+        def operation():
+            folder = Path(os.environ["DFH_SCRATCH"], "made")
+            folder.mkdir()
+            (folder / os.fsdecode(b"caf\\xe9")).write_text("x")
+            return folder
+        """,
+        outputs={"result": "directory"},
+    )
+    reason = fail(execution)["reason"]
+    assert r"caf\xe9 is named in bytes that are not UTF-8" in reason
+
+
 def test_an_external_input_is_known_by_its_digest_where_there_is_one(execution: Execution) -> None:
     data = execution.project / "data.txt"
     data.write_text("hello")
