@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.pipeline.annotation import Constraint
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
+from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.pipeline.installed import Installed
 from deepforge_hpc.pipeline.interface import NO_DEFAULT, Edge, OperationInterface, Parameter, Port
+from deepforge_hpc.pipeline.references import References
+from deepforge_hpc.pipeline.sources import FoundOperation, Sources
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import (
     OperationSource,
     OutputPort,
@@ -20,13 +25,6 @@ from deepforge_hpc.runtime.base.plan import (
     member_port,
 )
 from deepforge_hpc.runtime.base.redact import filter_value
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.annotation import Constraint
-    from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
-    from deepforge_hpc.pipeline.references import References
-    from deepforge_hpc.pipeline.sources import FoundOperation, Sources
-    from deepforge_hpc.runtime.base.notice import Notice
 
 _SHARDS = ("shard", "shards")
 

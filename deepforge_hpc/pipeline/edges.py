@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.files.project import absolute
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.pipeline.annotation import ANYTHING
+from deepforge_hpc.pipeline.bind import Binder
 from deepforge_hpc.pipeline.external import scheme_problem
 from deepforge_hpc.pipeline.formats import ANY
 from deepforge_hpc.pipeline.graph import cycles
-from deepforge_hpc.runtime.base.plan import argument_of
+from deepforge_hpc.pipeline.interface import Edge, OperationInterface
+from deepforge_hpc.runtime.base.plan import ExternalInput, argument_of
 from deepforge_hpc.runtime.formats import FORMATS
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.bind import Binder
-    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
-    from deepforge_hpc.runtime.base.plan import ExternalInput
-
 
 _MAX_UNUSED = 10
 

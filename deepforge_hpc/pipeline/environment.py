@@ -6,13 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.project import absolute
+from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.runtime.base.plan import Environment
-
-if TYPE_CHECKING:
-    from deepforge_hpc.model.environment import EnvironmentSpec
 
 SUBMITTER = "submitter"
 

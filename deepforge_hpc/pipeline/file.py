@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.files.environment import environment_kind
 from deepforge_hpc.files.faults import BAD, Marked, Path, Reader, shown
@@ -24,13 +24,11 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, key
+from deepforge_hpc.model.environment import EnvironmentSpec
 from deepforge_hpc.pipeline.variables import VARIABLES
 from deepforge_hpc.plugins import launcher
 from deepforge_hpc.runtime.base.plan import member_port
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
-
-if TYPE_CHECKING:
-    from deepforge_hpc.model.environment import EnvironmentSpec
 
 MAX_SHARDS = 10_000
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
 
-if TYPE_CHECKING:
-    Graph = Mapping[str, Collection[str]]
-    """Operation -> operations that it waits for."""
+Graph = Mapping[str, Collection[str]]
+"""Operation -> operations that it waits for."""
 
 
 def cycles(graph: Graph) -> list[tuple[str, ...]]:

@@ -15,14 +15,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
+from deepforge_hpc.runtime.base.plan import Environment
 from deepforge_hpc.runtime.rank.packages import METADATA, normalized
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.plan import Environment
 
 Software = tuple[tuple[str, str], ...]
 """What was found, by name and sorted."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from deepforge_hpc.pipeline.annotation import ANYTHING, Constraint
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.installed import Software
-    from deepforge_hpc.pipeline.promise import Promise
-    from deepforge_hpc.pipeline.reach import Piece
-    from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
+from deepforge_hpc.pipeline.installed import Software
+from deepforge_hpc.pipeline.promise import Promise
+from deepforge_hpc.pipeline.reach import Piece
+from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
 
 NO_DEFAULT: Final = object()
 """No default, or one that is no JSON value."""

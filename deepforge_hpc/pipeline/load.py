@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import control_character
@@ -22,6 +22,7 @@ from deepforge_hpc.pipeline.external import locate
 from deepforge_hpc.pipeline.file import PipelineSpec, origin, read_pipeline
 from deepforge_hpc.pipeline.formats import Formats
 from deepforge_hpc.pipeline.graph import order, select
+from deepforge_hpc.pipeline.interface import OperationInterface
 from deepforge_hpc.pipeline.precedence import DEFAULT_SITE, Chosen, Layers
 from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.settings import (
@@ -46,15 +47,12 @@ from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.plugins.travel import carried
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 from deepforge_hpc.runtime.base.layout import PLUGINS
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import ExternalInput
 from deepforge_hpc.runtime.base.redact import token_line
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.find import FoundSite, load_site, site_folders
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.interface import OperationInterface
-    from deepforge_hpc.runtime.base.notice import Notice
-    from deepforge_hpc.runtime.base.plan import ExternalInput
-    from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.model import SiteSpec
 
 T = TypeVar("T")
 __all__ = ["Loaded", "Settings", "load_pipeline", "load_text"]

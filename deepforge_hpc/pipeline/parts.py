@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.runtime.formats import FormatError
+from deepforge_hpc.runtime.formats import Format, FormatError
 from deepforge_hpc.runtime.formats.parts import read_parts
 
 if TYPE_CHECKING:
     import os
-
-    from deepforge_hpc.runtime.formats import Format
 
 
 def load_parts(folder: str | os.PathLike[str], rows: tuple[int, int] | None = None) -> Any:

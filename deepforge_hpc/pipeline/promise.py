@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from deepforge_hpc.pipeline.annotation import AnnotationError, expression, shortened, type_arguments
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.annotation import Annotations
+from deepforge_hpc.pipeline.annotation import (
+    AnnotationError,
+    Annotations,
+    expression,
+    shortened,
+    type_arguments,
+)
 
 _NO_PROMISE = frozenset({"Any", "object", "NoReturn", "Never"})
 

@@ -6,13 +6,11 @@ import ast
 import builtins
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import NAME, NAME_RULE
 
-if TYPE_CHECKING:
-    Report = Callable[[ast.AST, str, str], None]
-    Function = ast.FunctionDef | ast.AsyncFunctionDef
+Report = Callable[[ast.AST, str, str], None]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NAME_IT = "return a variable, self.x, a tuple of these, or {'name': value}"
 _TRY = (ast.Try, getattr(ast, "TryStar", ast.Try))  # except* came with Python 3.11

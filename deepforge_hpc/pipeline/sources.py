@@ -11,19 +11,16 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.effects import is_type_checking
+from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
 from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.interface import OperationCode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

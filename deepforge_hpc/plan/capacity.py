@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError, NoResourcesError
 from deepforge_hpc.plan.limits import QueueRequest, most_jobs
@@ -13,10 +12,8 @@ from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.unknown import UNKNOWN, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.model import SiteSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

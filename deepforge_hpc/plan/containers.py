@@ -8,14 +8,11 @@ Around ranks, `Container.script` is the text for `bash -c` (see launch.py): `$0`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import has_amd_gpus
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import NodeType
 from deepforge_hpc.site.unknown import UNKNOWN, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import NodeType
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
 _AMD_FLAGS = {"apptainer": "--rocm"}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from deepforge_hpc.plan.facts import (
     SITE_UNKNOWN,
     SURELY_FREE,
+    Facts,
     disk_of,
     holds,
     node_key,
@@ -19,14 +20,11 @@ from deepforge_hpc.plan.facts import (
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.checks import QUEUE_SELECTORS
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import MemoryRequest, Queue
 from deepforge_hpc.site.unknown import UNKNOWN, known
 from deepforge_hpc.site.words import JOINED
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.plan.facts import Facts
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import MemoryRequest, Queue
 
 WARNING_S = 60
 """How long before the end of its time a job is told, so that it can say `interrupted`."""

@@ -6,15 +6,11 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SITE_UNKNOWN, Facts, disk_of, holds, node_path
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.unknown import known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.model import SiteSpec
-
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
 """Libraries that would wait for a network that is not there."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.runtime.base.plan import Resources
+from deepforge_hpc.site.conditions import When
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import LocalDisk, NodeType, Queue
 from deepforge_hpc.site.unknown import UNKNOWN, Range, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.site.conditions import When
-    from deepforge_hpc.site.model import SiteSpec
-
 
 SITE_UNKNOWN = "site_unknown"
 """Kind of a notice that names keys of which the site's file knows nothing."""

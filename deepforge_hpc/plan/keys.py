@@ -11,15 +11,13 @@ operation keeps its results.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from deepforge_hpc.model.environment import EnvironmentSpec
+from deepforge_hpc.pipeline.file import MapSpec
+from deepforge_hpc.pipeline.interface import Edge, OperationInterface
 from deepforge_hpc.runtime.base.files import canonical_json, digest
-
-if TYPE_CHECKING:
-    from deepforge_hpc.model.environment import EnvironmentSpec
-    from deepforge_hpc.pipeline.file import MapSpec
-    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
-    from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
+from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
 
 KEY_VERSION = "dfh/plan-key/2"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""

@@ -9,18 +9,15 @@ found by all nodes or cleaned up. The text of SCRIPT is made here, without a val
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.plan.containers import Container
 from deepforge_hpc.plan.facts import Facts, has_amd_gpus
+from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.plan import LaunchCommand
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.request import LaunchMethod
 from deepforge_hpc.site.unknown import known
 from deepforge_hpc.site.words import SIZES
-
-if TYPE_CHECKING:
-    from deepforge_hpc.plan.containers import Container
-    from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.request import LaunchMethod
 
 NVIDIA, AMD = "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")

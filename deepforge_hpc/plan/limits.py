@@ -9,17 +9,13 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
+from deepforge_hpc.runtime.base.plan import Resources
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import JobLimit, NodeType, Queue
 from deepforge_hpc.site.unknown import ANY, UNKNOWN, Count, Range, known
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.plan import Resources
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import JobLimit, NodeType, Queue
-
 
 _CORES, _MEMORY, _GPUS = "cores of a node", "memory of a node", "GPUs of a node"
 _GRES, _THREADS = "gres of a node", "threads, as more CPUs than cores are asked for"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.pipeline.file import OperationSpec
+from deepforge_hpc.pipeline.interface import OperationInterface
+from deepforge_hpc.pipeline.load import Loaded
+from deepforge_hpc.plan.directives import OptionSource
+from deepforge_hpc.plan.requests import Grant, JobRequest
 from deepforge_hpc.plan.size import Sizer, Source, as_text
 from deepforge_hpc.runtime.base.plan import Job, JobKind
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.request import Binding
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.file import OperationSpec
-    from deepforge_hpc.pipeline.interface import OperationInterface
-    from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.plan.directives import OptionSource
-    from deepforge_hpc.plan.requests import Grant, JobRequest
-    from deepforge_hpc.site.model import SiteSpec
 
 _OF_JOB = ("resources.", "environment")
 _INTERNAL = "dfh, for a job of its own"

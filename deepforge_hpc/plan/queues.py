@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import NoResourcesError
 from deepforge_hpc.plan.facts import Facts, node_of
 from deepforge_hpc.plan.limits import Change, Excess, QueueRequest, excesses, time_limits, unknowns
+from deepforge_hpc.runtime.base.plan import Resources
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import Queue
 from deepforge_hpc.site.unknown import known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.plan import Resources
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import Queue
 
 __all__ = ["Choice", "QueueRequest", "Refusal", "choose_queue", "lift", "no_resources"]
 

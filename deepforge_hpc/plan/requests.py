@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import dotted
@@ -20,13 +19,11 @@ from deepforge_hpc.plan.launch import launch_command, unbound
 from deepforge_hpc.plan.limits import OF_NODE, QueueRequest
 from deepforge_hpc.plan.queues import Choice, choose_queue
 from deepforge_hpc.plugins.launcher import launcher_named
+from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.unknown import UNKNOWN, known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import SiteSpec
 
 _LONGEST = 100
 """Characters of the name of an account."""

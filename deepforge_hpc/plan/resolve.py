@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.yaml12 import collector_paused
+from deepforge_hpc.pipeline.file import OperationSpec
 from deepforge_hpc.pipeline.graph import reachable
+from deepforge_hpc.pipeline.interface import Edge, OperationInterface
+from deepforge_hpc.pipeline.load import Loaded
 from deepforge_hpc.plan import keys
 from deepforge_hpc.plan.capacity import with_room
 from deepforge_hpc.plan.notes import Notes
@@ -28,13 +31,8 @@ from deepforge_hpc.runtime.base.plan import (
     Plan,
     Resources,
 )
+from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.unknown import known
-
-if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.file import OperationSpec
-    from deepforge_hpc.pipeline.interface import Edge, OperationInterface
-    from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.site.model import SiteSpec
 
 _GATHER = Resources(time_s=3600)
 _FINAL = Resources(time_s=900)

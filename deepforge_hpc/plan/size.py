@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.pipeline.file import OperationSpec
+from deepforge_hpc.pipeline.load import Loaded
 from deepforge_hpc.plan.facts import node_of, usable_cores
+from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
+from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Origin, Resources
 from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.queue import Queue
 from deepforge_hpc.site.request import LaunchMethod
 from deepforge_hpc.site.unknown import known
 from deepforge_hpc.units import format_duration
-
-if TYPE_CHECKING:
-    from deepforge_hpc.errors import Fault
-    from deepforge_hpc.pipeline.file import OperationSpec
-    from deepforge_hpc.pipeline.load import Loaded
-    from deepforge_hpc.plan.limits import QueueRequest
-    from deepforge_hpc.plugins.scheduler import Scheduler
-    from deepforge_hpc.site.model import SiteSpec
-    from deepforge_hpc.site.queue import Queue
 
 Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
 """Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""
