@@ -34,6 +34,5 @@ def _format(folder: Path) -> Format:
     found = read_parts(folder).format
     formats = Formats()
     if found not in formats:
-        message = f"there is no format {found!r} here"
-        raise ValueError(message)
+        raise ValueError(f"there is no format {found!r} here")
     return formats[found]

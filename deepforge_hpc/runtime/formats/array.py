@@ -42,8 +42,7 @@ class Npy(Format):
     def rows(self, path: Path) -> int:
         shape = npy_shape(path)
         if not shape:
-            message = f"{path.name} holds a single number, which has no rows"
-            raise FormatError(message)
+            raise FormatError(f"{path.name} holds a single number, which has no rows")
         return shape[0]
 
     def verify(self, path: Path) -> None:
@@ -169,8 +168,7 @@ def _join(arrays: list[Any]) -> Any:
 def _common(arrays: dict[str, Any]) -> int:
     count = common_rows([array.shape for array in arrays.values()])
     if count is None:
-        message = "none of the arrays has rows"
-        raise FormatError(message)
+        raise FormatError("none of the arrays has rows")
     return count
 
 

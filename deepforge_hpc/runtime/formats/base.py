@@ -46,8 +46,7 @@ class Format:
 
     def rows(self, path: Path) -> int:  # noqa: ARG002 - for those who have rows
         """Return the number of rows; FormatError if the value has none."""
-        message = f"a value of format {self.id} has no rows"
-        raise FormatError(message)
+        raise FormatError(f"a value of format {self.id} has no rows")
 
     def part_rows(self, path: Path) -> int | None:
         """Return how many rows a part adds to a gathered value; None if it has none."""
@@ -58,8 +57,7 @@ class Format:
 
     def join(self, values: list[Any]) -> Any:  # noqa: ARG002 - for those who can gather
         """Return the one value that parts make."""
-        message = f"parts of format {self.id} cannot be joined"
-        raise FormatError(message)
+        raise FormatError(f"parts of format {self.id} cannot be joined")
 
     def load_parts(self, folder: Path, rows: Rows | None = None) -> Any:
         """Return the value of a gathered folder, or a block of its rows."""
@@ -104,8 +102,7 @@ def count_rows(fmt: Format, path: Path, *, parts: bool) -> int:
 
     total = read_parts(path).rows
     if total is None:
-        message = f"the parts in {path} have no rows"
-        raise FormatError(message)
+        raise FormatError(f"the parts in {path} have no rows")
     return total
 
 
@@ -156,16 +153,14 @@ class Json(Format):
 
     def _list(self, value: Any) -> list[Any]:
         if not isinstance(value, list):
-            message = f"only a JSON list has rows, and this is a {type(value).__name__}"
-            raise FormatError(message)
+            raise FormatError(f"only a JSON list has rows, and this is a {type(value).__name__}")
         return value
 
     def verify(self, path: Path) -> None:
         try:
             self.load(path)
         except ValueError as error:
-            message = f"{path.name} is not whole JSON: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"{path.name} is not whole JSON: {error}") from error
 
     def join(self, values: list[Any]) -> Any:
         """Lists are chained; any other values become the items of a list, one a part."""
@@ -185,7 +180,7 @@ class TextFormat(Format):
 
     def save(self, value: Any, stem: Path) -> Path:
         if not isinstance(value, str):
-            raise FormatError(_unfit(self, value))
+            raise unfit(self, value)
         path = stem.with_name(stem.name + self.suffix)
         path.write_bytes(value.encode())
         return path
@@ -201,8 +196,7 @@ class TextFormat(Format):
         try:
             self.load(path)
         except ValueError as error:
-            message = f"{path.name} is not UTF-8 text: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"{path.name} is not UTF-8 text: {error}") from error
 
     def join(self, values: list[Any]) -> str:
         return "".join(values)
@@ -227,15 +221,13 @@ def to_json(value: Any, where: str = "value") -> Any:
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
-                message = f"{where} has the key {key!r}: keys of a JSON object are strings"
-                raise FormatError(message)
+                raise FormatError(f"{where} has the key {key!r}: keys of a JSON object are strings")
         return {key: to_json(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
         return to_json(value.tolist(), where)
-    message = f"{where} is {_kind(value)}, which JSON cannot hold"
-    raise FormatError(message)
+    raise FormatError(f"{where} is {_kind(value)}, which JSON cannot hold")
 
 
 def _dumps(value: Any) -> str:
@@ -275,18 +267,13 @@ def _kind(value: object) -> str:
     return f"a {name}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{name}"
 
 
-def _unfit(fmt: Format, value: object) -> str:
-    return f"format {fmt.id} expects {fmt.expects}, and got {_kind(value)}"
-
-
 def whole(fmt: Format, path: Path, rows: Rows | None) -> Path:
     """Return the path of a value that has no rows; FormatError if a block of them is wanted."""
     if rows is not None:
-        message = f"a value of format {fmt.id} has no rows"
-        raise FormatError(message)
+        raise FormatError(f"a value of format {fmt.id} has no rows")
     return path
 
 
 def unfit(fmt: Format, value: object) -> FormatError:
     """Return the error that says what a format expects, and what came."""
-    return FormatError(_unfit(fmt, value))
+    return FormatError(f"format {fmt.id} expects {fmt.expects}, and got {_kind(value)}")

@@ -65,8 +65,7 @@ class Skops(Format):
             io.dump(value, path)
             others = sorted(set(io.get_untrusted_types(file=path)) - set(_TRUSTED))
         except Exception as error:
-            message = f"skops cannot keep it: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"skops cannot keep it: {error}") from error
         if others:
             message = f"it holds {', '.join(others)}, which is not loaded from a file: use joblib"
             raise FormatError(message)
@@ -102,8 +101,7 @@ class Joblib(Format):
         except OSError:
             raise
         except Exception as error:
-            message = f"joblib cannot keep it: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"joblib cannot keep it: {error}") from error
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:

@@ -27,8 +27,7 @@ class File(Format):
 
         source = _given(self, value)
         if not source.is_file():
-            message = f"{source} is not a file"
-            raise FormatError(message)
+            raise FormatError(f"{source} is not a file")
         suffix = source.suffix if source.suffix[1:].isalnum() else ""
         path = stem.with_name(stem.name + suffix)
         copy_path(source, path)
@@ -49,8 +48,7 @@ class Directory(Format):
 
         source = _given(self, value)
         if not source.is_dir():
-            message = f"{source} is not a folder"
-            raise FormatError(message)
+            raise FormatError(f"{source} is not a folder")
         copy_path(source, stem)
         return stem
 
@@ -103,8 +101,7 @@ class Pickle(Format):
             with path.open("wb") as stream:
                 pickle.dump(value, stream, protocol=5)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            message = f"pickle cannot keep it: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"pickle cannot keep it: {error}") from error
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
@@ -134,8 +131,7 @@ def choose(value: object) -> str:
     try:
         to_json(value)
     except FormatError as error:
-        message = f"no format fits by itself: {error}. Name one under `types:`"
-        raise FormatError(message) from error
+        raise FormatError(f"no format fits by itself: {error}. Name one under `types:`") from error
     return "json"
 
 
@@ -160,8 +156,7 @@ def _of_library(value: object) -> str | None:
     if "torch" in sys.modules and is_tensors(value):
         return "safetensors"
     if isinstance(value, getattr(sys.modules.get("torch.nn"), "Module", ())):
-        message = "a torch module is code and tensors: return its state_dict()"
-        raise FormatError(message)
+        raise FormatError("a torch module is code and tensors: return its state_dict()")
     return "skops" if is_estimator(value) else None
 
 

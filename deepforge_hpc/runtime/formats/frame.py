@@ -32,8 +32,7 @@ class Parquet(Format):
         try:
             value.to_parquet(path, engine="pyarrow")
         except (ValueError, TypeError, NotImplementedError) as error:
-            message = f"Parquet cannot keep it: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"Parquet cannot keep it: {error}") from error
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
@@ -55,8 +54,7 @@ class Parquet(Format):
         try:
             return pa.concat_tables(tables, promote_options="default").to_pandas()
         except (ValueError, TypeError) as error:
-            message = f"the parts are no one table: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"the parts are no one table: {error}") from error
 
 
 def _table(path: Path, rows: Rows | None) -> Any:

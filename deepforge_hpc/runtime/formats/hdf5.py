@@ -72,8 +72,7 @@ def _write(file: Any, key: str, item: Any) -> None:
         else:
             file.create_dataset(key, data=_storable(item))
     except (TypeError, ValueError) as error:
-        message = f"{key!r} cannot be kept in HDF5: {error}"
-        raise FormatError(message) from error
+        raise FormatError(f"{key!r} cannot be kept in HDF5: {error}") from error
 
 
 def _storable(item: Any) -> Any:
@@ -101,8 +100,7 @@ def _datasets(file: Any) -> dict[str, Any]:
 def _rows(file: Any, path: Path) -> int:
     count = common_rows([item.shape or () for item in _datasets(file).values()])
     if count is None:
-        message = f"{path.name} has no dataset with rows"
-        raise FormatError(message)
+        raise FormatError(f"{path.name} has no dataset with rows")
     return count
 
 
@@ -150,8 +148,7 @@ def _refuse_unlike(files: list[Any]) -> None:
     for file in files[1:]:
         names = expected.symmetric_difference(_datasets(file))
         if names:
-            message = f"dataset {min(names)!r} is in some of the parts only"
-            raise FormatError(message)
+            raise FormatError(f"dataset {min(names)!r} is in some of the parts only")
 
 
 def _split_names(samples: list[tuple[Path, int]]) -> set[str]:

@@ -30,8 +30,7 @@ def _npy_header(path: Path) -> tuple[dict[str, Any], int]:
         start = stream.read(12)
         long = start[6:7] in {b"\x02", b"\x03"}
         if start[:6] != b"\x93NUMPY" or len(start) < 12:
-            message = f"{path.name} is not a whole .npy file"
-            raise FormatError(message)
+            raise FormatError(f"{path.name} is not a whole .npy file")
         begin = 12 if long else 10
         (length,) = struct.unpack("<I" if long else "<H", start[8:begin])
         stream.seek(begin)
@@ -42,8 +41,7 @@ def _npy_header(path: Path) -> tuple[dict[str, Any], int]:
         header = ast.literal_eval(text.strip())
         assert isinstance(header["shape"], tuple)
     except (ValueError, SyntaxError, KeyError, TypeError, AssertionError) as error:
-        message = f"{path.name}: the .npy header is damaged"
-        raise FormatError(message) from error
+        raise FormatError(f"{path.name}: the .npy header is damaged") from error
     return header, begin + length
 
 
@@ -75,11 +73,9 @@ def check_zip(path: Path, *names: str) -> None:
         with ZipFile(path) as archive:
             missing = [name for name in names if name not in archive.namelist()]
     except (BadZipFile, OSError) as error:
-        message = f"{path.name} is not a whole archive: {error}"
-        raise FormatError(message) from error
+        raise FormatError(f"{path.name} is not a whole archive: {error}") from error
     if missing:
-        message = f"{path.name} lacks {', '.join(missing)}"
-        raise FormatError(message)
+        raise FormatError(f"{path.name} lacks {', '.join(missing)}")
 
 
 def check_parquet(path: Path) -> None:
@@ -90,8 +86,7 @@ def check_parquet(path: Path) -> None:
         stream.seek(max(0, size - 8))
         end = stream.read(8)
     if start != b"PAR1" or end[4:] != b"PAR1" or int.from_bytes(end[:4], "little") + 12 > size:
-        message = f"{path.name} is not a whole Parquet file"
-        raise FormatError(message)
+        raise FormatError(f"{path.name} is not a whole Parquet file")
 
 
 def check_safetensors(path: Path) -> None:
@@ -106,11 +101,9 @@ def check_safetensors(path: Path) -> None:
         tensors = {name: item for name, item in json.loads(header).items() if name[:2] != "__"}
         end = max((item["data_offsets"][1] for item in tensors.values()), default=0)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        message = f"{path.name}: the header is damaged or cut short"
-        raise FormatError(message) from error
+        raise FormatError(f"{path.name}: the header is damaged or cut short") from error
     if size != 8 + length + end:
-        message = f"{path.name} has {size} bytes, and its header says {8 + length + end}"
-        raise FormatError(message)
+        raise FormatError(f"{path.name} has {size} bytes, and its header says {8 + length + end}")
 
 
 def check_hdf5(path: Path) -> None:
@@ -121,8 +114,7 @@ def check_hdf5(path: Path) -> None:
         while block[:8] != HDF5_SIGNATURE:  # a user block may stand before it: 512, 1024, ...
             base = base * 2 or 512
             if base >= size:
-                message = f"{path.name} is not an HDF5 file"
-                raise FormatError(message)
+                raise FormatError(f"{path.name} is not an HDF5 file")
             stream.seek(base)
             block = stream.read(96)
     version, end = block[8], _end_of_file(block)
@@ -130,8 +122,7 @@ def check_hdf5(path: Path) -> None:
         message = f"{path.name}: superblock version {version} of HDF5 is damaged or unknown"
         raise FormatError(message)
     if size < end:
-        message = f"{path.name} is too short: {size} of {end} bytes"
-        raise FormatError(message)
+        raise FormatError(f"{path.name} is too short: {size} of {end} bytes")
 
 
 def _end_of_file(block: bytes) -> int | None:

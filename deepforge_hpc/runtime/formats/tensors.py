@@ -43,8 +43,7 @@ class Safetensors(Format):
 
                 save_arrays(values, path, metadata=metadata)
         except (ValueError, RuntimeError, TypeError, KeyError) as error:
-            message = f"safetensors cannot keep it: {error}"
-            raise FormatError(message) from error
+            raise FormatError(f"safetensors cannot keep it: {error}") from error
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:

@@ -61,8 +61,7 @@ def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, F
     try:
         _save(spec, values, formats)
     except OSError as error:
-        what = "The outputs"
-        raise _disk_error(spec, what, error) from error
+        raise _disk_error(spec, "The outputs", error) from error
 
 
 def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
@@ -83,8 +82,7 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
             _check_promise(spec.job, port, values[name])
             entries[name] = _save_one(spec, port, values[name], formats, folder)
         except OSError as error:
-            what = f"Output {name}"
-            raise _disk_error(spec, what, error) from error
+            raise _disk_error(spec, f"Output {name}", error) from error
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
@@ -146,8 +144,7 @@ def _is_one_of(value: Any, types: tuple[str, ...]) -> bool:
 
 def _find(formats: Mapping[str, Format], name: str) -> Format:
     if name not in formats:
-        message = f"there is no format {name}"
-        raise FormatError(message)
+        raise FormatError(f"there is no format {name}")
     return formats[name]
 
 
