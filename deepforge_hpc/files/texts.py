@@ -6,10 +6,7 @@ import ast
 import functools
 import inspect
 import itertools
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from types import ModuleType
 
 
 def field_texts(declared: type) -> dict[str, str]:

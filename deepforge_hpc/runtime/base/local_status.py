@@ -5,13 +5,11 @@ Both halves of that scheduler read it, and `dfh status` needs nothing else of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from .files import read_json
 from .jsonl import read_lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 STATUS = "status.jsonl"
 """A line for each change of a job or task; the last one of an id counts."""

@@ -6,8 +6,9 @@ value of theirs is read or written, so the login node and the supervisor can use
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from ..base.plugins import load_plugins
 from .array import Arrays, Npy, Npz
@@ -17,10 +18,6 @@ from .file import Any_, Directory, File, Keras, Pickle
 from .frame import Parquet
 from .hdf5 import Hdf5
 from .tensors import Safetensors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["FORMATS", "Format", "FormatError", "load_formats"]
 

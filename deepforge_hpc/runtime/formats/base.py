@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import Any
 
 NON_FINITE = "dfh/json/1"
 """Of a JSON file with NaN or infinities in it: `{"schema": ..., "value": ...}`, where they are the

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .array import is_arrays
-from .base import Format, FormatError, to_json, unfit, whole
+from .base import Format, FormatError, Rows, to_json, unfit, whole
 from .estimator import is_estimator
 from .integrity import check_zip
 from .tensors import is_tensors
-
-if TYPE_CHECKING:
-    from .base import Rows
 
 
 class File(Format):

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from .base import Format, FormatError, part_blocks, unfit
+from .base import Format, FormatError, Rows, part_blocks, unfit
 from .integrity import check_parquet
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .base import Rows
 
 
 class Parquet(Format):

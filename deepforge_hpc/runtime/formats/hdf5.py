@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .base import Format, FormatError, part_blocks, row_samples, unfit
+from .base import Format, FormatError, Rows, part_blocks, row_samples, unfit
 from .integrity import check_hdf5, common_rows
-
-if TYPE_CHECKING:
-    from .base import Rows
 
 
 class Hdf5(Format):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from .base import Format, FormatError, unfit, whole
+from .base import Format, FormatError, Rows, unfit, whole
 from .integrity import check_safetensors
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .base import Rows
 
 _ONE = "tensor"
 """Name of a tensor that was not in a dict."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from ..base.context import Context
 from ..base.files import canonical_json, publish_bytes
 from ..state.closure import build_closure
+from ..state.record import Published
+from ..storage.base import Stat
 from ..storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..state.record import Published
-    from ..storage.base import Stat
 
 
 class _Copy(NamedTuple):

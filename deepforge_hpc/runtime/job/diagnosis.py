@@ -6,9 +6,9 @@ import re
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.codec import parse
+from ..base.context import Context
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
 from ..base.files import read_own
 from ..base.layout import DONE
@@ -16,9 +16,6 @@ from ..base.states import State
 from ..base.text import plain
 from ..rank.messages import RankError
 from .ranks import Ended, interruption, oom_kills
-
-if TYPE_CHECKING:
-    from ..base.context import Context
 
 _SHELL_SIGNALLED = 128
 _LOG_TAIL = 1 << 16

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+from ..base.context import Context
 from ..base.failure import explain_os_error, tell
+from ..base.native import NativeStatus
 from ..schedulers import QueryResult, Scheduler, load_scheduler
 from ..state.assemble import build
 from ..state.ends import write_ends
+from ..state.journal import Attempt
 from ..state.read import read_files
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..base.native import NativeStatus
-    from ..state.journal import Attempt
-    from ..state.status import ExecutionStatus
+from ..state.status import ExecutionStatus
 
 _LAST_WORDS_S = 40.0
 """Longer than any scheduler lets pass from SIGTERM to SIGKILL."""

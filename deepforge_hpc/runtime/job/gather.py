@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.codec import encode
+from ..base.context import Context
 from ..base.failure import JobError
 from ..base.files import canonical_json, digest, publish_bytes
 from ..formats import FORMATS
 from ..formats.parts import INDEX, Part, Parts
 from ..rank.messages import Saved
+from ..state.marker import Output
+from ..state.record import StagedInput
 from ..storage.local import LocalStorage
 from .stage import take_published
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..state.marker import Output
-    from ..state.record import StagedInput
-
 
 _Part = tuple["StagedInput", "Output"]
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.codec import parse
+from ..base.context import Context
 from ..base.execution import Manifest
 from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
 from ..base.files import digest, read_own
+from ..base.layout import ExecutionLayout
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed, title
 from ..state import journal, marker
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..base.layout import ExecutionLayout
 
 
 def check_code(layout: ExecutionLayout, expected: str) -> None:

@@ -10,13 +10,10 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..base.context import Context
 from ..base.files import remove
 from ..base.text import count, listed, plain, size
-
-if TYPE_CHECKING:
-    from ..base.context import Context
 
 MAX_FILES = 100
 MAX_BYTES = 10 << 20

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.codec import decode
+from ..base.context import Clock, Context
 from ..base.failure import JobError
 from ..base.files import read_json
 from ..base.layout import SAVED
@@ -17,9 +17,6 @@ from ..state import marker
 from ..state.record import Published, StagedInput, end_record, write_record
 from ..storage.local import LocalStorage
 from .destination import Destination
-
-if TYPE_CHECKING:
-    from ..base.context import Clock, Context
 
 
 def publish_job(

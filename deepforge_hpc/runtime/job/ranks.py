@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from ..base.context import Context
 from ..base.failure import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, JobError
 from ..base.files import read_own
+from ..base.signals import SignalQueue
 from ..base.states import State
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..base.signals import SignalQueue
 
 _KILL_AFTER_S = 5.0
 _REFRESH_S = 15.0

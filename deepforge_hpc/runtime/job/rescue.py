@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..base.codec import decode, parse
+from ..base.context import Context
 from ..base.failure import JobError
 from ..base.files import read_json, read_own, remove
 from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, TakenUp
-
-if TYPE_CHECKING:
-    from ..base.context import Context
 
 
 def read(folder: Path) -> Rescue | None:

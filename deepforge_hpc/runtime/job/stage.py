@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..base.context import Context
 from ..base.failure import JobError, explain_os_error
 from ..base.files import digest, read_own
+from ..base.plan import ExternalInput, InputBinding, Job
 from ..base.text import title
 from ..state import marker
 from ..state.check import check
+from ..state.marker import Marker, Output
 from ..state.record import StagedInput
 from ..state.record_data import Producer
+from ..storage.base import Stat
 from ..storage.fault import DAMAGED, MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
-
-if TYPE_CHECKING:
-    from ..base.context import Context
-    from ..base.plan import ExternalInput, InputBinding, Job
-    from ..state.marker import Marker, Output
-    from ..storage.base import Stat
 
 
 def stage_inputs(context: Context) -> list[StagedInput]:

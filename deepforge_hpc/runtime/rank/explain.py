@@ -5,14 +5,11 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from types import TracebackType
 
 from ..base.failure import MEMORY_HINT, JobError, disk_hint
 from ..base.text import plain
 from .messages import RankError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _MAX_LINES = 200
 

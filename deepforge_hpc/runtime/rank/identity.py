@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ..base.failure import JobError
-
-if TYPE_CHECKING:
-    from ..base.plan import Job, LaunchCommand
-    from ..base.ranks import Names
+from ..base.plan import Job, LaunchCommand
+from ..base.ranks import Names
 
 
 class Identity(NamedTuple):

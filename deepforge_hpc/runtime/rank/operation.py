@@ -7,18 +7,14 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from ..base.failure import JobError
-from ..base.plan import argument_of
+from ..base.plan import OperationSource, argument_of
 from ..formats.base import Format, FormatError, block_of, count_rows
 from .imports import FrozenLoader
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-    from ..base.plan import OperationSource
-    from .messages import RankInput, RankSpec
+from .messages import RankInput, RankSpec
 
 
 def load_operation(spec: RankSpec) -> Callable[..., Any]:

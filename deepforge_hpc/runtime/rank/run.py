@@ -9,7 +9,8 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any
 
 from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
@@ -17,9 +18,6 @@ from ..base.files import opened, publish_json, read_own
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity, rank_variables
 from .messages import RankSpec
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 _STDOUT, _STDERR = 1, 2
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..base.codec import encode
 from ..base.failure import JobError, explain_os_error, os_hint
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import SAVED
-from ..base.plan import OutputPort
+from ..base.plan import Job, OutputPort
 from ..formats import FORMATS
-from ..formats.base import FormatError
+from ..formats.base import Format, FormatError
 from ..formats.file import choose
-from .messages import Saved
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ..base.plan import Job
-    from ..formats.base import Format
-    from .messages import RankSpec
+from .messages import RankSpec, Saved
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),

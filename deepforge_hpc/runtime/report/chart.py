@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from ..base.metrics import Series
 from ..base.text import minus, number
 from .markup import esc
-
-if TYPE_CHECKING:
-    from ..base.metrics import Series
 
 _WIDTH, _HEIGHT = 340, 176
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 36

@@ -15,12 +15,11 @@ from ..base.text import clean_lines, plain
 from ..base.times import parse_time
 from ..figures.index import INDEX, FigureEntry, FigureIndex
 from ..state.read import LAYOUT
+from ..state.status import JobStatus, UnitStatus
 from .looks import URGENT
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from ..state.status import JobStatus, UnitStatus
 
 _LOG_LINES = 40
 _LOG_BYTES = 64 << 10

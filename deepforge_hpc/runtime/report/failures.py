@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ..base.advice import edit_hint, to_edit
+from ..base.states import State
 from ..base.text import clean_line, count, listed, plain
+from ..state.status import ExecutionStatus, UnitStatus
 from .looks import FAILED, LOOKS, Operation, anchor, icon
 from .markup import esc
-
-if TYPE_CHECKING:
-    from ..base.states import State
-    from ..state.status import ExecutionStatus, UnitStatus
 
 _MAX_FAILURES = 5
 _TRACEBACK_LINES = 60

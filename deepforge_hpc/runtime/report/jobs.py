@@ -7,19 +7,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..base.metrics import Series
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import count, duration, number, plain, size
+from ..state.status import JobStatus, OutputStatus
 from .chart import draw_chart, group, has_course
+from .details import Details, LogTail, Picture
 from .looks import LOOKS, Operation, anchor, badge, state_bar
 from .markup import esc, href
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from ..base.metrics import Series
-    from ..state.status import JobStatus, OutputStatus
-    from .details import Details, LogTail, Picture
 
 _MAX_OUTPUTS = 50
 _MAX_TASK_ROWS = 200

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.plan import JobKind
 from ..base.states import WAITING, State, combine
-from ..state.status import tally
+from ..state.status import JobStatus, UnitStatus, tally
 from .markup import esc
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from ..state.status import JobStatus, UnitStatus
 
 
 class Look(NamedTuple):

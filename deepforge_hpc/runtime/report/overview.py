@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..base.states import WAITING, State
 from ..base.text import count, duration, plain
+from ..state.status import ExecutionStatus
 from .graph import Box, draw_graphs
 from .looks import LOOKS, URGENT, Operation, anchor, icon
 from .markup import esc
@@ -15,8 +16,6 @@ from .times import timeline
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from ..state.status import ExecutionStatus
 
 MAX_CARDS = 60
 """Above this number of operations, the graph and most cards give way to a table."""

@@ -10,20 +10,17 @@ import hashlib
 import pkgutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ..base.states import WAITING, State
 from ..base.text import NONE, count, duration, listed, number, plain
 from ..base.times import moment, parse_time
+from ..state.status import ExecutionStatus
+from .details import Details
 from .failures import failures
 from .jobs import operation_card, operation_row
 from .looks import LOOKS, URGENT, Operation, anchor, badge, icon
 from .markup import esc
 from .overview import overview
-
-if TYPE_CHECKING:
-    from ..state.status import ExecutionStatus
-    from .details import Details
 
 _MAX_TILES = 6
 _REFRESH_S = 30

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..base.states import State
 from ..base.text import duration
 from ..base.times import parse_time
+from ..state.status import ExecutionStatus
 from .looks import LOOKS, Operation, anchor
 from .markup import esc
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from ..state.status import ExecutionStatus
 
 _WORTH_WORDS_S = 10
 """A shorter wait is the scheduler's own time, not a queue's."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import cast
 
 from ..base.native import NativeStatus
 from ..base.plugins import load_plugins
 from ..base.states import State
 from .base import QueryResult, Scheduler
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["NativeStatus", "QueryResult", "Scheduler", "State", "load_scheduler"]
 

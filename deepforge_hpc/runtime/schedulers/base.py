@@ -6,13 +6,11 @@ It runs in jobs, with the standard library alone, and is proved with
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from ..base.native import NativeStatus
+from ..base.native import NativeStatus
 
 
 class QueryResult(NamedTuple):

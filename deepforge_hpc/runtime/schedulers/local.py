@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from ..base.local_status import read_status
 from ..base.native import NativeStatus
 from ..base.states import state_of
 from .base import QueryResult, Scheduler
 from .slurm import dependency, ended_by, wants_memory
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Local(Scheduler):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 from ..base.native import FAILED, WAITS
 from ..base.states import State
 from .base import QueryResult, Scheduler
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 ID = re.compile(r"\d{1,10}(_\d{1,10})?")
 """One job, or one task of an array."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import BinaryIO
 
 from .base import ByteRange, checked_range
-
-if TYPE_CHECKING:
-    from typing import BinaryIO
 
 
 def stream_part(stream: BinaryIO, part: ByteRange | None) -> BinaryIO:
