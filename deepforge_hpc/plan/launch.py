@@ -40,10 +40,10 @@ def launch_command(
     size = facts.resources
     values = {key: str(getattr(size, key)) for key in SIZES}
     argv = _argv(site, launcher, facts, values)
-    env = scheduler.launch_env(known(site.slurm.version), argv, values["cpus_per_task"])
+    env = scheduler.launch_env(site.scheduler_version, argv, values["cpus_per_task"])
     env |= {key: _fill(value, values) for key, value in launcher.env.items()}
     if argv and container is not None:
-        words = container.words if launcher.is_srun else ()
+        words = container.words if launcher.starts_images else ()
         argv += [*words, "bash", "-c", container.script, container.image]
     return LaunchCommand(
         name=name,

@@ -192,7 +192,7 @@ class Requests:
     def _refuse_conflicts(self, directives: Directives, launch: LaunchCommand) -> None:
         """Say what the site's scheduler would not take, as far as its version is known."""
         site = self.site
-        version = known(site.slurm.version)
+        version = site.scheduler_version
         for found in self.scheduler.conflicts(version, directives.pairs, launch.argv):
             if found.is_certain:
                 hint = f"correct request and launchers of the site: dfh site show {site.name}"
@@ -230,17 +230,17 @@ def _unchecked(site: SiteSpec, index: int, limits: Iterable[str]) -> Notice:
 
 
 def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
-    """Say if srun may start ranks of MPI that do not meet: it is told no way, and may know none."""
-    default = site.slurm.mpi_default
+    """Say if ranks of MPI may not meet: what starts them is told no way, and may know none."""
     is_told = any(word.startswith("--mpi=") for word in launch.argv)
-    by_srun = _is_srun(site, launch) and launcher_named(launch.name).needs_mpi
-    if is_told or not by_srun:
+    if is_told or not launch.argv or not site.launchers[launch.name].told_mpi:
+        return
+    if not launcher_named(launch.name).needs_mpi:
         return
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
-    if default is UNKNOWN or "slurm" in site.unknowns:
+    if site.mpi_default is UNKNOWN:
         text = f"whether srun of {site.name} starts MPI by itself is unknown: {way}"
         directives.warn(SITE_UNKNOWN, text, "slurm.mpi_default")
-    elif default == "none":
+    elif site.mpi_default == "none":
         text = f"srun of {site.name} starts no MPI by itself: {way}"
         directives.warn("no_mpi", text, f"launchers.{launch.name}.argv")
 
@@ -308,17 +308,12 @@ def _listing(site: SiteSpec) -> str:
     return f" List yours on the machine: {command}" if command else ""
 
 
-def _is_srun(site: SiteSpec, launch: LaunchCommand) -> bool:
-    method = site.launchers.get(launch.name)
-    return method is not None and method.is_srun
-
-
 def _unfit(site: SiteSpec, launch: LaunchCommand, runtime: str) -> str:
     """Return why ranks cannot be started in an image this way."""
     if not launch.argv:
         return ""
     if not launcher_named(launch.name).in_containers:
         return f"{launch.name} in a container is not in this version"
-    if runtime != "apptainer" and not _is_srun(site, launch):
+    if runtime != "apptainer" and not site.launchers[launch.name].starts_images:
         return f"{launch.argv[0]} cannot start ranks in {runtime}; only srun can"
     return ""

@@ -46,7 +46,7 @@ from deepforge_hpc.site.request import (
     Routing,
     SubmitSettings,
 )
-from deepforge_hpc.site.unknown import UnknownType
+from deepforge_hpc.site.unknown import UNKNOWN, UnknownType, Word, known
 from deepforge_hpc.site.words import MODULES, SITE_NAME
 
 _SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
@@ -109,6 +109,16 @@ class SiteSpec(Frozen):
     """Names of the variants of the file."""
     unknowns: tuple[str, ...] = ()
     """Where the file says `unknown`, as dotted paths: for those who ask, and for warnings."""
+
+    @property
+    def scheduler_version(self) -> str | None:
+        """The version of its scheduler; None: nobody has told."""
+        return known(self.slurm.version)
+
+    @property
+    def mpi_default(self) -> Word:
+        """How a launcher that is `told_mpi` starts MPI untold; `none`: not at all."""
+        return UNKNOWN if "slurm" in self.unknowns else self.slurm.mpi_default
 
     def to_dict(self) -> dict[str, Any]:
         """Return the site as JSON data, UNKNOWN as `unknown`."""

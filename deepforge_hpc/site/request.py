@@ -194,8 +194,13 @@ class LaunchMethod(Frozen):
         return self.argv[0].rpartition("/")[2] if self.argv else ""
 
     @property
-    def is_srun(self) -> bool:
-        """Whether srun starts the ranks, and takes options of its own."""
+    def told_mpi(self) -> bool:
+        """Whether `--mpi` on its line says how its ranks meet."""
+        return self.program == "srun"
+
+    @property
+    def starts_images(self) -> bool:
+        """Whether options on its line start the ranks in an image."""
         return self.program == "srun"
 
 

@@ -1,4 +1,4 @@
-"""Outside their adapters nothing asks for a scheduler by its name, nor for its variables."""
+"""Outside their adapters nothing asks for a scheduler by its name, class, facts or variables."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ WORD = re.compile(
 )
 # What stands within an f-string: a name of a scheduler, or the beginning of one of its variables.
 PART = re.compile(r"\b(slurm|local|pbs|flux)(?![a-z])|\b(SLURM|SBATCH|PBS|FLUX)(_|$)|#(SBATCH|PBS)")
+CLASS = re.compile(r"_?(Slurm|Pbs|Flux)(?![a-z])\w*|LocalScheduler")
 MODULE = re.compile(r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)")
 # File: the words that it may say, and why.
 EXCEPTIONS = {
     "plugins/registry.py": NAMES,  # the table of the adapters
     # Sections and keys of site files: `slurm:`, and the disk of a node, `local:`.
-    "plan/requests.py": {"slurm"},
+    "site/model.py": {"slurm", ".slurm", "SlurmFacts"},
+    "site/place.py": {"SlurmFacts"},
     "plan/directives.py": {"local"},
     "plan/environment.py": {"local"},
     "pipeline/precedence.py": {"local"},  # the name of a site
     "pipeline/installed.py": {"~/.local/lib/python", "/usr/local/lib/python"},
     # The package `probe` asks Slurm, and nothing else, what a machine has (Scheduler.is_probed).
+    "probe/compare.py": {".slurm"},
     "probe/draft.py": {"slurm", "local"},
     "probe/visit.py": {"local"},
-    "api/visiting.py": {"deepforge_hpc.schedulers.slurm"},  # sends the jobs of probe.visit
+    "api/visiting.py": {
+        "deepforge_hpc.schedulers.slurm",
+        "SlurmScheduler",
+    },  # sends the jobs of probe.visit
     "probe/read.py": {"flux", "SLURM_CLUSTERS", "SLURM_VERSION"},
     "site/identify.py": {"SLURM_CLUSTER_NAME", "SLURM_CONF"},  # which machine is this?
 }
@@ -76,12 +82,23 @@ def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, found[0]
 
 
+def named(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield attributes that are the name of a scheduler, and classes that are called by one."""
+    for node in ast.walk(tree):
+        # `.local` is the disk of a node.
+        if isinstance(node, ast.Attribute) and node.attr in NAMES - {"local"}:
+            yield node.lineno, f".{node.attr}"
+        name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "name", "")
+        if isinstance(name, str) and CLASS.fullmatch(name):
+            yield getattr(node, "lineno", 0), name
+
+
 def found() -> Iterator[tuple[str, int, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(ADAPTERS):
             tree = ast.parse(path.read_text(encoding="utf-8"))
-            for line, text in {*said(tree), *imported(tree)}:
+            for line, text in {*said(tree), *imported(tree), *named(tree)}:
                 yield name, line, text
 
 
