@@ -19,9 +19,9 @@ from deepforge_hpc.plan.facts import (
 )
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.site.checks import QUEUE_SELECTORS
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import MemoryRequest, Queue
+from deepforge_hpc.site.request import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import UNKNOWN, known
 from deepforge_hpc.site.words import JOINED
 from deepforge_hpc.units import format_duration

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.runtime.launchers import LAUNCHERS
+from deepforge_hpc.site.request import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import Range, known
 from deepforge_hpc.site.words import WRITTEN
 from deepforge_hpc.units import format_duration
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.request import Binding
 
     _Places = list[tuple[Path, tuple[str, ...]]]
-
-QUEUE_SELECTORS = ("partition", "qos", "constraint")
 
 
 def check_site(site: SiteSpec, data: Any, reader: Reader) -> None:

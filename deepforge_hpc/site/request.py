@@ -47,8 +47,9 @@ from deepforge_hpc.site.words import (
     word,
 )
 
-SELECTORS = ("partition", "qos", "constraint", "walltime", "memory", "nodes")
-REQUIRED = ("account", "time", "nodes", "partition", "qos", "constraint", "memory", "gpus")
+QUEUE_SELECTORS = ("partition", "qos", "constraint")
+SELECTORS = (*QUEUE_SELECTORS, "walltime", "memory", "nodes")
+REQUIRED = ("account", "time", "nodes", *QUEUE_SELECTORS, "memory", "gpus")
 _SELECTOR_LIST = listed(OneOf(*SELECTORS), "a list of selectors")
 _ORDER = Whole(Integer(0, 1_000), "a list of GPU numbers")
 _WORDS = OneOf("ascending", "descending")
