@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -60,7 +61,7 @@ def check_account(
             yield ok("account", f"{account} is one of yours")
         else:
             message = f"Slurm does not show whether {account} is yours"
-            step = f"dfh doctor --submit --site {named} --account {account} tries it"
+            step = f"dfh doctor --submit --site {named} --account {shlex.quote(account)} tries it"
             yield warn("account", message, step)
         return
     required = site.account.required

@@ -115,18 +115,9 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
             continue
         native_ids, raw_state, raw_reason, name = fields
         state, sentence = interpret(raw_state, raw_reason)
-        for native_id in expand(native_ids):
-            found[native_id] = NativeStatus(
-                native_id=native_id,
-                state=state,
-                raw_state=raw_state,
-                raw_reason=raw_reason,
-                explanation=sentence,
-                name=name,
-                wants_memory=wants_memory(raw_state, ""),
-                ended_by=ended_by(raw_state),
-                dependency=dependency(raw_reason),
-            )
+        one = _status(state, sentence, raw_state, raw_reason, name)
+        one = one._replace(dependency=dependency(raw_reason))
+        found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
 
 
@@ -166,19 +157,26 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
         elif not state.is_final:
             state = State.UNKNOWN
             sentence = f"Accounting says {raw_state}, but the controller does not know it: lost."
-        for native_id in expand(native_ids):
-            found[native_id] = NativeStatus(
-                native_id=native_id,
-                state=state,
-                raw_state=raw_state,
-                raw_reason=raw_reason,
-                explanation=sentence,
-                name=name,
-                exit_code=exit_code,
-                wants_memory=wants_memory(raw_state, exit_code),
-                ended_by=ended_by(raw_state),
-            )
+        one = _status(state, sentence, raw_state, raw_reason, name, exit_code)
+        found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
+
+
+def _status(
+    state: State, sentence: str, raw_state: str, raw_reason: str, name: str, exit_code: str = ""
+) -> NativeStatus:
+    """Return what a line says of each of its jobs, without their ids."""
+    return NativeStatus(
+        native_id="",
+        state=state,
+        raw_state=raw_state,
+        raw_reason=raw_reason,
+        explanation=sentence,
+        name=name,
+        exit_code=exit_code,
+        wants_memory=wants_memory(raw_state, exit_code),
+        ended_by=ended_by(raw_state),
+    )
 
 
 def cancel_argv(native_ids: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ travels: a job writes nothing here, and the errors of dfh that are raised do not
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError
@@ -22,7 +23,7 @@ def read(layout: ExecutionLayout) -> Journal:
     found = journal.read(layout)
     if found.fault:
         message = f"{layout.root}/{found.fault}"
-        name = layout.root.name
+        name = shlex.quote(layout.root.name)
         hint = f"The jobs can still be found in the queue by their names: dfh cancel {name}"
         raise LedgerError(message, hint)
     return found

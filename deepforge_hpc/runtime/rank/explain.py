@@ -9,7 +9,7 @@ from types import TracebackType
 
 from ..base.failure import MEMORY_HINT, JobError, disk_hint
 from ..base.text import plain
-from .messages import RankError
+from .messages import RankError, execution_of
 
 _MAX_LINES = 200
 
@@ -29,7 +29,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         half = _MAX_LINES // 2
         lines = [*lines[:half], f"  … {len(lines) - _MAX_LINES} lines …", *lines[-half:]]
     file, line = _place(error, code)
-    execution = code.rpartition("/")[0].rpartition("/")[2]
+    execution = execution_of(code)
     kind, text = type(error).__name__, _message(error)
     message = plain(text)
     where = f" ({file}:{line})" if file else ""

@@ -66,6 +66,11 @@ class TakenUp(NamedTuple):
     """Output -> the format that `types:` now names for it."""
 
 
+def execution_of(code: str) -> str:
+    """Return the id of the execution that a folder of frozen code lies in."""
+    return code.rpartition("/")[0].rpartition("/")[2]
+
+
 class RankSpec(NamedTuple):
     """`rank.json`: what the ranks of a job are to do."""
 
@@ -87,7 +92,7 @@ class RankSpec(NamedTuple):
     @property
     def execution(self) -> str:
         """Return the id of the execution."""
-        return self.code.rpartition("/")[0].rpartition("/")[2]
+        return execution_of(self.code)
 
     @property
     def shards(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -254,7 +255,6 @@ def test_both_ways_between_file_and_python(lists: ProjectFolder) -> None:
 
 
 def test_an_editor_knows_the_list() -> None:
-    jsonschema = pytest.importorskip("jsonschema")
     schema = pipeline_schema()
     good: dict[str, object] = {"uses": "ops.py:f", "inputs": {"parts": ["a.x", "b.x"], "n": "a.x"}}
     document = {"pipeline": "p", "operations": {"m": good}}
