@@ -36,25 +36,6 @@ class SiteInfo(JsonResult):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteView:
-    """All that is known of one site, and by whom."""
-
-    found: FoundSite
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON data."""
-        spec = self.found.spec
-        return {
-            "schema": "dfh/site/1",
-            "origin": self.found.where,
-            "path": str(self.found.path),
-            "extends": list(self.found.extends),
-            "unsourced": {key: list(files) for key, files in self.found.unsourced.items()},
-            "site": spec.to_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SiteCheck(JsonResult, schema="dfh/site-check/1"):
     """A site file without a fault."""
 
@@ -87,16 +68,23 @@ def sites(cwd: Path) -> tuple[SiteInfo, ...]:
     return tuple(_info(name, folders) for name in known_sites(folders))
 
 
-def describe_site(name: str, cwd: Path) -> SiteView:
-    """Return what a file says of a site; InvalidInputError if there is none, or it is wrong."""
-    return SiteView(found=find_site(name, cwd))
-
-
 def find_site(name: str, cwd: Path) -> FoundSite:
     """Return a site by name or path; InvalidInputError if there is none, or with its faults."""
     from deepforge_hpc.site.find import load_site
 
     return load_site(name, _folders(cwd))
+
+
+def site_document(found: FoundSite) -> dict[str, Any]:
+    """Return all that is known of one site, and by whom, as JSON data."""
+    return {
+        "schema": "dfh/site/1",
+        "origin": found.where,
+        "path": str(found.path),
+        "extends": list(found.extends),
+        "unsourced": {key: list(files) for key, files in found.unsourced.items()},
+        "site": found.spec.to_dict(),
+    }
 
 
 def check_site(path: Path, cwd: Path) -> SiteCheck:
@@ -154,13 +142,6 @@ def detect_site(cwd: Path) -> Detected:
     return Detected(
         site=found[0].name, evidence=found[0].evidence, variants=variants, broken=tuple(broken)
     )
-
-
-def schema(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema of `site`, `pipeline` or `architecture` files."""
-    from deepforge_hpc.api.schemas import SCHEMAS
-
-    return SCHEMAS[kind]()
 
 
 def _asked_cluster() -> str:

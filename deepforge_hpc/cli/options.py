@@ -33,6 +33,7 @@ def _many(*names: str, metavar: str = "OP", help: str) -> Callable[[Any], Any]: 
 
 _format = functools.partial(click.option, expose_value=False, callback=_set_format)
 output_options = together(
+    click.pass_obj,
     _format("--json", is_flag=True, help="Short for --format json."),
     _format(
         "--format",
@@ -40,7 +41,7 @@ output_options = together(
         help="How to print the result.  [default: text]",
     ),
 )
-"""`--format text|json` and its short form `--json`."""
+"""`--format text|json` and its short form `--json`; the command gets its Display by it."""
 
 waiting_options = together(
     click.option(

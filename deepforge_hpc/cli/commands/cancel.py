@@ -14,7 +14,6 @@ from deepforge_hpc.cli.views.display import Display
 @click.command("cancel")
 @click.argument("execution")
 @output_options
-@click.pass_obj
 def command(display: Display, execution: str) -> None:
     """Cancel an execution's jobs.
 

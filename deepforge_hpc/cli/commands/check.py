@@ -15,7 +15,6 @@ from deepforge_hpc.cli.views.plan import checked_lines
 @click.command("check")
 @pipeline_options
 @output_options
-@click.pass_obj
 def command(display: Display, /, **options: Any) -> None:
     """Check a pipeline file.
 

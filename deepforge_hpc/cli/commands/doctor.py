@@ -24,7 +24,6 @@ _LEVELS = {"info": "OK", "warning": "WARN", "error": "ERROR"}
 @click.option("--submit", is_flag=True, help="Prove it with two tiny jobs; asks first.")
 @waiting_options
 @output_options
-@click.pass_obj
 def command(
     display: Display,
     /,

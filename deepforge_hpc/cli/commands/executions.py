@@ -11,7 +11,7 @@ import click
 from deepforge_hpc.api import find, manage
 from deepforge_hpc.api.find import FoundExecution
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
-from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.options import output_options, together
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.runtime.base.notice import Notice
@@ -41,7 +41,6 @@ def command() -> None:
 
 @click.command("list")
 @output_options
-@click.pass_obj
 def list_(display: Display) -> None:
     """List with sizes.
 
@@ -68,16 +67,16 @@ _COLUMNS = (
     ("SIZE", lambda item: size(item.size)),
     ("NAME", "name"),
 )
-_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-_force = click.option("--force", is_flag=True, help="Also if the state of a job is unknown.")
+_removal_options = together(
+    output_options,
+    click.option("--force", is_flag=True, help="Also if the state of a job is unknown."),
+    click.option("--yes", "-y", is_flag=True, help="Do not ask."),
+)
 
 
 @click.command("rm")
 @click.argument("executions", nargs=-1, required=True, metavar="EXECUTION...")
-@_yes
-@_force
-@output_options
-@click.pass_obj
+@_removal_options
 def remove(display: Display, executions: Sequence[str], *, yes: bool, force: bool) -> None:
     """Remove some.
 
@@ -94,10 +93,7 @@ def remove(display: Display, executions: Sequence[str], *, yes: bool, force: boo
 
 @click.command("prune")
 @click.option("--keep", type=click.IntRange(0), required=True, help="How many of the newest stay.")
-@_yes
-@_force
-@output_options
-@click.pass_obj
+@_removal_options
 def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
     """Remove old ones.
 

@@ -39,7 +39,6 @@ _INTEREST = (State.FAILED, State.INTERRUPTED, State.RUNNING, State.UPSTREAM_FAIL
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("-n", "--lines", type=click.IntRange(1), default=100, show_default=True)
 @output_options
-@click.pass_obj
 def command(
     display: Display,
     execution: str,

@@ -17,7 +17,6 @@ from deepforge_hpc.runtime.base.codec import encode
 @pipeline_options
 @click.option("--origins", is_flag=True, help="Say where each value comes from.")
 @output_options
-@click.pass_obj
 def command(display: Display, /, *, origins: bool, **options: Any) -> None:
     """Show the jobs of a pipeline.
 

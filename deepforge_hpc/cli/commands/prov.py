@@ -10,6 +10,7 @@ from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.provenance import explanation_lines, trace_lines, verification_lines
 
 _NOT_CHECKED, _NOT_SOUND = 6, 7
 
@@ -40,7 +41,6 @@ def command() -> None:
 @click.argument("path")
 @click.option("--packages", is_flag=True, help="List the packages that it could import.")
 @output_options
-@click.pass_obj
 def show(display: Display, path: str, *, packages: bool) -> None:
     """Show what made a result.
 
@@ -51,8 +51,6 @@ def show(display: Display, path: str, *, packages: bool) -> None:
     Example:
       dfh prov show executions/redshift-0007/jobs/train/outputs/model.keras
     """
-    from deepforge_hpc.cli.views.provenance import explanation_lines
-
     found = provenance.explain(path, Path.cwd())
     display.result(found.to_dict(), explanation_lines(found, packages=packages))
 
@@ -61,7 +59,6 @@ def show(display: Display, path: str, *, packages: bool) -> None:
 @click.argument("path")
 @click.option("--depth", type=click.IntRange(0), help="Stop after so many steps.")
 @output_options
-@click.pass_obj
 def trace(display: Display, path: str, depth: int | None) -> None:
     """Show all it was made from.
 
@@ -71,8 +68,6 @@ def trace(display: Display, path: str, depth: int | None) -> None:
     Example:
       dfh prov trace executions/redshift-0007/jobs/evaluate --depth 2
     """
-    from deepforge_hpc.cli.views.provenance import trace_lines
-
     found = provenance.trace(path, Path.cwd())
     display.result(found.to_dict(), trace_lines(found, depth=depth))
 
@@ -80,7 +75,6 @@ def trace(display: Display, path: str, depth: int | None) -> None:
 @click.command("verify")
 @click.argument("path")
 @output_options
-@click.pass_obj
 def verify(display: Display, path: str) -> int:
     """Check that it all holds.
 
@@ -93,8 +87,6 @@ def verify(display: Display, path: str) -> int:
     Example:
       dfh prov verify executions/redshift-0007
     """
-    from deepforge_hpc.cli.views.provenance import verification_lines
-
     found = provenance.verify(path, Path.cwd())
     display.result(found.to_dict(), verification_lines(found))
     if not found.is_sound:

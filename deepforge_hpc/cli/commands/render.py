@@ -23,7 +23,6 @@ from deepforge_hpc.cli.views.display import Display
     help="Folder for the scripts; made if it is not there.",
 )
 @output_options
-@click.pass_obj
 def command(display: Display, /, *, output: Path, **options: Any) -> None:
     """Write the batch scripts.
 

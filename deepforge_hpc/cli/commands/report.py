@@ -14,7 +14,6 @@ from deepforge_hpc.cli.views.display import Display
 @click.command("report")
 @execution_argument
 @output_options
-@click.pass_obj
 def command(display: Display, execution: str) -> None:
     """Write the report anew.
 

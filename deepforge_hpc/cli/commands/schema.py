@@ -6,15 +6,14 @@ import json
 
 import click
 
-from deepforge_hpc.api import site
+from deepforge_hpc.api.schemas import SCHEMAS
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display
 
 
 @click.command("schema")
-@click.argument("kind", type=click.Choice(["site", "pipeline", "architecture"]))
+@click.argument("kind", type=click.Choice(list(SCHEMAS)))
 @output_options
-@click.pass_obj
 def command(display: Display, kind: str) -> None:
     """Print the JSON Schema of a kind of file.
 
@@ -26,4 +25,4 @@ def command(display: Display, kind: str) -> None:
       dfh schema site > site.schema.json
       # first line of a site file: # yaml-language-server: $schema=site.schema.json
     """
-    display.write(json.dumps(site.schema(kind), indent=1, ensure_ascii=True) + "\n")
+    display.write(json.dumps(SCHEMAS[kind](), indent=1, ensure_ascii=True) + "\n")

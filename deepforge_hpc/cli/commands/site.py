@@ -41,7 +41,6 @@ def command() -> None:
 
 @click.command("list")
 @output_options
-@click.pass_obj
 def list_(display: Display) -> None:
     """List the sites.
 
@@ -58,7 +57,6 @@ def list_(display: Display) -> None:
 @click.argument("name")
 @click.option("--all", "all_", is_flag=True, help="Also hints to messages that are inherited.")
 @output_options
-@click.pass_obj
 def show(display: Display, name: str, *, all_: bool) -> None:
     """Show what is known of a site.
 
@@ -71,14 +69,13 @@ def show(display: Display, name: str, *, all_: bool) -> None:
       dfh site show frontier
       dfh site show perlmutter/cpu --json
     """
-    view = site.describe_site(name, Path.cwd())
-    display.result(view.to_dict(), site_lines(view, with_inherited_errors=all_))
+    found = site.find_site(name, Path.cwd())
+    display.result(site.site_document(found), site_lines(found, with_inherited_errors=all_))
 
 
 @click.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
-@click.pass_obj
 def check(display: Display, file: Path) -> None:
     """Check a site file.
 
@@ -94,7 +91,6 @@ def check(display: Display, file: Path) -> None:
 
 @click.command("detect")
 @output_options
-@click.pass_obj
 def detect(display: Display) -> None:
     """Name the site this machine is.
 

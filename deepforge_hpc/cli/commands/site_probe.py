@@ -27,7 +27,6 @@ DIFFERS = 8
 @click.option("--account", default="", metavar="NAME", help="Account that pays for these jobs.")
 @waiting_options
 @output_options
-@click.pass_obj
 def probe(
     display: Display,
     /,
@@ -107,7 +106,6 @@ def _may_submit(display: Display, found: Probed, *, yes: bool) -> bool:
 @click.command("diff")
 @click.argument("site", metavar="NAME")
 @output_options
-@click.pass_obj
 def diff(display: Display, /, *, site: str) -> int:
     """Show where a site file and the machine differ.
 

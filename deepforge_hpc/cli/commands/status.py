@@ -16,7 +16,6 @@ from deepforge_hpc.cli.views.display import Display
 @click.option("-w", "--watch", "is_watched", is_flag=True, help="Follow until it is over.")
 @click.option("--interval", type=click.FloatRange(0.1), help="Seconds between looks.")
 @output_options
-@click.pass_obj
 def command(display: Display, execution: str, *, is_watched: bool, interval: float | None) -> int:
     """Show what the jobs do.
 

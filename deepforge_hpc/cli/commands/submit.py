@@ -27,7 +27,6 @@ _submit_options = together(
 @_submit_options
 @click.option("--dry-run", is_flag=True, help="Show the exact commands; send and write nothing.")
 @output_options
-@click.pass_obj
 def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
     """Submit a pipeline and return.
 
@@ -61,7 +60,6 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
 @_submit_options
 @click.option("--interval", type=click.FloatRange(0.1), help="Seconds between looks.")
 @output_options
-@click.pass_obj
 def run_command(display: Display, /, *, interval: float | None, **options: Any) -> int:
     """Submit a pipeline and follow it.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deepforge_hpc.api.site import SiteCheck, SiteView
+from deepforge_hpc.api.site import SiteCheck
 from deepforge_hpc.runtime.base.text import count
-from deepforge_hpc.site.place import Fact
+
+if TYPE_CHECKING:
+    from deepforge_hpc.site.find import FoundSite
+    from deepforge_hpc.site.place import Fact
 
 SITES = (
     ("SITE", "name"),
@@ -28,31 +31,31 @@ _CONFIDENCE = {
 }
 
 
-def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterator[str]:
+def site_lines(found: FoundSite, *, with_inherited_errors: bool = False) -> Iterator[str]:
     """Yield the facts of a site by section, each with its sources; `?` marks what is unknown.
 
     What the file itself says comes first. Inherited hints to messages of Slurm's are many, and the
     same for all sites: they are only counted, unless asked for.
     """
-    spec = view.found.spec
-    yield f"{spec.name}  ({view.found.where}: {view.found.path})"
+    spec = found.spec
+    yield f"{spec.name}  ({found.where}: {found.path})"
     for text in (spec.title, spec.description):
         if text and text != spec.name:
             yield from text.strip().splitlines()
-    if view.found.extends:
-        yield f"extends: {', '.join(view.found.extends)}"
+    if found.extends:
+        yield f"extends: {', '.join(found.extends)}"
     if spec.variants:
         yield f"variants: {', '.join(spec.variants)}"
-    for name in _sections(view):
-        value = view.found.document.value()[name]
+    for name in _sections(found):
+        value = found.document.value()[name]
         hidden = 0
         if name == "errors" and not with_inherited_errors:
-            shown = [item for at, item in enumerate(value) if _is_own(view, name, at)]
+            shown = [item for at, item in enumerate(value) if _is_own(found, name, at)]
             hidden, value = len(value) - len(shown), shown
         yield ""
         if value or not hidden:
             yield from _named(name, value, 0)
-            yield from _sources(view, name)
+            yield from _sources(found, name)
         if hidden:
             yield f"  errors: {count(hidden, 'inherited hint')}, shown with --all"
     if spec.unknowns:
@@ -60,26 +63,26 @@ def site_lines(view: SiteView, *, with_inherited_errors: bool = False) -> Iterat
         yield f"{len(spec.unknowns)} facts are unknown, marked by ?: they warn, and refuse nothing"
 
 
-def _sections(view: SiteView) -> list[str]:
+def _sections(found: FoundSite) -> list[str]:
     """Return the names of the sections: those of the file in its order, then that of `SiteSpec`."""
     from deepforge_hpc.site.read import SITE
 
-    document = view.found.document
+    document = found.document
     given = document.value()
     names = [name for name in SITE.fields if name in given and name not in _TOP]
-    own = [name for name in names if _is_own(view, name)]
+    own = [name for name in names if _is_own(found, name)]
     own.sort(key=lambda name: document.mark((name,), key=True).line)
     return own + [name for name in names if name not in own]
 
 
-def _is_own(view: SiteView, *path: str | int) -> bool:
-    return Path(view.found.document.layer(path).document.file) == view.found.path
+def _is_own(found: FoundSite, *path: str | int) -> bool:
+    return Path(found.document.layer(path).document.file) == found.path
 
 
-def _sources(view: SiteView, name: str) -> Iterator[str]:
-    for fact in _facts(view, name):
+def _sources(found: FoundSite, name: str) -> Iterator[str]:
+    for fact in _facts(found, name):
         yield f"    source: {fact}"
-    for file in view.found.unsourced.get(name, ()):
+    for file in found.unsourced.get(name, ()):
         yield f"    source: none is named in {file}"
 
 
@@ -93,13 +96,13 @@ def check_lines(check: SiteCheck) -> Iterator[str]:
         yield f"no source is named under facts for: {', '.join(check.unsourced)}"
 
 
-def _facts(view: SiteView, name: str) -> Iterator[str]:
-    for path, facts in view.found.spec.facts.items():
+def _facts(found: FoundSite, name: str) -> Iterator[str]:
+    for path, facts in found.spec.facts.items():
         if path.partition(".")[0] == name:
             part = f"{path}: " if path != name else ""
             for index, fact in enumerate(facts):
-                file = Path(view.found.document.layer(("facts", path, index)).document.file)
-                of_base = f" [{file.stem}]" if file != view.found.path else ""
+                file = Path(found.document.layer(("facts", path, index)).document.file)
+                of_base = f" [{file.stem}]" if file != found.path else ""
                 yield f"{part}{_fact(fact)}{of_base}"
 
 
