@@ -147,7 +147,7 @@ def submit(
             why = reasons(plan, loaded.operations, loaded.project, reused, but=layout.root.name)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
-        error.args = error.args or (_left_by_interrupt(layout),)
+        error.args = error.args or _left_by_interrupt(layout)
         raise
     return Submission(
         layout=layout,
@@ -215,21 +215,21 @@ def _unheard(plan: Plan) -> Iterator[Notice]:
             yield Notice("unheard", text, name, next=instead.format(shlex.quote(value)))
 
 
-def _left_by_interrupt(layout: ExecutionLayout | None) -> str:
+def _left_by_interrupt(layout: ExecutionLayout | None) -> tuple[str, ...]:
     """Remove an execution of which nothing was submitted, and say what is left."""
     from deepforge_hpc.submit import journal
 
     if layout is None:
-        return "Stopped. Nothing was submitted, and nothing of it is left."
+        return ()
     name = layout.root.name
     if not journal.read(layout).attempts:
         import shutil
 
         shutil.rmtree(layout.root, ignore_errors=True)
-        return f"Stopped. Nothing was submitted, and {name} was removed again."
+        return (f"Stopped. Nothing was submitted, and {name} was removed again.",)
     return (
         f"Stopped. Some jobs of {name} may be queued. See them: dfh status {name}. "
-        f"Complete it: dfh resume {name}. Or: dfh cancel {name}"
+        f"Complete it: dfh resume {name}. Or: dfh cancel {name}",
     )
 
 

@@ -8,7 +8,10 @@ from typing import Any, NamedTuple
 
 import click
 
+from deepforge_hpc.cli.views.display import if_interrupted
 from deepforge_hpc.errors import UsageError
+
+_COMMANDS = "deepforge_hpc.cli.commands"
 
 
 class LazyCommand(NamedTuple):
@@ -51,7 +54,8 @@ class LazyGroup(click.Group):
             near = difflib.get_close_matches(cmd_name, self.entries, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {cmd_name!r}.{hint}")
-        module = importlib.import_module(f"deepforge_hpc.cli.commands.{entry.module or cmd_name}")
+        with if_interrupted("Nothing was done."):
+            module = importlib.import_module(f"{_COMMANDS}.{entry.module or cmd_name}")
         found = getattr(module, entry.attribute)
         assert isinstance(found, click.Command)
         return found

@@ -52,8 +52,8 @@ def check_frozen(
     manifest = _manifest(ledger, data.code, folder)
     for name, sha256 in manifest.items():
         if name.startswith(_KEPT):
-            yield from _blob(ledger, sha256, _kind(name), f"{name} of {record.execution}")
-    yield from _edited(manifest, project, record)
+            yield from _blob(ledger, sha256, _kind(name), name)
+    yield from _edited(manifest, project)
 
 
 def broken(kind: str, text: str, subject: object) -> Notice:
@@ -130,13 +130,16 @@ def _blob(ledger: Ledger, sha256: str, kind: str, what: str) -> Iterator[Notice]
         yield Notice("blob_missing", f"the ledger's copy of it, {short(sha256)}, is missing", what)
 
 
-def _edited(files: dict[str, str], project: Path, record: Record) -> Iterator[Notice]:
-    """Say which files were edited in the project: not the fault of any result."""
+def _edited(files: dict[str, str], project: Path) -> Iterator[Notice]:
+    """Say which files were edited in the project: not the fault of any result.
+
+    The same of all executions that a result comes from, so that it is told once.
+    """
     for name, wanted in files.items():
         path = project / name.removeprefix(_PROJECT)
         if name.startswith(_PROJECT) and _differs(path, wanted):
-            message = f"{path.name} was edited since: {record.execution} ran the frozen version"
-            yield Notice("operation_edited", message, str(path), level=INFO)
+            text = f"{path.name} was edited since: what ran is the frozen version"
+            yield Notice("operation_edited", text, str(path), level=INFO)
 
 
 def _differs(path: Path, wanted: str) -> bool:

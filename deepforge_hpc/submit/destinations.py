@@ -14,6 +14,7 @@ import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
@@ -122,15 +123,9 @@ class _Place:
 
     def require_free(self, number: int, holder: Claim, uuid: str) -> None:
         """Raise UsageError if another execution holds it, and is live."""
-        if holder.uuid != uuid and _is_live(holder):
-            other = holder.execution
-            message = f"{self._what} is being written by {other}, which is not over"
-            hint = (
-                f"Wait for it, or cancel it: dfh cancel {other}. Where nobody knows how "
-                f"it ended: dfh executions rm --force {other}. Where its folder cannot "
-                f"be read: rm {self._file(number)}"
-            )
-            raise UsageError(message, hint)
+        if holder.uuid != uuid and (way_out := _way_out(holder, self._file(number))):
+            message = f"{self._what} is being written by {holder.execution}, which is not over"
+            raise UsageError(message, way_out)
 
     def _make(self, number: int, claim: Claim) -> bool:
         fresh = self.folder / f".{self._key}.{os.urandom(6).hex()}"
@@ -156,18 +151,25 @@ class _Place:
             self._file(0).unlink(missing_ok=True)
 
 
-def _is_live(holder: Claim) -> bool:
+def _way_out(holder: Claim, file: Path) -> str:
+    """Return how a holder that may be live gets out of the way; empty if it is over."""
     layout = ExecutionLayout(Path(holder.home))
     try:
         layout.root.lstat()
         info = read_info(layout)
         if info.uuid != holder.uuid:
-            return False
+            return ""
         last = journal.read(layout).last
         if last is None or last.number != (holder.attempt or last.number):
-            return False  # one attempt begins when the other is over, and takes its own locks
-        return not status(layout, scheduler_named(info.scheduler)).is_closed
+            return ""  # one attempt begins when the other is over, and takes its own locks
+        current = status(layout, scheduler_named(info.scheduler))
     except (FileNotFoundError, NotADirectoryError):
-        return False  # removed: dfh executions rm
-    except (DeepforgeHpcError, OSError):
-        return True  # its jobs may run all the same
+        return ""  # removed: dfh executions rm
+    except (DeepforgeHpcError, OSError):  # its jobs may run all the same
+        return f"It cannot be read; once you know that nothing of it runs: rm {quote(str(file))}"
+    if current.is_closed:
+        return ""
+    if not any(job.state.is_live for job in current.jobs):
+        known = "Nobody knows how it ended; once you know that nothing of it runs"
+        return f"{known}: dfh executions rm --force {holder.execution}"
+    return f"Wait for it, or end it: dfh cancel {holder.execution}"

@@ -180,7 +180,7 @@ class Submitter:
             way_on = f"To submit it after all: dfh resume {self.info.id}"
             error.args = (f"Stopped. Nothing of {self.info.id} runs; {left}. {way_on}",)
         if isinstance(error, UsageError):  # a destination is not free
-            error.hint += f" Then: dfh resume {self.info.id}"
+            error.hint += f". Then: dfh resume {self.info.id}"
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
             raise error.again(message, error.hint, self._way_on(error)) from error

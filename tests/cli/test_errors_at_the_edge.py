@@ -60,6 +60,8 @@ def test_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("where", "said"),
     [
+        ("cli.lazy.importlib.import_module", "Nothing was done."),
+        ("cli.commands.submit.request_from", "Nothing was submitted, and nothing of it is left."),
         ("plan.resolve.resolve", "Nothing was submitted, and nothing of it is left."),
         ("submit.execution._write_files", "Nothing was submitted, and nothing of it is left."),
         ("submit.reuse.apply", "Nothing was submitted, and small-0001 was removed again."),
@@ -83,6 +85,27 @@ def test_interrupt_of_a_submission_says_what_is_left(
     assert (project / "executions" / "small-0001").exists() is is_left
     # What was left holds nobody up.
     assert "0 jobs" not in dfh("run", "--site", "local", cwd=project).stdout
+
+
+@pytest.mark.parametrize(
+    ("verb", "step"),
+    [
+        ("resume", "cli/commands/resume.py command: dfh status"),
+        ("cancel", "cli/commands/cancel.py command: dfh cancel"),
+    ],
+)
+def test_interrupt_of_what_acts_on_an_execution_is_not_silent(
+    project: Path, dfh: Any, follow: Any, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], verb: str, step: str,
+) -> None:  # fmt: skip
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    dfh("run", "--site", "local", cwd=project)
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(f"deepforge_hpc.submit.chain.{verb}", interrupt)
+    assert edge.main([verb, "latest"]) == 130
+    follow(step, capsys.readouterr().err, cwd=project)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_terminal_is_redrawn_in_place_and_coloured(gated: Path, terminal: Any, d
     shown.read_until("\x1b[J")
     assert f"{gated}/executions/gated-0001/report.html" in shown.text.replace("\r\n", "\n")
     (gated / "open").touch()
-    shown.read_until("\x1b[32msucceeded\x1b[0m  1/1 jobs done")
+    shown.read_until("\x1b[32msucceeded\x1b[0m  1/1 operations done")
     assert shown.process.wait(20) == 0
 
 

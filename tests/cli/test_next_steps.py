@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -268,3 +269,40 @@ def test_a_file_system_that_refuses_the_report(dfh: Any, done: Path, follow: Any
 def test_a_bug_says_how_to_show_more(follow: Any, project: Path, dfh: Any) -> None:
     refused = dfh("nonsense", cwd=project, expect=2)
     assert "dfh --help shows the usage" in refused.stderr
+
+
+def test_where_another_execution_writes_to_the_same_place(
+    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+) -> None:
+    pipeline = gated / "pipeline.yaml"
+    to = "outputs: {word: {from: wait.word, to: word.txt}}\n"
+    pipeline.write_text(pipeline.read_text().replace("outputs: {word: wait.word}\n", to))
+    submit = ("submit", "--no-reuse")
+    first = folder_of(gated, "gated-0001")
+
+    dfh(*submit, cwd=gated)
+    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    refused = dfh(*submit, cwd=gated, expect=2)
+    follow("submit/destinations.py _way_out: dfh cancel", refused, cwd=gated)
+    until(lambda: not (first / "local" / "engine.json").exists())
+    (gated / "open").touch()
+    dfh("resume", cwd=gated)
+    until(lambda: not (first / "local" / "engine.json").exists())
+    # Its queue is lost, and what it says of itself cannot be read.
+    shutil.rmtree(first / "local")
+    (first / "jobs" / "wait" / "success.json").write_text("{")
+    (first / "jobs" / "wait" / "state.json").unlink()
+    refused = dfh(*submit, cwd=gated, expect=2)
+    info = (first / "execution.json").read_bytes()
+    (first / "execution.json").write_text("{")
+    unreadable = dfh(*submit, cwd=gated, expect=2)
+    (first / "execution.json").write_bytes(info)
+    step = "submit/destinations.py _way_out: dfh executions"
+    asked = follow(step, refused, cwd=gated, expect=2)
+    assert "Add --yes." in asked.stderr
+    dfh(*asked.command.split()[1:], "--yes", cwd=gated)
+    (claim,) = gated.glob(".dfh/claims/*/claim.json")
+    assert f"once you know that nothing of it runs: rm {claim}\n" in unreadable.stderr
+    claim.unlink()
+    dfh("run", "--no-reuse", cwd=gated)
+    assert (gated / "word.txt").read_text() == "done"

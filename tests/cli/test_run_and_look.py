@@ -37,7 +37,7 @@ def test_run_follows_to_the_end_and_results_explain_themselves(dfh: Any, project
         "dfh status small-0001 --watch",
         "dfh cancel small-0001",
         "count  succeeded",
-        "small-0001  succeeded  2/2 jobs done",
+        "small-0001  succeeded  2/2 operations done",
         "executions/small-0001/report.html",
     ):
         assert part in done.stdout

@@ -86,7 +86,7 @@ def test_a_pipeline_runs_with_the_wheel_on_each_version(
     pip = (tmp_path / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q")
     run(*pip, "install", installed.wheel)
     dfh = tmp_path / "venv" / "bin" / "dfh"
-    assert "small-0001  succeeded  2/2 jobs done" in run(dfh, "run", "--site", "local")
+    assert "small-0001  succeeded  2/2 operations done" in run(dfh, "run", "--site", "local")
     version = say_version(python)
     assert f"env        python {version}." in run(
         dfh, "prov", "show", "executions/small-0001/jobs/total"
@@ -101,7 +101,8 @@ def test_a_job_may_have_another_version_than_the_submitter(
     pipeline = project / "pipeline.yaml"
     pipeline.write_text(f"environment: {{python: {python}}}\n{pipeline.read_text()}")
     assert (
-        "small-0001  succeeded  2/2 jobs done" in dfh("run", "--site", "local", cwd=project).stdout
+        "small-0001  succeeded  2/2 operations done"
+        in dfh("run", "--site", "local", cwd=project).stdout
     )
     shown = dfh("prov", "show", "executions/small-0001/jobs/total", cwd=project).stdout
     assert f"env        python {say_version(python)}." in shown

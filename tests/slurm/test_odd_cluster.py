@@ -67,7 +67,7 @@ def test_a_draft_agrees_with_it_and_its_jobs_run(
 ) -> None:
     assert dfh("site", "diff", "here", cwd=project).stdout.endswith("no difference\n")
     done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
-    assert "2/2 jobs done" in done.stdout
+    assert "2/2 operations done" in done.stdout
     jobs = there.run("squeue", "-h", "-t", "all", "-o", "%P %N").split("\n")
     assert "cpu n1" in jobs
 
@@ -81,7 +81,10 @@ def test_what_a_site_adds_takes_no_gpu_away(
     more = "site: more\nextends: here\nrequest: {extra: [{directive: [gres, 'lscratch:10']}]}\n"
     (project / "site-configs" / "more.yaml").write_text(more, encoding="utf-8")
     _resources(project, {"gpus_per_node": 1, "cpus_per_task": 1})
-    assert "2/2 jobs done" in dfh("run", "--site", "more", "--interval", "0.3", cwd=project).stdout
+    assert (
+        "2/2 operations done"
+        in dfh("run", "--site", "more", "--interval", "0.3", cwd=project).stdout
+    )
     assert "gres:gpu:1,gres:lscratch:10" in _asked(there, "%b")
 
 
@@ -123,7 +126,7 @@ def test_a_queue_of_several_partitions_in_a_reservation_and_other_gres(
     finally:
         there.wait_for(lambda text: not text, "squeue", "-h")
         there.run("scontrol", "delete", "ReservationName=ours")
-    assert "2/2 jobs done" in done.stdout
+    assert "2/2 operations done" in done.stdout
     assert "gres:lscratch:7 ours" in said
 
 

@@ -21,7 +21,7 @@ def test_a_draft_submits_a_working_job_unchanged(
     text = file.read_text(encoding="utf-8")
     assert "filesystems: unknown" in text
     done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
-    assert "2/2 jobs done" in done.stdout
+    assert "2/2 operations done" in done.stdout
     sacct = ("sacct", "-n", "-P", "-X", "-E", "2099-01-01", "-o", "Partition")
     slurm_cluster.wait_for(lambda partitions: "cpu" in partitions.split(), *sacct)
 

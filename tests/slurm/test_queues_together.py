@@ -30,7 +30,7 @@ def test_a_job_runs_in_the_partition_that_has_room(
         done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
     finally:
         slurm_cluster.run("scontrol", "update", "PartitionName=cpu", "State=UP")
-    assert "2/2 jobs done" in done.stdout
+    assert "2/2 operations done" in done.stdout
     texts = [path.read_text(encoding="utf-8") for path in project.glob(".dfh/**/*.json")]
     records = [data for data in map(json.loads, texts) if "environment" in data]
     assert {data["environment"]["vars"]["SLURM_JOB_PARTITION"] for data in records} == {"gpu"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.display import Display, if_interrupted
 
 
 @click.command("cancel")
@@ -24,7 +25,8 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh cancel redshift-0007
     """
-    report = manage.cancel(find.find_execution(execution, Path.cwd(), acts=True))
+    with if_interrupted(f"Some jobs may go on. Cancel the rest: dfh cancel {quote(execution)}"):
+        report = manage.cancel(find.find_execution(execution, Path.cwd(), acts=True))
     display.notices(report.warnings)
     name = report.execution
     lines = [f"{name}: nothing was queued or running"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from deepforge_hpc.api import find, manage
 from deepforge_hpc.cli.options import execution_argument, output_options
-from deepforge_hpc.cli.views.display import Display
+from deepforge_hpc.cli.views.display import Display, if_interrupted
 
 
 @click.command("resume")
@@ -27,7 +28,8 @@ def command(display: Display, execution: str) -> None:
     """
     from deepforge_hpc.cli.views.submission import next_commands
 
-    report = manage.resume(find.find_execution(execution, Path.cwd(), acts=True))
+    with if_interrupted(f"See what is queued: dfh status {quote(execution)}"):
+        report = manage.resume(find.find_execution(execution, Path.cwd(), acts=True))
     display.notices(report.warnings)
     lines = [f"{report.execution}: {report.message}"]
     lines += [f"  {job}  {native_id}" for job, native_id in report.submitted]

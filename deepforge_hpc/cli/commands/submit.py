@@ -8,6 +8,7 @@ import click
 
 from deepforge_hpc.api import find
 from deepforge_hpc.cli.options import output_options, pipeline_options, request_from, together
+from deepforge_hpc.cli.views.display import if_interrupted
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.submission import Submission
@@ -86,14 +87,15 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:
-    from deepforge_hpc.api.submission import submit
+    with if_interrupted("Nothing was submitted, and nothing of it is left."):
+        from deepforge_hpc.api.submission import submit
 
-    submitted = submit(
-        request_from(options),
-        name=options["name"],
-        note=options["note"],
-        tags=options["tags"],
-        reuse=not options["no_reuse"],
-    )
+        submitted = submit(
+            request_from(options),
+            name=options["name"],
+            note=options["note"],
+            tags=options["tags"],
+            reuse=not options["no_reuse"],
+        )
     display.notices(submitted.warnings)
     return submitted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,6 +107,16 @@ def _one_line(cell: str) -> str:
 def notice_lines(notices: Iterable[Notice]) -> list[str]:
     """Return what a person should know, a line each."""
     return [f"{notice.level}: {notice}" for notice in notices]
+
+
+@contextmanager
+def if_interrupted(left: str) -> Iterator[None]:
+    """Let Ctrl-C say what is left, where the interrupted work itself does not."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.args = error.args or (f"Stopped. {left}",)
+        raise
 
 
 class Display:

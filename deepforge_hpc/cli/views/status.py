@@ -88,9 +88,8 @@ def _foot(found: ExecutionStatus) -> Iterator[str]:
 
 def headline(found: ExecutionStatus) -> str:
     """Return the execution in one line."""
-    done = sum(job.state.is_success for job in found.work)
     again = f"  attempt {found.attempt}" if found.attempt > 1 else ""
-    rest = f"  {done}/{len(found.work)} jobs done  on {found.info.site}{again}"
+    rest = f"  {found.done}/{len(found.operations)} operations done  on {found.info.site}{again}"
     return Stated(f"{found.id}  ", found.state, rest)
 
 

@@ -38,7 +38,7 @@ def operation_card(
     parts.append(_gallery(series, pictures, sum(detail.more_pictures for detail in details)))
     parts.append(_outputs(operation))
     if len(operation.main.units) > 1:
-        parts.append(_tasks(operation.main, now))
+        parts.append(_tasks(operation.main))
     parts.append(_parameters(operation.main))
     parts += [_log(log, is_open=is_open) for detail in details for log in detail.logs]
     return (
@@ -178,16 +178,14 @@ def _output(folder: str, output: OutputStatus) -> str:
     )
 
 
-def _tasks(job: JobStatus, now: datetime) -> str:
-    rows = []
-    for task in sorted(job.units, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]:
-        begin, end = task.started_at, task.ended_at if task.is_over else now
-        elapsed = (end - begin).total_seconds() if begin and end else None
-        rows.append(
-            f'<tr><th scope="row">{task.task}</th><td>{badge(task.state)}</td>'
-            f"<td>{duration(elapsed)}</td><td>{esc(plain(task.host, 60))}</td>"
-            f"<td>{esc(plain(task.reason, 200))}</td></tr>"
-        )
+def _tasks(job: JobStatus) -> str:
+    tasks = sorted(job.units, key=lambda task: task.state.is_success)[:_MAX_TASK_ROWS]
+    rows = [
+        f'<tr><th scope="row">{task.task}</th><td>{badge(task.state)}</td>'
+        f"<td>{duration(task.elapsed_s)}</td><td>{esc(plain(task.host, 60))}</td>"
+        f"<td>{esc(plain(task.reason, 200))}</td></tr>"
+        for task in tasks
+    ]
     head = "<tr><th>Task</th><th>State</th><th>Time</th><th>Host</th><th>Reason</th></tr>"
     more = len(job.units) - len(rows)
     note = f'<p class="note">{count(more, "more task")}, all of them succeeded or further down.</p>'

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.plan import JobKind
 from ..base.states import WAITING, State, combine
-from ..state.status import JobStatus, UnitStatus, tally
+from ..state.status import JobStatus, UnitStatus, elapsed_s, tally
 from .markup import esc
 
 if TYPE_CHECKING:
@@ -83,9 +83,8 @@ class Operation(NamedTuple):
         return all(task.is_over for task in self.tasks)
 
     def elapsed(self, now: datetime) -> float | None:
-        """Return seconds from the first start to the last end, or to now."""
-        start, end = self.started(), self.ended() if self._is_over() else now
-        return None if start is None or end is None else (end - start).total_seconds()
+        """Return how many seconds it ran, as `dfh status`."""
+        return elapsed_s(self.tasks, now.timestamp())
 
     def is_quiet(self) -> bool:
         """Tell whether nothing of it ran yet, or ever will: there is only a state to show."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from ..base.states import WAITING, State
 from ..base.text import NONE, count, duration, listed, number, plain
 from ..base.times import moment, parse_time
-from ..state.status import ExecutionStatus
+from ..state.status import ExecutionStatus, elapsed_s
 from .details import Details
 from .failures import failures
 from .jobs import operation_card, operation_row
@@ -84,18 +84,14 @@ def render_page(
 
 
 def _header(execution: ExecutionStatus, groups: Sequence[Operation], name: str) -> str:
-    jobs = execution.work
-    start = parse_time(min((job.started for job in jobs if job.started), default=""))
-    end = parse_time(max((job.ended for job in jobs), default="")) if execution.is_over else None
-    last = end or (None if execution.is_over else execution.now)
-    elapsed = (last - start).total_seconds() if start and last else None
-    done = sum(group.state.is_success for group in groups)
+    start = parse_time(min((job.started for job in execution.work if job.started), default=""))
+    elapsed = elapsed_s([unit for job in execution.work for unit in job.units], execution.at)
     facts = {
         "Execution": plain(execution.id, 200),
         "Site": plain(execution.info.site, 200) or NONE,
         "Started": moment(start),
         "Elapsed": duration(elapsed),
-        "Operations": f"{done} of {len(groups)} done",
+        "Operations": f"{execution.done} of {len(groups)} done",
         "Updated": moment(execution.now),
     }
     rows = "".join(
@@ -136,9 +132,10 @@ def _answer(execution: ExecutionStatus, groups: Sequence[Operation], elapsed: fl
     if lost:
         parts.append(f"{count(lost, 'operation')} did not run because of it.")
     if states[State.RUNNING] or states[State.PUBLISHING]:
-        done = sum(group.state.is_success for group in groups)
         active = _named(groups, State.RUNNING, State.PUBLISHING, verb=True)
-        parts.append(f"{active} running; {done} of {count(len(groups), 'operation')} done.")
+        parts.append(
+            f"{active} running; {execution.done} of {count(len(groups), 'operation')} done."
+        )
     elif states[State.PENDING] or states[State.HELD]:
         waiting = _named(_next(groups) or groups, State.PENDING, State.HELD, verb=True)
         parts.append(f"{waiting} waiting for the scheduler.")

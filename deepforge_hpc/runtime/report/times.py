@@ -38,6 +38,7 @@ class _Row(NamedTuple):
     ready: datetime
     start: datetime
     end: datetime
+    elapsed_s: float
 
 
 def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
@@ -108,14 +109,14 @@ def _rows(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Row]
         ends = filter(None, (task.ended_at for job in known for task in job.units))
         ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
         end = group.ended() or execution.now
-        items.append(_Row(group, min(ready, began), began, max(end, began)))
+        items.append(_Row(group, min(ready, began), began, max(end, began), elapsed))
     return items
 
 
 def _track(item: _Row, ready: float, start: float, end: float, grid: str) -> str:
     group, look = item.operation, LOOKS[item.operation.state]
     waited = (item.start - item.ready).total_seconds()
-    ran = duration((item.end - item.start).total_seconds())
+    ran = duration(item.elapsed_s)
     words = f"waited {duration(waited)}, " if waited >= _WORTH_WORDS_S else ""
     bar = (
         f'<svg viewBox="0 0 {_TRACK} {_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'

@@ -9,11 +9,10 @@ from ..base.notice import Notice
 from ..base.plan import JobKind
 from ..base.states import State, combine, state_of
 from ..base.text import plain, title
-from ..base.times import parse_time
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
 from .read import LAYOUT
-from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, tally
+from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, elapsed_s, seconds, tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -111,7 +110,7 @@ class _View:
             attempt=max(unit.attempt for unit in units),
             started=started,
             ended=ended,
-            elapsed_s=seconds(started, ended, self._now, is_over=is_over),
+            elapsed_s=elapsed_s(units, self._now),
             metrics={},
             log="",
             outputs=first.outputs if job.kind is not JobKind.ARRAY else (),
@@ -237,11 +236,3 @@ def _outputs(marker: Marker | None) -> tuple[OutputStatus, ...]:
         )
         for name, entry in sorted(entries.items())
     )  # fmt: skip
-
-
-def seconds(started: str, ended: str, now: float, *, is_over: bool) -> float | None:
-    """Return how long something ran, or has run until now; None if that is not known."""
-    begin, end = parse_time(started), parse_time(ended)
-    if begin is None or (is_over and end is None):
-        return None
-    return round(max(0.0, (end.timestamp() if end else now) - begin.timestamp()), 3)

@@ -101,6 +101,36 @@ def tally(state: State, units: Sequence[UnitStatus]) -> str:
     return f" {number}/{total}" if total > 1 and is_telling else ""
 
 
+def elapsed_s(units: Sequence[UnitStatus], now: float) -> float | None:
+    """Return how long units ran together, or have run until now; None if that is not known.
+
+    Between two attempts nothing runs: that pause is not counted.
+    """
+    if len(units) == 1:
+        return units[0].elapsed_s
+    attempts: dict[int, list[UnitStatus]] = {}
+    for unit in units:
+        attempts.setdefault(unit.attempt, []).append(unit)
+    spans = [_span(found, now) for found in attempts.values()]
+    known = [span for span in spans if span is not None]
+    return round(sum(known), 3) if known else None
+
+
+def _span(units: Sequence[UnitStatus], now: float) -> float | None:
+    is_over = all(unit.is_over for unit in units)
+    started = min((unit.started for unit in units if unit.started), default="")
+    ended = max(unit.ended for unit in units) if is_over else ""
+    return seconds(started, ended, now, is_over=is_over)
+
+
+def seconds(started: str, ended: str, now: float, *, is_over: bool) -> float | None:
+    """Return how long something ran, or has run until now; None if that is not known."""
+    begin, end = parse_time(started), parse_time(ended)
+    if begin is None or (is_over and end is None):
+        return None
+    return round(max(0.0, (end.timestamp() if end else now) - begin.timestamp()), 3)
+
+
 class JobStatus(NamedTuple):
     """A job of the plan; of an array the tasks together."""
 
@@ -117,7 +147,7 @@ class JobStatus(NamedTuple):
     started: str
     ended: str
     elapsed_s: float | None
-    """Of an array from the first start to the last end."""
+    """Of an array from the first start to the last end, without the pauses between attempts."""
     metrics: dict[str, Any]
     """The last line that the job logged."""
     log: str
@@ -204,6 +234,17 @@ class ExecutionStatus(NamedTuple):
     def work(self) -> tuple[JobStatus, ...]:
         """Return the jobs without the one that closes the execution."""
         return tuple(job for job in self.jobs if job.plan.kind is not JobKind.FINAL)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Return the names of its operations: the gather job of an array is part of one."""
+        return tuple(dict.fromkeys(job.operation for job in self.work))
+
+    @property
+    def done(self) -> int:
+        """Return the number of operations whose outputs are there."""
+        missing = {job.operation for job in self.work if not job.state.is_success}
+        return len(self.operations) - len(missing)
 
     @property
     def is_over(self) -> bool:

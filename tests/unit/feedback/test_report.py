@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc import runtime
+from deepforge_hpc.cli.views.status import headline
 from deepforge_hpc.runtime.base.advice import edit_hint
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.report.details import Budget, read_details
@@ -164,6 +165,27 @@ def test_an_array_is_told_by_its_tasks(made: Callable[[str], Any]) -> None:
     assert "5 of 8 tasks done: 5 succeeded, 2 running, 1 pending" in page(execution).text
     assert "running 5/8" in page(execution).text
     assert counts(execution, 0) == {"pending": 1, "running": 2, "succeeded": 5}
+
+
+def test_pause_between_two_attempts_is_no_time_of_an_array(made: Callable[[str], Any]) -> None:
+    execution = made("rendering")
+    again = [{"event": "intent", "attempt": 2, "jobs": ["render"], "tasks": {"render": [5, 6, 7]}}]
+    execution.submitted(*again, {"event": "job", "attempt": 2, "job": "render", "native_id": "L9"})
+    for task, ended in ((5, 15), (6, 10), (7, 8)):
+        state = {"reason": "Full.", "attempt": 2}
+        execution.state("render", "failed", task, began=20, ended=ended, **state)
+    job = read_status(execution.root).jobs[0]
+    # Tasks 0 to 4 ran from 620 to 586 seconds ago, in attempt 1.
+    assert job.elapsed_s == 34 + 12
+    text = page(execution).text
+    assert "Elapsed 46 s" in text
+    assert "render 46 s failed" in text
+
+
+def test_page_and_status_count_the_same_operations(made: Callable[[str], Any]) -> None:
+    execution = made("failed")  # render and its gather job are one
+    assert "1/6 operations done" in headline(read_status(execution.root))
+    assert "Operations 1 of 6 done" in page(execution).text
 
 
 def test_metrics_are_charts_with_their_twin_and_last_values(made: Callable[[str], Any]) -> None:

@@ -267,6 +267,15 @@ def test_operation_edited_in_the_project_is_information_only(project: Any) -> No
     assert kinds(project, target, "info") == ["operation_edited"]
 
 
+def test_edit_since_several_executions_is_told_once(project: Any) -> None:
+    _edit(project.root / "operations" / "train.py")
+    record = json.loads(project.record_file("evaluate").read_bytes())
+    later = project.write_record({**record, "execution": "flow-0002"})
+    found = provenance.verify(later, project.root)
+    assert found.executions == 2
+    assert [item.kind for item in found.findings if item.level == "info"] == ["operation_edited"]
+
+
 def test_edited_external_input_is_a_warning(project: Any) -> None:
     _edit(project.root / "table.csv")
     assert kinds(project, project.output("train", "result.txt"), "warning") == ["input_modified"]

@@ -148,7 +148,7 @@ def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any)
     claim.rmdir()
     with pytest.raises(UsageError, match=r"lab-0001, which is not over") as caught:
         lab.create()
-    assert caught.value.hint.endswith(f"rm {old}")
+    assert caught.value.hint == "Wait for it, or end it: dfh cancel lab-0001"
     lab.cancel(layout)
     lab.wait(layout)
     chain.submit(lab.create(), lab.scheduler)
