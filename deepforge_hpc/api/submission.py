@@ -147,7 +147,8 @@ def submit(
             why = reasons(plan, loaded.operations, loaded.project, reused, but=layout.root.name)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
-        error.args = error.args or _left_by_interrupt(layout)
+        if layout is not None:
+            error.args = error.args or (_left_by_interrupt(layout),)
         raise
     return Submission(
         layout=layout,
@@ -215,21 +216,19 @@ def _unheard(plan: Plan) -> Iterator[Notice]:
             yield Notice("unheard", text, name, next=instead.format(shlex.quote(value)))
 
 
-def _left_by_interrupt(layout: ExecutionLayout | None) -> tuple[str, ...]:
+def _left_by_interrupt(layout: ExecutionLayout) -> str:
     """Remove an execution of which nothing was submitted, and say what is left."""
     from deepforge_hpc.submit import journal
 
-    if layout is None:
-        return ()
     name = layout.root.name
     if not journal.read(layout).attempts:
         import shutil
 
         shutil.rmtree(layout.root, ignore_errors=True)
-        return (f"Stopped. Nothing was submitted, and {name} was removed again.",)
+        return f"Stopped. Nothing was submitted, and {name} was removed again."
     return (
         f"Stopped. Some jobs of {name} may be queued. See them: dfh status {name}. "
-        f"Complete it: dfh resume {name}. Or: dfh cancel {name}",
+        f"Complete it: dfh resume {name}. Or: dfh cancel {name}"
     )
 
 

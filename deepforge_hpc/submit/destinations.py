@@ -157,9 +157,7 @@ def _way_out(holder: Claim, file: Path) -> str:
     try:
         layout.root.lstat()
         info = read_info(layout)
-        if info.uuid != holder.uuid:
-            return ""
-        last = journal.read(layout).last
+        last = journal.read(layout).last if info.uuid == holder.uuid else None
         if last is None or last.number != (holder.attempt or last.number):
             return ""  # one attempt begins when the other is over, and takes its own locks
         current = status(layout, scheduler_named(info.scheduler))
