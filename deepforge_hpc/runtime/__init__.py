@@ -84,7 +84,11 @@ class Archive:
         return f"{__path__[0]}/{self._files[name]}"
 
     def get_source(self, name: str) -> str:
-        """Return a module's source, for the lines of a traceback."""
+        """Return a module's source, for the lines of a traceback: of what `-m` runs too.
+
+        That asks as `__main__`, and would end what only wants to print it (`import torch`).
+        """
+        name = f"{__name__}.__main__" if name == "__main__" else name
         return self.get_data(self.get_filename(name)).decode()
 
     def get_data(self, path: str) -> bytes:

@@ -274,3 +274,15 @@ def test_log_that_never_breaks_its_line_is_not_read_whole(tmp_path: Path) -> Non
     assert (len(lines), is_whole, offset) == (1, False, log.stat().st_size)
     assert lines[0].endswith("\r 9/9")
     assert len(lines[0]) < log.stat().st_size
+
+
+def test_an_operation_may_print_where_it_stands(dfh: Any, make_project: Any) -> None:
+    code = "import traceback\n\ndef where() -> list:\n    stack = traceback.format_stack()\n    return stack\n"
+    pipeline = "pipeline: where\noperations: {where: {uses: 'ops.py:where'}}\noutputs: {stack: where.stack}\n"
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline})
+    dfh("run", cwd=project)  # as `import torch` does, of the frames below it too
+    stack = json.loads(
+        (project / "executions/where-0001/jobs/where/outputs/stack.json").read_bytes()
+    )
+    assert "sys.exit(main(sys.argv[1:]))" in "".join(stack)
+    assert "traceback.format_stack()" in stack[-1]
