@@ -1,7 +1,8 @@
 #!/bin/bash
 # Install and build what the tests need, start what they talk to, run them, and leave nothing behind.
 #
-#   bash tests/run.sh                       every test, and coverage; this is what CI runs
+#   bash tests/run.sh                       every test but those of torch, and coverage
+#   bash tests/run.sh tests/torch           those; CI runs both
 #   bash tests/run.sh tests/unit -k plan    any arguments of pytest; installs only what these tests need
 #
 # Kept between runs, in one folder that may be removed at any time:
@@ -26,6 +27,7 @@ declare -A programs=(
     [horovod]="mpirun:openmpi-bin g++:g++ make:make cmake:cmake"
     [browser]="chromium:chromium chromedriver:chromium-driver"
     [training]=""
+    [torch]="" # not in a whole run: some indexes have only a build of several GB
 )
 
 SECONDS=0
@@ -183,18 +185,18 @@ make_environment() {
     touch "$environment/complete"
 }
 
-# TensorFlow and Keras, which most tests do without, in a layer over that environment.
-make_training() {
-    local requirements=("$root"/tests/requirements{,-training}.txt)
-    training=$environment-training-$(key_of "${requirements[@]}")
-    [[ ! -e $training/complete ]] || return 0
-    step "installing tests/requirements-training.txt into $training"
-    rm -rf "$training"
-    "$environment/bin/python" -m venv --without-pip "$training"
-    add_packages "$training" "$(site_packages "$environment")"
-    quietly "pip" "$environment/bin/python" -m pip --python "$training" install -q \
+# make_layer NAME: what most tests do without, such as TensorFlow, in a layer over that environment.
+make_layer() {
+    local requirements=("$root/tests/requirements.txt" "$root/tests/requirements-$1.txt")
+    layer=$environment-$1-$(key_of "${requirements[@]}")
+    [[ ! -e $layer/complete ]] || return 0
+    step "installing tests/requirements-$1.txt into $layer"
+    rm -rf "$layer"
+    "$environment/bin/python" -m venv --without-pip "$layer"
+    add_packages "$layer" "$(site_packages "$environment")"
+    quietly "pip" "$environment/bin/python" -m pip --python "$layer" install -q \
         -r "${requirements[0]}" -r "${requirements[1]}"
-    touch "$training/complete"
+    touch "$layer/complete"
 }
 
 # Horovod's last release is older than the compilers and the TensorFlow of Debian 13. DIR is its unpacked sdist.
@@ -363,11 +365,21 @@ main() {
     flock 9 # one run at a time installs and builds
     make_environment
     make_overlay
-    if [[ $# -eq 0 ]]; then needs=("${!programs[@]}"); else collect_needs "$@"; fi
+    if [[ $# -eq 0 ]]; then
+        unset "programs[torch]"
+        needs=("${!programs[@]}")
+    else
+        collect_needs "$@"
+    fi
     install_programs "${needs[@]}"
     if [[ " ${needs[*]} " == *" training "* ]]; then
-        make_training
-        add_packages "$run/venv" "$(site_packages "$training")"
+        make_layer training
+        training=$layer # Horovod is built for its TensorFlow
+        add_packages "$run/venv" "$(site_packages "$layer")"
+    fi
+    if [[ " ${needs[*]} " == *" torch "* ]]; then
+        make_layer torch
+        add_packages "$run/venv" "$(site_packages "$layer")"
     fi
     if [[ " ${needs[*]} " == *" horovod "* ]]; then
         make_horovod
@@ -376,7 +388,7 @@ main() {
     exec 9>&-
     [[ $# -gt 0 && -z ${DFH_TEST_COVERAGE:-} ]] || measure_coverage
     # A whole run works on every core, so its clock judges nothing: the benches are only tried.
-    [[ $# -gt 0 ]] || options=(--durations=30 -n "$(nproc)" --dist loadfile --figures=try)
+    [[ $# -gt 0 ]] || options=(--durations=30 -n "$(nproc)" --dist loadfile --figures=try -m "not torch")
     step "running pytest $*"
 
     # In a process group of its own (set -m), so that Ctrl-C reaches it once, through clean_up.

@@ -24,7 +24,7 @@ class Npy(Format):
         if not isinstance(value, (np.ndarray, np.generic)):
             raise unfit(self, value)
         path = stem.with_name(stem.name + self.suffix)
-        np.save(path, _plain(value), allow_pickle=False)
+        np.save(path, plain_array(value), allow_pickle=False)
         return path
 
     def load(self, path: Path, rows: Rows | None = None) -> Any:
@@ -68,7 +68,7 @@ class Npz(Format):
 
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
             raise unfit(self, value)
-        arrays = {key: _plain(np.asarray(item)) for key, item in value.items()}
+        arrays = {key: plain_array(item) for key, item in value.items()}
         path = stem.with_name(stem.name + self.suffix)
         # Not np.savez: it takes names as keyword arguments, so `file` could not be one.
         from zipfile import ZipFile
@@ -168,8 +168,20 @@ def _common(arrays: dict[str, Any]) -> int:
     return count
 
 
-def _plain(array: Any) -> Any:
+def plain_array(value: Any) -> Any:
+    """Return an array of numbers or text; FormatError for what a file would not give back."""
+    array = unmasked(value)
     if array.dtype.hasobject:
         message = "an array of Python objects cannot be kept; give it a dtype of numbers or text"
         raise FormatError(message)
     return array
+
+
+def unmasked(value: Any) -> Any:
+    """Return an array; FormatError for a masked one, of which a file would show what is masked."""
+    import numpy as np
+
+    if np.ma.is_masked(value):
+        message = "a masked array would lose its mask: return its filled() or its data and mask"
+        raise FormatError(message)
+    return np.asarray(value)

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .array import unmasked
 from .base import Format, FormatError, Rows, part_blocks, row_samples, unfit
 from .integrity import check_hdf5, common_rows
 
@@ -75,9 +76,8 @@ def _write(file: Any, key: str, item: Any) -> None:
 def _storable(item: Any) -> Any:
     """Return an array of text as h5py wants it: numpy's fixed-width unicode has no HDF5 type."""
     import h5py
-    import numpy as np
 
-    array = np.asarray(item)
+    array = unmasked(item)
     return array.astype(h5py.string_dtype()) if array.dtype.kind == "U" else array
 
 

@@ -96,7 +96,9 @@ def check_safetensors(path: Path) -> None:
         length = int.from_bytes(stream.read(8), "little")
         header = stream.read(min(length, size))
     try:
-        tensors = {name: item for name, item in json.loads(header).items() if name[:2] != "__"}
+        tensors = {
+            name: item for name, item in json.loads(header).items() if name != "__metadata__"
+        }
         end = max((item["data_offsets"][1] for item in tensors.values()), default=0)
     except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
         raise FormatError(f"{path.name}: the header is damaged or cut short") from error

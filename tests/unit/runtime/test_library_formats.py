@@ -138,6 +138,37 @@ def test_a_single_array_in_safetensors_is_a_single_array_again(tmp_path: Path) -
     assert fmt.load(fmt.save(np.arange(3), tmp_path / "x")).tolist() == [0, 1, 2]
 
 
+def test_arrays_in_safetensors_come_back_as_they_are_in_their_order(tmp_path: Path) -> None:
+    table = np.arange(24.0).reshape(4, 6)
+    given = {"z": table.T, "b": table[::2, ::-1], "__a": np.float32([1]), "c": table.astype(">f4")}
+    fmt = FORMATS["safetensors"]
+    path = fmt.save(given, tmp_path / "x")
+    fmt.verify(path)
+    found = fmt.load(path)
+    assert list(found) == list(given)
+    for name, array in given.items():
+        np.testing.assert_array_equal(found[name], array)
+    with pytest.raises(FormatError, match="safetensors cannot keep it: Unknown dtype"):
+        fmt.save(np.array(["text"]), tmp_path / "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrap"),
+    [
+        ("npy", lambda array: array),
+        ("npz", lambda array: {"a": array}),
+        ("hdf5", lambda array: {"a": array}),
+        ("arrays", lambda array: [array]),
+        ("safetensors", lambda array: array),
+    ],
+)
+def test_a_mask_is_not_dropped(name: str, wrap: Any, tmp_path: Path) -> None:
+    fmt = FORMATS[name]
+    with pytest.raises(FormatError, match="would lose its mask"):
+        fmt.save(wrap(np.ma.masked_array([1.0, 2.0], [False, True])), tmp_path / "x")
+    fmt.save(wrap(np.ma.masked_array([1.0, 2.0])), tmp_path / "y")
+
+
 def test_the_value_chooses_among_these(tmp_path: Path) -> None:
     chosen = [(FRAME, "parquet"), ([np.ones(2), np.ones(3)], "arrays"), ([np.ones(2), 3], "json")]
     assert [choose(value) for value, _ in chosen] == [name for _, name in chosen]
