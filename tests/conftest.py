@@ -406,7 +406,7 @@ def dfh(clean_environment: dict[str, str]) -> Dfh:
 @pytest.fixture
 def follow(dfh: Dfh) -> Callable[..., object]:
     """Return a function that runs the next step that a text of dfh printed: `fixtures/next_steps.py`."""
-    return _load("next_steps").Follow({**dfh.environ, **_slurm_conf()})
+    return _load("next_steps").Follow(dfh, _slurm_conf())
 
 
 @pytest.fixture

@@ -107,21 +107,21 @@ def _probed(target: Target) -> Iterator[Notice]:
     from deepforge_hpc.doctor import cluster, launchers, software
     from deepforge_hpc.probe.draft import hidden_rules
 
-    machine, named = read(target.site.submit.cluster, must_answer=False), target.named
+    machine = read(target.site.submit.cluster, must_answer=False)
     now = datetime.now()  # noqa: DTZ005 -- scontrol prints local time without a zone
     yield from cluster.check_controller(target.site, machine)
     if not machine.config:
         return
     yield from cluster.check_clock(machine, now)
-    yield from cluster.check_account(target.site, machine, target.account, named=named)
-    yield from cluster.check_queues(target.site, machine, named=named)
+    yield from cluster.check_account(target.site, machine, target.account, proof=target.proof)
+    yield from cluster.check_queues(target.site, machine, named=target.named)
     lines = launchers.used(target.site, target.plan)
-    yield from launchers.check_plugins(lines, machine, named=named)
+    yield from launchers.check_plugins(lines, machine, proof=target.proof)
     version = _ask(launchers.VERSION_ARGV)
     yield from launchers.check_library(lines, machine, version.stdout if version else "")
     if target.plan is not None:
         yield from software.check_modules(target.plan, machine.modules)
-    yield from hidden_rules(machine, named)
+    yield from hidden_rules(machine, target.proof)
 
 
 def _file_system(target: Target) -> Iterator[Notice]:

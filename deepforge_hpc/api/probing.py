@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.api.target import proof_command
 from deepforge_hpc.errors import InvalidInputError, SchedulerError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
@@ -76,7 +76,7 @@ class Drift(JsonResult, schema="dfh/site-diff/2"):
 def probe(*, date: str, name: str = "", named: str = "") -> Probed:
     """Return what Slurm shows of the machine as a draft of a site file.
 
-    `date` (YYYY-MM-DD) stands beside each fact; `named` is what the site will be called by.
+    `date` (YYYY-MM-DD) stands beside each fact; `named`: the file that it goes to.
     SchedulerError if no Slurm answers, UsageError if no site may have the name.
     """
     from deepforge_hpc.probe.draft import draft, hidden_rules, module_notes, site_name, slurm_notes
@@ -91,7 +91,7 @@ def probe(*, date: str, name: str = "", named: str = "") -> Probed:
     machine = read()
     name = name or site_name(machine.cluster)
     data = draft(machine, name=name, date=date)
-    warnings = hidden_rules(machine, shlex.quote(named or name))
+    warnings = hidden_rules(machine, proof_command("--site", named or "FILE"))
     notes = (*module_notes(machine), *slurm_notes(machine))
     return Probed(
         name=name,
@@ -123,7 +123,7 @@ def drift(name: str, cwd: Path) -> Drift:
         site=found.spec.name,
         path=str(found.path),
         differences=differences(found.spec, machine),
-        warnings=hidden_rules(machine, shlex.quote(name)),
+        warnings=hidden_rules(machine, proof_command("--site", name)),
     )
 
 

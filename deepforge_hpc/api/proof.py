@@ -15,7 +15,7 @@ from deepforge_hpc.api.manage import cancel, least_pause_s, status
 from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
-from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.errors import DeepforgeHpcError, SchedulerError
 from deepforge_hpc.runtime.base.notice import INFO
 
 if TYPE_CHECKING:
@@ -68,7 +68,10 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
         submission = submit(tiny)
     except DeepforgeHpcError as fault:
         shutil.rmtree(folder, ignore_errors=True)
-        return error(CHECK, f"the jobs were refused: {fault.message}", fault.hint or "see above")
+        # Not what to do with an execution: there is none any more.
+        then = fault.then if isinstance(fault, SchedulerError) else ""
+        step = fault.hint.removesuffix(then).strip() or "see above"
+        return error(CHECK, f"the jobs were refused: {fault.message}", step)
     except BaseException:
         _cancel_all(folder)
         raise

@@ -29,6 +29,8 @@ class Target:
     problems: tuple[Notice, ...]
     named: str
     """What one calls the site on the command line; quoted for a shell."""
+    proof: str
+    """The command that tries it with two tiny jobs."""
 
 
 def target_of(request: Request, cwd: Path) -> Target:
@@ -63,7 +65,13 @@ def target_of(request: Request, cwd: Path) -> Target:
         plan=None,
         problems=tuple(problems),
         named=shlex.quote(request.site or found.spec.name),
+        proof=proof_command(*request.options(found.spec.name)),
     )
+
+
+def proof_command(*words: str) -> str:
+    """Return the command that tries a site, given what names it and a pipeline."""
+    return shlex.join(["dfh", "doctor", *words, "--submit"])
 
 
 def _with_pipeline(request: Request) -> Target:
@@ -91,4 +99,5 @@ def _with_pipeline(request: Request) -> Target:
         plan=plan,
         problems=tuple(problems),
         named=shlex.quote(request.site or loaded.site.name),
+        proof=proof_command(str(request.pipeline), *request.options(loaded.site.name)),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
@@ -45,11 +44,11 @@ def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
 
 
 def check_account(
-    site: SiteSpec, machine: Machine, account: str, *, named: str
+    site: SiteSpec, machine: Machine, account: str, *, proof: str
 ) -> Iterator[Notice]:
     """See whether there is an account that pays, and whether it is one's own.
 
-    `named`: what one calls the site on the command line.
+    `proof`: the command that tries it.
     """
     mine = sorted({item.account for item in machine.associations})
     own = f"yours: {', '.join(mine)}" if mine else _ASK
@@ -61,8 +60,7 @@ def check_account(
             yield ok("account", f"{account} is one of yours")
         else:
             message = f"Slurm does not show whether {account} is yours"
-            step = f"dfh doctor --submit --site {named} --account {shlex.quote(account)} tries it"
-            yield warn("account", message, step)
+            yield warn("account", message, f"{proof} tries it")
         return
     required = site.account.required
     step = f"--account NAME, or `account:` in ~/.config/deepforge-hpc/settings.yaml; {own}"
@@ -99,12 +97,13 @@ def _queue(queue: Queue, machine: Machine, named: str) -> Iterator[Notice]:
     names = queue.partition.split(",") if queue.partition else []
     partition = next((known[name] for name in names if name in known), None)
     level = error if queue.automatic else warn
+    compare = f"dfh site diff {named} shows what there is"
     if missing := [name for name in names if name not in known]:
         message = f"{queue.name}: the cluster has no partition {', '.join(missing)}"
-        yield level("queues", message, f"dfh site diff {named}; there are {_names(machine)}")
+        yield level("queues", message, compare)
     elif queue.qos and machine.qos and queue.qos not in {item.name for item in machine.qos}:
         message = f"{queue.name}: the cluster has no QOS {queue.qos}"
-        yield level("queues", message, f"dfh site diff {named}")
+        yield level("queues", message, compare)
     elif partition is not None and (why := closed(partition, machine)):
         step = "wait, or ask for another with resources.queue"
         yield warn("queues", f"{queue.name}: {partition.name} is {why}", step)

@@ -44,15 +44,14 @@ def check_programs(
 
 
 def check_plugins(
-    launchers: Mapping[str, LaunchMethod], machine: Machine, *, named: str
+    launchers: Mapping[str, LaunchMethod], machine: Machine, *, proof: str
 ) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
     by_srun = {name: one for name, one in launchers.items() if one.told_mpi}
     if not by_srun:
         return
     if not machine.mpi:
-        step = f"dfh doctor --submit --site {named} tries it"
-        yield warn("launchers", "srun --mpi=list shows nothing", step)
+        yield warn("launchers", "srun --mpi=list shows nothing", f"{proof} tries it")
         return
     have = ", ".join(machine.mpi)
     missing = False

@@ -13,7 +13,7 @@ from deepforge_hpc.runtime.base.text import size
 
 _NEARLY = 0.9
 _COLUMNS = 8
-_STEP = "remove old executions: dfh executions prune; or ask your centre for more"
+MAKE_ROOM = "remove old executions (dfh executions prune --keep N), or ask your centre for more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ def check_usage(folder: Path, usage: Usage) -> Iterator[Notice]:
         files = f"{usage.files} of {usage.most_files} files"
     message = f"{folder}: {room} and {files} are used"
     if share >= 1:
-        yield error("quota", f"{message}: no more may be written", _STEP)
+        yield error("quota", f"{message}: no more may be written", MAKE_ROOM)
     elif share >= _NEARLY:
-        yield warn("quota", message, _STEP)
+        yield warn("quota", message, MAKE_ROOM)
     else:
         yield ok("quota", message)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from deepforge_hpc.doctor.finding import error, ok, warn
-from deepforge_hpc.doctor.quota import Usage, check_usage
+from deepforge_hpc.doctor.quota import MAKE_ROOM, Usage, check_usage
 from deepforge_hpc.probe.visit import OF_ONE_NODE
 from deepforge_hpc.runtime.base.files import publish_bytes
 from deepforge_hpc.runtime.base.notice import Notice
@@ -23,7 +23,6 @@ from deepforge_hpc.site.unknown import UnknownType, known
 _LEAST_FREE = 1 << 30
 _SKEW_S = 5
 _MARGIN_DAYS = 7
-_MAKE_ROOM = "remove old executions (dfh executions list, rm, prune), or use another file system"
 _DAY = 86400
 
 
@@ -56,7 +55,7 @@ def _try(folder: Path) -> Iterator[Notice]:
 
 def _next(fault: OSError) -> str:
     if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _MAKE_ROOM
+        return MAKE_ROOM
     return "change its permissions, or give another with `executions:`"
 
 
@@ -106,9 +105,9 @@ def _room(folder: Path) -> Iterator[Notice]:
         raise
     free = found.f_bavail * found.f_frsize
     if free < _LEAST_FREE:
-        yield warn("folder", f"{folder}: only {size(free)} are free", _MAKE_ROOM)
+        yield warn("folder", f"{folder}: only {size(free)} are free", MAKE_ROOM)
     if found.f_files and found.f_favail < 10_000:
-        yield warn("folder", f"{folder}: only {found.f_favail} more files fit", _MAKE_ROOM)
+        yield warn("folder", f"{folder}: only {found.f_favail} more files fit", MAKE_ROOM)
 
 
 def check_shared(folder: Path, mounts: str) -> Iterator[Notice]:

@@ -85,8 +85,8 @@ def site_name(cluster: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", cluster.lower()).strip("-") or "my-cluster"
 
 
-def hidden_rules(machine: Machine, named: str) -> tuple[Notice, ...]:
-    """Return why the machine may refuse more than the draft says."""
+def hidden_rules(machine: Machine, proof: str) -> tuple[Notice, ...]:
+    """Return why the machine may refuse more than is known; `proof`: the command that tries it."""
     found = list(machine.unanswered)
     found += [
         f"{key}={machine.config[key]}: the site checks jobs by rules that cannot be read; see its "
@@ -97,7 +97,7 @@ def hidden_rules(machine: Machine, named: str) -> tuple[Notice, ...]:
     private = machine.config.get("PrivateData", "").lower()
     if private not in ("", "none"):
         found.append(f"PrivateData={private}: Slurm hides some of what was asked for")
-    step = f"dfh doctor --submit --site {named} tries what the site takes"
+    step = f"{proof} tries what the site takes"
     return tuple(Notice("hidden_rule", text, next=step) for text in found)
 
 

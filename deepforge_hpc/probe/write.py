@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEAD = """\
 # A draft by `dfh site probe`: what Slurm shows. Each `unknown` is something that it does not: look
 # it up at your centre and write it down, with its source under `facts`. `unknown` never refuses a
-# job, it warns. `dfh site diff {name}` shows later where the machine has changed.
+# job, it warns. `dfh site diff FILE`, of this file, shows later where the machine has changed.
 """
 
 
@@ -23,5 +23,5 @@ def site_yaml(
     """Return the text of a site file."""
     lines = [f"# WARNING: {' '.join(warning.text.split())}" for warning in warnings]
     lines += [f"# {' '.join(note.split())}" for note in notes]
-    head = _HEAD.format(name=data["site"]) + "".join(f"{line}\n" for line in lines)
+    head = _HEAD + "".join(f"{line}\n" for line in lines)
     return head + dump(dict(data), default_flow_style=None)

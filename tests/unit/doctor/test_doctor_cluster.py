@@ -102,12 +102,12 @@ def test_an_account_is_given_where_it_must_be_and_is_ones_own(
         account=Account(required=required, suffixes=(AccountSuffix(suffix="_g"),)),
         queues=(Queue(name="gpu", account_suffix="-gpu"),),
     )
-    assert levels(cluster.check_account(spec, MACHINE, account, named="lab")) == [level]
+    assert levels(cluster.check_account(spec, MACHINE, account, proof="dfh")) == [level]
 
 
 def test_an_account_that_slurm_does_not_show_is_no_error() -> None:
     hidden = Machine(config={"ClusterName": "lab"})
-    assert levels(cluster.check_account(site(), hidden, "lab", named="lab")) == ["warning"]
+    assert levels(cluster.check_account(site(), hidden, "lab", proof="dfh")) == ["warning"]
 
 
 @pytest.mark.parametrize(

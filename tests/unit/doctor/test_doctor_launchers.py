@@ -48,14 +48,14 @@ def test_a_program_that_a_module_may_bring_is_a_warning() -> None:
 
 
 def test_srun_must_have_the_plugin_of_a_launch_line() -> None:
-    (finding,) = launchers.check_plugins(srun("--mpi=pmix"), MACHINE, named="lab")
+    (finding,) = launchers.check_plugins(srun("--mpi=pmix"), MACHINE, proof="dfh")
     assert finding.level == "error"
     assert "launchers.mpi.argv" in finding.next
-    assert levels(launchers.check_plugins(srun("--mpi=pmi2"), MACHINE, named="lab")) == ["info"]
-    assert levels(launchers.check_plugins(srun(), Machine(), named="lab")) == ["warning"]
+    assert levels(launchers.check_plugins(srun("--mpi=pmi2"), MACHINE, proof="dfh")) == ["info"]
+    assert levels(launchers.check_plugins(srun(), Machine(), proof="dfh")) == ["warning"]
     assert (
         levels(
-            launchers.check_plugins({"mpi": LaunchMethod(argv=("ibrun",))}, Machine(), named="lab")
+            launchers.check_plugins({"mpi": LaunchMethod(argv=("ibrun",))}, Machine(), proof="dfh")
         )
         == []
     )

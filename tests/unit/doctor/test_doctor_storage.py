@@ -271,7 +271,8 @@ def test_a_folder_that_one_may_not_look_into_does_not_break_the_check(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("number", "step"), [(errno.EDQUOT, "dfh executions list"), (errno.EACCES, "permissions")]
+    ("number", "step"),
+    [(errno.EDQUOT, "dfh executions prune --keep N"), (errno.EACCES, "permissions")],
 )
 def test_the_next_step_is_that_of_the_fault(
     number: int, step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
