@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
-    from deepforge_hpc.runtime.state.record_data import RecordedOutput
+    from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,8 @@ class Explanation:
         return {
             "schema": "dfh/explanation/1",
             "path": str(located.path) if located.path else None,
-            "output": located.output or None,
+            "output": located.made.name if located.made and not located.is_figure else None,
+            "figure": located.made.name if located.made and located.is_figure else None,
             "found_by": located.how,
             "sha256": self.sha256 or None,
             "state": self.state,
@@ -70,26 +71,22 @@ class Explanation:
 def explain(text: str, cwd: Path) -> Explanation:
     """Return what made a path, a copy of an output, or what a record's id names."""
     located = _located(text, cwd)
-    outputs = [
-        output
-        for record in located.records
-        for output in record.data.outputs
-        if not located.output or output.name == located.output
-    ]
-    sha256, state = _now(located, outputs[0]) if located.output else ("", "not checked")
+    outputs = [output for record in located.records for output in record.data.outputs]
+    made = [located.made] if located.made else outputs
+    sha256, state = _now(located, located.made) if located.made else ("", "not checked")
     closure = _trace.trace(located.ledger, located.records)
     return Explanation(
         located=located,
         sha256=sha256,
-        size=sum(output.size for output in outputs),
+        size=sum(item.size for item in made),
         state=state,
         ancestors=len(closure.records) - len(closure.roots),
         packages=_packages(located),
     )
 
 
-def _now(located: Located, made: RecordedOutput) -> tuple[str, str]:
-    """Return digest and state of an output that was asked for; `made` is what its record says."""
+def _now(located: Located, made: RecordedOutput | RecordedFigure) -> tuple[str, str]:
+    """Return digest and state of what was asked for; `made` is what its record says."""
     is_other = located.sha256 != made.sha256
     found = Comparison(sha256=located.sha256, fault="another" if is_other else "")
     if located.path and not located.sha256:  # a copy was read when it was looked for

@@ -16,8 +16,10 @@ from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
+from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.marker import Marker
+from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
@@ -36,12 +38,12 @@ class Located:
     records: tuple[Record, ...]
     """One, or the newest of each job and array task if that is what was named."""
     how: str
-    """place | content | closure | id"""
+    """place | content | closure | figure_id | id"""
     execution: Path | None = None
     """The execution that the path lies in, if that is how it was found."""
     path: Path | None = None
-    output: str = ""
-    """Name of the output that the path is, if it is one."""
+    made: RecordedOutput | RecordedFigure | None = None
+    """What the record says of the output, or file of a figure, that the path is, if it is one."""
     sha256: str = ""
     """Digest of the path's content now; empty if it was not read."""
     others: int = 0
@@ -54,6 +56,11 @@ class Located:
         """Return the only record, or the newest."""
         return self.records[0]
 
+    @property
+    def is_figure(self) -> bool:
+        """Tell whether the path is a file of a figure."""
+        return isinstance(self.made, RecordedFigure)
+
 
 def locate(text: str, cwd: Path) -> Located:
     """Return the record for a path, a copy of an output, a label, or the first digits of an id.
@@ -64,7 +71,7 @@ def locate(text: str, cwd: Path) -> Located:
     execution = execution_above(path)
     if not path.exists():
         with suppress(LedgerError):
-            if execution and (gone := _by_place(path, execution, cwd)) and gone.output:
+            if execution and (gone := _by_place(path, execution, cwd)) and gone.made:
                 return gone
         if _ID.fullmatch(text.lower()):
             return _by_id(text.lower(), _ledgers(cwd))
@@ -152,12 +159,12 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
             return None
         raise _no_record(path, execution, ledgers)
     ledger, records = found
-    output = ""
-    if job and rest[:1] == ("outputs",) and len(rest) > 1:
-        output = _output_name(records, rest[1])
-        if not output:
+    made = None
+    if job and rest[:1] in {("outputs",), ("figures",)} and len(rest) > 1:
+        made = _made(records, *rest[:2])
+        if made is None:
             return None  # a file that no job made is not explained by what it lies beside
-        path = ExecutionLayout(execution).job(job, task).outputs / rest[1]
+        path = ExecutionLayout(execution).job(job, task).root / rest[0] / rest[1]
     return Located(
         ledger=ledger,
         project=ledger.root.parent,
@@ -165,8 +172,8 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
         how="place",
         execution=execution,
         path=path,
-        output=output,
-        lost={} if output else _lost(execution, info, job, ledger, records),
+        made=made,
+        lost={} if made else _lost(execution, info, job, ledger, records),
     )
 
 
@@ -267,11 +274,17 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
     if closure is not None:
         ledgers.append(closure)
     for ledger in ledgers:
-        if found := ledger.find_by_output(sha256):
-            return _artifact(ledger, found[0], path, sha256, sha256, others=len(found) - 1)
+        if found := ledger.find_by_content(sha256):
+            record = found[0]
+            if isinstance(record.data.made(sha256), RecordedFigure):
+                # Of the attempt that drew it; later ones, and who reused it, only have it too.
+                record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.attempt))
+            return _artifact(ledger, record, path, sha256, sha256, others=len(found) - 1)
     if closure is not None:
         holder = next(ledger for ledger in ledgers if ledger.starting_with(closure.record))
         return _artifact(holder, holder.get(closure.record), path, closure.artifact, sha256)
+    if located := _by_figure_id(path, Path(place.where(name)), sha256, ledgers):
+        return located
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "a project around it"
     message = f"{path}: no record in {where} made this content ({short(sha256)})"
     message += _damaged(ledgers)
@@ -285,8 +298,8 @@ def _artifact(
     ledger: Ledger, record: Record, path: Path, made: str, sha256: str, others: int = 0
 ) -> Located:
     """Return what is located for a copy of what the record made with the digest `made`."""
-    names = [output.name for output in record.data.outputs if output.sha256 == made]
-    if not names:
+    found = record.data.made(made)
+    if found is None:
         message = f"{path}.prov: record {short(record.id)} did not make {short(made)}"
         raise LedgerError(message, "Copy it again from beside the original.")
     return Located(
@@ -295,10 +308,41 @@ def _artifact(
         records=(record,),
         how="content" if made == sha256 else "closure",
         path=path,
-        output=names[0],
+        made=found,
         sha256=sha256,
         others=others,
     )
+
+
+def _by_figure_id(path: Path, real: Path, sha256: str, ledgers: Sequence[Ledger]) -> Located | None:
+    """Return what is located by the id in a figure that no record has; None if it carries none."""
+    ids = carried(real)
+    if not ids:
+        return None
+    if len(ids) > 1:
+        message = f"{path}: carries the ids of {len(ids)} figures, such as {ids[0]}"
+        raise LedgerError(message, "Ask of each figure by itself.")
+    said, is_known = ids[0], False
+    for ledger in ledgers:
+        for record in ledger.records(containing=said.uuid):
+            is_known |= record.data.uuid == said.uuid
+            named = [item for item in record.data.figures if item.name == said.file]
+            if named and (record.place, record.data.attempt) == (said.place, said.attempt):
+                return Located(
+                    ledger=ledger,
+                    project=ledger.root.parent,
+                    records=(record,),
+                    how="figure_id",
+                    path=path,
+                    made=named[0],
+                    sha256=sha256,
+                )
+    by = f"{path}: its id says {said.file} of {said.label}, attempt {said.attempt}"
+    if is_known:
+        message = f"{by}, which no record names" + _damaged(ledgers)
+        raise LedgerError(message, "A job writes its record when it ends; one run by hand, none.")
+    message = f"{by}, but no project here knows that execution (uuid {said.uuid})"
+    raise LedgerError(message, "Run it in the project of that execution, where its .dfh is.")
 
 
 def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
@@ -311,11 +355,16 @@ def _split(path: Path) -> tuple[str, int | None, tuple[str, ...]]:
     return job, int(match[1]) if match else None, parts[3 if match else 2 :]
 
 
-def _output_name(records: Sequence[Record], file: str) -> str:
-    for output in records[0].data.outputs if len(records) == 1 else ():
-        if Path(output.path).name == file:
-            return output.name
-    return ""
+def _made(
+    records: Sequence[Record], folder: str, file: str
+) -> RecordedOutput | RecordedFigure | None:
+    """Return what a job's one record says of a file in its folder `outputs` or `figures`."""
+    if len(records) > 1:
+        return None
+    data = records[0].data
+    if folder == "figures":
+        return next((figure for figure in data.figures if figure.name == file), None)
+    return next((output for output in data.outputs if Path(output.path).name == file), None)
 
 
 def _ledgers(start: Path, named: str | Path = "", cwd: Path | None = None) -> list[Ledger]:

@@ -124,13 +124,9 @@ class Ledger:
             f"sha256:{name}": item for name, item in found if isinstance(item, DamagedRecordError)
         }
 
-    def find_by_output(self, sha256: str) -> list[Record]:
-        """Return the records that made content of this digest, newest first."""
-        found = [
-            record
-            for record in self.records(containing=sha256)
-            if any(output.sha256 == sha256 for output in record.data.outputs)
-        ]
+    def find_by_content(self, sha256: str) -> list[Record]:
+        """Return the records that made, or drew, content of this digest, newest first."""
+        found = [record for record in self.records(containing=sha256) if record.data.made(sha256)]
         return sorted(found, key=lambda record: record.data.time.end, reverse=True)
 
     def find_by_job(

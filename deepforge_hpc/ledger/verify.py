@@ -16,11 +16,13 @@ from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import look
+from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
-_UNREAD = {"output_unreadable", "marker_unreadable", "frozen_unreadable"}
+_UNREAD = {"output_unreadable", "figure_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Verification(JsonResult, schema="dfh/verify/2"):
     roots: tuple[str, ...]
     records: int
     outputs: int
+    figures: int
+    """Files of them: of what was asked for, not of what that was made from."""
     executions: int
     findings: tuple[Notice, ...]
 
@@ -56,13 +60,16 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     closure = trace(located.ledger, located.records, located.lost)
     findings = [*_records(closure), *_copy(located)]
     held = "" if located.execution else located.sha256
-    frozen = set()
+    frozen, figures = set(), 0
     for record in closure.records.values():
         folder = locate(record)
+        is_root = record.id in closure.roots
+        is_asked = is_root and not located.is_figure
         findings += _edges(closure, record)
-        findings += _outputs(
-            record, located.project, folder, is_root=record.id in closure.roots, held=held
-        )
+        findings += _outputs(record, located.project, folder, is_asked=is_asked, held=held)
+        if is_root and folder is not None:
+            figures += len(record.data.figures)
+            findings += _figures(record, folder, located)
         findings += _external(record, located.project)
         findings += check_packages(located.ledger, record)
         if folder is not None:
@@ -76,6 +83,7 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
         roots=closure.roots,
         records=len(closure.records),
         outputs=sum(len(record.data.outputs) for record in closure.records.values()),
+        figures=figures,
         executions=len(frozen),
         findings=tuple(dict.fromkeys(findings)),
     )
@@ -89,10 +97,11 @@ def job_layout(record: Record, folder: Path) -> JobLayout:
 
 def _copy(located: Located) -> Iterator[Notice]:
     """Compare an artifact outside of its execution with the record that its closure names."""
-    made = [o.sha256 for o in located.record.data.outputs if o.name == located.output]
-    if not located.execution and located.path and located.sha256 not in made:
-        name = f"output {located.output} of {located.record.label}"
-        yield _changed(name, located.path, made[0], short(located.sha256))
+    made = located.made
+    if made and not located.execution and located.path and located.sha256 != made.sha256:
+        what = "figure" if located.is_figure else "output"
+        name = f"{what} {made.name} of {located.record.label}"
+        yield _changed(what, name, located.path, made.sha256, short(located.sha256))
 
 
 def _records(closure: Trace) -> Iterator[Notice]:
@@ -117,32 +126,50 @@ def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
 
 
 def _outputs(
-    record: Record, project: Path, folder: Path | None, *, is_root: bool, held: str
+    record: Record, project: Path, folder: Path | None, *, is_asked: bool, held: str
 ) -> Iterator[Notice]:
-    """Compare outputs with their record; those of the roots must be there, or a copy be held."""
+    """Compare outputs with their record; what was asked for must be there, or a copy be held."""
     for output in record.data.outputs:
         path = Path(output.path)
         # An execution may have moved, alone or with its project.
         path = job_layout(record, folder).outputs / path.name if folder else project / path
-        wanted = output.sha256
-        found = look(path, wanted, output.size or None)
-        if not found.fault:
-            continue
-        name = f"output {output.name} of {record.label}"
-        if found.is_unread:
-            text = f"{name} was not checked: it {found.fault}"
-            yield Notice("output_unreadable", text, str(path))
-        elif found.is_missing:
-            text = f"{name} is not there any more; its record tells how to make it again"
-            is_needed = is_root and wanted != held
-            missing = broken("output_missing", text, path)
-            yield missing if is_needed else Notice("output_gone", text, str(path))
-        else:
-            yield _changed(name, path, wanted, short(found.sha256) or found.fault)
+        is_needed = is_asked and output.sha256 != held
+        yield from _compared("output", output, record, path, is_needed=is_needed)
 
 
-def _changed(name: str, path: Path | None, made: str, now: str) -> Notice:
-    return broken("output_modified", f"{name} was changed: recorded {short(made)}, now {now}", path)
+def _figures(record: Record, folder: Path, located: Located) -> Iterator[Notice]:
+    """Compare figures with their record; that which was asked for must be there."""
+    for figure in record.data.figures:
+        path = job_layout(record, folder).figures / Path(figure.name).name
+        is_needed = path == located.path
+        for found in _compared("figure", figure, record, path, is_needed=is_needed):
+            later = [said for said in carried(path) if said.place == record.place]
+            if any(said.attempt > record.data.attempt for said in later):
+                text = f"figure {figure.name} of {record.label} is not there any more: "
+                text += "a later attempt has drawn another"
+                yield Notice("figure_gone", text, str(path))
+            else:
+                yield found
+
+
+def _compared(
+    what: str, made: RecordedOutput | RecordedFigure, record: Record, path: Path, *, is_needed: bool
+) -> Iterator[Notice]:
+    found = look(path, made.sha256, made.size or None)
+    name = f"{what} {made.name} of {record.label}"
+    if found.is_unread:
+        yield Notice(f"{what}_unreadable", f"{name} was not checked: it {found.fault}", str(path))
+    elif found.is_missing:
+        text = f"{name} is not there any more; its record tells how to make it again"
+        missing = broken(f"{what}_missing", text, path)
+        yield missing if is_needed else Notice(f"{what}_gone", text, str(path))
+    elif found.fault:
+        yield _changed(what, name, path, made.sha256, short(found.sha256) or found.fault)
+
+
+def _changed(what: str, name: str, path: Path, made: str, now: str) -> Notice:
+    text = f"{name} was changed: recorded {short(made)}, now {now}"
+    return broken(f"{what}_modified", text, path)
 
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:

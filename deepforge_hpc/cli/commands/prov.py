@@ -27,9 +27,9 @@ _NOT_CHECKED, _NOT_SOUND = 6, 7
 def command() -> None:
     """Explain and verify results.
 
-    PATH is a file or folder of an execution, a copy of an output anywhere (it is found by its
-    content), an execution, a job as EXECUTION/JOB or EXECUTION/JOB[TASK], or the first digits of
-    a record's id.
+    PATH is a file or folder of an execution, a copy of an output or figure anywhere (it is found by
+    its content, or a figure by its id), an execution, a job as EXECUTION/JOB or
+    EXECUTION/JOB[TASK], or the first digits of a record's id.
 
     \b
     Example:
@@ -79,9 +79,9 @@ def verify(display: Display, path: str) -> int:
     """Check that it all holds.
 
     Checks the records of PATH and of everything it was made from, their outputs and success
-    markers, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if something was
-    changed or is missing, 6 if nothing was but some of it cannot be read; each finding is named by
-    its kind.
+    markers, the figures of PATH, the frozen plan, scripts and code. Exit code 0 if all holds, 7 if
+    something was changed or is missing, 6 if nothing was but some of it cannot be read; each
+    finding is named by its kind.
 
     \b
     Example:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 from deepforge_hpc.api.provenance import Explanation
 from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.ledger.locate import Located
 from deepforge_hpc.ledger.store import Record, short
 from deepforge_hpc.ledger.trace import Line, Trace, tree
 from deepforge_hpc.ledger.verify import Verification
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.base.text import count, size
+from deepforge_hpc.runtime.base.text import count, listed, size
 from deepforge_hpc.runtime.state.record_data import (
     RecordedInput,
     RecordedOutput,
@@ -43,9 +44,8 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
     yield f"{name}  {_content(found)}"
     if found.state == "modified":
         yield f"{'':11}not what its record says: dfh prov verify {target} tells more"
-    if located.how == "content":
-        more = f", as {count(located.others, 'other record')} did" if located.others else ""
-        yield f"{'':11}a copy: {record.label} made this content as {located.output}{more}"
+    if origin := _origin(located):
+        yield f"{'':11}{origin}"
     rows = [
         ("record", f"{record.id}"),
         ("made by", _made_by(record)),
@@ -60,6 +60,8 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
     labels = itertools.chain(["packages"], itertools.repeat(""))
     rows += zip(labels, _packages(found, target, each=packages), strict=False)
     rows += [("output", _output(item)) for item in data.outputs[:_MANY]]
+    if data.figures:
+        rows.append(("figures", listed([item.name for item in data.figures])))
     if made := data.reused_from:
         rows.append(("reused", f"from {label(made.execution, made.job, made.task)}"))
     if data.status is not State.SUCCEEDED:
@@ -69,9 +71,27 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
     yield from (f"{label:11}{text}".rstrip() for label, text in rows)
 
 
+def _origin(located: Located) -> str:
+    """Return by what a copy, which is not where it was made, was known."""
+    if not located.made:
+        return ""
+    label, name = located.record.label, located.made.name
+    if located.how == "figure_id":
+        return (
+            f"its id is that of {name} of {label}, its bytes are not: edited, saved anew,"
+            " or copied before the last drawing"
+        )
+    if located.how != "content":
+        return ""
+    if located.is_figure:
+        return f"a copy, byte for byte: {label} drew this figure as {name}"
+    more = f", as {count(located.others, 'other record')} did" if located.others else ""
+    return f"a copy: {label} made this content as {name}{more}"
+
+
 def _content(found: Explanation) -> str:
     """Return what the one output is now, or how many there are if no single one was asked for."""
-    if found.located.output:
+    if found.located.made:
         digest = f"sha256:{short(found.sha256)}" if found.sha256 else "cannot be read"
         return f"{digest}  {size(found.size)}  {found.state}"
     if not (outputs := found.record.data.outputs):
@@ -125,10 +145,10 @@ def verification_lines(found: Verification) -> Iterator[str]:
         yield f"{finding.level}: {finding.kind}: {finding.text}"
         yield f"    {finding.subject}"
     verdict = "NOT SOUND" if not found.is_sound else "sound" if found.is_checked else "NOT CHECKED"
-    yield (
-        f"{verdict}: {count(found.records, 'record')}, {count(found.outputs, 'output')} and the"
-        f" frozen code of {count(found.executions, 'execution')} were checked"
-    )
+    checked = [count(found.records, "record"), count(found.outputs, "output")]
+    checked += [count(found.figures, "file of figures", "files of figures")] * bool(found.figures)
+    code = f"the frozen code of {count(found.executions, 'execution')}"
+    yield f"{verdict}: {', '.join(checked)} and {code} were checked"
 
 
 def _made_by(record: Record) -> str:

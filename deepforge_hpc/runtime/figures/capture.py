@@ -23,10 +23,13 @@ from typing import TYPE_CHECKING, Any
 from ..base.codec import encode, parse
 from ..base.files import publish_bytes, publish_json, read_own
 from .data import figure_data, figure_title, has_content, heavy_artists
+from .identity import KEY
 from .index import INDEX, FigureEntry, FigureIndex
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from .identity import FigureId
 
 MAX_FIGURES = 100
 _INTERVAL_S = 2.0
@@ -66,8 +69,9 @@ class Recorder:
     print_figure: Callable[..., Any]
     """matplotlib's own `FigureCanvasBase.print_figure`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, drawer: FigureId) -> None:
         self._folder = folder
+        self._drawer = drawer
         self._entries: dict[str, _Captured] = {}
         self._known: weakref.WeakKeyDictionary[Figure, str] = weakref.WeakKeyDictionary()
         self._unnamed = 0
@@ -167,16 +171,15 @@ class Recorder:
         return f"canvas-{self._unnamed}"
 
     def _write(self, figure: Figure, entry: _Captured, *, svg: bool) -> None:
-        png = self._render(figure, "png", "agg")
-        drawing = self._render(figure, "svg", "svg") if svg else b""
+        png = self._render(figure, entry.id, "png", "agg")
+        drawing = self._render(figure, entry.id, "svg", "svg") if svg else b""
         if len(drawing) > _MAX_SVG_BYTES:
             drawing = b""
         if not entry.updated:
             self._prepare()
         publish_bytes(self._folder / f"{entry.id}.png", png, durable=False)
-        publish_json(
-            self._folder / f"{entry.id}.json", figure_data(figure, entry.id), durable=False
-        )
+        data = {**figure_data(figure, entry.id), KEY.lower(): self._identifier(f"{entry.id}.json")}
+        publish_json(self._folder / f"{entry.id}.json", data, durable=False)
         vector = self._folder / f"{entry.id}.svg"
         if drawing:
             publish_bytes(vector, drawing, durable=False)
@@ -202,14 +205,18 @@ class Recorder:
             for name in filter(None, map(item.file, ("png", "svg", "data"))):
                 (self._folder / name).unlink(missing_ok=True)
 
-    def _render(self, figure: Figure, file_format: str, backend: str) -> bytes:
+    def _identifier(self, file: str) -> str:
+        return str(self._drawer._replace(file=file))
+
+    def _render(self, figure: Figure, name: str, file_format: str, backend: str) -> bytes:
         """Return the figure as a file, on a canvas of our own, and leave it as it was.
 
         matplotlib's own way of saving puts back size, resolution, colours, canvas and layout.
         """
         matplotlib = sys.modules["matplotlib"]
         longest = max(figure.get_size_inches())
-        metadata = {"Date": None} if file_format == "svg" else {"Software": None}
+        unsaid = "Date" if file_format == "svg" else "Software"
+        metadata = {unsaid: None, KEY: self._identifier(f"{name}.{file_format}")}
         output = io.BytesIO()
         with (
             warnings.catch_warnings(),

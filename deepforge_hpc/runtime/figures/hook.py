@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from .capture import Recorder
+    from .identity import FigureId
 
 __all__ = ["Capture", "install"]
 
 _BATCH_BACKENDS = frozenset({"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"})
 
 
-def install(folder: Path) -> Capture | None:
-    """Capture the figures of this process into `folder` from now on.
+def install(folder: Path, drawer: FigureId) -> Capture | None:
+    """Capture the figures of this process into `folder` from now on; each file names its `drawer`.
 
     Call it before user code is imported. Does nothing and returns None outside of a job and on
     ranks above 0. Figures that are open at the end are captured when the interpreter exits, or by
@@ -44,7 +45,7 @@ def install(folder: Path) -> Capture | None:
         # A backend inherited from the shell that submitted (a notebook's, or a window's where a
         # dead DISPLAY was exported) would fail or wait for ever in a batch job.
         os.environ["MPLBACKEND"] = "Agg"
-    capture = Capture(folder)
+    capture = Capture(folder, drawer)
     capture.start()
     return capture
 
@@ -52,8 +53,9 @@ def install(folder: Path) -> Capture | None:
 class Capture:
     """The wrappers around matplotlib, put in place as its modules are imported."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, drawer: FigureId) -> None:
         self._folder = folder
+        self._drawer = drawer
         self._recorder: Recorder | None = None
         self._undo: list[tuple[Any, str, Any]] = []
         self._finder = _PostImport(
@@ -90,7 +92,7 @@ class Capture:
         if self._recorder is None:
             from .capture import Recorder
 
-            self._recorder = Recorder(self._folder)
+            self._recorder = Recorder(self._folder, self._drawer)
         if print_figure is not None:
             self._recorder.print_figure = print_figure
         return self._recorder

@@ -10,6 +10,7 @@ from ..base.failure import JobError
 from ..base.files import read_json
 from ..base.layout import SAVED
 from ..base.states import State
+from ..figures.index import recorded
 from ..formats import FORMATS
 from ..formats.base import FormatError
 from ..rank.messages import Saved
@@ -48,6 +49,7 @@ def publish_job(
             clock=clock,
             inputs=inputs,
             outputs=outputs,
+            figures=recorded(context.folder.figures),
             packages=packages,
         )
         identity = write_record(

@@ -38,6 +38,7 @@ def write_spec(context: Context, inputs: list[StagedInput], taken: TakenUp | Non
         figures=str(_beside(context, context.folder.figures)),
         rank_log=str(log).replace("rank-00000", "rank-{rank:05d}"),
         attempt=context.attempt,
+        uuid=context.info.uuid,
         taken=taken,
     )
     publish_json(context.work / RANK_SPEC, encode(spec), durable=False)

@@ -300,6 +300,7 @@ class Supervisor:
         return error.exit_code
 
     def _record(self, error: JobError) -> None:
+        from ..figures.index import recorded
         from ..state.record import end_record, write_record
 
         context = self._context
@@ -309,6 +310,7 @@ class Supervisor:
             reason=error.reason,
             clock=self._clock,
             inputs=self._inputs,
+            figures=recorded(context.folder.figures),
             packages=self._packages,
         )
         try:

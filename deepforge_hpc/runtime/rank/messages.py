@@ -87,6 +87,8 @@ class RankSpec(NamedTuple):
     variables: tuple[Names, ...] = ()
     """Where a rank looks for its number; empty without a launcher."""
     attempt: int = 0
+    uuid: str = ""
+    """Of the execution."""
     taken: TakenUp | None = None
 
     @property

@@ -42,7 +42,7 @@ def main() -> int:
         identity = find_identity(os.environ, launch, spec.variables)
         rank = identity.rank
         _prepare(spec, identity)
-        capture = _capture_figures(Path(spec.figures))
+        capture = _capture_figures(spec)
         _run(spec, identity)
         with suppress(ValueError, AttributeError):  # user code may have closed or replaced it
             sys.stdout.flush()  # a full disk has a name here; at exit it would be exit code 120
@@ -118,11 +118,13 @@ def _run(spec: RankSpec, identity: Identity) -> None:
         save_outputs(spec, values, formats)
 
 
-def _capture_figures(folder: Path) -> Any:
+def _capture_figures(spec: RankSpec) -> Any:
     try:
         from ..figures.hook import install
+        from ..figures.identity import FigureId
 
-        return install(folder)
+        drawer = FigureId(spec.execution, spec.job.name, spec.shard, spec.attempt, spec.uuid)
+        return install(Path(spec.figures), drawer)
     except Exception as error:  # noqa: BLE001 - figures are extra: they must never fail a job
         sys.stderr.write(f"dfh: figures are not captured: {error!r}\n")
         return None

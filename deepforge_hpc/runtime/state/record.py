@@ -20,6 +20,7 @@ from .record_data import (
     CountedAt,
     RecordData,
     RecordedEnvironment,
+    RecordedFigure,
     RecordedInput,
     RecordedOperation,
     RecordedOutput,
@@ -117,6 +118,7 @@ def end_record(
     clock: Clock,
     inputs: Sequence[StagedInput],
     outputs: Sequence[Published] = (),
+    figures: tuple[RecordedFigure, ...] = (),
     packages: str | None = None,
 ) -> RecordData:
     """Return the record of one attempt of a job, however it ended."""
@@ -132,6 +134,7 @@ def end_record(
         script=_script_digest(context),
         inputs=described,
         outputs=tuple(_output(context, item) for item in outputs),
+        figures=figures,
         status=status,
         reason=filter_text(reason),
         seed=job.seed,

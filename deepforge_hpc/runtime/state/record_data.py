@@ -51,6 +51,15 @@ class RecordedOutput(NamedTuple):
     trust: str = "content"
 
 
+class RecordedFigure(NamedTuple):
+    """A file of a figure that was drawn."""
+
+    name: str = ""
+    """In the job's folder `figures/`."""
+    sha256: str = ""
+    size: int = 0
+
+
 class RecordedReference(NamedTuple):
     """A resource that the operation got."""
 
@@ -128,6 +137,8 @@ class RecordData(NamedTuple):
     site_file: str = ""
     inputs: tuple[RecordedInput, ...] = ()
     outputs: tuple[RecordedOutput, ...] = ()
+    figures: tuple[RecordedFigure, ...] = ()
+    """As they lay there at the end; earlier versions did not write them down."""
     status: State = State.UNKNOWN
     reason: str = ""
     seed: int | None = None
@@ -148,6 +159,11 @@ class RecordData(NamedTuple):
         return f"{self.execution}/{self.job or '?'}" + (
             "" if self.task is None else f"[{self.task}]"
         )
+
+    def made(self, sha256: str) -> RecordedOutput | RecordedFigure | None:
+        """Return the output, or the file of a figure, that has this digest."""
+        items: tuple[RecordedOutput | RecordedFigure, ...] = (*self.outputs, *self.figures)
+        return next((item for item in items if item.sha256 == sha256), None)
 
     @property
     def producers(self) -> list[str]:

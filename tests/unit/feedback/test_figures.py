@@ -11,17 +11,25 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from deepforge_hpc.runtime.base.files import digest_file
+from deepforge_hpc.runtime.figures.identity import FigureId, carried
+from deepforge_hpc.runtime.figures.index import recorded
+
 pytest.importorskip("matplotlib")
 
-HEAD = """
+DRAWER = FigureId("flow-0001", "train", 3, 2, "0123456789abcdef" * 2)
+HEAD = f"""
 import sys
 from pathlib import Path
 from deepforge_hpc.runtime.figures import hook as figures
+from deepforge_hpc.runtime.figures.identity import FigureId
 folder = Path(sys.argv[1])
-capture = figures.install(folder)
+drawer = {DRAWER!r}
+capture = figures.install(folder, drawer)
 """
 
 # Importing matplotlib takes longer than any test here: one process has it, and forks for each.
@@ -111,6 +119,8 @@ class Place:
             assert (self.folder / entry["png"]).read_bytes().startswith(b"\x89PNG")
             if entry["svg"]:
                 assert b"<svg" in (self.folder / entry["svg"]).read_bytes()
+            for name in filter(None, (entry["png"], entry["svg"], entry["data"])):
+                assert carried(self.folder / name) == [DRAWER._replace(file=name)]
         return {entry["id"]: entry for entry in index["figures"]}
 
     def data(self, name: str) -> dict[str, Any]:
@@ -153,6 +163,67 @@ def test_show_is_captured_whatever_the_backend_and_is_silent(place: Place, choic
         [1, 2, 3],
         [1, 4, 9],
     )
+
+
+def test_the_id_is_where_readers_of_each_format_look_for_one(place: Place) -> None:
+    """It names no path: that of the folder stands in none of the files."""
+    from PIL import Image
+
+    code = """
+    import matplotlib.pyplot as plt
+    plt.figure("loss"); plt.plot([1, 2]); plt.show()
+    """
+    place.good(code)
+    said = "dfh:flow-0001/train[3]/2/loss.%s#0123456789abcdef0123456789abcdef"
+    with Image.open(place.folder / "loss.png") as picture:
+        assert picture.info["Identifier"] == said % "png"
+    drawing = ET.parse(place.folder / "loss.svg")
+    found = drawing.findall(".//{http://purl.org/dc/elements/1.1/}identifier")
+    assert [element.text for element in found] == [said % "svg"]
+    assert place.data("loss")["identifier"] == said % "json"
+    files = [path.read_bytes() for path in place.folder.iterdir()]
+    assert not any(str(place.root).encode() in content for content in files)
+
+
+def test_what_is_recorded_is_what_lies_there_at_the_end(place: Place) -> None:
+    """Also of a figure that the index does not know in its last state, as its rank was killed."""
+    place.good("import matplotlib.pyplot as plt; plt.figure('loss'); plt.plot([1]); plt.show()")
+    (place.folder / "loss.png").write_bytes(b"drawn at last")
+    (place.folder / "loss.svg").unlink()
+    (place.folder / "no figure.txt").write_text("mine")
+    found = {item.name: (item.sha256, item.size) for item in recorded(place.folder)}
+    assert found == {
+        name: (digest_file(place.folder / name), (place.folder / name).stat().st_size)
+        for name in ("loss.png", "loss.json")
+    }
+
+
+@pytest.mark.parametrize("index", ["{", "[]", '{"schema":"dfh/figures/9"}', None])
+def test_nothing_is_recorded_by_an_index_that_is_none(place: Place, index: str | None) -> None:
+    place.folder.mkdir()
+    if index is not None:
+        (place.folder / "index.json").write_text(index)
+    assert recorded(place.folder) == ()
+
+
+def test_an_index_leads_to_no_file_outside_of_the_folder(place: Place) -> None:
+    place.folder.mkdir()
+    (place.root / "secret.png").write_text("secret")
+    (place.folder / "link.png").symlink_to(place.root / "secret.png")
+    os.mkfifo(place.folder / "pipe.png")
+    (place.folder / "1.png").write_text("drawn")
+    names = (
+        "../secret.png",
+        str(place.root / "secret.png"),
+        "link.png",
+        "pipe.png",
+        "1.png",
+        "1.png",
+    )
+    entries = [{"id": "1", "png": name, "svg": None, "data": "gone.json"} for name in names]
+    index = {"schema": "dfh/figures/1", "figures": entries}
+    (place.folder / "index.json").write_text(json.dumps(index))
+    assert [item.name for item in recorded(place.folder)] == ["1.png"]
 
 
 def test_one_number_is_one_figure_and_a_label_names_it(place: Place) -> None:
@@ -476,7 +547,7 @@ def test_matplotlib_imported_before_is_captured_and_stop_puts_all_back(place: Pl
     assert "deepforge_hpc" not in Figure.draw.__code__.co_filename
     assert "deepforge_hpc" not in plt.show.__code__.co_filename
     plain = [Figure.draw, Figure.show, FigureCanvasBase.print_figure, FigureManagerBase.destroy, plt.show]
-    again = figures.install(Path(sys.argv[1]))
+    again = figures.install(Path(sys.argv[1]), drawer)
     assert Figure.draw is not plain[0]
     assert inspect.signature(plt.show) is not None
     plt.plot([1]); plt.show()

@@ -414,7 +414,7 @@ def test_content_made_twice_names_the_newest_and_counts_the_others(project: Any)
     data["time"]["end"] = "2026-02-02T00:00:00Z"
     newest = project.write_record(data)
     sha256 = data["outputs"][0]["sha256"]
-    assert [r.id for r in Ledger(project.ledger).find_by_output(sha256)] == [
+    assert [r.id for r in Ledger(project.ledger).find_by_content(sha256)] == [
         newest,
         project.ids["train"],
     ]
