@@ -50,11 +50,6 @@ class ReadingTests(StorageTests):
         found = storage.stat("f")
         assert (found.name, found.kind, found.size, found.files) == ("f", "folder", 5, 2)
 
-    def test_stat_of_nothing(self, storage: Storage) -> None:
-        """A fault that names what is missing."""
-        assert "nothing" in self.refused(faults.MISSING, lambda: storage.stat("nothing")).where
-        self.refused(faults.MISSING, lambda: storage.stat("nothing/below"))
-
     def test_the_beginning_of_a_name_is_no_name(self, storage: Storage) -> None:
         """`part` is neither the file `part-1` nor a folder of it."""
         self.set_raw(storage, "part-1", b"x")
@@ -91,6 +86,26 @@ class ReadingTests(StorageTests):
         assert self.seen(storage) == {"a": b"x"}
         assert not (tmp_path / "target").exists()
 
+    @pytest.mark.parametrize("name", ["nothing", "nothing/below", "a/below"])
+    def test_what_is_not_there_is_missing(
+        self, storage: Storage, tmp_path: Path, name: str
+    ) -> None:
+        """In every method: an empty answer would look like an empty folder."""
+        self.set_raw(storage, "ab", b"x")
+        for action in (
+            lambda: storage.stat(name),
+            lambda: storage.digest(name),
+            lambda: storage.open(name),
+            lambda: list(storage.list(name)),
+            lambda: list(storage.list(name, deep=True)),
+            lambda: storage.get(name, tmp_path / "target" / "a"),
+            lambda: storage.copy(name, "b"),
+            lambda: storage.delete(name),
+        ):
+            assert name in self.refused(faults.MISSING, action).where
+        assert self.seen(storage) == {"ab": b"x"}
+        assert not (tmp_path / "target" / "a").exists()
+
     # -- list
 
     def test_an_empty_place_lists_nothing(self, storage: Storage) -> None:
@@ -123,11 +138,6 @@ class ReadingTests(StorageTests):
         ]
         assert [item.name for item in storage.list("f", deep=True)] == ["f/1", "f/2", "f/g/3"]
 
-    def test_a_listing_of_nothing(self, storage: Storage) -> None:
-        """A fault: an empty answer would look like an empty folder."""
-        self.refused(faults.MISSING, lambda: list(storage.list("nothing")))
-        self.refused(faults.MISSING, lambda: list(storage.list("nothing", deep=True)))
-
     # -- digest
 
     @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000])
@@ -142,10 +152,6 @@ class ReadingTests(StorageTests):
         for name, data in files.items():
             self.set_raw(storage, f"f/{name}", data)
         assert storage.digest("f") == folder_sha256(files)
-
-    def test_digest_of_nothing(self, storage: Storage) -> None:
-        """A fault."""
-        self.refused(faults.MISSING, lambda: storage.digest("nothing"))
 
     # -- open
 
@@ -187,10 +193,9 @@ class ReadingTests(StorageTests):
         self.set_raw(storage, "a", b"0123456789")
         self.refused(faults.INVALID, lambda: storage.open("a", part))
 
-    def test_open_of_nothing_and_of_a_folder(self, storage: Storage) -> None:
-        """Two faults."""
+    def test_open_of_a_folder(self, storage: Storage) -> None:
+        """A fault."""
         self.set_raw(storage, "f/a", b"x")
-        self.refused(faults.MISSING, lambda: storage.open("nothing"))
         with pytest.raises(PlaceError) as caught:
             storage.open("f")
         assert caught.value.kind in {faults.NOT_PLAIN, faults.MISSING}
@@ -205,12 +210,6 @@ class ReadingTests(StorageTests):
         assert target.read_bytes() == b"data"
         assert (found.name, found.sha256, found.size) == ("f/a", sha256(b"data"), 4)
         assert [path.name for path in target.parent.iterdir()] == ["a"]
-
-    def test_get_of_nothing(self, storage: Storage, tmp_path: Path) -> None:
-        """Leaves nothing."""
-        target = tmp_path / "target" / "a"
-        self.refused(faults.MISSING, lambda: storage.get("nothing", target))
-        assert not target.exists()
 
     def test_get_replaces_only_where_it_may(self, storage: Storage, tmp_path: Path) -> None:
         """As `put`."""

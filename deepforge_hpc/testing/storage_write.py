@@ -272,11 +272,6 @@ class WritingTests(StorageTests):
         self.refused(faults.DAMAGED, lambda: storage.copy("a", "b", expect=sha256(b"whole")))
         assert self.seen(storage) == {"a": b"changed"}
 
-    def test_copy_of_nothing(self, storage: Storage) -> None:
-        """A fault."""
-        self.refused(faults.MISSING, lambda: storage.copy("nothing", "b"))
-        assert self.seen(storage) == {}
-
     # -- delete
 
     def test_delete_takes_a_file_away(self, storage: Storage) -> None:
@@ -293,7 +288,3 @@ class WritingTests(StorageTests):
         storage.delete("f")
         assert self.names_raw(storage) == {"fa"}
         self.refused(faults.MISSING, lambda: storage.stat("f"))
-
-    def test_delete_of_nothing(self, storage: Storage) -> None:
-        """A fault: who believes that something was there should hear that it was not."""
-        self.refused(faults.MISSING, lambda: storage.delete("nothing"))

@@ -28,11 +28,11 @@ class TestSlurmScheduler(SchedulerContract):
         return SlurmScheduler()
 
     def test_the_command_that_is_described_is_the_one_that_runs(self, scheduler, execution):
-        request = self.request(execution, "a", 'echo "$*"')
+        request = self.request("a", 'echo "$*"')
         done = subprocess.run(
             scheduler.describe(request), cwd="/", capture_output=True, text=True, check=True
         )
-        status = self.wait(scheduler, execution, slurm.parse_submit(done.stdout)[0])
+        status = self.wait(slurm.parse_submit(done.stdout)[0])
         assert status.state == State.SUCCEEDED.value
 
     @pytest.mark.parametrize(
@@ -53,15 +53,13 @@ class TestSlurmScheduler(SchedulerContract):
         ],
     )
     def test_a_refusal_says_what_to_do(self, scheduler, execution, header, account, says, hint):
-        request = self.request(execution, "a", "true", account=account)
+        request = self.request("a", "true", account=account)
         script = execution / request.script
         text = script.read_text()
         script.write_text(text.replace("#SBATCH --nodes=1", f"#SBATCH {header}"))
         if not says:  # Slurm takes it and lets it wait for ever
             native_id = scheduler.submit(request)
-            status = self.wait(
-                scheduler, execution, native_id, lambda s: s.raw_reason not in {"None", ""}
-            )
+            status = self.wait(native_id, lambda s: s.raw_reason not in {"None", ""})
             scheduler.cancel(str(execution), [native_id])
             assert status.raw_reason == "QOSMaxWallDurationPerJobLimit"
             assert "will not start" in status.explanation
@@ -73,7 +71,7 @@ class TestSlurmScheduler(SchedulerContract):
         assert caught.value.argv[0] == "sbatch"
 
     def test_the_submit_limit_is_an_error_of_its_own(self, scheduler, execution):
-        requests = [self.request(execution, f"a{n}", "true", hold=True) for n in range(4)]
+        requests = [self.request(f"a{n}", "true", hold=True) for n in range(4)]
         for request in requests:
             (execution / request.script).write_text("#!/bin/bash\n#SBATCH --qos=tiny\ntrue\n")
         held = [scheduler.submit(request) for request in requests[:3]]
@@ -88,11 +86,11 @@ class TestSlurmScheduler(SchedulerContract):
         self, scheduler, execution, slurm_cluster
     ):
         """MinJobAge is 10 s there."""
-        good = scheduler.submit(self.request(execution, "good", "true"))
-        guarded = scheduler.submit(self.request(execution, "guarded", "exit 86"))
-        array = scheduler.submit(self.request(execution, "array", "exit 75", array="0-1"))
-        self.wait(scheduler, execution, guarded)
-        self.wait(scheduler, execution, f"{array}_1")
+        good = scheduler.submit(self.request("good", "true"))
+        guarded = scheduler.submit(self.request("guarded", "exit 86"))
+        array = scheduler.submit(self.request("array", "exit 75", array="0-1"))
+        self.wait(guarded)
+        self.wait(f"{array}_1")
         end = time.monotonic() + 60
         ids = [good, guarded, array]
         while slurm_cluster.run(*slurm.queue_argv(ids), check=False).strip():
@@ -111,10 +109,10 @@ class TestSlurmScheduler(SchedulerContract):
         for name, value in fast_clock_cluster.environ.items():
             monkeypatch.setenv(name, value)
         scheduler = SlurmScheduler()
-        request = self.request(execution, "a", "sleep 60")
+        request = self.request("a", "sleep 60")
         script = execution / request.script
         script.write_text(script.read_text().replace("#SBATCH", "#SBATCH --time=1\n#SBATCH", 1))
-        status = self.wait(scheduler, execution, scheduler.submit(request))
+        status = self.wait(scheduler.submit(request))
         assert status.state == State.INTERRUPTED.value
         assert "time limit" in status.explanation
 
