@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from deepforge_hpc.probe.values import count, names, seconds, tres
+from deepforge_hpc.probe.values import count, keyed, made, names, seconds, tres, word
 
 _QOS_FIELDS = (
     *("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU"),
@@ -42,14 +42,14 @@ class Qos:
     """One quality of service."""
 
     name: str
-    max_wall_s: int | None = None
-    max_tres: Mapping[str, int] = field(default_factory=dict)
-    min_tres: Mapping[str, int] = field(default_factory=dict)
+    max_wall_s: int | None = keyed("MaxWall", seconds)
+    max_tres: Mapping[str, int] = keyed("MaxTRES", tres)
+    min_tres: Mapping[str, int] = keyed("MinTRES", tres)
     user: Held = field(default_factory=Held)
     account: Held = field(default_factory=Held)
     group: Held = field(default_factory=Held)
-    grace_s: int | None = None
-    preempts: tuple[str, ...] = ()
+    grace_s: int | None = keyed("GraceTime", seconds)
+    preempts: tuple[str, ...] = keyed("Preempt", names)
     """Names of the QOS whose jobs must make room for its own."""
 
 
@@ -57,53 +57,37 @@ class Qos:
 class Association:
     """What a user may charge, and how."""
 
-    account: str
-    partition: str = ""
-    qos: tuple[str, ...] = ()
-    max_jobs: int | None = None
-    max_submit: int | None = None
+    account: str = keyed("Account", word)
+    partition: str = keyed("Partition", word)
+    qos: tuple[str, ...] = keyed("QOS", names)
+    max_jobs: int | None = keyed("MaxJobs", count)
+    max_submit: int | None = keyed("MaxSubmit", count)
 
 
 def parse_qos(text: str) -> tuple[Qos, ...]:
     """Return what `sacctmgr show qos` lists."""
     return tuple(
-        Qos(
+        made(
+            Qos,
+            row,
             name=row["Name"],
-            max_wall_s=seconds(row["MaxWall"]),
-            max_tres=tres(row["MaxTRES"]),
-            min_tres=tres(row["MinTRES"]),
-            user=_held(row, "PU"),
-            account=_held(row, "PA"),
-            group=Held(
-                running=count(row["GrpJobs"]),
-                submitted=count(row["GrpSubmit"]),
-                tres=tres(row["GrpTRES"]),
-            ),
-            grace_s=seconds(row["GraceTime"]),
-            preempts=names(row["Preempt"]),
+            user=_held(row, "Max{}PU"),
+            account=_held(row, "Max{}PA"),
+            group=_held(row, "Grp{}"),
         )
         for row in _rows(text, _QOS_FIELDS)
     )
 
 
-def _held(row: Mapping[str, str], per: str) -> Held:
-    return Held(
-        running=count(row[f"MaxJobs{per}"]),
-        submitted=count(row[f"MaxSubmit{per}"]),
-        tres=tres(row[f"MaxTRES{per}"]),
-    )
+def _held(row: Mapping[str, str], key: str) -> Held:
+    running, submitted, held = (row[key.format(name)] for name in ("Jobs", "Submit", "TRES"))
+    return Held(running=count(running), submitted=count(submitted), tres=tres(held))
 
 
 def parse_associations(text: str, cluster: str = "") -> tuple[Association, ...]:
     """Return what `sacctmgr show assoc` lists, of one cluster if it is named."""
     return tuple(
-        Association(
-            account=row["Account"],
-            partition=row["Partition"],
-            qos=names(row["QOS"]),
-            max_jobs=count(row["MaxJobs"]),
-            max_submit=count(row["MaxSubmit"]),
-        )
+        made(Association, row)
         for row in _rows(text, _ASSOCIATION_FIELDS)
         if row["Account"] and (not cluster or row["Cluster"] == cluster)
     )

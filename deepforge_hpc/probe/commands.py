@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from deepforge_hpc.files.kinds import GRES
-from deepforge_hpc.probe.values import count, names, seconds, word
+from deepforge_hpc.probe.values import count, keyed, made, names, seconds, word
 
 VERSION_ARGV = ("sinfo", "-V")
 CONFIG_ARGV = ("scontrol", "show", "config")
@@ -28,41 +28,49 @@ MODULES_ARGV = ("bash", "-lc", "module -t avail 2>&1")
 _KEY = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z0-9_:/-]*)=")
 
 
+def _is_yes(said: str | None) -> bool:
+    return said == "YES"
+
+
+def _positive(said: str | None) -> int | None:
+    return count(said) or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """One partition."""
 
     name: str
-    is_default: bool = False
-    is_up: bool = True
-    is_hidden: bool = False
+    is_default: bool = keyed("Default", _is_yes)
+    is_up: bool = keyed("State", lambda said: said in (None, "UP"))
+    is_hidden: bool = keyed("Hidden", _is_yes)
     is_open: bool = True
     """Neither for root alone nor for reservations alone."""
-    max_nodes: int | None = None
+    max_nodes: int | None = keyed("MaxNodes", count)
     """None: no limit beside the number of nodes."""
-    min_nodes: int | None = None
-    total_nodes: int | None = None
-    max_time_s: int | None = None
+    min_nodes: int | None = keyed("MinNodes", _positive)
+    total_nodes: int | None = keyed("TotalNodes", count)
+    max_time_s: int | None = keyed("MaxTime", seconds)
     """None: no limit that Slurm shows."""
-    default_time_s: int | None = None
-    max_cpus_per_node: int | None = None
-    max_mem_mib: int | None = None
-    groups: tuple[str, ...] = ()
+    default_time_s: int | None = keyed("DefaultTime", seconds)
+    max_cpus_per_node: int | None = keyed("MaxCPUsPerNode", count)
+    max_mem_mib: int | None = keyed("MaxMemPerNode", _positive)
+    groups: tuple[str, ...] = keyed("AllowGroups", names)
     """Of Unix, whose members may use it; empty: all."""
-    accounts: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = keyed("AllowAccounts", names)
     """Empty: all."""
-    denied_accounts: tuple[str, ...] = ()
-    allowed_qos: tuple[str, ...] = ()
+    denied_accounts: tuple[str, ...] = keyed("DenyAccounts", names)
+    allowed_qos: tuple[str, ...] = keyed("AllowQos", names)
     """Empty: all."""
-    denied_qos: tuple[str, ...] = ()
-    qos: str = ""
+    denied_qos: tuple[str, ...] = keyed("DenyQos", names)
+    qos: str = keyed("QoS", word)
     """Whose limits hold for every job of the partition."""
     is_exclusive: bool | None = None
     default_mem: Mapping[str, int] = field(default_factory=dict)
     """MiB of a job that does not ask, by Slurm's key: DefMemPerCPU, -Node or -GPU."""
-    priority_tier: int | None = None
-    preempt_mode: str = ""
-    grace_s: int | None = None
+    priority_tier: int | None = keyed("PriorityTier", count)
+    preempt_mode: str = keyed("PreemptMode", lambda said: said or "")
+    grace_s: int | None = keyed("GraceTime", count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,34 +139,16 @@ def parse_records(text: str, first: str) -> Iterator[dict[str, str]]:
 
 def parse_partitions(text: str) -> tuple[Partition, ...]:
     """Return the partitions of `scontrol show partitions`."""
-    return tuple(_partition(record) for record in parse_records(text, "PartitionName"))
-
-
-def _partition(record: Mapping[str, str]) -> Partition:
-    return Partition(
-        name=record["PartitionName"],
-        is_default=record.get("Default") == "YES",
-        is_up=record.get("State", "UP") == "UP",
-        is_hidden=record.get("Hidden") == "YES",
-        is_open="YES" not in (record.get("RootOnly"), record.get("ReqResv")),
-        max_nodes=count(record.get("MaxNodes")),
-        min_nodes=count(record.get("MinNodes")) or None,
-        total_nodes=count(record.get("TotalNodes")),
-        max_time_s=seconds(record.get("MaxTime")),
-        default_time_s=seconds(record.get("DefaultTime")),
-        max_cpus_per_node=count(record.get("MaxCPUsPerNode")),
-        max_mem_mib=count(record.get("MaxMemPerNode")) or None,
-        groups=names(record.get("AllowGroups")),
-        accounts=names(record.get("AllowAccounts")),
-        denied_accounts=names(record.get("DenyAccounts")),
-        allowed_qos=names(record.get("AllowQos")),
-        denied_qos=names(record.get("DenyQos")),
-        qos=word(record.get("QoS")),
-        is_exclusive=_is_exclusive(record),
-        default_mem=default_mem(record),
-        priority_tier=count(record.get("PriorityTier")),
-        preempt_mode=record.get("PreemptMode", ""),
-        grace_s=count(record.get("GraceTime")),
+    return tuple(
+        made(
+            Partition,
+            record,
+            name=record["PartitionName"],
+            is_open="YES" not in (record.get("RootOnly"), record.get("ReqResv")),
+            is_exclusive=_is_exclusive(record),
+            default_mem=default_mem(record),
+        )
+        for record in parse_records(text, "PartitionName")
     )
 
 

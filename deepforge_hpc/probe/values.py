@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields
+from typing import Any, TypeVar
 
+_T = TypeVar("_T")
 _NOTHING = frozenset({"", "(null)", "N/A", "n/a", "NONE", "None", "UNLIMITED", "INFINITE"})
 ODD = "\ufffd"
+
+
+def keyed(name: str, read: Callable[[str | None], Any]) -> Any:
+    """Declare a field by the key of Slurm's that holds it; without the key, None is read."""
+    return field(default_factory=lambda: read(None), metadata={"key": name, "read": read})
+
+
+def made(kind: type[_T], record: Mapping[str, str], **others: Any) -> _T:
+    """Return what a record of Slurm's tells in the fields that are `keyed`; `others`: the rest."""
+    declared: Any = kind
+    found = {
+        item.name: item.metadata["read"](record.get(item.metadata["key"]))
+        for item in fields(declared)
+        if item.metadata
+    }
+    return kind(**found, **others)
 
 
 def marked(text: str) -> str:
@@ -39,13 +59,13 @@ def seconds(value: str | None) -> int | None:
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
-def tres(value: str) -> dict[str, int]:
+def tres(value: str | None) -> dict[str, int]:
     """Return `cpu=32,mem=100G,gres/gpu=4` as numbers; memory is in MiB."""
     found: dict[str, int] = {}
-    for key, _, text in (item.partition("=") for item in value.split(",")):
+    for name, _, text in (item.partition("=") for item in (value or "").split(",")):
         if match := re.fullmatch(r"([0-9]{1,15})([MGTP]?)", text):
-            unit = _MIB[match[2]] if key == "mem" else not match[2]
-            found |= {key: int(match[1]) * unit} if unit else {}
+            unit = _MIB[match[2]] if name == "mem" else not match[2]
+            found |= {name: int(match[1]) * unit} if unit else {}
     return found
 
 

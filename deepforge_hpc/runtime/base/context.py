@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .codec import parse
 from .execution import ExecutionInfo
-from .failure import EXIT_NOT_AS_SUBMITTED, JobError
+from .failure import not_as_submitted
 from .files import digest, read_own
 from .layout import ExecutionLayout, JobLayout
 from .plan import Job, JobKind, Plan, parse_plan
@@ -80,17 +80,17 @@ def open_context(
         expected = plan_sha256 or info.plan_sha256
         if digest(content) != expected:
             reason = f"plan.json is not what was submitted: it should have {expected}."
-            raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+            raise not_as_submitted(reason)
         plan = parse_plan(content, job=job)
         entry = plan.job(job)
     except (OSError, ValueError, KeyError) as error:
         reason = f"{root} is not a readable execution with a job {job}: {error!r}."
-        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
+        raise not_as_submitted(reason) from error
     is_array = entry.kind is JobKind.ARRAY
     if is_array is (task is None) or (task is not None and not 0 <= task < entry.tasks):
         reason = f"Job {job} has {entry.tasks} tasks, and the script asked for task {task}."
         hint = "By hand, set DFH_ARRAY_TASK_ID to the number of a task." if is_array else ""
-        raise JobError(reason, hint, exit_code=EXIT_NOT_AS_SUBMITTED)
+        raise not_as_submitted(reason, hint)
     return Context(layout, info, plan, entry, task, attempt)
 
 
@@ -121,6 +121,3 @@ def timestamp(seconds: float | None = None) -> str:
 def hostname() -> str:
     """Return the name of this machine."""
     return os.uname().nodename
-
-
-_AGAIN = "Submit the pipeline again; a frozen execution must not be edited."

@@ -58,6 +58,12 @@ class JobError(Exception):
         self.is_retryable = is_retryable
 
 
+def not_as_submitted(reason: str, hint: str = "") -> JobError:
+    """Return the error (87) of frozen files that are not what was submitted."""
+    again = "Submit the pipeline again: dfh submit takes up edits, a frozen execution must not be "
+    return JobError(reason, hint or f"{again}edited.", exit_code=EXIT_NOT_AS_SUBMITTED)
+
+
 def tell(text: str) -> None:
     """Add lines to the job's log; one on a full disk must not hide why the job ends.
 

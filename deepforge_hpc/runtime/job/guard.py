@@ -9,7 +9,7 @@ from pathlib import Path
 from ..base.codec import parse
 from ..base.context import Context
 from ..base.execution import Manifest
-from ..base.failure import EXIT_NOT_AS_SUBMITTED, EXIT_UPSTREAM, JobError
+from ..base.failure import EXIT_UPSTREAM, JobError, not_as_submitted
 from ..base.files import digest, read_own
 from ..base.layout import ExecutionLayout
 from ..base.plan import JobKind
@@ -25,14 +25,14 @@ def check_code(layout: ExecutionLayout, expected: str) -> None:
         files = parse(Manifest, manifest, is_open=True).files
     except (OSError, ValueError) as error:
         reason = f"code/MANIFEST.json cannot be read: {error}."
-        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED) from error
+        raise not_as_submitted(reason) from error
     if digest(manifest) != expected:
         reason = f"code/MANIFEST.json is not what was submitted: it should have {expected}."
-        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+        raise not_as_submitted(reason)
     faults = [f"code/{name} ({fault})" for name, fault in differences(layout.code, files)]
     if faults:
         reason = f"The frozen code was changed after it was submitted: {listed(faults, 6)}."
-        raise JobError(reason, _AGAIN, exit_code=EXIT_NOT_AS_SUBMITTED)
+        raise not_as_submitted(reason)
 
 
 def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
@@ -101,8 +101,3 @@ def _upstream_error(context: Context, reason: str) -> JobError:
     return JobError(
         reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED, is_retryable=True
     )
-
-
-_AGAIN = (
-    "Submit the pipeline again: dfh submit takes up edits, a frozen execution must not be edited."
-)
