@@ -78,11 +78,8 @@ def is_own(found: FoundExecution, project: Path) -> bool:
     if named := found.info.project:
         return _real(named) == str(project)
     others = (other for other in all_executions(project) if other.info.project)
-    return any(_beside(root, other) and is_own(other, project) for other in others)
-
-
-def _beside(root: Path, other: FoundExecution) -> bool:
-    return other.layout.root.resolve().parent == root.parent
+    beside = (other for other in others if other.layout.root.resolve().parent == root.parent)
+    return any(is_own(other, project) for other in beside)
 
 
 def _is_of_another(found: FoundExecution, project: Path) -> bool:

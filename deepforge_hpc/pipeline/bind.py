@@ -18,12 +18,7 @@ from deepforge_hpc.pipeline.interface import NO_DEFAULT, Edge, OperationInterfac
 from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.runtime.base.plan import (
-    OperationSource,
-    OutputPort,
-    Reference,
-    member_port,
-)
+from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
 from deepforge_hpc.runtime.base.redact import filter_value
 
 _SHARDS = ("shard", "shards")
@@ -213,10 +208,7 @@ class _Binding:
                 other = "it is an argument of __init__: give it under attributes:"
                 self._unknown("inputs", name, known, other if name in self.parameters else "")
         free = [name for name in self.parameters if not (spec.map and name in _SHARDS)]
-        for section, names in (
-            ("attributes", self.attributes),
-            ("references", spec.references),
-        ):
+        for section, names in (("attributes", self.attributes), ("references", spec.references)):
             for name in names:
                 if spec.map and name in _SHARDS:
                     self._fault((section, name), f"{name!r} is set by map:", "remove it", key=True)

@@ -24,21 +24,9 @@ from deepforge_hpc.pipeline.annotation import (
     imported_names,
     shortened,
 )
-from deepforge_hpc.pipeline.interface import (
-    NO_DEFAULT,
-    Member,
-    OperationCode,
-    Parameter,
-    Port,
-)
+from deepforge_hpc.pipeline.interface import NO_DEFAULT, Member, OperationCode, Parameter, Port
 from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
-from deepforge_hpc.pipeline.returns import (
-    NAME_IT,
-    Outputs,
-    falls_through,
-    read_outputs,
-    undefined,
-)
+from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_BASES = 20
@@ -208,12 +196,7 @@ class _CodeReader:
         return self._parameters(node.args, names[1:], node, takes_inputs=takes_inputs)
 
     def _parameters(
-        self,
-        arguments: ast.arguments,
-        names: list[ast.arg],
-        node: _Function,
-        *,
-        takes_inputs: bool,
+        self, arguments: ast.arguments, names: list[ast.arg], node: _Function, *, takes_inputs: bool
     ) -> tuple[Parameter, ...]:
         for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
             if star is not None and (prefix == "**" or not takes_inputs):
@@ -252,25 +235,29 @@ class _CodeReader:
         value = NO_DEFAULT if default is None else _json_literal(default)
         if value is not NO_DEFAULT and value is not None and (why := constraint.problem(value)):
             self.fault(default, f"the default of {node.arg!r} {why}")
-        kind = self.annotations.port(node.annotation, self.formats)
+        kind, unknown = self._type(node.annotation)
         return Parameter(
             name=node.arg,
             line=node.lineno,
             required=default is None,
             constraint=constraint,
             type=kind or ANY,
-            annotation="" if kind or node.annotation is None else shortened(node.annotation),
+            annotation=unknown,
             default=value,
             default_code="" if default is None else shortened(default),
             member=self._member(node.annotation),
         )
 
+    def _type(self, annotation: ast.expr | None) -> tuple[str, str]:
+        """Return the format that an annotation stands for; else nothing, and the annotation."""
+        kind = self.annotations.port(annotation, self.formats)
+        return kind, "" if kind or annotation is None else shortened(annotation)
+
     def _member(self, annotation: ast.expr | None) -> Member | None:
         takes_list, inner = self.annotations.member(annotation)
         if not takes_list:
             return None
-        kind = self.annotations.port(inner, self.formats)
-        unknown = "" if kind or inner is None else shortened(inner)
+        kind, unknown = self._type(inner)
         return Member(type=kind or ANY, annotation=unknown, constraint=self._constraint(inner))
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
@@ -289,8 +276,7 @@ class _CodeReader:
             annotations = [None] * len(found.names)
         ports = []
         for name, annotation in zip(found.names, annotations, strict=True):
-            kind = self.annotations.port(annotation, self.formats)
-            unknown = "" if kind or annotation is None else shortened(annotation)
+            kind, unknown = self._type(annotation)
             promise = read_promise(annotation, self.annotations, self.formats)
             problem = json_problem(annotation, self.annotations) if kind in ("", "json") else ""
             ports.append(

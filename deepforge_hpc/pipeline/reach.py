@@ -63,10 +63,7 @@ class Module:
 
 
 def read_module(
-    tree: ast.Module,
-    path: Path,
-    whole: Piece,
-    absolute: Callable[[ast.ImportFrom], str | None],
+    tree: ast.Module, path: Path, whole: Piece, absolute: Callable[[ast.ImportFrom], str | None]
 ) -> Module:
     """Split a file into statements; `absolute` names what a `from` imports from, in full."""
     module = Module(path=path, whole=whole)
@@ -82,10 +79,7 @@ def read_module(
 
 class _Reader:
     def __init__(
-        self,
-        module: Module,
-        absolute: Callable[[ast.ImportFrom], str | None],
-        effects: Effects,
+        self, module: Module, absolute: Callable[[ast.ImportFrom], str | None], effects: Effects
     ) -> None:
         self.module = module
         self.absolute = absolute

@@ -157,7 +157,7 @@ class Sources:
         name = origin.code_path(path)
         if name not in self._split:
             parsed = self._parse(path, origin)
-            whole = Piece(path=name, line=1, sha256=self._digest(path, origin))
+            whole = Piece(path=name, line=1, sha256=self.files[name].sha256)
             self._split[name] = None
             if parsed is not None:
                 self._split[name] = read_module(
@@ -194,9 +194,6 @@ class Sources:
                         seen.add(found)
                         todo.append(found)
             self._closures.add(key)
-
-    def _digest(self, path: Path, origin: CodeOrigin) -> str:
-        return self.files[origin.code_path(path)].sha256
 
     def _modules(self, names: Iterable[str], origin: CodeOrigin) -> Iterator[Path]:
         for name in names:

@@ -202,10 +202,7 @@ def _request(machine: Machine) -> dict[str, Any]:
 def _launchers(machine: Machine) -> dict[str, Any]:
     note = "by what is on PATH and what srun --mpi=list shows"
     mpi = {"argv": list(mpi_argv(machine)), "note": note}
-    return {
-        "mpi": mpi,
-        "horovod": {**mpi, "env": {"OMPI_MCA_mpi_yield_when_idle": "1"}},
-    }
+    return {"mpi": mpi, "horovod": {**mpi, "env": {"OMPI_MCA_mpi_yield_when_idle": "1"}}}
 
 
 def mpi_argv(machine: Machine) -> tuple[str, ...]:

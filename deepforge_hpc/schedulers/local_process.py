@@ -32,10 +32,8 @@ class Process:
     @property
     def is_alive(self) -> bool:
         """Tell whether this very process runs, under our user."""
-        return self.pid > 1 and start_time(self.pid) == self.start_time and self._is_own()
-
-    def _is_own(self) -> bool:
-        return owner(self.pid) == os.getuid() and has_token(self.pid, self.token)
+        is_there = self.pid > 1 and start_time(self.pid) == self.start_time
+        return is_there and owner(self.pid) == os.getuid() and has_token(self.pid, self.token)
 
     def signal(self, number: int, *, group: bool) -> bool:
         """Send a signal to it (to its process group); False if it is not there any more."""

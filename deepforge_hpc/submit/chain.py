@@ -108,12 +108,12 @@ def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
     was_released = last is not None and not last.is_held
     if last is not None and was_released and submitter.live_jobs.live():
         # Before the signal: a job that gets it asks the journal whether it was cancelled.
-        submitter.writer.append(Cancelled(last.number, timestamp()), durable=True)
+        journal.append(submitter.layout, Cancelled(last.number, timestamp()), durable=True)
     # The final job waits for the others however they end, and then tells how they did.
     names = _cancel_queue(submitter, spared=spared if was_released else "")
     if last is not None and not was_released:
         # After it: until the held jobs are gone, the next command names them.
-        submitter.writer.append(Cancelled(last.number, timestamp()), durable=True)
+        journal.append(submitter.layout, Cancelled(last.number, timestamp()), durable=True)
     return names
 
 

@@ -29,21 +29,15 @@ def read(layout: ExecutionLayout) -> Journal:
     return found
 
 
-class Writer:
-    """Appends events; use it only while holding the lease."""
+def append(layout: ExecutionLayout, event: journal.Event, *, durable: bool = False) -> None:
+    """Write one event; on disk when it returns if `durable`. Only while holding the lease.
 
-    def __init__(self, layout: ExecutionLayout) -> None:
-        self._path = layout.submitted
+    Raises StorageError if the line cannot be written whole; nothing of it stays then.
+    """
+    from deepforge_hpc.runtime.base.jsonl import append_line
 
-    def append(self, event: journal.Event, *, durable: bool = False) -> None:
-        """Write one event; on disk when it returns if `durable`.
-
-        Raises StorageError if the line cannot be written whole; nothing of it stays then.
-        """
-        from deepforge_hpc.runtime.base.jsonl import append_line
-
-        try:
-            append_line(self._path, journal.line_of(event), durable=durable)
-        except OSError as error:
-            message = f"{self._path}: cannot be written: {error.strerror}"
-            raise StorageError(message, os_hint(error)) from error
+    try:
+        append_line(layout.submitted, journal.line_of(event), durable=durable)
+    except OSError as error:
+        message = f"{layout.submitted}: cannot be written: {error.strerror}"
+        raise StorageError(message, os_hint(error)) from error

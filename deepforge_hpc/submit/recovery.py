@@ -16,6 +16,7 @@ from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.journal import Cancelled
 from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.live_jobs import wait_for_submitters
 from deepforge_hpc.submit.select import Selected, dependencies
 
@@ -51,7 +52,7 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
     if not is_whole:
         submitter.live_jobs.clear()
         lost = Cancelled(attempt.number, timestamp(), "jobs were lost")
-        submitter.writer.append(lost, durable=True)
+        journal.append(submitter.layout, lost, durable=True)
         return submitter.submit(attempt.number + 1)
     for name in [name for name in found if attempt.ids.get(name) != found[name]]:
         submitter.note(attempt.number, name, found[name], healed=True)

@@ -149,9 +149,7 @@ class _Reuse(_Foresight):
         origin = earlier.reused_from
         with Destination.prepared(context, outputs) as destination:
             data = reuse_record(context, earlier.record.data, origin, outputs)
-            identity = write_record(
-                context.ledger, data, user=self._info.user, plan_key=job.plan_key
-            )
+            identity = write_record(context.ledger, data)
             destination.publish(identity)
         reason = f"Taken from {origin.execution}."
         state = statefile.Said(

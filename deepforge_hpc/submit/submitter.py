@@ -83,7 +83,6 @@ class Submitter:
         self.plan = plan
         self.scheduler = scheduler
         self.rate_limit = rate_limit
-        self.writer = journal.Writer(layout)
         self.live_jobs = LiveJobs(scheduler, info)
 
     def leased(self) -> AbstractContextManager[None]:
@@ -112,7 +111,7 @@ class Submitter:
             host=os.uname().nodename,
             pid=os.getpid(),
         )
-        self.writer.append(intent, durable=True)
+        journal.append(self.layout, intent, durable=True)
         return self.queue_jobs(number, selected, {})
 
     def queue_jobs(
@@ -146,7 +145,9 @@ class Submitter:
 
     def note(self, number: int, job: str, native_id: str, *, healed: bool = False) -> None:
         """Write down which id a job has, and where that is its id."""
-        self.writer.append(Queued(number, job, native_id, self.scheduler.cluster(), healed))
+        journal.append(
+            self.layout, Queued(number, job, native_id, self.scheduler.cluster(), healed)
+        )
 
     def release(self, number: int, roots: Sequence[str]) -> None:
         """Let the roots of an attempt go, and note it."""
@@ -156,7 +157,7 @@ class Submitter:
             message = f"All jobs of {self.info.id} are queued, but held: {error.message}"
             hint = f"Let them go: dfh resume {self.info.id}. Or: dfh cancel {self.info.id}"
             raise error.again(message, hint) from error
-        self.writer.append(Released(number), durable=True)
+        journal.append(self.layout, Released(number), durable=True)
 
     def _undo(self, number: int, job: str, ids: dict[str, str], error: BaseException) -> None:
         """Cancel what was queued before a refusal (or Ctrl-C); all of it is held or waits for it.
@@ -172,7 +173,7 @@ class Submitter:
             # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
             if ids or not isinstance(error, NoSchedulerError):
                 self.live_jobs.clear(known=ids)
-            self.writer.append(Cancelled(number, timestamp(), reason), durable=True)
+            journal.append(self.layout, Cancelled(number, timestamp(), reason), durable=True)
         except (SchedulerError, StorageError) as second:
             if ids or isinstance(error, TransientSchedulerError):
                 left = f"what was queued may still be there, held ({second.message})"

@@ -289,11 +289,7 @@ class SchedulerContract:
         body = 'env -0 > "jobs/$1/$task.env"'
         one = self.submit("a", body, arguments=("a",))
         two = self.submit("b", body, arguments=("b",), array="1,3")
-        for mine, file in (
-            (one, "a/none.env"),
-            (f"{two}_1", "b/1.env"),
-            (f"{two}_3", "b/3.env"),
-        ):
+        for mine, file in ((one, "a/none.env"), (f"{two}_1", "b/1.env"), (f"{two}_3", "b/3.env")):
             self.wait(mine)
             assert self.half.native_id(_environment(self.root / "jobs" / file)) == mine
         assert self.half.native_id({}) == ""

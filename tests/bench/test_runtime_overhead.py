@@ -174,7 +174,7 @@ import re
 before = time.process_time()
 from dfh_runtime.state.record import end_record, write_record
 data = end_record(context, status="succeeded", reason="", clock=clock, inputs=inputs, outputs=[])
-write_record(context.ledger, data, user="bench")
+write_record(context.ledger, data)
 print(time.process_time() - before)
 """
 

@@ -30,7 +30,7 @@ NOT_FOLLOWED = {
     "runtime/job/diagnosis.py _by_launcher: dfh logs",
     "runtime/job/diagnosis.py _by_launcher: dfh logs #2",
     "runtime/job/diagnosis.py _wordless: dfh logs",
-    "runtime/job/guard.py : dfh submit",
+    "runtime/base/failure.py not_as_submitted: dfh submit",
     "runtime/job/guard.py _upstream_error: dfh status, dfh resume",
     "runtime/job/ranks.py interruption: dfh resume",
     "runtime/job/rescue.py keep: dfh resume",

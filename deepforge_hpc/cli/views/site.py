@@ -23,12 +23,7 @@ SITES = (
 )
 _WIDTH = 96
 _TOP = ("dfh", "site", "title", "description", "facts")
-_CONFIDENCE = {
-    "O": "official",
-    "T": "third party",
-    "L": "live output",
-    "M": "measured",
-}
+_CONFIDENCE = {"O": "official", "T": "third party", "L": "live output", "M": "measured"}
 
 
 def site_lines(found: FoundSite, *, with_inherited_errors: bool = False) -> Iterator[str]:

@@ -64,12 +64,7 @@ def watch(
         signal.signal(signal.SIGHUP, before)
 
 
-def _follow(
-    display: Display,
-    found: FoundExecution,
-    interval: float | None,
-    view: _Closing,
-) -> int:
+def _follow(display: Display, found: FoundExecution, interval: float | None, view: _Closing) -> int:
     pause = interval or manage.usual_pause_s(found)
     least = manage.least_pause_s(found)
     if interval and interval < least:

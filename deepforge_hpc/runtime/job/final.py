@@ -55,7 +55,7 @@ def _keep(context: Context, found: QueryResult) -> None:
     try:
         raw = write_blob(context.ledger, found.raw)
         data = accounting_record(context, found.rows, raw, found.clock)
-        write_record(context.ledger, data, user=context.info.user)
+        write_record(context.ledger, data)
     except OSError as error:
         tell(f"dfh: the accounting could not be kept: {explain_os_error(error)}")
 

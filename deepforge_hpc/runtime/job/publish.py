@@ -52,9 +52,7 @@ def publish_job(
             figures=recorded(context.folder.figures),
             packages=packages,
         )
-        identity = write_record(
-            context.ledger, record, user=context.info.user, plan_key=context.job.plan_key
-        )
+        identity = write_record(context.ledger, record)
         destination.publish(identity)
     found = {item.name: item.entry for item in outputs}
     key, number = context.job.plan_key, context.attempt

@@ -196,9 +196,5 @@ def interruption(context: Context, stop: signal.Signals, *, killed: bool) -> Job
         has_checkpoint = any(context.folder.checkpoints.glob("*"))
         hint, is_retryable = limit_advice(context.info.id, has_checkpoint=has_checkpoint)
     return JobError(
-        reason,
-        hint,
-        exit_code=EXIT_INTERRUPTED,
-        state=State.INTERRUPTED,
-        is_retryable=is_retryable,
+        reason, hint, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=is_retryable
     )

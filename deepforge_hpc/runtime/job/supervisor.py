@@ -314,9 +314,7 @@ class Supervisor:
             packages=self._packages,
         )
         try:
-            write_record(
-                context.ledger, data, user=context.info.user, plan_key=context.job.plan_key
-            )
+            write_record(context.ledger, data)
         except OSError as fault:
             say(f"The record could not be written: {explain_os_error(fault)}.")
 

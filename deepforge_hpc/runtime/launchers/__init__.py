@@ -60,10 +60,7 @@ class Horovod(Launcher):
 
     needs_mpi = True
     environment = MappingProxyType(
-        {
-            "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
-            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
-        }
+        {"HOROVOD_STALL_CHECK_TIME_SECONDS": "60", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300"}
     )
 
 

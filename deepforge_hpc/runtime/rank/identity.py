@@ -82,10 +82,7 @@ def _gpus(
     if launch.gpu_visibility != "own":
         return {"DFH_GPUS": ",".join(map(str, own))}
     names = [visible[gpu] if visible else str(gpu) for gpu in own]
-    return {
-        launch.gpu_variable: ",".join(names),
-        "DFH_GPUS": ",".join(map(str, range(len(own)))),
-    }
+    return {launch.gpu_variable: ",".join(names), "DFH_GPUS": ",".join(map(str, range(len(own))))}
 
 
 def _number(environ: Mapping[str, str], name: str) -> int | None:

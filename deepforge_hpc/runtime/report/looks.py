@@ -77,10 +77,7 @@ class Operation(NamedTuple):
     def ended(self) -> datetime | None:
         """Return when the last task ended, if all have."""
         ends = filter(None, (task.ended_at for task in self.tasks))
-        return max(ends, default=None) if self._is_over() else None
-
-    def _is_over(self) -> bool:
-        return all(task.is_over for task in self.tasks)
+        return max(ends, default=None) if all(task.is_over for task in self.tasks) else None
 
     def elapsed(self, now: datetime) -> float | None:
         """Return how many seconds it ran, as `dfh status`."""

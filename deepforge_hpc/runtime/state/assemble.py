@@ -118,7 +118,10 @@ class _View:
             units=units,
             is_retryable=all(unit.is_retryable for unit in units),
         )
-        return found._replace(log=_log(found, first)) if found.has_run else found
+        if not found.has_run:
+            return found
+        log = LAYOUT.log(job.name, max(1, first.attempt), first.task)
+        return found._replace(log=log.as_posix())
 
     def _unit(self, job: PlannedJob, task: int | None) -> UnitStatus:
         unit = self._files.units[job.name, task]
@@ -215,10 +218,6 @@ def _folder(job: str, task: int | None) -> str:
     if task is None:  # most often: joining paths costs more than all the rest of a job's status
         return f"{LAYOUT.jobs.name}/{job}"
     return LAYOUT.job(job, task).root.as_posix()
-
-
-def _log(job: JobStatus, unit: UnitStatus) -> str:
-    return LAYOUT.log(job.name, max(1, unit.attempt), unit.task).as_posix()
 
 
 def _reason(first: UnitStatus, units: tuple[UnitStatus, ...]) -> str:

@@ -70,15 +70,14 @@ class Published(NamedTuple):
     path: Path
 
 
-def write_record(
-    ledger: Path, data: RecordData | AccountingData, *, user: str, plan_key: str = ""
-) -> str:
+def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
     """Write a record durably and return its id; OSError if the ledger cannot take it."""
-    content = canonical_json(encode(data))
+    said = encode(data)
+    content = canonical_json(said)
     identity = digest(content)
-    key = plan_key.removeprefix("sha256:")[:8] or "0" * 8
+    key = said.get("plan_key", "").removeprefix("sha256:")[:8] or "0" * 8
     day = time.strftime("%Y%m%d", time.gmtime())
-    folder = ledger / "loose" / _folder_name(user) / day
+    folder = ledger / "loose" / _folder_name(said["user"]) / day
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{identity.removeprefix('sha256:')}.{key}.json"
     publish_bytes(path, content, mode=_MODE)

@@ -156,9 +156,7 @@ class RecordData(NamedTuple):
     @property
     def label(self) -> str:
         """Return what a person calls it: `redshift-0007/render[3]`."""
-        return f"{self.execution}/{self.job or '?'}" + (
-            "" if self.task is None else f"[{self.task}]"
-        )
+        return label(self.execution, self.job or "?", self.task)
 
     def made(self, sha256: str) -> RecordedOutput | RecordedFigure | None:
         """Return the output, or the file of a figure, that has this digest."""

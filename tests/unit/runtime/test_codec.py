@@ -17,7 +17,7 @@ import deepforge_hpc.runtime
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, encode, parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import canonical_json
-from deepforge_hpc.runtime.base.plan import FINAL_JOB, Plan, parse_plan
+from deepforge_hpc.runtime.base.plan import FINAL_JOB, Job, Plan, PlannedJob, parse_plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.state.record_data import RecordData, parse_record
@@ -330,3 +330,12 @@ def test_these_looks_find_what_they_look_for() -> None:
         "plan = read_json(path)\nplan['a']['b']\ndecode(Plan, read_json(path))\n"
     )
     assert [len(look(tree)) for look in (parsed, looks_inside, open_fields)] == [1, 1, 1]
+
+
+def test_what_is_shown_of_a_job_is_declared_as_in_the_job() -> None:
+    shown, job = PlannedJob, Job
+    assert shown.__annotations__.items() <= job.__annotations__.items()
+    defaults = {k: v for k, v in shown._field_defaults.items() if k in job._field_defaults}
+    assert defaults == {name: job._field_defaults[name] for name in defaults}
+    # An earlier plan may lack what this version needs of a job: it is shown all the same.
+    assert set(shown._fields) - {"name"} == shown._field_defaults.keys()

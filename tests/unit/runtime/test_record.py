@@ -33,16 +33,15 @@ if TYPE_CHECKING:
 
 
 def test_a_record_is_found_by_the_digest_of_its_bytes(tmp_path: Path) -> None:
-    identity = write_record(tmp_path, {"a": 1}, user="al/../ice $(x)", plan_key="sha256:12345678ff")
+    data = {"a": 1, "user": "al/../ice $(x)", "plan_key": "sha256:12345678ff"}
+    identity = write_record(tmp_path, data)
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", identity)
     (path,) = tmp_path.rglob("*.json")
     assert path.relative_to(tmp_path).parts[:2] == ("loose", "al_.._ice___x_")
     assert path.name == identity.removeprefix("sha256:") + ".12345678.json"
     assert digest(path.read_bytes()) == identity
     assert index_records(tmp_path) == {identity: path}
-    assert write_record(
-        tmp_path, {"a": 1}, user="al/../ice $(x)", plan_key="sha256:12345678ff"
-    ) == (identity)
+    assert write_record(tmp_path, data) == identity
 
 
 def test_a_blob_is_kept_once(tmp_path: Path) -> None:
@@ -57,7 +56,7 @@ def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None
     def record(*parents: str) -> str:
         inputs = [{"by": {"record": parent}} for parent in parents] + [{"by": None}]
         return write_record(
-            tmp_path, {"schema": SCHEMA, "inputs": inputs, "n": time.monotonic_ns()}, user="u"
+            tmp_path, {"schema": SCHEMA, "inputs": inputs, "n": time.monotonic_ns(), "user": "u"}
         )
 
     first, second = record(), record()
@@ -72,10 +71,10 @@ def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None
 
 
 def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> None:
-    made = write_record(tmp_path, {"schema": SCHEMA, "inputs": [], "n": 1}, user="u")
+    made = write_record(tmp_path, {"schema": SCHEMA, "inputs": [], "n": 1, "user": "u"})
     reused = {"execution": "a-0001", "job": "j", "task": None, "record": made}
     taken = write_record(
-        tmp_path, {"schema": SCHEMA, "inputs": [], "reused_from": reused}, user="u"
+        tmp_path, {"schema": SCHEMA, "inputs": [], "reused_from": reused, "user": "u"}
     )
     assert set(build_closure(tmp_path, "sha256:a", taken)["records"]) == {made, taken}
 

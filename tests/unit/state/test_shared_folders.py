@@ -40,7 +40,7 @@ ACCOUNTING = AccountingData(
     "x-1", "0" * 32, 1, "ada", "1.0", "scheduler", (), digest(b""), CountedAt()
 )
 MAKERS: dict[str, Callable[[Path], object]] = {
-    "record": lambda root: write_record(root, ACCOUNTING, user="ada"),
+    "record": lambda root: write_record(root, ACCOUNTING),
     "blob": lambda root: write_blob(root, b"x"),
     "destination": put,
     "digest": take_digest,

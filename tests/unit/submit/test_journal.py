@@ -10,7 +10,6 @@ from deepforge_hpc.runtime.base.jsonl import append_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
 from deepforge_hpc.submit import journal
-from deepforge_hpc.submit.journal import Writer
 
 
 @pytest.fixture
@@ -18,10 +17,9 @@ def layout(tmp_path: Path) -> ExecutionLayout:
     return ExecutionLayout(tmp_path)
 
 
-def intend(layout: ExecutionLayout, number: int = 1, **tasks: tuple[int, ...]) -> Writer:
-    writer = Writer(layout)
-    writer.append(Intent(number, ("a", "b"), tasks, at="now"), durable=True)
-    return writer
+def intend(layout: ExecutionLayout, number: int = 1, **tasks: tuple[int, ...]) -> None:
+    intent = Intent(number, ("a", "b"), tasks, at="now")
+    journal.append(layout, intent, durable=True)
 
 
 def test_no_journal_is_an_empty_one(layout: ExecutionLayout) -> None:
@@ -29,36 +27,36 @@ def test_no_journal_is_an_empty_one(layout: ExecutionLayout) -> None:
 
 
 def test_attempts_tell_how_far_they_came(layout: ExecutionLayout) -> None:
-    writer = intend(layout, a=(3, 5))
-    writer.append(Queued(1, "a", "12"))
+    intend(layout, a=(3, 5))
+    journal.append(layout, Queued(1, "a", "12"))
     last = journal.read(layout).last
     assert last is not None
     assert (last.ids, last.tasks, last.is_held) == ({"a": "12"}, {"a": (3, 5)}, True)
-    writer.append(Queued(1, "b", "13"))
-    writer.append(Released(1), durable=True)
+    journal.append(layout, Queued(1, "b", "13"))
+    journal.append(layout, Released(1), durable=True)
     assert not journal.read(layout).last.is_held
     intend(layout, 2)
     assert [attempt.number for attempt in journal.read(layout).attempts] == [1, 2]
     assert journal.read(layout).last.is_held
-    writer.append(Cancelled(2, refused="limit"))
+    journal.append(layout, Cancelled(2, refused="limit"))
     last = journal.read(layout).last
     assert (last.is_held, last.is_cancelled, last.refused) == (False, True, "limit")
 
 
 def test_torn_last_line_is_none_and_the_next_writer_drops_it(layout: ExecutionLayout) -> None:
-    writer = intend(layout)
+    intend(layout)
     whole = layout.submitted.read_bytes()
     layout.submitted.write_bytes(whole + b'{"event":"job","attempt":1,"jo')
     assert journal.read(layout).last.ids == {}
-    writer.append(Queued(1, "a", "7"))
+    journal.append(layout, Queued(1, "a", "7"))
     assert journal.read(layout).last.ids == {"a": "7"}
     assert layout.submitted.read_bytes().count(b"\n") == 2
 
 
 def test_every_prefix_of_a_journal_can_be_read(layout: ExecutionLayout) -> None:
-    writer = intend(layout)
-    writer.append(Queued(1, "a", "7"))
-    writer.append(Released(1))
+    intend(layout)
+    journal.append(layout, Queued(1, "a", "7"))
+    journal.append(layout, Released(1))
     whole = layout.submitted.read_bytes()
     for end in range(len(whole)):
         layout.submitted.write_bytes(whole[:end])
@@ -106,9 +104,9 @@ def test_journal_behind_a_planted_link_is_not_written(layout: ExecutionLayout) -
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 def test_full_disk_leaves_no_part_of_a_line(small_disk: Path) -> None:
     layout = ExecutionLayout(small_disk)
-    writer = intend(layout)
+    intend(layout)
     whole = layout.submitted.read_bytes()
     with pytest.raises(StorageError, match="No space left") as caught:
-        writer.append(Queued(1, "a" * 200_000, "1"))
+        journal.append(layout, Queued(1, "a" * 200_000, "1"))
     assert "space" in caught.value.hint
     assert layout.submitted.read_bytes() == whole

@@ -156,7 +156,7 @@ def test_record_that_is_not_whole_is_passed_over(lab: Any) -> None:
     data = Ledger(ledger).get(json.loads(old.success.read_bytes())["record"]).raw
     partial = {**data, "time": {"end": "2999-01-01"}}
     del partial["job"]
-    write_record(ledger, partial, user="eve", plan_key=data["plan_key"])
+    write_record(ledger, {**partial, "user": "eve"})
     _, reused = again(lab)
     assert set(reused) == {"part", "part.gather", "use"}
 
