@@ -7,10 +7,11 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import tee
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
-from deepforge_hpc.errors import NoSchedulerError, SchedulerError
+from deepforge_hpc.errors import NoSchedulerError, SchedulerError, UsageError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.site.model import SiteSpec
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import SubmitReport
+    from deepforge_hpc.submit.reuse import Reused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ class Submission:
     """Job -> the earlier execution and job whose result it took over."""
     why: Mapping[str, str] = field(default_factory=dict)
     """Job that succeeded earlier -> why it runs again."""
-    place: tuple[Notice, ...] = ()
-    """What is wrong with the folder of the execution, in the site's eyes."""
+    notices: tuple[Notice, ...] = ()
+    """What there is to say of this submission, besides its plan."""
     untold: tuple[Notice, ...] = ()
     """The plan's warnings, less those of facts that nobody knows and that were told before."""
     orphans: tuple[HeldOrphan, ...] = ()
@@ -50,7 +52,7 @@ class Submission:
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """Return what the user should know, besides the jobs, and was not told the last time."""
-        return (*self.untold, *self.place, *(orphan.notice for orphan in self.orphans))
+        return (*self.untold, *self.notices, *(orphan.notice for orphan in self.orphans))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -118,9 +120,8 @@ def submit(
 
     from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.orphans import held_orphans
-    from deepforge_hpc.submit.reuse import apply
+    from deepforge_hpc.submit.reuse import Reused, apply
     from deepforge_hpc.submit.told import untold
-    from deepforge_hpc.submit.why import reasons
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
     layout = None
@@ -141,10 +142,10 @@ def submit(
             user=user_name(),
             uuid=os.urandom(16).hex(),
         )
-        reused = apply(layout, plan, loaded.project) if reuse else {}
-        why = {}
+        taken, earlier = Reused(), _Earlier()
         if reuse:
-            why = reasons(plan, loaded.operations, loaded.project, reused, but=layout.root.name)
+            taken = apply(layout, plan, loaded.project)
+            earlier = _look_back(loaded, plan, taken, layout)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
         if layout is not None:
@@ -154,12 +155,48 @@ def submit(
         layout=layout,
         plan=plan,
         report=report,
-        reused=reused,
-        why=why,
-        place=(*_place(loaded), *_unheard(plan)),
+        reused=taken.jobs,
+        why=earlier.why,
+        notices=(*_place(loaded), *_unheard(plan), *earlier.notices),
         untold=untold(layout, plan),
         orphans=orphans,
     )
+
+
+class _Earlier(NamedTuple):
+    """What there is to say of earlier executions."""
+
+    why: dict[str, str] = {}  # noqa: RUF012 - nobody writes to what a tuple holds
+    notices: tuple[Notice, ...] = ()
+
+
+def _look_back(
+    loaded: Loaded, plan: Plan, reused: Reused, layout: ExecutionLayout | None = None
+) -> _Earlier:
+    """Take up what earlier executions could not save, and say why the other jobs run.
+
+    `layout`: of the new execution, without which nothing is written; it goes if this is refused.
+    """
+    import shutil
+
+    from deepforge_hpc.submit import rescue
+    from deepforge_hpc.submit.why import earlier, reasons
+
+    but = layout.root.name if layout is not None else ""
+    one, other = tee(earlier(plan.pipeline, loaded.project, but=but))
+    types = {name: spec.types for name, spec in loaded.pipeline.operations.items()}
+    try:
+        found = tuple(rescue.kept(plan, one, types, reused))
+        if layout is not None:
+            for item in found:
+                item.lay(layout)
+    except UsageError:
+        if layout is not None:
+            shutil.rmtree(layout.root, ignore_errors=True)
+        raise
+    done = {*reused.jobs, *(item.job.name for item in found)}
+    notices = tuple(dict.fromkeys(item.notice for item in found))
+    return _Earlier(reasons(plan, loaded.operations, other, done), notices)
 
 
 def _require_submit(scheduler: Scheduler, request: Request) -> None:
@@ -245,8 +282,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     """Return the commands that `submit` would run now; nothing is written."""
     from deepforge_hpc.submit import execution
     from deepforge_hpc.submit.requests import preview
-    from deepforge_hpc.submit.reuse import Foreseen, foresee
-    from deepforge_hpc.submit.why import reasons
+    from deepforge_hpc.submit.reuse import Reused, foresee
 
     loaded, plan, scripts = _prepared(request, reuse=reuse)
     root = execution.next_folder(loaded, plan.pipeline)
@@ -254,8 +290,10 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     info = execution.describe(
         loaded, plan, root, uuid="0" * 32, created="", user=user_name(), name=name, note=note
     )
-    nothing = Foreseen(jobs={}, units=frozenset())
-    foreseen = foresee(plan, loaded.project) if reuse else nothing
+    foreseen, earlier = Reused(), _Earlier()
+    if reuse:
+        foreseen = foresee(plan, loaded.project)
+        earlier = _look_back(loaded, plan, foreseen)
     return DryRun(
         execution=info.id,
         folder=info.home,
@@ -264,8 +302,8 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
-        why=reasons(plan, loaded.operations, loaded.project, foreseen.jobs) if reuse else {},
-        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan)),
+        why=earlier.why,
+        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan), *earlier.notices),
     )
 
 

@@ -1,4 +1,4 @@
-"""`plan_key`: equal keys promise equal results. Pure.
+"""`plan_key`: equal keys promise equal results; `value_key`: in whatever formats. Pure.
 
 A key covers what the result depends on: code, interface, attributes, references, seed, the
 environment that the pipeline declares, of the one that it gets the packages that the code imports
@@ -23,7 +23,7 @@ KEY_VERSION = "dfh/plan-key/2"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""
 
 
-def operation_key(
+def operation_keys(
     interface: OperationInterface,
     *,
     inputs: Mapping[str, object],
@@ -31,31 +31,33 @@ def operation_key(
     launch: LaunchCommand,
     mapped: MapSpec | None,
     code: str,
-) -> str:
-    """Return the key of the job (or job array) that runs an operation.
+) -> tuple[str, str]:
+    """Return plan key and value key of the job (or job array) that runs an operation.
 
     `inputs`: port -> `external_source` or `produced_source`; `environment`: `declared_environment`;
     `code`: digest of the files that `code:` names, for any operation may open them.
     """
     source = interface.source
-    return _key(
-        {
-            "source": source.sha256,
-            "object": source.object,
-            "kind": source.kind,
-            "returns": source.returns,
-            "parameters": source.parameters,
-            "attributes": {**interface.defaults, **interface.attributes},
-            "references": [[item.name, item.library, item.sha256] for item in interface.references],
-            "seed": interface.seed,
-            "environment": environment,
-            "inputs": {edge.port: [edge.type, inputs[edge.port]] for edge in interface.inputs},
-            "outputs": [[port.name, port.type] for port in interface.outputs],
-            "map": [mapped.over, mapped.shards] if mapped else None,
-            **({"code": code} if code else {}),
-            **({"software": interface.software} if interface.software else {}),
-            **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),
-        }
+    made = {
+        "source": source.sha256,
+        "object": source.object,
+        "kind": source.kind,
+        "returns": source.returns,
+        "parameters": source.parameters,
+        "attributes": {**interface.defaults, **interface.attributes},
+        "references": [[item.name, item.library, item.sha256] for item in interface.references],
+        "seed": interface.seed,
+        "environment": environment,
+        "inputs": {edge.port: [edge.type, inputs[edge.port]] for edge in interface.inputs},
+        "map": [mapped.over, mapped.shards] if mapped else None,
+        **({"code": code} if code else {}),
+        **({"software": interface.software} if interface.software else {}),
+        **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),
+    }
+    ports = interface.outputs
+    return (
+        _key({**made, "outputs": [[port.name, port.type] for port in ports]}),
+        _key({**made, "values": [port.name for port in ports]}),
     )
 
 

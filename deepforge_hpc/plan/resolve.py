@@ -171,7 +171,7 @@ class _Resolution:
         if own:
             declared["env"] = own
             granted |= with_variables(granted, own)
-        key = keys.operation_key(
+        key, value_key = keys.operation_keys(
             interface,
             inputs=sources,
             environment=declared,
@@ -197,6 +197,7 @@ class _Resolution:
             seed=interface.seed,
             software=interface.software,
             plan_key=key,
+            value_key=value_key,
             **granted,
         )
         if self.has_origins:

@@ -1,30 +1,43 @@
-"""Before a retry: a format for what an earlier attempt could not save, as `types:` names it now.
+"""A format for what an earlier attempt could not save, as `types:` names it now.
 
-The plan of an execution is frozen, but what was kept has no format in it: so this is read from the
-pipeline as it is now, and handed to the job beside what it keeps.
+`dfh resume` asks before a retry: the plan of an execution is frozen, but what was kept has no
+format in it, so this is read from the pipeline as it is now, and handed to the job beside what it
+keeps. `dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing
+but the formats has changed since (`value_key`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
-from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, ExecutionLayout
-from deepforge_hpc.runtime.base.plan import Job, JobKind
+from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX, ExecutionLayout
+from deepforge_hpc.runtime.base.notice import INFO, Notice
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.plugins import named_plugins
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
+from deepforge_hpc.runtime.rank.messages import Rescue
+from deepforge_hpc.runtime.storage.local import LocalStorage
+from deepforge_hpc.submit.reuse import Reused
 from deepforge_hpc.submit.select import Selected
+
+Types = Mapping[str, Mapping[str, str]]
+"""What a pipeline says under `types:`, by operation."""
 
 
 def name_formats(
     layout: ExecutionLayout, info: ExecutionInfo, selected: Iterable[Selected]
 ) -> None:
     """Lay beside each rescue the formats of what it keeps; UsageError if one is not named."""
-    types: Mapping[str, Mapping[str, str]] | None = None
+    types: Types | None = None
     for item in selected:
         for task in item.tasks or item.job.indices:
             folder = layout.job(item.job.name, task).rescue
@@ -33,11 +46,103 @@ def name_formats(
                 continue
             if types is None:
                 types = _types(Path(info.project, info.pipeline_file))
-            named = types.get(item.job.operation, {})
+            named = _named(found, types.get(item.job.operation, {}))
+            known = _known(layout, item.job)
             for name in found.kept:
-                if named.get(name) not in _known(layout, item.job):
-                    raise _unnamed(info, item.job, name, folder, _known(layout, item.job))
+                if named.get(name) not in known:
+                    then = f"then: dfh resume {info.id}"
+                    raise _unnamed(item.job, name, folder, f"({', '.join(sorted(known))}), {then}")
             publish_json(folder / RESCUE_FORMATS, {name: named[name] for name in found.kept})
+
+
+class Kept(NamedTuple):
+    """What a job, or a task of one, of an earlier execution kept and a new one can take up."""
+
+    job: Job
+    """The new one's."""
+    task: int | None
+    folder: Path
+    found: Rescue
+    formats: dict[str, str]
+
+    @property
+    def notice(self) -> Notice:
+        """Return what is to be said of it."""
+        what = ", ".join(f"{name} as {kind}" for name, kind in sorted(self.formats.items()))
+        text = f"{self.job.name} does not run again: it saves what {self.found.maker} kept ({what})"
+        return Notice("taken_up", text, self.job.name, level=INFO)
+
+    def lay(self, layout: ExecutionLayout) -> None:
+        """Give it a name in a new execution too, with what is shown of the work that made it."""
+        target = layout.job(self.job.name, self.task)
+        target.rescue.mkdir(parents=True)
+        place = LocalStorage(target.rescue)
+        for path in self.found.sha256:
+            place.link(self.folder / path, path)
+            if path in self.found.kept.values() and (
+                place.path_of(path).stat().st_uid != os.getuid()
+            ):
+                message = f"{self.folder / path} belongs to another user, and a pickle can run code"
+                raise UsageError(message, _anew(self.folder))
+        for name in ("metrics.jsonl", "figures"):
+            if (self.folder.parent / name).exists():
+                LocalStorage(target.root).put(self.folder.parent / name, name)
+        publish_json(target.rescue / RESCUE_FORMATS, self.formats)
+        publish_json(target.rescue / RESCUE_INDEX, encode(self.found))
+
+
+def kept(
+    plan: Plan,
+    earlier: Iterable[tuple[ExecutionLayout, Plan]],
+    types: Types,
+    reused: Reused,
+) -> Iterator[Kept]:
+    """Yield what jobs can take up that earlier executions, the newest first, could not save.
+
+    Only what the caller has made: it may hold pickles. Raises UsageError if `types` names no
+    format for it, or another one for what was saved.
+    """
+    todo = {
+        (job.name, task): job
+        for job in plan.jobs
+        if job.value_key and job.name not in reused.jobs
+        for task in job.indices
+        if (job.name, task) not in reused.units
+    }
+    for layout, old in earlier if todo else ():
+        for before in old.jobs:
+            for task in before.indices:
+                job = todo.get((before.name, task))
+                if job is None or job.value_key != before.value_key:
+                    continue
+                folder = layout.job(before.name, task).rescue
+                found = read(folder, owner=os.getuid())
+                if found and found.is_whole and found.value_key == job.value_key:
+                    del todo[before.name, task]
+                    yield Kept(job, task, folder, found, _formats(job, folder, found, types))
+        if not todo:
+            return
+
+
+def _formats(job: Job, folder: Path, found: Rescue, types: Types) -> dict[str, str]:
+    named = _named(found, types.get(job.operation, {}))
+    planned = {port.name: port.type for port in job.outputs}
+    for name in found.kept:
+        if name not in named:
+            raise _unnamed(job, name, folder, "(pickle, say), then submit again")
+    for name, saved in found.saved.items():
+        if planned[name] not in {"any", saved.format}:
+            message = (
+                f"{job.name} is to save its output {name} as {planned[name]}, and what "
+                f"{found.maker} kept has it as {saved.format}"
+            )
+            raise UsageError(message, f"Name {saved.format} for it. {_anew(folder)}")
+    return {name: named[name] for name in found.kept}
+
+
+def _named(found: Rescue, types: Mapping[str, str]) -> dict[str, str]:
+    """Return the format of each output, where one is named or only wanted a package."""
+    return {**found.lacking, **types}
 
 
 def _types(pipeline: Path) -> dict[str, Mapping[str, str]]:
@@ -55,18 +160,16 @@ def _types(pipeline: Path) -> dict[str, Mapping[str, str]]:
     return {name: operation.types for name, operation in found.operations.items()}
 
 
-def _unnamed(
-    info: ExecutionInfo, job: Job, name: str, folder: Path, known: Iterable[str]
-) -> UsageError:
+def _unnamed(job: Job, name: str, folder: Path, way: str) -> UsageError:
     message = (
-        f"{job.name} could not save its output {name}, and {info.pipeline_file} names no format "
-        f"for what it kept"
+        f"{job.name} could not save its output {name}, and no format is named for what it kept"
     )
-    hint = (
-        f"Write types: {{{name}: FORMAT}} under {job.operation} ({', '.join(sorted(known))}), "
-        f"then: dfh resume {info.id}. To run the operation again instead, first: rm -r {folder}"
-    )
+    hint = f"Write types: {{{name}: FORMAT}} under {job.operation} {way}. {_anew(folder)}"
     return UsageError(message, hint)
+
+
+def _anew(folder: Path) -> str:
+    return f"To run the operation again instead, first: rm -r {shlex.quote(str(folder))}"
 
 
 def _known(layout: ExecutionLayout, job: Job) -> set[str]:

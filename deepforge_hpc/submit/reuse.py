@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepforge_hpc.runtime.base.codec import parse
@@ -29,8 +29,18 @@ _ATTEMPT = 0
 """No attempt of the new execution ran it."""
 
 
-def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> dict[str, ReusedFrom]:
-    """Fill a new execution with what can be reused; return job -> where its result comes from.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reused:
+    """What an execution takes over."""
+
+    jobs: dict[str, ReusedFrom] = field(default_factory=dict)
+    """Job -> where its result comes from; of an array, where that of its first task does."""
+    units: frozenset[tuple[str, int | None]] = frozenset()
+    """Each job and array task."""
+
+
+def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> Reused:
+    """Fill a new execution with what can be reused.
 
     Tasks of an array are reused one by one, and none is needed where its gather job is. Jobs that
     were reused have a success marker; `chain.submit` leaves them out.
@@ -38,20 +48,9 @@ def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> dict[str, Reuse
     return _choose(plan, _Reuse(layout, plan, project))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """What `apply` would take over now."""
-
-    jobs: dict[str, ReusedFrom]
-    """As `apply` returns it."""
-    units: frozenset[tuple[str, int | None]]
-    """Each job and array task."""
-
-
-def foresee(plan: Plan, project: Path) -> Foreseen:
+def foresee(plan: Plan, project: Path) -> Reused:
     """Return what `apply` would take over; nothing is written."""
-    foresight = _Foresight(project)
-    return Foreseen(jobs=_choose(plan, foresight), units=frozenset(foresight.taken))
+    return _choose(plan, _Foresight(project))
 
 
 def sent(plan: Plan, project: Path) -> dict[str, int]:
@@ -62,7 +61,7 @@ def sent(plan: Plan, project: Path) -> dict[str, int]:
     return {**left, **dict.fromkeys(foreseen.jobs, 0)}
 
 
-def _choose(plan: Plan, foresight: _Foresight) -> dict[str, ReusedFrom]:
+def _choose(plan: Plan, foresight: _Foresight) -> Reused:
     found: dict[str, ReusedFrom] = {}
     gathered = {}
     for job in plan.jobs:
@@ -78,7 +77,8 @@ def _choose(plan: Plan, foresight: _Foresight) -> dict[str, ReusedFrom]:
             sources = [foresight.take(job, task) for task in range(job.tasks)]
             if sources[0] is not None and all(sources):
                 found[job.name] = sources[0]
-    return {job.name: found[job.name] for job in plan.jobs if job.name in found}
+    jobs = {job.name: found[job.name] for job in plan.jobs if job.name in found}
+    return Reused(jobs=jobs, units=frozenset(foresight.taken))
 
 
 class _Foresight:

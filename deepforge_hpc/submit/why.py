@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,14 +33,12 @@ _VERSION = "this version of dfh looks more closely at what a result depends on"
 def reasons(
     plan: Plan,
     operations: Mapping[str, OperationInterface],
-    project: Path,
+    found_earlier: Iterable[tuple[ExecutionLayout, Plan]],
     reused: Collection[str],
-    *,
-    but: str = "",
 ) -> dict[str, str]:
     """Return why each job runs that succeeded in an earlier execution: `its code changed ...`.
 
-    `but`: the id of the new execution. Jobs that never succeeded have no reason but that.
+    Jobs that never succeeded have no reason but that.
     """
     todo = {
         job.name: job
@@ -48,7 +46,7 @@ def reasons(
         if job.kind in (JobKind.RUN, JobKind.ARRAY) and job.name not in reused
     }
     found: dict[str, str] = {}
-    for layout, old in _earlier(plan.pipeline, project, but) if todo else ():
+    for layout, old in found_earlier if todo else ():
         for before in old.jobs:
             job = todo.get(before.name)
             if job is not None and _succeeded(layout, before):
@@ -61,8 +59,13 @@ def reasons(
     return {job.name: found[job.name] for job in plan.jobs if job.name in found}
 
 
-def _earlier(pipeline: str, project: Path, but: str) -> Iterator[tuple[ExecutionLayout, Plan]]:
-    """Yield the latest executions of a pipeline, the newest first; a damaged one is left out."""
+def earlier(
+    pipeline: str, project: Path, *, but: str = ""
+) -> Iterator[tuple[ExecutionLayout, Plan]]:
+    """Yield the latest executions of a pipeline, the newest first; a damaged one is left out.
+
+    `but`: the id of a new one.
+    """
     found = {
         number: path
         for folder in executions_folders(project)

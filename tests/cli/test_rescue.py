@@ -1,11 +1,17 @@
-"""`dfh resume` takes up what a job could not save, once the pipeline names a format for it."""
+"""A job that could not save all saves the rest, once the pipeline names a format for it: at `dfh resume`
+and at the next `dfh submit`."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 CODE = """
 class Model:
@@ -15,8 +21,10 @@ class Model:
 def fit(log: str):
     with open(log, "a") as stream:
         stream.write("fit\\n")
-    model, curve = Model(0.5), {"loss": [0.5, float("nan")]}
-    return model, curve
+    import dfh_runtime
+    dfh_runtime.log(1, loss=0.5)
+    model, curve, note = Model(0.5), {"loss": [0.5, float("nan")]}, "fine"
+    return model, curve, note
 
 def use(model, curve: dict) -> dict:
     import math
@@ -32,24 +40,149 @@ outputs: {{found: use.found}}
 """
 
 
-def test_a_model_without_a_format(
-    dfh: Any, make_project: Callable[..., Path], status: Callable[..., dict[str, Any]]
+@pytest.fixture
+def failed(dfh: Any, make_project: Callable[..., Path]) -> Path:
+    """Return a project whose execution fit-0001 could not save a model."""
+    project = make_project({"ops.py": CODE}, name="fit")
+    write(project)
+    dfh("run", cwd=project, expect=9)
+    return project
+
+
+def write(project: Path, types: str = "", log: str = "log") -> None:
+    text = PIPELINE.format(log=project / log, types=types and f", types: {{{types}}}")
+    (project / "pipeline.yaml").write_text(text)
+
+
+def assert_saved(project: Path, execution: str, dfh: Any) -> None:
+    """Check that a pipeline has succeeded of which the first job ran once."""
+    assert (project / "log").read_text() == "fit\n"
+    folder = project / "executions" / execution / "jobs"
+    found = json.loads((folder / "use" / "outputs" / "found.json").read_bytes())
+    assert found == {"score": 0.5, "is_nan": True}
+    assert not (folder / "fit" / "rescue").exists()
+    assert (folder / "fit" / "metrics.jsonl").read_text().count("loss") == 1
+    dfh("prov", "verify", execution, cwd=project)
+
+
+def test_resume_saves_it_once_a_format_is_named(failed: Path, dfh: Any, follow: Any) -> None:
+    shown = dfh("status", cwd=failed)
+    error = dfh("resume", cwd=failed, expect=2)
+    assert "no format is named for what it kept" in error.stderr
+    assert "types: {model: FORMAT} under fit" in error.stderr
+    write(failed, "model: telepathy")
+    assert "no format is named" in dfh("resume", cwd=failed, expect=2).stderr
+    write(failed, "model: pickle")
+    follow("runtime/job/rescue.py keep: dfh resume", shown, cwd=failed)
+    dfh("status", "--watch", cwd=failed)
+    assert_saved(failed, "fit-0001", dfh)
+    follow("submit/rescue.py name_formats: dfh resume", error, cwd=failed)  # nothing is left to do
+
+
+def test_a_new_submission_saves_it_once_a_format_is_named(failed: Path, dfh: Any) -> None:
+    folder = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue"
+    for command in (("submit", "--dry-run"), ("submit",), ("run",)):
+        error = dfh(*command, cwd=failed, expect=2).stderr
+        assert "Write types: {model: FORMAT} under fit (pickle, say), then submit again." in error
+        assert f"first: rm -r {folder}" in error
+    assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
+    write(failed, "model: pickle, note: json")
+    error = dfh("submit", cwd=failed, expect=2).stderr
+    assert "is to save its output note as json" in error
+    assert "Name text for it." in error
+    write(failed, "model: pickle")
+    told = "fit does not run again: it saves what attempt 1 of fit-0001 kept (model as pickle)"
+    assert f"info: {told}" in dfh("submit", "--dry-run", cwd=failed).stderr
+    assert told in dfh("run", cwd=failed).stderr
+    (execution,) = failed.glob("executions/fit-000[!1]")
+    assert_saved(failed, execution.name, dfh)
+    assert (folder / "model.pickle").is_file()  # it is the other one's
+    again = dfh("submit", "--dry-run", cwd=failed)
+    assert "not sent, reused" in again.stdout
+    assert "kept" not in again.stderr
+
+
+@pytest.mark.parametrize("what", ["code", "no reuse"])
+def test_it_runs_again_where_that_is_what_was_asked(what: str, failed: Path, dfh: Any) -> None:
+    write(failed, "model: pickle")
+    if what == "code":
+        code = (failed / "ops.py").read_text()
+        (failed / "ops.py").write_text(code.replace("Model(0.5)", "Model(0.25)"))
+    words = ["--no-reuse"] if what == "no reuse" else []
+    shown = dfh("run", *words, cwd=failed)
+    assert "does not run again" not in shown.stderr
+    assert (failed / "log").read_text() == "fit\n" * 2
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """Return the packages' folder of an environment that has none."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3*/site-packages")
+    return site
+
+
+JOBLIB = """
+import pickle
+def dump(value, path): path.write_bytes(pickle.dumps(value))
+def load(path): return pickle.loads(path.read_bytes())
+"""
+
+
+def test_a_package_that_a_format_wants_is_installed_and_the_job_resumed(
+    bare: Path, dfh: Any, make_project: Callable[..., Path], follow: Any
 ) -> None:
     project = make_project({"ops.py": CODE}, name="fit")
-    log, file = project / "log", project / "pipeline.yaml"
-    file.write_text(PIPELINE.format(log=log, types=""))
-    shown = dfh("run", cwd=project, expect=None)
-    assert "dfh resume fit-0001" in shown.stdout + shown.stderr
-    error = dfh("resume", cwd=project, expect=2).stderr
-    assert "pipeline.yaml names no format for what it kept" in error
-    assert "types: {model: FORMAT} under fit" in error
-    file.write_text(PIPELINE.format(log=log, types=", types: {model: telepathy}"))
-    assert "names no format" in dfh("resume", cwd=project, expect=2).stderr
-    file.write_text(PIPELINE.format(log=log, types=", types: {model: pickle}"))
+    words = ("run", "--python", bare.parents[2] / "bin" / "python")
+    write(project, "model: joblib")
+    shown = dfh(*words, cwd=project, expect=9)
+    assert not (project / "log").exists()  # it was looked at before
+    write(project)
+    dfh(*words, cwd=project, expect=9)
+    write(project, "model: joblib")
     dfh("resume", cwd=project)
-    dfh("status", "--watch", cwd=project, expect=None)
-    assert status(project)["state"] == "succeeded"
-    assert log.read_text() == "fit\n"
-    folder = project / "executions" / "fit-0001" / "jobs" / "use" / "outputs"
-    assert json.loads((folder / "found.json").read_bytes()) == {"score": 0.5, "is_nan": True}
-    dfh("prov", "verify", "fit-0001", cwd=project)
+    again = dfh("status", "--watch", cwd=project, expect=9)
+    assert "joblib needs joblib, which" in again.stdout
+    (bare / "joblib.py").write_text(JOBLIB)
+    follow("runtime/rank/saving.py _installing: dfh resume #2", again, cwd=project)
+    dfh("status", "--watch", cwd=project)
+    assert_saved(project, "fit-0002", dfh)
+    follow("runtime/rank/saving.py _installing: dfh resume", shown, cwd=project)
+    dfh("status", "fit-0001", "--watch", cwd=project)
+
+
+def test_a_format_that_the_value_chose_and_that_wants_a_package(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
+    code = """
+import sys
+
+def make(log: str):
+    with open(log, "a") as stream:
+        stream.write("made\\n")
+    sys.modules["pyarrow"] = None
+    import pandas as pd
+    table = pd.DataFrame({"z": [0.5]})
+    return table
+"""
+    text = "pipeline: t\noperations: {make: {uses: 'ops.py:make', attributes: {log: LOG}}}\n"
+    text += "outputs: {table: make.table}\n"
+    project = make_project({"ops.py": code}, name="t")
+    (project / "pipeline.yaml").write_text(text.replace("LOG", str(project / "log")))
+    shown = dfh("run", cwd=project, expect=9)
+    assert "Install it there, or name another format" in shown.stdout
+    follow("runtime/job/rescue.py keep: dfh resume", shown, cwd=project)
+    dfh("status", "--watch", cwd=project)
+    assert (project / "log").read_text() == "made\n"
+    assert list(project.glob("executions/t-0001/jobs/make/outputs/table.parquet"))
+
+
+def test_of_another_user_nothing_is_loaded(failed: Path, dfh: Any, as_user: Any) -> None:
+    write(failed, "model: pickle")
+    folder = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue"
+    os.chown(folder / "model.pickle", 65534, 65534)
+    assert "model.pickle belongs to another user" in dfh("submit", cwd=failed, expect=2).stderr
+    assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
+    os.chown(folder / "index.json", 65534, 65534)
+    assert "kept" not in dfh("submit", "--dry-run", cwd=failed).stderr

@@ -33,18 +33,23 @@ def opened(
 
 
 @contextmanager
-def opened_own(name: Path | str, *, folder: int | None = None) -> Iterator[tuple[int, int]]:
+def opened_own(
+    name: Path | str, *, folder: int | None = None, owner: int | None = None
+) -> Iterator[tuple[int, int]]:
     """Open a file that a job or the submitter wrote; handle, and size in bytes.
 
     OSError (FileNotFoundError if there is none), or ValueError for what nobody wrote there: a link
     or a device, which may have no end, a pipe, a folder. By one file-system call: the status of
-    what is open costs none. `folder` is an open folder that the name lies in.
+    what is open costs none. `folder` is an open folder that the name lies in, `owner` the one user
+    whose it may be.
     """
     try:
         with opened(name, OWN, folder=folder) as handle:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("it is no plain file")
+            if owner not in {None, status.st_uid}:
+                raise ValueError("it belongs to another user")
             yield handle, status.st_size
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
@@ -62,13 +67,18 @@ def read_most(handle: int, limit: int) -> bytes:
 
 
 def read_own(
-    name: Path | str, *, folder: int | None = None, limit: int = JSON_LIMIT, tail: int = 0
+    name: Path | str,
+    *,
+    folder: int | None = None,
+    owner: int | None = None,
+    limit: int = JSON_LIMIT,
+    tail: int = 0,
 ) -> bytes:
     """Return a file that a job or the submitter wrote, or its last `tail` bytes.
 
     As `opened_own`; ValueError also for one that is larger than `limit`.
     """
-    with opened_own(name, folder=folder) as (handle, size):
+    with opened_own(name, folder=folder, owner=owner) as (handle, size):
         if tail:
             os.lseek(handle, max(0, size - tail), os.SEEK_SET)
         data = read_most(handle, limit + 1)

@@ -239,6 +239,8 @@ class Job(NamedTuple):
     """Package that it imports -> its version, or the digest of its files; empty if unknown."""
     plan_key: str = ""
     """`sha256:...`: equal keys promise equal results; empty for the final job."""
+    value_key: str = ""
+    """The same without the formats of the outputs; empty for a job that runs no operation."""
 
     @property
     def indices(self) -> tuple[int | None, ...]:

@@ -181,7 +181,7 @@ def unmasked(value: Any) -> Any:
     """Return an array; FormatError for a masked one, of which a file would show what is masked."""
     import numpy as np
 
-    if np.ma.is_masked(value):
+    if np.ma.is_masked(value):  # type: ignore[no-untyped-call]
         message = "a masked array would lose its mask: return its filled() or its data and mask"
         raise FormatError(message)
     return np.asarray(value)

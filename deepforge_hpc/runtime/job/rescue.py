@@ -13,10 +13,13 @@ from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, TakenUp
 
 
-def read(folder: Path) -> Rescue | None:
-    """Return what a folder `rescue/` holds; None if it holds nothing that this version knows."""
+def read(folder: Path, *, owner: int | None = None) -> Rescue | None:
+    """Return what a folder `rescue/` holds; None if it holds nothing that this version knows.
+
+    Nothing either if it is not of the owner that is asked for.
+    """
     with suppress(OSError, ValueError):
-        return parse(Rescue, read_own(folder / RESCUE_INDEX))
+        return parse(Rescue, read_own(folder / RESCUE_INDEX, owner=owner), is_open=True)
     return None
 
 
@@ -31,7 +34,7 @@ def keep(context: Context, error: JobError) -> JobError:
     names = ", ".join((*found.saved, *found.kept))
     hint = f"{error.hint} {where} keeps {names}"
     if found.is_whole:
-        hint += f"; with a format, dfh resume {context.info.id} saves it without a second run."
+        hint += f"; then dfh resume {context.info.id} saves what it keeps, without a second run."
     else:
         hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())})."
     return JobError(error.reason, hint, error=error.error, is_retryable=found.is_whole)
@@ -41,7 +44,7 @@ def find(context: Context) -> TakenUp | None:
     """Return what is to be taken up in place of running the operation, if there is such a thing."""
     folder = context.folder.rescue
     found = read(folder)
-    if found is None or found.plan_key != context.job.plan_key or not found.is_whole:
+    if found is None or found.value_key != context.job.value_key or not found.is_whole:
         return None
     try:
         formats = decode(dict[str, str], read_json(folder / RESCUE_FORMATS))
@@ -55,4 +58,4 @@ def find(context: Context) -> TakenUp | None:
 def story(taken: TakenUp) -> str:
     """Return what the record says of outputs that were made in two attempts."""
     saved = ", ".join(f"{name} as {kind}" for name, kind in sorted(taken.formats.items()))
-    return f"Made by attempt {taken.rescue.attempt}, which could not save it all; saved {saved}."
+    return f"Made by {taken.rescue.maker}, which could not save it all; saved {saved}."

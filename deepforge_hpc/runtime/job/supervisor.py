@@ -155,7 +155,7 @@ class Supervisor:
         self._state.write(State.RUNNING)
         remove(context.work)
         context.work.mkdir(parents=True)
-        if context.attempt > 1 and context.folder.rescue.is_dir():
+        if not context.by_hand and context.folder.rescue.is_dir():
             from .rescue import find
 
             self._taken = find(context)
@@ -251,7 +251,7 @@ class Supervisor:
             clock=self._clock,
             reason=reason,
         )
-        if context.attempt > 1:
+        if self._taken is not None or context.attempt > 1:
             remove(context.folder.rescue)
         with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
             self._state.write(State.SUCCEEDED, exit_code=0, left=self._left)

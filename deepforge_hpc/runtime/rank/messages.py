@@ -40,7 +40,6 @@ class Rescue(NamedTuple):
     """`rescue/index.json`: what an attempt made that could not save all of it."""
 
     attempt: int
-    plan_key: str
     saved: dict[str, Saved]
     """The outputs that could be saved, below `rescue/outputs/`."""
     kept: dict[str, str]
@@ -49,12 +48,22 @@ class Rescue(NamedTuple):
     """Those that no pickle can hold either -> why."""
     sha256: dict[str, str]
     """Path below `rescue/` -> digest."""
+    value_key: str = ""
+    """Of the job that made it."""
+    execution: str = ""
+    lacking: dict[str, str] = {}  # noqa: RUF012 - nobody writes to what a tuple holds
+    """Of those that are kept, the ones whose format only wants a package -> that format."""
     schema: str = RESCUE_SCHEMA
 
     @property
     def is_whole(self) -> bool:
         """Tell whether the operation need not run again."""
         return not self.lost
+
+    @property
+    def maker(self) -> str:
+        """Return what made it, in words."""
+        return f"attempt {self.attempt} of {self.execution or 'this execution'}"
 
 
 class TakenUp(NamedTuple):
@@ -63,7 +72,7 @@ class TakenUp(NamedTuple):
     folder: str
     rescue: Rescue
     formats: dict[str, str]
-    """Output -> the format that `types:` now names for it."""
+    """Output -> the format that `types:` now names for it, or that only wanted a package."""
 
 
 def execution_of(code: str) -> str:

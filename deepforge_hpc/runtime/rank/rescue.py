@@ -7,6 +7,7 @@ for it under `types:`: it may hold pickles, and a pickle runs code.
 from __future__ import annotations
 
 import pickle
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import RESCUE, RESCUE_INDEX
+from ..formats.base import Format
 from ..storage.local import LocalStorage
 from .messages import RankSpec, Rescue, Saved, TakenUp
 
@@ -24,8 +26,13 @@ def rescue(
     values: Mapping[str, Any],
     saved: dict[str, Saved],
     refused: Mapping[str, JobError],
+    lacking: dict[str, str],
+    formats: Mapping[str, Format],
 ) -> JobError:
-    """Keep what was saved, and the refused outputs as pickles; return why the job fails."""
+    """Keep what was saved, and the refused outputs as pickles; return why the job fails.
+
+    `lacking`: as in `Rescue`.
+    """
     work = Path(spec.work)
     folder = work / RESCUE
     folder.mkdir()
@@ -42,11 +49,30 @@ def rescue(
     place = LocalStorage(folder)
     paths = [*kept.values(), *(f"outputs/{item.path}" for item in saved.values())]
     digests = {path: place.digest(path) for path in paths}
-    found = Rescue(spec.attempt, spec.job.plan_key, saved, kept, lost, digests)
+    key, execution = spec.job.value_key, spec.execution
+    found = Rescue(spec.attempt, saved, kept, lost, digests, key, execution, lacking)
     if paths:
         publish_json(folder / RESCUE_INDEX, encode(found))
-    first = next(iter(refused.values()))
-    return JobError(" ".join(error.reason for error in refused.values()), first.hint)
+    able = [one for one, fmt in formats.items() if spec.shards is None or fmt.can_gather]
+    hints = [_hint(name, values[name], found, error.hint, able) for name, error in refused.items()]
+    if lost:
+        hints.append("Then submit again.")
+    return JobError(" ".join(error.reason for error in refused.values()), " ".join(hints))
+
+
+def _hint(name: str, value: object, found: Rescue, own: str, able: list[str]) -> str:
+    """Return the way on for one output; `own`: what its error says of it; `able`: formats."""
+    if name in found.lacking or (own and name in found.lost):
+        return own
+    if own:
+        return f"{own} To keep it as it is, name a format for {name} under `types:`."
+    if isinstance(value, Path):
+        return f"Name file or directory for {name} under `types:`, or return what is in it."
+    if name in found.lost:
+        return f"Return another value for {name}: no format keeps this one, nor does pickle."
+    surest = "pickle keeps it; there are also " if "pickle" in able else ""
+    others = ", ".join(sorted({*able} - {"any", "pickle"}))
+    return f"Name a format for {name} under `types:` ({surest}{others})."
 
 
 def _keep(value: object, path: Path) -> None:
@@ -80,6 +106,7 @@ def _load(spec: RankSpec, taken: TakenUp, path: str) -> object:
 
 
 def _unreadable(spec: RankSpec, taken: TakenUp, path: str, why: str) -> JobError:
-    reason = f"What attempt {taken.rescue.attempt} left cannot be read again: {path}: {why}."
-    hint = f"To run the operation again: rm -r {taken.folder}; then: dfh resume {spec.execution}"
+    reason = f"What {taken.rescue.maker} left cannot be read again: {path}: {why}."
+    folder = shlex.quote(taken.folder)
+    hint = f"To run the operation again: rm -r {folder}; then: dfh resume {spec.execution}"
     return JobError(reason, hint)

@@ -36,10 +36,27 @@ def check_formats(spec: RankSpec, formats: Mapping[str, Format]) -> None:
         kind = taken.get(port.name, port.type)
         if kind in formats and (lack := _lack(formats[kind])):
             reason = f"Output {port.name} cannot be saved: {lack}."
-            raise JobError(reason, _LACK_HINT, is_retryable=True)
+            raise JobError(reason, _installing(spec), is_retryable=True)
 
 
-_LACK_HINT = "Install it there, or name another format under `types:`."
+def _installing(spec: RankSpec) -> str:
+    if spec.taken is None:  # the plan is frozen, so another format is another plan
+        return (
+            f"Install it there, then: dfh resume {spec.execution}. Or name another format under "
+            "`types:` and submit again."
+        )
+    return (
+        "Install it there, or name another format under `types:`, then: "
+        f"dfh resume {spec.execution}"
+    )
+
+
+class _LackError(FormatError):
+    """A format that wants a package which is not there."""
+
+    def __init__(self, lack: str, wanted: str) -> None:
+        super().__init__(lack)
+        self.wanted = wanted
 
 
 def _lack(fmt: Format) -> str:
@@ -65,6 +82,7 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
     ports = spec.job.outputs
     entries: dict[str, Saved] = {}
     refused: dict[str, JobError] = {}
+    lacking: dict[str, str] = {}
     if spec.taken is not None:
         from .rescue import take_up
 
@@ -81,13 +99,14 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
             reason = f"Output {name} cannot be saved: {str(error) or type(error).__name__}."
-            known = ", ".join(sorted(formats.keys() - {"any"}))
-            hint = f"Return another value, or name a format for {name} under `types:` ({known})."
-            refused[name] = JobError(reason, hint)
+            refused[name] = JobError(reason)
+            if isinstance(error, _LackError):
+                lacking[name] = error.wanted
+                refused[name].hint = "Install it there, or name another format under `types:`."
     if refused:
         from .rescue import rescue
 
-        raise rescue(spec, values, entries, refused)
+        raise rescue(spec, values, entries, refused, lacking, formats)
     publish_json(work / SAVED, encode(entries))
 
 
@@ -97,7 +116,7 @@ def _save_one(
     chosen = choose(value) if port.type == "any" else port.type
     fmt = _find(formats, chosen)
     if lack := _lack(fmt):
-        raise FormatError(lack)
+        raise _LackError(lack, chosen)
     try:
         path = fmt.save(value, folder / port.name)
         if chosen not in FORMATS:

@@ -540,6 +540,20 @@ def test_keys_depend_on_the_ranks_where_there_are_several(project):
     assert len({train("big", *how)["train"] for how in (("srun", 2), ("srun", 3), ("mpi", 2))}) == 3
 
 
+def test_of_an_output_the_format_is_in_the_plan_key_and_not_in_the_value_key(project):
+    before = project.plan()
+    named = "    uses: ops.py:Train\n    types: {model: pickle}\n"
+    text = PIPELINE.replace("    uses: ops.py:Train\n", named)
+    project.write(text.replace("ops.py:evaluate,", "ops.py:evaluate, types: {model: pickle},"))
+    after = project.plan()
+    values = [{job.name: job.value_key for job in plan.jobs} for plan in (before, after)]
+    differ = {name for name, key in keys(before).items() if keys(after)[name] != key}
+    assert differ == {"train", "evaluate"}
+    assert values[0]["train"] == values[1]["train"] not in {"", keys(before)["train"]}
+    assert values[0]["evaluate"] != values[1]["evaluate"]
+    assert not values[0]["_final"]
+
+
 def test_keys_depend_on_the_packages_that_the_code_imports(project, tmp_path):
     venv = tmp_path / "venv"
     python = f"python3.{sys.version_info.minor}"

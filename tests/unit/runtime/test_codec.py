@@ -241,6 +241,7 @@ FREE = {
     "runtime/base/redact.py": "texts of anybody",
     "runtime/formats/base.py": "values are the user's",
     "runtime/formats/integrity.py": "headers of others",
+    "runtime/formats/tensors.py": "names are the user's",
     "runtime/state/journal.py": "which event it is says its class",
     "runtime/state/read.py": "the last line of metrics: names and numbers are the user's",
     "runtime/state/statefile.py": "a word of a later version is named",

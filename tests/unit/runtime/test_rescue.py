@@ -58,10 +58,8 @@ def test_all_that_can_be_kept_is(execution: Execution) -> None:
         "Output model cannot be saved: no format fits by itself: value is a "
     )
     for part in (
-        "`types:`",
-        "pickle",
-        "jobs/job/rescue keeps note, numbers, model",
-        "dfh resume",
+        "Name a format for model under `types:` (pickle keeps it; there are also arrays, ",
+        "jobs/job/rescue keeps note, numbers, model; then dfh resume demo-0001 saves",
     ):
         assert part in state["hint"]
     assert state["again"] is True
@@ -76,7 +74,7 @@ def test_a_format_named_later_takes_up_what_was_kept(execution: Execution) -> No
     assert execution.marker("job")["outputs"]["model"]["format"] == "pickle"
     assert not execution.folder("job").rescue.exists()
     record = next(item for item in execution.records() if item["status"] == "succeeded")
-    assert record["reason"].startswith("Made by attempt 1, which could not save it all")
+    assert record["reason"].startswith("Made by attempt 1 of demo-0001, which could not save it")
 
 
 def test_without_a_format_the_operation_runs_again(execution: Execution) -> None:
@@ -110,7 +108,11 @@ def test_what_no_pickle_can_hold_is_lost_and_the_rest_is_kept(execution: Executi
     text = "def operation():\n    a, b = (lambda: 0), 5\n    return a, b\n"
     start(execution, text, a="any", b="json")
     state = execution.state("job")
-    assert "jobs/job/rescue keeps b; a could not be kept (" in state["hint"]
+    told = (
+        "Return another value for a: no format keeps this one, nor does pickle. Then submit again."
+    )
+    assert state["hint"].startswith(f"{told} jobs/job/rescue keeps b; a could not be kept (")
+    assert "types:" not in state["hint"]
     assert (execution.folder("job").rescue / "outputs" / "b.json").is_file()
     assert again(execution, a="pickle") == 1  # it runs again, for nothing else can make it
     assert state["again"] is False
@@ -125,6 +127,10 @@ def test_a_value_that_breaks_its_promise_does_not_cost_the_others(execution: Exe
     assert execution.state("job")["reason"] == (
         "Output a of job (operation) is None, and its annotation is dict."
     )
+    told = (
+        "To keep it as it is, name a format for a under `types:`. jobs/job/rescue keeps b, a; then"
+    )
+    assert told in execution.state("job")["hint"]
     publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {"a": "json"})
     assert execution.run("job", attempt=2).returncode == 0
     assert execution.value("job", "a") is None
@@ -135,3 +141,26 @@ def test_by_hand_nothing_is_moved(execution: Execution) -> None:
     done = execution.run("job", attempt=0, RUNS=str(execution.project / "runs"))
     assert done.returncode == 1
     assert not execution.folder("job").rescue.exists()
+
+
+def test_of_an_array_the_formats_are_named_that_join(execution: Execution) -> None:
+    text = "class Odd: pass\n\ndef operation(rows):\n    return Odd()\n"
+    data = execution.project / "rows.json"
+    data.write_text("[1, 2]")
+    execution.external("rows", data, "json")
+    given = {"rows": "rows"}
+    execution.operation("job", text, outputs={"a": "any"}, inputs=given, tasks=2, over="rows")
+    assert execution.run("job", task=0).returncode == 1
+    hint = json.loads(execution.folder("job", 0).state.read_bytes())["hint"]
+    assert "Name a format for a under `types:` (arrays, hdf5, json" in hint
+    assert "pickle" not in hint
+
+
+def test_a_path_that_is_no_output_is_told_the_formats_of_paths(execution: Execution) -> None:
+    text = "from pathlib import Path\n\ndef operation():\n    return Path('x')\n"
+    execution.operation("job", text, outputs={"a": "json"})
+    assert execution.run("job").returncode == 1
+    told = (
+        "Name file or directory for a under `types:`, or return what is in it. Then submit again."
+    )
+    assert execution.state("job")["hint"] == told

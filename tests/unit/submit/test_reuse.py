@@ -26,7 +26,7 @@ from deepforge_hpc.submit.reuse import apply, foresee, sent
 def again(lab: Any) -> tuple[ExecutionLayout, dict[str, Any]]:
     layout = lab.create()
     plan = read_plan(layout, read_info(layout))
-    return layout, apply(layout, plan, lab.project)
+    return layout, apply(layout, plan, lab.project).jobs
 
 
 @pytest.fixture(scope="module")
