@@ -127,7 +127,8 @@ def _follow(found: FoundExecution, folder: Path, launch: str, limit_s: float) ->
         _settle(found, deadline)
         ranks = "" if launch == "none" else f", the second on two ranks (launch: {launch})"
         return ok(CHECK, f"two jobs ran one after the other{ranks}")
-    return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {seen.path}; {_hint(seen)}")
+    hint = next((job.hint for job in seen.jobs if job.hint), "the folder was kept")
+    return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {seen.path}; {hint}")
 
 
 def _settle(found: FoundExecution, deadline: float) -> None:
@@ -141,7 +142,3 @@ def _settle(found: FoundExecution, deadline: float) -> None:
 def _unfinished(seen: ExecutionStatus) -> str:
     jobs = [job for job in seen.jobs if job.state not in ("succeeded", "reused")]
     return "; ".join(f"{job.name} {job.state}: {job.reason or job.raw}" for job in jobs[:2])
-
-
-def _hint(seen: ExecutionStatus) -> str:
-    return next((job.hint for job in seen.jobs if job.hint), "the folder was kept")

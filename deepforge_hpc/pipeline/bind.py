@@ -230,12 +230,12 @@ class _Binding:
     def _is_broken(self, *sections: str) -> bool:
         return any((*self.at, section) in self.binder.reader.broken for section in sections)
 
+    def _given(self) -> set[str]:
+        return {*self.attributes, *self.spec.references, *(_SHARDS if self.spec.map else ())}
+
     def _check_missing(self) -> None:
         """Refuse what the code needs and nobody gives."""
-        spec = self.spec
-        given = {*self.attributes, *spec.references}
-        if spec.map:
-            given.update(_SHARDS)
+        spec, given = self.spec, self._given()
         self._check_before_star({*given, *spec.inputs, *self.given})
         if self.is_class and not self._is_broken("inputs"):
             for parameter in self.inputs.values():
@@ -286,9 +286,7 @@ class _Binding:
 
     def _left_to_code(self) -> dict[str, Parameter]:
         """Return the parameters that are not given; none whose default looks like a credential."""
-        given = {*self.attributes, *self.spec.references}
-        if self.spec.map:
-            given.update(_SHARDS)
+        given = self._given()
         return {
             name: parameter
             for name, parameter in self.parameters.items()

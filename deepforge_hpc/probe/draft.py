@@ -22,12 +22,8 @@ from deepforge_hpc.units import format_duration
 
 UNKNOWN = "unknown"
 _SRUN = (
-    "srun",
-    "--nodes={nodes}",
-    "--ntasks={world_size}",
-    "--ntasks-per-node={ntasks_per_node}",
-    "--cpus-per-task={cpus_per_task}",
-    "--kill-on-bad-exit=1",
+    *("srun", "--nodes={nodes}", "--ntasks={world_size}", "--ntasks-per-node={ntasks_per_node}"),
+    *("--cpus-per-task={cpus_per_task}", "--kill-on-bad-exit=1"),
 )
 _OF_INTEREST = re.compile(
     r"(?i)(cuda|cudnn|nccl|rocm|rccl|aws-ofi|openmpi|mpich|cray-mpich|mvapich|intel-mpi|impi|hpcx"

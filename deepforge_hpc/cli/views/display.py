@@ -15,16 +15,10 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.notice import Notice
 
 _COLOURS = {
-    "succeeded": "green",
-    "reused": "green",
-    "running": "cyan",
-    "publishing": "cyan",
-    "failed": "red",
-    "upstream_failed": "red",
-    "interrupted": "yellow",
-    "cancelled": "yellow",
-    "unknown": "yellow",
-    "never_ran": "yellow",
+    **dict.fromkeys(("succeeded", "reused"), "green"),
+    **dict.fromkeys(("running", "publishing"), "cyan"),
+    **dict.fromkeys(("failed", "upstream_failed"), "red"),
+    **dict.fromkeys(("interrupted", "cancelled", "unknown", "never_ran"), "yellow"),
 }
 
 

@@ -53,33 +53,13 @@ class State(str, Enum):
 
 _LIVE = frozenset({State.HELD, State.PENDING, State.RUNNING, State.PUBLISHING})
 WAITING = frozenset({State.PLANNED, State.HELD, State.PENDING})
-_FINAL = frozenset(
-    {
-        State.SUCCEEDED,
-        State.REUSED,
-        State.FAILED,
-        State.INTERRUPTED,
-        State.CANCELLED,
-        State.UPSTREAM_FAILED,
-        State.NEVER_RAN,
-    }
-)
+_FINAL = frozenset(State) - WAITING - _LIVE - {State.UNKNOWN}
 
 # The state of a whole (array, execution) is the first of these that any part has.
 _PRECEDENCE = (
-    State.RUNNING,
-    State.PUBLISHING,
-    State.PENDING,
-    State.HELD,
-    State.UNKNOWN,
-    State.FAILED,
-    State.INTERRUPTED,
-    State.CANCELLED,
-    State.UPSTREAM_FAILED,
-    State.NEVER_RAN,
-    State.PLANNED,
-    State.SUCCEEDED,
-    State.REUSED,
+    *(State.RUNNING, State.PUBLISHING, State.PENDING, State.HELD, State.UNKNOWN),
+    *(State.FAILED, State.INTERRUPTED, State.CANCELLED, State.UPSTREAM_FAILED, State.NEVER_RAN),
+    *(State.PLANNED, State.SUCCEEDED, State.REUSED),
 )
 
 
@@ -94,7 +74,4 @@ def state_of(word: object) -> State:
 def combine(states: Iterable[State]) -> State:
     """Return the state of a whole from the states of its parts; PLANNED if there is none."""
     present = set(states)
-    for state in _PRECEDENCE:
-        if state in present:
-            return state
-    return State.PLANNED
+    return next((state for state in _PRECEDENCE if state in present), State.PLANNED)

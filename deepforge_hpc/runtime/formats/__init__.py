@@ -21,28 +21,11 @@ from .tensors import Safetensors
 
 __all__ = ["FORMATS", "Format", "FormatError", "load_formats"]
 
-FORMATS: Mapping[str, Format] = MappingProxyType(
-    {
-        known.id: known
-        for known in (
-            Json(),
-            TextFormat(),
-            Npy(),
-            Npz(),
-            Arrays(),
-            Parquet(),
-            Safetensors(),
-            Skops(),
-            Joblib(),
-            Hdf5(),
-            Keras(),
-            File(),
-            Directory(),
-            Pickle(),
-            Any_(),
-        )
-    }
+_KINDS: tuple[type[Format], ...] = (
+    *(Json, TextFormat, Npy, Npz, Arrays, Parquet, Safetensors, Skops, Joblib),
+    *(Hdf5, Keras, File, Directory, Pickle, Any_),
 )
+FORMATS: Mapping[str, Format] = MappingProxyType({kind.id: kind() for kind in _KINDS})
 """The formats of this package by id; third parties' come by `load_formats`."""
 
 

@@ -47,17 +47,12 @@ _NUMBERS = {
 }
 _KINDS = {
     **{number: kind for kind, number in _NUMBERS.items()},
+    **dict.fromkeys((errno.EPERM, errno.EROFS), DENIED),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.ENXIO), NOT_PLAIN),
+    **dict.fromkeys((errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ESTALE), UNREACHABLE),
     errno.ENOTEMPTY: EXISTS,
-    errno.EPERM: DENIED,
-    errno.EROFS: DENIED,
     errno.EDQUOT: FULL,
-    errno.ENOTDIR: NOT_PLAIN,
-    errno.EISDIR: NOT_PLAIN,
-    errno.ENXIO: NOT_PLAIN,
     errno.ENAMETOOLONG: INVALID,
-    errno.EHOSTUNREACH: UNREACHABLE,
-    errno.ETIMEDOUT: UNREACHABLE,
-    errno.ESTALE: UNREACHABLE,
 }
 
 
