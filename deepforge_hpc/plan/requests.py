@@ -195,7 +195,7 @@ class Requests:
         version = site.scheduler_version
         for found in self.scheduler.conflicts(version, directives.pairs, launch.argv):
             if found.is_certain:
-                hint = f"correct request and launchers of the site: dfh site show {site.name}"
+                hint = f"correct request and launchers in the file of site {site.name}"
                 directives.problems.append(Problem(f"site {site.name}: {found.text}", hint))
             else:
                 text = f"site {site.name}: {found.text}; its version is unknown"

@@ -58,7 +58,7 @@ _NODES = (
     "No node of the partition has what the job asks for. Lower `resources:` of the operation, or "
     "correct the site file; `sinfo -o '%P %D %c %m %G %l'` shows what there is."
 )
-_DEPENDENCY = "Slurm does not take the dependency. `dfh status EXECUTION` shows the jobs there are."
+_DEPENDENCY = "A job that it was to wait for was cancelled meanwhile, or Slurm has lost it."
 _DENIED = "Slurm does not allow you this; a job belongs to the user who submitted it."
 _SCRIPT = "The script of the job is missing or damaged: submit the pipeline again."
 _OPTION = "This Slurm does not know an option that the site file asks for, or its value."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepforge_hpc.errors import LedgerError, StorageError, UsageError
+from deepforge_hpc.errors import LedgerError, StorageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -40,10 +40,7 @@ def submit(
     """
     submitter = _open(layout, scheduler, "submitted", rate_limit)
     with submitter.leased():
-        if journal.read(layout).attempts:
-            message = f"{submitter.info.id} was submitted before"
-            raise UsageError(message, f"Look at it: dfh status {submitter.info.id}")
-        return submitter.submit(1)
+        return _go_on(submitter)
 
 
 def resume(
@@ -59,14 +56,20 @@ def resume(
     with submitter.leased():
         restore(layout, submitter.info)
         check_code(layout, submitter.info)
-        last = journal.read(layout).last
-        if last is None:
-            return submitter.submit(1)
-        report = recover(submitter, last) if last.is_held else settle(submitter, last)
-        if report is not None:
-            return report
-        name_formats(layout, submitter.info, select(submitter.plan, layout))
-        return submitter.submit(last.number + 1)
+        return _go_on(submitter)
+
+
+def _go_on(submitter: Submitter) -> SubmitReport:
+    """Begin, complete a submission or begin again, as the journal says; the lease is held."""
+    layout = submitter.layout
+    last = journal.read(layout).last
+    if last is None:
+        return submitter.submit(1)
+    report = recover(submitter, last) if last.is_held else settle(submitter, last)
+    if report is not None:
+        return report
+    name_formats(layout, submitter.info, select(submitter.plan, layout))
+    return submitter.submit(last.number + 1)
 
 
 def cancel(

@@ -21,7 +21,6 @@ NOT_FOLLOWED = {
     "api/target.py _with_pipeline: dfh plan",
     "cli/commands/site.py detect: dfh site",
     "cli/main.py _as_known: dfh VERB",
-    "plan/requests.py Requests._refuse_conflicts: dfh site",
     "runtime/base/advice.py limit_advice: dfh resume",
     "runtime/base/advice.py next_step: dfh logs #2",
     "runtime/base/advice.py next_step: dfh resume",
@@ -47,8 +46,6 @@ NOT_FOLLOWED = {
     "runtime/state/judge.py _silent: dfh cancel",
     "schedulers/local.py View.native: dfh resume",
     "schedulers/local.py _ensure_engine: dfh resume",
-    "schedulers/slurm_errors.py : dfh status",
-    "submit/chain.py submit: dfh status",
     "submit/frozen.py read_info: dfh executions",
     "submit/inspect.py _broken: dfh resume",
     "submit/inspect.py _next: dfh cancel",
@@ -56,11 +53,8 @@ NOT_FOLLOWED = {
     "submit/inspect.py _next: dfh status",
     "submit/live_jobs.py LiveJobs.clear: dfh cancel",
     "submit/orphans.py HeldOrphan.notice: dfh resume, dfh cancel",
-    "submit/permission.py check_user: dfh VERB, dfh status",
     "submit/submitter.py Submitter._undo: dfh resume",
     "submit/submitter.py Submitter._undo: dfh resume #2",
-    "submit/submitter.py Submitter._way_on: dfh executions",
-    "submit/submitter.py Submitter._way_on: dfh resume",
     "submit/submitter.py Submitter.release: dfh resume, dfh cancel",
 }
 """Steps that no test follows yet. It may only get shorter."""

@@ -42,7 +42,7 @@ def poll(ask: Callable[[], Any], limit_s: float = 60) -> Any:
 
 
 def test_only_who_submitted_can_act_on_what_is_not_over(
-    slurm_cluster: Any, dfh: Any, as_user: Callable[..., Any], shared: Path
+    slurm_cluster: Any, dfh: Any, as_user: Callable[..., Any], shared: Path, follow: Any
 ) -> None:
     project = shared / "project"
     project.mkdir()
@@ -63,11 +63,13 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
     poll(ran)
     journal = project / "executions" / "shared-0001" / "submitted.jsonl"
     assert json.loads(journal.read_bytes().splitlines()[0])["user"] == "nobody"
-    before = journal.read_bytes()
+    before, refused = journal.read_bytes(), {}
     for person, verb in ((bob, "cancel"), (bob, "resume"), (dfh, "resume")):
-        refused = person(verb, "shared-0001", cwd=project, expect=5).stderr
-        assert f"submitted by nobody: until it is over, only nobody can {verb} it" in refused
-        assert f"dfh {verb} {journal.parent}" in refused
+        refused[verb] = person(verb, "shared-0001", cwd=project, expect=5)
+        said = f"submitted by nobody: until it is over, only nobody can {verb} it"
+        assert said in refused[verb].stderr
+    step = "submit/permission.py check_user: dfh VERB, dfh status"
+    assert "running" in follow(step, refused["resume"], cwd=shared, verb="status", by=bob).stdout
     seen = json.loads(bob("status", "shared-0001", "--json", cwd=project).stdout)
     assert (seen["state"], seen["next"]) == ("running", "dfh status shared-0001 --watch")
     (told,) = [notice for notice in seen["warnings"] if notice["kind"] == "other_user"]
@@ -75,7 +77,9 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
     mine = json.loads(alice("status", "shared-0001", "--json", cwd=project).stdout)
     assert "other_user" not in {notice["kind"] for notice in mine["warnings"]}
     assert journal.read_bytes() == before
-    assert "cancelled wait" in dfh("cancel", "shared-0001", cwd=project).stdout  # root can
+    asked = follow(step, refused["cancel"], cwd=shared, verb="cancel", by=alice)
+    assert "cancelled wait" in asked.stdout
+    dfh("cancel", "shared-0001", cwd=project)  # root can
     poll(lambda: states() == ["cancelled", "succeeded"])
     assert ran() == 1
     # What is over is everybody's who may write there, and then theirs.

@@ -274,7 +274,7 @@ def test_what_is_no_id_never_reaches_a_command(build, bad):
         (
             "sbatch: error: Batch job submission failed: Job dependency problem",
             SchedulerError,
-            "dfh status",
+            "cancelled meanwhile",
         ),
         (
             "sbatch: error: Unable to open file jobs/x/job.sh",

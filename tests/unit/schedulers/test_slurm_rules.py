@@ -102,10 +102,7 @@ def test_a_file_that_asks_twice_is_refused_when_a_job_is_planned(plan):
     twice = "{gpu: gres, extra: [{directive: [gpus-per-node, '1']}]}"
     with pytest.raises(InvalidInputError, match="GPUs are asked for in 2 forms") as caught:
         plan(twice)
-    assert (
-        "correct request and launchers of the site: dfh site show mine"
-        in caught.value.faults[0].hint
-    )
+    assert "correct request and launchers in the file of site mine" in caught.value.faults[0].hint
 
 
 def test_a_rule_of_an_unknown_version_is_a_warning_and_of_a_known_one_an_error(plan):

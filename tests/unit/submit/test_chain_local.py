@@ -385,6 +385,19 @@ def test_roots_are_held_until_the_last_job_has_an_id(lab: Any) -> None:
     lab.wait(layout)
 
 
+def test_what_another_shell_has_begun_is_not_begun_again(lab: Any) -> None:
+    lab.write()
+    lab.flag("wait-a")
+    layout = lab.create()
+    lab.resume(layout)
+    with pytest.raises(UsageError, match="lab-0001 is not over: a"):
+        chain.submit(layout, lab.scheduler)
+    lab.flag("wait-a", is_set=False)
+    assert lab.wait(layout) == GOOD
+    assert "Nothing to do" in chain.submit(layout, lab.scheduler).message
+    assert lab.ran() == ["a", "b", "c"]
+
+
 def test_copied_execution_can_be_read_only(lab: Any, tmp_path: Path) -> None:
     layout = lab.submit()
     lab.wait(layout)

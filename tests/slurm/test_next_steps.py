@@ -1,0 +1,47 @@
+"""What dfh says to do after Slurm has refused a submission, word for word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slurm
+SITE = """\
+site: there
+extends: slurm-generic
+defaults: {time: 5m}
+queues: [{name: q, partition: cpu, qos: %s, time: {max: 10m}}]
+"""
+HELD = ("sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true")
+
+
+@pytest.fixture
+def refused(slurm_cluster: Any, dfh: Any, project: Path) -> Any:
+    """Return a function that submits to a QOS, which is refused."""
+
+    def submit(qos: str) -> Any:
+        file = project / "site-configs" / "there.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(SITE % qos)
+        return dfh("submit", "--site", "there", cwd=project, expect=5)
+
+    return submit
+
+
+def test_a_limit_on_jobs_and_what_no_wait_helps(
+    slurm_cluster: Any, dfh: Any, project: Path, refused: Any, follow: Any
+) -> None:
+    mine = slurm_cluster.run(
+        *HELD, "--qos=tiny"
+    ).strip()  # three jobs may be there, and ours are three
+    full = refused("tiny")
+    slurm_cluster.run("scancel", mine)
+    follow("submit/submitter.py Submitter._way_on: dfh resume", full, cwd=project)
+    done = dfh("status", "--watch", "--interval", "0.3", cwd=project)
+    assert "small-0001  succeeded" in done.stdout
+    unknown = refused("nosuch")
+    step = "submit/submitter.py Submitter._way_on: dfh executions"
+    assert follow(step, unknown, cwd=project).stdout == "removed small-0002\n"
+    assert [path.name for path in (project / "executions").glob("small-*")] == ["small-0001"]
