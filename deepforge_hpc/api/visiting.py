@@ -9,12 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError, StorageError
+from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.plugins.scheduler import Scheduler, scheduler_named
 from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.probing import Probed
     from deepforge_hpc.probe.visit import Visit
-    from deepforge_hpc.schedulers.slurm import SlurmScheduler
 
 _POLL_S = 1.0
 
@@ -33,7 +34,7 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
     The jobs' script and output lie in a folder of their own below `folder`, which compute nodes
     have to see, and are removed. A job that does not end in time is cancelled, and told.
     """
-    from deepforge_hpc.probe.visit import SCRIPT, add_visit, notes, parse_visit
+    from deepforge_hpc.probe.visit import add_visit, notes, parse_visit
     from deepforge_hpc.probe.write import site_yaml
 
     remarks = list(probed.notes)
@@ -43,9 +44,8 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
         hint = "Change to a folder of yours that compute nodes see."
         raise StorageError(f"{folder}: {error.strerror}", hint) from error
     with work as name:
-        script = Path(name, "look.sh")
-        script.write_text(SCRIPT, encoding="utf-8")
-        ended, failures = _run(planned(probed), script, account, limit_s)
+        scheduler = scheduler_named(probed.data["scheduler"])
+        ended, failures = _run(planned(probed), scheduler, Path(name), account, limit_s)
         for job, output in ended.items():
             text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
             seen = parse_visit(text)
@@ -62,37 +62,27 @@ def visit(probed: Probed, *, folder: Path, date: str, account: str, limit_s: flo
 
 
 def _run(
-    jobs: tuple[Visit, ...], script: Path, account: str, limit_s: float
+    jobs: tuple[Visit, ...], scheduler: Scheduler, folder: Path, account: str, limit_s: float
 ) -> tuple[dict[Visit, Path], list[str]]:
     """Return the output of each job that has ended, and what went wrong with others.
 
     None is left in the queue, whatever happens.
     """
-    from deepforge_hpc.schedulers.command import CommandRunner
-    from deepforge_hpc.schedulers.slurm import SlurmScheduler, parse_submit
-
-    runner, scheduler = CommandRunner(), SlurmScheduler()
     waiting: dict[str, Visit] = {}
     ended: dict[Visit, Path] = {}
     failures: list[str] = []
-
-    def output(job: Visit) -> Path:
-        return script.parent / f"{job.node_type}.txt"
-
     try:
         for job in jobs:
-            done = runner.run(job.argv(str(script), str(output(job)), account=account))
-            if done.returncode:
-                said = " ".join(done.stderr.split())
-                failures.append(f"the job on {job.node_type} was refused: {said}")
-            else:
-                waiting[parse_submit(done.stdout)[0]] = job
+            try:
+                waiting[_submit(scheduler, job, folder, account)] = job
+            except SchedulerError as error:  # noqa: PERF203 - a try costs a process
+                failures.append(f"the job on {job.node_type} was refused: {error.message}")
         deadline = time.monotonic() + limit_s
         while waiting and time.monotonic() < deadline:
             for native_id, status in scheduler.query("", list(waiting)).items():
                 if status.state.is_final and native_id in waiting:
                     job = waiting.pop(native_id)
-                    ended[job] = output(job)
+                    ended[job] = folder / f"{job.node_type}.txt"
             time.sleep(_POLL_S if waiting else 0)
         failures += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
     finally:
@@ -101,7 +91,27 @@ def _run(
     return ended, failures
 
 
-def _cancel(scheduler: SlurmScheduler, native_ids: list[str]) -> list[str]:
+def _submit(scheduler: Scheduler, job: Visit, folder: Path, account: str) -> str:
+    """Queue a job by a script of its own; return its id."""
+    from deepforge_hpc.probe.visit import SCRIPT
+
+    name = job.node_type
+    script = "\n".join(("#!/bin/bash", *scheduler.header(job.options), SCRIPT))
+    (folder / f"{name}.sh").write_text(script, encoding="utf-8")
+    request = SubmitRequest(
+        job=name,
+        script=f"{name}.sh",
+        arguments=(),
+        directory=str(folder),
+        name=f"dfh-probe-{name}",
+        comment=str(folder),
+        output=f"{name}.txt",
+        account=account,
+    )
+    return scheduler.submit(request)
+
+
+def _cancel(scheduler: Scheduler, native_ids: list[str]) -> list[str]:
     """Cancel jobs; say what stays in the queue."""
     try:
         scheduler.cancel("", native_ids)

@@ -22,7 +22,7 @@ from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ContainerLaunch, LaunchCommand
-from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.model import MPI_DEFAULT, VERSION, SiteSpec
 from deepforge_hpc.site.unknown import UNKNOWN, known
 
 _LONGEST = 100
@@ -199,7 +199,7 @@ class Requests:
                 directives.problems.append(Problem(f"site {site.name}: {found.text}", hint))
             else:
                 text = f"site {site.name}: {found.text}; its version is unknown"
-                directives.warn(SITE_UNKNOWN, text, "slurm.version")
+                directives.warn(SITE_UNKNOWN, text, VERSION)
 
 
 def _is_alike(one: Grant, other: Grant) -> bool:
@@ -239,7 +239,7 @@ def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) 
     way = f"srun --mpi=list shows the ways; one can be named in launchers.{launch.name}.argv"
     if site.mpi_default is UNKNOWN:
         text = f"whether srun of {site.name} starts MPI by itself is unknown: {way}"
-        directives.warn(SITE_UNKNOWN, text, "slurm.mpi_default")
+        directives.warn(SITE_UNKNOWN, text, MPI_DEFAULT)
     elif site.mpi_default == "none":
         text = f"srun of {site.name} starts no MPI by itself: {way}"
         directives.warn("no_mpi", text, f"launchers.{launch.name}.argv")

@@ -10,7 +10,7 @@ from deepforge_hpc.probe.draft import node_kinds
 from deepforge_hpc.probe.queues import draft_queue, nodes_of, of_association, rules_of, together
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.probe.values import count
-from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.model import MPI_DEFAULT, VERSION, SiteSpec
 from deepforge_hpc.site.queue import JobLimit, MemoryRequest, Preemption, Queue
 from deepforge_hpc.site.unknown import UNKNOWN, Count, Range, UnknownType, known
 from deepforge_hpc.units import format_duration, parse_duration, parse_memory
@@ -36,10 +36,10 @@ def differences(site: SiteSpec, machine: Machine) -> tuple[Difference, ...]:
 
 
 def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
-    version = known(site.slurm.version)
+    version = site.scheduler_version
     # A file may name the release alone: 24.11 is also 24.11.5.
     if version and machine.version and not f"{machine.version}.".startswith(f"{version}."):
-        yield Difference(key="slurm.version", file=version, machine=machine.version)
+        yield Difference(key=VERSION, file=version, machine=machine.version)
     names = [item.cluster_name for item in site.identify if item.cluster_name]
     if names and machine.cluster and machine.cluster not in names:
         yield Difference(
@@ -47,7 +47,7 @@ def _whole(site: SiteSpec, machine: Machine) -> Iterator[Difference]:
         )
     if machine.config:
         default = machine.mpi_default or "none"
-        yield from _differ("slurm.mpi_default", known(site.slurm.mpi_default), default)
+        yield from _differ(MPI_DEFAULT, known(site.mpi_default), default)
     tasks = count(machine.config.get("MaxArraySize")) or None
     yield from _differ("submit.max_array_tasks", known(site.submit.max_array_tasks), tasks)
     most = of_association(machine, lambda item: item.max_submit)

@@ -11,11 +11,12 @@ from deepforge_hpc.probe.commands import Node, Partition
 from deepforge_hpc.probe.queues import closed, nodes_of, sells_whole_nodes
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.probe.values import marked
+from deepforge_hpc.units import format_duration
 
 MINUTES = 5
 _MARK = "==dfh=="
 _MOST_EXCLUDED = 1000
-"""Names of nodes in one sbatch line; beyond, a job may land on a node of another kind."""
+"""Names of nodes in one option; beyond, a job may land on a node of another kind."""
 _SECTIONS = {
     "node": 'echo "$SLURMD_NODENAME"',
     "cores": "taskset -pc $$",
@@ -29,7 +30,7 @@ _SECTIONS = {
 }
 _FOR_PEOPLE = ("cores", "topology")
 """What no program can make `binding` of, but a person can."""
-SCRIPT = "#!/bin/bash\n" + "".join(
+SCRIPT = "".join(
     f"echo '{_MARK} {name}'\n{{ {command}; }} 2>/dev/null\n" for name, command in _SECTIONS.items()
 )
 """Looks only; a command that is not there prints nothing."""
@@ -51,23 +52,13 @@ class Visit:
     """Nodes of other kinds in the partition."""
     takes_whole_node: bool = False
 
-    def argv(self, script: str, output: str, *, account: str = "") -> list[str]:
-        """Return the words that queue it."""
-        return [
-            "sbatch",
-            "--parsable",
-            "--export=NONE",
-            f"--job-name=dfh-probe-{self.node_type}",
-            f"--partition={self.partition}",
-            "--nodes=1",
-            "--ntasks=1",
-            f"--time={MINUTES}",
-            f"--output={output}",
-            *([f"--gres=gpu:{self.gpus}"] if self.gpus else []),
-            *([f"--exclude={','.join(self.others)}"] if self.others else []),
-            *([f"--account={account}"] if account else []),
-            script,
-        ]
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """Return what its script asks the scheduler for, in the words of a plan."""
+        found = [("partition", self.partition), ("nodes", "1"), ("ntasks", "1")]
+        found.append(("time", format_duration(60 * MINUTES)))
+        found += [("gres", f"gpu:{self.gpus}")] if self.gpus else []
+        return [*found, ("exclude", ",".join(self.others))] if self.others else found
 
 
 def visits(machine: Machine, kinds: Mapping[str, Node]) -> Iterator[Visit]:

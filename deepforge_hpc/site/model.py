@@ -60,6 +60,10 @@ def _section(declared: type[Frozen]) -> Any:
     return given(Object(declared), declared())
 
 
+VERSION, MPI_DEFAULT = "slurm.version", "slurm.mpi_default"
+"""The keys of `scheduler_version` and `mpi_default`."""
+
+
 class SiteSpec(Frozen):
     """A whole site, `extends` and the chosen variant merged in."""
 

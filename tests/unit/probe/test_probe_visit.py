@@ -54,11 +54,9 @@ def test_each_kind_of_node_is_visited_once_and_gpus_are_asked_for(machine: Machi
     assert set(found) == {"gpu-fake", "cpu-8"}
     assert (found["gpu-fake"].partition, found["cpu-8"].partition) == ("gpu", "cpu")
     assert found["cpu-8"].nodes == {"n3", "n4"}
-    assert "--exclude=n1,n2" in found["cpu-8"].argv("x.sh", "out")
-    assert found["gpu-fake"].others == ()
-    argv = found["gpu-fake"].argv("x.sh", "out", account="lab")
-    assert {"--gres=gpu:1", "--account=lab", "--time=5", "--nodes=1"} <= set(argv)
-    assert not any("--gres" in word for word in found["cpu-8"].argv("x.sh", "out"))
+    shared = {"nodes": "1", "ntasks": "1", "time": "00:05:00"}
+    assert dict(found["cpu-8"].options) == {**shared, "partition": "cpu", "exclude": "n1,n2"}
+    assert dict(found["gpu-fake"].options) == {**shared, "partition": "gpu", "gres": "gpu:1"}
 
 
 def test_a_partition_of_whole_nodes_costs_a_whole_node(machine: Machine) -> None:

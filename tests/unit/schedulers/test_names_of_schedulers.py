@@ -14,7 +14,9 @@ PACKAGE = Path(deepforge_hpc.__file__).parent
 ADAPTERS = ("schedulers/", "runtime/schedulers/", "runtime/launchers/")
 NAMES = {"slurm", "local", "pbs", "flux"}
 WORD = re.compile(
-    r"slurm|local|pbs|flux|.*#(SBATCH|PBS)\b.*|.*\b(SLURM|SBATCH|PBS|FLUX)_.*", re.DOTALL
+    r"slurm(\.\w+)?|local|pbs|flux|.*#(SBATCH|PBS)\b.*|.*\b(SLURM|SBATCH|PBS|FLUX)_.*"
+    r"|((/\S+/)?(sbatch|squeue|sacct|sacctmgr|scancel|scontrol|sinfo|qsub|qstat|qdel)\b.*)",
+    re.DOTALL,
 )
 # What stands within an f-string: a name of a scheduler, or the beginning of one of its variables.
 PART = re.compile(r"\b(slurm|local|pbs|flux)(?![a-z])|\b(SLURM|SBATCH|PBS|FLUX)(_|$)|#(SBATCH|PBS)")
@@ -24,20 +26,17 @@ MODULE = re.compile(r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|fl
 EXCEPTIONS = {
     "plugins/registry.py": NAMES,  # the table of the adapters
     # Sections and keys of site files: `slurm:`, and the disk of a node, `local:`.
-    "site/model.py": {"slurm", ".slurm", "SlurmFacts"},
+    "site/model.py": {"slurm", ".slurm", "slurm.version", "slurm.mpi_default", "SlurmFacts"},
     "site/place.py": {"SlurmFacts"},
     "plan/directives.py": {"local"},
     "plan/environment.py": {"local"},
     "pipeline/precedence.py": {"local"},  # the name of a site
     "pipeline/installed.py": {"~/.local/lib/python", "/usr/local/lib/python"},
     # The package `probe` asks Slurm, and nothing else, what a machine has (Scheduler.is_probed).
-    "probe/compare.py": {".slurm"},
     "probe/draft.py": {"slurm", "local"},
     "probe/visit.py": {"local"},
-    "api/visiting.py": {
-        "deepforge_hpc.schedulers.slurm",
-        "SlurmScheduler",
-    },  # sends the jobs of probe.visit
+    "probe/commands.py": {"sinfo", "scontrol"},
+    "probe/accounts.py": {"sacctmgr"},
     "probe/read.py": {"flux", "SLURM_CLUSTERS", "SLURM_VERSION"},
     "site/identify.py": {"SLURM_CLUSTER_NAME", "SLURM_CONF"},  # which machine is this?
 }
@@ -47,6 +46,7 @@ SAID = {
     "site/words.py",  # variables that a site's text may name
     "runtime/base/redact.py",  # variables that a record may keep
     "plan/environment.py",  # export SLURM_CONF=...
+    "probe/draft.py",  # commands that the file of a site of Slurm tells people
 }
 
 
