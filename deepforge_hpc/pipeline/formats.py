@@ -70,6 +70,7 @@ def by_suffix(suffix: str) -> str:
 
 def refines(chosen: str, annotated: str) -> bool:
     """Tell whether `types:` may choose a format for a port that is annotated with another."""
-    # A path is not worth pickling; of everything else, whoever names it wants it.
-    wanted = chosen == PICKLE and annotated != "file"
+    # A path is not worth pickling; of everything else, whoever names it wants it. What a format of
+    # a package takes, it alone knows.
+    wanted = chosen not in FORMATS or (chosen == PICKLE and annotated != "file")
     return annotated in (ANY, chosen) or wanted or chosen in _REFINED.get(annotated, ())

@@ -53,6 +53,25 @@ def test_documented_format_carries_values_through_an_array(
     assert json.loads(result.read_text()) == ["aa", "bb", "cc"]
 
 
+def test_types_names_it_for_what_is_annotated_as_another_thing(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    env = install(tmp_path / "lib", "lines_format", documented(), "lines = lines_format:Lines")
+    code = OPERATIONS.replace('-> "lines"', "-> list").replace('words: "lines"', "words: list[str]")
+    text = PIPELINE.replace("op.py:make'", "op.py:make', types: {words: lines}")
+    text = text.replace("op.py:twice'", "op.py:twice', types: {words: lines}")
+    project = make_project({"pipeline.yaml": text, "op.py": code})
+
+    dfh("run", cwd=project, env=env)
+
+    made = project / "executions/p-0001/jobs/make/outputs/words.lines"
+    assert made.read_text().split() == ["a", "b", "c"]
+    wrong = text.replace("types: {words: lines}", "types: {words: npy}", 1)
+    (project / "pipeline.yaml").write_text(wrong)
+    error = dfh("check", cwd=project, env=env, expect=3).stderr
+    assert "npy, but the code of make says json" in error
+
+
 @pytest.mark.parametrize(
     ("module", "entry_points", "words"),
     [
