@@ -8,6 +8,8 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 LEDGER = ".dfh"
+LEDGER_FORMAT = 1
+"""Of that folder; a reader refuses another."""
 PROJECT_FILE = "dfh.yaml"
 EXECUTIONS = "executions"
 """Default folder of a project's executions."""

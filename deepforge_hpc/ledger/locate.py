@@ -281,8 +281,9 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
                 record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.attempt))
             return _artifact(ledger, record, path, sha256, sha256, others=len(found) - 1)
     if closure is not None:
-        holder = next(ledger for ledger in ledgers if ledger.starting_with(closure.record))
-        return _artifact(holder, holder.get(closure.record), path, closure.artifact, sha256)
+        said = closure.data
+        holder = next(ledger for ledger in ledgers if ledger.starting_with(said.record))
+        return _artifact(holder, holder.get(said.record), path, said.artifact, sha256)
     if located := _by_figure_id(path, Path(place.where(name)), sha256, ledgers):
         return located
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "a project around it"

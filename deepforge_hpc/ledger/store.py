@@ -15,18 +15,18 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from deepforge_hpc.errors import LedgerError
-from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of
+from deepforge_hpc.paths import LEDGER_FORMAT
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of, parse
 from deepforge_hpc.runtime.base.files import digest, read_json, read_own
-from deepforge_hpc.runtime.state.closure import SCHEMA as CLOSURE_SCHEMA
+from deepforge_hpc.runtime.state.closure import ClosureData
 from deepforge_hpc.runtime.state.record_data import RecordData
 
 _NAME = re.compile(r"([0-9a-f]{64})(?:\.[0-9a-f]{0,8})?\.json")
-FORMAT = 1
-"""Of the ledger's folder; `deepforge_hpc.submit.project` writes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,11 +178,12 @@ class Ledger:
         try:
             found = read_json(self.root / "FORMAT").get("format")
         except FileNotFoundError:
-            found = FORMAT
+            return
         except (OSError, ValueError):
             found = None
-        if found != FORMAT:
-            message = f"{self.root / 'FORMAT'}: format {found!r}, this version reads {FORMAT}"
+        if found != LEDGER_FORMAT:
+            file = self.root / "FORMAT"
+            message = f"{file}: format {found!r}, this version reads {LEDGER_FORMAT}"
             raise LedgerError(message, "Use the version of deepforge-hpc that wrote the ledger.")
 
     def _files(self) -> Iterator[tuple[Path, str]]:
@@ -203,37 +204,23 @@ class Closure(Ledger):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self._data: dict[str, Any] = {}
 
-    @property
-    def artifact(self) -> str:
-        """Return the digest of the artifact when it was published."""
-        return str(self._loaded().get("artifact"))
-
-    @property
-    def record(self) -> str:
-        """Return the id of the record that made the artifact."""
-        return str(self._loaded().get("record"))
+    @cached_property
+    def data(self) -> ClosureData:
+        """What the file holds; LedgerError if it is none."""
+        try:
+            return parse(ClosureData, read_own(self.root.resolve()), is_open=True)
+        except (OSError, ValueError) as error:
+            message = f"{self.root}: not a closure of records: {error}"
+            raise LedgerError(message, "Copy it again from beside the original.") from error
 
     def _content(self, path: Path) -> bytes:
-        return str(self._loaded()["records"][f"sha256:{path.stem}"]).encode()
+        return self.data.records[f"sha256:{path.stem}"].encode()
 
     def _files(self) -> Iterator[tuple[Path, str]]:
-        for record_id in self._loaded()["records"]:
+        for record_id in self.data.records:
             name = record_id.removeprefix("sha256:")
             yield self.root / f"{name}.json", name
-
-    def _loaded(self) -> dict[str, Any]:
-        if not self._data:
-            try:
-                data = read_json(self.root.resolve())
-                if data["schema"] != CLOSURE_SCHEMA or not isinstance(data["records"], dict):
-                    raise ValueError(data["schema"])
-            except (OSError, ValueError, KeyError) as error:
-                message = f"{self.root}: not a closure of records: {error}"
-                raise LedgerError(message, "Copy it again from beside the original.") from error
-            self._data = data
-        return self._data
 
 
 def parse_record(content: bytes, path: Path) -> Record:

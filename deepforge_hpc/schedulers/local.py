@@ -11,20 +11,21 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import SchedulerError, StorageError
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.processes import machine
-from deepforge_hpc.runtime.base.native import WAITS, NativeStatus
-from deepforge_hpc.runtime.base.states import State, state_of
+from deepforge_hpc.runtime.base.states import State
 
-from .local_queue import ENDED, STOPPED, LocalQueue, QueuedJob, parse_array
+from .local_queue import ENDED, STOPPED, EngineInfo, LocalQueue, QueuedJob, parse_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
+    from deepforge_hpc.runtime.base.local_status import LocalStatus
+    from deepforge_hpc.runtime.base.native import NativeStatus
 
 
 ENGINESTOPPED = "EngineStopped"
@@ -134,9 +135,9 @@ def _have_ended(queue: LocalQueue, job: QueuedJob) -> bool:
 def _ended(queue: LocalQueue, _stamp: tuple[int, ...]) -> dict[str, bool]:
     """Return of each job whether it has ended; kept, as one is asked for with each new job."""
     ended: dict[str, bool] = {}
-    for key, entry in queue.status().items():
+    for key, told in queue.status().items():
         name = key.partition("_")[0]
-        ended[name] = ended.get(name, True) and entry["raw"] in ENDED
+        ended[name] = ended.get(name, True) and told.raw in ENDED
     return ended
 
 
@@ -175,8 +176,8 @@ class View:
 
     queue: LocalQueue
     jobs: list[QueuedJob]
-    status: dict[str, dict[str, Any]]
-    killed: dict[str, Any] | None
+    status: dict[str, LocalStatus]
+    killed: EngineInfo | None
     """What is known of an engine that did not close."""
 
     @classmethod
@@ -188,7 +189,7 @@ class View:
         if killed is None and _has_running(status) and not queue.has_engine:
             # One that has closed by now leaves nothing running: its file was removed.
             status = queue.status()
-            killed = {} if _has_running(status) else None
+            killed = EngineInfo("") if _has_running(status) else None
         return cls(queue, jobs, status, killed)
 
     @property
@@ -199,10 +200,9 @@ class View:
         """
         if not self.killed:
             return ""
-        host, here = self.killed["host"], machine()
-        was = str(self.killed.get("machine", ""))
+        host, was, here = self.killed.host, self.killed.machine, machine()
         is_restarted = host == os.uname().nodename and was.split()[:1] != here.split()[:1]
-        return "" if was == here or is_restarted else str(host)
+        return "" if was == here or is_restarted else host
 
     def require_here(self) -> None:
         """Raise SchedulerError if it cannot be told from here what still runs."""
@@ -229,11 +229,11 @@ class View:
         return all(self._has_ended(name) or self._is_lost(name) for name in job.task_ids)
 
     def _has_ended(self, name: str) -> bool:
-        return self.status.get(name, {}).get("raw") in ENDED
+        return name in self.status and self.status[name].raw in ENDED
 
     def native(self, job: QueuedJob, name: str) -> NativeStatus:
         """Return what is known of one task."""
-        found = _native(job, name, self.status.get(name) or _unseen(job, name))
+        found = (self.status.get(name) or _unseen(job, name)).native(name, job.name)
         if self.killed is None or found.raw_state in ENDED:
             return found
         if host := self.elsewhere:
@@ -248,50 +248,26 @@ class View:
 
     def _is_lost(self, name: str) -> bool:
         """Tell whether a task that was running is not there any more, and no engine saw its end."""
-        entry = self.status.get(name, {})
-        if self.killed is None or self.elsewhere or entry.get("raw") != "RUNNING":
+        told = self.status.get(name)
+        if self.killed is None or self.elsewhere or told is None or told.raw != "RUNNING":
             return False
         token = f"{self.queue.uuid}.{name}"
         from .local_process import Process
 
-        return not Process(int(entry["pid"]), str(entry["start_time"]), token).is_alive
+        return not Process(told.pid, told.start_time, token).is_alive
 
 
 def _tasks_of(job: QueuedJob, name: str) -> tuple[str, ...]:
     return job.task_ids if name == job.id else (name,)
 
 
-def _has_running(status: dict[str, dict[str, Any]]) -> bool:
-    return any(entry["raw"] == "RUNNING" for entry in status.values())
+def _has_running(status: dict[str, LocalStatus]) -> bool:
+    return any(told.raw == "RUNNING" for told in status.values())
 
 
-def _unseen(job: QueuedJob, name: str) -> dict[str, Any]:
+def _unseen(job: QueuedJob, name: str) -> LocalStatus:
     """Return what the engine will say of a task that it has not seen yet."""
     from .local_tasks import Task
 
     free = "Dependency" if job.after else "Resources"
-    return Task(name, job, reason="JobHeldUser" if job.hold else free).to_dict()
-
-
-def _native(job: QueuedJob, name: str, entry: dict[str, Any]) -> NativeStatus:
-    raw, exit_code = entry["raw"], entry.get("exit", "")
-    return NativeStatus(
-        native_id=name,
-        state=state_of(entry["state"]),
-        raw_state=raw,
-        raw_reason=entry.get("reason", ""),
-        explanation=entry.get("explanation", ""),
-        name=job.name,
-        exit_code=exit_code,
-        wants_memory=_wants_memory(raw, exit_code),
-        ended_by={"CANCELLED": "scheduler", "TIMEOUT": "limit"}.get(raw, ""),
-        dependency=WAITS if entry.get("reason") == "Dependency" else "",
-    )
-
-
-def _wants_memory(raw: str, exit_code: str) -> bool:
-    if raw != "FAILED":
-        return False
-    from deepforge_hpc.runtime.schedulers.slurm import wants_memory
-
-    return wants_memory(raw, exit_code)
+    return Task(name, job, reason="JobHeldUser" if job.hold else free).status

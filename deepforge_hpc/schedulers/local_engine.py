@@ -14,13 +14,13 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.local_status import LocalStatus
 from deepforge_hpc.runtime.state.read import read_files
 
 from .local_cores import Cores, shared_file
@@ -34,7 +34,7 @@ from .local_process import (
     send,
     with_token,
 )
-from .local_queue import ENDED, LocalQueue
+from .local_queue import ENDED, Command, LocalQueue
 from .local_tasks import Board, Task
 
 _POLL_S = 0.2
@@ -87,12 +87,12 @@ class Engine:
             # Commands first: one may name a job that is added while we look.
             commands = self._queue.commands()
             self._take_in({})
-            self._obey(commands)
+            self._obey(commands.values())
             self._reap()
             self._strays.look()
             self._start()
             if is_told := self._publish():
-                for path, _, _ in commands:
+                for path in commands:
                     path.unlink(missing_ok=True)
             is_idle = not (self._running or self._board.ready or self._strays)
             if is_told and is_idle and self._close(lock):
@@ -111,24 +111,24 @@ class Engine:
         changed = self._board.changed
         if changed:
             try:
-                self._queue.publish_status({name: one.to_dict() for name, one in changed.items()})
+                self._queue.publish_status({name: one.status for name, one in changed.items()})
             except OSError:
                 # A full disk must not end the jobs that run: the next turn tries again.
                 return False
             changed.clear()
         return True
 
-    def _take_in(self, known: dict[str, dict[str, Any]]) -> None:
+    def _take_in(self, known: dict[str, LocalStatus]) -> None:
         jobs, self._offset = self._queue.jobs(self._offset)
         for job in jobs:
             self._board.add(job, known)
 
-    def _obey(self, commands: list[tuple[Path, str, list[str]]]) -> None:
-        for _, verb, ids in commands:
-            if verb == "release":
-                self._board.release(ids)
+    def _obey(self, commands: Iterable[Command]) -> None:
+        for wanted in commands:
+            if wanted.command == "release":
+                self._board.release(wanted.ids)
             else:
-                for task in self._board.select(ids):
+                for task in self._board.select(wanted.ids):
                     self._stop(task, "CANCELLED")
 
     def _close(self, lock: int) -> bool:

@@ -14,8 +14,7 @@ An engine takes both locks to close, so a job added at that moment is either see
 gone and starts another.
 """
 
-from __future__ import annotations
-
+# Annotations are types here, which the codec reads.
 import fcntl
 import os
 import time
@@ -23,10 +22,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine, start_time
+from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.files import (
     opened_own,
     parse_object,
@@ -37,7 +37,12 @@ from deepforge_hpc.runtime.base.files import (
 )
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.base.local_status import OLD_STATUS, STATUS, read_status
+from deepforge_hpc.runtime.base.local_status import (
+    OLD_STATUS,
+    STATUS,
+    LocalStatus,
+    read_status,
+)
 
 STATUS_SCHEMA = "dfh/local-status/1"
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"})
@@ -69,7 +74,7 @@ class QueuedJob:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> QueuedJob:
+    def from_dict(cls, data: dict[str, Any]) -> "QueuedJob":
         """Return the job that `to_dict` wrote."""
         tasks = data["tasks"]
         return cls(
@@ -87,6 +92,23 @@ class QueuedJob:
         if self.tasks is None:
             return (self.id,)
         return tuple(f"{self.id}_{task}" for task in self.tasks)
+
+
+class EngineInfo(NamedTuple):
+    """Where the engine is, and which process; without a host: nobody knows."""
+
+    host: str
+    pid: int = 0
+    start_time: str = ""
+    machine: str = ""
+
+
+class Command(NamedTuple):
+    """What the engine is to do with some jobs."""
+
+    command: str
+    """release | cancel"""
+    ids: tuple[str, ...]
 
 
 def parse_array(text: str) -> tuple[int, ...] | None:
@@ -107,7 +129,7 @@ class LocalQueue:
     root: Path
 
     @classmethod
-    def of(cls, directory: str) -> LocalQueue:
+    def of(cls, directory: str) -> "LocalQueue":
         """Return the queue of the execution in that folder."""
         return cls(Path(directory, "local"))
 
@@ -118,7 +140,7 @@ class LocalQueue:
 
     @property
     def engine(self) -> Path:
-        """{pid, start_time, host, machine}"""
+        """An `EngineInfo`."""
         return self.root / "engine.json"
 
     @contextmanager
@@ -157,7 +179,7 @@ class LocalQueue:
             os.close(handle)
 
     @property
-    def killed_engine(self) -> dict[str, Any] | None:
+    def killed_engine(self) -> EngineInfo | None:
         """Return what `engine.json` says if it was left behind.
 
         An engine that closes removes the file.
@@ -165,8 +187,7 @@ class LocalQueue:
         if self.has_engine:
             return None
         with self._readable("engine.json"), suppress(FileNotFoundError):
-            engine = read_json(self.engine)
-            return {**engine, "host": str(engine["host"])}
+            return parse(EngineInfo, read_own(self.engine), is_open=True)
         return None
 
     @property
@@ -177,10 +198,10 @@ class LocalQueue:
 
     def note_engine(self) -> None:
         """Write down that this process is the engine now."""
-        me = {"pid": os.getpid(), "start_time": start_time(os.getpid())}
-        where = {"host": os.uname().nodename, "machine": machine()}
+        pid = os.getpid()
+        me = EngineInfo(os.uname().nodename, pid, start_time(pid), machine())
         # Synced: after a crash of the machine it tells that the machine was started again.
-        publish_json(self.engine, {**me, **where})
+        publish_json(self.engine, me._asdict())
 
     def add(self, job: QueuedJob) -> None:
         """Append a job; call it with the lock. OSError if it cannot be written whole."""
@@ -219,22 +240,18 @@ class LocalQueue:
         folder = self.root / "commands"
         folder.mkdir(exist_ok=True)
         name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.json"
-        publish_json(folder / name, {"command": verb, "ids": list(ids)}, durable=False)
+        publish_json(folder / name, encode(Command(verb, tuple(ids))), durable=False)
 
-    def commands(self) -> list[tuple[Path, str, list[str]]]:
-        """Return the commands that wait, oldest first: file, verb, ids."""
+    def commands(self) -> dict[Path, Command]:
+        """Return the commands that wait by their files, oldest first."""
         folder = self.root / "commands"
         try:
             paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
         except FileNotFoundError:
-            return []
-        found = []
-        for path in paths:
-            data = parse_object(read_own(path))
-            found.append((path, str(data["command"]), list(data["ids"])))
-        return found
+            return {}
+        return {path: parse(Command, read_own(path)) for path in paths}
 
-    def status(self) -> dict[str, dict[str, Any]]:
+    def status(self) -> dict[str, LocalStatus]:
         """Return the engine's last word on each id; empty if there is none."""
         with self._readable(STATUS), suppress(FileNotFoundError):
             return read_status(self.root)
@@ -262,14 +279,14 @@ class LocalQueue:
             if not self.log.stat().st_size:
                 self.log.unlink()
 
-    def publish_status(self, changed: dict[str, dict[str, Any]]) -> None:
+    def publish_status(self, changed: dict[str, LocalStatus]) -> None:
         """Write down what became of each id that has changed."""
         # Not synced: after a crash of the machine no process that it tells of is there any more.
         file = self._status_file
         if file.name == STATUS:
-            append_lines(file, ({"id": name, **entry} for name, entry in changed.items()))
+            append_lines(file, ({"id": name, **one.to_dict()} for name, one in changed.items()))
         else:
-            jobs = {**self.status(), **changed}
+            jobs = {name: one.to_dict() for name, one in {**self.status(), **changed}.items()}
             publish_json(file, {"schema": STATUS_SCHEMA, "jobs": jobs}, durable=False)
 
 

@@ -10,8 +10,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from deepforge_hpc.runtime.base.local_status import LocalStatus
 from deepforge_hpc.runtime.base.states import State
 
 from .local_queue import ENDED, STOPPED, QueuedJob
@@ -49,20 +49,18 @@ class Task:
     cores: int = -1
     """The open file that has its cores; -1 if only its process has it."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what the status says of it, but for what is empty."""
+    @property
+    def status(self) -> LocalStatus:
+        """Return what the status says of it."""
         state, explanation = explain(self)
-        values = {name: getattr(self, name) for name in _KEPT}
-        entry = {"state": state.value, "raw": self.state, "explanation": explanation, **values}
-        return {name: value for name, value in entry.items() if value}
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return LocalStatus(state, self.state, explanation, **kept)
 
-    def recall(self, entry: dict[str, Any]) -> None:
+    def recall(self, told: LocalStatus) -> None:
         """Take over what an earlier engine wrote of it."""
-        if entry:
-            self.state = entry["raw"]
-            for name in _KEPT:
-                if name in entry:
-                    setattr(self, name, entry[name])
+        self.state = told.raw
+        for name in _KEPT:
+            setattr(self, name, getattr(told, name))
 
 
 _KEPT = ("reason", "pid", "start_time", "started", "ended", "exit", "verdict")
@@ -102,16 +100,17 @@ class Board:
         self._entries: dict[str, _BoardJob] = {}
         self._dependants: dict[str, list[str]] = {}
 
-    def add(self, job: QueuedJob, known: dict[str, dict[str, Any]]) -> None:
+    def add(self, job: QueuedJob, known: dict[str, LocalStatus]) -> None:
         """Take a job in; `known` is the last status of an earlier engine."""
         indices: tuple[int | None, ...] = (None,) if job.tasks is None else job.tasks
         tasks = tuple(
             Task(name, job, index) for name, index in zip(job.task_ids, indices, strict=True)
         )
         for task in tasks:
-            task.recall(known.get(task.id, {}))
             self.tasks[task.id] = task
-            if task.id not in known:
+            if task.id in known:
+                task.recall(known[task.id])
+            else:
                 self.note(task)
         left = sum(task.state not in ENDED for task in tasks)
         is_held = job.hold and all(

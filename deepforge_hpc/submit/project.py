@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from deepforge_hpc.paths import EXECUTIONS, LEDGER
+from deepforge_hpc.paths import EXECUTIONS, LEDGER, LEDGER_FORMAT
 from deepforge_hpc.runtime.base.files import (
     canonical_json,
     load_json,
@@ -26,7 +26,8 @@ def mark(project: Path, executions: Path, uuid: str) -> Path:
     ledger = project / LEDGER
     for folder in (ledger, ledger / "loose", ledger / "blobs"):
         folder.mkdir(exist_ok=True)
-    _create(ledger / "FORMAT", canonical_json({"format": 1, "hash": "sha256", "id": uuid}))
+    mark = {"format": LEDGER_FORMAT, "hash": "sha256", "id": uuid}
+    _create(ledger / "FORMAT", canonical_json(mark))
     folders = executions_folders(project)
     if executions not in folders:
         noted = [str(folder) for folder in (*folders, executions)]

@@ -151,7 +151,7 @@ def test_watching_ends_if_nothing_can_go_on_by_itself(dfh: Any, gated: Path, unt
     until(lambda: log.exists() and "waiting" in log.read_text())
     task = read_status(local)["L1"]
     os.kill(json.loads((local / "engine.json").read_text())["pid"], signal.SIGKILL)
-    os.killpg(task["pid"], signal.SIGKILL)
+    os.killpg(task.pid, signal.SIGKILL)
     done = dfh("status", "--watch", "--interval", "0.2", cwd=gated, expect=9)
     assert "next    dfh resume gated-0001" in done.stdout
 

@@ -131,7 +131,9 @@ def test_a_job_on_each_kind_of_node_is_sent_after_a_yes(
     assert "probe: a job on cpu-8" in done.stdout
     assert "ran on another kind" not in done.stderr
     argv = ("site", "probe", "--submit", "--yes", "--name", "x", "--account", "nobody")
-    assert "the job on cpu-8 was refused: sbatch: Invalid account" in dfh(*argv, cwd=tmp_path).stderr
+    assert (
+        "the job on cpu-8 was refused: sbatch: Invalid account" in dfh(*argv, cwd=tmp_path).stderr
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .codec import decode
 from .failure import JobError
 from .files import read_json
 from .layout import PLUGINS
@@ -15,7 +16,7 @@ from .layout import PLUGINS
 def named_plugins(code: Path, kind: str) -> dict[str, str]:
     """Return `module:object` by name, as `code/plugins.json` has it for a kind."""
     with suppress(FileNotFoundError):
-        return dict(read_json(code / PLUGINS).get(kind, {}))
+        return decode(dict[str, dict[str, str]], read_json(code / PLUGINS)).get(kind, {})
     return {}
 
 

@@ -47,7 +47,7 @@ class Destination(NamedTuple):
             closure = build_closure(self.context.ledger, copy.sha256, record)
             copy.publish()
             beside = copy.final.with_name(copy.final.name + ".prov")
-            publish_bytes(beside, canonical_json(closure))
+            publish_bytes(beside, canonical_json(closure._asdict()))
 
 
 def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Published]]:

@@ -1,22 +1,29 @@
 """The history of one artifact in one file: its record, and all records that it follows from."""
 
-from __future__ import annotations
-
+# Annotations are types here, which the codec reads.
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import NamedTuple
 
 from ..base.files import digest, read_own
 from .record import index_records
 from .record_data import parse_record
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-SCHEMA = "dfh/closure/1"
+class ClosureData(NamedTuple):
+    """The file `<artifact>.prov`."""
+
+    artifact: str
+    """Digest of the artifact when it was published."""
+    record: str
+    """Id of the record that made it."""
+    records: dict[str, str]
+    """By id, each as the very text that the id names."""
+    schema: str = "dfh/closure/1"
 
 
-def build_closure(ledger: Path, artifact: str, record: str) -> dict[str, Any]:
-    """Return the closure of a record: flat, by id, each as the very text that the id names.
+def build_closure(ledger: Path, artifact: str, record: str) -> ClosureData:
+    """Return the closure of a record.
 
     A record that is missing or damaged is left out: who reads the closure sees the gap.
     """
@@ -34,4 +41,4 @@ def build_closure(ledger: Path, artifact: str, record: str) -> dict[str, Any]:
             continue
         records[identity] = content.decode()
         todo += parse_record(content).producers
-    return {"schema": SCHEMA, "artifact": artifact, "record": record, "records": records}
+    return ClosureData(artifact, record, records)

@@ -4,22 +4,29 @@ An entry `<ledger>/digests/<version>.json` holds for as long as the data has tha
 It is a cache: it may be lost or removed at any time.
 """
 
-from __future__ import annotations
-
+# Annotations are types here, which the codec reads.
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from ..base.files import publish_json, read_json
+from ..base.codec import parse
+from ..base.files import publish_json, read_own
+from .base import Stat, Storage
 from .fault import DAMAGED, PlaceError
 
-if TYPE_CHECKING:
-    from .base import Stat, Storage
-
-SCHEMA = "dfh/digest/1"
 # A file changed this shortly before it was read may change again without a change of its times.
 _SETTLED_S = 2.0
+
+
+class KnownDigest(NamedTuple):
+    """What an entry says."""
+
+    sha256: str
+    path: str
+    size: int
+    """Bytes."""
+    schema: str = "dfh/digest/1"
 
 
 def lookup(ledger: Path, found: Stat) -> str:
@@ -27,10 +34,9 @@ def lookup(ledger: Path, found: Stat) -> str:
     if not found.version:
         return ""
     try:
-        entry = read_json(_entry(ledger, found))
+        return parse(KnownDigest, read_own(_entry(ledger, found))).sha256
     except (OSError, ValueError):
         return ""
-    return str(entry.get("sha256") or "") if entry.get("schema") == SCHEMA else ""
 
 
 def known_digest(ledger: Path, place: Storage, found: Stat) -> str:
@@ -45,8 +51,7 @@ def known_digest(ledger: Path, place: Storage, found: Stat) -> str:
     if place.stat(found.name)[:5] != found[:5]:
         raise PlaceError(DAMAGED, place.where(found.name), "changed while its digest was computed")
     if found.version and time.time() - found.mtime_ns / 1e9 > _SETTLED_S:
-        where = place.where(found.name)
-        entry = {"schema": SCHEMA, "sha256": sha256, "path": where, "size": found.size}
+        entry = KnownDigest(sha256, place.where(found.name), found.size)._asdict()
         with suppress(OSError):  # a read-only or full ledger: the next job computes it again
             _entry(ledger, found).parent.mkdir(parents=True, exist_ok=True)
             publish_json(_entry(ledger, found), entry, durable=False)

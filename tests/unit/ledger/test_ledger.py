@@ -429,13 +429,13 @@ def test_artifact_far_from_its_project_is_explained_by_the_closure_beside_it(
     shutil.copy(output, far)
     closure = build_closure(project.ledger, digest_file(output), project.ids["train"])
     beside = far.with_name("model.txt.prov")
-    beside.write_bytes(canonical_json(closure))
+    beside.write_bytes(canonical_json(closure._asdict()))
     shutil.rmtree(project.root)
     found = provenance.explain(str(far), far.parent)
     assert (found.record.id, found.ancestors) == (project.ids["train"], 4)
     assert kinds_of(provenance.verify(str(far), far.parent), "error") == set()
-    closure["records"][project.ids["render.gather"]] += " "
-    beside.write_bytes(canonical_json(closure))
+    closure.records[project.ids["render.gather"]] += " "
+    beside.write_bytes(canonical_json(closure._asdict()))
     assert kinds_of(provenance.verify(str(far), far.parent), "error") == {"record_damaged"}
     beside.write_text("{}")
     with pytest.raises(LedgerError, match="not a closure of records"):

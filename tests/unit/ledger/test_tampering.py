@@ -228,13 +228,13 @@ def test_edited_destination_is_named_by_the_closure_beside_it(project: Any) -> N
     shutil.copy(output, published)
     closure = build_closure(project.ledger, digest_file(output), project.ids["train"])
     beside = published.with_name("model.txt.prov")
-    beside.write_bytes(canonical_json(closure))
+    beside.write_bytes(canonical_json(closure._asdict()))
     published.write_text("forged\n")
     assert findings(project, published) == ["output_modified"]
     explained = provenance.explain(str(published), project.root)
     assert (explained.state, explained.record.id) == ("modified", project.ids["train"])
     assert "modified" in next(iter(explanation_lines(explained)))
-    beside.write_bytes(canonical_json({**closure, "artifact": "sha256:" + "0" * 64}))
+    beside.write_bytes(canonical_json(closure._replace(artifact="sha256:" + "0" * 64)._asdict()))
     with pytest.raises(LedgerError, match="did not make 000000000000"):
         provenance.verify(str(published), project.root)
 

@@ -234,10 +234,8 @@ FREE = {
     "runtime/base/codec.py": "the codec",
     "runtime/base/files.py": "what the codec reads by",
     "runtime/base/jsonl.py": "lines at once, for the codec's callers",
-    "runtime/base/local_status.py": "a thousand changes, of which the last counts",
     "runtime/base/metrics.py": "names and numbers are the user's",
     "runtime/base/plan.py": "leaves the others of a thousand jobs unread",
-    "runtime/base/plugins.py": "names are those of installed packages",
     "runtime/base/redact.py": "texts of anybody",
     "runtime/formats/base.py": "values are the user's",
     "runtime/formats/integrity.py": "headers of others",
@@ -245,7 +243,6 @@ FREE = {
     "runtime/state/journal.py": "which event it is says its class",
     "runtime/state/read.py": "the last line of metrics: names and numbers are the user's",
     "runtime/state/statefile.py": "a word of a later version is named",
-    "runtime/storage/known.py": "a cache",
     "submit/project.py": "what is damaged of it is left out",
 }
 """Modules that look into JSON themselves, and why."""

@@ -63,11 +63,11 @@ def test_a_closure_leaves_out_what_is_missing_or_damaged(tmp_path: Path) -> None
     third = record(first, second, "sha256:" + "0" * 64)
     fourth = record(third, first)
     closure = build_closure(tmp_path, "sha256:a", fourth)
-    assert set(closure["records"]) == {first, second, third, fourth}
+    assert set(closure.records) == {first, second, third, fourth}
     damaged = index_records(tmp_path)[second]
     damaged.chmod(0o644)
     damaged.write_text("{}")
-    assert set(build_closure(tmp_path, "sha256:a", fourth)["records"]) == {first, third, fourth}
+    assert set(build_closure(tmp_path, "sha256:a", fourth).records) == {first, third, fourth}
 
 
 def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> No
     taken = write_record(
         tmp_path, {"schema": SCHEMA, "inputs": [], "reused_from": reused, "user": "u"}
     )
-    assert set(build_closure(tmp_path, "sha256:a", taken)["records"]) == {made, taken}
+    assert set(build_closure(tmp_path, "sha256:a", taken).records) == {made, taken}
 
 
 SECRETS = {

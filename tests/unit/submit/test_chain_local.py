@@ -460,7 +460,7 @@ def test_killed_engine_and_job_are_run_again(lab: Any) -> None:
     poll(lambda: lab.ran() == ["a"])
     queue = LocalQueue.of(str(layout.root))
     os.kill(int(json.loads(queue.engine.read_bytes())["pid"]), signal.SIGKILL)
-    pid = int(queue.status()["L1"]["pid"])
+    pid = queue.status()["L1"].pid
     os.killpg(pid, signal.SIGKILL)
     poll(lambda: lab.states(layout)["a"] == "unknown")
     lab.flag("wait-a", is_set=False)
