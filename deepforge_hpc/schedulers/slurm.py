@@ -21,10 +21,8 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     CONFIG_ARGV,
     ID,
     WHOLE_LISTS,
-    dependency,
-    ended_by,
     expand,
-    wants_memory,
+    native_status,
 )
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner
@@ -95,15 +93,8 @@ def parse_submit(stdout: str) -> tuple[str, str]:
 
 def queue_argv(native_ids: Sequence[str]) -> list[str]:
     """Return the words that list jobs still known to the controller, one array task a line."""
-    ids = ",".join(_checked(native_ids))
-    return [
-        "squeue",
-        "--noheader",
-        "--array",
-        "--states=all",
-        "--format=%i|%T|%r|%j",
-        f"--jobs={ids}",
-    ]
+    argv = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%r|%j"]
+    return [*argv, f"--jobs={','.join(_checked(native_ids))}"]
 
 
 def parse_queue(stdout: str) -> dict[str, NativeStatus]:
@@ -115,25 +106,18 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
             continue
         native_ids, raw_state, raw_reason, name = fields
         state, sentence = interpret(raw_state, raw_reason)
-        one = _status(state, sentence, raw_state, raw_reason, name)
-        one = one._replace(dependency=dependency(raw_reason))
+        one = native_status(state, sentence, raw_state, raw_reason, name)
         found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
 
 
 def accounting_argv(native_ids: Sequence[str]) -> list[str]:
     """Return the words that ask the accounting database."""
+    argv = ["sacct", "--noheader", "--parsable2", "--allocations"]
     # The end lies in the future: a controller's clock may be ahead of this host's.
-    return [
-        "sacct",
-        "--noheader",
-        "--parsable2",
-        "--allocations",
-        "--starttime=2000-01-01",
-        "--endtime=2099-01-01",
-        "--format=JobID,State,ExitCode,Reason,NodeList,JobName",
-        f"--jobs={','.join(_checked(native_ids))}",
-    ]
+    argv += ["--starttime=2000-01-01", "--endtime=2099-01-01"]
+    argv.append("--format=JobID,State,ExitCode,Reason,NodeList,JobName")
+    return [*argv, f"--jobs={','.join(_checked(native_ids))}"]
 
 
 def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
@@ -157,26 +141,9 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
         elif not state.is_final:
             state = State.UNKNOWN
             sentence = f"Accounting says {raw_state}, but the controller does not know it: lost."
-        one = _status(state, sentence, raw_state, raw_reason, name, exit_code)
+        one = native_status(state, sentence, raw_state, raw_reason, name, exit_code)
         found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
-
-
-def _status(
-    state: State, sentence: str, raw_state: str, raw_reason: str, name: str, exit_code: str = ""
-) -> NativeStatus:
-    """Return what a line says of each of its jobs, without their ids."""
-    return NativeStatus(
-        native_id="",
-        state=state,
-        raw_state=raw_state,
-        raw_reason=raw_reason,
-        explanation=sentence,
-        name=name,
-        exit_code=exit_code,
-        wants_memory=wants_memory(raw_state, exit_code),
-        ended_by=ended_by(raw_state),
-    )
 
 
 def cancel_argv(native_ids: Sequence[str]) -> list[str]:

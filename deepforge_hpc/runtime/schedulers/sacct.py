@@ -17,10 +17,9 @@ from .slurm import (
     STATES,
     WHOLE_LISTS,
     dependency,
-    ended_by,
     expand,
     explain_exit,
-    wants_memory,
+    native_status,
 )
 
 _FIELDS = (
@@ -166,11 +165,7 @@ def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeS
         state, sentence = explain_exit(code) or (state, sentence)
     if word == "CANCELLED" and dependency(reason):
         state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
-    return NativeStatus(
-        native, state, raw, reason, sentence, name, code,
-        wants_memory=wants_memory(word, code), ended_by=ended_by(raw),
-        dependency=dependency(reason),
-    )  # fmt: skip
+    return native_status(state, sentence, raw, reason, name, code, native)
 
 
 def _say(text: str) -> None:

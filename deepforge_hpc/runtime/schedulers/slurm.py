@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..base.native import FAILED, WAITS
+from ..base.native import FAILED, WAITS, NativeStatus
 from ..base.states import State
 from .base import QueryResult, Scheduler
 
@@ -103,6 +103,17 @@ def wants_memory(state: str, exit_code: str) -> bool:
     """
     is_killed = state == "FAILED" and exit_code.endswith(":9")
     return is_killed or state.startswith("OUT_OF_ME")  # sacct may cut it to `OUT_OF_ME+`
+
+
+def native_status(
+    state: State, sentence: str, raw: str, reason: str, name: str, code: str = "", native: str = ""
+) -> NativeStatus:
+    """Return what a line of Slurm's says of a job, and what a state and reason of it mean."""
+    return NativeStatus(
+        native, state, raw, reason, sentence, name, code,
+        wants_memory=wants_memory(raw, code), ended_by=ended_by(raw),
+        dependency=dependency(reason),
+    )  # fmt: skip
 
 
 def expand(text: str) -> list[str]:
