@@ -27,105 +27,70 @@ RESERVE = "reserve"
 """In the work folder: space that a rank frees to say why it failed when the disk is full."""
 
 
-class JobLayout(NamedTuple):
-    """The folder of a job, or of one task of a job array."""
-
+class _Root(NamedTuple):
     root: Path
 
-    @property
-    def state(self) -> Path:
-        """`dfh/state/1`: what happens now; one writer, the job itself."""
-        return self.root / "state.json"
 
-    @property
-    def success(self) -> Path:
-        """`dfh/success/1`: the marker, written last."""
-        return self.root / "success.json"
+class _Below:
+    """What has a fixed name below the root."""
 
-    @property
-    def metrics(self) -> Path:
-        """JSON lines; `$DFH_METRICS`."""
-        return self.root / "metrics.jsonl"
+    def __init__(self, name: str) -> None:
+        self._name = name
 
-    @property
-    def figures(self) -> Path:
-        """PNG, SVG and JSON of each captured figure."""
-        return self.root / "figures"
+    def __get__(self, layout: _Root, _owner: type | None = None) -> Path:
+        return layout.root / self._name
 
-    @property
-    def checkpoints(self) -> Path:
-        """`$DFH_CHECKPOINT_DIR`."""
-        return self.root / "checkpoints"
 
-    @property
-    def outputs(self) -> Path:
-        """Published outputs, `outputs/<name>[.suffix]`."""
-        return self.root / "outputs"
+class JobLayout(_Root):
+    """The folder of a job, or of one task of a job array."""
 
-    @property
-    def rescue(self) -> Path:
-        """What an attempt made that could not save all of it; see `rank/rescue.py`."""
-        return self.root / RESCUE
+    __slots__ = ()
 
-    @property
-    def left(self) -> Path:
-        """Files that the operation left in its working folder; no outputs."""
-        return self.root / "left"
+    state = _Below("state.json")
+    """`dfh/state/1`: what happens now; one writer, the job itself."""
+    success = _Below("success.json")
+    """`dfh/success/1`: the marker, written last."""
+    metrics = _Below("metrics.jsonl")
+    """JSON lines; `$DFH_METRICS`."""
+    figures = _Below("figures")
+    """PNG, SVG and JSON of each captured figure."""
+    checkpoints = _Below("checkpoints")
+    """`$DFH_CHECKPOINT_DIR`."""
+    outputs = _Below("outputs")
+    """Published outputs, `outputs/<name>[.suffix]`."""
+    rescue = _Below(RESCUE)
+    """What an attempt made that could not save all of it; see `rank/rescue.py`."""
+    left = _Below("left")
+    """Files that the operation left in its working folder; no outputs."""
 
     def work(self, attempt: int) -> Path:
         """Return the folder of an attempt's unpublished files; removed when it has ended."""
         return self.root / f".work-{attempt}"
 
 
-class ExecutionLayout(NamedTuple):
+class ExecutionLayout(_Root):
     """The folder of an execution."""
 
-    root: Path
+    __slots__ = ()
 
-    @property
-    def execution(self) -> Path:
-        """`dfh/execution/1`; written once."""
-        return self.root / "execution.json"
-
-    @property
-    def plan(self) -> Path:
-        """`dfh/plan/1`; written once."""
-        return self.root / "plan.json"
-
-    @property
-    def submitted(self) -> Path:
-        """JSON lines by the submitter alone: intents, then native ids as they come."""
-        return self.root / "submitted.jsonl"
-
-    @property
-    def pipeline(self) -> Path:
-        """The pipeline file as it was."""
-        return self.root / "pipeline.yaml"
-
-    @property
-    def site(self) -> Path:
-        """The site file as it was."""
-        return self.root / "site.yaml"
-
-    @property
-    def code(self) -> Path:
-        """The frozen code."""
-        return self.root / "code"
-
-    @property
-    def manifest(self) -> Path:
-        """`dfh/code/1`: {"files": {path below code/: "sha256:..."}}; its digest names the code."""
-        return self.root / "code" / "MANIFEST.json"
-
-    @property
-    def report(self) -> Path:
-        """One self-contained HTML file, refreshed by the jobs."""
-        return self.root / "report.html"
-
-    @property
-    def jobs(self) -> Path:
-        """One folder a job."""
-        return self.root / "jobs"
+    execution = _Below("execution.json")
+    """`dfh/execution/1`; written once."""
+    plan = _Below("plan.json")
+    """`dfh/plan/1`; written once."""
+    submitted = _Below("submitted.jsonl")
+    """JSON lines by the submitter alone: intents, then native ids as they come."""
+    pipeline = _Below("pipeline.yaml")
+    """The pipeline file as it was."""
+    site = _Below("site.yaml")
+    """The site file as it was."""
+    code = _Below("code")
+    """The frozen code."""
+    manifest = _Below("code/MANIFEST.json")
+    """`dfh/code/1`: {"files": {path below code/: "sha256:..."}}; its digest names the code."""
+    report = _Below("report.html")
+    """One self-contained HTML file, refreshed by the jobs."""
+    jobs = _Below("jobs")
+    """One folder a job."""
 
     def script(self, job: str) -> Path:
         """Return the batch script of a job."""
