@@ -180,7 +180,7 @@ def test_claim_of_an_execution_that_cannot_be_read_holds(lab: Any, damage: str) 
         layout.execution.write_text(content[:50] if damage == "cut" else later)
     with pytest.raises(UsageError, match="lab-0001, which is not over") as caught:
         lab.create()
-    assert "cannot be read: rm " in caught.value.hint
+    assert "nothing of it runs: rm " in caught.value.hint
     if damage == "a folder":
         layout.execution.rmdir()
     layout.execution.write_text(content)
