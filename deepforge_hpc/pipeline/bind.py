@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deepforge_hpc.errors import Fault
@@ -24,28 +24,20 @@ from deepforge_hpc.runtime.base.redact import filter_value
 _SHARDS = ("shard", "shards")
 
 
+@dataclass(slots=True, eq=False)
 class Binder:
     """Binds operations one by one; faults go to the reader, warnings are kept."""
 
-    def __init__(
-        self,
-        pipeline: PipelineSpec,
-        reader: Reader,
-        sources: Sources,
-        references: References,
-        formats: Formats,
-        environment_base: EnvironmentBase,
-    ) -> None:
-        self.pipeline = pipeline
-        self.reader = reader
-        self.sources = sources
-        self.references = references
-        self.formats = formats
-        self.environment_base = environment_base
-        self.installed = Installed()
-        self.overrides: Mapping[str, Mapping[str, Any]] = {}
-        self.warnings: list[Notice] = []
-        self._warned: set[tuple[str, str, str]] = set()
+    pipeline: PipelineSpec
+    reader: Reader
+    sources: Sources
+    references: References
+    formats: Formats
+    environment_base: EnvironmentBase
+    installed: Installed = field(default_factory=Installed)
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    warnings: list[Notice] = field(default_factory=list)
+    _warned: set[tuple[str, str, str]] = field(default_factory=set)
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
         """Return the interface of an operation; None if its code has faults."""

@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import (
@@ -67,23 +68,20 @@ class RateLimit:
         self._recent.append(self._clock())
 
 
+@dataclass(slots=True, eq=False)
 class Submitter:
     """One execution and its scheduler, while the lease is held."""
 
-    def __init__(
-        self,
-        layout: ExecutionLayout,
-        info: ExecutionInfo,
-        plan: Plan,
-        scheduler: Scheduler,
-        rate_limit: RateLimit,
-    ) -> None:
-        self.layout = layout
-        self.info = info
-        self.plan = plan
-        self.scheduler = scheduler
-        self.rate_limit = rate_limit
-        self.live_jobs = LiveJobs(scheduler, info)
+    layout: ExecutionLayout
+    info: ExecutionInfo
+    plan: Plan
+    scheduler: Scheduler
+    rate_limit: RateLimit
+
+    @property
+    def live_jobs(self) -> LiveJobs:
+        """Return what of the execution is in the scheduler's queue."""
+        return LiveJobs(self.scheduler, self.info)
 
     def leased(self) -> AbstractContextManager[None]:
         """Return the lease of the one submitter."""
