@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from typing import Any
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.frozen import broken, check_frozen, check_packages, check_script
 from deepforge_hpc.ledger.locate import Located
-from deepforge_hpc.ledger.store import Ledger, MissingRecordError, Record, short
+from deepforge_hpc.ledger.store import Closure, Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
-from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
@@ -70,6 +71,8 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
         if is_root and folder is not None:
             figures += len(record.data.figures)
             findings += _figures(record, folder, located)
+        if is_asked:
+            findings += _copies(record, located)
         findings += _external(record, located.project)
         findings += check_packages(located.ledger, record)
         if folder is not None:
@@ -150,6 +153,39 @@ def _figures(record: Record, folder: Path, located: Located) -> Iterator[Notice]
                 yield Notice("figure_gone", text, str(path))
             else:
                 yield found
+
+
+def _copies(record: Record, located: Located) -> Iterator[Notice]:
+    """Compare what `outputs.NAME.to` laid elsewhere: it is no part of the execution."""
+    for output in record.data.outputs:
+        for path in (located.project / place for place in output.copies):
+            found = look(path, output.sha256, output.size or None)
+            if not found.fault or path == located.path:  # what was asked for is compared itself
+                continue
+            name = f"the copy of output {output.name} of {record.label}"
+            if found.is_unread:
+                kind, text = "copy_unreadable", f"was not checked: it {found.fault}"
+            elif found.is_missing:
+                kind, text = "copy_gone", "is not there any more"
+            elif other := _maker(located.ledger, path):
+                text = f"{name} is now what {other.label} made, which wrote to the same place"
+                yield Notice("copy_replaced", text, str(path), level=INFO)
+                continue
+            else:
+                now = short(found.sha256) or found.fault
+                kind, text = "copy_modified", f"was changed: made {short(output.sha256)}, now {now}"
+            yield Notice(kind, f"{name} {text}", str(path))
+
+
+def _maker(ledger: Ledger, path: Path) -> Record | None:
+    """Return the record that a copy's closure names, if it made what lies there now."""
+    with suppress(LedgerError):
+        said = Closure(path.with_name(f"{path.name}.prov")).data
+        record = ledger.get(said.record)
+        made = [item for item in record.data.outputs if item.sha256 == said.artifact]
+        if made and not look(path, made[0].sha256, made[0].size or None).fault:
+            return record
+    return None
 
 
 def _compared(

@@ -148,7 +148,7 @@ class _Reuse(_Foresight):
         context = Context(self._layout, self._info, self._plan, job, task, _ATTEMPT)
         origin = earlier.reused_from
         with Destination.prepared(context, outputs) as destination:
-            data = reuse_record(context, earlier.record.data, origin, outputs)
+            data = reuse_record(context, earlier.record.data, origin, destination.outputs)
             identity = write_record(context.ledger, data)
             destination.publish(identity)
         reason = f"Taken from {origin.execution}."

@@ -286,3 +286,33 @@ def test_an_operation_may_print_where_it_stands(dfh: Any, make_project: Any) -> 
     )
     assert "sys.exit(main(sys.argv[1:]))" in "".join(stack)
     assert "traceback.format_stack()" in stack[-1]
+
+
+def test_published_copies_are_told_apart_from_the_execution(dfh: Any, project: Path) -> None:
+    pipeline = project / "pipeline.yaml"
+    text = pipeline.read_text().replace(
+        "{from: total.sum}", "{from: total.sum, to: results/sum.json}"
+    )
+    pipeline.write_text(text)
+    copy = project / "results" / "sum.json"
+
+    def told(execution: str) -> list[tuple[str, str]]:
+        found = json.loads(dfh("prov", "verify", execution, "--json", cwd=project).stdout)
+        assert found["ok"]
+        return [(item["kind"], item["subject"]) for item in found["findings"]]
+
+    dfh("run", cwd=project)
+    assert told("small-0001") == []
+    pipeline.write_text(text.replace("limit: 4", "limit: 5"))
+    dfh("run", cwd=project)
+    assert told("small-0001") == [("copy_replaced", str(copy))]
+    assert told("small-0002") == []
+    pipeline.write_text(text)
+    assert "reused" in dfh("run", cwd=project).stdout  # which lays its copy there again
+    assert (json.loads(copy.read_text()), told("small-0001"), told("small-0003")) == (6, [], [])
+    copy.write_text("7")
+    assert told("small-0003") == [("copy_modified", str(copy))]
+    copy.unlink()
+    warned = dfh("prov", "verify", "small-0003", cwd=project).stdout
+    assert "warning: copy_gone: the copy of output sum of small-0003/total is not there" in warned
+    assert "\nsound: " in warned

@@ -26,20 +26,27 @@ class Destination(NamedTuple):
 
     context: Context
     copies: list[_Copy]
+    outputs: list[Published]
+    """All of the job, each with the places of its copies."""
 
     @classmethod
     @contextmanager
     def prepared(cls, context: Context, outputs: list[Published]) -> Iterator[Destination]:
         """Copy what has a destination: a full disk fails here, before there is a record."""
         copies: list[_Copy] = []
+        places = wanted(context, outputs)
         with ExitStack() as stack:
-            for final, output in wanted(context, outputs):
+            for final, output in places:
                 sha256 = output.entry.sha256
                 copy = LocalStorage(final.parent).prepared(
                     output.path, final.name, expect=sha256, replace=True
                 )
                 copies.append(_Copy(sha256, final, stack.enter_context(copy)))
-            yield cls(context, copies)
+            placed = [
+                item._replace(copies=tuple(final for final, output in places if output is item))
+                for item in outputs
+            ]
+            yield cls(context, copies, placed)
 
     def publish(self, record: str) -> None:
         """Give the copies their names, and lay the closure of the record beside each."""

@@ -48,7 +48,7 @@ def publish_job(
             reason=reason,
             clock=clock,
             inputs=inputs,
-            outputs=outputs,
+            outputs=destination.outputs,
             figures=recorded(context.folder.figures),
             packages=packages,
         )

@@ -68,6 +68,8 @@ class Published(NamedTuple):
     entry: Output
     """Its entry of the success marker."""
     path: Path
+    copies: tuple[Path, ...] = ()
+    """Where the pipeline wants it besides."""
 
 
 def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
@@ -153,11 +155,14 @@ def reuse_record(
     context: Context, old: RecordData, origin: ReusedFrom, outputs: Sequence[Published]
 ) -> RecordData:
     """Return the record of a result under its new name: what made it stays what it was."""
-    now, places = timestamp(), {item.name: _shown_path(context, item.path) for item in outputs}
+    now, taken = timestamp(), {item.name: _output(context, item) for item in outputs}
     return old._replace(
         **_about(context),
         operation=old.operation._replace(name=context.job.operation),
-        outputs=tuple(item._replace(path=places[item.name]) for item in old.outputs),
+        outputs=tuple(
+            item._replace(path=taken[item.name].path, copies=taken[item.name].copies)
+            for item in old.outputs
+        ),
         reason=f"Taken from {old.execution}.",
         scheduler=RecordedScheduler(host=hostname()),
         time=Span(start=now, end=now),
@@ -260,6 +265,7 @@ def _output(context: Context, item: Published) -> RecordedOutput:
         size=item.entry.size,
         path=_shown_path(context, item.path),
         format=item.entry.format,
+        copies=tuple(_shown_path(context, path) for path in item.copies),
     )
 
 

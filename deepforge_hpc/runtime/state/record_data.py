@@ -49,6 +49,8 @@ class RecordedOutput(NamedTuple):
     """Relative to the project, or absolute."""
     format: str = ""
     trust: str = "content"
+    copies: tuple[str, ...] = ()
+    """Where else it was laid (`outputs.NAME.to`), as `path`; earlier versions did not note it."""
 
 
 class RecordedFigure(NamedTuple):

@@ -239,6 +239,107 @@ def test_edited_destination_is_named_by_the_closure_beside_it(project: Any) -> N
         provenance.verify(str(published), project.root)
 
 
+@pytest.fixture
+def published(project: Any) -> Path:
+    """Return a copy of the output of `evaluate`, as `outputs.NAME.to` lays it, with its closure."""
+    path: Path = project.root / "results" / "metrics.txt"
+    path.parent.mkdir()
+    _publish(project, path, name="evaluate")
+    return path
+
+
+def _publish(project: Any, path: Path, *, name: str, execution: str = "flow-0001") -> None:
+    """Lay out what a job made, of this execution or of another, and let its record say so."""
+    data = json.loads(project.record_file(name).read_bytes())
+    made = data["outputs"][0]
+    made["copies"] = [str(path.relative_to(project.root))]
+    if execution == "flow-0001":
+        shutil.copy(project.output(name, "result.txt"), path)
+        project.record_file(name).unlink()
+    else:
+        path.write_text(f"of {execution}, which is longer\n")
+        data.update(execution=execution, uuid="f" * 32)
+        made.update(sha256=digest_file(path), size=path.stat().st_size)
+    identity = project.write_record(data)
+    if execution == "flow-0001":
+        replace(success(project, name), project.ids[name], identity)
+        project.ids[name] = identity
+    closure = build_closure(project.ledger, digest_file(path), identity)
+    path.with_name(f"{path.name}.prov").write_bytes(canonical_json(closure._asdict()))
+
+
+def told(project: Any, subject: Path) -> tuple[bool, list[tuple[str, str]]]:
+    found = provenance.verify(str(subject), project.root)
+    return found.to_dict()["ok"], [(item.kind, item.level) for item in found.findings]
+
+
+@pytest.mark.parametrize("subject", ["execution", "job", "output"])
+def test_a_published_copy_that_changed_or_is_gone_is_told_and_no_damage_of_the_execution(
+    project: Any, published: Path, subject: str
+) -> None:
+    output = project.output("evaluate", "result.txt")
+    path = {"execution": project.execution, "job": output.parents[1], "output": output}[subject]
+    assert told(project, path) == (True, [])
+    published.write_text("edited\n")
+    assert told(project, path) == (True, [("copy_modified", "warning")])
+    published.with_name("metrics.txt.prov").unlink()
+    assert told(project, path) == (True, [("copy_modified", "warning")])
+    published.unlink()
+    published.symlink_to(output)
+    assert told(project, path) == (True, [("copy_modified", "warning")])
+    published.unlink()
+    assert told(project, path) == (True, [("copy_gone", "warning")])
+    published.parent.rename(published.parent.with_name("moved"))
+    assert told(project, path) == (True, [("copy_gone", "warning")])
+
+
+def test_a_copy_that_a_later_execution_wrote_over_is_told_with_its_maker(
+    project: Any, published: Path
+) -> None:
+    _publish(project, published, name="train", execution="flow-0002")
+    found = provenance.verify(str(project.execution), project.root)
+    assert [(item.kind, item.level) for item in found.findings] == [("copy_replaced", "info")]
+    assert "is now what flow-0002/train made" in found.findings[0].text
+    published.write_text("edited after that\n")
+    assert told(project, project.execution) == (True, [("copy_modified", "warning")])
+
+
+def test_a_closure_does_not_vouch_for_a_record_that_the_ledger_lacks(
+    project: Any, published: Path
+) -> None:
+    _publish(project, published, name="train", execution="flow-0002")
+    for path in project.ledger.glob("loose/*/*/*.json"):
+        if "flow-0002" in path.read_text():
+            path.unlink()
+    assert told(project, project.execution) == (True, [("copy_modified", "warning")])
+
+
+def test_a_copy_that_cannot_be_read_leaves_the_execution_checked(
+    project: Any, published: Path
+) -> None:
+    with project.closed(published):
+        assert told(project, project.execution) == (True, [("copy_unreadable", "warning")])
+
+
+def test_an_edited_copy_that_is_asked_for_is_one_finding(project: Any, published: Path) -> None:
+    published.write_text("edited\n")
+    assert told(project, published) == (False, [("output_modified", "error")])
+
+
+def test_copies_of_what_a_result_was_made_from_are_not_looked_at(project: Any) -> None:
+    path = project.root / "model.txt"
+    data = json.loads(project.record_file("train").read_bytes())
+    data["outputs"][0]["copies"] = ["model.txt"]
+    trained = project.write_record({**data, "job": "first", "script": ""})
+    by = {"record": trained, "job": "first", "output": "result"}
+    inputs = [{"port": "x", "sha256": data["outputs"][0]["sha256"], "by": by}]
+    none = {"outputs": [], "script": "", "status": "failed"}
+    later = project.write_record({**data, "job": "later", "inputs": inputs, **none})
+    path.write_text("edited\n")
+    assert "copy_modified" not in [kind for kind, _ in told(project, Path(later))[1]]
+    assert "copy_modified" in [kind for kind, _ in told(project, Path(trained))[1]]
+
+
 def test_edited_identity_of_an_execution_is_named(project: Any) -> None:
     replace(project.execution / "execution.json", "0123456789abcdef", "f" * 16)
     with pytest.raises(LedgerError, match=r"no record of it in .*, though jobs of it succeeded"):
