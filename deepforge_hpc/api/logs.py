@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
+from deepforge_hpc.runtime.base.text import listed
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -57,7 +58,10 @@ def read_log(
         of = "" if rank is None else f" of rank {rank}"
         which = "" if attempt is None else f" of attempt {attempt}"
         message = f"{layout.root.name}: {name} has no log{of}{which}"
-        hint = "It has not started: dfh status tells why."
+        hint = f"It has not started: dfh status {layout.root.name} tells why."
+        if rank is not None and available(layout, job, task=task):
+            ranks = listed(sorted(map(str, _of_ranks(layout, job, task))), 9)
+            hint = f"Ranks with a log of their own: {ranks or 'none'}."
         if known:
             hint = f"There is attempt {', '.join(str(number) for number in sorted(known))}."
         raise UsageError(message, hint)
@@ -81,7 +85,13 @@ def available(
     """Return the log files of a job by attempt."""
     if rank is None:
         return by_task(layout, job).get(task, {})
-    return _by_number(layout.job(job, task).root, _RANK_NAME).get(rank, {})
+    return _of_ranks(layout, job, task).get(rank, {})
+
+
+def _of_ranks(
+    layout: ExecutionLayout, job: str, task: int | None
+) -> dict[int | None, dict[int, Path]]:
+    return _by_number(layout.job(job, task).root, _RANK_NAME)
 
 
 def by_task(layout: ExecutionLayout, job: str) -> dict[int | None, dict[int, Path]]:

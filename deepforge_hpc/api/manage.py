@@ -154,7 +154,7 @@ def report(found: FoundExecution) -> Path:
         publish_bytes(found.layout.report, render_report(found.layout.root))
     except OSError as error:
         message = f"{found.layout.report}: {error.strerror}"
-        raise StorageError(message, "dfh status shows the same in the terminal.") from error
+        raise StorageError(message, f"dfh status {found.name} shows the same.") from error
     return found.layout.report
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
@@ -180,7 +181,10 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
 def _no_record(path: Path, execution: Path, ledgers: Sequence[Ledger]) -> LedgerError:
     if next((execution / "jobs").rglob("success.json"), None) is None:
         message = f"{path}: no record yet" + _damaged(ledgers)
-        return LedgerError(message, "A job writes its record when it ends: dfh status shows how.")
+        hint = (
+            f"A job writes its record when it ends: dfh status {quote(str(execution))} shows how."
+        )
+        return LedgerError(message, hint)
     where = " or ".join(str(ledger.root) for ledger in ledgers) or "any ledger above it"
     message = f"{path}: no record of it in {where}, though jobs of it succeeded"
     message += _damaged(ledgers)

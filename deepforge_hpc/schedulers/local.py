@@ -167,7 +167,7 @@ def _ensure_engine(queue: LocalQueue, directory: str) -> None:
         )  # fmt: skip
     if done.returncode:
         message = f"The process that runs the jobs on this machine could not start: {queue.log}"
-        raise SchedulerError(message, f"Read {queue.log}, then `dfh resume`.", argv=argv)
+        raise SchedulerError(message, "Read that file, then try again.", argv=argv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +239,8 @@ class View:
         if host := self.elsewhere:
             state, explanation = State.UNKNOWN, f"{STOPPED}. It was on {host}: look there."
         elif found.state is State.PENDING:
-            state, explanation = State.HELD, f"{STOPPED}; `dfh resume` goes on."
+            again = f"dfh resume {self.queue.root.parent.name} goes on."
+            state, explanation = State.HELD, f"{STOPPED}; {again}"
         elif self._is_lost(name):
             state, explanation = State.UNKNOWN, f"{STOPPED}; how this job ended is not known."
         else:

@@ -119,7 +119,7 @@ class _Place:
             return None
         except ValueError as error:
             message = f"{file}: damaged, so it cannot be told who writes to {self._what}"
-            raise StorageError(message, f"Look at it, then remove it: rm {file}") from error
+            raise StorageError(message, f"Look at it, then: rm {quote(str(file))}") from error
 
     def require_free(self, number: int, holder: Claim, uuid: str) -> None:
         """Raise UsageError if another execution holds it, and is live."""

@@ -26,9 +26,10 @@ def read_info(layout: ExecutionLayout) -> ExecutionInfo:
     try:
         return parse(ExecutionInfo, read_own(layout.execution), is_open=True)
     except OSError as error:
+        from deepforge_hpc.runtime.base.failure import os_hint
+
         message = f"{layout.root}: not an execution: {error.strerror}: {layout.execution.name}"
-        hint = "`dfh executions list` shows what there is."
-        raise StorageError(message, _cancel_hint(layout) or hint) from error
+        raise StorageError(message, _cancel_hint(layout) or os_hint(error)) from error
     except SchemaError as error:
         message = f"{layout.execution}: not written by this version: {error}"
         raise LedgerError(message, _OTHER_VERSION) from error

@@ -118,7 +118,7 @@ def _take_over(folder: Path, me: Owner, what: str) -> bool:
 def _busy(folder: Path, owner: Owner, what: str) -> tuple[str, str]:
     if owner.host == os.uname().nodename:
         message = f"{what}: process {owner.pid} is at it"
-        return message, "Wait for it to end, then look at `dfh status`."
+        return message, f"Wait for it to end, then: dfh status {folder.parent.name}"
     message = f"{what}: process {owner.pid} on host {owner.host} is at it, or died there"
     return message, (f"Look there: ssh {owner.host} ps {owner.pid}. If it is gone: rm -r {folder}")
 

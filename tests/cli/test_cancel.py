@@ -58,7 +58,7 @@ def test_logs_after_a_cancellation_are_those_of_what_ran(
     assert "waiting" in dfh("logs", cwd=gated).stdout
     said = dfh("logs", "latest", "use", cwd=gated, expect=2).stderr
     assert "use has no log" in said
-    assert "It never ran: dfh status tells why." in said
+    assert "It never ran: dfh status gated-0001 tells why." in said
 
 
 TORN = {
@@ -91,17 +91,21 @@ def test_a_damaged_execution_is_cancelled_by_its_journal(
 
 
 def test_a_damaged_copy_does_not_cancel_the_jobs_of_the_original(
-    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path
+    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path, follow: Any
 ) -> None:
     dfh("submit", cwd=gated)
     folder = gated / "executions" / "gated-0001"
     until(lambda: status(gated)["state"] == "running")
+    refused = []
     for copy, said in (
         (folder.with_name("gated-0099"), "is a copy of gated-0001"),
         (tmp_path / "elsewhere" / "gated-0001", "is a copy from outside"),
     ):
         shutil.copytree(folder, copy)
         (copy / "execution.json").write_text("{")
-        assert said in dfh("cancel", copy, cwd=gated, expect=2).stderr
+        refused.append(dfh("cancel", copy, cwd=gated, expect=2))
+        assert said in refused[-1].stderr
         shutil.rmtree(copy)
     assert status(gated)["state"] == "running"
+    step = "api/manage.py _require_original: dfh cancel"
+    assert "cancelled wait" in follow(step, refused[0], cwd=gated).stdout

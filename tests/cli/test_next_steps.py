@@ -13,6 +13,9 @@ import pytest
 
 FAILING = """
 import os
+def after(word: str) -> str:
+    same = word
+    return same
 def work(flag: str) -> str:
     if not os.path.exists(flag):
         raise ValueError("no flag")
@@ -96,7 +99,7 @@ def test_logs(dfh: Any, done: Path, follow: Any) -> None:
     log.unlink()
     refused = dfh("logs", "small-0001", "count", cwd=done, expect=2)
     shown = follow("cli/commands/logs.py _require_log: dfh status", refused, cwd=done)
-    assert "small-0001" in shown.stdout
+    assert "small-0001  succeeded" in shown.stdout
 
 
 def test_provenance(dfh: Any, done: Path, follow: Any) -> None:
@@ -168,6 +171,7 @@ def failed(dfh: Any, make_project: Callable[..., Path]) -> Path:
     (project / "pipeline.yaml").write_text(
         "pipeline: fails\noperations:\n"
         f"  work: {{uses: 'ops.py:work', attributes: {{flag: {project}/flag}}}}\n"
+        "  after: {uses: 'ops.py:after', inputs: {word: work.word}}\n"
         "outputs: {word: work.word}\n"
     )
     dfh("run", cwd=project, expect=9)
@@ -179,6 +183,8 @@ def test_an_operation_that_failed(dfh: Any, failed: Path, follow: Any) -> None:
     logs = follow("runtime/base/advice.py next_step: dfh logs", shown, cwd=failed)
     assert "no flag" in logs.stdout
     page = (folder_of(failed, "fails-0001") / "report.html").read_text()
+    # To run the same code again helps neither what failed nor what stands below it.
+    assert "dfh resume" not in shown.stdout + page
     logs = follow("runtime/report/failures.py _next: dfh logs", page, cwd=failed)
     assert "no flag" in logs.stdout
     (failed / "flag").touch()
@@ -233,6 +239,23 @@ def test_a_pipeline_with_keys_of_another_kind(dfh: Any, project: Path, follow: A
     assert "succeeded" in follow(step, refused, cwd=project, verb="status").stdout
 
 
+def test_a_plan_that_deserves_a_look(dfh: Any, project: Path, follow: Any) -> None:
+    file = project / "pipeline.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("attributes: {limit: 4}", "resources: {nodes: 2}"))
+    looked = dfh("doctor", "--site", "local", cwd=project, expect=None)
+    shown = follow("api/target.py _with_pipeline: dfh plan", looked, cwd=project)
+    assert "nodes" in shown.stdout
+    site = "{site: mine, extends: slurm-base, account: {required: no}, slurm: {version: 24.11.5}, "
+    extra = "request: {gpu: gres, extra: [{directive: [gpus-per-node, '1']}]}}"
+    (project / "site-configs").mkdir()
+    (project / "site-configs" / "mine.yaml").write_text(site + extra)
+    file.write_text(text.replace("attributes: {limit: 4}", "resources: {gpus_per_node: 1}"))
+    refused = dfh("plan", "--site", "mine", cwd=project, expect=3)
+    step = "plan/requests.py Requests._refuse_conflicts: dfh site"
+    assert "gpus-per-node" in follow(step, refused, cwd=project).stdout
+
+
 def test_a_scheduler_that_is_only_rendered(dfh: Any, project: Path, follow: Any) -> None:
     site = project / "site-configs" / "other.yaml"
     site.parent.mkdir()
@@ -285,8 +308,12 @@ def test_where_another_execution_writes_to_the_same_place(
     refused = dfh(*submit, cwd=gated, expect=2)
     follow("submit/destinations.py _way_out: dfh cancel", refused, cwd=gated)
     until(lambda: not (first / "local" / "engine.json").exists())
+    dfh(*submit, cwd=gated)
+    refused = dfh("resume", "gated-0001", cwd=gated, expect=2)
+    follow("submit/destinations.py _way_out: dfh cancel", refused, cwd=gated)
+    until(lambda: status(gated)["state"] == "cancelled")
     (gated / "open").touch()
-    dfh("resume", cwd=gated)
+    follow("submit/submitter.py Submitter._undo: dfh resume #2", refused, cwd=gated)
     until(lambda: not (first / "local" / "engine.json").exists())
     # Its queue is lost, and what it says of itself cannot be read.
     shutil.rmtree(first / "local")
@@ -297,10 +324,8 @@ def test_where_another_execution_writes_to_the_same_place(
     (first / "execution.json").write_text("{")
     unreadable = dfh(*submit, cwd=gated, expect=2)
     (first / "execution.json").write_bytes(info)
-    step = "submit/destinations.py _way_out: dfh executions"
-    asked = follow(step, refused, cwd=gated, expect=2)
-    assert "Add --yes." in asked.stderr
-    dfh(*asked.command.split()[1:], "--yes", cwd=gated)
+    removed = follow("submit/destinations.py _way_out: dfh executions", refused, cwd=gated)
+    assert "removed gated-0001" in removed.stderr + removed.stdout
     (claim,) = gated.glob(".dfh/claims/*/claim.json")
     assert f"once you know that nothing of it runs: rm {claim}\n" in unreadable.stderr
     claim.unlink()

@@ -27,7 +27,11 @@ def wait(folder: str) -> int:
 
 
 def test_a_colleague_who_may_only_read_is_told_whose_it_is(
-    dfh: Any, as_user: Callable[..., Any], shared: Path, until: Callable[..., Any]
+    dfh: Any,
+    as_user: Callable[..., Any],
+    shared: Path,
+    until: Callable[..., Any],
+    follow: Callable[..., Any],
 ) -> None:
     project = shared / "project"
     project.mkdir()
@@ -40,8 +44,10 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     refused = bob("cancel", "shared-0001", cwd=project, expect=5).stderr
     assert "submitted by nobody: until it is over, only nobody can cancel it" in refused
     assert json.loads(bob("status", "--json", cwd=project).stdout)["state"] == "running"
+    shown = bob("status", cwd=project)
     (project / "open").touch()
-    alice("status", "--watch", cwd=project, expect=None)
+    step = "submit/inspect.py _next: dfh status"
+    assert "shared-0001  failed" in follow(step, shown, cwd=project, by=bob, expect=9).stdout
     # It is over, and still nobody's.
     folder = project / "executions" / "shared-0001"
     for opened, denied in ((None, "submitting"), (folder, "submitted.jsonl")):

@@ -98,10 +98,14 @@ def test_check_tells_all_faults_of_a_file_and_its_variants(folder: Path, dfh: An
     assert "there is no such file" in missing.stderr
 
 
-def test_detect_names_the_machine_or_says_what_to_do(folder: Path, dfh: Any) -> None:
+def test_detect_names_the_machine_or_says_what_to_do(folder: Path, dfh: Any, follow: Any) -> None:
     found = dfh("site", "detect", cwd=folder, env={"NERSC_HOST": "perlmutter"})
     assert found.stdout == "perlmutter\n"
     assert found.stderr == "by NERSC_HOST=perlmutter\n"
+    (folder / "site-configs/bad.yaml").write_text("site: bad\nqueus: []\n")
+    beside = dfh("site", "detect", cwd=folder, env={"NERSC_HOST": "perlmutter"})
+    step = "cli/commands/site.py detect: dfh site"
+    assert "unknown key 'queus'" in follow(step, beside, cwd=folder, expect=3).stderr
 
     nothing = dfh("site", "detect", cwd=folder, expect=4, env={"SLURM_CONF": os.devnull})
     assert "is this machine" in nothing.stderr

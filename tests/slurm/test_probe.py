@@ -91,6 +91,17 @@ def test_a_draft_beside_the_shipped_file_is_an_ambiguity_that_is_told(
     assert "--site here or --site lab" in done.stderr
 
 
+def test_a_machine_that_no_file_knows_is_probed(
+    slurm_cluster: Any, dfh: Any, project: Path, follow: Any
+) -> None:
+    (project / "site-configs").mkdir()
+    other = "{site: lab, scheduler: slurm, identify: [{cluster_name: another}]}"
+    (project / "site-configs" / "lab.yaml").write_text(other)
+    refused = dfh("site", "detect", cwd=project, expect=4)
+    drafted = follow("api/site.py _undecided: dfh site", refused, cwd=project)
+    assert "cluster_name: lab" in drafted.stdout
+
+
 def test_a_controller_that_is_down_is_told(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> None:
     conf = Path(slurm_cluster.environ["SLURM_CONF"]).read_text(encoding="utf-8")
     port = re.search(r"(?m)^SlurmctldPort=(\d+)", conf)

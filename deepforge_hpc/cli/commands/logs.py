@@ -92,7 +92,7 @@ def _require_log(
         if unit.state is State.UNKNOWN:
             what = "Nobody knows whether it ran"
         message = f"{found.id}: {title(job, task)} has no log"
-        raise UsageError(message, f"{what}: dfh status tells why.")
+        raise UsageError(message, f"{what}: dfh status {found.id} tells why.")
 
 
 def _choose(

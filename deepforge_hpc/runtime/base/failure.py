@@ -97,6 +97,12 @@ def os_hint(error: BaseException, then: str = "try again") -> str:
     return ""
 
 
+def resume_hint(error: OSError, execution: str) -> str:
+    """Return what to do about what stopped a job of an execution, and goes on once it is mended."""
+    then = f"dfh resume {execution}"
+    return os_hint(error, then) or f"Mend that, then: {then}"
+
+
 def _permission_hint(path: str) -> str:
     """Say who can give the right to write: the owner of the path, or of what is above it."""
     owner = os.geteuid()

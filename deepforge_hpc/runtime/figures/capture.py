@@ -196,7 +196,7 @@ class Recorder:
         """Make the folder; before the first figure, take an earlier attempt's away."""
         if any(entry.updated for entry in self._entries.values()):
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(exist_ok=True)
         try:
             earlier = parse(FigureIndex, read_own(self._folder / INDEX), is_open=True)
         except (OSError, ValueError):

@@ -108,7 +108,7 @@ def _undeclared(context: Context, error: RankError) -> str:
             if not name.startswith("/") and Path(context.info.project, name).exists():
                 return (
                     f"{name} is in the project, and a job sees what it is given: name it under "
-                    f"`inputs:`, or under `code:` if it belongs to the code, then: "
+                    f"`inputs:`, or under `code:` and open it from beside __file__, then: "
                     f"{context.info.submit_command}"
                 )
     return ""

@@ -92,10 +92,11 @@ def check_upstream(context: Context) -> None:
             found = marker.find(context.layout.job(name, task), name, task, upstream.plan_key)
             if found.fault:
                 reason = f"{context.title} needs {title(name, task)}, which {found.fault}."
-                raise _upstream_error(context, reason)
+                raise upstream_error(context, reason)
 
 
-def _upstream_error(context: Context, reason: str) -> JobError:
+def upstream_error(context: Context, reason: str) -> JobError:
+    """Return the error of a job whose upstream jobs have not succeeded."""
     identity = context.info.id
     hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
     return JobError(

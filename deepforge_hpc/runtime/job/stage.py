@@ -6,8 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..base.context import Context
-from ..base.failure import JobError, explain_os_error
+from ..base.failure import JobError, explain_os_error, resume_hint
 from ..base.files import digest, read_own
+from ..base.layout import JobLayout
 from ..base.plan import ExternalInput, InputBinding, Job
 from ..base.text import title
 from ..state import marker
@@ -18,6 +19,7 @@ from ..state.record_data import Producer
 from ..storage.base import Stat
 from ..storage.fault import DAMAGED, MISSING, NOT_PLAIN, PlaceError
 from ..storage.local import LocalStorage
+from .guard import upstream_error
 
 
 def stage_inputs(context: Context) -> list[StagedInput]:
@@ -32,9 +34,9 @@ def stage_inputs(context: Context) -> list[StagedInput]:
             return _from_job(context, binding, jobs[binding.job or ""])
         except OSError as error:
             reason = f"Input {binding.port} of {context.title} cannot be read: "
-            raise JobError(
-                reason + explain_os_error(error) + ".", _again(context), is_retryable=True
-            ) from error
+            reason += explain_os_error(error) + "."
+            hint = resume_hint(error, context.info.id)
+            raise JobError(reason, hint, is_retryable=True) from error
 
     return [stage(binding) for binding in context.job.inputs]
 
@@ -52,18 +54,19 @@ def take_published(
     folder = context.layout.job(producer.name, task)
     found = marker.find(folder, producer.name, task, producer.plan_key)
     maker = title(producer.name, task)
-    if found.marker is None or name not in found.marker.outputs:
-        reason = f"{what}: {maker} {found.fault or f'has not published {name}'}."
-        raise JobError(reason, _again(context), is_retryable=True)
-    made = found.marker.outputs[name]
-    _check_format(context, producer, found.marker, name, what)
+    if found.marker is None:
+        raise upstream_error(context, f"{what}: {maker} {found.fault}.")
+    made = found.marker.outputs.get(name)
+    if made is None:
+        raise _unsound(context, folder, f"{what}: {maker} has not published {name}.")
+    if fault := _format_fault(context, producer, found.marker, name):
+        raise _unsound(context, folder, f"{what}: {fault}.")
     path = folder.root / made.path
     checked = check(path, made)
     if checked.fault:
         shown = path.relative_to(context.layout.root)
-        hint = f"Make it again: rm {folder.success} && dfh resume {context.info.id}"
         reason = f"{what}: {shown}, made by {maker}, {checked.fault}."
-        raise JobError(reason, hint, is_retryable=True)
+        raise _unsound(context, folder, reason)
     staged = StagedInput(
         port=name,
         format=made.format,
@@ -77,15 +80,24 @@ def take_published(
     return staged, made
 
 
-def _check_format(context: Context, producer: Job, said: Marker, name: str, what: str) -> None:
-    """Raise JobError if a marker says another format than the plan: it would be read as that.
+def _unsound(context: Context, folder: JobLayout, reason: str) -> JobError:
+    """Return the error of an output that its marker, as it is, would bring back for ever."""
+    import shlex
+
+    marked = shlex.quote(str(folder.success))
+    hint = f"Make it again: rm {marked} && dfh resume {context.info.id}"
+    return JobError(reason, hint, is_retryable=True)
+
+
+def _format_fault(context: Context, producer: Job, said: Marker, name: str) -> str:
+    """Say so if a marker says another format than the plan: it would be read as that.
 
     What was taken up from a rescue has the format that was named for it: its record says so too.
     """
     fmt = said.outputs[name].format
     planned = next((port.type for port in producer.outputs if port.name == name), ANY_TYPE)
     if fmt == planned or (planned == ANY_TYPE and _has_suffix(said.outputs[name])):
-        return
+        return ""
     from ..state.record import index_records
     from ..state.record_data import parse_record
 
@@ -93,10 +105,10 @@ def _check_format(context: Context, producer: Job, said: Marker, name: str, what
         content = read_own(index_records(context.ledger)[said.record])
         outputs = parse_record(content).outputs
         if digest(content) == said.record and (name, fmt) in [(o.name, o.format) for o in outputs]:
-            return
-    reason = f"{what}: the success marker of {producer.name} says that it is {fmt}, "
-    reason += f"and {'its file' if planned == ANY_TYPE else 'the plan'} says another format."
-    raise JobError(reason, _again(context), is_retryable=True)
+            return ""
+    other = "its file" if planned == ANY_TYPE else "the plan"
+    text = f"the success marker of {producer.name} says that it is {fmt}, and "
+    return text + f"{other} says another format"
 
 
 def _has_suffix(made: Output) -> bool:
@@ -158,10 +170,6 @@ def _refuse_changed(context: Context, what: str, declared: ExternalInput, found:
     if changed:
         reason = f"{what} changed since the submission: {', '.join(changed)}."
         raise JobError(reason, _again_as_it_is(context))
-
-
-def _again(context: Context) -> str:
-    return f"dfh resume {context.info.id} runs what is missing."
 
 
 def _again_as_it_is(context: Context) -> str:

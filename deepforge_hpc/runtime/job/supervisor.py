@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.context import Clock, Context, hostname, open_context, timestamp
 from ..base.failure import (
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_NOT_AS_SUBMITTED,
     EXIT_NOT_PUBLISHED,
     JobError,
     explain_os_error,
+    resume_hint,
     tell,
 )
 from ..base.files import remove
@@ -202,6 +204,8 @@ class Supervisor:
             grace_s=self._scheduler.grace_s,
         )
         ended = ranks.watch(self._refresh)
+        if not self._is_there:
+            raise JobError("The execution is not where it was any more.")
         if not context.by_hand:
             from ..rank.packages import keep_packages
 
@@ -265,16 +269,16 @@ class Supervisor:
 
     def _os_error(self, error: OSError) -> JobError:
         what = explain_os_error(error)
+        reason, code = f"The job's folder cannot be used: {what}.", EXIT_FAILED
         if self._publishing:
-            reason = f"The outputs could not be published: {what}."
-            hint = "Make room or repair the file system, then: dfh resume " + self._id
-            return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, is_retryable=True)
-        reason = f"The job's folder cannot be used: {what}."
-        return JobError(reason, f"dfh resume {self._id}", is_retryable=True)
+            reason, code = f"The outputs could not be published: {what}.", EXIT_NOT_PUBLISHED
+        hint = resume_hint(error, self._context.info.id)
+        return JobError(reason, hint, exit_code=code, is_retryable=True)
 
     def _fail(self, error: JobError) -> int:
         """Write down why the job ends; each of these writes may fail on a full disk."""
-        if self._context.by_hand:
+        if self._context.by_hand or not self._is_there:
+            # Moved: what is written would be in its way when it comes back. The job's script tells.
             say(error.reason, error.hint)
             return error.exit_code
         remove(self._context.work)  # first of all: it may be what fills the disk
@@ -298,6 +302,10 @@ class Supervisor:
             say(f"The state could not be written: {explain_os_error(fault)}.")
         self._refresh()
         return error.exit_code
+
+    @property
+    def _is_there(self) -> bool:
+        return self._context.layout.execution.exists()
 
     def _record(self, error: JobError) -> None:
         from ..figures.index import recorded
@@ -337,10 +345,6 @@ class Supervisor:
             refresh(self._context.layout.root, force=self._context.job.kind is JobKind.FINAL)
         except Exception as error:  # noqa: BLE001 - the report is extra: it must never fail a job
             say(f"The report could not be refreshed: {error!r}.")
-
-    @property
-    def _id(self) -> str:
-        return self._context.info.id
 
 
 def say(reason: str, hint: str = "") -> None:

@@ -80,6 +80,7 @@ def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
     key = said.get("plan_key", "").removeprefix("sha256:")[:8] or "0" * 8
     day = time.strftime("%Y%m%d", time.gmtime())
     folder = ledger / "loose" / _folder_name(said["user"]) / day
+    ledger.mkdir(exist_ok=True)  # but no project: one that was moved would find it in its way
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{identity.removeprefix('sha256:')}.{key}.json"
     publish_bytes(path, content, mode=_MODE)

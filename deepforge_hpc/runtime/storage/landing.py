@@ -103,14 +103,21 @@ def _each_below(folder: str, target: Path, place: Callable[[Path, Path], None]) 
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy the bytes of a file to a new one; the kernel moves them where it can."""
+    """Copy the bytes of a file to a new one; the kernel moves them where it can.
+
+    A part of it is removed again: it may be what fills a disk.
+    """
     with source.open("rb") as reader, target.open("xb", buffering=0) as writer:
-        remaining = os.fstat(reader.fileno()).st_size
-        while remaining > 0:
-            sent = os.sendfile(writer.fileno(), reader.fileno(), None, min(remaining, 1 << 30))
-            if sent == 0:
-                break
-            remaining -= sent
+        try:
+            remaining = os.fstat(reader.fileno()).st_size
+            while remaining > 0:
+                sent = os.sendfile(writer.fileno(), reader.fileno(), None, min(remaining, 1 << 30))
+                if sent == 0:
+                    break
+                remaining -= sent
+        except BaseException:
+            target.unlink()
+            raise
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

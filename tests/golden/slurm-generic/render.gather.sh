@@ -18,7 +18,7 @@ set -euo pipefail
 
 job=render.gather
 task='' uuid='' attempt=0 plan='' code=''
-started=null child='' stopped=''
+started=null child='' stopped='' id=''
 
 say() { printf 'dfh: %s\n' "$*" >&2; }
 
@@ -30,7 +30,7 @@ quote_json() {
 # put_state STATE EXIT_CODE REASON HINT: what the runtime cannot write, because it does not run.
 put_state() {
   local now native temporary again=true
-  [ "$1" != failed ] || again=false # what this script finds at fault has to be mended first
+  [[ $1 != failed || $4 == *'dfh resume'* ]] || again=false
   [ "$attempt" -gt 0 ] || return 0
   now=$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00)
   native=${DFH_NATIVE_ID:-}
@@ -56,7 +56,7 @@ stop() {
 
 # For a signal that came before the supervisor could answer it, or too late.
 interrupted() {
-  stop interrupted 75 "The job was interrupted by SIG$stopped." "dfh resume runs what is missing."
+  stop interrupted 75 "The job was interrupted by SIG$stopped." "dfh resume $id runs what is missing."
 }
 
 # Slurm sends the walltime warning to this shell alone (--signal=B:...); the supervisor acts on it.
@@ -88,6 +88,7 @@ here=${0%/*}
 if [ "$0" -ef "$here/../../jobs/$job/job.sh" ]; then
   cd -P -- "$here/../.."
 fi
+id=${PWD##*/}
 if [ ! -f execution.json ]; then
   say "$PWD is not the folder of an execution: it has no execution.json"
   exit 87
@@ -109,7 +110,7 @@ need() {
   ls -- "$1" >/dev/null 2>&1 || true
   [ -s "$1/success.json" ] && return 0
   stop upstream_failed 86 "This job needs $1, which has not succeeded: it has no success.json." \
-    "dfh status shows what failed first; dfh resume runs what is missing."
+    "See why: dfh status $id; then: dfh resume $id"
 }
 for ((i = 0; i < 8; i++)); do
   printf -v marker 'jobs/%s/task-%05d' render "$i"
@@ -148,7 +149,7 @@ wait "$child" || result=$?
 if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
   # sacct shows codes of 128 and more as something else.
   reported=$((result < 128 ? result : 1))
-  look="See the end of the job's log: dfh logs."
+  look="See the end of the log: dfh logs $id $job${task:+ --task $task}."
   if ! grep -q "\"attempt\":${attempt}[,}]" "$folder/state.json" 2>/dev/null; then
     [ -z "$stopped" ] || interrupted
     # It compares the frozen code with the manifest, and cannot if it is what was changed.
@@ -167,7 +168,7 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
     [ -z "$stopped" ] || interrupted
     [ "$PWD" -ef . ] ||
       stop failed "$reported" "The execution was moved while this job ran: it is no longer at $PWD." \
-        "Move it back, then: dfh resume."
+        "Move it back, then: dfh resume $id"
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \

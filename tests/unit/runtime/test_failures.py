@@ -112,6 +112,7 @@ def test_a_missing_module_points_at_the_environment(execution: Execution) -> Non
             "killed from outside (SIGKILL): probably it ran out",
         ),
         ("import os; os.kill(os.getpid(), 11)", "The operation crashed (SIGSEGV)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "its limit on CPU time"),
         ("raise MemoryError", "The operation ran out of memory"),
         ("raise KeyError", "The operation raised KeyError (operations/job.py:2)."),
         ("raise BaseException('odd')", "The operation raised BaseException: odd"),

@@ -1,0 +1,228 @@
+"""What dfh says to do where a job left no word, or only its script could tell, is done, word for word."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deepforge_hpc.runtime.base.local_status import read_status
+
+
+def closed(project: Path, name: str) -> bool:
+    return not (project / "executions" / name / "local" / "engine.json").exists()
+
+
+def test_jobs_that_left_no_word(dfh: Any, project: Path, follow: Any, until: Any) -> None:
+    dfh("run", cwd=project)
+    until(lambda: closed(project, "small-0001"))
+    folder = project / "executions" / "small-0001"
+    for file in ("state.json", "success.json"):
+        (folder / "jobs" / "total" / file).unlink()
+    said = dfh("status", cwd=project)
+    log = follow("runtime/state/judge.py _look: dfh logs", said, cwd=project)
+    assert "small-0001 total, attempt 1" in log.stderr
+    shutil.rmtree(folder / "local")
+    (folder / "jobs" / "total" / "state.json").unlink()
+    said = dfh("status", cwd=project)
+    follow("runtime/state/judge.py _lost: dfh resume", said, cwd=project)
+    assert "small-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
+
+
+def test_a_cancellation_of_which_nobody_tells(
+    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+) -> None:
+    dfh("submit", cwd=gated)
+    folder = gated / "executions" / "gated-0001"
+    until(lambda: status(gated)["state"] == "running")
+    dfh("cancel", "latest", cwd=gated)
+    until(lambda: closed(gated, "gated-0001"))
+    (folder / "jobs" / "wait" / "state.json").unlink()
+    queue = folder / "local" / "jobs.jsonl"
+    whole = queue.read_text()
+    queue.write_text("[]\n")
+    said = dfh("status", cwd=gated, expect=None)
+    queue.write_text(whole)
+    told = follow("runtime/state/judge.py _silent: dfh cancel", said, cwd=gated)
+    assert "nothing was queued or running" in told.stdout
+    assert status(gated)["state"] == "cancelled"
+
+
+LIMITED = """
+import os, signal
+from pathlib import Path
+
+def train() -> str:
+    kept = Path(os.environ["DFH_CHECKPOINT_DIR"], "epoch")
+    if not kept.exists():
+        kept.write_text("3")
+        signal.pause()
+    epoch = kept.read_text()
+    return epoch
+"""
+
+
+def test_a_time_limit_and_a_checkpoint(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
+    train = "{train: {uses: 'ops.py:train', resources: {time: '00:00:04'}}}"
+    files = {"ops.py": LIMITED, "pipeline.yaml": f"pipeline: limited\noperations: {train}\n"}
+    project = make_project(files, name="limited")
+    said = dfh("run", cwd=project, expect=9)
+    follow("runtime/base/advice.py limit_advice: dfh resume", said, cwd=project)
+    assert "limited-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
+
+
+def test_frozen_code_that_was_edited(
+    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+) -> None:
+    code = gated / "operations.py"
+    code.write_text(
+        code.read_text() + "def use(word: str) -> str:\n    same = word\n    return same\n"
+    )
+    file = gated / "pipeline.yaml"
+    use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
+    file.write_text(file.read_text().replace("outputs:", use))
+    dfh("submit", cwd=gated)
+    until(lambda: status(gated)["state"] == "running")
+    refused = dfh("logs", "gated-0001", "use", cwd=gated, expect=2)
+    told = follow("api/logs.py read_log: dfh status", refused, cwd=gated)
+    assert "use     pending" in told.stdout
+    frozen = gated / "executions" / "gated-0001" / "code" / "project" / "operations.py"
+    frozen.chmod(0o644)
+    frozen.write_text("")
+    (gated / "open").touch()
+    until(lambda: closed(gated, "gated-0001"))
+    said = dfh("logs", "gated-0001", "use", cwd=gated)
+    again = follow("runtime/base/failure.py not_as_submitted: dfh submit", said, cwd=gated)
+    assert "gated-0002" in again.stdout
+    assert "gated-0002  succeeded" in dfh("status", "--watch", cwd=gated).stdout
+
+
+READING = """
+from pathlib import Path
+
+def read() -> str:
+    text = {path}.read_text()
+    return text
+"""
+
+
+def test_a_file_of_the_project_that_the_job_does_not_see(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
+    pipeline = "pipeline: reads\noperations: {read: {uses: 'ops.py:read'}}\n"
+    code = READING.format(path="Path('data/x.csv')")
+    files = {"ops.py": code, "pipeline.yaml": pipeline, "data/x.csv": "1"}
+    project = make_project(files, name="reads")
+    dfh("run", cwd=project, expect=9)
+    said = dfh("status", cwd=project)
+    assert "under `code:` and open it from beside __file__" in " ".join(said.stdout.split())
+    (project / "ops.py").write_text(READING.format(path="(Path(__file__).parent / 'data/x.csv')"))
+    (project / "pipeline.yaml").write_text(f"{pipeline}code: [data/x.csv]\n")
+    step = "runtime/base/advice.py pipeline_command: dfh VERB"
+    follow(step, said, cwd=project, verb="submit")
+    assert "reads-0002  succeeded" in dfh("status", "--watch", cwd=project).stdout
+
+
+MODEL = """
+class Model:
+    pass
+
+def fit() -> Model:
+    print("it runs")
+    model = Model()
+    return model
+"""
+
+
+def test_what_was_kept_and_was_changed_since(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
+    project = make_project({"ops.py": MODEL}, name="fit")
+    pipeline = "pipeline: fit\noperations: {{fit: {{uses: 'ops.py:fit'{types}}}}}\n"
+    (project / "pipeline.yaml").write_text(pipeline.format(types=""))
+    dfh("run", cwd=project, expect=9)
+    (project / "pipeline.yaml").write_text(pipeline.format(types=", types: {model: pickle}"))
+    (project / "executions/fit-0001/jobs/fit/rescue/model.pickle").write_bytes(b"")
+    dfh("resume", cwd=project)
+    said = dfh("status", "--watch", cwd=project, expect=9)
+    step = "runtime/rank/rescue.py _unreadable: dfh resume"
+    follow(step, said, cwd=project, verb="rm")
+    follow(step, said, cwd=project, verb="resume")
+    dfh("status", "--watch", cwd=project, expect=9)
+    assert "it runs" in dfh("logs", "fit-0001", "fit", cwd=project).stdout
+
+
+HIDING = """
+import sys
+if "dfh_runtime" in sys.orig_argv:
+    raise ImportError("mine")
+sys.path.remove("FOLDER")
+del sys.modules["hashlib"]
+import hashlib
+"""
+
+
+def test_a_folder_of_the_login_shell_that_hides_a_module_of_python(
+    dfh: Any, project: Path, follow: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "hashlib.py").write_text(HIDING.replace("FOLDER", str(folder)))
+    said = dfh("run", cwd=project, env={"PYTHONPATH": str(folder)}, expect=9)
+    assert "a file in its folders with the name of one of Python's modules" in said.stdout
+    log = follow("job-templates/base.sh.j2 : dfh logs", said, cwd=project)
+    assert "ImportError: mine" in log.stdout
+
+
+PYTHON = """\
+#!/bin/bash
+[ ! -e FOLDER/broken ] || { echo "it is broken"; exit 3; }
+touch FOLDER/starting
+while [ ! -e FOLDER/ready ]; do sleep 0.05; done
+exec PYTHON "$@"
+"""
+
+
+def test_what_the_script_of_a_job_tells(
+    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+) -> None:
+    away, beside = gated.with_name("away"), gated.with_name("beside")
+    beside.mkdir()
+    python, gate = beside / "python3", beside / "open"
+    text = PYTHON.replace("FOLDER", str(beside)).replace("PYTHON", sys.executable)
+    python.write_text(text)
+    python.chmod(0o755)
+    file = gated / "pipeline.yaml"
+    text = file.read_text().replace(str(gated / "open"), str(gate))
+    file.write_text(text + f"environment: {{python: {python}}}\n")
+    folder = gated / "executions" / "gated-0001"
+
+    def ended() -> Any:
+        until(lambda: closed(gated, "gated-0001"))
+        return dfh("status", "gated-0001", cwd=gated)
+
+    (beside / "broken").touch()
+    dfh("submit", cwd=gated)
+    logs = follow("job-templates/base.sh.j2 : dfh logs", ended(), cwd=gated)
+    assert "it is broken" in logs.stdout
+    (beside / "broken").unlink()
+    dfh("resume", cwd=gated)
+    until((beside / "starting").exists)
+    os.kill(read_status(folder / "local")["L3"]["pid"], signal.SIGTERM)
+    (beside / "ready").touch()
+    follow("job-templates/base.sh.j2 interrupted: dfh resume", ended(), cwd=gated)
+    until(lambda: status(gated)["state"] == "running")
+    gated.rename(away)
+    gate.touch()
+    until(lambda: closed(away, "gated-0001"))
+    moved = dfh("logs", "gated-0001", "wait", cwd=away)
+    away.rename(gated)
+    assert "then dfh resume gated-0001" in dfh("status", cwd=gated).stdout
+    follow("job-templates/base.sh.j2 : dfh resume", moved, cwd=gated)
+    assert "gated-0001  succeeded" in dfh("status", "--watch", cwd=gated).stdout
