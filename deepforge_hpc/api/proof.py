@@ -8,6 +8,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.find import all_executions, find_execution
@@ -128,7 +129,7 @@ def _follow(found: FoundExecution, folder: Path, launch: str, limit_s: float) ->
         ranks = "" if launch == "none" else f", the second on two ranks (launch: {launch})"
         return ok(CHECK, f"two jobs ran one after the other{ranks}")
     hint = next((job.hint for job in seen.jobs if job.hint), "the folder was kept")
-    return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {seen.path}; {hint}")
+    return error(CHECK, f"it broke: {_unfinished(seen)}", f"dfh logs {quote(seen.path)}; {hint}")
 
 
 def _settle(found: FoundExecution, deadline: float) -> None:

@@ -207,10 +207,12 @@ class View:
     def require_here(self) -> None:
         """Raise SchedulerError if it cannot be told from here what still runs."""
         if host := self.elsewhere:
+            from shlex import quote
+
             message = f"{self.queue.root}: the process that ran these jobs was on {host}"
             hint = (
-                f"Go on there, where what it left can be seen: ssh {host}. If that machine or "
-                f"container is no more, this forgets it: rm {self.queue.engine}"
+                f"Go on there, where what it left can be seen: ssh {quote(host)}. If that machine "
+                f"or container is no more, this forgets it: rm {quote(str(self.queue.engine))}"
             )
             raise SchedulerError(message, hint)
 

@@ -105,7 +105,9 @@ def _take_over(folder: Path, me: Owner, what: str) -> bool:
         owner = Owner.parse(names[0])
     except ValueError as error:
         message = f"{folder}: holds {names[0]!r}, which no submitter writes"
-        raise BusyError(message, f"Look at it, then remove it: rm -r {folder}") from error
+        raise BusyError(
+            message, f"Look at it, then: {_command('rm', '-r', str(folder))}"
+        ) from error
     if not owner.is_dead:
         raise BusyError(*_busy(folder, owner, what))
     try:
@@ -120,7 +122,14 @@ def _busy(folder: Path, owner: Owner, what: str) -> tuple[str, str]:
         message = f"{what}: process {owner.pid} is at it"
         return message, f"Wait for it to end, then: dfh status {folder.parent.name}"
     message = f"{what}: process {owner.pid} on host {owner.host} is at it, or died there"
-    return message, (f"Look there: ssh {owner.host} ps {owner.pid}. If it is gone: rm -r {folder}")
+    look = f"Look there: {_command('ssh', owner.host, 'ps', str(owner.pid))}"
+    return message, f"{look}. If it is gone: {_command('rm', '-r', str(folder))}"
+
+
+def _command(*words: str) -> str:
+    import shlex
+
+    return shlex.join(words)
 
 
 def _release(folder: Path, me: Owner) -> None:

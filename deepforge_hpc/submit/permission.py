@@ -25,7 +25,10 @@ def check_user(submitter: Submitter, verb: str) -> None:
         return
     if not _is_over(submitter):
         message = f"{info.id} was submitted by {user}: until it is over, only {user} can {verb} it"
-        hint = f"Ask {user}: dfh {verb} {info.home}. You can look at it: dfh status {info.home}"
+        from shlex import quote
+
+        home = quote(info.home)
+        hint = f"Ask {user}: dfh {verb} {home}. You can look at it: dfh status {home}"
         raise SchedulerError(message, hint)
 
 

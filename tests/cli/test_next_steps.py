@@ -246,14 +246,6 @@ def test_a_plan_that_deserves_a_look(dfh: Any, project: Path, follow: Any) -> No
     looked = dfh("doctor", "--site", "local", cwd=project, expect=None)
     shown = follow("api/target.py _with_pipeline: dfh plan", looked, cwd=project)
     assert "nodes" in shown.stdout
-    site = "{site: mine, extends: slurm-base, account: {required: no}, slurm: {version: 24.11.5}, "
-    extra = "request: {gpu: gres, extra: [{directive: [gpus-per-node, '1']}]}}"
-    (project / "site-configs").mkdir()
-    (project / "site-configs" / "mine.yaml").write_text(site + extra)
-    file.write_text(text.replace("attributes: {limit: 4}", "resources: {gpus_per_node: 1}"))
-    refused = dfh("plan", "--site", "mine", cwd=project, expect=3)
-    step = "plan/requests.py Requests._refuse_conflicts: dfh site"
-    assert "gpus-per-node" in follow(step, refused, cwd=project).stdout
 
 
 def test_a_scheduler_that_is_only_rendered(dfh: Any, project: Path, follow: Any) -> None:

@@ -213,9 +213,12 @@ def test_what_the_script_of_a_job_tells(
     assert "it is broken" in logs.stdout
     (beside / "broken").unlink()
     dfh("resume", cwd=gated)
-    until((beside / "starting").exists)
-    os.kill(read_status(folder / "local")["L3"]["pid"], signal.SIGTERM)
-    (beside / "ready").touch()
+    try:
+        until((beside / "starting").exists)
+        pid = until(lambda: (job := read_status(folder / "local").get("L3")) and job.pid)
+        os.kill(pid, signal.SIGTERM)
+    finally:
+        (beside / "ready").touch()
     follow("job-templates/base.sh.j2 interrupted: dfh resume", ended(), cwd=gated)
     until(lambda: status(gated)["state"] == "running")
     gated.rename(away)

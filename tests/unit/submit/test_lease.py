@@ -46,12 +46,13 @@ def test_dead_owner_loses_it_even_if_its_number_was_given_away(tmp_path: Path, t
 
 
 def test_owner_on_another_host_is_named_with_what_to_do(tmp_path: Path) -> None:
-    plant(tmp_path / "l", "12.34.login7.example.org")
+    folder = tmp_path / "of $(id)"
+    plant(folder, "12.34.login7.example.org")
     says = pytest.raises(StorageError, match=r"12 on host login7\.example\.org")
-    with says as caught, lease(tmp_path / "l", "x"):
+    with says as caught, lease(folder, "x"):
         pass
     assert "ssh login7.example.org ps 12" in caught.value.hint
-    assert f"rm -r {tmp_path / 'l'}" in caught.value.hint
+    assert f"rm -r '{folder}'" in caught.value.hint
     assert len(list(tmp_path.iterdir())) == 1
 
 
