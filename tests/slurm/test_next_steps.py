@@ -45,3 +45,26 @@ def test_a_limit_on_jobs_and_what_no_wait_helps(
     step = "submit/submitter.py Submitter._way_on: dfh executions"
     assert follow(step, unknown, cwd=project).stdout == "removed small-0002\n"
     assert [path.name for path in (project / "executions").glob("small-*")] == ["small-0001"]
+
+
+def test_a_log_that_cannot_be_opened(
+    slurm_cluster: Any, dfh: Any, project: Path, follow: Any
+) -> None:
+    queue = ("scontrol", "update", "PartitionName=cpu")
+    folder = project / "executions" / "small-0001" / "jobs" / "count"
+    slurm_cluster.run(*queue, "State=DOWN")
+    try:
+        dfh("submit", "--site", "lab", cwd=project)
+        away = folder.rename(folder.with_name("away"))
+    finally:
+        slurm_cluster.run(*queue, "State=UP")
+    dfh("status", "--watch", "--interval", "0.3", cwd=project, expect=9)
+    told = dfh("status", cwd=project)
+    assert "could not be opened on its node" in told.stdout
+    assert "exit code 0:53" in told.stdout
+    assert "next    dfh resume small-0001\n" in told.stdout  # there is no log to be read first
+    for path in away.iterdir():
+        path.rename(folder / path.name)
+    follow("runtime/state/judge.py _resume: dfh resume", told, cwd=project)
+    done = dfh("status", "--watch", "--interval", "0.3", cwd=project)
+    assert "small-0001  succeeded" in done.stdout

@@ -15,6 +15,8 @@ class End(NamedTuple):
     state: State
     is_retryable: bool
     """Whether the same frozen code may do better if it runs again."""
+    has_begun: bool = True
+    """Whether it came as far as to have a log."""
 
 
 def limit_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
@@ -60,6 +62,6 @@ def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:
     ends = list(ends)
     if job := to_edit(ends):
         return f"dfh logs {identity} {job}; edit; then {submit}"
-    failed = next((job for job, state, _ in ends if state is State.FAILED), "")
+    failed = next((end.job for end in ends if end.state is State.FAILED and end.has_begun), "")
     look = f"dfh logs {identity} {failed}; then " if failed else ""
     return f"{look}dfh resume {identity}"

@@ -262,7 +262,8 @@ class ExecutionStatus(NamedTuple):
 
         for job in self.work:
             for unit in job.units:
-                yield End(job.name, unit.state, unit.is_retryable)
+                has_begun = bool(unit.started) or unit.exit_code is not None
+                yield End(job.name, unit.state, unit.is_retryable, has_begun)
 
     def with_warnings(self, more: tuple[Notice, ...]) -> ExecutionStatus:
         """Return it with what else a person should know."""
