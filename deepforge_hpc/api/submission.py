@@ -145,7 +145,7 @@ def submit(
         taken, earlier = Reused(), _Earlier()
         if reuse:
             taken = apply(layout, plan, loaded.project)
-            earlier = _look_back(loaded, plan, taken, layout)
+            earlier = _look_back(request, loaded, plan, taken, layout)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
         if layout is not None:
@@ -171,7 +171,11 @@ class _Earlier(NamedTuple):
 
 
 def _look_back(
-    loaded: Loaded, plan: Plan, reused: Reused, layout: ExecutionLayout | None = None
+    request: Request,
+    loaded: Loaded,
+    plan: Plan,
+    reused: Reused,
+    layout: ExecutionLayout | None = None,
 ) -> _Earlier:
     """Take up what earlier executions could not save, and say why the other jobs run.
 
@@ -179,7 +183,10 @@ def _look_back(
     """
     import shutil
 
+    from deepforge_hpc.ledger.store import Ledger
+    from deepforge_hpc.paths import LEDGER
     from deepforge_hpc.submit import rescue
+    from deepforge_hpc.submit.packages import changed_packages
     from deepforge_hpc.submit.why import earlier, reasons
 
     but = layout.root.name if layout is not None else ""
@@ -195,7 +202,12 @@ def _look_back(
             shutil.rmtree(layout.root, ignore_errors=True)
         raise
     done = {*reused.jobs, *(item.job.name for item in found)}
-    notices = tuple(dict.fromkeys(item.notice for item in found))
+    words = shlex.join(["dfh", "submit", str(request.pipeline), *request.options()])
+    again = f"{words} --no-reuse"
+    notices = (
+        *dict.fromkeys(item.notice for item in found),
+        *changed_packages(plan, reused, Ledger(loaded.project / LEDGER), again),
+    )
     return _Earlier(reasons(plan, loaded.operations, other, done), notices)
 
 
@@ -293,7 +305,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     foreseen, earlier = Reused(), _Earlier()
     if reuse:
         foreseen = foresee(plan, loaded.project)
-        earlier = _look_back(loaded, plan, foreseen)
+        earlier = _look_back(request, loaded, plan, foreseen)
     return DryRun(
         execution=info.id,
         folder=info.home,

@@ -1,8 +1,9 @@
 """What an environment has installed, by looking at its files: nothing of it is started.
 
 Of each package that an operation imports, the version; of one that is installed to be edited
-(`pip install -e`), the digest of its files; of a container, its image, which stands for all. What
-cannot be seen from here is left out: a python that only a module brings, an image in a registry.
+(`pip install -e`), the digest of its files, also if only another package needs it; of a container,
+its image, which stands for all. What cannot be seen from here is left out: a python that only a
+module brings, an image in a registry.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from deepforge_hpc.pipeline.requirements import Requirements
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
 from deepforge_hpc.runtime.base.plan import Environment
-from deepforge_hpc.runtime.rank.packages import METADATA, normalized
+from deepforge_hpc.runtime.rank.packages import normalized
 
 Software = tuple[tuple[str, str], ...]
 """What was found, by name and sorted."""
 
 _OTHER_NAMES = {
-    "sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow", "yaml": "pyyaml",
-    "cv2": "opencv-python", "bs4": "beautifulsoup4", "dateutil": "python-dateutil",
-    "mpl_toolkits": "matplotlib", "tensorflow": "tensorflow-cpu",
+    "sklearn": ["scikit-learn"], "skimage": ["scikit-image"], "PIL": ["pillow"],
+    "yaml": ["pyyaml"], "cv2": ["opencv-python"], "bs4": ["beautifulsoup4"],
+    "dateutil": ["python-dateutil"], "mpl_toolkits": ["matplotlib"],
+    "tensorflow": ["tensorflow-cpu", "tensorflow-intel"],
 }  # fmt: skip
 """Of packages that are imported under another name; the rest is looked up in the metadata."""
 _SMALL_BYTES = 16 << 20
@@ -41,20 +44,44 @@ class Installed:
 
     def __init__(self) -> None:
         self._found: dict[Environment, _Python | None] = {}
+        self._software: dict[tuple[Environment, frozenset[str]], Software] = {}
 
     def software(self, environment: Environment, packages: Iterable[str]) -> Software:
         """Return what the imported packages are in an environment; empty if it cannot be seen."""
+        known = (environment, frozenset(packages))
+        if known not in self._software:
+            self._software[known] = self._look(*known)
+        return self._software[known]
+
+    def _look(self, environment: Environment, packages: frozenset[str]) -> Software:
         if environment.container:
             return _image(environment.container)
+        outside = packages - sys.stdlib_module_names
+        python = self._python(environment)
+        if python is None or not outside:
+            return ()
+        found = {name: python.version(name) for name in outside}
+        known = {name: version for name, version in found.items() if version}
+        return (
+            ("python", python.minor),
+            *sorted({**python.edited_below(outside), **known}.items()),
+        )
+
+    def below(
+        self, environment: Environment, modules: Iterable[str], *, deep: bool = True
+    ) -> dict[str, str]:
+        """Return the versions of the packages of modules, and (`deep`) of all that they need.
+
+        By the names of their metadata. Empty if it cannot be seen; of a container the image stands
+        for all.
+        """
+        python = None if environment.container else self._python(environment)
+        return python.below(modules, deep=deep) if python is not None else {}
+
+    def _python(self, environment: Environment) -> _Python | None:
         if environment not in self._found:
             self._found[environment] = _open(environment)
-        python = self._found[environment]
-        if python is None:
-            return ()
-        outside = sorted({*packages} - sys.stdlib_module_names)
-        found = {name: python.version(name) for name in outside}
-        known = [(name, version) for name, version in found.items() if version]
-        return (("python", python.minor), *known) if outside else ()
+        return self._found[environment]
 
 
 def _image(container: str) -> Software:
@@ -108,45 +135,85 @@ class _Python:
         self.minor = minor
         self._folders = {folder: _names(folder) for folder in _site_folders(prefix, minor)}
         self._versions: dict[str, str] = {}
-        for folder in list(self._folders):
+        self._digests: dict[str, dict[str, str]] = {}
+        own = list(self._folders)
+        for folder in own:
             for extra in _extra_folders(folder, self._folders[folder]):
                 self._folders.setdefault(extra, _names(extra))
+        self._added = [names for folder, names in self._folders.items() if folder not in own]
+        self._mapped = {
+            module: path
+            for folder in reversed(own)
+            for module, path in _mapped(folder, self._folders[folder])
+        }
+        self._installed = Requirements(self._folders)
 
-    def version(self, package: str) -> str:
-        """Return the version or digest of a top package; empty if it is not there."""
-        if package not in self._versions:
-            self._versions[package] = self._look(package)
-        return self._versions[package]
+    def version(self, module: str) -> str:
+        """Return the version or digest of a top module; empty if it is not there."""
+        if module not in self._versions:
+            self._versions[module] = self._look(module)
+        return self._versions[module]
 
-    def _look(self, package: str) -> str:
-        if source := self._editable(package):
+    def below(self, modules: Iterable[str], *, deep: bool = True) -> dict[str, str]:
+        """Return the versions of the packages of modules and of all that they need, by name."""
+        names = [name for module in modules if (name := self._package(module))]
+        if deep:
+            return self._installed.closure(names)
+        return {name: self._installed.found[name][1] for name in names}
+
+    def edited_below(self, modules: Iterable[str]) -> dict[str, str]:
+        """Return the digests of modules that those need and that are installed to be edited."""
+        if not self._mapped and not self._added:
+            return {}
+        return {name: d for one in self.below(modules) for name, d in self._edited(one).items()}
+
+    def _edited(self, package: str) -> dict[str, str]:
+        """Return the digests of a package's modules that are edited in place."""
+        if package not in self._digests:
+            names = filter(self._may_be_edited, self._installed.modules(package))
+            found = {name: self.version(name) for name in names}
+            self._digests[package] = {n: d for n, d in found.items() if d.startswith("sha256:")}
+        return self._digests[package]
+
+    def _may_be_edited(self, module: str) -> bool:
+        added = any(name in names for names in self._added for name in (module, f"{module}.py"))
+        return added or self._editable(module) is not None
+
+    def _package(self, module: str) -> str:
+        return self._installed.package(module, *_OTHER_NAMES.get(module, ()))
+
+    def _look(self, module: str) -> str:
+        if source := self._editable(module):
             return _digest(source)
         for folder, names in self._folders.items():
-            compiled = (n for n in names if n.startswith(f"{package}.") and n.endswith(".so"))
-            here = next((n for n in (package, f"{package}.py", *compiled) if n in names), "")
+            compiled = (n for n in names if n.startswith(f"{module}.") and n.endswith(".so"))
+            here = next((n for n in (module, f"{module}.py", *compiled) if n in names), "")
             if here:
-                return _version(folder, names, package) or _digest(folder / here)
+                info, version = self._installed.found.get(self._package(module), (Path(), ""))
+                return version if info.parent == folder else _digest(folder / here)
         return ""
 
-    def _editable(self, package: str) -> Path | None:
-        """Return the source of a package that is installed to be edited."""
-        for folder, names in self._folders.items():
-            for name in names:
-                if name.startswith("__editable__") and name.endswith("_finder.py"):
-                    with suppress(OSError, ValueError, SyntaxError):
-                        found = _FINDER.search((folder / name).read_text(encoding="utf-8"))
-                        mapping = ast.literal_eval(found[1]) if found else {}
-                        if package in mapping:
-                            return _source(Path(mapping[package]))
-            info = next((name for name in names if _is_info(name, package)), "")
-            with suppress(OSError, ValueError, TypeError, AttributeError):
-                told = json.loads((folder / info / "direct_url.json").read_bytes()) if info else {}
-                if told.get("dir_info", {}).get("editable"):
-                    root = Path(unquote(urlsplit(told["url"]).path))
-                    for place in (root / "src" / package, root / package):
-                        if found_source := _source(place):
-                            return found_source
+    def _editable(self, module: str) -> Path | None:
+        """Return the source of a module that is installed to be edited."""
+        if module in self._mapped:
+            return _source(Path(self._mapped[module]))
+        info, _ = self._installed.found.get(normalized(module), (None, ""))
+        with suppress(OSError, ValueError, TypeError, AttributeError):
+            told = json.loads((info / "direct_url.json").read_bytes()) if info else {}
+            if told.get("dir_info", {}).get("editable"):
+                root = Path(unquote(urlsplit(told["url"]).path))
+                places = (root / "src" / module, root / module)
+                return next(filter(None, map(_source, places)), None)
         return None
+
+
+def _mapped(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the modules that setuptools' finders of editable installs know, and where they are."""
+    for name in names:
+        if name.startswith("__editable__") and name.endswith("_finder.py"):
+            with suppress(OSError, ValueError, SyntaxError, AttributeError):
+                found = _FINDER.search((folder / name).read_text(encoding="utf-8"))
+                yield from ast.literal_eval(found[1]).items() if found else ()
 
 
 def _source(path: Path) -> Path | None:
@@ -193,26 +260,6 @@ def _extra_folders(folder: Path, names: Iterable[str]) -> Iterator[Path]:
                     path = folder / text
                     if not text.startswith("#") and path.is_dir():
                         yield Path(os.path.normpath(path))
-
-
-def _version(folder: Path, names: Iterable[str], package: str) -> str:
-    """Return the version that the metadata beside a package state."""
-    wanted = {normalized(package), normalized(_OTHER_NAMES.get(package, package))}
-    infos = [match for name in names if (match := METADATA.fullmatch(name))]
-    found = {normalized(match[1]): match[2] for match in infos}
-    if version := next((found[name] for name in sorted(wanted) if name in found), ""):
-        return version
-    for match in infos:
-        with suppress(OSError, ValueError):
-            tops = (folder / match[0] / "top_level.txt").read_text(encoding="utf-8").split()
-            if package in tops:
-                return match[2]
-    return ""
-
-
-def _is_info(name: str, package: str) -> bool:
-    match = METADATA.fullmatch(name)
-    return match is not None and normalized(match[1]) == normalized(package)
 
 
 def _digest(source: Path) -> str:

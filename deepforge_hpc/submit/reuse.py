@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from deepforge_hpc.runtime.base.codec import parse
@@ -37,6 +39,8 @@ class Reused:
     """Job -> where its result comes from; of an array, where that of its first task does."""
     units: frozenset[tuple[str, int | None]] = frozenset()
     """Each job and array task."""
+    made_with: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Job -> digests of the lists of packages that its results were made with."""
 
 
 def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> Reused:
@@ -78,7 +82,7 @@ def _choose(plan: Plan, foresight: _Foresight) -> Reused:
             if sources[0] is not None and all(sources):
                 found[job.name] = sources[0]
     jobs = {job.name: found[job.name] for job in plan.jobs if job.name in found}
-    return Reused(jobs=jobs, units=frozenset(foresight.taken))
+    return Reused(jobs=jobs, units=frozenset(foresight.taken), made_with=dict(foresight.made_with))
 
 
 class _Foresight:
@@ -87,17 +91,25 @@ class _Foresight:
     def __init__(self, project: Path) -> None:
         self._results = Results(project)
         self.taken: set[tuple[str, int | None]] = set()
+        self.made_with: dict[str, set[str]] = {}
 
     def take(self, job: Job, task: int | None) -> ReusedFrom | None:
         """Take over the newest sound result of a job or task; None if there is none."""
         for earlier in self._results.sound(job, task):
             if self._adopt(earlier, job, task):
                 self.taken.add((job.name, task))
+                self._note(job, earlier)
                 return earlier.reused_from
         return None
 
-    def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
+    def skip_tasks(self, job: Job, source: ReusedFrom) -> None:  # noqa: ARG002
         """Note that the tasks of an array are not needed: their parts are in a gathered value."""
+        for earlier in islice(self._results.sound(job, 0), 1):  # one tells of their packages
+            self._note(job, earlier)
+
+    def _note(self, job: Job, earlier: EarlierResult) -> None:
+        if packages := earlier.record.data.environment.packages:
+            self.made_with.setdefault(job.name, set()).add(packages)
 
     def _adopt(self, earlier: EarlierResult, job: Job, task: int | None) -> bool:  # noqa: ARG002
         return True
@@ -114,6 +126,7 @@ class _Reuse(_Foresight):
 
     def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         """Mark the tasks of an array as not needed: their parts are in the gathered value."""
+        super().skip_tasks(job, source)
         for task in range(job.tasks):
             folder = self._layout.job(job.name, task)
             folder.root.mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,51 @@ def test_a_package_that_is_edited_in_place_is_not_taken_for_the_same(
     }  # fmt: skip
 
 
+def test_a_package_that_an_imported_one_needs_has_another_version(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3*/site-packages")
+    for name, need in (("upper", "Requires-Dist: lower\n"), ("lower", ""), ("beside", "")):
+        (site / f"{name}.py").write_text("def scale(x):\n    return x\n")
+        (site / f"{name}-1.0.dist-info").mkdir()
+        (site / f"{name}-1.0.dist-info" / "METADATA").write_text(f"Name: {name}\n{need}")
+    ops = (
+        "from upper import scale\n\ndef make() -> list:\n    rows = [1, 2]\n    return rows\n\n"
+        "def double(rows: list) -> list:\n    more = scale(rows) * 2\n    return more\n"
+    )
+    text = (
+        f"pipeline: demo\nenvironment: {{venv: {venv}}}\noperations:\n"
+        "  make: {uses: 'ops.py:make'}\n"
+        "  double: {uses: 'ops.py:double', inputs: {rows: make.rows}, map: {over: rows, shards: 2}}\n"
+        "outputs: {more: double.more}\n"
+    )
+    project = make_project({"ops.py": ops, "pipeline.yaml": text})
+    dfh("run", cwd=project)
+
+    def told(*words: str) -> list[dict[str, Any]]:
+        document = json.loads(dfh("submit", "--dry-run", "--json", *words, cwd=project).stdout)
+        return [one for one in document["warnings"] if one["kind"] == "packages_changed"]
+
+    assert told() == []
+    (site / "beside-1.0.dist-info").rename(site / "beside-2.0.dist-info")
+    assert told() == []
+    (site / "lower-1.0.dist-info").rename(site / "lower-2.0.dist-info")
+    (one,) = told()
+    assert one["text"] == (
+        "reused: make, double, made with other versions of what the imported packages "
+        "need: lower 2.0 (was 1.0)"
+    )
+    assert one["next"] == "to run all again: dfh submit pipeline.yaml --no-reuse"
+    assert told("--no-reuse") == []
+    shown = dfh("run", cwd=project)
+    assert "warning: reused: make, double, made with other" in shown.stderr
+    assert told(), "the results are those of then, whoever took them over"
+    dfh("run", *one["next"].partition("submit ")[2].split(), cwd=project)
+    assert told() == []
+
+
 def test_a_job_is_compared_with_one_whose_marker_is_sound(dfh: Any, ran: Path) -> None:
     (ran / "pipeline.yaml").write_text(PIPELINE.replace("n: 1", "n: 5"))
     assert "make" in why(dfh, ran)

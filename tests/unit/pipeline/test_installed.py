@@ -89,6 +89,65 @@ def test_a_package_that_is_edited_is_known_by_its_files(
     assert look(venv, "mylib")["mylib"] != before
 
 
+def needs(*lines: str) -> str:
+    told = "".join(f"Requires-Dist: {line}\n" for line in lines)
+    return f"Metadata-Version: 2.1\nName: x\n{told}\nRequires-Dist: of-the-description\n"
+
+
+def below(venv: Path, *modules: str) -> dict[str, str]:
+    return Installed().below(Environment(python=str(venv / "bin" / "python")), modules)
+
+
+def test_what_packages_need_is_found_by_their_metadata(venv: Path) -> None:
+    folder = site(venv)
+    told = needs("Low.Level>=1 ; python_version > '3'", "fast[gpu] (>=2)", "docs; extra == 'doc'")
+    install(folder, "sklearn", "scikit_learn-1.9.1.dist-info", METADATA=told)
+    install(folder, "low", "low_level-1.0.dist-info", METADATA=needs("scikit-learn", "absent"))
+    install(folder, "fast", "fast-2.0.dist-info", METADATA=needs('cuda; extra == "gpu"', "x"))
+    install(folder, "cuda", "cuda-12.1.dist-info")
+    old = "six\n\n[:python_version < '4']\nnumpy>=1\n\n[doc]\ndocs\n"
+    install(folder, "x", "x-3.egg-info", requires__txt=old)
+    for package in ("six", "numpy", "docs", "other", "of_the_description"):
+        install(folder, package, f"{package}-1.dist-info")
+    assert below(venv, "sklearn", "json") == {
+        "scikit-learn": "1.9.1", "low-level": "1.0", "fast": "2.0", "cuda": "12.1",
+        "x": "3", "six": "1", "numpy": "1",
+    }  # fmt: skip
+    assert below(venv, "low_level", "no_such_module").keys() == below(venv, "sklearn").keys()
+    assert below(venv, "cuda") == {"cuda": "12.1"}
+
+
+@pytest.mark.parametrize("how", ["pth", "finder", "direct_url"])
+def test_an_edited_package_that_another_one_needs_is_known_by_its_files(
+    venv: Path, how: str, tmp_path: Path
+) -> None:
+    folder = site(venv)
+    install(folder, "models", "models-1.0.dist-info", METADATA=needs("lab-tools", "numpy"))
+    install(folder, "numpy", "numpy-2.0.2.dist-info")
+    (folder / "lab_tools-0.1.dist-info").mkdir()
+    assert look(venv, "models") == {"python": "3.11", "models": "1.0"}
+    root = tmp_path / "work"
+    (root / "lab_tools").mkdir(parents=True)
+    code = root / "lab_tools" / "__init__.py"
+    code.write_text("x = 1\n")
+    if how == "pth":
+        (folder / "lab.pth").write_text(f"{root}\n")
+    elif how == "finder":
+        text = f"MAPPING: dict[str, str] = {{'lab_tools': '{root}/lab_tools'}}\n"
+        (folder / "__editable___lab_tools_0_1_finder.py").write_text(text)
+    else:
+        told = {"dir_info": {"editable": True}, "url": f"file://{root}"}
+        (folder / "lab_tools-0.1.dist-info" / "direct_url.json").write_text(json.dumps(told))
+        (folder / "lab.pth").write_text(f"{root}\n")
+    before = look(venv, "models")
+    assert set(before) == {"python", "models", "lab_tools"}
+    code.write_text("x = 2\n")
+    after = look(venv, "models")
+    assert before["lab_tools"] != after["lab_tools"]
+    assert after["lab_tools"].startswith("sha256:")
+    assert "lab_tools" not in look(venv, "numpy")
+
+
 def test_a_venv_may_see_the_packages_below_it(venv: Path, tmp_path: Path) -> None:
     base = tmp_path / "lib" / "python3.11" / "site-packages"
     base.mkdir(parents=True)

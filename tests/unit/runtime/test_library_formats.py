@@ -148,6 +148,7 @@ def test_arrays_in_safetensors_come_back_as_they_are_in_their_order(tmp_path: Pa
     assert list(found) == list(given)
     for name, array in given.items():
         np.testing.assert_array_equal(found[name], array)
+    fmt.verify(fmt.save({"__a": table}, tmp_path / "z"))
     with pytest.raises(FormatError, match="safetensors cannot keep it: Unknown dtype"):
         fmt.save(np.array(["text"]), tmp_path / "y")
 

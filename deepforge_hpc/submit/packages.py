@@ -1,0 +1,80 @@
+"""Whether what a reused result was made with, below the packages that its code imports, changed.
+
+Of what the code imports itself, the plan key has the versions. What that needs in turn changes with
+every update of an environment, mostly without a change of any result: so it is told, not refused.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from deepforge_hpc.errors import LedgerError
+from deepforge_hpc.ledger.store import Ledger
+from deepforge_hpc.pipeline.installed import Installed
+from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.runtime.base.plan import Job, Plan
+from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.submit.reuse import Reused
+
+_SHOWN = 4
+
+
+def changed_packages(plan: Plan, reused: Reused, ledger: Ledger, again: str) -> tuple[Notice, ...]:
+    """Return what there is to say of results that were made with other packages.
+
+    By the lists that their records name, against the files of the environments as they are now;
+    what cannot be seen is left out. `again`: the command that reuses nothing.
+    """
+    compare = _Comparison(ledger)
+    changed: dict[str, None] = {}
+    jobs: list[str] = []
+    for job in plan.jobs:
+        found = [one for made in reused.made_with.get(job.name, ()) for one in compare(job, made)]
+        changed.update(dict.fromkeys(found))
+        jobs += [job.name] if found else []
+    if not jobs:
+        return ()
+    text = (
+        f"reused: {listed(jobs, _SHOWN)}, made with other versions of what the imported packages "
+        f"need: {listed(changed, _SHOWN)}"
+    )
+    return (Notice("packages_changed", text, ", ".join(jobs), next=f"to run all again: {again}"),)
+
+
+class _Comparison:
+    """Compares lists of packages with environments, each pair once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._installed = Installed()
+        self._lists: dict[str, dict[str, str]] = {}
+        self._done: dict[object, list[str]] = {}
+
+    def __call__(self, job: Job, made_with: str) -> list[str]:
+        """Return what is another now: `numpy 2.1.0 (was 2.0.2)`."""
+        known = (made_with, job.environment, job.software)
+        if known not in self._done:
+            self._done[known] = self._compare(job, self._list(made_with))
+        return self._done[known]
+
+    def _compare(self, job: Job, before: dict[str, str]) -> list[str]:
+        modules = [name for name, _ in job.software if name not in {"python", "image"}]
+        if not modules or not before:
+            return []
+        own = self._installed.below(job.environment, modules, deep=False)
+        if any(before.get(name) != version for name, version in own.items()):
+            return []  # modules or variables gave the job others than those that are seen from here
+        now = self._installed.below(job.environment, modules)
+        return [
+            f"{name} {version} (was {before.get(name, 'not there')})"
+            for name, version in sorted(now.items())
+            if before.get(name) != version
+        ]
+
+    def _list(self, sha256: str) -> dict[str, str]:
+        if sha256 not in self._lists:
+            self._lists[sha256] = {}
+            with suppress(LedgerError):
+                lines = (self._ledger.blob(sha256) or b"").decode("utf-8", "replace").split()
+                self._lists[sha256] = dict(line.partition("==")[::2] for line in lines)
+        return self._lists[sha256]
