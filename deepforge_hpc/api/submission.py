@@ -185,6 +185,7 @@ def _look_back(
 
     from deepforge_hpc.ledger.store import Ledger
     from deepforge_hpc.paths import LEDGER
+    from deepforge_hpc.runtime.base.advice import pipeline_command
     from deepforge_hpc.submit import rescue
     from deepforge_hpc.submit.packages import changed_packages
     from deepforge_hpc.submit.why import earlier, reasons
@@ -202,8 +203,8 @@ def _look_back(
             shutil.rmtree(layout.root, ignore_errors=True)
         raise
     done = {*reused.jobs, *(item.job.name for item in found)}
-    words = shlex.join(["dfh", "submit", str(request.pipeline), *request.options()])
-    again = f"{words} --no-reuse"
+    options = (*request.options(), "--no-reuse")
+    again = pipeline_command("submit", str(request.pipeline), options, "")
     notices = (
         *dict.fromkeys(item.notice for item in found),
         *changed_packages(plan, reused, Ledger(loaded.project / LEDGER), again),

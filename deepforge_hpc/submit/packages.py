@@ -25,7 +25,7 @@ def changed_packages(plan: Plan, reused: Reused, ledger: Ledger, again: str) -> 
     By the lists that their records name, against the files of the environments as they are now;
     what cannot be seen is left out. `again`: the command that reuses nothing.
     """
-    compare = _Comparison(ledger)
+    compare = _Compared(ledger)
     changed: dict[str, None] = {}
     jobs: list[str] = []
     for job in plan.jobs:
@@ -41,7 +41,7 @@ def changed_packages(plan: Plan, reused: Reused, ledger: Ledger, again: str) -> 
     return (Notice("packages_changed", text, ", ".join(jobs), next=f"to run all again: {again}"),)
 
 
-class _Comparison:
+class _Compared:
     """Compares lists of packages with environments, each pair once."""
 
     def __init__(self, ledger: Ledger) -> None:
