@@ -67,12 +67,17 @@ def train() -> str:
 
 
 def test_a_time_limit_and_a_checkpoint(
-    dfh: Any, make_project: Callable[..., Path], follow: Any
+    dfh: Any, make_project: Callable[..., Path], follow: Any, until: Any
 ) -> None:
-    train = "{train: {uses: 'ops.py:train', resources: {time: '00:00:04'}}}"
+    train = "{train: {uses: 'ops.py:train'}}"
     files = {"ops.py": LIMITED, "pipeline.yaml": f"pipeline: limited\noperations: {train}\n"}
     project = make_project(files, name="limited")
-    said = dfh("run", cwd=project, expect=9)
+    dfh("submit", cwd=project)
+    folder = project / "executions" / "limited-0001"
+    until((folder / "jobs/train/checkpoints/epoch").exists)
+    pid = until(lambda: (job := read_status(folder / "local").get("L1")) and job.pid)
+    os.kill(pid, signal.SIGUSR1)
+    said = dfh("status", "--watch", cwd=project, expect=9)
     follow("runtime/base/advice.py limit_advice: dfh resume", said, cwd=project)
     assert "limited-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
 
