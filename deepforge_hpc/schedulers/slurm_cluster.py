@@ -1,19 +1,24 @@
-"""Which of several clusters Slurm's commands act on. Pure.
+"""Which of several clusters Slurm's commands act on.
 
 An id is one of its cluster: elsewhere the same number is somebody else's job.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.schedulers.slurm import CLUSTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepforge_hpc.plugins.scheduler import JobScope
+
+_FILES = ("/etc/slurm/slurm.conf", "/run/slurm/conf/slurm.conf", "/etc/slurm-llnl/slurm.conf")
+"""Where the commands look without SLURM_CONF; the second is written by sackd or slurmd."""
 
 
 def named(scope: JobScope, environ: Mapping[str, str]) -> str:
@@ -49,9 +54,28 @@ def parse(config: str) -> str:
     """Return the name in the controller's configuration; SchedulerError if there is none."""
     found = CLUSTER.search(config)
     if found is None:
-        message = "scontrol show config does not name the cluster"
-        raise SchedulerError(message, "Look at it: scontrol show config")
+        raise SchedulerError("scontrol show config does not name the cluster")
     return found[1]
+
+
+def in_file(environ: Mapping[str, str]) -> str:
+    """Return the name in the file that Slurm's commands read; empty if it cannot be told."""
+    for path in filter(None, (environ.get("SLURM_CONF"), *_FILES)):
+        try:
+            found = CLUSTER.search(read_own(Path(path).resolve()).decode("utf-8", "replace"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError):
+            return ""
+        return found[1] if found else ""
+    return ""
+
+
+def untold(error: SchedulerError) -> SchedulerError:
+    """Return the error where nobody tells which cluster the commands reach."""
+    message = f"it is unknown which cluster this shell reaches: {error.message}"
+    hint = "Name it in the site's file: submit: {cluster: NAME}. Or: export SLURM_CLUSTERS=NAME"
+    return SchedulerError(message, hint, argv=error.argv, stderr=error.stderr)
 
 
 def wrong_cluster(cluster: str, reached: str) -> SchedulerError:

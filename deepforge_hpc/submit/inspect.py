@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
@@ -44,7 +46,8 @@ def status(
         except SchedulerError as error:
             text = f"The scheduler does not answer: {error.message}"
             notices.append(Notice("scheduler_silent", text, info.scheduler, next=error.hint))
-    current = build(files, answers, now=now or time.time())
+    hidden = answers is not None and _may_hide(info, files.journal, answers)
+    current = build(files, answers, now=now or time.time(), sees_all=not hidden)
     is_live = any(unit.state.is_live for job in current.jobs for unit in job.units)
     if answers is not None and not is_live and at_home:
         _close(layout, current)
@@ -95,14 +98,28 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
     return is_being_submitted(layout)
 
 
-def _other_user(info: ExecutionInfo, history: Journal, current: ExecutionStatus) -> Notice | None:
-    # In this order: to ask for the name of a user costs files, on every look at what is over too.
-    if current.is_closed:
-        return None
+def _may_hide(info: ExecutionInfo, history: Journal, answers: Mapping[str, NativeStatus]) -> bool:
+    """Tell whether a job that the scheduler does not know may be hidden from the caller alone."""
+    last = history.last
+    seen = {native_id.partition("_")[0] for native_id in answers}
+    # In this order: to ask for the name of a user costs files.
+    is_whole = last is None or seen.issuperset(last.ids.values())
+    return not is_whole and os.geteuid() != 0 and bool(_other(info, history))
+
+
+def _other(info: ExecutionInfo, history: Journal) -> str:
+    """Return who submitted it, if that is another user."""
     user = history.user or info.user
-    if user in {"", user_name()}:
+    return "" if user in {"", user_name()} else user
+
+
+def _other_user(info: ExecutionInfo, history: Journal, current: ExecutionStatus) -> Notice | None:
+    if current.is_closed or not (user := _other(info, history)):
         return None
-    text = f"It was submitted by {user}: until it is over, only {user} can resume or cancel it."
+    text = (
+        f"It was submitted by {user}: until it is over, only {user} can resume or cancel it, and "
+    )
+    text += "what the queue shows to nobody else is told as its jobs last said."
     return Notice("other_user", text, info.id, next=f"ask {user}", level=INFO)
 
 

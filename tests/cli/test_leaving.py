@@ -177,3 +177,24 @@ def test_a_site_says_how_often_one_may_look(dfh: Any, gated: Path) -> None:
     (gated / "site-configs/local.yaml").write_text(site)
     done = dfh("run", "--interval", "0.1", cwd=gated)
     assert "The site wants 1 s between looks (login.poll_s)" in done.stdout + done.stderr
+
+
+def test_follower_waits_for_the_log_of_the_attempt_that_is_queued(
+    dfh: Any, gated: Path, until: Any, status: Any
+) -> None:
+    def follow_final() -> Any:
+        follower = dfh.start("logs", "latest", "_final", "--follow", cwd=gated)
+        assert follower.stderr.readline() == "gated-0001 _final is pending: waiting for its log\n"
+        return follower
+
+    dfh("submit", cwd=gated)
+    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    first = follow_final()
+    dfh("cancel", "latest", cwd=gated)
+    assert "_final, attempt 1: " in first.communicate(timeout=60)[1]
+    until(lambda: status(gated)["jobs"][1]["state"] == "succeeded")
+    dfh("resume", cwd=gated)
+    second = follow_final()
+    (gated / "open").touch()
+    assert "_final, attempt 2: " in second.communicate(timeout=60)[1]
+    assert (first.returncode, second.returncode) == (0, 0)

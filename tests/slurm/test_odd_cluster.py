@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,35 @@ def test_what_a_site_adds_takes_no_gpu_away(
         in dfh("run", "--site", "more", "--interval", "0.3", cwd=project).stdout
     )
     assert "gres:gpu:1,gres:lscratch:10" in _asked(there, "%b")
+
+
+def test_jobs_that_are_hidden_from_an_onlooker_are_not_over(
+    there: Any, dfh: Any, as_user: Callable[..., Any], shared: Path
+) -> None:
+    project, bob = shared / "project", as_user(1)
+    project.mkdir()
+    (project / "pipeline.yaml").write_text(
+        "pipeline: shared\nenvironment: {python: /usr/bin/python3}\n"
+        "operations:\n"
+        f"  wait: {{uses: 'ops.py:wait', attributes: {{folder: {project}}}}}\n"
+        f"  then: {{uses: 'ops.py:wait', attributes: {{folder: {project}}}, after: [wait]}}\n"
+    )
+    (project / "ops.py").write_text(
+        "import os, time\n\n\ndef wait(folder: str) -> int:\n    open(f'{folder}/ran', 'a').close()\n"
+        "    while not os.path.exists(f'{folder}/open'):\n        time.sleep(0.05)\n"
+        "    value = 1\n    return value\n"
+    )
+    dfh("submit", "--site", "slurm-generic", cwd=project)
+    there.wait_for(lambda _: (project / "ran").exists(), "squeue")
+    shown = bob("status", cwd=project).stdout
+    assert "left the queue" not in shown
+    told = json.loads(bob("status", "--json", cwd=project).stdout)
+    assert [job["state"] for job in told["jobs"]] == ["running", "pending", "pending"]
+    refused = bob("cancel", "shared-0001", cwd=project, expect=5).stderr
+    assert "submitted by root: until it is over" in refused
+    (project / "open").touch()
+    dfh("status", "--watch", "--interval", "0.3", cwd=project)
+    assert "succeeded" in bob("status", cwd=project).stdout
 
 
 @pytest.mark.parametrize("site", ["here", "local"])

@@ -269,3 +269,32 @@ def test_a_named_cluster_that_is_not_there_leaves_nothing(
     assert "No cluster 'lab9' known" in refused
     assert "submit: {cluster: ...}" in refused
     assert held_orphans(lab.project) == ()
+
+
+def test_site_where_nobody_may_look_at_the_configuration(
+    slurm_cluster: Any, dfh: Any, project: Path, tmp_path: Path
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    refused = '[[ "$*" != *"show config"* ]] || { echo "not for users" >&2; exit 1; }'
+    (tools / "scontrol").write_text(f'#!/bin/bash\n{refused}\nPATH=$REAL_PATH exec scontrol "$@"\n')
+    (tools / "scontrol").chmod(0o755)
+    path = os.environ["PATH"]
+    env = {"PATH": f"{tools}:{path}", "REAL_PATH": path, **slurm_cluster.environ}
+    run = ("run", "--no-reuse", "--interval", "0.3", "--site")
+    done = dfh(*run, "slurm-generic", cwd=project, env=env)
+    assert "small-0001  succeeded" in done.stdout  # by the file that the commands themselves read
+    (tmp_path / "slurm.conf").write_text(f"Include {env['SLURM_CONF']}\n")
+    env["SLURM_CONF"] = str(tmp_path / "slurm.conf")
+    said = dfh(*run, "slurm-generic", cwd=project, env=env, expect=5).stderr
+    assert "unknown which cluster this shell reaches" in said
+    assert "not for users" in said
+    assert "Name it in the site's file: submit: {cluster: NAME}." in said
+    (project / "site-configs").mkdir()
+    site = "site: here\nextends: slurm-generic\nsubmit: {cluster: lab}\n"
+    (project / "site-configs" / "here.yaml").write_text(site)
+    assert "succeeded" in dfh(*run, "here", cwd=project, env=env).stdout
+    assert (
+        "succeeded"
+        in dfh(*run, "slurm-generic", cwd=project, env={**env, "SLURM_CLUSTERS": "lab"}).stdout
+    )

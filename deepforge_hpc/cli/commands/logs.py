@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.cli.views.display import Display
-    from deepforge_hpc.runtime.state.status import ExecutionStatus
+    from deepforge_hpc.runtime.state.status import ExecutionStatus, UnitStatus
 
 T = TypeVar("T")
 
@@ -64,6 +64,8 @@ def command(
     found = find.find_execution(execution, Path.cwd())
     current = manage.status(found, ask_scheduler=False)
     job, task = _choose(current, found, job, task)
+    if follow:
+        current = _await_log(display, found, job, task, attempt=attempt, rank=rank)
     _require_log(current, found, job, task)
     log = logs.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
     name = job if task is None else f"{job}[{task}]"
@@ -75,12 +77,45 @@ def command(
         _follow(display, found, log)
 
 
+def _await_log(
+    display: Display,
+    found: FoundExecution,
+    job: str,
+    task: int | None,
+    *,
+    attempt: int | None,
+    rank: int | None,
+) -> ExecutionStatus:
+    """Wait until there is a log of the attempt that is queued, or none will come."""
+    ask_s = max(_ASK_S, manage.least_pause_s(found))
+    is_told = False
+    while True:
+        current = manage.status(found)
+        unit = _unit(current, job, task)
+
+        def has_log(number: int = attempt or unit.attempt) -> bool:
+            return number in logs.available(found.layout, job, task=task, rank=rank)
+
+        if unit.is_over or unit.state is State.UNKNOWN or has_log():
+            return current
+        if not is_told:
+            display.talk(f"{found.id} {title(job, task)} is {unit.state}: waiting for its log")
+            is_told = True
+        until = time.monotonic() + ask_s
+        while time.monotonic() < until and not has_log():
+            time.sleep(_POLL_S)
+
+
+def _unit(current: ExecutionStatus, job: str, task: int | None) -> UnitStatus:
+    status = next(item for item in current.jobs if item.name == job)
+    return next((unit for unit in status.units if unit.task == task), status.units[0])
+
+
 def _require_log(
     current: ExecutionStatus, found: FoundExecution, job: str, task: int | None
 ) -> None:
     """Raise UsageError for a job that left no log here, and will not: it says where to look."""
-    status = next(item for item in current.jobs if item.name == job)
-    unit = next((unit for unit in status.units if unit.task == task), status.units[0])
+    unit = _unit(current, job, task)
     if logs.available(found.layout, job, task=task):
         return
     if unit.reused_from:
@@ -145,5 +180,4 @@ def _follow(display: Display, found: FoundExecution, log: LogFile) -> None:
 
 def _is_over(found: FoundExecution, log: LogFile, *, ask_scheduler: bool) -> bool:
     current = manage.status(found, ask_scheduler=ask_scheduler)
-    job = next(item for item in current.jobs if item.name == log.job)
-    return next((task.is_over for task in job.tasks if task.task == log.task), job.is_over)
+    return _unit(current, log.job, log.task).is_over

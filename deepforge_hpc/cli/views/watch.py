@@ -82,12 +82,12 @@ def _follow(display: Display, found: FoundExecution, interval: float | None, vie
 
 
 def can_move(current: ExecutionStatus) -> bool:
-    """Tell whether a job runs, or waits for nothing that is held or of which nobody knows."""
+    """Tell whether a job runs, ends, or waits for nothing that is held or of which nobody knows."""
     stuck: set[str] = set()
     for job in current.jobs:  # in topological order
         if job.is_over:
             continue
-        if job.state.is_at_work:
+        if job.state.is_at_work or job.state.is_final:  # what has ended is about to leave the queue
             return True
         if job.state is State.PENDING and stuck.isdisjoint(job.plan.after):
             return True

@@ -32,6 +32,8 @@ _TIMEOUT_S = 60
 _LAG_S = 10.0
 """How long the database may not know yet that the jobs have ended, which this one waited for."""
 _PAUSE_S = 0.5
+_CLEANUP_S, _CLEANUP_PAUSE_S = 60.0, 2.0
+"""How long a node may take to clean up after a job, which is not over before that."""
 
 
 def query(ids: set[str]) -> QueryResult:
@@ -43,7 +45,7 @@ def query(ids: set[str]) -> QueryResult:
     if not native:
         return QueryResult({})
     cluster = _cluster_option()
-    queued = _ask_queue(native, cluster)
+    queued = _settled_queue(native, cluster)
     alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
     ended = _query_accounting(native, ids - alive, cluster)
     if queued is None or ended.jobs is None:
@@ -77,6 +79,17 @@ def _query_accounting(native: list[str], units: set[str], cluster: list[str]) ->
         if units <= ended or time.monotonic() > deadline:
             return QueryResult(found, rows, raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
+
+
+def _settled_queue(native: list[str], cluster: list[str]) -> dict[str, NativeStatus] | None:
+    """Ask the controller again while nodes of a job that has ended are cleaned up."""
+    deadline = time.monotonic() + _CLEANUP_S
+    while True:
+        queued = _ask_queue(native, cluster)
+        is_settled = all(job.raw_state != "COMPLETING" for job in (queued or {}).values())
+        if is_settled or time.monotonic() > deadline:
+            return queued
+        time.sleep(_CLEANUP_PAUSE_S)
 
 
 def _ask_queue(native: list[str], cluster: list[str]) -> dict[str, NativeStatus] | None:

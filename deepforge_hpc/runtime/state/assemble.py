@@ -30,14 +30,16 @@ def build(
     *,
     now: float,
     number: int | None = None,
+    sees_all: bool = True,
 ) -> ExecutionStatus:
     """Return the status by the files of an execution and the scheduler's answers, by native id.
 
     None: it was not asked, or did not answer. `number`: the attempt to judge, if not the last.
+    `sees_all`: False where it may hide jobs from who asks, so that a missing answer says nothing.
     """
     history = files.journal
     attempt = history.last if number is None else history.attempt(number)
-    view = _View(files, attempt, answers, now)
+    view = _View(files, attempt, answers, now, sees_all=sees_all)
     jobs = tuple(view.job(job) for job in files.jobs)
     return ExecutionStatus(
         path=str(files.root),
@@ -71,11 +73,14 @@ class _View:
         attempt: Attempt | None,
         answers: Mapping[str, NativeStatus] | None,
         now: float,
+        *,
+        sees_all: bool,
     ) -> None:
         self._files = files
         self._attempt = attempt
         self._answers = answers
         self._now = now
+        self._sees_all = sees_all
         # What has an id was submitted, also where the line of its intent is damaged.
         self._attempted = frozenset((*attempt.jobs, *attempt.ids) if attempt else ())
         self._trouble: dict[str, Trouble] = {}
@@ -173,7 +178,9 @@ class _View:
             attempt=attempt,
             journal_fault=self._files.journal.fault,
             native=native,
-            is_asked=self._answers is not None and bool(native_id),
+            is_asked=self._answers is not None
+            and bool(native_id)
+            and (native is not None or self._sees_all),
             trouble=self._origin(job),
             waits_for=tuple(name for name in job.after if name in self._open),
             is_guarded=job.is_guarded,

@@ -82,6 +82,11 @@ class Evidence(NamedTuple):
         """Return the scheduler's id; empty if it has none."""
         return self.attempt.native_id(self.job, self.task) if self.attempt else ""
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Tell whether `dfh cancel` asked for the end of the latest attempt."""
+        return self.attempt is not None and self.attempt.is_cancelled
+
 
 class Verdict(NamedTuple):
     """A state, and why."""
@@ -198,9 +203,10 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"
     hint, is_retryable = _after(evidence, native)
-    is_asked_for = evidence.attempt is not None and evidence.attempt.is_cancelled
     return Verdict(
-        State.CANCELLED if is_asked_for and native.state is State.CANCELLED else State.INTERRUPTED,
+        State.CANCELLED
+        if evidence.is_cancelled and native.state is State.CANCELLED
+        else State.INTERRUPTED,
         reason,
         hint,
         raw,
@@ -274,11 +280,13 @@ def _by_scheduler(evidence: Evidence, native: NativeStatus, said: Said | None, r
         return _cancelled(attempt, raw)
     if never_ran:
         return _never_ran(evidence, raw, is_over=True)
-    return _ended(evidence, native, raw)
+    return _ended(evidence, native, said, raw)
 
 
-def _ended(evidence: Evidence, native: NativeStatus, raw: str) -> Verdict:
+def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str) -> Verdict:
     state = native.state
+    if state is State.CANCELLED and said is not None and not evidence.is_cancelled:
+        state = State.INTERRUPTED  # it ran
     if not state.is_final:  # the scheduler itself does not know, or says a word that we do not
         reason = native.explanation or f"The scheduler says {raw or 'nothing'} of it."
         return Verdict(State.UNKNOWN, reason, raw=raw)

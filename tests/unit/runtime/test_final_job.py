@@ -212,6 +212,7 @@ echo "13_1|CANCELLED by 0${f}||1G|1|2|None assigned|||last.01234567"
 """
 
 SQUEUE = """#!/bin/sh
+[ -z "$FAKE_FIRST" ] || [ -e "$FAKE_OUT.asked" ] || { printf "$FAKE_FIRST"; touch "$FAKE_OUT.asked"; exit; }
 [ -z "$FAKE_QUEUE" ] || { printf "$FAKE_QUEUE"; exit; }
 echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1
 """
@@ -322,7 +323,7 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
     # The last one's number is another's job by now.
     says = (
         f"11|NODE_FAIL|None|bad.{TOKEN}\\n12|CANCELLED|Dependency|middle.{TOKEN}\\n"
-        f"13_[0-1]|FAILED|NonZeroExitCode|last.other\\n14|COMPLETING|None|good.{TOKEN}\\n"
+        f"13_[0-1]|FAILED|NonZeroExitCode|last.other\\n14|RUNNING|None|good.{TOKEN}\\n"
     )
     done = execution.run(
         "_final",
@@ -338,6 +339,24 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
     assert execution.state("good")["state"] == "running"
     assert (execution.folder("good").root / ".work-1").exists()
     assert execution.state("last", 0)["state"] == "never_ran"
+
+
+def test_job_whose_nodes_are_cleaned_up_is_waited_for(execution: Execution, sacct: Path) -> None:
+    execution.scheduler = "slurm"
+    folder = killed(execution)
+    submitted(execution, *ids(bad="11", good="14"))
+    queued = f"11|%s|None|bad.{TOKEN}\\n14|RUNNING|None|good.{TOKEN}\\n"
+    done = execution.run(
+        "_final",
+        PATH=f"{sacct}:/usr/bin:/bin",
+        FAKE_OUT=str(sacct / "out"),
+        FAKE_FAIL="1",
+        FAKE_FIRST=queued % "COMPLETING",
+        FAKE_QUEUE=queued % "FAILED",
+    )
+    assert done.returncode == 0, done.stderr
+    assert execution.state("bad")["state"] == "failed"
+    assert not (folder / ".work-1").exists()
 
 
 def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(

@@ -20,6 +20,7 @@ from deepforge_hpc.api import manage, proof
 from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.api.logs import LogFile
 from deepforge_hpc.cli.commands import logs
+from deepforge_hpc.cli.views.watch import can_move
 from deepforge_hpc.errors import SchedulerError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
@@ -41,6 +42,7 @@ from deepforge_hpc.runtime.state import journal, marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.schedulers.slurm import parse_accounting
 from deepforge_hpc.schedulers.slurm_states import interpret
+from deepforge_hpc.submit import inspect
 from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import status
 from deepforge_hpc.submit.live_jobs import LiveJobs
@@ -190,6 +192,7 @@ TABLE = [
     "none       | running      | released  | TIMEOUT                            | interrupted | over",
     "none       | running      | released  | PREEMPTED                          | interrupted | over",
     "none       | running      | cancelled | CANCELLED by 1000                  | cancelled   | over",
+    "none       | running      | released  | CANCELLED by 1000                  | interrupted | over",
     "none       | none         | released  | BOOT_FAIL                          | failed      | over",
     "none       | none         | released  | FAILED 86:0                        | upstream_failed | over",
     "none       | none         | released  | CANCELLED DependencyNeverSatisfied | never_ran   | over",
@@ -442,6 +445,30 @@ def test_word_of_an_adapter_that_is_no_state_is_unknown(tmp_path: Path) -> None:
     assert unit.reason == "The scheduler says S of it."
 
 
+@pytest.mark.parametrize(
+    ("row", "seen", "hidden"),
+    [
+        ("none | running | released | absent |", "unknown", "running"),
+        ("none | none | released | absent |", "unknown", "pending"),
+        ("none | none | cancelled | absent |", "cancelled", "unknown"),
+        ("none | failed | released | absent |", "failed", "failed"),
+        ("none | running | released | RUNNING |", "running", "running"),
+    ],
+)
+def test_job_that_the_queue_may_hide_from_who_asks_is_not_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: str, seen: str, hidden: str
+) -> None:
+    bench = Bench(tmp_path, case(f"{row} |"))
+    for user, state in ((4711, hidden), (0, seen)):
+        monkeypatch.setattr(inspect.os, "geteuid", lambda user=user: user)
+        current = status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
+        unit = current.jobs[0].units[0]
+        assert unit.state.value == state
+        assert unit.is_over is (state in {"cancelled", "failed"})
+        assert user == 0 or all("left the queue" not in job.reason for job in current.jobs)
+        assert user == 0 or any("submitted by me" in notice.text for notice in current.warnings)
+
+
 @pytest.mark.parametrize(("told", "counts"), [("COMPLETED", False), ("RUNNING", True)])
 def test_time_of_an_unknown_job_that_is_over_does_not_go_on(
     tmp_path: Path, told: str, counts: bool
@@ -453,6 +480,21 @@ def test_time_of_an_unknown_job_that_is_over_does_not_go_on(
     now = began.timestamp() + 99
     job = status(bench.layout, bench.scheduler, now=now).jobs[0]  # type: ignore[arg-type]
     assert (job.elapsed_s, job.units[0].elapsed_s) == ((99.0, 99.0) if counts else (None, None))
+
+
+@pytest.mark.parametrize(
+    ("row", "moves"),
+    [
+        ("none | failed | released | COMPLETING |", True),
+        ("none | interrupted | released | RUNNING |", True),
+        ("none | none | released | PENDING |", True),
+        ("none | running | released | lost |", False),
+        ("none | none | held | PENDING JobHeldUser |", False),
+    ],
+)
+def test_who_watches_goes_on_while_a_job_ends(tmp_path: Path, row: str, moves: bool) -> None:
+    bench = Bench(tmp_path, case(f"{row} |"))
+    assert can_move(status(bench.layout, bench.scheduler)) is moves  # type: ignore[arg-type]
 
 
 def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
