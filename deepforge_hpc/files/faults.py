@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ BAD: Final = object()
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 NAME_RULE = "letters, digits and _ after a first letter, 64 at most"
+
+_BESIDE = 25
+"""Names before and after one, by its beginning and by its end, that may be meant."""
 
 
 class Marked(Protocol):
@@ -91,8 +95,25 @@ def nearest(name: str, known: object) -> str:
     """Return `did you mean 'x'?`, or the list of what is known when it is short, or nothing."""
     import difflib
 
-    names = sorted(str(item) for item in known) if hasattr(known, "__iter__") else []
-    folded = {item.lower(): item for item in reversed(names)}
-    if near := difflib.get_close_matches(name.lower(), folded, 1, 0.6):
-        return f"did you mean {folded[near[0]]!r}?"
-    return f"known: {', '.join(names)}" if 0 < len(names) <= 12 else ""
+    names = tuple(map(str, known)) if hasattr(known, "__iter__") else ()
+    folded = name.lower()
+    begins, ends = _in_order(names)
+    alike = {*_around(folded, begins), *(item[::-1] for item in _around(folded[::-1], ends))}
+    if near := difflib.get_close_matches(folded, sorted(alike), 1, 0.6):
+        return f"did you mean {min(item for item in names if item.lower() == near[0])!r}?"
+    return f"known: {', '.join(sorted(names))}" if 0 < len(names) <= 12 else ""
+
+
+@lru_cache(maxsize=4)
+def _in_order(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return names in small letters, by how they begin; and backwards, by how they end."""
+    folded = {name.lower() for name in names}
+    return sorted(folded), sorted(item[::-1] for item in folded)
+
+
+def _around(name: str, names: list[str]) -> list[str]:
+    """Return the names beside one: of a large pipeline, each of many is not compared with all."""
+    from bisect import bisect
+
+    place = bisect(names, name)
+    return names[max(0, place - _BESIDE) : place + _BESIDE]

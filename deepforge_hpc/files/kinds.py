@@ -197,7 +197,10 @@ class OneOrMore(Kind):
 
 
 class OneOrList(Kind):
-    """One of a kind, or a list of them, which stays one: read as a tuple."""
+    """One text of a kind, or a list of them, which stays one: read as a tuple.
+
+    A member that is wrong is empty in it, so that what is wrong with the others is found as well.
+    """
 
     def __init__(self, kind: Kind, hint: str) -> None:
         self.kind = kind
@@ -210,11 +213,10 @@ class OneOrList(Kind):
             return self.kind(value, path, reader)
         if not value:
             reader.fault(path, "an empty list", self._hint)
-        found = self._many(value, path, reader)
-        if value and len(found) == len(value):
-            return found
-        reader.broken.add(path)
-        return BAD
+            reader.broken.add(path)
+            return BAD
+        found = [self.kind(item, (*path, index), reader) for index, item in enumerate(value)]
+        return tuple("" if item is BAD else item for item in found)
 
     def schema(self) -> Schema:
         return {"anyOf": [self.kind.schema(), {**self._many.schema(), "minItems": 1}]}

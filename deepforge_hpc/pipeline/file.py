@@ -178,7 +178,8 @@ class OperationSpec:
                 yield (port,), port, given
             else:
                 for index, source in enumerate(given):
-                    yield (port, index), member_port(port, index), source
+                    if source:  # else it is malformed, and was told
+                        yield (port, index), member_port(port, index), source
 
 
 OPERATION = Object(

@@ -47,6 +47,16 @@ def request_for(
     )
 
 
+def check_widest(
+    info: ExecutionInfo, scheduler: Scheduler, selected: Sequence[Selected], attempt: int
+) -> None:
+    """Raise SchedulerError if the job that waits for most cannot be told to, whatever their ids."""
+    needs = dependencies(selected)
+    widest = max(selected, key=lambda item: len(needs[item.job.name]))
+    after = [str(_FIRST_STAND_IN + n) for n in range(len(needs[widest.job.name]))]
+    scheduler.describe(request_for(info, widest, attempt, after))
+
+
 def preview(
     info: ExecutionInfo,
     plan: Plan,

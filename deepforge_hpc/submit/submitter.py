@@ -29,7 +29,7 @@ from deepforge_hpc.submit import destinations, journal
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
 from deepforge_hpc.submit.reports import SubmitReport
-from deepforge_hpc.submit.requests import request_for
+from deepforge_hpc.submit.requests import check_widest, request_for
 from deepforge_hpc.submit.select import Selected, dependencies, select
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Submitter:
             return self.report(number - 1, (), "Nothing to do: every job has succeeded.")
         tasks = {item.job.name: item.tasks for item in selected if item.tasks is not None}
         try:
+            check_widest(self.info, self.scheduler, selected, number)
             cluster = self.scheduler.cluster()
         except SchedulerError as error:
             message = f"{error.message.rstrip('.')}. Nothing of {self.info.id} was queued."

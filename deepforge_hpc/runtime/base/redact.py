@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .files import load_json
@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     r"pypi-[\w-]{30,}|npm_\w{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s:]+:[^/@\s]+@")
+_PATH = re.compile(r"(\$\w+|\$\{\w+\}|~)?/[^/]")
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _MAX_LENGTH = 8192
 
@@ -103,10 +104,23 @@ def filter_variable(name: str, value: str) -> Any:
     text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
     if _SECRET_NAME.search(name) or filter_value(text) is REDACTED:
         return REDACTED
-    # Folders of a package manager (spack, nix) hold hashes, which look like secrets.
-    if name not in _PATHS and any(_is_random(word) for word in _WORD.findall(text)):
+    if name not in _PATHS and any(_is_random(word) for word in _long_words(text)):
         return REDACTED
     return text
+
+
+def _long_words(text: str) -> Iterator[str]:
+    """Yield what may be a token: of a path no folder below another whose name has small letters.
+
+    Package managers (spack, conda, nix) name folders by hashes, which look like secrets.
+    """
+    for item in re.split(r"[:;,\s]", text):
+        parts = [item]
+        if _PATH.match(item):
+            first, *below = filter(None, item.split("/"))
+            parts = [first, *(part for part in below if part != part.lower())]
+        for part in parts:
+            yield from _WORD.findall(part)
 
 
 def _is_random(word: str) -> bool:

@@ -76,7 +76,8 @@ def _hint(error: BaseException, execution: str) -> str:
         import resource
 
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return f"One process may have {most} files open here (ulimit -n): close what is not needed."
+        limit = f"One process may have {most} files open at once here (ulimit -n)"
+        return f"{limit}: close each when it is read, or join the results in two steps."
     return disk_hint(error, execution)
 
 

@@ -131,6 +131,14 @@ def test_what_takes_one_value_refuses_a_list_with_both_places(
     )
 
 
+def test_member_that_is_malformed_hides_no_fault_of_the_others(lists: ProjectFolder) -> None:
+    write(lists, "parts: list", "[c.value, 5, a.valu]")
+    told = [str(fault) for fault in lists.faults()]
+    assert [line.partition(": ")[2].partition(":")[0] for line in told] == [
+        f"operations.m.inputs.parts[{index}]" for index in range(3)
+    ]
+
+
 @pytest.mark.parametrize(
     ("signature", "parts", "column", "expected"),
     [

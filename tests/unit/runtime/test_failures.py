@@ -662,4 +662,4 @@ def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:
         """,
     )
     assert execution.run("job").returncode == 1
-    assert "may have 40 files open here (ulimit -n)" in execution.state("job")["hint"]
+    assert "may have 40 files open at once here (ulimit -n)" in execution.state("job")["hint"]

@@ -183,4 +183,4 @@ def test_more_arrays_than_a_machine_may_open_files(many_arrays: Execution) -> No
     assert done.returncode != 0
     state = many_arrays.state("join")
     assert "Too many open files" in state["reason"]
-    assert f"may have {OPEN_FILES} files open here (ulimit -n)" in state["hint"]
+    assert f"may have {OPEN_FILES} files open at once here (ulimit -n)" in state["hint"]

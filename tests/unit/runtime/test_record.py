@@ -79,6 +79,7 @@ def test_a_closure_holds_what_a_result_was_taken_over_from(tmp_path: Path) -> No
     assert set(build_closure(tmp_path, "sha256:a", taken).records) == {made, taken}
 
 
+HASH = "0123456789abcdef0123456789abcdef01234567"
 SECRETS = {
     "SLURM_JWT": "short",
     "HOROVOD_API_KEY": "k",
@@ -87,6 +88,12 @@ SECRETS = {
     "CUDA_CACHE": "https://user:pa55@host/x",
     "SLURM_COMMENT": "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4cZx",
     "TORCH_X": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+    "TORCH_HEX": HASH,
+    "TORCH_ROOT": f"/{HASH}",
+    "TORCH_PAIR": f"me:{HASH}",
+    "TORCH_HOOK": f"https://host.example/api/{HASH}",
+    "TORCH_BASE64": "/opt/x/eFgH5678iJkL9012mNoP3456qRsT7890uVwX+/=",
+    "TORCH_LIST": f"/opt/lib:{HASH}",
 }
 
 
@@ -120,6 +127,10 @@ def test_what_is_harmless_is_kept_and_the_rest_never_enters() -> None:
         "SLURM_JOB_NODELIST": "n[1-4]",
         "OMP_NUM_THREADS": "8",
         "LOADEDMODULES": "gcc/12.2.0:openmpi/4.1",
+        "TORCH_HOME": f"/home/ada/.conda/envs/{HASH}/lib:$HOME/{HASH}",
+        "TF_LIB": "/opt/spack/linux-x86_64/gcc-12.3.0-abcdefghij0123456789klmnopqrstuv/lib",
+        "XLA_NIX": "~/nix/store/0c1bz3dkgr0f3b4y5j2z1n1q8x2v7a9h-openmpi",
+        "KERAS_HOME": "/sw/python3.11/lib/site-packages/tensorflow/include/v2",
         "SLURM_SUBMIT_DIR": "/lustre/projects/astro/2026/redshift-of-many-galaxies",
     }
     assert describe_environment({**kept, "HOME": "/home/x", "AWS_SECRET_ACCESS_KEY": "x"}) == kept

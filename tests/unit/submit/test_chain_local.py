@@ -21,6 +21,7 @@ from deepforge_hpc.errors import (
     SubmitLimitError,
     UsageError,
 )
+from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.schedulers.local import LocalScheduler, View
@@ -52,6 +53,22 @@ def test_chain_runs_once_in_order_and_closes(real_lab: Any) -> None:
     assert (status.state, status.next, status.warnings) == ("succeeded", "", ())
     assert status.to_dict()["schema"] == "dfh/status/2"
     assert [output.name for output in status.jobs[0].outputs] == ["value"]
+
+
+def test_job_that_cannot_wait_for_so_many_is_refused_before_any_is_queued(lab: Any) -> None:
+    class Narrow(LocalScheduler):
+        def describe(self, request: SubmitRequest) -> list[str]:
+            if len(request.after) > 1:
+                raise SchedulerError(f"{request.job} waits for {len(request.after)} jobs", "Join.")
+            return super().describe(request)
+
+    lab.scheduler = Narrow()
+    lab.write("diamond")
+    layout = lab.create()
+    with pytest.raises(SchedulerError, match=r"_final waits for 3 jobs. Nothing of lab-0001 was queued"):
+        chain.submit(layout, lab.scheduler)
+    assert not layout.submitted.exists()
+    assert not lab.ran()
 
 
 def test_failure_stops_what_is_below_and_resume_runs_only_what_is_missing(lab: Any) -> None:
