@@ -71,7 +71,7 @@ def looked(slurm_cluster: Any, dfh: Any, tmp_path: Path) -> Callable[..., list[d
 
 def devices(rank: Mapping[str, str], *picked: str) -> list[str]:
     """Return the devices of its node behind the numbers that a rank picks among what it sees."""
-    # With --gpu-bind=none Slurm sets no variable: a rank sees all that the job has.
+    # With --gpu-bind=none Slurm 22.05 sets no variable: a rank sees what its node lets the job see.
     visible = rank.get("CUDA_VISIBLE_DEVICES", rank["SLURM_JOB_GPUS"]).split(",")
     return [visible[int(number)] for number in picked]
 
