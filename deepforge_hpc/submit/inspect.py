@@ -13,7 +13,7 @@ from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.notice import INFO, Notice
-from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.states import State, state_of
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.journal import Attempt, Journal
 from deepforge_hpc.runtime.state.read import Files, last_metrics, read_files
@@ -38,7 +38,7 @@ def status(
     at_home = is_at_home(layout, info)
     attempt = files.journal.last
     notices: list[Notice] = []
-    answers: dict[str, NativeStatus] | None = None
+    answers: Mapping[str, NativeStatus] | None = None
     if scheduler is not None and attempt is not None and attempt.ids:
         try:
             mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
@@ -46,15 +46,15 @@ def status(
         except SchedulerError as error:
             text = f"The scheduler does not answer: {error.message}"
             notices.append(Notice("scheduler_silent", text, info.scheduler, next=error.hint))
-    hidden = answers is not None and _may_hide(info, files.journal, answers)
-    current = build(files, answers, now=now or time.time(), sees_all=not hidden)
+    sees_all = True
+    if answers is not None:
+        answers, sees_all = _shown(info, files.journal, answers)
+    current = build(files, answers, now=now or time.time(), sees_all=sees_all)
     is_live = any(unit.state.is_live for job in current.jobs for unit in job.units)
     if answers is not None and not is_live and at_home:
         _close(layout, current)
     jobs = tuple(
-        job._replace(metrics=last_metrics(layout.root, job.name, job.speaker.task))
-        if job.has_run
-        else job
+        job._replace(metrics=last_metrics(layout.root, job.speaker.folder)) if job.has_run else job
         for job in current.jobs
     )
     is_submitting = attempt is not None and attempt.is_held and _is_being_submitted(layout)
@@ -98,13 +98,21 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
     return is_being_submitted(layout)
 
 
-def _may_hide(info: ExecutionInfo, history: Journal, answers: Mapping[str, NativeStatus]) -> bool:
-    """Tell whether a job that the scheduler does not know may be hidden from the caller alone."""
-    last = history.last
-    seen = {native_id.partition("_")[0] for native_id in answers}
+def _shown(
+    info: ExecutionInfo, history: Journal, answers: Mapping[str, NativeStatus]
+) -> tuple[Mapping[str, NativeStatus], bool]:
+    """Return what the scheduler says, and whether it knows of all that there is.
+
+    Not where it may hide jobs from the caller: then one that it does not know, or that only its
+    accounting calls alive, is not lost.
+    """
+    known = {key: job for key, job in answers.items() if state_of(job.state) is not State.UNKNOWN}
+    seen = {native_id.partition("_")[0] for native_id in known}
     # In this order: to ask for the name of a user costs files.
-    is_whole = last is None or seen.issuperset(last.ids.values())
-    return not is_whole and os.geteuid() != 0 and bool(_other(info, history))
+    is_whole = history.last is None or seen.issuperset(history.last.ids.values())
+    if is_whole or os.geteuid() == 0 or not _other(info, history):
+        return answers, True
+    return known, False
 
 
 def _other(info: ExecutionInfo, history: Journal) -> str:

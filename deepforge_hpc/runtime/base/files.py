@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_SMALL = 1 << 14
+"""More than most files of JSON: a larger buffer costs more than to read them."""
 _TEMPORARY = ".dfh-", ".tmp"
 JSON_LIMIT = 32 << 20
 """The largest file of JSON that is read."""
@@ -60,9 +62,11 @@ def opened_own(
 def read_most(handle: int, limit: int) -> bytes:
     """Return up to `limit` bytes from where an open file stands."""
     parts = []
-    while limit > 0 and (part := os.read(handle, min(limit, _CHUNK))):
+    most = _SMALL
+    while limit > 0 and (part := os.read(handle, min(limit, most))):
         parts.append(part)
         limit -= len(part)
+        most = _CHUNK
     return b"".join(parts)
 
 

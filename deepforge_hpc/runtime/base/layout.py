@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+_JOBS = "jobs"
 RANK_SPEC = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""
 SAVED = "outputs.json"
@@ -68,6 +69,11 @@ class JobLayout(_Root):
         return self.root / f".work-{attempt}"
 
 
+def log_name(attempt: int, task: int | None) -> str:
+    """Return what the log of a job, or of an array task, is called in the job's folder."""
+    return f"out.{attempt}.log" if task is None else f"out.{attempt}.{task}.log"
+
+
 class ExecutionLayout(_Root):
     """The folder of an execution."""
 
@@ -89,7 +95,7 @@ class ExecutionLayout(_Root):
     """`dfh/code/1`: {"files": {path below code/: "sha256:..."}}; its digest names the code."""
     report = _Below("report.html")
     """One self-contained HTML file, refreshed by the jobs."""
-    jobs = _Below("jobs")
+    jobs = _Below(_JOBS)
     """One folder a job."""
 
     def script(self, job: str) -> Path:
@@ -98,13 +104,13 @@ class ExecutionLayout(_Root):
 
     def job(self, job: str, task: int | None = None) -> JobLayout:
         """Return the folder of a job, or of one of its array tasks."""
-        folder = self.jobs / job
-        return JobLayout(folder if task is None else folder / f"task-{task:05d}")
+        # Joined at once: each join costs as much as to read a small file.
+        task_name = () if task is None else (f"task-{task:05d}",)
+        return JobLayout(self.root.joinpath(_JOBS, job, *task_name))
 
     def log(self, job: str, attempt: int, task: int | None = None) -> Path:
         """Return the file that holds what the job's script and its ranks printed."""
-        suffix = "" if task is None else f".{task}"
-        return self.jobs / job / f"out.{attempt}{suffix}.log"
+        return self.root.joinpath(_JOBS, job, log_name(attempt, task))
 
     def rank_log(self, job: str, attempt: int, rank: int, task: int | None = None) -> Path:
         """Return the file that holds what one rank printed, if there is more than one rank."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..base.layout import ExecutionLayout
+from ..base.layout import ExecutionLayout, log_name
 from ..base.notice import Notice
 from ..base.plan import JobKind
 from ..base.states import State, combine, state_of
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .journal import Attempt
     from .marker import Marker
     from .read import Files, Unit
+
+_JOBS = LAYOUT.jobs.name
 
 
 def build(
@@ -125,8 +127,7 @@ class _View:
         )
         if not found.has_run:
             return found
-        log = LAYOUT.log(job.name, max(1, first.attempt), first.task)
-        return found._replace(log=log.as_posix())
+        return found._replace(log=f"{_folder(job.name, None)}/{log_name(first.attempt or 1, first.task)}")
 
     def _unit(self, job: PlannedJob, task: int | None) -> UnitStatus:
         unit = self._files.units[job.name, task]
@@ -223,7 +224,7 @@ def _left_behind(job: str, units: list[UnitStatus]) -> Notice:
 
 def _folder(job: str, task: int | None) -> str:
     if task is None:  # most often: joining paths costs more than all the rest of a job's status
-        return f"{LAYOUT.jobs.name}/{job}"
+        return f"{_JOBS}/{job}"
     return LAYOUT.job(job, task).root.as_posix()
 
 

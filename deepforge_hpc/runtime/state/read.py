@@ -31,6 +31,7 @@ Key = tuple[str, "int | None"]
 LAYOUT = ExecutionLayout(Path())
 """Names of files and folders, relative to the execution."""
 _SUCCESS, _STATE = JobLayout(Path()).success.name, JobLayout(Path()).state.name
+_METRICS = JobLayout(Path()).metrics.name
 _TAIL = 4096
 
 
@@ -109,10 +110,10 @@ def kept(ledger: str, sha256: str) -> bytes:
     return content
 
 
-def last_metrics(root: Path, job: str, task: int | None) -> dict[str, Any]:
-    """Return the last whole line of a job's metrics; empty if there is none."""
+def last_metrics(root: Path, folder: str) -> dict[str, Any]:
+    """Return the last whole line of the metrics in a job's folder; empty if there is none."""
     try:
-        lines = read_own(ExecutionLayout(root).job(job, task).metrics, tail=_TAIL).split(b"\n")
+        lines = read_own(f"{root}/{folder}/{_METRICS}", tail=_TAIL).split(b"\n")
         # The last part is empty, or a line that is being written.
         return parse_object(lines[-2]) if len(lines) > 1 else {}
     except (OSError, ValueError):

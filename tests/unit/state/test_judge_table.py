@@ -450,6 +450,7 @@ def test_word_of_an_adapter_that_is_no_state_is_unknown(tmp_path: Path) -> None:
     [
         ("none | running | released | absent |", "unknown", "running"),
         ("none | none | released | absent |", "unknown", "pending"),
+        ("none | running | released | lagging RUNNING |", "unknown", "running"),
         ("none | none | cancelled | absent |", "cancelled", "unknown"),
         ("none | failed | released | absent |", "failed", "failed"),
         ("none | running | released | RUNNING |", "running", "running"),

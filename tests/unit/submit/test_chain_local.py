@@ -65,7 +65,9 @@ def test_job_that_cannot_wait_for_so_many_is_refused_before_any_is_queued(lab: A
     lab.scheduler = Narrow()
     lab.write("diamond")
     layout = lab.create()
-    with pytest.raises(SchedulerError, match=r"_final waits for 3 jobs. Nothing of lab-0001 was queued"):
+    with pytest.raises(
+        SchedulerError, match=r"_final waits for 3 jobs. Nothing of lab-0001 was queued"
+    ):
         chain.submit(layout, lab.scheduler)
     assert not layout.submitted.exists()
     assert not lab.ran()
