@@ -16,11 +16,13 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.local_status import LocalStatus
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.read import read_files
 
 from .local_cores import Cores, shared_file
@@ -188,11 +190,17 @@ class Engine:
         return next((found for found in with_token(token) if is_leader(found.pid)), None)
 
     def _end_unseen(self, task: Task) -> None:
-        unit = read_files(self._layout.root).units.get((task.job.job, task.index))
-        if unit and unit.found.marker:
+        name, index = task.job.job, task.index
+        if marker.find(self._layout.job(name, index), name, index, self._keys.get(name, "")).marker:
             self._board.end(task, "COMPLETED", "", "0:0")
         else:
             self._board.end(task, task.verdict or "NODE_FAIL", "EngineStopped")
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """What the plan says of each job, for its marker; it is read for the first that is lost."""
+        planned = read_files(self._layout.root, with_jobs=False).jobs
+        return {job.name: job.plan_key for job in planned}
 
     # ---- processes
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ import pytest
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import start_time
-from deepforge_hpc.runtime.base.layout import JobLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.local_status import LocalStatus
 from deepforge_hpc.runtime.base.native import WAITS, NativeStatus
 from deepforge_hpc.runtime.base.states import State
@@ -523,6 +524,33 @@ def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(
     is_sound = kind == "sound"
     assert bench.until(child).state == ("succeeded" if is_sound else "never_ran")
     assert bench.query(running)[running].raw_state == ("COMPLETED" if is_sound else "NODE_FAIL")
+
+
+def test_end_of_a_lost_job_is_looked_up_in_its_own_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, names = ExecutionLayout(tmp_path), [f"a{number}" for number in range(40)]
+    jobs = [{"name": name, "plan_key": f"k-{name}"} for name in names]
+    layout.plan.write_text(json.dumps({"schema": "dfh/plan/1", "jobs": jobs}))
+    for name in names:
+        layout.job(name).root.mkdir(parents=True)
+        key = "of another plan" if name == "a1" else f"k-{name}"
+        marker.write(layout.job(name), marker.Marker(name, None, 1, key, "", {}))
+    monkeypatch.chdir(tmp_path)
+    engine = local_engine.Engine(local_engine.Options(tmp_path, "", 1, 1), {}, None)  # type: ignore[arg-type]
+    ends = {}
+    monkeypatch.setattr(
+        engine._board, "end", lambda task, raw, *_: ends.update({task.job.job: raw})
+    )
+    opened: list[object] = []
+    really = os.open
+    monkeypatch.setattr(
+        os, "open", lambda *args, **more: opened.append(args) or really(*args, **more)
+    )
+    for name in names:
+        engine._end_unseen(SimpleNamespace(job=SimpleNamespace(job=name), index=None, verdict=""))  # type: ignore[arg-type]
+    assert [name for name, raw in ends.items() if raw != "COMPLETED"] == ["a1"]
+    assert len(opened) < 2 * len(names)
 
 
 def test_job_started_just_before_the_engine_died_is_found_by_its_token(bench: Bench) -> None:
