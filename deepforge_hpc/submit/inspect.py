@@ -37,18 +37,7 @@ def status(
     info = _sound_info(layout, files)
     at_home = is_at_home(layout, info)
     attempt = files.journal.last
-    notices: list[Notice] = []
-    answers: Mapping[str, NativeStatus] | None = None
-    if scheduler is not None and attempt is not None and attempt.ids:
-        try:
-            mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
-            answers = mine.query(info.home, list(attempt.ids.values()))
-        except SchedulerError as error:
-            text = f"The scheduler does not answer: {error.message}"
-            notices.append(Notice("scheduler_silent", text, info.scheduler, next=error.hint))
-    sees_all = True
-    if answers is not None:
-        answers, sees_all = _shown(info, files.journal, answers)
+    answers, sees_all, notices = _ask(scheduler, info, files)
     current = build(files, answers, now=now or time.time(), sees_all=sees_all)
     is_live = any(unit.state.is_live for job in current.jobs for unit in job.units)
     if answers is not None and not is_live and at_home:
@@ -98,21 +87,30 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
     return is_being_submitted(layout)
 
 
-def _shown(
-    info: ExecutionInfo, history: Journal, answers: Mapping[str, NativeStatus]
-) -> tuple[Mapping[str, NativeStatus], bool]:
-    """Return what the scheduler says, and whether it knows of all that there is.
+def _ask(
+    scheduler: Scheduler | None, info: ExecutionInfo, files: Files
+) -> tuple[Mapping[str, NativeStatus] | None, bool, list[Notice]]:
+    """Return what the scheduler says, whether that is all that there is, and what is to be told.
 
-    Not where it may hide jobs from the caller: then one that it does not know, or that only its
-    accounting calls alive, is not lost.
+    It is not all where it may hide jobs from the caller: then one that it does not know, or that
+    only its accounting calls alive, is not lost.
     """
+    history = files.journal
+    if scheduler is None or history.last is None or not history.last.ids:
+        return None, True, []
+    native_ids = list(history.last.ids.values())
+    try:
+        mine = scheduler.scoped(JobScope.of(info, history, files.plan.cluster))
+        answers = mine.query(info.home, native_ids)
+    except SchedulerError as error:
+        text = f"The scheduler does not answer: {error.message}"
+        return None, True, [Notice("scheduler_silent", text, info.scheduler, next=error.hint)]
     known = {key: job for key, job in answers.items() if state_of(job.state) is not State.UNKNOWN}
     seen = {native_id.partition("_")[0] for native_id in known}
     # In this order: to ask for the name of a user costs files.
-    is_whole = history.last is None or seen.issuperset(history.last.ids.values())
-    if is_whole or os.geteuid() == 0 or not _other(info, history):
-        return answers, True
-    return known, False
+    if seen.issuperset(native_ids) or os.geteuid() == 0 or not _other(info, history):
+        return answers, True, []
+    return known, False, []
 
 
 def _other(info: ExecutionInfo, history: Journal) -> str:

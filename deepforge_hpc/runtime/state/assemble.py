@@ -127,7 +127,9 @@ class _View:
         )
         if not found.has_run:
             return found
-        return found._replace(log=f"{_folder(job.name, None)}/{log_name(first.attempt or 1, first.task)}")
+        return found._replace(
+            log=f"{_folder(job.name, None)}/{log_name(first.attempt or 1, first.task)}"
+        )
 
     def _unit(self, job: PlannedJob, task: int | None) -> UnitStatus:
         unit = self._files.units[job.name, task]
