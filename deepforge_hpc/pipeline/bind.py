@@ -37,7 +37,7 @@ class Binder:
     installed: Installed = field(default_factory=Installed)
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: list[Notice] = field(default_factory=list)
-    _warned: set[tuple[str, str, str]] = field(default_factory=set)
+    _warned: set[tuple[str, ...]] = field(default_factory=set)
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
         """Return the interface of an operation; None if its code has faults."""
@@ -50,7 +50,7 @@ class Binder:
             return None
         return None if found is None else _Binding(self, spec, found).interface()
 
-    def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, str, str]) -> None:
+    def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, ...] = ()) -> None:
         """Say what is not checked; once only for a port, however many operations have its code."""
         if once not in self._warned:
             self._warned.add(once)

@@ -16,9 +16,11 @@ from deepforge_hpc.pipeline.formats import ANY
 from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface
 from deepforge_hpc.runtime.base.plan import ExternalInput, argument_of
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_UNUSED = 10
+_MAX_UNTYPED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class Edges:
             for name, interface in interfaces.items()
             if interface is not None
         }
+        self._untyped: dict[tuple[str, str, str], tuple[Path, str]] = {}
+        """Input of an operation's code -> the first edge to it of which nobody says the type."""
         self._used: set[tuple[str, str]] = set()
         self._used_externals: set[str] = set()
 
@@ -69,6 +73,11 @@ class Edges:
                     )
             if interface is not None and spec.map is not None:
                 self._map(name, interface, edges)
+        if self._untyped:
+            (at, _), *_ = found = list(self._untyped.values())
+            edges_told = listed([edge for _, edge in found], _MAX_UNTYPED)
+            message = f"no type at either end of {edges_told}"
+            self.binder.warn_of_type(at, message, "annotate an end, or use types:")
 
     def graph(self) -> dict[str, list[str]]:
         """Return what each operation waits for; a cycle is a fault, and then there is no graph."""
@@ -196,13 +205,9 @@ class Edges:
                 hint = f"write type: {edge.type} under inputs: if that is what it is; {hint}"
             self._fault(at, message, hint)
         elif edge.type == ANY and given == ANY:
-            message = f"operations.{name}: no type at either end of {source} -> {edge.port}"
-            once = (
-                interface.source.module,
-                interface.source.object,
-                f"edge {argument_of(edge.port)}",
-            )
-            self.binder.warn_of_type(at, message, "annotate one of them, or use types:", once)
+            port = argument_of(edge.port)
+            once = (interface.source.module, interface.source.object, port)
+            self._untyped.setdefault(once, (at, f"{source} -> {name}.{port}"))
 
     def _agree(self, at: Path, edge: Edge, operation: str, output: str) -> None:
         """Refuse an edge whose two annotations no value can keep, though its format is one."""
