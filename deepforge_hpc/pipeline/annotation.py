@@ -73,7 +73,7 @@ class Constraint:
 
     def may_be(self, wanted: Constraint) -> bool:
         """Tell whether a value of this may be one that is wanted; False only if none can be."""
-        if not self.types or not wanted.types or None not in (self.enum, wanted.enum):
+        if not self.types or not wanted.types:
             return True
         of = {kind: _ALSO.get(kind, frozenset()) | {kind} for kind in self.types}
         if not any(kinds & wanted.types for kinds in of.values()):

@@ -1,9 +1,9 @@
 """Which code an operation is: its own, and what that names in its module and in the project.
 
 Without comments, docstrings and layout. What a module does when it is imported always counts; where
-it cannot be seen what a name stands for (exec, `import *`, a module handed around), the whole
-module does. Statements are compared by their syntax trees, in a form that does not depend on the
-version of Python that reads them.
+it cannot be seen what a name stands for (exec, a module handed around or imported by `*`), the
+whole module does. Statements are compared by their syntax trees, in a form that does not depend on
+the version of Python that reads them.
 """
 
 from __future__ import annotations
@@ -178,7 +178,6 @@ class Reach:
         for chain in module.loads:
             self._load_chain(chain)
         for chain in module.stars:
-            self._all(module)
             if (found := self._find(chain)) is not None:
                 self._all(found)
         for statement in module.statements:
@@ -293,8 +292,6 @@ def _uses(node: ast.AST) -> Iterator[Chain]:
         elif isinstance(child, ast.AugAssign) and isinstance(child.target, ast.Name):
             yield (child.target.id,)
             todo.append(child.value)
-        elif isinstance(child, (ast.Global, ast.Nonlocal)):
-            yield from ((name,) for name in child.names)
         else:
             todo += ast.iter_child_nodes(child)
 
@@ -324,6 +321,4 @@ def _shape(node: object) -> object:
         return fields
     if isinstance(node, (list, tuple)):
         return [_shape(item) for item in node]
-    if isinstance(node, (str, bool, int)) and not (isinstance(node, int) and abs(node) >= 1 << 53):
-        return node if isinstance(node, (str, bool)) else f"int {node}"
-    return f"{type(node).__name__} {node!r}"
+    return node if isinstance(node, (str, bool)) else f"{type(node).__name__} {node!r}"

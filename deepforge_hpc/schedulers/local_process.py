@@ -81,7 +81,7 @@ def carrying(wanted: Callable[[str], bool]) -> list[Process]:
     """
     found = []
     for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-        token = _token(pid) if owner(pid) == os.getuid() else ""
+        token = _token(pid)
         if token and wanted(token):
             process = Process(pid, start_time(pid), token)
             if process.start_time and process.is_alive:

@@ -50,12 +50,9 @@ def query(ids: set[str]) -> QueryResult:
     ended = _query_accounting(native, ids - alive, cluster)
     if queued is None or ended.jobs is None:
         return ended if queued is None else ended._replace(jobs=queued)
-    found = dict(queued)
-    for key, job in ended.jobs.items():
-        if key not in alive and (job.state.is_final or key not in queued):
-            lost = job._replace(state=State.UNKNOWN) if job.state.is_live else job
-            found[key] = lost
-    return ended._replace(jobs=found)
+    told = ended.jobs.items()
+    past = {k: job for k, job in told if k not in alive and (job.state.is_final or k not in queued)}
+    return ended._replace(jobs={**queued, **past})
 
 
 def _cluster_option() -> list[str]:

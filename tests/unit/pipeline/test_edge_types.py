@@ -68,6 +68,11 @@ def test_annotations_that_no_value_keeps_are_a_fault(
     )
 
 
+def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
+    (fault,) = told(project, "str", "dict")
+    assert "make.value is text, but use wants json" in fault
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [

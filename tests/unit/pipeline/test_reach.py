@@ -121,6 +121,23 @@ def test_what_it_names_is_and_so_is_what_its_module_does(
     assert digest_of({"ops.py": BASE.replace(old, new)}) != before
 
 
+def test_what_is_changed_in_place_is_followed(digest_of: Digest) -> None:
+    code = BASE.replace("LOOKUP = {}", "LOOKUP = []\nALIAS = LOOKUP\nALIAS += [1]")
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"ops.py": code.replace("ALIAS = LOOKUP", "ALIAS = list(LOOKUP)")}) != before
+
+
+@pytest.mark.parametrize(
+    "use",
+    ["eval('far(x)')", "globals()['far'](x)", "near.__globals__['far'](x)", "getsource(near)"],
+)
+def test_what_may_use_anything_of_its_module_is_all_of_it(digest_of: Digest, use: str) -> None:
+    code = BASE.replace("y = near(x)", f"y = {use}").replace("getsource", "inspect.getsource")
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    for text in (code.replace("return x - 1", "return x - 2"), f"{code}# a comment\n"):
+        assert digest_of({"ops.py": text}) != before
+
+
 @pytest.mark.parametrize(
     ("old", "new", "changes"),
     [
