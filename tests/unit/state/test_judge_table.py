@@ -39,7 +39,9 @@ from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
 from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
 from deepforge_hpc.runtime.state import journal, marker, statefile
+from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
+from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.schedulers.slurm import parse_accounting
 from deepforge_hpc.schedulers.slurm_states import interpret
 from deepforge_hpc.submit import inspect
@@ -414,6 +416,8 @@ def test_status_says_what_the_table_says(bench: Bench) -> None:
 def test_status_writes_down_no_end_that_nobody_gave(bench: Bench) -> None:
     before = bench.layout.job("a").state
     content = before.read_bytes() if before.exists() else b""
+    status(bench.layout, None)
+    assert (before.read_bytes() if before.exists() else b"") == content
     status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
     after = before.read_bytes() if before.exists() else b""
     if not bench.row.over:
@@ -538,19 +542,45 @@ def test_final_job_writes_what_status_says_and_touches_nothing_else(
     content = file.read_bytes() if file.exists() else b""
     context = open_context(bench.layout.root, job=FINAL_JOB, task=None, attempt=1, plan_sha256="")
     told = QueryResult(bench.scheduler.answers())
+    before = build(read_files(bench.layout.root), told.jobs, now=0).jobs[0].units[0]
     monkeypatch.setattr(Scheduler, "query", lambda *_: told)
     monkeypatch.setattr(final, "load_scheduler", lambda *_: Scheduler())
     monkeypatch.setattr(final, "_LAST_WORDS_S", 0.0)
     final.close_execution(context)
     is_attempted = bench.row.journal not in {"none", "damaged"}
     assert work.exists() is not (bench.row.over and is_attempted)
-    if not bench.row.over or not is_attempted:
+    if not bench.row.over or not is_attempted or before.is_written:
         assert (file.read_bytes() if file.exists() else b"") == content
     elif file.exists() and file.read_bytes() != content:
         assert json.loads(file.read_bytes())["state"] == bench.row.state
     # The page that it leaves behind shows it.
     if bench.row.over and is_attempted:
         assert read_status(bench.layout.root).jobs[0].state.value == bench.row.state
+
+
+def test_final_job_asks_after_the_last_words_of_what_was_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, case(next(row for row in TABLE if "CANCELLED by" in row)))
+    asked: list[str] = []
+
+    def look(*_: object) -> None:
+        asked.append("look")
+        if len(asked) == 3:
+            end = statefile.Said(State.CANCELLED, 1, "a", exit_code=75)
+            statefile.publish(bench.layout.job("a"), end)
+
+    def query(*_: object) -> QueryResult:
+        asked.append("query")
+        return QueryResult(bench.scheduler.answers())
+
+    monkeypatch.setattr(Scheduler, "look", look)
+    monkeypatch.setattr(Scheduler, "query", query)
+    monkeypatch.setattr(final, "load_scheduler", lambda *_: Scheduler())
+    monkeypatch.setattr(final, "_PAUSE_S", 0.0)
+    context = open_context(bench.layout.root, job=FINAL_JOB, task=None, attempt=1, plan_sha256="")
+    final.close_execution(context)
+    assert asked == ["look", "look", "look", "query"]
 
 
 def test_resume_and_guard_take_what_status_calls_a_success(bench: Bench) -> None:

@@ -64,6 +64,8 @@ def test_a_marker_under_its_name_holds_though_its_folder_is_not_synced(
     marker.write(folder, MARKER)
     assert marker.read(folder) == MARKER
     monkeypatch.setattr(os, "fsync", lambda _handle: refuse_folders(os.open(folder.root, 0)))
+    with pytest.raises(OSError, match="refuses"):
+        marker.write(folder, MARKER._replace(attempt=3))  # what lies there is another
     folder.success.unlink()
     with pytest.raises(OSError, match="refuses"):
         marker.write(folder, MARKER)

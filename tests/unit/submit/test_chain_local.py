@@ -224,7 +224,9 @@ def test_killed_submitter_leaves_what_resume_completes(lab: Any, at: int, after:
     assert lab.ran() == ["a", "b", "c"]
 
 
-def test_a_broken_submission_is_its_submitters_to_complete(lab: Any) -> None:
+def test_a_broken_submission_is_its_submitters_to_complete(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     layout = killed_submission(lab, 3, after=True)
     (orphan,) = held_orphans(lab.project)
     assert "dfh resume lab-0001" in orphan.notice.next
@@ -233,8 +235,27 @@ def test_a_broken_submission_is_its_submitters_to_complete(lab: Any) -> None:
     layout.submitted.write_text(written.replace(f'"user":"{user_name()}"', '"user":"alice"'))
     (orphan,) = held_orphans(lab.project)
     assert orphan.notice.next == "ask alice, who submitted it, to resume or cancel it"
-    with pytest.raises(SchedulerError, match="until it is over, only alice can resume it"):
+    assert lab.status(layout).next == "dfh status lab-0001 --watch"
+    refused = pytest.raises(SchedulerError, match="until it is over, only alice can")
+    with refused:
         lab.resume(layout)
+    frozen = layout.execution.read_text()
+    whose = frozen.replace(f'"user":"{user_name()}"', '"user":"alice"')
+    damaged = written.replace(f'"user":"{user_name()}"', '"user":7')
+    unnamed = written.replace(f'"user":"{user_name()}"', '"user":""')  # of an earlier version
+    monkeypatch.setattr(os, "geteuid", lambda: 1)  # root could cancel it
+    for journal_now in (damaged, unnamed):
+        layout.submitted.write_text(journal_now)
+        layout.execution.write_text(whose)
+        with refused:
+            lab.cancel(layout)
+    plan = layout.plan.read_bytes()
+    layout.plan.chmod(0o644)
+    layout.plan.write_bytes(b"{}")  # of a damaged one nobody knows whether it is over
+    with refused:
+        lab.cancel(layout)
+    layout.plan.write_bytes(plan)
+    layout.execution.write_text(frozen)
     layout.submitted.write_text(written)
     lab.resume(layout)
     assert lab.wait(layout) == GOOD
@@ -244,6 +265,8 @@ def test_a_broken_submission_is_its_submitters_to_complete(lab: Any) -> None:
 def test_killed_submitter_leaves_what_cancel_removes(lab: Any, at: int) -> None:
     layout = killed_submission(lab, at, after=at != 5)
     lab.cancel(layout)
+    lab.status(layout, ask=False)
+    assert not layout.job("c").state.exists()  # who only looks writes nothing
     assert lab.scheduler.find(str(layout.root), lab.token(layout)) == {}
     assert held_orphans(lab.project) == ()
     lab.resume(layout)
@@ -486,6 +509,28 @@ def test_killed_engine_and_job_are_run_again(lab: Any) -> None:
     assert lab.resume(layout).attempt == 2
     assert lab.wait(layout) == GOOD
     assert lab.ran() == ["a", "a", "b", "c"]
+
+
+def test_status_writes_no_end_in_a_copy_or_while_others_may_still_write(
+    lab: Any, tmp_path: Path
+) -> None:
+    lab.flag("wait-b")
+    lab.flag("wait-c")
+    layout = lab.submit("diamond")
+    said = layout.job("b").state
+    poll(lambda: said.exists() and layout.job("c").state.exists())
+    native = journal.read(layout).last.ids["b"]
+    entry = poll(lambda: LocalQueue.of(str(layout.root)).status().get(native))
+    os.killpg(entry.pid, signal.SIGKILL)
+    poll(lambda: lab.states(layout)["b"] == "failed")
+    assert json.loads(said.read_bytes())["state"] == "running"
+    lab.flag("wait-c", is_set=False)
+    poll(lambda: not lab.scheduler.find(str(layout.root), lab.token(layout)))
+    copy = ExecutionLayout(tmp_path / "copy")
+    shutil.copytree(layout.root, copy.root)
+    for one, written in ((copy, "running"), (layout, "failed")):
+        assert lab.states(one)["b"] == "failed"
+        assert json.loads(one.job("b").state.read_bytes())["state"] == written
 
 
 def test_job_that_ended_after_its_engine_was_killed_keeps_nobody_waiting(lab: Any) -> None:

@@ -43,18 +43,20 @@ def test_all_is_on_the_disk_before_it_is_an_execution(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: set[int] = set()
+    after: set[int] = set()
     fsync = os.fsync
 
     def note(handle: int) -> None:
         fsync(handle)
-        if not list(lab.project.glob("executions/*/execution.json")):
-            synced.add(os.fstat(handle).st_ino)
+        is_one = any(lab.project.glob("executions/*/execution.json"))
+        (after if is_one else synced).add(os.fstat(handle).st_ino)
 
     lab.write()
     monkeypatch.setattr(os, "fsync", note)
     root = lab.create().root
     paths = {root, *root.rglob("*")} - {root / "execution.json"}
     assert [path for path in paths if path.stat().st_ino not in synced] == []
+    assert {root.stat().st_ino, root.parent.stat().st_ino} <= after  # and the names of both
 
 
 def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
@@ -64,7 +66,7 @@ def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
     plan, code = read_plan(layout, info), layout.code / "project" / "operations.py"
     for path in (layout.plan, layout.manifest, layout.pipeline, layout.site, code):
         path.chmod(0o644)
-        path.write_bytes(b"")
+        path.write_bytes(b"" if path == layout.plan else bytes(9))  # of either kind of file system
     assert read_plan(layout, info) == plan
     assert [job.name for job in read_files(layout.root).jobs] == [job.name for job in plan.jobs]
     restore(layout, info)
@@ -72,10 +74,17 @@ def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
     files = (layout.plan, layout.manifest, layout.pipeline, layout.site)
     frozen = (info.plan_sha256, info.code_sha256, info.pipeline_sha256, info.site_sha256)
     assert tuple(map(digest_file, files)) == frozen
+    assert not any(path.stat().st_mode & 0o222 for path in files)
     layout.plan.chmod(0o644)
     layout.plan.write_bytes(b"{}")  # an edit is none
     restore(layout, info)
     assert layout.plan.read_bytes() == b"{}"
+    (copy,) = lab.project.glob(f".dfh/blobs/*/{info.site_sha256.removeprefix('sha256:')}")
+    for path in (copy, layout.site):
+        path.chmod(0o644)
+        path.write_bytes(b"{}" if path == copy else b"")
+    restore(layout, info)
+    assert layout.site.read_bytes() == b""  # what was edited stands in for nothing
 
 
 def test_ledger_is_marked_once_and_keeps_plan_and_sources(lab: Any) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.submit import chain, destinations
+from deepforge_hpc.runtime.state.journal import Intent
+from deepforge_hpc.submit import chain, destinations, journal
 from deepforge_hpc.submit.frozen import read_info, read_plan
 
 MANY = 6
@@ -135,6 +136,36 @@ def test_each_attempt_takes_it_anew_and_keeps_it(lab: Any) -> None:
         assert json.loads((claim / "claim.json").read_bytes())["attempt"] == attempt
         lab.cancel(layout)
         lab.wait(layout)
+
+
+def test_who_is_about_to_take_it_has_not_got_it(lab: Any) -> None:
+    """Or two that begin another attempt, each with a claim of old, would refuse one another."""
+    lab.write(outputs=outputs("one"))
+    before = lab.create()
+    chain.submit(before, lab.scheduler)
+    lab.wait(before)
+    late = lab.create()
+    jobs = read_plan(before, read_info(before)).jobs
+    intent = Intent(2, tuple(job.name for job in jobs), {}, token=lab.token(before))
+    journal.append(before, intent)
+    info = read_info(late)
+    destinations.lock(info, read_plan(late, info), 1)
+
+
+def test_one_place_is_one_by_whatever_path(lab: Any) -> None:
+    (lab.project / "results").mkdir()
+    (lab.project / "link").symlink_to("results")
+    lab.flag("wait-a")
+    lab.write(outputs=outputs("one"))
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    lab.write(outputs={"r": {"from": "c.value", "to": "link/one.json"}})
+    with pytest.raises(UsageError, match=layout.root.name):
+        lab.create()
+    # In the folder of the holder lies another execution: that one has it not.
+    (claim,) = (lab.project / ".dfh/claims").glob("*/claim.json")
+    claim.write_text(claim.read_text().replace('"uuid":"', '"uuid":"0'))
+    lab.create()
 
 
 def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any) -> None:
