@@ -12,9 +12,24 @@ from deepforge_hpc.cli.views.plan import plan_lines
 from deepforge_hpc.cli.views.status import rows_of, screen_lines, status_lines
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan, PlannedJob, Resources
+from deepforge_hpc.runtime.base.plan import (
+    Job,
+    JobKind,
+    LaunchCommand,
+    Plan,
+    PlannedJob,
+    Resources,
+)
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
+
+
+@pytest.mark.parametrize(("sees", "words"), [("own", "sees its own"), ("all", "sees all")])
+def test_a_plan_says_which_gpus_a_rank_sees(sees: str, words: str) -> None:
+    launch = LaunchCommand(name="srun", argv=("srun",), gpu_visibility=sees)
+    size = Resources(ntasks_per_node=2, gpus_per_node=2)
+    plan = Plan("p", "s", "slurm", (Job("a", "a", launch=launch, resources=size),))
+    assert f"2 gpus (a rank {words})" in "\n".join(plan_lines(plan, origins=False))
 
 
 def test_one_long_cell_does_not_push_all_rows_apart() -> None:

@@ -33,6 +33,8 @@ def test_a_file_is_refused_and_the_folder_is_read_as_one_value(dfh: Any, project
     told = dfh("check", cwd=project, expect=3).stderr
     assert "outputs.twice.to: 'results/twice.json' would be a folder" in told
     assert "write to: results/twice and read it by deepforge_hpc.load_parts" in told
+    file.write_text(PIPELINE % "results/twice.d/")  # named as a folder
+    dfh("check", cwd=project)
     file.write_text(PIPELINE % "results/twice")
     dfh("run", cwd=project)
     folder = project / "results" / "twice"

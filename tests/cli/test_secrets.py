@@ -19,3 +19,14 @@ def test_an_attribute_with_a_secrets_name_is_refused(
     )
     project = make_project({"pipeline.yaml": pipeline, "operations.py": code})
     assert "looks like a credential" in dfh("check", cwd=project, expect=3).stderr
+
+
+def test_a_default_with_a_secrets_name_is_in_no_plan(dfh: Any, make_project: Any) -> None:
+    code = (
+        "def show(n: int = 7, password: str = 'hunter2') -> str:\n    text = 'x'\n    return text\n"
+    )
+    pipeline = "pipeline: p\noperations:\n  show: {uses: 'operations.py:show'}\n"
+    project = make_project({"pipeline.yaml": pipeline, "operations.py": code})
+    told = dfh("plan", "--json", cwd=project).stdout
+    assert "hunter2" not in told
+    assert '"n"' in told

@@ -43,7 +43,10 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     until((project / "ran").exists)
     refused = bob("cancel", "shared-0001", cwd=project, expect=5).stderr
     assert "submitted by nobody: until it is over, only nobody can cancel it" in refused
-    assert json.loads(bob("status", "--json", cwd=project).stdout)["state"] == "running"
+    seen = json.loads(bob("status", "--json", cwd=project).stdout)
+    assert (seen["state"], seen["next"]) == ("running", "dfh status shared-0001 --watch")
+    (told,) = [notice for notice in seen["warnings"] if notice["kind"] == "other_user"]
+    assert "submitted by nobody" in told["text"]
     shown = bob("status", cwd=project)
     (project / "open").touch()
     step = "submit/inspect.py _next: dfh status"

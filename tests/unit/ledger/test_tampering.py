@@ -53,24 +53,25 @@ def test_copied_execution_is_verified_itself_not_its_original(
     assert findings(project, project.execution) == []
 
 
-def test_a_failed_attempt_with_a_later_clock_hides_no_edit(project: Any) -> None:
+@pytest.mark.parametrize("later", [-1, 1])
+def test_a_failed_attempt_with_a_later_clock_hides_no_edit(project: Any, later: int) -> None:
     """The root is what the marker names, else the last attempt; a clock may be wrong."""
-    record = json.loads(project.record_file("train").read_bytes())
+    record = json.loads(project.record_file("evaluate").read_bytes())
     failed = {
         **record,
-        "attempt": record["attempt"] - 1,
+        "attempt": record["attempt"] + later,
         "status": "failed",
         "outputs": [],
         "time": {**record["time"], "end": "2099-01-01T00:00:00.000+00:00"},
     }
     project.write_record(failed)
-    output = project.output("train", "result.txt")
+    output = project.output("evaluate", "result.txt")
     assert findings(project, project.execution) == []
     output.chmod(0o644)
     output.write_text("forged\n")
     assert findings(project, project.execution) == ["output_modified"]
-    success(project, "train").unlink()
-    assert findings(project, project.execution) == ["output_modified"]
+    success(project, "evaluate").unlink()
+    assert findings(project, project.execution) == ["output_modified"] * (later < 0)
 
 
 @pytest.mark.parametrize("field", ["format", "size", "attempt"])
@@ -81,6 +82,13 @@ def test_every_field_of_a_marker_is_compared(project: Any, field: str) -> None:
     holder[field] = "json" if field == "format" else holder[field] + 1
     marker.chmod(0o644)
     marker.write_text(json.dumps(said))
+    assert "marker_modified" in findings(project, project.execution)
+
+
+def test_record_of_another_execution_does_not_vouch_for_a_marker(project: Any) -> None:
+    record = json.loads(project.record_file("evaluate").read_bytes())
+    other = project.write_record({**record, "uuid": "f" * 32, "execution": "other-0001"})
+    replace(success(project, "evaluate"), project.ids["evaluate"], other)
     assert "marker_modified" in findings(project, project.execution)
 
 

@@ -499,6 +499,7 @@ def test_images_are_told_of_gpus_by_job_and_by_kind_of_node(plan):
     job = plan("delta", amd, extra=image).job("train")
     assert job.container.flags == ("--rocm",)
     assert "exec --rocm " in " ".join(job.launch.argv)
+    assert job.launch.gpu_variable == "ROCR_VISIBLE_DEVICES"
 
 
 IMAGES = {"bridges-2": "", "stampede3": "", "vista": ""}  # srun alone starts images of other kinds

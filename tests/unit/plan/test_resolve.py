@@ -592,6 +592,7 @@ def test_keys_do_not_depend_on_names(project):
         ("epochs: 3", "epochs: 4", {"train", "evaluate"}),
         ("epochs: 3}", "epochs: 3}\n    seed: 5", {"train", "evaluate"}),
         ("epochs: 3}", "epochs: 3}\n    environment: {modules: [cuda]}", {"train", "evaluate"}),
+        ("shards: 4}", "shards: 4}, attributes: {width: 64}", set()),  # its default
         ("shards: 4", "shards: 5", {"render", "render.gather", "train", "evaluate"}),
         ("pipeline: demo", "pipeline: demo\nseed: 1", {"render", "render.gather", "train", "evaluate"}),
         ("pipeline: demo", "pipeline: demo\nenvironment: {conda: e}", {"render", "render.gather", "train", "evaluate"}),

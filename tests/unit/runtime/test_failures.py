@@ -256,6 +256,11 @@ def test_a_marker_does_not_say_in_which_format_an_input_is_read(
     marker = execution.folder("first").success
     marker.write_text(marker.read_text().replace('"format":"json"', '"format":"text"'))
     assert "the success marker of first says that it is text" in fail(execution)["reason"]
+    for record in execution.ledger.glob("loose/*/*/*.json"):
+        record.chmod(0o644)
+        record.write_text(record.read_text().replace('"format":"json"', '"format":"text"'))
+    assert execution.run("job").returncode == 1  # an edited record is no witness
+    assert "the success marker of first says that it is text" in execution.state("job")["reason"]
 
 
 def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.failure import JobError
-from deepforge_hpc.runtime.base.plan import Job
+from deepforge_hpc.runtime.base.plan import Job, OutputPort
 from deepforge_hpc.runtime.formats import FORMATS, Format, FormatError, load_formats
-from deepforge_hpc.runtime.formats.base import block_of
+from deepforge_hpc.runtime.formats.base import Json, block_of
 from deepforge_hpc.runtime.formats.file import choose
 from deepforge_hpc.runtime.formats.integrity import check_hdf5, common_rows
 from deepforge_hpc.runtime.formats.parts import read_parts
@@ -325,6 +325,21 @@ def test_a_work_folder_that_takes_nothing_is_not_called_a_fault_of_the_operation
     spec = RankSpec(Job("job", "job"), (), None, code="", work=work, figures="", rank_log="")
     with pytest.raises(JobError, match=r"^The outputs cannot be saved: No such file or directory"):
         save_outputs(spec, {}, FORMATS)
+
+
+@pytest.mark.parametrize("value", [[1, lambda: 0], Path("a/path/into/what/is/removed")])
+def test_of_what_cannot_be_kept_no_beginning_is(tmp_path: Path, value: object) -> None:
+    class Half(Json):
+        def save(self, value: object, stem: Path) -> Path:
+            stem.with_suffix(".json").write_text("[1, ")
+            raise ValueError("half")
+
+    job = Job("job", "job", outputs=(OutputPort("x", "json"),))
+    spec = RankSpec(job, (), None, code="", work=str(tmp_path), figures="", rank_log="")
+    with pytest.raises(JobError, match=r"^Output x cannot be saved: half"):
+        save_outputs(spec, {"x": value}, {"json": Half()})
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert left == []  # nor of the pickle
 
 
 def test_the_common_number_of_rows() -> None:

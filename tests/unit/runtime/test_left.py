@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from typing import TYPE_CHECKING
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.job import left
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
 
@@ -82,6 +87,31 @@ def test_there_is_a_limit_to_what_is_kept(execution: Execution) -> None:
     )
     names = sorted(path.name for path in execution.folder("job").left.iterdir())
     assert names == [f"b-{number:03d}" for number in range(100)]
+
+
+def test_what_is_kept_has_room_together_and_is_copied_where_it_cannot_be_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scratch").mkdir()
+    for name, size in {"a": 6 << 20, "b": 6 << 20, "c": 5}.items():
+        with (tmp_path / "scratch" / name).open("wb") as stream:
+            stream.truncate(size)
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left/old").touch()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    places = SimpleNamespace(left=tmp_path / "left", root=tmp_path)
+    context: Any = SimpleNamespace(attempt=2, folder=places, layout=places)
+    said = left.keep(context, tmp_path / "scratch")
+    kept = {path.name: path.stat().st_size for path in (tmp_path / "left").iterdir()}
+    assert kept == {"a": 6 << 20, "c": 5}  # and nothing of an earlier attempt
+    assert "left 3 files" in said
+    assert "2 of them kept in left" in said
+    monkeypatch.setattr(left, "_MAX_SEEN", 2)
+    assert "left 2 files" in left.keep(context, tmp_path / "scratch")
 
 
 def test_a_job_that_leaves_nothing_says_nothing(execution: Execution) -> None:

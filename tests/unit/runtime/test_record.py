@@ -103,6 +103,7 @@ def test_what_the_user_keeps_as_a_secret_is_cut_out_by_value(
     folder = tmp_path / "deepforge-hpc/secrets"
     folder.mkdir(parents=True)
     (folder / "hub").write_text("correct horse\n")
+    (folder / "a part of it").write_text("correct")
     (folder / "short").write_text("is")
     (folder / "folder").mkdir()
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -147,15 +148,22 @@ def test_credentials_in_values_uris_and_sentences_are_cut_out() -> None:
     assert filter_text("cannot open https://me:pw@host/x") == "cannot open https://…@host/x"
 
 
-def test_planted_secrets_stand_in_no_byte_of_the_ledger(execution: Execution) -> None:
-    execution.operation(
-        "job",
-        "def operation(url): raise ValueError('cannot reach ' + url)",
-        attributes={"url": "https://me:hunter2@db/x"},
+@pytest.mark.parametrize(
+    "ends", ["raise ValueError('cannot reach ' + url)", "return {'cannot reach ' + url: object()}"]
+)
+def test_planted_secrets_stand_in_no_byte_of_the_ledger(execution: Execution, ends: str) -> None:
+    url = "https://me:hunter2@db/x"
+    job = execution.operation(
+        "job", f"def operation(url, x): {ends}", attributes={"url": url}, inputs={"x": "given"}
     )
+    more = {"password": "hunter4"}
+    execution.jobs[0] = job._replace(defaults=tuple(more.items()), computed=tuple(more.items()))
+    (execution.project / "given.json").write_text("1")
+    execution.external("given", execution.project / "given.json", "json")
+    execution.inputs[0] = execution.inputs[0]._replace(uri=url)
     assert execution.run("job", **SECRETS, MY_PASSWORD="hunter3").returncode == 1
     text = b"".join(path.read_bytes() for path in execution.ledger.rglob("*") if path.is_file())
-    for secret in ("hunter2", "hunter3", *list(SECRETS.values())[3:]):
+    for secret in ("hunter2", "hunter3", "hunter4", *list(SECRETS.values())[3:]):
         assert secret.encode() not in text
     assert b"cannot reach" in text
 
@@ -242,6 +250,7 @@ def test_a_state_says_no_secret(tmp_path: Path) -> None:
         State.FAILED,
         1,
         reason=f"no access with {token}",
+        hint=f"use another than {token}",
         error=Raised("Error", f"https://me:pw@host {token}", (f"x = {token!r}",)),
     )
     statefile.publish(JobLayout(tmp_path), said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,6 +75,24 @@ def test_a_format_named_later_takes_up_what_was_kept(execution: Execution) -> No
     assert not execution.folder("job").rescue.exists()
     record = next(item for item in execution.records() if item["status"] == "succeeded")
     assert record["reason"].startswith("Made by attempt 1 of demo-0001, which could not save it")
+
+
+@pytest.mark.parametrize(
+    ("change", "formats"),
+    [
+        ({"value_key": "sha256:0"}, {"model": "pickle"}),
+        ({"lost": {"table": "no pickle"}}, {"model": "pickle"}),
+        ({}, {"model": "pickle", "table": "pickle"}),
+    ],
+)
+def test_of_another_plan_or_in_part_it_is_not_taken_up(
+    execution: Execution, change: dict[str, Any], formats: dict[str, str]
+) -> None:
+    start(execution)
+    index = execution.folder("job").rescue / RESCUE_INDEX
+    publish_json(index, {**json.loads(index.read_bytes()), **change})
+    assert again(execution, **formats) == 1
+    assert runs(execution) == 2
 
 
 def test_without_a_format_the_operation_runs_again(execution: Execution) -> None:

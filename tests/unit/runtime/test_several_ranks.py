@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Resources
 from deepforge_hpc.runtime.launchers import Launcher
+from deepforge_hpc.runtime.rank import run
 from deepforge_hpc.runtime.rank.identity import Identity, find_identity, rank_variables
 
 if TYPE_CHECKING:
@@ -134,6 +136,42 @@ def test_a_rank_that_ends_before_it_returns_fails_the_job_whatever_the_launcher_
     assert execution.leftovers() == []
 
 
+def test_a_rank_that_fails_fails_the_job_whatever_the_launcher_says(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    path = Path(two_ranks.argv[0])
+    path.write_text(path.read_text().replace("exit $", "exit 0 $"))
+    execution.operation(
+        "job",
+        """
+        import os
+
+        def operation():
+            return 1 // (1 - int(os.environ["DFH_RANK"]))
+        """,
+        launch=two_ranks,
+    )
+    assert execution.run("job").returncode == 1
+    assert "Rank 1: The operation raised ZeroDivisionError" in execution.state("job")["reason"]
+
+
+def test_a_note_leaves_those_of_other_nodes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An NFS client writes whole pages, unless each write is to be on the disk."""
+    real, found = os.open, []
+
+    def noted(path: Path, flags: int, *rest: Any, **options: Any) -> int:
+        found.append(flags)
+        return real(path, flags, *rest, **options)
+
+    (tmp_path / "done").write_bytes(bytes(3))
+    monkeypatch.setattr(os, "open", noted)
+    run._note_done(tmp_path / "done", 1)
+    assert [flags & os.O_DSYNC for flags in found] == [os.O_DSYNC]
+    assert (tmp_path / "done").read_bytes() == b"\x001\0"
+
+
 def test_each_rank_leaves_a_note_of_its_own_once_it_has_returned(
     execution: Execution, two_ranks: LaunchCommand
 ) -> None:
@@ -182,6 +220,23 @@ def test_a_failing_rank_does_not_wait_for_the_others(
     )
     assert execution.run("job").returncode == 1
     assert "alone" in execution.state("job")["reason"]
+
+
+def test_what_was_printed_last_and_has_no_room_is_told(execution: Execution) -> None:
+    """At exit it would be exit code 120, of which nobody knows what it means."""
+    execution.operation(
+        "job",
+        """
+        import sys
+
+        def operation():
+            sys.stdout = open("/dev/full", "w")
+            print("lost")
+            return 1
+        """,
+    )
+    assert execution.run("job").returncode == 1
+    assert "No space left on device" in execution.state("job")["reason"]
 
 
 def test_a_rank_that_cannot_write_its_log_ends_as_well(
@@ -370,13 +425,17 @@ GPUS = ((3,), (2,), (1,), (0,))
         # It has let the rank see one of them only.
         ("1", {"gpus": GPUS, "gpu_visibility": "own"}, 0, ("1", "0")),
         ("", {}, 0, ("", "")),
+        # Nobody knows which are its own, unless what it sees is its share.
+        ("2", {"gpu_visibility": "own"}, 0, ("2", "0")),
+        ("0,1,2,3", {"gpu_visibility": "own"}, 0, ("0,1,2,3", "")),
     ],
 )
 def test_each_rank_is_told_its_own_gpus(
     given: str, launch: dict[str, Any], local: int, expected: tuple[str, str]
 ) -> None:
     command = LaunchCommand(name="srun", argv=("srun",), world_size=8, **launch)
-    job = Job("a", "a", launch=command, resources=Resources(ntasks_per_node=4, nodes=2))
+    size = Resources(ntasks_per_node=4, nodes=2, gpus_per_node=4)
+    job = Job("a", "a", launch=command, resources=size)
     environ = {"CUDA_VISIBLE_DEVICES": given} if given else {}
     found = {**environ, **rank_variables(environ, job, Identity(local + 4, 8, local, ""))}
     assert (found.get("CUDA_VISIBLE_DEVICES", ""), found.get("DFH_GPUS", "")) == expected
@@ -404,12 +463,12 @@ def test_what_the_launcher_sets_for_torch_stays(
         import os
 
         def operation():
-            names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "DFH_LOCAL_SIZE", "DFH_GPUS")
+            names = ("RANK", "LOCAL_WORLD_SIZE", "LOCAL_RANK", "DFH_LOCAL_SIZE", "DFH_GPUS")
             return {name: os.environ.get(name) for name in names}
         """,
         launch=two_ranks._replace(gpus=((1,), (0,))),
     )
-    assert execution.run("job", WORLD_SIZE="2").returncode == 0
+    assert execution.run("job", LOCAL_WORLD_SIZE="7").returncode == 0
     value = execution.value("job")
     assert value["DFH_GPUS"] == "1"
-    assert (value["RANK"], value["WORLD_SIZE"], value["LOCAL_RANK"]) == ("0", "2", "0")
+    assert (value["RANK"], value["LOCAL_WORLD_SIZE"], value["LOCAL_RANK"]) == ("0", "7", "0")

@@ -7,11 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from deepforge_hpc.runtime.base.signals import SignalQueue
+from deepforge_hpc.runtime.job.ranks import Ended, Ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,3 +264,64 @@ def test_a_signal_reaches_every_rank(execution: Execution, two_ranks: LaunchComm
     assert process.returncode == 75
     assert execution.state("job")["state"] == "interrupted"
     assert not is_alive(pid)
+
+
+def test_a_rank_leads_its_group_before_it_has_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a signal that comes at once would find no group."""
+    reader, writer = os.pipe()
+    setpgid = os.setpgid
+
+    def late(pid: int, group: int) -> None:
+        if pid == 0:
+            os.read(reader, 1)
+        setpgid(pid, group)
+
+    monkeypatch.setattr(os, "setpgid", late)
+    signals = SignalQueue()
+    try:
+        with signals:
+            ranks = Ranks(["sh", "-c", ":"], dict(os.environ), signals, own_group=True, grace_s=9)
+            assert os.getpgid(ranks._pid) == ranks._pid
+            os.write(writer, b"1")
+            assert ranks.watch(lambda: None) == Ended(0, killed_by_us=False)
+    finally:
+        os.close(writer)  # what was started ends too
+        os.close(reader)
+
+
+@pytest.mark.parametrize("own_group", [True, False])
+def test_a_signal_goes_to_all_of_a_rank_and_by_hand_to_it_alone(
+    tmp_path: Path, own_group: bool
+) -> None:
+    """A shell waits for what it has started before it looks at its trap."""
+    started = f"sh -c ': >{tmp_path}/ready; exec sleep {300 if own_group else 0.5}'"
+    argv = ["sh", "-c", f"trap 'exit 3' TERM; {started}; :"]
+    signals = SignalQueue()
+    with signals:
+        ranks = Ranks(argv, dict(os.environ), signals, own_group=own_group, grace_s=20)
+        wait_for((tmp_path / "ready").exists)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # held back until waited for
+        assert ranks.watch(lambda: None) == Ended(3, killed_by_us=False)
+
+
+def test_what_a_rank_left_running_ends_while_its_group_is_surely_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the rank is collected, the system may give its number to anybody else's group."""
+    killpg, sent = os.killpg, []
+
+    def kill(group: int, number: int) -> None:
+        assert os.waitid(os.P_PID, group, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        sent.append(number)
+        killpg(group, number)
+
+    monkeypatch.setattr(os, "killpg", kill)
+    signals = SignalQueue()
+    with signals:
+        argv = ["sh", "-c", f"sleep 300 & echo $! >{tmp_path}/left"]
+        ranks = Ranks(argv, dict(os.environ), signals, own_group=True, grace_s=10)
+        assert ranks.watch(lambda: None) == Ended(0, killed_by_us=False)
+    assert sent == [signal.SIGKILL]
+    wait_for(lambda: not is_alive(int((tmp_path / "left").read_text())))

@@ -27,7 +27,7 @@ from deepforge_hpc.runtime.schedulers.local import Local
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
-from deepforge_hpc.schedulers.local_cores import Cores
+from deepforge_hpc.schedulers.local_cores import Cores, shared_file
 from deepforge_hpc.schedulers.local_process import Process, with_token
 from deepforge_hpc.schedulers.local_queue import LocalQueue, QueuedJob
 from deepforge_hpc.schedulers.local_tasks import Task
@@ -289,6 +289,30 @@ def test_cores_are_shared_by_a_folder_of_ours_alone(
     bench.until(running)
 
 
+def test_cores_are_not_shared_by_a_folder_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert shared_file(tmp_path / "cores") == tmp_path / "cores" / "cores"
+    monkeypatch.setattr(os, "getuid", lambda: 1 + tmp_path.stat().st_uid)
+    assert shared_file(tmp_path / "cores") is None
+    assert "not a folder of ours alone" in capsys.readouterr().err
+
+
+def test_cores_of_a_job_are_free_when_it_has_ended_whatever_started_after_it(bench: Bench) -> None:
+    cores = len(os.sched_getaffinity(0))
+    first = bench.submit("a", "while [ ! -e first ]; do sleep 0.05; done")
+    bench.until(first, "running")
+    later = bench.submit("b", "while [ ! -e go ]; do sleep 0.05; done", cores=max(1, cores - 1))
+    bench.until(later, "running" if cores > 1 else "pending")
+    (bench.root / "first").touch()
+    bench.until(first)
+    bench.until(later, "running")
+    if cores > 1:
+        assert bench.until(bench.submit("c", "true")).state == "succeeded"
+    (bench.root / "go").touch()
+    bench.until(later)
+
+
 def test_engine_that_a_job_started_does_not_wait_for_the_cores_of_that_job(
     bench: Bench, other: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -496,6 +520,7 @@ def test_killed_engine_is_shown_and_a_new_one_goes_on_without_running_a_job_twic
     assert bench.words() == ["a", "b"]
     # Nobody saw its exit code, and it left no marker.
     assert bench.query(running)[running].raw_state == "NODE_FAIL"
+    assert bench.words("jobs/a/out.1.log") == ["end"]
 
 
 @pytest.mark.parametrize("kind", ["sound", "damaged", "of another plan"])
@@ -689,7 +714,7 @@ def test_removed_execution_ends_its_jobs_and_leaves_a_new_one_in_its_place_alone
     (tmp_path / "x").rename(tmp_path / "removed")
     (tmp_path / "removed" / "execution.json").unlink()
     (tmp_path / "x").mkdir()
-    new = Bench(tmp_path / "x")
+    new = Bench(tmp_path / "x", uuid4().hex)  # its engine would end what is its own
     again = new.submit("b", "echo b >> ran")
     wait_for(lambda: not start_time(pid) and not start_time(engine))
     assert new.until(again).state == "succeeded"

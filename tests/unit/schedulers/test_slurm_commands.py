@@ -17,7 +17,9 @@ from deepforge_hpc.errors import (
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.scheduler import JobScope
 from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.native import FAILED, WAITS
+from deepforge_hpc.runtime.state.journal import Journal
 from deepforge_hpc.schedulers import slurm, slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner, Completed, scrub
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
@@ -391,12 +393,43 @@ def test_each_command_names_the_cluster(bin_folder, tmp_path):
     assert scheduler.describe(REQUEST)[:2] == ["sbatch", "--clusters=lab2"]
 
 
+def test_no_command_acts_on_another_cluster_than_that_of_the_jobs(bin_folder):
+    for name in ("squeue", "sacct", "scancel", "sbatch"):
+        _program(bin_folder, name, "raise SystemExit('must not be called')")
+    _program(bin_folder, "scontrol", "assert sys.argv[1] == 'show'\nprint('ClusterName = lab2')")
+    mine = _scheduler(bin_folder).scoped(JobScope(cluster="Lab"))
+    for act in (mine.release, mine.cancel, mine.query):
+        with pytest.raises(SchedulerError, match="on the cluster Lab, and this shell reaches lab2"):
+            act("/", ["7"])
+    with pytest.raises(SchedulerError, match="reaches lab2"):
+        mine.find("/", "deadbeef")
+    assert _scheduler(bin_folder).scoped(JobScope(cluster="LAB2")).cluster() == "lab2"
+
+
+def test_a_job_that_sbatch_put_on_another_cluster_is_taken_back(bin_folder, tmp_path):
+    log = tmp_path / "calls"
+    _program(bin_folder, "sbatch", "print('7;lab2')")
+    _program(bin_folder, "scontrol", "print('ClusterName = lab')")
+    _program(bin_folder, "scancel", f"open({str(log)!r}, 'w').write(' '.join(sys.argv[1:]))")
+    with pytest.raises(SchedulerError, match="on the cluster lab2, and this shell reaches lab"):
+        _scheduler(bin_folder).submit(REQUEST)
+    assert log.read_text() == "7 --clusters=lab2"
+
+
+def test_a_job_is_found_by_its_token(bin_folder):
+    jobs = "1|RUNNING|a.deadbeef|\n2|RUNNING|a.0badcafe|\n3|RUNNING|deadbeef|"
+    _program(bin_folder, "squeue", f"print({jobs!r})")
+    assert _scheduler(bin_folder).find("/", "deadbeef") == {"a": ["1"]}
+
+
 def test_jobs_are_looked_for_among_those_of_their_submitters(bin_folder, tmp_path):
     log = tmp_path / "calls"
     _program(bin_folder, "squeue", f"open({str(log)!r}, 'w').write(' '.join(sys.argv))")
     _scheduler(bin_folder).find("/", "deadbeef")
     assert " --me " in log.read_text()
-    _scheduler(bin_folder).scoped(JobScope(users=("alice",))).find("/", "deadbeef")
+    info = ExecutionInfo.stand_in(id="x-0001")._replace(user="alice")
+    scope = JobScope.of(info, Journal(), "")
+    _scheduler(bin_folder).scoped(scope).find("/", "deadbeef")
     assert f" --user={','.join(sorted(['alice', user_name()]))} " in log.read_text()
 
 
