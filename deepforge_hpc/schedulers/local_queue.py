@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine, start_time
@@ -50,8 +50,7 @@ ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL"})
 STOPPED = "The process that ran this execution's jobs was killed, or the machine was restarted"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueuedJob:
+class QueuedJob(NamedTuple):
     """A line of `jobs.jsonl`."""
 
     id: str
@@ -68,23 +67,6 @@ class QueuedJob:
     """Array indices, or None for a single job."""
     cores: int = 1
     time_s: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "QueuedJob":
-        """Return the job that `to_dict` wrote."""
-        tasks = data["tasks"]
-        return cls(
-            **{
-                **data,
-                "arguments": tuple(data["arguments"]),
-                "after": tuple(data["after"]),
-                "tasks": None if tasks is None else tuple(tasks),
-            }
-        )
 
     @property
     def task_ids(self) -> tuple[str, ...]:
@@ -205,7 +187,7 @@ class LocalQueue:
 
     def add(self, job: QueuedJob) -> None:
         """Append a job; call it with the lock. OSError if it cannot be written whole."""
-        append_line(self.root / "jobs.jsonl", job.to_dict())
+        append_line(self.root / "jobs.jsonl", encode(job))
 
     def next_id(self) -> str:
         """Return the id of the next job; call it with the lock."""
@@ -224,7 +206,7 @@ class LocalQueue:
             if len(text) == LINES_LIMIT:
                 raise ValueError(f"it has more than {LINES_LIMIT} bytes")
             whole = text[: text.rfind(b"\n") + 1]
-            jobs = [QueuedJob.from_dict(parse_object(line)) for line in whole.splitlines()]
+            jobs = [parse(QueuedJob, line) for line in whole.splitlines()]
         return jobs, offset + len(whole)
 
     @contextmanager
