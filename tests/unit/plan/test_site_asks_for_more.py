@@ -133,7 +133,7 @@ def test_what_nobody_says_of_the_nodes_is_told(tmp_path: Path) -> None:
 
 
 TOGETHER = """
-routing: {by: [partition], together: [[a, b, c, d, e, f]]}
+routing: {by: [partition], together: [[a, b, c, d, e, f, h]]}
 node_types: {default: {cores: 64, gpus: 0}, small: {cores: 8, gpus: 0}}
 submit: {internal_queue: g}
 queues:
@@ -144,6 +144,7 @@ queues:
   - {name: e, partition: pe, time: unknown}
   - {name: f, partition: pf, qos: long}
   - {name: g, partition: pg}
+  - {name: h, partition: ph, automatic: no}
 """
 
 

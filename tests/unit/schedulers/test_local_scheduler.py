@@ -417,6 +417,13 @@ def test_what_an_ended_job_left_in_a_session_of_its_own_ends_too(bench: Bench, t
     wait_for(lambda: not with_token(f"{UUID}.{name}"))
 
 
+def test_what_an_ended_job_left_in_its_group_ends_whatever_its_environment(bench: Bench) -> None:
+    name = bench.submit("a", "env -i sleep 300 & echo $! >> pids")
+    assert bench.until(name).state == "succeeded"
+    (left,) = bench.words("pids")
+    wait_for(lambda: not start_time(int(left)))
+
+
 def test_what_a_lost_job_left_has_ended_before_another_job_starts(bench: Bench) -> None:
     running = bench.submit(
         "a",
