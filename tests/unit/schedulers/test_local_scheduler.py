@@ -418,7 +418,8 @@ def test_what_an_ended_job_left_in_a_session_of_its_own_ends_too(bench: Bench, t
 
 
 def test_what_an_ended_job_left_in_its_group_ends_whatever_its_environment(bench: Bench) -> None:
-    name = bench.submit("a", "env -i sleep 300 & echo $! >> pids")
+    body = "while grep -q DFH_LOCAL_TOKEN /proc/$!/environ; do sleep 0.02; done; echo $! >> pids"
+    name = bench.submit("a", f"env -i sleep 300 &\n{body}")
     assert bench.until(name).state == "succeeded"
     (left,) = bench.words("pids")
     wait_for(lambda: not start_time(int(left)))
