@@ -330,7 +330,7 @@ def _by_figure_id(path: Path, real: Path, sha256: str, ledgers: Sequence[Ledger]
     said, is_known = ids[0], False
     for ledger in ledgers:
         for record in ledger.records(containing=said.uuid):
-            is_known |= record.data.uuid == said.uuid
+            is_known = True
             named = [item for item in record.data.figures if item.name == said.file]
             if named and (record.place, record.data.attempt) == (said.place, said.attempt):
                 return Located(

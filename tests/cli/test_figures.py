@@ -96,4 +96,9 @@ def test_figures_of_a_failed_attempt_are_recorded_and_those_of_the_next_are_its_
         shown = dfh("prov", "show", copy, cwd=plots).stdout
         assert f"made by    plots-0001/draw  attempt {attempt} " in shown
         assert "  unchanged\n" in shown
+    edited = tmp_path / "edited.png"
+    edited.write_bytes(picture.read_bytes() + b"more")
+    shown = dfh("prov", "show", edited, cwd=plots).stdout
+    assert "  modified\n" in shown
+    assert "made by    plots-0001/draw  attempt 2 " in shown
     assert dfh("prov", "verify", "plots-0001", cwd=plots).stdout.startswith("sound: ")
