@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state.read import read_files
-from deepforge_hpc.submit.project import executions_folders
+from deepforge_hpc.submit.project import executions_folders, number_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +110,7 @@ def is_leftover(folder: Path) -> bool:
         age_s = time.time() - folder.stat().st_mtime
     except OSError:
         return False
-    is_begun = bool(re.fullmatch(r".+-\d{4,9}", folder.name)) and names <= _WRITTEN_FIRST
+    is_begun = number_of(folder.name)[1] > 0 and names <= _WRITTEN_FIRST
     return age_s > _AT_WORK_S and (is_begun or folder.name.startswith(".removed-"))
 
 
@@ -198,10 +197,8 @@ def _require_trusted(cwd: Path) -> None:
 
 
 def _fits(reference: str, execution: str) -> bool:
-    number = execution.rpartition("-")[2]
-    return execution.startswith(reference) or (
-        reference.isdecimal() and number.isdecimal() and int(number) == int(reference)
-    )
+    number = number_of(execution)[1]
+    return execution.startswith(reference) or reference.lstrip("0") == str(number)
 
 
 def _by_path(path: Path) -> FoundExecution:

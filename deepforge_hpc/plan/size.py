@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.pipeline.file import OperationSpec
+from deepforge_hpc.files.object import keys_of
+from deepforge_hpc.pipeline.file import OperationSpec, ResourcesSpec
 from deepforge_hpc.pipeline.load import Loaded
 from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.limits import QueueRequest
@@ -25,7 +26,7 @@ Source = str | tuple[Callable[..., str], tuple[str | int, ...]]
 """Where a value comes from: text, or who knows it and of which path (looking it up takes time)."""
 
 # Field of Resources -> key in the files.
-_KEYS = {"mem_per_node_mib": "mem_per_node", "time_s": "time"}
+_KEYS = {field.name: name for name, field in keys_of(ResourcesSpec).items()}
 
 
 class Sizer:
@@ -86,7 +87,7 @@ class Sizer:
             before = getattr(asked, field)
             if value == before:
                 continue
-            name = _KEYS.get(field, field)
+            name = _KEYS[field]
             words = [_shown(field, each) for each in (before, value)]
             change = f"{name} {words[0]} -> {words[1]}, the least that queue {queue.name} takes"
             self._change("raised", spec, f"resources.{name}", change)
@@ -268,7 +269,7 @@ class Sizer:
         asked: int | None = getattr(spec.resources, field)
         if asked is None:
             return None, "default"
-        key = _KEYS.get(field, field)
+        key = _KEYS[field]
         if key in self.loaded.sizes.get(spec.name, {}):
             return asked, f"--set {spec.name}.resources.{key}"
         return asked, (self.loaded.origin, ("operations", spec.name, "resources", key))

@@ -1,4 +1,4 @@
-"""Runs the scheduler's commands: argument lists, never a shell; time-outs; tries again if asked."""
+"""Runs the scheduler's commands: argument lists, never a shell; time-outs; when to retry."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class CommandRunner:
 
     timeout_s: float = 60
     pauses_s: tuple[float, ...] = (1, 3)
-    """Pause before each further try of a command that may be repeated."""
+    """Pause before each retry of a command that may be repeated."""
     variables: tuple[tuple[str, str], ...] = ()
     """Added to the scrubbed environment."""
     environ: Mapping[str, str] | None = None

@@ -47,7 +47,6 @@ class LocalScheduler(Scheduler):
         return header(options)
 
     def describe(self, request: SubmitRequest) -> list[str]:
-        """Return the command that the engine runs."""
         return ["bash", request.script, *request.arguments]
 
     def submit(self, request: SubmitRequest) -> str:
@@ -103,7 +102,6 @@ class LocalScheduler(Scheduler):
         }
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:
-        """Return the ids of the jobs of this token that have not ended."""
         view = View.of(LocalQueue.of(directory))
         view.require_here()
         found: dict[str, list[str]] = {}

@@ -209,7 +209,6 @@ class SlurmScheduler(Scheduler):
         self._reached = ""
 
     def scoped(self, scope: JobScope) -> SlurmScheduler:
-        """Return the adapter whose commands act on the cluster and the users of an execution."""
         return SlurmScheduler(self._runner, scope)
 
     def cluster(self) -> str:
@@ -220,13 +219,11 @@ class SlurmScheduler(Scheduler):
         return self._reached
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the lines that sbatch reads, and which job and task it is."""
         return [*header(options), *_PREAMBLE]
 
     def conflicts(
         self, version: str | None, header: Mapping[str, str], argv: Sequence[str]
     ) -> Iterable[Conflict]:
-        """Return what sbatch or srun would refuse."""
         return conflicts(version, header, argv)
 
     def launch_env(
@@ -249,7 +246,6 @@ class SlurmScheduler(Scheduler):
             raise NoSchedulerError(message, "Set it right, or leave it out: unset SLURM_CONF")
 
     def describe(self, request: SubmitRequest) -> list[str]:
-        """Return the words of the very command that `submit` runs."""
         return self._with_cluster(submit_argv(request))
 
     def submit(self, request: SubmitRequest) -> str:
@@ -258,21 +254,21 @@ class SlurmScheduler(Scheduler):
         Where sbatch could not tell whether it was heard, the job is looked for by name and comment
         before another try, so that it is never queued twice.
         """
-        said = self._insist(submit_argv(request), seek=lambda: self._queued(request))
+        said = self._retried(submit_argv(request), seek=lambda: self._queued(request))
         native_id, cluster = parse_submit(said)
         if cluster and cluster.lower() != self.cluster().lower():
             # A wrapper or a plug-in of the site: nothing else of ours would find the job there.
-            self._insist([*cancel_argv([native_id]), f"--clusters={cluster}"])
+            self._retried([*cancel_argv([native_id]), f"--clusters={cluster}"])
             raise slurm_cluster.wrong_cluster(cluster, self.cluster())
         return native_id
 
     def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
         for chunk in _chunks(native_ids):
-            self._insist(release_argv(chunk), harmless=r"Job has already finished|Invalid job id")
+            self._retried(release_argv(chunk), harmless=r"Job has already finished|Invalid job id")
 
     def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
         for chunk in _chunks(native_ids):
-            self._insist(cancel_argv(chunk), harmless=r"Invalid job id|already complet")
+            self._retried(cancel_argv(chunk), harmless=r"Invalid job id|already complet")
 
     def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002 - contract
         """Return what controller and accounting know of the jobs.
@@ -282,7 +278,7 @@ class SlurmScheduler(Scheduler):
         """
         queued: dict[str, NativeStatus] = {}
         for chunk in _chunks(native_ids):
-            queued |= parse_queue(self._insist(queue_argv(chunk), harmless="Invalid job id"))
+            queued |= parse_queue(self._retried(queue_argv(chunk), harmless="Invalid job id"))
         alive = {key for key, job in queued.items() if not State(job.state).is_final}
         ended: dict[str, NativeStatus] = {}
         for chunk in _chunks([key for key in native_ids if key not in alive]):
@@ -296,14 +292,14 @@ class SlurmScheduler(Scheduler):
     def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002 - contract
         found: dict[str, list[str]] = {}
         users = sorted({*self._scope.users, user_name()}) if self._scope.users else ()
-        for native_id, name, _ in parse_find(self._insist(find_argv(users=users))):
+        for native_id, name, _ in parse_find(self._retried(find_argv(users=users))):
             job, dot, end = name.rpartition(".")
             if dot and end == token:
                 found.setdefault(job, []).append(native_id)
         return found
 
     def _queued(self, request: SubmitRequest) -> str:
-        for native_id, name, comment in parse_find(self._insist(find_argv(request.name))):
+        for native_id, name, comment in parse_find(self._retried(find_argv(request.name))):
             if name == request.name and comment == request.comment:
                 return native_id
         return ""
@@ -318,7 +314,7 @@ class SlurmScheduler(Scheduler):
     def _told(self) -> str:
         """Return the cluster that the commands reach, by the controller, else by their own file."""
         try:
-            return slurm_cluster.parse(self._insist(CONFIG_ARGV))
+            return slurm_cluster.parse(self._retried(CONFIG_ARGV))
         except (NoSchedulerError, TransientSchedulerError):
             raise
         except SchedulerError as error:  # some sites let nobody look
@@ -343,10 +339,10 @@ class SlurmScheduler(Scheduler):
             raise parse_error(done)
         return done.stdout
 
-    def _insist(
+    def _retried(
         self, argv: Sequence[str], harmless: str = "", seek: Callable[[], str] = lambda: ""
     ) -> str:
-        """Run a command, again after a passing error, unless `seek` finds what it was to make."""
+        """Run a command; retry after a passing error, unless `seek` finds what it was to make."""
         for pause in self._runner.pauses_s:
             try:
                 return self._once(argv, harmless)

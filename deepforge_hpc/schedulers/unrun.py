@@ -33,7 +33,6 @@ class NotRunScheduler(Scheduler):
         return {}
 
     def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002
-        """Find nothing: no job was ever submitted."""
         return {}
 
     def _refuse(self) -> NoReturn:

@@ -17,7 +17,7 @@ from deepforge_hpc.site.kinds import (
     VARIABLE_RULE,
     Known,
     RangeOf,
-    listed,
+    list_of,
     unknown_leaves,
     yes_no,
 )
@@ -32,10 +32,10 @@ class When(Frozen):
     """
 
     gpus: Flag = key(Known(yes_no))
-    queues: tuple[str, ...] = key(listed(NAME, "a list of queues"), ())
+    queues: tuple[str, ...] = key(list_of(NAME, "a list of queues"), ())
     nodes: Range = key(RangeOf(COUNT), ANY)
     ntasks_per_node: Range = key(RangeOf(COUNT), ANY)
-    launch: tuple[str, ...] = key(listed(launcher.NAME, "a list of launchers"), ())
+    launch: tuple[str, ...] = key(list_of(launcher.NAME, "a list of launchers"), ())
     env: Mapping[str, str] = key(MapOf(Known(LINE), VARIABLE, VARIABLE_RULE), factory=dict)
     """Variables that an environment set of the site gives the job."""
     node_local: bool | None = key(Known(yes_no))

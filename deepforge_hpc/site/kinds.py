@@ -32,7 +32,6 @@ class OrUnknown(Kind):
         self._answer = BAD if absent else UNKNOWN
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read `unknown`, or what the kind reads."""
         if value is None or value == "":
             return BAD
         return self._answer if value == "unknown" else self.kind(value, path, reader)
@@ -54,7 +53,7 @@ class Known(Kind):
         return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
 
 
-def listed(kind: Kind, what: str) -> Items:
+def list_of(kind: Kind, what: str) -> Items:
     """Return the kind of a list whose items may be unknown."""
     return Items(Known(kind), what)
 
@@ -63,7 +62,7 @@ class Whole(Kind):
     """A list that says nothing at all if one of its items is unknown, for the order counts."""
 
     def __init__(self, kind: Kind, what: str) -> None:
-        self._items = listed(kind, what)
+        self._items = list_of(kind, what)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         found = self._items(value, path, reader)
@@ -97,7 +96,6 @@ class NoOr(OrUnknown):
     """A kind for what may not be there: `no` is read as False."""
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read no, `unknown`, or what the kind reads."""
         return False if value in (False, "no") else super().__call__(value, path, reader)
 
     def schema(self) -> Schema:

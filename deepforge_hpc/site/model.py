@@ -47,10 +47,9 @@ from deepforge_hpc.site.request import (
     SubmitSettings,
 )
 from deepforge_hpc.site.unknown import UNKNOWN, UnknownType, Word, known
-from deepforge_hpc.site.words import MODULES, SITE_NAME
+from deepforge_hpc.site.words import LITERAL, MODULES, SITE_NAME
 
-_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!$*?]+"""
-_ENVIRONMENT = environment_kind(MODULES, lambda what: OrUnknown(Text(what, _SAFE), absent=True))
+_ENVIRONMENT = environment_kind(MODULES, lambda what: OrUnknown(Text(what, LITERAL), absent=True))
 _TYPE = (re.compile(SLURM_NAME), "letters, digits and _ . -")
 _FACT_PATH = re.compile(r"[a-z_]+(\.[A-Za-z0-9_.:+-]+)*")
 
@@ -104,7 +103,7 @@ class SiteSpec(Frozen):
     errors: tuple[ErrorHint, ...] = given(Items(Object(ErrorHint), "a list of {match, hint}"), ())
     clamp: Clamp = _section(Clamp)
     environment: EnvironmentSpec | None = given(_ENVIRONMENT)
-    executions: str = given(Text("a folder", _SAFE), "")
+    executions: str = given(Text("a folder", LITERAL), "")
     facts: Mapping[str, tuple[Fact, ...]] = given(
         MapOf(OneOrMore(Object(Fact)), _FACT_PATH, "a dotted path such as queues.batch"),
         factory=dict,

@@ -22,7 +22,7 @@ from deepforge_hpc.site.kinds import (
     YesNoOr,
     fact,
     given,
-    listed,
+    list_of,
     pattern,
     unknown_leaves,
     yes_no,
@@ -58,12 +58,10 @@ class _Conditions:
     kind = Object(Identify, build=_identify)
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read conditions."""
         found = BAD if value == "unknown" else self.kind(value, path, reader)
         return BAD if next(unknown_leaves(value), None) is not None else found
 
     def schema(self) -> Schema:
-        """Describe them."""
         return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
 
 
@@ -113,9 +111,9 @@ class FileSystem(Frozen):
     purge: Purge | UnknownType | None = fact(Object(Purge))
     backup: Flag = fact(yes_no)
     visible_on: tuple[str, ...] | UnknownType | None = fact(
-        listed(OneOf("login", "compute", "dtn"), "a list of login, compute, dtn")
+        list_of(OneOf("login", "compute", "dtn"), "a list of login, compute, dtn")
     )
-    not_on_queues: tuple[str, ...] = given(listed(NAME, "a list of queues"), ())
+    not_on_queues: tuple[str, ...] = given(list_of(NAME, "a list of queues"), ())
     """Queues whose nodes do not see it."""
     shared_by: Word = fact(LINE)
     """Who has it besides: a project, other clusters."""
@@ -156,7 +154,7 @@ class Network(Frozen):
     compute_internet: str | UnknownType = fact(YesNoOr("nat", "proxy", "proxy-module"), UNKNOWN)
     proxy: Mapping[str, str] = given(VARIABLES, factory=dict)
     module: str = given(MODULE, "")
-    allowlist: tuple[str, ...] = given(listed(LINE, "a list of what is let through"), ())
+    allowlist: tuple[str, ...] = given(list_of(LINE, "a list of what is let through"), ())
     """What a proxy lets through, if not all."""
     interface: Word = fact(LINE)
     note: str = given(TEXT, "")
@@ -166,7 +164,7 @@ class Login(Frozen):
     """What a login node allows."""
 
     policy: Word = fact(TEXT)
-    forbidden: tuple[str, ...] = given(listed(LINE, "a list of what may not be run"), ())
+    forbidden: tuple[str, ...] = given(list_of(LINE, "a list of what may not be run"), ())
     """What may not be run there."""
     ai_tools: Word = fact(TEXT)
     """Where programs may run that act for a user."""

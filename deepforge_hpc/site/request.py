@@ -28,7 +28,7 @@ from deepforge_hpc.site.kinds import (
     cores,
     fact,
     given,
-    listed,
+    list_of,
     pattern,
     yes_no,
 )
@@ -50,7 +50,7 @@ from deepforge_hpc.site.words import (
 QUEUE_SELECTORS = ("partition", "qos", "constraint")
 SELECTORS = (*QUEUE_SELECTORS, "walltime", "memory", "nodes")
 REQUIRED = ("account", "time", "nodes", *QUEUE_SELECTORS, "memory", "gpus")
-_SELECTOR_LIST = listed(OneOf(*SELECTORS), "a list of selectors")
+_SELECTOR_LIST = list_of(OneOf(*SELECTORS), "a list of selectors")
 _ORDER = Whole(Integer(0, 1_000), "a list of GPU numbers")
 _WORDS = OneOf("ascending", "descending")
 
@@ -84,7 +84,7 @@ class Routing(Frozen):
     """Empty: Slurm routes it itself."""
     forbidden: tuple[str, ...] = given(_SELECTOR_LIST, ())
     together: tuple[tuple[str, ...], ...] = given(
-        Items(listed(NAME, "a list of queues"), "a list of lists of queues"), ()
+        Items(list_of(NAME, "a list of queues"), "a list of lists of queues"), ()
     )
     """Queues that charge alike: Slurm is given all partitions of a list that a job fits, and takes
     the first that has room."""
@@ -121,7 +121,7 @@ class Binding(Frozen):
     nic_of_gpu: tuple[str, ...] = given(Whole(LINE, "a list of network interfaces"), ())
     """Which network interface is beside GPU 0, 1, ..."""
     needs_full_node: bool = given(yes_no, default=False)
-    except_queues: tuple[str, ...] = given(listed(NAME, "a list of queues"), ())
+    except_queues: tuple[str, ...] = given(list_of(NAME, "a list of queues"), ())
 
 
 class GpuRequest(Frozen):
@@ -162,7 +162,7 @@ class RequestStyle(Frozen):
     gpu: GpuRequest = given(Object(GpuRequest, shorthand="style"), GpuRequest())
     memory: MemoryRequest = given(MEMORY_REQUEST, MemoryRequest())
     required: tuple[str, ...] | UnknownType = fact(
-        listed(OneOf(*REQUIRED), "a list of what a job must say"), ()
+        list_of(OneOf(*REQUIRED), "a list of what a job must say"), ()
     )
     forbidden: tuple[ForbiddenFlag, ...] = given(
         Items(Object(ForbiddenFlag), "a list of {flag, severity, why}"), ()
@@ -209,7 +209,6 @@ class LauncherTable(MapOf):
     """Launchers by name: those that dfh knows, and a site's own, which need an `argv`."""
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a table."""
         found = super().__call__(value, path, reader)
         for name, item in value.items() if isinstance(value, dict) else ():
             if isinstance(item, dict) and name not in LAUNCHERS and not _STARTS & item.keys():
@@ -219,7 +218,6 @@ class LauncherTable(MapOf):
         return found
 
     def schema(self) -> Schema:
-        """Describe it."""
         starts = {"anyOf": [{"required": [name]} for name in sorted(_STARTS)]}
         own = {"if": {"type": "object"}, "then": starts, **self.kind.schema()}
         known = dict.fromkeys(LAUNCHERS, self.kind.schema())
@@ -263,16 +261,16 @@ class Containers(Frozen):
         OneOf("apptainer", "shifter", "podman-hpc", "pyxis", "ce", "none"), "apptainer"
     )
     gpu_flag: str = given(Text("a flag", r"--?[A-Za-z0-9=_,-]+"), "")
-    bind: tuple[str, ...] = given(listed(bound, "a list of paths"), ())
+    bind: tuple[str, ...] = given(list_of(bound, "a list of paths"), ())
     flags: tuple[str, ...] = given(
-        listed(Text("a word", r"[A-Za-z0-9=_.,/:$@+-]+"), "a list of words"), ()
+        list_of(Text("a word", r"[A-Za-z0-9=_.,/:$@+-]+"), "a list of words"), ()
     )
     """Further words of its launch."""
     mpi: Word = fact(NAME)
     """The --mpi that srun needs for programs inside."""
     modules: tuple[str, ...] = given(MODULES, ())
     build_on: tuple[str, ...] | UnknownType | None = fact(
-        listed(OneOf("login", "compute"), "a list of login, compute")
+        list_of(OneOf("login", "compute"), "a list of login, compute")
     )
     """Where images can be made."""
     note: str = given(TEXT, "")

@@ -10,7 +10,7 @@ from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import MapOf, Schema, Text, described
-from deepforge_hpc.site.kinds import SLURM_NAME, VARIABLE, VARIABLE_RULE, listed
+from deepforge_hpc.site.kinds import SLURM_NAME, VARIABLE, VARIABLE_RULE, list_of
 
 SITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_node")
@@ -21,19 +21,21 @@ NAME = Text("a name of Slurm's", SLURM_NAME)
 SUFFIX = Text("a suffix of letters, digits, _ and -", r"[A-Za-z0-9_-]{1,20}")
 CONSTRAINT = Text("a constraint of Slurm's", r"[A-Za-z0-9][A-Za-z0-9_.,:&|*()\[\]+-]{0,200}")
 MODULE = Text("the name of a module", r"[A-Za-z0-9][A-Za-z0-9_.+/@:-]{0,200}")
-MODULES = listed(MODULE, "a list of modules")
+MODULES = list_of(MODULE, "a list of modules")
 PLACE = Text(
     "a path, with variables such as $USER, without spaces, quotes and commands",
     r"[A-Za-z0-9_./~$@+,:=%-]{1,500}|[A-Za-z0-9_./~$@+,:=%-]*(\$\{[A-Za-z_]\w*\}"
     r"[A-Za-z0-9_./~$@+,:=%-]*)+",
 )
+_UNSAFE = r"""\x00-\x1f\x7f`\\"';&|<>()!"""
+LITERAL = rf"[^{_UNSAFE}$*?]+"
+"""A text that a shell leaves as it is."""
 # What a variable of a job is set to: text and variables, never a command.
-_SAFE = r"""[^\x00-\x1f\x7f`\\"';&|<>()!]*"""
 _PLAIN = "text without quotes, backslashes and commands"
 _WORD = Text(
     "a word of a command, without spaces, quotes and commands", r"[A-Za-z0-9_.,:/@+=%{}\[\]^~*#-]+"
 )
-SETTING = Text(f"the value of a variable: {_PLAIN}", _SAFE, empty=True)
+SETTING = Text(f"the value of a variable: {_PLAIN}", f"[^{_UNSAFE}]*", empty=True)
 HARMLESS = re.compile(
     r"SLURM_[A-Z_]+|(CRAY_)?LD_LIBRARY_PATH|PATH|HOME|USER|TMPDIR|PROJECT|"
     r"[A-Z]*SCRATCH[A-Z]*|[A-Z]*WORK[A-Z]*"

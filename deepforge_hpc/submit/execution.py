@@ -75,7 +75,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         sync_path(root)  # what `execution.json` promises outlives a power cut
         publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
-        project.note_number(Path(info.ledger), plan.pipeline, int(root.name.rpartition("-")[2]))
+        project.note_number(Path(info.ledger), plan.pipeline, project.number_of(root.name)[1])
     except BaseException as error:
         shutil.rmtree(root, ignore_errors=True)
         if isinstance(error, OSError):
@@ -131,7 +131,7 @@ def next_folder(loaded: Loaded, pipeline: str) -> Path:
     folders = {*project.executions_folders(loaded.project), loaded.executions}
     taken = [number for folder in folders for number in project.numbered(folder, pipeline)]
     number = max([project.last_number(loaded.project / LEDGER, pipeline), *taken]) + 1
-    return Path(os.path.realpath(loaded.executions)) / f"{pipeline}-{number:04d}"
+    return Path(os.path.realpath(loaded.executions)) / project.name_of(pipeline, number)
 
 
 def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
@@ -142,8 +142,8 @@ def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
         project.mark(loaded.project, folder, uuid)
         root = next_folder(loaded, pipeline)
         while not _mkdir(root):
-            number = int(root.name.rpartition("-")[2])
-            root = root.with_name(f"{pipeline}-{number + 1:04d}")
+            number = project.number_of(root.name)[1] + 1
+            root = root.with_name(project.name_of(pipeline, number))
     except OSError as error:
         raise _refused(error, folder) from error
     return root

@@ -47,14 +47,25 @@ def executions_folders(project: Path) -> list[Path]:
     return list(dict.fromkeys(folders))
 
 
+def name_of(pipeline: str, number: int) -> str:
+    """Return the name of an execution."""
+    return f"{pipeline}-{number:04d}"
+
+
+def number_of(name: str) -> tuple[str, int]:
+    """Return pipeline and number of the execution of that name; number 0 if none is called so."""
+    match = re.fullmatch(r"(.+)-(\d{4,9})", name)
+    return (match[1], int(match[2])) if match else (name, 0)
+
+
 def numbered(folder: Path, pipeline: str) -> dict[int, Path]:
     """Return the pipeline's executions in a folder by their numbers."""
-    pattern = re.compile(re.escape(pipeline) + r"-(\d{4,9})")
     try:
         names = os.listdir(folder)  # noqa: PTH208 - no entry is looked at
     except OSError:
         return {}
-    return {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
+    found = ((number_of(name), name) for name in names)
+    return {number: folder / name for (of, number), name in found if number and of == pipeline}
 
 
 def last_number(ledger: Path, pipeline: str) -> int:

@@ -125,7 +125,6 @@ class _Reuse(_Foresight):
         self._info = parse(ExecutionInfo, read_own(layout.execution))
 
     def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
-        """Mark the tasks of an array as not needed: their parts are in the gathered value."""
         super().skip_tasks(job, source)
         for task in range(job.tasks):
             folder = self._layout.job(job.name, task)

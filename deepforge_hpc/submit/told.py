@@ -15,7 +15,7 @@ KIND = "site_unknown"
 
 def untold(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     """Return the warnings of a plan, without what the last execution of the pipeline warned of."""
-    own = int(layout.root.name.rpartition("-")[2])
+    own = project.number_of(layout.root.name)[1]
     earlier = project.numbered(layout.root.parent, plan.pipeline)
     last = max((number for number in earlier if number < own), default=None)
     if last is None:

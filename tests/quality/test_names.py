@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 import deepforge_hpc
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 HALVES = {"Scheduler": {"plugins/scheduler.py", "runtime/schedulers/base.py"}}
 """One contract in two halves, each what plug-ins derive theirs from: on the login node, in a job."""
+
+
+ROOMS = {
+    "capacity": {"plan/capacity.py"},
+    "lock": {"submit/lease.py", "submit/destinations.py"},
+    "retry": {
+        "schedulers/command.py",  # of a command
+        "submit/chain.py",  # of jobs, and what comes before
+        "submit/recovery.py",
+        "submit/rescue.py",
+    },
+    "signals": {"runtime/base/signals.py"},
+}
+"""Words of the field, and the modules that say so in their first line: what grep leads to."""
 
 
 def definitions(package: Path) -> dict[str, list[str]]:
@@ -27,3 +44,18 @@ def test_a_class_name_is_defined_once() -> None:
     assert len(found) > 200
     several = {name: set(places) for name, places in found.items() if len(places) > 1}
     assert several == HALVES, "give each thing a name of its own: docs/developer/architecture.md"
+
+
+def rooms(word: str) -> set[str]:
+    """Return the modules whose first line has a word."""
+    docs = {
+        path.relative_to(PACKAGE).as_posix(): ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        for path in PACKAGE.rglob("*.py")
+    }
+    pattern = re.compile(rf"\b{word}\b", re.IGNORECASE)
+    return {name for name, text in docs.items() if pattern.search(text.partition("\n")[0])}
+
+
+@pytest.mark.parametrize("word", ROOMS)
+def test_a_word_of_the_field_leads_to_its_rooms(word: str) -> None:
+    assert rooms(word) == ROOMS[word]

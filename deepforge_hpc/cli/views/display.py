@@ -22,7 +22,7 @@ _COLOURS = {
 }
 
 
-def clean(text: str) -> str:
+def _clean(text: str) -> str:
     """Return text that cannot drive a terminal."""
     # Imported here: `dfh --help` prints nothing that needs it.
     from deepforge_hpc.runtime.base.text import clean
@@ -95,7 +95,7 @@ def table(
 
 def _one_line(cell: str) -> str:
     """Return a cell whose own line breaks and tabs are seen, and do not break the table."""
-    return clean(cell).replace("\n", "\\n").replace("\t", "\\t")
+    return _clean(cell).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def notice_lines(notices: Iterable[Notice]) -> list[str]:
@@ -150,7 +150,7 @@ class Display:
 
     def talk(self, text: str) -> None:
         """Write a remark to stderr: what a script that reads stdout must not see."""
-        sys.stderr.write(f"{clean(text)}\n")
+        sys.stderr.write(f"{_clean(text)}\n")
         sys.stderr.flush()
 
     def notices(self, notices: Iterable[Notice]) -> None:
@@ -181,9 +181,9 @@ class Display:
 
     def _coloured(self, line: str) -> str:
         if not isinstance(line, Stated) or line.state not in _COLOURS or not self.has_colour:
-            return clean(line)
+            return _clean(line)
         state = click.style(line.state, fg=_COLOURS[line.state])
-        return clean(line[: line.at]) + state + clean(line[line.at + len(line.state) :])
+        return _clean(line[: line.at]) + state + _clean(line[line.at + len(line.state) :])
 
 
 def _error_document(error: DeepforgeHpcError, faults: Iterable[object]) -> dict[str, object]:

@@ -24,14 +24,12 @@ class KerasLibrary(Library):
         return architecture.schema()
 
     def catalogue(self) -> Mapping[str, Mapping[str, Signature]]:
-        """Return the layers and functions of Keras that a file may name."""
         return {
             sort: {name: Signature(one.arguments, one.required) for name, one in table.items()}
             for sort, table in TABLES.items()
         }
 
     def compile(self, text: str, source: str) -> str:
-        """Return the source of `build()`, which returns the uncompiled model."""
         reader = Reader(load(text, source))
         found = architecture.read(reader)
         graph = None

@@ -13,7 +13,6 @@ class Local(Scheduler):
     """Sends SIGKILL ten seconds after SIGTERM; speaks of ends in Slurm's words."""
 
     def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract
-        """Return what the engine published."""
         return QueryResult(self.look(root))
 
     def look(self, root: Path) -> dict[str, NativeStatus] | None:

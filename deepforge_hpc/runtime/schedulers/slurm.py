@@ -139,18 +139,15 @@ class Slurm(Scheduler):
     grace_s = 20.0
 
     def native_id(self, environ: Mapping[str, str]) -> str:
-        """Return the id of this job or array task."""
         array = environ.get("SLURM_ARRAY_JOB_ID")
         if array:
             return f"{array}_{environ.get('SLURM_ARRAY_TASK_ID', '')}"
         return environ.get("SLURM_JOB_ID", "")
 
     def nodes(self, environ: Mapping[str, str]) -> str:
-        """Return its list of nodes, `n[1-4]`."""
         return environ.get("SLURM_JOB_NODELIST", "")
 
     def scratch(self, environ: Mapping[str, str]) -> str:
-        """Return the folder that some clusters make for each job."""
         return environ.get("SLURM_TMPDIR", "")
 
     def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract

@@ -60,7 +60,6 @@ class LocalStorage(Storage):
         return cls(real.parent), real.name
 
     def where(self, name: str) -> str:
-        """Return the path."""
         return f"{self.root}/{name}" if name else self.root
 
     def path_of(self, name: str) -> Path:
