@@ -22,7 +22,21 @@ class FluxScheduler(NotRunScheduler):
     title = "Flux"
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        return header(options)
+        left = {name: value for name, value in options if name not in _LEFT_OUT}
+        nodes = int(left.pop("nodes", "1"))
+        ranks = int(left.pop("ntasks-per-node", "0")) or int(left.pop("ntasks", "1")) // nodes
+        cores = ranks * int(left.pop("cpus-per-task", "1"))
+        found = [("nodes", str(nodes)), ("nslots", str(nodes)), ("cores-per-slot", str(cores))]
+        if gpus := take_gpus(left, nodes, ranks):
+            found.append(("gpus-per-slot", str(gpus)))
+        if time := left.pop("time", ""):
+            found.append(("time-limit", f"{parse_duration(time)}s"))
+        if signal := left.pop("signal", ""):
+            name, _, before = signal.removeprefix("B:").partition("@")
+            found.append(("signal", f"{name}@{before}s"))
+        found += [(_NAMES.get(name, name), value) for name, value in left.items()]
+        lines = [f"--{name}={value}" if value else f"--{name}" for name, value in found]
+        return [*(f"# flux: {line}" for line in lines), *_PREAMBLE]
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the command that would queue a script, `<0-7>` for each of 0 to 7."""
@@ -35,25 +49,6 @@ class FluxScheduler(NotRunScheduler):
             words.append(f"--env=DFH_ARRAY_TASK_ID=<{request.array}>")
         words += [f"--dependency={request.dependency}:{job}" for job in request.after]
         return [*words, f"{request.directory}/{request.script}", *request.arguments]
-
-
-def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the lines of a script's header for the options of a job."""
-    options = {name: value for name, value in pairs if name not in _LEFT_OUT}
-    nodes = int(options.pop("nodes", "1"))
-    ranks = int(options.pop("ntasks-per-node", "0")) or int(options.pop("ntasks", "1")) // nodes
-    cores = ranks * int(options.pop("cpus-per-task", "1"))
-    found = [("nodes", str(nodes)), ("nslots", str(nodes)), ("cores-per-slot", str(cores))]
-    if gpus := take_gpus(options, nodes, ranks):
-        found.append(("gpus-per-slot", str(gpus)))
-    if time := options.pop("time", ""):
-        found.append(("time-limit", f"{parse_duration(time)}s"))
-    if signal := options.pop("signal", ""):
-        name, _, before = signal.removeprefix("B:").partition("@")
-        found.append(("signal", f"{name}@{before}s"))
-    found += [(_NAMES.get(name, name), value) for name, value in options.items()]
-    lines = [f"--{name}={value}" if value else f"--{name}" for name, value in found]
-    return [*(f"# flux: {line}" for line in lines), *_PREAMBLE]
 
 
 _NAMES = {"partition": "queue", "constraint": "requires"}

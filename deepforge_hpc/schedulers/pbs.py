@@ -28,7 +28,24 @@ class PbsScheduler(NotRunScheduler):
     title = "PBS Professional"
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
-        return header(options)
+        left = {name: value for name, value in options if name not in _LEFT_OUT}
+        nodes = int(left.pop("nodes", "1"))
+        lines = [":".join((f"-l select={nodes}", *_chunk(left, nodes)))]
+        if time := left.pop("time", ""):
+            lines.append(f"-l walltime={_walltime(time)}")
+        if "exclusive" in left:
+            del left["exclusive"]
+            left.setdefault("place", "scatter:excl")
+        tail = []
+        if queue := left.pop("partition", ""):
+            tail.append(f"-q {queue}")
+        if array := left.pop("array", ""):
+            tail.append(f"-J {array}")
+        if "no-requeue" in left:
+            del left["no-requeue"]
+            tail.append("-r y" if array else "-r n")  # qsub refuses arrays that are not rerunnable
+        lines += [f"-l {name}={value}" for name, value in left.items()]
+        return [*(f"#PBS {line}" for line in (*lines, *tail)), *_PREAMBLE]
 
     def describe(self, request: SubmitRequest) -> list[str]:
         """Return the words of the command that would queue a script.
@@ -42,28 +59,6 @@ class PbsScheduler(NotRunScheduler):
         if request.after:
             words += ["-W", f"depend={request.dependency}:{':'.join(request.after)}"]
         return [*words, f"{request.directory}/{request.script}"]
-
-
-def header(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the lines of a script's header for the options of a job."""
-    options = {name: value for name, value in pairs if name not in _LEFT_OUT}
-    nodes = int(options.pop("nodes", "1"))
-    lines = [":".join((f"select={nodes}", *_chunk(options, nodes)))]
-    if time := options.pop("time", ""):
-        lines.append(f"walltime={_walltime(time)}")
-    if "exclusive" in options:
-        del options["exclusive"]
-        options.setdefault("place", "scatter:excl")
-    tail = []
-    if queue := options.pop("partition", ""):
-        tail.append(f"-q {queue}")
-    if array := options.pop("array", ""):
-        tail.append(f"-J {array}")
-    if "no-requeue" in options:
-        del options["no-requeue"]
-        tail.append("-r y" if array else "-r n")  # qsub refuses arrays that are not rerunnable
-    lines += [f"{name}={value}" for name, value in options.items()]
-    return [*(f"#PBS -l {line}" for line in lines), *(f"#PBS {line}" for line in tail), *_PREAMBLE]
 
 
 def _chunk(options: dict[str, str], nodes: int) -> list[str]:

@@ -227,7 +227,7 @@ def test_the_look_for_untyped_data_finds_it() -> None:
 # -- JSON of our own files is read by the codec
 
 HOUSE = RUNTIME.parent
-LAYERS = ("runtime", "submit", "api", "ledger")
+LAYERS = ("runtime", "submit", "api", "ledger", "schedulers", "plugins")
 PARSERS = {"load_json", "loads", "object_of", "parse_object", "read_json"}
 FREE = {
     "ledger/store.py": "a record is shown with what a later version added; FORMAT is any version's",
@@ -243,6 +243,7 @@ FREE = {
     "runtime/state/journal.py": "which event it is says its class",
     "runtime/state/read.py": "the last line of metrics: names and numbers are the user's",
     "runtime/state/statefile.py": "a word of a later version is named",
+    "schedulers/local_queue.py": "a thousand lines of jobs",
     "submit/project.py": "what is damaged of it is left out",
 }
 """Modules that look into JSON themselves, and why."""

@@ -5,7 +5,10 @@ import pytest
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.registry import load
-from deepforge_hpc.schedulers import flux, pbs
+from deepforge_hpc.schedulers.flux import FluxScheduler
+from deepforge_hpc.schedulers.pbs import PbsScheduler
+
+PBS, FLUX = PbsScheduler(), FluxScheduler()
 
 PAIRS = (
     ("nodes", "2"), ("ntasks-per-node", "4"), ("cpus-per-task", "8"), ("gpus-per-node", "a100:4"),
@@ -15,7 +18,7 @@ PAIRS = (
 
 
 def test_pbs_selects_a_chunk_a_node():
-    lines = [line for line in pbs.header(PAIRS) if line.startswith("#PBS")]
+    lines = [line for line in PBS.header(PAIRS) if line.startswith("#PBS")]
     assert lines == [
         "#PBS -l select=2:ncpus=32:mpiprocs=4:ngpus=4:mem=4096mb",
         "#PBS -l walltime=36:00:00",
@@ -25,21 +28,21 @@ def test_pbs_selects_a_chunk_a_node():
         "#PBS -r y",
     ]
     alone = [pair for pair in PAIRS if pair[0] != "array"]
-    assert "#PBS -r n" in pbs.header(alone), "only an array has to be rerunnable"
+    assert "#PBS -r n" in PBS.header(alone), "only an array has to be rerunnable"
 
 
 def test_pbs_names_no_cores_where_nodes_are_given_whole():
     pairs = (("nodes", "16"), ("ntasks-per-node", "4"), ("select", "system=polaris"))
-    assert pbs.header(pairs)[0] == "#PBS -l select=16:system=polaris"
-    assert pbs.header((("nodes", "16"), ("ntasks-per-node", "4")))[0] == "#PBS -l select=16"
-    assert pbs.header((("nodes", "1"), ("constraint", "big")))[0] == "#PBS -l select=1:big=True"
+    assert PBS.header(pairs)[0] == "#PBS -l select=16:system=polaris"
+    assert PBS.header((("nodes", "16"), ("ntasks-per-node", "4")))[0] == "#PBS -l select=16"
+    assert PBS.header((("nodes", "1"), ("constraint", "big")))[0] == "#PBS -l select=1:big=True"
 
 
 def test_what_is_asked_for_beside_gpus_is_not_taken_for_their_number():
     pairs = (("nodes", "2"), ("ntasks-per-node", "1"), ("gres", "gpu:a100:4,lscratch:100,nvme"))
-    assert pbs.header(pairs)[0] == "#PBS -l select=2:ngpus=4:lscratch=100:nvme=1"
-    assert "# flux: --gpus-per-slot=4" in flux.header(pairs)
-    assert "# flux: --gres=lscratch:100,nvme" in flux.header(pairs)
+    assert PBS.header(pairs)[0] == "#PBS -l select=2:ngpus=4:lscratch=100:nvme=1"
+    assert "# flux: --gpus-per-slot=4" in FLUX.header(pairs)
+    assert "# flux: --gres=lscratch:100,nvme" in FLUX.header(pairs)
 
 
 def test_flux_is_told_the_number_of_each_task_of_an_array():
@@ -47,14 +50,14 @@ def test_flux_is_told_the_number_of_each_task_of_an_array():
         job="a", script="a.sh", arguments=(), directory="/e", name="a.1", comment="",
         output="/e/out.%a.log", array="0-7",
     )  # fmt: skip
-    assert "/e/out.^array_index^.log" in pbs.PbsScheduler().describe(request)
-    assert "--output=/e/out.<0-7>.log" in flux.FluxScheduler().describe(request)
-    assert "--env=DFH_ARRAY_TASK_ID=<0-7>" in flux.FluxScheduler().describe(request)
-    assert not [line for line in flux.header(PAIRS) if "array" in line or "--cc" in line]
+    assert "/e/out.^array_index^.log" in PBS.describe(request)
+    assert "--output=/e/out.<0-7>.log" in FLUX.describe(request)
+    assert "--env=DFH_ARRAY_TASK_ID=<0-7>" in FLUX.describe(request)
+    assert not [line for line in FLUX.header(PAIRS) if "array" in line or "--cc" in line]
 
 
 def test_flux_takes_a_slot_a_node():
-    lines = [line for line in flux.header(PAIRS) if line.startswith("# flux:")]
+    lines = [line for line in FLUX.header(PAIRS) if line.startswith("# flux:")]
     assert lines[:7] == [
         "# flux: --nodes=2",
         "# flux: --nslots=2",
@@ -72,8 +75,8 @@ def test_flux_takes_a_slot_a_node():
 )
 def test_gpus_of_every_form_become_gpus_a_node(form, value):
     pairs = [("nodes", "2"), ("ntasks-per-node", "4"), (form, value)]
-    assert ":ngpus=4" in pbs.header(pairs)[0]
-    assert "# flux: --gpus-per-slot=4" in flux.header(pairs)
+    assert ":ngpus=4" in PBS.header(pairs)[0]
+    assert "# flux: --gpus-per-slot=4" in FLUX.header(pairs)
 
 
 @pytest.mark.parametrize(("name", "command"), [("pbs", "qsub"), ("flux", "flux")])
