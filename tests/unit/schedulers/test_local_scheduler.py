@@ -556,7 +556,10 @@ def test_success_marker_speaks_for_a_job_that_ended_without_an_engine(
     bench.release(running, child)
     is_sound = kind == "sound"
     assert bench.until(child).state == ("succeeded" if is_sound else "never_ran")
-    assert bench.query(running)[running].raw_state == ("COMPLETED" if is_sound else "NODE_FAIL")
+    said = bench.query(running)[running]
+    assert said.raw_state == ("COMPLETED" if is_sound else "NODE_FAIL")
+    assert said.ended_by == ("" if is_sound else "node")
+    assert (Local().look(bench.root) or {})[running] == said._replace(name="")
 
 
 def test_end_of_a_lost_job_is_looked_up_in_its_own_folder_alone(

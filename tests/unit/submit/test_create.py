@@ -14,7 +14,7 @@ import pytest
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.files import digest, digest_file
 from deepforge_hpc.runtime.state.read import read_files
-from deepforge_hpc.submit import chain
+from deepforge_hpc.submit import chain, project
 from deepforge_hpc.submit.frozen import check_code, read_info, read_plan, restore
 from deepforge_hpc.submit.project import executions_folders
 
@@ -208,3 +208,11 @@ def test_other_destinations_do_not_meet(lab: Any) -> None:
     chain.submit(lab.create(), lab.scheduler)
     lab.write(outputs={"result": {"from": "c.value", "to": "results/two.json"}})
     assert lab.create().root.name == "lab-0002"
+
+
+def test_an_execution_is_numbered_by_its_name(tmp_path: Path) -> None:
+    for name in ("p", "p-0002", "p-12", "p-0003x", "q-0001", "p-0001-0004"):
+        (tmp_path / name).mkdir()
+    assert project.numbered(tmp_path, "p") == {2: tmp_path / "p-0002"}
+    assert project.number_of("p-0001-0004") == ("p-0001", 4)
+    assert project.number_of(project.name_of("p", 12345)) == ("p", 12345)
