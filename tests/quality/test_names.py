@@ -23,7 +23,6 @@ ROOMS = {
         "schedulers/command.py",  # of a command
         "submit/chain.py",  # of jobs, and what comes before
         "submit/recovery.py",
-        "submit/rescue.py",
     },
     "signals": {"runtime/base/signals.py"},
 }

@@ -286,6 +286,14 @@ def test_no_shell_comes_in_by_what_reaches_a_script(files: SiteFolder, text: str
             _refuses(files, text, hostile)
 
 
+@pytest.mark.parametrize("text", ["environment: {python: @}", "executions: @"])
+@pytest.mark.parametrize("path", ["/a/$USER", "/a/*", "/a/b?"])
+def test_a_path_that_no_shell_reads_names_no_variable(
+    files: SiteFolder, text: str, path: str
+) -> None:
+    _refuses(files, text, path)
+
+
 def _refuses(files: SiteFolder, text: str, hostile: str) -> None:
     quoted = hostile.replace("\\", "\\\\").replace('"', '\\"')
     quoted = quoted.replace("\n", "\\n").replace("\t", "\\t")
