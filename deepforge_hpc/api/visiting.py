@@ -86,8 +86,10 @@ def _run(
             time.sleep(_POLL_S if waiting else 0)
         failures += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
     finally:
-        if waiting:
-            failures += _cancel(scheduler, list(waiting))
+        try:
+            scheduler.cancel(str(folder), list(waiting))
+        except SchedulerError as error:
+            failures.append(f"{' '.join(waiting)} could not be cancelled: {error.message}")
     return ended, failures
 
 
@@ -109,12 +111,3 @@ def _submit(scheduler: Scheduler, job: Visit, folder: Path, account: str) -> str
         account=account,
     )
     return scheduler.submit(request)
-
-
-def _cancel(scheduler: Scheduler, native_ids: list[str]) -> list[str]:
-    """Cancel jobs; say what stays in the queue."""
-    try:
-        scheduler.cancel("", native_ids)
-    except SchedulerError as error:
-        return [f"{' '.join(native_ids)} could not be cancelled: {error.message}"]
-    return []

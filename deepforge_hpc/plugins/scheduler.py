@@ -85,24 +85,18 @@ class Scheduler(ABC):
         """
 
     def conflicts(
-        self,
-        version: str | None,  # noqa: ARG002 - for those who override it
-        header: Mapping[str, str],  # noqa: ARG002
-        argv: Sequence[str],  # noqa: ARG002
+        self, version: str | None, header: Mapping[str, str], argv: Sequence[str]
     ) -> Iterable[Conflict]:
         """Return what it would refuse of the options and the launch line of one job."""
         return ()
 
     def launch_env(
-        self,
-        version: str | None,  # noqa: ARG002 - for those who override it
-        argv: Sequence[str],  # noqa: ARG002
-        cpus_per_task: str,  # noqa: ARG002
+        self, version: str | None, argv: Sequence[str], cpus_per_task: str
     ) -> dict[str, str]:
         """Return variables without which a launch line would not give the ranks their cores."""
         return {}
 
-    def scoped(self, scope: JobScope) -> Scheduler:  # noqa: ARG002 - for those who override it
+    def scoped(self, scope: JobScope) -> Scheduler:
         """Return the adapter for the jobs of one execution: every command of it acts on those."""
         return self
 

@@ -55,19 +55,6 @@ def open_place(root: str | Path) -> Storage:
 
 
 __all__ = [
-    "EXISTS",
-    "MISSING",
-    "ByteRange",
-    "Capabilities",
-    "Move",
-    "PlaceError",
-    "Stat",
-    "Storage",
-    "Transfer",
-    "checked",
-    "files_of",
-    "open_place",
-    "scheme_of",
-    "stream_part",
-    "verify",
-]
+    "EXISTS", "MISSING", "ByteRange", "Capabilities", "Move", "PlaceError", "Stat", "Storage",
+    "Transfer", "checked", "files_of", "open_place", "scheme_of", "stream_part", "verify",
+]  # fmt: skip

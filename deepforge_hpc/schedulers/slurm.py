@@ -262,15 +262,15 @@ class SlurmScheduler(Scheduler):
             raise slurm_cluster.wrong_cluster(cluster, self.cluster())
         return native_id
 
-    def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
+    def release(self, directory: str, native_ids: Sequence[str]) -> None:
         for chunk in _chunks(native_ids):
             self._retried(release_argv(chunk), harmless=r"Job has already finished|Invalid job id")
 
-    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002 - contract
+    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:
         for chunk in _chunks(native_ids):
             self._retried(cancel_argv(chunk), harmless=r"Invalid job id|already complet")
 
-    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002 - contract
+    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:
         """Return what controller and accounting know of the jobs.
 
         The controller is right on what is alive; the accounting knows exit codes, and what the
@@ -289,7 +289,7 @@ class SlurmScheduler(Scheduler):
                 ended[key] = job
         return ended
 
-    def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002 - contract
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
         users = sorted({*self._scope.users, user_name()}) if self._scope.users else ()
         for native_id, name, _ in parse_find(self._retried(find_argv(users=users))):

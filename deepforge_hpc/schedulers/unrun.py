@@ -19,20 +19,20 @@ class NotRunScheduler(Scheduler):
     def require_submit(self) -> None:
         self._refuse()
 
-    def submit(self, request: SubmitRequest) -> str:  # noqa: ARG002 - the contract's signature
+    def submit(self, request: SubmitRequest) -> str:
         self._refuse()
 
-    def release(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
+    def release(self, directory: str, native_ids: Sequence[str]) -> None:
         self._refuse()
 
-    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:  # noqa: ARG002
+    def cancel(self, directory: str, native_ids: Sequence[str]) -> None:
         self._refuse()
 
-    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:  # noqa: ARG002
+    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:
         """Know of nothing: no job was ever submitted."""
         return {}
 
-    def find(self, directory: str, token: str) -> dict[str, list[str]]:  # noqa: ARG002
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:
         return {}
 
     def _refuse(self) -> NoReturn:

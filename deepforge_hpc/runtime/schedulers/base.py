@@ -36,15 +36,15 @@ class Scheduler:
         """Return the id of this job, `ID_TASK` for a task of an array; empty by hand."""
         return environ.get("DFH_NATIVE_ID", "")
 
-    def nodes(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002 - for those who override it
+    def nodes(self, environ: Mapping[str, str]) -> str:
         """Return the nodes of this job, in its own words; empty if it does not say."""
         return ""
 
-    def scratch(self, environ: Mapping[str, str]) -> str:  # noqa: ARG002
+    def scratch(self, environ: Mapping[str, str]) -> str:
         """Return a folder that it makes on each node of a job and removes; empty if none."""
         return ""
 
-    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002
+    def query(self, root: Path, ids: set[str]) -> QueryResult:
         """Return how the jobs and array tasks of the execution at `root` ended.
 
         It is asked once, by the last job, and may wait for an accounting that lags behind. What it
@@ -52,6 +52,6 @@ class Scheduler:
         """
         return QueryResult(None)
 
-    def look(self, root: Path) -> dict[str, NativeStatus] | None:  # noqa: ARG002
+    def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what it can tell at once of processes that are gone; None if it cannot."""
         return None

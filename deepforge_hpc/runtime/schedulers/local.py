@@ -12,7 +12,7 @@ from .base import QueryResult, Scheduler
 class Local(Scheduler):
     """Sends SIGKILL ten seconds after SIGTERM; speaks of ends in Slurm's words."""
 
-    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract
+    def query(self, root: Path, ids: set[str]) -> QueryResult:
         return QueryResult(self.look(root))
 
     def look(self, root: Path) -> dict[str, NativeStatus] | None:

@@ -150,7 +150,7 @@ class Slurm(Scheduler):
     def scratch(self, environ: Mapping[str, str]) -> str:
         return environ.get("SLURM_TMPDIR", "")
 
-    def query(self, root: Path, ids: set[str]) -> QueryResult:  # noqa: ARG002 - contract
+    def query(self, root: Path, ids: set[str]) -> QueryResult:
         """Ask the controller, and its database, again while that lags behind."""
         from .sacct import query
 
