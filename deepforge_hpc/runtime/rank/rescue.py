@@ -71,7 +71,7 @@ def _hint(name: str, value: object, found: Rescue, own: str, able: list[str]) ->
     if name in found.lost:
         return f"Return another value for {name}: no format keeps this one, nor does pickle."
     surest = "pickle keeps it; there are also " if "pickle" in able else ""
-    others = ", ".join(sorted({*able} - {"any", "pickle"}))
+    others = ", ".join(sorted({*able} - {"any", "pickle", "file", "directory"}))
     return f"Name a format for {name} under `types:` ({surest}{others})."
 
 
