@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -107,14 +108,17 @@ class Edges:
                 if problem := scheme_problem(spec.to):
                     self._fault(("outputs", name, "to"), problem)
                 to = absolute(spec.to, folder)
+                if spec.to.endswith("/"):
+                    to = os.path.join(to, "")  # noqa: PTH118 - the slash says that it is a folder
                 self._refuse_file_for_parts(name, operation, spec.to)
                 if LEDGER in FilePath(to).parts:
                     message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
                     self._fault(("outputs", name, "to"), message)
-                if to in places:
-                    message = f"output {places[to]!r} goes to the same place"
+                place = f"{to}{name}" if to.endswith("/") else to
+                if place in places:
+                    message = f"output {places[place]!r} goes to the same place"
                     self._fault(("outputs", name, "to"), message)
-                places[to] = name
+                places[place] = name
             results.append(Result(name=name, operation=operation, output=output, to=to))
         return tuple(results)
 

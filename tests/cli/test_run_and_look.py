@@ -316,3 +316,25 @@ def test_published_copies_are_told_apart_from_the_execution(dfh: Any, project: P
     warned = dfh("prov", "verify", "small-0003", cwd=project).stdout
     assert "warning: copy_gone: the copy of output sum of small-0003/total is not there" in warned
     assert "\nsound: " in warned
+
+
+def test_a_destination_with_a_slash_is_a_folder_for_all_that_is_sent_there(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    code = "def work() -> tuple:\n    one, two = 1, 2\n    return one, two\n"
+    pipeline = (
+        "pipeline: laid\noperations: {work: {uses: 'ops.py:work'}}\n"
+        "outputs:\n  one: {from: work.one, to: results/}\n  other: {from: work.two, to: %s}\n"
+    )
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline % "results/one"})
+    assert "outputs.other.to: output 'one' goes to the same place" in dfh(
+        "check", cwd=project, expect=3
+    ).stderr  # fmt: skip
+    (project / "pipeline.yaml").write_text(pipeline % "results/")
+    dfh("run", cwd=project)
+    made = {path.name: path for path in (project / "results").iterdir()}
+    assert sorted(made) == ["one.json", "one.json.prov", "other.json", "other.json.prov"]
+    assert (made["one.json"].read_text().strip(), made["other.json"].read_text().strip()) == (
+        "1",
+        "2",
+    )

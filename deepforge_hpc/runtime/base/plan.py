@@ -292,7 +292,7 @@ class DeclaredOutput(NamedTuple):
     job: str
     output: str
     to: str = ""
-    """Destination path (absolute), or empty: it stays in the execution."""
+    """Destination (absolute; with a slash at its end a folder for it), or empty: it stays."""
 
 
 class Origin(NamedTuple):

@@ -60,7 +60,8 @@ class Destination(NamedTuple):
 def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Published]]:
     """Return the destination of each output of this job that the pipeline declares `to:` for.
 
-    `to` names the artifact itself; for a file it may also be an existing folder.
+    `to` names the artifact itself, or a folder for it if it ends in a slash; for a file it may also
+    be an existing folder.
     """
     found = []
     for declared in context.plan.outputs:
