@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISLNK
 
 _PACKAGE = Path(__file__).parent
 LEDGER = ".dfh"
@@ -51,14 +53,19 @@ def is_trusted(path: Path, start: Path, trusted: Sequence[str] = ()) -> bool:
 
     `trusted`: folders of which the user's settings say so.
     """
-    owners = {None, os.geteuid(), 0, _owner(start)}
+    owners = {os.geteuid(), 0, *_owners(start)}
     named = (os.path.expanduser(folder) for folder in trusted)  # noqa: PTH111 - raises for ~nobody
-    return _owner(path) in owners or any(path.is_relative_to(folder) for folder in named)
+    return _owners(path) <= owners or any(path.is_relative_to(folder) for folder in named)
 
 
-def _owner(path: Path) -> int | None:
-    """Return the uid that a path belongs to; None if there is none."""
-    try:
-        return path.stat().st_uid
-    except OSError:
-        return None
+def _owners(path: Path) -> set[int]:
+    """Return the uid that a path belongs to, and that of where it leads as a link.
+
+    Who made a link says what is there: root's folder that it leads to may be `/tmp`.
+    """
+    found = set()
+    with suppress(OSError):
+        found.add((status := path.lstat()).st_uid)
+        if S_ISLNK(status.st_mode):
+            found.add(path.stat().st_uid)
+    return found

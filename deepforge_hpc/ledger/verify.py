@@ -221,7 +221,7 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
-        says = {name: (o.sha256, o.size, o.format) for name, o in found.outputs.items()}
+        says = {name: _said(output) for name, output in found.outputs.items()}
     except OSError as error:
         text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("marker_unreadable", text, str(place.success))
@@ -229,15 +229,21 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     except (ValueError, LedgerError) as error:
         fault = str(error)
     else:
-        made = {o.name: (o.sha256, o.size, o.format) for o in named.data.outputs}
+        made = {output.name: _said(output) for output in named.data.outputs}
         _, job, task = named.place
         is_its = named.place == record.place and not found.fault_as(job, task, named.data.plan_key)
         is_its = is_its and found.attempt == named.data.attempt
+        is_its = is_its and found.reused_from == named.data.reused_from
         if is_its and says == made:
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"
     text = f"the success marker of {record.label} does not hold: {fault}"
     yield broken("marker_modified", text, place.success)
+
+
+def _said(output: marker.Output | RecordedOutput) -> tuple[object, ...]:
+    """Return what marker and record both say of an output; each has the path from elsewhere."""
+    return output.sha256, output.size, output.format, Path(output.path).name
 
 
 def _external(record: Record, project: Path) -> Iterator[Notice]:

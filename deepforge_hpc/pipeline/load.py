@@ -188,7 +188,7 @@ class _Loading:
             executions=executions,
             project=self.project.root,
             path=self.path,
-            warnings=(*trust.notices(self.refused, self.site), *binder.warnings),
+            warnings=(*trust.notices(self.refused, self.site, self.project.root), *binder.warnings),
             pipeline_bytes=self.data,
             site_bytes=self.site.data if self.site else b"",
             document=self.document,

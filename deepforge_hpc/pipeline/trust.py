@@ -11,16 +11,16 @@ from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.site.find import FOLDER, FoundSite
 
 
-def notices(refused: Path | None, site: FoundSite | None) -> Iterator[Notice]:
-    """Say which project was not taken for the pipeline's, and which shipped site is replaced."""
+def notices(refused: Path | None, site: FoundSite | None, project: Path) -> Iterator[Notice]:
+    """Say which project was not taken for the pipeline's, and which shipped sites are replaced."""
     if refused is not None:
         text = f"{refused} belongs to {owner_name(refused)}, and is not taken for the project's"
         yield Notice("project_untrusted", text, str(refused), next=trust_hint(refused))
-    if site is None or site.where != "project":
-        return
-    if (data_folder(FOLDER) / site.path.name).is_file():
-        text = f"site {site.path.stem} is {site.path}, in place of the shipped one"
-        yield Notice("site_replaced", text, str(site.path), level=INFO)
+    for path in map(Path, site.document.files if site else ()):
+        shipped = data_folder(FOLDER) / path.name
+        if path.parent == project / FOLDER and path != shipped and shipped.is_file():
+            text = f"site {path.stem} is {path}, in place of the shipped one"
+            yield Notice("site_replaced", text, str(path), level=INFO)
 
 
 def trust_hint(refused: Path) -> str:

@@ -78,6 +78,11 @@ class Merged:
         """The uppermost file."""
         return self._layers[0].document.file
 
+    @property
+    def files(self) -> list[str]:
+        """All files, the uppermost first."""
+        return list(dict.fromkeys(layer.document.file for layer in self._layers))
+
     def value(self) -> dict[str, Any]:
         """Return the merged data."""
         return self._value

@@ -70,6 +70,26 @@ def test_site_files_alone_of_another_user_are_left_out(
     assert not list(shared.glob("planted-*"))
 
 
+def test_a_link_of_another_user_acts_as_little_as_what_is_theirs(
+    as_user: Callable[..., Any], parent: Path, shared: Path
+) -> None:
+    """It leads to a folder of root's, to which all may write, as `/tmp` is."""
+    alice = as_user(ALICE)
+    room = shared / "room"
+    room.mkdir()
+    for name in (".dfh", "site-configs"):
+        (parent / name).rename(room / name)
+        (room / name).chmod(0o1777)
+        os.chown(room / name, 0, 0)
+        (parent / name).symlink_to(room / name)
+        os.chown(parent / name, MALLORY, MALLORY, follow_symlinks=False)
+    os.chown(parent, 0, 0)
+    parent.chmod(0o1777)
+    alice("run", "--site", "local", cwd=parent / "mine", expect=None)
+    assert (parent / "mine" / "executions" / "mine-0001").is_dir()
+    assert not list(shared.glob("planted-*"))
+
+
 def test_trusted_by_name_it_acts_and_says_what_it_replaces(
     as_user: Callable[..., Any], parent: Path, shared: Path
 ) -> None:
@@ -100,3 +120,14 @@ def test_looking_works_anywhere_and_acting_wants_a_path(
     for verb in ("resume", "cancel"):
         told = alice(verb, "mine-0001", cwd=mine, expect=2).stderr
         assert f"{parent}/.dfh belongs to daemon" in told
+
+
+def test_the_base_of_a_site_that_a_projects_file_replaces_is_told(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    files = {"pipeline.yaml": PIPELINE, "operations.py": OPERATION}
+    files["site-configs/tacc.yaml"] = "site: tacc\nextends: tacc\n"
+    project = make_project(files)
+    for command in ("check", "plan"):
+        told = dfh(command, "--site", "vista", "--account", "a", cwd=project).stderr
+        assert f"site tacc is {project}/site-configs/tacc.yaml, in place of the shipped" in told

@@ -38,7 +38,7 @@ def test_a_project_is_taken_from_above_unless_it_is_another_users(
     (tmp_path / "top/.dfh").mkdir()
     of = {tmp_path / name: owner for name, owner in owners.items()}
     monkeypatch.setattr(os, "geteuid", lambda: ME)
-    monkeypatch.setattr(paths, "_owner", lambda path: of.get(path, ME))
+    monkeypatch.setattr(paths, "_owners", lambda path: {of.get(path, ME)})
     trust = [str(tmp_path / trusted)] if trusted else []
     found = paths.project_root(tmp_path / "top/mid/start", trust)
     assert found == (tmp_path / root, tmp_path / refused if refused else None)
