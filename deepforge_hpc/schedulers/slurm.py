@@ -28,7 +28,7 @@ from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus, is_srun
-from deepforge_hpc.schedulers.slurm_states import interpret, parse_state
+from deepforge_hpc.schedulers.slurm_states import interpret, never_starts, parse_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -107,6 +107,7 @@ def parse_queue(stdout: str) -> dict[str, NativeStatus]:
         native_ids, raw_state, raw_reason, name = fields
         state, sentence = interpret(raw_state, raw_reason)
         one = native_status(state, sentence, raw_state, raw_reason, name)
+        one = one._replace(is_stuck=state is State.PENDING and never_starts(raw_reason))
         found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
 

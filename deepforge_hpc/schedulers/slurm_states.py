@@ -23,16 +23,12 @@ _HELD_REASONS = frozenset(
 
 # The reasons of https://slurm.schedmd.com/job_reason_codes.html and squeue(1) that are not limits.
 REASONS: dict[str, str] = {
-    "AccountNotAllowed": "It will not start: its account may not use this partition.",
     "AccountingPolicy": "It waits for a limit of the accounting to allow it.",
     "AssociationJobLimit": "It waits: your account has reached its number of jobs.",
     "AssociationResourceLimit": "It waits: your account has reached a limit on resources.",
     "AssociationTimeLimit": "It waits: your account has used up its time.",
-    "BadConstraints": "It will not start: no nodes of the partition fit what it asks for.",
     "BeginTime": "It waits for its start time (a requeued job waits a while, too).",
     "BlockFreeAction": "It waits for a block of nodes to be freed.",
-    "BlockMaxError": "It will not start: its block of nodes has too many errors.",
-    "BurstBufferOperation": "It will not start: an operation of the burst buffer failed.",
     "BurstBufferResources": "It waits for room in the burst buffer.",
     "BurstBufferStageIn": "It waits while data is copied into the burst buffer.",
     "Cleaning": "It waits while its previous run is cleaned up.",
@@ -44,8 +40,6 @@ REASONS: dict[str, str] = {
     "FrontEndDown": "It waits: no front-end node is up.",
     "HetJobNotReady": "It waits for the other parts of its heterogeneous job.",
     "InactiveLimit": "It was ended for doing nothing for too long.",
-    "InvalidAccount": "It will not start: its account is not valid any more.",
-    "InvalidQOS": "It will not start: its QOS is not valid.",
     "JobArrayTaskLimit": "It waits: as many tasks of its array run as may run at once.",
     "JobHeldAdmin": "It is held by an administrator: ask the centre's support.",
     "JobHeldUser": "It is held until it is released.",
@@ -54,32 +48,26 @@ REASONS: dict[str, str] = {
         "Slurm could not launch it, or a signal ended its script (file system, log file, shell)."
     ),
     "Licenses": "It waits for a licence.",
-    "MaxMemPerLimit": "It will not start: it asks for more memory than a CPU or node may give.",
     "MaxPoweredUpNodes": "It waits: as many nodes are powered up as may be.",
     "NoNodesAvail": "It waits: no node of the partition can be used now.",
     "NodeDown": "A node that it needs is down.",
     "NonZeroExitCode": "Its script ended with an exit code other than 0.",
     "None": "It waits: Slurm has not looked at it yet.",
     "OutOfMemory": "It needed more memory than it had asked for.",
-    "PartitionConfig": "It will not start: it breaks a limit of the partition.",
     "PartitionDown": "It waits: the partition is down.",
     "PartitionInactive": "It waits: the partition does not start jobs now.",
     "PartitionNodeLimit": "It asks for a number of nodes that the partition cannot give now.",
-    "PartitionTimeLimit": "It will not start: it asks for more time than the partition allows.",
     "PowerNotAvail": "It waits for electrical power.",
     "PowerReserved": "It waits: electrical power is reserved for other jobs.",
     "Priority": "It waits: jobs of higher priority come first.",
     "Prolog": "It waits for the prolog of its nodes.",
     "QOSJobLimit": "It waits: the QOS has reached its number of jobs.",
-    "QOSNotAllowed": "It will not start: the account or the partition may not use this QOS.",
     "QOSResourceLimit": "It waits: the QOS has reached a limit on resources.",
     "QOSTimeLimit": "It waits: the QOS has used up its time.",
     "QOSUsageThreshold": "It waits: your usage is below or above what the QOS asks for.",
     "RaisedSignal": "A signal ended its script.",
     "ReqNodeNotAvail": "It waits: nodes that it needs are down, drained or reserved.",
     "Reservation": "It waits for its reservation.",
-    "ReservationDeleted": "It will not start: its reservation is gone.",
-    "ReservationInvalid": "It will not start: its reservation is not valid.",
     "Resources": "It waits for free nodes: it is among the next to start.",
     "SchedDefer": "It waits for the next cycle of the scheduler.",
     "SystemFailure": "Slurm, a file system or the network failed.",
@@ -87,6 +75,22 @@ REASONS: dict[str, str] = {
     "WaitingForScheduling": "It waits: Slurm has not looked at it yet.",
     "launch failed requeued held": "It is held: its launch failed. Ask the centre's support.",
 }  # fmt: skip
+
+_NEVER: dict[str, str] = {
+    "AccountNotAllowed": "its account may not use this partition.",
+    "BadConstraints": "no nodes of the partition fit what it asks for.",
+    "BlockMaxError": "its block of nodes has too many errors.",
+    "BurstBufferOperation": "an operation of the burst buffer failed.",
+    "InvalidAccount": "its account is not valid any more.",
+    "InvalidQOS": "its QOS is not valid.",
+    "MaxMemPerLimit": "it asks for more memory than a CPU or node may give.",
+    "PartitionConfig": "it breaks a limit of the partition.",
+    "PartitionTimeLimit": "it asks for more time than the partition allows.",
+    "QOSNotAllowed": "the account or the partition may not use this QOS.",
+    "ReservationDeleted": "its reservation is gone.",
+    "ReservationInvalid": "its reservation is not valid.",
+}  # fmt: skip
+"""Those that do not go away whatever ends meanwhile, and why it will not start."""
 
 _THINGS = {
     "BB": "burst buffer", "Billing": "billing units", "Cpu": "CPUs", "CPU": "CPUs",
@@ -124,7 +128,16 @@ def explain_reason(raw: str) -> str:
     reason = _normal(raw)
     if reason in {"", "(null)"}:
         return ""
+    if reason in _NEVER:
+        return f"It will not start: {_NEVER[reason]}"
     return REASONS.get(reason) or _limit(reason) or f"Slurm gives the reason {raw.strip()!r}."
+
+
+def never_starts(raw: str) -> bool:
+    """Tell whether a waiting job asks for what it may not have, so that no wait helps it."""
+    reason = _normal(raw)
+    limit = _LIMIT.fullmatch(reason)
+    return reason in _NEVER or (limit is not None and _is_of_one_job(limit))
 
 
 def interpret(raw_state: str, raw_reason: str = "", exit_code: str = "") -> tuple[State, str]:
@@ -167,8 +180,15 @@ def _limit(reason: str) -> str:
         spent = f"{whose} has used up its {what} (the allocation may be spent)"
         full = f"the jobs of {whose} together have reached the limit on {what}"
         return f"It waits: {spent if match['minutes'] == 'Minutes' else full}."
-    if kind == "Max" and (match["per"] == "User" or match["thing"] in {"Jobs", "SubmitJob"}):
+    if not _is_of_one_job(match):
         return f"It waits: you have reached the limit of {whose} on {what}."
     if kind == "Min":
         return f"It will not start: {whose} demands that a job asks for more {what}."
     return f"It will not start: it asks for more {what} than {whose} allows."
+
+
+def _is_of_one_job(limit: re.Match[str]) -> bool:
+    """Tell whether a limit is on what one job asks for, not on what jobs have together."""
+    if limit["kind"] == "Max":
+        return limit["per"] != "User" and limit["thing"] not in {"Jobs", "SubmitJob"}
+    return limit["kind"] == "Min"

@@ -168,16 +168,18 @@ def _next(
     """Return the command that a person would type next; empty if there is nothing to do."""
     if "copy" in kinds or current.state.is_success:
         return ""
+    is_stuck = not current.can_move and any(job.is_stuck for job in current.work)
+    is_live = any(job.state.is_live for job in current.work)
+    watch = f"dfh status {info.id} --watch"
     if "other_user" in kinds:
-        return f"dfh status {info.id} --watch"
+        return watch
     if "code_modified" in kinds:
-        is_live = any(job.state.is_live for job in current.work)
         return f"dfh cancel {info.id}; then " * is_live + info.submit_command
     stopped = any(job.state is State.HELD for job in current.jobs) and not is_submitting
     if "submission_broken" in kinds or stopped or current.state is State.PLANNED:
         return f"dfh resume {info.id}"
-    if any(job.state.is_live for job in current.work):
-        return f"dfh status {info.id} --watch"
+    if is_live:
+        return f"dfh cancel {info.id}; edit; then {info.submit_command}" if is_stuck else watch
     from deepforge_hpc.runtime.base.advice import next_step
 
     return next_step(current.ends(), identity=info.id, submit=info.submit_command)

@@ -66,9 +66,7 @@ def test_while_it_runs(dfh: Any, gated: Path, follow: Any, until: Any, status: A
     (project / "open").touch()
     goes_on = follow("cli/commands/cancel.py command: dfh resume", cancelled, cwd=project)
     assert "gated-0001" in goes_on.stdout
-    assert (
-        "succeeded" in follow("submit/inspect.py _next: dfh status #2", shown, cwd=project).stdout
-    )
+    assert "succeeded" in follow("submit/inspect.py _next: dfh status", shown, cwd=project).stdout
     assert "succeeded" in follow("cli/views/watch.py watch: dfh status", told, cwd=project).stdout
     assert dfh("executions", "rm", "gated-0001", "--yes", cwd=project)
 

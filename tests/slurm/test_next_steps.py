@@ -12,7 +12,7 @@ SITE = """\
 site: there
 extends: slurm-generic
 defaults: {time: 5m}
-queues: [{name: q, partition: cpu, qos: %s, time: {max: 10m}}]
+queues: [{name: q, partition: cpu, qos: %s, time: {max: 12h}}]
 """
 HELD = ("sbatch", "--parsable", "--hold", "--output=/dev/null", "--wrap=true")
 
@@ -45,6 +45,23 @@ def test_a_limit_on_jobs_and_what_no_wait_helps(
     step = "submit/submitter.py Submitter._way_on: dfh executions"
     assert follow(step, unknown, cwd=project).stdout == "removed small-0002\n"
     assert [path.name for path in (project / "executions").glob("small-*")] == ["small-0001"]
+
+
+def test_a_job_that_asks_for_more_than_its_qos_allows(
+    slurm_cluster: Any, dfh: Any, project: Path, follow: Any
+) -> None:
+    file = project / "site-configs" / "there.yaml"
+    file.parent.mkdir()
+    file.write_text((SITE % "short").replace("5m", "11h"))
+    dfh("submit", "--site", "there", cwd=project)
+    watched = dfh("status", "--watch", "--interval", "0.3", cwd=project, expect=9)
+    assert "It will not start: it asks for more walltime than the QOS allows." in watched.stdout
+    step = "submit/inspect.py _next: dfh cancel #2"
+    follow(step, watched, cwd=project, verb="cancel")
+    file.write_text(SITE % "short")
+    follow(step, watched, cwd=project, verb="submit")
+    done = dfh("status", "--watch", "--interval", "0.3", cwd=project)
+    assert "small-0002  succeeded" in done.stdout
 
 
 def test_a_log_that_cannot_be_opened(

@@ -73,26 +73,12 @@ def _follow(display: Display, found: FoundExecution, interval: float | None, vie
     stuck = 0
     while True:
         current = manage.status(found)
-        stuck = 0 if can_move(current) else stuck + 1
+        stuck = 0 if current.can_move else stuck + 1
         if current.is_closed or stuck > _LAST_LOOKS:
             view.close(current)
             return 0 if current.state.is_success else NOT_SUCCEEDED
         view.show(current)
         time.sleep(pause)
-
-
-def can_move(current: ExecutionStatus) -> bool:
-    """Tell whether a job runs, ends, or waits for nothing that is held or of which nobody knows."""
-    stuck: set[str] = set()
-    for job in current.jobs:  # in topological order
-        if job.is_over:
-            continue
-        if job.state.is_at_work or job.state.is_final:  # what has ended is about to leave the queue
-            return True
-        if job.state is State.PENDING and stuck.isdisjoint(job.plan.after):
-            return True
-        stuck.add(job.name)
-    return False
 
 
 def _view(display: Display, notices: tuple[Notice, ...]) -> _Redrawn | _Appended | _Closing:

@@ -155,6 +155,7 @@ class _View:
             is_over=verdict.is_over,
             is_written=verdict.is_written,
             is_retryable=verdict.is_retryable,
+            is_stuck=verdict.is_stuck,
             host=said.host if said else "",
             folder=_folder(job.name, task),
             error=said.error if said and not is_success else None,

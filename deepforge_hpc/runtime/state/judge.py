@@ -103,6 +103,8 @@ class Verdict(NamedTuple):
     """False for an end that stands in no state file."""
     is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
+    is_stuck: bool = False
+    """It waits in the queue for what no wait brings."""
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -310,7 +312,7 @@ def _live(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str)
     reason = native.explanation
     if state is State.PENDING and native.dependency == WAITS and evidence.waits_for:
         reason = f"It waits for {listed(evidence.waits_for)}."
-    return Verdict(state, reason, raw=raw)
+    return Verdict(state, reason, raw=raw, is_stuck=state is State.PENDING and native.is_stuck)
 
 
 _HOW = {

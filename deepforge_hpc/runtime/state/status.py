@@ -59,6 +59,8 @@ class UnitStatus(NamedTuple):
     """False for an end that the job itself could not write down."""
     is_retryable: bool = True
     """False for a failure that running the same frozen code again would only repeat."""
+    is_stuck: bool = False
+    """Whether it waits in the queue for what no wait brings."""
     host: str = ""
     folder: str = ""
     """Relative to the execution."""
@@ -186,6 +188,12 @@ class JobStatus(NamedTuple):
         return all(unit.is_over for unit in self.units)
 
     @property
+    def is_stuck(self) -> bool:
+        """Tell whether all of it that waits in the queue waits for what no wait brings."""
+        waiting = [unit for unit in self.units if unit.state is State.PENDING]
+        return bool(waiting) and all(unit.is_stuck for unit in waiting)
+
+    @property
     def has_run(self) -> bool:
         """Tell whether it has started, in whatever attempt."""
         return self.state not in {State.PLANNED, State.HELD, State.PENDING, State.NEVER_RAN}
@@ -264,6 +272,23 @@ class ExecutionStatus(NamedTuple):
             for unit in job.units:
                 has_begun = bool(unit.started) or unit.exit_code is not None
                 yield End(job.name, unit.state, unit.is_retryable, has_begun)
+
+    @property
+    def can_move(self) -> bool:
+        """Tell whether a job runs, ends, or waits for what may come: no hold, and not for what is
+        held, stuck or unknown."""
+        stopped: set[str] = set()
+        for job in self.jobs:  # in topological order
+            if job.is_over:
+                continue
+            # What has ended is about to leave the queue.
+            if job.state.is_at_work or job.state.is_final:
+                return True
+            is_stopped = job.is_stuck or not stopped.isdisjoint(job.plan.after)
+            if job.state is State.PENDING and not is_stopped:
+                return True
+            stopped.add(job.name)
+        return False
 
     def with_warnings(self, more: tuple[Notice, ...]) -> ExecutionStatus:
         """Return it with what else a person should know."""

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.schedulers.slurm import STATES, wants_memory
-from deepforge_hpc.schedulers.slurm_states import explain_reason, interpret, parse_state
+from deepforge_hpc.schedulers.slurm_states import (
+    explain_reason,
+    interpret,
+    never_starts,
+    parse_state,
+)
 
 _REASONS = Path(__file__).parents[2] / "fixtures" / "slurm" / "reasons.txt"
 
@@ -125,6 +130,7 @@ def test_every_reason_has_a_sentence_of_its_own(reason):
     sentence = explain_reason(reason)
     assert sentence.endswith(".")
     assert "Slurm gives the reason" not in sentence
+    assert never_starts(reason) is sentence.startswith("It will not start")
 
 
 def test_a_reason_that_waiting_does_not_cure_says_so():

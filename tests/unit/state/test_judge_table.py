@@ -20,7 +20,6 @@ from deepforge_hpc.api import manage, proof
 from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.api.logs import LogFile
 from deepforge_hpc.cli.commands import logs
-from deepforge_hpc.cli.views.watch import can_move
 from deepforge_hpc.errors import SchedulerError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
@@ -43,7 +42,7 @@ from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.schedulers.slurm import parse_accounting
-from deepforge_hpc.schedulers.slurm_states import interpret
+from deepforge_hpc.schedulers.slurm_states import interpret, never_starts
 from deepforge_hpc.submit import inspect
 from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import status
@@ -251,7 +250,7 @@ class Told:
         return {
             "7": NativeStatus(
                 "7", state, raw, reason, sentence, f"a.{UUID[:8]}", code,
-                wants_memory(raw, code), "", dependency(reason),
+                wants_memory(raw, code), "", dependency(reason), never_starts(reason),
             )
         }  # fmt: skip
 
@@ -495,11 +494,13 @@ def test_time_of_an_unknown_job_that_is_over_does_not_go_on(
         ("none | none | released | PENDING |", True),
         ("none | running | released | lost |", False),
         ("none | none | held | PENDING JobHeldUser |", False),
+        ("none | none | released | PENDING QOSMaxJobsPerUserLimit |", True),
+        ("none | none | released | PENDING QOSMaxWallDurationPerJobLimit |", False),
     ],
 )
-def test_who_watches_goes_on_while_a_job_ends(tmp_path: Path, row: str, moves: bool) -> None:
+def test_who_watches_goes_on_while_a_job_can_move(tmp_path: Path, row: str, moves: bool) -> None:
     bench = Bench(tmp_path, case(f"{row} |"))
-    assert can_move(status(bench.layout, bench.scheduler)) is moves  # type: ignore[arg-type]
+    assert status(bench.layout, bench.scheduler).can_move is moves  # type: ignore[arg-type]
 
 
 def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
