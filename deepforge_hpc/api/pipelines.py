@@ -178,10 +178,11 @@ def _refuse_path(loaded: Loaded) -> None:
     bad = ":"  # it parts the folders of PYTHONPATH
     if loaded.site is not None:
         bad += scheduler_named(loaded.site.scheduler).bad_in_paths
-    found = "".join(sorted({letter for letter in str(loaded.executions) if letter in bad}))
+    folder = os.path.realpath(loaded.executions)  # where the jobs will be
+    found = "".join(sorted({letter for letter in folder if letter in bad}))
     if found:
         message = f"the path holds {' and '.join(map(repr, found))}, so no job could write its log"
         if found == ":":
             message = "the path holds ':', so no job could find its code"
         hint = "rename the folder, or set executions: to another"
-        raise InvalidInputError([Fault(message=message, file=str(loaded.executions), hint=hint)])
+        raise InvalidInputError([Fault(message=message, file=folder, hint=hint)])

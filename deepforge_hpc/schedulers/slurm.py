@@ -199,8 +199,11 @@ class SlurmScheduler(Scheduler):
     is_probed: ClassVar[bool] = True
     unheard: ClassVar[Mapping[str, str]] = {
         "SBATCH_ACCOUNT": "say --account {}",
-        "SBATCH_PARTITION": "name a queue of the site that has it: resources: {{queue: NAME}}",
-        "SBATCH_QOS": "name a queue of the site that has it: resources: {{queue: NAME}}",
+        **dict.fromkeys(
+            ("SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT"),
+            "name a queue of the site that has it: resources: {{queue: NAME}}",
+        ),
+        "SBATCH_TIMELIMIT": "say it by resources: {{time: ...}}",
     }
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 

@@ -326,11 +326,21 @@ def test_folder_in_which_jobs_would_be_lost_is_refused_before_anything_is_queued
         dfh("plan", "--site", site, cwd=moved, env=environ)
 
 
+def test_folder_of_executions_is_looked_at_where_it_really_is(dfh: Any, project: Path) -> None:
+    real = project.with_name("a:b")
+    real.mkdir()
+    (project / "link").symlink_to(real)
+    environ = {"DEEPFORGE_HPC_EXECUTIONS": str(project / "link")}
+    done = dfh("check", "--site", "local", cwd=project, env=environ, expect=3)
+    assert f"{real}: the path holds ':'" in done.stderr
+
+
 def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path) -> None:
-    environ = {"SBATCH_ACCOUNT": "my lab", "SBATCH_QOS": "fast"}
+    environ = {"SBATCH_ACCOUNT": "my lab", "SBATCH_QOS": "fast", "SBATCH_RESERVATION": "tutorial"}
     words = ("submit", "--dry-run", "--site", "slurm-generic")
     said = dfh(*words, cwd=project, env=environ).stderr
     assert "SBATCH_ACCOUNT=my lab of this shell is not used (say --account 'my lab')" in said
     assert "SBATCH_QOS=fast of this shell is not used (name a queue of the site" in said
+    assert "SBATCH_RESERVATION=tutorial of this shell is not used (name a queue" in said
     again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
     assert "SBATCH" not in again.stderr

@@ -6,6 +6,7 @@ import signal
 
 STOPS = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP})
 """Those that ask a job to stop; SIGUSR1 is the walltime warning."""
+_SHELL_SIGNALLED = 128
 
 
 class SignalQueue:
@@ -39,3 +40,12 @@ class SignalQueue:
         if self.stop is None:
             self.stop = number
         return number
+
+
+def killed_by(code: int) -> int | None:
+    """Return the signal in an exit code, which may be told as a shell does; None if it has none.
+
+    A program ends with 255 by itself, too: `exit(-1)`.
+    """
+    number = -code if code < 0 else code - _SHELL_SIGNALLED
+    return number if number in signal.valid_signals() else None

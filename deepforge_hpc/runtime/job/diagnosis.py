@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from contextlib import suppress
@@ -12,12 +13,12 @@ from ..base.context import Context
 from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
 from ..base.files import read_own
 from ..base.layout import DONE
+from ..base.signals import killed_by
 from ..base.states import State
 from ..base.text import plain
 from ..rank.messages import RankError
 from .ranks import Ended, interruption, oom_kills
 
-_SHELL_SIGNALLED = 128
 _LOG_TAIL = 1 << 16
 
 
@@ -43,7 +44,7 @@ def diagnose(
 def _by_exit_code(
     context: Context, code: int, errors: list[RankError], kills_before: int | None
 ) -> JobError:
-    signalled = _signal_of(code)
+    signalled = killed_by(code) if code < 0 or context.job.launch.argv else None
     if errors and (signalled == signal.SIGTERM or code == EXIT_INTERRUPTED):
         # Somebody signalled the ranks alone.
         reason = f"The job was interrupted by {errors[0].message or 'a signal'}."
@@ -103,14 +104,19 @@ def _undeclared(context: Context, error: RankError) -> str:
     """Return what to do about a file of the project that the job was not given; empty if none."""
     if error.type != "FileNotFoundError":
         return ""
-    for name in re.findall(r"'([^'\n]{1,400})'", error.message):
-        with suppress(OSError, ValueError):
-            if not name.startswith("/") and Path(context.info.project, name).exists():
-                return (
-                    f"{name} is in the project, and a job sees what it is given: name it under "
-                    f"`inputs:`, or under `code:` and open it from beside __file__, then: "
-                    f"{context.info.submit_command}"
-                )
+    # People start their code from any of these.
+    project = Path(context.info.project)
+    for name in re.findall(r"'([^'\n/][^'\n]{0,400})'", error.message):
+        for beside in ("x", context.info.pipeline_file, error.file):
+            with suppress(OSError, ValueError):
+                path = (project / beside).parent / name
+                shown = os.path.relpath(path, project)
+                if path.exists() and not shown.startswith("../"):
+                    return (
+                        f"{shown} is in the project, and a job sees what it is given: name it "
+                        f"under `inputs:`, or under `code:` and open it from beside __file__, "
+                        f"then: {context.info.submit_command}"
+                    )
     return ""
 
 
@@ -166,13 +172,6 @@ def _killed(number: int, kills_before: int | None) -> JobError:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
     return JobError(f"The operation was killed from outside ({name}).", is_retryable=True)
-
-
-def _signal_of(code: int) -> int | None:
-    """Return the signal in an exit code; mpirun and srun report it as a shell does."""
-    if code < 0:
-        return -code
-    return code - _SHELL_SIGNALLED if code > _SHELL_SIGNALLED else None
 
 
 def _read_errors(work: Path) -> list[RankError]:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..base.failure import EXIT_INTERRUPTED
+from ..base.signals import killed_by
 
-_SHELL_SIGNALLED = 128
 _DEATHS = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
@@ -69,8 +69,8 @@ def _deaths(log: str) -> Iterator[tuple[int, Death]]:
 
 def _code(code: str | None, number: str | None, word: str | None) -> int | None:
     if code is not None:
-        value = int(code)
-        return _SHELL_SIGNALLED - value if value > _SHELL_SIGNALLED else value
+        killer = killed_by(int(code))
+        return int(code) if killer is None else -killer
     if number is not None:
         return -int(number)
     known = _SIGNALS.get(str(word).strip())

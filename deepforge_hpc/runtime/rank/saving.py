@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..base.codec import encode
-from ..base.failure import JobError, explain_os_error, os_hint
+from ..base.failure import JobError, disk_hint, explain_os_error, os_hint
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import SAVED
 from ..base.plan import Job, OutputPort
@@ -94,7 +94,10 @@ def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format])
             _check_promise(spec.job, port, values[name])
             entries[name] = _save_one(spec, port, values[name], formats, folder)
         except OSError as error:
-            raise _disk_error(spec, f"Output {name}", error) from error
+            if disk_hint(error, spec.execution):  # nothing else could be kept there either
+                raise _disk_error(spec, f"Output {name}", error) from error
+            reason = f"Output {name} cannot be saved: {explain_os_error(error)}."
+            refused[name] = JobError(reason, "Return what is there and can be read.")
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises

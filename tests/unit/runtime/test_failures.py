@@ -107,6 +107,8 @@ def test_a_missing_module_points_at_the_environment(execution: Execution) -> Non
         ("import sys; sys.exit('bad')", "The operation called sys.exit('bad') before"),
         ("import os; os._exit(0)", "ended the process (os._exit) before it returned"),
         ("import os; os._exit(3)", "The operation ended the process with exit code 3"),
+        ("import os; os._exit(137)", "The operation ended the process with exit code 137"),
+        ("import os; os._exit(255)", "The operation ended the process with exit code 255"),
         (
             "import os; os.kill(os.getpid(), 9)",
             "killed from outside (SIGKILL): probably it ran out",
@@ -653,6 +655,18 @@ def test_a_file_of_the_project_that_was_not_declared_is_named(execution: Executi
     assert "`code:`" in hint
     assert execution.run("other").returncode == 1
     assert "y.csv" not in execution.state("other")["hint"]
+
+
+@pytest.mark.parametrize("place", ["operations", "pipelines"])
+def test_a_file_beside_the_code_or_the_pipeline_is_named(execution: Execution, place: str) -> None:
+    execution.project.joinpath(place).mkdir()
+    execution.project.joinpath(place, "x.csv").write_text("1")
+    execution.operation("job", "def operation(): open('x.csv')")
+    execution.freeze()
+    file = execution.layout.execution
+    file.write_text(file.read_text().replace('"pipeline.yaml"', '"pipelines/pipeline.yaml"'))
+    assert execution.run("job").returncode == 1
+    assert execution.state("job")["hint"].startswith(f"{place}/x.csv is in the project")
 
 
 def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:

@@ -66,6 +66,7 @@ Root Cause (first observed failure):
         (SRUN, Death(1, -11)),
         ("srun: error: n1: task 0: Killed\nsrun: error: n1: task 1: Terminated\n", Death(0, -9)),
         ("srun: error: n1: task 2: Exited with exit code 137\n", Death(2, -9)),
+        ("srun: error: n1: task 2: Exited with exit code 255\n", Death(2, 255)),
         ("srun: error: n1: tasks 0-3: Exited with exit code 75\n", None),
         (HYDRA, Death(3, -11)),
         (TORCHRUN, Death(1, -6)),

@@ -182,3 +182,20 @@ def test_a_path_that_is_no_output_is_told_the_formats_of_paths(execution: Execut
         "Name file or directory for a under `types:`, or return what is in it. Then submit again."
     )
     assert execution.state("job")["hint"] == told
+
+
+def test_a_path_where_nothing_is_does_not_cost_the_others(execution: Execution) -> None:
+    text = """\
+    from pathlib import Path
+
+    def operation():
+        note, table = "fine", Path("missing.h5")
+        return note, table
+    """
+    start(execution, text, note="text", table="hdf5")
+    state = execution.state("job")
+    told = "Output table cannot be saved: No such file or directory: missing.h5."
+    assert state["reason"] == told
+    assert "Return what is there and can be read. Then submit again." in state["hint"]
+    folder = execution.folder("job").rescue
+    assert (folder / "outputs" / "note.txt").read_text() == "fine"
