@@ -206,7 +206,7 @@ def _look_back(
     options = (*request.options(), "--no-reuse")
     again = pipeline_command("submit", str(request.pipeline), options, "")
     notices = (
-        *dict.fromkeys(item.notice for item in found),
+        *rescue.told(found),
         *changed_packages(plan, reused, Ledger(loaded.project / LEDGER), again),
     )
     return _Earlier(reasons(plan, loaded.operations, other, done), notices)

@@ -22,12 +22,15 @@ from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX, Exec
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.plugins import named_plugins
+from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 from deepforge_hpc.runtime.rank.messages import Rescue
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.reuse import Reused
 from deepforge_hpc.submit.select import Selected
+
+_SHOWN = 4
 
 Types = Mapping[str, Mapping[str, str]]
 """What a pipeline says under `types:`, by operation."""
@@ -42,7 +45,7 @@ def name_formats(
         for task in item.tasks or item.job.indices:
             folder = layout.job(item.job.name, task).rescue
             found = read(folder)
-            if found is None or not found.is_whole:  # then the operation runs again
+            if found is None or not found.is_of(item.job):  # then the operation runs again
                 continue
             if types is None:
                 types = _types(Path(info.project, info.pipeline_file))
@@ -66,19 +69,25 @@ class Kept(NamedTuple):
     formats: dict[str, str]
 
     @property
-    def notice(self) -> Notice:
-        """Return what is to be said of it."""
+    def story(self) -> tuple[str, str]:
+        """Return the job, and what is to be said of it."""
         what = ", ".join(f"{name} as {kind}" for name, kind in sorted(self.formats.items()))
-        text = f"{self.job.name} does not run again: it saves what {self.found.maker} kept ({what})"
-        return Notice("taken_up", text, self.job.name, level=INFO)
+        return self.job.name, f"it saves what {self.found.maker} kept ({what})"
 
     def lay(self, layout: ExecutionLayout) -> None:
-        """Give it a name in a new execution too, with what is shown of the work that made it."""
+        """Give it a name in a new execution too, with what is shown of the work that made it.
+
+        Raises UsageError if it cannot be read, or is another user's.
+        """
         target = layout.job(self.job.name, self.task)
         target.rescue.mkdir(parents=True)
         place = LocalStorage(target.rescue)
         for path in self.found.sha256:
-            place.link(self.folder / path, path)
+            try:
+                place.link(self.folder / path, path)
+            except OSError as error:
+                message = f"{self.job.name}: what {self.found.maker} kept cannot be taken up"
+                raise UsageError(f"{message}: {error}", _anew(self.folder)) from error
             if path in self.found.kept.values() and (
                 place.path_of(path).stat().st_uid != os.getuid()
             ):
@@ -89,6 +98,18 @@ class Kept(NamedTuple):
                 LocalStorage(target.root).put(self.folder.parent / name, name)
         publish_json(target.rescue / RESCUE_FORMATS, self.formats)
         publish_json(target.rescue / RESCUE_INDEX, encode(self.found))
+
+
+def told(found: Iterable[Kept]) -> Iterator[Notice]:
+    """Yield what is to be said of all that is taken up: of an array that of its tasks at once."""
+    units: dict[tuple[str, str], list[Kept]] = {}
+    for item in found:
+        units.setdefault(item.story, []).append(item)
+    for (name, story), items in units.items():
+        tasks = listed((str(item.task) for item in items), _SHOWN)
+        which = "" if len(items) == len(items[0].job.indices) else f" task {tasks}"
+        text = f"{name}{which} does not run again: {story}"
+        yield Notice("taken_up", text, name, level=INFO)
 
 
 def kept(
@@ -117,7 +138,7 @@ def kept(
                     continue
                 folder = layout.job(before.name, task).rescue
                 found = read(folder, owner=os.getuid())
-                if found and found.is_whole and found.value_key == job.value_key:
+                if found and found.is_of(job):
                     del todo[before.name, task]
                     yield Kept(job, task, folder, found, _formats(job, folder, found, types))
         if not todo:

@@ -186,3 +186,53 @@ def test_of_another_user_nothing_is_loaded(failed: Path, dfh: Any, as_user: Any)
     assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
     os.chown(folder / "index.json", 65534, 65534)
     assert "kept" not in dfh("submit", "--dry-run", cwd=failed).stderr
+
+
+def test_what_is_not_there_any_more_is_said_and_nothing_is_left(failed: Path, dfh: Any) -> None:
+    write(failed, "model: pickle")
+    folder = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue"
+    (folder / "model.pickle").unlink()
+    error = dfh("submit", cwd=failed, expect=2).stderr
+    assert "fit: what attempt 1 of fit-0001 kept cannot be taken up" in error
+    assert (
+        f"model.pickle: No such file or directory\nhint: To run the operation again instead, first: rm -r {folder}"
+        in error
+    )
+    assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kept": {"other": "model.pickle"}},
+        {"kept": {"model": "../../../../../evil.pickle"}},
+        {"sha256": {"model.pickle": "sha256:0"}},
+    ],
+)
+def test_a_list_that_is_not_of_all_it_names_is_no_list(
+    change: dict[str, Any], failed: Path, dfh: Any
+) -> None:
+    write(failed, "model: pickle")
+    index = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue" / "index.json"
+    (failed / "evil.pickle").write_bytes((index.parent / "model.pickle").read_bytes())
+    index.write_text(json.dumps({**json.loads(index.read_bytes()), **change}))
+    assert "does not run again" not in dfh("submit", "--dry-run", cwd=failed).stderr
+
+
+def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    code = "def work(rows: list):\n    made = [1j] if 0 in rows else rows\n    return made\n"
+    text = (
+        "pipeline: parts\ninputs: {rows: rows.json}\noperations:\n  work: {uses: 'ops.py:work', "
+        "inputs: {rows: rows}, map: {over: rows, shards: 3}, types: {made: %s}}\n"
+        "outputs: {made: work.made}\n"
+    )
+    project = make_project({"ops.py": code, "rows.json": "[0, 1, 2]"}, name="parts")
+    (project / "pipeline.yaml").write_text(text % "json")
+    dfh("run", cwd=project, expect=9)
+    (project / "pipeline.yaml").write_text(text % "npy")
+    told = (
+        "work task 0 does not run again: it saves what attempt 1 of parts-0001 kept (made as npy)"
+    )
+    assert told in dfh("submit", "--dry-run", cwd=project).stderr

@@ -44,7 +44,7 @@ def find(context: Context) -> TakenUp | None:
     """Return what is to be taken up in place of running the operation, if there is such a thing."""
     folder = context.folder.rescue
     found = read(folder)
-    if found is None or found.value_key != context.job.value_key or not found.is_whole:
+    if found is None or not found.is_of(context.job):
         return None
     try:
         formats = decode(dict[str, str], read_json(folder / RESCUE_FORMATS))

@@ -57,8 +57,18 @@ class Rescue(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the operation need not run again."""
+        """Tell whether nothing was lost, so that the operation need not run again."""
         return not self.lost
+
+    def is_of(self, job: Job) -> bool:
+        """Tell whether it is all that a job makes, in whatever formats, with the digests of it."""
+        paths = {*self.kept.values(), *(f"outputs/{item.path}" for item in self.saved.values())}
+        return (
+            self.is_whole
+            and self.value_key == job.value_key
+            and {*self.saved, *self.kept} == {port.name for port in job.outputs}
+            and self.sha256.keys() == paths
+        )
 
     @property
     def maker(self) -> str:
