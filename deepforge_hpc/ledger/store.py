@@ -209,10 +209,13 @@ class Closure(Ledger):
     def data(self) -> ClosureData:
         """What the file holds; LedgerError if it is none."""
         try:
-            return parse(ClosureData, read_own(self.root.resolve()), is_open=True)
+            found = parse(ClosureData, read_own(self.root.resolve()), is_open=True)
+            if found.record not in found.records:
+                raise ValueError(f"it lacks record {short(found.record)}")
         except (OSError, ValueError) as error:
             message = f"{self.root}: not a closure of records: {error}"
             raise LedgerError(message, "Copy it again from beside the original.") from error
+        return found
 
     def _content(self, path: Path) -> bytes:
         return self.data.records[f"sha256:{path.stem}"].encode()
