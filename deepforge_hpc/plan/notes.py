@@ -16,7 +16,6 @@ from deepforge_hpc.site.request import Binding
 
 _OF_JOB = ("resources.", "environment")
 _INTERNAL = "dfh, for a job of its own"
-_FORGETFUL = "srun of Slurm 22.05 to 23.02, which forgets what the job asked for"
 
 
 class Notes:
@@ -90,7 +89,9 @@ class Notes:
             note(f"jobs.{job}.launch.argv", shlex.join(launch.argv), source)
         for name, value in launch.env:
             of_site = name in self.site.launchers[launch.name].env
-            source = at("launchers", launch.name, "env", name) if of_site else _FORGETFUL
+            source = f"{self.sizer.scheduler.title}, whose ranks would not get their cores"
+            if of_site:
+                source = at("launchers", launch.name, "env", name)
             note(f"jobs.{job}.launch.env.{name}", value, source)
         if grant.container is not None:
             words = " ".join((grant.container.runtime, *grant.container.flags))

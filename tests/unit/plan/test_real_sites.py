@@ -11,6 +11,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Settings, load_text
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
+from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.site.find import load_site
 
 CODE = """\
@@ -162,10 +163,15 @@ def test_the_cores_of_a_gpu_are_those_of_the_queue_that_is_asked_for(plan):
     assert unknown.resources.cpus_per_task == 1, "nobody has told what its nodes have"
 
 
-def test_narval_is_offline_and_slurm_does_not_inherit_cpus_there(plan):
-    job = plan("narval", "nodes: 1, gpus_per_node: 1, time: 30m, mem_per_node: 8GiB").job("train")
+def test_narval_is_offline_and_slurm_does_not_inherit_cpus_there(plan, monkeypatch):
+    monkeypatch.setattr(SlurmScheduler, "title", "Its adapter")
+    found = plan("narval", "nodes: 1, gpus_per_node: 1, time: 30m, mem_per_node: 8GiB")
+    job = found.job("train")
     assert dict(job.env)["HF_HUB_OFFLINE"] == "1"
     assert dict(job.launch.env)["SRUN_CPUS_PER_TASK"] == str(job.resources.cpus_per_task)
+    key = "jobs.train.launch.env.SRUN_CPUS_PER_TASK"
+    why = next(origin.source for origin in found.origins if origin.key == key)
+    assert why == "Its adapter, whose ranks would not get their cores"
     frontier = plan("frontier", "nodes: 1, gpus_per_node: 8, time: 30m").job("train")
     assert "SRUN_CPUS_PER_TASK" not in dict(frontier.launch.env), "23.11 and later inherit it"
 

@@ -7,20 +7,35 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import deepforge_hpc
 from deepforge_hpc.paths import data_folder
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 ADAPTERS = ("schedulers/", "runtime/schedulers/", "runtime/launchers/")
 NAMES = {"slurm", "local", "pbs", "flux"}
+OTHER = r"(open)?pbs(pro)?|torque|lsf|sge"
+COMMANDS = (
+    r"s(batch|queue|acct|acctmgr|cancel|control|info|stat|prio|share|attach|bcast|alloc|report|diag)"
+    r"|q(sub|stat|del|hold|rls)|flux +\w+"
+)
+VARIABLES = r"\b(SLURMD?|SBATCH|SQUEUE|PBS|FLUX)_"
+HEADERS = r"#(SBATCH|PBS|BSUB)\b|# ?flux:"
+MODULES = r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)\w*"
+VERSION = r"\bSlurm \d\d\.\d"
 WORD = re.compile(
-    r"slurm(\.\w+)?|local|pbs|flux|.*#(SBATCH|PBS)\b.*|.*\b(SLURM|SBATCH|PBS|FLUX)_.*"
-    r"|((/\S+/)?(sbatch|squeue|sacct|sacctmgr|scancel|scontrol|sinfo|qsub|qstat|qdel)\b.*)",
+    rf"(?i:slurm(\.\w+)?|local|flux|{OTHER})|SBATCH|.*({HEADERS}|{VARIABLES}|{MODULES}|{VERSION}).*"
+    rf"|((/\S+/)?({COMMANDS})\b.*)",
     re.DOTALL,
 )
 # What stands within an f-string: a name of a scheduler, or the beginning of one of its variables.
-PART = re.compile(r"\b(slurm|local|pbs|flux)(?![a-z])|\b(SLURM|SBATCH|PBS|FLUX)(_|$)|#(SBATCH|PBS)")
-CLASS = re.compile(r"_?(Slurm|Pbs|Flux)(?![a-z])\w*|LocalScheduler")
+PART = re.compile(
+    rf"\b(slurm|local|pbs|flux)(?![a-z])|{VARIABLES}|\b(SLURM|SBATCH|PBS|FLUX)$|{HEADERS}|{VERSION}"
+)
+CLASS = re.compile(
+    r"_?(Slurm|Pbs|Flux)(?![a-z])\w*|LocalScheduler|(is|on|for)_(slurm|local|pbs|flux)"
+)
 MODULE = re.compile(r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)")
 # File: the words that it may say, and why.
 EXCEPTIONS = {
@@ -42,6 +57,8 @@ EXCEPTIONS = {
 }
 # What is said of variables in sentences, patterns and lists, by file.
 SAID = {
+    "plugins/registry.py",  # the places of the adapters in its table
+    "probe/visit.py",  # on which node a job looks at its disks
     "testing/scheduler.py",  # the task of an array, as base.sh.j2 looks for it, and hostile names
     "site/words.py",  # variables that a site's text may name
     "runtime/base/redact.py",  # variables that a record may keep
@@ -60,10 +77,11 @@ def said(tree: ast.Module) -> Iterator[tuple[int, str]]:
         for part in node.values
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
             is_one = PART.search if id(node) in parts else WORD.fullmatch
-            if is_one(node.value):
-                yield node.lineno, node.value
+            if id(node) not in prose and is_one(text):
+                yield node.lineno, text
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -125,3 +143,22 @@ def test_no_exception_is_left_over() -> None:
         if (name, word) not in there
     ] == []
     assert SAID - {name for name, _ in there} == set()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'scheduler == "slurm"', 'name in ("lsf", 1)', 'kind.upper() == "SLURM"', 'f"slurm-{kind}"',
+        'title == "Slurm"', '{"pbs": 1}', 'os.environ["SLURMD_NODENAME"]', 'word.startswith("PBS_")',
+        'f"SLURM_{name}"', '["squeue", "-h"]', '"flux jobs"', '"sprio -l"', 'b"#SBATCH"', '"# flux: -N1"',
+        'import_module("deepforge_hpc.schedulers.slurm_rules")', '"srun of Slurm 22.05 forgets"',
+        "from deepforge_hpc.schedulers import slurm_states", "from ..schedulers.local import Local",
+        "isinstance(one, SlurmScheduler)", "site.slurm", "scheduler.is_slurm", "def is_local(): ...",
+    ],
+)  # fmt: skip
+def test_the_look_finds_what_is_planted(line: str) -> None:
+    tree = ast.parse(line)
+    alone = tree.body[0]
+    if isinstance(alone, ast.Expr) and isinstance(alone.value, ast.Constant):
+        tree = ast.parse(f"found = {line}")
+    assert [*said(tree), *imported(tree), *named(tree)]
