@@ -44,7 +44,7 @@ class Submission:
     """Job that succeeded earlier -> why it runs again."""
     notices: tuple[Notice, ...] = ()
     """What there is to say of this submission, besides its plan."""
-    untold: tuple[Notice, ...] = ()
+    new_warnings: tuple[Notice, ...] = ()
     """The plan's warnings, less those of facts that nobody knows and that were told before."""
     orphans: tuple[HeldOrphan, ...] = ()
     """Earlier submissions of the project that broke off, and hold jobs in the queue."""
@@ -52,7 +52,7 @@ class Submission:
     @property
     def warnings(self) -> tuple[Notice, ...]:
         """Return what the user should know, besides the jobs, and was not told the last time."""
-        return (*self.untold, *self.notices, *(orphan.notice for orphan in self.orphans))
+        return (*self.new_warnings, *self.notices, *(orphan.notice for orphan in self.orphans))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON data."""
@@ -119,9 +119,9 @@ def submit(
     from datetime import datetime, timezone
 
     from deepforge_hpc.submit import execution
+    from deepforge_hpc.submit.new_warnings import new_warnings
     from deepforge_hpc.submit.orphans import held_orphans
     from deepforge_hpc.submit.reuse import Reused, apply
-    from deepforge_hpc.submit.told import untold
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
     layout = None
@@ -158,7 +158,7 @@ def submit(
         reused=taken.jobs,
         why=earlier.why,
         notices=(*_place(loaded), *_unheard(plan), *earlier.notices),
-        untold=untold(layout, plan),
+        new_warnings=new_warnings(layout, plan),
         orphans=orphans,
     )
 

@@ -27,10 +27,10 @@ quote_json() {
   printf '"%s"' "${text//\"/\\\"}"
 }
 
-# put_state STATE EXIT_CODE REASON HINT: what the runtime cannot write, because it does not run.
+# put_state STATE EXIT_CODE REASON HINT [AGAIN]: what the runtime cannot write, for it does not run.
 put_state() {
   local now native temporary again=true
-  [[ $1 != failed || $4 == *'dfh resume'* ]] || again=false
+  [ "$1" != failed ] || again=${5:-false}
   [ "$attempt" -gt 0 ] || return 0
   now=$(date -u +%Y-%m-%dT%H:%M:%S.%3N+00:00)
   native=${DFH_NATIVE_ID:-}
@@ -46,7 +46,7 @@ put_state() {
   mv -fT -- "$temporary" "$folder/state.json"
 }
 
-# stop STATE EXIT_CODE REASON HINT
+# stop STATE EXIT_CODE REASON HINT [AGAIN]: true for a failure that the same code may not repeat.
 stop() {
   say "$3"
   [ -z "$4" ] || say "$4"
@@ -153,7 +153,7 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
     [ -z "$stopped" ] || interrupted
     [ "$PWD" -ef . ] ||
       stop failed "$reported" "The execution was moved while this job ran: it is no longer at $PWD." \
-        "Move it back, then: dfh resume $id"
+        "Move it back, then: dfh resume $id" true
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \

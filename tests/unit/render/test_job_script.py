@@ -400,6 +400,7 @@ def test_a_supervisor_that_ends_without_a_word_is_no_want_of_memory(folder, tmp_
     assert done.returncode == state["exit_code"] == 1
     assert "memory" not in state["reason"] + state["hint"]
     assert (f"it is no longer at {folder}" in state["reason"]) is is_moved
+    assert state["again"] is is_moved
 
 
 def test_a_supervisor_that_is_killed_leaves_a_failure_behind(folder):

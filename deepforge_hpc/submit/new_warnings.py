@@ -1,4 +1,4 @@
-"""What a submission need not tell again: what the site does not tell, if it told that last time."""
+"""Warnings that are new to a submission: what the site does not tell is not said each time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deepforge_hpc.submit.frozen import read_info, read_plan
 KIND = "site_unknown"
 
 
-def untold(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
+def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     """Return the warnings of a plan, without what the last execution of the pipeline warned of."""
     own = project.number_of(layout.root.name)[1]
     earlier = project.numbered(layout.root.parent, plan.pipeline)
@@ -22,10 +22,10 @@ def untold(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
         return plan.warnings
     before = ExecutionLayout(earlier[last])
     try:
-        told = read_plan(before, read_info(before)).warnings
+        seen = read_plan(before, read_info(before)).warnings
     except DeepforgeHpcError:  # then all is told
         return plan.warnings
-    again = [one for one in plan.warnings if one.kind == KIND and one in told]
+    again = [one for one in plan.warnings if one.kind == KIND and one in seen]
     rest = tuple(one for one in plan.warnings if one not in again)
     if not again:
         return rest
