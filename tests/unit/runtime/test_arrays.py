@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import h5py
@@ -203,6 +204,30 @@ def test_a_damaged_part_is_named_and_not_gathered(execution: Execution) -> None:
     assert "is missing" in execution.state("use.gather")["reason"]
     part.write_text(good)
     execution.run_all("use.gather")
+
+
+def test_a_gather_job_reads_large_parts_if_all_is_to_be_verified(execution: Execution) -> None:
+    execution.operation("make", "def operation(): return [1, 2]")
+    execution.operation(
+        "use",
+        "def operation(rows, shard): return '.' * ((64 << 20) + 1 if shard else 1)",
+        inputs={"rows": "make.result"},
+        outputs={"part": "any"},
+        over="rows",
+        tasks=2,
+        parameters=("shard",),
+    )
+    execution.run_all("make", "use")
+    part = execution.output("use", "part", task=1)
+    made = part.stat()
+    part.chmod(0o644)
+    with part.open("r+b") as stream:
+        stream.write(b"!")
+    os.utime(part, ns=(made.st_atime_ns, made.st_mtime_ns))
+    assert execution.run("use.gather", DFH_VERIFY="full").returncode == 1
+    reason = execution.state("use.gather")["reason"]
+    assert "made by use task 1, is damaged: its content is not what was made" in reason
+    execution.run_all("use.gather")  # by size and time, as far as nobody asks for more
 
 
 def test_a_gather_job_waits_for_every_task(execution: Execution) -> None:
