@@ -12,7 +12,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.find import all_executions, find_execution
-from deepforge_hpc.api.manage import cancel, least_pause_s, status
+from deepforge_hpc.api.manage import cancel, least_pause_s, live_jobs, status
 from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
@@ -68,10 +68,14 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
     try:
         submission = submit(tiny)
     except DeepforgeHpcError as fault:
-        shutil.rmtree(folder, ignore_errors=True)
-        # Not what to do with an execution: there is none any more.
+        # Not what to do with an execution: there is none any more, or it is named here.
         then = fault.then if isinstance(fault, SchedulerError) else ""
         step = fault.hint.removesuffix(then).strip() or "see above"
+        left = next(filter(_may_run, all_executions(folder)), None)
+        if left is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            step = f"dfh cancel {quote(str(left.layout.root))} takes back what is left; {step}"
         return error(CHECK, f"the jobs were refused: {fault.message}", step)
     except BaseException:
         _cancel_all(folder)
@@ -87,6 +91,13 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
         shutil.rmtree(found.layout.root, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return finding
+
+
+def _may_run(found: FoundExecution) -> bool:
+    try:
+        return bool(live_jobs(found))
+    except DeepforgeHpcError:
+        return True
 
 
 def _cancel_all(folder: Path) -> None:

@@ -37,7 +37,7 @@ class Binder:
     installed: Installed = field(default_factory=Installed)
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: list[Notice] = field(default_factory=list)
-    _warned: set[tuple[str, ...]] = field(default_factory=set)
+    _told: set[tuple[str, ...]] = field(default_factory=set)
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
         """Return the interface of an operation; None if its code has faults."""
@@ -46,14 +46,16 @@ class Binder:
         try:
             found = self.sources.find(spec.uses)
         except ProjectError as error:
-            self.reader.fault(("operations", spec.name, "uses"), str(error), error.hint)
+            if ("uses", str(error)) not in self._told:  # of a file, however many operations use it
+                self._told.add(("uses", str(error)))
+                self.reader.fault(("operations", spec.name, "uses"), str(error), error.hint)
             return None
         return None if found is None else _Binding(self, spec, found).interface()
 
     def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, ...] = ()) -> None:
         """Say what is not checked; once only for a port, however many operations have its code."""
-        if once not in self._warned:
-            self._warned.add(once)
+        if once not in self._told:
+            self._told.add(once)
             self._warn("type_unchecked", path, message, hint)
 
     def warn_of_unused(self, path: Path, message: str, hint: str = "") -> None:

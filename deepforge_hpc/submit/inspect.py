@@ -178,8 +178,8 @@ def _next(
     stopped = any(job.state is State.HELD for job in current.jobs) and not is_submitting
     if "submission_broken" in kinds or stopped or current.state is State.PLANNED:
         return f"dfh resume {info.id}"
-    if is_live:
-        return f"dfh cancel {info.id}; edit; then {info.submit_command}" if is_stuck else watch
-    from deepforge_hpc.runtime.base.advice import next_step
+    from deepforge_hpc.runtime.base.advice import edit_step, next_step
 
+    if is_live:
+        return f"dfh cancel {info.id}; {edit_step(info.submit_command)}" if is_stuck else watch
     return next_step(current.ends(), identity=info.id, submit=info.submit_command)

@@ -168,13 +168,15 @@ class Submitter:
         left = (
             f"the jobs queued before it ({len(ids)}) were cancelled" if ids else "none was queued"
         )
+        is_left = False
         try:
             # Where the scheduler's commands cannot run, none has, and the queue cannot be asked.
             if ids or not isinstance(error, NoSchedulerError):
                 self.live_jobs.clear(known=ids)
             journal.append(self.layout, Cancelled(number, timestamp(), reason), durable=True)
         except (SchedulerError, StorageError) as second:
-            if ids or isinstance(error, TransientSchedulerError):
+            is_left = bool(ids) or isinstance(error, TransientSchedulerError)
+            if is_left:
                 left = f"what was queued may still be there, held ({second.message})"
         if isinstance(error, KeyboardInterrupt):
             way_on = f"To submit it after all: dfh resume {self.info.id}"
@@ -183,13 +185,16 @@ class Submitter:
             error.hint += f". Then: dfh resume {self.info.id}"
         if isinstance(error, SchedulerError):
             message = f"{job}: {reason.rstrip('.')}. Nothing of {self.info.id} runs; {left}."
-            raise error.again(message, error.hint, self._way_on(error)) from error
+            raise error.again(message, error.hint, self._way_on(error, is_left=is_left)) from error
 
-    def _way_on(self, error: SchedulerError) -> str:
+    def _way_on(self, error: SchedulerError, *, is_left: bool = False) -> str:
         """Return what to do after a refusal: the plan is frozen, so what it asks for stays."""
         if isinstance(error, (SubmitLimitError, TransientSchedulerError, NoSchedulerError)):
             return f"Then: dfh resume {self.info.id}"
-        return f"Then submit again; `dfh executions rm {self.info.id}` removes this execution."
+        first = f"Take back what is left: dfh cancel {self.info.id}. " if is_left else ""
+        return (
+            f"{first}Then submit again; `dfh executions rm {self.info.id}` removes this execution."
+        )
 
     def report(
         self, number: int, submitted: tuple[tuple[str, str], ...], message: str

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.cli import main as edge
+from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.schedulers.local import LocalScheduler
 
 BROKEN = """
 import sys
@@ -97,6 +99,55 @@ def test_a_submission_that_was_interrupted(
     said = interrupted(monkeypatch, capsys, project, "submitter.Submitter.queue_jobs")
     follow("submit/inspect.py _next: dfh resume", dfh("status", cwd=project), cwd=project)
     assert "small-0003  succeeded" in dfh("status", "--watch", cwd=project).stdout
+
+
+@pytest.fixture
+def refused_half_way(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], project: Path
+) -> Callable[..., str]:
+    """Return `dfh` where the second job is refused and the first one cannot be cancelled."""
+
+    def run(*argv: str) -> str:
+        queue = LocalScheduler.submit
+
+        def submit(self: LocalScheduler, request: Any) -> str:
+            if request.after:
+                raise SchedulerError("no such account")
+            return queue(self, request)
+
+        def refuse(*_: object) -> None:
+            raise SchedulerError("the controller is down")
+
+        with monkeypatch.context() as patch:
+            patch.chdir(project)
+            patch.setattr(LocalScheduler, "submit", submit)
+            patch.setattr(LocalScheduler, "cancel", refuse)
+            assert edge.main([*argv, "--site", "local"]) == 5
+        told = capsys.readouterr()
+        assert "held (the controller is down)" in told.out + told.err
+        return told.out + told.err
+
+    return run
+
+
+def test_a_refused_submission_that_could_not_be_taken_back(
+    dfh: Any, project: Path, follow: Any, refused_half_way: Callable[..., str]
+) -> None:
+    told = refused_half_way("submit")
+    removal = "submit/submitter.py Submitter._way_on: dfh executions"
+    follow(removal, told, cwd=project, expect=2)
+    follow("submit/submitter.py Submitter._way_on: dfh cancel", told, cwd=project)
+    assert "removed small-0001" in follow(removal, told, cwd=project).stdout
+
+
+def test_a_refused_proof_that_could_not_be_taken_back(
+    dfh: Any, project: Path, follow: Any, refused_half_way: Callable[..., str]
+) -> None:
+    told = refused_half_way("doctor", "--submit", "--yes")
+    (folder,) = project.glob("dfh-doctor-*/executions/doctor-0001")
+    assert "held" in dfh("status", folder, cwd=project).stdout
+    follow("api/proof.py prove: dfh cancel", told, cwd=project)
+    assert "cancelled" in dfh("status", folder, cwd=project).stdout
 
 
 def test_a_process_of_the_jobs_that_was_killed(

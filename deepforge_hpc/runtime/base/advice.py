@@ -45,7 +45,17 @@ def pipeline_command(verb: str, pipeline_file: str, options: Sequence[str], site
 
 def edit_hint(submit: str) -> str:
     """Return what to do about a fault of the user's code, given the command that submits it."""
-    return f"Edit it, then: {submit} (which reuses what still holds)."
+    return f"Edit it{_or_set(submit)}, then: {submit} (which reuses what still holds)."
+
+
+def edit_step(submit: str) -> str:
+    """Return the same as a step among others."""
+    return f"edit{_or_set(submit)}; then {submit}"
+
+
+def _or_set(submit: str) -> str:
+    """Return what besides the files may be at fault, where the command repeats what was set."""
+    return ", or give --set another value" if " --set " in submit else ""
 
 
 def to_edit(ends: Iterable[End]) -> str:
@@ -61,7 +71,7 @@ def next_step(ends: Iterable[End], *, identity: str, submit: str) -> str:
     """
     ends = list(ends)
     if job := to_edit(ends):
-        return f"dfh logs {identity} {job}; edit; then {submit}"
+        return f"dfh logs {identity} {job}; {edit_step(submit)}"
     failed = next((end.job for end in ends if end.state is State.FAILED and end.has_begun), "")
     look = f"dfh logs {identity} {failed}; then " if failed else ""
     return f"{look}dfh resume {identity}"

@@ -32,6 +32,12 @@ def test_a_fault_is_told_at_its_place(
     assert told == [text.replace("ROOT", str(project.root)) for text in expected]
 
 
+def test_a_file_that_is_not_there_is_named_once(project: ProjectFolder) -> None:
+    (project.root / "operations/all.py").unlink()
+
+    assert "'operations/all.py' cannot be read" in project.one_fault()
+
+
 def test_a_fault_of_the_code_does_not_hide_those_of_its_use(project: ProjectFolder) -> None:
     project.write(
         "operations/bad.py",

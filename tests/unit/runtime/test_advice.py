@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.runtime.base.advice import End, next_step, submit_command
+from deepforge_hpc.runtime.base.advice import End, edit_hint, next_step, submit_command
 from deepforge_hpc.runtime.base.states import State
 
 FULL_DISK = End("a", State.FAILED, is_retryable=True)
@@ -25,6 +25,13 @@ DONE = End("e", State.SUCCEEDED, is_retryable=True)
 def test_what_must_change_is_edited_and_the_rest_resumed(ends: list[End], expected: str) -> None:
     submit = submit_command("p.yaml", (), "")
     assert next_step(iter(ends), identity="p-1", submit=submit) == expected
+
+
+def test_what_was_set_may_be_what_was_wrong() -> None:
+    submit = submit_command("p.yaml", ["--set", "b.x=bad"], "")
+    told = next_step([BUG], identity="p-1", submit=submit)
+    assert told == f"dfh logs p-1 b; edit, or give --set another value; then {submit}"
+    assert edit_hint(submit).startswith(f"Edit it, or give --set another value, then: {submit} (")
 
 
 def test_what_was_asked_for_is_kept_and_strange_words_quoted() -> None:
