@@ -164,7 +164,10 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     total = next(job for job in document["jobs"] if job["name"] == "total")
     assert total["state"] == "failed"
     again = "dfh submit pipeline.yaml --site local --set count.limit=4"
-    assert document["next"] == f"dfh logs small-0001 total; edit; then {again}"
+    assert (
+        document["next"]
+        == f"dfh logs small-0001 total; edit, or give --set another value; then {again}"
+    )
     assert again in total["hint"]
     assert f"next    {document['next']}\n" in done.stdout
     report = (project / "executions/small-0001/report.html").read_text()
