@@ -115,8 +115,24 @@ def resume(found: FoundExecution) -> SubmitReport:
 
     site = site_of(found)
     rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
+    repeated = _repeated(found)
     report = chain.resume(found.layout, scheduler_of(found), rate_limit=rate_limit)
-    return replace(report, warnings=_edited(found)) if report.submitted else report
+    return replace(report, warnings=_edited(found) or repeated) if report.submitted else report
+
+
+def _repeated(found: FoundExecution) -> tuple[Notice, ...]:
+    """Return which failure the same frozen code most likely repeats."""
+    from deepforge_hpc.runtime.base.advice import edit_step, to_edit
+    from deepforge_hpc.runtime.state.assemble import build
+    from deepforge_hpc.runtime.state.read import read_files
+
+    try:
+        job = to_edit(build(read_files(found.layout.root), None, now=0).ends())
+    except OSError:
+        job = ""  # what resumes says more
+    text = f"{job} failed by its own code, which is frozen: most likely it fails again"
+    notice = Notice("repeated", text, job, next=edit_step(found.info.submit_command))
+    return (notice,) if job else ()
 
 
 def _edited(found: FoundExecution) -> tuple[Notice, ...]:

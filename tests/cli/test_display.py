@@ -128,8 +128,19 @@ def made_up_status(*states: str) -> ExecutionStatus:
     ]  # fmt: skip
     return ExecutionStatus(
         path="/x", info=ExecutionInfo.stand_in(id="fits-0001", pipeline="fits", site="local"),
-        state=State.RUNNING, attempt=1, jobs=tuple(jobs),
+        state=State.RUNNING, attempt=1, jobs=tuple(jobs), copies={},
     )  # fmt: skip
+
+
+def test_many_copies_are_not_all_listed() -> None:
+    copies = {f"x{n}": f"/results/{n}" for n in range(7)}
+    found = made_up_status("succeeded")._replace(copies=copies)
+    assert not [line for line in status_lines(found) if line.startswith("copy")]
+    lines = list(status_lines(found._replace(state=State.SUCCEEDED)))
+    assert lines[-7:-1] == [
+        *(f"copy    x{n}: /results/{n}" for n in range(5)),
+        "copy    and 2 more, see --json",
+    ]
 
 
 def test_a_screen_that_is_too_low_shows_what_needs_a_look() -> None:

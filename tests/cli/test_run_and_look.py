@@ -104,6 +104,21 @@ def test_a_line_break_in_an_attribute_does_not_break_the_table_of_origins(
     assert row.split()[1] == "one\\ntwo"
 
 
+def test_success_says_where_the_copies_are(dfh: Any, project: Path) -> None:
+    file = project / "pipeline.yaml"
+    words = "  sum: {from: total.sum, to: results/}\\n  words: {from: count.numbers, to: w.json}"
+    file.write_text(re.sub(r"  sum: .*", words, file.read_text()))
+    for _ in ("made", "reused"):
+        done = dfh("run", cwd=project)
+        assert (
+            f"copy    sum: {project}/results/\ncopy    words: {project}/w.json\nreport"
+            in done.stdout
+        )
+        found = json.loads(dfh("status", "--json", cwd=project).stdout)["copies"]
+        assert found == {"sum": f"{project}/results/", "words": f"{project}/w.json"}
+        assert all(Path(path).exists() for path in found.values())
+
+
 def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None:
     dfh("run", cwd=project)
     again = json.loads(dfh("submit", "--json", cwd=project).stdout)
@@ -174,8 +189,12 @@ def test_failure_says_why_and_resume_needs_nothing_else(
     assert f"<code>{again}</code>" in report
     assert "dfh resume" not in done.stdout + report
     (project / "fixed").touch()
-    report = json.loads(dfh("resume", "--json", cwd=project).stdout)
-    assert (report["attempt"], report["warnings"]) == (2, [])
+    resumed = dfh("resume", "--json", cwd=project)
+    report = json.loads(resumed.stdout)
+    assert report["attempt"] == 2
+    assert [item["kind"] for item in report["warnings"]] == ["repeated"]
+    said = "total failed by its own code, which is frozen: most likely it fails again (edit"
+    assert said in resumed.stderr
     assert "count" not in report["submitted"]
     assert dfh("status", "--watch", cwd=project).returncode == 0
     assert "attempt 2" in dfh("logs", "latest", "total", "--attempt", "2", cwd=project).stderr
@@ -199,7 +218,8 @@ def test_resume_says_that_it_does_not_take_up_an_edit(dfh: Any, project: Path) -
     assert warning["next"] == "dfh submit pipeline.yaml --site local takes it up"
     dfh("status", "--watch", cwd=project, expect=9)
     code.write_text(bad)
-    assert json.loads(dfh("resume", "--json", cwd=project).stdout)["warnings"] == []
+    (warning,) = json.loads(dfh("resume", "--json", cwd=project).stdout)["warnings"]
+    assert warning["kind"] == "repeated"
 
 
 def test_logs_of_what_is_not_there_name_what_is(dfh: Any, project: Path) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
 
 _MAX_NAMES = 8
+_MAX_COPIES = 5
 _LOOKED_AT = {
     state: place
     for place, state in enumerate(
@@ -83,6 +84,11 @@ def _foot(found: ExecutionStatus) -> Iterator[str]:
     yield ""
     if found.next:
         yield f"next    {found.next}"
+    if found.state.is_success:
+        lines = [f"copy    {name}: {to}" for name, to in found.copies.items()]
+        yield from lines[:_MAX_COPIES]
+        if more := lines[_MAX_COPIES:]:
+            yield f"copy    and {len(more)} more, see --json"
     yield f"report  {found.path}/report.html"
 
 

@@ -349,6 +349,7 @@ class Outline(NamedTuple):
     site: str = ""
     scheduler: str = ""
     jobs: tuple[PlannedJob, ...] = ()
+    outputs: tuple[DeclaredOutput, ...] = ()
     schema: str = PLAN_SCHEMA
 
     @property

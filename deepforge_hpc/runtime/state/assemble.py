@@ -43,12 +43,14 @@ def build(
     attempt = history.last if number is None else history.attempt(number)
     view = _View(files, attempt, answers, now, sees_all=sees_all)
     jobs = tuple(view.job(job) for job in files.jobs)
+    done = {job.name for job in jobs if job.state.is_success}
     return ExecutionStatus(
         path=str(files.root),
         info=files.info,
         state=combine(job.state for job in jobs if job.plan.kind is not JobKind.FINAL),
         attempt=attempt.number if attempt else 0,
         jobs=jobs,
+        copies={one.name: one.to for one in files.plan.outputs if one.to and one.job in done},
         warnings=(*_problems(files), *view.warnings),
         at=now,
     )

@@ -222,6 +222,8 @@ class ExecutionStatus(NamedTuple):
     """Of all operations together; the final job does not count."""
     attempt: int
     jobs: tuple[JobStatus, ...]
+    copies: dict[str, str]
+    """Declared output of a job that has succeeded -> its destination (`outputs.NAME.to`)."""
     warnings: tuple[Notice, ...] = ()
     next: str = ""
     """A command, or empty."""
