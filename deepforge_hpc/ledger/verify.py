@@ -23,6 +23,7 @@ from deepforge_hpc.runtime.state.check import look
 from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
+_ABSENT = {"output_gone", "output_missing", "output_unreadable"}
 _UNREAD = {"output_unreadable", "figure_unreadable", "marker_unreadable", "frozen_unreadable"}
 
 
@@ -36,6 +37,7 @@ class Verification(JsonResult, schema="dfh/verify/2"):
     figures: int
     """Files of them: of what was asked for, not of what that was made from."""
     executions: int
+    """Of which the frozen code was compared; `outputs` too are those that are still there."""
     findings: tuple[Notice, ...]
 
     @property
@@ -85,9 +87,10 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
-        outputs=sum(len(record.data.outputs) for record in closure.records.values()),
+        outputs=sum(len(record.data.outputs) for record in closure.records.values())
+        - sum(finding.kind in _ABSENT for finding in findings),
         figures=figures,
-        executions=len(frozen),
+        executions=sum(isinstance(place, Path) for place, _, _ in frozen),
         findings=tuple(dict.fromkeys(findings)),
     )
 

@@ -97,30 +97,49 @@ class Edges:
     def results(self, folder: FilePath) -> tuple[Result, ...]:
         """Check the pipeline's outputs and return them."""
         results = []
-        places: dict[str, str] = {}
+        places = self._sources(folder)
         for name, spec in self.pipeline.outputs.items():
             operation, _, output = spec.source.partition(".")
             at: Path = ("outputs", name, "from")
             if not operation or not self._output(at, operation, output):
                 continue
-            to = ""
-            if spec.to:
-                if problem := scheme_problem(spec.to):
-                    self._fault(("outputs", name, "to"), problem)
-                to = absolute(spec.to, folder)
-                if spec.to.endswith("/"):
-                    to = os.path.join(to, "")  # noqa: PTH118 - the slash says that it is a folder
-                self._refuse_file_for_parts(name, operation, spec.to)
-                if LEDGER in FilePath(to).parts:
-                    message = f"{shown(spec.to)} lies in the ledger, which dfh alone writes"
-                    self._fault(("outputs", name, "to"), message)
-                place = f"{to}{name}" if to.endswith("/") else to
-                if place in places:
-                    message = f"output {places[place]!r} goes to the same place"
-                    self._fault(("outputs", name, "to"), message)
-                places[place] = name
+            to = self._destination(name, folder, places) if spec.to else ""
             results.append(Result(name=name, operation=operation, output=output, to=to))
         return tuple(results)
+
+    def _destination(self, name: str, folder: FilePath, places: dict[str, str]) -> str:
+        """Return the absolute path of an output's `to`; refuse one that would replace something."""
+        spec = self.pipeline.outputs[name]
+        operation, _, output = spec.source.partition(".")
+        at: Path = ("outputs", name, "to")
+        if problem := scheme_problem(spec.to):
+            self._fault(at, problem)
+        to = absolute(spec.to, folder)
+        if spec.to.endswith("/"):
+            to = os.path.join(to, "")  # noqa: PTH118 - the slash says that it is a folder
+        self._refuse_file_for_parts(name, operation, spec.to)
+        if LEDGER in FilePath(to).parts:
+            self._fault(at, f"{shown(spec.to)} lies in the ledger, which dfh alone writes")
+        place = f"{to}{name}" if to.endswith("/") else to
+        is_folder = self._types.get(operation, {}).get(output) == "directory"
+        is_folder |= self.pipeline.operations[operation].map is not None
+        if place in places:
+            self._fault(at, f"{places[place]} the same place")
+        elif _is_of_others(FilePath(place), is_folder=is_folder):
+            message = f"{shown(spec.to)} is there already, and no execution wrote it"
+            self._fault(at, message, "move it away, or write elsewhere")
+        places[place] = f"output {name!r} goes to"
+        return to
+
+    def _sources(self, folder: FilePath) -> dict[str, str]:
+        """Return what no result may replace: the pipeline's inputs, and its operations' files."""
+        found = {}
+        for name, spec in self.pipeline.operations.items():
+            file = spec.uses.partition(":")[0]
+            if file.endswith(".py"):
+                found[absolute(file, folder)] = f"operation {name!r} stands in"
+        read = {item.path: name for name, item in self.externals.items() if item}
+        return found | {path: f"input {name!r} is read from" for path, name in read.items()}
 
     def _refuse_file_for_parts(self, name: str, operation: str, to: str) -> None:
         """Refuse the name of a file for what the tasks of an array make: a folder of parts."""
@@ -272,3 +291,13 @@ class Edges:
 
 
 _DONE = {"split": "split into blocks of rows", "gather": "gathered from the tasks' parts"}
+
+
+def _is_of_others(place: FilePath, *, is_folder: bool) -> bool:
+    """Tell whether a result would replace what has no history of dfh's beside it.
+
+    A file does not replace a folder: it goes into it.
+    """
+    if not os.path.lexists(place) or (not is_folder and place.is_dir()):
+        return False
+    return not os.path.lexists(f"{place}.prov")

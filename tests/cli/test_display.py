@@ -174,6 +174,13 @@ def test_no_line_is_cut_and_what_wraps_takes_its_rows() -> None:
     assert rows_of(["", "x" * 60, "x" * 61, "\x1b[31mx\x1b[0m"], 60) == 5
 
 
+def test_a_metric_that_is_not_finite_is_told() -> None:
+    found = made_up_status("running")
+    metrics = {"t": 1.0, "step": 11, "loss": None, "not_finite": {"loss": "nan"}}
+    found = found._replace(jobs=(found.jobs[0]._replace(metrics=metrics),))
+    assert "step 11  loss nan" in "\n".join(status_lines(found))
+
+
 @pytest.mark.parametrize(
     ("gpus", "said"), [(0, "1 cpu"), (1, "1 cpu, 1 gpu"), (4, "1 cpu, 4 gpus")]
 )

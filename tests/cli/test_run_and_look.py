@@ -341,6 +341,37 @@ def test_published_copies_are_told_apart_from_the_execution(dfh: Any, project: P
     assert "\nsound: " in warned
 
 
+def test_a_result_replaces_nothing_that_no_execution_wrote(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "def work() -> tuple[Path, str]:\n"
+        "    made, said = Path('made'), 'hello'\n"
+        "    made.mkdir()\n"
+        "    Path(made, 'a').touch()\n"
+        "    return made, said\n"
+    )
+    pipeline = (
+        "pipeline: laid\noperations: {work: {uses: 'ops.py:work', types: {made: directory}}}\n"
+        "outputs:\n  made: {from: work.made, to: data}\n  said: {from: work.said, to: notes.txt}\n"
+    )
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline, "notes.txt": "mine"})
+    (project / "data").mkdir()
+    (project / "data" / "raw.csv").write_text("precious")
+    said = dfh("run", cwd=project, expect=3).stderr
+    for name in ("made", "said"):
+        assert f"outputs.{name}.to: " in said
+    assert said.count("is there already, and no execution wrote it (move it away") == 2
+    assert (project / "data" / "raw.csv").read_text() == "precious"
+    for name in ("data", "notes.txt"):
+        (project / name).rename(project / f"{name}.mine")
+    dfh("run", cwd=project)
+    dfh("run", "--no-reuse", cwd=project)  # its own are replaced
+    assert [path.name for path in (project / "data").iterdir()] == ["a"]
+    assert (project / "notes.txt").read_text() == "hello"
+
+
 def test_a_destination_with_a_slash_is_a_folder_for_all_that_is_sent_there(
     dfh: Any, make_project: Callable[..., Path]
 ) -> None:

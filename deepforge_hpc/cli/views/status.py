@@ -111,15 +111,20 @@ def _needs_a_reason(job: JobStatus) -> bool:
     return job.state is State.UNKNOWN or (job.state.is_final and not job.state.is_success)
 
 
+_NOT_FINITE = ("nan", "inf", "-inf")
+
+
 def _remark(job: JobStatus) -> str:
     if job.state is State.REUSED:
         return f"from {job.reused_from}"
     if job.state in WAITING and job.reason:
         return job.reason
+    bad = job.metrics.get("not_finite")
+    metrics = job.metrics | (bad if isinstance(bad, dict) else {})
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in job.metrics.items()
-        if name != "t" and isinstance(value, (int, float)) and value is not None
+        for name, value in metrics.items()
+        if name != "t" and (isinstance(value, (int, float)) or value in _NOT_FINITE)
     ]
     return "  ".join(shown[:5])
 

@@ -231,7 +231,7 @@ class Supervisor:
         if self._scratch is not None and not self._context.by_hand:
             self._left = keep(self._context, self._scratch, outputs)
             if self._left:
-                say(f"This job {self._left}. To make one an output, return its path.")
+                say(f"This job {self._left}. To make one an output, return it as a pathlib.Path.")
 
     def _publish(self, entries: dict[str, Saved]) -> None:
         context = self._context

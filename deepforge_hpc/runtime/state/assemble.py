@@ -224,7 +224,7 @@ def _began(job: PlannedJob, units: tuple[UnitStatus, ...]) -> Trouble | None:
 def _left_behind(job: str, units: list[UnitStatus]) -> Notice:
     more = f", as did {len(units) - 1} more of its tasks" if units[1:] else ""
     text = f"{title(job, units[0].task)} {plain(units[0].left)}{more}"
-    return Notice("files_left", text, job, next="return the path of one to make it an output")
+    return Notice("files_left", text, job, next="return one as a pathlib.Path to make it an output")
 
 
 def _folder(job: str, task: int | None) -> str:
