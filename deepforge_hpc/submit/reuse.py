@@ -16,7 +16,7 @@ from pathlib import Path
 from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_own
+from deepforge_hpc.runtime.base.files import read_own, sync_path
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
@@ -154,6 +154,7 @@ class _Reuse(_Foresight):
             place.link(earlier.folder.root / entry.path, entry.path)
             described = entry._replace(mtime_ns=place.stat(entry.path).mtime_ns)
             outputs.append(Published(name, described, place.path_of(entry.path)))
+        sync_path(folder.outputs)  # their names, and what could only be copied
         for name in ("metrics.jsonl", "figures"):
             if (earlier.folder.root / name).exists():
                 place.link(earlier.folder.root / name, name)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..base.codec import encode
 from ..base.failure import JobError
-from ..base.files import publish_json, remove, sync_path
+from ..base.files import publish_json, remove, sync_folder, sync_path
 from ..base.layout import RESCUE, RESCUE_INDEX
 from ..formats.base import Format
 from ..storage.local import LocalStorage
@@ -37,6 +37,7 @@ def rescue(
     folder = work / RESCUE
     folder.mkdir()
     (work / "outputs").rename(folder / "outputs")
+    sync_folder(folder / "outputs")
     kept, lost = {}, {}
     for name in refused:
         path = folder / f"{name}.pickle"

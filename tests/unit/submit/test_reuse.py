@@ -75,6 +75,23 @@ def test_unchanged_pipeline_is_reused_whole(lab: Any) -> None:
     assert lab.ran().count("use") == 1
 
 
+def test_what_is_reused_is_on_the_disk_before_its_marker_says_so(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = set(), os.fsync
+
+    def sync(handle: int) -> None:
+        fsync(handle)
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        if not path.with_name("success.json").exists():
+            synced.add(path)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    layout, reused = again(lab)
+    assert {layout.job(name).outputs for name in ("use", "part.gather")} <= synced
+    assert "use" in reused
+
+
 def test_what_is_left_to_submit_is_counted_task_by_task(lab: Any) -> None:
     layout = lab.create()
     plan = read_plan(layout, read_info(layout))
