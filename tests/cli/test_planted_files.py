@@ -162,6 +162,10 @@ def test_executions_of_the_project_elsewhere_are_its_own(
     listed = json.loads(dfh("executions", "list", "--json", cwd=other).stdout)["executions"]
     assert [item["id"] for item in listed] == ["small-0002"]
 
+    # Of a project that is no more nobody knows whose it is now.
+    orphan = shutil.copytree(scratch / "small-0001", scratch / "small-0007") / "execution.json"
+    orphan.write_text(orphan.read_text().replace(f'"project":"{project}"', '"project":"/gone"'))
+
     dfh("executions", "prune", "--keep", "0", "--yes", cwd=other)
 
-    assert [path.name for path in scratch.iterdir()] == ["small-0001"]
+    assert {path.name for path in scratch.iterdir()} == {"small-0001", "small-0007"}
