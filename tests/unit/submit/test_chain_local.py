@@ -564,6 +564,17 @@ def test_two_submitters_of_one_execution_cannot_meet(lab: Any) -> None:
     assert journal.read(layout).attempts == ()
 
 
+def test_what_is_being_submitted_is_not_cancelled_beneath_it(lab: Any) -> None:
+    lab.flag("wait-a")
+    layout = lab.submit()
+    with (
+        lease(layout.root / ".submitting", "x"),
+        pytest.raises(StorageError, match="is being submitted"),
+    ):
+        lab.cancel(layout)
+    assert lab.scheduler.find(str(layout.root), lab.token(layout)).keys() == GOOD.keys()
+
+
 class RefusingAccount(LocalScheduler):
     """Refuses each job for a reason that the frozen plan cannot get rid of."""
 
