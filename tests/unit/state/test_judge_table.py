@@ -7,7 +7,9 @@ its result.
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 import time
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +22,7 @@ from deepforge_hpc.api import manage, proof
 from deepforge_hpc.api.find import read_execution
 from deepforge_hpc.api.logs import LogFile
 from deepforge_hpc.cli.commands import logs
-from deepforge_hpc.errors import SchedulerError, UsageError
+from deepforge_hpc.errors import SchedulerError, StorageError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.context import open_context
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
@@ -639,3 +641,22 @@ def test_rm_takes_only_what_is_over(bench: Bench, monkeypatch: pytest.MonkeyPatc
     # What runs, as far as anybody knows, is not removed by force either.
     forced = [name.partition(" ")[0] for name in manage.live_jobs(found, force=True)]
     assert ("a" in forced) is State(bench.row.state).is_live
+
+
+def test_rm_that_breaks_off_leaves_nothing_that_looks_like_an_execution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, case("none | none | none | silent | planned | over"))
+    root, found = bench.layout.root, read_execution(bench.layout.root)
+    assert found is not None
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "the disk refuses")
+
+    monkeypatch.setattr(manage, "live_jobs", lambda *_, **__: [])
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(StorageError, match="refuses"):
+        manage.remove(found, tmp_path)
+    assert not root.exists()
+    (left,) = root.parent.iterdir()
+    assert left.name.startswith(".removed-demo-0001-")
