@@ -18,6 +18,7 @@ from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
 from deepforge_hpc.errors import DeepforgeHpcError, SchedulerError
 from deepforge_hpc.runtime.base.notice import INFO
+from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import FoundExecution
@@ -135,7 +136,7 @@ def _follow(found: FoundExecution, folder: Path, launch: str, limit_s: float) ->
             return error(CHECK, message, f"--timeout SECONDS waits longer; it lies in {folder}")
         time.sleep(pause)
         seen = status(found)
-    if seen.state == "succeeded":
+    if seen.state is State.SUCCEEDED:
         _settle(found, deadline)
         ranks = "" if launch == "none" else f", the second on two ranks (launch: {launch})"
         return ok(CHECK, f"two jobs ran one after the other{ranks}")
@@ -152,5 +153,5 @@ def _settle(found: FoundExecution, deadline: float) -> None:
 
 
 def _unfinished(seen: ExecutionStatus) -> str:
-    jobs = [job for job in seen.jobs if job.state not in ("succeeded", "reused")]
+    jobs = [job for job in seen.jobs if not job.state.is_success]
     return "; ".join(f"{job.name} {job.state}: {job.reason or job.raw}" for job in jobs[:2])

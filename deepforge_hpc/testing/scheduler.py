@@ -217,7 +217,7 @@ class SchedulerContract:
         """And does not mind jobs that have ended or that nobody knows."""
         running = self.submit("a", "sleep 60 & wait; touch ran")
         waiting = self.submit("b", "touch ran", after=(running,))
-        self.wait(running, lambda status: status.state == "running")
+        self.wait(running, lambda status: status.state == State.RUNNING)
         self.adapter.cancel(self.home, [waiting, running, self.unknown_id])
         assert self.wait(running).state == State.CANCELLED.value
         assert self.wait(waiting).state in _NEVER_STARTED

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import deepforge_hpc
+from deepforge_hpc.runtime.base.states import State
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 HALVES = {"Scheduler": {"plugins/scheduler.py", "runtime/schedulers/base.py"}}
@@ -58,3 +59,23 @@ def rooms(word: str) -> set[str]:
 @pytest.mark.parametrize("word", ROOMS)
 def test_a_word_of_the_field_leads_to_its_rooms(word: str) -> None:
     assert rooms(word) == ROOMS[word]
+
+
+def compared_as_text(tree: ast.AST) -> list[int]:
+    """Return the lines that compare a `state` with one of its words as text."""
+    words = {state.value for state in State}
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        if getattr(node.left, "attr", getattr(node.left, "id", "")) == "state"
+        if {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)} & words
+    ]
+
+
+def test_a_state_is_compared_with_states() -> None:
+    assert compared_as_text(ast.parse('if job.state not in ("succeeded", "reused"): pass')) == [1]
+    found = {
+        path.name: compared_as_text(ast.parse(path.read_bytes())) for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}
