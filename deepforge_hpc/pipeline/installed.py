@@ -1,9 +1,9 @@
 """What an environment has installed, by looking at its files: nothing of it is started.
 
-Of each package that an operation imports, the version; of one that is installed to be edited
-(`pip install -e`), the digest of its files, also if only another package needs it; of a container,
-its image, which stands for all. What cannot be seen from here is left out: a python that only a
-module brings, an image in a registry.
+Of the interpreter, 3.11 or the like; of each package that an operation imports, the version; of one
+that is installed to be edited (`pip install -e`), the digest of its files, also if only another
+package needs it; of a container, its image, which stands for all. What cannot be seen from here is
+left out: a python that only a module brings, an image in a registry.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Installed:
             return _image(environment.container)
         outside = packages - sys.stdlib_module_names
         python = self._python(environment)
-        if python is None or not outside:
+        if python is None:
             return ()
         found = {name: python.version(name) for name in outside}
         known = {name: version for name, version in found.items() if version}

@@ -97,8 +97,7 @@ def check_upstream(context: Context) -> None:
 
 def upstream_error(context: Context, reason: str) -> JobError:
     """Return the error of a job whose upstream jobs have not succeeded."""
-    identity = context.info.id
-    hint = f"See why: dfh status {identity}; then: dfh resume {identity}"
+    hint = f"See why, and what is next: dfh status {context.info.id}"
     return JobError(
         reason, hint, exit_code=EXIT_UPSTREAM, state=State.UPSTREAM_FAILED, is_retryable=True
     )

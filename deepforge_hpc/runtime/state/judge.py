@@ -181,8 +181,11 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
         notice = Notice("state_contradicted", text, evidence.title)
     is_retryable = said.is_retryable or said.state not in {State.FAILED, State.INTERRUPTED}
+    hint = said.hint
+    if said.state is State.UPSTREAM_FAILED and evidence.trouble:
+        hint = _below(evidence)
     return Verdict(
-        said.state, said.reason, said.hint, raw, notice, is_over=True, is_retryable=is_retryable
+        said.state, said.reason, hint, raw, notice, is_over=True, is_retryable=is_retryable
     )
 
 
@@ -298,6 +301,8 @@ def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str
         return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     hint, is_retryable = _after(evidence, native)
+    if state is State.UPSTREAM_FAILED:
+        hint = _below(evidence)
     return Verdict(
         state, reason, hint, raw, is_over=True, is_written=False, is_retryable=is_retryable
     )
@@ -328,8 +333,14 @@ def _never_ran(evidence: Evidence, raw: str, *, is_over: bool) -> Verdict:
     trouble = evidence.trouble
     cause = f"{trouble.title} {_HOW[trouble.state]}" if trouble else "a job that it needs failed"
     reason = f"It never started, because {cause}."
-    hint = _resume(evidence) if trouble is None or trouble.is_retryable else ""
+    hint = _below(evidence)
     return Verdict(State.NEVER_RAN, reason, hint, raw, is_over=is_over, is_written=not is_over)
+
+
+def _below(evidence: Evidence) -> str:
+    """Return what to do about a job that another one stopped: nothing, if that needs an edit."""
+    trouble = evidence.trouble
+    return _resume(evidence) if trouble is None or trouble.is_retryable else ""
 
 
 def _look(evidence: Evidence) -> str:

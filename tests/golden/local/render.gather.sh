@@ -106,7 +106,7 @@ need() {
   ls -- "$1" >/dev/null 2>&1 || true
   [ -s "$1/success.json" ] && return 0
   stop upstream_failed 86 "This job needs $1, which has not succeeded: it has no success.json." \
-    "See why: dfh status $id; then: dfh resume $id"
+    "See why, and what is next: dfh status $id"
 }
 for ((i = 0; i < 8; i++)); do
   printf -v marker 'jobs/%s/task-%05d' render "$i"

@@ -59,6 +59,7 @@ def test_another_interpreter_behind_the_same_path(venv: Path) -> None:
     (venv / "bin" / "python").unlink()
     (venv / "bin" / "python").symlink_to(other)
     assert look(venv, "numpy") == {"python": "3.12"} != before
+    assert look(venv, "json") == {"python": "3.12"}  # of code that imports nothing else, too
 
 
 @pytest.mark.parametrize("how", ["pth", "finder", "direct_url", "src"])

@@ -164,6 +164,18 @@ def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     assert "root" in verdict.reason
 
 
+@pytest.mark.parametrize("is_retryable", [True, False])
+def test_below_a_failure_that_needs_an_edit_nothing_says_resume(is_retryable: bool) -> None:
+    trouble = ROOT._replace(is_retryable=is_retryable)
+    guarded = {"trouble": trouble, "is_guarded": True}
+    verdicts = [
+        of(native=native("never_ran"), trouble=trouble),
+        of(said=written("upstream_failed"), **guarded),
+        of(native=native("upstream_failed"), **guarded),
+    ]
+    assert [bool(verdict.hint) for verdict in verdicts] == [is_retryable] * 3
+
+
 def test_job_that_can_never_start_is_told_though_it_still_waits() -> None:
     verdict = of(native=native("pending", "PENDING", dependency=FAILED), trouble=ROOT)
     assert verdict.state is State.NEVER_RAN
