@@ -194,7 +194,7 @@ def test_a_missing_marker_stops_the_job_and_is_named(folder):
     assert "jobs/render/task-00001" in state["reason"]
     assert (state["schema"], state["job"], state["task"]) == ("dfh/state/1", "train", None)
     assert (state["attempt"], state["exit_code"], state["native_id"]) == (2, 86, "77")
-    assert "dfh resume" in state["hint"]
+    assert "dfh status" in state["hint"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", state["since"])
     assert not execution.has_started
     assert execution.files == {"job.sh", "state.json"}
