@@ -344,3 +344,12 @@ def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path)
     assert "SBATCH_RESERVATION=tutorial of this shell is not used (name a queue" in said
     again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
     assert "SBATCH" not in again.stderr
+
+
+def test_text_that_utf_8_does_not_have_is_code_like_any_other(dfh: Any, make_project: Any) -> None:
+    code = 'def count(mark: str = "\\ud800") -> list:\n    marks = [mark, "\\udfff"]\n    return marks\n'
+    project = make_project({"pipeline.yaml": GOOD, "operations.py": code})
+    dfh("run", cwd=project)
+    found = next(project.glob("executions/small-0001/jobs/count/outputs/*.json"))
+    assert json.loads(found.read_bytes().decode("utf-8", "surrogatepass")) == ["\ud800", "\udfff"]
+    assert "\\ud800" in dfh("prov", "show", str(found), cwd=project).stdout

@@ -112,10 +112,11 @@ def canonical_json(data: object) -> bytes:
 
     Raises ValueError for NaN and infinities, TypeError for what JSON cannot hold.
     """
-    text = json.dumps(
-        data, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
-    return text.encode() + b"\n"
+    options: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
+    try:
+        return json.dumps(data, ensure_ascii=False, **options).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate, which an escape alone can say
+        return json.dumps(data, **options).encode() + b"\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:
