@@ -73,6 +73,9 @@ class Constraint:
 
     def may_be(self, wanted: Constraint) -> bool:
         """Tell whether a value of this may be one that is wanted; False only if none can be."""
+        for one, other in ((self, wanted), (wanted, self)):
+            if one.enum is not None:
+                return any(other.allows(value) for value in one.enum)
         if not self.types or not wanted.types:
             return True
         of = {kind: _ALSO.get(kind, frozenset()) | {kind} for kind in self.types}
