@@ -113,14 +113,14 @@ def test_what_a_job_needs_is_gone_or_is_another(
     (chain / "open").touch()
     said = shown(chain)
     for step, cause in (
-        ("job-templates/base.sh.j2 need: dfh status, dfh resume", "it has no success.json"),
-        ("runtime/job/guard.py upstream_error: dfh status, dfh resume", "damaged success marker"),
+        ("job-templates/base.sh.j2 need: dfh status", "it has no success.json"),
+        ("runtime/job/guard.py upstream_error: dfh status", "damaged success marker"),
     ):
         looked = follow(step, said, cwd=chain, verb="status", expect=None)
         assert cause in looked.stdout
     logs = follow("runtime/base/advice.py next_step: dfh logs #2", said, cwd=chain)
     assert "text.txt" in logs.stdout
-    follow(step, said, cwd=chain, verb="resume")
+    follow("runtime/base/advice.py next_step: dfh resume", said, cwd=chain)
     now = shown(chain)
     for name in ("unmarked", "torn"):
         assert f"use_{name}:" in said
