@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepforge_hpc.files.faults import shown
-from deepforge_hpc.site.regex import runs_away
+from deepforge_hpc.site.regex import runs_away, takes_long
 
 ANY = "any"
 _JSON_TYPES = frozenset({"int", "float", "bool", "str", "list", "dict", "None"})
@@ -105,7 +105,10 @@ class Constraint:
 
     def _within(self, value: object) -> bool:
         if isinstance(value, str):
-            return not self.pattern or re.fullmatch(self.pattern, value) is not None
+            if not self.pattern:
+                return True
+            is_long = takes_long(self.pattern, value)
+            return not is_long and re.fullmatch(self.pattern, value) is not None
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return True
         low = self.minimum is None or value >= self.minimum

@@ -16,6 +16,7 @@ _MOST_OPEN = 5
 _MOST_CHOICES = 12
 """Whatever may match in more than one way: each is a factor of two or more."""
 _MANY = 100
+_MOST_STEPS = 10**9
 
 
 def runs_away(pattern: str) -> bool:
@@ -29,6 +30,12 @@ def runs_away(pattern: str) -> bool:
     is_nested = any(is_inside for is_inside, _ in found)
     too_open = sum(span > _MANY for _, span in found) > _MOST_OPEN
     return is_nested or too_open or len(found) > _MOST_CHOICES
+
+
+def takes_long(pattern: str, text: str) -> bool:
+    """Tell whether it may take minutes to say that an expression does not match a long text."""
+    spans = [span for _, span in _choices(_parser.parse(pattern), is_inside=False)]
+    return len(text) ** sum(span > _MANY for span in spans) > _MOST_STEPS
 
 
 def _choices(parsed: Any, *, is_inside: bool) -> Iterator[tuple[bool, int]]:

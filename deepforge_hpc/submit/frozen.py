@@ -116,6 +116,12 @@ def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
     with suppress(OSError, ValueError):
         for name, sha256 in _manifest(layout).files.items():
             _restore(layout.code / name, info.ledger, sha256)
+    if torn := {path for path in layout.jobs.glob("*/job.sh") if _is_torn(path)}:
+        from deepforge_hpc.render.script import render_scripts  # the ledger keeps the plan alone
+
+        for job, script in render_scripts(read_plan(layout, info)).items():
+            if (path := layout.script(job)) in torn:
+                publish_bytes(path, script.text.encode(), mode=0o755)
 
 
 def _manifest(layout: ExecutionLayout) -> Manifest:
@@ -124,8 +130,15 @@ def _manifest(layout: ExecutionLayout) -> Manifest:
 
 def _restore(path: Path, ledger: str, sha256: str) -> None:
     with suppress(OSError, ValueError):  # then the comparison with its digest tells
-        if is_torn(read_own(path)):
+        if _is_torn(path):
             publish_bytes(path, kept(ledger, sha256), mode=0o444)
+
+
+def _is_torn(path: Path) -> bool:
+    try:
+        return is_torn(read_own(path))
+    except (OSError, ValueError):
+        return False
 
 
 def check_code(layout: ExecutionLayout, info: ExecutionInfo) -> None:

@@ -26,3 +26,11 @@ def test_a_pattern_that_may_not_end_is_refused(dfh: Any, make_project: Any) -> N
         files = {"pipeline.yaml": text, "operations.py": CODE.replace("PATTERN", repr(pattern))}
         done = dfh("check", cwd=make_project(files), expect=code, timeout=30)
         assert ("may not end" in done.stderr) is (code == 3)
+
+
+def test_a_long_text_is_not_held_against_many_repetitions(dfh: Any, make_project: Any) -> None:
+    """Each makes it longer by the length of the text: five, and a thousand characters, take hours."""
+    text = PIPELINE.replace("WORD", "a" * 1_000)
+    for pattern, code in (("a*a*a*a*a*b", 3), ("a+", 0)):
+        files = {"pipeline.yaml": text, "operations.py": CODE.replace("PATTERN", repr(pattern))}
+        dfh("check", cwd=make_project(files), expect=code, timeout=30)

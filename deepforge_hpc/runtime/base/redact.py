@@ -28,6 +28,13 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
+_ASSIGNED = re.compile(
+    r"""((?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"""
+    r"""(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)(?:=|["']\s*[:=]\s*)["']?|AUTHORIZATION["']?\s*[:=]"""
+    r"""\s*["']?(?:BASIC |BEARER )?)[^\s"',;&(){}\[\]]+""",
+    re.IGNORECASE,
+)
+"""In a text: `password=...`, `"api_key": "..."`, `Authorization: Bearer ...`."""
 _TOKEN = re.compile(
     r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
     r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
@@ -58,7 +65,7 @@ def filter_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: REDACTED
-            if names_secret(key) and item and isinstance(item, str)
+            if names_secret(key) and item and isinstance(item, (str, list, dict))
             else filter_value(item)
             for key, item in value.items()
         }
@@ -96,13 +103,15 @@ def filter_text(text: str) -> str:
     """Return text for a person with credentials cut out."""
     for secret in secret_values():
         text = text.replace(secret, "[redacted]")
+    text = _ASSIGNED.sub(r"\1[redacted]", text)
     return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
 
 
 def filter_variable(name: str, value: str) -> Any:
     """Return the value of a variable, or REDACTED if name or value are those of a secret."""
     text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
-    if _SECRET_NAME.search(name) or filter_value(text) is REDACTED:
+    is_secret = _SECRET_NAME.search(name) or _ASSIGNED.search(text)
+    if is_secret or filter_value(text) is REDACTED:
         return REDACTED
     if name not in _PATHS and any(_is_random(word) for word in _long_words(text)):
         return REDACTED

@@ -234,14 +234,21 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
 )
 def test_a_name_tells_a_secret_wherever_it_stands(name: str) -> None:
     assert filter_value({name: "hunter2", "x": 1}) == {name: REDACTED, "x": 1}
-    config = json.dumps({"cluster": [{name: "hunter2"}]})
-    assert describe_environment({"TF_CONFIG": config}) == {"TF_CONFIG": REDACTED}
+    for config in ({"cluster": [{name: "hunter2"}]}, {name: ["hunter2"]}, {name: {"of": "me"}}):
+        environ = {"TF_CONFIG": json.dumps(config)}
+        assert describe_environment(environ) == {"TF_CONFIG": REDACTED}
+    for text in (f"{name}=hunter2", f'{{"{name}": "hunter2"', f"x {name}='hunter2'"):
+        assert describe_environment({"TF_CONFIG": text}) == {"TF_CONFIG": REDACTED}
+        assert "hunter2" not in filter_text(text)
+    assert "hunter2" not in filter_text("Authorization: Bearer hunter2")
 
 
 def test_names_of_other_things_are_no_secrets() -> None:
     data = {"pad_token": "<pad>", "sort_key": "z", "password": "", "secretary": "x", "api_key": 3}
     assert filter_value(data) == data
     assert describe_environment({"TF_CONFIG": '{"task": {"index": 0}}'})["TF_CONFIG"]
+    for text in ("password: it is missing", "sort_key=z", "the secret of it", "use api_key"):
+        assert filter_text(text) == text
 
 
 def test_a_state_says_no_secret(tmp_path: Path) -> None:

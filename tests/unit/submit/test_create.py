@@ -87,6 +87,19 @@ def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
     assert layout.site.read_bytes() == b""  # what was edited stands in for nothing
 
 
+def test_a_script_that_a_power_cut_has_emptied_is_written_again(real_lab: Any) -> None:
+    real_lab.write()
+    layout = real_lab.create()
+    scripts = sorted(layout.jobs.glob("*/job.sh"))
+    written = [(path.read_bytes(), path.stat().st_mode) for path in scripts]
+    for path in scripts[1:]:
+        path.write_bytes(b"")
+    scripts[0].write_bytes(b"edited")
+    restore(layout, read_info(layout))
+    found = [(path.read_bytes(), path.stat().st_mode) for path in scripts]
+    assert found == [(b"edited", written[0][1]), *written[1:]]
+
+
 def test_ledger_is_marked_once_and_keeps_plan_and_sources(lab: Any) -> None:
     lab.write()
     info = read_info(lab.create())
