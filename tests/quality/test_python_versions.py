@@ -114,8 +114,10 @@ def test_what_the_tests_need_exists_for_the_other_versions_that_they_run_on(
     python: str, repository: Path, tmp_path: Path
 ) -> None:
     subprocess.run([python, "-m", "venv", tmp_path / "venv"], check=True)
-    files = [f"-r{path}" for path in sorted((repository / "tests").glob("requirements*.txt"))]
-    assert len(files) == 2
+    found = sorted((repository / "tests").glob("requirements*.txt"))
+    # Of torch some indexes have only a build of several GB; a whole run does without it.
+    files = [f"-r{path}" for path in found if path.stem != "requirements-torch"]
+    assert len(files) == len(found) - 1 == 2
     done = subprocess.run(
         [tmp_path / "venv" / "bin" / "python", "-m", "pip", "install", "--dry-run", *files],
         capture_output=True, text=True, check=False,
