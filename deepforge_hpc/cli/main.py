@@ -20,7 +20,7 @@ _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _REFUSALS = {
     *(errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
 }
 
 _PREPARE, _RUN, _LOOK = "Prepare", "Run", "Look back"

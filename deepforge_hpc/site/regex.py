@@ -35,7 +35,8 @@ def runs_away(pattern: str) -> bool:
 def takes_long(pattern: str, text: str) -> bool:
     """Tell whether it may take minutes to say that an expression does not match a long text."""
     spans = [span for _, span in _choices(_parser.parse(pattern), is_inside=False)]
-    return len(text) ** sum(span > _MANY for span in spans) > _MOST_STEPS
+    steps: int = len(text) ** sum(span > _MANY for span in spans)
+    return steps > _MOST_STEPS
 
 
 def _choices(parsed: Any, *, is_inside: bool) -> Iterator[tuple[bool, int]]:

@@ -123,6 +123,16 @@ def test_a_damaged_ledger_hides_no_execution(lab: Any, damage: Any) -> None:
     dfh("submit", cwd=project)
 
 
+@pytest.mark.parametrize("folder", ["executions/small-0001/local", ".dfh/loose"])
+def test_a_file_in_the_place_of_a_folder_is_named(lab: Any, folder: str) -> None:
+    project, dfh = lab
+    shutil.rmtree(project / folder)
+    (project / folder).touch()
+    for argv in (("status", "small-0001"), ("prov", "show", "small-0001/count")):
+        done = dfh(*argv, cwd=project, expect=None)
+        assert "a bug in dfh" not in done.stderr, (argv, done.stderr)
+
+
 def test_a_folder_that_the_project_only_names_is_left_alone(
     lab: Any, dfh: Any, make_project: Any
 ) -> None:
