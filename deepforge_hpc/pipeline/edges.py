@@ -126,7 +126,8 @@ class Edges:
         if place in places:
             self._fault(at, f"{places[place]} the same place")
         elif _is_of_others(FilePath(place), is_folder=is_folder):
-            message = f"{shown(spec.to)} is there already, and no execution wrote it"
+            history = f"{FilePath(place).name}.prov"
+            message = f"{shown(spec.to)} is there, and no {history} says that an execution wrote it"
             self._fault(at, message, "move it away, or write elsewhere")
         places[place] = f"output {name!r} goes to"
         return to

@@ -360,9 +360,9 @@ def test_a_result_replaces_nothing_that_no_execution_wrote(
     (project / "data").mkdir()
     (project / "data" / "raw.csv").write_text("precious")
     said = dfh("run", cwd=project, expect=3).stderr
-    for name in ("made", "said"):
-        assert f"outputs.{name}.to: " in said
-    assert said.count("is there already, and no execution wrote it (move it away") == 2
+    for name, place in (("made", "data"), ("said", "notes.txt")):
+        reason = f"is there, and no {place}.prov says that an execution wrote it (move it away"
+        assert f"outputs.{name}.to: '{place}' {reason}" in said
     assert (project / "data" / "raw.csv").read_text() == "precious"
     for name in ("data", "notes.txt"):
         (project / name).rename(project / f"{name}.mine")

@@ -128,7 +128,7 @@ def choose(value: object) -> str:
     try:
         to_json(value)
     except FormatError as error:
-        raise FormatError(f"no format fits by itself: {error}. Name one under `types:`") from error
+        raise FormatError(f"no format fits by itself: {error}") from error
     return "json"
 
 
