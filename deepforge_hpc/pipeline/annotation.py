@@ -16,7 +16,10 @@ from deepforge_hpc.site.regex import runs_away, takes_long
 
 ANY = "any"
 _JSON_TYPES = frozenset({"int", "float", "bool", "str", "list", "dict", "None"})
-_ALIASES = {"List": "list", "Dict": "dict", "tuple": "list", "Tuple": "list", "Sequence": "list"}
+_ALIASES = {
+    **dict.fromkeys(("List", "tuple", "Tuple", "Sequence", "MutableSequence"), "list"),
+    **dict.fromkeys(("Dict", "Mapping", "MutableMapping"), "dict"),
+}
 _MODULES_OF_TYPES = ("typing", "typing_extensions", "collections.abc", "builtins")
 _PORTS = {
     "dict": "json", "list": "json", "float": "json", "int": "json", "bool": "json",

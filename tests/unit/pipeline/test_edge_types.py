@@ -48,6 +48,7 @@ def told(project: ProjectFolder, given: str, wanted: str, map_: str = "") -> lis
         ("int", "list[int]", "make.value is int, but use wants list of int"),
         ("dict", "list", "make.value is dict, but use wants list"),
         ("Literal['a', 'b']", "Literal['c']", "make.value is 'a' or 'b', but use wants 'c'"),
+        ("int", "Mapping[str, int]", "make.value is int, but use wants dict of int"),
         ("int", "Literal['c']", "make.value is int, but use wants 'c'"),
         ("Literal[1, 2]", "list", "make.value is 1 or 2, but use wants list"),
         ("list[int]", "list[list]", "make.value is list of int, but use wants list of list"),
@@ -81,7 +82,7 @@ def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
     [
         ("int", "float"), ("float", "int"), ("bool", "int"), ("int | None", "int"),
         ("list", "list[int]"), ("tuple[int, int]", "list[int]"), ("list[Any]", "list[int]"),
-        ("Sequence[int]", "list[int]"), ("dict[str, Any]", "dict[str, int]"),
+        ("Sequence[int]", "list[int]"), ("Mapping[str, int]", "dict"), ("dict[str, Any]", "dict[str, int]"),
         ("list[np.ndarray]", "list[list]"), ("dict | list", "list"), ("int", "object"),
         ("list[int] | dict[str, int]", "list[str] | dict[str, int]"),
         ("int", "Literal[1, 2]"), ("Literal[1]", "float"), ("Optional[Literal[1]]", "str | None"),
