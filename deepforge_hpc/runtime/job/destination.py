@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,19 +50,22 @@ class Destination(NamedTuple):
             yield cls(context, copies, placed)
 
     def publish(self, record: str) -> None:
-        """Give the copies their names, and lay the closure of the record beside each."""
+        """Lay the closure of the record beside each copy, and give the copies their names.
+
+        In this order: a folder without a closure is none of ours.
+        """
         for copy in self.copies:
             closure = build_closure(self.context.ledger, copy.sha256, record)
+            publish_bytes(_beside(copy.final), canonical_json(closure._asdict()))
             copy.publish()
-            beside = copy.final.with_name(copy.final.name + ".prov")
-            publish_bytes(beside, canonical_json(closure._asdict()))
 
 
 def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Published]]:
     """Return the destination of each output of this job that the pipeline declares `to:` for.
 
-    `to` names the artifact itself, or a folder for it if it ends in a slash; for a file it may also
-    be an existing folder.
+    `to` names the artifact itself, or a folder for it: one that ends in a slash, that is there and
+    a file goes to, or that holds what no job laid there. FileExistsError if such a one would be
+    replaced.
     """
     found = []
     for declared in context.plan.outputs:
@@ -69,6 +73,20 @@ def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Publi
             continue
         output = next(item for item in outputs if item.name == declared.output)
         to = Path(declared.to)
-        into = declared.to.endswith("/") or (output.path.is_file() and to.is_dir())
-        found.append((to / (declared.name + output.path.suffix) if into else to, output))
+        is_folder = to.is_dir() and (output.path.is_file() or _is_of_others(to))
+        if declared.to.endswith("/") or is_folder:
+            to /= declared.name + output.path.suffix
+        if _is_of_others(to):
+            message = "Would be replaced, and holds what no job laid there"
+            raise FileExistsError(errno.EEXIST, message, str(to))
+        found.append((to, output))
     return found
+
+
+def _is_of_others(place: Path) -> bool:
+    """Tell whether a folder holds something and is no copy of an earlier result."""
+    return place.is_dir() and not _beside(place).exists() and any(place.iterdir())
+
+
+def _beside(copy: Path) -> Path:
+    return copy.with_name(copy.name + ".prov")

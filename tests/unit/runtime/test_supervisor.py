@@ -455,6 +455,38 @@ def test_a_folder_is_published_and_replaced_as_a_whole(execution: Execution) -> 
     ]
 
 
+@pytest.mark.parametrize("output", ["directory", "json"])
+def test_a_folder_with_other_things_is_never_replaced(execution: Execution, output: str) -> None:
+    value = "Path('out')" if output == "directory" else "1"
+    execution.operation(
+        "make",
+        f"""
+        from pathlib import Path
+
+        def operation():
+            Path("out").mkdir()
+            Path("out", "new").write_text("x")
+            return {value}
+        """,
+        outputs={"result": output},
+    )
+    target = execution.project / "results"
+    execution.declare("made", "make.result", target)
+    target.mkdir()
+    (target / "mine").write_text("precious")
+    assert execution.run("make").returncode == 0
+    name = execution.output("make").name.replace("result", "made")
+    assert sorted(path.name for path in target.iterdir()) == [name, f"{name}.prov", "mine"]
+    execution.folder("make").success.unlink()
+    (target / f"{name}.prov").unlink()
+    (target / name).unlink() if output == "json" else None
+    (target / name).mkdir(exist_ok=True)
+    (target / name / "mine").write_text("precious")
+    assert execution.run("make", attempt=2).returncode != 0
+    assert "holds what no job laid there" in execution.state("make")["reason"]
+    assert (target / name / "mine").read_text() == "precious"
+
+
 def test_words_that_are_no_command_get_the_usage(execution: Execution) -> None:
     import subprocess
 
