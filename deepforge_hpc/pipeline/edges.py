@@ -105,6 +105,7 @@ class Edges:
                 continue
             to = self._destination(name, folder, places) if spec.to else ""
             results.append(Result(name=name, operation=operation, output=output, to=to))
+        self._refuse_nested(results)
         return tuple(results)
 
     def _destination(self, name: str, folder: FilePath, places: dict[str, str]) -> str:
@@ -141,6 +142,15 @@ class Edges:
                 found[absolute(file, folder)] = f"operation {name!r} stands in"
         read = {item.path: name for name, item in self.externals.items() if item}
         return found | {path: f"input {name!r} is read from" for path, name in read.items()}
+
+    def _refuse_nested(self, results: list[Result]) -> None:
+        """Refuse a place inside of what another output replaces as a whole."""
+        whole = {item.to: item.name for item in results if item.to}
+        for item in results:
+            for outer in filter(whole.get, map(str, FilePath(item.to).parents)):
+                message = f"lies in {outer}, all of which output {whole[outer]!r} replaces"
+                hint = f"if that is a folder for several, end it in a slash: to: {outer}/"
+                self._fault(("outputs", item.name, "to"), message, hint)
 
     def _refuse_file_for_parts(self, name: str, operation: str, to: str) -> None:
         """Refuse the name of a file for what the tasks of an array make: a folder of parts."""
