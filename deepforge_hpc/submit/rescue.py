@@ -185,12 +185,16 @@ def _unnamed(job: Job, name: str, folder: Path, way: str) -> UsageError:
     message = (
         f"{job.name} could not save its output {name}, and no format is named for what it kept"
     )
-    hint = f"Write types: {{{name}: FORMAT}} under {job.operation} {way}. {_anew(folder)}"
+    hint = f"Write types: {{{name}: FORMAT}} under {job.operation} {way}. {_anew(folder, job)}"
     return UsageError(message, hint)
 
 
-def _anew(folder: Path) -> str:
-    return f"To run the operation again instead, first: rm -r {shlex.quote(str(folder))}"
+def _anew(folder: Path, job: Job | None = None) -> str:
+    """Return the way to run it after all: a task, or (`job`) all of an array."""
+    words = shlex.quote(str(folder))
+    if job is not None and job.kind is JobKind.ARRAY:
+        words = f"{shlex.quote(str(folder.parents[1]))}/task-*/{folder.name}"
+    return f"To run the operation again instead, first: rm -r {words}"
 
 
 def _known(layout: ExecutionLayout, job: Job) -> set[str]:

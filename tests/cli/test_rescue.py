@@ -231,6 +231,10 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
     project = make_project({"ops.py": code, "rows.json": "[0, 1, 2]"}, name="parts")
     (project / "pipeline.yaml").write_text(text % "json")
     dfh("run", cwd=project, expect=9)
+    folder = project / "executions" / "parts-0001" / "jobs" / "work"
+    (project / "pipeline.yaml").write_text((text % "json").replace(", types: {made: json}", ""))
+    error = dfh("resume", cwd=project, expect=2).stderr
+    assert f"To run the operation again instead, first: rm -r {folder}/task-*/rescue" in error
     (project / "pipeline.yaml").write_text(text % "npy")
     told = (
         "work task 0 does not run again: it saves what attempt 1 of parts-0001 kept (made as npy)"
