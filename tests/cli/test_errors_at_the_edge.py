@@ -91,6 +91,18 @@ def test_interrupt_of_a_submission_says_what_is_left(
     assert "0 jobs" not in dfh("run", "--site", "local", cwd=project).stdout
 
 
+def test_interrupt_of_a_dry_run_is_not_silent(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("deepforge_hpc.plan.resolve.resolve", interrupt)
+    assert edge.main(["submit", "--site", "local", "--dry-run"]) == 130
+    assert capsys.readouterr().err.startswith("Stopped. Nothing was submitted")
+
+
 @pytest.mark.parametrize(
     ("verb", "step"),
     [

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.submission import Submission
     from deepforge_hpc.cli.views.display import Display
 
-
+_NOTHING = "Nothing was submitted, and nothing of it is left."
 _submit_options = together(
     click.option("--no-reuse", is_flag=True, help="Run every job, whatever still holds."),
     click.option("--tag", "tags", multiple=True, metavar="WORD", help="Repeatable."),
@@ -39,16 +39,18 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
     Example:
       dfh submit pipeline.yaml --site slurm-generic --set train.epochs=20 --dry-run
     """
-    from deepforge_hpc.api.submission import dry_run as foresee
     from deepforge_hpc.cli.views.submission import dry_run_lines, submission_lines
 
     if dry_run:
-        found = foresee(
-            request_from(options),
-            name=options["name"],
-            note=options["note"],
-            reuse=not options["no_reuse"],
-        )
+        with if_interrupted(_NOTHING):
+            from deepforge_hpc.api.submission import dry_run as foresee
+
+            found = foresee(
+                request_from(options),
+                name=options["name"],
+                note=options["note"],
+                reuse=not options["no_reuse"],
+            )
         display.notices(found.warnings)
         display.result(found.to_dict(), dry_run_lines(found))
         return
@@ -87,7 +89,7 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
 
 
 def _submit(display: Display, options: dict[str, Any]) -> Submission:
-    with if_interrupted("Nothing was submitted, and nothing of it is left."):
+    with if_interrupted(_NOTHING):
         from deepforge_hpc.api.submission import submit
 
         submitted = submit(
