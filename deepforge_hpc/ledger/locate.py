@@ -281,8 +281,8 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
         if found := ledger.find_by_content(sha256):
             record = found[0]
             if isinstance(record.data.made(sha256), RecordedFigure):
-                # Of the attempt that drew it; later ones, and who reused it, only have it too.
-                record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.attempt))
+                # Of the attempt that drew it; later ones, and who took it over, only have it too.
+                record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.time.end))
             return _artifact(ledger, record, path, sha256, sha256, others=len(found) - 1)
     if closure is not None:
         said = closure.data

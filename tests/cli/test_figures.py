@@ -102,3 +102,18 @@ def test_figures_of_a_failed_attempt_are_recorded_and_those_of_the_next_are_its_
     assert "  modified\n" in shown
     assert "made by    plots-0001/draw  attempt 2 " in shown
     assert dfh("prov", "verify", "plots-0001", cwd=plots).stdout.startswith("sound: ")
+
+
+def test_a_figure_of_a_rescue_is_of_the_execution_that_drew_it(
+    dfh: Any, plots: Path, tmp_path: Path
+) -> None:
+    code = OPERATIONS.replace("-> int", "").replace("sum(rows)", "{*rows}")
+    (plots / "operations.py").write_text(code)
+    dfh("run", cwd=plots, expect=9)  # no format by itself takes a set
+    pipeline = (plots / "pipeline.yaml").read_text().replace("results/total.json", "results/")
+    (plots / "pipeline.yaml").write_text(
+        pipeline.replace("py:draw,", "py:draw, types: {total: pickle},")
+    )
+    assert "draw does not run again" in dfh("run", cwd=plots).stderr
+    copy = shutil.copy(figures(plots, "plots-0002") / "loss.png", tmp_path / "x.png")
+    assert "plots-0001/draw drew this figure" in dfh("prov", "show", copy, cwd=plots).stdout
