@@ -161,17 +161,22 @@ def usual_pause_s(found: FoundExecution) -> float:
     return scheduler_of(found).poll_s
 
 
-def report(found: FoundExecution) -> Path:
-    """Write the report of an execution anew and return its path."""
+def report(found: FoundExecution) -> tuple[Path, str]:
+    """Write the report of an execution anew and return its path.
+
+    With why it was not: who may only look has the page that the jobs have written.
+    """
     from deepforge_hpc.runtime.base.files import publish_bytes
     from deepforge_hpc.runtime.report.refresh import render_report
 
     try:
         publish_bytes(found.layout.report, render_report(found.layout.root))
     except OSError as error:
+        if isinstance(error, PermissionError) and found.layout.report.is_file():
+            return found.layout.report, f"not written anew: {error.strerror}"
         message = f"{found.layout.report}: {error.strerror}"
         raise StorageError(message, f"dfh status {found.name} shows the same.") from error
-    return found.layout.report
+    return found.layout.report, ""
 
 
 def executions(cwd: Path) -> tuple[Summary, ...]:

@@ -92,7 +92,7 @@ def _image(container: str) -> Software:
         status = Path(container).stat()
         if status.st_size <= _SMALL_BYTES:
             return (("image", digest_file(Path(container))),)
-    except OSError:
+    except (OSError, ValueError):  # a name can be no path
         return ()
     return (("image", f"{status.st_size} bytes of {status.st_mtime_ns}"),)
 

@@ -117,6 +117,10 @@ def test_looking_works_anywhere_and_acting_wants_a_path(
     mine = parent / "mine"
     for argv in (("status",), ("logs",), ("prov", "show", "mine-0001/one"), ("executions", "list")):
         alice(*argv, cwd=mine)
+    page = parent / "executions" / "mine-0001" / "report.html"
+    page.touch()
+    found = alice("report", cwd=mine)
+    assert (found.stdout, found.stderr) == (f"{page}\n", "not written anew: Permission denied\n")
     for verb in ("resume", "cancel"):
         told = alice(verb, "mine-0001", cwd=mine, expect=2).stderr
         assert f"{parent}/.dfh belongs to daemon" in told

@@ -23,6 +23,8 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh report latest
     """
-    path = manage.report(find.find_execution(execution, Path.cwd()))
+    path, kept = manage.report(find.find_execution(execution, Path.cwd()))
+    if kept:
+        display.talk(kept)
     document = {"schema": "dfh/report/1", "path": str(path), "size": path.stat().st_size}
     display.result(document, [str(path)])

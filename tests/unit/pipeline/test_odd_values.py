@@ -116,6 +116,15 @@ def test_an_odd_value_is_read_or_refused_wherever_it_stands(
     assert not (project.root / "pwned").exists()
 
 
+@pytest.mark.parametrize("key", ["python", "venv", "conda", "container"])
+@pytest.mark.parametrize("text", ["a\\0b", "a/\\0b", "a\\0.sif"])
+def test_no_path_has_a_nul_in_it(project: ProjectFolder, key: str, text: str) -> None:
+    project.write("net.yaml", NET)
+    project.write("pipeline.yaml", WHOLE.replace("{conda: c}", f'{{{key}: "{text}"}}'))
+    with pytest.raises(InvalidInputError, match=r"U\+0000"):
+        project.load("local")
+
+
 def test_the_pipeline_that_is_changed_is_sound(project: ProjectFolder) -> None:
     project.write("net.yaml", NET)
     project.write("pipeline.yaml", WHOLE)
