@@ -30,8 +30,9 @@ _SECRET_KEY = re.compile(
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _ASSIGNED = re.compile(
     r"""((?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"""
-    r"""(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)(?:=|["']\s*[:=]\s*)["']?|AUTHORIZATION["']?\s*[:=]"""
-    r"""\s*["']?(?:BASIC |BEARER )?)[^\s"',;&(){}\[\]]+""",
+    r"""(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
+    r"""AUTHORIZATION["']?\s*[:=]\s*(?!\[redacted)\[?["']?(?:BASIC |BEARER )?)"""
+    r"""(?!BASIC |BEARER )[^\s"',;&(){}\[\]]+""",
     re.IGNORECASE,
 )
 """In a text: `password=...`, `"api_key": "..."`, `Authorization: Bearer ...`."""

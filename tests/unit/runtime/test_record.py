@@ -240,7 +240,10 @@ def test_a_name_tells_a_secret_wherever_it_stands(name: str) -> None:
     for text in (f"{name}=hunter2", f'{{"{name}": "hunter2"', f"x {name}='hunter2'"):
         assert describe_environment({"TF_CONFIG": text}) == {"TF_CONFIG": REDACTED}
         assert "hunter2" not in filter_text(text)
-    assert "hunter2" not in filter_text("Authorization: Bearer hunter2")
+    for text in (f"{name}=hunter2", f'{{"{name}": ["hunter2"]', "Authorization: Bearer hunter2"):
+        told = filter_text(text)
+        assert "hunter2" not in told
+        assert filter_text(told) == told
 
 
 def test_names_of_other_things_are_no_secrets() -> None:
