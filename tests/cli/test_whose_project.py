@@ -65,7 +65,8 @@ def test_site_files_alone_of_another_user_are_left_out(
     for folder in (parent, parent / ".dfh"):
         os.chown(folder, 0, 0)
         folder.chmod(0o1777)
-    alice("run", "--site", "local", cwd=parent / "mine", expect=None)
+    told = alice("run", "--site", "local", cwd=parent / "mine", expect=None).stderr
+    assert f"{parent}/site-configs belongs to daemon" in told
     assert (parent / "executions" / "mine-0001").is_dir()
     assert not list(shared.glob("planted-*"))
 
