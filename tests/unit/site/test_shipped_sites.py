@@ -130,6 +130,7 @@ def test_every_fact_is_dated_and_tells_how_sure_it_is(name: str) -> None:
     for path, facts in site_of_any_variant(name).facts.items():
         for fact in facts:
             assert fact.source, path
+            assert "idx:" not in fact.source, "a number that nobody can look up"
             assert fact.confidence in {"O", "T", "L", "M"}, path
             assert date.fromisoformat(str(fact.date)) >= date(2024, 1, 1), path
 
