@@ -181,6 +181,9 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
         return _by_path(cwd / reference)
     message = f"{reference}: no such execution in {project}"
     names = listed(item.name for item in known)
+    if known and reference and (known[0].layout.jobs / reference).is_dir():
+        hint = f"It is a job of {known[0].id}: dfh logs {known[0].id} {reference}"
+        raise UsageError(message, hint)
     raise UsageError(message, f"Known: {names}." if names else "Start one with: dfh submit")
 
 

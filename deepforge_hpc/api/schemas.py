@@ -39,6 +39,7 @@ def site_schema() -> Schema:
             "description": "Parts that are laid over the file, as in --site NAME/VARIANT.",
         },
         "default_variant": _NAME,
+        "base": {"type": "boolean", "description": "No machine: only for others to extend."},
     }
     return _titled(
         "site",

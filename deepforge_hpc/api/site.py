@@ -62,10 +62,13 @@ class Detected(JsonResult, schema="dfh/detect/1"):
 
 def sites(cwd: Path) -> tuple[SiteInfo, ...]:
     """Return the sites that a pipeline in a folder can name."""
-    from deepforge_hpc.site.find import known_sites
+    from deepforge_hpc.site.find import ANY, known_sites
 
     folders = _folders(cwd)
-    return tuple(_info(name, folders) for name in known_sites(folders))
+    tried = {name: _attempt(f"{name}/{ANY}", folders) for name in known_sites(folders)}
+    return tuple(
+        _info(name, one) for name, one in tried.items() if isinstance(one, tuple) or not one.is_base
+    )
 
 
 def find_site(name: str, cwd: Path) -> FoundSite:
@@ -196,10 +199,7 @@ def _folders(cwd: Path) -> Folders:
     return site_folders(project_root(cwd, trusted)[0], user_folder(), os.environ, trusted)
 
 
-def _info(name: str, folders: Folders) -> SiteInfo:
-    from deepforge_hpc.site.find import ANY
-
-    found = _attempt(f"{name}/{ANY}", folders)
+def _info(name: str, found: FoundSite | tuple[Fault, ...]) -> SiteInfo:
     if isinstance(found, tuple):
         return SiteInfo(
             name=name,

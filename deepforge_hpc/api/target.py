@@ -48,6 +48,7 @@ def target_of(request: Request, cwd: Path) -> Target:
     )
     base = request.pipeline.parent if request.pipeline.exists() else cwd
     found = find_site(layers.site_name().value, base)
+    found.require_machine()
     problems: list[Notice] = []
     if request.pipeline.exists():
         try:

@@ -224,10 +224,12 @@ class _Loading:
         root, user = self.project.root, self.settings.user_dir
         folders = site_folders(root, user, self.settings.environ, self.user.trust)
         try:
-            return load_site(name, folders)
+            found = load_site(name, folders)
+            found.require_machine()
         except InvalidInputError as error:
             self.extra += error.faults
             return None
+        return found
 
     def _binder(self, pipeline: PipelineSpec) -> Binder:
         base = EnvironmentBase(

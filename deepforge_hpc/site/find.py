@@ -44,11 +44,19 @@ class FoundSite:
     """Names of what it is laid over, the nearest first."""
     unsourced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By section: files that say something of it and name no source."""
+    is_base: bool = False
+    """Its file is there for others to extend: no machine that jobs can be sent to."""
 
     @property
     def is_near(self) -> bool:
         """Tell whether the file is the project's own or was given: the user's word comes after."""
         return self.where in ("project", "given")
+
+    def require_machine(self) -> None:
+        """Raise InvalidInputError for what jobs cannot be sent to."""
+        if self.is_base:
+            message = f"site {self.spec.name} is no machine, but what others extend"
+            raise InvalidInputError([Fault(message=message, hint=self.spec.description)])
 
     def origin(self, *path: str | int) -> str:
         """Return `site local (shipped):12` for a value of the file."""
@@ -159,6 +167,9 @@ def _read(
     if where != "given" and spec.name and spec.name != path.stem:
         message = f"site: {shown(spec.name)}, but the file is {path.name}"
         reader.faults.append(own.fault(message, ("site",)))
+    base = (own.value() or {}).get("base", False)
+    if not isinstance(base, bool):
+        reader.wrong(("base",), "true or false", base)
     if where == "shipped":
         reader.faults += [fault for document in documents for fault in unsourced(document)]
     if reader.faults:
@@ -173,6 +184,7 @@ def _read(
         document=merged,
         extends=tuple(Path(document.file).stem for document in documents[1:]),
         unsourced=_unsourced(documents),
+        is_base=base,
     )
 
 

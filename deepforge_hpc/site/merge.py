@@ -16,7 +16,7 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path
 from deepforge_hpc.files.yaml12 import Document, Mark
 
-OWN_KEYS = frozenset({"extends", "variants", "default_variant"})
+OWN_KEYS = frozenset({"base", "extends", "variants", "default_variant"})
 """Keys of a file that say how it is merged, and are not part of the site."""
 
 

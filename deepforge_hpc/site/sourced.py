@@ -9,7 +9,8 @@ from deepforge_hpc.files.yaml12 import Document
 
 _NOT_OF_MACHINE = frozenset(
     (
-        *("dfh", "site", "title", "description", "extends", "variants", "default_variant"),
+        *("dfh", "site", "title", "description", "base", "extends"),
+        *("variants", "default_variant"),
         *("scheduler", "dependency", "defaults", "environment", "executions", "clamp", "facts"),
     )
 )

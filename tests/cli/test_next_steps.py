@@ -89,6 +89,9 @@ def test_looking_where_there_is_nothing(dfh: Any, project: Path, follow: Any) ->
 
 
 def test_logs(dfh: Any, done: Path, follow: Any) -> None:
+    of_job = dfh("logs", "count", cwd=done, expect=2)
+    shown = follow("api/find.py find_execution: dfh logs", of_job, cwd=done)
+    assert "small-0001 count" in shown.stderr
     dfh("run", cwd=done)
     refused = dfh("logs", "small-0002", "count", cwd=done, expect=2)
     shown = follow("cli/commands/logs.py _require_log: dfh logs", refused, cwd=done)

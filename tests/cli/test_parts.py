@@ -37,6 +37,10 @@ def test_a_file_is_refused_and_the_folder_is_read_as_one_value(dfh: Any, project
     dfh("check", cwd=project)
     file.write_text(PIPELINE % "results/twice")
     dfh("run", cwd=project)
+    chosen = dfh("logs", "latest", "double", cwd=project).stderr
+    assert "double[2]" in chosen
+    assert "--task N shows another" in chosen
+    assert "another" not in dfh("logs", "1", "double", "--task", "0", cwd=project).stderr
     folder = project / "results" / "twice"
     assert deepforge_hpc.load_parts(folder) == [2 * n for n in range(10)]
     assert deepforge_hpc.load_parts(str(folder), (2, 5)) == [4, 6, 8]

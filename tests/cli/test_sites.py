@@ -33,6 +33,19 @@ def test_the_list_marks_where_a_site_is_from_and_its_variants(folder: Path, dfh:
     assert {"mine", "bad", "local"} <= {site["name"] for site in found}
 
 
+def test_what_sites_have_in_common_is_not_listed_and_gets_no_jobs(project: Path, dfh: Any) -> None:
+    assert not re.search(r"(?m)^(alps|tacc|slurm-base) ", dfh("site", "list", cwd=project).stdout)
+    for verb in ("plan", "doctor"):
+        told = dfh(verb, "--site", "alps", cwd=project, expect=3).stderr
+        assert "site alps is no machine, but what others extend" in told
+        assert "which are daint and clariden" in told
+    assert "Alps" in dfh("site", "show", "alps", cwd=project).stdout
+    file = project / "mine.yaml"
+    file.write_text("site: mine\nextends: tacc\nbase: maybe\n")
+    told = dfh("site", "check", file, cwd=project, expect=3).stderr
+    assert "mine.yaml:3:7: base: expected true or false, not 'maybe'" in told
+
+
 def test_show_names_sources_and_marks_what_is_unknown(folder: Path, dfh: Any) -> None:
     text = dfh("site", "show", "perlmutter/cpu", cwd=folder).stdout
 

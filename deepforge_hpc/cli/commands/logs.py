@@ -63,6 +63,7 @@ def command(
         raise UsageError("--follow prints text as it comes", "Leave out --json.")
     found = find.find_execution(execution, Path.cwd())
     current = manage.status(found, ask_scheduler=False)
+    asked = task
     job, task = _choose(current, found, job, task)
     if follow:
         current = _await_log(display, found, job, task, attempt=attempt, rank=rank)
@@ -70,6 +71,8 @@ def command(
     log = logs.read_log(found.layout, job, task=task, attempt=attempt, rank=rank, lines=lines)
     name = job if task is None else f"{job}[{task}]"
     display.talk(f"{found.id} {name}, attempt {log.attempt}: {log.path}")
+    if task != asked:
+        display.talk("(one task of an array; --task N shows another)")
     if not log.is_whole:
         display.talk(f"(the last {len(log.lines)} lines)")
     display.result(log.to_dict(), log.lines)

@@ -61,6 +61,7 @@ class Details(NamedTuple):
     pictures: tuple[Picture, ...] = ()
     more_pictures: int = 0
     logs: tuple[LogTail, ...] = ()
+    more_tasks: int = 0
 
 
 class Budget:
@@ -95,7 +96,11 @@ def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
             pictures += found.pictures
             more += found.more_pictures
     return Details(
-        metrics=tuple(metrics), pictures=tuple(pictures), more_pictures=more, logs=tuple(logs)
+        metrics=tuple(metrics),
+        pictures=tuple(pictures),
+        more_pictures=more,
+        logs=tuple(logs),
+        more_tasks=len(job.units) - len(tasks),
     )
 
 

@@ -36,6 +36,9 @@ def operation_card(
     series = [item for detail in details for item in detail.metrics]
     pictures = [item for detail in details for item in detail.pictures]
     parts.append(_gallery(series, pictures, sum(detail.more_pictures for detail in details)))
+    if more := sum(detail.more_tasks for detail in details):
+        note = f"Charts, figures and logs of {count(more, 'more task')} in the folder."
+        parts.append(f'<p class="note">{note}</p>')
     parts.append(_outputs(operation))
     if len(operation.main.units) > 1:
         parts.append(_tasks(operation.main))

@@ -163,6 +163,7 @@ def test_one_reason_of_many_tasks_is_told_once(made: Callable[[str], Any]) -> No
 def test_an_array_is_told_by_its_tasks(made: Callable[[str], Any]) -> None:
     execution = made("rendering")
     assert "5 of 8 tasks done: 5 succeeded, 2 running, 1 pending" in page(execution).text
+    assert "Charts, figures and logs of 5 more tasks in the folder" in page(execution).text
     assert "running 5/8" in page(execution).text
     assert counts(execution, 0) == {"pending": 1, "running": 2, "succeeded": 5}
 

@@ -29,7 +29,8 @@ COMMON_PARTS = {"slurm-base", "alps", "tacc"}
 GENERIC = {"local", "slurm-generic", "slurm-pyxis", "lab"}
 ALL = sorted(MACHINES | COMMON_PARTS | GENERIC)
 OURS = {
-    *("dfh", "site", "title", "description", "extends", "variants", "default_variant"),
+    *("dfh", "site", "title", "description", "base", "extends"),
+    *("variants", "default_variant"),
     *("scheduler", "facts", "dependency", "defaults", "environment", "clamp"),
 }
 """Keys that say what dfh does; all others state facts."""
@@ -95,6 +96,10 @@ def test_every_file_is_tested() -> None:
 @pytest.mark.parametrize("name", names_with_variants())
 def test_every_site_and_variant_loads(name: str) -> None:
     assert site(name).scheduler == ("local" if name == "local" else "slurm")
+
+
+def test_what_is_common_to_several_is_no_machine() -> None:
+    assert {name for name in ALL if load_site(f"{name}/*", FOLDERS).is_base} == COMMON_PARTS
 
 
 def test_all_load_within_a_second_of_work() -> None:
