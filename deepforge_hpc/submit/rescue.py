@@ -1,9 +1,8 @@
-"""A format for what an earlier attempt could not save, as `types:` names it now.
+"""What becomes of what an earlier attempt could not save.
 
-`dfh resume` asks before a retry: the plan of an execution is frozen, but what was kept has no
-format in it, so this is read from the pipeline as it is now, and handed to the job beside what it
-keeps. `dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing
-but the formats has changed since (`value_key`).
+`dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing but the
+formats has changed since (`value_key`). `dfh resume` has a frozen plan: it saves only what wanted a
+package, so what it makes is what later submissions look for (`plan_key`).
 """
 
 from __future__ import annotations
@@ -14,16 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX, ExecutionLayout
 from deepforge_hpc.runtime.base.notice import INFO, Notice
-from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
-from deepforge_hpc.runtime.base.plugins import named_plugins
+from deepforge_hpc.runtime.base.plan import Job, Plan
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 from deepforge_hpc.runtime.rank.messages import Rescue
 from deepforge_hpc.runtime.storage.local import LocalStorage
@@ -39,23 +36,19 @@ Types = Mapping[str, Mapping[str, str]]
 def name_formats(
     layout: ExecutionLayout, info: ExecutionInfo, selected: Iterable[Selected]
 ) -> None:
-    """Lay beside each rescue the formats of what it keeps; UsageError if one is not named."""
-    types: Types | None = None
+    """Lay beside each rescue the formats that wanted a package; UsageError if it was not that."""
     for item in selected:
         for task in item.tasks or item.job.indices:
             folder = layout.job(item.job.name, task).rescue
             found = read(folder)
             if found is None or not found.is_of(item.job):  # then the operation runs again
                 continue
-            if types is None:
-                types = _types(Path(info.project, info.pipeline_file))
-            named = _named(found, types.get(item.job.operation, {}))
-            known = _known(layout, item.job)
-            for name in found.kept:
-                if named.get(name) not in known:
-                    then = f"then: dfh resume {info.id}"
-                    raise _unnamed(item.job, name, folder, f"({', '.join(sorted(known))}), {then}")
-            publish_json(folder / RESCUE_FORMATS, {name: named[name] for name in found.kept})
+            if (folder / RESCUE_FORMATS).exists():  # `dfh submit` has named them
+                continue
+            for name in found.kept.keys() - found.lacking.keys():
+                why = "the frozen code and plan would do the same again"
+                raise _unnamed(item.job, name, why, f"then: {info.submit_command}")
+            publish_json(folder / RESCUE_FORMATS, found.lacking)
 
 
 class Kept(NamedTuple):
@@ -146,11 +139,12 @@ def kept(
 
 
 def _formats(job: Job, folder: Path, found: Rescue, types: Types) -> dict[str, str]:
-    named = _named(found, types.get(job.operation, {}))
+    named = {**found.lacking, **types.get(job.operation, {})}
     planned = {port.name: port.type for port in job.outputs}
     for name in found.kept:
         if name not in named:
-            raise _unnamed(job, name, folder, "(pickle, say), then submit again")
+            why = "no format is named for what it kept"
+            raise _unnamed(job, name, why, "then submit again")
     for name, saved in found.saved.items():
         if planned[name] not in {"any", saved.format}:
             message = (
@@ -161,43 +155,10 @@ def _formats(job: Job, folder: Path, found: Rescue, types: Types) -> dict[str, s
     return {name: named[name] for name in found.kept}
 
 
-def _named(found: Rescue, types: Mapping[str, str]) -> dict[str, str]:
-    """Return the format of each output, where one is named or only wanted a package."""
-    return {**found.lacking, **types}
+def _unnamed(job: Job, name: str, why: str, then: str) -> UsageError:
+    way = f"Write types: {{{name}: FORMAT}} under {job.operation} (pickle, say), or edit its code"
+    return UsageError(f"{job.name} could not save its output {name}, and {why}", f"{way}; {then}")
 
 
-def _types(pipeline: Path) -> dict[str, Mapping[str, str]]:
-    """Return what the pipeline now says under `types:`, by operation."""
-    from deepforge_hpc.files.faults import Reader
-    from deepforge_hpc.files.project import read_input
-    from deepforge_hpc.files.yaml12 import load
-    from deepforge_hpc.pipeline.file import read_pipeline
-
-    faults: list[Fault] = []
-    reader = Reader(load(read_input(pipeline), str(pipeline), faults))
-    found = read_pipeline(reader)
-    if faults or reader.faults:
-        raise InvalidInputError([*faults, *reader.faults])
-    return {name: operation.types for name, operation in found.operations.items()}
-
-
-def _unnamed(job: Job, name: str, folder: Path, way: str) -> UsageError:
-    message = (
-        f"{job.name} could not save its output {name}, and no format is named for what it kept"
-    )
-    hint = f"Write types: {{{name}: FORMAT}} under {job.operation} {way}. {_anew(folder, job)}"
-    return UsageError(message, hint)
-
-
-def _anew(folder: Path, job: Job | None = None) -> str:
-    """Return the way to run it after all: a task, or (`job`) all of an array."""
-    words = shlex.quote(str(folder))
-    if job is not None and job.kind is JobKind.ARRAY:
-        words = f"{shlex.quote(str(folder.parents[1]))}/task-*/{folder.name}"
-    return f"To run the operation again instead, first: rm -r {words}"
-
-
-def _known(layout: ExecutionLayout, job: Job) -> set[str]:
-    """Return the formats that a job could save in."""
-    able = {one for one in FORMATS if job.kind is not JobKind.ARRAY or FORMATS[one].can_gather}
-    return {*able, *named_plugins(layout.code, "formats")} - {"any"}
+def _anew(folder: Path) -> str:
+    return f"To run the operation again instead, first: rm -r {shlex.quote(str(folder))}"

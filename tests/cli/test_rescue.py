@@ -1,5 +1,5 @@
-"""A job that could not save all saves the rest, once the pipeline names a format for it: at `dfh resume`
-and at the next `dfh submit`."""
+"""A job that could not save all saves the rest: at the next `dfh submit`, once the pipeline names a format
+for it, and at `dfh resume` too, once the package is there that a format wants."""
 
 from __future__ import annotations
 
@@ -65,26 +65,33 @@ def assert_saved(project: Path, execution: str, dfh: Any) -> None:
     dfh("prov", "verify", execution, cwd=project)
 
 
-def test_resume_saves_it_once_a_format_is_named(failed: Path, dfh: Any, follow: Any) -> None:
+def test_the_step_that_is_told_is_the_one_whose_result_is_reused(
+    failed: Path, dfh: Any, follow: Any
+) -> None:
     shown = dfh("status", cwd=failed)
+    assert "dfh logs fit-0001 fit; edit; then dfh submit" in shown.stdout
     error = dfh("resume", cwd=failed, expect=2)
-    assert "no format is named for what it kept" in error.stderr
-    assert "types: {model: FORMAT} under fit" in error.stderr
-    write(failed, "model: telepathy")
-    assert "no format is named" in dfh("resume", cwd=failed, expect=2).stderr
+    assert "the frozen code and plan would do the same again" in error.stderr
+    assert "types: {model: FORMAT} under fit (pickle, say), or edit its code; then" in error.stderr
+    write(failed, "model: pikle")
+    assert "(did you mean 'pickle'?)" in dfh("submit", cwd=failed, expect=3).stderr
     write(failed, "model: pickle")
-    follow("runtime/job/rescue.py keep: dfh resume", shown, cwd=failed)
+    dfh("resume", cwd=failed, expect=2)  # its plan is as it was
+    step = "runtime/base/advice.py pipeline_command: dfh VERB"
+    follow(step, shown, cwd=failed, verb="submit")
     dfh("status", "--watch", cwd=failed)
-    assert_saved(failed, "fit-0001", dfh)
-    follow("submit/rescue.py name_formats: dfh resume", error, cwd=failed)  # nothing is left to do
+    assert_saved(failed, "fit-0002", dfh)
+    again = follow(step, error, cwd=failed, verb="submit")
+    assert "reused  from fit-0002/fit" in again.stdout
+    dfh("status", "--watch", cwd=failed)
 
 
 def test_a_new_submission_saves_it_once_a_format_is_named(failed: Path, dfh: Any) -> None:
     folder = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue"
     for command in (("submit", "--dry-run"), ("submit",), ("run",)):
         error = dfh(*command, cwd=failed, expect=2).stderr
-        assert "Write types: {model: FORMAT} under fit (pickle, say), then submit again." in error
-        assert f"first: rm -r {folder}" in error
+        assert "no format is named for what it kept" in error
+        assert "under fit (pickle, say), or edit its code; then submit again" in error
     assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
     write(failed, "model: pickle, note: json")
     error = dfh("submit", cwd=failed, expect=2).stderr
@@ -141,19 +148,19 @@ def test_a_package_that_a_format_wants_is_installed_and_the_job_resumed(
     write(project)
     dfh(*words, cwd=project, expect=9)
     write(project, "model: joblib")
-    dfh("resume", cwd=project)
-    again = dfh("status", "--watch", cwd=project, expect=9)
+    again = dfh(*words, cwd=project, expect=9)
     assert "joblib needs joblib, which" in again.stdout
     (bare / "joblib.py").write_text(JOBLIB)
-    follow("runtime/rank/saving.py _installing: dfh resume #2", again, cwd=project)
+    follow("runtime/rank/saving.py _installing: dfh resume", again, cwd=project)
     dfh("status", "--watch", cwd=project)
-    assert_saved(project, "fit-0002", dfh)
+    assert_saved(project, "fit-0003", dfh)
     follow("runtime/rank/saving.py _installing: dfh resume", shown, cwd=project)
     dfh("status", "fit-0001", "--watch", cwd=project)
 
 
+@pytest.mark.parametrize("verb", ["resume", "submit"])
 def test_a_format_that_the_value_chose_and_that_wants_a_package(
-    dfh: Any, make_project: Callable[..., Path], follow: Any
+    verb: str, dfh: Any, make_project: Callable[..., Path], follow: Any
 ) -> None:
     code = """
 import sys
@@ -171,11 +178,14 @@ def make(log: str):
     project = make_project({"ops.py": code}, name="t")
     (project / "pipeline.yaml").write_text(text.replace("LOG", str(project / "log")))
     shown = dfh("run", cwd=project, expect=9)
-    assert "Install it there, or name another format" in shown.stdout
-    follow("runtime/job/rescue.py keep: dfh resume", shown, cwd=project)
+    _, _, hint = shown.stdout.partition("Install it there, or name another format")
+    steps = {"resume": "next_step: dfh resume", "submit": "pipeline_command: dfh VERB"}
+    follow(f"runtime/base/advice.py {steps[verb]}", hint, cwd=project, verb=verb)
     dfh("status", "--watch", cwd=project)
     assert (project / "log").read_text() == "made\n"
-    assert list(project.glob("executions/t-0001/jobs/make/outputs/table.parquet"))
+    number = {"resume": 1, "submit": 2}[verb]
+    assert list(project.glob(f"executions/t-000{number}/jobs/make/outputs/table.parquet"))
+    assert "not sent, reused" in dfh("submit", "--dry-run", cwd=project).stdout
 
 
 def test_of_another_user_nothing_is_loaded(failed: Path, dfh: Any, as_user: Any) -> None:
@@ -231,10 +241,6 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
     project = make_project({"ops.py": code, "rows.json": "[0, 1, 2]"}, name="parts")
     (project / "pipeline.yaml").write_text(text % "json")
     dfh("run", cwd=project, expect=9)
-    folder = project / "executions" / "parts-0001" / "jobs" / "work"
-    (project / "pipeline.yaml").write_text((text % "json").replace(", types: {made: json}", ""))
-    error = dfh("resume", cwd=project, expect=2).stderr
-    assert f"To run the operation again instead, first: rm -r {folder}/task-*/rescue" in error
     (project / "pipeline.yaml").write_text(text % "npy")
     told = (
         "work task 0 does not run again: it saves what attempt 1 of parts-0001 kept (made as npy)"

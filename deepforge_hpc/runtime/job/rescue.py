@@ -34,10 +34,11 @@ def keep(context: Context, error: JobError) -> JobError:
     names = ", ".join((*found.saved, *found.kept))
     hint = f"{error.hint} {where} keeps {names}"
     if found.is_whole:
-        hint += f"; then dfh resume {context.info.id} saves what it keeps, without a second run."
+        hint += f"; then {context.info.submit_command} saves what it keeps, without a second run "
+        hint += "unless you edit its code."
     else:
         hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())})."
-    return JobError(error.reason, hint, error=error.error, is_retryable=found.is_whole)
+    return JobError(error.reason, hint, error=error.error, is_retryable=found.is_retryable)
 
 
 def find(context: Context) -> TakenUp | None:

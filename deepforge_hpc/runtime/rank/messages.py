@@ -60,6 +60,11 @@ class Rescue(NamedTuple):
         """Tell whether nothing was lost, so that the operation need not run again."""
         return not self.lost
 
+    @property
+    def is_retryable(self) -> bool:
+        """Tell whether the frozen plan will do, once a package is there."""
+        return self.is_whole and self.kept.keys() == self.lacking.keys()
+
     def is_of(self, job: Job) -> bool:
         """Tell whether it is all that a job makes, in whatever formats, with the digests of it."""
         paths = {*self.kept.values(), *(f"outputs/{item.path}" for item in self.saved.values())}
@@ -82,7 +87,7 @@ class TakenUp(NamedTuple):
     folder: str
     rescue: Rescue
     formats: dict[str, str]
-    """Output -> the format that `types:` now names for it, or that only wanted a package."""
+    """Output -> the format that `types:` names for it, or that only wanted a package."""
 
 
 def execution_of(code: str) -> str:

@@ -40,14 +40,9 @@ def check_formats(spec: RankSpec, formats: Mapping[str, Format]) -> None:
 
 
 def _installing(spec: RankSpec) -> str:
-    if spec.taken is None:  # the plan is frozen, so another format is another plan
-        return (
-            f"Install it there, then: dfh resume {spec.execution}. Or name another format under "
-            "`types:` and submit again."
-        )
-    return (
-        "Install it there, or name another format under `types:`, then: "
-        f"dfh resume {spec.execution}"
+    return (  # the plan is frozen, so another format is another plan
+        f"Install it there, then: dfh resume {spec.execution}. Or name another format under "
+        "`types:` and submit again."
     )
 
 
