@@ -31,9 +31,6 @@ def check_frozen(
     data = record.data
     if not data.code:
         return  # a kind of record that no execution made
-    if folder is None:
-        message = f"the folder of {record.execution} is gone: its frozen code was not compared"
-        yield Notice("code_gone", message, record.execution)
     layout = ExecutionLayout(folder or Path())
     files = {
         "plan": (layout.plan, data.plan),

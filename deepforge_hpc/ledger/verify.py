@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from deepforge_hpc.errors import LedgerError
@@ -17,9 +19,10 @@ from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
-from deepforge_hpc.runtime.state.check import look
+from deepforge_hpc.runtime.state.check import Comparison, look
 from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
@@ -63,13 +66,25 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     closure = trace(located.ledger, located.records, located.lost)
     findings = [*_records(closure), *_copy(located)]
     held = "" if located.execution else located.sha256
+    is_here = located.ledger.has_blobs
+    if not is_here:
+        text = "the project that made it is not here: only the copy and its records were compared"
+        findings.append(Notice("project_elsewhere", text, str(located.path)))
+    gone: Counter[str] = Counter()
     frozen, figures = set(), 0
     for record in closure.records.values():
+        findings += _edges(closure, record)
+        if not is_here:
+            continue
         folder = locate(record)
         is_root = record.id in closure.roots
         is_asked = is_root and not located.is_figure
-        findings += _edges(closure, record)
-        findings += _outputs(record, located.project, folder, is_asked=is_asked, held=held)
+        outputs = [*_outputs(record, located.project, folder, is_asked=is_asked, held=held)]
+        if folder is None and record.data.code:  # told at once of all that it had
+            lost = [found for found in outputs if found.kind == "output_gone"]
+            gone[record.execution] += len(lost)
+            outputs = [found for found in outputs if found not in lost]
+        findings += outputs
         if is_root and folder is not None:
             figures += len(record.data.figures)
             findings += _figures(record, folder, located)
@@ -84,11 +99,13 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
         if key not in frozen:
             frozen.add(key)
             findings += check_frozen(located.ledger, record, folder, located.project)
+    made = sum(len(record.data.outputs) for record in closure.records.values()) - gone.total()
+    made -= sum(finding.kind in _ABSENT for finding in findings)
+    findings += [_gone(execution, number) for execution, number in gone.items()]
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
-        outputs=sum(len(record.data.outputs) for record in closure.records.values())
-        - sum(finding.kind in _ABSENT for finding in findings),
+        outputs=made if is_here else int(not located.is_figure),
         figures=figures,
         executions=sum(isinstance(place, Path) for place, _, _ in frozen),
         findings=tuple(dict.fromkeys(findings)),
@@ -106,8 +123,15 @@ def _copy(located: Located) -> Iterator[Notice]:
     made = located.made
     if made and not located.execution and located.path and located.sha256 != made.sha256:
         what = "figure" if located.is_figure else "output"
-        name = f"{what} {made.name} of {located.record.label}"
-        yield _changed(what, name, located.path, made.sha256, short(located.sha256))
+        name = f"this copy of {what} {made.name} of {located.record.label}"
+        text = f"{name} {_change(made.sha256, Comparison(sha256=located.sha256))}"
+        yield broken(f"{what}_modified", text, located.path)
+
+
+def _gone(execution: str, outputs: int) -> Notice:
+    also = f", nor {count(outputs, 'output')}" if outputs else ""
+    text = f"the folder of {execution} is gone: its frozen code was not compared{also}"
+    return Notice("code_gone", text, execution)
 
 
 def _records(closure: Trace) -> Iterator[Notice]:
@@ -175,8 +199,7 @@ def _copies(record: Record, located: Located) -> Iterator[Notice]:
                 yield Notice("copy_replaced", text, str(path), level=INFO)
                 continue
             else:
-                now = short(found.sha256) or found.fault
-                kind, text = "copy_modified", f"was changed: made {short(output.sha256)}, now {now}"
+                kind, text = "copy_modified", _change(output.sha256, found)
             yield Notice(kind, f"{name} {text}", str(path))
 
 
@@ -199,16 +222,18 @@ def _compared(
     if found.is_unread:
         yield Notice(f"{what}_unreadable", f"{name} was not checked: it {found.fault}", str(path))
     elif found.is_missing:
-        text = f"{name} is not there any more; its record tells how to make it again"
+        show = f"dfh prov show {quote(record.label)} tells how it was made"
+        text = f"{name} is not there any more: {show}"
         missing = broken(f"{what}_missing", text, path)
         yield missing if is_needed else Notice(f"{what}_gone", text, str(path))
     elif found.fault:
-        yield _changed(what, name, path, made.sha256, short(found.sha256) or found.fault)
+        yield broken(f"{what}_modified", f"{name} {_change(made.sha256, found)}", path)
 
 
-def _changed(what: str, name: str, path: Path, made: str, now: str) -> Notice:
-    text = f"{name} was changed: recorded {short(made)}, now {now}"
-    return broken(f"{what}_modified", text, path)
+def _change(made: str, found: Comparison) -> str:
+    """Return what became of it, as the end of a sentence; of what was not read, its fault."""
+    now = short(found.sha256)
+    return f"was changed: recorded {short(made)}, now {now}" if now else found.fault
 
 
 def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:

@@ -233,3 +233,17 @@ def test_what_the_script_of_a_job_tells(
     assert "then dfh resume gated-0001" in dfh("status", cwd=gated).stdout
     follow("job-templates/base.sh.j2 : dfh resume", moved, cwd=gated)
     assert "gated-0001  succeeded" in dfh("status", "--watch", cwd=gated).stdout
+
+
+def test_an_output_that_is_gone_and_one_of_another_size(
+    dfh: Any, project: Path, follow: Any
+) -> None:
+    dfh("run", cwd=project)
+    output = project / "executions/small-0001/jobs/total/outputs/sum.json"
+    output.write_text("1" * 99)
+    said = dfh("prov", "verify", "small-0001", cwd=project, expect=7).stdout
+    assert ": output sum of small-0001/total is damaged: it has 99 bytes, and " in said
+    output.unlink()
+    said = dfh("prov", "verify", "small-0001", cwd=project, expect=7)
+    shown = follow("ledger/verify.py _compared: dfh prov", said, cwd=project)
+    assert "small-0001/total" in shown.stdout

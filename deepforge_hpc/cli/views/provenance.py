@@ -145,10 +145,13 @@ def verification_lines(found: Verification) -> Iterator[str]:
         yield f"{finding.level}: {finding.kind}: {finding.text}"
         yield f"    {finding.subject}"
     verdict = "NOT SOUND" if not found.is_sound else "sound" if found.is_checked else "NOT CHECKED"
-    checked = [count(found.records, "record"), count(found.outputs, "output")]
+    checked = [count(found.records, "record")]
+    checked += [count(found.outputs, "output")] * bool(found.outputs)
     checked += [count(found.figures, "file of figures", "files of figures")] * bool(found.figures)
     code = f"the frozen code of {count(found.executions, 'execution')}"
-    yield f"{verdict}: {', '.join(checked)} and {code} were checked"
+    checked += [code] * bool(found.executions)
+    verb = "was" if checked == ["1 record"] else "were"
+    yield f"{verdict}: {listed(checked, last=' and ')} {verb} checked"
 
 
 def _made_by(record: Record) -> str:

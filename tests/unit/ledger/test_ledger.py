@@ -390,9 +390,14 @@ def test_removed_execution_leaves_records_that_explain_a_copy(project: Any, tmp_
     shutil.rmtree(project.execution)
     assert provenance.explain(str(copy), project.root).record.id == project.ids["train"]
     assert kinds(project, copy) == []
-    assert kinds(project, copy, "warning") == ["code_gone", "output_gone"]
     found = provenance.verify(str(copy), project.root)
     assert (found.outputs, found.executions) == (0, 0), "what is gone was not checked"
+    lines = list(verification_lines(found))
+    told = "the folder of flow-0001 is gone: its frozen code was not compared, nor 5 outputs"
+    assert (lines[0], lines[2:]) == (
+        f"warning: code_gone: {told}",
+        ["sound: 5 records were checked"],
+    )
 
 
 def test_damaged_and_missing_records_are_told_apart(project: Any) -> None:
@@ -435,7 +440,15 @@ def test_artifact_far_from_its_project_is_explained_by_the_closure_beside_it(
     shutil.rmtree(project.root)
     found = provenance.explain(str(far), far.parent)
     assert (found.record.id, found.ancestors) == (project.ids["train"], 4)
-    assert kinds_of(provenance.verify(str(far), far.parent), "error") == set()
+    checked = provenance.verify(str(far), far.parent)
+    assert kinds_of(checked, "error") == set()
+    assert kinds_of(checked, "warning") == {"project_elsewhere"}, "nothing there was its project's"
+    assert list(verification_lines(checked))[-1] == "sound: 5 records and 1 output were checked"
+    content = far.read_bytes()
+    far.write_text("edited")
+    told = [item.text for item in provenance.verify(str(far), far.parent).findings]
+    assert told[0].startswith("this copy of output result of flow-0001/train was changed: recorded")
+    far.write_bytes(content)
     closure.records[project.ids["render.gather"]] += " "
     beside.write_bytes(canonical_json(closure._asdict()))
     assert kinds_of(provenance.verify(str(far), far.parent), "error") == {"record_damaged"}
