@@ -10,6 +10,7 @@ from deepforge_hpc.plan.requests import suffixes
 from deepforge_hpc.probe.queues import closed
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.schedulers.slurm_errors import BUSY, meaning
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import Queue
 
@@ -31,8 +32,8 @@ def check_commands(needed: Sequence[str], which: Callable[[str], str | None]) ->
 def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
     """See whether a controller answers, and whether it is that of the site."""
     if not machine.config:
-        step = "wait and try again; is this a login node of the cluster?"
-        yield error("controller", f"no controller of Slurm answers: {machine.refusal}", step)
+        message = f"no controller of Slurm answers: {machine.refusal}"
+        yield error("controller", message, meaning(machine.refusal, BUSY)[1])
         return
     names = [item.cluster_name for item in site.identify if item.cluster_name]
     cluster = machine.cluster

@@ -143,8 +143,7 @@ class Object(Kind):
         if key in self._reserved:
             reader.fault(path, f"{key!r} is not in this version", key=True)
         else:
-            known = (*self.fields, *self._reserved)
-            hint = self._instead.get(key.replace("-", "_")) or nearest(key, known)
+            hint = self._instead.get(key.replace("-", "_")) or nearest(key, self.fields)
             reader.fault(path, f"unknown key {shown(key)}", hint, key=True)
 
 

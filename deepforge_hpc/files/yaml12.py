@@ -175,6 +175,15 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
+_INDENT = "indent it as the keys or items beside it"
+_HINTS = {
+    "could not find expected ':'": "write a space after the colon: `key: value`",
+    "mapping values are not allowed": f"{_INDENT}, write a space after each colon, and put text "
+    "with a colon between quotes",
+    **dict.fromkeys(("did not find expected key", "did not find expected '-'"), _INDENT),
+    "expected <block end>": _INDENT,  # as the parser in Python says both
+}
+"""Beginnings of what PyYAML says, and what is mostly meant."""
 _TOO_DEEP = "nesting depth"
 """In the words of libyaml 0.2.6, which has a limit of its own; an older one overflows its stack."""
 
@@ -229,7 +238,7 @@ def _syntax_fault(error: yaml.MarkedYAMLError, text: str, file: str) -> Fault:
     problem = error.problem or "cannot be read"
     mark = error.problem_mark or error.context_mark
     line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    hint = ""
+    hint = next((what for said, what in _HINTS.items() if problem.startswith(said)), "")
     if _TOO_DEEP in problem:
         problem = f"nested deeper than {MAX_DEPTH} levels"
         return Fault(message=problem, file=file, line=line, column=column)

@@ -122,6 +122,7 @@ _INSTEAD = {
     "array": "write map: {over: PORT, shards: N} beside resources",
 }
 RESOURCES = Object(ResourcesSpec, instead=_INSTEAD)
+_OF_RESOURCES = dict.fromkeys(RESOURCES.fields, "it is a key of resources: of an operation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +187,9 @@ OPERATION = Object(
     OperationSpec,
     reserved=("sweep", "checkpoint", "on_failure", "cache", "retries", "interactive"),
     named=True,
+    instead=_OF_RESOURCES,
 )
+_OF_OPERATION = dict.fromkeys(OPERATION.fields, "it is a key of an operation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +224,11 @@ class PipelineSpec:
     seed: int | None = key(_SEED)
 
 
-PIPELINE = Object(PipelineSpec, reserved=("sweep", "on_failure", "cache", "retries", "interactive"))
+PIPELINE = Object(
+    PipelineSpec,
+    reserved=("sweep", "on_failure", "cache", "retries", "interactive"),
+    instead={**_OF_RESOURCES, **_OF_OPERATION},
+)
 
 
 def read_pipeline(reader: Reader) -> PipelineSpec:

@@ -163,7 +163,7 @@ class _Asker:
             self.unanswered.append(error.message)
             return ""
         if done.returncode:
-            said = marked(" ".join(done.stderr.split())[:200])
+            said = marked(" ".join(done.stderr.split())[:300])
             self.unanswered.append(f"{' '.join(argv[:4])}: exit code {done.returncode}: {said}")
             return ""
         said = done.stdout + done.stderr if both else done.stdout

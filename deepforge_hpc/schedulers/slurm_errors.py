@@ -20,7 +20,7 @@ _LIMIT = (
     "You have as many jobs in the queue as you may have. Wait until some have ended; an array "
     "(`map:`) counts each of its tasks."
 )
-_BUSY = "The controller is down or busy. Try again in some minutes."
+BUSY = "The controller is down or busy. Try again in some minutes."
 _CONFIGURATION = (
     "Slurm is not set up on this host, or SLURM_CONF names a wrong file. Try a login node of the "
     "cluster: `scontrol ping` answers there."
@@ -69,11 +69,11 @@ _KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
     (r"can't be reached now, or it is an invalid entry", NoSchedulerError, _CLUSTER),
     (r"problem talking to (the )?database", TransientSchedulerError, _DATABASE),
     (r"process configuration file|configuration source", NoSchedulerError, _CONFIGURATION),
-    (r"unable to contact slurm controller|connect failure", TransientSchedulerError, _BUSY),
-    (r"socket timed out|connection (refused|reset|timed out)", TransientSchedulerError, _BUSY),
-    (r"zero bytes|resource temporarily unavailable", TransientSchedulerError, _BUSY),
-    (r"temporarily unable to accept job|job queue full", TransientSchedulerError, _BUSY),
-    (r"in standby mode", TransientSchedulerError, _BUSY),
+    (r"unable to contact slurm controller|connect failure", TransientSchedulerError, BUSY),
+    (r"socket timed out|connection (refused|reset|timed out)", TransientSchedulerError, BUSY),
+    (r"zero bytes|resource temporarily unavailable", TransientSchedulerError, BUSY),
+    (r"temporarily unable to accept job|job queue full", TransientSchedulerError, BUSY),
+    (r"in standby mode", TransientSchedulerError, BUSY),
     (r"munge|protocol authentication error", TransientSchedulerError, _MUNGE),
     (r"submitjob\w*limit|maxsubmit|maxjobcount", SubmitLimitError, _LIMIT),
     (r"walldurationperjob|time limit is invalid|--time", SchedulerError, _TIME),
@@ -102,11 +102,7 @@ _COMPILED = tuple((re.compile(p, re.IGNORECASE), kind, hint) for p, kind, hint i
 def parse_error(done: Completed) -> SchedulerError:
     """Return the error that a failed command stands for, with a hint that says what to do."""
     detail = _message(done.stderr) or f"exit code {done.returncode} and no message"
-    kind, hint = SchedulerError, f"The command was: {shlex.join(done.argv)}"
-    for pattern, found_kind, found_hint in _COMPILED:
-        if pattern.search(done.stderr):
-            kind, hint = found_kind, found_hint
-            break
+    kind, hint = meaning(done.stderr, f"The command was: {shlex.join(done.argv)}")
     return kind(
         f"{done.argv[0]}: {detail}",
         hint,
@@ -114,6 +110,12 @@ def parse_error(done: Completed) -> SchedulerError:
         returncode=done.returncode,
         stderr=done.stderr,
     )
+
+
+def meaning(said: str, otherwise: str) -> tuple[type[SchedulerError], str]:
+    """Return the kind of error that a message tells, and what to do; `otherwise` if unknown."""
+    known = ((kind, hint) for pattern, kind, hint in _COMPILED if pattern.search(said))
+    return next(known, (SchedulerError, otherwise))
 
 
 def _message(stderr: str) -> str:

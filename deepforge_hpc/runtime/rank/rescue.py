@@ -16,7 +16,8 @@ from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_folder, sync_path
 from ..base.layout import RESCUE, RESCUE_INDEX
-from ..formats.base import Format
+from ..formats.base import Format, FormatError, Json
+from ..formats.file import choose
 from ..storage.local import LocalStorage
 from .messages import RankSpec, Rescue, Saved, TakenUp
 
@@ -54,14 +55,27 @@ def rescue(
     found = Rescue(spec.attempt, saved, kept, lost, digests, key, execution, lacking)
     if paths:
         publish_json(folder / RESCUE_INDEX, encode(found))
-    able = [one for one, fmt in formats.items() if spec.shards is None or fmt.can_gather]
-    hints = [_hint(name, values[name], found, error.hint, able) for name, error in refused.items()]
+    able = {one for one, fmt in formats.items() if spec.shards is None or fmt.can_gather}
+    types = {port.name: port.type for port in spec.job.outputs}
+    types |= spec.taken.formats if spec.taken else {}
+    hints = [
+        _hint(name, values[name], found, error.hint, able - {_tried(types[name], values[name])})
+        for name, error in refused.items()
+    ]
     if lost:
         hints.append("Then submit again.")
     return JobError(" ".join(error.reason for error in refused.values()), " ".join(hints))
 
 
-def _hint(name: str, value: object, found: Rescue, own: str, able: list[str]) -> str:
+def _tried(kind: str, value: object) -> str:
+    """Return the format that has refused a value."""
+    try:
+        return choose(value) if kind == "any" else kind
+    except FormatError:
+        return Json.id  # the last that is tried
+
+
+def _hint(name: str, value: object, found: Rescue, own: str, able: set[str]) -> str:
     """Return the way on for one output; `own`: what its error says of it; `able`: formats."""
     if name in found.lacking or (own and name in found.lost):
         return own
@@ -72,7 +86,7 @@ def _hint(name: str, value: object, found: Rescue, own: str, able: list[str]) ->
     if name in found.lost:
         return f"Return another value for {name}: no format keeps this one, nor does pickle."
     surest = "pickle keeps it; there are also " if "pickle" in able else ""
-    others = ", ".join(sorted({*able} - {"any", "pickle", "file", "directory"}))
+    others = ", ".join(sorted(able - {"any", "pickle", "file", "directory"}))
     return f"Name a format for {name} under `types:` ({surest}{others})."
 
 

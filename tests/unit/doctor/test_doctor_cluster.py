@@ -13,7 +13,9 @@ from deepforge_hpc.probe.accounts import Association, Qos
 from deepforge_hpc.probe.commands import Partition
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.notice import Notice
+from deepforge_hpc.schedulers.command import Completed
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
+from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.place import Identify
 from deepforge_hpc.site.queue import Queue
@@ -65,6 +67,15 @@ def test_a_controller_that_refuses_everything_is_told_once() -> None:
     assert finding.text == said
     (finding,) = cluster.check_controller(site(), Machine(unanswered=refused[:1]))
     assert finding.text.endswith(": scontrol show a: refused")
+    assert finding.next == "The controller is down or busy. Try again in some minutes."
+
+
+def test_a_host_without_slurm_is_told_as_a_submission_tells_it() -> None:
+    said = "scontrol: exit code 1: fatal: Could not establish a configuration source"
+    (finding,) = cluster.check_controller(site(), Machine(unanswered=(said,)))
+    submitted = parse_error(Completed(argv=("sbatch",), returncode=1, stdout="", stderr=said))
+    assert finding.next == submitted.hint
+    assert "not set up on this host" in finding.next
 
 
 def test_what_is_unknown_is_to_be_written_under_its_keys() -> None:

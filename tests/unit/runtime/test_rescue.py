@@ -171,8 +171,17 @@ def test_of_an_array_the_formats_are_named_that_join(execution: Execution) -> No
     execution.operation("job", text, outputs={"a": "any"}, inputs=given, tasks=2, over="rows")
     assert execution.run("job", task=0).returncode == 1
     hint = json.loads(execution.folder("job", 0).state.read_bytes())["hint"]
-    assert "Name a format for a under `types:` (arrays, hdf5, json" in hint
+    assert "Name a format for a under `types:` (arrays, hdf5, n" in hint  # not json, which failed
     assert "pickle" not in hint
+
+
+@pytest.mark.parametrize("kind", ["any", "npy"])
+def test_the_format_that_has_just_failed_is_not_named(execution: Execution, kind: str) -> None:
+    text = "import numpy\n\ndef operation():\n    return numpy.array([{}, None], dtype=object)\n"
+    execution.operation("job", text, outputs={"a": kind})
+    assert execution.run("job").returncode == 1
+    hint = execution.state("job")["hint"]
+    assert "pickle keeps it; there are also arrays, hdf5, joblib, json, keras, npz, " in hint
 
 
 def test_a_path_that_is_no_output_is_told_the_formats_of_paths(execution: Execution) -> None:
