@@ -58,7 +58,9 @@ def status(
         notices += _code_notices(layout, info, current)
     kinds = {notice.kind for notice in notices}
     if kinds & _NOT_RESUMED:
-        jobs = tuple(_without_resume(job) for job in jobs)
+        jobs = tuple(_rehinted(job, "") for job in jobs)
+    elif any(job.state in _BUSY for job in current.work):
+        jobs = tuple(_rehinted(job, "Once the rest has ended: {}") for job in jobs)
     current = current._replace(jobs=jobs, warnings=(*notices, *current.warnings))
     return current._replace(next=_next(info, current, kinds, is_submitting=is_submitting))
 
@@ -138,6 +140,8 @@ def _broken(info: ExecutionInfo, last: Attempt) -> Notice:
 
 
 _NOT_RESUMED = {"copy", "code_modified"}
+_BUSY = (State.PENDING, State.RUNNING, State.PUBLISHING)
+"""Nothing is resumed while a job is one of these."""
 
 
 def _code_notices(
@@ -153,10 +157,12 @@ def _code_notices(
     return []
 
 
-def _without_resume(job: JobStatus) -> JobStatus:
-    """Return a job without the hints that tell how the same frozen code runs again."""
+def _rehinted(job: JobStatus, form: str) -> JobStatus:
+    """Return a job with other hints of how the same frozen code runs again; `{}`: the hint."""
     units = tuple(
-        unit._replace(hint="") if unit.state.is_final and unit.is_retryable else unit
+        unit._replace(hint=form.format(unit.hint))
+        if unit.hint and unit.state.is_final and unit.is_retryable
+        else unit
         for unit in job.units
     )
     return job._replace(units=units, hint=job._replace(units=units).speaker.hint)

@@ -273,3 +273,34 @@ def test_ranks_that_die(
     other = dfh("logs", "ranks-0001", "die", "--rank", "7", cwd=project, expect=2)
     ranks = "0, 1" if said == "last words" else "none"
     assert f"Ranks with a log of their own: {ranks}." in other.stderr
+
+
+def test_of_ended_jobs_beside_one_that_runs(
+    dfh: Any, chain: Path, until: Any, shown: Any, follow: Any
+) -> None:
+    file = chain / "pipeline.yaml"
+    uses = f"{{uses: 'operations.py:wait', attributes: {{gate: {chain / 'open'}}}}}"
+    others = f"  stopped: {uses}\n  other: {uses}\n"
+    file.write_text(file.read_text().replace("outputs:", f"{others}outputs:"))
+    dfh("submit", cwd=chain)
+
+    def end(job: str, send: Callable[[int, signal.Signals], None], number: signal.Signals) -> None:
+        folder = folder_of(chain) / "jobs" / job
+        until(lambda: "waiting" in "".join(log.read_text() for log in folder.glob("out.1.log")))
+        send(json.loads((folder / "state.json").read_text())["pid"], number)
+        until(lambda: jobs()[job]["state"] != "running")
+
+    def jobs() -> dict[str, Any]:
+        found = json.loads(dfh("status", "--json", cwd=chain, expect=None).stdout)["jobs"]
+        return {job["name"]: job for job in found}
+
+    end("wait", lambda pid, number: os.killpg(os.getpgid(pid), number), signal.SIGKILL)
+    end("stopped", os.kill, signal.SIGTERM)
+    told = dfh("status", cwd=chain, expect=None).stdout
+    assert "Once the rest has ended: dfh resume gated-0001 runs what is missing." in told
+    assert "next    dfh status gated-0001 --watch" in told
+    (chain / "open").touch()
+    over = shown(chain)
+    assert "Once the rest has ended" not in over
+    assert (jobs()["wait"]["state"], jobs()["wait"]["elapsed_s"]) == ("failed", None)
+    follow("runtime/job/ranks.py interruption: dfh resume", over, cwd=chain)
