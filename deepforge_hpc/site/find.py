@@ -167,7 +167,10 @@ def _read(
     if where != "given" and spec.name and spec.name != path.stem:
         message = f"site: {shown(spec.name)}, but the file is {path.name}"
         reader.faults.append(own.fault(message, ("site",)))
-    base = (own.value() or {}).get("base", False)
+    # As a file corrects the one of its name, it is a base if that is.
+    family = [one.value() for one in documents if Path(one.file).stem == path.stem]
+    said = [value["base"] for value in family if isinstance(value, dict) and "base" in value]
+    base = said[0] if said else False
     if not isinstance(base, bool):
         reader.wrong(("base",), "true or false", base)
     if where == "shipped":

@@ -40,7 +40,14 @@ def test_what_sites_have_in_common_is_not_listed_and_gets_no_jobs(project: Path,
         assert "site alps is no machine, but what others extend" in told
         assert "which are daint and clariden" in told
     assert "Alps" in dfh("site", "show", "alps", cwd=project).stdout
+    folder = project / "site-configs"
+    folder.mkdir()
+    (folder / "tacc.yaml").write_text("site: tacc\nextends: tacc\ndefaults: {time: 2h}\n")
+    assert not re.search(r"(?m)^tacc ", dfh("site", "list", cwd=project).stdout)
     file = project / "mine.yaml"
+    file.write_text("- a list\n")
+    told = dfh("site", "check", file, cwd=project, expect=3).stderr
+    assert "mine.yaml" in told
     file.write_text("site: mine\nextends: tacc\nbase: maybe\n")
     told = dfh("site", "check", file, cwd=project, expect=3).stderr
     assert "mine.yaml:3:7: base: expected true or false, not 'maybe'" in told
