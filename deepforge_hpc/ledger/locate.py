@@ -282,7 +282,9 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
             record = found[0]
             if isinstance(record.data.made(sha256), RecordedFigure):
                 # Of the attempt that drew it; later ones, and who took it over, only have it too.
-                record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.time.end))
+                # The oldest of one number: the clock of a machine may be wrong.
+                found.reverse()
+                record = min(found, key=lambda r: (r.data.reused_from is not None, r.data.attempt))
             return _artifact(ledger, record, path, sha256, sha256, others=len(found) - 1)
     if closure is not None:
         said = closure.data
