@@ -1,8 +1,8 @@
 """What becomes of what an earlier attempt could not save.
 
 `dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing but the
-formats has changed since (`value_key`). `dfh resume` has a frozen plan: it saves only what wanted a
-package, so what it makes is what later submissions look for (`plan_key`).
+formats has changed since (`value_key`); later submissions reuse what that makes. `dfh resume` saves
+it too, in the format that `types:` names now, but under the key of its frozen plan.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX, ExecutionLayout
 from deepforge_hpc.runtime.base.notice import INFO, Notice
-from deepforge_hpc.runtime.base.plan import Job, Plan
+from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
+from deepforge_hpc.runtime.base.plugins import named_plugins
 from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.rescue import read
 from deepforge_hpc.runtime.rank.messages import Rescue
 from deepforge_hpc.runtime.storage.local import LocalStorage
@@ -36,7 +38,8 @@ Types = Mapping[str, Mapping[str, str]]
 def name_formats(
     layout: ExecutionLayout, info: ExecutionInfo, selected: Iterable[Selected]
 ) -> None:
-    """Lay beside each rescue the formats that wanted a package; UsageError if it was not that."""
+    """Lay beside each rescue the formats of what it keeps; UsageError if one is not named."""
+    types: Types | None = None
     for item in selected:
         for task in item.tasks or item.job.indices:
             folder = layout.job(item.job.name, task).rescue
@@ -45,10 +48,14 @@ def name_formats(
                 continue
             if (folder / RESCUE_FORMATS).exists():  # `dfh submit` has named them
                 continue
-            for name in found.kept.keys() - found.lacking.keys():
-                why = "the frozen code and plan would do the same again"
-                raise _unnamed(item.job, name, why, f"then: {info.submit_command}")
-            publish_json(folder / RESCUE_FORMATS, found.lacking)
+            if types is None:
+                types = _types(Path(info.project, info.pipeline_file))
+            named = {**found.lacking, **types.get(item.job.operation, {})}
+            for name in found.kept:
+                if named.get(name) not in _known(layout, item.job):
+                    why = "no format that it can have is named"
+                    raise _unnamed(item.job, name, why, f"then: {info.submit_command}")
+            publish_json(folder / RESCUE_FORMATS, {name: named[name] for name in found.kept})
 
 
 class Kept(NamedTuple):
@@ -153,6 +160,27 @@ def _formats(job: Job, folder: Path, found: Rescue, types: Types) -> dict[str, s
             )
             raise UsageError(message, f"Name {saved.format} for it. {_anew(folder)}")
     return {name: named[name] for name in found.kept}
+
+
+def _types(pipeline: Path) -> Types:
+    """Return what the pipeline now says under `types:`; InvalidInputError if it has faults."""
+    from deepforge_hpc.files.faults import Reader
+    from deepforge_hpc.files.project import read_input
+    from deepforge_hpc.files.yaml12 import load
+    from deepforge_hpc.pipeline.file import read_pipeline
+
+    faults: list[Fault] = []
+    reader = Reader(load(read_input(pipeline), str(pipeline), faults))
+    found = read_pipeline(reader)
+    if faults or reader.faults:
+        raise InvalidInputError([*faults, *reader.faults])
+    return {name: operation.types for name, operation in found.operations.items()}
+
+
+def _known(layout: ExecutionLayout, job: Job) -> set[str]:
+    """Return the formats that a job could save in."""
+    able = {one for one in FORMATS if job.kind is not JobKind.ARRAY or FORMATS[one].can_gather}
+    return {*able, *named_plugins(layout.code, "formats")} - {"any"}
 
 
 def _unnamed(job: Job, name: str, why: str, then: str) -> UsageError:
