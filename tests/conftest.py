@@ -452,7 +452,9 @@ def as_user(clean_environment: dict[str, str], shared: Path) -> Callable[..., Df
         may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
         words = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *may_read)
         shell = ("bash", "-c", f'umask {umask}; exec "$@"', "bash")
-        return Dfh({**clean_environment, "HOME": str(home)}, (*words, *shell))
+        # Coverage is written into a folder of root's.
+        environ = {**clean_environment, "HOME": str(home), "TESTS_WITHOUT_COVERAGE": "1"}
+        return Dfh(environ, (*words, *shell))
 
     return become
 

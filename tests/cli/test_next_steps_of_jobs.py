@@ -245,7 +245,7 @@ MPIRUN = "mpirun, --allow-run-as-root, --oversubscribe, -np, '{world_size}'"
         (
             "runtime/job/diagnosis.py _by_launcher: dfh logs",
             f"{MPIRUN}, -no-such-option",
-            "Open MPI has",
+            "command line",  # of each version of Open MPI in other sentences
         ),
         (
             "runtime/job/diagnosis.py _wordless: dfh logs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,8 @@ def unmasked(value: Any) -> Any:
     """Return an array; FormatError for a masked one, of which a file would show what is masked."""
     import numpy as np
 
-    if np.ma.is_masked(value):  # type: ignore[no-untyped-call]
+    is_masked: Callable[[Any], bool] = np.ma.is_masked  # some versions of numpy give it no types
+    if is_masked(value):
         message = "a masked array would lose its mask: return its filled() or its data and mask"
         raise FormatError(message)
     return np.asarray(value)

@@ -230,7 +230,7 @@ def test_an_upstream_job_without_a_marker(execution: Execution) -> None:
     execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
     state = fail(execution, code=86)
     assert state["reason"] == "job needs first, which has no success marker."
-    assert "dfh resume demo-0001" in state["hint"]
+    assert state["hint"] == "See why, and what is next: dfh status demo-0001"
 
 
 def test_an_upstream_marker_that_is_damaged_or_of_another_plan(execution: Execution) -> None:
