@@ -10,7 +10,6 @@ from deepforge_hpc.plan.requests import suffixes
 from deepforge_hpc.probe.queues import closed
 from deepforge_hpc.probe.read import Machine
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.schedulers.slurm_errors import BUSY, meaning
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import Queue
 
@@ -33,7 +32,7 @@ def check_controller(site: SiteSpec, machine: Machine) -> Iterator[Notice]:
     """See whether a controller answers, and whether it is that of the site."""
     if not machine.config:
         message = f"no controller of Slurm answers: {machine.refusal}"
-        yield error("controller", message, meaning(machine.refusal, BUSY)[1])
+        yield error("controller", message, machine.way_on)
         return
     names = [item.cluster_name for item in site.identify if item.cluster_name]
     cluster = machine.cluster

@@ -12,6 +12,7 @@ from deepforge_hpc.errors import SchedulerError, TransientSchedulerError
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.values import ODD, marked, word
 from deepforge_hpc.schedulers.command import CommandRunner
+from deepforge_hpc.schedulers.slurm_errors import BUSY, meaning
 from deepforge_hpc.site.kinds import SLURM_NAME
 
 _Item = TypeVar("_Item")
@@ -62,6 +63,11 @@ class Machine:
         """Return the first of what could not be asked; the others mostly say the same."""
         first, *others = self.unanswered or ("nothing was said",)
         return f"{first} (and {len(others)} more)" if others else first
+
+    @property
+    def way_on(self) -> str:
+        """Return what to do about it, as a refused submission would say."""
+        return meaning(self.refusal, BUSY)[1]
 
 
 def read_machine(

@@ -373,7 +373,7 @@ def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
         "_final",
         PATH=f"{sacct}:/usr/bin:/bin",
         FAKE_OUT=str(asked),
-        FAKE_QUEUE=f"11|COMPLETING|None|bad.{TOKEN}\\n",
+        FAKE_QUEUE=f"11|RUNNING|None|bad.{TOKEN}\\n",
     )
     assert done.returncode == 0, done.stderr
     assert execution.state("bad")["state"] == "running"

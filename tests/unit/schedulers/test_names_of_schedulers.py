@@ -52,7 +52,12 @@ EXCEPTIONS = {
     "probe/visit.py": {"local"},
     "probe/commands.py": {"sinfo", "scontrol"},
     "probe/accounts.py": {"sacctmgr"},
-    "probe/read.py": {"flux", "SLURM_CLUSTERS", "SLURM_VERSION"},
+    "probe/read.py": {
+        "flux",
+        "SLURM_CLUSTERS",
+        "SLURM_VERSION",
+        "deepforge_hpc.schedulers.slurm",
+    },
     "site/identify.py": {"SLURM_CLUSTER_NAME", "SLURM_CONF"},  # which machine is this?
 }
 # What is said of variables in sentences, patterns and lists, by file.
