@@ -14,7 +14,7 @@ import pytest
 pytestmark = [pytest.mark.bench, pytest.mark.slurm, pytest.mark.timeout(1200)]
 
 OPERATIONS = 1_000
-LIMIT = 1.25
+LIMIT = 1.5  # 1.25 before what it writes was synced: 2,000 files, so that no power cut empties them
 
 
 def pipeline(operations: int) -> str:
