@@ -77,12 +77,12 @@ def check(request: Request) -> CheckedPipeline:
     )
 
 
-def plan(request: Request) -> Plan:
-    """Return the jobs that a pipeline becomes on a site."""
-    return planned(load(request))
+def plan(request: Request, *, origins: bool = False) -> Plan:
+    """Return the jobs that a pipeline becomes on a site; `origins`: and where values are from."""
+    return planned(load(request), origins=origins)
 
 
-def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
+def planned(loaded: Loaded, *, reuse: bool = True, origins: bool = False) -> Plan:
     """Return the plan; what a submission would reuse takes no room in a queue."""
     from deepforge_hpc.plan.resolve import resolve
 
@@ -91,7 +91,7 @@ def planned(loaded: Loaded, *, reuse: bool = True) -> Plan:
 
         return sent(plan, loaded.project)
 
-    return resolve(loaded, sent=sent if reuse else None)
+    return resolve(loaded, origins=origins, sent=sent if reuse else None)
 
 
 def render(request: Request, folder: Path) -> dict[str, Path]:

@@ -27,9 +27,9 @@ def command(display: Display, /, *, origins: bool, **options: Any) -> None:
     Example:
       dfh plan pipeline.yaml --site slurm-generic --origins
     """
-    plan = pipelines.plan(request_from(options))
+    plan = pipelines.plan(request_from(options), origins=origins)
     display.notices(plan.warnings)
-    document = plan.to_dict()
+    document = plan.to_dict() if display.as_json else {}
     if origins:
         document["origins"] = encode(plan.origins)
     display.result(document, plan_lines(plan, origins=origins))
