@@ -30,6 +30,6 @@ def command(display: Display, /, *, origins: bool, **options: Any) -> None:
     plan = pipelines.plan(request_from(options), origins=origins)
     display.notices(plan.warnings)
     document = plan.to_dict() if display.as_json else {}
-    if origins:
+    if origins and display.as_json:
         document["origins"] = encode(plan.origins)
     display.result(document, plan_lines(plan, origins=origins))
