@@ -46,6 +46,7 @@ from deepforge_hpc.libraries.keras.arguments import (
     call,
     is_int,
 )
+from deepforge_hpc.libraries.keras.graph import Argument
 from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
 
 _STEP_WORDS = ("from", "when")
@@ -213,8 +214,8 @@ class Architecture:
     inputs: Mapping[str, Input] = key(
         MapOf(Object(Input, shorthand="shape", named=True)), factory=dict, required=True
     )
-    defaults: Mapping[str, Mapping[str, str]] = key(_DEFAULTS, factory=dict)
-    """By layer: source of arguments."""
+    defaults: Mapping[str, Mapping[str, Argument]] = key(_DEFAULTS, factory=dict)
+    """By layer."""
     blocks: Mapping[str, Block] = key(MapOf(_BLOCK), factory=dict)
     layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
     outputs: tuple[str, ...] = key(_NAMES, ())

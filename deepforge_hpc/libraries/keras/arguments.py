@@ -6,11 +6,13 @@ A value becomes a literal by `repr`, a function or a layer the call of an allow-
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Custom, Kind, OneOf, Schema, flag
 from deepforge_hpc.files.object import closed
+from deepforge_hpc.libraries.keras.graph import Argument
 from deepforge_hpc.libraries.keras.schema import (
     ACTIVATIONS,
     CHOICES,
@@ -121,7 +123,7 @@ _LITERALS: dict[str, Kind] = {
 }
 
 
-class Argument:
+class ArgumentKind:
     """One argument; null leaves it to Keras."""
 
     def __init__(self, one: Callable, name: str) -> None:
@@ -153,7 +155,7 @@ class Arguments:
 
     def __init__(self, one: Callable) -> None:
         self.one = one
-        self.kinds = {name: Argument(one, name) for name in one.arguments}
+        self.kinds = {name: ArgumentKind(one, name) for name in one.arguments}
 
     def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
         """Return those that are given and known; their values are not looked at."""
@@ -170,22 +172,22 @@ class Arguments:
                 reader.fault((*path, name), message, nearest(name, self.kinds), key=True)
         return known
 
-    def check_required(self, given: dict[str, str], path: Path, reader: Reader) -> None:
+    def check_required(self, given: Mapping[str, object], path: Path, reader: Reader) -> None:
         """Report what must be given and is not."""
         if absent := [name for name in self.one.required if name not in given]:
             reader.fault(path, f"{self.one.name} needs {' and '.join(absent)}")
 
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> dict[str, str]:
-        """Read a mapping; a value with a fault is `None` in it."""
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> dict[str, Argument]:
+        """Read a mapping; the source of a value with a fault is `None`."""
         found = {}
         for name, item in self.given(value, path, reader).items():
-            result = self.kinds[name](item, (*path, name), reader)
-            found[name] = "None" if result is BAD else result
+            code = self.kinds[name](item, (*path, name), reader)
+            found[name] = Argument(item, "None" if code is BAD else code)
         return found
 
-    def words(self, sources: dict[str, str]) -> list[str]:
+    def words(self, found: Mapping[str, Argument]) -> list[str]:
         """Return `name=value` for each that is given, in the order of the table."""
-        return [f"{name}={sources[name]}" for name in self.kinds if name in sources]
+        return [f"{name}={found[name].code}" for name in self.kinds if name in found]
 
     def schema(self) -> Schema:
         """Describe them; `defaults` may give those that are required."""
