@@ -1,0 +1,65 @@
+"""`dfh arch`, as one types it; without Keras."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.cli.main import main
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "redshift" / "architectures"
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that gives what `dfh arch ...` prints, or says on stderr if it refuses."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: object, code: int = 0) -> str:
+        found = main(["arch", *map(str, words)])
+        said = capsys.readouterr()
+        assert found == code, said.err
+        return said.err if code else said.out
+
+    return call
+
+
+def test_show_expands_blocks_to_a_line_for_each_layer(run: Run) -> None:
+    lines = run("show", EXAMPLES / "pasquet.yaml").splitlines()
+    assert lines[0] == "pasquet: 2 inputs, 77 layers, 1 output: out"
+    rows = {line.split()[0]: line.split()[1:] for line in lines[2:]}
+    assert len(lines) == 2 + 2 + 77
+    assert rows["pixels"] == ["Input", "-", "64", "x", "64", "x", "5", "float32"]
+    assert rows["cat"] == ["Concatenate", "flat,", "reddening"]
+    assert rows["conv0_y_1"][-1] == "bias_initializer=Constant(value=0.1)"
+
+
+def test_show_gives_the_same_as_json(run: Run) -> None:
+    found = json.loads(run("show", EXAMPLES / "inception.yaml", "--json"))
+    assert found["schema"] == "dfh/architecture/1"
+    assert found["inputs"] == [{"name": "pixels", "shape": [64, 64, 5], "dtype": "float32"}]
+    small = next(item for item in found["layers"] if item["name"] == "small")
+    assert small["sources"] == ["scaled"]
+    assert "pool_size=4" in small["arguments"]
+
+
+def test_every_fault_of_a_file_is_told_with_its_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "library: keras\narchitecture: a\ninputs: {x: [4]}\nlayers:\n"
+        "  - y: {Dens: {units: 2}}\n  - z: {Dense: {unit: 2}}\n"
+    )
+    told = run("show", "net.yaml", code=3)
+    assert "net.yaml:5" in told
+    assert "did you mean 'Dense'?" in told
+    assert "net.yaml:6" in told
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: [", b"- 1"])
+def test_what_is_no_architecture_is_refused(run: Run, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "net.yaml").write_bytes(content)
+    assert run("show", "net.yaml", code=3).startswith("error: net.yaml")
+    assert "cannot be read" in run("show", "none.yaml", code=3)
