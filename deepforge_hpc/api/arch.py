@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.libraries.keras.graph import Graph
+
+_LIST = "dfh arch new lists them."
 
 
 class ShownInput(NamedTuple):
@@ -39,6 +43,54 @@ class ShownNetwork(JsonResult, schema="dfh/architecture/1"):
     inputs: tuple[ShownInput, ...]
     layers: tuple[ShownLayer, ...]
     outputs: tuple[str, ...]
+
+
+class Example(NamedTuple):
+    """A network to begin with."""
+
+    name: str
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile(JsonResult, schema="dfh/architecture-file/1"):
+    """An architecture file that was made."""
+
+    path: str
+    """Empty: only shown."""
+    text: str
+
+
+def examples() -> tuple[Example, ...]:
+    """Return the networks that come along."""
+    from deepforge_hpc.libraries.keras.library import KerasLibrary
+
+    return tuple(
+        Example(name, text.partition("\n")[0].removeprefix("# ").rstrip("."), text)
+        for name, text in KerasLibrary().examples().items()
+    )
+
+
+def new(name: str, output: Path | None) -> WrittenFile:
+    """Return the file of a network that comes along, written if there is where."""
+    from deepforge_hpc.files.faults import nearest, shown
+
+    known = {item.name: item.text for item in examples()}
+    if name not in known:
+        raise UsageError(f"no network {shown(name)} comes along", nearest(name, known) or _LIST)
+    return _write(known[name], output)
+
+
+def _write(text: str, output: Path | None) -> WrittenFile:
+    """Write a file that is not there yet."""
+    from deepforge_hpc.api.pipelines import write
+
+    if output is not None:
+        if os.path.lexists(output):
+            raise UsageError(f"{output} is there already", "Give another file with -o.")
+        write(output, text.encode(), "Give another file with -o.")
+    return WrittenFile(path=str(output or ""), text=text)
 
 
 def network(path: Path) -> Graph:

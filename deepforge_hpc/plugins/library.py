@@ -54,6 +54,10 @@ class Library(ABC):
             return error.faults
         return ()
 
+    def examples(self) -> Mapping[str, str]:
+        """Return files to begin with, whole, by name; the first line of each says what it is."""
+        return {}
+
     def start_up(self) -> str:
         """Return source that a rank must run before the framework is imported; mostly none."""
         return ""

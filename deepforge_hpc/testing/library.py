@@ -79,6 +79,12 @@ class LibraryContract:
             for part in table.values():
                 assert set(part.required) <= set(part.arguments)
 
+    def test_its_examples_are_sound(self, library: Library) -> None:
+        """What one begins with compiles, and its first line says what it is."""
+        for name, text in library.examples().items():
+            assert library.check(text, f"{name}.yaml") == ()
+            assert text.startswith("# "), name
+
     def test_the_framework_is_not_imported(self, library: Library) -> None:
         """A login node need not have it, and its import takes seconds."""
         kind = type(library)

@@ -63,3 +63,15 @@ def test_what_is_no_architecture_is_refused(run: Run, tmp_path: Path, content: b
     (tmp_path / "net.yaml").write_bytes(content)
     assert run("show", "net.yaml", code=3).startswith("error: net.yaml")
     assert "cannot be read" in run("show", "none.yaml", code=3)
+
+
+def test_new_lists_the_networks_that_come_along_and_writes_one(run: Run, tmp_path: Path) -> None:
+    listed = run("new").splitlines()
+    assert {line.split()[0] for line in listed[1:]} >= {"mlp", "unet", "deepforge-a", "xception"}
+    assert "138,357,544 parameters" in next(line for line in listed if line.startswith("vgg16"))
+
+    assert run("new", "--from", "vgg16", "-o", "nets/vgg16.yaml") == "nets/vgg16.yaml\n"
+    assert (tmp_path / "nets/vgg16.yaml").read_text() == run("new", "--from", "vgg16")
+    assert "fc2" in run("show", "nets/vgg16.yaml")
+    assert "there already" in run("new", "--from", "mlp", "-o", "nets/vgg16.yaml", code=2)
+    assert "did you mean 'resnet50'?" in run("new", "--from", "resnet", code=2)

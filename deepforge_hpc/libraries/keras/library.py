@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.faults import Reader
@@ -32,6 +33,10 @@ class KerasLibrary(Library):
 
     def compile(self, text: str, source: str) -> str:
         return emit(self.graph(text, source))
+
+    def examples(self) -> Mapping[str, str]:
+        folder = Path(__file__).parent / "networks"
+        return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.yaml"))}
 
     def graph(self, text: str, source: str) -> Graph:
         """Return the network of a file; InvalidInputError as `compile`."""
