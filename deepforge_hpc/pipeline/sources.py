@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.machinery
-import importlib.util
 import os
 import sys
 import warnings
@@ -13,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
 from deepforge_hpc.pipeline.effects import is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
@@ -22,29 +21,8 @@ from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_modul
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeOrigin:
-    """Where `uses:` found an operation."""
-
-    path: Path
-    """Real path of the Python file."""
-    base: Path
-    """Nothing outside this folder is taken."""
-    prefix: str
-    """Folder of `base` below `code/`."""
-    search: tuple[Path, ...]
-    """Folders inside `base` whose modules the file can import, in order."""
-    top: str = ""
-    """Top package that imports are followed in; empty: all that lies in the search folders."""
-
-    def code_path(self, path: Path) -> str:
-        """Return the path below `code/` of a file."""
-        return f"{self.prefix}/{path.relative_to(self.base).as_posix()}"
-
-    def code_search(self) -> tuple[str, ...]:
-        """Return the search folders below `code/`."""
-        return tuple(self.code_path(folder).removesuffix("/.") for folder in self.search)
+_MAX_IMPORTS = 5
+"""Modules on the way from the one that `uses:` names to the one that defines it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +52,7 @@ class Sources:
         self._parsed: dict[str, ParsedModule | None] = {}
         self._found: dict[str, FoundOperation | None] = {}
         self._resolved: dict[tuple[tuple[Path, ...], str], tuple[Path, ...]] = {}
-        self._closures: set[tuple[str, Path]] = set()
+        self._closures: dict[tuple[str, Path], bool] = {}
         self._split: dict[str, Module | None] = {}
         self._named: dict[tuple[tuple[Path, ...], Chain], Module | None] = {}
 
@@ -87,11 +65,11 @@ class Sources:
 
     def keep_library(self, module: str) -> None:
         """Keep the source of an installed module, and what it imports of its own package."""
-        self._closure(_library(module))
+        self._closure(library(module))
 
     def _find(self, uses: str) -> FoundOperation | None:
         where, _, name = uses.rpartition(":")
-        origin = self._file(where) if where.endswith(".py") else _library(where)
+        origin = self._file(where) if where.endswith(".py") else self._defining(where, name)
         parsed = self._parse(origin.path, origin)
         if parsed is None:
             return None
@@ -105,17 +83,17 @@ class Sources:
         self.faults += faults
         if code is None:
             return None
-        self._closure(origin)
+        has_own = self._closure(origin)
         module = self._module(origin.path, origin)
         reach = Reach(lambda chain: self._module_named(chain, origin))
         pieces = reach.pieces(module, name) if module is not None else ()
         return FoundOperation(
             code=code,
             module=origin.code_path(origin.path),
-            search=origin.code_search(),
+            search=tuple(dict.fromkeys((*origin.code_search(), *([LIBRARY] if has_own else [])))),
             sha256=digest(canonical_json([[piece.path, piece.sha256] for piece in pieces])),
             pieces=pieces,
-            packages=frozenset(reach.outside),
+            packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
             is_sound=not faults,
         )
 
@@ -124,6 +102,19 @@ class Sources:
         search = dict.fromkeys((path.parent, self.project.root))
         return CodeOrigin(path=path, base=self.project.root, prefix=PROJECT, search=tuple(search))
 
+    def _defining(self, where: str, name: str) -> CodeOrigin:
+        """Return the module of a package that defines what another one of it only imports."""
+        origin = library(where)
+        for _ in range(_MAX_IMPORTS):
+            parsed = self._parse(origin.path, origin)
+            if parsed is None or name in parsed.definitions:
+                break
+            base = _imported_from(parsed.tree, name, origin)
+            if followed(base, origin) is None:
+                break
+            origin = library(base)
+        return origin
+
     def _parse(self, path: Path, origin: CodeOrigin) -> ParsedModule | None:
         """Return a parsed file, and keep its bytes for the snapshot."""
         code_path = origin.code_path(path)
@@ -131,7 +122,7 @@ class Sources:
             return self._parsed[code_path]
         shown_path = os.path.relpath(path)
         shown_path = str(path) if shown_path.startswith("..") else shown_path
-        data = read_bounded(path, shown_path)
+        data = read_bounded(FROZEN.get(path, path), shown_path)
         self.files[code_path] = code_file(data, path)
         self._parsed[code_path] = None
         try:
@@ -170,39 +161,45 @@ class Sources:
         key = (origin.search, chain)
         if key not in self._named:
             self._named[key] = None
-            found = set(self._modules([".".join(chain)], origin))
-            for folder in origin.search if found else ():
+            found = dict(self._modules([".".join(chain)], origin))
+            of = next(iter(found.values()), origin)
+            for folder in of.search if found else ():
                 here = folder.joinpath(*chain)
                 for path in (here / "__init__.py", here.with_name(f"{chain[-1]}.py")):
                     real = Path(os.path.realpath(path))
                     if real in found and self._named[key] is None:
-                        self._named[key] = self._module(real, origin)
+                        self._named[key] = self._module(real, of)
         return self._named[key]
 
-    def _closure(self, origin: CodeOrigin) -> None:
-        """Keep all that a file imports from inside its base."""
+    def _closure(self, origin: CodeOrigin) -> bool:
+        """Keep all that a file imports from inside its base; tell whether that is of ours too."""
         key = (origin.prefix, origin.path)
         if key not in self._closures:
-            seen = {origin.path}
-            todo = [origin.path]
+            todo = [(origin.path, origin)]
+            seen = set(todo)
             while todo:
-                path = todo.pop()
-                parsed = self._parse(path, origin)
-                names = [] if parsed is None else _imports(parsed.tree, path, origin)
-                for found in self._modules(names, origin):
+                path, of = todo.pop()
+                parsed = self._parse(path, of)
+                names = [] if parsed is None else _imports(parsed.tree, path, of)
+                for found in self._modules(names, of):
                     if found not in seen:
                         seen.add(found)
                         todo.append(found)
-            self._closures.add(key)
+            self._closures[key] = any(of == OWN for _, of in seen)
+        return self._closures[key]
 
-    def _modules(self, names: Iterable[str], origin: CodeOrigin) -> Iterator[Path]:
+    def _modules(
+        self, names: Iterable[str], origin: CodeOrigin
+    ) -> Iterator[tuple[Path, CodeOrigin]]:
+        """Yield the files behind some imports, and where each lies."""
         for name in names:
-            if origin.top and name.partition(".")[0] != origin.top:
+            of = followed(name, origin)
+            if of is None:
                 continue
-            key = (origin.search, name)
+            key = (of.search, name)
             if key not in self._resolved:
-                self._resolved[key] = tuple(self._resolve(name, origin))
-            yield from self._resolved[key]
+                self._resolved[key] = tuple(self._resolve(name, of))
+            yield from ((path, of) for path in self._resolved[key])
 
     def _resolve(self, name: str, origin: CodeOrigin) -> Iterator[Path]:
         """Yield the files that make a module importable: packages on the way, and itself."""
@@ -256,6 +253,16 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
                 yield f"{base}.{alias.name}".strip(".") if alias.name != "*" else base
 
 
+def _imported_from(tree: ast.Module, name: str, origin: CodeOrigin) -> str:
+    """Return the module that a file imports a name from as it is; empty if it does not."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any(
+            alias.name == name and not alias.asname for alias in node.names
+        ):
+            return _base(node, origin.path, origin) or ""
+    return ""
+
+
 def _base(node: ast.ImportFrom, path: Path, origin: CodeOrigin) -> str | None:
     """Return the absolute name of what is imported from; None if it lies outside."""
     if not node.level:
@@ -273,34 +280,3 @@ def _package(path: Path, level: int, origin: CodeOrigin) -> str | None:
         if folder.is_relative_to(base):
             return ".".join(folder.relative_to(base).parts)
     return None
-
-
-def _library(module: str) -> CodeOrigin:
-    """Find the source of an installed module; only its top package is looked up, nothing runs."""
-    parts = module.split(".")
-    if not all(part.isidentifier() for part in parts):
-        message = f"{shown(module)} is neither FILE.py nor the name of a module"
-        raise ProjectError(message, "write FILE.py:Object or package.module:Object")
-    try:
-        spec = importlib.util.find_spec(parts[0])
-    except (ImportError, ValueError, AttributeError) as error:
-        raise ProjectError(f"package {parts[0]!r} cannot be found: {error}") from error
-    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
-        message = f"no package {parts[0]!r} is installed where dfh runs"
-        raise ProjectError(message, "install it there, or name a file: FILE.py:Object")
-    for folder in spec.submodule_search_locations or ():
-        base = Path(os.path.realpath(folder)).parent
-        for path in (
-            base.joinpath(*parts).with_suffix(".py"),
-            base.joinpath(*parts, "__init__.py"),
-        ):
-            if path.is_file():
-                return CodeOrigin(
-                    path=path, base=base, prefix=LIBRARY, search=(base,), top=parts[0]
-                )
-    if len(parts) == 1 and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
-        path = Path(os.path.realpath(spec.loader.path))
-        return CodeOrigin(
-            path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
-        )
-    raise ProjectError(f"package {parts[0]!r} has no source of a module {module!r}")

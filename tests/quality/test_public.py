@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import deepforge_hpc
-from deepforge_hpc import testing
+from deepforge_hpc import job, testing
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 
@@ -42,7 +42,7 @@ def test_public_names_are_these_and_described(repository: Path) -> None:
     }
     assert set(testing.__all__) == contracts
     told = first_cells(section(repository, "architecture.md", "What is public"))
-    for module in (deepforge_hpc, testing):
+    for module in (deepforge_hpc, testing, job):
         for name in module.__all__:
             assert getattr(module, name)
             assert f"{module.__name__}.{name}" in told

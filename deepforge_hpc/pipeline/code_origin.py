@@ -1,0 +1,93 @@
+"""Where the code of an operation is found: in the project, or in a package where dfh runs."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import deepforge_hpc
+from deepforge_hpc.files.faults import shown
+from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.pipeline import frozen_package
+from deepforge_hpc.pipeline.snapshot import LIBRARY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOrigin:
+    """Where `uses:` found an operation."""
+
+    path: Path
+    """Real path of the Python file."""
+    base: Path
+    """Nothing outside this folder is taken."""
+    prefix: str
+    """Folder of `base` below `code/`."""
+    search: tuple[Path, ...]
+    """Folders inside `base` whose modules the file can import, in order."""
+    top: str = ""
+    """Top package that imports are followed in; empty: all that lies in the search folders."""
+
+    def code_path(self, path: Path) -> str:
+        """Return the path below `code/` of a file."""
+        return f"{self.prefix}/{path.relative_to(self.base).as_posix()}"
+
+    def code_search(self) -> tuple[str, ...]:
+        """Return the search folders below `code/`."""
+        return tuple(self.code_path(folder).removesuffix("/.") for folder in self.search)
+
+
+_PACKAGE = Path(os.path.realpath(deepforge_hpc.__file__))
+OWN = CodeOrigin(
+    path=_PACKAGE,
+    base=_PACKAGE.parents[1],
+    prefix=LIBRARY,
+    search=(_PACKAGE.parents[1],),
+    top="deepforge_hpc",
+)
+FROZEN = {_PACKAGE: Path(frozen_package.__file__)}
+"""A file -> the one that is frozen in its place."""
+
+
+def followed(name: str, origin: CodeOrigin) -> CodeOrigin | None:
+    """Return where an import is looked for; None if it is left to the environment of the job."""
+    top, _, rest = name.partition(".")
+    if top == OWN.top:
+        return OWN if rest.partition(".")[0] in frozen_package.PARTS else None
+    return origin if origin.top in ("", top) else None
+
+
+def library(module: str) -> CodeOrigin:
+    """Find the source of an installed module; only its top package is looked up, nothing runs."""
+    parts = module.split(".")
+    if not all(part.isidentifier() for part in parts):
+        message = f"{shown(module)} is neither FILE.py nor the name of a module"
+        raise ProjectError(message, "write FILE.py:Object or package.module:Object")
+    if followed(module, OWN) is None and parts[0] == OWN.top:
+        message = f"{module} is no library of operations"
+        raise ProjectError(message, "write deepforge_hpc.operations:NAME")
+    try:
+        spec = importlib.util.find_spec(parts[0])
+    except (ImportError, ValueError, AttributeError) as error:
+        raise ProjectError(f"package {parts[0]!r} cannot be found: {error}") from error
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        message = f"no package {parts[0]!r} is installed where dfh runs"
+        raise ProjectError(message, "install it there, or name a file: FILE.py:Object")
+    for folder in spec.submodule_search_locations or ():
+        base = Path(os.path.realpath(folder)).parent
+        for path in (
+            base.joinpath(*parts).with_suffix(".py"),
+            base.joinpath(*parts, "__init__.py"),
+        ):
+            if path.is_file():
+                return CodeOrigin(
+                    path=path, base=base, prefix=LIBRARY, search=(base,), top=parts[0]
+                )
+    if len(parts) == 1 and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+        path = Path(os.path.realpath(spec.loader.path))
+        return CodeOrigin(
+            path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
+        )
+    raise ProjectError(f"package {parts[0]!r} has no source of a module {module!r}")
