@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from deepforge_hpc.job.checkpoint import checkpoint_folder
 from deepforge_hpc.job.metrics import log
-from deepforge_hpc.job.ranks import Ranks, RanksError, ranks
+from deepforge_hpc.job.ranks import Rank, RanksError, ranks
 from deepforge_hpc.job.stop import StopRequest, stopping
 
 __all__ = [
-    "Ranks",
+    "Rank",
     "RanksError",
     "StopRequest",
     "checkpoint_folder",

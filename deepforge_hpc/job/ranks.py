@@ -21,7 +21,7 @@ class RanksError(RuntimeError):
     """The ranks are not those that the job was planned with: each would do the work of all."""
 
 
-class Ranks(NamedTuple):
+class Rank(NamedTuple):
     """This process among those of the job."""
 
     rank: int = 0
@@ -29,7 +29,7 @@ class Ranks(NamedTuple):
     local_rank: int = 0
     """Its number on its node."""
     local_size: int = 1
-    """Ranks on its node."""
+    """Rank on its node."""
     gpus: tuple[int, ...] | None = None
     """Numbers of its own GPUs among those that it sees; None where nobody has shared them out."""
 
@@ -60,7 +60,7 @@ class Ranks(NamedTuple):
             )
 
 
-def ranks() -> Ranks:
+def ranks() -> Rank:
     """Return which rank this process is, as the job's launcher started it.
 
     Without a job, and without a launcher, rank 0 of 1. Raises RanksError where the launcher says
@@ -69,7 +69,7 @@ def ranks() -> Ranks:
     environ = os.environ
     if "DFH_WORLD_SIZE" not in environ:
         return _by_launcher(environ)
-    found = Ranks(
+    found = Rank(
         rank=_number(environ, "DFH_RANK") or 0,
         world_size=_number(environ, "DFH_WORLD_SIZE") or 1,
         local_rank=_number(environ, "DFH_LOCAL_RANK") or 0,
@@ -82,14 +82,14 @@ def ranks() -> Ranks:
     return found
 
 
-def _by_launcher(environ: Mapping[str, str]) -> Ranks:
+def _by_launcher(environ: Mapping[str, str]) -> Rank:
     """Return what a launcher says that was started by hand."""
     for rank_name, size_name in zip(_RANKS, _SIZES, strict=True):
         rank, size = _number(environ, rank_name), _number(environ, size_name)
         if rank is not None and size is not None:
             local, local_size = _local(environ)
-            return Ranks(rank, size, local, local_size)
-    return Ranks()
+            return Rank(rank, size, local, local_size)
+    return Rank()
 
 
 def _local(environ: Mapping[str, str]) -> tuple[int, int]:

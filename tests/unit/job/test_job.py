@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc import job
-from deepforge_hpc.job import Ranks, RanksError, checkpoint_folder, ranks, stopping
+from deepforge_hpc.job import Rank, RanksError, checkpoint_folder, ranks, stopping
 
 VARIABLES = ("DFH_", "OMPI_", "PMI", "MPI_", "FLUX_", "SLURM_")
 TORCH = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"}
@@ -24,7 +24,7 @@ def tell(monkeypatch: pytest.MonkeyPatch) -> object:
         if name.startswith(VARIABLES) or name in TORCH:
             monkeypatch.delenv(name)
 
-    def told(**variables: str) -> Ranks:
+    def told(**variables: str) -> Rank:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         return ranks()
@@ -42,17 +42,17 @@ def test_a_rank_of_a_job_knows_its_place_and_its_gpus(tell: object) -> None:
         WORLD_SIZE="4",
         SLURM_NTASKS="9",
     )
-    assert own == Ranks(3, 4, 1, 2, (2, 3))
+    assert own == Rank(3, 4, 1, 2, (2, 3))
     assert (own.is_first, own.device) == (False, 2)
 
 
 def test_without_a_job_there_is_one_rank_or_what_a_launcher_says(tell: object) -> None:
-    assert tell(SLURM_NTASKS="4", SLURM_PROCID="2") == Ranks()  # type: ignore[operator]
-    assert (Ranks().is_first, Ranks().device) == (True, None)
+    assert tell(SLURM_NTASKS="4", SLURM_PROCID="2") == Rank()  # type: ignore[operator]
+    assert (Rank().is_first, Rank().device) == (True, None)
     started = tell(  # type: ignore[operator]
         OMPI_COMM_WORLD_RANK="1", OMPI_COMM_WORLD_SIZE="2", OMPI_COMM_WORLD_LOCAL_RANK="1"
     )
-    assert started == Ranks(1, 2, 0, 1)
+    assert started == Rank(1, 2, 0, 1)
 
 
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
@@ -62,14 +62,14 @@ def test_ranks_are_never_copies_of_rank_0(tell: object, name: str) -> None:
     ):
         tell(DFH_WORLD_SIZE="1", **{name: "4"})  # type: ignore[operator]
     with pytest.raises(RanksError, match="Horovod sees 1 rank, and the job has 2"):
-        Ranks(1, 2).agree(1, "Horovod")
+        Rank(1, 2).agree(1, "Horovod")
 
 
 def test_each_rank_is_offered_a_seed_of_its_own() -> None:
-    seeds = {Ranks(rank, 512).seed(7) for rank in range(512)}
+    seeds = {Rank(rank, 512).seed(7) for rank in range(512)}
     assert len(seeds) == 512
     assert all(0 <= seed < 2**32 for seed in seeds)
-    assert Ranks().seed(7) == 7
+    assert Rank().seed(7) == 7
 
 
 def test_checkpoints_are_kept_in_a_job_alone(
