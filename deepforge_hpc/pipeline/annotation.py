@@ -20,7 +20,7 @@ _ALIASES = {
     **dict.fromkeys(("List", "tuple", "Tuple", "Sequence", "MutableSequence"), "list"),
     **dict.fromkeys(("Dict", "Mapping", "MutableMapping"), "dict"),
 }
-_MODULES_OF_TYPES = ("typing", "typing_extensions", "collections.abc", "builtins")
+MODULES_OF_TYPES = ("typing", "typing_extensions", "collections.abc", "builtins")
 _PORTS = {
     "dict": "json", "list": "json", "float": "json", "int": "json", "bool": "json",
     "typing.Dict": "json", "typing.List": "json",
@@ -36,14 +36,6 @@ _PORTS = {
     "object": ANY, "typing.Any": ANY,
 }  # fmt: skip
 _LIMITS = {"min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple)}
-
-
-_ALSO = {
-    "int": frozenset({"float"}),
-    "float": frozenset({"int"}),
-    "bool": frozenset({"int", "float"}),
-}
-"""What a value of a type may be taken for: as an output, `float` may be an int."""
 
 
 class AnnotationError(Exception):
@@ -73,27 +65,6 @@ class Constraint:
                 if not self.items.allows(member):
                     return f"must be {self.words()}, and [{shown(key)}] is {shown(member)}"
         return f"must be {self.words()}, not {shown(value)}"
-
-    def may_be(self, wanted: Constraint) -> bool:
-        """Tell whether a value of this may be one that is wanted; False only if none can be."""
-        for one, other in ((self, wanted), (wanted, self)):
-            if one.enum is not None:
-                return any(other.allows(value) for value in one.enum)
-        if not self.types or not wanted.types:
-            return True
-        of = {kind: _ALSO.get(kind, frozenset()) | {kind} for kind in self.types}
-        if not any(kinds & wanted.types for kinds in of.values()):
-            return False
-        if self.items is None or wanted.items is None:
-            return True
-        others = (self.types & wanted.types) - {"list", "dict"}
-        return bool(others) or self.items.may_be(wanted.items)
-
-    def gathered(self) -> Constraint:
-        """Return what the tasks of an array make of it: lists are chained, the rest is listed."""
-        if not self.types or ("list" in self.types and self.types != {"list"}):
-            return Constraint()
-        return self if self.types == {"list"} else Constraint(frozenset({"list"}), items=self)
 
     def allows(self, value: object) -> bool:
         """Tell whether a JSON value is allowed."""
@@ -199,7 +170,7 @@ class Annotations:
         members = type_arguments(node)
         if not self._is_list(node.value) or not members:
             return False, None
-        return len(members) == 1 or _is_ellipsis(members[-1]), members[0]
+        return len(members) == 1 or is_ellipsis(members[-1]), members[0]
 
     def _is_list(self, node: ast.expr) -> bool:
         return self.plain(node) in ("list", "Iterable", "Collection")
@@ -218,7 +189,7 @@ class Annotations:
             if form == "dict" and self.plain(whole.value) == "dict" and len(members) == 2:
                 return [members[1]] * count
             if form == "tuple" and name.endswith(("tuple", "Tuple")):
-                if len(members) == 2 and _is_ellipsis(members[1]):
+                if len(members) == 2 and is_ellipsis(members[1]):
                     return [members[0]] * count
                 if len(members) != count:
                     said = f"the annotation names {len(members)} outputs, return gives {count}"
@@ -248,7 +219,7 @@ class Annotations:
         if not members:  # tuple[()]
             result = Constraint(types=frozenset({name} & _JSON_TYPES))
         elif name == "Literal":
-            result = Constraint(enum=tuple(_literal(member, "Literal") for member in members))
+            result = Constraint(enum=tuple(literal(member, "Literal") for member in members))
         elif name == "Annotated":
             result = self._annotated(members)
         elif name == "Optional":
@@ -256,7 +227,7 @@ class Annotations:
         elif name == "Union":
             result = _union([self.constraint(member) for member in members])
         elif name == "list":
-            homogeneous = len(members) == 1 or _is_ellipsis(members[-1])
+            homogeneous = len(members) == 1 or is_ellipsis(members[-1])
             of = self.constraint(members[0]) if homogeneous else None
             result = Constraint(types=frozenset({"list"}), items=of)
         elif name == "dict":
@@ -269,7 +240,7 @@ class Annotations:
         limits: dict[str, Any] = {}
         for member in members[1:]:
             if isinstance(member, ast.Dict):
-                limits.update(_literal(member, "Annotated"))
+                limits.update(literal(member, "Annotated"))
         for key, value in limits.items():
             expected = _LIMITS.get(key)
             if expected is None:
@@ -295,7 +266,7 @@ class Annotations:
         """Return the bare name of a type of Python or of typing; else its full name."""
         name = self.name(node)
         module, _, last = name.rpartition(".")
-        if module in _MODULES_OF_TYPES:
+        if module in MODULES_OF_TYPES:
             name = last
         return _ALIASES.get(name, name)
 
@@ -346,7 +317,8 @@ def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def _is_ellipsis(node: ast.expr) -> bool:
+def is_ellipsis(node: ast.expr) -> bool:
+    """Tell whether an annotation is `...`."""
     return isinstance(node, ast.Constant) and node.value is Ellipsis
 
 
@@ -374,7 +346,8 @@ def expression(source: str) -> ast.expr | None:
         return None
 
 
-def _literal(node: ast.expr, where: str) -> Any:
+def literal(node: ast.expr, where: str) -> Any:
+    """Return the value of a constant; AnnotationError if it is none, or cannot be shown."""
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:

@@ -9,13 +9,13 @@ from typing import Any
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.pipeline.annotation import Constraint
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.pipeline.installed import Installed
 from deepforge_hpc.pipeline.interface import NO_DEFAULT, Edge, OperationInterface, Parameter, Port
 from deepforge_hpc.pipeline.references import References
+from deepforge_hpc.pipeline.shape import Shape
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
@@ -146,7 +146,7 @@ class _Binding:
             after=tuple(sorted(set(spec.after))),
             place=f"{code.file}:{code.line}",
             pieces=found.pieces,
-            promises={port.name: port.constraint for port in code.outputs},
+            promises={port.name: port.shape for port in code.outputs},
         )
 
     def _edges(self, types: dict[str, str], port: str) -> Iterator[Edge]:
@@ -159,17 +159,17 @@ class _Binding:
                 message = f"{self._owner('inputs')} takes a list as *{port}, not one value"
                 self._fault(("inputs", port), message, f"write {port}: [{given}]")
             kind = self._port_type(types, parameter, "input")
-            yield _edge(port, kind, given, parameter.constraint)
+            yield _edge(port, kind, given, parameter.shape)
         elif (one := parameter.member) is None:
             what = parameter.type if parameter.type != ANY else parameter.constraint.words()
             message = f"{self._owner('inputs')} takes no list of any length as {port!r} ({what})"
             hint = f"annotate it list[...] ({self.code.file}:{parameter.line}), or give one source"
             self._fault(("inputs", port), message, hint)
         else:
-            member = replace(parameter, type=one.type, annotation=one.annotation)
+            member = replace(parameter, type=one.type, annotation=one.annotation, shape=one.shape)
             kind = self._port_type(types, member, "input")
             for index, source in enumerate(given):
-                yield _edge(member_port(port, index), kind, source, one.constraint)
+                yield _edge(member_port(port, index), kind, source, one.shape)
 
     def _taken_by_execute(self) -> list[str]:
         names = [name for name in self.given if self.is_class and name in self.inputs]
@@ -331,20 +331,24 @@ class _Binding:
         if port.type == PICKLE:
             hint = f"write types: {{{port.name}: pickle}}"
             self._fault((), f"{what} {port.name!r} is pickle, which only types: can choose", hint)
-        if port.annotation:
+        unchecked = port.shape.kinds is None or (port.shape.is_named_tuple and what == "input")
+        if port.annotation and unchecked:
+            why = "which stands for no format: it is not checked"
+            if port.shape.kinds is not None:
+                why = "which comes as a list, without the names of its fields"
             message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
             self.binder.warn_of_type(
                 (*self.at, "uses"),
-                f"{message}, which stands for no format: it is not checked",
-                f"write types: {{{port.name}: FORMAT}}",
+                f"{message}, {why}",
+                f"write types: {{{port.name}: {'FORMAT' if port.shape.kinds is None else PICKLE}}}",
                 (self.found.module, self.code.object, f"{what} {port.name}"),
             )
         return port.type or ANY
 
 
-def _edge(port: str, kind: str, source: str, constraint: Constraint) -> Edge:
+def _edge(port: str, kind: str, source: str, shape: Shape) -> Edge:
     operation, dot, output = source.partition(".")
-    edge = Edge(port=port, type=kind, constraint=constraint)
+    edge = Edge(port=port, type=kind, shape=shape)
     if dot:
         return replace(edge, operation=operation, output=output)
     return replace(edge, external=source)

@@ -10,18 +10,20 @@ from pathlib import Path as FilePath
 from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.files.project import absolute
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.pipeline.annotation import ANYTHING
 from deepforge_hpc.pipeline.bind import Binder
 from deepforge_hpc.pipeline.external import scheme_problem
-from deepforge_hpc.pipeline.formats import ANY
+from deepforge_hpc.pipeline.formats import ANY, PICKLE
 from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface
+from deepforge_hpc.pipeline.shape import FILES, UNKNOWN, Shape
 from deepforge_hpc.runtime.base.plan import ExternalInput, argument_of
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_UNUSED = 10
 _MAX_UNTYPED = 4
+_AS_IT_WAS = frozenset({"json", "text", "joblib", PICKLE, ANY})
+"""Formats that give back the value that was saved; of an array a list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,8 @@ class Edges:
         if self._untyped:
             (at, _), *_ = found = list(self._untyped.values())
             edges_told = listed([edge for _, edge in found], _MAX_UNTYPED)
-            message = f"no type at either end of {edges_told}"
-            self.binder.warn_of_type(at, message, "annotate an end, or use types:")
+            message = f"types are not compared along {edges_told}"
+            self.binder.warn_of_type(at, message, "annotate both ends, or use types:")
 
     def graph(self) -> dict[str, list[str]]:
         """Return what each operation waits for; a cycle is a fault, and then there is no graph."""
@@ -193,7 +195,6 @@ class Edges:
         if dot:
             if self._output(at, operation, output) and edge is not None:
                 self._fit(at, edge, self._types[operation][output], source)
-                self._agree(at, edge, operation, output)
             return
         self._used_externals.add(source)
         if source in self.pipeline.inputs:
@@ -238,25 +239,37 @@ class Edges:
             if edge.external:
                 hint = f"write type: {edge.type} under inputs: if that is what it is; {hint}"
             self._fault(at, message, hint)
-        elif edge.type == ANY and given == ANY:
-            port = argument_of(edge.port)
-            once = (interface.source.module, interface.source.object, port)
-            self._untyped.setdefault(once, (at, f"{source} -> {name}.{port}"))
+        elif {edge.type, given} <= _AS_IT_WAS:
+            shape = self._shape(edge, given)
+            self._agree(at, edge, shape, source)
+            if edge.type == given == ANY and None in (shape.kinds, edge.shape.kinds):
+                port = argument_of(edge.port)
+                once = (interface.source.module, interface.source.object, port)
+                self._untyped.setdefault(once, (at, f"{source} -> {name}.{port}"))
 
-    def _agree(self, at: Path, edge: Edge, operation: str, output: str) -> None:
+    def _shape(self, edge: Edge, given: str) -> Shape:
+        """Return what the other end says of the value that an edge brings."""
+        if edge.operation is None:
+            return FILES.get(given, UNKNOWN)
+        producer = self.interfaces[edge.operation]
+        found = producer.promises.get(edge.output or "", UNKNOWN) if producer else UNKNOWN
+        if self.pipeline.operations[edge.operation].map is None:
+            return found
+        return found.gathered() if given == "json" else UNKNOWN
+
+    def _agree(self, at: Path, edge: Edge, given: Shape, source: str) -> None:
         """Refuse an edge whose two annotations no value can keep, though its format is one."""
-        interface, producer = self.interfaces[str(at[1])], self.interfaces[operation]
+        name, port = str(at[1]), argument_of(edge.port)
+        interface, array = self.interfaces[name], self.pipeline.operations[name].map
         assert interface is not None
-        if producer is None or not {edge.type, self._types[operation][output]} <= {"json", ANY}:
-            return
-        given = producer.promises.get(output, ANYTHING)
-        is_array = self.pipeline.operations[operation].map is not None
-        given = given.gathered() if is_array else given
-        if not given.may_be(edge.constraint):
-            message = f"{operation}.{output} is {given.words()}, but {interface.source.object} "
-            message += f"wants {edge.constraint.words()}"
-            hint = f"make the annotations agree: {producer.place}, {interface.place}"
-            self._fault(at, message, hint)
+        if array is not None and array.over == port:
+            given = given.part()
+        if not given.may_be(edge.shape):
+            object_ = interface.source.object
+            message = f"{source} is {given.text}, but {object_} wants {edge.shape.text}"
+            producer = self.interfaces.get(edge.operation or "")
+            places = ", ".join(one.place for one in (producer, interface) if one)
+            self._fault(at, message, f"make the annotations agree: {places}")
 
     def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
         spec = self.pipeline.operations[name].map

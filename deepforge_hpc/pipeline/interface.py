@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from deepforge_hpc.pipeline.annotation import ANYTHING, Constraint
+from deepforge_hpc.pipeline.annotation import Constraint
 from deepforge_hpc.pipeline.installed import Software
 from deepforge_hpc.pipeline.promise import Promise
 from deepforge_hpc.pipeline.reach import Piece
+from deepforge_hpc.pipeline.shape import UNKNOWN, Shape
 from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
 
 NO_DEFAULT: Final = object()
@@ -22,7 +23,7 @@ class Member:
 
     type: str
     annotation: str
-    constraint: Constraint
+    shape: Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,8 @@ class Parameter:
     """Format id of it as an input; `any` without a known annotation."""
     annotation: str = ""
     """The annotation, if it stands for no format."""
+    shape: Shape = UNKNOWN
+    """What its annotation allows of an input."""
     default: Any = NO_DEFAULT
     default_code: str = ""
     """The default, as the code has it."""
@@ -56,7 +59,7 @@ class Port:
     annotation: str = ""
     """The annotation, if it stands for no format."""
     promise: Promise
-    constraint: Constraint = ANYTHING
+    shape: Shape = UNKNOWN
     """What its annotation says of it."""
     problem: str = ""
     """Why JSON cannot hold it, where its annotation says so."""
@@ -93,7 +96,7 @@ class Edge:
     operation: str | None = None
     output: str | None = None
     external: str | None = None
-    constraint: Constraint = ANYTHING
+    shape: Shape = UNKNOWN
     """What its annotation allows."""
 
 
@@ -122,7 +125,7 @@ class OperationInterface:
     """file:line of the code."""
     pieces: tuple[Piece, ...] = ()
     """What its code is."""
-    promises: Mapping[str, Constraint] = field(default_factory=dict)
+    promises: Mapping[str, Shape] = field(default_factory=dict)
     """Output -> what its annotation says of it."""
     software: Software = ()
     """The packages that it imports, as its environment has them."""

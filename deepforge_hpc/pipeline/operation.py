@@ -27,6 +27,7 @@ from deepforge_hpc.pipeline.annotation import (
 from deepforge_hpc.pipeline.interface import NO_DEFAULT, Member, OperationCode, Parameter, Port
 from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
+from deepforge_hpc.pipeline.shape import Shapes
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_BASES = 20
@@ -82,6 +83,7 @@ class _CodeReader:
     def __init__(self, parsed: ParsedModule, formats: Collection[str]) -> None:
         self.parsed = parsed
         self.annotations = Annotations(parsed.imports)
+        self.shapes = Shapes(self.annotations, parsed.definitions)
         self.formats = formats
         self.faults: list[Fault] = []
         self.hides_names = False
@@ -221,7 +223,7 @@ class _CodeReader:
     def _star(self, node: ast.arg) -> Parameter:
         """Return `*NAME`: its annotation is that of each value."""
         one = self._parameter(node, None)
-        member = Member(type=one.type, annotation=one.annotation, constraint=one.constraint)
+        member = Member(type=one.type, annotation=one.annotation, shape=one.shape)
         return replace(one, required=False, member=member, is_star=True)
 
     def _parameter(self, node: ast.arg, default: ast.expr | None) -> Parameter:
@@ -243,6 +245,7 @@ class _CodeReader:
             constraint=constraint,
             type=kind or ANY,
             annotation=unknown,
+            shape=self.shapes.read(node.annotation),
             default=value,
             default_code="" if default is None else shortened(default),
             member=self._member(node.annotation),
@@ -258,7 +261,7 @@ class _CodeReader:
         if not takes_list:
             return None
         kind, unknown = self._type(inner)
-        return Member(type=kind or ANY, annotation=unknown, constraint=self._constraint(inner))
+        return Member(type=kind or ANY, annotation=unknown, shape=self.shapes.read(inner))
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)
@@ -285,17 +288,11 @@ class _CodeReader:
                     type=kind or ANY,
                     annotation=unknown,
                     promise=promise,
-                    constraint=self._constraint(annotation),
+                    shape=self.shapes.read(annotation),
                     problem=problem,
                 )
             )
         return tuple(ports), found.form
-
-    def _constraint(self, annotation: ast.expr | None) -> Constraint:
-        try:
-            return self.annotations.constraint(annotation)
-        except AnnotationError:  # of limits, which are for attributes
-            return Constraint()
 
     def _refuse_empty_promise(self, node: _Function, found: Outputs) -> None:
         """Refuse code that ends without an output, and is annotated to return something."""

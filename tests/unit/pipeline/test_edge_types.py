@@ -10,8 +10,26 @@ if TYPE_CHECKING:
     from conftest import ProjectFolder
 
 CODE = """
-from typing import Any, Literal, Optional, Sequence
+from typing import Any, Collection, Generic, Iterable, Literal, Mapping, NamedTuple, NotRequired, Optional, Sequence, TypedDict, TypeVar
 import numpy as np
+from .others import Sized
+from lib import Reversible
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+class Row(TypedDict, total=False):
+    n: int
+    next: "Row"
+
+class Wide(Row):
+    name: str
+    note: NotRequired[int]
+
+class Bag(Point): ...
+
+class Container: ...
 
 def make(rows: list) -> {given}:
     value = rows
@@ -21,20 +39,23 @@ def use(value: {wanted}) -> int:
     n = 1
     return n
 """
+QUOTES = "'"
 PIPELINE = """
 pipeline: p
 inputs: {{rows: rows.json}}
 operations:
   make: {{uses: "ops.py:make", inputs: {{rows: rows}}{map}}}
-  use: {{uses: "ops.py:use", inputs: {{value: make.value}}}}
+  use: {{uses: "ops.py:use", inputs: {{value: make.value}}{over}}}
 outputs: {{n: use.n}}
 """
 
 
-def told(project: ProjectFolder, given: str, wanted: str, map_: str = "") -> list[str]:
+def told(
+    project: ProjectFolder, given: str, wanted: str, map_: str = "", over: str = ""
+) -> list[str]:
     project.write("rows.json", "[1, 2, 3]")
     project.write("ops.py", CODE.format(given=given, wanted=wanted))
-    project.write("pipeline.yaml", PIPELINE.format(map=map_))
+    project.write("pipeline.yaml", PIPELINE.format(map=map_, over=over))
     try:
         project.load()
     except Exception:  # noqa: BLE001 - its faults are looked at
@@ -43,31 +64,31 @@ def told(project: ProjectFolder, given: str, wanted: str, map_: str = "") -> lis
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted", "words"),
+    ("given", "wanted"),
     [
-        ("int", "list[int]", "make.value is int, but use wants list of int"),
-        ("dict", "list", "make.value is dict, but use wants list"),
-        ("Literal['a', 'b']", "Literal['c']", "make.value is 'a' or 'b', but use wants 'c'"),
-        ("int", "Mapping[str, int]", "make.value is int, but use wants dict of int"),
-        ("int", "Literal['c']", "make.value is int, but use wants 'c'"),
-        ("Literal[1, 2]", "list", "make.value is 1 or 2, but use wants list"),
-        ("list[int]", "list[list]", "make.value is list of int, but use wants list of list"),
-        (
-            "dict[str, list]",
-            "dict[str, int]",
-            "make.value is dict of list, but use wants dict of int",
-        ),
-        ("Optional[int]", "dict", "make.value is int or null, but use wants dict"),
-        ("tuple[float, ...]", "dict", "make.value is list of float, but use wants dict"),
-        ("list", "bool", "make.value is list, but use wants bool"),
+        ("int", "list[int]"), ("dict", "list"), ("Literal['a', 'b']", "Literal['c']"),
+        ("int", "Mapping[str, int]"), ("int", "Literal['c']"), ("Literal[1, 2]", "list"),
+        ("list[int]", "list[list]"), ("dict[str, list]", "dict[str, int]"),
+        ("Optional[int]", "dict"), ("tuple[float, ...]", "dict"), ("list", "bool"),
+        ("int", "Iterable[int]"), ("list[int]", "Iterable[str]"), ("dict[str, int]", "Iterable[int]"),
+        ("list[list]", "Collection[int]"), ("int", "Collection"), ("dict", "Sequence[str]"),
+        ("tuple[int, int]", "tuple[int, int, int]"), ("tuple[int, str]", "tuple[str, str]"),
+        ("tuple[int, str]", "list[int]"), ("list[str]", "tuple[int, int]"),
+        ("list", "set[int]"), ("dict", "frozenset"), ("list[int]", "bytes"), ("list", "complex"),
+        ("dict", "Point"), ("list[str]", "Point"), ("tuple[int, int, int]", "Point"),
+        ("list", "Row"), ("dict[str, int]", "Wide | None"), ("Wide", "dict[str, int]"),
+        ("dict[str, int]", "dict[int, int]"), ("list[Row]", "list[Point]"),
+        ("list[int] | dict[str, int]", "list[str] | dict[str, str]"), ("Literal['a'] | int", "list"),
+        ("str", "tuple[int, int]"), ("str", "set[str]"), ("int", "'Iterable[int]'"),
     ],
-)
+)  # fmt: skip
 def test_annotations_that_no_value_keeps_are_a_fault(
-    project: ProjectFolder, given: str, wanted: str, words: str
+    project: ProjectFolder, given: str, wanted: str
 ) -> None:
     (fault,) = told(project, given, wanted)
+    words = f"make.value is {given}, but use wants {wanted.strip(QUOTES)}"
     assert (
-        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:5, ops.py:9)"
+        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:23, ops.py:27)"
         in fault
     )
 
@@ -86,6 +107,13 @@ def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
         ("list[np.ndarray]", "list[list]"), ("dict | list", "list"), ("int", "object"),
         ("list[int] | dict[str, int]", "list[str] | dict[str, int]"),
         ("int", "Literal[1, 2]"), ("Literal[1]", "float"), ("Optional[Literal[1]]", "str | None"),
+        ("list[int]", "Iterable[int]"), ("dict[str, int]", "Iterable[str]"), ("str", "Sequence[str]"),
+        ("list[str]", "list[Sequence[str]]"), ("tuple[int, str]", "Collection[int | str]"),
+        ("tuple[int, int]", "tuple[int, ...]"), ("list[int]", "tuple[int, int]"), ("tuple[()]", "list[int]"),
+        ("tuple[int, int]", "Point"), ("Point", "Point"), ("Point", "list[int]"), ("int", "complex"),
+        ("Row", "Wide"), ("Row", "dict[str, str]"), ("Wide", "Row"), ("dict[str, Any]", "Wide"),
+        ("list[Row]", "list[dict]"), ("Mapping[str, int]", "Mapping[Any, float]"), ("tuple[int, *Any]", "list[str]"),
+        ("int", "Sized"), ("int", "Reversible"), ("int", "Container"), ("int", "Bag"), ("int", "Missing"),
     ],
 )  # fmt: skip
 def test_annotations_that_some_value_keeps_are_none(
@@ -96,10 +124,69 @@ def test_annotations_that_some_value_keeps_are_none(
 
 @pytest.mark.parametrize(
     ("given", "wanted", "is_sound"),
-    [("int", "list[int]", True), ("int", "int", False), ("list[int]", "list[int]", True)],
-)
+    [
+        ("int", "list[int]", True), ("int", "int", False), ("list[int]", "list[int]", True),
+        ("tuple[int, int]", "tuple[int, int, int, int]", True), ("Row", "list[Row]", True),
+    ],
+)  # fmt: skip
 def test_of_an_array_the_gathered_value_counts(
     project: ProjectFolder, given: str, wanted: str, is_sound: bool
 ) -> None:
-    found = told(project, given, wanted, ", map: {over: rows, shards: 2}")
+    found = told(project, given, wanted, ", map: {over: rows, shards: 2}, types: {value: json}")
     assert (found == []) is is_sound, found
+
+
+def test_a_block_of_a_tuple_has_another_length(project: ProjectFolder) -> None:
+    over = ", map: {over: value, shards: 2}, types: {value: json}"
+    assert told(project, "tuple[int, int]", "tuple[int]", over=over) == []
+    assert told(project, "list[int]", "list[str]", over=over)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "words"),
+    [
+        ("Sequence[int]", "tuple[int, int]", []),
+        ("set", "Container", ["is annotated Container, which stands for no format"]),
+        (
+            "Any",
+            "set",
+            ["types are not compared along make.value -> use.value (annotate both ends"],
+        ),
+        (
+            "list",
+            "Point",
+            ["is annotated Point, which comes as a list, without the names of its fie"],
+        ),
+    ],
+)
+def test_what_is_not_compared_is_said(
+    project: ProjectFolder, given: str, wanted: str, words: list[str]
+) -> None:
+    types = ", types: {value: pickle}" if given == "set" else ""
+    assert told(project, given, wanted, types) == []
+    texts = [project.words(warning) for warning in project.load().warnings]
+    assert len(texts) == len(words), texts
+    assert all(word in text for word, text in zip(words, texts, strict=True)), texts
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_sound"),
+    [("set[int]", True), ("Iterable[int]", True), ("Iterable[str]", False), ("Sequence", False)],
+)
+def test_a_pickled_set_stays_one(project: ProjectFolder, wanted: str, is_sound: bool) -> None:
+    found = told(project, "set[int]", wanted, ", types: {value: pickle}")
+    assert (found == []) is is_sound, found
+
+
+def test_a_file_of_json_is_no_set(project: ProjectFolder) -> None:
+    project.write("rows.json", "[1]")
+    project.write("ops.py", "def use(rows: set) -> int:\n    n = 1\n    return n\n")
+    project.write(
+        "pipeline.yaml",
+        "pipeline: p\ninputs: {rows: rows.json}\noutputs: {n: use.n}\n"
+        'operations: {use: {uses: "ops.py:use", inputs: {rows: rows}}}\n',
+    )
+    assert (
+        "rows is json, but use wants set (make the annotations agree: ops.py:1)"
+        in project.one_fault()
+    )

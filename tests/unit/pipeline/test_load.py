@@ -318,8 +318,8 @@ def test_an_untyped_edge_and_an_unknown_annotation_are_warned_of_once(
             "it is not checked (write types: {y: FORMAT})"
         ),
         (
-            "pipeline.yaml:5:54: no type at either end of make.x -> one.x, make.x -> one.y "
-            "(annotate an end, or use types:)"
+            "pipeline.yaml:5:54: types are not compared along make.x -> one.x, make.x -> one.y "
+            "(annotate both ends, or use types:)"
         ),
         (
             "pipeline.yaml:7:3: operations.idle: output 'x' is not used (list it under outputs: if it "

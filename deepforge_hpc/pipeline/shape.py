@@ -1,0 +1,286 @@
+"""What values an annotation allows along an edge; the shapes of its two ends are compared.
+
+A name is believed if it is a builtin, comes from typing, or is a NamedTuple or a TypedDict of the
+same file. With any other a shape allows everything: an edge is never refused for what is unknown.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from deepforge_hpc.pipeline.annotation import (
+    ANYTHING,
+    MODULES_OF_TYPES,
+    AnnotationError,
+    Annotations,
+    Constraint,
+    expression,
+    is_ellipsis,
+    literal,
+    shortened,
+    type_arguments,
+)
+
+_BUILTINS = frozenset(
+    {"int", "float", "bool", "str", "complex", "list", "tuple", "dict"}
+    | {"set", "frozenset", "bytes", "bytearray"}
+)
+_NUMBERS = {"bool": {"int", "float", "complex"}, "int": {"float", "complex"}}
+_TAKEN_FOR = {**_NUMBERS, "float": {"int", "complex"}}
+"""What a value of a kind may be taken for: as an output, `float` may be an int."""
+_SETS = ("set", "frozenset", "Set", "FrozenSet", "AbstractSet", "MutableSet")
+_ANY_MEMBERS = ("list", "dict", "str", "set", "bytes")
+_KINDS = {
+    **{name: (name,) for name in ("int", "float", "bool", "str", "complex")},
+    **dict.fromkeys(("list", "List", "MutableSequence", "tuple", "Tuple"), ("list",)),
+    **dict.fromkeys(("dict", "Dict", "Mapping", "MutableMapping"), ("dict",)),
+    **dict.fromkeys(_SETS, ("set",)),
+    **dict.fromkeys(("bytes", "bytearray"), ("bytes",)),
+    **dict.fromkeys(("Iterable", "Collection", "Container", "Sized", "Reversible"), _ANY_MEMBERS),
+    "Sequence": ("list", "str", "bytes"),
+}
+"""Name of a type -> the kinds of value that it stands for; a tuple is a list once it is kept."""
+_WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final", "ClassVar"})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an annotation allows: a value of one of several kinds."""
+
+    text: str = ""
+    kinds: tuple[Kind, ...] | None = None
+    """None: anything."""
+
+    def may_be(self, wanted: Shape) -> bool:
+        """Tell whether a value of this may be one that is wanted; False only if none can be."""
+        if self.kinds is None or wanted.kinds is None:
+            return True
+        return any(one.may_be(other) for one in self.kinds for other in wanted.kinds)
+
+    def part(self) -> Shape:
+        """Return what a block of its rows is: a list has another length then."""
+        if self.kinds is None or {kind.name for kind in self.kinds} != {"list"}:
+            return self
+        return replace(self, kinds=tuple(Kind("list", items=kind.items) for kind in self.kinds))
+
+    def gathered(self) -> Shape:
+        """Return what the tasks of an array make of it: lists are chained, the rest is listed."""
+        names = {kind.name for kind in self.kinds or ()}
+        if names and "list" not in names:
+            return Shape(f"list[{self.text}]", (Kind("list", items=self),))
+        return self.part() if names == {"list"} else UNKNOWN
+
+    @property
+    def is_named_tuple(self) -> bool:
+        """Whether its fields have names that a kept value has not."""
+        return any(kind.is_named for kind in self.kinds or ())
+
+
+UNKNOWN = Shape()
+
+
+class _Part(NamedTuple):
+    shape: Shape
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value: int, float, bool, str, None, list, dict, set, bytes or complex."""
+
+    name: str
+    limit: Constraint = ANYTHING
+    """Of Literal and Annotated."""
+    keys: Shape = UNKNOWN
+    items: Shape = UNKNOWN
+    """Each member of a list, each value of a dict."""
+    parts: Mapping[int | str, _Part] | None = None
+    """Of a tuple of a fixed length its members, of a TypedDict its fields."""
+    is_named: bool = False
+
+    def may_be(self, wanted: Kind) -> bool:
+        """Tell whether a value of this may be one that is wanted."""
+        if wanted.name != self.name and wanted.name not in _TAKEN_FOR.get(self.name, ()):
+            return False
+        for one, other in ((self, wanted), (wanted, self)):
+            enum = one.limit.enum
+            if enum is not None and not any(other.limit.allows(value) for value in enum):
+                return False
+        lengths = {len(one.parts) for one in (self, wanted) if one.parts is not None}
+        if self.name == "list" and len(lengths) > 1:
+            return False
+        return all(one.may_be(other) for one, other in self._pairs(wanted))
+
+    def _pairs(self, wanted: Kind) -> Iterator[tuple[Shape, Shape]]:
+        """Yield what has to fit for the members to fit."""
+        yield self.keys, wanted.keys
+        if self.parts is None and wanted.parts is None:
+            yield self.items, wanted.items
+        known = [parts for parts in (self.parts, wanted.parts) if parts is not None]
+        for name in known[0] if known else ():
+            one, other = self._part(name), wanted._part(name)
+            if one and other and (one.required or other.required):
+                yield one.shape, other.shape
+
+    def _part(self, name: int | str) -> _Part | None:
+        return _Part(self.items, required=False) if self.parts is None else self.parts.get(name)
+
+
+_TEXT = Shape("str", (Kind("str"),))
+_IN_JSON = ("int", "float", "bool", "str", "None", "list", "dict")
+FILES = {"text": _TEXT, "json": Shape("json", tuple(map(Kind, _IN_JSON)))}
+"""What a file of a format can be, if nobody says more."""
+_BYTE = Shape("int", (Kind("int"),))
+
+
+class Shapes:
+    """Reads the shapes of the annotations of one file."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        definitions: Mapping[str, ast.stmt],
+        *,
+        in_class: bool = False,
+    ) -> None:
+        self._annotations = annotations
+        self._definitions = definitions
+        self._in_class = in_class
+        """Whether a class of the file counts by its kind alone; so none is read for ever."""
+
+    def read(self, node: ast.expr | None) -> Shape:
+        """Return the shape of an annotation; one that contradicts itself allows anything."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            node = expression(node.value)
+        if node is None:
+            return UNKNOWN
+        try:
+            kinds = self._kinds(node)
+        except (AnnotationError, RecursionError):  # of hundreds of members
+            return UNKNOWN
+        return UNKNOWN if kinds is None else Shape(shortened(node), kinds)
+
+    def _kinds(self, node: ast.expr | None) -> tuple[Kind, ...] | None:
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, str):
+                return self._kinds(expression(node.value))
+            return (Kind("None"),) if node.value is None else None
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return self._union([node.left, node.right])
+        base = node.value if isinstance(node, ast.Subscript) else node
+        if base is None:
+            return None
+        if (known := self._definitions.get(self._annotations.name(base))) is not None:
+            return self._class(known)
+        name = self._name(base)
+        return self._subscript(name, node) if isinstance(node, ast.Subscript) else _bare(name)
+
+    def _name(self, node: ast.expr) -> str:
+        module, _, last = self._annotations.name(node).rpartition(".")
+        return last if module in MODULES_OF_TYPES or (not module and last in _BUILTINS) else ""
+
+    def _union(self, nodes: Sequence[ast.expr]) -> tuple[Kind, ...] | None:
+        found = [self._kinds(node) for node in nodes]
+        known = [kinds for kinds in found if kinds is not None]
+        return sum(known, ()) if len(known) == len(found) else None
+
+    def _subscript(self, name: str, node: ast.Subscript) -> tuple[Kind, ...] | None:
+        members = type_arguments(node)
+        if name in _WRAPPERS and members:
+            kinds = self._kinds(members[0])
+            limit = self._annotations.constraint(node) if name == "Annotated" else ANYTHING
+            return kinds and tuple(replace(kind, limit=limit) for kind in kinds)
+        if name in ("Union", "Optional"):
+            none = [ast.Constant(None)] if name == "Optional" else []
+            return self._union([*members, *none])
+        if name == "Literal":
+            return tuple(_literals(members))
+        return self._of_members(name, members)
+
+    def _of_members(self, name: str, members: list[ast.expr]) -> tuple[Kind, ...] | None:
+        """Return the kinds of `name[members]`."""
+        if name in ("tuple", "Tuple"):
+            return (self._tuple(members),)
+        kinds = _bare(name)
+        if kinds == (Kind("dict"),) and len(members) == 2:
+            return (Kind("dict", keys=self.read(members[0]), items=self.read(members[1])),)
+        return tuple(_of_members(kinds, self.read(members[0]))) if kinds and members else kinds
+
+    def _tuple(self, members: list[ast.expr]) -> Kind:
+        if len(members) == 2 and is_ellipsis(members[1]):
+            return Kind("list", items=self.read(members[0]))
+        if any(isinstance(one, ast.Starred) or self._is_unpacked(one) for one in members):
+            return Kind("list")
+        return Kind("list", parts={i: _Part(self.read(one)) for i, one in enumerate(members)})
+
+    def _is_unpacked(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Subscript) and self._name(node.value) == "Unpack"
+
+    def _class(self, node: ast.stmt) -> tuple[Kind, ...] | None:
+        """Return what values of a class of the file are kept as, if its bases say so."""
+        if not isinstance(node, ast.ClassDef):
+            return None
+        is_named = "NamedTuple" in map(self._name, node.bases) and not node.decorator_list
+        classes: list[ast.ClassDef] = []
+        if not is_named and not self._are_typed_dicts(node, classes):
+            return None
+        kind = Kind("list", is_named=True) if is_named else Kind("dict", keys=_TEXT)
+        if self._in_class:
+            return (kind,)
+        inner = Shapes(self._annotations, self._definitions, in_class=True)
+        found = dict(field for one in reversed(classes or [node]) for field in inner.fields(one))
+        names: Iterable[int | str] = range(len(found)) if is_named else found
+        return (replace(kind, parts=dict(zip(names, found.values(), strict=True))),)
+
+    def _are_typed_dicts(self, node: ast.stmt | None, found: list[ast.ClassDef]) -> bool:
+        """Collect a class and those that it extends; False if one is no TypedDict."""
+        if not isinstance(node, ast.ClassDef) or node.decorator_list or not node.bases:
+            return False
+        if node in found:
+            return True
+        found.append(node)
+        bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
+        return all(
+            self._name(base) in ("TypedDict", "Generic")
+            or self._are_typed_dicts(self._definitions.get(self._annotations.name(base)), found)
+            for base in bases
+        )
+
+    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, _Part]]:
+        """Yield the fields that a NamedTuple or a TypedDict writes down."""
+        total = {word.arg: word.value for word in node.keywords}.get("total")
+        is_total = not (isinstance(total, ast.Constant) and total.value is False)
+        for line in node.body:
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                said = line.annotation
+                word = self._name(said.value) if isinstance(said, ast.Subscript) else ""
+                required = word == "Required" or (is_total and word != "NotRequired")
+                yield line.target.id, _Part(self.read(said), required)
+
+
+def _bare(name: str) -> tuple[Kind, ...] | None:
+    return tuple(map(Kind, _KINDS[name])) if name in _KINDS else None
+
+
+def _literals(nodes: Sequence[ast.expr]) -> Iterator[Kind]:
+    """Yield the values of a Literal by their kind."""
+    values = [literal(node, "Literal") for node in nodes]
+    for kind in {type(value): None for value in values}:
+        name = "None" if kind is type(None) else kind.__name__
+        yield Kind(name, Constraint(enum=tuple(one for one in values if type(one) is kind)))
+
+
+def _of_members(kinds: Sequence[Kind], one: Shape) -> Iterator[Kind]:
+    """Yield the kinds whose members can be what is said of each: those of a dict are its keys."""
+    for kind in kinds:
+        if kind.name == "dict" and _TEXT.may_be(one):
+            yield replace(kind, keys=one)
+        elif kind.name in ("list", "set"):
+            yield replace(kind, items=one)
+        elif (kind.name == "str" and _TEXT.may_be(one)) or (
+            kind.name == "bytes" and _BYTE.may_be(one)
+        ):
+            yield kind
