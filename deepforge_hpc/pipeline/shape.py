@@ -51,7 +51,7 @@ class Shape:
     """What an annotation allows: a value of one of several kinds."""
 
     text: str = ""
-    kinds: tuple[Kind, ...] | None = None
+    kinds: tuple[ValueKind, ...] | None = None
     """None: anything."""
 
     def may_be(self, wanted: Shape) -> bool:
@@ -64,13 +64,15 @@ class Shape:
         """Return what a block of its rows is: a list has another length then."""
         if self.kinds is None or {kind.name for kind in self.kinds} != {"list"}:
             return self
-        return replace(self, kinds=tuple(Kind("list", items=kind.items) for kind in self.kinds))
+        return replace(
+            self, kinds=tuple(ValueKind("list", items=kind.items) for kind in self.kinds)
+        )
 
     def gathered(self) -> Shape:
         """Return what the tasks of an array make of it: lists are chained, the rest is listed."""
         names = {kind.name for kind in self.kinds or ()}
         if names and "list" not in names:
-            return Shape(f"list[{self.text}]", (Kind("list", items=self),))
+            return Shape(f"list[{self.text}]", (ValueKind("list", items=self),))
         return self.part() if names == {"list"} else UNKNOWN
 
     @property
@@ -82,13 +84,13 @@ class Shape:
 UNKNOWN = Shape()
 
 
-class _Part(NamedTuple):
+class _Field(NamedTuple):
     shape: Shape
     required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """One kind of value: int, float, bool, str, None, list, dict, set, bytes or complex."""
 
     name: str
@@ -97,11 +99,11 @@ class Kind:
     keys: Shape = UNKNOWN
     items: Shape = UNKNOWN
     """Each member of a list, each value of a dict."""
-    parts: Mapping[int | str, _Part] | None = None
+    parts: Mapping[int | str, _Field] | None = None
     """Of a tuple of a fixed length its members, of a TypedDict its fields."""
     is_named: bool = False
 
-    def may_be(self, wanted: Kind) -> bool:
+    def may_be(self, wanted: ValueKind) -> bool:
         """Tell whether a value of this may be one that is wanted."""
         if wanted.name != self.name and wanted.name not in _TAKEN_FOR.get(self.name, ()):
             return False
@@ -114,7 +116,7 @@ class Kind:
             return False
         return all(one.may_be(other) for one, other in self._pairs(wanted))
 
-    def _pairs(self, wanted: Kind) -> Iterator[tuple[Shape, Shape]]:
+    def _pairs(self, wanted: ValueKind) -> Iterator[tuple[Shape, Shape]]:
         """Yield what has to fit for the members to fit."""
         yield self.keys, wanted.keys
         if self.parts is None and wanted.parts is None:
@@ -125,15 +127,15 @@ class Kind:
             if one and other and (one.required or other.required):
                 yield one.shape, other.shape
 
-    def _part(self, name: int | str) -> _Part | None:
-        return _Part(self.items, required=False) if self.parts is None else self.parts.get(name)
+    def _part(self, name: int | str) -> _Field | None:
+        return _Field(self.items, required=False) if self.parts is None else self.parts.get(name)
 
 
-_TEXT = Shape("str", (Kind("str"),))
+_TEXT = Shape("str", (ValueKind("str"),))
 _IN_JSON = ("int", "float", "bool", "str", "None", "list", "dict")
-FILES = {"text": _TEXT, "json": Shape("json", tuple(map(Kind, _IN_JSON)))}
+FILES = {"text": _TEXT, "json": Shape("json", tuple(map(ValueKind, _IN_JSON)))}
 """What a file of a format can be, if nobody says more."""
-_BYTE = Shape("int", (Kind("int"),))
+_BYTE = Shape("int", (ValueKind("int"),))
 
 
 class Shapes:
@@ -163,11 +165,11 @@ class Shapes:
             return UNKNOWN
         return UNKNOWN if kinds is None else Shape(shortened(node), kinds)
 
-    def _kinds(self, node: ast.expr | None) -> tuple[Kind, ...] | None:
+    def _kinds(self, node: ast.expr | None) -> tuple[ValueKind, ...] | None:
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 return self._kinds(expression(node.value))
-            return (Kind("None"),) if node.value is None else None
+            return (ValueKind("None"),) if node.value is None else None
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
             return self._union([node.left, node.right])
         base = node.value if isinstance(node, ast.Subscript) else node
@@ -182,12 +184,12 @@ class Shapes:
         module, _, last = self._annotations.name(node).rpartition(".")
         return last if module in MODULES_OF_TYPES or (not module and last in _BUILTINS) else ""
 
-    def _union(self, nodes: Sequence[ast.expr]) -> tuple[Kind, ...] | None:
+    def _union(self, nodes: Sequence[ast.expr]) -> tuple[ValueKind, ...] | None:
         found = [self._kinds(node) for node in nodes]
         known = [kinds for kinds in found if kinds is not None]
         return sum(known, ()) if len(known) == len(found) else None
 
-    def _subscript(self, name: str, node: ast.Subscript) -> tuple[Kind, ...] | None:
+    def _subscript(self, name: str, node: ast.Subscript) -> tuple[ValueKind, ...] | None:
         members = type_arguments(node)
         if name in _WRAPPERS and members:
             kinds = self._kinds(members[0])
@@ -200,26 +202,26 @@ class Shapes:
             return tuple(_literals(members))
         return self._of_members(name, members)
 
-    def _of_members(self, name: str, members: list[ast.expr]) -> tuple[Kind, ...] | None:
+    def _of_members(self, name: str, members: list[ast.expr]) -> tuple[ValueKind, ...] | None:
         """Return the kinds of `name[members]`."""
         if name in ("tuple", "Tuple"):
             return (self._tuple(members),)
         kinds = _bare(name)
-        if kinds == (Kind("dict"),) and len(members) == 2:
-            return (Kind("dict", keys=self.read(members[0]), items=self.read(members[1])),)
+        if kinds == (ValueKind("dict"),) and len(members) == 2:
+            return (ValueKind("dict", keys=self.read(members[0]), items=self.read(members[1])),)
         return tuple(_of_members(kinds, self.read(members[0]))) if kinds and members else kinds
 
-    def _tuple(self, members: list[ast.expr]) -> Kind:
+    def _tuple(self, members: list[ast.expr]) -> ValueKind:
         if len(members) == 2 and is_ellipsis(members[1]):
-            return Kind("list", items=self.read(members[0]))
+            return ValueKind("list", items=self.read(members[0]))
         if any(isinstance(one, ast.Starred) or self._is_unpacked(one) for one in members):
-            return Kind("list")
-        return Kind("list", parts={i: _Part(self.read(one)) for i, one in enumerate(members)})
+            return ValueKind("list")
+        return ValueKind("list", parts={i: _Field(self.read(one)) for i, one in enumerate(members)})
 
     def _is_unpacked(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Subscript) and self._name(node.value) == "Unpack"
 
-    def _class(self, node: ast.stmt) -> tuple[Kind, ...] | None:
+    def _class(self, node: ast.stmt) -> tuple[ValueKind, ...] | None:
         """Return what values of a class of the file are kept as, if its bases say so."""
         if not isinstance(node, ast.ClassDef):
             return None
@@ -227,7 +229,7 @@ class Shapes:
         classes: list[ast.ClassDef] = []
         if not is_named and not self._are_typed_dicts(node, classes):
             return None
-        kind = Kind("list", is_named=True) if is_named else Kind("dict", keys=_TEXT)
+        kind = ValueKind("list", is_named=True) if is_named else ValueKind("dict", keys=_TEXT)
         if self._in_class:
             return (kind,)
         inner = Shapes(self._annotations, self._definitions, in_class=True)
@@ -249,7 +251,7 @@ class Shapes:
             for base in bases
         )
 
-    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, _Part]]:
+    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, _Field]]:
         """Yield the fields that a NamedTuple or a TypedDict writes down."""
         total = {word.arg: word.value for word in node.keywords}.get("total")
         is_total = not (isinstance(total, ast.Constant) and total.value is False)
@@ -258,22 +260,22 @@ class Shapes:
                 said = line.annotation
                 word = self._name(said.value) if isinstance(said, ast.Subscript) else ""
                 required = word == "Required" or (is_total and word != "NotRequired")
-                yield line.target.id, _Part(self.read(said), required)
+                yield line.target.id, _Field(self.read(said), required)
 
 
-def _bare(name: str) -> tuple[Kind, ...] | None:
-    return tuple(map(Kind, _KINDS[name])) if name in _KINDS else None
+def _bare(name: str) -> tuple[ValueKind, ...] | None:
+    return tuple(map(ValueKind, _KINDS[name])) if name in _KINDS else None
 
 
-def _literals(nodes: Sequence[ast.expr]) -> Iterator[Kind]:
+def _literals(nodes: Sequence[ast.expr]) -> Iterator[ValueKind]:
     """Yield the values of a Literal by their kind."""
     values = [literal(node, "Literal") for node in nodes]
     for kind in {type(value): None for value in values}:
         name = "None" if kind is type(None) else kind.__name__
-        yield Kind(name, Constraint(enum=tuple(one for one in values if type(one) is kind)))
+        yield ValueKind(name, Constraint(enum=tuple(one for one in values if type(one) is kind)))
 
 
-def _of_members(kinds: Sequence[Kind], one: Shape) -> Iterator[Kind]:
+def _of_members(kinds: Sequence[ValueKind], one: Shape) -> Iterator[ValueKind]:
     """Yield the kinds whose members can be what is said of each: those of a dict are its keys."""
     for kind in kinds:
         if kind.name == "dict" and _TEXT.may_be(one):
