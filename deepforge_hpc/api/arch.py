@@ -11,6 +11,7 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
+    from deepforge_hpc.libraries.keras.compare import LayerChange
     from deepforge_hpc.libraries.keras.graph import Graph
 
 _LIST = "dfh arch new lists them."
@@ -102,6 +103,56 @@ def network(path: Path) -> Graph:
     return KerasLibrary().graph(decode(read_input(path), str(path)), str(path))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSummary(JsonResult, schema="dfh/architecture-summary/1"):
+    """A network in numbers."""
+
+    name: str
+    path: str
+    inputs: tuple[ShownInput, ...]
+    outputs: tuple[str, ...]
+    layers: int
+    depth: int
+    """Layers on the longest way from an input to an output."""
+    kinds: dict[str, int]
+    """Layers of each kind, most first."""
+
+
+def summarize(path: Path) -> NetworkSummary:
+    """Return how large a network is, as far as its file tells."""
+    from collections import Counter
+
+    graph = network(path)
+    depths = {item.name: 0 for item in graph.inputs}
+    for call in graph.calls:
+        depths[call.name] = 1 + max((depths[tensor.name] for tensor in call.reads), default=0)
+    return NetworkSummary(
+        name=graph.name,
+        path=str(path),
+        inputs=_inputs(graph),
+        outputs=tuple(map(str, graph.outputs)),
+        layers=len(graph.calls),
+        depth=max((depths[tensor.name] for tensor in graph.outputs), default=0),
+        kinds=dict(Counter(call.kind for call in graph.calls).most_common()),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differences(JsonResult, schema="dfh/architecture-diff/1"):
+    """Where two networks differ."""
+
+    one: str
+    two: str
+    changes: tuple[LayerChange, ...]
+
+
+def diff(one: Path, two: Path) -> Differences:
+    """Compare the networks of two files."""
+    from deepforge_hpc.libraries.keras.compare import compare
+
+    return Differences(one=str(one), two=str(two), changes=compare(network(one), network(two)))
+
+
 def show(path: Path) -> ShownNetwork:
     """Return what a file expands to."""
     graph = network(path)
@@ -115,3 +166,7 @@ def show(path: Path) -> ShownNetwork:
         ),
         outputs=tuple(map(str, graph.outputs)),
     )
+
+
+def _inputs(graph: Graph) -> tuple[ShownInput, ...]:
+    return tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs)

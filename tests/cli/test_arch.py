@@ -23,7 +23,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         found = main(["arch", *map(str, words)])
         said = capsys.readouterr()
         assert found == code, said.err
-        return said.err if code else said.out
+        return said.err or said.out
 
     return call
 
@@ -75,3 +75,19 @@ def test_new_lists_the_networks_that_come_along_and_writes_one(run: Run, tmp_pat
     assert "fc2" in run("show", "nets/vgg16.yaml")
     assert "there already" in run("new", "--from", "mlp", "-o", "nets/vgg16.yaml", code=2)
     assert "did you mean 'resnet50'?" in run("new", "--from", "resnet", code=2)
+
+
+def test_summary_counts_layers_by_kind(run: Run) -> None:
+    lines = run("summary", EXAMPLES / "pasquet.yaml").splitlines()
+    assert lines[0] == "pasquet: 2 inputs, 77 layers, 1 output: out; 36 deep"
+    assert "Conv2D            29" in lines
+
+
+def test_diff_says_what_a_person_would_and_ends_with_8(run: Run, tmp_path: Path) -> None:
+    run("new", "--from", "pasquet", "-o", "pasquet.yaml")
+    told = run("diff", "pasquet.yaml", EXAMPLES / "pasquet.yaml", code=8).splitlines()
+    assert [line.split() for line in told[1:]] == [
+        ["added", "scaled", "-", "Rescaling"],
+        ["rewired", "conv0_y_1", "pixels", "scaled"],
+    ]
+    assert run("diff", "pasquet.yaml", "pasquet.yaml") == "no difference\n"

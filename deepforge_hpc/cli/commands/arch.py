@@ -1,4 +1,4 @@
-"""`dfh arch new | show`."""
+"""`dfh arch new | show | summary | diff`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import click
 from deepforge_hpc.api import arch
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options
-from deepforge_hpc.cli.views.arch import network_lines
+from deepforge_hpc.cli.views.arch import diff_lines, network_lines, summary_lines
 from deepforge_hpc.cli.views.display import Display, listing
 
+DIFFERS = 8
+file_argument = click.argument("file", type=click.Path(path_type=Path))
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here."
 )
@@ -23,6 +25,8 @@ output_option = click.option(
     entries=(
         LazyCommand("new", "Write an architecture file of a known network.", "arch", "new"),
         LazyCommand("show", "Show a network layer by layer.", "arch", "show"),
+        LazyCommand("summary", "Show a network in numbers.", "arch", "summary"),
+        LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
     ),
 )
 def command() -> None:
@@ -65,7 +69,7 @@ def show_file(display: Display, found: arch.WrittenFile) -> None:
 
 
 @click.command("show")
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @output_options
 def show(display: Display, file: Path) -> None:
     """Show a network layer by layer.
@@ -78,3 +82,39 @@ def show(display: Display, file: Path) -> None:
     """
     found = arch.show(file)
     display.result(found.to_dict(), network_lines(found))
+
+
+@click.command("summary")
+@file_argument
+@output_options
+def summary(display: Display, file: Path) -> None:
+    """Show a network in numbers.
+
+    How many layers of which kind, and how deep.
+
+    \b
+    Example:
+      dfh arch summary architectures/resnet50.yaml
+    """
+    found = arch.summarize(file)
+    display.result(found.to_dict(), summary_lines(found))
+
+
+@click.command("diff")
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("two", type=click.Path(path_type=Path))
+@output_options
+def diff(display: Display, one: Path, two: Path) -> int:
+    """Show where two networks differ.
+
+    The expanded networks are compared, not the files: layers that were added, removed, renamed or
+    wired anew, and arguments that were changed. Layers are paired by name, and where the names do
+    not help, by their order. Exit code: 0 if they are equal, 8 if they differ.
+
+    \b
+    Example:
+      dfh arch diff architectures/pasquet.yaml architectures/deepforge-a.yaml
+    """
+    found = arch.diff(one, two)
+    display.result(found.to_dict(), diff_lines(found))
+    return DIFFERS if found.changes else 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deepforge_hpc.api.arch import ShownNetwork
-from deepforge_hpc.cli.views.display import table
+from deepforge_hpc.api.arch import Differences, NetworkSummary, ShownNetwork
+from deepforge_hpc.cli.views.display import listing, table
 from deepforge_hpc.runtime.base.text import count
 
 _HEADER = ("LAYER", "KIND", "FROM", "ARGUMENTS")
@@ -15,20 +15,48 @@ _MODULE = re.compile(r"\bkeras\.\w+\.")
 
 def network_lines(found: ShownNetwork) -> Iterator[str]:
     """Yield what the network is, and a line for each input and layer."""
-    parts = (
-        count(len(found.inputs), "input"),
-        count(len(found.layers), "layer"),
-        count(len(found.outputs), "output"),
-    )
-    yield f"{found.name}: {', '.join(parts)}: {', '.join(found.outputs)}"
+    yield _head(found, len(found.layers))
     inputs = [
         (item.name, "Input", "-", f"{sizes(item.shape)} {item.dtype}") for item in found.inputs
     ]
     layers = [
-        (item.name, item.kind, ", ".join(item.sources), _MODULE.sub("", ", ".join(item.arguments)))
+        (item.name, item.kind, ", ".join(item.sources), plain(", ".join(item.arguments)))
         for item in found.layers
     ]
     yield from table(_HEADER, [*inputs, *layers])
+
+
+def summary_lines(found: NetworkSummary) -> Iterator[str]:
+    """Yield the network in numbers."""
+    yield f"{_head(found, found.layers)}; {found.depth} deep"
+    inputs = [(item.name, f"{sizes(item.shape)} {item.dtype}") for item in found.inputs]
+    yield from table(("INPUT", "SHAPE"), inputs)
+    yield from table(("KIND", "LAYERS"), [(kind, str(n)) for kind, n in found.kinds.items()])
+
+
+def diff_lines(found: Differences) -> list[str]:
+    """Return a line for each difference."""
+    columns = (
+        ("WHAT", "what"),
+        ("LAYER", "layer"),
+        (found.one, lambda change: plain(change.was)),
+        (found.two, lambda change: plain(change.now)),
+    )
+    return listing(columns, found.changes) if found.changes else ["no difference"]
+
+
+def _head(found: ShownNetwork | NetworkSummary, layers: int) -> str:
+    parts = (
+        count(len(found.inputs), "input"),
+        count(layers, "layer"),
+        count(len(found.outputs), "output"),
+    )
+    return f"{found.name}: {', '.join(parts)}: {', '.join(found.outputs)}"
+
+
+def plain(arguments: str) -> str:
+    """Return arguments without the modules of Keras: `Constant(value=0.1)`."""
+    return _MODULE.sub("", arguments)
 
 
 def sizes(shape: tuple[int | None, ...]) -> str:

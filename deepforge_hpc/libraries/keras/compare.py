@@ -1,0 +1,148 @@
+"""Where two networks differ: layers that came, went, were changed, renamed or wired anew.
+
+Layers are paired by their name, where the kind is the same too; the rest by their order, so that a
+layer that was only renamed is still known, and at last by the name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from deepforge_hpc.libraries.keras.graph import CallValue, Graph, GraphInput, LayerCall, Tensor
+
+_MANY = 4_000_000
+"""Pairs of layers that are compared one by one."""
+
+
+class LayerChange(NamedTuple):
+    """One difference."""
+
+    what: str
+    """added | removed | changed | renamed | rewired"""
+    layer: str
+    """Its name; in the second network where both have it."""
+    was: str
+    """In the first network; empty if it is not there."""
+    now: str
+
+
+def compare(one: Graph, two: Graph) -> tuple[LayerChange, ...]:
+    """Return what has to be done to the first network to get the second, in its order."""
+    pairs = _pairs(one.calls, two.calls)
+    names = {item.name: item.name for item in one.inputs}
+    names |= {old.name: new.name for old, new in pairs}
+    old_of = {new.name: old for old, new in pairs}
+    changes = [*_inputs(one.inputs, two.inputs)]
+    changes += [
+        LayerChange("removed", call.name, call.kind, "")
+        for call in one.calls
+        if call.name not in names
+    ]
+    for call in two.calls:
+        old = old_of.get(call.name)
+        changes += [LayerChange("added", call.name, "", call.kind)] if old is None else []
+        changes += [] if old is None else _layer(old, call, names)
+    outputs = tuple(_renamed(item, names) for item in one.outputs)
+    if outputs != two.outputs:
+        changes.append(LayerChange("rewired", "outputs", _words(one.outputs), _words(two.outputs)))
+    return tuple(changes)
+
+
+def _pairs(one: Sequence[LayerCall], two: Sequence[LayerCall]) -> list[tuple[LayerCall, LayerCall]]:
+    """Return which layers of two networks are one and the same."""
+    rest = list(one), list(two)
+    pairs: list[tuple[LayerCall, LayerCall]] = []
+
+    def take(found: Iterable[tuple[LayerCall, LayerCall]]) -> None:
+        found = list(found)
+        pairs.extend(found)
+        for side in (0, 1):
+            gone = {pair[side].name for pair in found}
+            rest[side][:] = [call for call in rest[side] if call.name not in gone]
+
+    take(_by_name(*rest, same_kind=True))
+    take(_by_order(*rest, lambda call: f"{call.kind} {call.words}"))
+    take(_by_order(*rest, lambda call: call.kind))
+    take(_by_name(*rest, same_kind=False))
+    return pairs
+
+
+def _by_name(
+    one: Sequence[LayerCall], two: Sequence[LayerCall], *, same_kind: bool
+) -> Iterator[tuple[LayerCall, LayerCall]]:
+    known = {call.name: call for call in one}
+    for call in two:
+        old = known.get(call.name)
+        if old is not None and (old.kind == call.kind or not same_kind):
+            yield old, call
+
+
+def _by_order(
+    one: Sequence[LayerCall], two: Sequence[LayerCall], key: Callable[[LayerCall], str]
+) -> Iterator[tuple[LayerCall, LayerCall]]:
+    """Pair layers that are alike and come in the same order."""
+    # Of thousands of layers, those that are everywhere are left out: comparing all takes minutes.
+    is_long = len(one) * len(two) > _MANY
+    matcher = SequenceMatcher(None, list(map(key, one)), list(map(key, two)), autojunk=is_long)
+    for start, start_two, size in matcher.get_matching_blocks():
+        yield from zip(one[start : start + size], two[start_two : start_two + size], strict=True)
+
+
+def _inputs(one: Iterable[GraphInput], two: Iterable[GraphInput]) -> Iterator[LayerChange]:
+    was = {item.name: _input_words(item) for item in one}
+    now = {item.name: _input_words(item) for item in two}
+    for name in dict.fromkeys((*was, *now)):
+        old, new = was.get(name, ""), now.get(name, "")
+        if old != new:
+            what = "changed" if old and new else "added" if new else "removed"
+            yield LayerChange(what, name, old, new)
+
+
+def _input_words(item: GraphInput) -> str:
+    return f"Input {list(item.shape)} {item.dtype}"
+
+
+def _layer(old: LayerCall, new: LayerCall, names: Mapping[str, str]) -> Iterator[LayerChange]:
+    if old.name != new.name:
+        yield LayerChange("renamed", new.name, old.name, new.name)
+    if old.kind != new.kind:
+        yield LayerChange("changed", new.name, old.kind, new.kind)
+    else:
+        yield from _arguments(old, new)
+    if old.model is not None and new.model is not None:
+        for change in compare(old.model, new.model):
+            yield change._replace(layer=f"{new.name}/{change.layer}")
+    if _wiring(old, lambda item: _renamed(item, names)) != _wiring(new, lambda item: item):
+        yield LayerChange("rewired", new.name, _words(old.reads), _words(new.reads))
+    if names.get(old.shared, old.shared) != new.shared:
+        yield LayerChange("changed", new.name, f"shared={old.shared}", f"shared={new.shared}")
+
+
+def _arguments(old: LayerCall, new: LayerCall) -> Iterator[LayerChange]:
+    for name in dict.fromkeys((*old.arguments, *new.arguments)):
+        was, now = old.arguments.get(name), new.arguments.get(name)
+        if was is None or now is None or was.code != now.code:
+            words = [f"{name}={item.code}" if item else "" for item in (was, now)]
+            yield LayerChange("changed", new.name, *words)
+
+
+def _wiring(call: LayerCall, rename: Callable[[Tensor], Tensor]) -> object:
+    """Return all that a call is given, by the names of the second network."""
+
+    def value(item: CallValue) -> CallValue:
+        if isinstance(item, Tensor):
+            return rename(item)
+        return tuple(map(rename, item)) if isinstance(item, tuple) else item
+
+    keywords = {name: value(item) for name, item in call.keywords.items()}
+    return tuple(map(rename, call.sources)), keywords
+
+
+def _renamed(tensor: Tensor, names: Mapping[str, str]) -> Tensor:
+    return Tensor(names.get(tensor.name, ""), tensor.index)
+
+
+def _words(tensors: Iterable[Tensor]) -> str:
+    return ", ".join(map(str, tensors))
