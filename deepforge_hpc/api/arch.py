@@ -55,8 +55,8 @@ class Example(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WrittenFile(JsonResult, schema="dfh/architecture-file/1"):
-    """An architecture file that was made."""
+class WrittenFile(JsonResult, schema="dfh/written/1"):
+    """A file that was made: an architecture, a picture, code."""
 
     path: str
     """Empty: only shown."""
@@ -73,23 +73,32 @@ def examples() -> tuple[Example, ...]:
     )
 
 
-def new(name: str, output: Path | None) -> WrittenFile:
+def new(name: str, output: Path | None, *, force: bool = False) -> WrittenFile:
     """Return the file of a network that comes along, written if there is where."""
     from deepforge_hpc.files.faults import nearest, shown
 
     known = {item.name: item.text for item in examples()}
     if name not in known:
         raise UsageError(f"no network {shown(name)} comes along", nearest(name, known) or _LIST)
-    return _write(known[name], output)
+    return _write(known[name], output, force=force)
 
 
-def _write(text: str, output: Path | None) -> WrittenFile:
-    """Write a file that is not there yet."""
+def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile:
+    """Return the picture of a network as SVG, written if there is where."""
+    from deepforge_hpc.libraries.keras.plot.svg import draw
+
+    if output is not None and output.suffix != ".svg":
+        raise UsageError(f"{output}: the picture is SVG", "Give -o NAME.svg.")
+    return _write(draw(network(path), {}), output, force=force)
+
+
+def _write(text: str, output: Path | None, *, force: bool) -> WrittenFile:
+    """Write a file; one that is there only by force."""
     from deepforge_hpc.api.pipelines import write
 
     if output is not None:
-        if os.path.lexists(output):
-            raise UsageError(f"{output} is there already", "Give another file with -o.")
+        if os.path.lexists(output) and not force:
+            raise UsageError(f"{output} is there already", "Give another file, or --force.")
         write(output, text.encode(), "Give another file with -o.")
     return WrittenFile(path=str(output or ""), text=text)
 

@@ -91,3 +91,12 @@ def test_diff_says_what_a_person_would_and_ends_with_8(run: Run, tmp_path: Path)
         ["rewired", "conv0_y_1", "pixels", "scaled"],
     ]
     assert run("diff", "pasquet.yaml", "pasquet.yaml") == "no difference\n"
+
+
+def test_plot_writes_an_svg_and_replaces_one_only_by_force(run: Run, tmp_path: Path) -> None:
+    source = EXAMPLES / "inception.yaml"
+    assert run("plot", source, "-o", "net.svg") == "net.svg\n"
+    assert (tmp_path / "net.svg").read_text() == run("plot", source)
+    assert "--force" in run("plot", source, "-o", "net.svg", code=2)
+    assert run("plot", source, "-o", "net.svg", "--force") == "net.svg\n"
+    assert "NAME.svg" in run("plot", source, "-o", "net.png", code=2)

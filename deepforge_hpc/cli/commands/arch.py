@@ -1,4 +1,4 @@
-"""`dfh arch new | show | summary | diff`."""
+"""`dfh arch new | show | summary | plot | diff`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import click
 
 from deepforge_hpc.api import arch
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
-from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.options import output_options, together
 from deepforge_hpc.cli.views.arch import diff_lines, network_lines, summary_lines
 from deepforge_hpc.cli.views.display import Display, listing
 
 DIFFERS = 8
 file_argument = click.argument("file", type=click.Path(path_type=Path))
-output_option = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here."
+output_file_options = together(
+    click.option("--force", is_flag=True, help="Replace FILE if it is there."),
+    click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write here."
+    ),
 )
 
 
@@ -26,6 +29,7 @@ output_option = click.option(
         LazyCommand("new", "Write an architecture file of a known network.", "arch", "new"),
         LazyCommand("show", "Show a network layer by layer.", "arch", "show"),
         LazyCommand("summary", "Show a network in numbers.", "arch", "summary"),
+        LazyCommand("plot", "Draw a network.", "arch", "plot"),
         LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
     ),
 )
@@ -43,9 +47,9 @@ def command() -> None:
 
 @click.command("new")
 @click.option("--from", "name", metavar="NAME", help="Network to begin with.")
-@output_option
+@output_file_options
 @output_options
-def new(display: Display, /, *, name: str | None, output: Path | None) -> None:
+def new(display: Display, /, *, name: str | None, output: Path | None, force: bool) -> None:
     """Write an architecture file of a known network.
 
     Without --from, the networks that come along are listed.
@@ -60,7 +64,7 @@ def new(display: Display, /, *, name: str | None, output: Path | None) -> None:
         document = {"schema": "dfh/networks/1", "networks": names}
         display.result(document, listing((("NETWORK", "name"), ("WHAT", "about")), found))
         return
-    show_file(display, arch.new(name, output))
+    show_file(display, arch.new(name, output, force=force))
 
 
 def show_file(display: Display, found: arch.WrittenFile) -> None:
@@ -98,6 +102,23 @@ def summary(display: Display, file: Path) -> None:
     """
     found = arch.summarize(file)
     display.result(found.to_dict(), summary_lines(found))
+
+
+@click.command("plot")
+@file_argument
+@output_file_options
+@output_options
+def plot(display: Display, /, *, file: Path, output: Path | None, force: bool) -> None:
+    """Draw a network.
+
+    Makes an SVG: a box for each run of layers, its edges numbered where their order may matter. The
+    names of layers show under the pointer.
+
+    \b
+    Example:
+      dfh arch plot architectures/resnet50.yaml -o resnet50.svg
+    """
+    show_file(display, arch.plot(file, output, force=force))
 
 
 @click.command("diff")

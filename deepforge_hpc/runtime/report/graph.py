@@ -80,8 +80,8 @@ def draw_graph(nodes: Sequence[Box], size: Size) -> Drawing:
     """Return the graph in one of the two ways to lay it out."""
     by_name = {node.name: node for node in nodes}
     after = {node.name: [name for name in node.after if name in by_name] for node in nodes}
-    rows, chains = _with_bends(_layers(after), after)
-    _uncross(rows, chains)
+    rows, chains = with_bends(depths(after), after)
+    uncross(rows, chains)
     places, (width, height) = _places(rows, size)
     edges = "".join(
         _edge([places[step] for step in chain], size, is_lit=by_name[chain[0]].is_done)
@@ -91,7 +91,7 @@ def draw_graph(nodes: Sequence[Box], size: Size) -> Drawing:
     return Drawing(width, height, edges + boxes)
 
 
-def _layers(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
+def depths(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return the length of the longest path to each node."""
     layers: dict[str, int] = {}
     for name, needed in after.items():
@@ -99,7 +99,7 @@ def _layers(after: Mapping[str, Sequence[str]]) -> dict[str, int]:
     return layers
 
 
-def _with_bends(
+def with_bends(
     layers: Mapping[str, int], after: Mapping[str, Sequence[str]]
 ) -> tuple[list[list[str]], list[list[str]]]:
     """Return the names in each layer and the edges, with a bend in every layer an edge passes."""
@@ -118,7 +118,7 @@ def _with_bends(
     return rows, chains
 
 
-def _uncross(rows: list[list[str]], chains: Sequence[Sequence[str]]) -> None:
+def uncross(rows: list[list[str]], chains: Sequence[Sequence[str]]) -> None:
     """Sort each layer by the middle of its neighbours in the layer before, then after."""
     before: dict[str, list[str]] = {}
     behind: dict[str, list[str]] = {}
