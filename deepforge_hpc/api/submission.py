@@ -7,11 +7,10 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import tee
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
-from deepforge_hpc.errors import NoSchedulerError, SchedulerError, UsageError
+from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
@@ -22,10 +21,12 @@ if TYPE_CHECKING:
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.scheduler import Scheduler
     from deepforge_hpc.render.script import JobScript
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
     from deepforge_hpc.runtime.state.marker import ReusedFrom
     from deepforge_hpc.site.model import SiteSpec
+    from deepforge_hpc.submit.earlier import EarlierExecutions
     from deepforge_hpc.submit.orphans import HeldOrphan
     from deepforge_hpc.submit.reports import SubmitReport
     from deepforge_hpc.submit.reuse import Reused
@@ -119,12 +120,22 @@ def submit(
     from datetime import datetime, timezone
 
     from deepforge_hpc.submit import execution
+    from deepforge_hpc.submit.earlier import EarlierExecutions
     from deepforge_hpc.submit.new_warnings import new_warnings
     from deepforge_hpc.submit.orphans import held_orphans
     from deepforge_hpc.submit.reuse import Reused, apply
 
     refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
-    layout = None
+    layout, taken, found = None, Reused(), _Earlier()
+
+    def fill(fresh: ExecutionLayout, info: ExecutionInfo) -> None:
+        nonlocal layout, taken, found
+        layout = fresh
+        if reuse:
+            earlier = EarlierExecutions(plan.pipeline, loaded.project)
+            taken = apply(layout, info, plan, earlier)
+            found = _look_back(request, loaded, plan, earlier, taken, layout)
+
     try:
         loaded, plan, scripts = _prepared(request, reuse=reuse)
         scheduler = _scheduler(plan)
@@ -141,11 +152,8 @@ def submit(
             now=datetime.now(timezone.utc),
             user=user_name(),
             uuid=os.urandom(16).hex(),
+            fill=fill,
         )
-        taken, earlier = Reused(), _Earlier()
-        if reuse:
-            taken = apply(layout, plan, loaded.project)
-            earlier = _look_back(request, loaded, plan, taken, layout)
         report = _send(layout, scheduler, loaded.site)
     except KeyboardInterrupt as error:
         if layout is not None:
@@ -156,8 +164,8 @@ def submit(
         plan=plan,
         report=report,
         reused=taken.jobs,
-        why=earlier.why,
-        notices=(*_place(loaded), *_unheard(plan), *earlier.notices),
+        why=found.why,
+        notices=(*_place(loaded), *_unheard(plan), *found.notices),
         new_warnings=new_warnings(layout, plan),
         orphans=orphans,
     )
@@ -174,34 +182,26 @@ def _look_back(
     request: Request,
     loaded: Loaded,
     plan: Plan,
+    earlier: EarlierExecutions,
     reused: Reused,
     layout: ExecutionLayout | None = None,
 ) -> _Earlier:
     """Take up what earlier executions could not save, and say why the other jobs run.
 
-    `layout`: of the new execution, without which nothing is written; it goes if this is refused.
+    `layout`: of the new execution, without which nothing is written.
     """
-    import shutil
-
     from deepforge_hpc.ledger.store import Ledger
     from deepforge_hpc.paths import LEDGER
     from deepforge_hpc.runtime.base.advice import pipeline_command
     from deepforge_hpc.submit import rescue
     from deepforge_hpc.submit.packages import changed_packages
-    from deepforge_hpc.submit.why import earlier, reasons
+    from deepforge_hpc.submit.why import reasons
 
-    but = layout.root.name if layout is not None else ""
-    one, other = tee(earlier(plan.pipeline, loaded.project, but=but))
     types = {name: spec.types for name, spec in loaded.pipeline.operations.items()}
-    try:
-        found = tuple(rescue.kept(plan, one, types, reused))
-        if layout is not None:
-            for item in found:
-                item.lay(layout)
-    except UsageError:
-        if layout is not None:
-            shutil.rmtree(layout.root, ignore_errors=True)
-        raise
+    found = tuple(rescue.kept(plan, earlier, types, reused))
+    if layout is not None:
+        for item in found:
+            item.lay(layout)
     done = {*reused.jobs, *(item.job.name for item in found)}
     options = (*request.options(), "--no-reuse")
     again = pipeline_command("submit", str(request.pipeline), options, "")
@@ -209,7 +209,7 @@ def _look_back(
         *rescue.told(found),
         *changed_packages(plan, reused, Ledger(loaded.project / LEDGER), again),
     )
-    return _Earlier(reasons(plan, loaded.operations, other, done), notices)
+    return _Earlier(reasons(plan, loaded.operations, earlier, done), notices)
 
 
 def _require_submit(scheduler: Scheduler, request: Request) -> None:
@@ -294,6 +294,7 @@ def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
 def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = True) -> DryRun:
     """Return the commands that `submit` would run now; nothing is written."""
     from deepforge_hpc.submit import execution
+    from deepforge_hpc.submit.earlier import EarlierExecutions
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Reused, foresee
 
@@ -303,10 +304,11 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     info = execution.describe(
         loaded, plan, root, uuid="0" * 32, created="", user=user_name(), name=name, note=note
     )
-    foreseen, earlier = Reused(), _Earlier()
+    foreseen, found = Reused(), _Earlier()
     if reuse:
-        foreseen = foresee(plan, loaded.project)
-        earlier = _look_back(request, loaded, plan, foreseen)
+        earlier = EarlierExecutions(plan.pipeline, loaded.project)
+        foreseen = foresee(plan, earlier)
+        found = _look_back(request, loaded, plan, earlier, foreseen)
     return DryRun(
         execution=info.id,
         folder=info.home,
@@ -315,8 +317,8 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
-        why=earlier.why,
-        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan), *earlier.notices),
+        why=found.why,
+        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan), *found.notices),
     )
 
 

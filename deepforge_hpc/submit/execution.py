@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +50,14 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     now: datetime,
     user: str,
     uuid: str,
+    fill: Callable[[ExecutionLayout, ExecutionInfo], None] = lambda *_: None,
 ) -> ExecutionLayout:
     """Make `<pipeline>-NNNN` with everything frozen in it, and return its layout.
 
-    `uuid` is 32 hex digits, `now` has a time zone. `execution.json` is written last: a folder
-    without it is none. Whatever fails, nothing of it stays; raises StorageError if a file system
-    refuses, UsageError if a live execution writes to the same `outputs.to`.
+    `uuid` is 32 hex digits, `now` has a time zone; `fill` lays into it what earlier executions
+    made. `execution.json` is written last: a folder without it is none. Whatever fails, nothing of
+    it stays; raises StorageError if a file system refuses, UsageError if a live execution writes
+    to the same `outputs.to`.
     """
     root = _make_folder(loaded, plan.pipeline, uuid)
     layout = ExecutionLayout(root)
@@ -72,6 +74,7 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
         for data in kept:
             write_blob(Path(info.ledger), data)
         destinations.check(info, plan)
+        fill(layout, info)
         sync_path(root)  # what `execution.json` promises outlives a power cut
         publish_json(layout.execution, encode(info))
         sync_folder(root.parent)

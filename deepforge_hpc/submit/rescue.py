@@ -1,8 +1,8 @@
 """What becomes of what an earlier attempt could not save.
 
 `dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing but the
-formats has changed since (`value_key`); later submissions reuse what that makes. `dfh resume` saves
-it too, in the format that `types:` names now, but under the key of its frozen plan.
+formats has changed since (`value_key`). `dfh resume` saves it in the format that `types:` names by
+then. Later submissions reuse what either makes.
 """
 
 from __future__ import annotations
@@ -120,9 +120,10 @@ def kept(
 ) -> Iterator[Kept]:
     """Yield what jobs can take up that earlier executions, the newest first, could not save.
 
-    Only what the caller has made: it may hold pickles. Raises UsageError if `types` names no
-    format for it, or another one for what was saved.
+    Only what the caller has made: it may hold pickles. Raises UsageError if of something that was
+    kept nothing can be taken up, for `types` names no format, or another one for what was saved.
     """
+    refused: dict[tuple[str, int | None], list[_Refused]] = {}
     todo = {
         (job.name, task): job
         for job in plan.jobs
@@ -138,28 +139,44 @@ def kept(
                     continue
                 folder = layout.job(before.name, task).rescue
                 found = read(folder, owner=os.getuid())
-                if found and found.is_of(job):
-                    del todo[before.name, task]
-                    yield Kept(job, task, folder, found, _formats(job, folder, found, types))
+                if not found or not found.is_of(job):
+                    continue
+                if error := _problem(job, found, types):
+                    refused.setdefault((before.name, task), []).append(_Refused(error, folder))
+                    continue
+                del todo[before.name, task]
+                refused.pop((before.name, task), None)
+                named = {**found.lacking, **types.get(job.operation, {})}
+                yield Kept(job, task, folder, found, {name: named[name] for name in found.kept})
         if not todo:
             return
+    for several in refused.values():
+        error = several[0].error
+        error.hint += f". {_anew(*(one.folder for one in several))}"
+        raise error
 
 
-def _formats(job: Job, folder: Path, found: Rescue, types: Types) -> dict[str, str]:
+class _Refused(NamedTuple):
+    error: UsageError
+    folder: Path
+
+
+def _problem(job: Job, found: Rescue, types: Types) -> UsageError | None:
+    """Return why a job cannot take up what was kept."""
     named = {**found.lacking, **types.get(job.operation, {})}
     planned = {port.name: port.type for port in job.outputs}
     for name in found.kept:
         if name not in named:
             why = "no format is named for what it kept"
-            raise _unnamed(job, name, why, "then submit again")
+            return _unnamed(job, name, why, "then submit again")
     for name, saved in found.saved.items():
         if planned[name] not in {"any", saved.format}:
             message = (
                 f"{job.name} is to save its output {name} as {planned[name]}, and what "
                 f"{found.maker} kept has it as {saved.format}"
             )
-            raise UsageError(message, f"Name {saved.format} for it. {_anew(folder)}")
-    return {name: named[name] for name in found.kept}
+            return UsageError(message, f"Name {saved.format} for it")
+    return None
 
 
 def _types(pipeline: Path) -> Types:
@@ -188,5 +205,5 @@ def _unnamed(job: Job, name: str, why: str, then: str) -> UsageError:
     return UsageError(f"{job.name} could not save its output {name}, and {why}", f"{way}; {then}")
 
 
-def _anew(folder: Path) -> str:
-    return f"To run the operation again instead, first: rm -r {shlex.quote(str(folder))}"
+def _anew(*folders: Path) -> str:
+    return f"To run the operation again instead, first: rm -r {shlex.join(map(str, folders))}"

@@ -1,9 +1,14 @@
-"""Sound results of earlier executions, found by plan key: what a new one need not run again."""
+"""Sound results of earlier executions: what a new one need not run again.
+
+They are found by plan key; and what `dfh resume` saved in formats that its plan did not name, by
+the key of the values.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from deepforge_hpc.errors import LedgerError
@@ -20,6 +25,7 @@ from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.record import index_records
 from deepforge_hpc.runtime.state.record_data import RecordData
+from deepforge_hpc.submit.earlier import EarlierExecutions
 from deepforge_hpc.submit.project import executions_folders
 
 
@@ -41,19 +47,43 @@ class EarlierResult:
 class Results:
     """The results of earlier executions, by the records that tell of them."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, earlier: EarlierExecutions) -> None:
+        project = earlier.project
+        self._earlier = earlier
         self._folders = executions_folders(project)
         self._ledger = Ledger(project / LEDGER)
         self._by_key = _files_by_key(self._ledger.root)
         self._records: dict[Path, Record | None] = {}
 
     def sound(self, job: Job, task: int | None) -> Iterator[EarlierResult]:
-        """Yield the sound results under the job's key, newest first."""
-        if not job.plan_key:
+        """Yield the sound results of a job, newest first; those under its own key before others."""
+        yield from self._under(job.plan_key, task)
+        planned = {port.name: port.type for port in job.outputs}
+        for before in self._alike.get(job.value_key, ()) if job.value_key else ():
+            if before.plan_key == job.plan_key:
+                continue
+            then = {port.name: port.type for port in before.outputs}
+            for earlier in self._under(before.plan_key, task):
+                made = {name: entry.format for name, entry in earlier.marker.outputs.items()}
+                if all(planned[name] in (then[name], made.get(name)) for name in planned):
+                    yield earlier
+
+    @cached_property
+    def _alike(self) -> Mapping[str, Sequence[Job]]:
+        """Value key -> the jobs that had it, one for each plan key."""
+        jobs = (job for _, plan in self._earlier for job in plan.jobs if job.value_key)
+        found: dict[str, list[Job]] = {}
+        for job in {job.plan_key: job for job in jobs}.values():
+            found.setdefault(job.value_key, []).append(job)
+        return found
+
+    def _under(self, key: str, task: int | None) -> Iterator[EarlierResult]:
+        """Yield the sound results under a key, newest first."""
+        if not key:
             return
-        paths = self._by_key.get(job.plan_key.removeprefix("sha256:")[:8], ())
+        paths = self._by_key.get(key.removeprefix("sha256:")[:8], ())
         records = [record for path in paths if (record := self._record(path))]
-        fitting = [record for record in records if _fits(record.data, job, task)]
+        fitting = [record for record in records if _fits(record.data, key, task)]
         for record in sorted(fitting, key=lambda record: record.data.time.end, reverse=True):
             if (earlier := self._locate(record)) and _is_sound(earlier):
                 yield earlier
@@ -92,11 +122,9 @@ def _files_by_key(ledger: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _fits(data: RecordData, job: Job, task: int | None) -> bool:
+def _fits(data: RecordData, key: str, task: int | None) -> bool:
     made = (data.kind, data.status, data.plan_key, data.task)
-    return made == ("end", State.SUCCEEDED, job.plan_key, task) and bool(
-        data.execution and data.job
-    )
+    return made == ("end", State.SUCCEEDED, key, task) and bool(data.execution and data.job)
 
 
 def _is_sound(earlier: EarlierResult) -> bool:

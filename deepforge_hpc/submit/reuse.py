@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_own, sync_path
+from deepforge_hpc.runtime.base.files import sync_path
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
@@ -25,6 +24,7 @@ from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
 from deepforge_hpc.runtime.storage.local import LocalStorage
+from deepforge_hpc.submit.earlier import EarlierExecutions
 from deepforge_hpc.submit.results import EarlierResult, Results
 
 _ATTEMPT = 0
@@ -43,23 +43,25 @@ class Reused:
     """Job -> digests of the lists of packages that its results were made with."""
 
 
-def apply(layout: ExecutionLayout, plan: Plan, project: Path) -> Reused:
+def apply(
+    layout: ExecutionLayout, info: ExecutionInfo, plan: Plan, earlier: EarlierExecutions
+) -> Reused:
     """Fill a new execution with what can be reused.
 
     Tasks of an array are reused one by one, and none is needed where its gather job is. Jobs that
     were reused have a success marker; `chain.submit` leaves them out.
     """
-    return _choose(plan, _Reuse(layout, plan, project))
+    return _choose(plan, _Reuse(layout, info, plan, earlier))
 
 
-def foresee(plan: Plan, project: Path) -> Reused:
+def foresee(plan: Plan, earlier: EarlierExecutions) -> Reused:
     """Return what `apply` would take over; nothing is written."""
-    return _choose(plan, _Foresight(project))
+    return _choose(plan, _Foresight(earlier))
 
 
 def sent(plan: Plan, project: Path) -> dict[str, int]:
     """Return how many of each job, or of its tasks, a submission would not reuse."""
-    foreseen = foresee(plan, project)
+    foreseen = foresee(plan, EarlierExecutions(plan.pipeline, project))
     taken = Counter(name for name, _ in foreseen.units)
     left = {job.name: job.tasks - taken[job.name] for job in plan.jobs}
     return {**left, **dict.fromkeys(foreseen.jobs, 0)}
@@ -88,8 +90,8 @@ def _choose(plan: Plan, foresight: _Foresight) -> Reused:
 class _Foresight:
     """Takes results over in thought only."""
 
-    def __init__(self, project: Path) -> None:
-        self._results = Results(project)
+    def __init__(self, earlier: EarlierExecutions) -> None:
+        self._results = Results(earlier)
         self.taken: set[tuple[str, int | None]] = set()
         self.made_with: dict[str, set[str]] = {}
 
@@ -118,11 +120,17 @@ class _Foresight:
 class _Reuse(_Foresight):
     """Links results into a new execution."""
 
-    def __init__(self, layout: ExecutionLayout, plan: Plan, project: Path) -> None:
-        super().__init__(project)
+    def __init__(
+        self,
+        layout: ExecutionLayout,
+        info: ExecutionInfo,
+        plan: Plan,
+        earlier: EarlierExecutions,
+    ) -> None:
+        super().__init__(earlier)
         self._layout = layout
         self._plan = plan
-        self._info = parse(ExecutionInfo, read_own(layout.execution))
+        self._info = info
 
     def skip_tasks(self, job: Job, source: ReusedFrom) -> None:
         super().skip_tasks(job, source)

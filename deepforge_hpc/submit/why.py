@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.files.project import Project, ProjectError
 from deepforge_hpc.pipeline.interface import OperationInterface
 from deepforge_hpc.pipeline.reach import Piece
@@ -21,10 +19,7 @@ from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
-from deepforge_hpc.submit.frozen import read_info, read_plan
-from deepforge_hpc.submit.project import executions_folders, numbered
 
-_MAX_EARLIER = 20
 _MAX_MEMBERS = 3
 """Of a list of inputs: how many are told one by one."""
 _VERSION = "this version of dfh looks more closely at what a result depends on"
@@ -33,7 +28,7 @@ _VERSION = "this version of dfh looks more closely at what a result depends on"
 def reasons(
     plan: Plan,
     operations: Mapping[str, OperationInterface],
-    found_earlier: Iterable[tuple[ExecutionLayout, Plan]],
+    earlier: Iterable[tuple[ExecutionLayout, Plan]],
     reused: Collection[str],
 ) -> dict[str, str]:
     """Return why each job runs that succeeded in an earlier execution: `its code changed ...`.
@@ -46,7 +41,7 @@ def reasons(
         if job.kind in (JobKind.RUN, JobKind.ARRAY) and job.name not in reused
     }
     found: dict[str, str] = {}
-    for layout, old in found_earlier if todo else ():
+    for layout, old in earlier if todo else ():
         for before in old.jobs:
             job = todo.get(before.name)
             if job is not None and _succeeded(layout, before):
@@ -57,25 +52,6 @@ def reasons(
         if not todo:
             break
     return {job.name: found[job.name] for job in plan.jobs if job.name in found}
-
-
-def earlier(
-    pipeline: str, project: Path, *, but: str = ""
-) -> Iterator[tuple[ExecutionLayout, Plan]]:
-    """Yield the latest executions of a pipeline, the newest first; a damaged one is left out.
-
-    `but`: the id of a new one.
-    """
-    found = {
-        number: path
-        for folder in executions_folders(project)
-        for number, path in numbered(folder, pipeline).items()
-        if path.name != but
-    }
-    for number in sorted(found, reverse=True)[:_MAX_EARLIER]:
-        layout = ExecutionLayout(found[number])
-        with suppress(DeepforgeHpcError, OSError, ValueError):
-            yield layout, read_plan(layout, read_info(layout))
 
 
 def _succeeded(layout: ExecutionLayout, job: Job) -> bool:

@@ -90,6 +90,42 @@ def test_resume_saves_it_once_a_format_is_named(failed: Path, dfh: Any) -> None:
     dfh("resume", cwd=failed)
     dfh("status", "--watch", cwd=failed)
     assert_saved(failed, "fit-0001", dfh)
+    write(failed, "model: joblib")
+    assert "reused" not in dfh("submit", "--dry-run", cwd=failed).stdout
+    write(failed, "model: pickle")
+    assert "fit     reused  from fit-0001/fit" in dfh("run", cwd=failed).stdout
+    assert_saved(failed, "fit-0002", dfh)
+
+
+def test_of_several_that_kept_a_value_one_is_taken_that_can_be(failed: Path, dfh: Any) -> None:
+    dfh("run", "--no-reuse", cwd=failed, expect=9)
+    folders = [failed / f"executions/fit-000{number}/jobs/fit/rescue" for number in (2, 1)]
+    error = dfh("submit", cwd=failed, expect=2).stderr
+    assert (
+        f"then submit again. To run the operation again instead, first: rm -r {folders[0]} {folders[1]}\n"
+        in error
+    )
+    index = json.loads((folders[1] / "index.json").read_bytes())
+    (folders[1] / "index.json").write_text(json.dumps({**index, "lacking": {"model": "pickle"}}))
+    told = "fit does not run again: it saves what attempt 1 of fit-0001 kept (model as pickle)"
+    assert told in dfh("submit", "--dry-run", cwd=failed).stderr
+
+
+def test_a_submission_that_is_killed_while_it_takes_up_costs_no_run(
+    failed: Path, dfh: Any, tmp_path: Path
+) -> None:
+    write(failed, "model: pickle")
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "sys.addaudithook(lambda event, args: event == 'os.rename' and 'rescue/formats.json' in "
+        "str(args[1]) and os._exit(137))\n"
+    )
+    dfh("submit", cwd=failed, expect=137, env={"PYTHONPATH": str(tmp_path / "killed")})
+    assert list(failed.glob("executions/fit-0002/jobs/fit/rescue/*.pickle"))
+    assert "fit-0002" in dfh("resume", "fit-0002", cwd=failed, expect=2).stderr
+    assert "it saves what attempt 1 of fit-0001 kept" in dfh("run", cwd=failed).stderr
+    assert_saved(failed, "fit-0003", dfh)
 
 
 def test_a_new_submission_saves_it_once_a_format_is_named(failed: Path, dfh: Any) -> None:

@@ -159,6 +159,7 @@ def reuse_record(
     now, taken = timestamp(), {item.name: _output(context, item) for item in outputs}
     return old._replace(
         **_about(context),
+        plan_key=context.job.plan_key,
         operation=old.operation._replace(name=context.job.operation),
         outputs=tuple(
             item._replace(path=taken[item.name].path, copies=taken[item.name].copies)

@@ -19,6 +19,7 @@ from deepforge_hpc.runtime.state.record import write_record
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.submit import chain
+from deepforge_hpc.submit.earlier import EarlierExecutions
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.requests import preview
 from deepforge_hpc.submit.reuse import apply, foresee, sent
@@ -26,8 +27,9 @@ from deepforge_hpc.submit.reuse import apply, foresee, sent
 
 def again(lab: Any) -> tuple[ExecutionLayout, dict[str, Any]]:
     layout = lab.create()
-    plan = read_plan(layout, read_info(layout))
-    return layout, apply(layout, plan, lab.project).jobs
+    info = read_info(layout)
+    plan = read_plan(layout, info)
+    return layout, apply(layout, info, plan, EarlierExecutions(plan.pipeline, lab.project)).jobs
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +194,10 @@ def test_tasks_are_reused_one_by_one_where_the_gathered_value_is_gone(lab: Any) 
     info = read_info(first)
     plan = read_plan(first, info)
     try:
-        foreseen, left = foresee(plan, lab.project), sent(plan, lab.project)
+        foreseen, left = (
+            foresee(plan, EarlierExecutions(plan.pipeline, lab.project)),
+            sent(plan, lab.project),
+        )
         layout, reused = again(lab)
     finally:
         for path, content in saved.items():

@@ -1,0 +1,45 @@
+"""The earlier executions of a pipeline, each read once, and only as far back as somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count, islice
+from pathlib import Path
+
+from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.plan import Plan
+from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.project import executions_folders, numbered
+
+_MAX_EARLIER = 20
+
+
+class EarlierExecutions:
+    """The latest executions of a pipeline, the newest first; a damaged one is left out."""
+
+    def __init__(self, pipeline: str, project: Path) -> None:
+        self.project = project
+        self._read: list[tuple[ExecutionLayout, Plan]] = []
+        self._left = islice(_read(pipeline, project), _MAX_EARLIER)
+
+    def __iter__(self) -> Iterator[tuple[ExecutionLayout, Plan]]:
+        for index in count():
+            if index == len(self._read):
+                self._read += islice(self._left, 1)
+            if index == len(self._read):
+                return
+            yield self._read[index]
+
+
+def _read(pipeline: str, project: Path) -> Iterator[tuple[ExecutionLayout, Plan]]:
+    found = {
+        number: path
+        for folder in executions_folders(project)
+        for number, path in numbered(folder, pipeline).items()
+    }
+    for number in sorted(found, reverse=True):
+        layout = ExecutionLayout(found[number])
+        with suppress(DeepforgeHpcError, OSError, ValueError):
+            yield layout, read_plan(layout, read_info(layout))
