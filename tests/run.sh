@@ -247,32 +247,17 @@ make_overlay() {
 
 # Measure every process of this environment: jobs and ranks too, whose environment variables the scheduler clears.
 measure_coverage() {
-    local packages
+    local packages tracer
     packages=$(site_packages "$run/venv")
+    tracer=$("$environment/bin/python" -c 'import coverage.tracer; print(coverage.tracer.__file__)')
     mkdir "$run/coverage"
-    cat >"$packages/dfh_tests_coverage.py" <<PYTHON
-import os
-
-settings = {
-    "COVERAGE_PROCESS_START": "$root/pyproject.toml",
-    "COVERAGE_FILE": "$run/coverage/data",
-}
-if os.path.isdir("$run/coverage") and "TESTS_WITHOUT_COVERAGE" not in os.environ:
-    os.environ.update(settings)
-    import coverage
-
-    coverage.process_startup()
-    for name in settings:
-        del os.environ[name]
-PYTHON
-    echo "import dfh_tests_coverage" >"$packages/zz_dfh_tests_coverage.pth"
+    cp "$root/tests/measure.py" "$packages/dfh_tests_measure.py"
+    echo "import dfh_tests_measure; dfh_tests_measure.start('$tracer', '$root', '$run/coverage')" \
+        >"$packages/zz_dfh_tests_measure.pth"
 }
 
 report_coverage() {
-    local file=$run/coverage/data
-    cd "$root"
-    "$environment/bin/python" -m coverage combine -q --data-file="$file" "$run/coverage" >/dev/null &&
-        "$environment/bin/python" -m coverage report --data-file="$file"
+    "$environment/bin/python" "$root/tests/measure.py" "$root" "$run/coverage"
 }
 
 # -- running and ending
