@@ -9,7 +9,7 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.object import keys_of
 from deepforge_hpc.pipeline.file import OperationSpec, ResourcesSpec
 from deepforge_hpc.pipeline.load import Loaded
-from deepforge_hpc.plan.facts import node_of, usable_cores
+from deepforge_hpc.plan.facts import SITE_UNKNOWN, node_of, usable_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.plugins.scheduler import Scheduler
@@ -127,6 +127,10 @@ class Sizer:
             if spec.resources.cpus_per_task is None and (share := self._share(request)):
                 what = "as its GPUs are" if request.resources.gpus_per_node else "as it is whole"
                 cpus, source = share, f"the cores of a node, shared out {what}"
+            elif spec.resources.cpus_per_task is None and (queue := self._in_doubt(request)):
+                doubt = f"whether queue {queue} gives whole nodes is unknown, so a rank gets 1 core"
+                key = f"queues.{queue}.exclusive"
+                self._change(SITE_UNKNOWN, spec, key, f"{doubt}; cpus_per_task asks for more")
         ntasks = request.resources.ntasks_per_node
         room = self._room(ntasks)
         if room is not None and room < cpus:
@@ -137,7 +141,8 @@ class Sizer:
         """Return the cores a rank that go with its GPUs, or its whole node, where the job goes.
 
         0: neither, or nobody knows. Where a job with so many cores would go elsewhere, it gets the
-        least of all shares; without GPUs, none.
+        least of all shares; without GPUs, none. Several nodes are taken where they surely are whole
+        before a queue of which nobody knows.
         """
         size = request.resources
         name = request.queue
@@ -150,7 +155,18 @@ class Sizer:
         share = shares.get(taken, 0)
         if share and self._taken(request, share) == taken:
             return share
-        return least if size.gpus_per_node else 0
+        if size.gpus_per_node:
+            return least
+        whole = shares.items() if self._in_doubt(request) else ()
+        return next((each for name, each in whole if self._taken(request, each) == name), 0)
+
+    def _in_doubt(self, request: QueueRequest) -> str:
+        """Return the queue of several nodes that are whole or not: nobody knows."""
+        queue = choose_queue(self.site, request).queue
+        size = request.resources
+        if queue is None or size.nodes < 2 or size.gpus_per_node:
+            return ""
+        return queue.name if known(queue.exclusive) is None else ""
 
     def _taken(self, request: QueueRequest, cpus: int) -> str:
         if not cpus:

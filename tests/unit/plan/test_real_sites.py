@@ -602,3 +602,21 @@ def test_the_nvme_of_frontier_can_be_asked_for(plan):
     assert "constraint=nvme" in header(job)
     assert ("DFH_NODE_LOCAL", "/mnt/bb/$USER") in job.env
     assert "constraint=nvme" not in header(plan("frontier", "nodes: 2").job("train"))
+
+
+def test_of_several_nodes_those_are_taken_that_are_surely_whole(plan):
+    few = plan("anvil", "nodes: 2, ntasks_per_node: 16, time: 1h")
+    job = few.job("train")
+    assert (job.queue, job.resources.cpus_per_task) == ("wholenode", 8)
+    assert not [notice for notice in few.warnings if "exclusive" in "".join(notice.keys)]
+    many = plan("anvil", "nodes: 20, ntasks_per_node: 16, time: 1h")
+    job = many.job("train")
+    assert (job.queue, job.resources.cpus_per_task) == ("wide", 1)
+    (told,) = [notice for notice in many.warnings if notice.keys == ("queues.wide.exclusive",)]
+    assert told.text == (
+        "train: whether queue wide gives whole nodes is unknown, so a rank gets 1 core; "
+        "cpus_per_task asks for more"
+    )
+    named = plan("anvil", "nodes: 2, queue: wide, cpus_per_task: 4, time: 1h")
+    assert named.job("train").resources.cpus_per_task == 4
+    assert not [notice for notice in named.warnings if "exclusive" in "".join(notice.keys)]
