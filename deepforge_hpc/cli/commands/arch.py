@@ -31,6 +31,7 @@ output_file_options = together(
         LazyCommand("summary", "Show a network in numbers.", "arch", "summary"),
         LazyCommand("plot", "Draw a network.", "arch", "plot"),
         LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
+        LazyCommand("check", "Let Keras check a network layer by layer.", "arch_check", "check"),
     ),
 )
 def command() -> None:

@@ -1,0 +1,401 @@
+"""The trial itself: Keras builds networks layer by layer and says what it thinks of each.
+
+This file is one script: its text is sent to the Python of an environment, which needs Keras and a
+backend of it, and nothing of ours. It reads JSON lines from stdin, first how to go about it, then
+the networks, and writes JSON lines to where stdout was: `{"ready": ...}`, then for each layer
+`{"begin": [network, layer]}` and what became of it, so that whoever reads knows where it hangs.
+
+A layer is made from source text that was generated: names that were checked, and literals. Its
+weights are abstract, so nothing is computed and memory does not depend on the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import re
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_MIB = 1 << 20
+_BACKENDS = ("tensorflow", "jax", "torch")
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MAX_TEXT = 4_000
+_MAX_TENSORS = 64
+_MAX_WEIGHTS = 10_000
+_DEEPEST = 60_000
+_PROBES = ((2, 8), (3, 12))
+"""Two sizes of batch and of other unknown dimensions: what differs between them is unknown."""
+_WRITES = {
+    *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
+    *("os.chmod", "os.chown", "os.utime", "os.mkfifo", "os.mknod", "shutil.rmtree"),
+}
+_NEVER = {
+    *("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "subprocess.Popen"),
+    *("pty.spawn", "os.kill", "os.killpg", "socket.connect", "socket.bind", "socket.sendto"),
+}
+_Write = Callable[[dict[str, Any]], None]
+
+
+def limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
+    """Take no more than this from the machine, and end with whoever started this process."""
+    bounds = [
+        (resource.RLIMIT_DATA, memory_mib * _MIB, memory_mib * _MIB),
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 5),
+        (resource.RLIMIT_FSIZE, file_mib * _MIB, file_mib * _MIB),
+        (resource.RLIMIT_CORE, 0, 0),
+    ]
+    for which, soft, hard in bounds:
+        most = resource.getrlimit(which)[1]
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)  # noqa: PLW2901
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(which, (soft, hard))
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
+
+
+def contain() -> list[str]:
+    """Let nothing below write files, start processes or talk to others; return what tried to."""
+    denied: list[str] = []
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = args
+            changes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+            if not changes or isinstance(path, int) or path == os.devnull:
+                return
+            if str(path).endswith(".pyc") or ".pyc." in str(path):
+                raise PermissionError(13, "nothing is written here")  # import goes on without it
+        elif event not in _WRITES and event not in _NEVER:
+            return
+        what = f"{event} {_first(args)}".strip()
+        denied.append(_short(what, 200))
+        raise PermissionError(f"a check may not do this: {what}")
+
+    sys.addaudithook(hook)
+    return denied
+
+
+def _first(args: tuple[Any, ...]) -> str:
+    return str(args[0]) if args and isinstance(args[0], (str, bytes, os.PathLike)) else ""
+
+
+def _short(text: str, most: int = _MAX_TEXT) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def choose_backend(wanted: str) -> str:
+    """Return the backend to build on: the wanted one if it is here, else another; or nothing."""
+    here = [name for name in (wanted, *_BACKENDS) if importlib.util.find_spec(name)]
+    return here[0] if here else ""
+
+
+def start(wanted: str) -> dict[str, Any]:
+    """Import Keras and return what is to be known of it."""
+    for name, value in {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "OMP_NUM_THREADS": "1",
+    }.items():
+        os.environ[name] = value
+    backend = choose_backend(wanted or _configured())
+    if importlib.util.find_spec("keras") is None:
+        return {"ready": False, "why": "no keras", "text": ""}
+    if not backend:
+        return {"ready": False, "why": "no backend", "text": "none of " + ", ".join(_BACKENDS)}
+    os.environ["KERAS_BACKEND"] = backend
+    try:
+        import keras
+    except Exception as error:  # noqa: BLE001 - layers raise anything
+        return {"ready": False, "why": "import", "text": _words(error)}
+    keras.config.disable_traceback_filtering()
+    return {"ready": True, "keras": str(keras.__version__), "backend": keras.backend.backend()}
+
+
+def _configured() -> str:
+    """Return the backend that Keras would take here."""
+    if name := os.environ.get("KERAS_BACKEND", ""):
+        return name
+    folder = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111
+    try:
+        with open(os.path.join(folder, "keras.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+            return str(json.load(file).get("backend", ""))
+    except (OSError, ValueError, AttributeError):
+        return _BACKENDS[0]
+
+
+class TrialBuild:
+    """One network while it is built."""
+
+    def __init__(self, job_backend: str, denied: list[str]) -> None:
+        import keras
+
+        self.keras = keras
+        self.is_jobs = keras.backend.backend() == job_backend
+        self.denied = denied
+        self.outputs: dict[str, Any] = {}
+        """By input or layer call; what could not be built is not there."""
+        self.layers: dict[str, Any] = {}
+        self.traced: set[str] = set()
+        self.loose = False
+        """A tensor does not lead back to the inputs: it was tried with concrete sizes."""
+
+    def add(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Add an input, a layer or a model of those before, and return what is to be said of it."""
+        if "shape" in item:
+            shape = tuple(item["shape"])
+            try:
+                self.outputs[item["name"]] = self.keras.Input(shape=shape, dtype=item["dtype"])
+            except Exception as error:  # noqa: BLE001 - layers raise anything
+                return {"error": self._told("make", error)}
+            return {}
+        if "kind" not in item:  # it is left out
+            return {}
+        seen = len(self.denied)
+        found = self._tried(item)
+        new = self.denied[seen : seen + 8]
+        return {**found, "denied": new} if new else found
+
+    def _tried(self, item: dict[str, Any]) -> dict[str, Any]:
+        try:
+            layer = self._layer(item)
+        except Exception as error:  # noqa: BLE001 - layers raise anything
+            return {"error": self._told("make", error)}
+        if layer is None or any(name not in self.outputs for name, _ in _reads(item)):
+            return {}
+        shapes = [list(self._tensor(one).shape) for one in _reads(item)]
+        found: dict[str, Any] = {"inputs": shapes}
+        found.update(kind=type(layer).__name__, family=type(layer).__module__)
+        try:
+            output = self._call(layer, item, self._tensor)
+            self._trace(layer, item, shapes)
+        except Exception as error:  # noqa: BLE001 - layers raise anything
+            retried = None if self.is_jobs or "model" in item else self._retried(item)
+            if retried is None:
+                return {**found, "error": self._told("call", error)}
+            self.loose = found["retried"] = True
+            layer, output = retried
+        self.outputs[item["name"]] = output
+        return {**found, **self._facts(layer, output)}
+
+    def _layer(self, item: dict[str, Any], *, fresh: bool = False) -> Any:
+        """Return the layer that is called; None if what it is made of is not known."""
+        if "model" in item:
+            inner = item["model"]
+            if any(name not in self.outputs for name, _ in inner["outputs"]):
+                return None
+            layer = self.keras.Model(
+                inputs=[self.outputs[name] for name in inner["inputs"]],
+                outputs=[self._tensor(one) for one in inner["outputs"]],
+                name=item["name"],
+            )
+        elif "shares" in item and not fresh:
+            return self.layers.get(item["shares"])
+        else:
+            kind = self._kind(item["kind"])
+            names = {"__builtins__": {}, "keras": self.keras, "kind": kind}
+            words = f"kind({item['words']}, name={item['name']!r})".replace("(, ", "(")
+            layer = eval(words, names)  # noqa: S307 - generated, see above
+            if not isinstance(layer, self.keras.layers.Layer):
+                raise TypeError(f"{item['kind']} makes no Keras layer")
+        self.layers[item["name"]] = layer
+        return layer
+
+    def _kind(self, kind: str) -> Any:
+        """Return the class of a layer: of Keras, or of the project as `FILE.py:Name`."""
+        file, _, name = kind.rpartition(":")
+        if not file:
+            return getattr(self.keras.layers, name)
+        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        return getattr(module, name)
+
+    def _tensor(self, one: list[Any]) -> Any:
+        name, index = one
+        return self.outputs[name] if index is None else self.outputs[name][index]
+
+    def _call(self, layer: Any, item: dict[str, Any], tensor: Callable[[list[Any]], Any]) -> Any:
+        """Call a layer on symbolic tensors."""
+        sources = [tensor(one) for one in item["sources"]]
+        named = {
+            name: tensor(value["one"])
+            if "one" in value
+            else [tensor(one) for one in value["many"]]
+            if "many" in value
+            else value["plain"]
+            for name, value in item["keywords"].items()
+        }
+        if item["merges"] or (len(sources) > 1 and "model" in item):
+            return layer(sources, **named)
+        return layer(*sources, **named)
+
+    def _trace(self, layer: Any, item: dict[str, Any], shapes: list[list[int | None]]) -> None:
+        """Follow the body of a layer too: many are called by their rule for shapes alone.
+
+        Equal layers on equal shapes once.
+        """
+        told = [item["kind"], item["words"], shapes, item["keywords"], item["sources"][1:]]
+        if "model" in item or (known := json.dumps(told)) in self.traced:
+            return
+        self._call(_body(layer), item, self._tensor)
+        self.traced.add(known)
+
+    def _retried(self, item: dict[str, Any]) -> tuple[Any, Any] | None:
+        """Try with concrete sizes what this backend refuses with unknown ones."""
+        found = []
+        for batch, other in _PROBES:
+
+            def concrete(one: list[Any], batch: int = batch, other: int = other) -> Any:
+                tensor = self._tensor(one)
+                shape = _concrete(tensor.shape, batch, other)
+                return self.keras.KerasTensor(shape, dtype=tensor.dtype)
+
+            try:
+                layer = self._layer(item, fresh=True)
+                found.append(self._call(layer, item, concrete))
+                self._call(_body(layer), item, concrete)
+            except Exception:  # noqa: BLE001 - layers raise anything
+                return None
+        first, second = found
+        if not hasattr(first, "shape"):
+            return None
+        both = zip(first.shape, second.shape, strict=True)
+        shape = tuple(one if one == two else None for one, two in both)
+        return layer, self.keras.KerasTensor(shape, dtype=first.dtype)
+
+    def _facts(self, layer: Any, output: Any) -> dict[str, Any]:
+        outputs = self.keras.tree.flatten(output)[:_MAX_TENSORS]
+        wrapped = getattr(layer, "layer", None) or getattr(layer, "forward_layer", None)
+        weights = list(layer.weights)[:_MAX_WEIGHTS]
+        return {
+            "wraps": "" if wrapped is None else type(wrapped).__name__,
+            "outputs": [list(item.shape) for item in outputs],
+            "dtype": str(outputs[0].dtype) if outputs else "",
+            "weights": [_weight(item, layer) for item in weights],
+        }
+
+    def _told(self, stage: str, error: Exception) -> dict[str, str]:
+        by = _raised_in(error, self.keras.backend.backend())
+        return {"stage": stage, "type": type(error).__name__, "text": _words(error), "by": by}
+
+    def finish(self, network: dict[str, Any]) -> dict[str, Any]:
+        """Put the network together, if all of it could be built."""
+        if self.loose or any(name not in self.outputs for name, _ in network["outputs"]):
+            return {}
+        try:
+            self.keras.Model(
+                inputs=[self.outputs[name] for name in network["inputs"]],
+                outputs=[self._tensor(one) for one in network["outputs"]],
+            )
+        except Exception as error:  # noqa: BLE001 - layers raise anything
+            return {"error": self._told("model", error)}
+        return {}
+
+
+def _body(layer: Any) -> Callable[..., Any]:
+    """Return what follows the `call` of a layer on symbolic tensors, without computing."""
+    import keras
+
+    return lambda *sources, **named: keras.Operation.compute_output_spec(layer, *sources, **named)
+
+
+def _reads(item: dict[str, Any]) -> list[list[Any]]:
+    """Return all tensors that a layer is called with."""
+    found = list(item["sources"])
+    for value in item["keywords"].values():
+        found += value.get("many", ()) or ([value["one"]] if "one" in value else [])
+    return found
+
+
+def _weight(variable: Any, layer: Any) -> list[Any]:
+    trained = bool(variable.trainable and layer.trainable)
+    return [str(variable.path), list(variable.shape), trained]
+
+
+def _concrete(shape: tuple[int | None, ...], batch: int, other: int) -> tuple[int, ...]:
+    first, *rest = shape
+    return (batch if first is None else first, *(other if n is None else n for n in rest))
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error says, without what drives a terminal."""
+    if "__init__() missing" in str(error) and error.__context__ is not None:
+        error = error.__context__  # Keras could not make another of its class
+    return _short(_ANSI.sub("", str(error)).strip() or type(error).__name__)
+
+
+def _raised_in(error: BaseException, backend: str) -> str:
+    """Return who refused: `keras`, its `backend`, or other `code`."""
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    last = frames[-1] if frames else ""
+    if f"/keras/src/backend/{backend}/" in last:
+        return "backend"
+    if "/keras/" in last or last.startswith("<"):
+        return "keras"
+    through = any(f"/keras/src/backend/{backend}/" in name for name in frames)
+    return "backend" if through else "code"
+
+
+@contextlib.contextmanager
+def _abstract() -> Iterator[None]:
+    """Let weights have a shape and no values, where this Keras can do so."""
+    import keras
+
+    scope = getattr(keras, "StatelessScope", None)
+    with scope(initialize_variables=False) if scope else contextlib.nullcontext():
+        yield
+
+
+def build(networks: list[dict[str, Any]], write: _Write, *, job: str, denied: list[str]) -> None:
+    """Build networks and write what becomes of each layer."""
+    import keras
+
+    sys.setrecursionlimit(_DEEPEST)  # Keras follows a network from its outputs, layer by layer
+    for index, network in enumerate(networks):
+        keras.utils.clear_session()
+        with _abstract():
+            built = TrialBuild(job, denied)
+            for number, item in enumerate(network["items"]):
+                write({"begin": [index, number]})
+                write({"item": [index, number], **built.add(item)})
+            write({"begin": [index, len(network["items"])]})
+            write({"network": index, **built.finish(network)})
+
+
+def main() -> None:
+    """Be the trial, whose stdout is where the outcome goes and whose stdin brings the work."""
+    told = json.loads(sys.stdin.readline())
+    limit(told["memory_mib"], told["cpu_s"], told["file_mib"])
+    sys.path[:] = [folder for folder in sys.path if folder]
+    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what frameworks and layers print is no trial
+
+    def write(message: dict[str, Any]) -> None:
+        answer.write(json.dumps(message) + "\n")
+        answer.flush()
+
+    ready = start(told["backend"])
+    write(ready)
+    if not ready["ready"]:
+        return
+    denied: list[str] = []
+    if told["project"]:
+        denied = contain()
+        sys.path.insert(0, told["project"])
+    networks = json.loads(sys.stdin.readline())
+    build(networks, write, job=told["job_backend"] or ready["backend"], denied=denied)
+    write({"end": True})
+
+
+if __name__ == "__main__":
+    main()

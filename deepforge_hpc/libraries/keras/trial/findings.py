@@ -1,0 +1,129 @@
+"""What Keras accepts in silence, and a learning curve never forgives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer
+from deepforge_hpc.libraries.keras.trial.words import Advice
+
+Outcome = Mapping[str, BuiltLayer]
+"""By the name of the layer call."""
+_CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
+_CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
+
+
+class Finding(NamedTuple):
+    """A layer that may be as it is wanted, and mostly is not."""
+
+    kind: str
+    call: LayerCall
+    said: Advice
+
+
+def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
+    """Yield what can be told from the network alone."""
+    for call in graph.calls:
+        built = outcome.get(call.name, BuiltLayer())
+        for shape in built.outputs[:1]:
+            if shape[-1:] == (1,) and _is_softmax(call):
+                what = "a softmax over one class is 1 whatever comes in, so nothing is learnt"
+                hint = "use sigmoid for yes or no, or a unit for each class"
+                yield Finding("one_class", call, Advice(what, hint))
+            if shape[1:] == (1,) and built.weights and _parts(graph, call, outcome):
+                what = "all that later layers learn from must pass through this one number"
+                hint = "give it more units, if it is not meant as a bottleneck"
+                yield Finding("bottleneck", call, Advice(what, hint))
+
+
+def _is_softmax(call: LayerCall) -> bool:
+    """Tell whether a softmax over the last axis is applied."""
+    axis = call.arguments.get("axis")
+    return activation(call) == "softmax" and (axis is None or axis.data in {-1, None})
+
+
+def activation(call: LayerCall) -> str:
+    """Return what a layer applies to its output last; empty for nothing."""
+    found = call.arguments.get("activation")
+    if call.kind == "Softmax" or found is None:
+        return "softmax" if call.kind == "Softmax" else ""
+    return found.data if isinstance(found.data, str) and found.data != "linear" else ""
+
+
+def _parts(graph: Graph, one: LayerCall, outcome: Outcome) -> bool:
+    """Tell whether weights follow a layer, and no way from the inputs leads around it."""
+    after, around = {one.name}, {item.name for item in graph.inputs}
+    has_weights = False
+    for call in graph.calls:
+        read = {tensor.name for tensor in call.reads}
+        if read & after:
+            after.add(call.name)
+            has_weights |= bool(outcome.get(call.name, BuiltLayer()).weights)
+        if read & around and call is not one:
+            around.add(call.name)
+    return has_weights and not any(tensor.name in around for tensor in graph.outputs)
+
+
+def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
+    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}."""
+    name, from_logits = _loss(loss)
+    calls = {call.name: call for call in graph.calls}
+    for tensor in graph.outputs:
+        call, built = calls.get(tensor.name), outcome.get(tensor.name)
+        if call is not None and built is not None and built.outputs and name:
+            last = built.outputs[tensor.index or 0][-1]
+            if found := _misfit(name, activation(call), last, from_logits=from_logits):
+                yield Finding("loss", call, found)
+
+
+def _loss(loss: object) -> tuple[str, bool]:
+    """Return the class of a loss, and whether it takes logits."""
+    arguments: object = {}
+    if isinstance(loss, dict) and len(loss) == 1:
+        ((loss, arguments),) = loss.items()
+    if not isinstance(loss, str):
+        return "", False
+    name = "".join(word.capitalize() for word in loss.split("_")) if loss.islower() else loss
+    return name, isinstance(arguments, dict) and arguments.get("from_logits") is True
+
+
+def _misfit(name: str, applied: str, last: int | None, *, from_logits: bool) -> Advice | None:
+    """Return what does not fit between a loss and an output."""
+    is_classes, is_crossentropy = name in _CLASSES, name in _CROSSENTROPIES
+    is_binary = name == "BinaryCrossentropy"
+    wanted = "sigmoid" if is_binary else "softmax"
+    rules = (
+        (
+            is_classes and last == 1,
+            "wants a number for each class, and the output is one number",
+            "use BinaryCrossentropy for yes or no, or a unit for each class",
+        ),
+        (
+            is_crossentropy and from_logits and applied in {"softmax", "sigmoid"},
+            f"with from_logits: true applies {applied} itself, and the output has it too",
+            "leave out the activation, or from_logits",
+        ),
+        (
+            is_crossentropy and not from_logits and not applied,
+            "wants probabilities, and nothing makes the output such",
+            f"add activation: {wanted}, or from_logits: true to the loss",
+        ),
+        (
+            is_classes and applied == "sigmoid",
+            "wants probabilities that add up to 1, and sigmoid gives each its own",
+            "use softmax, or BinaryCrossentropy",
+        ),
+        (
+            is_binary and applied == "softmax",
+            "judges each output by itself, and softmax ties them together",
+            "use sigmoid, or CategoricalCrossentropy",
+        ),
+        (
+            name.startswith(("Mean", "Huber", "LogCosh")) and applied == "softmax",
+            "compares numbers, and the output is a softmax over classes",
+            "use a crossentropy, or no activation",
+        ),
+    )
+    return next((Advice(f"{name} {what}", hint) for is_so, what, hint in rules if is_so), None)

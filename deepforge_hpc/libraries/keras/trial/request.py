@@ -1,0 +1,77 @@
+"""A graph as what the trial reads: inputs, layers and nested models, in an order to build them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Tensor
+
+Item = tuple[LayerCall | None, dict[str, Any]]
+
+
+class BuildRequest:
+    """What is sent, and the layer call that each item of it stands for; None of an input."""
+
+    def __init__(self, graph: Graph, *, user_code: bool = False) -> None:
+        items = list(_items(graph, ""))
+        self.calls = tuple(call for call, _ in items)
+        self.left_out = () if user_code else tuple(_users(items))
+        """Layers of the project, whose code is not imported unless that is asked for."""
+        self.network: dict[str, Any] = {
+            "inputs": [item.name for item in graph.inputs],
+            "items": [{"name": i["name"]} if self._is_out(i) else i for _, i in items],
+            "outputs": [_tensor(item, "") for item in graph.outputs],
+        }
+
+    def _is_out(self, item: dict[str, Any]) -> bool:
+        return item["name"] in self.left_out
+
+
+def is_users(call: LayerCall) -> bool:
+    """Tell whether a layer is of the project: `FILE.py:Name`."""
+    return ":" in call.kind
+
+
+def _users(items: list[Item]) -> Iterator[str]:
+    return (item["name"] for call, item in items if call is not None and is_users(call))
+
+
+def _items(graph: Graph, prefix: str) -> Iterator[Item]:
+    for one in graph.inputs:
+        yield None, {"name": prefix + one.name, "shape": list(one.shape), "dtype": one.dtype}
+    for call in graph.calls:
+        item = _item(call, prefix)
+        if call.model is not None:
+            within = f"{prefix}{call.name}."
+            yield from _items(call.model, within)
+            item["model"] = {
+                "inputs": [within + one.name for one in call.model.inputs],
+                "outputs": [_tensor(one, within) for one in call.model.outputs],
+            }
+        yield call, item
+
+
+def _item(call: LayerCall, prefix: str) -> dict[str, Any]:
+    shares = {"shares": prefix + call.shared} if call.shared else {}
+    return {
+        "name": prefix + call.name,
+        "kind": call.kind,
+        "words": ", ".join(call.words),
+        "sources": [_tensor(one, prefix) for one in call.sources],
+        "merges": call.merges,
+        "keywords": {name: _value(value, prefix) for name, value in call.keywords.items()},
+        **shares,
+    }
+
+
+def _tensor(tensor: Tensor, prefix: str) -> list[Any]:
+    return [prefix + tensor.name, tensor.index]
+
+
+def _value(value: CallValue, prefix: str) -> dict[str, Any]:
+    if isinstance(value, Tensor):
+        return {"one": _tensor(value, prefix)}
+    if isinstance(value, tuple):
+        return {"many": [_tensor(one, prefix) for one in value]}
+    return {"plain": value}

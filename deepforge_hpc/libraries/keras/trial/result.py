@@ -1,0 +1,61 @@
+"""What Keras said of a network: the lines of its trial, and the file that keeps them."""
+
+# Annotations are types here, which the codec reads.
+from typing import NamedTuple
+
+Shape = tuple[int | None, ...]
+
+
+class KerasRefusal(NamedTuple):
+    """Why a layer could not be made or called, in Keras' own words."""
+
+    stage: str
+    """make | call | model | time | end: its arguments, its input, the whole; the trial was ended
+    for being late, or ended by itself, at this layer."""
+    type: str
+    """Class of the exception."""
+    text: str
+    by: str = "keras"
+    """keras | backend | code: who raised it."""
+
+
+class BuiltLayer(NamedTuple):
+    """What Keras made of one layer call; without outputs nobody knows them."""
+
+    kind: str = ""
+    """Class of the layer."""
+    family: str = ""
+    """Its module."""
+    wraps: str = ""
+    """Class of the layer within, such as that of a Bidirectional."""
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    dtype: str = ""
+    weights: tuple[tuple[str, Shape, bool], ...] = ()
+    """Path, shape, and whether training changes it; of a shared layer at its first use."""
+    error: KerasRefusal | None = None
+    retried: bool = False
+    """This backend refused it until all sizes were numbers."""
+    denied: tuple[str, ...] = ()
+    """What the layer's code tried to do and may not, such as to write a file."""
+
+
+class Trial(NamedTuple):
+    """A network, layer by layer."""
+
+    keras: str
+    """Version of it."""
+    backend: str
+    layers: tuple[BuiltLayer, ...]
+    """In the order of the calls; fewer if the trial was ended."""
+    error: KerasRefusal | None = None
+    """Of the network as a whole."""
+    schema: str = "dfh/keras-trial/1"
+
+
+class NoTrial(NamedTuple):
+    """Why there is no trial."""
+
+    why: str
+    """`no keras`, `no backend`, `import`, `start`, `time`"""
+    text: str = ""

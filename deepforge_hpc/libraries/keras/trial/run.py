@@ -1,0 +1,183 @@
+"""Asks Keras in a process of its own, which is limited, and ended with all that it started."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.setting import SCRIPT, TrialSetting
+from deepforge_hpc.runtime.base.codec import ShapeError, decode
+from deepforge_hpc.runtime.base.files import parse_object
+
+_MAX_LINE = 1 << 20
+_MAX_ANSWER = 64 << 20
+_FIELDS = frozenset(BuiltLayer._fields)
+
+
+class _EndedError(Exception):
+    """The trial was late (`time`), or is gone (`end`)."""
+
+    def __init__(self, stage: str, text: str = "") -> None:
+        super().__init__(stage)
+        self.stage = stage
+        self.text = text
+
+
+def ask(networks: Sequence[dict[str, Any]], setting: TrialSetting) -> tuple[Trial, ...] | NoTrial:
+    """Return what Keras says of networks, as `request.network` describes them."""
+    with tempfile.TemporaryDirectory(prefix="dfh-trial-", ignore_cleanup_errors=True) as scratch:
+        errors = Path(scratch, "stderr")
+        try:
+            process = _start(setting, scratch, errors)
+        except OSError as error:
+            return NoTrial("start", f"{setting.python}: {error.strerror}")
+        try:
+            return _trials(networks, setting, _Lines(process, networks, setting), errors)
+        finally:
+            _end(process)
+
+
+def _start(setting: TrialSetting, scratch: str, errors: Path) -> subprocess.Popen[bytes]:
+    with errors.open("wb") as stderr:
+        return subprocess.Popen(
+            [setting.python, "-c", SCRIPT.read_text(encoding="utf-8")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            cwd=scratch,
+            env={**os.environ, "TMPDIR": scratch, "PYTHONSAFEPATH": "1"},
+            start_new_session=True,
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the trial and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if stream is not None:
+                stream.close()
+    process.wait()
+
+
+class _Lines:
+    """The conversation: what is sent, and the lines that come back in time."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        networks: Sequence[dict[str, Any]],
+        setting: TrialSetting,
+    ) -> None:
+        self._process = process
+        self._setting = setting
+        told = {
+            name: getattr(setting, name)
+            for name in ("backend", "job_backend", "project", "memory_mib", "cpu_s", "file_mib")
+        }
+        self._unsent = b"".join(json.dumps(part).encode() + b"\n" for part in (told, networks))
+        self._buffer = b""
+        self._taken = 0
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Yield what the trial says, until it says that this was all."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        out, source = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(out, False)
+        limit = self._setting.start_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(source, selectors.EVENT_READ)
+            selector.register(out, selectors.EVENT_WRITE)
+            while True:
+                deadline = time.monotonic() + limit
+                while b"\n" not in self._buffer:
+                    ready = selector.select(max(0.0, deadline - time.monotonic()))
+                    if not ready:
+                        raise _EndedError("time", f"{limit:g} s")
+                    for key, _ in ready:
+                        if key.fd == out:
+                            self._send(selector, out)
+                        else:
+                            self._receive(source)
+                line, _, self._buffer = self._buffer.partition(b"\n")
+                message = parse_object(line)
+                if message.get("end"):
+                    return
+                limit = self._setting.layer_s
+                yield message
+
+    def _send(self, selector: selectors.BaseSelector, out: int) -> None:
+        try:
+            self._unsent = self._unsent[os.write(out, self._unsent) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._unsent = b""  # it is gone, or does not read: the other pipe tells
+        if not self._unsent:
+            selector.unregister(out)
+
+    def _receive(self, source: int) -> None:
+        data = os.read(source, 1 << 16)
+        self._taken += len(data)
+        self._buffer += data
+        if not data or len(self._buffer) > _MAX_LINE or self._taken > _MAX_ANSWER:
+            raise _EndedError("end")
+
+
+def _trials(
+    networks: Sequence[dict[str, Any]], setting: TrialSetting, lines: _Lines, errors: Path
+) -> tuple[Trial, ...] | NoTrial:
+    messages = lines.messages()
+    layers: list[list[BuiltLayer]] = [[] for _ in networks]
+    whole: dict[int, KerasRefusal] = {}
+    at = (0, 0)
+    try:
+        ready = next(messages)
+        if not ready["ready"]:
+            return NoTrial(ready["why"], ready["text"])
+    except (_EndedError, StopIteration, ValueError, KeyError) as error:
+        return NoTrial(getattr(error, "stage", "end"), _last_words(errors))
+    try:
+        for message in messages:
+            if "begin" in message:
+                at = tuple(message["begin"])
+            elif "item" in message:
+                known = {name: value for name, value in message.items() if name in _FIELDS}
+                layers[message["item"][0]].append(decode(BuiltLayer, known))
+            elif message.get("error"):
+                whole[message["network"]] = decode(KerasRefusal, message["error"])
+    except (_EndedError, ShapeError, ValueError, KeyError, IndexError, TypeError) as error:
+        stage = getattr(error, "stage", "end")
+        text = getattr(error, "text", "") or _last_words(errors)
+        index, number = at
+        ended = KerasRefusal(stage, "", text, "code" if setting.project else "keras")
+        if number < len(networks[index]["items"]):
+            layers[index].append(BuiltLayer(error=ended))
+        else:
+            whole[index] = ended
+    return tuple(
+        Trial(ready["keras"], ready["backend"], tuple(found), whole.get(index))
+        for index, found in enumerate(layers)
+    )
+
+
+def _last_words(errors: Path) -> str:
+    """Return the last line that the process wrote before it ended."""
+    with suppress(OSError):
+        with errors.open("rb") as file:
+            file.seek(max(0, errors.stat().st_size - 2000))
+            lines = file.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""

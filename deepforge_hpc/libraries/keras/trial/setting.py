@@ -1,0 +1,28 @@
+"""How Keras is asked; apart from what asks it, which a look at what it said before does without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("child.py")
+"""What is sent to the Python of an environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSetting:
+    """Which Keras to ask, and what it may take."""
+
+    python: str
+    backend: str = ""
+    """Empty: the one that this Keras takes by itself."""
+    job_backend: str = ""
+    """Empty: the same."""
+    project: str = ""
+    """Folder whose own layers may be imported; empty: none may."""
+    start_s: float = 300
+    """For the import: a shared file system may be slow."""
+    layer_s: float = 60
+    memory_mib: int = 8192
+    cpu_s: int = 900
+    file_mib: int = 16

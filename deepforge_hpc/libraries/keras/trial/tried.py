@@ -1,0 +1,121 @@
+"""A network built: what Keras said before, or says now, and what that means for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
+from deepforge_hpc.libraries.keras.trial import cache
+from deepforge_hpc.libraries.keras.trial.findings import Finding, findings, of_loss
+from deepforge_hpc.libraries.keras.trial.request import BuildRequest
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
+from deepforge_hpc.libraries.keras.trial.words import said
+
+Software = tuple[tuple[str, str], ...]
+"""What an environment has: ("keras", "3.15.1"), ("tensorflow", ...)."""
+NOT_ASKED = NoTrial("not asked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLayer:
+    """An error of a layer, or of the network as a whole."""
+
+    call: LayerCall | None
+    fault: Fault
+    refusal: KerasRefusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What is known of a network now."""
+
+    graph: Graph
+    request: BuildRequest
+    trial: Trial
+    is_cached: bool
+    job_backend: str
+
+    @property
+    def layers(self) -> Iterator[tuple[str, LayerCall, BuiltLayer | None]]:
+        """Yield all layer calls, those of nested models too, by their whole name."""
+        built = self.trial.layers
+        for index, (item, call) in enumerate(
+            zip(self.request.network["items"], self.request.calls, strict=True)
+        ):
+            if call is not None:
+                yield item["name"], call, built[index] if index < len(built) else None
+
+    def refused(self) -> Iterator[RefusedLayer]:
+        """Yield every error, at its layer."""
+        for _, call, built in self.layers:
+            refusal = built.error if built else None
+            if built is not None and refusal is not None and not self._is_doubtful(refusal):
+                words = said(call, built, refusal)
+                fault = call.fault(words.message, words.hint)
+                yield RefusedLayer(call=call, fault=fault, refusal=refusal)
+        if (whole := self.trial.error) is not None:
+            at = next((call for call in reversed(self.request.calls) if call is not None), None)
+            message = f"the layers fit, and the network as a whole is refused: {whole.text}"
+            fault = at.place.fault(message) if at else Fault(message)
+            yield RefusedLayer(call=None, fault=fault, refusal=whole)
+
+    def doubtful(self) -> Iterator[LayerCall]:
+        """Yield layers that this backend refuses, where the job's may not."""
+        for _, call, built in self.layers:
+            if built is not None and built.error and self._is_doubtful(built.error):
+                yield call
+
+    def _is_doubtful(self, refusal: KerasRefusal) -> bool:
+        is_other = self.job_backend not in {"", self.trial.backend}
+        return is_other and refusal.stage == "call" and refusal.by != "keras"
+
+    def findings(self, loss: object = None) -> Iterator[Finding]:
+        """Yield what Keras accepts and a learning curve does not forgive."""
+        outcome: Mapping[str, BuiltLayer] = {name: one for name, _, one in self.layers if one}
+        yield from findings(self.graph, outcome)
+        if loss is not None:
+            yield from of_loss(self.graph, outcome, loss)
+
+
+def try_out(
+    graph: Graph, setting: TrialSetting, software: Software, *, may_start: bool = True
+) -> Tried | NoTrial:
+    """Return what Keras says of a network; of user code it is asked each time.
+
+    `software` empty: nobody knows what the environment has, so nothing is remembered.
+    """
+    request = BuildRequest(graph, user_code=bool(setting.project))
+    name = cache.key(request.network, setting, software) if software else ""
+    can_cache = bool(name) and not setting.project
+    known = cache.get(name, len(request.calls)) if can_cache else None
+    if known is None and not may_start:
+        return NOT_ASKED
+    trial = known or _ask(request, setting)
+    if isinstance(trial, NoTrial):
+        return trial
+    if can_cache and known is None and _is_whole(trial, len(request.calls)):
+        cache.put(name, trial)
+    return Tried(
+        graph=graph,
+        request=request,
+        trial=trial,
+        is_cached=known is not None,
+        job_backend=setting.job_backend,
+    )
+
+
+def _ask(request: BuildRequest, setting: TrialSetting) -> Trial | NoTrial:
+    from deepforge_hpc.libraries.keras.trial.run import ask
+
+    found = ask([request.network], setting)
+    return found if isinstance(found, NoTrial) else found[0]
+
+
+def _is_whole(trial: Trial, layers: int) -> bool:
+    """Tell whether the trial came to its end: what it says would be the same again."""
+    refusals = (trial.error, *(layer.error for layer in trial.layers))
+    was_ended = any(refusal.stage in {"time", "end"} for refusal in refusals if refusal)
+    return len(trial.layers) == layers and not was_ended

@@ -1,0 +1,369 @@
+"""Keras builds architectures on trial: one process for all networks of this file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.api import arch_check
+from deepforge_hpc.cli.main import main
+from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.keras.trial import cache, costs, run
+from deepforge_hpc.libraries.keras.trial.request import BuildRequest
+from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
+from deepforge_hpc.libraries.keras.trial.tried import Tried
+
+pytestmark = pytest.mark.training
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "redshift" / "architectures"
+IMAGE, STEPS, VECTOR = "{x: [8, 8, 3]}", "{x: [5, 3]}", "{x: [5]}"
+
+
+def net(*layers: str, inputs: str = IMAGE, blocks: str = "") -> str:
+    head = f"library: keras\narchitecture: net\ninputs: {inputs}\n{blocks}layers:\n"
+    return head + "".join(f"  - {layer}\n" for layer in layers)
+
+
+CONV = "Conv2D: {filters: 4, kernel_size: 3"
+REFUSED: dict[str, tuple[str, dict[int, str]]] = {
+    # what is wrong: the file, and the words at each line that has an error
+    "figure 8 of the paper": (
+        net("flat: {Flatten: {}}", f"a: {{{CONV}}}}}"),
+        {6: "a: Conv2D wants images (height x width x channels), and flat gives 192"},
+    ),
+    "window": (
+        net(f"a: {{{CONV}}}}}", "b: {Conv2D: {filters: 4, kernel_size: 7}}"),
+        {6: "b: the window of Conv2D is larger than what is left: a gives 6 x 6 x 4"},
+    ),
+    "pool": (
+        net("a: {MaxPooling2D: {pool_size: 8}}", "b: {MaxPooling2D: {pool_size: 2}}"),
+        {6: "b: the window of MaxPooling2D is larger than what is left: a gives 1 x 1 x 3"},
+    ),
+    "add": (
+        net("a: {Dense: {units: 4}}", "b: {Dense: {units: 5}, from: x}", "c: {Add: {}, from: [a, b]}"),
+        {7: "c: Add needs inputs of one shape, and a gives 8 x 8 x 4, b gives 8 x 8 x 5"},
+    ),
+    "concatenate": (
+        net(f"a: {{{CONV}}}}}", "c: {Concatenate: {}, from: [x, a]}"),
+        {6: "x gives 8 x 8 x 3, a gives 6 x 6 x 4"},
+    ),
+    "subtract": (net("b: {Subtract: {}, from: [x, x, x]}"), {5: "exactly 2 inputs"}),
+    "dot": (
+        net("a: {Dense: {units: 4}}", "b: {Dot: {axes: 1}, from: [x, a]}", inputs=VECTOR),
+        {6: "b: the sizes of its inputs do not fit each other: x gives 5, a gives 4"},
+    ),
+    "reshape": (
+        net("a: {Reshape: {target_shape: [7, 7]}}"),
+        {5: "a: the shape 7 x 7 does not hold as many numbers as there are: x gives 8 x 8 x 3"},
+    ),
+    "unknown size": (
+        net("a: {Flatten: {}}", "b: {Dense: {units: 3}}", inputs="{x: [null, 3]}"),
+        {6: "b: its weights need a size that is not known: a gives ?"},
+    ),
+    "sequence": (
+        net("a: {LSTM: {units: 3}}", "b: {GRU: {units: 3}}", inputs=STEPS),
+        {6: "b: GRU wants sequences (steps x features), and a gives 3 (the recurrent layer before"},
+    ),
+    "rate": (
+        net("a: {Dropout: {rate: 1.5}}"),
+        {5: "a: Dropout refuses it: Invalid value received for argument rate. Expected a float"},
+    ),
+    "causal": (net(f"a: {{{CONV}, padding: causal}}}}"), {5: "padding"}),
+    "rank of the kernel": (
+        net("a: {Conv2D: {filters: 4, kernel_size: [3, 3, 3]}}"),
+        {5: "must be a tuple of 2 integers; it is kernel_size=(3, 3, 3)"},
+    ),
+    "groups": (
+        net("a: {Conv2D: {filters: 4, kernel_size: 3, groups: 2}}"),
+        {5: "a: groups must divide the channels: groups is 2, and x gives 8 x 8 x 3"},
+    ),
+    "strides and dilation": (
+        net(f"a: {{{CONV}, strides: 2, dilation_rate: 2}}}}"),
+        {5: "not supported in conjunction"},
+    ),
+    "no value": (
+        net("a: {MultiHeadAttention: {num_heads: 2, key_dim: 3}}", inputs=STEPS),
+        {5: "called on several inputs, and value is not given (name them in from:"},
+    ),
+    "permute": (net("a: {Permute: {dims: [2, 1]}}"), {5: "wants 2 dimensions for each example"}),
+    "crop": (net("a: {Cropping2D: {cropping: 5}}"), {5: "a: it would cut off all that there is"}),
+    "axis of a norm": (net("a: {BatchNormalization: {axis: 7}}"), {5: "a: axis 7 is not there"}),
+    "axis of a join": (net("a: {Concatenate: {axis: 9}, from: [x, x]}"), {5: "axis 9 is not there"}),
+    "shared axes": (net("a: {PReLU: {shared_axes: [5]}}"), {5: "shared_axes [5] is not there"}),
+    "group norm": (net("a: {GroupNormalization: {groups: 2}}"), {5: "multiple of the number"}),
+    "both ways": (
+        net("b: {Bidirectional: {layer: {Dense: {units: 2}}}}", inputs=STEPS),
+        {5: "b: Bidirectional goes through a sequence in both directions, and Dense cannot"},
+    ),
+    "each step": (
+        net("b: {TimeDistributed: {layer: {Dense: {units: 2}}}}", inputs=VECTOR),
+        {5: "b: TimeDistributed wants sequences (steps x features), and x gives 5"},
+    ),
+    "output padding": (
+        net("b: {Conv2DTranspose: {filters: 2, kernel_size: 3, strides: 2, output_padding: 3}}"),
+        {5: "output_padding must be strictly less than strides"},
+    ),
+    "stateful": (net("b: {LSTM: {units: 3, stateful: true}}", inputs=STEPS), {5: "must be static"}),
+    # Keras builds these, and only a run of them would fail.
+    "axis of a softmax": (net("b: {Softmax: {axis: 7}}"), {5: "b: axis 7 is not there"}),
+    "attention": (
+        net("b: {Attention: {}, from: [x, y]}", inputs="{x: [5, 3], y: [4, 2]}"),
+        {5: "b: the sizes of its inputs do not fit each other: x gives 5 x 3, y gives 4 x 2"},
+    ),
+    "initializer": (
+        net("b: {Dense: {units: 3, bias_initializer: orthogonal}}"),
+        {5: "b: Dense refuses it: The tensor to initialize must be at least two-dimensional"},
+    ),
+    "several at once": (
+        # What comes after a refused layer is still made, and what does not is still called.
+        net(
+            "a: {MaxPooling2D: {pool_size: 9}}",
+            "b: {Dropout: {rate: 1.5}}",
+            "c: {Softmax: {axis: 7}, from: x}",
+            "out: {Concatenate: {}, from: [b, c]}",
+        ),
+        {5: "a: the window", 6: "b: Dropout refuses it", 7: "c: axis 7"},
+    ),
+    "in a block": (
+        net(
+            *(f"u{i}: {{down: [4]}}" for i in range(1, 5)),
+            blocks="blocks:\n  down:\n    parameters: [n]\n    layers:\n"
+            "      - y: [{Conv2D: {filters: $n, kernel_size: 2}}, {MaxPooling2D: {pool_size: 2}}]\n",
+        ),
+        # 8 -> 3 -> 1, so that the third use is refused, and told with the block that it came through
+        {8: "u3_y_1: the window of Conv2D is larger than what is left: u2_y gives 1 x 1 x 4, in block down of u3"},
+    ),
+}  # fmt: skip
+VALID = {
+    "pasquet": (EXAMPLES / "pasquet.yaml").read_text(),
+    "inception": (EXAMPLES / "inception.yaml").read_text(),
+    **{name: KerasLibrary().examples()[name] for name in ("vgg16", "resnet50", "unet", "dcgan")},
+    "sequences": net(
+        "a: {Bidirectional: {layer: {LSTM: {units: 4, return_sequences: true}}}}",
+        "b: {TimeDistributed: {layer: {Dense: {units: 6}}}}",
+        "c: {MultiHeadAttention: {num_heads: 2, key_dim: 3}, from: [b, a]}",
+        "d: {Attention: {}, from: [c, b]}",
+        "e: {Conv1D: {filters: 2, kernel_size: 2, padding: causal}}",
+        "f: [{Masking: {}}, {GRU: {units: 3}}]",
+        inputs=STEPS,
+    ),
+    "images": net(
+        "a: {SeparableConv2D: {filters: 4, kernel_size: 3}}",
+        "b: {DepthwiseConv2D: {kernel_size: 3, depth_multiplier: 2}}",
+        "c: {Conv2DTranspose: {filters: 5, kernel_size: 2, strides: 2}}",
+        "d: [{GroupNormalization: {groups: 5}}, {UpSampling2D: {}}, {ZeroPadding2D: {}}]",
+        "e: [{SpatialDropout2D: {rate: 0.2}}, {GlobalAveragePooling2D: {}}, {RepeatVector: {n: 2}}]",
+    ),
+    "thousand": net(
+        *(f"l{i}: {'{LayerNormalization: {}}' if i % 4 else '{Dense: {units: 64}}'}" for i in range(999)),
+        "out: {Dense: {units: 3, activation: softmax}}",
+        inputs="{x: [64]}",
+    ),
+}  # fmt: skip
+
+
+def setting() -> TrialSetting:
+    return TrialSetting(python=sys.executable, job_backend="tensorflow")
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Tried]:
+    """Return what Keras says of all networks above, and remember it where `dfh` would."""
+    texts = {**VALID, **{name: text for name, (text, _) in REFUSED.items()}}
+    graphs = {name: KerasLibrary().graph(text, "net.yaml") for name, text in texts.items()}
+    requests = {name: BuildRequest(graph) for name, graph in graphs.items()}
+    trials = run.ask([one.network for one in requests.values()], setting())
+    assert not isinstance(trials, run.NoTrial), trials
+    return {
+        name: Tried(
+            graph=graphs[name],
+            request=requests[name],
+            trial=trial,
+            is_cached=False,
+            job_backend="tensorflow",
+        )
+        for name, trial in zip(texts, trials, strict=True)
+    }
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_a_valid_network_has_no_error_and_no_layer_without_output(
+    tried: Mapping[str, Tried], name: str
+) -> None:
+    assert [str(one.fault) for one in tried[name].refused()] == []
+    assert all(built and built.outputs for _, _, built in tried[name].layers)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_every_error_is_at_its_layer_and_line(tried: Mapping[str, Tried], name: str) -> None:
+    _, expected = REFUSED[name]
+    found = {one.fault.line: str(one.fault) for one in tried[name].refused()}
+    assert found.keys() == expected.keys(), found
+    for line, words in expected.items():
+        assert words in found[line]
+        assert f"net.yaml:{line}:" in found[line]
+        assert "\x1b" not in found[line]
+
+
+def parameters(one: Tried, prefix: str = "") -> int:
+    return sum(
+        costs.parameters(built)
+        for name, _, built in one.layers
+        if built and name.split("_")[0] in (prefix, name.split("_")[0] if not prefix else "")
+    )
+
+
+def products(one: Tried, prefix: str = "") -> int:
+    found = [
+        costs.operations(built)
+        for name, _, built in one.layers
+        if built and name.startswith(prefix)
+    ]
+    assert None not in found
+    return sum(filter(None, found))
+
+
+def test_the_network_of_pasquet_et_al_has_its_parameters_block_by_block_and_its_work(
+    tried: Mapping[str, Tried],
+) -> None:
+    one = tried["pasquet"]
+    blocks = {
+        "conv0": 8_128, "I0": 118_432, "I1": 269_288, "I2": 539_064, "I3": 594_008, "I4": 255_376,
+        "fc0": 24_412_304, "fc0b": 1_202_312, "out": 197_460,
+    }  # fmt: skip
+    assert {name: parameters(one, name) for name in blocks} == blocks
+    assert parameters(one) == 27_596_372
+    assert round(products(one) / 1e6) == 760
+    assert round(products(one, "I1_") / 1e6) == 275
+    assert round(products(one, "I1_b_y") / 1e6) == 151  # the 5 x 5
+
+
+def test_costs_are_those_that_papers_count(tried: Mapping[str, Tried]) -> None:
+    assert parameters(tried["vgg16"]) == 138_357_544
+    assert products(tried["vgg16"]) == 15_470_264_320
+    assert 3.8e9 < products(tried["resnet50"]) < 4.2e9
+
+    rows = {name: costs.operations(one) for name, _, one in tried["sequences"].layers if one}
+    assert rows["a"] == 2 * 5 * (3 * 16 + 4 * 16)  # two ways, 5 steps, kernel and recurrence
+    assert rows["b"] == 5 * 8 * 6
+    # queries of 6 and values of 8 features, two heads of 3; 5 x 5 pairs; back to 6
+    assert rows["c"] == 5 * (6 * 6 + 8 * 6 + 8 * 6 + 6 * 6) + 25 * 2 * (3 + 3)
+    assert rows["d"] == 25 * (6 + 6)
+    assert rows["e"] == 5 * 2 * 6 * 2
+    rows = {name: costs.operations(one) for name, _, one in tried["images"].layers if one}
+    assert rows["a"] == 6 * 6 * (9 * 3 + 3 * 4)
+    assert rows["b"] == 4 * 4 * 9 * 8
+    assert rows["c"] == 4 * 4 * (2 * 2 * 5 * 8)
+
+
+def test_a_thousand_layers_are_tried(tried: Mapping[str, Tried]) -> None:
+    assert len(tried["thousand"].trial.layers) == 1_001
+    assert tried["thousand"].trial.error is None
+    assert products(tried["thousand"]) == 250 * 64 * 64 + 64 * 3
+
+
+def test_the_command_prints_what_is_remembered_and_starts_nothing(
+    tried: Mapping[str, Tried],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.chdir(tmp_path)
+    known = arch_check.software(sys.executable)
+    assert dict(known)["keras"] == tried["pasquet"].trial.keras
+    for name in ("pasquet", "several at once"):
+        key = cache.key(tried[name].request.network, setting(), known)
+        cache.put(key, tried[name].trial)
+    monkeypatch.setattr(run.subprocess, "Popen", None)
+
+    (tmp_path / "net.yaml").write_text(VALID["pasquet"])
+    assert main(["arch", "check", "net.yaml", "--batch", "1"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert next(line for line in told if line.startswith("I1_b_y_1 ")).split()[1:] == [
+        *("Conv2D", "32", "x", "32", "x", "92", "147,292", "150.7", "M", "368", "KiB")
+    ]
+    assert told[-4] == "pasquet: 77 layers, 27,596,372 parameters"
+    assert told[-3] == "one example: 759.6 M multiply-accumulates"
+    assert told[-2] == "a batch of 1: 15.9 MiB of activations, kept for the gradients"
+    assert told[-1].endswith("on tensorflow (cached)")
+
+    (tmp_path / "net.yaml").write_text(REFUSED["several at once"][0])
+    assert main(["arch", "check", "net.yaml", "-v"]) == 3
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split() == ["a", "MaxPooling2D", "refused", "?", "?", "?"]
+    assert "at least" in said.out
+    assert "error: net.yaml:5:" in said.err
+    assert "    ValueError: " in said.err
+    assert main(["arch", "check", "net.yaml", "--json"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema"] == "dfh/arch-check/1"
+    assert [error["line"] for error in document["errors"]] == [5, 6, 7]
+    assert "Expected a float value between 0 and 1" in document["errors"][1]["said"]
+    assert document["layers"][0]["errors"][0]["message"].startswith("a: the window")
+    assert document["parameters"] == {"value": 0, "is_least": True}
+
+
+USER_CODE = """
+import keras, os, pathlib, subprocess, time
+
+class Fine(keras.layers.Layer):
+    def build(self, shape):
+        self.w = self.add_weight(shape=(shape[-1], 3))
+    def call(self, x):
+        return x @ self.w
+
+class Writes(Fine):
+    def build(self, shape):
+        pathlib.Path("{folder}/written").write_text("x")
+
+class Deletes(Fine):
+    def call(self, x):
+        os.unlink("{folder}/layers.py")
+
+class Starts(Fine):
+    def __init__(self, **words):
+        subprocess.run(["touch", "{folder}/started"])
+
+class Hangs(Fine):
+    def call(self, x):
+        print("noise")
+        while True:
+            time.sleep(0.01)
+"""
+
+
+def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
+    (tmp_path / "layers.py").write_text(USER_CODE.replace("{folder}", str(tmp_path)))
+    kinds = ("Fine", "Writes", "Deletes", "Starts", "NoTrial", "Hangs")
+    empty = {"words": "", "sources": [["x", None]], "merges": False, "keywords": {}}
+    network = {
+        "inputs": ["x"],
+        "items": [
+            {"name": "x", "shape": [4], "dtype": "float32"},
+            *({"name": kind, "kind": f"layers.py:{kind}", **empty} for kind in kinds),
+            {"name": "after", "kind": "Dense", **empty},
+        ],
+        "outputs": [["Fine", None]],
+    }
+    one = TrialSetting(python=sys.executable, project=str(tmp_path), layer_s=3)
+    found = run.ask([network], one)
+    assert not isinstance(found, run.NoTrial)
+    (trial,) = found
+    _, fine, writes, deletes, starts, missing, hangs = trial.layers
+    assert fine.error is None
+    assert fine.outputs == ((None, 3),)
+    for layer, what in ((writes, "written"), (deletes, "os.remove"), (starts, "subprocess.Popen")):
+        assert layer.error is not None
+        assert "a check may not do this: " in layer.error.text
+        assert what in layer.error.text
+        assert what in layer.denied[0]
+    assert missing.error is not None
+    assert hangs.error is not None
+    assert hangs.error.stage == "time"
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["layers.py"]

@@ -1,0 +1,330 @@
+"""What surrounds a trial by Keras: its process, its cache, its words and its sums; Keras itself is not needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deepforge_hpc.cli.main import main
+from deepforge_hpc.libraries.keras.graph import Graph
+from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.keras.trial import cache, costs, run
+from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
+from deepforge_hpc.libraries.keras.trial.request import BuildRequest
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
+from deepforge_hpc.libraries.keras.trial.tried import Tried, try_out
+from deepforge_hpc.libraries.keras.trial.words import core
+
+HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
+SOFTWARE = (("keras", "3.15.1"),)
+TRIAL = Trial("3.15.1", "jax", (BuiltLayer(), BuiltLayer(kind="Dense", outputs=((None, 2),))))
+
+
+def graph(*layers: str) -> Graph:
+    return KerasLibrary().graph(HEAD + "".join(f"  - {layer}\n" for layer in layers), "net.yaml")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+FAKE = """
+import json, os, sys, time
+told, networks = json.loads(sys.stdin.readline()), json.loads(sys.stdin.readline())
+def say(**message):
+    print(json.dumps(message), flush=True)
+say(ready=True, keras="3", backend="fake")
+"""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]:
+    """Return a function that asks a process which does what it is told, in place of Keras."""
+
+    def ask(body: str, **words: float) -> object:
+        script = tmp_path / "fake.py"
+        script.write_text(FAKE + body)
+        monkeypatch.setattr(run, "SCRIPT", script)
+        setting = TrialSetting(python=sys.executable, **words)  # type: ignore[arg-type]
+        return run.ask([BuildRequest(graph("a: {Dense: {units: 2}}")).network], setting)
+
+    return ask
+
+
+FIRST = "say(begin=[0, 0]); say(item=[0, 0]); say(begin=[0, 1])\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "stage", "text"),
+    [
+        ("time.sleep(600)", "time", "0.5 s"),
+        ("os.write(2, b'first\\nout of memory\\n'); os._exit(9)", "end", "out of memory"),
+        ("print('no json', flush=True); time.sleep(600)", "end", ""),
+        ("say(item=[0, 1], outputs='none'); time.sleep(600)", "end", ""),
+        ("say(item=[7, 1]); time.sleep(600)", "end", ""),
+        ("print('x' * (2 << 20), flush=True); time.sleep(600)", "end", ""),
+    ],
+)
+def test_a_trial_that_does_not_end_well_is_told_at_the_layer_it_was_at(
+    asked: Callable[..., object], body: str, stage: str, text: str
+) -> None:
+    found = asked(FIRST + body, layer_s=0.5)
+    assert isinstance(found, tuple)
+    first, second = found[0].layers
+    assert first.error is None
+    assert second.error == KerasRefusal(stage, "", text)
+
+
+def test_what_a_trial_has_started_ends_with_it(
+    asked: Callable[..., object], tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    start = "import subprocess; p = subprocess.Popen(['sleep', '600'])\n"
+    body = f"{start}open({str(pid)!r}, 'w').write(str(p.pid))\n"
+    asked(body + FIRST + "time.sleep(600)", layer_s=0.5)
+    try:
+        handle = os.pidfd_open(int(pid.read_text()))
+    except ProcessLookupError:
+        return
+    ended, _, _ = select.select([handle], [], [], 60)
+    os.close(handle)
+    assert ended
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [("time.sleep(600)", "time"), ("sys.exit('broken')", "end"), ("print('[]')", "end")],
+)
+def test_a_keras_that_does_not_come_up_is_no_trial(
+    asked: Callable[..., object], monkeypatch: pytest.MonkeyPatch, body: str, why: str
+) -> None:
+    monkeypatch.setitem(globals(), "FAKE", "import sys, time\n")
+    found = asked(body, start_s=0.5)
+    assert isinstance(found, NoTrial)
+    assert found.why == why
+    assert found.text == ("broken" if "broken" in body else "")
+
+
+def test_a_python_without_keras_is_told_as_such() -> None:
+    network = BuildRequest(graph("a: {Dense: {units: 2}}")).network
+    bare = Path(sys.base_prefix, "bin", "python3")  # what the tests need lies elsewhere
+    found = run.ask([network], TrialSetting(python=str(bare)))
+    assert found == NoTrial("no keras")
+    found = run.ask([network], TrialSetting(python="/no/such/python"))
+    assert found == NoTrial("start", "/no/such/python: No such file or directory")
+
+
+def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(tmp_path: Path) -> None:
+    one, other = (BuildRequest(graph(f"a: {{Dense: {{units: {n}}}}}")).network for n in (2, 3))
+    setting = TrialSetting(python="python3")
+    names = {
+        cache.key(one, setting, SOFTWARE),
+        cache.key(other, setting, SOFTWARE),
+        cache.key(one, setting, (("keras", "3.16"),)),
+        cache.key(one, TrialSetting(python="python3", backend="jax"), SOFTWARE),
+    }
+    assert len(names) == 4
+    cache.put("a", TRIAL)
+    assert cache.get("a", 2) == TRIAL
+    assert cache.get("b", 2) is None
+    assert cache.get("a", 3) is None  # it is of another network
+    assert (cache.folder() / "a.json").stat().st_mode & 0o777 == 0o600
+    assert cache.folder().stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{" * 100_000, b'{"schema": "dfh/keras-trial/2"}', b"\xff", b"x" * (9 << 20)],
+)
+def test_a_damaged_or_large_file_of_the_cache_is_not_believed(content: bytes) -> None:
+    cache.put("a", TRIAL)
+    (cache.folder() / "a.json").write_bytes(content)
+    assert cache.get("a", 2) is None
+
+
+def test_a_link_a_pipe_and_what_others_may_write_are_not_believed(tmp_path: Path) -> None:
+    cache.put("a", TRIAL)
+    here = cache.folder()
+    (here / "link.json").symlink_to(here / "a.json")
+    os.mkfifo(here / "pipe.json")
+    assert cache.get("link", 2) is None
+    assert cache.get("pipe", 2) is None
+    here.chmod(0o777)
+    assert cache.get("a", 2) is None
+
+
+def test_the_cache_is_bounded_and_one_that_cannot_be_written_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cache, "_MAX_FILES", 3)
+    for index in range(5):
+        cache.put(f"n{index}", TRIAL)
+        os.utime(cache.folder() / f"n{index}.json", (index, index))
+    assert sorted(path.name for path in cache.folder().iterdir()) == [
+        "n2.json",
+        "n3.json",
+        "n4.json",
+    ]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    cache.put("a", TRIAL)
+    assert cache.get("a", 2) is None
+
+
+def test_only_a_trial_that_came_to_its_end_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, setting = graph("a: {Dense: {units: 2}}"), TrialSetting(python="python3")
+    asked: list[object] = []
+    late = TRIAL._replace(layers=(BuiltLayer(), BuiltLayer(error=KerasRefusal("time", "", "60 s"))))
+    answers = iter([late, TRIAL])
+
+    def ask(networks: object, setting: object) -> tuple[Trial, ...]:
+        asked.append(networks)
+        return (next(answers),)
+
+    monkeypatch.setattr(run, "ask", ask)
+    first = try_out(network, setting, SOFTWARE)
+    assert isinstance(first, Tried)
+    (refused,) = first.refused()
+    assert str(refused.fault).startswith("net.yaml:5:9: a: it was not ready after 60 s, so the")
+    assert try_out(network, setting, SOFTWARE, may_start=False) == NoTrial("not asked")
+    assert [try_out(network, setting, SOFTWARE).is_cached for _ in range(3)] == [False, True, True]  # type: ignore[union-attr]
+    assert len(asked) == 2
+
+
+def tried(network: Graph, *layers: BuiltLayer, backend: str = "jax") -> Tried:
+    return Tried(
+        graph=network,
+        request=BuildRequest(network),
+        trial=Trial("3.15.1", backend, (BuiltLayer(), *layers)),
+        is_cached=False,
+        job_backend="tensorflow",
+    )
+
+
+def test_a_refusal_by_another_backend_than_the_jobs_is_no_error() -> None:
+    refusal = KerasRefusal("call", "TypeError", "no dynamic shapes", "backend")
+    one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=refusal))
+    assert list(one.refused()) == []
+    assert [call.name for call in one.doubtful()] == ["a"]
+    own = tried(one.graph, BuiltLayer(error=refusal), backend="tensorflow")
+    assert [one.call.name for one in own.refused() if one.call] == ["a"]
+    keras = tried(one.graph, BuiltLayer(error=refusal._replace(by="keras")))
+    assert len(list(keras.refused())) == 1
+
+
+def test_the_core_of_what_keras_says_is_found_within_what_it_wraps_around_it() -> None:
+    wrapped = (
+        "Exception encountered when calling Reshape.call().\n\nThe total size.\n\n"
+        "Arguments received by Reshape.call():\n  args=()"
+    )
+    inferred = f"Could not automatically infer the shape of 'b'. Error encountered:\n\n{wrapped}"
+    assert core(wrapped) == core(inferred) == "The total size."
+
+
+def built(kind: str, *outputs: int, weights: bool = False) -> BuiltLayer:
+    kernel = (("a/kernel", (8, outputs[-1]), True),) if weights else ()
+    return BuiltLayer(kind=kind, outputs=((None, *outputs),), dtype="float32", weights=kernel)
+
+
+DENSE = "{Dense: {units: %d}}"
+
+
+@pytest.mark.parametrize(
+    ("layers", "sizes", "kinds"),
+    [
+        (["a: {Dense: {units: 1, activation: softmax}}"], [1], ["one_class"]),
+        (["a: {Dense: {units: 1}}", "b: {Softmax: {}}"], [1, 1], ["one_class"]),
+        (["a: {Dense: {units: 1, activation: sigmoid}}"], [1], []),
+        (["a: {Dense: {units: 1}}", "b: {Dense: {units: 4}}"], [1, 4], ["bottleneck"]),
+        # A gate is one number too, and the rest goes around it.
+        (
+            ["a: {Dense: {units: 1}}", "b: {Multiply: {}, from: [a, x]}", "c: {Dense: {units: 2}}"],
+            [1, 8, 2],
+            [],
+        ),
+        (["a: {Dense: {units: 4}}", "b: {Dense: {units: 1}}", "c: {ReLU: {}}"], [4, 1, 1], []),
+    ],
+)
+def test_what_keras_accepts_in_silence(
+    layers: list[str], sizes: list[int], kinds: list[str]
+) -> None:
+    network = graph(*layers)
+    outcome = {
+        call.name: built(call.kind, size, weights=call.kind == "Dense")
+        for call, size in zip(network.calls, sizes, strict=True)
+    }
+    assert [finding.kind for finding in findings(network, outcome)] == kinds
+
+
+@pytest.mark.parametrize(
+    ("activation", "units", "loss", "words"),
+    [
+        (
+            "softmax",
+            3,
+            {"CategoricalCrossentropy": {"from_logits": True}},
+            "applies softmax itself",
+        ),
+        ("linear", 3, "sparse_categorical_crossentropy", "wants probabilities"),
+        ("linear", 3, {"SparseCategoricalCrossentropy": {"from_logits": True}}, ""),
+        ("softmax", 3, "SparseCategoricalCrossentropy", ""),
+        ("sigmoid", 1, "categorical_crossentropy", "the output is one number"),
+        ("sigmoid", 3, "categorical_crossentropy", "add up to 1"),
+        ("softmax", 3, "binary_crossentropy", "ties them together"),
+        ("sigmoid", 3, "binary_crossentropy", ""),
+        ("softmax", 3, "mean_squared_error", "compares numbers"),
+        ("softmax", 3, "loss.py:own", ""),
+        ("softmax", 3, 7, ""),
+    ],
+)
+def test_an_output_fits_the_loss_or_a_warning_says_why_not(
+    activation: str, units: int, loss: object, words: str
+) -> None:
+    network = graph(f"a: {{Dense: {{units: {units}, activation: {activation}}}}}")
+    found = [one.said.message for one in of_loss(network, {"a": built("Dense", units)}, loss)]
+    assert len(found) == bool(words)
+    assert words in "".join(found)
+
+
+def test_what_no_rule_counts_is_unknown_and_what_has_no_kernel_is_free() -> None:
+    free = BuiltLayer("ReLU", "keras.src.layers.activations.relu", outputs=((None, 4),))
+    users = free._replace(kind="Own", family="layers")
+    unknown = free._replace(kind="Dense", outputs=((None, None, 4),))
+    assert costs.operations(free) == 0
+    assert costs.operations(users) is None
+    assert costs.operations(unknown) is None
+    assert costs.activations(unknown, 2) is None
+    assert costs.activations(free._replace(dtype="bfloat16"), 3) == 4 * 2 * 3
+    assert costs.activations(free._replace(kind="Flatten"), 3) == 0
+
+
+def test_without_keras_the_command_says_what_it_did_not_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepforge_hpc.api.arch_check.software", lambda _: ())
+    file = tmp_path / "net.yaml"
+    file.write_text(f"{HEAD}  - a: {{Dense: {{units: 2}}}}\n")
+    assert main(["arch", "check", str(file)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "net: 1 layer\n"
+    assert said.err.startswith(
+        "info: names, arguments and wiring are checked; shapes and costs are"
+    )
+    assert "pip install 'deepforge-hpc[keras]'" in said.err
+    assert main(["arch", "check", str(file), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["keras"] == ""
+    assert document["layers"][0]["output"] == []
+    assert main(["arch", "check", str(file), "--python", "/no/python"]) == 2
+    assert "there is no such program" in capsys.readouterr().err
+    file.write_text(f"{HEAD}  - a: {{Dens: {{units: 2}}}}\n")
+    assert main(["arch", "check", str(file)]) == 3
+    assert "did you mean 'Dense'?" in capsys.readouterr().err
