@@ -106,10 +106,12 @@ def _write(text: str, output: Path | None, *, force: bool) -> WrittenFile:
 def network(path: Path) -> Graph:
     """Return the network of a file; InvalidInputError with all faults."""
     from deepforge_hpc.files.characters import decode
-    from deepforge_hpc.files.project import read_input
+    from deepforge_hpc.files.project import Project, ProjectFiles, read_input
     from deepforge_hpc.libraries.keras.library import KerasLibrary
+    from deepforge_hpc.paths import project_root
 
-    return KerasLibrary().graph(decode(read_input(path), str(path)), str(path))
+    files = ProjectFiles(Project(project_root(path.parent)[0], path.parent), Path.cwd())
+    return KerasLibrary().graph(decode(read_input(path), str(path)), str(path), files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

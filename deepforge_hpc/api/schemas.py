@@ -56,11 +56,12 @@ def site_schema() -> Schema:
 
 
 def architecture_schema() -> Schema:
-    """Return the schema of an architecture file, as its library tells it."""
-    from deepforge_hpc.pipeline.references import DEFAULT_LIBRARY
+    """Return the schema of an architecture file, as the library that it names tells it."""
     from deepforge_hpc.plugins import registry
 
-    schema: Schema = registry.create("libraries", DEFAULT_LIBRARY).schema()
+    first, *others = registry.built_in("libraries")
+    schema: Schema = registry.create("libraries", first).schema()
+    assert not others, "each of several needs definitions of its own"
     return _titled("architecture", "An architecture of deepforge_hpc", schema)
 
 

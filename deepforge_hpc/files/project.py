@@ -66,6 +66,26 @@ class Project:
         return path.relative_to(self.root).as_posix()
 
 
+class ProjectFiles:
+    """Files of a project that name each other: each may lie anywhere inside."""
+
+    def __init__(self, project: Project, base: Path) -> None:
+        self._project = project
+        self._base = base
+        """Folder that the paths of files, as faults name them, are relative to."""
+        self.found: dict[str, tuple[Path, bytes]] = {}
+        """What was read: path -> real path and bytes."""
+
+    def read(self, name: str, beside: str) -> tuple[str, bytes]:
+        """Return path and bytes of what a file names, relative to it; ProjectError if it is out."""
+        folder = (self._base / beside).parent
+        real = Project(self._project.root, folder).inside(name)
+        path = os.path.relpath(real, self._base)
+        if path not in self.found:
+            self.found[path] = (real, read_bounded(real, path))
+        return path, self.found[path][1]
+
+
 def read_input(path: Path, hint: str = "") -> bytes:
     """Return the bytes of a file that a user named; InvalidInputError as `read_bounded`."""
     try:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import shown
-from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.files.project import Project, ProjectError, ProjectFiles, read_bounded
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.pipeline.snapshot import COMPILED, PROJECT, CodeFile, code_file
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.base.plan import Reference
 
 if TYPE_CHECKING:
-    from deepforge_hpc.plugins.library import Library
-
-DEFAULT_LIBRARY = "keras"
+    from deepforge_hpc.plugins.library import Compiled, Library
 
 
 class References:
@@ -42,10 +40,15 @@ class References:
     def _compile(self, path: Path) -> Reference | None:
         source = self.project.relative(path)
         data = read_bounded(path, source)
+        files = ProjectFiles(self.project, self.project.root)
         try:
-            library, code = _compiled(data, source)
+            library, compiled = _compiled(data, source, files)
         except InvalidInputError as error:
             self.faults += error.faults
+            return None
+        if compiled.objects:
+            message = f"{', '.join(compiled.objects)}: code of the project is not in this version"
+            self.faults.append(Fault(message=message, file=source))
             return None
         stem = PurePosixPath(source).with_suffix("").as_posix()
         module = f"{COMPILED}/{stem}.py"
@@ -53,31 +56,35 @@ class References:
             message = f"another resource file has the name {stem!r} before its suffix"
             self.faults.append(Fault(message=message, file=source, hint="rename one of the two"))
             return None
-        self.files[module] = code_file(code.encode())
-        self.files[f"{PROJECT}/{source}"] = code_file(data, path)
+        self.files[module] = code_file(compiled.code.encode())
+        for name, (real, content) in {source: (path, data), **files.found}.items():
+            self.files[f"{PROJECT}/{name}"] = code_file(content, real)
         return Reference("", library, source, module, self.files[module].sha256)
 
 
-def _compiled(data: bytes, source: str) -> tuple[str, str]:
-    """Return a resource file's library and the code it makes; InvalidInputError with faults."""
+def _compiled(data: bytes, source: str, files: ProjectFiles) -> tuple[str, Compiled]:
+    """Return a resource file's library and what it becomes; InvalidInputError with faults."""
     document = load(data, source)
     value = document.value()
     if not isinstance(value, dict):
-        hint = f"it begins with library: {DEFAULT_LIBRARY}"
+        hint = "it begins with library: NAME"
         raise InvalidInputError([document.fault("expected a mapping", hint=hint)])
-    library = value.get("library", DEFAULT_LIBRARY)
+    if "library" not in value:
+        hint = f"write library: and one of {', '.join(sorted(registry.known('libraries')))}"
+        raise InvalidInputError([document.fault("'library' is missing", hint=hint)])
+    library = value["library"]
     if not isinstance(library, str) or not library:
         raise InvalidInputError([document.fault(f"{shown(library)} is no library", ("library",))])
     try:
         compiler: Library = registry.create("libraries", library)
-        return library, compiler.compile(data.decode(), source)
+        return library, compiler.compile(data.decode(), source, files)
     except InvalidInputError:
         raise
     except UsageError as error:
         fault = document.fault(error.message, ("library",), hint=error.hint)
         raise InvalidInputError([fault]) from error
     except Exception as error:
-        if library == DEFAULT_LIBRARY:  # a bug of ours
+        if library in registry.built_in("libraries"):  # a bug of ours
             raise
         message = f"the library {library!r} failed: {type(error).__name__}: {error}"
         hint = "report it to those who maintain the library"

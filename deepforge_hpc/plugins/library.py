@@ -10,17 +10,76 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.project import ProjectError
+
+NEEDED: Final = object()
+"""Stands for the default of an argument that must be given."""
 
 
-class Signature(NamedTuple):
+class Option(NamedTuple):
+    """An argument of something that a file may name."""
+
+    sort: str
+    """The sort of value, in a word or two."""
+    default: object = NEEDED
+    text: str = ""
+    """What documentation says of it."""
+
+
+class Entry(NamedTuple):
     """Something that a file of the library may name, such as a layer."""
 
-    arguments: Mapping[str, str]
-    """Name to the sort of value, in the order in which they are written."""
-    required: tuple[str, ...] = ()
+    options: Mapping[str, Option]
+    """By name, in the order in which they are written."""
+    text: str = ""
+    """What it is."""
+    aliases: tuple[str, ...] = ()
+    """Other names that a file may use."""
+    call: Mapping[str, str] = {}
+    """What its call takes besides tensors: name to text."""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Return the arguments that must be given."""
+        return tuple(name for name, one in self.options.items() if one.default is NEEDED)
+
+
+class Compiled(NamedTuple):
+    """What a resource file becomes."""
+
+    code: str
+    """Source of a module that defines `build()`. Equal inputs give equal source, of which the hash
+    says whether a result can be reused."""
+    files: tuple[str, ...] = ()
+    """Other resource files that it was read from, as `ResourceFiles.read` named them."""
+    objects: tuple[str, ...] = ()
+    """What of the project's own code it needs, as MODULE:Name: frozen with it, and made known to
+    the framework by `start_up`."""
+
+
+class ResourceFiles(Protocol):
+    """The resource files of the project."""
+
+    def read(self, name: str, beside: str) -> tuple[str, bytes]:
+        """Return the path, as faults should name it, and the bytes of a file.
+
+        `name` is as it stands in the file `beside`, relative to it. Raises ProjectError for what
+        lies outside of the project, or cannot be read.
+        """
+
+
+class NoResourceFiles:
+    """Stands for `ResourceFiles` where a text is all that there is."""
+
+    def read(self, name: str, beside: str) -> tuple[str, bytes]:
+        """Refuse."""
+        raise ProjectError(f"{name!r} cannot be read here: {beside} is a text, not a file")
+
+
+NO_FILES: Final = NoResourceFiles()
 
 
 class Library(ABC):
@@ -33,31 +92,34 @@ class Library(ABC):
         """Return the JSON Schema (draft 7) of a file, for editors: no `$schema`, `$id`, `title`."""
 
     @abstractmethod
-    def catalogue(self) -> Mapping[str, Mapping[str, Signature]]:
-        """Return what files may name: sort of thing (`layer`) -> name -> what it takes."""
+    def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
+        """Return what files may name, documented: sort of thing (`layer`) -> name -> what it is."""
 
     @abstractmethod
-    def compile(self, text: str, source: str) -> str:
-        """Return the source of a module that defines `build()`.
+    def examples(self) -> Mapping[str, str]:
+        """Return files to begin with, whole, by name; the first line of each says what it is."""
 
-        `source` is the path of the file, as faults should name it. Equal texts give equal source,
-        of which the hash says whether a result can be reused. Raises InvalidInputError with every
-        fault, each with its line. Nothing that the text says may become code but names of the
+    @abstractmethod
+    def compile(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Compiled:
+        """Return what a file becomes.
+
+        `source` is the path of the file, as faults should name it. Raises InvalidInputError with
+        every fault, each with its line. Nothing that the text says may become code but names of the
         catalogue, names that were checked, and literals.
         """
 
-    def check(self, text: str, source: str) -> tuple[Fault, ...]:
+    def check(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> tuple[Fault, ...]:
         """Return what is wrong with a file; nothing if it compiles."""
         try:
-            self.compile(text, source)
+            self.compile(text, source, files)
         except InvalidInputError as error:
             return error.faults
         return ()
 
-    def examples(self) -> Mapping[str, str]:
-        """Return files to begin with, whole, by name; the first line of each says what it is."""
-        return {}
+    def start_up(self, objects: tuple[str, ...]) -> str:  # noqa: ARG002 - for those that need it
+        """Return source that a rank runs before the framework is imported; mostly none.
 
-    def start_up(self) -> str:
-        """Return source that a rank must run before the framework is imported; mostly none."""
+        `objects` is all that the pipeline's files of this library need of the project. They can be
+        imported, but should not be before the framework is: most ranks need neither.
+        """
         return ""

@@ -74,6 +74,11 @@ def _by_package(kind: str, name: str) -> str:
     return f" by {', '.join(sorted(packages))}" if packages and name not in _BUILT_IN[kind] else ""
 
 
+def built_in(kind: str) -> tuple[str, ...]:
+    """Return the names of those that come along."""
+    return tuple(_BUILT_IN[kind])
+
+
 def installed(kind: str) -> frozenset[str]:
     """Return the names that installed packages register, whether or not they work."""
     return frozenset(point.name for point in _entry_points(kind))

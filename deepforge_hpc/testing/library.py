@@ -47,8 +47,8 @@ class LibraryContract:
 
     def test_a_file_becomes_a_module_that_builds(self, library: Library) -> None:
         """Equal texts give equal source: its hash says whether a result can be reused."""
-        source = library.compile(self.good, "net.yaml")
-        assert library.compile(self.good, "net.yaml") == source
+        source = library.compile(self.good, "net.yaml").code
+        assert library.compile(self.good, "net.yaml").code == source
         functions = [one for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)]
         assert "build" in {one.name for one in functions}
         assert library.check(self.good, "net.yaml") == ()
@@ -77,7 +77,8 @@ class LibraryContract:
         assert any(catalogue.values())
         for table in catalogue.values():
             for part in table.values():
-                assert set(part.required) <= set(part.arguments)
+                assert set(part.required) <= set(part.options)
+                assert all(option.sort for option in part.options.values())
 
     def test_its_examples_are_sound(self, library: Library) -> None:
         """What one begins with compiles, and its first line says what it is."""
@@ -100,4 +101,5 @@ class LibraryContract:
 
     def test_what_runs_at_start_up_is_python(self, library: Library) -> None:
         """Of most libraries it is empty."""
-        ast.parse(library.start_up())
+        ast.parse(library.start_up(()))
+        ast.parse(library.start_up(("package.module:Name",)))

@@ -30,7 +30,7 @@ with h5py.File("data/sdss_mgs.h5") as file:
 cutouts = RenderCutouts().execute(table)
 path = "architectures/inception.yaml"
 namespace = {}
-exec(KerasLibrary().compile(open(path).read(), path), namespace)
+exec(KerasLibrary().compile(open(path).read(), path).code, namespace)
 settings = {"epochs": int(sys.argv[1]), "batch_size": 64, "bins": 32, "learning_rate": 4.0e-3}
 TrainValidate(namespace["build"](), **settings).execute(cutouts)
 """

@@ -17,7 +17,7 @@ def build(text: str) -> Any:
     import keras
 
     namespace: dict[str, Any] = {}
-    exec(KerasLibrary().compile(text, "net.yaml"), namespace)
+    exec(KerasLibrary().compile(text, "net.yaml").code, namespace)
     with keras.StatelessScope(initialize_variables=False):
         return namespace["build"]()
 
@@ -83,27 +83,101 @@ def test_the_demo_network_is_as_small_as_the_tables_say(example: Path) -> None:
     assert model.output_shape == (None, 32)
 
 
-def test_every_layer_of_the_table_is_accepted_by_keras() -> None:
-    """Names and arguments are data here; only Keras can say whether they are right."""
-    import inspect
+def test_the_catalogue_is_that_of_the_keras_that_it_was_made_for() -> None:
+    """Drift is a red test: `python -m deepforge_hpc.libraries.keras.introspect FOLDER` writes it."""
+    import json
 
     import keras
 
-    from deepforge_hpc.libraries.keras.schema import ACTIVATIONS, FUNCTIONS, LAYERS
+    from deepforge_hpc.libraries.keras import introspect
 
-    for name, schema in LAYERS.items():
-        known = inspect.signature(getattr(keras.layers, name).__init__).parameters
-        required = {
-            key
-            for key, item in known.items()
-            if item.default is item.empty and item.kind is item.POSITIONAL_OR_KEYWORD
-        }
-        assert required - {"self"} == set(schema.required), name
-        extra = set(schema.arguments) - set(known) - {"dtype", "trainable", "activity_regularizer"}
-        assert not extra, name
-    for kind, table in FUNCTIONS.items():
-        module = getattr(keras, f"{kind}s")
-        for name, schema in table.items():
-            known = inspect.signature(getattr(module, name).__init__).parameters
-            assert set(schema.arguments) <= set(known), name
-    assert all(hasattr(keras.activations, name) for name in ACTIVATIONS)
+    folder = Path(introspect.__file__).parent
+    names, texts = introspect.introspect()
+    shipped = json.loads((folder / "names.json").read_text())
+    assert keras.__version__ == shipped["keras"]
+    assert json.loads(json.dumps(names)) == shipped
+    assert json.loads(json.dumps(texts)) == json.loads((folder / "texts.json").read_text())
+
+
+def test_no_default_of_keras_is_refused() -> None:
+    """What Keras itself gives must pass as what a user gives."""
+    from deepforge_hpc.files.faults import Reader
+    from deepforge_hpc.files.yaml12 import load
+    from deepforge_hpc.libraries.keras.arguments import kinds
+    from deepforge_hpc.libraries.keras.catalogue import NEEDED, shipped
+
+    reader = Reader(load("a: 1", "a.yaml"))
+    for family in shipped().families:
+        for thing in shipped().things(family).values():
+            one = kinds().arguments(family, thing.name)
+            for name, default in thing.defaults.items() if one else ():
+                if default is not NEEDED and one is not None:
+                    one.read(name, default, ("a",), reader)
+    assert not reader.faults, reader.faults
+
+
+SIAMESE = """\
+library: keras
+architecture: siamese
+parameters: [{size: 8}]
+inputs:
+  left: [$size, $size, 1]
+  right: [$size, $size, 1]
+  words: {shape: [5], dtype: int32}
+blocks:
+  residual:
+    parameters: [filters]
+    layers:
+      - a: [{Conv2D: {filters: $filters, kernel_size: 3, padding: same}, from: x}, {ReLU: {}}]
+      - out: {Add: {}, from: [x, a]}
+  encoder:
+    nested: true
+    parameters: [n]
+    inputs: {image: [$n, $n, 1]}
+    layers:
+      - flat: {Flatten: {}}
+      - code: {Dense: {units: 3}}
+    outputs: [flat, code]
+layers:
+  - stem: [{Conv2D: {filters: 4, kernel_size: 3, padding: same}, from: left}, {residual: [4], repeat: 2}]
+  - pooled: {GlobalAveragePooling2D: {}}
+  - narrow: {Dense: {units: $units}, repeat: {units: [8, 2]}}
+  - other: [{reuse: stem, from: right}, {GlobalAveragePooling2D: {}}]
+  - one: {encoder: [$size], from: left}
+  - two: {reuse: one, from: right}
+  - vectors: {Embedding: {input_dim: 10, output_dim: 4, mask_zero: true}, from: words}
+  - read: {LSTM: {units: 4, return_state: true}}
+  - again: {LSTM: {units: 4}, from: vectors, call: {initial_state: [read.1, read.2]}}
+  - look: [{MultiHeadAttention: {num_heads: 2, key_dim: 2}, from: [vectors, vectors], call: {use_causal_mask: true}}, {Flatten: {}}]
+  - all: {Concatenate: {}, from: [narrow, other, one.code, two.1, two.flat, read.0, again, look]}
+outputs: [all, pooled]
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Layer .look:UserWarning")
+def test_what_the_functional_api_expresses_is_built_as_written() -> None:
+    import keras
+    import numpy as np
+
+    model = build(SIAMESE)
+    widths = [2, 4, 3, 3, 64, 4, 4, 20]
+    assert [item.shape for item in model.outputs] == [(None, sum(widths)), (None, 4)]
+    conv, square = 1 * 9 * 4 + 4, 4 * 9 * 4 + 4
+    dense, lstm = 4 * 8 + 8 + 8 * 2 + 2, 4 * (4 * 4 + 4 * 4 + 4)
+    attention = 3 * (4 * 4 + 4) + 4 * 4 + 4
+    assert (
+        model.count_params() == conv + 2 * square + dense + (64 * 3 + 3) + 40 + 2 * lstm + attention
+    )
+    shared = model.get_layer("stem_1")
+    assert len(shared._inbound_nodes) == 2
+    encoder = model.get_layer("one")
+    assert isinstance(encoder, keras.Model)
+    assert [layer.name for layer in encoder.layers] == ["image", "flat", "code"]
+    namespace: dict[str, Any] = {}
+    exec(KerasLibrary().compile(SIAMESE, "net.yaml").code, namespace)
+    model = namespace["build"]()
+    image, words = np.ones((1, 8, 8, 1), "float32"), np.array([[1, 2, 0, 0, 0]])
+    found, _ = model.predict([image, image, words], verbose=0)
+    starts = np.cumsum([0, *widths])
+    code, code_again = (found[0, starts[i] : starts[i + 1]] for i in (2, 3))
+    assert (code == code_again).all()

@@ -23,7 +23,7 @@ def models() -> dict[str, Any]:
     built = {}
     for name, text in EXAMPLES.items():
         namespace: dict[str, Any] = {}
-        exec(KerasLibrary().compile(text, f"{name}.yaml"), namespace)
+        exec(KerasLibrary().compile(text, f"{name}.yaml").code, namespace)
         with keras.StatelessScope(initialize_variables=False):
             built[name] = namespace["build"]()
     return built

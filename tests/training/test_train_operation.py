@@ -39,7 +39,7 @@ from operations.train import TrainValidate
 rank = os.environ.get("OMPI_COMM_WORLD_RANK", "0")
 keras.utils.set_random_seed(100 + int(rank))    # ranks start apart
 namespace = {}
-exec(KerasLibrary().compile(open("net.yaml").read(), "net.yaml"), namespace)
+exec(KerasLibrary().compile(open("net.yaml").read(), "net.yaml").code, namespace)
 settings = json.load(open("settings.json"))
 with h5py.File("data.h5") as dataset:
     model, history, _ = TrainValidate(namespace["build"](), **settings).execute(dataset)
@@ -127,7 +127,7 @@ def test_the_seed_alone_decides_what_is_learnt(project: Path, example: Path) -> 
     from deepforge_hpc.libraries.keras.library import KerasLibrary
 
     namespace: dict[str, Any] = {}
-    exec(KerasLibrary().compile(TINY, "net.yaml"), namespace)
+    exec(KerasLibrary().compile(TINY, "net.yaml").code, namespace)
     found = []
     with h5py.File(project / "data.h5") as dataset:
         for noise, seed in ((1, 5), (2, 5), (3, 6)):
@@ -147,7 +147,7 @@ def test_predictions_follow_what_was_learnt(project: Path, example: Path) -> Non
     from deepforge_hpc.libraries.keras.library import KerasLibrary
 
     namespace: dict[str, Any] = {}
-    exec(KerasLibrary().compile(TINY, "net.yaml"), namespace)
+    exec(KerasLibrary().compile(TINY, "net.yaml").code, namespace)
     with h5py.File(project / "data.h5") as dataset:
         settings = {**SETTINGS, "epochs": 30, "learning_rate": 0.03}
         model, history, binning = TrainValidate(namespace["build"](), **settings).execute(dataset)
@@ -179,7 +179,7 @@ def test_settings_that_do_not_fit_are_named(
     from deepforge_hpc.libraries.keras.library import KerasLibrary
 
     namespace: dict[str, Any] = {}
-    exec(KerasLibrary().compile(TINY, "net.yaml"), namespace)
+    exec(KerasLibrary().compile(TINY, "net.yaml").code, namespace)
     with (
         h5py.File(project / "data.h5") as dataset,
         pytest.raises(ValueError, match=message),
@@ -229,7 +229,7 @@ def test_a_network_with_images_and_reddening_gets_both_in_every_step(
         "  - wide:", "  - both: {Concatenate: {}, from: [pool, reddening]}\n  - wide:"
     )
     namespace: dict[str, Any] = {}
-    exec(KerasLibrary().compile(text, "net.yaml"), namespace)
+    exec(KerasLibrary().compile(text, "net.yaml").code, namespace)
     with h5py.File(project / "data.h5", "r+") as dataset:
         dataset["pixels"][:] = 56
         dataset["reddening"] = 5 * dataset["redshift"][:][:, None]

@@ -14,8 +14,10 @@
       - out: {Dense: {units: 2}, from: first}    # without `from`: the layer above
 
 A layer may be a list of steps, each fed by the one before. `when: false` leaves a step out; what is
-fed by nothing but left-out layers is left out too. The last layer is the output, unless `outputs`
-(of a block: `output`) names others. The arguments of steps are read when the blocks are expanded.
+fed by nothing but left-out layers is left out too. `repeat` stacks a step, `reuse` calls a layer of
+before again with its weights, `call` gives arguments to the call. A block is laid out where it is
+used, or stays one layer of its own (`nested`); `uses` takes it from another file. The last layer is
+the output, unless `outputs` names others. The arguments of steps are read when blocks are expanded.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, shown
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import (
     Custom,
     Items,
@@ -35,25 +37,35 @@ from deepforge_hpc.files.kinds import (
     Text,
     data,
     described,
+    flag,
     version,
 )
-from deepforge_hpc.files.object import Object, key
+from deepforge_hpc.files.object import Object, closed, key
 from deepforge_hpc.libraries.keras.arguments import (
-    PARAMETER,
-    POSITIVE,
-    TABLES,
-    arguments,
-    call,
-    is_int,
+    OBJECT,
+    OBJECT_RULE,
+    OBJECT_SCHEMA,
+    Kinds,
+    kinds,
+    layer_definitions,
 )
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.graph import Argument
-from deepforge_hpc.libraries.keras.schema import INPUT_DTYPES, LAYERS
+from deepforge_hpc.libraries.keras.literals import PARAMETER, POSITIVE, is_int
 
-_STEP_WORDS = ("from", "when")
+STEP_WORDS = ("from", "when", "repeat", "call")
+REUSE = "reuse"
+_OF_FILES = ("parameters", "inputs", "layers", "output", "outputs")
+"""Keys of a block that it has from another file, if it uses one."""
 REQUIRED = object()
 """The default of a parameter that must be given."""
 _NAME = Text(f"a name of {NAME_RULE}", NAME.pattern)
 _NAMES = OneOrMore(_NAME, least=1)
+_SOURCE = Text(
+    f"a name of {NAME_RULE}, or LAYER.OUTPUT",
+    rf"{NAME.pattern}(?:\.(?:{NAME.pattern}|[0-9]{{1,4}}))?",
+)
+_SOURCES = OneOrMore(_SOURCE, least=1)
 _ONE_NAME = {
     "type": "object",
     "minProperties": 1,
@@ -62,6 +74,14 @@ _ONE_NAME = {
 }
 _WHEN = Custom(data, {"anyOf": [{"type": "boolean"}, PARAMETER]})
 _DESCRIPTION = Text(lines=True, empty=True)
+_LISTS: Schema = {"anyOf": [{"type": "array"}, PARAMETER]}
+_REPEAT: Schema = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0},
+        PARAMETER,
+        {"type": "object", "minProperties": 1, "additionalProperties": _LISTS},
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +89,20 @@ class Step:
     """One layer or block, with where its input comes from."""
 
     kind: str
-    """Name of a Keras layer or of a block."""
+    """Name of a Keras layer, of a block, `MODULE:Name`, or `reuse`."""
     arguments: object
     sources: tuple[str, ...]
     """Empty: the step before."""
     when: object
+    repeat: object
+    """A number; lists of what differs between the repetitions; None for once."""
+    call: Mapping[str, object]
+    """Arguments of the call."""
     path: Path
+
+    def beside(self, word: str) -> Path:
+        """Return the place of `from`, `when`, ..., which stands beside the kind."""
+        return (*self.path[:-1], word)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,42 +114,55 @@ class Layer:
     path: Path
 
 
-@described(
-    {
-        "type": "object",
-        "properties": {
-            "from": _NAMES.schema(),
-            "when": _WHEN.schema(),
-            # What `defaults` gives need not stand here, so no argument of a layer is required.
-            **{
-                name: {"anyOf": [{"$ref": f"#/definitions/{name}"}, {"type": "null"}]}
-                for name in LAYERS
+class _StepKind:
+    """A step: `{Kind: arguments, from: .., when: ..}`."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
+        """Return it, or BAD."""
+        content = value if isinstance(value, dict) else {}
+        found = [name for name in content if name not in STEP_WORDS]
+        if len(found) != 1:
+            what = f"found {' and '.join(found)}" if found else "there is none"
+            hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
+            reader.fault(path, f"a step names one layer or block; {what}", hint)
+            return BAD
+        sources = _SOURCES(content["from"], (*path, "from"), reader) if "from" in content else ()
+        call = content.get("call", {})
+        if not isinstance(call, dict):
+            reader.wrong((*path, "call"), "a mapping such as {mask: LAYER}", call)
+            call = {}
+        return Step(
+            kind=found[0],
+            arguments=content[found[0]],
+            sources=() if sources is BAD else sources,
+            when=content.get("when", True),
+            repeat=content.get("repeat"),
+            call=call,
+            path=(*path, found[0]),
+        )
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        # What `defaults` gives need not stand here, so no argument of a layer is required.
+        names = shipped().things("layer")
+        layers = {n: {"anyOf": [{"$ref": f"#/definitions/{n}"}, {"type": "null"}]} for n in names}
+        return {
+            "type": "object",
+            "properties": {
+                "from": _SOURCES.schema(),
+                "when": _WHEN.schema(),
+                "repeat": _REPEAT,
+                "call": {"type": "object"},
+                REUSE: _NAME.schema(),
+                **layers,
             },
-        },
-        "propertyNames": _NAME.schema(),
-        "minProperties": 1,
-        "maxProperties": 3,
-    }
-)
-def _step(value: object, path: Path, reader: Reader) -> object:
-    """Read `{Kind: arguments, from: .., when: ..}`."""
-    kinds = [name for name in value if name not in _STEP_WORDS] if isinstance(value, dict) else []
-    if not isinstance(value, dict) or len(kinds) != 1:
-        found = f"found {' and '.join(kinds)}" if kinds else "there is none"
-        hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
-        reader.fault(path, f"a step names one layer or block; {found}", hint)
-        return BAD
-    sources = _NAMES(value["from"], (*path, "from"), reader) if "from" in value else ()
-    return Step(
-        kind=kinds[0],
-        arguments=value[kinds[0]],
-        sources=() if sources is BAD else sources,
-        when=value.get("when", True),
-        path=(*path, kinds[0]),
-    )
+            "propertyNames": {"anyOf": [_NAME.schema(), OBJECT_SCHEMA]},
+            "minProperties": 1,
+            "maxProperties": 1 + len(STEP_WORDS),
+        }
 
 
-_STEP = Shared("step", _step)
+_STEP = Shared("step", _StepKind())
 _STEPS = OneOrMore(_STEP, least=1)
 
 
@@ -156,18 +197,70 @@ def _parameters(value: object, path: Path, reader: Reader) -> object:
     return found
 
 
+@described({"anyOf": [POSITIVE, {"type": "null"}, PARAMETER]})
+def _size(value: object, path: Path, reader: Reader) -> object:
+    is_parameter = isinstance(value, str) and value.startswith("$")
+    if value is None or is_int(value, 1) or is_parameter:
+        return value
+    return reader.wrong(path, "a positive whole number or null", value)
+
+
+class _Dtype:
+    """A type of numbers that Keras has."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
+        """Return it, or BAD."""
+        return OneOf(*shipped().dtypes)(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return OneOf(*shipped().dtypes).schema()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One input of a network."""
+
+    name: str
+    shape: tuple[object, ...] = key(Items(_size, "a list of sizes"), (), required=True)
+    """Without the batch, e.g. [64, 64, 5]; null is any size."""
+    dtype: str = key(_Dtype(), "float32")
+    when: object = key(_WHEN, default=True)
+
+
+_INPUTS = MapOf(Object(Input, shorthand="shape", named=True))
+
+
+class _BlockInputs:
+    """Names; or shapes by name, for the inputs of a nested block."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
+        """Return the inputs by name, or BAD."""
+        if isinstance(value, dict):
+            return _INPUTS(value, path, reader)
+        found = _NAMES(value, path, reader)
+        return BAD if found is BAD else dict.fromkeys(found)
+
+    def schema(self) -> Schema:
+        """Describe them."""
+        return {"anyOf": [_NAMES.schema(), {"$ref": "#/definitions/inputs"}]}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """Layers with parameters; the network itself is one, without a name."""
 
     name: str
     description: str = key(_DESCRIPTION, "")
+    uses: str = key(Text("the path of an architecture file"), "")
+    """Another architecture file, relative to this one: its network is the block."""
+    nested: bool = key(flag, default=False)
+    """Whether it stays a model of its own, as one layer; its inputs then have shapes."""
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
-    inputs: tuple[str, ...] = key(_NAMES, ("x",))
-    layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
-    output: str = key(_NAME, "")
-    outputs: tuple[str, ...] = ()
-    """Of the network."""
+    inputs: Mapping[str, Input | None] = key(_BlockInputs(), factory=lambda: {"x": None})
+    layers: tuple[Layer, ...] = key(_LAYERS, ())
+    output: str = key(_SOURCE, "")
+    outputs: tuple[str, ...] = key(_SOURCES, ())
 
     @property
     def path(self) -> Path:
@@ -175,31 +268,29 @@ class Block:
         return ("blocks", self.name) if self.name else ()
 
 
-@described({"anyOf": [POSITIVE, {"type": "null"}]})
-def _size(value: object, path: Path, reader: Reader) -> object:
-    if value is None or is_int(value, 1):
-        return value
-    return reader.wrong(path, "a positive whole number or null", value)
+class _Defaults:
+    """Arguments by layer."""
 
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
+        """Return the arguments that each layer gets, or BAD."""
+        if not isinstance(value, dict):
+            return reader.wrong(path, "a mapping", value)
+        found = {}
+        for name, item in value.items():
+            here, one = (*path, name), kinds().arguments("layer", name)
+            if one is None:
+                hint = nearest(name, shipped().known("layer"))
+                reader.fault(here, f"unknown key {shown(name)}", hint, key=True)
+            else:
+                found[one.thing.name] = one(item, here, reader)
+        return found
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """One input of the network."""
-
-    name: str
-    shape: tuple[int | None, ...] = key(Items(_size, "a list of sizes"), (), required=True)
-    """Without the batch, e.g. [64, 64, 5]; null is any size."""
-    dtype: str = key(OneOf(*INPUT_DTYPES), "float32")
-    when: object = key(_WHEN, default=True)
-
-    @property
-    def path(self) -> Path:
-        """The place in the file."""
-        return ("inputs", self.name)
+    def schema(self) -> Schema:
+        """Describe them."""
+        return closed({n: {"$ref": f"#/definitions/{n}"} for n in shipped().things("layer")})
 
 
 _BLOCK = Shared("block", Object(Block, named=True))
-_DEFAULTS = Object(dict, {name: Shared(name, arguments("layer", name)) for name in LAYERS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,14 +302,15 @@ class Architecture:
     name: str = key(_NAME, "", required=True, name="architecture")
     description: str = key(_DESCRIPTION, "")
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
-    inputs: Mapping[str, Input] = key(
-        MapOf(Object(Input, shorthand="shape", named=True)), factory=dict, required=True
-    )
-    defaults: Mapping[str, Mapping[str, Argument]] = key(_DEFAULTS, factory=dict)
-    """By layer."""
+    inputs: Mapping[str, Input] = key(Shared("inputs", _INPUTS), factory=dict, required=True)
+    defaults: Mapping[str, Mapping[str, Argument]] = key(_Defaults(), factory=dict)
+    """Arguments by layer, for every layer of that kind in this file."""
     blocks: Mapping[str, Block] = key(MapOf(_BLOCK), factory=dict)
     layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
-    outputs: tuple[str, ...] = key(_NAMES, ())
+    outputs: tuple[str, ...] = key(_SOURCES, ())
+    custom: tuple[str, ...] = key(Items(Text(OBJECT_RULE, OBJECT)), ())
+    """Losses, metrics and other objects of the project, as MODULE:Name, that a saved model of this
+    network needs to be loaded again."""
 
     @property
     def body(self) -> Block:
@@ -226,7 +318,7 @@ class Architecture:
         return Block(
             name="",
             parameters=self.parameters,
-            inputs=tuple(self.inputs),
+            inputs=self.inputs,
             layers=self.layers,
             outputs=self.outputs,
         )
@@ -240,25 +332,46 @@ def read(reader: Reader) -> Architecture | None:
     found = _FILE(reader.document.value(), (), reader)
     if not isinstance(found, Architecture):
         return None
-    for name, default in found.parameters.items():
-        if default is REQUIRED:
-            reader.fault(("parameters",), f"parameter {name} of the architecture needs a value")
-    for name in found.blocks:
-        if name in LAYERS or name in _STEP_WORDS:
-            message = f"{shown(name)} already means another thing"
-            reader.fault(("blocks", name), message, "rename the block", key=True)
+    for block in found.blocks.values():
+        if shipped().find("layer", block.name) or block.name in (*STEP_WORDS, REUSE):
+            message = f"{shown(block.name)} already means another thing"
+            reader.fault(block.path, message, "rename the block", key=True)
+        _check_block(block, reader)
     return found
 
 
-def schema() -> Schema:
+def _check_block(block: Block, reader: Reader) -> None:
+    """Report what a block lacks, or has besides another file."""
+    here = reader.document.value()["blocks"][block.name]
+    if block.uses:
+        for name in [name for name in _OF_FILES if name in here]:
+            message = f"{name} of the block come from {block.uses}"
+            reader.fault((*block.path, name), message, key=True)
+    elif "layers" not in here:
+        reader.fault(block.path, "'layers' is missing")
+    elif block.nested and None in block.inputs.values():
+        message = "the inputs of a nested block need shapes"
+        reader.fault(block.path, message, "write inputs: {x: [64, 64, 5]}", key=True)
+    if block.output and block.outputs:
+        reader.fault((*block.path, "outputs"), "output and outputs exclude each other", key=True)
+
+
+def check_parameters(found: Architecture, reader: Reader) -> None:
+    """Report parameters without a value of a network that no other file uses."""
+    for name, default in found.parameters.items():
+        if default is REQUIRED:
+            reader.fault(("parameters",), f"parameter {name} of the architecture needs a value")
+
+
+def schema(owner: Kinds | None = None) -> Schema:
     """Return the JSON Schema of a file.
 
     A name that is no Keras layer is one of a block, whose parameters only `dfh check` knows.
     """
     found = _FILE.schema()
     found["definitions"] = {
+        "inputs": _INPUTS.schema(),
         **{shared.name: shared.kind.schema() for shared in (_LAYERS, _STEP, _BLOCK)},
-        **{sort: call(sort).definition() for sort in TABLES},
-        **{name: arguments("layer", name).schema() for name in LAYERS},
+        **layer_definitions(owner or kinds()),
     }
     return found

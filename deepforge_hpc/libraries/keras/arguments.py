@@ -1,49 +1,65 @@
-"""The arguments of Keras layers and functions as kinds: what each may be, as source text.
+"""The arguments of Keras' layers and functions as kinds: what each may be, as source text.
 
-A value becomes a literal by `repr`, a function or a layer the call of an allow-listed name.
+A value becomes a literal by `repr`, a function or a layer the call of a name of the catalogue or of
+the project (`MODULE:Name`).
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import keyword
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
-from deepforge_hpc.files.kinds import Custom, Kind, OneOf, Schema, flag
+from deepforge_hpc.files.kinds import Kind, Schema
 from deepforge_hpc.files.object import closed
+from deepforge_hpc.libraries.keras.catalogue import Catalogue, Thing, shipped, shipped_texts
 from deepforge_hpc.libraries.keras.graph import Argument
-from deepforge_hpc.libraries.keras.schema import (
-    ACTIVATIONS,
-    CHOICES,
-    FUNCTIONS,
-    LAYERS,
-    Callable,
-    snake_case,
-)
+from deepforge_hpc.libraries.keras.literals import PARAMETER, kind_of
 
-TABLES = {"layer": LAYERS, **FUNCTIONS}
-PARAMETER: Schema = {"type": "string", "pattern": r"^\$[A-Za-z][A-Za-z0-9_]*$"}
-POSITIVE: Schema = {"type": "integer", "minimum": 1}
-_INTEGER: Schema = {"type": "integer"}
-_MAX_RANK = 3
+_WORD = "[A-Za-z_][A-Za-z0-9_]*"
+_OURS = "(?!(?:keras|build|t[0-9]+|layer_t[0-9]+|model_[0-9]+)(?:[.]|:))"
+OBJECT = rf"{_OURS}{_WORD}(?:[.]{_WORD})*:{_WORD}"
+"""A layer or a function of the project, by module and name; no module has a name of our source."""
+OBJECT_RULE = "MODULE:Name of the project"
+OBJECT_SCHEMA: Schema = {"type": "string", "pattern": f"^{OBJECT}$"}
+REFUSED = {
+    "TFSMLayer": "it runs whatever its file holds",
+    "InputLayer": "inputs stand under `inputs`",
+}
+"""Layers of Keras that no architecture names."""
 
 
 class Code(NamedTuple):
-    """Source text that is no literal."""
+    """Source text that is no literal, and what of the project stands in it."""
 
     text: str
+    objects: tuple[str, ...] = ()
 
 
-def source(value: object) -> str:
+def source(value: object) -> Code:
     """Return the source of a value; lists become tuples, so that no two layers share one."""
     if isinstance(value, Code):
-        return value.text
+        return value
     if isinstance(value, list):
-        inner = ", ".join(source(item) for item in value)
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
+        items = [source(item) for item in value]
+        inner = ", ".join(item.text for item in items)
+        text = f"({inner},)" if len(value) == 1 else f"({inner})"
+        return Code(text, tuple(one for item in items for one in item.objects))
     assert value is None or type(value) in (bool, int, float, str)
-    return repr(value)
+    return Code(repr(value))
+
+
+def is_object(name: object) -> bool:
+    """Tell whether a name is `MODULE:Name`."""
+    return isinstance(name, str) and re.fullmatch(OBJECT, name) is not None
+
+
+def object_code(name: str) -> Code:
+    """Return how source names `MODULE:Name`."""
+    return Code(name.replace(":", "."), (name,))
 
 
 class _Of(Reader):
@@ -59,161 +75,228 @@ class _Of(Reader):
         return BAD
 
 
-def _plain(what: str, fits: Any, *schemas: Schema) -> Custom:
-    """Return the kind of a literal that a test is true of."""
+class Kinds:
+    """What the things of a catalogue take, each made once."""
 
-    def read(value: object, path: Path, reader: Reader) -> object:
-        return value if fits(value) else reader.wrong(path, what, value)
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self._arguments: dict[tuple[str, str], Arguments] = {}
+        self._sorts: dict[str, Kind] = {}
 
-    return Custom(read, {"anyOf": list(schemas)})
+    def arguments(self, family: str, name: str) -> Arguments | None:
+        """Return the arguments of a layer, an initializer, ...; None of what Keras has not."""
+        thing = self.catalogue.find(family, name)
+        if thing is None or (family == "layer" and thing.name in REFUSED):
+            return None
+        key = (family, thing.name)
+        if key not in self._arguments:
+            self._arguments[key] = Arguments(self, thing)
+        return self._arguments[key]
+
+    def sort(self, sort: str) -> Kind:
+        """Return the kind of a sort of value."""
+        if sort not in self._sorts:
+            self._sorts[sort] = self._sort(sort)
+        return self._sorts[sort]
+
+    def _sort(self, sort: str) -> Kind:
+        if sort == "activation":
+            return Activation(self.catalogue.known(sort))
+        if sort == "function":
+            return Function()
+        if sort in self.catalogue.families:
+            return Call(self, sort)
+        if sort == "layers":
+            return Calls(self.sort("layer"))
+        literal, _, family = sort.partition("/")
+        kind = kind_of(literal, self.catalogue.dtypes)
+        return Either(kind, self.sort(family)) if family else kind
+
+    def refusal(self, family: str, name: str) -> tuple[str, str]:
+        """Return what to say of a name that cannot stand for a layer, an initializer, ..."""
+        if family == "layer" and name in REFUSED:
+            return f"{name} cannot be used here: {REFUSED[name]}", ""
+        if re.fullmatch(r"[\w/.-]+\.py:\w+", name):
+            module = name.replace("./", "").replace("/", ".").replace(".py:", ":")
+            return f"{shown(name)} names a file, and modules are wanted", f"write {module}"
+        hint = nearest(name, self.catalogue.known(family))
+        return f"Keras has no {family} {shown(name)}", hint
+
+    def definitions(self, sorts: Iterable[str]) -> dict[str, Schema]:
+        """Return the schema of each sort of argument, and of each family that one names."""
+        found = {_definition_name(sort): self._definition(sort) for sort in sorts}
+        calls = [kind for kind in self._sorts.values() if isinstance(kind, Call)]
+        return {**found, **{kind.family: kind.definition() for kind in calls}}
+
+    def _definition(self, sort: str) -> Schema:
+        """Describe an argument; a block's parameter may stand for it, and null leaves it out."""
+        return {"anyOf": [self.sort(sort).schema(), PARAMETER, {"type": "null"}]}
 
 
-def is_int(value: object, least: int | None = None) -> bool:
-    """Tell whether a value is a whole number, and not below `least`."""
-    return type(value) is int and (least is None or value >= least)
+def _definition_name(sort: str) -> str:
+    """Return the name of the schema of a sort of argument; one of a family has the plain name."""
+    return "argument_" + re.sub(r"\W", "_", sort)
 
 
-def _all_int(value: object, least: int | None = None) -> bool:
-    return isinstance(value, list) and bool(value) and all(is_int(item, least) for item in value)
-
-
-def _is_size(value: object) -> bool:
-    is_list = isinstance(value, list) and len(value) <= _MAX_RANK and _all_int(value, 1)
-    return is_int(value, 1) or is_list
-
-
-def _is_shape(value: object) -> bool:
-    return isinstance(value, list) and all(item is None or is_int(item, -1) for item in value)
-
-
-def _is_margin(value: object) -> bool:
-    return is_int(value, 0) or (
-        isinstance(value, list)
-        and len(value) <= _MAX_RANK
-        and all(is_int(item, 0) or _all_int(item, 0) for item in value)
-    )
-
-
-def _array(item: Schema) -> Schema:
-    return {"type": "array", "items": {"anyOf": [item, PARAMETER]}}
-
-
-_LITERALS: dict[str, Kind] = {
-    "count": _plain("a positive whole number", lambda value: is_int(value, 1), POSITIVE),
-    "integer": _plain("a whole number", is_int, _INTEGER),
-    "number": _plain("a number", lambda value: type(value) in (int, float), {"type": "number"}),
-    "flag": flag,
-    "sizes": _plain(
-        f"a positive whole number, or a list of up to {_MAX_RANK}",
-        _is_size,
-        *(POSITIVE, {**_array(POSITIVE), "maxItems": _MAX_RANK}),
-    ),
-    "axes": _plain(
-        "a whole number or a list of them",
-        lambda value: is_int(value) or _all_int(value),
-        *(_INTEGER, _array(_INTEGER)),
-    ),
-    "shape": _plain("a list of whole numbers", _is_shape, {"type": "array"}),
-    "margins": _plain(
-        "a whole number, or a list of them or of pairs",
-        _is_margin,
-        *(_INTEGER, {"type": "array", "maxItems": _MAX_RANK}),
-    ),
-    "activation": OneOf(*ACTIVATIONS, what="an activation that Keras has"),
-}
+@functools.cache
+def kinds() -> Kinds:
+    """Return those of the catalogue that is shipped."""
+    return Kinds(shipped())
 
 
 class ArgumentKind:
     """One argument; null leaves it to Keras."""
 
-    def __init__(self, one: Callable, name: str) -> None:
-        sort = one.arguments[name]
-        self._kind = (
-            call(sort)
-            if sort in TABLES
-            else OneOf(*CHOICES[name])
-            if sort == "text"
-            else _LITERALS[sort]
-        )
-        self._is_required = name in one.required
-        self._name = f"{name} of {one.name}"
+    def __init__(self, owner: Kinds, thing: Thing, name: str) -> None:
+        self.sort = thing.sorts[name]
+        self._kind = owner.sort(self.sort)
+        self._is_required = name in thing.required
+        self._name = f"{name} of {thing.name}"
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a value to its source."""
         if value is None and not self._is_required:
-            return "None"
+            return Code("None")
         found = self._kind(value, path, _Of(reader, self._name))
         return BAD if found is BAD else source(found)
 
     def schema(self) -> Schema:
-        """Describe it; a block's parameter may stand for it."""
-        return {"anyOf": [self._kind.schema(), PARAMETER, {"type": "null"}]}
+        """Describe it by the definition of its sort."""
+        return {"$ref": f"#/definitions/{_definition_name(self.sort)}"}
 
 
 class Arguments:
     """The arguments of a layer or function, read to the source of each."""
 
-    def __init__(self, one: Callable) -> None:
-        self.one = one
-        self.kinds = {name: ArgumentKind(one, name) for name in one.arguments}
+    def __init__(self, owner: Kinds, thing: Thing) -> None:
+        self.thing = thing
+        self.name, self.code = thing.name, thing.code
+        self.takes, self.call = thing.takes, thing.call
+        self.kinds = {name: ArgumentKind(owner, thing, name) for name in thing.sorts}
 
     def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
         """Return those that are given and known; their values are not looked at."""
-        if not isinstance(value, dict | None):
-            what = f"the arguments of {self.one.name} must be a mapping, not {shown(value)}"
-            reader.fault(path, what, f"write {{{self.one.name}: {{}}}} for none")
-            return {}
         known = {}
-        for name, item in (value or {}).items():
+        for name, item in mapping_of(self.thing.name, value, path, reader).items():
             if name in self.kinds:
                 known[name] = item
             else:
-                message = f"{self.one.name} has no argument {shown(name)}"
+                message = f"{self.thing.name} has no argument {shown(name)}"
                 reader.fault((*path, name), message, nearest(name, self.kinds), key=True)
         return known
 
     def check_required(self, given: Mapping[str, object], path: Path, reader: Reader) -> None:
         """Report what must be given and is not."""
-        if absent := [name for name in self.one.required if name not in given]:
-            reader.fault(path, f"{self.one.name} needs {' and '.join(absent)}")
+        if absent := [name for name in self.thing.required if name not in given]:
+            reader.fault(path, f"{self.thing.name} needs {' and '.join(absent)}")
+
+    def read(self, name: str, value: object, path: Path, reader: Reader) -> Argument:
+        """Return an argument; the source of a value with a fault is `None`."""
+        return argument(value, self.kinds[name](value, path, reader))
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> dict[str, Argument]:
-        """Read a mapping; the source of a value with a fault is `None`."""
-        found = {}
-        for name, item in self.given(value, path, reader).items():
-            code = self.kinds[name](item, (*path, name), reader)
-            found[name] = Argument(item, "None" if code is BAD else code)
-        return found
+        """Read a mapping."""
+        given = self.given(value, path, reader)
+        return {name: self.read(name, item, (*path, name), reader) for name, item in given.items()}
 
-    def words(self, found: Mapping[str, Argument]) -> list[str]:
-        """Return `name=value` for each that is given, in the order of the table."""
-        return [f"{name}={found[name].code}" for name in self.kinds if name in found]
+    def ordered(self, found: Mapping[str, Argument]) -> dict[str, Argument]:
+        """Return what is given in Keras' order."""
+        return {name: found[name] for name in self.kinds if name in found}
 
     def schema(self) -> Schema:
         """Describe them; `defaults` may give those that are required."""
         return closed({name: kind.schema() for name, kind in self.kinds.items()})
 
 
-@functools.cache
-def arguments(sort: str, name: str) -> Arguments:
-    """Return the arguments of a `layer`, `initializer`, ... of the tables."""
-    return Arguments(TABLES[sort][name])
+def mapping_of(name: str, value: object, path: Path, reader: Reader) -> Mapping[str, object]:
+    """Return the arguments of something; none after a fault."""
+    if isinstance(value, dict | None):
+        return value or {}
+    what = f"the arguments of {name} must be a mapping, not {shown(value)}"
+    reader.fault(path, what, f"write {{{name}: {{}}}} for none")
+    return {}
 
 
-@functools.cache
-def call(sort: str) -> Call:
-    """Return the kind of a `layer`, `initializer`, ... that is an argument."""
-    return Call(sort)
+def argument(data: object, code: Any) -> Argument:
+    """Return what was read of a value."""
+    found = Code("None") if code is BAD else code
+    return Argument(data, found.text, found.objects)
+
+
+class Free:
+    """The arguments of a layer or function of the project: any literal under any name."""
+
+    takes = "any"
+    call = None
+    """Nobody knows what its call takes."""
+
+    def __init__(self, owner: Kinds, name: str) -> None:
+        self.name, self.code = name, object_code(name).text
+        self._kind = owner.sort("any")
+
+    def check_required(self, given: Mapping[str, object], path: Path, reader: Reader) -> None:
+        """Report nothing: only its code knows what it needs."""
+
+    def ordered(self, found: Mapping[str, Argument]) -> dict[str, Argument]:
+        """Return what is given, as it stands in the file."""
+        return dict(found)
+
+    def read(self, name: str, value: object, path: Path, reader: Reader) -> Argument:
+        """Return an argument."""
+        found = self._kind(value, path, _Of(reader, f"{name} of {self.name}"))
+        return argument(value, BAD if found is BAD else source(found))
+
+    def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
+        """Return those whose names Python can pass."""
+        known = {}
+        for name, item in mapping_of(self.name, value, path, reader).items():
+            if name.isidentifier() and name.isascii() and not keyword.iskeyword(name):
+                known[name] = item
+            else:
+                reader.fault((*path, name), f"{shown(name)} is no name of an argument", key=True)
+        return known
+
+
+class Function:
+    """A function of the project."""
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read its name."""
+        if is_object(value):
+            return object_code(str(value))
+        return reader.wrong(path, f"a function, as {OBJECT_RULE}", value)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return OBJECT_SCHEMA
+
+
+class Activation:
+    """An activation by its name in Keras, or `MODULE:function` of the project."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read a name; Keras takes one as text."""
+        if isinstance(value, str) and value in self._names:
+            return value
+        if is_object(value):
+            return object_code(str(value))
+        hint = nearest(value, self._names) if isinstance(value, str) else ""
+        return reader.wrong(path, "an activation that Keras has", value, hint)
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"anyOf": [{"enum": list(self._names)}, OBJECT_SCHEMA]}
 
 
 class Call:
     """A layer or function by its name, or as {name: arguments}."""
 
-    def __init__(self, sort: str) -> None:
-        self._sort = sort
-        self._names = {name: name for name in TABLES[sort]}
-        if sort != "layer":
-            self._names |= {snake_case(name): name for name in TABLES[sort]}
+    def __init__(self, owner: Kinds, family: str) -> None:
+        self.family = family
+        self._owner = owner
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a call to its source."""
@@ -222,30 +305,96 @@ class Call:
         if not isinstance(value, dict) or len(value) != 1:
             return reader.wrong(path, "a name or one {name: arguments}", value)
         (name, content), *_ = value.items()
-        if name not in self._names:
-            message = f"Keras has no {self._sort} {shown(name)} that this library knows"
-            reader.fault(path, message, nearest(name, self._names))
+        at = (*path, name)
+        if is_object(name):
+            free = Free(self._owner, name)
+            given = free.given(content, at, reader)
+            found = {key: free.read(key, item, (*at, key), reader) for key, item in given.items()}
+            return called(object_code(name), found)
+        kind = self._owner.arguments(self.family, name)
+        if kind is None:
+            reader.fault(path, *self._owner.refusal(self.family, name))
             return BAD
-        kind, at = arguments(self._sort, self._names[name]), (*path, name)
         found = kind(content, at, reader)
         kind.check_required(found, at, reader)
-        words = ", ".join(kind.words(found))
-        return Code(f"keras.{self._sort}s.{self._names[name]}({words})")
+        return called(Code(kind.thing.code), kind.ordered(found))
 
     def schema(self) -> Schema:
         """Describe it by its definition: layers hold layers."""
-        return {"$ref": f"#/definitions/{self._sort}"}
+        return {"$ref": f"#/definitions/{self.family}"}
 
     def definition(self) -> Schema:
         """Describe a name, or {name: arguments}."""
-        calls = {alias: self._described(name) for alias, name in self._names.items()}
+        known = self._owner.catalogue.known(self.family)
+        names = [name for name in known if self._owner.arguments(self.family, name)]
+        calls = {name: self._described(name) for name in names}
         one = {**closed(calls), "minProperties": 1, "maxProperties": 1}
-        return {"anyOf": [{"enum": list(calls)}, one]}
+        of_project = {"type": "object", "propertyNames": OBJECT_SCHEMA, "minProperties": 1}
+        return {"anyOf": [{"enum": names}, one, OBJECT_SCHEMA, of_project]}
 
     def _described(self, name: str) -> Schema:
         """Describe what no defaults fill up."""
-        if self._sort != "layer":
-            return {"anyOf": [arguments(self._sort, name).schema(), {"type": "null"}]}
-        reference: Schema = {"$ref": f"#/definitions/{name}"}
-        required = list(TABLES[self._sort][name].required)
+        kind = self._owner.arguments(self.family, name)
+        assert kind is not None
+        if self.family != "layer":
+            return {"anyOf": [kind.schema(), {"type": "null"}]}
+        reference: Schema = {"$ref": f"#/definitions/{kind.thing.name}"}
+        required = list(kind.thing.required)
         return {"allOf": [reference, {"required": required}]} if required else reference
+
+
+def called(code: Code, arguments: Mapping[str, Argument]) -> Code:
+    """Return the source of a call."""
+    words = ", ".join(f"{name}={item.code}" for name, item in arguments.items())
+    objects = (*code.objects, *(one for item in arguments.values() for one in item.objects))
+    return Code(f"{code.text}({words})", objects)
+
+
+class Calls:
+    """A list of layers."""
+
+    def __init__(self, one: Kind) -> None:
+        self._one = one
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read each."""
+        if not isinstance(value, list):
+            return reader.wrong(path, "a list of layers", value)
+        found = [self._one(item, (*path, index), reader) for index, item in enumerate(value)]
+        return BAD if BAD in found else found
+
+    def schema(self) -> Schema:
+        """Describe it."""
+        return {"type": "array", "items": self._one.schema()}
+
+
+class Either:
+    """A literal, or a call for what is a mapping or a text."""
+
+    def __init__(self, literal: Kind, call: Kind) -> None:
+        self._literal = literal
+        self._call = call
+
+    def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
+        """Read the one or the other."""
+        kind = self._call if isinstance(value, (dict, str)) else self._literal
+        return kind(value, path, reader)
+
+    def schema(self) -> Schema:
+        """Describe both."""
+        return {"anyOf": [self._literal.schema(), self._call.schema()]}
+
+
+def layer_definitions(owner: Kinds) -> dict[str, Schema]:
+    """Return the schema of each layer's arguments, with what Keras says of it."""
+    texts, found, sorts = shipped_texts(), {}, dict[str, None]()
+    for thing in owner.catalogue.things("layer").values():
+        kind = owner.arguments("layer", thing.name)
+        if kind is None:
+            continue
+        found[thing.name] = {"description": texts.summary(thing), **kind.schema()}
+        sorts.update(dict.fromkeys(thing.sorts.values()))
+    for family in ("initializer", "regularizer", "constraint"):
+        for thing in owner.catalogue.things(family).values():
+            sorts.update(dict.fromkeys(thing.sorts.values()))
+    return {**found, **owner.definitions(sorts)}

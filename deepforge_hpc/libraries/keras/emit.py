@@ -2,55 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Tensor
 
 
 def emit(graph: Graph) -> str:
     """Return the module's source."""
+    modules = dict.fromkeys(name.partition(":")[0] for name in graph.objects)
+    builders = _Builders()
+    body = builders.body(graph)
     return "\n".join(
         [
             f'"""The network {graph.name}, made from its architecture file; edit that one."""',
             "",
             "import keras",
+            *(f"import {module}" for module in modules),
+            *(line for function in builders.functions for line in ("", "", *function)),
             "",
             "",
             "def build():",
             f'    """Return the model {graph.name}, not compiled."""',
-            *(f"    {line}" for line in _Body(graph).lines()),
+            *body,
             "",
         ]
     )
 
 
+class _Builders:
+    """The functions that build nested models."""
+
+    def __init__(self) -> None:
+        self.functions: list[list[str]] = []
+
+    def body(self, graph: Graph) -> list[str]:
+        """Return the statements that build a network."""
+        return [f"    {line}" for line in _Body(graph, self).lines()]
+
+    def add(self, graph: Graph) -> str:
+        """Return the name of a function that builds a nested model."""
+        body = self.body(graph)
+        name = f"model_{len(self.functions)}"
+        self.functions.append([f"def {name}():", *body])
+        return name
+
+
 class _Body:
     """The statements of a function that builds a network."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, builders: _Builders) -> None:
         self.graph = graph
+        self.builders = builders
         self.variables: dict[str, str] = {}
+        self.again = {call.shared for call in graph.calls}
+        """Layers that are called more than once, so that they have variables of their own."""
 
-    def lines(self) -> list[str]:
-        """Return inputs, layers and the model."""
-        lines = [
-            f"{self.new(item.name)} = keras.Input(shape={item.shape!r}, dtype={item.dtype!r}, "
-            f"name={item.name!r})"
-            for item in self.graph.inputs
-        ]
-        lines += [self.assign(call) for call in self.graph.calls]
+    def lines(self) -> Iterator[str]:
+        """Yield inputs, layers and the model."""
+        for item in self.graph.inputs:
+            shape, dtype = repr(item.shape), repr(item.dtype)
+            made = f"keras.Input(shape={shape}, dtype={dtype}, name={item.name!r})"
+            yield f"{self.new(item.name)} = {made}"
+        for call in self.graph.calls:
+            yield from self.call(call)
         inputs = _one_or_list([self.variables[item.name] for item in self.graph.inputs])
         outputs = _one_or_list([self.tensor(item) for item in self.graph.outputs])
-        name = repr(self.graph.name)
-        return [*lines, f"return keras.Model(inputs={inputs}, outputs={outputs}, name={name})"]
+        yield f"return keras.Model(inputs={inputs}, outputs={outputs}, name={self.graph.name!r})"
 
     def new(self, name: str) -> str:
         self.variables[name] = f"t{len(self.variables)}"
         return self.variables[name]
 
+    def call(self, call: LayerCall) -> Iterator[str]:
+        """Yield the statements of a call: one, and one more for a layer that is called again."""
+        sources = ", ".join(map(self.tensor, call.sources))
+        given = [f"[{sources}]" if call.merges else sources, *self.keywords(call.keywords)]
+        variable = self.new(call.name)
+        layer = f"layer_{self.variables[call.layer]}"
+        if call.layer not in self.again:
+            layer = self.made(call)
+        elif not call.shared:
+            yield f"{layer} = {self.made(call)}"
+        yield f"{variable} = {layer}({', '.join(given)})"
+
+    def made(self, call: LayerCall) -> str:
+        if call.model is not None:
+            return f"{self.builders.add(call.model)}()"
+        return f"{call.code}({', '.join([*call.words, f'name={call.name!r}'])})"
+
     def tensor(self, tensor: Tensor) -> str:
         variable = self.variables[tensor.name]
         return variable if tensor.index is None else f"{variable}[{tensor.index}]"
+
+    def keywords(self, keywords: Mapping[str, CallValue]) -> list[str]:
+        return [f"{name}={self.value(value)}" for name, value in keywords.items()]
 
     def value(self, value: CallValue) -> str:
         if isinstance(value, Tensor):
@@ -59,16 +104,75 @@ class _Body:
             return f"[{', '.join(map(self.tensor, value))}]"
         return repr(value)
 
-    def assign(self, call: LayerCall) -> str:
-        sources = ", ".join(map(self.tensor, call.sources))
-        given = [f"[{sources}]" if call.merges else sources, *self.keywords(call.keywords)]
-        arguments = ", ".join([*call.words, f"name={call.name!r}"])
-        layer = f"keras.layers.{call.kind}({arguments})"
-        return f"{self.new(call.name)} = {layer}({', '.join(given)})"
-
-    def keywords(self, keywords: Mapping[str, CallValue]) -> list[str]:
-        return [f"{name}={self.value(value)}" for name, value in keywords.items()]
-
 
 def _one_or_list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+_START_UP = '''\
+"""Makes the layers and functions of the project known to Keras, once something imports it."""
+
+import importlib
+import importlib.util
+import sys
+
+OBJECTS = {objects!r}
+MODULES = tuple(dict.fromkeys(name.partition(":")[0] for name in OBJECTS))
+
+
+def register(module):
+    keras = sys.modules["keras"]
+    for name in OBJECTS:
+        owner, _, attribute = name.partition(":")
+        if owner == module:
+            found = getattr(sys.modules[module], attribute)
+            if keras.saving.get_registered_name(found) == found.__name__:
+                keras.saving.register_keras_serializable(module)(found)
+
+
+def after(name):
+    if name != "keras":
+        if "keras" in sys.modules:
+            register(name)
+        return
+    for module in MODULES:
+        try:
+            importlib.import_module(module)
+            if not sys.modules[module].__spec__._initializing:  # else it imports Keras just now
+                register(module)
+        except Exception as error:  # another job may have what it needs
+            print(f"Keras does not know {{module}}: {{error}}", file=sys.stderr)
+
+
+WAITED = {{name for name in ("keras", *MODULES) if name not in sys.modules}}
+
+
+class Waiting:
+    """Acts after an import: ranks that do without Keras must not pay for it."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in WAITED:
+            return None
+        WAITED.discard(name)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def exec_module(module):
+                run(module)
+                after(name)
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+sys.meta_path.insert(0, Waiting)
+if "keras" in sys.modules:
+    after("keras")
+'''
+
+
+def start_up(objects: tuple[str, ...]) -> str:
+    """Return what registers objects of the project, given as MODULE:Name."""
+    return _START_UP.format(objects=objects)

@@ -2,216 +2,416 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
-from deepforge_hpc.files.faults import BAD, NAME, Path, Reader, nearest, shown
-from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Step
-from deepforge_hpc.libraries.keras.arguments import arguments
+from deepforge_hpc.files.faults import BAD, NAME, Path, nearest, shown
+from deepforge_hpc.libraries.keras.architecture import REUSE, Block, Step, check_parameters
+from deepforge_hpc.libraries.keras.arguments import Arguments, Free, argument, is_object, kinds
+from deepforge_hpc.libraries.keras.frame import NOTHING, Frame, LayerList, Several, Source
 from deepforge_hpc.libraries.keras.graph import (
     Argument,
+    CallValue,
     Graph,
     GraphInput,
     LayerCall,
     Passage,
-    Place,
     Tensor,
 )
-from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Value
-from deepforge_hpc.libraries.keras.schema import LAYERS
+from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Values
+from deepforge_hpc.libraries.keras.sources import ArchitectureFile, ArchitectureFiles
 
 MAX_STEPS = 10_000
 _MAX_NESTING = 16
-_NOTHING: Final = object()
-"""Stands before the first layer where there are several inputs."""
-Scope = dict[str, Tensor | None]
-"""What a name in `from` stands for; None for the output of a layer that `when` left out."""
+_OF_MODELS = ("training", "mask")
+"""What the call of a nested model takes besides tensors."""
 
 
 class TooLargeError(Exception):
     """The blocks expand to too many layers, or contain themselves."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """A block that is being expanded: what its names stand for, and how it was reached."""
-
-    block: Block
-    scope: Scope
-    values: Mapping[str, Value]
-    prefix: str = ""
-    passages: tuple[Passage, ...] = ()
-
-
 class Expander:
-    """Expands an architecture; faults go to the reader that read it."""
+    """Expands an architecture; faults go to the readers of its files."""
 
-    def __init__(self, architecture: Architecture, reader: Reader) -> None:
-        self.architecture = architecture
-        self.reader = reader
-        self.calls: dict[str, LayerCall] = {}
-        self.taken: set[str] = set()
-        self.parameters = Parameters(reader)
+    def __init__(self, units: ArchitectureFiles) -> None:
+        self.units = units
+        self.kinds = kinds()
         self.steps = 0
 
-    def expand(self) -> Graph:
-        """Return the graph; it is whole only if the reader has no faults."""
-        body = self.architecture.body
-        values = {name: Value(value=v, path=()) for name, v in body.parameters.items()}
-        inputs = self.inputs(values)
-        self.taken = set(self.architecture.inputs)
-        scope: Scope = dict.fromkeys(self.architecture.inputs)
-        scope.update({item.name: Tensor(item.name) for item in inputs})
+    def expand(self, unit: ArchitectureFile) -> Graph:
+        """Return the graph of a file; it is whole only if there are no faults."""
+        found, reader = unit.architecture, unit.reader
+        check_parameters(found, reader)
+        parameters = Parameters(reader)
+        values = {name: parameters.value(v, ()) for name, v in found.parameters.items()}
+        stack = ((unit.file, ""),)
         try:
-            outputs = self.block(Frame(block=body, scope=scope, values=values))
+            frame = self.frame(unit, found.body, values, (), stack)
+            graph = self.network(frame, found.name)
         except TooLargeError as error:
-            self.reader.fault(("layers",), str(error))
-            outputs = ()
-        graph = Graph(
-            name=self.architecture.name,
-            inputs=inputs,
-            calls=tuple(self.calls.values()),
-            outputs=tuple(tensor for tensor in outputs if tensor is not None),
+            reader.fault(("layers",), str(error))
+            graph = Graph(name=found.name, inputs=(), calls=(), outputs=())
+        objects = dict.fromkeys((*graph.objects, *found.custom))
+        return replace(graph, objects=tuple(objects), files=self.units.names)
+
+    def frame(
+        self,
+        unit: ArchitectureFile,
+        block: Block,
+        values: Values,
+        passages: tuple[Passage, ...],
+        stack: tuple[tuple[str, str], ...],
+    ) -> Frame:
+        """Return the frame of a model of its own: of a file, or a nested one."""
+        return Frame(
+            unit=unit,
+            block=block,
+            network=LayerList(taken=set(block.inputs)),
+            scope={name: Tensor(name) for name in _present(block, unit, values)},
+            values=values,
+            passages=passages,
+            stack=stack,
         )
-        if not self.reader.faults:
-            if not outputs or None in outputs:
-                self.reader.fault(("layers",), "the network has no output")
-            self.check_use(graph)
+
+    def network(self, frame: Frame, name: str) -> Graph:
+        """Return the graph of a model of its own."""
+        inputs = tuple(self.inputs(frame))
+        for absent in frame.block.inputs.keys() - frame.scope.keys():
+            frame.scope[absent] = None
+        found = self.block(frame)
+        outputs = tuple(found.outputs.values()) if isinstance(found, Several) else (found,)
+        calls = tuple(frame.network.calls.values())
+        objects = dict.fromkeys(one for call in calls for one in _objects(call))
+        graph = Graph(
+            name=name,
+            inputs=inputs,
+            calls=calls,
+            outputs=tuple(tensor for tensor in outputs if tensor is not None),
+            objects=tuple(objects),
+        )
+        if not self.units.faults:
+            self.check_use(graph, frame, outputs)
         return graph
 
-    def inputs(self, values: Mapping[str, Value]) -> tuple[GraphInput, ...]:
-        """Return the inputs that `when` does not leave out."""
-        return tuple(
-            GraphInput(
-                name=item.name, shape=item.shape, dtype=item.dtype, place=self.place(item.path)
-            )
-            for item in self.architecture.inputs.values()
-            if self.parameters.when(item.when, values, item.path)
-        )
+    def inputs(self, frame: Frame) -> Iterator[GraphInput]:
+        """Yield the inputs that `when` does not leave out."""
+        for name, item in frame.block.inputs.items():
+            if name not in frame.scope or item is None:
+                continue
+            path: Path = (*frame.block.path, "inputs", name)
+            shape = [self._size(frame, size, path) for size in item.shape]
+            place = frame.unit.place(path)
+            yield GraphInput(name=name, shape=tuple(shape), dtype=item.dtype, place=place)
 
-    def place(self, path: Path) -> Place:
-        """Return where a key stands."""
-        return Place(self.reader.document.file, *self.reader.document.mark(path, key=True), path)
+    def _size(self, frame: Frame, size: object, path: Path) -> int | None:
+        """Return a size, a parameter replaced."""
+        found = frame.parameters.resolve(size, frame.values, path)
+        if found.value is None or (type(found.value) is int and found.value > 0):
+            return found.value
+        if found.value is not UNKNOWN:
+            what = f"a size must be a positive whole number or null, not {shown(found.value)}"
+            found.reader.fault(found.path, what)
+        return None
 
-    def block(self, frame: Frame) -> tuple[Tensor | None, ...]:
-        """Expand the layers of a block and return its outputs."""
+    def block(self, frame: Frame) -> Source:
+        """Expand the layers of a block and return its output, or several."""
         block, scope = frame.block, frame.scope
-        before: Tensor | object | None = _NOTHING
-        if len(block.inputs) == 1:
-            before = scope[block.inputs[0]]
+        before: Source = scope[next(iter(block.inputs))] if len(block.inputs) == 1 else NOTHING
         for layer in block.layers:
             if layer.name in scope:
-                self.reader.fault(layer.path, f"the name {layer.name} is taken", key=True)
+                frame.fault(layer.path, f"the name {layer.name} is taken", key=True)
+            start = len(frame.network.order)
             for i, step in enumerate(layer.steps, 1):
                 suffix = "" if i == len(layer.steps) else f"_{i}"
                 before = self.step(step, f"{layer.name}{suffix}", frame, before)
-            scope[layer.name] = before if isinstance(before, Tensor) else None
-        outputs = (block.output,) if block.output else block.outputs
-        if not outputs:
-            return (before,) if isinstance(before, Tensor) else (None,)
-        path = (*block.path, "output" if block.name else "outputs")
-        return tuple(self.source(name, scope, path) for name in outputs)
+            scope[layer.name] = before
+            frame.lines[layer.name] = tuple(frame.network.order[start:])
+        if block.output:
+            return frame.source(block.output, (*block.path, "output"))
+        if not block.outputs:
+            return before
+        path = (*block.path, "outputs")
+        if len(block.outputs) == 1:
+            return frame.source(block.outputs[0], path)
+        return Several({name: frame.tensor(name, path) for name in block.outputs})
 
-    def step(
-        self, step: Step, line: str, frame: Frame, before: Tensor | object | None
-    ) -> Tensor | None:
+    def step(self, step: Step, line: str, frame: Frame, before: Source) -> Source:
+        """Add one step, as often as it is repeated, and return its output."""
+        sources = self.sources(step, line, frame, before)
+        if step.repeat is None:
+            return self.once(step, line, frame, sources)
+        name, place = f"{frame.prefix}{line}", frame.unit.place(step.path)
+        found: Source = None
+        turn = 0
+        for turn, values in enumerate(
+            frame.parameters.repetitions(step, frame.values, MAX_STEPS), 1
+        ):
+            inner = frame.within(Passage("", name, turn, place), values)
+            made = self.once(step, f"{line}_r{turn}", inner, sources)
+            if made is not None:
+                found = made
+                first = inner.one(made, step.kind, step.path)
+                sources = (*((first,) if first else ()), *sources[1:])
+        return found if turn or not sources else sources[0]
+
+    def sources(self, step: Step, line: str, frame: Frame, before: Source) -> tuple[Tensor, ...]:
+        """Return what a step is given; nothing that was left out."""
+        if step.sources:
+            path = step.beside("from")
+            found = [frame.tensor(name, path) for name in step.sources]
+        elif before is NOTHING:
+            message = f"{frame.prefix}{line} needs `from`: there are several inputs"
+            frame.fault(step.path, message)
+            return ()
+        else:
+            found = [frame.one(before, "the layer above", step.path)]
+        return tuple(source for source in found if source is not None)
+
+    def once(self, step: Step, line: str, frame: Frame, sources: tuple[Tensor, ...]) -> Source:
         """Add one step and return its output; None if it is left out."""
+        self.count()
+        is_there = frame.parameters.when(step.when, frame.values, step.beside("when"))
+        if not sources or not is_there:
+            return None
+        if step.kind == REUSE:
+            return self.reuse(step, line, frame, sources)
+        block = frame.unit.blocks.get(step.kind)
+        if block is not None:
+            return self.use_block(block, step, line, frame, sources)
+        name = f"{frame.prefix}{line}"
+        if one := self.arguments(step, frame):
+            self.add_layer(one, step, name, frame, sources)
+        return Tensor(name)
+
+    def count(self) -> None:
+        """Count a step; TooLargeError for one too many."""
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooLargeError(f"the blocks expand to more than {MAX_STEPS:,} layers")
-        name = f"{frame.prefix}{line}"
-        if step.sources:
-            path = (*step.path[:-1], "from")
-            found = [self.source(source, frame.scope, path) for source in step.sources]
-        elif before is _NOTHING:
-            self.reader.fault(step.path, f"{name} needs `from`: there are several inputs")
-            return None
-        else:
-            found = [before] if isinstance(before, Tensor) else []
-        sources = tuple(source for source in found if source is not None)
-        is_there = self.parameters.when(step.when, frame.values, (*step.path[:-1], "when"))
-        if not sources or not is_there:
-            return None
-        block = self.architecture.blocks.get(step.kind)
-        if block is not None:
-            return self.use_block(block, step, line, frame, sources)
-        if step.kind not in LAYERS:
-            known = [*self.architecture.blocks, *LAYERS]
+
+    def arguments(self, step: Step, frame: Frame) -> Arguments | Free | None:
+        """Return what a layer takes; None if there is no such layer."""
+        if is_object(step.kind):
+            return Free(self.kinds, step.kind)
+        if found := self.kinds.arguments("layer", step.kind):
+            return found
+        message, hint = self.kinds.refusal("layer", step.kind)
+        if message.startswith("Keras has no layer"):
+            known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
             message = f"no Keras layer or block {shown(step.kind)}"
-            self.reader.fault(step.path, message, nearest(step.kind, known), key=True)
-        else:
-            self.add_layer(step, name, frame, sources)
-        return Tensor(name)
+            hint = nearest(step.kind, known)
+        frame.fault(step.path, message, hint, key=True)
+        return None
 
     def use_block(
         self, block: Block, step: Step, line: str, frame: Frame, sources: tuple[Tensor, ...]
-    ) -> Tensor | None:
-        """Expand a block in place; return its output."""
-        stack = tuple(passage.block for passage in frame.passages)
-        if block.name in stack or len(stack) >= _MAX_NESTING:
-            message = f"block {block.name} contains itself: {' > '.join((*stack, block.name))}"
-            raise TooLargeError(message)
+    ) -> Source:
+        """Expand a block, in place or as one layer; return its output."""
         name = f"{frame.prefix}{line}"
-        if len(sources) != len(block.inputs):
-            message = f"block {block.name} takes {len(block.inputs)} inputs, not {len(sources)}"
-            self.reader.fault(step.path, message)
+        unit = frame.unit.used.get(block.name) if block.uses else frame.unit
+        if unit is None:
+            return Tensor(name)  # its file has faults
+        body = unit.architecture.body if block.uses else block
+        opened = (unit.file, body.name)
+        if opened in frame.stack or len(frame.stack) > _MAX_NESTING:
+            chain = [*(word for _, word in frame.stack if word), block.name]
+            raise TooLargeError(f"block {block.name} contains itself: {' > '.join(chain)}")
+        declared = Parameters(unit.reader)
+        values = frame.parameters.bind(body, declared, step, frame.values)
+        present = _present(body, unit, values)
+        if len(sources) != len(present):
+            message = f"block {block.name} takes {len(present)} inputs, not {len(sources)}"
+            frame.fault(step.path, message)
             return Tensor(name)
-        passage = Passage(block.name, name, None, self.place(step.path))
+        passage = Passage(block.name, name, None, frame.unit.place(step.path))
+        passages, stack = (*frame.passages, passage), (*frame.stack, opened)
+        if block.nested:
+            inner = self.frame(unit, body, values, passages, stack)
+            return self.nest(self.network(inner, name), body, step, frame, sources)
+        if step.call:
+            frame.fault(step.beside("call"), f"the block {block.name} is no layer to be called so")
         inner = Frame(
-            block=block,
-            scope=dict(zip(block.inputs, sources, strict=True)),
-            values=self.parameters.bind(block, step, frame.values),
+            unit=unit,
+            block=body,
+            network=frame.network,
+            scope={**dict.fromkeys(body.inputs), **dict(zip(present, sources, strict=True))},
+            values=values,
             prefix=f"{name}_",
-            passages=(*frame.passages, passage),
+            passages=passages,
+            stack=stack,
         )
-        outputs = self.block(inner)
-        return outputs[0] if outputs else Tensor(name)
+        return self.block(inner)
 
-    def add_layer(self, step: Step, name: str, frame: Frame, sources: tuple[Tensor, ...]) -> None:
-        """Add one Keras layer."""
-        one, taken = arguments("layer", step.kind), name in self.taken
-        if taken or not NAME.fullmatch(name):
-            self.reader.fault(step.path, f"the expanded name {name} is taken or too long")
-        if len(sources) > 1 and one.one.input == "one":
-            self.reader.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
-        found = dict(self.architecture.defaults.get(step.kind, {}))
-        for key, value in one.given(step.arguments, step.path, self.reader).items():
-            resolved = self.parameters.resolve(value, frame.values, (*step.path, key))
-            code: Any = BAD
-            if resolved.value is not UNKNOWN:
-                code = one.kinds[key](resolved.value, resolved.path, self.reader)
-            found[key] = Argument(resolved.value, "None" if code is BAD else code)
-        one.check_required(found, step.path, self.reader)
-        self.taken.add(name)
-        self.calls[name] = LayerCall(
-            name=name,
-            kind=step.kind,
-            arguments={key: found[key] for key in one.kinds if key in found},
-            sources=sources,
-            merges=one.one.input == "list",
-            keywords={},
-            place=self.place(step.path),
-            passages=frame.passages,
+    def nest(
+        self, graph: Graph, body: Block, step: Step, frame: Frame, sources: tuple[Tensor, ...]
+    ) -> Source:
+        """Add a model of its own as one layer; return its output, or several."""
+        self.claim(graph.name, step, frame)
+        frame.network.add(
+            LayerCall(
+                name=graph.name,
+                kind=step.kind,
+                code="",
+                arguments={},
+                sources=sources,
+                merges=len(sources) > 1,
+                keywords=self.keywords(step, _OF_MODELS, frame),
+                model=graph,
+                place=frame.unit.place(step.path),
+                passages=frame.passages,
+            ),
+            frame.unit,
+        )
+        if len(graph.outputs) == 1:
+            return Tensor(graph.name)
+        return Several({name: Tensor(graph.name, i) for i, name in enumerate(body.outputs)})
+
+    def claim(self, name: str, step: Step, frame: Frame) -> None:
+        """Take the name of a layer."""
+        if name in frame.network.taken or not NAME.fullmatch(name):
+            frame.fault(step.path, f"the expanded name {name} is taken or too long")
+        frame.network.taken.add(name)
+
+    def add_layer(
+        self,
+        one: Arguments | Free,
+        step: Step,
+        name: str,
+        frame: Frame,
+        sources: tuple[Tensor, ...],
+    ) -> None:
+        """Add one layer."""
+        self.claim(name, step, frame)
+        if len(sources) > 1 and one.takes == "one":
+            frame.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
+        found = dict(frame.unit.architecture.defaults.get(one.name, {}))
+        for key, value in one.given(step.arguments, step.path, frame.unit.reader).items():
+            found[key] = self.read(one, key, value, frame, (*step.path, key))
+        one.check_required(found, step.path, frame.unit.reader)
+        frame.network.add(
+            LayerCall(
+                name=name,
+                kind=one.name,
+                code=one.code,
+                arguments=one.ordered(found),
+                sources=sources,
+                merges=one.takes == "list" or (one.takes == "any" and len(sources) > 1),
+                keywords=self.keywords(step, one.call, frame),
+                place=frame.unit.place(step.path),
+                passages=frame.passages,
+            ),
+            frame.unit,
         )
 
-    def source(self, name: str, scope: Scope, path: Path) -> Tensor | None:
-        """Return what a name in `from` stands for."""
-        if name in scope:
-            return scope[name]
-        hint = nearest(name, scope) or "a layer must stand above those that use it"
-        self.reader.fault(path, f"no layer {shown(name)} above this one", hint)
-        return None
+    def read(
+        self, one: Arguments | Free, name: str, value: object, frame: Frame, path: Path
+    ) -> Argument:
+        """Return an argument, with the parameters of blocks replaced."""
+        resolved = frame.parameters.resolve(value, frame.values, path)
+        if resolved.value is UNKNOWN:
+            return argument(None, BAD)
+        return one.read(name, resolved.value, resolved.path, resolved.reader)
 
-    def check_use(self, graph: Graph) -> None:
+    def keywords(
+        self, step: Step, known: tuple[str, ...] | None, frame: Frame
+    ) -> dict[str, CallValue]:
+        """Return the arguments of a call; `known` is None where any name will do."""
+        found: dict[str, CallValue] = {}
+        for name, value in step.call.items():
+            path = (*step.beside("call"), name)
+            if known is not None and name not in known:
+                message = f"the call of {step.kind} has no argument {shown(name)}"
+                frame.fault(path, message, nearest(name, known), key=True)
+            elif (read := self.call_value(value, frame, path)) is not BAD:
+                found[name] = read
+        return found
+
+    def call_value(self, value: object, frame: Frame, path: Path) -> Any:
+        """Return tensors for names, and literals; BAD for what is left out or wrong."""
+        resolved = frame.parameters.resolve(value, frame.values, path).value
+        if isinstance(resolved, str):
+            return frame.tensor(resolved, path) or BAD
+        names = resolved if isinstance(resolved, list) else ()
+        if names and all(isinstance(name, str) for name in names):
+            tensors = [frame.tensor(name, path) for name in names]
+            return BAD if None in tensors else tuple(tensors)
+        if resolved is None or type(resolved) in {bool, int, float}:
+            return resolved
+        if resolved is not UNKNOWN:
+            what = "expected a layer, a list of layers, or a number"
+            frame.fault(path, f"{what}, not {shown(value)}")
+        return BAD
+
+    def reuse(self, step: Step, line: str, frame: Frame, sources: tuple[Tensor, ...]) -> Source:
+        """Call the layers of an earlier line again, on other tensors; return the output."""
+        old = step.arguments
+        if not isinstance(old, str) or old not in frame.lines:
+            hint = nearest(str(old), frame.lines) or "name a layer above this one"
+            frame.fault(step.path, f"there is no layer {shown(old)} to use again", hint)
+            return None
+        calls = [frame.network.calls[name] for name in frame.lines[old]]
+        inside = {call.name for call in calls}
+        reads = dict.fromkeys(one for call in calls for one in call.reads if one.name not in inside)
+        if len(reads) != len(sources):
+            frame.fault(step.path, f"{old} takes {len(reads)} inputs, not {len(sources)}")
+            return None
+        given = dict(zip(reads, sources, strict=True))
+        cut, base = len(frame.prefix) + len(old), f"{frame.prefix}{line}"
+
+        def again(tensor: Tensor) -> Tensor:
+            if tensor.name not in inside:
+                return given[tensor]
+            return replace(tensor, name=f"{base}{tensor.name[cut:]}")
+
+        for call in calls:
+            self.count()
+            made = replace(
+                call.on(again),
+                name=f"{base}{call.name[cut:]}",
+                shared=call.layer,
+                place=frame.unit.place(step.path),
+                passages=frame.passages,
+            )
+            self.claim(made.name, step, frame)
+            frame.network.add(made, frame.unit)
+        found = frame.scope[old]
+        if isinstance(found, Several):
+            return Several({n: one and again(one) for n, one in found.outputs.items()})
+        return found and again(found)
+
+    def check_use(self, graph: Graph, frame: Frame, outputs: tuple[Tensor | None, ...]) -> None:
         """Name what leads nowhere: Keras would leave it out without a word."""
+        if not outputs or None in outputs:
+            frame.fault((*frame.block.path, "layers"), "the network has no output")
         used = {tensor.name for tensor in graph.outputs}
         for call in reversed(graph.calls):
             if call.name in used:
                 used.update(tensor.name for tensor in call.reads)
             else:
-                path = call.place.path
-                self.reader.fault(path, f"{call.name} leads to no output", key=True)
+                reader = frame.network.owners[call.name].reader
+                reader.fault(call.place.path, f"{call.name} leads to no output", key=True)
         for item in graph.inputs:
             if item.name not in used:
-                self.reader.fault(item.place.path, f"input {item.name} is not used", key=True)
+                frame.fault(item.place.path, f"input {item.name} is not used", key=True)
+
+
+def _objects(call: LayerCall) -> Iterator[str]:
+    """Yield what a layer needs of the project."""
+    if is_object(call.kind):
+        yield call.kind
+    for item in call.arguments.values():
+        yield from item.objects
+    if call.model is not None:
+        yield from call.model.objects
+
+
+def _present(block: Block, unit: ArchitectureFile, values: Values) -> list[str]:
+    """Return the inputs of a block that `when` does not leave out."""
+    parameters = Parameters(unit.reader)
+    return [
+        name
+        for name, item in block.inputs.items()
+        if item is None or parameters.when(item.when, values, (*block.path, "inputs", name, "when"))
+    ]

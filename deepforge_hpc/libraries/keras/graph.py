@@ -6,8 +6,8 @@ judge, plots and comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from deepforge_hpc.errors import Fault
@@ -65,6 +65,8 @@ class Argument(NamedTuple):
     """As in the file, with the parameters of blocks replaced."""
     code: str
     """As source text: literals and names of the catalogue."""
+    objects: tuple[str, ...] = ()
+    """What of the project stands in the source, as MODULE:Name."""
 
 
 CallValue = Tensor | tuple[Tensor, ...] | bool | int | float | None
@@ -89,9 +91,11 @@ class LayerCall:
     name: str
     """Unique in its graph. Keras knows the layer by it, unless it is a `shared` one."""
     kind: str
-    """`Dense`; `FILE.py:Name` of a layer of the project; of a nested model the block's name."""
+    """`Dense`; `MODULE:Name` of a layer of the project; of a nested model the block's name."""
+    code: str
+    """How source names its class: `keras.layers.Dense`; empty for a nested model."""
     arguments: Mapping[str, Argument]
-    """Those that are given, in the order of the catalogue; none of a shared layer."""
+    """Those that are given, in Keras' order; of a shared layer its own."""
     sources: tuple[Tensor, ...]
     """What it is called on, in this order."""
     merges: bool = False
@@ -115,6 +119,16 @@ class LayerCall:
     def reads(self) -> tuple[Tensor, ...]:
         """Return all that it is given: sources, and tensors among the arguments of the call."""
         return (*self.sources, *(one for item in self.keywords.values() for one in _tensors(item)))
+
+    def on(self, other: Callable[[Tensor], Tensor]) -> LayerCall:
+        """Return the same call on other tensors."""
+        keywords: dict[str, CallValue] = {}
+        for name, value in self.keywords.items():
+            if isinstance(value, Tensor):
+                keywords[name] = other(value)
+            else:
+                keywords[name] = tuple(map(other, value)) if isinstance(value, tuple) else value
+        return replace(self, sources=tuple(map(other, self.sources)), keywords=keywords)
 
     @property
     def layer(self) -> str:
@@ -142,3 +156,7 @@ class Graph:
     inputs: tuple[GraphInput, ...]
     calls: tuple[LayerCall, ...]
     outputs: tuple[Tensor, ...]
+    objects: tuple[str, ...] = ()
+    """What it needs of the project, as MODULE:Name, nested models included."""
+    files: tuple[str, ...] = ()
+    """Files that it was read from, the architecture's own first."""

@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deepforge_hpc.errors import InvalidInputError
-from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.kinds import Schema
-from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.libraries.keras import architecture
-from deepforge_hpc.libraries.keras.arguments import TABLES
-from deepforge_hpc.libraries.keras.emit import emit
+from deepforge_hpc.libraries.keras import architecture, catalogue
+from deepforge_hpc.libraries.keras.emit import emit, start_up
 from deepforge_hpc.libraries.keras.expand import Expander
 from deepforge_hpc.libraries.keras.graph import Graph
-from deepforge_hpc.plugins.library import Library, Signature
+from deepforge_hpc.libraries.keras.sources import ArchitectureFiles
+from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library, Option, ResourceFiles
 
 
 class KerasLibrary(Library):
@@ -25,27 +23,45 @@ class KerasLibrary(Library):
     def schema(self) -> Schema:
         return architecture.schema()
 
-    def catalogue(self) -> Mapping[str, Mapping[str, Signature]]:
-        return {
-            sort: {name: Signature(one.arguments, one.required) for name, one in table.items()}
-            for sort, table in TABLES.items()
-        }
-
-    def compile(self, text: str, source: str) -> str:
-        return emit(self.graph(text, source))
+    def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
+        return entries(catalogue.shipped(), catalogue.shipped_texts())
 
     def examples(self) -> Mapping[str, str]:
         folder = Path(__file__).parent / "networks"
         return {path.stem: path.read_text("utf-8") for path in sorted(folder.glob("*.yaml"))}
 
-    def graph(self, text: str, source: str) -> Graph:
+    def compile(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Compiled:
+        graph = self.graph(text, source, files)
+        return Compiled(emit(graph), graph.files[1:], graph.objects)
+
+    def graph(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Graph:
         """Return the network of a file; InvalidInputError as `compile`."""
-        reader = Reader(load(text, source))
-        found = architecture.read(reader)
-        graph = None
-        if found is not None and not reader.faults:
-            graph = Expander(found, reader).expand()
-        if reader.faults or graph is None:
-            # A block that is used often has its faults once.
-            raise InvalidInputError(list(dict.fromkeys(reader.faults)))
+        units = ArchitectureFiles(files)
+        unit = units.read(text, source)
+        graph = Expander(units).expand(unit) if unit is not None and not units.faults else None
+        if units.faults or graph is None:
+            raise InvalidInputError(units.faults)
         return graph
+
+    def start_up(self, objects: tuple[str, ...]) -> str:
+        return start_up(objects) if objects else ""
+
+
+def entries(known: catalogue.Catalogue, texts: catalogue.Texts) -> dict[str, dict[str, Entry]]:
+    """Return a catalogue with its texts, as the contract has it."""
+    return {
+        family: {name: _entry(thing, texts) for name, thing in known.things(family).items()}
+        for family in known.families
+    }
+
+
+def _entry(thing: catalogue.Thing, texts: catalogue.Texts) -> Entry:
+    return Entry(
+        options={
+            name: Option(sort, thing.defaults[name], texts.argument(thing, name))
+            for name, sort in thing.sorts.items()
+        },
+        text=texts.summary(thing),
+        aliases=thing.aliases,
+        call={name: texts.argument(thing, name) for name in thing.call},
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.keras.schema import FUNCTIONS, LAYERS
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.library import Library
 from deepforge_hpc.testing.library import LibraryContract
@@ -30,9 +30,9 @@ def test_keras_is_found_by_its_name_and_lists_all_of_its_tables() -> None:
     library = registry.create("libraries", "keras")
     assert isinstance(library, KerasLibrary)
     catalogue = library.catalogue()
-    assert set(catalogue) == {"layer", *FUNCTIONS}
+    assert set(catalogue) == set(shipped().families)
     assert catalogue["layer"]["Dense"].required == ("units",)
-    assert set(catalogue["layer"]) == set(LAYERS)
+    assert set(catalogue["layer"]) == set(shipped().things("layer"))
     validator = jsonschema.Draft7Validator(library.schema())
     assert validator.is_valid(
         {

@@ -424,8 +424,9 @@ def acme(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     """Install a library of another package: one that works, one that does not."""
     packages = tmp_path_factory.mktemp("site-packages")
     (packages / "acme_models.py").write_text(
-        "class Good:\n    def compile(self, text, source):\n        return f'# {source}\\n'\n"
-        "class Bad:\n    def compile(self, text, source):\n        return {}[source]\n"
+        "from deepforge_hpc.plugins.library import Compiled\n"
+        "class Good:\n    def compile(self, text, source, files):\n        return Compiled(f'# {source}\\n')\n"
+        "class Bad:\n    def compile(self, text, source, files):\n        return {}[source]\n"
     )
     info = packages / "acme_models-1.0.dist-info"
     info.mkdir()
@@ -453,7 +454,7 @@ def test_a_library_of_an_installed_package_compiles_its_resources(project: Proje
         ("library: bad\n", "1:10: the library 'bad' failed: KeyError: 'net.yaml' (report it to those who maintain the library)"),
         ("dfh: 1\nlibrary: kears\n", "2:10: libraries: no 'kears' (Did you mean 'keras'?)"),
         ("library: [1]\n", "1:10: a list is no library"),
-        ("# empty\n", "1:1: expected a mapping (it begins with library: keras)"),
+        ("# empty\n", "1:1: expected a mapping (it begins with library: NAME)"),
     ],
 )  # fmt: skip
 def test_a_library_that_fails_or_is_not_there_is_told(

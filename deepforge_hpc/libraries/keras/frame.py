@@ -1,0 +1,110 @@
+"""What an expansion knows while it is inside a block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from deepforge_hpc.files.faults import Path, nearest, shown
+from deepforge_hpc.libraries.keras.architecture import Block
+from deepforge_hpc.libraries.keras.graph import LayerCall, Passage, Tensor
+from deepforge_hpc.libraries.keras.parameters import Parameters, Value
+from deepforge_hpc.libraries.keras.sources import ArchitectureFile
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """What a block or a nested model with several outputs gives, by name."""
+
+    outputs: Mapping[str, Tensor | None]
+
+
+Source = Tensor | Several | None
+"""What a name in `from` stands for; None for the output of a layer that `when` left out."""
+NOTHING: Final = Several({})
+"""Stands before the first layer of a block that has several inputs."""
+
+
+@dataclass(slots=True, eq=False)
+class LayerList:
+    """Layers of one model, as they are added."""
+
+    taken: set[str] = field(default_factory=set)
+    calls: dict[str, LayerCall] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    owners: dict[str, ArchitectureFile] = field(default_factory=dict)
+    """The file that each call stands in."""
+
+    def add(self, call: LayerCall, unit: ArchitectureFile) -> None:
+        """Add a call of a file."""
+        self.calls[call.name] = call
+        self.order.append(call.name)
+        self.owners[call.name] = unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A block that is being expanded: what its names stand for, and how it was reached."""
+
+    unit: ArchitectureFile
+    """The file that its text stands in."""
+    block: Block
+    network: LayerList
+    scope: dict[str, Source]
+    values: Mapping[str, Value]
+    lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names of the calls that each line of the block made: `reuse` makes them again."""
+    prefix: str = ""
+    passages: tuple[Passage, ...] = ()
+    stack: tuple[tuple[str, str], ...] = ()
+    """Files and blocks that are open, to see a circle."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """Return what resolves parameters in its file."""
+        return Parameters(self.unit.reader)
+
+    def fault(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """Keep a fault of its file."""
+        self.unit.reader.fault(path, message, hint, key=key)
+
+    def within(self, passage: Passage, values: Mapping[str, Value] | None = None) -> Frame:
+        """Return the same frame inside a repetition."""
+        found = self.values if values is None else {**self.values, **values}
+        return replace(self, passages=(*self.passages, passage), values=found)
+
+    def source(self, name: str, path: Path) -> Source:
+        """Return what a name in `from` stands for: a layer, or LAYER.OUTPUT."""
+        layer, _, output = name.partition(".")
+        if layer not in self.scope:
+            hint = nearest(layer, self.scope) or "a layer must stand above those that use it"
+            self.fault(path, f"no layer {shown(layer)} above this one", hint)
+            return None
+        found = self.scope[layer]
+        return self._output(layer, found, output, path) if output else found
+
+    def _output(self, layer: str, found: Source, output: str, path: Path) -> Source:
+        """Return one of several outputs, by name or by number from 0."""
+        if isinstance(found, Tensor) and found.index is None and output.isdecimal():
+            return Tensor(found.name, int(output))
+        outputs = dict(found.outputs) if isinstance(found, Several) else {}
+        numbered = dict(zip(map(str, range(len(outputs))), outputs.values(), strict=True))
+        known = {**numbered, **outputs}
+        if found is None or output in known:
+            return known.get(output)
+        hint = f"it has {', '.join(outputs)}" if outputs else "a layer's are numbered: write .0"
+        self.fault(path, f"{layer} has no output {shown(output)}", hint)
+        return None
+
+    def tensor(self, name: str, path: Path) -> Tensor | None:
+        """Return what a name stands for, which must be one output."""
+        return self.one(self.source(name, path), name, path)
+
+    def one(self, found: Source, name: str, path: Path) -> Tensor | None:
+        """Return the one output that was found; None and a fault for several."""
+        if not isinstance(found, Several):
+            return found
+        known = ", ".join(f"{name}.{output}" for output in found.outputs)
+        self.fault(path, f"{name} has several outputs", f"write from: and one of {known}")
+        return None
