@@ -14,7 +14,7 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
-from deepforge_hpc.pipeline.effects import is_type_checking
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
 from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
@@ -39,6 +39,18 @@ class FoundOperation:
     """Top packages outside of the project that its code imports."""
     is_sound: bool
     """False if the code has faults: its arguments are known, its outputs may not be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundScript:
+    """A file that is run as a program; the fields are those of `FoundOperation`."""
+
+    module: str
+    search: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    packages: frozenset[str]
+    place: str
+    """file:line"""
 
 
 class Sources:
@@ -96,6 +108,45 @@ class Sources:
             packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
             is_sound=not faults,
         )
+
+    def script(self, text: str, *, is_whole: bool = True) -> FoundScript | None:
+        """Return a file of the project that is run as a program; None of one with faults.
+
+        `is_whole`: by itself, not by a program that finds something in it.
+        """
+        origin = self._file(text)
+        parsed = self._parse(origin.path, origin)
+        if parsed is None:
+            return None
+        if is_whole and not _does_something(parsed.tree):
+            hint = nearest("", parsed.definitions).removeprefix("known: ")
+            message = f"{text!r} only defines names: run as a program it does nothing"
+            raise ProjectError(message, f"write {text}:NAME; it defines {hint}" if hint else "")
+        has_own = self._closure(origin)
+        name = origin.code_path(origin.path)
+        module = read_module(
+            parsed.tree,
+            origin.path,
+            Piece(path=name, line=1, sha256=self.files[name].sha256),
+            lambda node: _base(node, origin.path, origin),
+            is_main=True,
+        )
+        reach = Reach(lambda chain: self._module_named(chain, origin))
+        return FoundScript(
+            module=name,
+            search=(*origin.code_search(), *([LIBRARY] if has_own else [])),
+            pieces=reach.program(module),
+            packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
+            place=f"{parsed.file}:1",
+        )
+
+    def data(self, text: str) -> Piece:
+        """Keep a file of the project that a program reads; return it."""
+        path = self.project.inside(text)
+        name = f"{PROJECT}/{self.project.relative(path)}"
+        if name not in self.files:
+            self.files[name] = code_file(read_bounded(path, text), path)
+        return Piece(path=name, line=1, sha256=self.files[name].sha256)
 
     def _file(self, text: str) -> CodeOrigin:
         path = self.project.inside(text)
@@ -231,6 +282,14 @@ class Sources:
             # The job imports it under the name of the link.
             self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), real)
         return real
+
+
+def _does_something(tree: ast.Module) -> bool:
+    """Tell whether a file does more than define names when it is run."""
+    effects = Effects(tree)
+    return any(
+        effects.has(node) or (isinstance(node, ast.If) and is_main(node.test)) for node in tree.body
+    )
 
 
 def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:

@@ -231,7 +231,10 @@ class Supervisor:
         if self._scratch is not None and not self._context.by_hand:
             self._left = keep(self._context, self._scratch, outputs)
             if self._left:
-                say(f"This job {self._left}. To make one an output, return it as a pathlib.Path.")
+                from ..base.advice import TO_KEEP
+
+                say(f"This job {self._left}.")
+                say(f"To make one an output, {TO_KEEP}.")
 
     def _publish(self, entries: dict[str, Saved]) -> None:
         context = self._context
