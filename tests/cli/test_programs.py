@@ -139,7 +139,9 @@ def test_scripts_and_commands_take_and_leave_files(
     assert "shell runs: its command line changed" in said
 
 
-def test_a_program_that_fails_says_how(dfh: Any, make_project: Callable[..., Path]) -> None:
+def test_a_program_that_fails_says_how(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
     files = {
         "pipeline.yaml": FAILING,
         "exits.py": "import sys\nsys.exit('no data')\n",
@@ -161,6 +163,6 @@ def test_a_program_that_fails_says_how(dfh: Any, make_project: Callable[..., Pat
     }
     assert {jobs[name]["state"] for name in ("fine", "quiet")} == {"succeeded"}
     assert "no data" in dfh("logs", "p-0001", "exits", cwd=project).stdout
-    dfh(*jobs["code"]["hint"].partition("dfh ")[2].split(), cwd=project)
+    follow("runtime/rank/program.py _log_hint: dfh logs", jobs["code"]["hint"], cwd=project)
     rescued = project / "executions/p-0001/jobs/forgets/rescue/outputs"
     assert [path.name for path in rescued.iterdir()] == ["c.csv"]
