@@ -139,7 +139,8 @@ class _Binding:
             (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
         )
         left = self._left_to_code()
-        packages = {*found.packages, *(item.library for item in references)}
+        compiled = (self.binder.references.packages(item) for item in references)
+        packages = found.packages.union(*compiled)
         return OperationInterface(
             name=spec.name,
             source=OperationSource(

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
@@ -53,6 +53,15 @@ class FoundScript:
     """file:line"""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundObject:
+    """A class or function of the project that a resource file names."""
+
+    search: tuple[str, ...]
+    sha256: str
+    packages: frozenset[str]
+
+
 class Sources:
     """Reads operations; collects their files and faults."""
 
@@ -82,32 +91,71 @@ class Sources:
     def _find(self, uses: str) -> FoundOperation | None:
         where, _, name = uses.rpartition(":")
         origin = self._file(where) if where.endswith(".py") else self._defining(where, name)
-        parsed = self._parse(origin.path, origin)
+        parsed = self._defined(where, name, origin)
         if parsed is None:
             return None
-        if name not in parsed.definitions:
+        code, faults = read_operation(parsed, name, self._formats)
+        self.faults += faults
+        if code is None:
+            return None
+        reached, pieces = self._reached(name, origin)
+        return FoundOperation(
+            code=code,
+            module=origin.code_path(origin.path),
+            search=reached.search,
+            sha256=reached.sha256,
+            pieces=pieces,
+            packages=reached.packages,
+            is_sound=not faults,
+        )
+
+    def find_object(self, name: str) -> FoundObject:
+        """Keep what `MODULE:Name` needs and return what is known of it; ProjectError if gone."""
+        where, _, attribute = name.partition(":")
+        is_own = where.partition(".")[0] == OWN.top
+        origin = self._defining(where, attribute) if is_own else self._in_project(where)
+        if self._defined(where, attribute, origin) is None:
+            return FoundObject(search=(), sha256="", packages=frozenset())
+        for path, of in self._modules([where], origin):
+            self._closure(replace(of, path=path))
+        return self._reached(attribute, origin)[0]
+
+    def _in_project(self, module: str) -> CodeOrigin:
+        """Return where a module of the project lies, which any of its code could import."""
+        root, parts = self.project.root, module.split(".")
+        search = tuple(dict.fromkeys((self.project.folder, root)))
+        for folder in search:
+            here = folder.joinpath(*parts)
+            for path in (here.with_name(f"{parts[-1]}.py"), here / "__init__.py"):
+                if path.is_file():
+                    origin = CodeOrigin(path=path, base=root, prefix=PROJECT, search=search)
+                    return replace(origin, path=self._checked(path, origin))
+        message = f"the project has no module {module!r}"
+        raise ProjectError(message, f"looked for {'/'.join(parts)}.py in {self.project.folder}")
+
+    def _defined(self, where: str, name: str, origin: CodeOrigin) -> ParsedModule | None:
+        """Return the file that defines a name; None if it cannot be read, ProjectError if not."""
+        parsed = self._parse(origin.path, origin)
+        if parsed is not None and name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
             hint = nearest(name, parsed.definitions)
             if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
-        code, faults = read_operation(parsed, name, self._formats)
-        self.faults += faults
-        if code is None:
-            return None
+        return parsed
+
+    def _reached(self, name: str, origin: CodeOrigin) -> tuple[FoundObject, tuple[Piece, ...]]:
+        """Keep all that a class or function needs, and return what it is."""
         has_own = self._closure(origin)
         module = self._module(origin.path, origin)
         reach = Reach(lambda chain: self._module_named(chain, origin))
         pieces = reach.pieces(module, name) if module is not None else ()
-        return FoundOperation(
-            code=code,
-            module=origin.code_path(origin.path),
+        found = FoundObject(
             search=tuple(dict.fromkeys((*origin.code_search(), *([LIBRARY] if has_own else [])))),
             sha256=digest(canonical_json([[piece.path, piece.sha256] for piece in pieces])),
-            pieces=pieces,
             packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
-            is_sound=not faults,
         )
+        return found, pieces
 
     def script(self, text: str, *, is_whole: bool = True) -> FoundScript | None:
         """Return a file of the project that is run as a program; None of one with faults.

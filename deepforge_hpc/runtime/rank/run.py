@@ -130,8 +130,9 @@ def _values(
         from .program import run_program
 
         return run_program(spec, identity) if spec.taken is None else {}
-    from .operation import load_operation, run_operation
+    from .operation import load_operation, run_operation, run_start_up
 
+    run_start_up(Path(spec.code))
     target = load_operation(spec)  # what was kept may be of its classes
     return run_operation(spec, target, formats) if spec.taken is None else {}
 
