@@ -19,7 +19,6 @@ _HIDDEN = re.compile(r"\.|__pycache__$")
 PROJECT = "project"
 LIBRARY = "library"
 COMPILED = "compiled"
-START_UP = "start_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,10 +177,9 @@ def _period(time: Span) -> str:
 
 def _code(record: Record) -> str:
     operation, seed = record.data.operation, record.data.seed
-    if not operation.source:
+    if not operation.module:
         return "of deepforge-hpc itself"
-    code = f"{operation.module}:{operation.object}" if operation.module else operation.object
-    text = f"{code}  {short(operation.source)}"
+    text = f"{operation.module}:{operation.object}  {short(operation.source)}"
     return text if seed is None else f"{text}  seed {seed}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,8 +136,7 @@ def _find(command: str, environ: dict[str, str]) -> str:
     """Return the path of a command; JobError if PATH does not have it."""
     if "/" in command:
         return command
-    beside = sys.executable.rpartition("/")[0]  # where torchrun is, if no environment is activated
-    for folder in (*environ.get("PATH", os.defpath).split(":"), beside):
+    for folder in environ.get("PATH", os.defpath).split(":"):
         path = f"{folder or '.'}/{command}"
         if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 - a str in, a str out
             return path

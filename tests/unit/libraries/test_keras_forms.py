@@ -266,12 +266,7 @@ def test_layers_and_functions_of_the_project_are_named_by_module() -> None:
         HEAD + "custom: ['losses:Mine']\n",
     )
     assert found.calls[0].kind == "parts.own:Mine"
-    assert set(found.objects) == {
-        "parts.own:Mine",
-        "parts.own:act",
-        "parts.more:Init",
-        "losses:Mine",
-    }
+    assert found.objects == ("parts.own:Mine", "parts.own:act", "parts.more:Init", "losses:Mine")
     source = (
         KerasLibrary()
         .compile(HEAD + "layers:\n  - a: {'parts.own:Mine': {ratio: 4}}\n", "net.yaml")

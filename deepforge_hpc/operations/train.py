@@ -1,0 +1,78 @@
+"""Training of a Keras network, the same on any number of ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+
+class Train:
+    """Trains a network on rows of an HDF5 file, by Keras' own `fit`.
+
+    Names of Keras (optimizer, loss, metrics, callbacks, schedule) are `Name` or `{Name: {argument:
+    value}}`. `batch_size` counts the rows of all ranks. All random numbers follow from `seed`. The
+    model that is returned has no optimizer, and needs nothing of ours to be loaded.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the keys of a pipeline file
+        self,
+        model: keras.Model,
+        loss: str | dict[str, Any],
+        target: str = "target",
+        inputs: dict[str, str] | None = None,
+        rows: str = "",
+        epochs: Annotated[int, {"min": 1}] = 10,
+        batch_size: Annotated[int, {"min": 1}] = 32,
+        optimizer: str | dict[str, Any] = "Adam",
+        learning_rate: Annotated[float, {"min": 0.0}] = 0.001,
+        learning_rate_batch: Annotated[int, {"min": 0}] = 0,
+        warmup_epochs: Annotated[float, {"min": 0.0}] = 0.0,
+        schedule: str | dict[str, Any] | None = None,
+        metrics: list[str | dict[str, Any]] | None = None,
+        callbacks: list[str | dict[str, Any]] | None = None,
+        early_stopping: dict[str, Any] | None = None,
+        keep: Literal["last", "best"] = "last",
+        augment: str = "",
+        class_weight: dict[str, float] | None = None,
+        sample_weight: str = "",
+        validation_split: Annotated[float, {"min": 0.0, "max": 0.9}] = 0.1,
+        precision: Literal["", "mixed_bfloat16", "mixed_float16"] = "",
+        accumulate: Annotated[int, {"min": 1}] = 1,
+        clip: dict[str, float] | None = None,
+        synchronize: bool = False,
+        freeze: list[str] | None = None,
+        checkpoint_s: Annotated[float, {"min": 0.0}] = 600.0,
+        memory_gib: Annotated[float, {"min": 0.0}] = 1.0,
+        seed: int = 0,
+    ):
+        self.model, self.loss, self.metrics = model, loss, metrics or []
+        self.target, self.inputs, self.rows = target, inputs or {}, rows
+        self.sample_weight, self.class_weight = sample_weight, class_weight
+        self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
+        self.optimizer, self.learning_rate, self.schedule = optimizer, learning_rate, schedule
+        self.learning_rate_batch, self.warmup_epochs = learning_rate_batch, warmup_epochs
+        self.accumulate, self.clip, self.precision = accumulate, clip or {}, precision
+        self.callbacks, self.early_stopping, self.keep = callbacks or [], early_stopping, keep
+        self.augment, self.validation_split, self.synchronize = (
+            augment, validation_split, synchronize,
+        )  # fmt: skip
+        self.freeze, self.checkpoint_s, self.memory_gib = freeze or [], checkpoint_s, memory_gib
+
+    def execute(
+        self,
+        dataset: h5py.File,
+        validation: h5py.File | None = None,
+        initial: keras.Model | None = None,
+    ) -> tuple[keras.Model, dict[str, Any], dict[str, Any]]:
+        """Return the trained model, its history, and what was done.
+
+        `validation` has the rows to validate with; without it, a part of the dataset's is kept for
+        that. `initial` is a model whose weights this one begins with, where names and shapes agree.
+        """
+        from deepforge_hpc.operations import training
+
+        model, history, report = training.train(self, dataset, validation, initial)
+        return model, history, report

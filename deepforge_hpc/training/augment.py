@@ -1,0 +1,40 @@
+"""Changes of images that keep what they show: each a function of one row and its generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def flip(images: Any, rng: np.random.Generator) -> Any:
+    """Mirror left and right, or not."""
+    return _of_images(images, [_mirrored, _as_it_is][int(rng.integers(2))])
+
+
+def dihedral(images: Any, rng: np.random.Generator) -> Any:
+    """Turn by 0, 90, 180 or 270 degrees and mirror or not: for what has no up and no down."""
+    turn, mirror = int(rng.integers(4)), bool(rng.integers(2))
+
+    def change(image: Any) -> Any:
+        return np.rot90(_mirrored(image) if mirror else image, turn, axes=(0, 1))
+
+    return _of_images(images, change)
+
+
+NAMES = {"flip": flip, "dihedral": dihedral}
+
+
+def _of_images(values: Any, change: Any) -> Any:
+    """Change arrays of rows, columns and channels, all of a row alike; others stay."""
+    if isinstance(values, dict):
+        return {name: _of_images(item, change) for name, item in values.items()}
+    return change(values) if values.ndim == 3 else values
+
+
+def _mirrored(image: Any) -> Any:
+    return image[:, ::-1]
+
+
+def _as_it_is(image: Any) -> Any:
+    return image

@@ -1,0 +1,132 @@
+"""Batches for `fit`: of arrays in memory, or of the data sets of an HDF5 file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import keras
+import numpy as np
+
+from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.order import Order
+from deepforge_hpc.training.transports import Transport
+
+Augment: TypeAlias = Callable[[Any, np.random.Generator], Any]
+"""Changes one row of the inputs, given its own generator: the same on any number of ranks."""
+
+
+class Batches(keras.utils.PyDataset):
+    """The batches of one rank, in the order of `Order`.
+
+    Inputs are one array or, by the names of the network's inputs, several. What is not in memory
+    (`h5py.File(path)["images"]`) is read row by row when its batch comes: a list of rows at once is
+    many times slower in HDF5. `chosen` are the rows to use, all by default.
+    """
+
+    def __init__(  # noqa: PLR0913 - the choices of one call, by their names
+        self,
+        inputs: Any,
+        targets: Any = None,
+        weights: Any = None,
+        *,
+        batch_size: int,
+        transport: Transport,
+        seed: int = 0,
+        shuffle: bool = True,
+        augment: Augment | None = None,
+        chosen: Any = None,
+    ) -> None:
+        super().__init__()
+        self.inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
+        self.targets, self.weights, self.augment = targets, weights, augment
+        counts = {len(item) for item in (*self._arrays(), targets, weights) if item is not None}
+        if len(counts) != 1:
+            raise TrainingError(f"inputs, targets and weights have different lengths: {counts}")
+        self.chosen = np.arange(counts.pop()) if chosen is None else np.asarray(chosen)
+        whose = (transport.rank, transport.size)
+        self.order = Order(len(self.chosen), batch_size, seed, shuffle, *whose)
+        self.begin_at(0)
+        self._drawn: tuple[int, Any] = (-1, None)
+        self._lock = threading.Lock()
+
+    def begin_at(self, epoch: int, step: int = 0) -> None:
+        """Let the next `fit` begin with this epoch, without its first steps."""
+        self.epoch, self.first_step, self._is_set = epoch, step, True
+
+    def on_epoch_begin(self) -> None:
+        """Go on to the next epoch. Keras calls this once for each, unlike `on_epoch_end`."""
+        if not self._is_set:
+            self.epoch, self.first_step = self.epoch + 1, 0
+        self._is_set = False
+
+    def __len__(self) -> int:
+        return self.order.steps - self.first_step
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        rows = self._rows(self.epoch)[self.order.positions(self.first_step + index)]
+        parts = [self._inputs_of(rows), _taken(self.targets, rows), _taken(self.weights, rows)]
+        while parts[-1] is None:
+            parts.pop()
+        return tuple(parts)
+
+    def describe(self) -> dict[str, object]:
+        """Return what must be the same on all ranks, and in an attempt that goes on."""
+        found: dict[str, object] = {
+            "rows": self.order.rows,
+            "batch_size": self.order.batch_size,
+            "seed": self.order.seed,
+        }
+        for name, item in self._named():
+            found[f"shape of {name}"] = list(item.shape[1:])
+        return found
+
+    def _rows(self, epoch: int) -> Any:
+        with self._lock:  # Keras may read with several threads
+            if self._drawn[0] != epoch:
+                self._drawn = (epoch, self.chosen[self.order.epoch(epoch)])
+            return self._drawn[1]
+
+    def _inputs_of(self, rows: Any) -> Any:
+        taken = {name: _taken(item, rows) for name, item in self._named()}
+        if self.augment is not None:
+            taken = _augmented(self.augment, taken, rows, (self.order.seed, self.epoch))
+        if isinstance(self.inputs, dict):
+            return taken
+        values = tuple(taken.values())
+        return values if isinstance(self.inputs, Sequence) else values[0]
+
+    def _arrays(self) -> list[Any]:
+        return [item for _, item in self._named()]
+
+    def _named(self) -> list[tuple[str, Any]]:
+        if isinstance(self.inputs, dict):
+            return list(self.inputs.items())
+        if isinstance(self.inputs, Sequence):
+            return [(f"input {place}", item) for place, item in enumerate(self.inputs)]
+        return [("inputs", self.inputs)]
+
+
+def _taken(source: Any, rows: Any) -> Any:
+    """Return rows of an array or of a data set, in their order."""
+    if source is None or isinstance(source, np.ndarray):
+        return None if source is None else source[rows]
+    found = np.empty((len(rows), *source.shape[1:]), source.dtype)
+    for place, row in enumerate(rows):
+        found[place] = source[int(row)]
+    return found
+
+
+def _augmented(augment: Augment, taken: dict[str, Any], rows: Any, seed: tuple[int, int]) -> Any:
+    """Return inputs of which each row was changed by numbers that follow from its own number."""
+    one = len(taken) == 1
+    changed: dict[str, list[Any]] = {name: [] for name in taken}
+    for place, row in enumerate(rows):
+        rng = np.random.default_rng([*seed, int(row)])
+        values = {name: item[place] for name, item in taken.items()}
+        (name,) = values if one else ("",)
+        new = {name: augment(values[name], rng)} if one else augment(values, rng)
+        for key, value in new.items():
+            changed[key].append(value)
+    return {name: np.stack(items) for name, items in changed.items()}

@@ -1,0 +1,186 @@
+"""A folder of checkpoints: each whole or not there, the newest valid one first.
+
+A checkpoint is `step-0000000120.npz` and, written last, `step-0000000120.json` with its digest and
+where the training stood. Arrays and JSON only: to read one runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = "dfh/checkpoint/1"
+KEPT = 3
+"""Newest ones that stay: one that is torn has two before it."""
+_MAX_JSON = 64 << 20
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a training stands: the epoch, its steps that are done, and all steps so far."""
+
+    epoch: int = 0
+    step: int = 0
+    total: int = 0
+
+    def __str__(self) -> str:
+        within = f", step {self.step}" if self.step else ""
+        return f"epoch {self.epoch + 1}{within}"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What the small file of a checkpoint says."""
+
+    path: Path
+    position: Position
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return its arrays, by their names."""
+        import numpy as np
+
+        with np.load(self.path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+
+
+class Checkpoints:
+    """The checkpoints of one training. Rank 0 alone reads and writes them."""
+
+    def __init__(self, folder: str | Path, kept: int = KEPT) -> None:
+        self.folder, self.kept = Path(folder), kept
+        self.skipped: list[str] = []
+        """Those that were not whole, in words."""
+
+    def save(
+        self, position: Position, state: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> Checkpoint:
+        """Write a checkpoint and sync it, then remove the oldest of too many."""
+        import numpy as np
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step-{position.total:010d}.npz"
+        path.with_suffix(".json").unlink(missing_ok=True)  # of an earlier attempt: no longer true
+        with _written(path) as file:
+            np.savez(file, **arrays)
+        about = {
+            "schema": SCHEMA,
+            "sha256": _digest(path),
+            "size": path.stat().st_size,
+            "position": asdict(position),
+            "state": state,
+        }
+        with _written(path.with_suffix(".json")) as file:
+            file.write(json.dumps(about).encode())
+        self._thin(path)
+        return Checkpoint(path, position, state)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint whose digest holds; None if there is none."""
+        self.skipped = []
+        files = sorted(self.folder.glob("step-*.npz"), reverse=True)
+        return next(filter(None, map(self._whole, files)), None)
+
+    def _whole(self, path: Path) -> Checkpoint | None:
+        try:
+            return _read(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.skipped.append(f"{path.name} is not whole ({error})")
+            return None
+
+    def _thin(self, newest: Path) -> None:
+        # Of an attempt that went on from an older one, later steps may lie here: they stay until
+        # they are written again, but never count as newer than what is saved now.
+        files = sorted(self.folder.glob("step-*.npz"))
+        older = [path for path in files if path.name <= newest.name]
+        for path in (*older[: -self.kept], *files[len(older) :]):
+            path.with_suffix(".json").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Checkpoint:
+    small = path.with_suffix(".json")
+    if small.stat().st_size > _MAX_JSON:
+        raise ValueError("its description is too large")
+    about = json.loads(small.read_bytes())
+    if about["schema"] != SCHEMA:
+        raise ValueError(f"it is of another version, {about['schema']}")
+    if about["size"] != path.stat().st_size or about["sha256"] != _digest(path):
+        raise ValueError("its digest is another")
+    position = Position(**{name: int(value) for name, value in about["position"].items()})
+    return Checkpoint(path, position, dict(about["state"]))
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _written:  # noqa: N801 - used as a function
+    """A file that has its name once it is whole and synced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begun = path.with_name(f".{path.name}.{os.getpid()}")
+
+    def __enter__(self) -> Any:
+        self._file = self._begun.open("wb")
+        return self._file
+
+    def __exit__(self, kind: object, *_error: object) -> None:
+        with self._file as file:
+            if kind is None:
+                file.flush()
+                os.fsync(file.fileno())
+        if kind is not None:
+            self._begun.unlink(missing_ok=True)
+            return
+        self._begun.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def leaves(value: Any, name: str, arrays: dict[str, Any]) -> Iterator[Any]:
+    """Yield the JSON of a plain value, its arrays put aside under `name`; nothing for another.
+
+    A generator of at most one item, so that "cannot be kept" is not a value.
+    """
+    import numpy as np
+
+    if value is None or isinstance(value, (bool, int, float, str)):
+        yield value
+    elif isinstance(value, np.generic):
+        yield value.item()
+    elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        arrays[name] = value
+        yield {"array": name}
+    elif isinstance(value, (list, tuple)):
+        items = [[*leaves(item, f"{name}/{place}", arrays)] for place, item in enumerate(value)]
+        if all(items):
+            yield {"list": [item for (item,) in items]}
+    elif isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        found = {key: [*leaves(item, f"{name}/{key}", arrays)] for key, item in value.items()}
+        if all(found.values()):
+            yield {"dict": {key: item for key, (item,) in found.items()}}
+
+
+def value_of(data: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return what `leaves` took apart."""
+    if not isinstance(data, dict):
+        return data
+    if "array" in data:
+        return arrays[data["array"]]
+    if "list" in data:
+        return [value_of(item, arrays) for item in data["list"]]
+    return {key: value_of(item, arrays) for key, item in data["dict"].items()}

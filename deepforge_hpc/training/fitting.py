@@ -1,0 +1,139 @@
+"""`fit`: Keras' own, on all ranks together, going on where an earlier attempt stopped."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from deepforge_hpc.job import checkpoint_folder, stopping
+from deepforge_hpc.training.batches import Batches
+from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
+from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
+from deepforge_hpc.training.state import TrainingState
+from deepforge_hpc.training.synchronize import Synchronize
+from deepforge_hpc.training.transports import Transport
+
+CHECKPOINT_S = 600.0
+"""Seconds between two checkpoints within an epoch."""
+
+
+def fit(  # noqa: PLR0913 - the choices of one call, by their names
+    model: Any,
+    batches: Batches,
+    *,
+    epochs: int,
+    transport: Transport,
+    validation: Batches | None = None,
+    callbacks: Sequence[Any] = (),
+    checkpoints: Checkpoints | str | Path | None = None,
+    checkpoint_s: float = CHECKPOINT_S,
+    class_weight: dict[int, float] | None = None,
+) -> dict[str, list[float]]:
+    """Train a compiled model, and return its history: the same on all ranks, of all attempts.
+
+    Checkpoints lie in the job's folder for them (none outside of a job) or where `checkpoints`
+    says. Each epoch ends with one, and within an epoch every `checkpoint_s` seconds there is
+    another. Asked to stop (the warning before a time limit, SIGTERM) all ranks stop at one step,
+    save, and end.
+    """
+    _check_agreement(batches, validation, epochs, transport)
+    kept = _folder(checkpoints)
+    found = _newest(kept, batches, transport)
+    history = keras.callbacks.History()
+    inner = [*callbacks, history]
+    state = TrainingState(model, inner, transport)
+    restore = Restore(state, found) if found else None
+    once = Once(inner)
+    with stopping() as stop:
+        save = Save(state, batches, stop, kept, checkpoint_s, restore)
+        parts = [*([restore] if restore else []), Synchronize(transport), once, save]
+        calls = _calls(found, epochs)
+        if not calls:
+            _take_over(model, parts, restore)
+        try:
+            for first, step, end in calls:
+                batches.begin_at(first, step)
+                model.fit(
+                    batches,
+                    initial_epoch=first,
+                    epochs=end,
+                    validation_data=validation,
+                    callbacks=[*parts],
+                    class_weight=class_weight,
+                    shuffle=False,  # Keras would shuffle whole batches, on each rank differently
+                    verbose=0,
+                )
+                if model.stop_training:
+                    break
+            once.finish()
+        except Stopped:
+            pass
+    return {name: [float(x) for x in values] for name, values in history.history.items()}
+
+
+def _calls(found: Checkpoint | None, epochs: int) -> list[tuple[int, int, int]]:
+    """Return (first epoch, first step, end) of each `fit`: it takes an epoch's length for all."""
+    at = found.position if found else Position()
+    if at.epoch >= epochs or (found is not None and found.state.get("is_over")):
+        return []
+    if not at.step:
+        return [(at.epoch, 0, epochs)]
+    rest, others = (at.epoch, at.step, at.epoch + 1), (at.epoch + 1, 0, epochs)
+    return [rest, others] if at.epoch + 1 < epochs else [rest]
+
+
+def _take_over(model: Any, parts: Sequence[Any], restore: Restore | None) -> None:
+    """Bring a model to where a training was that is over: it was stopped after it, not in it."""
+    for part in parts:
+        part.set_model(model)
+        part.on_train_begin()
+    if restore is not None:
+        restore.finish()
+
+
+def _folder(given: Checkpoints | str | Path | None) -> Checkpoints | None:
+    if isinstance(given, Checkpoints):
+        return given
+    folder = given or checkpoint_folder()
+    return Checkpoints(folder) if folder else None
+
+
+def _newest(kept: Checkpoints | None, batches: Batches, transport: Transport) -> Checkpoint | None:
+    """Return rank 0's newest checkpoint, on every rank."""
+    mine = kept.newest() if kept is not None and transport.rank == 0 else None
+    for line in kept.skipped if kept is not None else ():
+        sys.stderr.write(f"dfh: checkpoint skipped: {line}\n")
+    found: Checkpoint | None = transport.gather(mine)[0]
+    if found is not None and (there := found.state.get("data")) != (here := batches.describe()):
+        names = [name for name in here if here[name] != dict(there or {}).get(name)]
+        differing = ", ".join(
+            f"{n}: {dict(there or {}).get(n)} there, {here[n]} here" for n in names
+        )
+        raise TrainingError(
+            f"the checkpoint {found.path} is of a training with other data or batches "
+            f"({differing}), so its position says nothing here: remove the folder to begin anew"
+        )
+    return found
+
+
+def _check_agreement(
+    batches: Batches, validation: Batches | None, epochs: int, transport: Transport
+) -> None:
+    """Raise the same TrainingError on all ranks if they are about to do different things."""
+    mine = {"epochs": epochs, **batches.describe()}
+    if validation is not None:
+        mine |= {f"validation {name}": value for name, value in validation.describe().items()}
+    told = transport.gather(mine)
+    for name in told[0]:
+        values = [item.get(name) for item in told]
+        if any(value != values[0] for value in values):
+            said = ", ".join(f"rank {rank} has {value}" for rank, value in enumerate(values[:8]))
+            raise TrainingError(
+                f"the ranks disagree on {name}: {said}. All ranks must be given the same data; "
+                "each takes its own part of every batch"
+            )

@@ -1,0 +1,93 @@
+"""A callback that starts all ranks alike, and lets them end an epoch alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from deepforge_hpc.job import ranks
+from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.normalization import check_normalization, use_for_normalization
+from deepforge_hpc.training.optimizer import is_distributed
+from deepforge_hpc.training.reduce import (
+    assign,
+    average_statistics,
+    is_random_state,
+    numpy_of,
+    reduce_metrics,
+    results,
+)
+from deepforge_hpc.training.transports import Transport
+
+_SEEDS = 2**32
+
+
+class Synchronize(keras.callbacks.Callback):
+    """Goes before all other callbacks: what they see is of all ranks, and equal on each.
+
+    It broadcasts weights and optimizer of rank 0, averages moving statistics, and reduces the
+    metrics of training and of validation by their states.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        super().__init__()
+        self.transport = transport
+        self._validation: dict[str, float] = {}
+        use_for_normalization(transport)
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
+        model, transport = self.model, self.transport
+        check_normalization(model, transport)
+        if transport.size == 1:
+            return
+        check_optimizer(model.optimizer)
+        if model.jit_compile:  # `auto` on a GPU: XLA has none of the exchanges
+            model.jit_compile = False
+            model.make_train_function(force=True)
+        model.optimizer.build(model.trainable_variables)
+        for variable in [*model.variables, *model.optimizer.variables]:
+            value = transport.broadcast(numpy_of(variable))
+            if is_random_state(variable):
+                value = (value.astype("uint64") + ranks().seed()) % _SEEDS
+            assign(variable, value)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        steps = self.params.get("steps")
+        if self.transport.size > 1 and steps is None:
+            raise TrainingError("on several ranks an epoch needs a length: give steps_per_epoch")
+        if steps is not None and batch + 1 >= steps:
+            # Before Keras reads them for the end of the epoch, and before it validates.
+            average_statistics(self.model, self.transport)
+            reduce_metrics(self.model, self.transport)
+
+    def on_test_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        reduce_metrics(self.model, self.transport)
+        self._validation = results(self.model)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        if self.transport.size == 1 or logs is None:
+            return
+        for name, value in self._validation.items():
+            if f"val_{name}" in logs:
+                logs[f"val_{name}"] = value
+        self._validation = {}
+        # To the last bit, for what callbacks decide by it.
+        logs.update(self.transport.gather(dict(logs))[0])
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Raise TrainingError for an optimizer that would leave each rank alone with its gradients."""
+    if not is_distributed(optimizer):
+        raise TrainingError(
+            f"the optimizer {type(optimizer).__name__} does not average gradients over the ranks: "
+            "compile the model with deepforge_hpc.training.distributed(optimizer, transport), "
+            "after the dtype policy is set"
+        )
+
+
+def evaluate(model: Any, batches: Any, transport: Transport) -> dict[str, float]:
+    """Return the metrics over all ranks' rows; each rank evaluates its own."""
+    model.evaluate(batches, verbose=0, return_dict=True)
+    reduce_metrics(model, transport)
+    return results(model)

@@ -1,0 +1,94 @@
+"""torch.distributed, for torch itself and for Keras on torch: NCCL or RCCL on GPUs, else gloo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from deepforge_hpc.job import Rank
+from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.transports.base import Array, Tensor, Transport
+
+
+class TorchTransport(Transport):
+    """The default process group of torch, which is made if there is none yet."""
+
+    name = "torch"
+
+    def __init__(self, ranks: Rank) -> None:
+        self._torch, self._device = _join(ranks)
+        self._group = self._torch.distributed
+        ranks.agree(self._group.get_world_size(), "torch.distributed")
+        super().__init__(self._group.get_rank(), ranks.world_size)
+
+    def gather(self, value: Any) -> list[Any]:
+        found: list[Any] = [None] * self.size
+        self._group.all_gather_object(found, value)
+        return found
+
+    def barrier(self) -> None:
+        self.gather(None)  # NCCL's own barrier wants to know a device
+
+    def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        def mean(flat: Tensor) -> None:
+            self._group.all_reduce(flat)
+            flat /= self.size
+
+        return reduced(tensors, mean)
+
+    def _broadcast(self, array: Array, root: int) -> Array:
+        tensor = self._tensor(array)
+        self._group.broadcast(tensor, root)
+        return tensor.cpu().numpy()
+
+    def _sum(self, array: Array) -> Array:
+        tensor = self._tensor(array)
+        self._group.all_reduce(tensor)
+        return tensor.cpu().numpy()
+
+    def _tensor(self, array: Array) -> Tensor:
+        import numpy as np
+
+        return self._torch.from_numpy(np.array(array, order="C")).to(self._device)
+
+
+def reduced(tensors: Sequence[Tensor], reduce: Callable[[Tensor], None]) -> list[Tensor]:
+    """Return tensors whose numbers `reduce` changed in place: one buffer for each type of them."""
+    import torch
+
+    with torch.no_grad():
+        wide = [item.float() if item.element_size() < 4 else item for item in tensors]
+        found = list(wide)
+        for kind in dict.fromkeys(item.dtype for item in wide):
+            places = [place for place, item in enumerate(wide) if item.dtype == kind]
+            flat = torch.cat([wide[place].reshape(-1) for place in places])
+            reduce(flat)
+            parts = flat.split([wide[place].numel() for place in places])
+            for place, part in zip(places, parts, strict=True):
+                found[place] = part.reshape(wide[place].shape)
+        return [item.to(mine.dtype) for item, mine in zip(found, tensors, strict=True)]
+
+
+def _join(ranks: Rank) -> tuple[Any, Any]:
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise TrainingError(
+            f"{error}: several ranks of torch need it; pip install torch"
+        ) from error
+    if not torch.distributed.is_available():
+        raise TrainingError("this build of torch has no torch.distributed: install another one")
+    with_gpu = torch.cuda.is_available() and ranks.device is not None
+    if with_gpu:
+        torch.cuda.set_device(ranks.device)
+    if not torch.distributed.is_initialized():
+        if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
+            raise TrainingError(
+                "torch.distributed needs $MASTER_ADDR and $MASTER_PORT, a host and a free port "
+                "that all ranks are given: start them by `launch: torchrun`, or set both"
+            )
+        torch.distributed.init_process_group(
+            "nccl" if with_gpu else "gloo", rank=ranks.rank, world_size=ranks.world_size
+        )
+    return torch, torch.device("cuda", ranks.device) if with_gpu else torch.device("cpu")

@@ -1,0 +1,37 @@
+"""What a rank of TensorFlow sees of its node, and its gradients on their way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepforge_hpc.job import Rank
+from deepforge_hpc.training.transports.base import Tensor
+
+
+def use_own_gpus(rank: Rank) -> None:
+    """Let TensorFlow take this rank's GPUs alone, of all that it sees; before it touches any."""
+    if rank.gpus is None:
+        return
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    if found:
+        tf.config.set_visible_devices([found[gpu] for gpu in rank.gpus], "GPU")
+
+
+def widened(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return dense tensors of at least 32 bits: no transport has bfloat16, and 16 bits overflow.
+
+    The gradient of an Embedding is sparse, and other rows of it have been touched on each rank.
+    """
+    import tensorflow as tf
+
+    dense = [tf.convert_to_tensor(item) for item in tensors]
+    return [tf.cast(item, tf.float32) if item.dtype.size < 4 else item for item in dense]
+
+
+def narrowed(tensors: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors of the types that those of `like` have."""
+    import tensorflow as tf
+
+    return [tf.cast(item, mine.dtype) for item, mine in zip(tensors, like, strict=True)]

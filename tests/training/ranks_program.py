@@ -1,0 +1,281 @@
+"""What each rank of a test does: every case in one process, and what it found as files.
+
+    [mpirun -np N] python ranks_program.py FOLDER TRANSPORT [CASE...]
+
+writes FOLDER/RANK.json (case -> what was found) and FOLDER/CASE-RANK.npz (weights).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from deepforge_hpc import training
+from deepforge_hpc.job import ranks
+from deepforge_hpc.training import saving
+from deepforge_hpc.training.checkpoints import Checkpoints
+
+FOLDER = Path(sys.argv[1])
+TEAM = training.connect(sys.argv[2])
+FOUND: dict[str, Any] = {"rank": TEAM.rank, "size": TEAM.size, "transport": TEAM.name}
+saving.AGREE_S = 0.0  # after each step
+ROWS, BATCH = 107, 16  # 6 batches an epoch, 11 rows left over
+
+
+def data(kind: str = "float64") -> tuple[Any, Any]:
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(ROWS, 5)).astype(kind)
+    y = (x @ rng.normal(size=(5, 3)) + 0.1 * rng.normal(size=(ROWS, 3))).argmax(1)
+    return x, y
+
+
+def network(*inside: Any, outputs: int = 3) -> Any:
+    """Ranks start apart, as without a seed; the first one's weights are the seed's."""
+    keras.utils.set_random_seed(ranks().seed(11))
+    layers = [keras.Input((5,), name="x"), keras.layers.Dense(16, activation="tanh"), *inside]
+    return keras.Sequential([*layers, keras.layers.Dense(outputs, dtype=keras.config.floatx())])
+
+
+def batches(x: Any, y: Any, **more: Any) -> training.Batches:
+    return training.Batches(x, y, batch_size=BATCH, seed=3, transport=TEAM, **more)
+
+
+def compiled(model: Any, optimizer: Any, **more: Any) -> Any:
+    loss = more.pop("loss", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(training.distributed(optimizer, TEAM), loss=loss, **more)
+    return model
+
+
+def keep(case: str, model: Any, **more: Any) -> None:
+    weights = {f"{i:03d}": np.asarray(item) for i, item in enumerate(model.get_weights())}
+    np.savez(FOLDER / f"{case}-{TEAM.rank}.npz", **weights)
+    FOUND[case] = more
+
+
+def learn(case: str, kind: str, optimizer: Any, *inside: Any, epochs: int = 9, **more: Any) -> Any:
+    keras.config.set_floatx(kind)
+    keras.config.set_dtype_policy(kind)
+    model = compiled(network(*inside), optimizer)
+    history = training.fit(
+        model, batches(*data(kind), **more), epochs=epochs, transport=TEAM, checkpoints=None
+    )
+    keep(case, model, history=history)
+    return model
+
+
+def exchanges() -> None:
+    """Each kind of number that a state may have, there and back."""
+    kinds = ["bool", "uint8", "int32", "uint32", "int64", "float16", "float32", "float64"]
+    for kind in kinds:
+        mine = np.array([TEAM.rank == 0, True]).astype(kind)
+        there = TEAM.broadcast(mine)
+        assert there.dtype == mine.dtype
+        assert there.tolist() == np.array([1, 1]).astype(kind).tolist()
+    assert TEAM.sum(np.float64(TEAM.rank + 1)) == sum(range(1, TEAM.size + 1))
+    assert TEAM.mean(np.float32([TEAM.rank])) == (TEAM.size - 1) / 2
+    assert TEAM.gather({"rank": TEAM.rank}) == [{"rank": r} for r in range(TEAM.size)]
+    TEAM.barrier()
+
+
+def equivalence() -> None:
+    sgd = keras.optimizers.SGD
+    learn("sgd32", "float32", sgd(1e-2))
+    learn("sgd64", "float64", sgd(1e-2))
+    learn("adam32", "float32", keras.optimizers.Adam(1e-2))
+
+
+def optimizers() -> None:
+    sgd = keras.optimizers.SGD
+    learn("adam64", "float64", keras.optimizers.Adam(1e-2))
+    learn("clipped", "float64", sgd(0.5, global_clipnorm=0.05))
+    learn("gathered", "float64", sgd(0.5, clipnorm=0.05, gradient_accumulation_steps=2))
+    # An optimizer is given by name, too, and by a schedule.
+    decay = keras.optimizers.schedules.CosineDecay(0.1, 50)
+    learn("scheduled", "float64", {"class_name": "AdamW", "config": {"learning_rate": decay}})
+
+
+def normalised() -> None:
+    norm = keras.layers.BatchNormalization
+    learn("own-statistics", "float64", "sgd", norm(momentum=0.5), epochs=2)
+    model = network(norm(momentum=0.5, name="norm"))
+    assert training.synchronize_batch_normalization(model) == 1
+    compiled(model, keras.optimizers.SGD(0.1))
+    training.fit(model, batches(*data()), epochs=4, transport=TEAM)
+    keep("synchronised", model)
+    if TEAM.rank == 0:
+        model.save(FOLDER / "model.keras")
+    if TEAM.size > 1:
+        expect_error("replicas", network(norm(synchronized=True)))
+
+
+def mixed() -> None:
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy(policy)
+        model = compiled(network(), keras.optimizers.SGD(0.05))
+        history = training.fit(model, batches(*data("float32")), epochs=6, transport=TEAM)
+        keep(policy, model, history=history, optimizer=type(model.optimizer).__name__)
+    keras.config.set_dtype_policy("float32")
+
+
+def sparse() -> None:
+    """Gradients that touch some rows only."""
+    keras.utils.set_random_seed(ranks().seed(1))
+    words = np.random.default_rng(0).integers(0, 50, (ROWS, 4))
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), keras.layers.Embedding(50, 3), keras.layers.Flatten()]
+    )
+    model.add(keras.layers.Dense(3))
+    compiled(model, keras.optimizers.SGD(0.1))
+    training.fit(model, batches(words, data()[1]), epochs=2, transport=TEAM)
+    keep("sparse", model)
+
+
+def dropped() -> None:
+    """Dropout: other units on each rank, the same weights in the end."""
+    model = learn("dropout", "float32", "sgd", keras.layers.Dropout(0.5), epochs=2)
+    state = [v.numpy().tolist() for v in model.variables if "seed_generator" in v.path]
+    FOUND["dropout"]["random"] = state
+
+
+def measured() -> None:
+    """Metrics over all rows, of which the ranks have unequal parts."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    x, y = data()
+    one_hot = np.eye(3)[y]
+    metrics = [
+        keras.metrics.AUC(from_logits=True, name="auc"),
+        keras.metrics.F1Score(average="macro", name="f1"),
+        keras.metrics.R2Score(name="r2"),
+        keras.metrics.Precision(name="precision"),
+        keras.metrics.RootMeanSquaredError(name="rmse"),
+    ]
+    model = compiled(network(), keras.optimizers.SGD(0.1), loss="mse", metrics=metrics)
+    validation = batches(x[:37], one_hot[:37], shuffle=False)  # 16 + 16 + 5
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: SEEN.append(dict(logs)))
+    history = training.fit(
+        model, batches(x, one_hot), epochs=2, validation=validation, transport=TEAM,
+        callbacks=[keras.callbacks.ReduceLROnPlateau(patience=0, min_delta=9), seen],
+    )  # fmt: skip
+    keep("metrics", model, history=history, seen=SEEN)
+    FOUND["metrics"]["evaluated"] = training.evaluate(model, validation, TEAM)
+
+
+SEEN: list[dict[str, float]] = []
+
+
+class StopAt(keras.callbacks.Callback):
+    """One rank alone is asked to stop, as if its node's signal came first."""
+
+    def __init__(self, step: int, number: int) -> None:
+        super().__init__()
+        self._at, self._number, self._count = step, number, 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._count += 1
+        if self._count == self._at and TEAM.rank == TEAM.size - 1:
+            os.kill(os.getpid(), self._number)
+
+
+class Asked(BaseException):
+    """What the job's runtime raises at a signal."""
+
+
+def asked(number: int, _frame: Any) -> None:
+    raise Asked(signal.Signals(number).name)
+
+
+def resumed() -> None:
+    """Uninterrupted, and stopped twice within an epoch: the same weights and the same curve."""
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        signal.signal(number, asked)
+
+    def run(*callbacks: Any, folder: Path) -> Any:
+        x, y = data("float32")
+        keras.utils.set_random_seed(ranks().seed(12))  # that of the Dropout
+        inside = [keras.layers.Dropout(0.3), keras.layers.BatchNormalization(momentum=0.5)]
+        model = compiled(network(*inside), keras.optimizers.Adam(0.02), metrics=["accuracy"])
+        history = training.fit(
+            model, batches(x, y, augment=lambda row, rng: row + rng.normal(0, 0.01, row.shape)),
+            epochs=6, transport=TEAM, validation=batches(x[:30], y[:30], shuffle=False),
+            checkpoints=Checkpoints(folder, kept=3), checkpoint_s=0.0,
+            callbacks=[
+                keras.callbacks.EarlyStopping("val_loss", patience=3, min_delta=0.3,
+                                              restore_best_weights=True),
+                keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.3),
+                *callbacks,
+            ],
+        )  # fmt: skip
+        return model, history
+
+    model, history = run(folder=FOLDER / "whole")
+    keep("uninterrupted", model, history=history)
+    stops = []
+    for step, number in ((10, signal.SIGUSR1), (3, signal.SIGTERM)):
+        try:
+            run(StopAt(step, number), folder=FOLDER / "parts")
+        except Asked as error:  # noqa: PERF203
+            stops.append(str(error))
+    model, history = run(folder=FOLDER / "parts")
+    files = sorted(path.name for path in (FOLDER / "parts").iterdir())
+    keep("resumed", model, history=history, stops=stops, files=files)
+    # And an attempt that finds the training done does nothing more.
+    model, again = run(folder=FOLDER / "parts")
+    FOUND["resumed"]["again"] = again == history
+
+
+def expect_error(case: str, model: Any, **more: Any) -> None:
+    rows, epochs = more.pop("rows", slice(None)), more.pop("epochs", 2)
+    x, y = more.pop("data", data("float32"))
+    try:
+        compiled(model, more.pop("optimizer", "sgd"))
+        training.fit(model, batches(x[rows], y[rows]), epochs=epochs, transport=TEAM, **more)
+    except training.TrainingError as error:
+        FOUND[case] = str(error)
+    else:
+        FOUND[case] = "no error"
+
+
+class Poison(keras.callbacks.Callback):
+    """What a bad row does to one rank in the third epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2 and TEAM.rank == TEAM.size - 1:
+            variable = self.model.trainable_variables[0]
+            variable.assign(variable * np.nan)
+
+
+def refused() -> None:
+    expect_error("rows", network(), rows=slice(ROWS - TEAM.rank))
+    expect_error("other network", network(outputs=4), checkpoints=FOLDER / "whole")
+    x, y = data("float32")
+    expect_error("other data", network(), rows=slice(50), checkpoints=FOLDER / "whole")
+    expect_error(
+        "not a number", network(), epochs=4, callbacks=[Poison()], checkpoints=FOLDER / "bad"
+    )
+    model = network()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    try:
+        training.fit(model, batches(x, y), epochs=1, transport=TEAM)
+    except training.TrainingError as error:
+        FOUND["plain optimizer"] = str(error)
+
+
+CASES = [exchanges, equivalence, optimizers, normalised, mixed, sparse, dropped, measured]
+CASES += [resumed, refused]
+
+if __name__ == "__main__":
+    for case in CASES:
+        if case.__name__ in sys.argv[3:] or len(sys.argv) == 3:
+            case()
+    (FOLDER / f"{TEAM.rank}.json").write_text(json.dumps(FOUND))

@@ -1,0 +1,238 @@
+"""The operation `deepforge_hpc.operations:Train`: its settings, and a job that is interrupted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
+
+LOSS = {"SparseCategoricalCrossentropy": {"from_logits": True}}
+NETWORK = """\
+library: keras
+architecture: small
+inputs: {pixels: [8, 8, 1]}
+layers:
+  - conv: {Conv2D: {filters: 4, kernel_size: 3, activation: relu}}
+  - norm: {BatchNormalization: {momentum: 0.5}}
+  - drop: {Dropout: {rate: 0.2}}
+  - pool: {GlobalAveragePooling2D: {}}
+  - out: {Dense: {units: 3}}
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "images.h5"
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 120)
+    with h5py.File(path, "w") as file:
+        pixels = rng.normal(labels[:, None, None, None], 0.5, (120, 8, 8, 1)).astype("f4")
+        file.create_dataset("pixels", data=pixels, chunks=(1, 8, 8, 1))
+        file["kind"] = labels
+        file["trust"] = np.where(labels == 0, 0.0, 1.0)
+        file["use"] = (np.arange(120) < 100).astype("u1")
+    return path
+
+
+def network(units: int = 3, dropout: list[float] | None = None) -> Any:
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1), name="pixels"),
+            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+            keras.layers.BatchNormalization(momentum=0.5, name="norm"),
+            *(keras.layers.Dropout(rate, name="drop") for rate in dropout or []),
+            keras.layers.GlobalAveragePooling2D(name="pool"),
+            keras.layers.Dense(units, name="out"),
+        ]
+    )
+
+
+def train(dataset: Path, initial: Any = None, model: Any = None, **settings: Any) -> Any:
+    from deepforge_hpc.operations import Train
+
+    given = {"loss": LOSS, "target": "kind", "epochs": 2, "batch_size": 16, "seed": 4, **settings}
+    with h5py.File(dataset) as file:
+        return Train(model or network(), **given).execute(file, initial=initial)
+
+
+def test_one_call_with_most_settings(dataset: Path) -> None:
+    model, history, report = train(
+        dataset, epochs=6, rows="use", optimizer={"AdamW": {"weight_decay": 0.001}},
+        learning_rate=0.01, learning_rate_batch=8, warmup_epochs=1, schedule="CosineDecay",
+        metrics=["accuracy", {"SparseTopKCategoricalAccuracy": {"k": 2, "name": "top2"}}],
+        callbacks=["TerminateOnNaN"], early_stopping={"patience": 9}, keep="best",
+        augment="dihedral", clip={"global_clipnorm": 1.0}, accumulate=2, synchronize=True,
+        precision="mixed_bfloat16", class_weight={"0": 2.0, "1": 1.0, "2": 1.0}, memory_gib=0,
+    )  # fmt: skip
+    assert report["learning_rate"] == (
+        "0.02 = 0.01 x 16/8 (batch_size/learning_rate_batch), then CosineDecay over 25 steps, "
+        "after a warm-up of 5 steps"
+    )
+    assert (report["steps_per_epoch"], report["rows"], report["ranks"]) == (5, 90, 1)
+    assert report["synchronized"] == 1
+    assert {"loss", "val_loss", "top2", "val_accuracy"} <= set(history)
+    assert history["val_accuracy"][-1] > 0.6
+    assert not model.compiled
+    assert {item.dtype for item in model.weights} == {"float32"}
+    assert model.layers[0].compute_dtype == "float32"
+
+
+def test_the_seed_decides_and_what_is_set_has_effect(dataset: Path) -> None:
+    def weights(**settings: Any) -> Any:
+        return np.concatenate([w.ravel() for w in train(dataset, **settings)[0].get_weights()])
+
+    plain = weights()
+    assert np.array_equal(plain, weights())
+    changes: list[dict[str, Any]] = [
+        {"seed": 5}, {"augment": "flip"}, {"sample_weight": "trust"}, {"clip": {"clipvalue": 1e-3}},
+        {"class_weight": {"0": 9.0, "1": 1.0, "2": 1.0}}, {"accumulate": 3},
+        {"learning_rate": 0.1}, {"warmup_epochs": 1.0}, {"validation_split": 0.0},
+    ]  # fmt: skip
+    for change in changes:
+        assert not np.array_equal(plain, weights(**change)), change
+
+
+def test_weights_to_begin_with_and_to_keep(dataset: Path) -> None:
+    first, _, _ = train(dataset)
+    wide = network(units=4)  # its last layer has another shape
+    model, _, report = train(dataset, initial=first, model=wide, freeze=["conv", "n*"])
+    found = report["initial"]
+    assert found["loaded"] == [
+        "conv/kernel", "conv/bias", "norm/gamma", "norm/beta", "norm/moving_mean",
+        "norm/moving_variance",
+    ]  # fmt: skip
+    assert found["reshaped"] == [
+        "out/kernel: (4, 3) there, (4, 4) here",
+        "out/bias: (3,) there, (4,) here",
+    ]
+    assert (found["missing"], found["unused"], report["frozen"]) == ([], [], ["conv", "norm"])
+    for mine, theirs in zip(model.get_weights()[:6], first.get_weights()[:6], strict=True):
+        assert np.array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "Adamm"}, "Keras has no optimizer Adamm; did you mean Adam?"),
+        ({"loss": "nonsense"}, "Keras has no loss nonsense"),
+        ({"metrics": [{"AUC": {"curves": 1}}]}, "metric AUC cannot be made with {'curves': 1}"),
+        ({"callbacks": ["os:It"]}, "no callback os:It; for one of your own, write an operation"),
+        ({"callbacks": [{"A": {}, "B": {}}]}, "callback must be Name or {Name: {argument: value}}"),
+        ({"target": "labels"}, "the dataset has no 'labels'; it has kind, pixels, trust, use"),
+        ({"inputs": {"images": "pixels"}}, "the network has no input ['images'], but ['pixels']"),
+        ({"batch_size": 128}, "there are 108 rows, too few for a batch of 128"),
+        ({"freeze": ["dense*"]}, "freeze: no layer matches 'dense*'; there are conv, norm, pool"),
+        ({"augment": "spin"}, "augment 'spin' is none of dihedral, flip"),
+        ({"clip": {"norm": 1.0}}, "clip has ['norm']; it takes clipnorm"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named(
+    settings: dict[str, Any], message: str, dataset: Path
+) -> None:
+    from deepforge_hpc.training import TrainingError
+
+    with pytest.raises(TrainingError) as told:
+        train(dataset, **settings)
+    assert message in str(told.value)
+
+
+PIPELINE = """\
+pipeline: learn
+inputs:
+  images: {uri: images.h5, type: hdf5}
+operations:
+  train:
+    uses: deepforge_hpc.operations:Train
+    inputs: {dataset: images}
+    references: {model: network.yaml}
+    attributes:
+      loss: {SparseCategoricalCrossentropy: {from_logits: true}}
+      target: kind
+      metrics: [accuracy]
+      epochs: 2
+      batch_size: 16
+  own:
+    uses: operations.py:Learn
+    inputs: {dataset: images}
+    references: {model: network.yaml}
+outputs:
+  model: {from: train.model}
+  report: {from: train.report}
+  done: {from: train.history}
+  history: {from: own.history}
+"""
+OPERATION = '''\
+"""A training of one's own, whose first attempt is asked to stop within its third epoch."""
+import os
+import signal
+
+import h5py
+import keras
+
+from deepforge_hpc import training
+
+
+class StopOnce(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if os.environ["DFH_ATTEMPT"] == "1" and int(self.model.optimizer.iterations) == 17:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+
+class Learn:
+    def __init__(self, model: keras.Model):
+        self.model = model
+
+    def execute(self, dataset: h5py.File) -> dict:
+        history = learn(self.model, dataset, [StopOnce()])
+        return history
+
+
+def learn(given, dataset, callbacks):
+    team = training.connect()
+    keras.utils.set_random_seed(2)
+    model = keras.models.clone_model(given)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(training.distributed("adam", team), loss, metrics=["accuracy"])
+    batches = training.Batches(
+        dataset["pixels"], dataset["kind"][:], batch_size=16, seed=2, transport=team
+    )
+    return training.fit(model, batches, epochs=4, transport=team, callbacks=callbacks)
+'''
+
+
+def test_jobs_train_with_nothing_of_ours_and_go_on_from_a_checkpoint(
+    dataset: Path, make_project: Any, dfh: Any
+) -> None:
+    files = {"pipeline.yaml": PIPELINE, "network.yaml": NETWORK, "operations.py": OPERATION}
+    project = make_project(files)
+    (project / "images.h5").write_bytes(dataset.read_bytes())
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    run = ("run", "--site", "local", "--python", sys.executable)
+    stopped = dfh(*run, cwd=project, env=quiet, expect=None)
+    assert "interrupted" in stopped.stdout
+    jobs = project / "executions" / "learn-0001" / "jobs"
+    assert (jobs / "own" / "checkpoints" / "step-0000000017.npz").is_file()
+    dfh("resume", "learn-0001", cwd=project, env=quiet)
+    dfh("status", "learn-0001", "--watch", cwd=project)
+    history = json.loads((jobs / "own" / "outputs" / "history.json").read_text())
+
+    namespace: dict[str, Any] = {}
+    exec(compile(OPERATION, "operations.py", "exec"), namespace)
+    with h5py.File(dataset) as file:
+        whole = namespace["learn"](network(dropout=[0.2]), file, [])
+    assert history["loss"] == pytest.approx(whole["loss"], abs=1e-6)
+    assert history["accuracy"] == pytest.approx(whole["accuracy"], abs=1e-6)
+
+    report = json.loads((jobs / "train" / "outputs" / "report.json").read_text())
+    assert (report["ranks"], report["transport"]) == (1, "one rank")
+    metrics = (jobs / "train" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in metrics] == [1, 2]

@@ -1,0 +1,103 @@
+"""A folder of checkpoints: the newest whole one counts, whatever else lies there."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepforge_hpc.training.checkpoints import Checkpoints, Position, leaves, value_of
+
+HERE = {"a": np.arange(3.0)}
+
+
+def saved(folder: Path, *totals: int, kept: int = 3) -> Checkpoints:
+    found = Checkpoints(folder, kept)
+    for total in totals:
+        found.save(Position(total // 10, total % 10, total), {"n": total}, HERE)
+    return found
+
+
+def test_the_newest_is_found_with_what_it_holds(tmp_path: Path) -> None:
+    found = saved(tmp_path / "new", 9, 10, 111).newest()
+    assert found is not None
+    assert (found.position, found.state) == (Position(11, 1, 111), {"n": 111})
+    assert found.arrays()["a"].tolist() == [0, 1, 2]
+    assert Checkpoints(tmp_path / "none").newest() is None
+
+
+@pytest.mark.parametrize(
+    "harm", ["torn", "changed", "no description", "odd description", "version"]
+)
+def test_one_that_is_not_whole_is_skipped_and_named(harm: str, tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    data, small = tmp_path / "step-0000000002.npz", tmp_path / "step-0000000002.json"
+    if harm == "torn":
+        data.write_bytes(data.read_bytes()[:-9])
+    elif harm == "changed":
+        data.write_bytes(data.read_bytes()[:-1] + b"!")
+    elif harm == "no description":
+        small.unlink()
+    elif harm == "odd description":
+        small.write_text("[1, 2]")
+    else:
+        small.write_text(
+            json.dumps({**json.loads(small.read_text()), "schema": "dfh/checkpoint/9"})
+        )
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.position.total == 1
+    assert len(checkpoints.skipped) == 1
+    assert checkpoints.skipped[0].startswith("step-0000000002.npz is not whole")
+
+
+def test_old_ones_are_thinned_and_later_ones_of_a_lost_attempt_go(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2, 3, 4, 5, kept=2)
+    assert {path.stem for path in tmp_path.iterdir()} == {"step-0000000004", "step-0000000005"}
+    (tmp_path / "step-0000000005.json").unlink()  # torn: the next attempt goes on from 4
+    checkpoints.save(Position(total=4), {}, HERE)
+    assert {path.stem for path in tmp_path.iterdir()} == {"step-0000000004"}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # zipfile's
+def test_a_write_that_fails_leaves_the_last_good_one_alone(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # the disk is full
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            checkpoints.save(Position(total=2), {}, {"a": np.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.position.total == 1
+    assert {path.stem for path in tmp_path.iterdir()} == {"step-0000000001"}
+
+
+def test_plain_values_and_arrays_come_back_and_others_are_left_out() -> None:
+    arrays: dict[str, np.ndarray] = {}
+    value = {"best": 0.5, "weights": [np.ones(2), np.zeros((1, 2))], "name": None, "n": np.int64(3)}
+    (data,) = leaves(value, "callback/0/x", arrays)
+    back = value_of(json.loads(json.dumps(data)), arrays)
+    assert back["weights"][1].tolist() == [[0, 0]]
+    assert (back["best"], back["name"], back["n"]) == (0.5, None, 3)
+    assert list(leaves({"f": print}, "x", {})) == []
+    assert (
+        list(leaves(np.array([object()]), "x", {})) == []
+    )  # an array of objects would be a pickle
+
+
+def test_training_imports_no_framework_before_it_is_used() -> None:
+    code = (
+        "import sys, deepforge_hpc.training as t, deepforge_hpc.training.transports\n"
+        "t.connect; t.Order; t.Checkpoints\n"
+        "print([n for n in ('keras', 'tensorflow', 'torch', 'numpy', 'h5py', 'mpi4py') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
