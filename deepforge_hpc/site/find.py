@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +105,8 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     found = _find(site, folders)
     if found is None:
         asked = site if SITE_NAME.fullmatch(site) else name
-        hint = _misnamed(site, folders) or nearest(site, known_sites(folders))
+        machines = [one for one in known_sites(folders) if not _is_base(one, folders)]
+        hint = _misnamed(site, folders) or nearest(site, machines)
         hint = hint or "dfh site list shows the known"
         raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
     where, path = found
@@ -134,6 +136,15 @@ def _find(
             if path.is_file() and path not in but:
                 return where, path
     return None
+
+
+def _is_base(name: str, folders: list[tuple[str, Path]]) -> bool:
+    """Tell whether a file says that it is no machine, but what others extend."""
+    found = _find(name, folders)
+    with suppress(InvalidInputError, OSError):
+        value = _open(found[1]).value() if found else None
+        return isinstance(value, dict) and value.get("base") is True
+    return False
 
 
 def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:

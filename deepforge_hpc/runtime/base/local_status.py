@@ -54,7 +54,14 @@ class LocalStatus(NamedTuple):
             wants_memory=self.raw == "FAILED" and self.exit.endswith(":9"),
             ended_by=_ENDED_BY.get(self.raw, ""),
             dependency=_DEPENDENCY.get(self.reason, ""),
+            ended=_iso(self.ended) if self.ended else "",
         )
+
+
+def _iso(seconds: float) -> str:
+    from datetime import datetime, timezone
+
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
 
 
 _ENDED_BY = {"CANCELLED": "scheduler", "TIMEOUT": "limit", "NODE_FAIL": "node"}

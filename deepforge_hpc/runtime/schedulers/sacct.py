@@ -165,7 +165,9 @@ def _account(native: str, row: dict[str, Any]) -> NativeStatus:
     # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
     was_dropped = raw == "CANCELLED" and row["nodelist"] in {None, "None assigned"}
     reason = "DependencyNeverSatisfied" if was_dropped else ""
-    return _native(native, raw, reason, code, str(row["jobname"]))
+    end = str(row["end"] or "")
+    found = _native(native, raw, reason, code, str(row["jobname"]))
+    return found._replace(ended=end if end[:1].isdigit() else "")  # it may be `Unknown`
 
 
 def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeStatus:

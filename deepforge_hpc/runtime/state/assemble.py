@@ -141,6 +141,8 @@ class _View:
             self.warnings.append(verdict.notice)
         said, marker = evidence.current, evidence.found.marker
         started, ended = (said.started or "", said.ended or "") if said else ("", "")
+        if started and not ended and verdict.is_over and evidence.native is not None:
+            ended = evidence.native.ended  # it could not say so itself
         is_success = verdict.state.is_success
         return UnitStatus(
             task=task,

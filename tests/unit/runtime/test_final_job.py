@@ -64,7 +64,7 @@ def queue(execution: Execution, **states: str) -> None:
         state, sentence = interpret(word, reason, "0:0")
         lines.append({
             "id": native, "state": state.value, "raw": word, "reason": reason,
-            "explanation": sentence, "exit": "0:0",
+            "explanation": sentence, "exit": "0:0", "ended": 1795248009.5,
         })  # fmt: skip
     folder = execution.root / "local"
     folder.mkdir(exist_ok=True)
@@ -132,6 +132,7 @@ def test_a_job_that_was_killed_ended_as_the_scheduler_says(execution: Execution)
     execution.run_all("_final")
     state = execution.state("bad")
     assert (state["state"], state["started"], state["host"]) == ("interrupted", "then", "n1")
+    assert state["ended"] == "2026-11-21T08:00:09.500+00:00"
     assert "the scheduler says NODE_FAIL" in state["reason"]
     assert sorted(path.name for path in folder.iterdir()) == [".work-0", "state.json"]
     assert execution.state("middle")["reason"] == "It never started, because bad was interrupted."
@@ -234,13 +235,13 @@ def test_accounting_is_asked_until_all_have_ended_and_kept(
     execution.scheduler = "slurm"
     chain(execution)
     submitted(execution, *ids(bad="11", middle="12", last="13", _final="14"))
-    said(execution, "bad", "running")
+    said(execution, "bad", "running", started="2026-11-22T08:00:01+00:00")
     asked = sacct / "asked"
     done = execution.run("_final", PATH=f"{sacct}:/usr/bin:/bin", FAKE_OUT=str(asked))
     assert done.returncode == 0, done.stderr
     assert "--jobs=11,12,13" in asked.read_text().split()
     state = execution.state("bad")
-    assert state["state"] == "failed"
+    assert (state["state"], state["ended"]) == ("failed", "2026-11-22T08:00:09+00:00")
     assert state["reason"] == (
         "It needed more memory than it had asked for "
         "(the scheduler says OUT_OF_MEMORY, exit code 0:125)."

@@ -177,6 +177,12 @@ def test_an_unknown_site_names_the_nearest(files: SiteFolder) -> None:
     assert caught.value.faults[0].hint == "did you mean 'frontier'?"
 
 
+def test_what_others_extend_is_not_offered_as_a_site(files: SiteFolder) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        files.load("alp")
+    assert caught.value.faults[0].hint == "dfh site list shows the known"
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\x1b[2J", ""])
 def test_what_is_no_name_of_a_site_is_told_whole(files: SiteFolder, name: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
