@@ -22,6 +22,7 @@ ELSEWHERE = {
 OTHER_VERSIONS = (
     "/galaxies/executions/"  # the fixture of old executions, which carry a runtime of their own
 )
+STARTED: list[str] = []
 
 
 class Measured:
@@ -86,6 +87,9 @@ def start(tracer: str, repository: str, folder: str) -> None:
     """Measure this process from here on, unless its run has ended or it is to run as a user's does."""
     if "TESTS_WITHOUT_COVERAGE" in os.environ or not os.path.isdir(folder):  # noqa: PTH112
         return
+    if STARTED:  # Python reads what starts this twice where a folder is twice on its path
+        return
+    STARTED.append(folder)
     import atexit
     import threading
     from importlib.machinery import ExtensionFileLoader, ModuleSpec

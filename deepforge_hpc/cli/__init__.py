@@ -13,6 +13,16 @@ if os.path.basename(sys.argv[0]) == "dfh" and sys.path[:1] == [os.path.dirname(s
     del sys.path[0]
 
 
+def _without_interrupts(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """Show no traceback of Ctrl-C before `main` is there to answer it; Python then ends by it."""
+    if not issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
+
+
+if os.path.basename(sys.argv[0]) == "dfh":  # noqa: PTH119
+    sys.excepthook = _without_interrupts
+
+
 def _source_only(path: str) -> FileFinder:
     """Find this package's modules without asking each folder for compiled extensions first."""
     if path == _PACKAGE or path.startswith(_PACKAGE + os.sep):

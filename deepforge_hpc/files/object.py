@@ -67,9 +67,9 @@ class Object(Kind):
     """A mapping with known keys, read as a frozen dataclass.
 
     The class declares its keys by `key`; `fields` stands in for that where a class is read in more
-    than one way. `build` makes the result, if the class alone does not. `instead` says what to
-    write for keys that others have for the same. A wrong or missing value
-    leaves the dataclass's default: what follows can be checked too.
+    than one way. `build` makes the result, if the class alone does not. Of required keys that are
+    `exclusive` one is enough. `instead` says what to write for keys that others have for the same.
+    A wrong or missing value leaves the dataclass's default: what follows can be checked too.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ class Object(Kind):
             kind, name = field
             if (result := kind(item, here, reader)) is not BAD:
                 values[name] = result
-        for key in self._required:
-            if key not in value:
-                reader.fault(path, f"{key!r} is missing")
+        for keys in self._needed():
+            if not any(key in value for key in keys):
+                reader.fault(path, f"{' or '.join(map(repr, keys))} is missing")
         given = [key for key in self._exclusive if key in value]
         if len(given) > 1:
             reader.fault((*path, given[1]), f"{' and '.join(given)} exclude each other", key=True)
@@ -130,14 +130,23 @@ class Object(Kind):
         for name, (_, field) in self.fields.items():
             if field in texts:
                 found["properties"][name].setdefault("description", texts[field])
-        if self._required:
-            found["required"] = list(self._required)
+        needed = self._needed()
+        if alone := [key for keys in needed for key in keys if not keys[1:]]:
+            found["required"] = alone
+        if choice := next((keys for keys in needed if keys[1:]), None):
+            found["anyOf"] = [{"required": [key]} for key in choice]
         if self._exclusive:
             pairs = itertools.combinations(self._exclusive, 2)
             found["allOf"] = [{"not": {"required": list(pair)}} for pair in pairs]
         if self._shorthand:
             return {"anyOf": [self.fields[self._shorthand][0].schema(), found]}
         return found
+
+    def _needed(self) -> list[list[str]]:
+        """Return the required keys, each alone, and together those that exclude each other."""
+        choice = [key for key in self._required if key in self._exclusive]
+        alone = [[key] for key in self._required if key not in choice]
+        return [*alone, choice] if choice else alone
 
     def _unknown(self, path: Path, key: str, reader: Reader) -> None:
         if key in self._reserved:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
@@ -13,14 +13,25 @@ from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environm
 from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
 from deepforge_hpc.pipeline.installed import Installed
-from deepforge_hpc.pipeline.interface import NO_DEFAULT, Edge, OperationInterface, Parameter, Port
+from deepforge_hpc.pipeline.interface import (
+    NO_DEFAULT,
+    Edge,
+    OperationInterface,
+    Parameter,
+    Port,
+    edge_of,
+)
 from deepforge_hpc.pipeline.references import References
-from deepforge_hpc.pipeline.shape import Shape
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
 from deepforge_hpc.runtime.base.redact import filter_value
 
+CREDENTIAL = (
+    "looks like a credential: plans, records and reports show attributes",
+    "read it in the operation, from a file that only you can read",
+)
+T = TypeVar("T")
 _SHARDS = ("shard", "shards")
 
 
@@ -41,16 +52,32 @@ class Binder:
 
     def bind(self, spec: OperationSpec) -> OperationInterface | None:
         """Return the interface of an operation; None if its code has faults."""
+        if spec.command and spec.uses:  # they exclude each other, as was told
+            return None
+        if spec.command or spec.uses.endswith(".py"):
+            from deepforge_hpc.pipeline.program import ProgramBinding
+
+            return self.attempt(spec, ProgramBinding(self, spec).interface)
         if not spec.uses:
             return None
+        for key in ("args", "outputs"):
+            if getattr(spec, key):
+                message = f"{key}: is of programs; the code of {spec.uses} says its own"
+                hint = "remove it, or run a file as a program: uses: FILE.py"
+                self.reader.fault(("operations", spec.name, key), message, hint, key=True)
+        found = self.attempt(spec, lambda: self.sources.find(spec.uses))
+        return None if found is None else _Binding(self, spec, found).interface()
+
+    def attempt(self, spec: OperationSpec, action: Callable[[], T | None]) -> T | None:
+        """Return what an action finds; None after its fault was told at `uses:`."""
         try:
-            found = self.sources.find(spec.uses)
+            return action()
         except ProjectError as error:
             if ("uses", str(error)) not in self._told:  # of a file, however many operations use it
                 self._told.add(("uses", str(error)))
-                self.reader.fault(("operations", spec.name, "uses"), str(error), error.hint)
+                key = "command" if spec.command else "uses"
+                self.reader.fault(("operations", spec.name, key), str(error), error.hint)
             return None
-        return None if found is None else _Binding(self, spec, found).interface()
 
     def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, ...] = ()) -> None:
         """Say what is not checked; once only for a port, however many operations have its code."""
@@ -112,7 +139,8 @@ class _Binding:
             (spec.environment, self.binder.pipeline.environment), self.binder.environment_base
         )
         left = self._left_to_code()
-        packages = {*found.packages, *(item.library for item in references)}
+        compiled = (self.binder.references.packages(item) for item in references)
+        packages = found.packages.union(*compiled)
         return OperationInterface(
             name=spec.name,
             source=OperationSource(
@@ -159,7 +187,7 @@ class _Binding:
                 message = f"{self._owner('inputs')} takes a list as *{port}, not one value"
                 self._fault(("inputs", port), message, f"write {port}: [{given}]")
             kind = self._port_type(types, parameter, "input")
-            yield _edge(port, kind, given, parameter.shape)
+            yield edge_of(port, kind, given, parameter.shape)
         elif (one := parameter.member) is None:
             what = parameter.type if parameter.type != ANY else parameter.constraint.words()
             message = f"{self._owner('inputs')} takes no list of any length as {port!r} ({what})"
@@ -169,7 +197,7 @@ class _Binding:
             member = replace(parameter, type=one.type, annotation=one.annotation, shape=one.shape)
             kind = self._port_type(types, member, "input")
             for index, source in enumerate(given):
-                yield _edge(member_port(port, index), kind, source, one.shape)
+                yield edge_of(member_port(port, index), kind, source, one.shape)
 
     def _taken_by_execute(self) -> list[str]:
         names = [name for name in self.given if self.is_class and name in self.inputs]
@@ -267,9 +295,7 @@ class _Binding:
         """Refuse attributes that their annotation does not allow."""
         for name, value in self.attributes.items():
             if filter_value({name: value}) != {name: value}:
-                message = "looks like a credential: plans, records and reports show attributes"
-                hint = "read it in the operation, from a file that only you can read"
-                self._fault(("attributes", name), message, hint)
+                self._fault(("attributes", name), *CREDENTIAL)
                 continue
             parameter = self.parameters.get(name)
             if parameter is None or (value is None and parameter.default is None):
@@ -344,11 +370,3 @@ class _Binding:
                 (self.found.module, self.code.object, f"{what} {port.name}"),
             )
         return port.type or ANY
-
-
-def _edge(port: str, kind: str, source: str, shape: Shape) -> Edge:
-    operation, dot, output = source.partition(".")
-    edge = Edge(port=port, type=kind, shape=shape)
-    if dot:
-        return replace(edge, operation=operation, output=output)
-    return replace(edge, external=source)

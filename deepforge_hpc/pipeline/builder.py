@@ -75,7 +75,7 @@ class Pipeline:
         return self._add("inputs", name, _given(uri=str(uri), type=type))
 
     @_with_keys
-    def operation(self, name: str, *, uses: str, **keys: Any) -> Pipeline:
+    def operation(self, name: str, *, uses: str = "", **keys: Any) -> Pipeline:
         """Add an operation; the arguments are the keys of the file."""
         given = {"uses": uses, **keys}
         for key in given.keys() - OPERATION.fields.keys():

@@ -16,6 +16,7 @@ from deepforge_hpc.pipeline.formats import ANY, PICKLE
 from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface
 from deepforge_hpc.pipeline.shape import FILES, UNKNOWN, Shape
+from deepforge_hpc.runtime.base.arguments import PROGRAMS
 from deepforge_hpc.runtime.base.plan import ExternalInput, argument_of
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
@@ -175,7 +176,7 @@ class Edges:
         for name, types in self._types.items():
             for output in types:
                 if (name, output) not in self._used:
-                    uses = self.pipeline.operations[name].uses
+                    uses = self.pipeline.operations[name].uses or name
                     unused.setdefault((uses, output), []).append(name)
         for (_, output), names in list(unused.items())[:_MAX_UNUSED]:
             more = f" and {len(names) - 1} more of the same code" if names[1:] else ""
@@ -223,6 +224,8 @@ class Edges:
             return False
         self._used.add((operation, output))
         if output not in types:
+            if ("operations", operation, "outputs", output) in self.binder.reader.broken:
+                return False
             message = f"{operation} has no output {shown(output)}"
             hint = nearest(output, types) or f"{operation} returns nothing"
             self._fault(at, message, hint)
@@ -242,7 +245,8 @@ class Edges:
         elif {edge.type, given} <= _AS_IT_WAS:
             shape = self._shape(edge, given)
             self._agree(at, edge, shape, source)
-            if edge.type == given == ANY and None in (shape.kinds, edge.shape.kinds):
+            is_untyped = edge.type == given == ANY and None in (shape.kinds, edge.shape.kinds)
+            if is_untyped and interface.source.kind not in PROGRAMS:
                 port = argument_of(edge.port)
                 once = (interface.source.module, interface.source.object, port)
                 self._untyped.setdefault(once, (at, f"{source} -> {name}.{port}"))

@@ -36,8 +36,8 @@ _NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
 _FORMAT = Text("the id of a format", r"[a-z][a-z0-9_-]{0,31}")
 _SEED = Integer(0, 2**32 - 1)
-_USES_TEXT = Text("FILE.py:Object or package.module:Object")
-_USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*")
+_USES_TEXT = Text("FILE.py:Object, package.module:Object or FILE.py")
+_USES = re.compile(r"[^:]+:[A-Za-z_][A-Za-z0-9_]*|[^:]+\.py")
 
 
 @described({"type": "string", "pattern": f"^{_USES.pattern}$"})
@@ -47,7 +47,7 @@ def _uses(value: object, path: Path, reader: Reader) -> object:
         reader.fault(path, "a pipeline inside a pipeline is not in this version")
         return BAD
     if isinstance(result, str) and not _USES.fullmatch(result):
-        hint = "write FILE.py:Object or package.module:Object"
+        hint = "write FILE.py:Object or package.module:Object, or FILE.py to run it as a program"
         reader.fault(path, f"{shown(result)} does not name an operation", hint)
         return BAD
     return result
@@ -73,6 +73,25 @@ _TIME = Parsed(
     'a duration above zero such as 90m, 2h, "08:00:00" or "1-12:00:00"',
     DURATION,
 )
+
+
+@described({"type": ["string", "number"], "description": "a word of a command line"})
+def _word(value: object, path: Path, reader: Reader) -> object:
+    """Read a word; a number is one, and of true and false nobody knows the program's spelling."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        reader.wrong(path, "a word, in quotes", value)
+        return ""  # the words behind it keep their places
+    return value
+
+
+WORD = _word
+LEFT = Text(
+    "a path below the working folder of the program",
+    r"(?!/|-)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f{}]{1,1000}",
+)
+"""Where a program leaves an output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +170,11 @@ class OperationSpec:
 
     name: str
     uses: str = key(_uses, "", required=True)
+    """Code whose arguments and results are Python's; or `FILE.py`, run as a program."""
+    command: tuple[str, ...] = key(Items(WORD, "a list of words", least=1), (), required=True)
+    """A program with its words; no shell reads them."""
+    args: tuple[str, ...] = key(Items(WORD, "a list of words"), ())
+    """Further words of a program, with placeholders such as `{inputs.table}`."""
     description: str = key(Text(lines=True), "")
     inputs: Mapping[str, str | tuple[str, ...]] = key(
         MapOf(OneOrList(_SOURCE, "name at least one output, or leave the input out")), factory=dict
@@ -158,6 +182,8 @@ class OperationSpec:
     """Port -> its source, or the sources of a list in their order."""
     references: Mapping[str, str] = key(MapOf(Text("the path of a resource file")), factory=dict)
     attributes: Mapping[str, Any] = key(MapOf(data), factory=dict)
+    outputs: Mapping[str, str] = key(MapOf(LEFT), factory=dict)
+    """Of a program: name -> the file or `folder/` that it leaves in its working folder."""
     types: Mapping[str, str] = key(MapOf(_FORMAT), factory=dict)
     resources: ResourcesSpec = key(RESOURCES, ResourcesSpec())
     launch: str | None = key(launcher.NAME)
@@ -187,6 +213,7 @@ OPERATION = Object(
     OperationSpec,
     reserved=("sweep", "checkpoint", "on_failure", "cache", "retries", "interactive"),
     named=True,
+    exclusive=("uses", "command"),
     instead=_OF_RESOURCES,
 )
 _OF_OPERATION = dict.fromkeys(OPERATION.fields, "it is a key of an operation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from deepforge_hpc.pipeline.annotation import Constraint
@@ -87,7 +87,7 @@ class OperationCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """Where one input of an operation comes from."""
+    """Where one input of an operation comes from; `edge_of` makes it."""
 
     port: str
     """Of a list `parts[0]`, `parts[1]`, ..."""
@@ -98,6 +98,15 @@ class Edge:
     external: str | None = None
     shape: Shape = UNKNOWN
     """What its annotation allows."""
+
+
+def edge_of(port: str, kind: str, source: str, shape: Shape = UNKNOWN) -> Edge:
+    """Return the edge from a source as a pipeline names it: `INPUT` or `OPERATION.OUTPUT`."""
+    operation, dot, output = source.partition(".")
+    edge = Edge(port=port, type=kind, shape=shape)
+    if dot:
+        return replace(edge, operation=operation, output=output)
+    return replace(edge, external=source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

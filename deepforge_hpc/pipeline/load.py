@@ -144,7 +144,7 @@ class _Loading:
         self.site = self._site()
         self.formats = Formats()
         self.sources = Sources(self.project, self.formats)
-        self.references = References(self.project)
+        self.references = References(self.project, self.sources)
 
     def loaded(self) -> Loaded:
         """Check everything."""
@@ -306,6 +306,9 @@ class _Loading:
             for target in named.values():
                 self._attempt((), self.sources.keep_library, target.partition(":")[0])
         files.update(self.sources.files)
+        if first := self.references.start_up():
+            files.update(first.values())
+            found["start_up"] = {library: path for library, (path, _) in first.items()}
         if found:
             files[PLUGINS] = code_file(canonical_json(found))
 

@@ -63,12 +63,20 @@ class Module:
 
 
 def read_module(
-    tree: ast.Module, path: Path, whole: Piece, absolute: Callable[[ast.ImportFrom], str | None]
+    tree: ast.Module,
+    path: Path,
+    whole: Piece,
+    absolute: Callable[[ast.ImportFrom], str | None],
+    *,
+    is_main: bool = False,
 ) -> Module:
-    """Split a file into statements; `absolute` names what a `from` imports from, in full."""
+    """Split a file into statements; `absolute` names what a `from` imports from, in full.
+
+    `is_main`: it is run as a program.
+    """
     module = Module(path=path, whole=whole)
     try:
-        _Reader(module, absolute, Effects(tree)).read(tree.body)
+        _Reader(module, absolute, Effects(tree), runs_main=is_main).read(tree.body)
     except RecursionError:  # a tower of brackets: then the file is one
         module.statements[:] = [_Statement(piece=whole, names=frozenset(), is_effect=True)]
     for statement in module.statements:
@@ -79,20 +87,29 @@ def read_module(
 
 class _Reader:
     def __init__(
-        self, module: Module, absolute: Callable[[ast.ImportFrom], str | None], effects: Effects
+        self,
+        module: Module,
+        absolute: Callable[[ast.ImportFrom], str | None],
+        effects: Effects,
+        *,
+        runs_main: bool,
     ) -> None:
         self.module = module
         self.absolute = absolute
         self.effects = effects
+        self.runs_main = runs_main
 
     def read(self, body: list[ast.stmt]) -> None:
         for node in body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._import(node)
-            elif isinstance(node, ast.If) and (is_type_checking(node.test) or is_main(node.test)):
+            elif isinstance(node, ast.If) and self._never_holds(node.test):
                 self.read(node.orelse)
             elif not _is_docstring(node):
                 self._statement(node)
+
+    def _never_holds(self, test: ast.expr) -> bool:
+        return is_type_checking(test) or (is_main(test) and not self.runs_main)
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for name, target, loaded in self._aliases(node):
@@ -166,6 +183,13 @@ class Reach:
         """Return what the operation `name` of a module is, by file and in order."""
         self._load(module)
         self._name(module, name, ())
+        while self._todo:
+            self._look_into(*self._todo.pop())
+        return tuple(sorted(self._pieces))
+
+    def program(self, module: Module) -> tuple[Piece, ...]:
+        """Return what a module is that is run as a program: all of it, and what that names."""
+        self._all(module)
         while self._todo:
             self._look_into(*self._todo.pop())
         return tuple(sorted(self._pieces))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,8 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import Project, ProjectError, ProjectFiles, read_bounded
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.pipeline.snapshot import COMPILED, PROJECT, CodeFile, code_file
+from deepforge_hpc.pipeline.snapshot import COMPILED, PROJECT, START_UP, CodeFile, code_file
+from deepforge_hpc.pipeline.sources import FoundObject, Sources
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.runtime.base.plan import Reference
 
@@ -17,14 +20,21 @@ if TYPE_CHECKING:
     from deepforge_hpc.plugins.library import Compiled, Library
 
 
+_TELL = "report it to those who maintain the library"
+
+
 class References:
     """Compiles resource files; collects their files and faults."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, sources: Sources) -> None:
         self.project = project
+        self.sources = sources
         self.files: dict[str, CodeFile] = {}
         self.faults: list[Fault] = []
         self._compiled: dict[Path, Reference | None] = {}
+        self._objects: dict[str, dict[str, FoundObject]] = {}
+        """By library: what its files name of the project."""
+        self._packages: dict[str, frozenset[str]] = {}
 
     def compile(self, name: str, text: str) -> Reference | None:
         """Return a reference; None if its file has faults, ProjectError if there is none."""
@@ -46,20 +56,68 @@ class References:
         except InvalidInputError as error:
             self.faults += error.faults
             return None
-        if compiled.objects:
-            message = f"{', '.join(compiled.objects)}: code of the project is not in this version"
-            self.faults.append(Fault(message=message, file=source))
-            return None
+        objects = self._find(compiled)
+        self._objects.setdefault(library, {}).update(objects)
+        self._packages[source] = frozenset().union(*(one.packages for one in objects.values()))
         stem = PurePosixPath(source).with_suffix("").as_posix()
         module = f"{COMPILED}/{stem}.py"
         if module in self.files:
             message = f"another resource file has the name {stem!r} before its suffix"
             self.faults.append(Fault(message=message, file=source, hint="rename one of the two"))
             return None
-        self.files[module] = code_file(compiled.code.encode())
+        # What those are is part of what it is, and so of the keys of the jobs that get it.
+        needs = "".join(f"# {name} {one.sha256}\n" for name, one in objects.items())
+        self.files[module] = code_file(f"{compiled.code}{needs}".encode())
         for name, (real, content) in {source: (path, data), **files.found}.items():
             self.files[f"{PROJECT}/{name}"] = code_file(content, real)
         return Reference("", library, source, module, self.files[module].sha256)
+
+    def _find(self, compiled: Compiled) -> dict[str, FoundObject]:
+        """Return what a file names of the project's code, which is frozen too."""
+        found = {name: self._object(name, *place) for name, place in compiled.objects.items()}
+        return {name: one for name, one in found.items() if one is not None}
+
+    def _object(self, name: str, file: str, line: int, column: int) -> FoundObject | None:
+        try:
+            return self.sources.find_object(name)
+        except ProjectError as error:
+            self.faults.append(Fault(str(error), file, line, column, error.hint))
+            return None
+
+    def packages(self, reference: Reference) -> frozenset[str]:
+        """Return the packages that a reference imports, besides those of the project."""
+        return self._packages.get(reference.source, frozenset()) | {reference.library}
+
+    def start_up(self) -> dict[str, tuple[str, CodeFile]]:
+        """Return by library the path in `code/` and the source of what ranks run first."""
+        found = {}
+        for library, objects in self._objects.items():
+            if text := self._first(library, tuple(objects)):
+                search = dict.fromkeys(folder for one in objects.values() for folder in one.search)
+                path = f"{START_UP}/start_up_{re.sub(r'[^A-Za-z0-9_]', '_', library)}.py"
+                found[library] = (path, code_file(f"{_search(search)}{text}".encode()))
+        return found
+
+    def _first(self, library: str, objects: tuple[str, ...]) -> str:
+        """Return what a library wants to be run first."""
+        try:
+            return str(registry.create("libraries", library).start_up(objects))
+        except Exception as error:
+            if library in registry.built_in("libraries"):  # a bug of ours
+                raise
+            self.faults.append(Fault(_failure(library, error), hint=_TELL))
+            return ""
+
+
+def _search(folders: Iterable[str]) -> str:
+    """Return source that lets a rank import what lies in folders of `code/`."""
+    return (
+        "import sys as _sys\nfrom pathlib import Path as _Path\n\n"
+        f"for _folder in {list(folders)!r}:\n"
+        "    _folder = str(_Path(__file__).parents[1] / _folder)\n"
+        "    if _folder not in _sys.path:\n"
+        "        _sys.path.append(_folder)\n\n"
+    )
 
 
 def _compiled(data: bytes, source: str, files: ProjectFiles) -> tuple[str, Compiled]:
@@ -86,6 +144,9 @@ def _compiled(data: bytes, source: str, files: ProjectFiles) -> tuple[str, Compi
     except Exception as error:
         if library in registry.built_in("libraries"):  # a bug of ours
             raise
-        message = f"the library {library!r} failed: {type(error).__name__}: {error}"
-        hint = "report it to those who maintain the library"
-        raise InvalidInputError([document.fault(message, ("library",), hint=hint)]) from error
+        message = _failure(library, error)
+        raise InvalidInputError([document.fault(message, ("library",), hint=_TELL)]) from error
+
+
+def _failure(library: str, error: Exception) -> str:
+    return f"the library {library!r} failed: {type(error).__name__}: {error}"

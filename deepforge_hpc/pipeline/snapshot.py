@@ -19,6 +19,7 @@ _HIDDEN = re.compile(r"\.|__pycache__$")
 PROJECT = "project"
 LIBRARY = "library"
 COMPILED = "compiled"
+START_UP = "start_up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,14 @@ import os
 import sys
 import warnings
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
-from deepforge_hpc.pipeline.effects import is_type_checking
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
 from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
@@ -39,6 +39,27 @@ class FoundOperation:
     """Top packages outside of the project that its code imports."""
     is_sound: bool
     """False if the code has faults: its arguments are known, its outputs may not be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundScript:
+    """A file that is run as a program; the fields are those of `FoundOperation`."""
+
+    module: str
+    search: tuple[str, ...]
+    pieces: tuple[Piece, ...]
+    packages: frozenset[str]
+    place: str
+    """file:line"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundObject:
+    """A class or function of the project that a resource file names."""
+
+    search: tuple[str, ...]
+    sha256: str
+    packages: frozenset[str]
 
 
 class Sources:
@@ -70,32 +91,110 @@ class Sources:
     def _find(self, uses: str) -> FoundOperation | None:
         where, _, name = uses.rpartition(":")
         origin = self._file(where) if where.endswith(".py") else self._defining(where, name)
-        parsed = self._parse(origin.path, origin)
+        parsed = self._defined(where, name, origin)
         if parsed is None:
             return None
-        if name not in parsed.definitions:
+        code, faults = read_operation(parsed, name, self._formats)
+        self.faults += faults
+        if code is None:
+            return None
+        reached, pieces = self._reached(name, origin)
+        return FoundOperation(
+            code=code,
+            module=origin.code_path(origin.path),
+            search=reached.search,
+            sha256=reached.sha256,
+            pieces=pieces,
+            packages=reached.packages,
+            is_sound=not faults,
+        )
+
+    def find_object(self, name: str) -> FoundObject:
+        """Keep what `MODULE:Name` needs and return what is known of it; ProjectError if gone."""
+        where, _, attribute = name.partition(":")
+        is_own = where.partition(".")[0] == OWN.top
+        origin = self._defining(where, attribute) if is_own else self._in_project(where)
+        if self._defined(where, attribute, origin) is None:
+            return FoundObject(search=(), sha256="", packages=frozenset())
+        for path, of in self._modules([where], origin):
+            self._closure(replace(of, path=path))
+        return self._reached(attribute, origin)[0]
+
+    def _in_project(self, module: str) -> CodeOrigin:
+        """Return where a module of the project lies, which any of its code could import."""
+        root, parts = self.project.root, module.split(".")
+        search = tuple(dict.fromkeys((self.project.folder, root)))
+        for folder in search:
+            here = folder.joinpath(*parts)
+            for path in (here.with_name(f"{parts[-1]}.py"), here / "__init__.py"):
+                if path.is_file():
+                    origin = CodeOrigin(path=path, base=root, prefix=PROJECT, search=search)
+                    return replace(origin, path=self._checked(path, origin))
+        message = f"the project has no module {module!r}"
+        raise ProjectError(message, f"looked for {'/'.join(parts)}.py in {self.project.folder}")
+
+    def _defined(self, where: str, name: str, origin: CodeOrigin) -> ParsedModule | None:
+        """Return the file that defines a name; None if it cannot be read, ProjectError if not."""
+        parsed = self._parse(origin.path, origin)
+        if parsed is not None and name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
             hint = nearest(name, parsed.definitions)
             if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
-        code, faults = read_operation(parsed, name, self._formats)
-        self.faults += faults
-        if code is None:
-            return None
+        return parsed
+
+    def _reached(self, name: str, origin: CodeOrigin) -> tuple[FoundObject, tuple[Piece, ...]]:
+        """Keep all that a class or function needs, and return what it is."""
         has_own = self._closure(origin)
         module = self._module(origin.path, origin)
         reach = Reach(lambda chain: self._module_named(chain, origin))
         pieces = reach.pieces(module, name) if module is not None else ()
-        return FoundOperation(
-            code=code,
-            module=origin.code_path(origin.path),
+        found = FoundObject(
             search=tuple(dict.fromkeys((*origin.code_search(), *([LIBRARY] if has_own else [])))),
             sha256=digest(canonical_json([[piece.path, piece.sha256] for piece in pieces])),
-            pieces=pieces,
             packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
-            is_sound=not faults,
         )
+        return found, pieces
+
+    def script(self, text: str, *, is_whole: bool = True) -> FoundScript | None:
+        """Return a file of the project that is run as a program; None of one with faults.
+
+        `is_whole`: by itself, not by a program that finds something in it.
+        """
+        origin = self._file(text)
+        parsed = self._parse(origin.path, origin)
+        if parsed is None:
+            return None
+        if is_whole and not _does_something(parsed.tree):
+            hint = nearest("", parsed.definitions).removeprefix("known: ")
+            message = f"{text!r} only defines names: run as a program it does nothing"
+            raise ProjectError(message, f"write {text}:NAME; it defines {hint}" if hint else "")
+        has_own = self._closure(origin)
+        name = origin.code_path(origin.path)
+        module = read_module(
+            parsed.tree,
+            origin.path,
+            Piece(path=name, line=1, sha256=self.files[name].sha256),
+            lambda node: _base(node, origin.path, origin),
+            is_main=True,
+        )
+        reach = Reach(lambda chain: self._module_named(chain, origin))
+        return FoundScript(
+            module=name,
+            search=(*origin.code_search(), *([LIBRARY] if has_own else [])),
+            pieces=reach.program(module),
+            packages=frozenset(reach.outside - ({OWN.top} if has_own else set())),
+            place=f"{parsed.file}:1",
+        )
+
+    def data(self, text: str) -> Piece:
+        """Keep a file of the project that a program reads; return it."""
+        path = self.project.inside(text)
+        name = f"{PROJECT}/{self.project.relative(path)}"
+        if name not in self.files:
+            self.files[name] = code_file(read_bounded(path, text), path)
+        return Piece(path=name, line=1, sha256=self.files[name].sha256)
 
     def _file(self, text: str) -> CodeOrigin:
         path = self.project.inside(text)
@@ -231,6 +330,14 @@ class Sources:
             # The job imports it under the name of the link.
             self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), real)
         return real
+
+
+def _does_something(tree: ast.Module) -> bool:
+    """Tell whether a file does more than define names when it is run."""
+    effects = Effects(tree)
+    return any(
+        effects.has(node) or (isinstance(node, ast.If) and is_main(node.test)) for node in tree.body
+    )
 
 
 def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:

@@ -16,6 +16,8 @@ from deepforge_hpc.site.unknown import UNKNOWN, known
 
 _GPU_FLAGS = {"apptainer": "--nv", "podman-hpc": "--gpu"}
 _AMD_FLAGS = {"apptainer": "--rocm"}
+_PARTS = {"apptainer": ':,"', "podman-hpc": ":", "pyxis": ":,"}
+"""Letters that end a path, or quote it, where a runtime is told what to show of the host."""
 _PYTHON = 'python3 "$@"'
 _APPTAINER = '"$(command -v apptainer || command -v singularity || echo apptainer)"'
 """Either has the same options; a host with neither is told of the first."""
@@ -57,6 +59,11 @@ def container_of(
     runtime = "apptainer" if spec.runtime is UNKNOWN else spec.runtime
     if runtime == "none":
         return Container(problem=f"site {site.name} runs no containers")
+    for path in folders:
+        if bad := sorted(set(path) & set(_PARTS.get(runtime, ""))):
+            letters = " and ".join(map(repr, bad))
+            problem = f"{runtime} cannot show {path} to the image, for the path holds {letters}"
+            return Container(problem=f"{problem}: rename the folder")
     by_kind = _AMD_FLAGS if has_amd_gpus(node) else _GPU_FLAGS
     flag = (spec.gpu_flag or by_kind.get(runtime, "")) if gpus else ""
     flags = (*((flag,) if flag else ()), *spec.flags)

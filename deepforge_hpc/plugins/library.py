@@ -55,9 +55,9 @@ class Compiled(NamedTuple):
     says whether a result can be reused."""
     files: tuple[str, ...] = ()
     """Other resource files that it was read from, as `ResourceFiles.read` named them."""
-    objects: tuple[str, ...] = ()
-    """What of the project's own code it needs, as MODULE:Name: frozen with it, and made known to
-    the framework by `start_up`."""
+    objects: Mapping[str, tuple[str, int, int]] = {}
+    """What of the project's own code it needs, as MODULE:Name, with the file, line and column that
+    name it: frozen with it, and made known to the framework by `start_up`."""
 
 
 class ResourceFiles(Protocol):
@@ -119,7 +119,8 @@ class Library(ABC):
     def start_up(self, objects: tuple[str, ...]) -> str:  # noqa: ARG002 - for those that need it
         """Return source that a rank runs before the framework is imported; mostly none.
 
-        `objects` is all that the pipeline's files of this library need of the project. They can be
-        imported, but should not be before the framework is: most ranks need neither.
+        Every rank of the pipeline runs it: one may load what another has made. `objects` is all
+        that the pipeline's files of this library need of the project. They can be imported, but
+        should not be before the framework is: most ranks need neither.
         """
         return ""

@@ -116,6 +116,8 @@ def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
     with suppress(OSError, ValueError):
         for name, sha256 in _manifest(layout).files.items():
             _restore(layout.code / name, info.ledger, sha256)
+            if _is_torn(layout.code / name):
+                _restore_runtime(layout.code, name, sha256)
     if torn := {path for path in layout.jobs.glob("*/job.sh") if _is_torn(path)}:
         from deepforge_hpc.render.script import render_scripts  # the ledger keeps the plan alone
 
@@ -132,6 +134,14 @@ def _restore(path: Path, ledger: str, sha256: str) -> None:
     with suppress(OSError, ValueError):  # then the comparison with its digest tells
         if _is_torn(path):
             publish_bytes(path, kept(ledger, sha256), mode=0o444)
+
+
+def _restore_runtime(code: Path, name: str, sha256: str) -> None:
+    """Write the runtime anew; the ledger keeps no copy, so only the same version can."""
+    from deepforge_hpc.submit.runtime_zip import RUNTIME_ZIP, runtime_zip
+
+    if name == RUNTIME_ZIP and (made := runtime_zip()).sha256 == sha256:
+        publish_bytes(code / name, made.data, mode=0o444)
 
 
 def _is_torn(path: Path) -> bool:

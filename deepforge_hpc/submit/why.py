@@ -116,9 +116,11 @@ class _Comparison:
         if (before.module, before.object) != (now.module, now.object):
             was = f"{_shown(before.module)}:{before.object}"
             yield f"its code is {_shown(now.module)}:{now.object}, and was {was}"
+        elif before.argv != now.argv:
+            yield "its command line changed"
         elif before.sha256 != now.sha256:
             place = self._place(before.object, interface.pieces if interface else ())
-            yield f"its code changed ({place or _shown(now.module)})"
+            yield f"its code changed ({place or _shown(now.module) or now.object})"
 
     def _place(self, name: str, pieces: tuple[Piece, ...]) -> str:
         """Return file and line of the first statement that the earlier code did not have."""
@@ -127,7 +129,9 @@ class _Comparison:
         module = self.before.source.module.removeprefix(f"{PROJECT}/")
         known: set[tuple[str, str]] = set()
         with suppress(ProjectError, OSError, ValueError):
-            found = Sources(Project(root, root), FORMATS).find(f"{module}:{name}")
+            sources = Sources(Project(root, root), FORMATS)
+            is_script = self.before.source.kind == "script"
+            found = sources.script(module) if is_script else sources.find(f"{module}:{name}")
             known = {(piece.path, piece.sha256) for piece in found.pieces} if found else set()
         new = next((item for item in pieces if (item.path, item.sha256) not in known), None)
         return f"{_shown(new.path)}, line {new.line}" if new is not None and known else ""

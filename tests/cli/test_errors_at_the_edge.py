@@ -165,3 +165,13 @@ def test_verbose_logs_to_stderr_only(dfh: Any, project: Path) -> None:
 def test_nothing_here_says_what_to_do(dfh: Any, tmp_path: Path) -> None:
     assert "dfh submit" in dfh("report", cwd=tmp_path, expect=2).stderr
     assert "no such file" in dfh("check", cwd=tmp_path, expect=2).stderr
+
+
+def test_interrupt_before_the_command_is_there_shows_no_traceback(dfh: Any, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "sys.addaudithook(lambda event, args: event == 'import' and args[0] == 'click.core' and "
+        "os.kill(os.getpid(), signal.SIGINT))\n"
+    )
+    stopped = dfh("--help", cwd=tmp_path, expect=-2, env={"PYTHONPATH": str(tmp_path)})
+    assert (stopped.stdout, stopped.stderr) == ("", "")

@@ -192,3 +192,67 @@ def test_launcher_without_a_line_is_a_fault(dfh: Any, make_project: Callable[...
     error = dfh("check", "--site", "local", cwd=project, expect=3).stderr
     assert "site local has no launcher 'pair'" in error
     dfh("check", cwd=project, env={"DEEPFORGE_HPC_SITE": ""})  # some site may have it
+
+
+CABLE = '''\
+from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.files.yaml12 import load
+from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library
+
+
+class Cable(Library):
+    name = "cable"
+
+    def schema(self):
+        return {"type": "object", "properties": {"library": {"const": "cable"}}}
+
+    def catalogue(self):
+        return {"cable": {"length": Entry({})}}
+
+    def examples(self):
+        return {}
+
+    def compile(self, text, source, files=NO_FILES):
+        document = load(text, source)
+        value = document.value()
+        if value["length"] < 0:
+            raise InvalidInputError([document.fault("a cable is not shorter than nothing", ("length",))])
+        other, data = files.read(value["plug"], source)
+        code = f"import plugs.shape\\\\n\\\\n\\\\ndef build():\\\\n    return plugs.shape.make({value['length']!r}, {len(data)})\\\\n"
+        return Compiled(code, (other,), {"plugs.shape:make": (source, 2, 1)})
+
+    def start_up(self, objects):
+        return f"import os\\\\nos.environ['CABLE'] = {' '.join(objects)!r}\\\\n"
+'''.replace("\\\\", "\\")  # fmt: skip
+
+
+def test_a_library_from_outside_compiles_a_file_and_its_start_up_runs_in_every_job(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = tmp_path / "acme_cable.py"
+    module.write_text(CABLE)
+    env = install(tmp_path / "lib", "[deepforge_hpc.libraries]\ncable = acme_cable:Cable\n", module)
+    project = make_project(
+        {
+            "operations/all.py": (
+                "import os\n\n\ndef lay(cable, note: str = '') -> list:\n"
+                "    found = [*cable, os.environ['CABLE']]\n    return found\n\n\n"
+                "def look(found: list) -> list:\n    seen = [*found, os.environ['CABLE']]\n    return seen\n"
+            ),
+            "plugs/shape.py": "def make(length, size):\n    return [length, size]\n",
+            "cables/long.yaml": "library: cable\nlength: 3\nplug: parts/plug.txt\n",
+            "cables/parts/plug.txt": "plug",
+            "pipeline.yaml": (
+                "pipeline: p\noperations:\n"
+                "  lay: {uses: 'operations/all.py:lay', references: {cable: cables/long.yaml}}\n"
+                "  look: {uses: 'operations/all.py:look', inputs: {found: lay.found}}\n"
+            ),
+        }
+    )
+    dfh("run", "--site", "local", cwd=project, env=env)
+    (output,) = project.glob("executions/p-0001/jobs/look/outputs/*.json")
+    assert json.loads(output.read_text()) == [3, 4, "plugs.shape:make", "plugs.shape:make"]
+    assert (project / "executions/p-0001/code/project/cables/parts/plug.txt").read_text() == "plug"
+    (project / "cables/long.yaml").write_text("library: cable\nlength: -3\n")
+    error = dfh("check", cwd=project, env=env, expect=3).stderr
+    assert "cables/long.yaml:2:9: a cable is not shorter than nothing" in error

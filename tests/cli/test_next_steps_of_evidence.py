@@ -247,3 +247,26 @@ def test_an_output_that_is_gone_and_one_of_another_size(
     said = dfh("prov", "verify", "small-0001", cwd=project, expect=7)
     shown = follow("ledger/verify.py _compared: dfh prov", said, cwd=project)
     assert "small-0001/total" in shown.stdout
+
+
+def test_what_came_in_the_way_of_a_job_since_it_was_submitted(
+    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+) -> None:
+    code, file, place = gated / "operations.py", gated / "pipeline.yaml", gated / "said.txt"
+    code.write_text(
+        code.read_text() + "def say(word: str) -> str:\n    said = word\n    return said\n"
+    )
+    text = file.read_text().replace("word: wait.word", "said: {from: say.said, to: said.txt}")
+    say = "  say: {uses: 'operations.py:say', inputs: {word: wait.word}}\n"
+    file.write_text(text.replace("outputs:", f"{say}outputs:"))
+    dfh("submit", cwd=gated)
+    until(lambda: status(gated)["state"] == "running")
+    place.write_text("mine")
+    (gated / "open").touch()
+    until(lambda: closed(gated, "gated-0001"))
+    assert place.read_text() == "mine"
+    place.unlink()
+    step = "runtime/job/destination.py refuse_files_of_others: dfh resume"
+    follow(step, dfh("status", cwd=gated), cwd=gated)
+    assert "gated-0001  succeeded" in dfh("status", "--watch", cwd=gated).stdout
+    assert place.read_text() == "done"

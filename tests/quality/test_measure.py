@@ -60,11 +60,17 @@ def measured(repository: Path, tmp_path: Path) -> Path:
     )
     tracer = importlib.util.find_spec("coverage.tracer")
     assert tracer is not None
-    begin = f"import measure; measure.start({tracer.origin!r}, {str(tmp_path)!r}, {str(tmp_path / 'left')!r})"
+    begin = f"measure.start({tracer.origin!r}, {str(tmp_path)!r}, {str(tmp_path / 'left')!r})"
     path = f"{repository / 'tests'}:{tmp_path}"
     for more in ({}, {"TESTS_WITHOUT_COVERAGE": "1"}):
         subprocess.run(
-            [sys.executable, "-S", "-c", f"{begin}\n{PROGRAM}", str(tmp_path / "runtime.zip")],
+            [
+                sys.executable,
+                "-S",
+                "-c",
+                f"import measure\n{begin}\n{begin}\n{PROGRAM}",
+                str(tmp_path / "runtime.zip"),
+            ],
             env=os.environ | {"PYTHONPATH": path} | more,
             cwd=tmp_path,
             check=True,

@@ -181,3 +181,55 @@ def test_what_the_functional_api_expresses_is_built_as_written() -> None:
     starts = np.cumsum([0, *widths])
     code, code_again = (found[0, starts[i] : starts[i + 1]] for i in (2, 3))
     assert (code == code_again).all()
+
+
+OWN = """\
+import keras
+
+
+class Scale(keras.layers.Layer):
+    def __init__(self, factor=1.0, **words):
+        super().__init__(**words)
+        self.factor = factor
+
+    def call(self, x):
+        return self.factor * x
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+
+def cube(x):
+    return x**3
+
+
+class Far(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean((y_true - y_pred) ** 4, axis=-1)
+"""
+
+
+def test_a_model_with_layers_and_a_loss_of_the_project_is_saved_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+    import numpy as np
+
+    (tmp_path / "own_parts.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = (
+        "library: keras\narchitecture: a\ninputs: {x: [3]}\ncustom: ['own_parts:Far']\nlayers:\n"
+        "  - s: {'own_parts:Scale': {factor: 2.0}}\n  - d: {Dense: {units: 2, activation: 'own_parts:cube'}}\n"
+    )
+    compiled = KerasLibrary().compile(text, "net.yaml")
+    exec(KerasLibrary().start_up(tuple(compiled.objects)), {})
+    namespace: dict[str, Any] = {}
+    exec(compiled.code, namespace)
+    model = namespace["build"]()
+    model.compile("sgd", namespace["own_parts"].Far())
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    model.fit(x, np.zeros((2, 2)), verbose=0)
+    model.save(tmp_path / "a.keras")
+    loaded = keras.models.load_model(tmp_path / "a.keras")
+    assert (loaded.predict(x, verbose=0) == model.predict(x, verbose=0)).all()
+    assert (loaded.layers[1].factor, loaded.loss.__class__.__name__) == (2.0, "Far")

@@ -8,7 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,18 @@ DISK_MB = 2_500
 
 @pytest.fixture(scope="module")
 def checkout(
-    tmp_path_factory: pytest.TempPathFactory, copy_example: Callable[[Path], Path]
-) -> Path:
-    """A checkout of which nothing is installed."""
-    root = tmp_path_factory.mktemp("checkout")
+    copy_example: Callable[[Path], Path],
+) -> Iterator[Path]:
+    """A checkout of which nothing is installed; on disk, as its environment takes more than a GB."""
+    root = Path(tempfile.mkdtemp(prefix="checkout-"))
     copy_example(root / "examples" / "redshift")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, root)
     for name in ("deepforge_hpc", "site-configs", "job-templates"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / name, root / name, ignore=ignore)
-    return root
+    yield root
+    shutil.rmtree(root)
 
 
 def demo(checkout: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

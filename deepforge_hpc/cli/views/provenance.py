@@ -177,9 +177,10 @@ def _period(time: Span) -> str:
 
 def _code(record: Record) -> str:
     operation, seed = record.data.operation, record.data.seed
-    if not operation.module:
+    if not operation.source:
         return "of deepforge-hpc itself"
-    text = f"{operation.module}:{operation.object}  {short(operation.source)}"
+    code = f"{operation.module}:{operation.object}" if operation.module else operation.object
+    text = f"{code}  {short(operation.source)}"
     return text if seed is None else f"{text}  seed {seed}"
 
 

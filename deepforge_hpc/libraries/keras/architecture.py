@@ -41,15 +41,9 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, closed, key
-from deepforge_hpc.libraries.keras.arguments import (
-    OBJECT,
-    OBJECT_RULE,
-    OBJECT_SCHEMA,
-    Kinds,
-    kinds,
-    layer_definitions,
-)
+from deepforge_hpc.libraries.keras.arguments import Kinds, kinds, layer_definitions
 from deepforge_hpc.libraries.keras.catalogue import shipped
+from deepforge_hpc.libraries.keras.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
 from deepforge_hpc.libraries.keras.graph import Argument
 from deepforge_hpc.libraries.keras.literals import PARAMETER, POSITIVE, is_int
 

@@ -9,7 +9,6 @@ from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Ten
 
 def emit(graph: Graph) -> str:
     """Return the module's source."""
-    modules = dict.fromkeys(name.partition(":")[0] for name in graph.objects)
     builders = _Builders()
     body = builders.body(graph)
     return "\n".join(
@@ -17,7 +16,7 @@ def emit(graph: Graph) -> str:
             f'"""The network {graph.name}, made from its architecture file; edit that one."""',
             "",
             "import keras",
-            *(f"import {module}" for module in modules),
+            *(f"import {module}" for module in builders.modules),
             *(line for function in builders.functions for line in ("", "", *function)),
             "",
             "",
@@ -34,6 +33,8 @@ class _Builders:
 
     def __init__(self) -> None:
         self.functions: list[list[str]] = []
+        self.modules: dict[str, None] = {}
+        """Of the project, that the source imports."""
 
     def body(self, graph: Graph) -> list[str]:
         """Return the statements that build a network."""
@@ -88,6 +89,7 @@ class _Body:
     def made(self, call: LayerCall) -> str:
         if call.model is not None:
             return f"{self.builders.add(call.model)}()"
+        self.builders.modules.update(dict.fromkeys(map(module_of, call.objects)))
         return f"{call.code}({', '.join([*call.words, f'name={call.name!r}'])})"
 
     def tensor(self, tensor: Tensor) -> str:
@@ -105,74 +107,10 @@ class _Body:
         return repr(value)
 
 
+def module_of(name: str) -> str:
+    """Return the module of `MODULE:Name`."""
+    return name.partition(":")[0]
+
+
 def _one_or_list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-
-
-_START_UP = '''\
-"""Makes the layers and functions of the project known to Keras, once something imports it."""
-
-import importlib
-import importlib.util
-import sys
-
-OBJECTS = {objects!r}
-MODULES = tuple(dict.fromkeys(name.partition(":")[0] for name in OBJECTS))
-
-
-def register(module):
-    keras = sys.modules["keras"]
-    for name in OBJECTS:
-        owner, _, attribute = name.partition(":")
-        if owner == module:
-            found = getattr(sys.modules[module], attribute)
-            if keras.saving.get_registered_name(found) == found.__name__:
-                keras.saving.register_keras_serializable(module)(found)
-
-
-def after(name):
-    if name != "keras":
-        if "keras" in sys.modules:
-            register(name)
-        return
-    for module in MODULES:
-        try:
-            importlib.import_module(module)
-            if not sys.modules[module].__spec__._initializing:  # else it imports Keras just now
-                register(module)
-        except Exception as error:  # another job may have what it needs
-            print(f"Keras does not know {{module}}: {{error}}", file=sys.stderr)
-
-
-WAITED = {{name for name in ("keras", *MODULES) if name not in sys.modules}}
-
-
-class Waiting:
-    """Acts after an import: ranks that do without Keras must not pay for it."""
-
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name not in WAITED:
-            return None
-        WAITED.discard(name)
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            run = spec.loader.exec_module
-
-            def exec_module(module):
-                run(module)
-                after(name)
-
-            spec.loader.exec_module = exec_module
-        return spec
-
-
-sys.meta_path.insert(0, Waiting)
-if "keras" in sys.modules:
-    after("keras")
-'''
-
-
-def start_up(objects: tuple[str, ...]) -> str:
-    """Return what registers objects of the project, given as MODULE:Name."""
-    return _START_UP.format(objects=objects)

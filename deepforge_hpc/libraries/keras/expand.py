@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
-from deepforge_hpc.files.faults import BAD, NAME, Path, nearest, shown
+from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.libraries.keras.architecture import REUSE, Block, Step, check_parameters
-from deepforge_hpc.libraries.keras.arguments import Arguments, Free, argument, is_object, kinds
 from deepforge_hpc.libraries.keras.frame import NOTHING, Frame, LayerList, Several, Source
 from deepforge_hpc.libraries.keras.graph import (
-    Argument,
-    CallValue,
     Graph,
     GraphInput,
     LayerCall,
     Passage,
+    Place,
     Tensor,
 )
+from deepforge_hpc.libraries.keras.layer_maker import LayerMaker
 from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Values
 from deepforge_hpc.libraries.keras.sources import ArchitectureFile, ArchitectureFiles
 
@@ -37,7 +35,7 @@ class Expander:
 
     def __init__(self, units: ArchitectureFiles) -> None:
         self.units = units
-        self.kinds = kinds()
+        self.layers = LayerMaker()
         self.steps = 0
 
     def expand(self, unit: ArchitectureFile) -> Graph:
@@ -53,8 +51,8 @@ class Expander:
         except TooLargeError as error:
             reader.fault(("layers",), str(error))
             graph = Graph(name=found.name, inputs=(), calls=(), outputs=())
-        objects = dict.fromkeys((*graph.objects, *found.custom))
-        return replace(graph, objects=tuple(objects), files=self.units.names)
+        custom = {name: unit.place(("custom", i)) for i, name in enumerate(found.custom)}
+        return replace(graph, objects={**custom, **graph.objects}, files=self.units.names)
 
     def frame(
         self,
@@ -83,13 +81,12 @@ class Expander:
         found = self.block(frame)
         outputs = tuple(found.outputs.values()) if isinstance(found, Several) else (found,)
         calls = tuple(frame.network.calls.values())
-        objects = dict.fromkeys(one for call in calls for one in _objects(call))
         graph = Graph(
             name=name,
             inputs=inputs,
             calls=calls,
             outputs=tuple(tensor for tensor in outputs if tensor is not None),
-            objects=tuple(objects),
+            objects=_objects(calls),
         )
         if not self.units.faults:
             self.check_use(graph, frame, outputs)
@@ -181,8 +178,8 @@ class Expander:
         if block is not None:
             return self.use_block(block, step, line, frame, sources)
         name = f"{frame.prefix}{line}"
-        if one := self.arguments(step, frame):
-            self.add_layer(one, step, name, frame, sources)
+        if one := self.layers.arguments(step, frame):
+            self.layers.add(one, step, name, frame, sources)
         return Tensor(name)
 
     def count(self) -> None:
@@ -190,20 +187,6 @@ class Expander:
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooLargeError(f"the blocks expand to more than {MAX_STEPS:,} layers")
-
-    def arguments(self, step: Step, frame: Frame) -> Arguments | Free | None:
-        """Return what a layer takes; None if there is no such layer."""
-        if is_object(step.kind):
-            return Free(self.kinds, step.kind)
-        if found := self.kinds.arguments("layer", step.kind):
-            return found
-        message, hint = self.kinds.refusal("layer", step.kind)
-        if message.startswith("Keras has no layer"):
-            known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
-            message = f"no Keras layer or block {shown(step.kind)}"
-            hint = nearest(step.kind, known)
-        frame.fault(step.path, message, hint, key=True)
-        return None
 
     def use_block(
         self, block: Block, step: Step, line: str, frame: Frame, sources: tuple[Tensor, ...]
@@ -248,7 +231,7 @@ class Expander:
         self, graph: Graph, body: Block, step: Step, frame: Frame, sources: tuple[Tensor, ...]
     ) -> Source:
         """Add a model of its own as one layer; return its output, or several."""
-        self.claim(graph.name, step, frame)
+        self.layers.claim(graph.name, step, frame)
         frame.network.add(
             LayerCall(
                 name=graph.name,
@@ -257,7 +240,7 @@ class Expander:
                 arguments={},
                 sources=sources,
                 merges=len(sources) > 1,
-                keywords=self.keywords(step, _OF_MODELS, frame),
+                keywords=self.layers.keywords(step, _OF_MODELS, frame),
                 model=graph,
                 place=frame.unit.place(step.path),
                 passages=frame.passages,
@@ -267,82 +250,6 @@ class Expander:
         if len(graph.outputs) == 1:
             return Tensor(graph.name)
         return Several({name: Tensor(graph.name, i) for i, name in enumerate(body.outputs)})
-
-    def claim(self, name: str, step: Step, frame: Frame) -> None:
-        """Take the name of a layer."""
-        if name in frame.network.taken or not NAME.fullmatch(name):
-            frame.fault(step.path, f"the expanded name {name} is taken or too long")
-        frame.network.taken.add(name)
-
-    def add_layer(
-        self,
-        one: Arguments | Free,
-        step: Step,
-        name: str,
-        frame: Frame,
-        sources: tuple[Tensor, ...],
-    ) -> None:
-        """Add one layer."""
-        self.claim(name, step, frame)
-        if len(sources) > 1 and one.takes == "one":
-            frame.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
-        found = dict(frame.unit.architecture.defaults.get(one.name, {}))
-        for key, value in one.given(step.arguments, step.path, frame.unit.reader).items():
-            found[key] = self.read(one, key, value, frame, (*step.path, key))
-        one.check_required(found, step.path, frame.unit.reader)
-        frame.network.add(
-            LayerCall(
-                name=name,
-                kind=one.name,
-                code=one.code,
-                arguments=one.ordered(found),
-                sources=sources,
-                merges=one.takes == "list" or (one.takes == "any" and len(sources) > 1),
-                keywords=self.keywords(step, one.call, frame),
-                place=frame.unit.place(step.path),
-                passages=frame.passages,
-            ),
-            frame.unit,
-        )
-
-    def read(
-        self, one: Arguments | Free, name: str, value: object, frame: Frame, path: Path
-    ) -> Argument:
-        """Return an argument, with the parameters of blocks replaced."""
-        resolved = frame.parameters.resolve(value, frame.values, path)
-        if resolved.value is UNKNOWN:
-            return argument(None, BAD)
-        return one.read(name, resolved.value, resolved.path, resolved.reader)
-
-    def keywords(
-        self, step: Step, known: tuple[str, ...] | None, frame: Frame
-    ) -> dict[str, CallValue]:
-        """Return the arguments of a call; `known` is None where any name will do."""
-        found: dict[str, CallValue] = {}
-        for name, value in step.call.items():
-            path = (*step.beside("call"), name)
-            if known is not None and name not in known:
-                message = f"the call of {step.kind} has no argument {shown(name)}"
-                frame.fault(path, message, nearest(name, known), key=True)
-            elif (read := self.call_value(value, frame, path)) is not BAD:
-                found[name] = read
-        return found
-
-    def call_value(self, value: object, frame: Frame, path: Path) -> Any:
-        """Return tensors for names, and literals; BAD for what is left out or wrong."""
-        resolved = frame.parameters.resolve(value, frame.values, path).value
-        if isinstance(resolved, str):
-            return frame.tensor(resolved, path) or BAD
-        names = resolved if isinstance(resolved, list) else ()
-        if names and all(isinstance(name, str) for name in names):
-            tensors = [frame.tensor(name, path) for name in names]
-            return BAD if None in tensors else tuple(tensors)
-        if resolved is None or type(resolved) in {bool, int, float}:
-            return resolved
-        if resolved is not UNKNOWN:
-            what = "expected a layer, a list of layers, or a number"
-            frame.fault(path, f"{what}, not {shown(value)}")
-        return BAD
 
     def reuse(self, step: Step, line: str, frame: Frame, sources: tuple[Tensor, ...]) -> Source:
         """Call the layers of an earlier line again, on other tensors; return the output."""
@@ -374,7 +281,7 @@ class Expander:
                 place=frame.unit.place(step.path),
                 passages=frame.passages,
             )
-            self.claim(made.name, step, frame)
+            self.layers.claim(made.name, step, frame)
             frame.network.add(made, frame.unit)
         found = frame.scope[old]
         if isinstance(found, Several):
@@ -397,14 +304,14 @@ class Expander:
                 frame.fault(item.place.path, f"input {item.name} is not used", key=True)
 
 
-def _objects(call: LayerCall) -> Iterator[str]:
-    """Yield what a layer needs of the project."""
-    if is_object(call.kind):
-        yield call.kind
-    for item in call.arguments.values():
-        yield from item.objects
-    if call.model is not None:
-        yield from call.model.objects
+def _objects(calls: Iterable[LayerCall]) -> dict[str, Place]:
+    """Return what layers need of the project, each with the first place that says so."""
+    found: dict[str, Place] = {}
+    for call in calls:
+        inner = call.model.objects if call.model is not None else {}
+        for name, place in (*((name, call.place) for name in call.objects), *inner.items()):
+            found.setdefault(name, place)
+    return found
 
 
 def _present(block: Block, unit: ArchitectureFile, values: Values) -> list[str]:

@@ -7,7 +7,7 @@ judge, plots and comparisons.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from deepforge_hpc.errors import Fault
@@ -116,6 +116,12 @@ class LayerCall:
         return tuple(f"{name}={item.code}" for name, item in self.arguments.items())
 
     @property
+    def objects(self) -> tuple[str, ...]:
+        """Return what of the project it names, as MODULE:Name."""
+        own = (self.kind,) if ":" in self.kind else ()
+        return (*own, *(name for item in self.arguments.values() for name in item.objects))
+
+    @property
     def reads(self) -> tuple[Tensor, ...]:
         """Return all that it is given: sources, and tensors among the arguments of the call."""
         return (*self.sources, *(one for item in self.keywords.values() for one in _tensors(item)))
@@ -156,7 +162,7 @@ class Graph:
     inputs: tuple[GraphInput, ...]
     calls: tuple[LayerCall, ...]
     outputs: tuple[Tensor, ...]
-    objects: tuple[str, ...] = ()
-    """What it needs of the project, as MODULE:Name, nested models included."""
+    objects: Mapping[str, Place] = field(default_factory=dict)
+    """What it needs of the project, as MODULE:Name, with the first place that names it."""
     files: tuple[str, ...] = ()
     """Files that it was read from, the architecture's own first."""

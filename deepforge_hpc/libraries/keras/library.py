@@ -8,10 +8,11 @@ from pathlib import Path
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.kinds import Schema
 from deepforge_hpc.libraries.keras import architecture, catalogue
-from deepforge_hpc.libraries.keras.emit import emit, start_up
+from deepforge_hpc.libraries.keras.emit import emit
 from deepforge_hpc.libraries.keras.expand import Expander
 from deepforge_hpc.libraries.keras.graph import Graph
 from deepforge_hpc.libraries.keras.sources import ArchitectureFiles
+from deepforge_hpc.libraries.keras.start_up import start_up
 from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library, Option, ResourceFiles
 
 
@@ -32,7 +33,8 @@ class KerasLibrary(Library):
 
     def compile(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Compiled:
         graph = self.graph(text, source, files)
-        return Compiled(emit(graph), graph.files[1:], graph.objects)
+        objects = {name: place[:3] for name, place in graph.objects.items()}
+        return Compiled(emit(graph), graph.files[1:], objects)
 
     def graph(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Graph:
         """Return the network of a file; InvalidInputError as `compile`."""

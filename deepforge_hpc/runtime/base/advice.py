@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from .states import State
 
+TO_KEEP = "return it as a pathlib.Path, or name it under outputs: of a program"
+"""How a file that was left in the working folder becomes an output."""
+
 
 class End(NamedTuple):
     """How a job, or a task of one, ended."""

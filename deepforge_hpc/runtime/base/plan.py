@@ -88,6 +88,8 @@ class OutputPort(NamedTuple):
     """Of bool, dict, float, int, list, str: what the value must be; empty: it may be anything."""
     optional: bool = True
     """Whether the value may be None."""
+    file: str = ""
+    """Of a program: where it leaves it, below its working folder; a folder if it ends in `/`."""
 
 
 class Reference(NamedTuple):
@@ -108,9 +110,10 @@ class OperationSource(NamedTuple):
     module: str
     """Path below `code/` of the Python file, with forward slashes."""
     object: str
-    """Name of the class or function."""
+    """Name of the class or function; of a program, `__main__` or the first word of its command."""
     kind: str
-    """`class` (attributes to `__init__`, inputs to `execute`) or `function`."""
+    """`class` (attributes to `__init__`, inputs to `execute`), `function`, `script` (the module is
+    run as a program) or `command` (there is no module)."""
     parameters: tuple[str, ...] = ()
     """Names that the constructor (or the function) takes besides inputs: attributes and references,
     and `shard`, `shards` if the code names them; `execute.shard` if `execute` of a class does."""
@@ -123,6 +126,8 @@ class OperationSource(NamedTuple):
     order), `dict` (output name to value)."""
     star: tuple[str, ...] = ()
     """If it gets a list of inputs as `*NAME`: the arguments before it, and NAME."""
+    argv: tuple[str, ...] = ()
+    """Of a script its arguments, of a command all words, with placeholders."""
 
 
 class LaunchCommand(NamedTuple):

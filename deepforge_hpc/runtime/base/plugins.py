@@ -12,12 +12,17 @@ from .failure import JobError
 from .files import read_json
 from .layout import PLUGINS
 
+_tables: dict[Path, dict[str, dict[str, str]]] = {}
+"""By `code/`: its table, which is frozen. It is asked for more than once, and mostly not there."""
+
 
 def named_plugins(code: Path, kind: str) -> dict[str, str]:
     """Return `module:object` by name, as `code/plugins.json` has it for a kind."""
-    with suppress(FileNotFoundError):
-        return decode(dict[str, dict[str, str]], read_json(code / PLUGINS)).get(kind, {})
-    return {}
+    if code not in _tables:
+        _tables[code] = {}
+        with suppress(FileNotFoundError):
+            _tables[code] = decode(dict[str, dict[str, str]], read_json(code / PLUGINS))
+    return _tables[code].get(kind, {})
 
 
 def load_plugins(code: Path, kind: str) -> dict[str, Any]:

@@ -19,18 +19,16 @@ _ALLOWED = re.compile(
     r"LOADEDMODULES$|_LMFILES_$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|LANG$|LC_|TZ$)"
 )
 _PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_LMFILES_"})
-_SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|CREDENTIAL|JWT|COOKIE|(API|ACCESS|PRIVATE|AUTH)_?KEY|_KEY$", re.IGNORECASE
+_NAMES = (
+    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"
+    r"(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)"
 )
-_SECRET_KEY = re.compile(
-    r"(^|.*[_-])(PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|AUTHORIZATION|(API|ACCESS|PRIVATE|"
-    r"SECRET)[_-]?KEY|(API|ACCESS|AUTH|BEARER)[_-]?TOKEN)",
-    re.IGNORECASE,
-)
+_SECRET_NAME = re.compile(rf"{_NAMES}|TOKEN|PASSW|JWT|COOKIE|AUTH_?KEY|_KEY$", re.IGNORECASE)
+"""Of a variable, which has a name of its own kind: any key is one."""
+_SECRET_KEY = re.compile(rf"(^|.*[_-])({_NAMES}|AUTHORIZATION)", re.IGNORECASE)
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _ASSIGNED = re.compile(
-    r"""((?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"""
-    r"""(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
+    rf"""({_NAMES}(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
     r"""AUTHORIZATION["']?\s*[:=]\s*(?!\[redacted)\[?["']?(?:BASIC |BEARER )?)"""
     r"""(?!BASIC |BEARER )[^\s"',;&(){}\[\]]+""",
     re.IGNORECASE,
@@ -44,6 +42,8 @@ _TOKEN = re.compile(
 _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s:]+:[^/@\s]+@")
 _PATH = re.compile(r"(\$\w+|\$\{\w+\}|~)?/[^/]")
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
+_READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
+"""Of a name that people give: `ResNet50`, `run_2024`. Of what is drawn at random it is a third."""
 _MAX_LENGTH = 8192
 
 
@@ -138,6 +138,9 @@ def _is_random(word: str) -> bool:
     if "/" in word and word.startswith("/"):
         return any(_is_random(part) for part in word.split("/") if len(part) >= 32)
     if not (re.search(r"[A-Za-z]", word) and re.search(r"\d", word)):
+        return False
+    readable = sum(len(found[0]) for found in _READABLE.finditer(word))
+    if readable > 0.75 * sum(map(str.isalnum, word)):
         return False
     counts = Counter(word)
     entropy = -sum(n / len(word) * math.log2(n / len(word)) for n in counts.values())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ..base.context import Context
+from ..base.failure import JobError
 from ..base.files import canonical_json, publish_bytes
+from ..base.plan import DeclaredOutput
 from ..state.closure import build_closure
 from ..state.record import Published
 from ..storage.base import Stat
@@ -68,24 +71,43 @@ def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Publi
     replaced.
     """
     found = []
-    for declared in context.plan.outputs:
-        if declared.job != context.name or not declared.to:
-            continue
+    for declared in _declared(context):
         output = next(item for item in outputs if item.name == declared.output)
         to = Path(declared.to)
         is_folder = to.is_dir() and (output.path.is_file() or _is_of_others(to))
         if declared.to.endswith("/") or is_folder:
             to /= declared.name + output.path.suffix
         if _is_of_others(to):
-            message = "Would be replaced, and holds what no job laid there"
-            raise FileExistsError(errno.EEXIST, message, str(to))
+            what = "holds what no job laid there" if to.is_dir() else "no job laid it there"
+            raise FileExistsError(errno.EEXIST, f"Would be replaced, and {what}", str(to))
         found.append((to, output))
     return found
 
 
+def refuse_files_of_others(context: Context) -> None:
+    """Raise JobError for a file that would be in the way at the end: it came since the submission.
+
+    Whether a folder is, only the output tells.
+    """
+    for declared in _declared(context):
+        to = Path(declared.to)
+        if not declared.to.endswith("/") and not to.is_dir() and _is_of_others(to):
+            reason = (
+                f"The file {to} would be replaced by {declared.name}, and no job laid it there."
+            )
+            hint = f"Move it away, then: dfh resume {context.info.id}"
+            raise JobError(reason, hint, is_retryable=True)
+
+
+def _declared(context: Context) -> Iterator[DeclaredOutput]:
+    return (item for item in context.plan.outputs if item.to and item.job == context.name)
+
+
 def _is_of_others(place: Path) -> bool:
-    """Tell whether a folder holds something and is no copy of an earlier result."""
-    return place.is_dir() and not _beside(place).exists() and any(place.iterdir())
+    """Tell whether something lies there, and is no copy of an earlier result."""
+    if _beside(place).exists():
+        return False
+    return any(place.iterdir()) if place.is_dir() else os.path.lexists(place)
 
 
 def _beside(copy: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -136,7 +137,8 @@ def _find(command: str, environ: dict[str, str]) -> str:
     """Return the path of a command; JobError if PATH does not have it."""
     if "/" in command:
         return command
-    for folder in environ.get("PATH", os.defpath).split(":"):
+    beside = sys.executable.rpartition("/")[0]  # where torchrun is, if no environment is activated
+    for folder in (*environ.get("PATH", os.defpath).split(":"), beside):
         path = f"{folder or '.'}/{command}"
         if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 - a str in, a str out
             return path

@@ -127,6 +127,7 @@ class Supervisor:
         try:
             check_code(self._context.layout, code_sha256)
             check_upstream(self._context)
+            self._check_destinations()
             self._begin()
             self._publish(self._do())
         except JobError as error:
@@ -144,6 +145,14 @@ class Supervisor:
         finally:
             self._clean()
         return 0
+
+    def _check_destinations(self) -> None:
+        context = self._context
+        if any(item.to and item.job == context.name for item in context.plan.outputs):
+            from .destination import refuse_files_of_others
+
+            if not context.by_hand:
+                refuse_files_of_others(context)
 
     def _bug(self, error: JobError) -> int:
         """Fail for what the code of others, or our own, raised: the traceback goes to the log."""
@@ -231,7 +240,10 @@ class Supervisor:
         if self._scratch is not None and not self._context.by_hand:
             self._left = keep(self._context, self._scratch, outputs)
             if self._left:
-                say(f"This job {self._left}. To make one an output, return it as a pathlib.Path.")
+                from ..base.advice import TO_KEEP
+
+                say(f"This job {self._left}.")
+                say(f"To make one an output, {TO_KEEP}.")
 
     def _publish(self, entries: dict[str, Saved]) -> None:
         context = self._context

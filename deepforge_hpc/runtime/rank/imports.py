@@ -6,6 +6,7 @@ both can be forged. The bytecode of this runtime lies in its archive, which is c
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib.machinery import (
@@ -33,7 +34,7 @@ def use_sources_only(code: Path) -> None:
     loaders = ((ExtensionFileLoader, EXTENSION_SUFFIXES), (FrozenLoader, SOURCE_SUFFIXES))
 
     def hook(path: str) -> FileFinder:
-        if not path.startswith(below) or path.startswith(runtime):
+        if not path.startswith(below) or path.startswith(runtime) or not os.path.isdir(path):  # noqa: PTH112
             raise ImportError(path)
         return FileFinder(path, *loaders)
 

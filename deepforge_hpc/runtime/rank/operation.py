@@ -12,6 +12,7 @@ from typing import Any
 
 from ..base.failure import JobError
 from ..base.plan import OperationSource, argument_of
+from ..base.plugins import named_plugins
 from ..formats.base import Format, FormatError, block_of, count_rows
 from .imports import FrozenLoader
 from .messages import RankInput, RankSpec
@@ -26,6 +27,12 @@ def load_operation(spec: RankSpec) -> Callable[..., Any]:
         _load_module(code, source.module, source.search), source.object
     )
     return target
+
+
+def run_start_up(code: Path) -> None:
+    """Run what libraries want to be run before anything of the operation is imported."""
+    for path in named_plugins(code, "start_up").values():
+        _load_module(code, path, ())
 
 
 def run_operation(

@@ -10,14 +10,20 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..base.arguments import PROGRAMS
 from ..base.codec import encode, parse
 from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
 from ..base.files import opened, publish_json, read_own
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity, rank_variables
 from .messages import RankSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..formats.base import Format
 
 _STDOUT, _STDERR = 1, 2
 
@@ -96,7 +102,6 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
 def _run(spec: RankSpec, identity: Identity) -> None:
     from ..formats import load_formats
     from .imports import use_sources_only
-    from .operation import load_operation, run_operation
 
     use_sources_only(Path(spec.code))
     formats = load_formats(Path(spec.code))
@@ -105,8 +110,7 @@ def _run(spec: RankSpec, identity: Identity) -> None:
 
         check_formats(spec, formats)
     try:
-        target = load_operation(spec)
-        values = run_operation(spec, target, formats) if spec.taken is None else {}
+        values = _values(spec, identity, formats)
     finally:
         if identity.rank == 0:  # of a job that fails too: a new version may be why
             from .packages import note_packages
@@ -116,6 +120,21 @@ def _run(spec: RankSpec, identity: Identity) -> None:
         from .saving import save_outputs
 
         save_outputs(spec, values, formats)
+
+
+def _values(
+    spec: RankSpec, identity: Identity, formats: Mapping[str, Format]
+) -> Mapping[str, object]:
+    """Do the work, unless what it made was kept; return the outputs by name."""
+    if spec.job.source is not None and spec.job.source.kind in PROGRAMS:
+        from .program import run_program
+
+        return run_program(spec, identity) if spec.taken is None else {}
+    from .operation import load_operation, run_operation, run_start_up
+
+    run_start_up(Path(spec.code))
+    target = load_operation(spec)  # what was kept may be of its classes
+    return run_operation(spec, target, formats) if spec.taken is None else {}
 
 
 def _capture_figures(spec: RankSpec) -> Any:

@@ -34,7 +34,7 @@ def check_formats(spec: RankSpec, formats: Mapping[str, Format]) -> None:
     taken = spec.taken.formats if spec.taken is not None else {}
     for port in spec.job.outputs:
         kind = taken.get(port.name, port.type)
-        if kind in formats and (lack := _lack(formats[kind])):
+        if kind in formats and not port.file and (lack := _lack(formats[kind])):
             reason = f"Output {port.name} cannot be saved: {lack}."
             raise JobError(reason, _installing(spec), is_retryable=True)
 
@@ -62,7 +62,7 @@ def _lack(fmt: Format) -> str:
     return f"format {fmt.id} needs {missing[0]}, which {sys.executable} lacks" if missing else ""
 
 
-def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
+def save_outputs(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Format]) -> None:
     """Write each output and sync it, then the list of them; JobError names the one that fails."""
     try:
         _save(spec, values, formats)
@@ -70,7 +70,7 @@ def save_outputs(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, F
         raise _disk_error(spec, "The outputs", error) from error
 
 
-def _save(spec: RankSpec, values: dict[str, Any], formats: Mapping[str, Format]) -> None:
+def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Format]) -> None:
     work = Path(spec.work)
     folder = work / "outputs"
     folder.mkdir()
@@ -113,10 +113,10 @@ def _save_one(
 ) -> Saved:
     chosen = choose(value) if port.type == "any" else port.type
     fmt = _find(formats, chosen)
-    if lack := _lack(fmt):
+    if not port.file and (lack := _lack(fmt)):
         raise _LackError(lack, chosen)
     try:
-        path = fmt.save(value, folder / port.name)
+        path = _write(fmt, port, value, folder / port.name)
         if chosen not in FORMATS:
             fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
         sync_path(path)
@@ -126,6 +126,14 @@ def _save_one(
     except Exception:
         remove(folder / f"{port.name}{fmt.suffix}")  # the beginning of a file
         raise
+
+
+def _write(fmt: Format, port: OutputPort, value: Any, stem: Path) -> Path:
+    if not port.file:
+        return fmt.save(value, stem)
+    from .program import adopt
+
+    return adopt(fmt, value, port.file, stem)
 
 
 def _check_promise(job: Job, port: OutputPort, value: Any) -> None:

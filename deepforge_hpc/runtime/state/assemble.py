@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..base.advice import TO_KEEP
 from ..base.layout import ExecutionLayout, log_name
 from ..base.notice import Notice
 from ..base.plan import JobKind
@@ -226,7 +227,7 @@ def _began(job: PlannedJob, units: tuple[UnitStatus, ...]) -> Trouble | None:
 def _left_behind(job: str, units: list[UnitStatus]) -> Notice:
     more = f", as did {len(units) - 1} more of its tasks" if units[1:] else ""
     text = f"{title(job, units[0].task)} {plain(units[0].left)}{more}"
-    return Notice("files_left", text, job, next="return one as a pathlib.Path to make it an output")
+    return Notice("files_left", text, job, next=f"to make one an output, {TO_KEEP}")
 
 
 def _folder(job: str, task: int | None) -> str:

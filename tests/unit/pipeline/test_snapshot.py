@@ -424,8 +424,8 @@ def acme(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFacto
     """Install a library of another package: one that works, one that does not."""
     packages = tmp_path_factory.mktemp("site-packages")
     (packages / "acme_models.py").write_text(
-        "from deepforge_hpc.plugins.library import Compiled\n"
-        "class Good:\n    def compile(self, text, source, files):\n        return Compiled(f'# {source}\\n')\n"
+        "from deepforge_hpc.plugins.library import Compiled, Library\n"
+        "class Good:\n    start_up = Library.start_up\n    def compile(self, text, source, files):\n        return Compiled(f'# {source}\\n')\n"
         "class Bad:\n    def compile(self, text, source, files):\n        return {}[source]\n"
     )
     info = packages / "acme_models-1.0.dist-info"

@@ -9,10 +9,13 @@ import pytest
 from deepforge_hpc.errors import DeepforgeHpcError, InvalidInputError, NoResourcesError, UsageError
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Settings, load_text
+from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
 from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.request import Containers
 
 CODE = """\
 import numpy as np
@@ -620,3 +623,14 @@ def test_of_several_nodes_those_are_taken_that_are_surely_whole(plan):
     named = plan("anvil", "nodes: 2, queue: wide, cpus_per_task: 4, time: 1h")
     assert named.job("train").resources.cpus_per_task == 4
     assert not [notice for notice in named.warnings if "exclusive" in "".join(notice.keys)]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "letters"), [("apptainer", ":,"), ("podman-hpc", ":"), ("pyxis", ":,"), ("ce", "")]
+)
+def test_a_path_that_cannot_be_shown_to_an_image_is_refused(runtime, letters):
+    site = SiteSpec(name="s", containers=Containers(runtime=runtime))
+    for letter in ":, ":
+        way = container_of(site, "i.sif", gpus=False, folders=("/e", f"/my{letter}project"))
+        assert bool(way.problem) is (letter in letters), (letter, way.problem)
+        assert not way.problem or f"/my{letter}project" in way.problem

@@ -132,6 +132,8 @@ def test_what_is_harmless_is_kept_and_the_rest_never_enters() -> None:
         "TF_LIB": "/opt/spack/linux-x86_64/gcc-12.3.0-abcdefghij0123456789klmnopqrstuv/lib",
         "XLA_NIX": "~/nix/store/0c1bz3dkgr0f3b4y5j2z1n1q8x2v7a9h-openmpi",
         "KERAS_HOME": "/sw/python3.11/lib/site-packages/tensorflow/include/v2",
+        "TF_DATA": "/scratch/ada/ExperimentResNet50CamelCaseFolderName2024v3",
+        "TF_RUN": "experiment_resnet50_baseline_seed42_v2,GalaxyZooDecalsRelease5Morphology2021",
         "SLURM_SUBMIT_DIR": "/lustre/projects/astro/2026/redshift-of-many-galaxies",
     }
     assert describe_environment({**kept, "HOME": "/home/x", "AWS_SECRET_ACCESS_KEY": "x"}) == kept

@@ -64,7 +64,8 @@ def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
     layout = lab.create()
     info = read_info(layout)
     plan, code = read_plan(layout, info), layout.code / "project" / "operations.py"
-    for path in (layout.plan, layout.manifest, layout.pipeline, layout.site, code):
+    runtime = layout.code / "dfh_runtime.zip"
+    for path in (layout.plan, layout.manifest, layout.pipeline, layout.site, code, runtime):
         path.chmod(0o644)
         path.write_bytes(b"" if path == layout.plan else bytes(9))  # of either kind of file system
     assert read_plan(layout, info) == plan

@@ -1,0 +1,168 @@
+"""An operation that is a program: its words, its start, and the files that it leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..base.arguments import fill
+from ..base.failure import MEMORY_HINT, JobError
+from ..base.plan import OperationSource, argument_of
+from ..formats.base import Format, FormatError
+from .identity import Identity
+from .messages import RankSpec
+
+_MAX_NAMES = 5
+
+
+def run_program(spec: RankSpec, identity: Identity) -> dict[str, Path]:
+    """Run a job's program to its end; return where its outputs are to be found."""
+    source, scratch = spec.job.source, Path.cwd()
+    assert source is not None
+    for port in spec.job.outputs:
+        (scratch / port.file).parent.mkdir(parents=True, exist_ok=True)
+    values = _values(spec, identity, scratch)
+    words = [filled for word in source.argv for filled in fill(word, values)]
+    if source.kind == "script":
+        _run_script(spec, source, words)
+    else:
+        _run_command(spec, source, words, identity)
+    return {port.name: scratch / port.file for port in spec.job.outputs}
+
+
+def adopt(fmt: Format, path: Path, file: str, stem: Path) -> Path:
+    """Take what a program has left as a value of a format; FormatError if it is not there."""
+    from ..formats import FORMATS
+    from ..storage.landing import copy_path
+
+    if not path.exists() or path.is_dir() != (fmt.id == "directory"):
+        what = "folder" if fmt.id == "directory" else "file"
+        raise FormatError(f"the program left no {what} {file}{_instead(path.parent)}")
+    if not fmt.suffix:
+        return FORMATS["directory" if path.is_dir() else "file"].save(path, stem)
+    target = stem.with_name(stem.name + fmt.suffix)
+    copy_path(path, target)
+    return target
+
+
+def _instead(folder: Path) -> str:
+    """Say what there is in a folder, for who looks for a name in it."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    more = ", ..." if names[_MAX_NAMES:] else ""
+    return f" (there are {', '.join(names[:_MAX_NAMES])}{more})" if names else ""
+
+
+def _values(spec: RankSpec, identity: Identity, scratch: Path) -> dict[str, str | list[str]]:
+    """Return what each placeholder stands for."""
+    job = spec.job
+    values: dict[str, str | list[str]] = {
+        "checkpoint_dir": os.environ.get("DFH_CHECKPOINT_DIR", ""),
+        "code": spec.code,
+        "python": sys.executable,
+        "rank": str(identity.rank),
+        "seed": str(job.seed),
+        "world_size": str(identity.world_size),
+    }
+    for item in spec.inputs:
+        name = f"inputs.{argument_of(item.port)}"
+        if argument_of(item.port) == item.port:
+            values[name] = item.path
+        else:
+            several = values.setdefault(name, [])
+            assert isinstance(several, list)
+            several.append(item.path)
+    values |= {f"outputs.{port.name}": str(scratch / port.file) for port in job.outputs}
+    values |= {f"attributes.{name}": _spelt(value) for name, value in job.attributes}
+    return values
+
+
+def _spelt(value: Any) -> str | list[str]:
+    """Return a value as words: a text as it is, a list as its items, all else as in JSON."""
+    import json
+
+    def word(item: Any) -> str:
+        return item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+
+    return [word(item) for item in value] if isinstance(value, list) else word(value)
+
+
+def _run_script(spec: RankSpec, source: OperationSource, words: list[str]) -> None:
+    """Be the program: `python FILE WORDS`, in this process, from the frozen file."""
+    from .imports import FrozenLoader
+
+    code = Path(spec.code)
+    path = str(code / source.module)
+    sys.argv[:] = [path, *words]
+    sys.path[:0] = [str(code / folder) for folder in source.search]
+    loader = FrozenLoader("__main__", path)
+    main = ModuleType("__main__")
+    vars(main).update(__file__=path, __loader__=loader, __spec__=None, __builtins__=__builtins__)
+    sys.modules["__main__"] = main
+    compiled = loader.get_code("__main__")
+    assert compiled is not None
+    try:
+        exec(compiled, vars(main))  # noqa: S102 - this is what it is for
+    except SystemExit as error:
+        if error.code is None or error.code == 0:
+            return
+        if not isinstance(error.code, int):
+            sys.stderr.write(f"{error.code}\n")  # as Python would
+        name = source.module.partition("/")[2]
+        said = error.code if isinstance(error.code, int) else 1
+        raise JobError(f"{name} ended with exit code {said}.", _log_hint(spec)) from None
+
+
+def _run_command(
+    spec: RankSpec, source: OperationSource, words: list[str], identity: Identity
+) -> None:
+    """Start the program, and wait: it has this rank's environment, folder and log."""
+    import subprocess
+
+    from .run import InterruptedJobError
+
+    name = source.object
+    environ = _environment(spec, source)
+    try:
+        # Some MPI libraries hand their connection on as an open file.
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, close_fds=False, env=environ)
+    except OSError as error:
+        reason = f"{name} cannot be started on {os.uname().nodename}: {error.strerror}."
+        hint = "Is it in the job's environment? See `environment:` of the site or pipeline."
+        raise JobError(reason, hint, is_retryable=True) from None
+    try:
+        code = child.wait()
+    except InterruptedJobError:
+        child.send_signal(signal.SIGTERM)
+        child.wait()  # until the supervisor insists
+        raise
+    if code:
+        raise _failure(spec, name, code, identity)
+
+
+def _environment(spec: RankSpec, source: OperationSource) -> dict[str, str]:
+    """Return the rank's environment; programs of the job's Python come first."""
+    environ = dict(os.environ)
+    folders = [str(Path(sys.executable).parent), environ.get("PATH", os.defpath)]
+    environ["PATH"] = ":".join(folders)
+    known = [str(Path(spec.code) / folder) for folder in source.search]
+    given = environ.get("PYTHONPATH", "")
+    environ["PYTHONPATH"] = ":".join([*known, *([given] if given else [])])
+    return environ
+
+
+def _failure(spec: RankSpec, name: str, code: int, identity: Identity) -> JobError:
+    if code > 0:
+        return JobError(f"{name} ended with exit code {code}.", _log_hint(spec, identity))
+    number = -code
+    hint = MEMORY_HINT if number == signal.SIGKILL else _log_hint(spec, identity)
+    known = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return JobError(f"{name} was ended by {known}.", hint)
+
+
+def _log_hint(spec: RankSpec, identity: Identity | None = None) -> str:
+    rank = f" --rank {identity.rank}" if identity is not None and identity.world_size > 1 else ""
+    return f"See the end of its log: dfh logs {spec.execution} {spec.job.name}{rank}"
