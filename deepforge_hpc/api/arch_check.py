@@ -5,24 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from deepforge_hpc.api import arch
+from deepforge_hpc.api.examination import software
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.paths import project_root
-from deepforge_hpc.runtime.base.notice import INFO, Notice
+from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
     from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
     from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, NoTrial
-    from deepforge_hpc.libraries.keras.trial.tried import RefusedLayer, Software, Tried
-
-_PACKAGES = ("keras", "tensorflow", "jax", "torch")
-_HOW = "pip install 'deepforge-hpc[keras]' beside dfh, or --python with a Python that has Keras"
+    from deepforge_hpc.libraries.keras.trial.tried import RefusedLayer, Tried
 
 
 class LayerError(NamedTuple):
@@ -95,46 +92,20 @@ def check(
     layers too.
     """
     from deepforge_hpc.libraries.keras.trial.result import NoTrial
-    from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
+    from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
     from deepforge_hpc.libraries.keras.trial.tried import try_out
 
     graph = arch.network(path)
     interpreter = _interpreter(python)
-    found_software = software(interpreter)
-    backend = os.environ.get("KERAS_BACKEND", "")
-    setting = TrialSetting(
-        python=interpreter,
-        backend=backend,
-        job_backend=backend if python else backend or "tensorflow",
-        project=str(project_root(path.parent)[0]) if exact else "",
-    )
-    may_have = bool(python) or any(name == "keras" for name, _ in found_software)
-    found = try_out(graph, setting, found_software) if may_have else None
-    if found is None or isinstance(found, NoTrial):
+    project = str(project_root(path.parent)[0]) if exact else ""
+    setting = TrialSetting.of(interpreter, is_jobs=bool(python), project=project)
+    has = software(interpreter, PACKAGES)
+    if not python and not any(name == "keras" for name, _ in has):
+        return _untried(graph, path, batch, NoTrial("no keras"))
+    found = try_out(graph, setting, has)
+    if isinstance(found, NoTrial):
         return _untried(graph, path, batch, found)
     return _tried(found, path, batch, loss)
-
-
-def software(python: str) -> Software:
-    """Return which Keras and backends an interpreter has, by its files: it is not started."""
-    if python == sys.executable:
-        return _own_software()
-    from deepforge_hpc.pipeline.installed import Installed
-    from deepforge_hpc.runtime.base.plan import Environment
-
-    return Installed().software(Environment(python=python), _PACKAGES)
-
-
-def _own_software() -> Software:
-    """Return the same of this process, by the names in its own folders: that imports nothing."""
-    found: dict[str, str] = {}
-    for folder in filter(None, sys.path):
-        with suppress(OSError):
-            for name in os.listdir(folder):  # noqa: PTH208 - the names alone
-                package, _, version = name.removesuffix(".dist-info").partition("-")
-                if name.endswith(".dist-info") and package.partition("_")[0] in _PACKAGES:
-                    found.setdefault(package, version)
-    return tuple(sorted(found.items()))
 
 
 def _interpreter(python: str) -> str:
@@ -148,13 +119,15 @@ def _interpreter(python: str) -> str:
     return os.path.abspath(found)  # noqa: PTH100 - a link of a virtual environment is kept
 
 
-def _untried(graph: Graph, path: Path, batch: int, why: NoTrial | None) -> CheckedArchitecture:
+def _untried(graph: Graph, path: Path, batch: int, why: NoTrial) -> CheckedArchitecture:
     layers = tuple(
         CheckedLayer(
             call.name, call.kind, call.place.file, call.place.line, (), "", None, None, None
         )
         for call in graph.calls
     )
+    from deepforge_hpc.libraries.keras.trial.notices import not_tried
+
     nothing = Total(0, True)
     return CheckedArchitecture(
         name=graph.name,
@@ -169,30 +142,13 @@ def _untried(graph: Graph, path: Path, batch: int, why: NoTrial | None) -> Check
         operations=nothing,
         activations=nothing,
         errors=(),
-        notices=(not_tried(why),),
+        notices=(not_tried(why, str(path)),),
     )
-
-
-_WHY = {
-    "no keras": "there is no Keras at hand",
-    "no backend": "Keras is there, and no TensorFlow, JAX or PyTorch for it to work with",
-    "import": "Keras cannot be imported",
-    "start": "its Python cannot be started",
-    "time": "Keras was not imported in time",
-    "end": "its process ended while Keras was imported",
-}
-
-
-def not_tried(why: NoTrial | None) -> Notice:
-    """Return that names, arguments and wiring were checked, and shapes not."""
-    reason = _WHY[why.why if why else "no keras"]
-    more = f" ({why.text})" if why is not None and why.text else ""
-    text = f"names, arguments and wiring are checked; shapes and costs are not: {reason}{more}"
-    return Notice("not_tried", text, next=_HOW, level=INFO)
 
 
 def _tried(found: Tried, path: Path, batch: int, loss: str) -> CheckedArchitecture:
     from deepforge_hpc.libraries.keras.trial import costs
+    from deepforge_hpc.libraries.keras.trial.notices import notices
 
     errors = [(one.call, _error(one)) for one in found.refused()]
     layers = tuple(_layers(found, batch, errors))
@@ -258,21 +214,3 @@ def _error(one: RefusedLayer) -> LayerError:
 def _total(values: Iterable[int | None]) -> Total:
     found = list(values)
     return Total(sum(value or 0 for value in found), None in found)
-
-
-def notices(found: Tried, loss: object = None) -> Iterator[Notice]:
-    """Yield what a person should know, besides the errors."""
-    for finding in found.findings(loss):
-        fault = finding.call.fault(finding.said.message, finding.said.hint)
-        yield fault.notice(finding.kind)
-    for call in found.doubtful():
-        what = f"{found.trial.backend} refuses it, and {found.job_backend} may not"
-        hint = f"check with a Python that has {found.job_backend}: --python PATH"
-        yield call.fault(what, hint).notice("other_backend")
-    left = found.request.left_out
-    if left:
-        names = ", ".join(left[:3]) + (f" and {len(left) - 3} more" if len(left) > 3 else "")
-        text = f"layers of the project were not checked, nor what follows them: {names}"
-        yield Notice(
-            "user_code", text, next="--exact imports them, in a process that is limited", level=INFO
-        )

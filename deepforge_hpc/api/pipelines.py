@@ -66,14 +66,17 @@ class CheckedPipeline(JsonResult, schema="dfh/check/2"):
 
 def check(request: Request) -> CheckedPipeline:
     """Return what a pipeline holds; InvalidInputError with all faults if it has any."""
+    from deepforge_hpc.api.examination import examine
+
     loaded = load(request, needs_site=False)
+    found = examine(loaded)
     return CheckedPipeline(
         pipeline=loaded.pipeline.name,
         path=str(loaded.path),
         site=loaded.site.name if loaded.site else "",
         operations=tuple(loaded.pipeline.operations),
         inputs=tuple(item.name for item in loaded.inputs),
-        warnings=loaded.warnings,
+        warnings=(*loaded.warnings, *found),
     )
 
 

@@ -137,7 +137,7 @@ def submit(
             found = _look_back(request, loaded, plan, earlier, taken, layout)
 
     try:
-        loaded, plan, scripts = _prepared(request, reuse=reuse)
+        loaded, plan, scripts, examined = _prepared(request, reuse=reuse)
         scheduler = _scheduler(plan)
         _require_submit(scheduler, request)
         orphans = held_orphans(loaded.project)
@@ -165,7 +165,7 @@ def submit(
         report=report,
         reused=taken.jobs,
         why=found.why,
-        notices=(*_place(loaded), *_unheard(plan), *found.notices),
+        notices=(*examined, *_place(loaded), *_unheard(plan), *found.notices),
         new_warnings=new_warnings(layout, plan),
         orphans=orphans,
     )
@@ -298,7 +298,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Reused, foresee
 
-    loaded, plan, scripts = _prepared(request, reuse=reuse)
+    loaded, plan, scripts, examined = _prepared(request, reuse=reuse)
     root = execution.next_folder(loaded, plan.pipeline)
     # The uuid is all zeros, for it is drawn at submit.
     info = execution.describe(
@@ -318,16 +318,21 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
         why=found.why,
-        warnings=(*plan.warnings, *_place(loaded), *_unheard(plan), *found.notices),
+        warnings=(*plan.warnings, *examined, *_place(loaded), *_unheard(plan), *found.notices),
     )
 
 
-def _prepared(request: Request, *, reuse: bool) -> tuple[Loaded, Plan, dict[str, JobScript]]:
+def _prepared(
+    request: Request, *, reuse: bool
+) -> tuple[Loaded, Plan, dict[str, JobScript], tuple[Notice, ...]]:
+    from deepforge_hpc.api.examination import examine
     from deepforge_hpc.render.script import render_scripts
+    from deepforge_hpc.runtime.base.notice import INFO
 
     loaded = load(request)
+    examined = tuple(notice for notice in examine(loaded) if notice.level != INFO)
     plan = planned(loaded, reuse=reuse)
-    return loaded, plan, render_scripts(plan)
+    return loaded, plan, render_scripts(plan), examined
 
 
 def _scheduler(plan: Plan) -> Scheduler:

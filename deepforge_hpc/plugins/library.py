@@ -9,11 +9,12 @@ the entry point group `deepforge_hpc.libraries` and prove it with
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.runtime.base.notice import Notice
 
 NEEDED: Final = object()
 """Stands for the default of an argument that must be given."""
@@ -81,6 +82,29 @@ class NoResourceFiles:
 
 NO_FILES: Final = NoResourceFiles()
 
+Software = tuple[tuple[str, str], ...]
+"""Packages and their versions, sorted."""
+
+
+class Use(NamedTuple):
+    """Where a resource is used, and what a library may look at for it."""
+
+    attributes: Mapping[str, Any]
+    """Of the operation that gets it: a loss, for example."""
+    own_python: str
+    """The interpreter of `dfh`: a framework beside it may be started, in a process of its own."""
+    job_python: str
+    """That of the job, which nobody may start; empty if it is not known."""
+    software: Callable[[str, Iterable[str]], Software]
+    """Returns which of some packages an interpreter has, without starting it."""
+
+
+class Examination(NamedTuple):
+    """What a framework itself says of a file."""
+
+    faults: tuple[Fault, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
 
 class Library(ABC):
     """Reads the files that say `library: NAME`, and writes the module that each stands for."""
@@ -115,6 +139,19 @@ class Library(ABC):
         except InvalidInputError as error:
             return error.faults
         return ()
+
+    def examine(
+        self,
+        text: str,  # noqa: ARG002 - for libraries that can
+        source: str,  # noqa: ARG002
+        use: Use,  # noqa: ARG002
+        files: ResourceFiles = NO_FILES,  # noqa: ARG002
+    ) -> Examination:
+        """Return what the framework says of a file that compiles, if it is at hand: of its shapes.
+
+        What it said before may be remembered, so that the second look is quick.
+        """
+        return Examination()
 
     def start_up(self, objects: tuple[str, ...]) -> str:  # noqa: ARG002 - for those that need it
         """Return source that a rank runs before the framework is imported; mostly none.

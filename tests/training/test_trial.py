@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.api import arch_check
+from deepforge_hpc.api.examination import software
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial import cache, costs, run
 from deepforge_hpc.libraries.keras.trial.request import BuildRequest
-from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
+from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import Tried
 
 pytestmark = pytest.mark.training
@@ -275,7 +275,7 @@ def test_the_command_prints_what_is_remembered_and_starts_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.chdir(tmp_path)
-    known = arch_check.software(sys.executable)
+    known = software(sys.executable, PACKAGES)
     assert dict(known)["keras"] == tried["pasquet"].trial.keras
     for name in ("pasquet", "several at once"):
         key = cache.key(tried[name].request.network, setting(), known)
@@ -342,12 +342,13 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     (tmp_path / "layers.py").write_text(USER_CODE.replace("{folder}", str(tmp_path)))
     kinds = ("Fine", "Writes", "Deletes", "Starts", "NoTrial", "Hangs")
     empty = {"words": "", "sources": [["x", None]], "merges": False, "keywords": {}}
+    user = {**empty, "modules": ["layers"]}
     network = {
         "inputs": ["x"],
         "items": [
             {"name": "x", "shape": [4], "dtype": "float32"},
-            *({"name": kind, "kind": f"layers.py:{kind}", **empty} for kind in kinds),
-            {"name": "after", "kind": "Dense", **empty},
+            *({"name": kind, "code": f"layers.{kind}", **user} for kind in kinds),
+            {"name": "after", "code": "keras.layers.Flatten", "modules": [], **empty},
         ],
         "outputs": [["Fine", None]],
     }

@@ -13,7 +13,16 @@ from deepforge_hpc.libraries.keras.expand import Expander
 from deepforge_hpc.libraries.keras.graph import Graph
 from deepforge_hpc.libraries.keras.sources import ArchitectureFiles
 from deepforge_hpc.libraries.keras.start_up import start_up
-from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library, Option, ResourceFiles
+from deepforge_hpc.plugins.library import (
+    NO_FILES,
+    Compiled,
+    Entry,
+    Examination,
+    Library,
+    Option,
+    ResourceFiles,
+    Use,
+)
 
 
 class KerasLibrary(Library):
@@ -44,6 +53,13 @@ class KerasLibrary(Library):
         if units.faults or graph is None:
             raise InvalidInputError(units.faults)
         return graph
+
+    def examine(
+        self, text: str, source: str, use: Use, files: ResourceFiles = NO_FILES
+    ) -> Examination:
+        from deepforge_hpc.libraries.keras.trial.examine import examine
+
+        return examine(self.graph(text, source, files), source, use)
 
     def start_up(self, objects: tuple[str, ...]) -> str:
         return start_up(objects) if objects else ""

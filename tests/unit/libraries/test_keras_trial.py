@@ -21,6 +21,7 @@ from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal,
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import Tried, try_out
 from deepforge_hpc.libraries.keras.trial.words import core
+from deepforge_hpc.plugins.library import Use
 
 HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
 SOFTWARE = (("keras", "3.15.1"),)
@@ -309,7 +310,7 @@ def test_what_no_rule_counts_is_unknown_and_what_has_no_kernel_is_free() -> None
 def test_without_keras_the_command_says_what_it_did_not_check(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepforge_hpc.api.arch_check.software", lambda _: ())
+    monkeypatch.setattr("deepforge_hpc.api.arch_check.software", lambda *_: ())
     file = tmp_path / "net.yaml"
     file.write_text(f"{HEAD}  - a: {{Dense: {{units: 2}}}}\n")
     assert main(["arch", "check", str(file)]) == 0
@@ -328,3 +329,35 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     file.write_text(f"{HEAD}  - a: {{Dens: {{units: 2}}}}\n")
     assert main(["arch", "check", str(file)]) == 3
     assert "did you mean 'Dense'?" in capsys.readouterr().err
+
+
+def use(software: dict[str, tuple[tuple[str, str], ...]], **attributes: object) -> Use:
+    return Use(attributes, "own", "jobs", lambda python, _: software.get(python, ()))
+
+
+def test_a_pipeline_uses_what_keras_has_said_and_never_starts_that_of_the_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = f"{HEAD}  - a: {{Dense: {{units: 2, activation: softmax}}}}\n"
+    examine = KerasLibrary().examine
+    monkeypatch.setattr(run, "ask", None)
+
+    (notice,) = examine(text, "net.yaml", use({})).notices
+    assert (notice.kind, notice.level) == ("not_tried", "info")
+    (notice,) = examine(text, "net.yaml", use({"jobs": SOFTWARE})).notices
+    assert notice.kind == "not_tried"
+
+    network = BuildRequest(KerasLibrary().graph(text, "net.yaml")).network
+    setting = TrialSetting.of("jobs", is_jobs=True)
+    cache.put(cache.key(network, setting, SOFTWARE), TRIAL)
+    found = examine(text, "net.yaml", use({"jobs": SOFTWARE}, loss="mean_squared_error"))
+    assert [notice.kind for notice in found.notices] == ["loss"]
+    refused = BuiltLayer(error=KerasRefusal("make", "ValueError", "units are odd"))
+    cache.put(cache.key(network, setting, SOFTWARE), TRIAL._replace(layers=(BuiltLayer(), refused)))
+    (fault,) = examine(text, "net.yaml", use({"jobs": SOFTWARE})).faults
+    assert str(fault) == "net.yaml:5:9: a: Dense refuses it: units are odd"
+
+    asked = []
+    monkeypatch.setattr(run, "ask", lambda *words: asked.append(words) or (TRIAL,))
+    assert examine(text, "net.yaml", use({"own": SOFTWARE})).notices == ()
+    assert asked[0][1].python == "own"

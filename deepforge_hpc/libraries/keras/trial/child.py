@@ -160,7 +160,7 @@ class TrialBuild:
             except Exception as error:  # noqa: BLE001 - layers raise anything
                 return {"error": self._told("make", error)}
             return {}
-        if "kind" not in item:  # it is left out
+        if "code" not in item:  # it is left out
             return {}
         seen = len(self.denied)
         found = self._tried(item)
@@ -203,22 +203,20 @@ class TrialBuild:
         elif "shares" in item and not fresh:
             return self.layers.get(item["shares"])
         else:
-            kind = self._kind(item["kind"])
-            names = {"__builtins__": {}, "keras": self.keras, "kind": kind}
-            words = f"kind({item['words']}, name={item['name']!r})".replace("(, ", "(")
-            layer = eval(words, names)  # noqa: S307 - generated, see above
+            layer = eval(_source(item), {"__builtins__": {}, **self._names(item)})  # noqa: S307 - generated, see above
             if not isinstance(layer, self.keras.layers.Layer):
-                raise TypeError(f"{item['kind']} makes no Keras layer")
+                raise TypeError(f"{item['code']} makes no Keras layer")
         self.layers[item["name"]] = layer
         return layer
 
-    def _kind(self, kind: str) -> Any:
-        """Return the class of a layer: of Keras, or of the project as `FILE.py:Name`."""
-        file, _, name = kind.rpartition(":")
-        if not file:
-            return getattr(self.keras.layers, name)
-        module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
-        return getattr(module, name)
+    def _names(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return what the source of a layer may name."""
+        names = {"keras": self.keras}
+        for module in item["modules"]:
+            importlib.import_module(module)
+            top = module.partition(".")[0]
+            names[top] = sys.modules[top]
+        return names
 
     def _tensor(self, one: list[Any]) -> Any:
         name, index = one
@@ -235,16 +233,14 @@ class TrialBuild:
             else value["plain"]
             for name, value in item["keywords"].items()
         }
-        if item["merges"] or (len(sources) > 1 and "model" in item):
-            return layer(sources, **named)
-        return layer(*sources, **named)
+        return layer(sources, **named) if item["merges"] else layer(*sources, **named)
 
     def _trace(self, layer: Any, item: dict[str, Any], shapes: list[list[int | None]]) -> None:
         """Follow the body of a layer too: many are called by their rule for shapes alone.
 
         Equal layers on equal shapes once.
         """
-        told = [item["kind"], item["words"], shapes, item["keywords"], item["sources"][1:]]
+        told = [item["code"], item["words"], shapes, item["keywords"], item["sources"][1:]]
         if "model" in item or (known := json.dumps(told)) in self.traced:
             return
         self._call(_body(layer), item, self._tensor)
@@ -307,6 +303,11 @@ def _body(layer: Any) -> Callable[..., Any]:
     import keras
 
     return lambda *sources, **named: keras.Operation.compute_output_spec(layer, *sources, **named)
+
+
+def _source(item: dict[str, Any]) -> str:
+    words = ", ".join(filter(None, (item["words"], f"name={item['name']!r}")))
+    return f"{item['code']}({words})"
 
 
 def _reads(item: dict[str, Any]) -> list[list[Any]]:

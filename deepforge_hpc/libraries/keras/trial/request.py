@@ -11,13 +11,15 @@ Item = tuple[LayerCall | None, dict[str, Any]]
 
 
 class BuildRequest:
-    """What is sent, and the layer call that each item of it stands for; None of an input."""
+    """What is sent, and the layer call that each item of it stands for; None of an input.
+
+    Layers with code of the project are left out, unless `user_code` may be imported.
+    """
 
     def __init__(self, graph: Graph, *, user_code: bool = False) -> None:
         items = list(_items(graph, ""))
         self.calls = tuple(call for call, _ in items)
         self.left_out = () if user_code else tuple(_users(items))
-        """Layers of the project, whose code is not imported unless that is asked for."""
         self.network: dict[str, Any] = {
             "inputs": [item.name for item in graph.inputs],
             "items": [{"name": i["name"]} if self._is_out(i) else i for _, i in items],
@@ -28,13 +30,8 @@ class BuildRequest:
         return item["name"] in self.left_out
 
 
-def is_users(call: LayerCall) -> bool:
-    """Tell whether a layer is of the project: `FILE.py:Name`."""
-    return ":" in call.kind
-
-
 def _users(items: list[Item]) -> Iterator[str]:
-    return (item["name"] for call, item in items if call is not None and is_users(call))
+    return (item["name"] for _, item in items if item.get("modules"))
 
 
 def _items(graph: Graph, prefix: str) -> Iterator[Item]:
@@ -42,7 +39,7 @@ def _items(graph: Graph, prefix: str) -> Iterator[Item]:
         yield None, {"name": prefix + one.name, "shape": list(one.shape), "dtype": one.dtype}
     for call in graph.calls:
         item = _item(call, prefix)
-        if call.model is not None:
+        if call.model is not None and not call.shared:
             within = f"{prefix}{call.name}."
             yield from _items(call.model, within)
             item["model"] = {
@@ -54,9 +51,12 @@ def _items(graph: Graph, prefix: str) -> Iterator[Item]:
 
 def _item(call: LayerCall, prefix: str) -> dict[str, Any]:
     shares = {"shares": prefix + call.shared} if call.shared else {}
+    objects = [call.kind] if ":" in call.kind else []
+    objects += [name for argument in call.arguments.values() for name in argument.objects]
     return {
         "name": prefix + call.name,
-        "kind": call.kind,
+        "code": call.code,
+        "modules": sorted({name.partition(":")[0] for name in objects}),
         "words": ", ".join(call.words),
         "sources": [_tensor(one, prefix) for one in call.sources],
         "merges": call.merges,

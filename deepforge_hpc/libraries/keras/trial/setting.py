@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+PACKAGES = ("keras", "tensorflow", "jax", "torch")
+"""What an environment has of these decides what is said in it."""
 
 SCRIPT = Path(__file__).with_name("child.py")
 """What is sent to the Python of an environment."""
@@ -26,3 +30,14 @@ class TrialSetting:
     memory_mib: int = 8192
     cpu_s: int = 900
     file_mib: int = 16
+
+    @classmethod
+    def of(cls, python: str, *, is_jobs: bool, project: str = "") -> TrialSetting:
+        """Return how to ask the Keras beside `dfh`, or one that jobs run with."""
+        backend = os.environ.get("KERAS_BACKEND", "")
+        return cls(
+            python=python,
+            backend=backend,
+            job_backend=backend or ("" if is_jobs else "tensorflow"),
+            project=project,
+        )

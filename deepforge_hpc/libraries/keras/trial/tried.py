@@ -13,9 +13,8 @@ from deepforge_hpc.libraries.keras.trial.request import BuildRequest
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.words import said
+from deepforge_hpc.plugins.library import Software
 
-Software = tuple[tuple[str, str], ...]
-"""What an environment has: ("keras", "3.15.1"), ("tensorflow", ...)."""
 NOT_ASKED = NoTrial("not asked")
 
 

@@ -1,0 +1,69 @@
+"""What the frameworks of libraries say of a pipeline's resource files, where they are at hand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from deepforge_hpc.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.interface import OperationInterface
+    from deepforge_hpc.pipeline.load import Loaded
+    from deepforge_hpc.plugins.library import Examination, Software
+    from deepforge_hpc.runtime.base.notice import Notice
+
+
+def examine(loaded: Loaded) -> tuple[Notice, ...]:
+    """Return what was found in the resource files; InvalidInputError if a framework refuses one."""
+    found = [one for item in loaded.operations.values() for one in _examined(item, loaded)]
+    if faults := dict.fromkeys(fault for one in found for fault in one.faults):
+        raise InvalidInputError(list(faults))
+    return tuple(dict.fromkeys(notice for one in found for notice in one.notices))
+
+
+def _examined(operation: OperationInterface, loaded: Loaded) -> Iterator[Examination]:
+    for reference in operation.references:
+        from deepforge_hpc.files.project import Project, ProjectFiles
+        from deepforge_hpc.pipeline.snapshot import PROJECT
+        from deepforge_hpc.plugins import registry
+        from deepforge_hpc.plugins.library import Use
+
+        use = Use(
+            attributes={**operation.defaults, **operation.attributes},
+            own_python=sys.executable,
+            job_python=operation.environment.python,
+            software=software,
+        )
+        text = loaded.snapshot.files[f"{PROJECT}/{reference.source}"].data.decode()
+        files = ProjectFiles(Project(loaded.project, loaded.project), loaded.project)
+        library = registry.create("libraries", reference.library)
+        yield library.examine(text, reference.source, use, files)
+
+
+def software(python: str, packages: Iterable[str]) -> Software:
+    """Return the versions of packages that an interpreter has, by its files: it is not started."""
+    if python == sys.executable:
+        return _own_software(frozenset(packages))
+    from deepforge_hpc.pipeline.installed import Installed
+    from deepforge_hpc.runtime.base.plan import Environment
+
+    return Installed().software(Environment(python=python), packages)
+
+
+def _own_software(packages: frozenset[str]) -> Software:
+    """Return the same of this process, by the names in its own folders: that imports nothing.
+
+    `tensorflow_cpu` counts as tensorflow.
+    """
+    found: dict[str, str] = {}
+    for folder in filter(None, sys.path):
+        with suppress(OSError):
+            for name in os.listdir(folder):  # noqa: PTH208 - the names alone
+                package, _, version = name.removesuffix(".dist-info").partition("-")
+                if name.endswith(".dist-info") and package.partition("_")[0] in packages:
+                    found.setdefault(package, version)
+    return tuple(sorted(found.items()))
