@@ -105,7 +105,7 @@ def check(
     found = try_out(graph, setting, has)
     if isinstance(found, NoTrial):
         return _untried(graph, path, batch, found)
-    return _tried(found, path, batch, loss)
+    return tried_network(found, path, batch=batch, loss=loss)
 
 
 def _interpreter(python: str) -> str:
@@ -146,7 +146,8 @@ def _untried(graph: Graph, path: Path, batch: int, why: NoTrial) -> CheckedArchi
     )
 
 
-def _tried(found: Tried, path: Path, batch: int, loss: str) -> CheckedArchitecture:
+def tried_network(found: Tried, path: Path, *, batch: int, loss: str = "") -> CheckedArchitecture:
+    """Return a trial as what the command shows."""
     from deepforge_hpc.libraries.keras.trial import costs
     from deepforge_hpc.libraries.keras.trial.notices import notices
 

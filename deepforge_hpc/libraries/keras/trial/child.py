@@ -77,16 +77,14 @@ def contain() -> list[str]:
                 raise PermissionError(13, "nothing is written here")  # import goes on without it
         elif event not in _WRITES and event not in _NEVER:
             return
-        what = f"{event} {_first(args)}".strip()
+        what = " ".join(
+            [event, *(str(one) for one in args[:1] if isinstance(one, (str, os.PathLike)))]
+        )
         denied.append(_short(what, 200))
         raise PermissionError(f"a check may not do this: {what}")
 
     sys.addaudithook(hook)
     return denied
-
-
-def _first(args: tuple[Any, ...]) -> str:
-    return str(args[0]) if args and isinstance(args[0], (str, bytes, os.PathLike)) else ""
 
 
 def _short(text: str, most: int = _MAX_TEXT) -> str:
@@ -174,7 +172,8 @@ class TrialBuild:
             return {"error": self._told("make", error)}
         if layer is None or any(name not in self.outputs for name, _ in _reads(item)):
             return {}
-        shapes = [list(self._tensor(one).shape) for one in _reads(item)]
+        given = self.keras.tree.flatten([self._tensor(one) for one in _reads(item)])
+        shapes = [list(tensor.shape) for tensor in given]
         found: dict[str, Any] = {"inputs": shapes}
         found.update(kind=type(layer).__name__, family=type(layer).__module__)
         try:
@@ -195,19 +194,24 @@ class TrialBuild:
             inner = item["model"]
             if any(name not in self.outputs for name, _ in inner["outputs"]):
                 return None
-            layer = self.keras.Model(
-                inputs=[self.outputs[name] for name in inner["inputs"]],
-                outputs=[self._tensor(one) for one in inner["outputs"]],
-                name=item["name"],
-            )
+            layer = self._model(inner)
         elif "shares" in item and not fresh:
             return self.layers.get(item["shares"])
         else:
-            layer = eval(_source(item), {"__builtins__": {}, **self._names(item)})  # noqa: S307 - generated, see above
+            words = ", ".join(filter(None, (item["words"], f"name={item['name']!r}")))
+            source = f"{item['code']}({words})"
+            layer = eval(source, {"__builtins__": {}, **self._names(item)})  # noqa: S307 - generated, see above
             if not isinstance(layer, self.keras.layers.Layer):
                 raise TypeError(f"{item['code']} makes no Keras layer")
         self.layers[item["name"]] = layer
         return layer
+
+    def _model(self, network: dict[str, Any]) -> Any:
+        inputs = [self.outputs[name] for name in network["inputs"]]
+        outputs = [self._tensor(one) for one in network["outputs"]]
+        # One is not a list of one: a model gives what it was made with.
+        one_or_all = [found[0] if len(found) == 1 else found for found in (inputs, outputs)]
+        return self.keras.Model(*one_or_all)
 
     def _names(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return what the source of a layer may name."""
@@ -252,9 +256,12 @@ class TrialBuild:
         for batch, other in _PROBES:
 
             def concrete(one: list[Any], batch: int = batch, other: int = other) -> Any:
-                tensor = self._tensor(one)
-                shape = _concrete(tensor.shape, batch, other)
-                return self.keras.KerasTensor(shape, dtype=tensor.dtype)
+                return self.keras.tree.map_structure(
+                    lambda tensor: self.keras.KerasTensor(
+                        _concrete(tensor.shape, batch, other), dtype=tensor.dtype
+                    ),
+                    self._tensor(one),
+                )
 
             try:
                 layer = self._layer(item, fresh=True)
@@ -289,10 +296,7 @@ class TrialBuild:
         if self.loose or any(name not in self.outputs for name, _ in network["outputs"]):
             return {}
         try:
-            self.keras.Model(
-                inputs=[self.outputs[name] for name in network["inputs"]],
-                outputs=[self._tensor(one) for one in network["outputs"]],
-            )
+            self._model(network)
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": self._told("model", error)}
         return {}
@@ -303,11 +307,6 @@ def _body(layer: Any) -> Callable[..., Any]:
     import keras
 
     return lambda *sources, **named: keras.Operation.compute_output_spec(layer, *sources, **named)
-
-
-def _source(item: dict[str, Any]) -> str:
-    words = ", ".join(filter(None, (item["words"], f"name={item['name']!r}")))
-    return f"{item['code']}({words})"
 
 
 def _reads(item: dict[str, Any]) -> list[list[Any]]:
@@ -329,7 +328,6 @@ def _concrete(shape: tuple[int | None, ...], batch: int, other: int) -> tuple[in
 
 
 def _words(error: BaseException) -> str:
-    """Return what an error says, without what drives a terminal."""
     if "__init__() missing" in str(error) and error.__context__ is not None:
         error = error.__context__  # Keras could not make another of its class
     return _short(_ANSI.sub("", str(error)).strip() or type(error).__name__)

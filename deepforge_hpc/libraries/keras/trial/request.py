@@ -51,12 +51,10 @@ def _items(graph: Graph, prefix: str) -> Iterator[Item]:
 
 def _item(call: LayerCall, prefix: str) -> dict[str, Any]:
     shares = {"shares": prefix + call.shared} if call.shared else {}
-    objects = [call.kind] if ":" in call.kind else []
-    objects += [name for argument in call.arguments.values() for name in argument.objects]
     return {
         "name": prefix + call.name,
         "code": call.code,
-        "modules": sorted({name.partition(":")[0] for name in objects}),
+        "modules": sorted({name.partition(":")[0] for name in call.objects}),
         "words": ", ".join(call.words),
         "sources": [_tensor(one, prefix) for one in call.sources],
         "merges": call.merges,
