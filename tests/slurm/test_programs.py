@@ -116,3 +116,25 @@ def test_unmodified_programs_of_horovod_and_mpi_run_on_two_ranks(
     assert (jobs / "pi/outputs/pi.txt").read_text() == "2 3.141593"
     last = dfh("logs", "programs-0001", "pi", "--rank", "1", cwd=project).stdout
     assert "rank 1 was here" in last
+
+
+def test_an_mpi_library_that_does_not_know_the_launcher_ends_the_job(
+    slurm_cluster: Any, dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    argv = "srun, --mpi=none, --kill-on-bad-exit=1, '--ntasks={world_size}'"
+    site = f"{{site: lab, extends: slurm-generic, launchers: {{mpi: {{argv: [{argv}]}}}}}}"
+    pipeline = """\
+pipeline: apart
+operations:
+  pi: {uses: pi.py, args: [1000, pi.txt], launch: mpi, resources: {ntasks_per_node: 2}}
+"""
+    files = {"pipeline.yaml": pipeline, "pi.py": MPI4PY, "site-configs/lab.yaml": site}
+    project = make_project(files)
+    words = ("run", "--json", "--site", "lab", "--python", sys.executable, "--interval", "1")
+    done = dfh(*words, cwd=project, expect=9)
+    (job,) = (job for job in json.loads(done.stdout)["jobs"] if job["name"] == "pi")
+    said = (
+        "The MPI library of the ranks does not go with srun: The application appears to have been"
+    )
+    assert job["reason"].startswith(said)
+    assert "srun --mpi=list" in job["hint"]

@@ -10,13 +10,14 @@ from pathlib import Path
 
 from ..base.codec import parse
 from ..base.context import Context
-from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised
+from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised, tell
 from ..base.files import read_own
 from ..base.layout import DONE
 from ..base.signals import killed_by
 from ..base.states import State
 from ..base.text import plain
 from ..rank.messages import RankError
+from .blame import cause, is_victim, story
 from .ranks import Ended, interruption, oom_kills
 
 _LOG_TAIL = 1 << 16
@@ -31,12 +32,16 @@ def diagnose(
     if stop is not None:
         return interruption(context, stop, killed=ended.killed_by_us)
     errors = _read_errors(context.work)
-    own = next((error for error in errors if not error.interrupted), None)
-    if own is not None:
+    if (own := cause(errors)) is not None:
+        for line in story(errors, context.job.launch.world_size):
+            tell(f"dfh: {line}")
+        told = _by_launcher(context, kills_before) if is_victim(own) else None
+        if told is not None:
+            return told  # it has seen which rank was killed; that one could not say so
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
         hint = own.hint or _undeclared(context, own) or _edit_hint(context)
         return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
-    if context.job.launch.argv and (told := _by_launcher(context, kills_before)):
+    if told := _by_launcher(context, kills_before):
         return told
     return _by_exit_code(context, ended.code, errors, kills_before)
 
@@ -58,8 +63,10 @@ def _by_exit_code(
 
 def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
     """Return what the launcher says in the job's log, as its exit code alone says little."""
-    from ..launchers.words import first_death, refusal
+    from ..launchers.words import first_death, mpi_refusal, refusal
 
+    if not context.job.launch.argv:
+        return None
     try:
         tail = read_own(
             context.layout.log(context.name, context.attempt, context.task), tail=_LOG_TAIL
@@ -67,6 +74,12 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
     except (OSError, ValueError):
         return None  # by hand it is a terminal
     log = tail.decode(errors="replace")
+    if words := mpi_refusal(log):
+        from ..rank.mpi import OTHER_MPI
+
+        starter = context.job.launch.argv[0]
+        reason = f"The MPI library of the ranks does not go with {starter}: {plain(words, 200)}"
+        return JobError(reason, OTHER_MPI)
     death = first_death(log)
     if death is None:
         words = refusal(log)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..base.codec import encode
+from ..base.context import hostname
 from ..base.files import publish_json
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from ..rank.messages import RankInput, RankSpec, TakenUp
@@ -58,6 +59,8 @@ def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
     environ = dict(os.environ)
     if launch.argv:
         environ = {**_launcher(context).environment, **environ, **dict(launch.env)}
+    if launch.world_size > 1:
+        environ = {**_rendezvous(context), **environ}
     environ.update(
         DFH_EXECUTION=str(context.layout.root),
         DFH_JOB=context.name,
@@ -70,6 +73,26 @@ def rank_environment(context: Context, scratch: Path) -> dict[str, str]:
         DFH_WORK=str(context.work),
     )
     return environ
+
+
+def _rendezvous(context: Context) -> dict[str, str]:
+    """Return where ranks of torch.distributed meet: on this node, that of rank 0, at a free port.
+
+    A number made from the job's would be taken by another job on the node some day.
+    """
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    if context.job.resources.nodes == 1:
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    found = {"MASTER_ADDR": hostname(), "MASTER_PORT": str(port)}
+    if context.job.launch.name == "torchrun":  # one on each node, which its words cannot name
+        found["PET_RDZV_BACKEND"] = "c10d"
+        found["PET_RDZV_ENDPOINT"] = f"{hostname()}:{port}"
+        found["PET_RDZV_ID"] = context.info.uuid
+    return found
 
 
 def make_scratch(context: Context, local: str) -> Path:

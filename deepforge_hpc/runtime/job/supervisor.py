@@ -192,6 +192,7 @@ class Supervisor:
         return self._run_ranks()
 
     def _run_ranks(self) -> dict[str, Saved]:
+        from .rank_logs import RankLogs
         from .rank_spec import make_scratch, rank_argv, rank_environment, write_spec
         from .ranks import Ranks, interruption, oom_kills
 
@@ -212,7 +213,13 @@ class Supervisor:
             own_group=not context.by_hand,
             grace_s=self._scheduler.grace_s,
         )
-        ended = ranks.watch(self._refresh)
+        logs = RankLogs(context)
+
+        def tend() -> None:
+            self._refresh()
+            logs.tend()
+
+        ended = ranks.watch(tend)
         if not self._is_there:
             raise JobError("The execution is not where it was any more.")
         if not context.by_hand:

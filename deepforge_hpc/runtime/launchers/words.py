@@ -33,6 +33,13 @@ _REFUSALS = (
     re.compile(r"^-{40,}\n(.+?)(?:\n\n|\n-{40,}$)", re.MULTILINE | re.DOTALL),  # Open MPI
     re.compile(r"^(?:mpirun|mpiexec|prterun|torchrun): (.+)$", re.MULTILINE),
 )
+_NO_MPI = (
+    re.compile(  # Open MPI
+        r"(The application appears to have been direct launched using .{1,200}?execute)", re.DOTALL
+    ),
+    re.compile(r"(MPIR_pmi_init|PMI2?_Init)\S* (?:failed|returned)", re.MULTILINE),  # MPICH
+    re.compile(r"(PMI (?:server|library) not found)", re.IGNORECASE),  # Intel MPI
+)
 _SIGNALS = {signal.strsignal(number): int(number) for number in signal.valid_signals()}
 
 
@@ -75,6 +82,12 @@ def _code(code: str | None, number: str | None, word: str | None) -> int | None:
         return -int(number)
     known = _SIGNALS.get(str(word).strip())
     return None if known is None else -known
+
+
+def mpi_refusal(log: str) -> str:
+    """Return in which words an MPI library said that it does not find its launcher; or nothing."""
+    found = next(filter(None, (pattern.search(log) for pattern in _NO_MPI)), None)
+    return f"{' '.join(found[1].split())}." if found else ""
 
 
 def refusal(log: str) -> str:

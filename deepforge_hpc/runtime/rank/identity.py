@@ -78,6 +78,14 @@ def _gpus(
     given = environ.get(launch.gpu_variable, "")
     visible = given.split(",") if given else None
     if visible is not None and max(own) >= len(visible):
+        # The scheduler has bound this rank, or the job has got less than it asked for.
+        if len(visible) != len(own):
+            reason = (
+                f"This rank is to use GPU {', '.join(map(str, own))} of its node, and sees "
+                f"{len(visible)} ({launch.gpu_variable}={given})."
+            )
+            hint = "Fewer GPUs than ranks: compare the job's gpus_per_node with what it was given."
+            raise JobError(reason, hint)
         return {"DFH_GPUS": ",".join(map(str, range(len(visible))))}
     if launch.gpu_visibility != "own":
         return {"DFH_GPUS": ",".join(map(str, own))}

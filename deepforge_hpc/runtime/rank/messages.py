@@ -140,3 +140,4 @@ class RankError(NamedTuple):
     is_retryable: bool = False
     time: float = 0.0
     interrupted: bool = False
+    host: str = ""

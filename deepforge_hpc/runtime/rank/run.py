@@ -90,6 +90,10 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
     os.environ["DFH_RANK"] = str(identity.rank)
     if spec.job.launch.argv:
         os.environ.update(rank_variables(os.environ, spec.job, identity))
+    if spec.job.launch.world_size > 1 or spec.job.resources.gpus_per_node:
+        from .surroundings import surroundings
+
+        os.environ.update(surroundings(os.environ, spec.job))
     if spec.job.launch.world_size > 1:
         _redirect(Path(spec.rank_log.format(rank=identity.rank)), copy=identity.rank == 0)
     for number in (signal.SIGTERM, signal.SIGUSR1):
@@ -104,6 +108,10 @@ def _run(spec: RankSpec, identity: Identity) -> None:
     from .imports import use_sources_only
 
     use_sources_only(Path(spec.code))
+    if spec.job.launch.world_size > 1:
+        from .mpi import watch
+
+        watch(spec.job.launch)
     formats = load_formats(Path(spec.code))
     if identity.rank == 0:
         from .saving import check_formats
@@ -160,7 +168,8 @@ def _report(spec: RankSpec, rank: int, error: BaseException, *, interrupted: boo
     from .explain import describe
 
     said = describe(error, rank=rank, code=spec.code)
-    data = encode(said._replace(time=time.time(), interrupted=interrupted))
+    host = os.uname().nodename
+    data = encode(said._replace(time=time.time(), interrupted=interrupted, host=host))
     work = Path(spec.work)
     try:
         publish_json(error_file(work, rank), data, durable=False)

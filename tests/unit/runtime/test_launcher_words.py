@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.runtime.launchers.words import Death, first_death, refusal
+from deepforge_hpc.runtime.launchers.words import Death, first_death, mpi_refusal, refusal
 
 OPEN_MPI_4 = """\
 --------------------------------------------------------------------------
@@ -81,3 +81,14 @@ def test_a_refusal_is_found_in_one_line() -> None:
     srun = "srun: error: Unable to create step for job 8: Invalid generic resource (gres)\n"
     assert refusal(srun).startswith("Unable to create step for job 8: Invalid generic")
     assert refusal("all is well\n") == ""
+
+
+def test_an_mpi_library_that_finds_no_launcher_is_known_by_its_words() -> None:
+    log = """
+The application appears to have been direct launched using "srun",
+but OMPI was not built with SLURM's PMI support and therefore cannot
+execute. There are several options for building PMI support under
+"""
+    assert mpi_refusal(log).endswith("SLURM's PMI support and therefore cannot execute.")
+    assert mpi_refusal("MPIR_pmi_init(141): PMI2_Job_GetId returned 14\nPMI_Init returned 1") != ""
+    assert mpi_refusal("PMI_RANK is 0, all is well") == ""

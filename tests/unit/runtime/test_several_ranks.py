@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.context import open_context
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Resources
+from deepforge_hpc.runtime.job.rank_logs import RankLogs
 from deepforge_hpc.runtime.launchers import Launcher
 from deepforge_hpc.runtime.rank import run
 from deepforge_hpc.runtime.rank.identity import Identity, find_identity, rank_variables
@@ -273,6 +275,28 @@ def test_a_full_log_of_a_rank_does_not_end_it(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n1\n2\n", "")
+
+
+def test_a_log_that_grows_without_an_end_keeps_its_beginning_and_its_end(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    """Of a rank that still prints; the other log stays as it is."""
+    execution.operation("job", "def operation(): print('short')", launch=two_ranks)
+    assert execution.run("job").returncode == 0
+    context = open_context(execution.layout.root, job="job", task=None, attempt=1, plan_sha256="")
+    path, other = (execution.layout.rank_log("job", 1, rank) for rank in (1, 0))
+    before = other.read_bytes()
+    with path.open("ab") as rank:
+        rank.write(b"first\n" + b"x" * 5_000 + b"last\n")
+        rank.flush()
+        RankLogs(context).shorten(800)
+        rank.write(b"still here\n")
+    text = path.read_text()
+    assert text.startswith("short\nfirst\nxxx")
+    assert text.endswith("xlast\nstill here\n")
+    assert "bytes are left out here]" in text
+    assert len(text) < 800
+    assert other.read_bytes() == before
 
 
 def test_another_number_of_ranks_than_planned_is_refused(
