@@ -13,6 +13,8 @@ class TestTorch(LibraryContract):
 from __future__ import annotations
 
 import ast
+import json
+import re
 import subprocess
 import sys
 from typing import ClassVar
@@ -73,6 +75,8 @@ class LibraryContract:
         assert schema["type"] == "object"
         assert "library" in schema["properties"]
         assert not {"$schema", "$id", "title"} & schema.keys()
+        named = {f"#/definitions/{name}" for name in schema.get("definitions", ())}
+        assert set(re.findall(r'"\$ref": "([^"]*)"', json.dumps(schema))) <= named
         catalogue = library.catalogue()
         assert any(catalogue.values())
         for table in catalogue.values():

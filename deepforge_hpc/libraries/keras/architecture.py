@@ -41,8 +41,8 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, closed, key
-from deepforge_hpc.libraries.keras.arguments import Kinds, kinds, layer_definitions
-from deepforge_hpc.libraries.keras.catalogue import shipped
+from deepforge_hpc.libraries.keras.arguments import REFUSED, Kinds, kinds, layer_definitions
+from deepforge_hpc.libraries.keras.catalogue import Catalogue, Texts, shipped
 from deepforge_hpc.libraries.keras.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
 from deepforge_hpc.libraries.keras.graph import Argument
 from deepforge_hpc.libraries.keras.literals import PARAMETER, POSITIVE, is_int
@@ -137,23 +137,34 @@ class _StepKind:
 
     def schema(self) -> Schema:
         """Describe it."""
-        # What `defaults` gives need not stand here, so no argument of a layer is required.
-        names = shipped().things("layer")
-        layers = {n: {"anyOf": [{"$ref": f"#/definitions/{n}"}, {"type": "null"}]} for n in names}
-        return {
-            "type": "object",
-            "properties": {
-                "from": _SOURCES.schema(),
-                "when": _WHEN.schema(),
-                "repeat": _REPEAT,
-                "call": {"type": "object"},
-                REUSE: _NAME.schema(),
-                **layers,
-            },
-            "propertyNames": {"anyOf": [_NAME.schema(), OBJECT_SCHEMA]},
-            "minProperties": 1,
-            "maxProperties": 1 + len(STEP_WORDS),
-        }
+        return step_schema(shipped())
+
+
+def _usable(catalogue: Catalogue) -> list[str]:
+    """Return the layers that a file can name."""
+    return [name for name in catalogue.things("layer") if name not in REFUSED]
+
+
+def step_schema(catalogue: Catalogue) -> Schema:
+    """Describe a step of a version of Keras."""
+    # What `defaults` gives need not stand here, so no argument of a layer is required.
+    layers = {
+        n: {"anyOf": [{"$ref": f"#/definitions/{n}"}, {"type": "null"}]} for n in _usable(catalogue)
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "from": _SOURCES.schema(),
+            "when": _WHEN.schema(),
+            "repeat": _REPEAT,
+            "call": {"type": "object"},
+            REUSE: _NAME.schema(),
+            **layers,
+        },
+        "propertyNames": {"anyOf": [_NAME.schema(), OBJECT_SCHEMA]},
+        "minProperties": 1,
+        "maxProperties": 1 + len(STEP_WORDS),
+    }
 
 
 _STEP = Shared("step", _StepKind())
@@ -281,7 +292,12 @@ class _Defaults:
 
     def schema(self) -> Schema:
         """Describe them."""
-        return closed({n: {"$ref": f"#/definitions/{n}"} for n in shipped().things("layer")})
+        return defaults_schema(shipped())
+
+
+def defaults_schema(catalogue: Catalogue) -> Schema:
+    """Describe `defaults` of a version of Keras."""
+    return closed({n: {"$ref": f"#/definitions/{n}"} for n in _usable(catalogue)})
 
 
 _BLOCK = Shared("block", Object(Block, named=True))
@@ -357,15 +373,17 @@ def check_parameters(found: Architecture, reader: Reader) -> None:
             reader.fault(("parameters",), f"parameter {name} of the architecture needs a value")
 
 
-def schema(owner: Kinds | None = None) -> Schema:
-    """Return the JSON Schema of a file.
+def schema(catalogue: Catalogue, texts: Texts) -> Schema:
+    """Return the JSON Schema of a file, for a version of Keras.
 
     A name that is no Keras layer is one of a block, whose parameters only `dfh check` knows.
     """
     found = _FILE.schema()
+    found["properties"]["defaults"].update(defaults_schema(catalogue))
     found["definitions"] = {
         "inputs": _INPUTS.schema(),
-        **{shared.name: shared.kind.schema() for shared in (_LAYERS, _STEP, _BLOCK)},
-        **layer_definitions(owner or kinds()),
+        **{shared.name: shared.kind.schema() for shared in (_LAYERS, _BLOCK)},
+        _STEP.name: step_schema(catalogue),
+        **layer_definitions(Kinds(catalogue), texts),
     }
     return found

@@ -15,7 +15,7 @@ from typing import Any
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Kind, Schema
 from deepforge_hpc.files.object import closed
-from deepforge_hpc.libraries.keras.catalogue import Catalogue, Thing, shipped, shipped_texts
+from deepforge_hpc.libraries.keras.catalogue import Catalogue, Texts, Thing, shipped
 from deepforge_hpc.libraries.keras.code import (
     OBJECT_SCHEMA,
     Activation,
@@ -291,9 +291,9 @@ def called(code: Code, arguments: Mapping[str, Argument]) -> Code:
     return Code(f"{code.text}({words})", objects)
 
 
-def layer_definitions(owner: Kinds) -> dict[str, Schema]:
+def layer_definitions(owner: Kinds, texts: Texts) -> dict[str, Schema]:
     """Return the schema of each layer's arguments, with what Keras says of it."""
-    texts, found, sorts = shipped_texts(), {}, dict[str, None]()
+    found, sorts = {}, dict[str, None]()
     for thing in owner.catalogue.things("layer").values():
         kind = owner.arguments("layer", thing.name)
         if kind is None:

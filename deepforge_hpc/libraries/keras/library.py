@@ -31,10 +31,14 @@ class KerasLibrary(Library):
     name = "keras"
 
     def schema(self) -> Schema:
-        return architecture.schema()
+        from deepforge_hpc.libraries.keras.at_hand import at_hand
+
+        return architecture.schema(*at_hand())
 
     def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
-        return entries(catalogue.shipped(), catalogue.shipped_texts())
+        from deepforge_hpc.libraries.keras.at_hand import at_hand
+
+        return entries(*at_hand())
 
     def examples(self) -> Mapping[str, str]:
         folder = Path(__file__).parent / "networks"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.libraries.keras.arguments import REFUSED
 from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.plugins.library import Compiled
 
 ARCHITECTURES = Path(__file__).parents[3] / "examples" / "redshift" / "architectures"
 
@@ -346,42 +348,48 @@ def test_blocks_that_multiply_without_end_are_refused_quickly() -> None:
     assert "expand to more than 10,000 layers" in faults("\n".join(lines))[0]
 
 
-def _is_safe(source: str) -> bool:
-    """Tell whether a module holds nothing but calls of Keras's names with literals."""
-    document, imported, build = ast.parse(source).body
+def _is_safe(found: Compiled) -> bool:
+    """Tell whether a module holds nothing but calls of names that may be called, with literals."""
+    document, *rest = ast.parse(found.code).body
     assert isinstance(document, ast.Expr)
-    assert ast.unparse(imported) == "import keras"
-    assert isinstance(build, ast.FunctionDef)
-    *body, last = build.body[1:]
-    assert isinstance(last, ast.Return)
-    for node in [n for statement in (*body, last) for n in ast.walk(statement)]:
+    imports = [ast.unparse(node) for node in rest if isinstance(node, ast.Import)]
+    modules = {name.partition(":")[0] for name in found.objects}
+    assert imports[0] == "import keras"
+    assert {one.removeprefix("import ") for one in imports[1:]} <= modules
+    functions = [node for node in rest if isinstance(node, ast.FunctionDef)]
+    assert len(functions) + len(imports) == len(rest)
+    things = {
+        thing.code for family in shipped().families for thing in shipped().things(family).values()
+    }
+    known = {
+        "keras.Input",
+        "keras.Model",
+        *things,
+        *(one.replace(":", ".") for one in found.objects),
+    }
+    tops = {"keras", *(module.partition(".")[0] for module in modules)}
+    for node in [n for one in functions for statement in one.body for n in ast.walk(statement)]:
         if isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Call):
-                continue
-            path = ast.unparse(node.func).split(".")
-            assert path[0] == "keras"
-            things = [
-                thing
-                for family in shipped().families
-                for thing in shipped().things(family).values()
-            ]
-            assert path[1:] in (["Input"], ["Model"]) or ".".join(path) in {
-                one.code for one in things
-            }
+            called = ast.unparse(node.func)
+            is_made = isinstance(node.func, ast.Call) or re.fullmatch(
+                r"layer_t\d+|model_\d+", called
+            )
+            assert is_made or called in known, called
         else:
             assert isinstance(
                 node,
                 (ast.Assign, ast.Return, ast.Name, ast.Attribute, ast.Constant, ast.Tuple, ast.List,
-                 ast.keyword, ast.expr_context, ast.UnaryOp, ast.unaryop),
+                 ast.keyword, ast.expr_context, ast.UnaryOp, ast.unaryop, ast.Subscript, ast.Expr),
             ), ast.dump(node)  # fmt: skip
             if isinstance(node, ast.Name):
-                assert node.id == "keras" or node.id[0] == "t"
+                assert node.id in tops or re.fullmatch(r"(layer_)?t\d+|model_\d+", node.id)
     return True
 
 
 HOSTILE = st.sampled_from(
     ["__import__('os').system('id')", "'''", '"""', "\\", "\\'", "$x", "{", "a\nb", "#", "\\N{DEL}",
-     "Lambda", "keras", "x); import os; (", "1e5", "None", "Constant", "relu", "same", "t0", "é"]
+     "Lambda", "keras", "x); import os; (", "1e5", "None", "Constant", "relu", "same", "t0", "é",
+     "os:system", "a.b:c", "keras:os", "build:x", "a b:c", "os:system()", "$index", "b", "nest", "a.0"]
 )  # fmt: skip
 VALUES = st.recursive(
     st.one_of(
@@ -394,10 +402,23 @@ VALUES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     place=st.sampled_from(
-        ["value", "argument", "kind", "name", "from", "input", "title", "dtype", "initializer"]
+        [
+            *(
+                "value",
+                "argument",
+                "kind",
+                "name",
+                "from",
+                "input",
+                "title",
+                "dtype",
+                "initializer",
+            ),
+            *("call", "call value", "repeat", "repeat each", "reuse", "nested", "custom", "block"),
+        ]
     ),
     word=st.one_of(st.text(max_size=12), HOSTILE),
     value=VALUES,
@@ -428,10 +449,29 @@ def test_nothing_that_a_file_says_can_become_code(place: str, word: str, value: 
     elif place == "dtype":
         inputs = {"x": {"shape": [8, 8, 3], "dtype": value}}  # type: ignore[dict-item]
     else:
-        title = word
-    data = {"library": "keras", "architecture": title, "inputs": inputs, "layers": [{name: step}]}
+        title = word if place == "title" else title
+    more = {
+        "call": [{"b": {"Dropout": {"rate": 0.1}, "call": {word: True}}}],
+        "call value": [{"b": {"Dropout": {"rate": 0.1}, "call": {"training": value}}}],
+        "repeat": [{"b": {"ReLU": {}, "repeat": value}}],
+        "repeat each": [{"b": {"Dropout": {"rate": "$v"}, "repeat": {"v": value, word: value}}}],
+        "reuse": [{"b": {"reuse": word}}, {word: {"reuse": "b"}}],
+        "nested": [{"b": {"nest": value}}],
+        "block": [{"b": {word: value}}],
+    }
+    block = {
+        "nested": True,
+        "inputs": {word: [8, 8, 3]},
+        "layers": [{"y": {"ReLU": {}}}],
+        "parameters": [{word: 1}],
+    }
+    data = {
+        "library": "keras", "architecture": title, "inputs": inputs, "layers": [{name: step}, *more.get(place, [])],
+        **({"blocks": {word if place == "block" else "nest": block}} if place in ("nested", "block") else {}),
+        **({"custom": [word, value]} if place == "custom" else {}),
+    }  # fmt: skip
     try:
-        source = compiled(json.dumps(data))
+        found = KerasLibrary().compile(json.dumps(data), "net.yaml")
     except InvalidInputError:
         return
-    assert _is_safe(source)
+    assert _is_safe(found)
