@@ -6,15 +6,25 @@ from collections.abc import Iterator, Mapping
 
 from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Tensor
 
+_DEEP = 500
+"""Calls from which on a network may be deeper than Python's limit of 1,000 frames lets Keras go."""
+
 
 def emit(graph: Graph) -> str:
     """Return the module's source."""
     builders = _Builders()
     body = builders.body(graph)
+    is_deep = len(graph.calls) > _DEEP
+    if is_deep:
+        deepest = f"max(sys.getrecursionlimit(), {20 * len(graph.calls)})"
+        body.insert(
+            0, f"    sys.setrecursionlimit({deepest})  # Keras goes a frame deeper for a layer"
+        )
     return "\n".join(
         [
             f'"""The network {graph.name}, made from its architecture file; edit that one."""',
             "",
+            *(("import sys", "") if is_deep else ()),
             "import keras",
             *(f"import {module}" for module in builders.modules),
             *(line for function in builders.functions for line in ("", "", *function)),

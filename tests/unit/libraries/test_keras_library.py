@@ -475,3 +475,14 @@ def test_nothing_that_a_file_says_can_become_code(place: str, word: str, value: 
     except InvalidInputError:
         return
     assert _is_safe(found)
+
+
+def test_a_deep_network_is_built_in_spite_of_pythons_limit_of_frames() -> None:
+    def deep(layers: int) -> str:
+        lines = "".join(f"  - l{i}: {{ReLU: {{}}}}\n" for i in range(layers))
+        head = "library: keras\narchitecture: a\ninputs: {x: [4]}\nlayers:\n"
+        return KerasLibrary().compile(head + lines, "net.yaml").code
+
+    assert "sys" not in deep(500)
+    assert "import sys\n\nimport keras\n" in deep(501)
+    assert "\n    sys.setrecursionlimit(max(sys.getrecursionlimit(), 10020))" in deep(501)

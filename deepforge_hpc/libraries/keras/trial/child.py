@@ -178,13 +178,17 @@ class TrialBuild:
         found.update(kind=type(layer).__name__, family=type(layer).__module__)
         try:
             output = self._call(layer, item, self._tensor)
-            self._trace(layer, item, shapes)
         except Exception as error:  # noqa: BLE001 - layers raise anything
             retried = None if self.is_jobs or "model" in item else self._retried(item)
             if retried is None:
                 return {**found, "error": self._told("call", error)}
             self.loose = found["retried"] = True
             layer, output = retried
+        try:
+            self._trace(layer, item, shapes)
+        except Exception as error:  # noqa: BLE001 - layers raise anything
+            if self._retried(item) is None:  # data has sizes when it comes
+                return {**found, "error": self._told("call", error)}
         self.outputs[item["name"]] = output
         return {**found, **self._facts(layer, output)}
 
@@ -256,12 +260,13 @@ class TrialBuild:
         for batch, other in _PROBES:
 
             def concrete(one: list[Any], batch: int = batch, other: int = other) -> Any:
-                return self.keras.tree.map_structure(
-                    lambda tensor: self.keras.KerasTensor(
-                        _concrete(tensor.shape, batch, other), dtype=tensor.dtype
-                    ),
-                    self._tensor(one),
-                )
+                def sized(tensor: Any) -> Any:
+                    unknown = (batch, *[other] * (len(tensor.shape) - 1))
+                    pairs = zip(tensor.shape, unknown, strict=True)
+                    shape = tuple(size or instead for size, instead in pairs)
+                    return self.keras.KerasTensor(shape, dtype=tensor.dtype)
+
+                return self.keras.tree.map_structure(sized, self._tensor(one))
 
             try:
                 layer = self._layer(item, fresh=True)
@@ -320,11 +325,6 @@ def _reads(item: dict[str, Any]) -> list[list[Any]]:
 def _weight(variable: Any, layer: Any) -> list[Any]:
     trained = bool(variable.trainable and layer.trainable)
     return [str(variable.path), list(variable.shape), trained]
-
-
-def _concrete(shape: tuple[int | None, ...], batch: int, other: int) -> tuple[int, ...]:
-    first, *rest = shape
-    return (batch if first is None else first, *(other if n is None else n for n in rest))
 
 
 def _words(error: BaseException) -> str:

@@ -16,6 +16,7 @@ _WRAPPED = re.compile(
 _INFERRED = re.compile(
     r"\ACould not automatically infer .*?Error encountered:\n\n(.*)\Z", re.DOTALL
 )
+_LONG = 200
 _AXES = ("axis", "axes", "shared_axes", "attention_axes", "dims")
 _IMAGES, _STEPS = "images (height x width x channels)", "sequences (steps x features)"
 _VOLUMES = "volumes (depth x height x width x channels)"
@@ -79,6 +80,8 @@ def _plain(call: LayerCall, text: str, kind: str) -> str:
     """Return the first sentences of what Keras says."""
     first, *rest = re.split(r"\n|(?<=[.!]) (?=Full|Received|Please)", text, maxsplit=1)
     got = re.match(r"Received:? ([^\n]{1,60})$", rest[0]) if rest else None
+    if len(first) > _LONG:
+        first = re.split(r"(?<=\w)\. ", first)[0][:_LONG]
     what = first.replace("`", "").strip().rstrip(".") + (f"; it is {got[1]}" if got else "")
     is_plain = kind in {"ValueError", "PermissionError"}
     return f"{call.kind} refuses it: {what}" if is_plain else f"{call.kind} fails: {kind}: {what}"
