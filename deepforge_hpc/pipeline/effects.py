@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from deepforge_hpc.pipeline.annotation import Annotations, imported_names
 
@@ -44,6 +45,8 @@ class Effects:
         self._defined = {
             node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
         }
+        self._keeps_annotations = self._names.name(ast.Name("annotations")).startswith("__future__")
+        """Whether annotations are kept as they stand, and none is evaluated."""
 
     def has(self, node: ast.stmt) -> bool:
         """Tell whether a statement may do something besides binding names."""
@@ -56,12 +59,14 @@ class Effects:
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             defaults = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
             found = self._decorated(node) and all(map(self._is_pure, defaults))
+            found = found and all(map(self._is_annotation, _annotations(node)))
         elif isinstance(node, ast.ClassDef):
             found = self._is_plain_class(node)
         elif isinstance(node, ast.Assign):
             found = all(map(_is_name, node.targets)) and self._is_pure(node.value)
         elif isinstance(node, ast.AnnAssign):
             found = _is_name(node.target) and (node.value is None or self._is_pure(node.value))
+            found = found and self._is_annotation(node.annotation)
         elif isinstance(node, ast.If):
             inner = [*node.body, *node.orelse]
             found = self._is_pure(node.test) and all(map(self._only_binds, inner))
@@ -107,6 +112,9 @@ class Effects:
             return False
         return all(map(self._is_pure, ast.iter_child_nodes(node)))
 
+    def _is_annotation(self, node: ast.expr) -> bool:
+        return self._keeps_annotations or self._is_pure(node)
+
     def _may_call(self, function: ast.expr) -> bool:
         name = self._names.name(function)
         if isinstance(function, ast.Attribute) and not name:
@@ -123,10 +131,37 @@ class Effects:
         return name.startswith(_PURE_MODULES) and not name.startswith(_IMPURE)
 
 
+def _annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:
+    """Yield what Python evaluates when it defines a function."""
+    given = node.args
+    extra = filter(None, (given.vararg, given.kwarg))
+    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs, *extra):
+        if one.annotation is not None:
+            yield one.annotation
+    if node.returns is not None:
+        yield node.returns
+
+
 def _is_name(target: ast.expr) -> bool:
     if isinstance(target, (ast.Tuple, ast.List)):
         return all(map(_is_name, target.elts))
     return isinstance(target, ast.Name)
+
+
+def literal_import(node: ast.AST) -> ast.ImportFrom | None:
+    """Return `import_module("x")` as the import of all of x, under a name that no code has."""
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    function, text = node.func, node.args[0]
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    said = text.value if isinstance(text, ast.Constant) and isinstance(text.value, str) else ""
+    module = said.lstrip(".")
+    if name not in {"import_module", "__import__"} or not all(
+        part.isidentifier() for part in module.split(".")
+    ):
+        return None
+    alias = ast.alias("*", f"{name}({said})")
+    return ast.ImportFrom(module, [alias], level=len(said) - len(module))
 
 
 def is_type_checking(test: ast.expr) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking, literal_import
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 _UNSURE = frozenset({"exec", "eval", "globals", "vars", "__import__", "__doc__"})
@@ -123,6 +123,7 @@ class _Reader:
 
     def _aliases(self, node: ast.AST) -> Iterator[tuple[str, Chain, Chain]]:
         """Yield of each name of an import what it stands for, and what is loaded for it."""
+        node = literal_import(node) or node
         if isinstance(node, ast.Import):
             for alias in node.names:
                 loaded = tuple(alias.name.split("."))
@@ -131,9 +132,8 @@ class _Reader:
             base = self.absolute(node)
             for alias in node.names if base is not None else []:
                 parts = tuple(filter(None, (base or "").split(".")))
-                star = alias.name == "*"
-                target = parts if star else (*parts, alias.name)
-                yield ("*" if star else alias.asname or alias.name), target, target
+                target = parts if alias.name == "*" else (*parts, alias.name)
+                yield alias.asname or alias.name, target, target
 
     def _statement(self, node: ast.stmt) -> None:
         inner: dict[str, Chain] = {}
@@ -154,7 +154,7 @@ class _Reader:
                 names=frozenset(names),
                 uses=frozenset(_uses(node)),
                 inner=inner,
-                is_effect=self.effects.has(node),
+                is_effect=self.effects.has(node) or "__getattr__" in names,  # it answers imports
             )
         )
 
@@ -317,6 +317,8 @@ def _uses(node: ast.AST) -> Iterator[Chain]:
             yield (child.target.id,)
             todo.append(child.value)
         else:
+            if (found := literal_import(child)) is not None:
+                yield (str(found.names[0].asname),)
             todo += ast.iter_child_nodes(child)
 
 

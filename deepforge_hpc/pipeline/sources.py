@@ -14,7 +14,7 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
-from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking, literal_import
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
 from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
@@ -349,6 +349,7 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
             todo += node.orelse
         else:
             todo += ast.iter_child_nodes(node)
+        node = literal_import(node) or node
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name

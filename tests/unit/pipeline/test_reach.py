@@ -77,6 +77,7 @@ def unused(x):
         ("OTHER = np.arange(4)", "OTHER = np.arange(5)"),
         ("import math", "import math, json"),
         ("import math", '"""Words."""\nimport math'),
+        ("def far(x)", "def far(x: list[int])"),
         ("LIMIT = 3", "NEW = 1\nLIMIT = 3"),
         ("def far", "@staticmethod\ndef far"),
         ("LIMIT = 3", "LIMIT = 3\nif __name__ == '__main__':\n    print(op(3))"),
@@ -104,6 +105,9 @@ def test_what_it_does_not_name_is_not_its_code(digest_of: Digest, old: str, new:
         ("LIMIT = 3", "LIMIT = 3\nif math.pi > 3:\n    LIMIT = 7"),
         ("def far", "@register\ndef far"),
         ("def far(x)", "def far(x=setup())"),
+        ("def far(x)", "def far(x: setup())"),
+        ("def far(x)", "def far(x, *, y: int) -> setup()"),
+        ("size = 5", "size: setup() = 5"),
         ("class Other:", "class Other(Base):"),
         ("class Other:", "class Other(metaclass=Meta):"),
         ("from helper import scale, unused", "from other import scale\nfrom helper import unused"),
@@ -170,6 +174,9 @@ def test_the_same_in_a_module_that_it_imports(
         ("from helper import *\ndef op(x):\n    y = scale(x)\n    return y\n", True),
         ("import helper\ndef op(x):\n    y = helper.__dict__\n    return y\n", True),
         ("import importlib, helper\ndef op(x):\n    y = importlib.import_module(x)\n    return y\n", True),
+        ("import importlib\ndef op(x):\n    y = importlib.import_module('helper')\n    return y\n", True),
+        ("helper = __import__('helper')\ndef op(x):\n    y = helper.scale(x)\n    return y\n", True),
+        ("from importlib import import_module\ndef op(x):\n    y = import_module('.helper', '')\n    return y\n", True),
         ("import sys, helper\ndef op(x):\n    y = sys.modules\n    return y\n", True),
         ("import helper\nclass A: ...\ndef op(x):\n    y = A.__subclasses__()\n    return y\n", True),
     ],
@@ -196,6 +203,7 @@ def test_packages_are_followed_by_name(digest_of: Digest) -> None:
     for name, old, new, changes in (
         ("lib/__init__.py", "VERSION = 1", "VERSION = 2", False),
         ("lib/__init__.py", "VERSION = 1", "print(1)", True),
+        ("lib/__init__.py", "VERSION = 1", "def __getattr__(name):\n    return 1\n", True),
         ("lib/near.py", "return 1", "return 3", False),
         ("lib/shared.py", "C = 1", "C = 3", True),
         ("lib/shared.py", "D = 2", "D = 3", False),
@@ -236,3 +244,19 @@ def test_functions_that_call_each_other_in_a_long_chain(digest_of: Digest) -> No
     code = steps + "def f3000(x):\n    return 1\ndef op(x):\n    y = f0(x)\n    return y\n"
     before = digest_of({"ops.py": code})
     assert digest_of({"ops.py": code.replace("return 1\n", "return 2\n")}) != before
+
+
+def test_annotations_that_are_kept_as_they_stand_do_nothing(digest_of: Digest) -> None:
+    code = "from __future__ import annotations\n" + BASE
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"ops.py": code.replace("def far(x)", "def far(x: setup())")}) == before
+
+
+def test_a_module_that_is_imported_by_its_name_as_a_text_is_frozen_with_what_it_imports(
+    digest_of: Digest, project: ProjectFolder
+) -> None:
+    code = "from importlib import import_module\ndef op(x):\n    y = import_module('lib.late').f(x)\n    return y\n"
+    late = "from . import deep\ndef f(x):\n    return deep.C\n"
+    digest_of({"ops.py": code, "lib/late.py": late, "lib/deep.py": "C = 1\n"})
+    frozen = project.load().snapshot.files
+    assert {"project/ops.py", "project/lib/late.py", "project/lib/deep.py"} <= frozen.keys()
