@@ -41,7 +41,8 @@ def site_environment(site: SiteSpec, facts: Facts, *, container: bool = False) -
             modules.setdefault(name, path)
 
     for name, item in site.environment_sets.items():
-        if not holds(item.when, dataclasses.replace(facts, env=env)):
+        now = dataclasses.replace(facts, env=env, software=(*facts.software, *modules))
+        if not holds(item.when, now):
             continue
         env = {**env, **item.env}
         origins.update({key: ("environment_sets", name, "env", key) for key in item.env})

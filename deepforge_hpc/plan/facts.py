@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.conditions import When
@@ -30,6 +31,8 @@ class Facts:
     env: Mapping[str, str] = field(default_factory=dict)
     """Variables that the environment sets of the site give it."""
     gpu_visibility: str = "all"
+    software: tuple[str, ...] = ()
+    """Its modules, and its image."""
 
     @property
     def gpus(self) -> int:
@@ -102,9 +105,14 @@ def holds(when: When, facts: Facts) -> bool:
         and inside(size.ntasks_per_node, when.ntasks_per_node)
         and (not when.launch or facts.launch in when.launch)
         and all(facts.env.get(name) == value for name, value in when.env.items())
+        and (not when.software or _has_any(facts.software, when.software))
         and when.node_local in (None, size.node_local)
         and when.whole_node in (None, facts.has_whole_nodes)
     )
+
+
+def _has_any(names: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def inside(value: int, limits: Range) -> bool:

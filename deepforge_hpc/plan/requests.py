@@ -37,6 +37,8 @@ class JobRequest:
     tasks: int | None = None
     image: str = ""
     gpu_visibility: str = "all"
+    modules: tuple[str, ...] = ()
+    """Of its own environment."""
     is_internal: bool = False
 
 
@@ -132,6 +134,7 @@ class Requests:
             queue=choice.queue,
             node=node_of(site, choice.queue),
             gpu_visibility=wanted.gpu_visibility,
+            software=(*wanted.modules, *([wanted.image] if wanted.image else [])),
         )
         given = site_environment(site, facts, container=bool(wanted.image))
         facts = replace(facts, env=given.env)
@@ -169,6 +172,7 @@ class Requests:
             directives.warn("launcher_unwanted", text, f"launchers.{launch.name}.avoid")
         self._refuse_conflicts(directives, launch)
         _without_mpi(site, directives, launch)
+        _with_few_gpus(directives, facts, launch)
         for text in unbound(site, facts, launch.argv):
             directives.warn("binding", text, "binding")
         account, account_path = charged(site, self.account, facts)
@@ -243,6 +247,15 @@ def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) 
     elif site.mpi_default == "none":
         text = f"srun of {site.name} starts no MPI by itself: {way}"
         directives.warn("no_mpi", text, f"launchers.{launch.name}.argv")
+
+
+def _with_few_gpus(directives: Directives, facts: Facts, launch: LaunchCommand) -> None:
+    """Say if ranks cannot have a GPU each: nobody then knows which is whose."""
+    ranks, gpus = facts.resources.ntasks_per_node, facts.resources.gpus_per_node
+    if launch.argv and gpus and gpus % ranks:
+        text = f"{ranks} ranks have {gpus} GPU{'s' * (gpus > 1)} on each node: which are whose"
+        text += " nobody says, and they may meet on one"
+        directives.warn("gpus_shared", text, "resources.gpus_per_node")
 
 
 def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str | int, ...]]:

@@ -165,6 +165,7 @@ class _Resolution:
             tasks=tasks if is_array else None,
             image=image,
             gpu_visibility=spec.gpu_visibility,
+            modules=environment.modules,
         )
         granted = self._granted(spec.name, asked)
         own = {**self.loaded.pipeline.env, **spec.env}

@@ -38,6 +38,8 @@ class When(Frozen):
     launch: tuple[str, ...] = key(list_of(launcher.NAME, "a list of launchers"), ())
     env: Mapping[str, str] = key(MapOf(Known(LINE), VARIABLE, VARIABLE_RULE), factory=dict)
     """Variables that an environment set of the site gives the job."""
+    software: tuple[str, ...] = key(list_of(LINE, "a list of patterns"), ())
+    """Patterns such as `rocm/6.*`, one of which a module or the image of the job fits."""
     node_local: bool | None = key(Known(yes_no))
     whole_node: bool | None = key(Known(yes_no))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import sys
 import traceback
 from types import TracebackType
@@ -12,6 +13,15 @@ from ..base.text import plain
 from .messages import RankError, execution_of
 
 _MAX_LINES = 200
+_OF_HOROVOD = re.compile(
+    r"No module named 'horovod|Extension horovod\S* has not been built|"
+    r"horovod\S*\.so\b.*undefined symbol|libmpi\S*: cannot open shared object"
+)
+_BUILD_HOROVOD = (
+    "Horovod is built for one Python, one TensorFlow (or PyTorch) and one MPI. In the job's "
+    "environment, with mpicc on PATH: HOROVOD_WITH_MPI=1 HOROVOD_WITH_TENSORFLOW=1 pip install "
+    "--no-cache-dir --no-build-isolation horovod==0.28.1; see horovodrun --check-build."
+)
 
 
 def describe(error: BaseException, *, rank: int, code: str) -> RankError:
@@ -70,6 +80,8 @@ def _sentence(error: BaseException, kind: str, message: str) -> str:
 def _hint(error: BaseException, execution: str) -> str:
     if isinstance(error, MemoryError):
         return MEMORY_HINT
+    if _OF_HOROVOD.search(f"{type(error).__name__}: {_message(error)}"):
+        return _BUILD_HOROVOD
     if isinstance(error, ModuleNotFoundError):
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
     if isinstance(error, OSError) and error.errno == errno.EMFILE:

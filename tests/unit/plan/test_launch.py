@@ -252,6 +252,24 @@ def test_sets_follow_their_conditions_and_each_other():
     assert "A" not in site_environment(spec, facts(gpus=0)).env
 
 
+@pytest.mark.parametrize(
+    ("software", "holds"),
+    [
+        (("rocm/6.3.4",), True),
+        (("/images/lumi-pytorch-rocm-6.2.4-v2.sif",), True),
+        (("rocm/7.0.1", "gcc/13"), False),
+        ((), False),
+    ],
+)
+def test_what_a_version_of_rocm_wants_is_given_to_jobs_with_that_version(software, holds):
+    when = When(software=("rocm/6.*", "*rocm-6.*"))
+    sets = {"a": EnvironmentSet(when=when, env={"NCCL_NET": "x"})}
+    spec, job = site(environment_sets=sets), facts(software=software)
+    assert ("NCCL_NET" in site_environment(spec, job).env) is holds
+    loaded = site(environment_sets=sets, modules=Modules(load=("rocm/6.0.3",)))
+    assert "NCCL_NET" in site_environment(loaded, job).env
+
+
 @pytest.mark.parametrize("answer", [UNKNOWN, "yes", "nat"])
 def test_what_is_not_known_to_be_offline_stays_online(answer):
     assert not site_environment(site(network=Network(compute_internet=answer)), facts()).env

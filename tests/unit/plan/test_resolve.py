@@ -266,6 +266,15 @@ def test_ranks_follow_the_gpus_and_fill_the_launcher(project):
     assert (train.launch.name, train.launch.world_size) == ("srun", 8)
 
 
+@pytest.mark.parametrize(("ranks", "told"), [(2, False), (4, False), (3, True), (8, True)])
+def test_ranks_without_a_gpu_each_are_told(project, ranks, told):
+    size = f"resources: {{gpus_per_node: 4, ntasks_per_node: {ranks}}}"
+    plan = project.train(f"launch: srun\n    {size}")
+    found = [one.text for one in plan.warnings if one.kind == "gpus_shared"]
+    said = f"{ranks} ranks have 4 GPUs on each node: which are whose nobody says"
+    assert [text.startswith(said) for text in found] == [True] * told
+
+
 def test_a_machine_cuts_down_what_it_lacks_and_says_so(project):
     cores = len(os.sched_getaffinity(0))
     plan = project.train(

@@ -13,8 +13,26 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from deepforge_hpc.runtime.rank.explain import describe
+
 if TYPE_CHECKING:
     from conftest import Execution
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'horovod'"),
+        ImportError("Extension horovod.tensorflow has not been built: /x/mpi_lib.so not found"),
+        OSError("/x/horovod/tensorflow/mpi_lib.cpython-311.so: undefined symbol: _ZN10tensorflow"),
+        ImportError("libmpi.so.40: cannot open shared object file: No such file or directory"),
+    ],
+)
+def test_horovod_that_is_missing_or_of_another_version_comes_with_how_to_build_it(
+    error: Exception,
+) -> None:
+    assert "pip install --no-cache-dir" in describe(error, rank=0, code="").hint
+    assert "Horovod" not in describe(ImportError("No module named 'x'"), rank=0, code="").hint
 
 
 def fail(execution: Execution, job: str = "job", code: int = 1, **variables: str) -> dict[str, Any]:
