@@ -42,7 +42,7 @@ class ParsedModule:
     def __init__(self, tree: ast.Module, file: str) -> None:
         self.tree = tree
         self.file = file
-        statements = list(_module_statements(tree.body))
+        statements = list(module_statements(tree.body))
         self.imports = imported_names(statements)
         self.definitions: dict[str, ast.ClassDef | _Function] = {
             node.name: node
@@ -51,15 +51,15 @@ class ParsedModule:
         }
 
 
-def _module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+def module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yield the statements of a module, and those inside `if` and `try` around them."""
     for node in body:
         yield node
         if isinstance(node, ast.If):
-            yield from _module_statements([*node.body, *node.orelse])
+            yield from module_statements([*node.body, *node.orelse])
         elif isinstance(node, ast.Try):
             handlers = [statement for handler in node.handlers for statement in handler.body]
-            yield from _module_statements([*node.body, *handlers, *node.orelse])
+            yield from module_statements([*node.body, *handlers, *node.orelse])
 
 
 def read_operation(

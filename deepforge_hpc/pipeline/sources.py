@@ -16,7 +16,7 @@ from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
 from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking, literal_import
 from deepforge_hpc.pipeline.interface import OperationCode
-from deepforge_hpc.pipeline.operation import ParsedModule, read_operation
+from deepforge_hpc.pipeline.operation import ParsedModule, module_statements, read_operation
 from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
@@ -362,8 +362,11 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
 
 
 def _imported_from(tree: ast.Module, name: str, origin: CodeOrigin) -> str:
-    """Return the module that a file imports a name from as it is; empty if it does not."""
-    for node in tree.body:
+    """Return the module that a file imports a name from as it is; empty if it does not.
+
+    Also for type checkers alone: a package may give a name only once it is asked for.
+    """
+    for node in module_statements(tree.body):
         if isinstance(node, ast.ImportFrom) and any(
             alias.name == name and not alias.asname for alias in node.names
         ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -279,3 +281,14 @@ def test_layers_and_functions_of_the_project_are_named_by_module() -> None:
     )
     assert "\nimport keras\nimport parts.own\n" in source
     assert "parts.own.Mine(ratio=4, name='a')(t0)" in source
+
+
+def test_the_network_of_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs/pipeline-file.md").read_text()
+    (text,) = [
+        part
+        for part in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+        if "architecture:" in part
+    ]
+    found = KerasLibrary().graph(text, "galaxy.yaml")
+    assert names(found)[2:5] == ["body_r1_y_1", "body_r1_y", "body_r2_y_1"]

@@ -113,3 +113,13 @@ def test_another_file_lies_in_the_project(net: ProjectFolder) -> None:
         fault = net.one_fault()
         assert fault.startswith("nets/tiny.yaml:4:23: blocks.head.uses: "), fault
         assert told in fault
+
+
+def test_a_layer_of_ours_is_frozen_too(net: ProjectFolder) -> None:
+    name = "deepforge_hpc.training:SynchronizedBatchNormalization"
+    net.write("nets/tiny.yaml", NET.replace("'parts.own:Gate': {ratio: 2}", f"'{name}': {{}}"))
+    files = net.load().snapshot.files
+    assert "library/deepforge_hpc/training/normalization.py" in files
+    first = files["start_up/start_up_keras.py"].data.decode()
+    assert "for _folder in ['project', 'library']:" in first
+    assert name in first
