@@ -1,0 +1,55 @@
+"""A Keras training on torch is the same on one rank and on two of torchrun, over gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
+
+PROGRAM = Path(__file__).parents[1] / "training" / "ranks_program.py"
+CASES = ("exchanges", "equivalence", "normalised", "sparse", "measured", "resumed")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def start(folder: Path, *launcher: str) -> Path:
+    folder.mkdir()
+    environ = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launcher, PROGRAM, folder, "torch", *CASES],
+        env=environ, capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
+
+
+def weights(folder: Path, case: str, rank: int = 0) -> list[Any]:
+    with np.load(folder / f"{case}-{rank}.npz") as file:
+        return [file[name] for name in sorted(file.files)]
+
+
+def furthest(first: list[Any], second: list[Any]) -> float:
+    pairs = zip(first, second, strict=True)
+    return max(float(np.abs(mine - other).max()) for mine, other in pairs)
+
+
+def test_two_ranks_learn_what_one_learns(tmp_path: Path) -> None:
+    one, two = start(tmp_path / "one"), start(tmp_path / "two", *TORCHRUN)
+    # On torch Keras computes a loss in 32 bits whatever it is given, so 1e-9 cannot be had.
+    bounds = {"sgd32": 1e-5, "sgd64": 1e-7, "synchronised": 1e-6, "sparse": 1e-5, "metrics": 1e-7}
+    for case, bound in bounds.items():
+        assert furthest(weights(two, case), weights(two, case, 1)) == 0, case
+        assert furthest(weights(one, case), weights(two, case)) <= bound, case
+    told = json.loads((two / "1.json").read_text())
+    assert (told["transport"], told["size"], told["rank"]) == ("torch", 2, 1)
+    mine = json.loads((one / "0.json").read_text())["metrics"]["history"]
+    assert told["metrics"]["history"] == {name: pytest.approx(v) for name, v in mine.items()}
+    assert furthest(weights(two, "uninterrupted"), weights(two, "resumed")) <= 1e-6
+    assert told["resumed"]["stops"] == ["SIGUSR1", "SIGTERM"]
