@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
@@ -105,13 +105,21 @@ def _write(text: str, output: Path | None, *, force: bool) -> WrittenFile:
 
 def network(path: Path) -> Graph:
     """Return the network of a file; InvalidInputError with all faults."""
+    graph, faults = partial_network(path)
+    if faults or graph is None:
+        raise InvalidInputError(faults)
+    return graph
+
+
+def partial_network(path: Path) -> tuple[Graph | None, tuple[Fault, ...]]:
+    """Return the network of a file as far as it can be read, and all faults."""
     from deepforge_hpc.files.characters import decode
     from deepforge_hpc.files.project import Project, ProjectFiles, read_input
     from deepforge_hpc.libraries.keras.library import KerasLibrary
     from deepforge_hpc.paths import project_root
 
     files = ProjectFiles(Project(project_root(path.parent)[0], path.parent), Path.cwd())
-    return KerasLibrary().graph(decode(read_input(path), str(path)), str(path), files)
+    return KerasLibrary().partial_graph(decode(read_input(path), str(path)), str(path), files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

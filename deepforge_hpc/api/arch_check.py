@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deepforge_hpc.api import arch
 from deepforge_hpc.api.examination import software
-from deepforge_hpc.errors import UsageError
+from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.base.notice import Notice
@@ -31,7 +31,7 @@ class LayerError(NamedTuple):
     line: int
     column: int
     type: str
-    """The exception's class."""
+    """The exception's class; empty for a fault that needs no Keras."""
     said: str
     """In Keras' own words."""
     came_through: tuple[str, ...]
@@ -86,26 +86,31 @@ class CheckedArchitecture(JsonResult, schema="dfh/arch-check/1"):
 def check(
     path: Path, *, batch: int = 32, python: str = "", exact: bool = False, loss: str = ""
 ) -> CheckedArchitecture:
-    """Return what Keras says of a file; InvalidInputError if it is no network at all.
+    """Return what Keras says of a file; InvalidInputError if it has faults and Keras cannot look.
 
-    `python`: an interpreter with Keras, in place of dfh's own. `exact`: import the project's own
-    layers too.
+    Layers with faults that need no Keras are not built, and the others are. `python`: an
+    interpreter with Keras, in place of dfh's own. `exact`: import the project's own layers too.
     """
+    from deepforge_hpc.libraries.keras.trial.request import without
     from deepforge_hpc.libraries.keras.trial.result import NoTrial
     from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
     from deepforge_hpc.libraries.keras.trial.tried import try_out
 
-    graph = arch.network(path)
+    graph, faults = arch.partial_network(path)
+    if graph is None:
+        raise InvalidInputError(faults)
     interpreter = _interpreter(python)
     project = str(project_root(path.parent)[0]) if exact else ""
     setting = TrialSetting.of(interpreter, is_jobs=bool(python), project=project)
     has = software(interpreter, PACKAGES)
-    if not python and not any(name == "keras" for name, _ in has):
-        return _untried(graph, path, batch, NoTrial("no keras"))
-    found = try_out(graph, setting, has)
-    if isinstance(found, NoTrial):
-        return _untried(graph, path, batch, found)
-    return tried_network(found, path, batch=batch, loss=loss)
+    found: Tried | NoTrial = NoTrial("no keras")
+    if python or any(name == "keras" for name, _ in has):
+        found = try_out(without(graph, faults) if faults else graph, setting, has)
+    if not isinstance(found, NoTrial):
+        return tried_network(found, path, batch=batch, loss=loss, faults=faults)
+    if faults:
+        raise InvalidInputError(faults)
+    return _untried(graph, path, batch, found)
 
 
 def _interpreter(python: str) -> str:
@@ -146,14 +151,18 @@ def _untried(graph: Graph, path: Path, batch: int, why: NoTrial) -> CheckedArchi
     )
 
 
-def tried_network(found: Tried, path: Path, *, batch: int, loss: str = "") -> CheckedArchitecture:
+def tried_network(
+    found: Tried, path: Path, *, batch: int, loss: str = "", faults: tuple[Fault, ...] = ()
+) -> CheckedArchitecture:
     """Return a trial as what the command shows."""
     from deepforge_hpc.libraries.keras.trial import costs
     from deepforge_hpc.libraries.keras.trial.notices import notices
 
     errors = [(one.call, _error(one)) for one in found.refused()]
+    every = [*map(_fault, faults), *(error for _, error in errors)]
     layers = tuple(_layers(found, batch, errors))
-    parameters = _total(layer.parameters for layer in layers)
+    is_part = bool(faults)
+    parameters = _total((layer.parameters for layer in layers), is_part=is_part)
     fixed = sum(_fixed(call, built) for _, call, built in found.layers)
     kept = [layer.activations for layer in layers]
     kept += [costs.tensor_bytes(one.shape, one.dtype, batch) for one in found.graph.inputs]
@@ -167,9 +176,9 @@ def tried_network(found: Tried, path: Path, *, batch: int, loss: str = "") -> Ch
         layers=layers,
         parameters=parameters,
         trained=parameters._replace(value=parameters.value - fixed),
-        operations=_total(layer.operations for layer in layers),
-        activations=_total(kept),
-        errors=tuple(error for _, error in errors),
+        operations=_total((layer.operations for layer in layers), is_part=is_part),
+        activations=_total(kept, is_part=is_part),
+        errors=tuple(sorted(every, key=lambda error: (error.file, error.line, error.column))),
         notices=tuple(notices(found, loss or None)),
     )
 
@@ -205,6 +214,11 @@ def _fixed(call: LayerCall, built: BuiltLayer | None) -> int:
     return costs.parameters(built) - costs.parameters(built, only_trained=True)
 
 
+def _fault(fault: Fault) -> LayerError:
+    place = (fault.message, fault.hint, fault.file, fault.line, fault.column)
+    return LayerError(*place, type="", said="", came_through=())
+
+
 def _error(one: RefusedLayer) -> LayerError:
     came = tuple(map(str, one.call.passages)) if one.call else ()
     fault, refusal = one.fault, one.refusal
@@ -212,6 +226,6 @@ def _error(one: RefusedLayer) -> LayerError:
     return LayerError(*place, refusal.type, refusal.text, came)
 
 
-def _total(values: Iterable[int | None]) -> Total:
+def _total(values: Iterable[int | None], *, is_part: bool) -> Total:
     found = list(values)
-    return Total(sum(value or 0 for value in found), None in found)
+    return Total(sum(value or 0 for value in found), is_part or None in found)

@@ -14,7 +14,7 @@ from deepforge_hpc.api.examination import software
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial import cache, costs, run
-from deepforge_hpc.libraries.keras.trial.request import BuildRequest
+from deepforge_hpc.libraries.keras.trial.request import BuildRequest, without
 from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import Tried
 
@@ -161,6 +161,17 @@ FORMS = net(
     blocks="blocks:\n  part:\n    nested: true\n    inputs: {x: [8, 8, 3]}\n    layers:\n"
     "      - c: {Conv2D: {filters: 4, kernel_size: 3}}\n      - d: {GlobalMaxPooling2D: {}}\n",
 )
+MIXED = net(
+    "a: {Conv2D: {filters: 4,\n         kernel_size: 3, padding: causal}, from: x}",
+    "b: {Conv2D: {filters: 4, kernel_size: 9}, from: x}",
+    "p: {part: [0], from: x}",
+    "q: {Dens: {units: 3}, from: x}",
+    "r: [{Flatten: {}, from: x}, {Conv2D: {filters: 4, kernel_size: 3}}]",
+    "s: {Dense: {units: 2}, from: x}",
+    "out: {Concatenate: {}, from: [a, b, p, q, r]}",
+    blocks="blocks:\n  part:\n    parameters: [n]\n    layers:\n"
+    "      - c: {Conv2D: {filters: $n, kernel_size: 3}}\n",
+)
 VALID = {
     "forms": FORMS,
     "pasquet": (EXAMPLES / "pasquet.yaml").read_text(),
@@ -203,6 +214,9 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Tried]:
         for name, text in texts.items()
         if not KerasLibrary().check(text, "net.yaml")  # the catalogue has not refused it before
     }
+    partial, faults = KerasLibrary().partial_graph(MIXED, "net.yaml")
+    assert partial is not None
+    graphs["mixed"] = without(partial, faults)
     requests = {name: BuildRequest(graph) for name, graph in graphs.items()}
     trials = run.ask([one.network for one in requests.values()], setting())
     assert not isinstance(trials, run.NoTrial), trials
@@ -289,6 +303,21 @@ def test_costs_are_those_that_papers_count(tried: Mapping[str, Tried]) -> None:
     assert rows["a"] == 6 * 6 * (9 * 3 + 3 * 4)
     assert rows["b"] == 4 * 4 * 9 * 8
     assert rows["c"] == 4 * 4 * (2 * 2 * 5 * 8)
+
+
+def test_what_the_catalogue_refuses_and_what_keras_refuses_come_at_once(
+    tried: Mapping[str, Tried],
+) -> None:
+    faults = KerasLibrary().check(MIXED, "net.yaml")
+    one = tried["mixed"]
+    found = arch_check.tried_network(one, Path("net.yaml"), batch=1, faults=faults)
+    assert [(error.line, bool(error.said)) for error in found.errors] == [
+        *((11, False), (12, True), (13, False), (14, False), (15, True))
+    ]
+    assert {layer.name: layer.parameters for layer in found.layers} == {
+        **dict.fromkeys(("b", "r", "out")), "r_1": 0, "s": 8,
+    }  # fmt: skip
+    assert found.parameters == arch_check.Total(8, True)
 
 
 def test_a_shared_layer_or_model_has_its_weights_once(tried: Mapping[str, Tried]) -> None:

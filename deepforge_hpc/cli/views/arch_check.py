@@ -36,7 +36,7 @@ def error_lines(found: CheckedArchitecture, *, verbose: bool) -> Iterator[str]:
     for error in found.errors:
         hint = f" ({error.hint})" if error.hint else ""
         yield f"error: {error.file}:{error.line}:{error.column}: {error.message}{hint}"
-        if verbose:
+        if verbose and error.said:
             yield from (f"    {line}" for line in f"{error.type}: {error.said}".splitlines())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.kinds import Schema
 from deepforge_hpc.libraries.keras import architecture, catalogue
 from deepforge_hpc.libraries.keras.emit import emit
@@ -51,12 +51,22 @@ class KerasLibrary(Library):
 
     def graph(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Graph:
         """Return the network of a file; InvalidInputError as `compile`."""
+        graph, faults = self.partial_graph(text, source, files)
+        if faults or graph is None:
+            raise InvalidInputError(faults)
+        return graph
+
+    def partial_graph(
+        self, text: str, source: str, files: ResourceFiles = NO_FILES
+    ) -> tuple[Graph | None, tuple[Fault, ...]]:
+        """Return the network as far as it can be read, and all faults: layers of it may have some.
+
+        Sources of a layer may be missing in it.
+        """
         units = ArchitectureFiles(files)
         unit = units.read(text, source)
         graph = Expander(units).expand(unit) if unit is not None and not units.faults else None
-        if units.faults or graph is None:
-            raise InvalidInputError(units.faults)
-        return graph
+        return graph, tuple(units.faults)
 
     def examine(
         self, text: str, source: str, use: Use, files: ResourceFiles = NO_FILES

@@ -80,15 +80,11 @@ def contain() -> list[str]:
         what = " ".join(
             [event, *(str(one) for one in args[:1] if isinstance(one, (str, os.PathLike)))]
         )
-        denied.append(_short(what, 200))
+        denied.append(what[:200])
         raise PermissionError(f"a check may not do this: {what}")
 
     sys.addaudithook(hook)
     return denied
-
-
-def _short(text: str, most: int = _MAX_TEXT) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def choose_backend(wanted: str) -> str:
@@ -143,11 +139,10 @@ class TrialBuild:
         self.is_jobs = keras.backend.backend() == job_backend
         self.denied = denied
         self.outputs: dict[str, Any] = {}
-        """By input or layer call; what could not be built is not there."""
+        """Of what could be built."""
         self.layers: dict[str, Any] = {}
         self.traced: set[str] = set()
-        self.loose = False
-        """A tensor does not lead back to the inputs: it was tried with concrete sizes."""
+        self.loose = False  # some tensor does not lead back to the inputs: it was retried
 
     def add(self, item: dict[str, Any]) -> dict[str, Any]:
         """Add an input, a layer or a model of those before, and return what is to be said of it."""
@@ -196,7 +191,7 @@ class TrialBuild:
         """Return the layer that is called; None if what it is made of is not known."""
         if "model" in item:
             inner = item["model"]
-            if any(name not in self.outputs for name, _ in inner["outputs"]):
+            if not self._is_whole(inner):
                 return None
             layer = self._model(inner)
         elif "shares" in item and not fresh:
@@ -209,6 +204,10 @@ class TrialBuild:
                 raise TypeError(f"{item['code']} makes no Keras layer")
         self.layers[item["name"]] = layer
         return layer
+
+    def _is_whole(self, network: dict[str, Any]) -> bool:
+        outputs = network["outputs"]
+        return bool(outputs) and all(name in self.outputs for name, _ in outputs)
 
     def _model(self, network: dict[str, Any]) -> Any:
         inputs = [self.outputs[name] for name in network["inputs"]]
@@ -298,7 +297,7 @@ class TrialBuild:
 
     def finish(self, network: dict[str, Any]) -> dict[str, Any]:
         """Put the network together, if all of it could be built."""
-        if self.loose or any(name not in self.outputs for name, _ in network["outputs"]):
+        if self.loose or not self._is_whole(network):
             return {}
         try:
             self._model(network)
@@ -330,7 +329,7 @@ def _weight(variable: Any, layer: Any) -> list[Any]:
 def _words(error: BaseException) -> str:
     if "__init__() missing" in str(error) and error.__context__ is not None:
         error = error.__context__  # Keras could not make another of its class
-    return _short(_ANSI.sub("", str(error)).strip() or type(error).__name__)
+    return (_ANSI.sub("", str(error)).strip() or type(error).__name__)[:_MAX_TEXT]
 
 
 def _raised_in(error: BaseException, backend: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Tensor
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Place, Tensor
 
 Item = tuple[LayerCall | None, dict[str, Any]]
 
@@ -28,6 +30,26 @@ class BuildRequest:
 
     def _is_out(self, item: dict[str, Any]) -> bool:
         return item["name"] in self.left_out
+
+
+def without(graph: Graph, faults: Iterable[Fault]) -> Graph:
+    """Return a network without the layers that have a fault of their own, or came through one."""
+    lines = {(place.file, place.line) for call in graph.calls for place in _places(call)}
+    faulty = set()
+    for fault in faults:
+        # An argument may stand on a line below its layer's.
+        above = [line for file, line in lines if file == fault.file and line <= fault.line]
+        faulty.add((fault.file, max(above, default=0)))
+    calls = (
+        call
+        for call in graph.calls
+        if not any((place.file, place.line) in faulty for place in _places(call))
+    )
+    return replace(graph, calls=tuple(calls))
+
+
+def _places(call: LayerCall) -> tuple[Place, ...]:
+    return (call.place, *(passage.place for passage in call.passages))
 
 
 def _users(items: list[Item]) -> Iterator[str]:
