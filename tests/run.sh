@@ -393,7 +393,10 @@ main() {
     exec 9>&-
     [[ $# -gt 0 && -z ${DFH_TEST_COVERAGE:-} ]] || measure_coverage
     # A whole run works on every core, so its clock judges nothing: the benches are only tried.
-    [[ $# -gt 0 ]] || options=(--durations=30 -n "$(nproc)" --dist loadfile --figures=try -m "not torch")
+    # One worker more than there are cores: tests of Slurm mostly wait. In the order of the folders, which begins
+    # with files of few and long tests and ends with tests/unit: else such a file comes last, and all wait for it.
+    [[ $# -gt 0 ]] || options=(--durations=30 -n "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder
+        --figures=try -m "not torch")
     step "running pytest $*"
 
     # In a process group of its own (set -m), so that Ctrl-C reaches it once, through clean_up.
