@@ -289,7 +289,7 @@ pytest() {
         PATH="$run/venv/bin:$environment/bin:$PATH" XDG_CACHE_HOME="$run/tmp/cache" \
         RUFF_CACHE_DIR="$cache/ruff" MYPY_CACHE_DIR="$cache/mypy" \
         HYPOTHESIS_STORAGE_DIRECTORY="$run/hypothesis" \
-        "$test_python" -m pytest --basetemp="$scratch/pytest" -o cache_dir="$cache/pytest" "$@" </dev/null
+        "$test_python" -m pytest --basetemp="$scratch/pytest" -o cache_dir="$cache/pytest" "$@" </dev/null 8<&-
 }
 
 # collect_needs ARGS...: what the selected tests need, by their marks.
@@ -354,7 +354,9 @@ clean_up() {
         rm -rf "$run" "$memory"
     fi
     [[ -z ${policy_is_ours:-} ]] || "${as_root[@]}" rm -f /usr/sbin/policy-rc.d
-    # The demo's environment keeps its own: to compile TensorFlow anew takes a while.
+    # Not under another run of this checkout, such as that of a test. The demo's environment keeps its own: to
+    # compile TensorFlow anew takes a while.
+    flock -n 8 2>/dev/null || return 0
     find "$root"/{deepforge_hpc,tests,examples} -name .venv -prune -o \
         -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || :
 }
@@ -364,6 +366,8 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
+    exec 8<"$root"
+    flock -s 8 || : # not every file system has locks
     make_folders
     sweep_earlier_runs
     exec 9>"$cache/lock"

@@ -95,6 +95,8 @@ def test_no_selected_test_is_a_failure(repository: Path, tmp_path: Path) -> None
     process = start(repository, write_test(tmp_path, "pass"), "-k", "nothing")
     process.communicate(timeout=200)
     assert process.returncode == 5
+    # What the run of this very test has compiled is still there.
+    assert (repository / "tests" / "__pycache__").exists()
 
 
 def test_unit_tests_start_without_an_installation(repository: Path, tmp_path: Path) -> None:
