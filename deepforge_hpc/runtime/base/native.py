@@ -34,7 +34,7 @@ class NativeStatus(NamedTuple):
     dependency: str = ""
     """Of what has not started. WAITS: for other jobs alone. FAILED: one of them did, so that it
     never will. Empty: neither is known."""
-    ended: str = ""
-    """ISO 8601, by the scheduler's own clock; empty if not known."""
     is_stuck: bool = False
     """Whether it waits for what no wait brings: it asks for more than it may have."""
+    ended: str = ""
+    """ISO 8601, by the scheduler's own clock; empty if not known."""
