@@ -80,7 +80,7 @@ def new(name: str, output: Path | None, *, force: bool = False) -> WrittenFile:
     known = {item.name: item.text for item in examples()}
     if name not in known:
         raise UsageError(f"no network {shown(name)} comes along", nearest(name, known) or _LIST)
-    return _write(known[name], output, force=force)
+    return write_file(known[name], output, force=force)
 
 
 def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile:
@@ -89,10 +89,10 @@ def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile
 
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output}: the picture is SVG", "Give -o NAME.svg.")
-    return _write(draw(network(path), {}), output, force=force)
+    return write_file(draw(network(path), {}), output, force=force)
 
 
-def _write(text: str, output: Path | None, *, force: bool) -> WrittenFile:
+def write_file(text: str, output: Path | None, *, force: bool) -> WrittenFile:
     """Write a file; one that is there only by force."""
     from deepforge_hpc.api.pipelines import write
 

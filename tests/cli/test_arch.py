@@ -100,3 +100,24 @@ def test_plot_writes_an_svg_and_replaces_one_only_by_force(run: Run, tmp_path: P
     assert "--force" in run("plot", source, "-o", "net.svg", code=2)
     assert run("plot", source, "-o", "net.svg", "--force") == "net.svg\n"
     assert "NAME.svg" in run("plot", source, "-o", "net.png", code=2)
+
+
+def test_export_and_import_write_files(run: Run, tmp_path: Path) -> None:
+    source = EXAMPLES / "inception.yaml"
+    assert run("export", source, "--to", "json", "-o", "net.json") == "net.json\n"
+    assert run("import", "net.json", "-o", "net.yaml") == "net.yaml\n"
+    assert run("diff", source, "net.yaml") == "no difference\n"
+    assert "def inception(x, " in run("export", source, "--to", "python")
+    assert run("export", source, "--to", "dot").startswith("digraph")
+    (tmp_path / "net.py").write_text("1 / 0")
+    assert "--run" in run("import", "net.py", code=2)
+
+
+def test_doc_explains_what_keras_has(run: Run) -> None:
+    told = run("doc", "Conv2D")
+    assert told.startswith("Conv2D: layer of Keras 3")
+    assert "  filters: count, needed\n" in told
+    assert '  padding: valid|same, default "valid"\n' in told
+    assert "did you mean 'LSTM'?" in run("doc", "LSTMM", code=2)
+    found = json.loads(run("doc", "glorot_uniform", "--json"))["found"]
+    assert [(item["family"], item["name"]) for item in found] == [("initializer", "GlorotUniform")]

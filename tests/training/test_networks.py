@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deepforge_hpc.libraries.keras.emit import emit
+from deepforge_hpc.libraries.keras.export.document import to_json
+from deepforge_hpc.libraries.keras.export.python import to_python
+from deepforge_hpc.libraries.keras.imports.model import saved_model
+from deepforge_hpc.libraries.keras.imports.write import to_yaml
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
@@ -177,3 +186,60 @@ def test_each_block_of_pasquet_et_al_has_its_parameters(
     layers = [item for item in models["pasquet"].layers if item.name.split("_")[0] == block]
     assert sum(layer.count_params() for layer in layers) == parameters
     assert layers[-1].output.shape[1:] == shape
+
+
+_COUNTED = re.compile(r'("name": "(?:forward_|backward_)?(?:dense|gru))_\d+"')
+"""Names of layers within layers, which Keras counts through."""
+
+
+def built(make: Callable[[], Any]) -> Any:
+    """Return what Keras saves of a model that is built without weights."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        text = make().to_json()
+    return json.loads(_COUNTED.sub(r'\1"', text))["config"]
+
+
+def run(source: str) -> Any:
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    return namespace["build"]()
+
+
+@pytest.mark.parametrize("name", ["pasquet", "resnet50", "unet", *range(14)])
+def test_a_network_that_is_exported_run_and_imported_is_the_same(
+    name: str | int, fixture_module: Callable[[str], Any]
+) -> None:
+    """Keras says so itself: what it saves of the networks is compared."""
+    import keras
+
+    text = EXAMPLES[name] if isinstance(name, str) else ""
+    text = text or fixture_module("random_networks").network(name)
+    graph = KerasLibrary().graph(text, "net.yaml")
+    expected = built(lambda: run(emit(graph)))
+    assert built(lambda: run(to_python(graph))) == expected
+    assert built(lambda: keras.models.model_from_json(to_json(graph))) == expected
+    document = {"class_name": "Functional", "config": expected}
+    imported = KerasLibrary().graph(to_yaml(saved_model(document, "net.json"), "x"), "net.yaml")
+    assert built(lambda: run(emit(imported))) == expected
+
+
+def test_a_saved_file_and_a_module_that_builds_are_imported(tmp_path: Path, dfh: Any) -> None:
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, activation="relu"), keras.layers.Dense(2)],
+        name="chain",
+    )
+    model.save(tmp_path / "net.keras")
+    text = dfh("arch", "import", "net.keras", cwd=tmp_path).stdout
+    assert [call.kind for call in KerasLibrary().graph(text, "net.yaml").calls] == ["Dense"] * 2
+
+    (tmp_path / "helper.py").write_text("UNITS = 7\n")
+    (tmp_path / "net.py").write_text(
+        "import keras\nfrom helper import UNITS\ndef build():\n"
+        "    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(UNITS, name='d')])\n"
+    )
+    dfh("arch", "import", "net.py", "--run", "-o", "net.yaml", cwd=tmp_path)
+    assert "- d: {Dense: {units: 7}}" in (tmp_path / "net.yaml").read_text()

@@ -32,6 +32,16 @@ output_file_options = together(
         LazyCommand("plot", "Draw a network.", "arch", "plot"),
         LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
         LazyCommand("check", "Let Keras check a network layer by layer.", "arch_check", "check"),
+        LazyCommand("doc", "Explain a layer and its arguments.", "arch_doc", "doc"),
+        LazyCommand(
+            "export",
+            "Write a network as Python, as Keras' JSON or for Graphviz.",
+            "arch_exchange",
+            "export",
+        ),
+        LazyCommand(
+            "import", "Make an architecture file of a saved model.", "arch_exchange", "import_"
+        ),
     ),
 )
 def command() -> None:

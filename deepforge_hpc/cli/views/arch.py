@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 from collections.abc import Iterator
 
 from deepforge_hpc.api.arch import Differences, NetworkSummary, ShownNetwork
+from deepforge_hpc.api.arch_doc import Documentation, DocumentedArgument
 from deepforge_hpc.cli.views.display import listing, table
 from deepforge_hpc.runtime.base.text import count
 
 _HEADER = ("LAYER", "KIND", "FROM", "ARGUMENTS")
+_WIDTH = 96
 _MODULE = re.compile(r"\bkeras\.\w+\.")
 
 
@@ -43,6 +47,31 @@ def diff_lines(found: Differences) -> list[str]:
         (found.two, lambda change: plain(change.now)),
     )
     return listing(columns, found.changes) if found.changes else ["no difference"]
+
+
+def doc_lines(found: Documentation) -> Iterator[str]:
+    """Yield what is said of each thing, with all of its arguments."""
+    for index, thing in enumerate(found.found):
+        if index:
+            yield ""
+        also = f", also {', '.join(thing.aliases)}" if thing.aliases else ""
+        yield f"{thing.name}: {thing.family} of Keras {found.version}{also}"
+        yield from textwrap.wrap(thing.text, _WIDTH)
+        for title, arguments in (("Arguments", thing.arguments), ("Of its call", thing.call)):
+            if arguments:
+                yield from ("", f"{title}:")
+            for argument in arguments:
+                yield f"  {_signature(argument)}"
+                yield from textwrap.wrap(
+                    argument.text, _WIDTH, initial_indent="      ", subsequent_indent="      "
+                )
+
+
+def _signature(argument: DocumentedArgument) -> str:
+    if not argument.sort:
+        return argument.name
+    default = "needed" if argument.is_needed else f"default {json.dumps(argument.default)}"
+    return f"{argument.name}: {argument.sort}, {default}"
 
 
 def _head(found: ShownNetwork | NetworkSummary, layers: int) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.graph import CallValue, Graph, GraphInput, LayerCall, Tensor
+from deepforge_hpc.libraries.keras.graph import Graph, GraphInput, LayerCall, Tensor
+from deepforge_hpc.libraries.keras.normal import normal_of
 
 _MANY = 4_000_000
 """Pairs of layers that are compared one by one."""
@@ -62,21 +63,25 @@ def _pairs(one: Sequence[LayerCall], two: Sequence[LayerCall]) -> list[tuple[Lay
             gone = {pair[side].name for pair in found}
             rest[side][:] = [call for call in rest[side] if call.name not in gone]
 
-    take(_by_name(*rest, same_kind=True))
-    take(_by_order(*rest, lambda call: f"{call.kind} {call.words}"))
+    take(_by_key(*rest, lambda call: (call.name, call.kind)))
+    # A layer that is called again has no name in what Keras saves.
+    take(_by_key(*rest, lambda call: (call.shared, call.sources) if call.shared else id(call)))
+    take(_by_order(*rest, lambda call: f"{call.kind} {normal_of(call)} {call.shared}"))
     take(_by_order(*rest, lambda call: call.kind))
-    take(_by_name(*rest, same_kind=False))
+    take(_by_key(*rest, lambda call: call.name))
     return pairs
 
 
-def _by_name(
-    one: Sequence[LayerCall], two: Sequence[LayerCall], *, same_kind: bool
+def _by_key(
+    one: Sequence[LayerCall], two: Sequence[LayerCall], key: Callable[[LayerCall], object]
 ) -> Iterator[tuple[LayerCall, LayerCall]]:
-    known = {call.name: call for call in one}
+    """Pair layers that a key makes the same, wherever they stand."""
+    known: dict[object, list[LayerCall]] = {}
+    for call in reversed(one):
+        known.setdefault(key(call), []).append(call)
     for call in two:
-        old = known.get(call.name)
-        if old is not None and (old.kind == call.kind or not same_kind):
-            yield old, call
+        if same := known.get(key(call)):
+            yield same.pop(), call
 
 
 def _by_order(
@@ -107,37 +112,30 @@ def _input_words(item: GraphInput) -> str:
 def _layer(old: LayerCall, new: LayerCall, names: Mapping[str, str]) -> Iterator[LayerChange]:
     if old.name != new.name:
         yield LayerChange("renamed", new.name, old.name, new.name)
-    if old.kind != new.kind:
-        yield LayerChange("changed", new.name, old.kind, new.kind)
-    else:
-        yield from _arguments(old, new)
     if old.model is not None and new.model is not None:
         for change in compare(old.model, new.model):
             yield change._replace(layer=f"{new.name}/{change.layer}")
-    if _wiring(old, lambda item: _renamed(item, names)) != _wiring(new, lambda item: item):
+    elif old.kind != new.kind:
+        yield LayerChange("changed", new.name, old.kind, new.kind)
+    else:
+        yield from _arguments(old, new)
+    if _wiring(old.on(lambda item: _renamed(item, names))) != _wiring(new):
         yield LayerChange("rewired", new.name, _words(old.reads), _words(new.reads))
     if names.get(old.shared, old.shared) != new.shared:
         yield LayerChange("changed", new.name, f"shared={old.shared}", f"shared={new.shared}")
 
 
 def _arguments(old: LayerCall, new: LayerCall) -> Iterator[LayerChange]:
+    was, now = normal_of(old), normal_of(new)
     for name in dict.fromkeys((*old.arguments, *new.arguments)):
-        was, now = old.arguments.get(name), new.arguments.get(name)
-        if was is None or now is None or was.code != now.code:
-            words = [f"{name}={item.code}" if item else "" for item in (was, now)]
+        if was.get(name) != now.get(name):
+            found = (call.arguments.get(name) for call in (old, new))
+            words = [f"{name}={item.code}" if item else "" for item in found]
             yield LayerChange("changed", new.name, *words)
 
 
-def _wiring(call: LayerCall, rename: Callable[[Tensor], Tensor]) -> object:
-    """Return all that a call is given, by the names of the second network."""
-
-    def value(item: CallValue) -> CallValue:
-        if isinstance(item, Tensor):
-            return rename(item)
-        return tuple(map(rename, item)) if isinstance(item, tuple) else item
-
-    keywords = {name: value(item) for name, item in call.keywords.items()}
-    return tuple(map(rename, call.sources)), keywords
+def _wiring(call: LayerCall) -> object:
+    return call.sources, call.keywords
 
 
 def _renamed(tensor: Tensor, names: Mapping[str, str]) -> Tensor:

@@ -1,0 +1,84 @@
+"""What the catalogue of a library says of a layer, an initializer, a loss: needs no framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from deepforge_hpc.errors import UsageError
+from deepforge_hpc.model.json_result import JsonResult
+
+
+class DocumentedArgument(NamedTuple):
+    """An argument of a layer, ..., or of its call."""
+
+    name: str
+    sort: str
+    """The sort of value; empty for arguments of the call."""
+    default: Any
+    """As in Keras; only told if it is not needed."""
+    is_needed: bool
+    text: str
+
+
+class Documented(NamedTuple):
+    """What is said of one thing."""
+
+    name: str
+    family: str
+    """layer | initializer | loss | ..."""
+    aliases: tuple[str, ...]
+    text: str
+    arguments: tuple[DocumentedArgument, ...]
+    call: tuple[DocumentedArgument, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documentation(JsonResult, schema="dfh/architecture-doc/1"):
+    """All things of a name."""
+
+    library: str
+    version: str
+    found: tuple[Documented, ...]
+
+
+def doc(name: str) -> Documentation:
+    """Return what is said of all things of a name; UsageError with the nearest name if none is."""
+    from deepforge_hpc.files.faults import nearest, shown
+    from deepforge_hpc.libraries.keras.catalogue import shipped
+
+    catalogue = shipped()
+    things = [catalogue.find(family, name) for family in catalogue.families]
+    found = tuple(_documented(thing) for thing in things if thing is not None)
+    if not found:
+        known = [known for family in catalogue.families for known in catalogue.known(family)]
+        raise UsageError(f"Keras {catalogue.version} has no {shown(name)}", nearest(name, known))
+    return Documentation(library="keras", version=catalogue.version, found=found)
+
+
+def _documented(thing: Any) -> Documented:
+    from deepforge_hpc.libraries.keras.catalogue import shipped_texts
+    from deepforge_hpc.plugins.library import NEEDED
+
+    texts = shipped_texts()
+    arguments = (
+        DocumentedArgument(
+            name=name,
+            sort=sort,
+            default=None if thing.defaults[name] is NEEDED else thing.defaults[name],
+            is_needed=thing.defaults[name] is NEEDED,
+            text=texts.argument(thing, name),
+        )
+        for name, sort in thing.sorts.items()
+    )
+    return Documented(
+        name=thing.name,
+        family=thing.family,
+        aliases=thing.aliases,
+        text=texts.summary(thing),
+        arguments=tuple(arguments),
+        call=tuple(
+            DocumentedArgument(name, "", None, False, texts.argument(thing, name))
+            for name in thing.call
+        ),
+    )

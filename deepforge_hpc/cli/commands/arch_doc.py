@@ -1,0 +1,27 @@
+"""`dfh arch doc`."""
+
+from __future__ import annotations
+
+import click
+
+from deepforge_hpc.api import arch_doc
+from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.cli.views.arch import doc_lines
+from deepforge_hpc.cli.views.display import Display
+
+
+@click.command("doc")
+@click.argument("name", metavar="LAYER")
+@output_options
+def doc(display: Display, name: str) -> None:
+    """Explain a layer and its arguments.
+
+    LAYER may also be the name of an initializer, activation, loss, optimizer, metric, ... Answered
+    from what comes along, without Keras.
+
+    \b
+    Example:
+      dfh arch doc Conv2D
+    """
+    found = arch_doc.doc(name)
+    display.result(found.to_dict(), doc_lines(found))

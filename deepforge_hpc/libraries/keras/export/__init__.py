@@ -1,0 +1,1 @@
+"""A network in other forms: Python as one writes it, Keras' own JSON, Graphviz."""

@@ -1,0 +1,117 @@
+"""A network as the JSON that Keras itself saves and loads, made without Keras.
+
+What is left to the defaults is left out, and shapes too: Keras finds them when it loads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
+from deepforge_hpc.libraries.keras.graph import Graph, LayerCall, Tensor
+
+_MODEL = "keras.src.models.functional"
+"""Where Keras looks for the class of a functional model."""
+_UNKNOWN = {"shape": [None], "dtype": "float32"}
+"""Of a tensor. Keras wants something here, and then takes what the layer gives."""
+
+
+def to_json(graph: Graph) -> str:
+    """Return what `keras.models.model_from_json` takes."""
+    return json.dumps(_model(graph), indent=1) + "\n"
+
+
+def _model(graph: Graph) -> dict[str, Any]:
+    return _Document(graph).model()
+
+
+def _object(module: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
+
+
+class _Document:
+    """One network, in which each call of a layer is a node of it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: dict[str, tuple[str, int]] = {
+            item.name: (item.name, 0) for item in graph.inputs
+        }
+        self.calls: dict[str, list[LayerCall]] = {}
+        for call in graph.calls:
+            calls = self.calls.setdefault(call.layer, [])
+            self.nodes[call.name] = (call.layer, len(calls))
+            calls.append(call)
+
+    def model(self) -> dict[str, Any]:
+        """Return the whole network."""
+        inputs = [self._input(item.name, item.shape, item.dtype) for item in self.graph.inputs]
+        starts = [[item.name, 0, 0] for item in self.graph.inputs]
+        ends = [self._history(tensor) for tensor in self.graph.outputs]
+        config = {
+            "name": self.graph.name,
+            "trainable": True,
+            "layers": [*inputs, *map(self._layer, self.calls)],
+            "input_layers": starts[0] if len(starts) == 1 else starts,
+            "output_layers": ends[0] if len(ends) == 1 else ends,
+        }
+        return {**_object(_MODEL, "Functional", config), "registered_name": "Functional"}
+
+    def _input(self, name: str, shape: tuple[int | None, ...], dtype: str) -> dict[str, Any]:
+        config = {"batch_shape": [None, *shape], "dtype": dtype, "name": name}
+        found = _object("keras.layers", "InputLayer", config)
+        return {**found, "name": name, "inbound_nodes": []}
+
+    def _layer(self, name: str) -> dict[str, Any]:
+        first, *_ = calls = self.calls[name]
+        if first.model is not None:
+            found = _model(first.model)
+        else:
+            thing = shipped().find("layer", first.kind)
+            module, _, kind = first.code.rpartition(".")
+            given = {key: item.data for key, item in first.arguments.items()}
+            found = _object(module, kind, {"name": name, **_config(thing, given)})
+        return {**found, "name": name, "inbound_nodes": list(map(self._node, calls))}
+
+    def _node(self, call: LayerCall) -> dict[str, Any]:
+        sources = [self._tensor(item) for item in call.sources]
+        keywords = {
+            name: self._tensor(value)
+            if isinstance(value, Tensor)
+            else [self._tensor(item) for item in value]
+            if isinstance(value, tuple)
+            else value
+            for name, value in call.keywords.items()
+        }
+        return {"args": [sources] if call.merges else sources, "kwargs": keywords}
+
+    def _tensor(self, tensor: Tensor) -> dict[str, Any]:
+        config = {**_UNKNOWN, "keras_history": self._history(tensor)}
+        return {"class_name": "__keras_tensor__", "config": config}
+
+    def _history(self, tensor: Tensor) -> list[str | int]:
+        layer, node = self.nodes[tensor.name]
+        return [layer, node, tensor.index or 0]
+
+
+def _config(thing: Thing | None, given: Mapping[str, object]) -> dict[str, Any]:
+    sorts = thing.sorts if thing else {}
+    return {name: _value(sorts.get(name, "any"), value) for name, value in given.items()}
+
+
+def _value(sort: str, value: object) -> Any:
+    """Return a value; a layer, an initializer, ... with arguments is an object."""
+    if isinstance(value, str) and sort == "layer":
+        value = {value: {}}
+    if isinstance(value, dict) and len(value) == 1 and sort in shipped().families:
+        ((name, given),) = value.items()
+        thing = shipped().find(sort, name)
+        if thing is not None:
+            module, _, kind = thing.code.rpartition(".")
+            return _object(module, kind, _config(thing, given or {}))
+    if isinstance(value, list):
+        inner = "layer" if sort == "layers" else "any"
+        return [_value(inner, item) for item in value]
+    return value

@@ -1,0 +1,345 @@
+"""A network as Python that one would write: functions for blocks, loops for what repeats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from deepforge_hpc.libraries.keras.export.functions import (
+    BlockFunction,
+    Body,
+    Item,
+    Ref,
+    functions,
+    unique,
+)
+from deepforge_hpc.libraries.keras.graph import Graph
+
+_WIDTH = 96
+_LEAST_TURNS = 3
+_QUOTED = re.compile(r"'([^'\"\\]*)'")
+_NUMBERED = re.compile(r"(.*?)(\d+)([^\d]*)")
+
+
+def to_python(graph: Graph) -> str:
+    """Return the source of a module with `build()`."""
+    module = _Module()
+    body = module.network(graph, repr(graph.name).replace("'", '"'))
+    modules = dict.fromkeys(name.partition(":")[0] for name in graph.objects)
+    lines = [
+        *(f'"""The network {graph.name}."""', "", "import keras"),
+        *(f"import {name}" for name in modules),
+        *("from keras import layers", *module.lines),
+        *_function("build()", ['"""Return the model, not compiled."""', *body]),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _function(head: str, body: Sequence[str]) -> list[str]:
+    return ["", "", f"def {head}:", *(f"    {line}" for line in body)]
+
+
+class _Module:
+    """The functions of a module, inner ones first, each once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.taken = {"keras", "layers", "build", "range"}
+        self.known: dict[tuple[str, ...], str] = {}
+        self.nested: dict[int, str] = {}
+        """By the id of a nested network: the function that builds it."""
+
+    def network(self, graph: Graph, name: str) -> list[str]:
+        """Return the body that builds a network; the functions it needs are added before."""
+        for call in graph.calls:
+            if call.model is not None:
+                inner = self.network(call.model, "name")
+                what = f'"""Return the network {call.kind}."""'
+                self.nested[id(call.model)] = self.define(call.kind, "*, name", [what, *inner])
+        root, found = functions(graph)
+        by_use = {id(use): function for function in found for use in function.uses}
+        for function in found:
+            parameters, body = _Writer(self, function.uses[0], by_use, function).definition()
+            function.name = self.define(function.uses[0].block, parameters, body)
+        return list(_Writer(self, root, by_use, None).network(graph, name))
+
+    def define(self, name: str, parameters: str, body: Sequence[str]) -> str:
+        """Add a function, unless there is an equal one; return its name."""
+        key = (name, parameters, *body)
+        if key not in self.known:
+            self.known[key] = unique(name, self.taken)
+            self.lines += _function(f"{self.known[key]}({parameters})", body)
+        return self.known[key]
+
+
+class _Step(NamedTuple):
+    """One statement: what is called, on what."""
+
+    callee: str
+    arguments: list[str]
+    given: list[str]
+    """What it is called on."""
+    name: str
+    """Source of the layer's name."""
+    is_use: bool
+
+    def written(self, name: str) -> tuple[str, list[str], str]:
+        """Return the parts of the call with the source of a name."""
+        if self.is_use:
+            return self.callee, [*self.given, *self.arguments, f"name={name}"], ""
+        return self.callee, [*self.arguments, f"name={name}"], f"({', '.join(self.given)})"
+
+
+class _Writer:
+    """Writes the statements of one body."""
+
+    def __init__(
+        self,
+        module: _Module,
+        body: Body,
+        by_use: Mapping[int, BlockFunction],
+        function: BlockFunction | None,
+    ) -> None:
+        self.module, self.body, self.by_use, self.function = module, body, by_use, function
+        self.variables: dict[int, str] = {}
+        self.last = _last_uses(body)
+        self.names = {"name", "i", *module.taken, *(function.parameters if function else ())}
+        self.layers: dict[str, str] = {}
+        self.trunk = "x"
+        """The variable for what comes next, where there is nothing beside it."""
+        self.shared = {item.call.shared for item in body.items if item.call} - {""}
+
+    def definition(self) -> tuple[str, list[str]]:
+        """Return the parameters and the body of a block's function."""
+        assert self.function is not None
+        inputs = []
+        for index in range(len(self.body.inputs)):
+            self.variables[-1 - index] = unique("x", self.names)
+            inputs.append(self.variables[-1 - index])
+        lines = list(self.statements())
+        result = ", ".join(self.refer(ref) for ref in self.body.outputs)
+        lines = [f'"""Apply the block {self.body.block}."""', *_returned(lines, result)]
+        return ", ".join([*inputs, *self.function.parameters, "*", "name"]), lines
+
+    def network(self, graph: Graph, name: str) -> Iterator[str]:
+        """Yield the statements that build a network; `name` is the source of its name."""
+        for index, item in enumerate(graph.inputs):
+            variable = self.variables[-1 - index] = unique(item.name, self.names)
+            dtype = "" if item.dtype == "float32" else f', dtype="{item.dtype}"'
+            yield f'{variable} = keras.Input({item.shape!r}{dtype}, name="{item.name}")'
+        self.trunk = "x" if "x" not in self.names else unique("y", self.names)
+        yield from self.statements()
+        inputs = _one_or_list([self.variables[-1 - i] for i in range(len(graph.inputs))])
+        outputs = _one_or_list([self.refer(ref) for ref in self.body.outputs])
+        yield f"return keras.Model({inputs}, {outputs}, name={name})"
+
+    def statements(self) -> Iterator[str]:
+        """Yield a statement for each item, or a loop for several."""
+        index = 0
+        while index < len(self.body.items):
+            turns = self.turns(index)
+            if turns >= _LEAST_TURNS:
+                yield from self.loop(index, turns)
+                index += turns
+                continue
+            yield from self.made(index, self.step(index))
+            index += 1
+
+    def made(self, index: int, step: _Step) -> Iterator[str]:
+        item = self.body.items[index]
+        callee, arguments, given = step.written(step.name)
+        if item.call is not None and item.call.name in self.shared:
+            layer = self.layers[item.call.name] = unique(f"{item.name}_layer", self.names)
+            yield from _wrapped(f"{layer} = ", callee, arguments, "")
+            callee, arguments, given = layer, step.given, ""
+        elif item.call is not None and item.call.shared:
+            callee, arguments, given = self.layers[item.call.shared], step.given, ""
+        yield from _wrapped(f"{self.assign(index)} = ", callee, arguments, given)
+
+    def loop(self, index: int, turns: int) -> Iterator[str]:
+        """Yield one loop for items that do the same, each to what the one before gives."""
+        first = self.body.items[index]
+        match = _NUMBERED.fullmatch(first.name)
+        assert match is not None
+        start, stop = int(match[2]), int(match[2]) + turns
+        step = self.step(index)
+        self.variables[index + turns - 1] = variable = self.variable(index, index + turns - 1)
+        if self.refer(first.sources[0]) != variable:
+            yield f"{variable} = {self.refer(first.sources[0])}"
+        counted = f"range({start}, {stop})" if start else f"range({stop})"
+        yield f"for i in {counted}:"
+        step = step._replace(given=[variable])
+        name = self.name(f"{match[1]}{{i}}{match[3]}", formatted=True)
+        callee, arguments, given = step.written(name)
+        for line in _wrapped(f"{variable} = ", callee, arguments, given):
+            yield f"    {line}"
+
+    def turns(self, index: int) -> int:
+        """Return how many items from one on differ by the number in their name alone."""
+        items, count = self.body.items, 1
+        while index + count < len(items) and self.follows(index + count):
+            count += 1
+        return count
+
+    def follows(self, index: int) -> bool:
+        """Tell whether an item does to the one before what that does, with the next number."""
+        one, two = self.body.items[index - 1], self.body.items[index]
+        numbers = [_NUMBERED.fullmatch(item.name) for item in (one, two)]
+        if numbers[0] is None or numbers[1] is None or len(one.sources) != 1:
+            return False
+        around = [(match[1], match[3]) for match in numbers if match]
+        return (
+            around[0] == around[1]
+            and int(numbers[1][2]) == int(numbers[0][2]) + 1
+            and numbers[0][2] == str(int(numbers[0][2]))
+            and two.sources == [Ref(index - 1)]
+            and self.last.get(index - 1) == index
+            and self.same(one, two, index)
+        )
+
+    def same(self, one: Item, two: Item, index: int) -> bool:
+        if one.use is not None and two.use is not None:
+            is_same = self.by_use[id(one.use)] is self.by_use[id(two.use)]
+        else:
+            first, second = one.call, two.call
+            is_same = first is not None and second is not None and first.kind == second.kind
+            is_same = is_same and not (one.keywords or two.keywords)
+            is_same = is_same and not any(
+                call is not None and (call.shared or call.model or call.name in self.shared)
+                for call in (first, second)
+            )
+        values = [list(self.arguments(at)) for at in (index - 1, index)]
+        return is_same and values[0] == values[1]
+
+    def step(self, index: int) -> _Step:
+        """Return what an item calls."""
+        item = self.body.items[index]
+        given = [self.refer(ref) for ref in item.sources]
+        if item.use is not None:
+            callee = self.by_use[id(item.use)].name
+            return _Step(callee, list(self.arguments(index)), given, self.name(item.name), True)
+        assert item.call is not None
+        if item.call.merges:
+            given = [f"[{', '.join(given)}]"]
+        given += [f"{name}={self.value(value)}" for name, value in item.keywords.items()]
+        name = self.name(item.name)
+        if item.call.model is not None:
+            return _Step(self.module.nested[id(item.call.model)], [], given, name, False)
+        return _Step(
+            item.call.code.removeprefix("keras."), list(self.arguments(index)), given, name, False
+        )
+
+    def arguments(self, index: int) -> Iterator[str]:
+        """Yield the arguments of an item; those that must be given come first, by position."""
+        item = self.body.items[index]
+        places = self.function.places if self.function else {}
+        by_position = True
+        leading = 3 if item.use is not None else _leading(item)
+        for at, (name, code) in enumerate(item.arguments.items()):
+            text = places.get((index, name)) or _QUOTED.sub(
+                r'"\1"', code.replace("keras.layers.", "layers.")
+            )
+            by_position = by_position and at < leading
+            yield text if by_position else f"{name}={text}"
+
+    def name(self, name: str, *, formatted: bool = False) -> str:
+        """Return the source of a layer's name."""
+        if self.function is not None:
+            return f'f"{{name}}_{name}"'
+        return f'f"{name}"' if formatted else f'"{name}"'
+
+    def refer(self, ref: Ref) -> str:
+        variable = self.variables[ref.item]
+        return variable if ref.output is None else f"{variable}[{ref.output}]"
+
+    def value(self, value: object) -> str:
+        if isinstance(value, Ref):
+            return self.refer(value)
+        if isinstance(value, list):
+            return f"[{', '.join(map(self.refer, value))}]"
+        return repr(value)
+
+    def assign(self, index: int) -> str:
+        self.variables[index] = self.variable(index, index)
+        return self.variables[index]
+
+    def variable(self, index: int, end: int) -> str:
+        """Return the variable for what an item gives, or the last of a loop's.
+
+        The trunk's, if nothing else is still needed; in a branch the variable of what it is made
+        from, if that is not; else a name of its own.
+        """
+        first_input = -len(self.body.inputs) if self.function is None else 0
+        alive = {
+            item: variable
+            for item, variable in self.variables.items()
+            if self.last.get(item, -1) > end
+        }
+        others = [item for item in alive if item >= 0 or not first_input]
+        if not others and self.trunk not in alive.values():
+            self.names.add(self.trunk)
+            return self.trunk
+        sources = [ref.item for ref in self.body.items[index].sources]
+        if len(sources) == 1 and sources[0] not in alive:
+            before = self.variables[sources[0]]
+            if before not in alive.values() and before != self.trunk and sources[0] >= 0:
+                return before
+        name = re.sub(r"_\d+$", "", self.body.items[end].name)
+        return unique(name.lower(), self.names)
+
+
+def _as_typed(code: str) -> str:
+    """Return source with the quotes and the names that a person takes."""
+    return _QUOTED.sub(r'"\1"', code.replace("keras.layers.", "layers."))
+
+
+def _returned(lines: list[str], result: str) -> list[str]:
+    """Return the lines of a function: what is made last has no variable, but is returned."""
+    starts = [at for at, line in enumerate(lines) if not line.startswith((" ", ")"))]
+    if not lines[starts[-1]].startswith(f"{result} = "):
+        return [*lines, f"return {result}"]
+    last = lines[starts[-1] :]
+    return [*lines[: starts[-1]], f"return {last[0].removeprefix(f'{result} = ')}", *last[1:]]
+
+
+def _last_uses(body: Body) -> dict[int, int]:
+    """Return the last item that needs each item or input; what the body gives is needed after."""
+    last: dict[int, int] = {}
+    for index, item in enumerate(body.items):
+        refs = list(item.sources)
+        for value in item.keywords.values():
+            refs += value if isinstance(value, list) else [value] if isinstance(value, Ref) else []
+        last.update({ref.item: index for ref in refs})
+    last.update({ref.item: len(body.items) for ref in body.outputs})
+    return last
+
+
+def _leading(item: Item) -> int:
+    """Return how many arguments a reader knows by their place: those that must be given."""
+    from deepforge_hpc.libraries.keras.catalogue import shipped
+
+    assert item.call is not None
+    thing = shipped().find("layer", item.call.kind)
+    count = 0
+    for name, wanted in zip(item.arguments, thing.required if thing else (), strict=False):
+        if name != wanted:
+            break
+        count += 1
+    return count
+
+
+def _one_or_list(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+
+
+def _wrapped(before: str, callee: str, arguments: Sequence[str], after: str) -> Iterator[str]:
+    """Yield a call on one line, or on several if it is long."""
+    line = f"{before}{callee}({', '.join(arguments)}){after}"
+    if len(line) <= _WIDTH:
+        yield line
+        return
+    yield f"{before}{callee}("
+    for argument in arguments:
+        yield f"    {argument},"
+    yield f"){after}"

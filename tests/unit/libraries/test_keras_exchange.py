@@ -1,0 +1,196 @@
+"""Networks to other forms and back, without Keras: what was exported is what is imported."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.api.arch_exchange import import_model
+from deepforge_hpc.errors import InvalidInputError, UsageError
+from deepforge_hpc.libraries.keras.compare import compare
+from deepforge_hpc.libraries.keras.export.document import to_json
+from deepforge_hpc.libraries.keras.export.dot import to_dot
+from deepforge_hpc.libraries.keras.export.python import to_python
+from deepforge_hpc.libraries.keras.graph import Graph
+from deepforge_hpc.libraries.keras.imports.model import saved_model
+from deepforge_hpc.libraries.keras.imports.write import to_yaml
+from deepforge_hpc.libraries.keras.library import KerasLibrary
+
+EXAMPLES = KerasLibrary().examples()
+SMALL = """\
+library: keras
+architecture: small
+inputs: {x: [8]}
+layers:
+  - a: {Dense: {units: 2, kernel_initializer: he_normal}}
+"""
+
+
+def graph(text: str) -> Graph:
+    return KerasLibrary().graph(text, "net.yaml")
+
+
+def again(network: Graph) -> Graph:
+    return graph(to_yaml(saved_model(json.loads(to_json(network)), "net.json"), "x"))
+
+
+def differences(one: Graph, two: Graph) -> list[object]:
+    """A layer that is called again has no name of its own in what Keras saves."""
+    reused = {call.name for call in one.calls if call.shared}
+    return [item for item in compare(one, two) if item.what != "renamed" or item.was not in reused]
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_what_is_exported_as_json_is_imported_as_the_same_network(name: str) -> None:
+    network = graph(EXAMPLES[name])
+    assert differences(network, again(network)) == []
+
+
+def test_a_random_network_is_the_same_after_export_and_import(
+    fixture_module: Callable[[str], Any],
+) -> None:
+    for seed in range(60):
+        network = graph(fixture_module("random_networks").network(seed))
+        assert differences(network, again(network)) == [], seed
+        ast.parse(to_python(network))
+
+
+def test_python_has_functions_for_blocks_loops_for_repetitions_and_no_defaults() -> None:
+    source = to_python(graph(EXAMPLES["deepforge-resnet"]))
+    functions = [item for item in ast.parse(source).body if isinstance(item, ast.FunctionDef)]
+    assert [item.name for item in functions] == ["branch", "same", "smaller", "build"]
+    assert '    for i in range(1, 7):\n        x = same(x, 16, name=f"stage1_r{i}")\n' in source
+    assert '    y = branch(x, filters, 2, name=f"{name}_y")\n' in source
+    assert 'return layers.ReLU(name=f"{name}_sum")(x)\n' in source
+    assert max(map(len, source.splitlines())) <= 100
+    assert len(source.splitlines()) < 65
+    given = graph(SMALL.replace("he_normal", "glorot_uniform, use_bias: true"))
+    assert 'layers.Dense(2, name="a")(x)' in to_python(given)
+
+
+def test_dot_has_a_node_for_each_layer_and_an_edge_for_each_tensor() -> None:
+    network = graph(EXAMPLES["pasquet"])
+    lines = to_dot(network).splitlines()
+    edges = [line for line in lines if "->" in line]
+    assert len(edges) == sum(len(call.reads) for call in network.calls)
+    assert '  "reddening" -> "cat" [label="2"];' in edges
+    assert lines[0] == 'digraph "pasquet" {'
+
+
+def test_equal_layers_that_are_repeated_are_folded() -> None:
+    text = SMALL + "  - b: {Dense: {units: 2}, repeat: 5}\n"
+    found = to_yaml(saved_model(json.loads(to_json(graph(text))), "net.json"), "x")
+    assert "  - b: {Dense: {}, repeat: 5}\n" in found
+    assert "  Dense: {units: 2}\n" in found
+
+
+def refused(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    with pytest.raises(InvalidInputError) as caught:
+        import_model(path, None)
+    return str(caught.value)
+
+
+Edit = Callable[[dict[str, Any]], None]
+
+
+def layer(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document["config"]["layers"][1]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda d: layer(d).update(class_name="Lambda"), "holds code (Lambda)"),
+        (lambda d: layer(d).update(module="os", class_name="system"), "'os.system' is no layer"),
+        (lambda d: layer(d).update(module="evil"), "'evil.Dense' is no layer of Keras"),
+        (lambda d: layer(d).update(registered_name="me>Dense"), "is no layer"),
+        (lambda d: layer(d).update(class_name=["Dense"]), "is no layer"),
+        (
+            lambda d: layer(d)["config"].update(
+                kernel_initializer={"class_name": "__lambda__", "config": {"value": "4wEA"}}
+            ),
+            "'__lambda__' is no initializer",
+        ),
+        (
+            lambda d: layer(d)["config"].update(units={"class_name": "x", "config": {}}),
+            "nothing that a file can say",
+        ),
+        (lambda d: layer(d)["config"].update(units=-1), "units of Dense must be"),
+        (lambda d: layer(d)["config"].update(odd=1), "Dense takes no 'odd'"),
+        (lambda d: layer(d)["inbound_nodes"].clear(), "no model that Keras saved"),
+        (
+            lambda d: layer(d)["inbound_nodes"][0]["args"][0]["config"].update(
+                keras_history=["a", 0, 0]
+            ),
+            "in a circle",
+        ),
+        (
+            lambda d: d["config"]["layers"][0]["config"].update(batch_shape=[None, "$(id)"]),
+            "no parameter $(id)",
+        ),
+        (lambda d: d["config"]["layers"][0]["config"].update(batch_shape=7), "no model that"),
+        (lambda d: d.update(class_name="Subclassed"), "no functional or sequential model"),
+        (lambda d: d["config"].update(layers={}), "no model that Keras saved"),
+        (lambda d: d["config"].update(input_layers={"x": ["x", 0, 0]}), "are a mapping"),
+    ],
+)  # fmt: skip
+def test_a_model_that_no_file_can_say_is_refused_and_nothing_is_run(
+    tmp_path: Path, edit: Edit, told: str
+) -> None:
+    document = json.loads(to_json(graph(SMALL)))
+    edit(document)
+    assert told in refused(tmp_path / "net.json", json.dumps(document).encode())
+
+
+def archive(path: Path, data: bytes, name: str = "config.json") -> bytes:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(name, data)
+    return path.read_bytes()
+
+
+def test_a_bomb_a_torn_archive_and_other_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    whole = archive(path, b"\0" * (30 << 20))
+    assert len(whole) < 1 << 16
+    assert "larger than 20 MiB" in refused(path, whole)
+    assert "damaged" in refused(path, whole[: len(whole) // 2])
+    lying = whole.replace((30 << 20).to_bytes(4, "little"), (1 << 10).to_bytes(4, "little"))
+    assert "damaged" in refused(path, lying) or "no JSON" in refused(path, lying)
+    assert "no .keras file" in refused(path, archive(path, b"{}", "../config.json"))
+    assert "no JSON" in refused(path, archive(path, b"[" * 100_000))
+    assert "no model of Keras" in refused(path, archive(path, b"[]"))
+    assert "no JSON" in refused(path, b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        import_model(tmp_path / "none.keras", None)
+
+
+def test_a_keras_file_is_read_and_a_strange_name_stays_a_comment(tmp_path: Path) -> None:
+    path = tmp_path / "net\nlayers: [].keras"
+    path.write_bytes(archive(path, to_json(graph(SMALL)).encode()))
+    found = import_model(path, None).text
+    assert differences(graph(SMALL), graph(found)) == []
+    assert found.count("\nlayers:") == 1
+
+
+def test_a_module_is_run_only_when_asked(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(UsageError, match="is code"):
+        import_model(tmp_path / "net.py", None)
+    assert not (tmp_path / "ran").exists()
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(InvalidInputError, match="has no Keras"):
+        import_model(tmp_path / "net.py", None, run=True, python=str(bare))
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UsageError, match="cannot be started"):
+        import_model(tmp_path / "net.py", None, run=True, python="./none")
