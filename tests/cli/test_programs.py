@@ -166,3 +166,26 @@ def test_a_program_that_fails_says_how(
     follow("runtime/rank/program.py _log_hint: dfh logs", jobs["code"]["hint"], cwd=project)
     rescued = project / "executions/p-0001/jobs/forgets/rescue/outputs"
     assert [path.name for path in rescued.iterdir()] == ["c.csv"]
+
+
+STOPPED = """\
+pipeline: p
+operations:
+  slow:
+    command: [bash, -c, 'trap "echo saved; exit 0" TERM; touch "$1"; sleep 100 & wait', bash, "{checkpoint_dir}/begun"]
+"""
+
+
+def test_a_program_that_is_asked_to_stop_can_save_first(
+    dfh: Any, make_project: Callable[..., Path], until: Any
+) -> None:
+    project = make_project({"pipeline.yaml": STOPPED})
+    dfh("submit", cwd=project)
+    job = project / "executions/p-0001/jobs/slow"
+    until((job / "checkpoints/begun").exists)
+    dfh("cancel", "p-0001", cwd=project)
+    until((job / "state.json").exists)
+    until(lambda: json.loads((job / "state.json").read_text())["state"] == "cancelled")
+    said = (job / "out.1.log").read_text()
+    assert "saved" in said
+    assert "subprocess" not in said

@@ -135,10 +135,10 @@ def _run_command(
         raise JobError(reason, hint, is_retryable=True) from None
     try:
         code = child.wait()
-    except InterruptedJobError:
+    except InterruptedJobError as error:
         child.send_signal(signal.SIGTERM)
         child.wait()  # until the supervisor insists
-        raise
+        raise InterruptedJobError(*error.args) from None  # where it waited is no news
     if code:
         raise _failure(spec, name, code, identity)
 
