@@ -82,6 +82,7 @@ def test_ranks_meet_at_a_free_port_and_their_failures_are_one_block(
         def operation():
             assert int(os.environ["OMP_NUM_THREADS"]) > 0
             address = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+            assert address[1] > 0
             with socket.create_server(address, reuse_port=True):
                 raise ValueError("met, as rank " + os.environ["DFH_RANK"])
         """,
