@@ -149,6 +149,12 @@ class Arguments:
         self.takes, self.call = thing.takes, thing.call
         self.kinds = {name: ArgumentKind(owner, thing, name) for name in thing.sorts}
 
+    def gives_several(self, given: Mapping[str, Argument]) -> bool:
+        """Tell whether the layer gives, or may give, more than one tensor."""
+        wraps = {"layer", "layers"} & set(self.thing.sorts.values())
+        state = given.get("return_state")
+        return bool(wraps or "Cell" in self.name or (state is not None and state.code == "True"))
+
     def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
         """Return those that are given and known; their values are not looked at."""
         known = {}
@@ -208,6 +214,10 @@ class Free:
     def __init__(self, owner: Kinds, name: str) -> None:
         self.name, self.code = name, object_code(name).text
         self._kind = owner.sort("any")
+
+    def gives_several(self, given: Mapping[str, Argument]) -> bool:  # noqa: ARG002 - as of Keras' own
+        """Tell that it may: only its code knows."""
+        return True
 
     def check_required(self, given: Mapping[str, object], path: Path, reader: Reader) -> None:
         """Report nothing: only its code knows what it needs."""

@@ -35,9 +35,13 @@ class LayerList:
     order: list[str] = field(default_factory=list)
     owners: dict[str, ArchitectureFile] = field(default_factory=dict)
     """The file that each call stands in."""
+    several: set[str] = field(default_factory=set)
+    """Calls that give more than one tensor, as far as that can be told without Keras."""
 
-    def add(self, call: LayerCall, unit: ArchitectureFile) -> None:
+    def add(self, call: LayerCall, unit: ArchitectureFile, *, gives_several: bool = False) -> None:
         """Add a call of a file."""
+        if gives_several or call.shared in self.several:
+            self.several.add(call.name)
         self.calls[call.name] = call
         self.order.append(call.name)
         self.owners[call.name] = unit
@@ -86,14 +90,18 @@ class Frame:
 
     def _output(self, layer: str, found: Source, output: str, path: Path) -> Source:
         """Return one of several outputs, by name or by number from 0."""
-        if isinstance(found, Tensor) and found.index is None and output.isdecimal():
+        is_layer = isinstance(found, Tensor) and found.index is None
+        gives_several = isinstance(found, Tensor) and found.name in self.network.several
+        if isinstance(found, Tensor) and is_layer and gives_several and output.isdecimal():
             return Tensor(found.name, int(output))
         outputs = dict(found.outputs) if isinstance(found, Several) else {}
         numbered = dict(zip(map(str, range(len(outputs))), outputs.values(), strict=True))
         known = {**numbered, **outputs}
         if found is None or output in known:
             return known.get(output)
-        hint = f"it has {', '.join(outputs)}" if outputs else "a layer's are numbered: write .0"
+        # Of one tensor, Keras would take the first example of the batch without a word.
+        one = "those of a layer are numbered: write .0" if gives_several else "it gives one tensor"
+        hint = f"it has {', '.join(outputs)}" if outputs else one
         self.fault(path, f"{layer} has no output {shown(output)}", hint)
         return None
 

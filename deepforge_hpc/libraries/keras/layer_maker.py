@@ -68,6 +68,7 @@ class LayerMaker:
                 passages=frame.passages,
             ),
             frame.unit,
+            gives_several=one.gives_several(found) or "return_attention_scores" in step.call,
         )
 
     def read(
