@@ -100,8 +100,10 @@ def check(
     if graph is None:
         raise InvalidInputError(faults)
     interpreter = _interpreter(python)
-    project = str(project_root(path.parent)[0]) if exact else ""
-    setting = TrialSetting.of(interpreter, is_jobs=bool(python), project=project)
+    # As in a pipeline: beside its file, which mostly is here, and in the project's root.
+    places = (Path.cwd(), project_root(path.parent)[0], path.parent.resolve())
+    folders = tuple(dict.fromkeys(map(str, places))) if exact else ()
+    setting = TrialSetting.of(interpreter, is_jobs=bool(python), folders=folders)
     has = software(interpreter, PACKAGES)
     found: Tried | NoTrial = NoTrial("no keras")
     if python or any(name == "keras" for name, _ in has):

@@ -420,7 +420,7 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
         ],
         "outputs": [["Fine", None]],
     }
-    one = TrialSetting(python=sys.executable, project=str(tmp_path), layer_s=3)
+    one = TrialSetting(python=sys.executable, folders=(str(tmp_path),), layer_s=3)
     found = run.ask([network], one)
     assert not isinstance(found, run.NoTrial)
     (trial,) = found

@@ -19,8 +19,9 @@ def command(display: Display, /, **options: Any) -> None:
     """Check a pipeline file.
 
     Reads PIPELINE (default: pipeline.yaml), the operations it names and, with --site, the site
-    file, and reports every fault at once with its place. Nothing is written, no operation is
-    imported.
+    file, and reports every fault at once with its place. Nothing of the project is written or
+    imported. What Keras says of its networks is told too, if it is installed beside dfh, or was
+    asked before (dfh arch check).
 
     \b
     Example:

@@ -387,9 +387,9 @@ def main() -> None:
     if not ready["ready"]:
         return
     denied: list[str] = []
-    if told["project"]:
+    if told["folders"]:
         denied = contain()
-        sys.path.insert(0, told["project"])
+        sys.path[:0] = told["folders"]
     networks = json.loads(sys.stdin.readline())
     build(networks, write, job=told["job_backend"] or ready["backend"], denied=denied)
     write({"end": True})

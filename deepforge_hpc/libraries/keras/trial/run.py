@@ -84,7 +84,7 @@ class _Lines:
         self._setting = setting
         told = {
             name: getattr(setting, name)
-            for name in ("backend", "job_backend", "project", "memory_mib", "cpu_s", "file_mib")
+            for name in ("backend", "job_backend", "folders", "memory_mib", "cpu_s", "file_mib")
         }
         self._unsent = b"".join(json.dumps(part).encode() + b"\n" for part in (told, networks))
         self._buffer = b""
@@ -162,7 +162,7 @@ def _trials(
         stage = getattr(error, "stage", "end")
         text = getattr(error, "text", "") or _last_words(errors)
         index, number = at
-        ended = KerasRefusal(stage, "", text, "code" if setting.project else "keras")
+        ended = KerasRefusal(stage, "", text, "code" if setting.folders else "keras")
         if number < len(networks[index]["items"]):
             layers[index].append(BuiltLayer(error=ended))
         else:

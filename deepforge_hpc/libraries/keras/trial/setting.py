@@ -22,8 +22,8 @@ class TrialSetting:
     """Empty: the one that this Keras takes by itself."""
     job_backend: str = ""
     """Empty: the same."""
-    project: str = ""
-    """Folder whose own layers may be imported; empty: none may."""
+    folders: tuple[str, ...] = ()
+    """Where layers of the project may be imported from; empty: none may."""
     start_s: float = 300
     """For the import: a shared file system may be slow."""
     layer_s: float = 60
@@ -32,12 +32,12 @@ class TrialSetting:
     file_mib: int = 16
 
     @classmethod
-    def of(cls, python: str, *, is_jobs: bool, project: str = "") -> TrialSetting:
+    def of(cls, python: str, *, is_jobs: bool, folders: tuple[str, ...] = ()) -> TrialSetting:
         """Return how to ask the Keras beside `dfh`, or one that jobs run with."""
         backend = os.environ.get("KERAS_BACKEND", "")
         return cls(
             python=python,
             backend=backend,
             job_backend=backend or ("" if is_jobs else "tensorflow"),
-            project=project,
+            folders=folders,
         )

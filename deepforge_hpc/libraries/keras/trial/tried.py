@@ -86,9 +86,9 @@ def try_out(
 
     `software` empty: nobody knows what the environment has, so nothing is remembered.
     """
-    request = BuildRequest(graph, user_code=bool(setting.project))
+    request = BuildRequest(graph, user_code=bool(setting.folders))
     name = cache.key(request.network, setting, software) if software else ""
-    can_cache = bool(name) and not setting.project
+    can_cache = bool(name) and not setting.folders
     known = cache.get(name, len(request.calls)) if can_cache else None
     if known is None and not may_start:
         return NOT_ASKED
