@@ -39,7 +39,6 @@ operations:
   work: {uses: 'operations.py:work'}
   inner: {uses: 'operations.py:inner'}
   top: {uses: 'operations.py:top'}
-  own: {command: [python, -c, "import sys; open('p.txt', 'w').write(sys.prefix)"], outputs: {p: p.txt}}
 outputs: {told: {from: work.told, to: told.json}}
 """
 
@@ -66,4 +65,3 @@ def test_a_job_has_its_own_part_of_the_package_and_says_what_it_has_not(
         "kept": str(folder / "jobs/work/checkpoints"),
     }
     assert (folder / "jobs/work/metrics.jsonl").exists()
-    assert (folder / "jobs/own/outputs/p.txt").read_text() == str(venv)

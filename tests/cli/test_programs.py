@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,7 +94,7 @@ operations:
   missing: {command: [no-such-program]}
   code: {command: [bash, -c, 'exit 7']}
   crash: {command: [bash, -c, 'kill -SEGV $$']}
-  fine: {command: [bash, -c, 'touch s']}
+  fine: {command: [bash, -c, 'test "$(command -v python)" = "$0"', "{python}"]}
   quiet: {uses: quiet.py}
 """
 
@@ -149,7 +151,10 @@ def test_a_program_that_fails_says_how(
         "quiet.py": "import sys\nif __name__ == '__main__':\n    sys.exit()\n",
     }
     project = make_project(files)
-    done = dfh("run", "--json", cwd=project, expect=9)
+    python = project / "bin/python"  # in no virtual environment that a job could activate
+    python.parent.mkdir()
+    python.symlink_to(os.path.realpath(sys.executable))
+    done = dfh("run", "--json", "--python", python, cwd=project, expect=9)
     jobs = {job["name"]: job for job in json.loads(done.stdout)["jobs"]}
     ends = {name: job["reason"] for name, job in jobs.items() if job["state"] == "failed"}
     assert ends.pop("missing").startswith("no-such-program cannot be started on ")
