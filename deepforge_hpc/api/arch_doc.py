@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
+
+if TYPE_CHECKING:
+    from deepforge_hpc.libraries.keras.catalogue import Texts, Thing
 
 
 class DocumentedArgument(NamedTuple):
@@ -45,22 +48,20 @@ class Documentation(JsonResult, schema="dfh/architecture-doc/1"):
 def doc(name: str) -> Documentation:
     """Return what is said of all things of a name; UsageError with the nearest name if none is."""
     from deepforge_hpc.files.faults import nearest, shown
-    from deepforge_hpc.libraries.keras.catalogue import shipped
+    from deepforge_hpc.libraries.keras.at_hand import at_hand
 
-    catalogue = shipped()
+    catalogue, texts = at_hand()
     things = [catalogue.find(family, name) for family in catalogue.families]
-    found = tuple(_documented(thing) for thing in things if thing is not None)
+    found = tuple(_documented(thing, texts) for thing in things if thing is not None)
     if not found:
         known = [known for family in catalogue.families for known in catalogue.known(family)]
         raise UsageError(f"Keras {catalogue.version} has no {shown(name)}", nearest(name, known))
     return Documentation(library="keras", version=catalogue.version, found=found)
 
 
-def _documented(thing: Any) -> Documented:
-    from deepforge_hpc.libraries.keras.catalogue import shipped_texts
+def _documented(thing: Thing, texts: Texts) -> Documented:
     from deepforge_hpc.plugins.library import NEEDED
 
-    texts = shipped_texts()
     arguments = (
         DocumentedArgument(
             name=name,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api.arch_doc import doc
 from deepforge_hpc.libraries.keras import at_hand
 from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
@@ -99,6 +100,7 @@ def test_another_version_is_asked_once_and_remembered(
     }  # fmt: skip
     assert blur.options["width"].text == "Positive integer, how far."
     assert dict(blur.call) == {"mask": ""}
+    assert doc("Blur").version == "9.9.0"
     monkeypatch.setattr(at_hand, "_made", None)
     schema = library.schema()
     assert "Blur" in schema["definitions"]["step"]["properties"]
