@@ -553,6 +553,6 @@ def test_matplotlib_imported_before_is_captured_and_stop_puts_all_back(place: Pl
     plt.plot([1]); plt.show()
     again.stop()
     assert plain == [Figure.draw, Figure.show, FigureCanvasBase.print_figure, FigureManagerBase.destroy, plt.show]
-    assert figures._PostImport not in map(type, sys.meta_path)
+    assert figures.PostImport not in map(type, sys.meta_path)
     """
     assert list(place.good(code)) == ["1"]
