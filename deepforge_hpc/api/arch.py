@@ -11,6 +11,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
+    from deepforge_hpc.api.arch_check import CheckedArchitecture
     from deepforge_hpc.libraries.keras.compare import LayerChange
     from deepforge_hpc.libraries.keras.graph import Graph
 
@@ -89,7 +90,23 @@ def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile
 
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output}: the picture is SVG", "Give -o NAME.svg.")
-    return write_file(draw(network(path), {}), output, force=force)
+    graph = network(path)
+    shapes = {
+        layer.name: ", ".join(" x ".join(map(_size, shape[1:])) for shape in layer.output)
+        for layer in _checked(path).layers
+    }
+    return write_file(draw(graph, shapes), output, force=force)
+
+
+def _size(size: int | None) -> str:
+    return "?" if size is None else str(size)
+
+
+def _checked(path: Path) -> CheckedArchitecture:
+    """Return what Keras says of a file, if it is at hand; else nothing of its layers is known."""
+    from deepforge_hpc.api.arch_check import check
+
+    return check(path)
 
 
 def write_file(text: str, output: Path | None, *, force: bool) -> WrittenFile:
@@ -133,6 +150,8 @@ class NetworkSummary(JsonResult, schema="dfh/architecture-summary/1"):
     layers: int
     depth: int
     """Layers on the longest way from an input to an output."""
+    parameters: int | None
+    """None where Keras is not at hand to count them."""
     kinds: dict[str, int]
     """Layers of each kind, most first."""
 
@@ -142,6 +161,7 @@ def summarize(path: Path) -> NetworkSummary:
     from collections import Counter
 
     graph = network(path)
+    checked = _checked(path)
     depths = {item.name: 0 for item in graph.inputs}
     for call in graph.calls:
         depths[call.name] = 1 + max((depths[tensor.name] for tensor in call.reads), default=0)
@@ -152,6 +172,7 @@ def summarize(path: Path) -> NetworkSummary:
         outputs=tuple(map(str, graph.outputs)),
         layers=len(graph.calls),
         depth=max((depths[tensor.name] for tensor in graph.outputs), default=0),
+        parameters=None if checked.parameters.is_least else checked.parameters.value,
         kinds=dict(Counter(call.kind for call in graph.calls).most_common()),
     )
 

@@ -243,3 +243,10 @@ def test_a_saved_file_and_a_module_that_builds_are_imported(tmp_path: Path, dfh:
     )
     dfh("arch", "import", "net.py", "--run", "-o", "net.yaml", cwd=tmp_path)
     assert "- d: {Dense: {units: 7}}" in (tmp_path / "net.yaml").read_text()
+
+
+def test_summary_and_plot_tell_what_keras_says(tmp_path: Path, dfh: Any) -> None:
+    dfh("arch", "new", "--from", "lenet", "-o", "net.yaml", cwd=tmp_path)
+    told = dfh("arch", "summary", "net.yaml", cwd=tmp_path).stdout
+    assert "8 layers, 1 output: out; 8 deep, 61,706 parameters\n" in told
+    assert ">10 x 10 x 16</text>" in dfh("arch", "plot", "net.yaml", cwd=tmp_path).stdout

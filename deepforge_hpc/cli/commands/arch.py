@@ -105,7 +105,7 @@ def show(display: Display, file: Path) -> None:
 def summary(display: Display, file: Path) -> None:
     """Show a network in numbers.
 
-    How many layers of which kind, and how deep.
+    How many layers of which kind, how deep, and, where Keras is at hand, how many parameters.
 
     \b
     Example:
@@ -122,8 +122,8 @@ def summary(display: Display, file: Path) -> None:
 def plot(display: Display, /, *, file: Path, output: Path | None, force: bool) -> None:
     """Draw a network.
 
-    Makes an SVG: a box for each run of layers, its edges numbered where their order may matter. The
-    names of layers show under the pointer.
+    Makes an SVG: a box for each run of layers, its edges numbered where their order may matter,
+    and shapes where Keras is at hand. The names of layers show under the pointer.
 
     \b
     Example:

@@ -32,7 +32,8 @@ def network_lines(found: ShownNetwork) -> Iterator[str]:
 
 def summary_lines(found: NetworkSummary) -> Iterator[str]:
     """Yield the network in numbers."""
-    yield f"{_head(found, found.layers)}; {found.depth} deep"
+    known = "" if found.parameters is None else f", {found.parameters:,} parameters"
+    yield f"{_head(found, found.layers)}; {found.depth} deep{known}"
     inputs = [(item.name, f"{sizes(item.shape)} {item.dtype}") for item in found.inputs]
     yield from table(("INPUT", "SHAPE"), inputs)
     yield from table(("KIND", "LAYERS"), [(kind, str(n)) for kind, n in found.kinds.items()])
