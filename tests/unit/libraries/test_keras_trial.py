@@ -71,7 +71,7 @@ FIRST = "say(begin=[0, 0]); say(item=[0, 0]); say(begin=[0, 1])\n"
         ("print('no json', flush=True); time.sleep(600)", "end", ""),
         ("say(item=[0, 1], outputs='none'); time.sleep(600)", "end", ""),
         ("say(item=[7, 1]); time.sleep(600)", "end", ""),
-        ("print('x' * (2 << 20), flush=True); time.sleep(600)", "end", ""),
+        ("sys.stdout.write('x' * (2 << 20)); time.sleep(600)", "end", ""),
     ],
 )
 def test_a_trial_that_does_not_end_well_is_told_at_the_layer_it_was_at(
@@ -149,6 +149,14 @@ def test_a_damaged_or_large_file_of_the_cache_is_not_believed(content: bytes) ->
     cache.put("a", TRIAL)
     (cache.folder() / "a.json").write_bytes(content)
     assert cache.get("a", 2) is None
+
+
+def test_a_file_of_the_cache_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.put("a", TRIAL)
+    monkeypatch.setattr(cache, "_MAX_BYTES", 100)
+    assert cache.get("a", 2) is None
+    cache.put("b", TRIAL)
+    assert not (cache.folder() / "b.json").exists()
 
 
 def test_a_link_a_pipe_and_what_others_may_write_are_not_believed(tmp_path: Path) -> None:
