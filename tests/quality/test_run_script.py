@@ -110,7 +110,7 @@ def test_unit_tests_start_without_an_installation(repository: Path, tmp_path: Pa
         ("tests/training", needs - {"browser", "mpi", "torch"}),
         ("tests/torch", {"torch"}),
     ):
-        environ = {**os.environ, "DFH_TEST_MARKS": str(marks)}
+        environ = {**os.environ, "DFH_TEST_MARKS": str(marks), "TESTS_WITHOUT_COVERAGE": "1"}
         argv = [*collect, part]
         subprocess.run(argv, cwd=repository, env=environ, check=True, stdout=subprocess.DEVNULL)
         assert needs & set(marks.read_text(encoding="utf-8").split()) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,7 +117,12 @@ def named(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield getattr(node, "lineno", 0), name
 
 
-def found() -> Iterator[tuple[str, int, str]]:
+@functools.cache
+def found() -> list[tuple[str, int, str]]:
+    return [*look()]
+
+
+def look() -> Iterator[tuple[str, int, str]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = path.relative_to(PACKAGE).as_posix()
         if not name.startswith(ADAPTERS):
