@@ -11,7 +11,12 @@ from typing import Any
 from deepforge_hpc.job import Rank
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports.base import Array, Tensor, Transport
-from deepforge_hpc.training.transports.tensorflow import narrowed, use_own_gpus, widened
+from deepforge_hpc.training.transports.tensorflow import (
+    narrowed,
+    of_one_type,
+    use_own_gpus,
+    widened,
+)
 
 _BUILD = (
     "HOROVOD_WITH_TENSORFLOW=1 HOROVOD_WITH_MPI=1 pip install --no-build-isolation "
@@ -37,7 +42,12 @@ class HorovodTransport(Transport):
         self.gather(None)
 
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        found = self._hvd.grouped_allreduce(widened(tensors), op=self._hvd.Average)
+        found = widened(tensors)
+        for places in of_one_type(found):
+            group = [found[place] for place in places]
+            means = self._hvd.grouped_allreduce(group, op=self._hvd.Average)
+            for place, mean in zip(places, means, strict=True):
+                found[place] = mean
         return narrowed(found, tensors)
 
     def _broadcast(self, array: Array, root: int) -> Array:

@@ -51,12 +51,12 @@ class MpiTransport(Transport):
         """One operation of the graph for all tensors of a type: the latency of it counts."""
         import tensorflow as tf
 
-        from deepforge_hpc.training.transports.tensorflow import narrowed, widened
+        from deepforge_hpc.training.transports.tensorflow import narrowed, of_one_type, widened
 
         wide = widened(tensors)
         found = list(wide)
-        for kind in dict.fromkeys(item.dtype for item in wide):
-            places = [place for place, item in enumerate(wide) if item.dtype == kind]
+        for places in of_one_type(wide):
+            kind = wide[places[0]].dtype
             flat = tf.concat([tf.reshape(wide[place], [-1]) for place in places], 0)
             # Stateful: a graph runs such operations in their order, the same on each rank.
             mean = tf.numpy_function(self._mean, [flat], kind, stateful=True)

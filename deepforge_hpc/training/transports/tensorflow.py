@@ -30,6 +30,12 @@ def widened(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tf.cast(item, tf.float32) if item.dtype.size < 4 else item for item in dense]
 
 
+def of_one_type(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Return the places of the tensors of each type: one exchange carries one."""
+    kinds = dict.fromkeys(item.dtype for item in tensors)
+    return [[i for i, item in enumerate(tensors) if item.dtype == kind] for kind in kinds]
+
+
 def narrowed(tensors: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
     """Return tensors of the types that those of `like` have."""
     import tensorflow as tf
