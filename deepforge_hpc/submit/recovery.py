@@ -41,6 +41,8 @@ def recover(submitter: Submitter, attempt: Attempt) -> SubmitReport | None:
     if all(name in attempt.ids for name in needs):
         # It died after the last id: the roots may have been released, and have run.
         roots = [found[name] for name in needs if not needs[name] and name in found]
+        if found:
+            submitter.publish_reused()
         submitter.release(attempt.number, roots)
         if not found:
             return None

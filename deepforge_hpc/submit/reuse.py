@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from deepforge_hpc.errors import StorageError
 from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.failure import explain_os_error, resume_hint
 from deepforge_hpc.runtime.base.files import sync_path
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.job.destination import Destination
+from deepforge_hpc.runtime.job.destination import Destination, with_places
 from deepforge_hpc.runtime.state import marker, statefile
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
 from deepforge_hpc.runtime.state.record import Published, reuse_record, write_record
@@ -57,6 +60,40 @@ def apply(
 def foresee(plan: Plan, earlier: EarlierExecutions) -> Reused:
     """Return what `apply` would take over; nothing is written."""
     return _choose(plan, _Foresight(earlier))
+
+
+def publish(layout: ExecutionLayout, info: ExecutionInfo, plan: Plan) -> None:
+    """Lay what an execution took over where its pipeline wants it (`outputs.to`).
+
+    For who holds the claims of these places alone. StorageError if one cannot be written: all
+    copies are whole before the first gets its name.
+    """
+    try:
+        with ExitStack() as stack:
+            ready = [
+                (found.record, stack.enter_context(Destination.prepared(context, outputs)))
+                for context, found, outputs in _taken_over(layout, info, plan)
+            ]
+            for record, destination in ready:
+                destination.publish(record)
+    except OSError as error:
+        message = f"What was reused could not be published: {explain_os_error(error)}"
+        raise StorageError(message, resume_hint(error, info.id)) from error
+
+
+def _taken_over(
+    layout: ExecutionLayout, info: ExecutionInfo, plan: Plan
+) -> Iterator[tuple[Context, Marker, list[Published]]]:
+    """Yield the jobs with a result of an earlier execution and a place where it is wanted."""
+    for name in dict.fromkeys(output.job for output in plan.outputs if output.to):
+        job, folder = plan.job(name), layout.job(name)
+        found = marker.find(folder, name, None, job.plan_key).marker
+        if found is not None and found.reused_from is not None:
+            outputs = [
+                Published(output, entry, folder.root / entry.path)
+                for output, entry in found.outputs.items()
+            ]
+            yield Context(layout, info, plan, job, None, _ATTEMPT), found, outputs
 
 
 def sent(plan: Plan, project: Path) -> dict[str, int]:
@@ -153,7 +190,10 @@ class _Reuse(_Foresight):
         return True
 
     def _link(self, earlier: EarlierResult, job: Job, task: int | None) -> None:
-        """Link the outputs, then write record, destination, state and marker, in this order."""
+        """Link the outputs, then write record, state and marker, in this order.
+
+        The record names the places of `outputs.to`, which `publish` fills once they are claimed.
+        """
         folder = self._layout.job(job.name, task)
         folder.outputs.mkdir(parents=True, exist_ok=True)
         place = LocalStorage(folder.root)
@@ -168,10 +208,9 @@ class _Reuse(_Foresight):
                 place.link(earlier.folder.root / name, name)
         context = Context(self._layout, self._info, self._plan, job, task, _ATTEMPT)
         origin = earlier.reused_from
-        with Destination.prepared(context, outputs) as destination:
-            data = reuse_record(context, earlier.record.data, origin, destination.outputs)
-            identity = write_record(context.ledger, data)
-            destination.publish(identity)
+        placed = with_places(context, outputs)
+        data = reuse_record(context, earlier.record.data, origin, placed)
+        identity = write_record(context.ledger, data)
         reason = f"Taken from {origin.execution}."
         state = statefile.Said(
             State.REUSED, _ATTEMPT, job.name, task, timestamp(), host=hostname(), reason=reason

@@ -25,7 +25,7 @@ from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
-from deepforge_hpc.submit import destinations, journal
+from deepforge_hpc.submit import destinations, journal, reuse
 from deepforge_hpc.submit.lease import lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
 from deepforge_hpc.submit.reports import SubmitReport
@@ -132,6 +132,7 @@ class Submitter:
                 self.note(number, name, ids[name])
             # A command that timed out, and was run again, may have been heard after all.
             found = self.live_jobs.adopt(ids)
+            self.publish_reused()
         except BaseException as error:
             self._undo(number, name, ids, error)
             raise
@@ -141,6 +142,14 @@ class Submitter:
             self._undo(number, name, ids, error)
             raise
         return self.report(number, tuple(ids.items()), f"Submitted {count(len(ids), 'job')}.")
+
+    def publish_reused(self) -> None:
+        """Lay what was reused at its destinations, once: all jobs are queued, and held.
+
+        Before that it may still be refused, and later they are another execution's, or the jobs'.
+        """
+        if not any(attempt.is_released for attempt in journal.read(self.layout).attempts):
+            reuse.publish(self.layout, self.info, self.plan)
 
     def note(self, number: int, job: str, native_id: str, *, healed: bool = False) -> None:
         """Write down which id a job has, and where that is its id."""

@@ -38,18 +38,15 @@ class Destination(NamedTuple):
     def prepared(cls, context: Context, outputs: list[Published]) -> Iterator[Destination]:
         """Copy what has a destination: a full disk fails here, before there is a record."""
         copies: list[_Copy] = []
-        places = wanted(context, outputs)
+        placed = with_places(context, outputs)
         with ExitStack() as stack:
-            for final, output in places:
+            for output in placed:
                 sha256 = output.entry.sha256
-                copy = LocalStorage(final.parent).prepared(
-                    output.path, final.name, expect=sha256, replace=True
-                )
-                copies.append(_Copy(sha256, final, stack.enter_context(copy)))
-            placed = [
-                item._replace(copies=tuple(final for final, output in places if output is item))
-                for item in outputs
-            ]
+                for final in output.copies:
+                    copy = LocalStorage(final.parent).prepared(
+                        output.path, final.name, expect=sha256, replace=True
+                    )
+                    copies.append(_Copy(sha256, final, stack.enter_context(copy)))
             yield cls(context, copies, placed)
 
     def publish(self, record: str) -> None:
@@ -61,6 +58,15 @@ class Destination(NamedTuple):
             closure = build_closure(self.context.ledger, copy.sha256, record)
             publish_bytes(_beside(copy.final), canonical_json(closure._asdict()))
             copy.publish()
+
+
+def with_places(context: Context, outputs: list[Published]) -> list[Published]:
+    """Return all outputs of a job, each with the places that copies of it are to get."""
+    places = wanted(context, outputs)
+    return [
+        item._replace(copies=tuple(final for final, output in places if output is item))
+        for item in outputs
+    ]
 
 
 def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Published]]:

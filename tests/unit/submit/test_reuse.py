@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.ledger.store import Ledger
 from deepforge_hpc.runtime.base.files import digest, digest_file
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -23,6 +25,7 @@ from deepforge_hpc.submit.earlier import EarlierExecutions
 from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.requests import preview
 from deepforge_hpc.submit.reuse import apply, foresee, sent
+from deepforge_hpc.submit.submitter import Submitter
 
 
 def again(lab: Any) -> tuple[ExecutionLayout, dict[str, Any]]:
@@ -233,16 +236,63 @@ def test_marker_that_points_outside_is_not_followed(lab: Any) -> None:
     assert "use" not in reused
 
 
-def test_destination_gets_the_reused_result(lab: Any) -> None:
+@pytest.fixture
+def elsewhere(lab: Any) -> Iterator[Path]:
+    """Return where the pipeline wants its result."""
     path = lab.project / "pipeline.yaml"
     old = path.read_text()
     pipeline = json.loads(old)
     pipeline["outputs"]["result"]["to"] = "results/use.json"
-    try:
-        path.write_text(json.dumps(pipeline))
-        _, reused = again(lab)
-    finally:
-        path.write_text(old)
+    path.write_text(json.dumps(pipeline))
+    yield lab.project / "results" / "use.json"
+    path.write_text(old)
+    shutil.rmtree(lab.project / "results", ignore_errors=True)
+
+
+def test_destination_gets_the_reused_result_once_it_is_claimed(lab: Any, elsewhere: Path) -> None:
+    layout, reused = again(lab)
     assert "use" in reused
-    assert (lab.project / "results" / "use.json").exists()
-    assert (lab.project / "results" / "use.json.prov").exists()
+    assert not elsewhere.parent.exists()
+    lab.flag("wait-p0")
+    live = lab.create()
+    chain.submit(live, lab.scheduler)
+    with pytest.raises(UsageError, match=live.root.name):
+        chain.submit(layout, lab.scheduler)
+    assert not elsewhere.parent.exists()
+    lab.cancel(live)
+    lab.flag("wait-p0", is_set=False)
+    lab.wait(live)
+    lab.resume(layout)
+    assert elsewhere.with_name("use.json.prov").exists()
+    elsewhere.write_text("another's by now")
+    lab.wait(layout)
+    lab.resume(layout)
+    assert elsewhere.read_text() == "another's by now"
+
+
+def test_destination_in_the_way_stops_the_submission_and_not_the_next(
+    lab: Any, elsewhere: Path
+) -> None:
+    layout, _ = again(lab)
+    elsewhere.parent.write_text("a file")
+    with pytest.raises(StorageError, match="reused could not be published") as caught:
+        chain.submit(layout, lab.scheduler)
+    assert caught.value.hint.endswith(f"dfh resume {layout.root.name}")
+    assert not lab.scheduler.find(str(layout.root), lab.token(layout))
+    elsewhere.parent.unlink()
+    lab.resume(layout)
+    assert elsewhere.exists()
+
+
+def test_submission_that_died_before_it_let_the_jobs_go_is_completed(
+    lab: Any, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout, _ = again(lab)
+    with monkeypatch.context() as patch:
+        patch.setattr(Submitter, "publish_reused", lambda _: None)
+        patch.setattr(Submitter, "release", lambda *_: sys.exit("dies"))
+        with pytest.raises(SystemExit):
+            chain.submit(layout, lab.scheduler)
+    assert not elsewhere.exists()
+    lab.resume(layout)
+    assert elsewhere.exists()
