@@ -40,12 +40,12 @@ class Effects:
     """Judges the statements of one file; what is not known to be harmless has an effect."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self._names = Annotations(imported_names(ast.walk(tree)))
+        self.names = Annotations(imported_names(ast.walk(tree)))
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self._defined = {
             node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
         }
-        self._keeps_annotations = self._names.name(ast.Name("annotations")).startswith("__future__")
+        self._keeps_annotations = self.names.name(ast.Name("annotations")).startswith("__future__")
         """Whether annotations are kept as they stand, and none is evaluated."""
 
     def has(self, node: ast.stmt) -> bool:
@@ -82,7 +82,7 @@ class Effects:
         if node.keywords or not self._decorated(node) or depth > 20:
             return False
         for base in node.bases:
-            name = self._names.name(base.value if isinstance(base, ast.Subscript) else base)
+            name = self.names.name(base.value if isinstance(base, ast.Subscript) else base)
             known = self._classes.get(name)
             if known is not None and known is not node:
                 hooks = {item.name for item in known.body if isinstance(item, ast.FunctionDef)}
@@ -96,7 +96,7 @@ class Effects:
         """Tell whether the decorators are known, and register nothing."""
         for decorator in node.decorator_list:
             call = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = self._names.name(call)
+            name = self.names.name(call)
             is_setter = name.endswith((".setter", ".getter", ".deleter"))
             if not (name in _PURE_DECORATORS or is_setter or self._is_harmless(name)):
                 return False
@@ -116,7 +116,7 @@ class Effects:
         return self._keeps_annotations or self._is_pure(node)
 
     def _may_call(self, function: ast.expr) -> bool:
-        name = self._names.name(function)
+        name = self.names.name(function)
         if isinstance(function, ast.Attribute) and not name:
             inner = function.value
             while isinstance(inner, (ast.Attribute, ast.Subscript)):
@@ -146,22 +146,6 @@ def _is_name(target: ast.expr) -> bool:
     if isinstance(target, (ast.Tuple, ast.List)):
         return all(map(_is_name, target.elts))
     return isinstance(target, ast.Name)
-
-
-def literal_import(node: ast.AST) -> ast.ImportFrom | None:
-    """Return `import_module("x")` as the import of all of x, under a name that no code has."""
-    if not isinstance(node, ast.Call) or not node.args:
-        return None
-    function, text = node.func, node.args[0]
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    said = text.value if isinstance(text, ast.Constant) and isinstance(text.value, str) else ""
-    module = said.lstrip(".")
-    if name not in {"import_module", "__import__"} or not all(
-        part.isidentifier() for part in module.split(".")
-    ):
-        return None
-    alias = ast.alias("*", f"{name}({said})")
-    return ast.ImportFrom(module, [alias], level=len(said) - len(module))
 
 
 def is_type_checking(test: ast.expr) -> bool:

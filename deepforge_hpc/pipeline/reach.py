@@ -1,9 +1,10 @@
 """Which code an operation is: its own, and what that names in its module and in the project.
 
-Without comments, docstrings and layout. What a module does when it is imported always counts; where
-it cannot be seen what a name stands for (exec, a module handed around or imported by `*`), the
-whole module does. Statements are compared by their syntax trees, in a form that does not depend on
-the version of Python that reads them.
+Without comments, docstrings and layout. What a module does when it is imported always counts; a
+module that is handed around or imported by `*` counts whole; and code that may reach names in ways
+that cannot be followed (`reflection`) makes all modules that it imports count, as written.
+Statements are compared by their syntax trees, in a form that does not depend on the version of
+Python that reads them.
 """
 
 from __future__ import annotations
@@ -13,15 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking, literal_import
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
+from deepforge_hpc.pipeline.reflection import Chain, literal_import, opens, text_names
 from deepforge_hpc.runtime.base.files import canonical_json, digest
-
-_UNSURE = frozenset({"exec", "eval", "globals", "vars", "__import__", "__doc__"})
-"""Names by which code may use anything of its module."""
-_SOURCE = frozenset({"getsource", "getsourcelines", "__doc__", "__globals__"})
-"""Attributes that do so."""
-Chain = tuple[str, ...]
-"""A dotted name: `helper`, `helper.f`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -123,7 +118,7 @@ class _Reader:
 
     def _aliases(self, node: ast.AST) -> Iterator[tuple[str, Chain, Chain]]:
         """Yield of each name of an import what it stands for, and what is loaded for it."""
-        node = literal_import(node) or node
+        node = literal_import(node, self.effects.names) or node
         if isinstance(node, ast.Import):
             for alias in node.names:
                 loaded = tuple(alias.name.split("."))
@@ -202,6 +197,7 @@ class Reach:
         for chain in module.loads:
             self._load_chain(chain)
         for chain in module.stars:
+            self._open_by(chain)
             if (found := self._find(chain)) is not None:
                 self._all(found)
         for statement in module.statements:
@@ -231,7 +227,7 @@ class Reach:
             for statement in module.statements:
                 self._take(module, statement)
                 if statement.target:
-                    self._follow(statement.target)
+                    self._follow(statement.target, is_used=False)
 
     def _take(self, module: Module, statement: _Statement) -> None:
         if id(statement) not in self._seen:
@@ -241,12 +237,9 @@ class Reach:
     def _look_into(self, module: Module, statement: _Statement) -> None:
         self._pieces.add(statement.piece)
         for chain in statement.uses:
-            if chain[0] in _UNSURE or not _SOURCE.isdisjoint(chain[1:]):
+            if chain[0] == "__doc__":
                 self._all(module, with_text=True)
-            if not self._unbound and _is_unbound(chain):
-                self._unbound = True
-                for loaded in list(self._loaded.values()):
-                    self._all(loaded, with_text=True)
+            self._open_by(chain)
             if chain[0] in statement.inner:
                 self._follow((*statement.inner[chain[0]], *chain[1:]))
             self._name(module, chain[0], chain[1:])
@@ -259,8 +252,17 @@ class Reach:
             if target := statement.target or statement.inner.get(name):
                 self._follow((*target, *attributes))
 
-    def _follow(self, chain: Chain) -> None:
-        """Take in what a full dotted name stands for."""
+    def _open_by(self, chain: Chain) -> None:
+        """Take in all modules, as they are written, if a full dotted name may lead anywhere."""
+        if not self._unbound and opens(chain):
+            self._unbound = True
+            for loaded in list(self._loaded.values()):
+                self._all(loaded, with_text=True)
+
+    def _follow(self, chain: Chain, *, is_used: bool = True) -> None:
+        """Take in what a full dotted name stands for; not `is_used`: only its module may use it."""
+        if is_used:
+            self._open_by(chain)
         if chain in self._followed:
             return
         self._followed.add(chain)
@@ -271,15 +273,6 @@ class Reach:
             self._name(module, rest[0], rest[1:])
         else:  # the module itself is handed around, or makes its names as it runs
             self._all(module)
-
-
-def _is_unbound(chain: Chain) -> bool:
-    """Tell whether a name may lead to anything of any module."""
-    return (
-        "__subclasses__" in chain
-        or chain[0] == "import_module"
-        or chain[:2] in (("sys", "modules"), ("importlib", "import_module"))
-    )
 
 
 def _bound(node: ast.stmt) -> Iterator[str]:
@@ -317,9 +310,15 @@ def _uses(node: ast.AST) -> Iterator[Chain]:
             yield (child.target.id,)
             todo.append(child.value)
         else:
-            if (found := literal_import(child)) is not None:
-                yield (str(found.names[0].asname),)
-            todo += ast.iter_child_nodes(child)
+            yield from text_names(child)
+            todo += _parts(child)
+
+
+def _parts(node: ast.AST) -> Iterable[ast.AST]:
+    """Return what is looked at in a node: not words about the code, nor the `vars` of `vars(x)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+        return node.args if node.func.id == "vars" else ast.iter_child_nodes(node)
+    return () if _is_docstring(node) else ast.iter_child_nodes(node)
 
 
 def _is_docstring(node: ast.AST) -> bool:
@@ -347,4 +346,4 @@ def _shape(node: object) -> object:
         return fields
     if isinstance(node, (list, tuple)):
         return [_shape(item) for item in node]
-    return node if isinstance(node, (str, bool)) else f"{type(node).__name__} {node!r}"
+    return node if isinstance(node, (str, bool)) else [type(node).__name__, repr(node)]

@@ -13,11 +13,13 @@ from pathlib import Path
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
+from deepforge_hpc.pipeline.annotation import Annotations, imported_names
 from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
-from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking, literal_import
+from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, module_statements, read_operation
-from deepforge_hpc.pipeline.reach import Chain, Module, Piece, Reach, read_module
+from deepforge_hpc.pipeline.reach import Module, Piece, Reach, read_module
+from deepforge_hpc.pipeline.reflection import Chain, literal_import
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
@@ -342,6 +344,7 @@ def _does_something(tree: ast.Module) -> bool:
 
 def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
     """Yield the absolute names of all that a file imports, anywhere but for type checkers."""
+    names = Annotations(imported_names(ast.walk(tree)))
     todo: list[ast.AST] = [tree]
     while todo:
         node = todo.pop()
@@ -349,7 +352,7 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
             todo += node.orelse
         else:
             todo += ast.iter_child_nodes(node)
-        node = literal_import(node) or node
+        node = literal_import(node, names) or node
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -189,6 +190,78 @@ def test_a_module_that_is_handed_around_counts_whole(
     assert used != before
     after = digest_of({"helper.py": HELPER.replace("STEP = 1", "STEP = 2")})
     assert (after != before) is changes
+
+
+@pytest.mark.parametrize(
+    ("imports", "use"),
+    [
+        ("import importlib as il", "il.import_module(x)"),
+        ("from importlib import import_module as load", "load(x)"),
+        ("from importlib import *", "import_module(x)"),
+        ("import sys as s", "s.modules[x]"), ("import sys", "getattr(sys, x)[x]"),
+        ("from sys import modules", "modules[x]"), ("import sys", "(a := sys).modules[x]"),
+        ("import pkgutil", "pkgutil.resolve_name(x)"), ("import pydoc", "pydoc.locate(x)"),
+        ("import runpy as r", "r.run_module(x)"), ("import builtins", "builtins.eval(x)"),
+        ("import builtins as b", "getattr(b, x)(x)"), ("import builtins", "builtins.__import__(x)"),
+        ("from inspect import getmodule", "getmodule(scale)"), ("import inspect", "inspect.getdoc(scale)"),
+        ("from inspect import getsource", "getsource(scale)"), ("import gc", "gc.get_objects()"),
+        ("", "scale.__globals__[x]"), ("", "getattr(scale, '__globals__')[x]"), ("", "scale.__doc__"),
+        ("", "scale.__code__.co_firstlineno"), ("", "eval(x)"), ("", "globals()[x]"), ("", "vars()[x]"),
+        ("", "__import__(x)"), ("", "__builtins__[x]"), ("import numexpr", "numexpr.evaluate(x)"),
+    ],
+)  # fmt: skip
+def test_what_may_reach_any_name_makes_all_modules_count_as_written(
+    digest_of: Digest, imports: str, use: str
+) -> None:
+    code = f"{imports}\nfrom helper import scale\ndef op(x):\n    y = {use}\n    return y\n"
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    for text in (HELPER.replace("STEP = 1", "STEP = 2"), f"# a comment\n{HELPER}"):
+        assert digest_of({"helper.py": text}) != before, text
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "model.eval()", "vars(x)", "sys.argv", "print(x, file=sys.stderr)", "inspect.signature(x)",
+        "importlib.metadata.version(x)", "builtins.print(x)", "gc.collect()", "getattr(x, 'name')",
+        "pd.DataFrame(x)", "'a@b.org'",
+    ],
+)  # fmt: skip
+def test_harmless_names_beside_them_do_not(digest_of: Digest, use: str) -> None:
+    imports = "import builtins, gc, importlib.metadata, inspect, sys\nimport pandas as pd\nfrom helper import scale\n"
+    code = f"{imports}def op(x):\n    y = {use}\n    return y\n"
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"helper.py": HELPER.replace("STEP = 1", "STEP = 2")}) == before
+
+
+def test_a_table_that_is_asked_in_a_text_names_what_it_is_compared_with(digest_of: Digest) -> None:
+    code = "LIMIT = 3\ndef op(x):\n    y = x.query('a < @LIMIT')\n    return y\n"
+    before = digest_of({"ops.py": code})
+    assert digest_of({"ops.py": code.replace("LIMIT = 3", "LIMIT = 4")}) != before
+
+
+@pytest.mark.parametrize("value", ["1", "1.5", "b'a'", "2j", "..."])
+def test_a_value_and_a_text_that_shows_it_are_two(digest_of: Digest, value: str) -> None:
+    shown = f"{type(ast.literal_eval(value)).__name__} {ast.literal_eval(value)!r}"
+    code = f"def op(x):\n    y = {value}\n    return y\n"
+    before = digest_of({"ops.py": code})
+    assert digest_of({"ops.py": code.replace(value, repr(shown))}) != before
+
+
+@pytest.mark.parametrize(
+    ("imports", "use"),
+    [
+        ("from importlib import import_module as load", "load('lib.late')"),
+        ("import pkgutil as p", "p.resolve_name('lib.late:f')"),
+        ("from pydoc import locate", "locate('lib.late.f')"),
+    ],
+)
+def test_what_another_name_of_a_function_imports_is_frozen(
+    digest_of: Digest, project: ProjectFolder, imports: str, use: str
+) -> None:
+    code = f"{imports}\ndef op(x):\n    y = {use}\n    return y\n"
+    digest_of({"ops.py": code, "lib/late.py": "def f(x):\n    return 1\n"})
+    assert "project/lib/late.py" in project.load().snapshot.files
 
 
 def test_packages_are_followed_by_name(digest_of: Digest) -> None:
