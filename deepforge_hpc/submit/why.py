@@ -183,28 +183,41 @@ class _Sources:
     def __init__(self, found: _Comparison) -> None:
         self.again = found.again
         self.data = [{item.name: item for item in plan.inputs} for plan in (found.old, found.plan)]
-        self.keys = [
-            {job.name: job.plan_key for job in plan.jobs} for plan in (found.old, found.plan)
-        ]
+        self.jobs = [{job.name: job for job in plan.jobs} for plan in (found.old, found.plan)]
 
     def change(self, old: InputBinding, item: InputBinding) -> str:
         """Return what is another now about one input; nothing if it is the same."""
-        if (old.output, old.type) != (item.output, item.type):
+        if old.output != item.output:
             return f"its input {item.port} is another"
         if item.job is not None and old.job is not None:
-            name = item.job.removesuffix(".gather")
-            if name in self.again:
-                return f"{name}, which makes its input {item.port}, runs again"
-            if self.keys[0].get(old.job) != self.keys[1].get(item.job):
-                was = old.job.removesuffix(".gather")
-                if was == name:
-                    return f"{name}, which makes its input {item.port}, changed"
-                return f"its input {item.port} is made by {name}, and was by {was}"
+            if text := self._producer(old.job, item.job, item.port):
+                return text
         elif item.external is not None and old.external is not None:
             data, is_ = self.data[0].get(old.external), self.data[1][item.external]
             if data is None or _content(data) != _content(is_):
                 return f"its input {item.external} changed ({is_.uri})"
+        if old.type != item.type:
+            return f"its input {item.port} comes as {item.type}, and came as {old.type}"
         return ""
+
+    def _producer(self, old: str, new: str, port: str) -> str:
+        """Return what is another now about the job that makes an input."""
+        was, name = old.removesuffix(".gather"), new.removesuffix(".gather")
+        if name in self.again:
+            return f"{name}, which makes its input {port}, runs again"
+        before, now = self.jobs[0].get(old), self.jobs[1].get(new)
+        if before is None or now is None or before.plan_key == now.plan_key:
+            return ""
+        if was != name:
+            return f"its input {port} is made by {name}, and was by {was}"
+        if self._has_same_values(name):
+            return f"only the format of {name}, which makes its input {port}, changed"
+        return f"{name}, which makes its input {port}, changed"
+
+    def _has_same_values(self, name: str) -> bool:
+        """Tell whether an operation makes what it made, in other formats."""
+        before, now = (jobs[name].value_key for jobs in self.jobs)
+        return bool(now) and before == now
 
 
 def _argument(item: InputBinding) -> str:

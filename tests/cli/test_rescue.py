@@ -93,7 +93,10 @@ def test_resume_saves_it_once_a_format_is_named(failed: Path, dfh: Any) -> None:
     write(failed, "model: joblib")
     assert "reused" not in dfh("submit", "--dry-run", cwd=failed).stdout
     write(failed, "model: pickle")
-    assert "fit     reused  from fit-0001/fit" in dfh("run", cwd=failed).stdout
+    why = dfh("run", cwd=failed)
+    assert "fit     reused  from fit-0001/fit" in why.stdout
+    told = "use runs: only the format of fit, which makes its input curve, changed; only the format"
+    assert told in why.stdout + why.stderr
     assert_saved(failed, "fit-0002", dfh)
 
 
