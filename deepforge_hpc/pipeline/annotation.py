@@ -284,6 +284,11 @@ class Annotations:
                 if len(sides) == 2:
                     return node
                 node = sides[0] if sides else None
+            elif isinstance(node, ast.Subscript) and self.plain(node.value) == "Union":
+                sides = [side for side in type_arguments(node) if not _is_none(side)]
+                if len(sides) != 1:
+                    return node
+                node = sides[0]
             elif isinstance(node, ast.Subscript) and self.plain(node.value) in _WRAPPERS:
                 node = next(iter(type_arguments(node)), None)
             else:

@@ -268,7 +268,12 @@ class Edges:
         assert interface is not None
         if array is not None and array.over == port:
             given = given.part()
-        if not given.may_be(edge.shape):
+        is_kept = given.may_be(edge.shape)
+        if is_kept is None:
+            message = f"types are not compared along {source} -> {name}.{port}"
+            once = (interface.source.module, interface.source.object, port, source)
+            self.binder.warn_of_type(at, message, "their annotations have too many members", once)
+        elif not is_kept:
             object_ = interface.source.object
             message = f"{source} is {given.text}, but {object_} wants {edge.shape.text}"
             producer = self.interfaces.get(edge.operation or "")

@@ -259,9 +259,16 @@ class _CodeReader:
     def _member(self, annotation: ast.expr | None) -> Member | None:
         takes_list, inner = self.annotations.member(annotation)
         if not takes_list:
-            return None
+            return self._member_of_shape(annotation)
         kind, unknown = self._type(inner)
         return Member(type=kind or ANY, annotation=unknown, shape=self.shapes.read(inner))
+
+    def _member_of_shape(self, annotation: ast.expr | None) -> Member | None:
+        """Return a member of what may be a list, though it is not plainly one; else None."""
+        if self._type(annotation)[0] not in ("", "json"):
+            return None
+        shape = self.shapes.read(annotation).members()
+        return None if shape is None else Member(type=ANY, annotation="", shape=shape)
 
     def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)

@@ -29,8 +29,10 @@ _BUILTINS = frozenset(
     | {"set", "frozenset", "bytes", "bytearray"}
 )
 _NUMBERS = {"bool": {"int", "float", "complex"}, "int": {"float", "complex"}}
-_TAKEN_FOR = {**_NUMBERS, "float": {"int", "complex"}}
-"""What a value of a kind may be taken for: as an output, `float` may be an int."""
+_TAKEN_FOR = {**_NUMBERS, "int": {"float", "complex", "bool"}, "float": {"int", "complex"}}
+"""What a value of a kind may be taken for: as an output, `float` may be an int, and that a bool."""
+_MOST = 5_000
+"""Pairs that are compared of two annotations; each of two unions has thousands of members."""
 _SETS = ("set", "frozenset", "Set", "FrozenSet", "AbstractSet", "MutableSet")
 _ANY_MEMBERS = ("list", "dict", "str", "set", "bytes")
 _KINDS = {
@@ -54,11 +56,30 @@ class Shape:
     kinds: tuple[ValueKind, ...] | None = None
     """None: anything."""
 
-    def may_be(self, wanted: Shape) -> bool:
-        """Tell whether a value of this may be one that is wanted; False only if none can be."""
+    def may_be(self, wanted: Shape) -> bool | None:
+        """Tell whether a value of this may be one that is wanted; False only if none can be.
+
+        None if there is too much to compare.
+        """
+        left = [_MOST]
+        return self.fits(wanted, left) and (True if left[0] > 0 else None)
+
+    def fits(self, wanted: Shape, left: list[int]) -> bool:
+        """Tell the same, as long as of a number of comparisons some are left."""
         if self.kinds is None or wanted.kinds is None:
             return True
-        return any(one.may_be(other) for one in self.kinds for other in wanted.kinds)
+        return any(one.fits(other, left) for one in self.kinds for other in wanted.kinds)
+
+    def members(self) -> Shape | None:
+        """Return what a member of a list of any length may be; None if this is no such list."""
+        if self.kinds is None:
+            return UNKNOWN
+        lists = [one for one in self.kinds if one.name == "list" and one.parts is None]
+        if any(one.items.kinds is None for one in lists):
+            return UNKNOWN
+        texts = dict.fromkeys(one.items.text for one in lists)
+        kinds = [kind for one in lists for kind in one.items.kinds or ()]
+        return Shape(" | ".join(texts), tuple(kinds)) if lists else None
 
     def part(self) -> Shape:
         """Return what a block of its rows is: a list has another length then."""
@@ -102,19 +123,43 @@ class ValueKind:
     parts: Mapping[int | str, _Field] | None = None
     """Of a tuple of a fixed length its members, of a TypedDict its fields."""
     is_named: bool = False
+    classes: tuple[str, ...] = ()
+    """A TypedDict and what it extends."""
 
-    def may_be(self, wanted: ValueKind) -> bool:
-        """Tell whether a value of this may be one that is wanted."""
+    def fits(self, wanted: ValueKind, left: list[int]) -> bool:
+        """Tell whether a value of this may be one that is wanted; True once none is left."""
+        left[0] -= 1
+        if left[0] < 0:
+            return True
         if wanted.name != self.name and wanted.name not in _TAKEN_FOR.get(self.name, ()):
             return False
-        for one, other in ((self, wanted), (wanted, self)):
-            enum = one.limit.enum
-            if enum is not None and not any(other.limit.allows(value) for value in enum):
-                return False
+        if not self._has_a_value_of(wanted, left) or self._lacks(wanted):
+            return False
         lengths = {len(one.parts) for one in (self, wanted) if one.parts is not None}
         if self.name == "list" and len(lengths) > 1:
             return False
-        return all(one.may_be(other) for one, other in self._pairs(wanted))
+        return all(one.fits(other, left) for one, other in self._pairs(wanted))
+
+    def _has_a_value_of(self, wanted: ValueKind, left: list[int]) -> bool:
+        """Tell whether what is said of the values leaves one."""
+        if wanted.name == "bool" != self.name and self.limit.enum is not None:
+            return False  # 1 is no bool
+        for one, other in ((self, wanted), (wanted, self)):
+            left[0] -= len(one.limit.enum or ()) * len(other.limit.enum or ())
+            values = one.limit.enum if left[0] >= 0 else None
+            if values is not None and not any(map(other.limit.allows, values)):
+                return False
+        return True
+
+    def _lacks(self, wanted: ValueKind) -> bool:
+        """Tell whether a TypedDict has no such field as is wanted, and is none that may have it."""
+        if self.name != "dict" or None in (self.parts, wanted.parts):
+            return False
+        known, needed = self.parts or {}, wanted.parts or {}
+        is_extended = self.classes[:1] == wanted.classes[:1] or self.classes[0] in wanted.classes
+        return not is_extended and any(
+            field.required and name not in known for name, field in needed.items()
+        )
 
     def _pairs(self, wanted: ValueKind) -> Iterator[tuple[Shape, Shape]]:
         """Yield what has to fit for the members to fit."""
@@ -194,6 +239,7 @@ class Shapes:
         if name in _WRAPPERS and members:
             kinds = self._kinds(members[0])
             limit = self._annotations.constraint(node) if name == "Annotated" else ANYTHING
+            limit = replace(limit, types=frozenset())  # a bool is an int along an edge
             return kinds and tuple(replace(kind, limit=limit) for kind in kinds)
         if name in ("Union", "Optional"):
             none = [ast.Constant(None)] if name == "Optional" else []
@@ -235,7 +281,8 @@ class Shapes:
         inner = Shapes(self._annotations, self._definitions, in_class=True)
         found = dict(field for one in reversed(classes or [node]) for field in inner.fields(one))
         names: Iterable[int | str] = range(len(found)) if is_named else found
-        return (replace(kind, parts=dict(zip(names, found.values(), strict=True))),)
+        parts = dict(zip(names, found.values(), strict=True))
+        return (replace(kind, parts=parts, classes=tuple(one.name for one in classes)),)
 
     def _are_typed_dicts(self, node: ast.stmt | None, found: list[ast.ClassDef]) -> bool:
         """Collect a class and those that it extends; False if one is no TypedDict."""
@@ -278,7 +325,7 @@ def _literals(nodes: Sequence[ast.expr]) -> Iterator[ValueKind]:
 def _of_members(kinds: Sequence[ValueKind], one: Shape) -> Iterator[ValueKind]:
     """Yield the kinds whose members can be what is said of each: those of a dict are its keys."""
     for kind in kinds:
-        if kind.name == "dict" and _TEXT.may_be(one):
+        if kind.name == "dict":
             yield replace(kind, keys=one)
         elif kind.name in ("list", "set"):
             yield replace(kind, items=one)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from conftest import ProjectFolder
 
 CODE = """
-from typing import Any, Collection, Generic, Iterable, Literal, Mapping, NamedTuple, NotRequired, Optional, Sequence, TypedDict, TypeVar
+from typing import Annotated, Any, Collection, Generic, Iterable, Literal, Mapping, NamedTuple, NotRequired, Optional, Sequence, TypedDict, TypeVar, Union
 import numpy as np
 from .others import Sized
 from lib import Reversible
@@ -26,6 +26,9 @@ class Row(TypedDict, total=False):
 class Wide(Row):
     name: str
     note: NotRequired[int]
+
+class Named(TypedDict):
+    name: str
 
 class Bag(Point): ...
 
@@ -80,6 +83,7 @@ def told(
         ("dict[str, int]", "dict[int, int]"), ("list[Row]", "list[Point]"),
         ("list[int] | dict[str, int]", "list[str] | dict[str, str]"), ("Literal['a'] | int", "list"),
         ("str", "tuple[int, int]"), ("str", "set[str]"), ("int", "'Iterable[int]'"),
+        ("Row", "Named"), ("Literal[1]", "bool"), ("Literal[1]", "Literal[True]"),
     ],
 )  # fmt: skip
 def test_annotations_that_no_value_keeps_are_a_fault(
@@ -88,7 +92,7 @@ def test_annotations_that_no_value_keeps_are_a_fault(
     (fault,) = told(project, given, wanted)
     words = f"make.value is {given}, but use wants {wanted.strip(QUOTES)}"
     assert (
-        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:23, ops.py:27)"
+        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:26, ops.py:30)"
         in fault
     )
 
@@ -113,6 +117,8 @@ def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
         ("tuple[int, int]", "Point"), ("Point", "Point"), ("Point", "list[int]"), ("int", "complex"),
         ("Row", "Wide"), ("Row", "dict[str, str]"), ("Wide", "Row"), ("dict[str, Any]", "Wide"),
         ("list[Row]", "list[dict]"), ("Mapping[str, int]", "Mapping[Any, float]"), ("tuple[int, *Any]", "list[str]"),
+        ("int", "bool"), ("int", "Literal[True]"), ("Literal[True]", "Annotated[int, {{'min': 0}}]"),
+        ("Wide", "Named"), ("Named", "Row"), ("list[int] | tuple[int, int]", "Iterable[int] | int"),
         ("int", "Sized"), ("int", "Reversible"), ("int", "Container"), ("int", "Bag"), ("int", "Missing"),
     ],
 )  # fmt: skip
@@ -176,6 +182,44 @@ def test_what_is_not_compared_is_said(
 def test_a_pickled_set_stays_one(project: ProjectFolder, wanted: str, is_sound: bool) -> None:
     found = told(project, "set[int]", wanted, ", types: {value: pickle}")
     assert (found == []) is is_sound, found
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "is_sound"),
+    [
+        ("dict[int, float]", "Iterable[int]", True),
+        ("dict[tuple[str, str], float]", "Collection[tuple[str, str]]", True),
+        ("dict[int, float]", "Iterable[str]", False), ("dict[int, float]", "Sequence[int]", False),
+    ],
+)  # fmt: skip
+def test_a_pickled_mapping_has_keys_of_any_kind(
+    project: ProjectFolder, given: str, wanted: str, is_sound: bool
+) -> None:
+    found = told(project, given, wanted, ", types: {value: pickle}")
+    assert (found == []) is is_sound, found
+
+
+def doubled(depth: int, leaf: str) -> str:
+    return leaf if not depth else f"list[{doubled(depth - 1, leaf)} | {doubled(depth - 1, leaf)}]"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (f"Union[{'list[int], ' * 99}]", f"Union[{'list[str], ' * 99}]"),
+        (doubled(7, "list[int]"), doubled(7, "list[str]")),
+        (f"{'Iterable[' * 12}int{']' * 12}", f"{'Iterable[' * 12}list{']' * 12}"),
+        (f"Literal[{', '.join(map(str, range(99)))}]", f"Literal[{', '.join(map(str, range(-99, 0)))}]"),
+    ],
+    ids=["union", "doubled", "nested", "literals"],
+)  # fmt: skip
+def test_of_annotations_that_are_too_large_it_is_said(
+    project: ProjectFolder, given: str, wanted: str
+) -> None:
+    assert told(project, given, wanted) == []
+    texts = [project.words(warning) for warning in project.load().warnings]
+    words = "types are not compared along make.value -> use.value (their annotations have too many"
+    assert any(words in text for text in texts), texts
 
 
 def test_a_file_of_json_is_no_set(project: ProjectFolder) -> None:

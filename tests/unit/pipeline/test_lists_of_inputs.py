@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 CODE = """
 from __future__ import annotations
 from collections.abc import Iterable, Sequence
-from typing import Any, List, Optional
-import numpy as np
+from typing import Any, List, Optional, Reversible, TypeVar, Union; Numbers = list[int]; T = TypeVar("T")
+import numpy as np, numpy.typing as npt
 
 def make(n: int = 1) -> int:
     value = n
@@ -96,6 +96,15 @@ def ports(project: ProjectFolder) -> list[tuple[str, str, str]]:
         ("parts", "any"),
         ("*parts: int", "json"),
         ("*parts", "any"),
+        ("parts: Union[list[int], None]", "json"),
+        ("parts: list[int] | tuple[int, ...]", "any"),
+        ("parts: Iterable[int] | int", "any"),
+        ("parts: 'list'", "any"),
+        ("parts: 'list[int]'", "json"),
+        ("parts: Reversible[int]", "any"),
+        ("parts: Numbers", "any"),
+        ("parts: T", "any"),
+        ("parts: npt.ArrayLike", "any"),
     ],
 )
 def test_what_takes_a_list_gets_its_members_in_order(
@@ -119,6 +128,8 @@ def test_what_takes_a_list_gets_its_members_in_order(
         ("parts: np.ndarray", "npy"),
         ("parts: tuple[int, str]", "list"),
         ("parts: int | str", "int or str"),
+        ("parts: set[int]", "a value"),
+        ("parts: Union[int, str]", "int or str"),
     ],
 )
 def test_what_takes_one_value_refuses_a_list_with_both_places(
