@@ -13,6 +13,7 @@ from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_c
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.advice import file_word, pipeline_command
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
@@ -192,7 +193,6 @@ def _look_back(
     """
     from deepforge_hpc.ledger.store import Ledger
     from deepforge_hpc.paths import LEDGER
-    from deepforge_hpc.runtime.base.advice import pipeline_command
     from deepforge_hpc.submit import rescue
     from deepforge_hpc.submit.packages import changed_packages
     from deepforge_hpc.submit.why import reasons
@@ -244,7 +244,7 @@ def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) 
 
 
 def _render_command(request: Request) -> str:
-    words = ["dfh", "render", str(request.pipeline), *request.options(), "-o", "scripts"]
+    words = ["dfh", "render", file_word(str(request.pipeline)), *request.options(), "-o", "scripts"]
     return shlex.join(words)
 
 

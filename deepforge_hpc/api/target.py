@@ -40,6 +40,7 @@ def target_of(request: Request, cwd: Path) -> Target:
     from deepforge_hpc.paths import project_root, user_folder
     from deepforge_hpc.pipeline.precedence import Layers
     from deepforge_hpc.pipeline.settings import load_user_settings
+    from deepforge_hpc.runtime.base.advice import file_word
 
     layers = Layers(
         options={"site": request.site, "account": request.account},
@@ -54,7 +55,8 @@ def target_of(request: Request, cwd: Path) -> Target:
         try:
             return _with_pipeline(request)
         except InvalidInputError as fault:
-            words = ["dfh", "check", str(request.pipeline), *request.options()]
+            file = file_word(str(request.pipeline))
+            words = ["dfh", "check", file, *request.options()]
             problems.append(error("pipeline", fault.message, f"{shlex.join(words)} shows it whole"))
     project = project_root(base, layers.user.trust)[0]
     layers = replace(layers, site=found)
@@ -78,11 +80,12 @@ def proof_command(*words: str) -> str:
 def _with_pipeline(request: Request) -> Target:
     from deepforge_hpc.api.pipelines import load, planned
     from deepforge_hpc.doctor.finding import error, of_plan, ok
+    from deepforge_hpc.runtime.base.advice import file_word
 
     loaded = load(request)
     assert loaded.site is not None
     problems: list[Notice] = []
-    words = ["dfh", "plan", str(request.pipeline), *request.options(), "--origins"]
+    words = ["dfh", "plan", file_word(str(request.pipeline)), *request.options(), "--origins"]
     explained, plan = shlex.join(words), None
     try:
         plan = planned(loaded)
@@ -100,5 +103,5 @@ def _with_pipeline(request: Request) -> Target:
         plan=plan,
         problems=tuple(problems),
         named=shlex.quote(request.site or loaded.site.name),
-        proof=proof_command(str(request.pipeline), *request.options(loaded.site.name)),
+        proof=proof_command(file_word(str(request.pipeline)), *request.options(loaded.site.name)),
     )

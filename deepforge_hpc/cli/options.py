@@ -12,6 +12,7 @@ import click
 from deepforge_hpc.cli.views.display import Display
 
 if TYPE_CHECKING:
+    from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.api.pipelines import Request
 
 F = TypeVar("F", bound="Callable[..., object]")
@@ -72,6 +73,19 @@ pipeline_options = together(
     click.argument("pipeline", required=False, default="pipeline.yaml"),
 )
 """PIPELINE and what changes how it is loaded."""
+
+
+def the_execution(display: Display, reference: str, *, acts: bool = False) -> FoundExecution:
+    """Return the execution that a reference means here; what is printed then is about it."""
+    from deepforge_hpc.api.find import find_execution
+
+    cwd = Path.cwd()
+    found = find_execution(reference, cwd, acts=acts)
+    if found.info.project != str(cwd):  # where most stand, all steps are right as they are
+        from deepforge_hpc.api.steps import Steps
+
+        display.steps = Steps.of_execution(found.layout.root, found.info, cwd)
+    return found
 
 
 execution_argument = click.argument("execution", required=False, default="latest")

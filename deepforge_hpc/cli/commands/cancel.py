@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
 
 import click
 
-from deepforge_hpc.api import find, manage
-from deepforge_hpc.cli.options import output_options
+from deepforge_hpc.api import manage
+from deepforge_hpc.cli.options import output_options, the_execution
 from deepforge_hpc.cli.views.display import Display, if_interrupted
 
 
@@ -26,7 +25,7 @@ def command(display: Display, execution: str) -> None:
       dfh cancel redshift-0007
     """
     with if_interrupted(f"Some jobs may go on. Cancel the rest: dfh cancel {quote(execution)}"):
-        report = manage.cancel(find.find_execution(execution, Path.cwd(), acts=True))
+        report = manage.cancel(the_execution(display, execution, acts=True))
     display.notices(report.warnings)
     name = report.execution
     lines = [f"{name}: nothing was queued or running"]

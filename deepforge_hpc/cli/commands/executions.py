@@ -11,7 +11,7 @@ import click
 from deepforge_hpc.api import find, manage
 from deepforge_hpc.api.find import FoundExecution
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
-from deepforge_hpc.cli.options import output_options, together
+from deepforge_hpc.cli.options import output_options, the_execution, together
 from deepforge_hpc.cli.views.display import Display, listing
 from deepforge_hpc.errors import DeepforgeHpcError, UsageError
 from deepforge_hpc.runtime.base.notice import Notice
@@ -86,8 +86,7 @@ def remove(display: Display, executions: Sequence[str], *, yes: bool, force: boo
     Example:
       dfh executions rm redshift-0003 redshift-0004
     """
-    cwd = Path.cwd()
-    found = [find.find_execution(name, cwd, acts=True) for name in executions]
+    found = [the_execution(display, name, acts=True) for name in executions]
     _remove(display, found, yes=yes, force=force)
 
 

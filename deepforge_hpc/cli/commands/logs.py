@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from deepforge_hpc.api import find, logs, manage
+from deepforge_hpc.api import logs, manage
 from deepforge_hpc.api.logs import LogFile, read_on
-from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.cli.options import execution_argument, output_options, the_execution
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import clean, title
@@ -61,7 +61,7 @@ def command(
     """
     if follow and display.as_json:
         raise UsageError("--follow prints text as it comes", "Leave out --json.")
-    found = find.find_execution(execution, Path.cwd())
+    found = the_execution(display, execution)
     current = manage.status(found, ask_scheduler=False)
     asked = task
     job, task = _choose(current, found, job, task)

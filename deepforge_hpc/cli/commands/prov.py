@@ -37,6 +37,15 @@ def command() -> None:
     """
 
 
+def _about(display: Display, path: str) -> Path:
+    """Return the current folder; what is printed then is about that path."""
+    from deepforge_hpc.api.steps import Steps
+
+    cwd = Path.cwd()
+    display.steps = Steps(cwd, (cwd / path).resolve())
+    return cwd
+
+
 @click.command("show")
 @click.argument("path")
 @click.option("--packages", is_flag=True, help="List the packages that it could import.")
@@ -51,7 +60,7 @@ def show(display: Display, path: str, *, packages: bool) -> None:
     Example:
       dfh prov show executions/redshift-0007/jobs/train/outputs/model.keras
     """
-    found = provenance.explain(path, Path.cwd())
+    found = provenance.explain(path, _about(display, path))
     display.result(found.to_dict(), explanation_lines(found, packages=packages))
 
 
@@ -68,7 +77,7 @@ def trace(display: Display, path: str, depth: int | None) -> None:
     Example:
       dfh prov trace executions/redshift-0007/jobs/evaluate --depth 2
     """
-    found = provenance.trace(path, Path.cwd())
+    found = provenance.trace(path, _about(display, path))
     display.result(found.to_dict(), trace_lines(found, depth=depth))
 
 
@@ -87,7 +96,7 @@ def verify(display: Display, path: str) -> int:
     Example:
       dfh prov verify executions/redshift-0007
     """
-    found = provenance.verify(path, Path.cwd())
+    found = provenance.verify(path, _about(display, path))
     display.result(found.to_dict(), verification_lines(found))
     if not found.is_sound:
         return _NOT_SOUND

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from deepforge_hpc.api import find, manage
-from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.api import manage
+from deepforge_hpc.cli.options import execution_argument, output_options, the_execution
 from deepforge_hpc.cli.views.display import Display
 
 
@@ -23,7 +21,7 @@ def command(display: Display, execution: str) -> None:
     Example:
       dfh report latest
     """
-    path, kept = manage.report(find.find_execution(execution, Path.cwd()))
+    path, kept = manage.report(the_execution(display, execution))
     if kept:
         display.talk(kept)
     document = {"schema": "dfh/report/1", "path": str(path), "size": path.stat().st_size}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
 
 import click
 
-from deepforge_hpc.api import find, manage
-from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.api import manage
+from deepforge_hpc.cli.options import execution_argument, output_options, the_execution
 from deepforge_hpc.cli.views.display import Display, if_interrupted
 
 
@@ -29,7 +28,7 @@ def command(display: Display, execution: str) -> None:
     from deepforge_hpc.cli.views.submission import next_commands
 
     with if_interrupted(f"See what is queued: dfh status {quote(execution)}"):
-        report = manage.resume(find.find_execution(execution, Path.cwd(), acts=True))
+        report = manage.resume(the_execution(display, execution, acts=True))
     display.notices(report.warnings)
     lines = [f"{report.execution}: {report.message}"]
     lines += [f"  {job}  {native_id}" for job, native_id in report.submitted]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from deepforge_hpc.api import find, manage
-from deepforge_hpc.cli.options import execution_argument, output_options
+from deepforge_hpc.api import manage
+from deepforge_hpc.cli.options import execution_argument, output_options, the_execution
 from deepforge_hpc.cli.views.display import Display
 
 
@@ -27,7 +25,7 @@ def command(display: Display, execution: str, *, is_watched: bool, interval: flo
     Example:
       dfh status redshift-0007 --watch
     """
-    found = find.find_execution(execution, Path.cwd())
+    found = the_execution(display, execution)
     if is_watched:
         from deepforge_hpc.cli.views.watch import watch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ from deepforge_hpc.cli.options import output_options, pipeline_options, request_
 from deepforge_hpc.cli.views.display import if_interrupted
 
 if TYPE_CHECKING:
+    from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.submission import Submission
     from deepforge_hpc.cli.views.display import Display
 
@@ -46,7 +48,7 @@ def command(display: Display, /, *, dry_run: bool, **options: Any) -> None:
             from deepforge_hpc.api.submission import dry_run as foresee
 
             found = foresee(
-                request_from(options),
+                _request(display, options),
                 name=options["name"],
                 note=options["note"],
                 reuse=not options["no_reuse"],
@@ -88,12 +90,21 @@ def run_command(display: Display, /, *, interval: float | None, **options: Any) 
     return watch(display, found, interval=interval, notices=submitted.warnings)
 
 
+def _request(display: Display, options: dict[str, Any]) -> Request:
+    from deepforge_hpc.api.steps import Steps
+
+    request = request_from(options)
+    display.steps = Steps.of_pipeline(request.pipeline, Path.cwd())
+    return request
+
+
 def _submit(display: Display, options: dict[str, Any]) -> Submission:
     with if_interrupted(_NOTHING):
         from deepforge_hpc.api.submission import submit
 
+        request = _request(display, options)
         submitted = submit(
-            request_from(options),
+            request,
             name=options["name"],
             note=options["note"],
             tags=options["tags"],

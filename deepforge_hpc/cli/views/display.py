@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from deepforge_hpc.api.steps import Steps
     from deepforge_hpc.errors import DeepforgeHpcError
     from deepforge_hpc.runtime.base.notice import Notice
 
@@ -119,6 +120,8 @@ class Display:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.debug = False
+        self.steps: Steps | None = None
+        """Of what the command is about: they do here what they say."""
 
     @property
     def is_terminal(self) -> bool:
@@ -135,13 +138,31 @@ class Display:
         if self.as_json:
             import json
 
+            document = self._typed_within(document)
             self.write(json.dumps(document, indent=2, sort_keys=False) + "\n")
         else:
             self.lines(text)
 
     def lines(self, text: Iterable[str]) -> None:
         """Write lines of text to stdout."""
-        self.write("".join(f"{self._coloured(line)}\n" for line in text))
+        self.write("".join(f"{self._coloured(self.typed(line))}\n" for line in text))
+
+    def typed(self, line: str) -> str:
+        """Return a line whose steps, if it has any, are as they are typed in the current folder."""
+        return line if self.steps is None or isinstance(line, Stated) else self.steps.typed(line)
+
+    def _typed_within(self, value: Any) -> Any:
+        """Return a document with such steps."""
+        if isinstance(value, (list, tuple)):
+            return [self._typed_within(item) for item in value]
+        if not isinstance(value, Mapping) or self.steps is None:
+            return value
+        return {
+            key: self.typed(item)
+            if key in {"next", "hint"} and isinstance(item, str)
+            else self._typed_within(item)
+            for key, item in value.items()
+        }
 
     def write(self, text: str) -> None:
         """Write text that is safe already to stdout, now."""
@@ -150,7 +171,7 @@ class Display:
 
     def talk(self, text: str) -> None:
         """Write a remark to stderr: what a script that reads stdout must not see."""
-        sys.stderr.write(f"{_clean(text)}\n")
+        sys.stderr.write(f"{_clean(self.typed(text))}\n")
         sys.stderr.flush()
 
     def notices(self, notices: Iterable[Notice]) -> None:

@@ -110,6 +110,7 @@ class _Redrawn(_Closing):
     def show(self, current: ExecutionStatus) -> None:
         size = shutil.get_terminal_size()
         lines = screen_lines(current, size.lines - 1, size.columns)
+        lines = [self._display.typed(line) for line in lines]
         if rows_of(lines, size.columns) >= size.lines:
             # A screen that scrolls could not be drawn over.
             lines = [line[: size.columns] for line in lines[: size.lines - 1]]

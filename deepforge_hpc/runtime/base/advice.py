@@ -35,7 +35,9 @@ def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str
     return pipeline_command("submit", pipeline_file, options, site)
 
 
-def pipeline_command(verb: str, pipeline_file: str, options: Sequence[str], site: str) -> str:
+def pipeline_command(
+    verb: str, pipeline_file: str, options: Sequence[str] = (), site: str = ""
+) -> str:
     """Return a command on a pipeline, with the options of an execution.
 
     The command can be pasted: every word is quoted.
@@ -43,7 +45,12 @@ def pipeline_command(verb: str, pipeline_file: str, options: Sequence[str], site
     import shlex
 
     words = options or (["--site", site] if site else [])
-    return shlex.join(["dfh", verb, pipeline_file or "pipeline.yaml", *words])
+    return shlex.join(["dfh", verb, file_word(pipeline_file or "pipeline.yaml"), *words])
+
+
+def file_word(path: str) -> str:
+    """Return a path as a word of a command line, where it is no option."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def edit_hint(submit: str) -> str:
