@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-PARTS = ("job", "training", "operations", "data")
+PARTS = ("job", "training", "operations")
 """Subpackages that travel, as source, with the executions whose code imports them."""
 _ELSEWHERE = ("Pipeline", "load_parts")
 _WHY = f"a job has only {', '.join(PARTS)} of deepforge_hpc"

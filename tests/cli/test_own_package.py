@@ -54,7 +54,7 @@ def test_a_job_has_its_own_part_of_the_package_and_says_what_it_has_not(
     project = make_project({"operations.py": OPERATIONS, "pipeline.yaml": PIPELINE})
     done = dfh("run", "--json", "--python", venv / "bin/python", cwd=project, expect=9)
     jobs = {job["name"]: job for job in json.loads(done.stdout)["jobs"]}
-    has = "a job has only job, training, operations, data of deepforge_hpc"
+    has = "a job has only job, training, operations of deepforge_hpc"
     assert f"No module named 'deepforge_hpc.pipeline': {has} (" in jobs["inner"]["reason"]
     assert f"cannot import 'Pipeline': {has} (" in jobs["top"]["reason"]
     folder = project / "executions/p-0001"

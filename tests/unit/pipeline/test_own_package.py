@@ -88,6 +88,8 @@ def test_other_modules_of_ours_hold_no_operations(project: ProjectFolder) -> Non
 def test_the_frozen_package_knows_all_names_that_stay_behind() -> None:
     public = {name for name in deepforge_hpc.__all__ if not name.startswith("_")}
     assert set(frozen_package._ELSEWHERE) == public
+    package = Path(deepforge_hpc.__file__).parent
+    assert all((package / part / "__init__.py").is_file() for part in frozen_package.PARTS)
     tree = ast.parse(Path(frozen_package.__file__).read_text())
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert {node.module for node in imported} == {"__future__", "collections.abc"}
