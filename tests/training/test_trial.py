@@ -90,6 +90,10 @@ REFUSED: dict[str, tuple[str, dict[int, str]]] = {
         net("a: {MultiHeadAttention: {num_heads: 2, key_dim: 3}}", inputs=STEPS),
         {5: "called on several inputs, and value is not given (name them in from:"},
     ),
+    "output": (
+        net("l: {LSTM: {units: 3, return_state: true}}", "d: {Dense: {units: 2}, from: l.7}", inputs=STEPS),
+        {6: "d: l gives 3 outputs, 0 to 2"},
+    ),
     "permute": (net("a: {Permute: {dims: [2, 1]}}"), {5: "wants 2 dimensions for each example"}),
     "crop": (net("a: {Cropping2D: {cropping: 5}}"), {5: "a: it would cut off all that there is"}),
     "axis of a norm": (net("a: {BatchNormalization: {axis: 7}}"), {5: "a: axis 7 is not there"}),
@@ -411,20 +415,34 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     kinds = ("Fine", "Writes", "Deletes", "Starts", "NoTrial", "Hangs")
     empty = {"words": "", "sources": [["x", None]], "merges": False, "keywords": {}}
     user = {**empty, "modules": ["layers"]}
+    own = {**empty, "modules": []}
+    attention = "keras.layers.MultiHeadAttention"
+    alone = [
+        {**own, "name": "a", "code": "keras.layers.Dense", "words": "units=3"},
+        {**own, "name": "b", "code": "keras.layers.Dense", "shares": "a", "sources": [["a", None]]},
+        {**own, "name": "w", "code": attention, "words": "num_heads=2, key_dim=3"},
+    ]
     network = {
         "inputs": ["x"],
         "items": [
             {"name": "x", "shape": [4], "dtype": "float32"},
+            *alone,
             *({"name": kind, "code": f"layers.{kind}", **user} for kind in kinds),
             {"name": "after", "code": "keras.layers.Flatten", "modules": [], **empty},
         ],
         "outputs": [["Fine", None]],
     }
-    one = TrialSetting(python=sys.executable, folders=(str(tmp_path),), layer_s=3)
+    folders = (str(tmp_path),)
+    one = TrialSetting(python=sys.executable, job_backend="jax", folders=folders, layer_s=3)
     found = run.ask([network], one)
     assert not isinstance(found, run.NoTrial)
     (trial,) = found
-    _, fine, writes, deletes, starts, missing, hangs = trial.layers
+    _, _, again, lonely, fine, writes, deletes, starts, missing, hangs = trial.layers
+    # Keras itself refuses these, whatever the backend of the job is.
+    for layer, words in ((again, "axis -1 of input shape"), (lonely, "argument: 'value'")):
+        assert layer.error is not None
+        assert words in layer.error.text
+        assert layer.error.by == "keras"
     assert fine.error is None
     assert fine.outputs == ((None, 3),)
     for layer, what in ((writes, "written"), (deletes, "os.remove"), (starts, "subprocess.Popen")):

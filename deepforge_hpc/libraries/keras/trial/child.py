@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import re
@@ -87,23 +88,17 @@ def contain() -> list[str]:
     return denied
 
 
-def choose_backend(wanted: str) -> str:
-    """Return the backend to build on: the wanted one if it is here, else another; or nothing."""
-    here = [name for name in (wanted, *_BACKENDS) if importlib.util.find_spec(name)]
-    return here[0] if here else ""
-
-
 def start(wanted: str) -> dict[str, Any]:
     """Import Keras and return what is to be known of it."""
-    for name, value in {
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "CUDA_VISIBLE_DEVICES": "",
-        "JAX_PLATFORMS": "cpu",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
-        "OMP_NUM_THREADS": "1",
-    }.items():
-        os.environ[name] = value
-    backend = choose_backend(wanted or _configured())
+    os.environ.update(
+        TF_CPP_MIN_LOG_LEVEL="3",
+        CUDA_VISIBLE_DEVICES="",
+        JAX_PLATFORMS="cpu",
+        TF_ENABLE_ONEDNN_OPTS="0",
+        OMP_NUM_THREADS="1",
+    )
+    names = filter(None, (wanted or _configured(), *_BACKENDS))  # the wanted one, else another
+    backend = next((name for name in names if importlib.util.find_spec(name)), "")
     if importlib.util.find_spec("keras") is None:
         return {"ready": False, "why": "no keras", "text": ""}
     if not backend:
@@ -163,11 +158,11 @@ class TrialBuild:
     def _tried(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             layer = self._layer(item)
+            if layer is None or any(name not in self.outputs for name, _ in _reads(item)):
+                return {}
+            given = self.keras.tree.flatten([self._tensor(one) for one in _reads(item)])
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": self._told("make", error)}
-        if layer is None or any(name not in self.outputs for name, _ in _reads(item)):
-            return {}
-        given = self.keras.tree.flatten([self._tensor(one) for one in _reads(item)])
         shapes = [list(tensor.shape) for tensor in given]
         found: dict[str, Any] = {"inputs": shapes}
         found.update(kind=type(layer).__name__, family=type(layer).__module__)
@@ -187,14 +182,14 @@ class TrialBuild:
         self.outputs[item["name"]] = output
         return {**found, **self._facts(layer, output)}
 
-    def _layer(self, item: dict[str, Any], *, fresh: bool = False) -> Any:
+    def _layer(self, item: dict[str, Any]) -> Any:
         """Return the layer that is called; None if what it is made of is not known."""
         if "model" in item:
             inner = item["model"]
             if not self._is_whole(inner):
                 return None
             layer = self._model(inner)
-        elif "shares" in item and not fresh:
+        elif "shares" in item:  # tried again, too: its weights have the size of their first use
             return self.layers.get(item["shares"])
         else:
             words = ", ".join(filter(None, (item["words"], f"name={item['name']!r}")))
@@ -226,8 +221,16 @@ class TrialBuild:
         return names
 
     def _tensor(self, one: list[Any]) -> Any:
+        """Return what a layer gives; IndexError for an output that it has not."""
         name, index = one
-        return self.outputs[name] if index is None else self.outputs[name][index]
+        found = self.outputs[name]
+        if index is None:
+            return found
+        count = len(found) if isinstance(found, (list, tuple)) else 0
+        if index < count:
+            return found[index]
+        what = f"{count} outputs, 0 to {count - 1}" if count else "one tensor: leave out the number"
+        raise IndexError(f"{name} gives {what}")
 
     def _call(self, layer: Any, item: dict[str, Any], tensor: Callable[[list[Any]], Any]) -> Any:
         """Call a layer on symbolic tensors."""
@@ -268,7 +271,7 @@ class TrialBuild:
                 return self.keras.tree.map_structure(sized, self._tensor(one))
 
             try:
-                layer = self._layer(item, fresh=True)
+                layer = self._layer(item)
                 found.append(self._call(layer, item, concrete))
                 self._call(_body(layer), item, concrete)
             except Exception:  # noqa: BLE001 - layers raise anything
@@ -334,7 +337,8 @@ def _words(error: BaseException) -> str:
 
 def _raised_in(error: BaseException, backend: str) -> str:
     """Return who refused: `keras`, its `backend`, or other `code`."""
-    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    frames = [name for name in files if name != inspect.__file__]  # binds arguments for others
     last = frames[-1] if frames else ""
     if f"/keras/src/backend/{backend}/" in last:
         return "backend"

@@ -167,6 +167,10 @@ def _denied(case: _Case) -> Advice:
     return Advice(what, "a layer makes weights and returns tensors; load data in the operation")
 
 
+def _no_output(case: _Case) -> Advice:
+    return Advice(case.match[1])
+
+
 def _no_module(case: _Case) -> Advice:
     return Advice(f"its code needs {case.match[1]}, which is not installed where the check runs")
 
@@ -177,6 +181,7 @@ def _value(case: _Case, name: str) -> str:
 
 
 _RULES: Mapping[str, Callable[[_Case], Advice]] = {
+    r"\A(\S+ gives (?:one tensor|\d+ outputs, ).*)": _no_output,  # in words of the trial itself
     r"expected (?:min_|max_)?ndim=(\d+), found ndim=(\d+)": _rank,
     r"should be passed an `input_shape` with at least (\d+) dimensions": _rank,
     r"Kernel shape must have the same length as input()": _sizes,
