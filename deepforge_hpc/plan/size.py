@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 from deepforge_hpc.errors import Fault
@@ -38,7 +39,7 @@ class Sizer:
         self.scheduler = scheduler
         self._notes: list[tuple[str, object, Source]] = []
         self.faults: list[Fault] = []
-        self._changes: dict[tuple[str, str, str], list[str]] = {}
+        self._changes: dict[tuple[str, str, str, str], list[str]] = {}
 
     def size(self, spec: OperationSpec, request: QueueRequest) -> tuple[Resources, str]:
         """Return an operation's resources and launcher; `request`: what else it asks of a queue."""
@@ -73,8 +74,8 @@ class Sizer:
     def warnings(self) -> list[Notice]:
         """Return what was cut down, one notice a cut."""
         return [
-            Notice(kind, f"{listed(names, 4)}: {change}", ", ".join(names), keys=(key,))
-            for (kind, key, change), names in self._changes.items()
+            Notice(kind, f"{listed(names, 4)}: {change}", ", ".join(names), (key,), advice)
+            for (kind, key, change, advice), names in self._changes.items()
         ]
 
     def raised(self, spec: OperationSpec, asked: Resources, request: QueueRequest) -> None:
@@ -130,7 +131,7 @@ class Sizer:
             elif spec.resources.cpus_per_task is None and (queue := self._in_doubt(request)):
                 doubt = f"whether queue {queue} gives whole nodes is unknown, so a rank gets 1 core"
                 key = f"queues.{queue}.exclusive"
-                self._change(SITE_UNKNOWN, spec, key, f"{doubt}; cpus_per_task asks for more")
+                self._change(SITE_UNKNOWN, spec, key, doubt, "cpus_per_task asks for more")
         ntasks = request.resources.ntasks_per_node
         room = self._room(ntasks)
         if room is not None and room < cpus:
@@ -141,8 +142,8 @@ class Sizer:
         """Return the cores a rank that go with its GPUs, or its whole node, where the job goes.
 
         0: neither, or nobody knows. Where a job with so many cores would go elsewhere, it gets the
-        least of all shares; without GPUs, none. Several nodes are taken where they surely are whole
-        before a queue of which nobody knows.
+        least of all shares; without GPUs, none. Whole nodes are also taken where no queue takes
+        one core a rank, and several of them before a queue of which nobody knows.
         """
         size = request.resources
         name = request.queue
@@ -157,16 +158,22 @@ class Sizer:
             return share
         if size.gpus_per_node:
             return least
-        whole = shares.items() if self._in_doubt(request) else ()
-        return next((each for name, each in whole if self._taken(request, each) == name), 0)
+        if taken and (size.nodes == 1 or not self._in_doubt(request)):
+            return 0
+        return next(
+            (each for name, each in shares.items() if self._taken(request, each) == name), 0
+        )
 
     def _in_doubt(self, request: QueueRequest) -> str:
-        """Return the queue of several nodes that are whole or not: nobody knows."""
+        """Return the queue where nobody knows whether several ranks leave cores of theirs idle."""
         queue = choose_queue(self.site, request).queue
         size = request.resources
-        if queue is None or size.nodes < 2 or size.gpus_per_node:
+        if queue is None or size.gpus_per_node or size.world_size == 1:
             return ""
-        return queue.name if known(queue.exclusive) is None else ""
+        node = node_of(self.site, queue)
+        cores = usable_cores(node, surely=True) if node is not None else None
+        is_full = cores is not None and cores < 2 * size.ntasks_per_node
+        return "" if is_full or known(queue.exclusive) is not None else queue.name
 
     def _taken(self, request: QueueRequest, cpus: int) -> str:
         if not cpus:
@@ -180,8 +187,12 @@ class Sizer:
         cores = usable_cores(node, surely=True) if node is not None else None
         gpus = known(node.gpus) if node is not None else None
         if cores and not size.gpus_per_node:
-            is_whole = queue is not None and known(queue.exclusive)
-            return max(1, cores // size.ntasks_per_node) if is_whole else 0
+            if queue is None or not known(queue.exclusive):
+                return 0
+            step = known(queue.cpu_multiple) or 1
+            step //= math.gcd(step, size.world_size)
+            share = max(1, cores // size.ntasks_per_node)
+            return share - share % step
         if not cores or not gpus or size.gpus_per_node > gpus:
             return 0
         return max(1, cores * size.gpus_per_node // gpus // size.ntasks_per_node)
@@ -293,8 +304,10 @@ class Sizer:
     def _cut(self, spec: OperationSpec, key: str, cut: str) -> None:
         self._change("cut_down", spec, key, cut)
 
-    def _change(self, kind: str, spec: OperationSpec, key: str, change: str) -> None:
-        names = self._changes.setdefault((kind, key, change), [])
+    def _change(
+        self, kind: str, spec: OperationSpec, key: str, change: str, advice: str = ""
+    ) -> None:
+        names = self._changes.setdefault((kind, key, change, advice), [])
         if spec.name not in names[-1:]:
             names.append(spec.name)
 

@@ -617,9 +617,9 @@ def test_of_several_nodes_those_are_taken_that_are_surely_whole(plan):
     assert (job.queue, job.resources.cpus_per_task) == ("wide", 1)
     (told,) = [notice for notice in many.warnings if notice.keys == ("queues.wide.exclusive",)]
     assert told.text == (
-        "train: whether queue wide gives whole nodes is unknown, so a rank gets 1 core; "
-        "cpus_per_task asks for more"
+        "train: whether queue wide gives whole nodes is unknown, so a rank gets 1 core"
     )
+    assert told.next == "cpus_per_task asks for more"
     named = plan("anvil", "nodes: 2, queue: wide, cpus_per_task: 4, time: 1h")
     assert named.job("train").resources.cpus_per_task == 4
     assert not [notice for notice in named.warnings if "exclusive" in "".join(notice.keys)]
