@@ -14,7 +14,14 @@ from deepforge_hpc.pipeline.reach import Piece
 from deepforge_hpc.pipeline.snapshot import PROJECT
 from deepforge_hpc.pipeline.sources import Sources
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
-from deepforge_hpc.runtime.base.plan import InputBinding, Job, JobKind, Plan, argument_of
+from deepforge_hpc.runtime.base.plan import (
+    InputBinding,
+    Job,
+    JobKind,
+    OperationSource,
+    Plan,
+    argument_of,
+)
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
@@ -22,6 +29,7 @@ from deepforge_hpc.runtime.state.check import check
 
 _MAX_MEMBERS = 3
 """Of a list of inputs: how many are told one by one."""
+_UNSEEN = "what it is made of changed (a file that `code:` names, or how its environment is named)"
 _VERSION = "this version of dfh looks more closely at what a result depends on"
 
 
@@ -47,8 +55,8 @@ def reasons(
             if job is not None and _succeeded(layout, before):
                 del todo[job.name]
                 changes = _Comparison(layout, old, before, plan, job, todo.keys() | found.keys())
-                why = "; ".join(changes.list(operations.get(job.operation)))
-                found[job.name] = f"{why or _loss(layout, before)} since {layout.root.name}"
+                why = changes.tell(operations.get(job.operation))
+                found[job.name] = f"{why} since {layout.root.name}"
         if not todo:
             break
     return {job.name: found[job.name] for job in plan.jobs if job.name in found}
@@ -87,25 +95,37 @@ class _Comparison:
     again: Collection[str]
     """Jobs that run again."""
 
-    def list(self, interface: OperationInterface | None) -> Iterator[str]:
-        """Yield what is another now; nothing if it is all the same."""
+    def tell(self, interface: OperationInterface | None) -> str:
+        """Return why it runs again: its loss if its key is the same, else what made another key.
+
+        A key covers more than a plan holds (the files that `code:` names), so it may be unseen.
+        """
         if self.old.key != self.plan.key:
-            yield _VERSION
-            return
+            return _VERSION
+        if self.before.plan_key == self.job.plan_key:
+            return _loss(self.layout, self.before)
+        return "; ".join(self._changes(interface)) or _UNSEEN
+
+    def _changes(self, interface: OperationInterface | None) -> Iterator[str]:
         yield from self._code(interface)
         yield from self._attributes()
         before = {item.name: item.sha256 for item in self.before.references}
         for item in self.job.references:
             if before.get(item.name) != item.sha256:
                 yield f"its reference {item.name} changed ({item.source})"
+        for name in before.keys() - {item.name for item in self.job.references}:
+            yield f"its reference {name} is gone"
         yield from self._inputs()
         yield from self._software()
         for label in ("seed", "tasks", "environment"):
             if getattr(self.before, label) != getattr(self.job, label):
                 yield f"its {label} changed"
+        yield from self._variables()
         if self.before.launch.world_size != self.job.launch.world_size:
             ranks = (self.before.launch.world_size, self.job.launch.world_size)
             yield f"its ranks are {ranks[1]}, and were {ranks[0]}"
+        elif self.job.launch.world_size > 1 and self.before.launch.name != self.job.launch.name:
+            yield f"its launch is {self.job.launch.name}, and was {self.before.launch.name}"
         if _ports(self.before) != _ports(self.job):
             yield "its outputs or their types changed"
 
@@ -121,6 +141,8 @@ class _Comparison:
         elif before.sha256 != now.sha256:
             place = self._place(before.object, interface.pieces if interface else ())
             yield f"its code changed ({place or _shown(now.module) or now.object})"
+        elif _call(before) != _call(now):
+            yield "how its code is called changed"
 
     def _place(self, name: str, pieces: tuple[Piece, ...]) -> str:
         """Return file and line of the first statement that the earlier code did not have."""
@@ -144,6 +166,17 @@ class _Comparison:
         if names:
             shown = [f"{n} ({_value(before, n)} -> {_value(now, n)})" for n in names]
             yield f"its attribute{'s' * (len(names) > 1)} {listed(shown, 3)} changed"
+
+    def _variables(self) -> Iterator[str]:
+        """Yield which of its variables are others; no values, for one may be a secret.
+
+        Those of another site are others too, and no key has them.
+        """
+        before, now = dict(self.before.env), dict(self.job.env)
+        for name in sorted({*before, *now}) if self.old.site == self.plan.site else ():
+            if before.get(name) != now.get(name):
+                became = "changed" if name in before and name in now else "is new"
+                yield f"its variable {name} {became if name in now else 'is gone'}"
 
     def _software(self) -> Iterator[str]:
         before, now = dict(self.before.software), dict(self.job.software)
@@ -187,7 +220,7 @@ class _Sources:
 
     def change(self, old: InputBinding, item: InputBinding) -> str:
         """Return what is another now about one input; nothing if it is the same."""
-        if old.output != item.output:
+        if (old.output, old.mapped) != (item.output, item.mapped):
             return f"its input {item.port} is another"
         if item.job is not None and old.job is not None:
             if text := self._producer(old.job, item.job, item.port):
@@ -218,6 +251,10 @@ class _Sources:
         """Tell whether an operation makes what it made, in other formats."""
         before, now = (jobs[name].value_key for jobs in self.jobs)
         return bool(now) and before == now
+
+
+def _call(source: OperationSource) -> object:
+    return source.kind, source.returns, source.parameters
 
 
 def _argument(item: InputBinding) -> str:

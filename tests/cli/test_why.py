@@ -32,6 +32,7 @@ def evaluate(model: int, scores: list) -> int:
 """
 PIPELINE = """\
 pipeline: demo
+env: {MODE: a, OLD: x}
 inputs: {scores: scores.json}
 operations:
   make: {uses: "ops.py:make", attributes: {n: 1}}
@@ -80,6 +81,19 @@ def why(dfh: Any, project: Path) -> dict[str, str]:
         }),
         ("pipeline.yaml", "uses: \"ops.py:evaluate\"", "uses: \"ops.py:evaluate\", types: {score: pickle}", {
             "evaluate": "its outputs or their types changed since demo-0001",
+        }),
+        ("pipeline.yaml", "MODE: a, OLD: x}", "MODE: b, MORE: c}", {
+            job: f"{first}its variable MODE changed; its variable MORE is new; its variable OLD is gone since demo-0001"
+            for job, first in (
+                ("make", ""),
+                ("train", "make, which makes its input number, runs again; "),
+                ("evaluate", "train, which makes its input model, runs again; "),
+            )
+        }),
+        ("pipeline.yaml", "env: {MODE", "code: [helper.py]\nenv: {MODE", {
+            "make": "what it is made of changed (a file that `code:` names, or how its environment is named) since demo-0001",
+            "train": "make, which makes its input number, runs again since demo-0001",
+            "evaluate": "train, which makes its input model, runs again since demo-0001",
         }),
         ("pipeline.yaml", "pipeline: demo", "pipeline: demo\nseed: 3", {
             "make": "its seed changed since demo-0001",
