@@ -14,6 +14,7 @@ from deepforge_hpc.job import StopRequest
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.reduce import average_statistics, reduce_metrics
 from deepforge_hpc.training.state import TrainingState
 
 AGREE_S = 1.0
@@ -130,6 +131,7 @@ class Save(keras.callbacks.Callback):
         self._saved_at = self._agreed_at = time.monotonic()
         self._gap = self._since = 1
         self._epoch = 0
+        self._wanted = False
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._epoch = epoch
@@ -139,6 +141,9 @@ class Save(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._since += 1
+        if self.state.transport.size > 1 and self.model.stop_training:
+            # Keras would leave the epoch on this rank alone: the others are asked first.
+            self._wanted, self.model.stop_training = True, False
         wait = self._since < self._gap and not (self.state.transport.size == 1 and self.stop.asked)
         if batch + 1 >= len(self.batches) or wait:
             return  # the end of the epoch is told below, when it was validated
@@ -159,24 +164,35 @@ class Save(keras.callbacks.Callback):
         due = self.checkpoints is not None and (at_end or now - self._saved_at >= self.every_s)
         loss = float((logs or {}).get("loss", 0.0))
         first = self.state.transport.rank == 0
-        told = [*self._asked(), not math.isfinite(loss), first and due, first and gap]
-        warned, ended, lost, due, self._gap = self._together(np.array(told, np.float64))
-        self._agreed_at, self._since = now, 0
+        wanted = self._wanted or self.model.stop_training
+        told = [*self._asked(), not math.isfinite(loss), wanted, first and due, first and gap]
+        warned, ended, lost, over, due, self._gap = self._together(np.array(told, np.float64))
+        self._agreed_at, self._since, self._wanted = now, 0, False
         if lost:
             raise self._diverged(position)
+        if over:
+            self._end(at_end=at_end)
         if self.checkpoints is not None and (due or warned or ended):
             self._save(position)
         if warned or ended:
             self.stop.signal = signal.SIGTERM if ended else signal.SIGUSR1
             raise Stopped
 
+    def _end(self, *, at_end: bool) -> None:
+        """End the epoch here on all ranks, as a callback of one of them wants."""
+        self.model.stop_training = True
+        if not at_end:
+            average_statistics(self.model, self.state.transport)
+            reduce_metrics(self.model, self.state.transport)
+
     def _asked(self) -> list[bool]:
         return [self.stop.signal == number for number in (signal.SIGUSR1, signal.SIGTERM)]
 
-    def _together(self, told: Any) -> tuple[bool, bool, bool, bool, int]:
+    def _together(self, told: Any) -> tuple[bool, bool, bool, bool, bool, int]:
         transport = self.state.transport
-        warned, ended, lost, due, gap = told if transport.size == 1 else transport.sum(told)
-        return bool(warned), bool(ended), bool(lost), bool(due), int(gap)
+        *asked, gap = told if transport.size == 1 else transport.sum(told)
+        warned, ended, lost, over, due = map(bool, asked)
+        return warned, ended, lost, over, due, int(gap)
 
     def _save(self, position: Position) -> None:
         state, arrays = self.state.collect()

@@ -255,6 +255,22 @@ class Poison(keras.callbacks.Callback):
             variable.assign(variable * np.nan)
 
 
+class EndAt(keras.callbacks.Callback):
+    """What a callback does that sees its own rank's rows alone, TerminateOnNaN for one."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if batch == 2 and TEAM.rank == TEAM.size - 1:
+            self.model.stop_training = True
+
+
+def ended() -> None:
+    model = compiled(network(), "sgd", metrics=["accuracy"])
+    x, y = data("float32")
+    told = {"callbacks": [EndAt()], "validation": batches(x, y), "checkpoints": FOLDER / "ended"}
+    history = training.fit(model, batches(x, y), epochs=3, transport=TEAM, **told)
+    keep("ended", model, history=history, steps=int(model.optimizer.iterations))
+
+
 def refused() -> None:
     expect_error("rows", network(), rows=slice(ROWS - TEAM.rank))
     expect_error("other network", network(outputs=4), checkpoints=FOLDER / "whole")
@@ -272,7 +288,7 @@ def refused() -> None:
 
 
 CASES = [exchanges, equivalence, optimizers, normalised, mixed, sparse, dropped, measured]
-CASES += [resumed, refused]
+CASES += [resumed, ended, refused]
 
 if __name__ == "__main__":
     for case in CASES:

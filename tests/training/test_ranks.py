@@ -170,6 +170,14 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
         assert len(item["resumed"]["files"]) == 6
 
 
+def test_ranks_end_together_when_a_callback_of_one_ends_an_epoch(run: Any) -> None:
+    several = run("mpi", 2)
+    assert several.agrees("ended")
+    first, second = (item["ended"] for item in several.ranks)
+    assert first == second
+    assert (first["steps"], len(first["history"]["val_accuracy"])) == (3, 1)
+
+
 def test_a_saved_model_needs_nothing_of_ours(run: Any) -> None:
     code = """\
 import sys, keras, numpy as np
