@@ -1,4 +1,4 @@
-"""What becomes of what an earlier attempt could not save.
+"""What becomes of what an earlier attempt could not save, or could not publish.
 
 `dfh submit` lays what an earlier execution kept into the new one, for jobs of which nothing but the
 formats has changed since (`value_key`). `dfh resume` saves it in the format that `types:` names by
@@ -71,6 +71,8 @@ class Kept(NamedTuple):
     @property
     def story(self) -> tuple[str, str]:
         """Return the job, and what is to be said of it."""
+        if not self.formats:
+            return self.job.name, f"it publishes what {self.found.maker} made and could not"
         what = ", ".join(f"{name} as {kind}" for name, kind in sorted(self.formats.items()))
         return self.job.name, f"it saves what {self.found.maker} kept ({what})"
 

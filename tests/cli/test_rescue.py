@@ -291,3 +291,43 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
         "work task 0 does not run again: it saves what attempt 1 of parts-0001 kept (made as npy)"
     )
     assert told in dfh("submit", "--dry-run", cwd=project).stderr
+
+
+IN_THE_WAY = """
+from pathlib import Path
+
+def work(log: str, way: str):
+    with open(log, "a") as stream:
+        stream.write("work\\n")
+    Path(way).parent.mkdir()
+    Path(way).write_text("somebody's")
+    number, words = 1, ["a"]
+    return number, words
+"""
+
+
+def test_a_result_that_could_not_be_published_does_not_cost_the_run(
+    dfh: Any, make_project: Callable[..., Path], follow: Any
+) -> None:
+    project = make_project({"ops.py": IN_THE_WAY}, name="work")
+    way, log = project / "to" / "words.json", project / "log"
+    (project / "pipeline.yaml").write_text(
+        f"pipeline: work\noperations: {{work: {{uses: 'ops.py:work', attributes: {{log: {log}, way: {way}}}}}}}\n"
+        "outputs: {number: work.number, words: {from: work.words, to: to/words.json}}\n"
+    )
+    said = dfh("run", cwd=project, expect=9)
+    assert "Mend that, then: dfh resume work-0001, which publishes what was made." in said.stdout
+    folder = project / "executions" / "work-0001" / "jobs" / "work"
+    assert sorted(path.name for path in (folder / "rescue" / "outputs").iterdir()) == [
+        "number.json",
+        "words.json",
+    ]
+    way.unlink()
+    told = "work does not run again: it publishes what attempt 1 of work-0001 made and could not"
+    assert told in dfh("submit", "--dry-run", cwd=project).stderr
+    follow("runtime/base/failure.py resume_hint: dfh resume", said, cwd=project)
+    dfh("status", "--watch", cwd=project)
+    assert log.read_text() == "work\n"
+    assert json.loads(way.read_bytes()) == ["a"]
+    assert not (folder / "rescue").exists()
+    dfh("prov", "verify", "work-0001", cwd=project)

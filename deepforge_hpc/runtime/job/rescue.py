@@ -1,16 +1,18 @@
-"""What an attempt left that could not save all of its outputs, as the supervisor handles it."""
+"""What an attempt left that could not save, or publish, all it made; the supervisor's part."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.codec import decode, parse
+from ..base.codec import decode, encode, parse
 from ..base.context import Context
 from ..base.failure import JobError
-from ..base.files import read_json, read_own, remove
+from ..base.files import publish_json, read_json, read_own, remove
 from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
-from ..rank.messages import Rescue, TakenUp
+from ..rank.messages import Rescue, Saved, TakenUp
+from ..storage.local import LocalStorage
 
 
 def read(folder: Path, *, owner: int | None = None) -> Rescue | None:
@@ -41,6 +43,33 @@ def keep(context: Context, error: JobError) -> JobError:
     return JobError(error.reason, hint, error=error.error, is_retryable=found.is_retryable)
 
 
+def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
+    """Keep whole outputs that could not be published, and tell whether the next attempt finds them.
+
+    They lie in the work folder, or under their final names, where without a marker they count for
+    nothing. What was taken up lies there as it did.
+    """
+    folder = context.folder.rescue
+    if find(context) is not None or context.folder.success.exists():
+        return True
+    try:
+        remove(folder)
+        (folder / "outputs").mkdir(parents=True)
+        for path in (item.path for item in made.values()):
+            begun = context.work / "outputs" / path
+            place = begun if begun.exists() else context.folder.outputs / path
+            place.rename(folder / "outputs" / path)
+        storage, paths = LocalStorage(folder), [f"outputs/{item.path}" for item in made.values()]
+        digests = {path: storage.digest(path) for path in paths}
+        key, execution = context.job.value_key, context.info.id
+        found = Rescue(context.attempt, dict(made), {}, {}, digests, key, execution)
+        publish_json(folder / RESCUE_INDEX, encode(found))
+    except OSError:  # it may be the same disk that is full
+        remove(folder)
+        return False
+    return True
+
+
 def find(context: Context) -> TakenUp | None:
     """Return what is to be taken up in place of running the operation, if there is such a thing."""
     folder = context.folder.rescue
@@ -58,5 +87,7 @@ def find(context: Context) -> TakenUp | None:
 
 def story(taken: TakenUp) -> str:
     """Return what the record says of outputs that were made in two attempts."""
+    if not taken.formats:
+        return f"Made by {taken.rescue.maker}, which could not publish it."
     saved = ", ".join(f"{name} as {kind}" for name, kind in sorted(taken.formats.items()))
     return f"Made by {taken.rescue.maker}, which could not save it all; saved {saved}."

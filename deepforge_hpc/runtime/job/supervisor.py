@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.context import Clock, Context, hostname, open_context, timestamp
 from ..base.failure import (
-    EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_NOT_AS_SUBMITTED,
     EXIT_NOT_PUBLISHED,
@@ -120,7 +119,8 @@ class Supervisor:
         self._taken: TakenUp | None = None
         self._scratch: Path | None = None
         self._left = ""
-        self._publishing = False
+        self._made: dict[str, Saved] | None = None
+        """The whole outputs, from when they are published."""
 
     def run(self, code_sha256: str) -> int:
         """Do the job; whatever happens, leave a state, a record and no half output."""
@@ -259,7 +259,7 @@ class Supervisor:
             return
         from .publish import publish_job
 
-        self._publishing = True
+        self._made = entries
         self._state.write(State.PUBLISHING)
         reason = ""
         if self._taken is not None:
@@ -288,11 +288,17 @@ class Supervisor:
 
     def _os_error(self, error: OSError) -> JobError:
         what = explain_os_error(error)
-        reason, code = f"The job's folder cannot be used: {what}.", EXIT_FAILED
-        if self._publishing:
-            reason, code = f"The outputs could not be published: {what}.", EXIT_NOT_PUBLISHED
         hint = resume_hint(error, self._context.info.id)
-        return JobError(reason, hint, exit_code=code, is_retryable=True)
+        if self._made is None:
+            return JobError(f"The job's folder cannot be used: {what}.", hint, is_retryable=True)
+        reason = f"The outputs could not be published: {what}."
+        if self._context.job.source is not None:
+            from .rescue import keep_made
+
+            kept = keep_made(self._context, self._made)
+            then = "publishes what was made" if kept else "runs the operation again"
+            hint = f"{hint.rstrip('.')}, which {then}."
+        return JobError(reason, hint, exit_code=EXIT_NOT_PUBLISHED, is_retryable=True)
 
     def _fail(self, error: JobError) -> int:
         """Write down why the job ends; each of these writes may fail on a full disk."""
