@@ -159,13 +159,19 @@ def test_a_file_of_the_cache_that_is_too_large_is_not_read(monkeypatch: pytest.M
     assert not (cache.folder() / "b.json").exists()
 
 
-def test_a_link_a_pipe_and_what_others_may_write_are_not_believed(tmp_path: Path) -> None:
+def test_a_link_a_pipe_and_what_others_wrote_or_may_write_are_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     cache.put("a", TRIAL)
     here = cache.folder()
     (here / "link.json").symlink_to(here / "a.json")
     os.mkfifo(here / "pipe.json")
     assert cache.get("link", 2) is None
     assert cache.get("pipe", 2) is None
+    with monkeypatch.context() as other:
+        other.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        assert cache.get("a", 2) is None
+    assert cache.get("a", 2) == TRIAL
     here.chmod(0o777)
     assert cache.get("a", 2) is None
 

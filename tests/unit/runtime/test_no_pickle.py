@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepforge_hpc.runtime.formats import FORMATS
+from deepforge_hpc.training.checkpoints import Checkpoint, Position
 
 np = pytest.importorskip("numpy")
 
@@ -44,4 +45,15 @@ def test_a_pickle_in_an_array_is_not_loaded(
     plant(path, name)
     with pytest.raises(Exception, match=r"pickle|object"):
         FORMATS[kind].load(path, None)
+    assert not (tmp_path / "planted").exists()
+
+
+def test_a_pickle_in_a_checkpoint_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "step-0000000001.npz"
+    plant(path, "npz")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        Checkpoint(path, Position()).arrays()
     assert not (tmp_path / "planted").exists()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -60,6 +61,18 @@ def test_kernels_are_kept_on_the_node_in_a_folder_that_nobody_else_can_write(
     folder.symlink_to(tmp_path / "planted")
     (tmp_path / "planted").chmod(0o700)
     assert caches(given, job(gpus_per_node=1), os.getuid()) == {}
+
+
+def test_kernels_in_what_another_user_has_made_or_linked_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, own = {"TMPDIR": str(tmp_path)}, os.getuid()
+    assert caches(given, job(gpus_per_node=1), own + 1) == {}  # it is the folder of another
+    assert caches(given, job(gpus_per_node=1), own)
+    # There are file systems whose links have modes.
+    link = SimpleNamespace(st_uid=own, st_mode=stat.S_IFLNK | 0o700)
+    monkeypatch.setattr(Path, "lstat", lambda _: link)
+    assert caches(given, job(gpus_per_node=1), own) == {}
 
 
 def test_fewer_gpus_than_ranks_is_told() -> None:

@@ -17,7 +17,7 @@ from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.files import digest, publish_bytes
 from deepforge_hpc.runtime.base.jsonl import append_line
 from deepforge_hpc.runtime.base.layout import JobLayout
-from deepforge_hpc.runtime.base.plan import Job, OutputPort
+from deepforge_hpc.runtime.base.plan import Job, OutputPort, Resources
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.job.supervisor import StateFile
@@ -25,6 +25,7 @@ from deepforge_hpc.runtime.rank import run
 from deepforge_hpc.runtime.rank.identity import Identity
 from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.rank.saving import save_outputs
+from deepforge_hpc.runtime.rank.surroundings import caches
 from deepforge_hpc.runtime.state.record import write_blob, write_record
 from deepforge_hpc.runtime.state.record_data import AccountingData, CountedAt
 from deepforge_hpc.runtime.storage import known
@@ -32,6 +33,7 @@ from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.schedulers.local_cores import shared_file
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 from deepforge_hpc.submit import destinations, execution, project
+from deepforge_hpc.training.checkpoints import Checkpoints, Position
 
 OURS = re.compile(r"\.|p-\d{4}$")
 """What nobody else makes, or who makes it first has it alone."""
@@ -69,6 +71,11 @@ def share_cores(root: Path) -> None:
     assert shared_file(root / "cores") is not None
 
 
+def keep_kernels(root: Path) -> None:
+    job = Job("a", "a", resources=Resources(gpus_per_node=1))
+    assert caches({"TMPDIR": str(root)}, job, os.getuid())
+
+
 ACCOUNTING = AccountingData(
     "x-1", "0" * 32, 1, "ada", "1.0", "scheduler", (), digest(b""), CountedAt()
 )
@@ -82,6 +89,7 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "claims": claim,
     "executions": make_execution,
     "cores": share_cores,
+    "kernels": keep_kernels,
 }
 
 
@@ -196,6 +204,18 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_when_the_call
     file, folder = path.stat().st_ino, path.parent.stat().st_ino
     of_both = [call for call in calls if call[1] in (file, folder)]
     assert of_both == [("sync", file), ("name", file), ("sync", folder)]
+
+
+def test_a_checkpoint_is_on_the_disk_before_what_says_that_it_is_whole(
+    tmp_path: Path, calls: list[tuple[str, int]]
+) -> None:
+    pytest.importorskip("numpy")
+    path = Checkpoints(tmp_path).save(Position(), {}, {}).path
+    data, small, folder = (one.stat().st_ino for one in (path, path.with_suffix(".json"), tmp_path))
+    assert calls == [
+        ("sync", data), ("name", data), ("sync", folder),
+        ("sync", small), ("name", small), ("sync", folder),
+    ]  # fmt: skip
 
 
 def test_the_last_word_of_a_job_is_on_the_disk_and_no_other(

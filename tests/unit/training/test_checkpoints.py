@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepforge_hpc.training import checkpoints as module
 from deepforge_hpc.training.checkpoints import Checkpoints, Position, leaves, value_of
 
 HERE = {"a": np.arange(3.0)}
@@ -54,6 +55,17 @@ def test_one_that_is_not_whole_is_skipped_and_named(harm: str, tmp_path: Path) -
     assert found.position.total == 1
     assert len(checkpoints.skipped) == 1
     assert checkpoints.skipped[0].startswith("step-0000000002.npz is not whole")
+
+
+def test_a_description_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = saved(tmp_path, 1)
+    monkeypatch.setattr(module, "_MAX_JSON", 100)
+    assert checkpoints.newest() is None
+    assert checkpoints.skipped == [
+        "step-0000000001.npz is not whole (its description is too large)"
+    ]
 
 
 def test_old_ones_are_thinned_and_later_ones_of_a_lost_attempt_go(tmp_path: Path) -> None:
