@@ -223,9 +223,9 @@ def _fault(fault: Fault) -> LayerError:
 
 def _error(one: RefusedLayer) -> LayerError:
     came = tuple(map(str, one.call.passages)) if one.call else ()
-    fault, refusal = one.fault, one.refusal
+    fault, said = one.fault, one.objection
     place = (fault.message, fault.hint, fault.file, fault.line, fault.column)
-    return LayerError(*place, refusal.type, refusal.text, came)
+    return LayerError(*place, said.type, said.text, came)
 
 
 def _total(values: Iterable[int | None], *, is_part: bool) -> Total:

@@ -106,6 +106,11 @@ def described(schema: Schema) -> Callable[[Callable[[object, Path, Reader], Any]
     return lambda read: Custom(read, schema)
 
 
+def same(one: object, two: object) -> bool:
+    """Tell whether two values are the same; true is not 1, but 1 is 1.0."""
+    return one == two and isinstance(one, bool) == isinstance(two, bool)
+
+
 @described({"type": "boolean"})
 def flag(value: object, path: Path, reader: Reader) -> object:
     """Read true or false."""

@@ -12,6 +12,7 @@ _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK")
 _LOCAL = (
     ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
     ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),
+    ("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"),
     ("LOCAL_RANK", "LOCAL_WORLD_SIZE"),
 )
 _SEEDS = 2**32
@@ -83,7 +84,13 @@ def ranks() -> Rank:
 
 
 def _by_launcher(environ: Mapping[str, str]) -> Rank:
-    """Return what a launcher says that was started by hand."""
+    """Return what a launcher says that was started by hand, outside of dfh.
+
+    Understood are mpirun (Open MPI's, and those of MPICH, Intel and Cray PALS, by PMI_RANK) and
+    torchrun. A scheduler's own launcher is not: under `srun` or `flux run` this is rank 0 of 1, for
+    a shell of a job has their variables too; where they set PMI_RANK, the place on the node alone
+    stays unknown, and is 0 of 1.
+    """
     for rank_name, size_name in zip(_RANKS, _SIZES, strict=True):
         rank, size = _number(environ, rank_name), _number(environ, size_name)
         if rank is not None and size is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from deepforge_hpc.files.faults import shown
+from deepforge_hpc.files.kinds import same
 from deepforge_hpc.site.regex import runs_away, takes_long
 
 ANY = "any"
@@ -71,7 +72,7 @@ class Constraint:
         if value is None and "None" in self.types:
             return True
         return (
-            (self.enum is None or any(_same(value, one) for one in self.enum))
+            (self.enum is None or any(same(value, one) for one in self.enum))
             and (not self.types or self._has_type(value))
             and self._within(value)
             and self._members(value)
@@ -311,11 +312,6 @@ def shortened(node: ast.expr) -> str:
 def type_arguments(node: ast.Subscript) -> list[ast.expr]:
     """Return what stands between the brackets of an annotation."""
     return node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-
-
-def _same(value: object, one: object) -> bool:
-    """Tell whether two JSON values are equal; true is not 1."""
-    return value == one and isinstance(value, bool) == isinstance(one, bool)
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -87,7 +87,7 @@ class Kinds:
         kind = kind_of(literal, self.catalogue.dtypes)
         return Either(kind, self.sort(family)) if family else kind
 
-    def refusal(self, family: str, name: str) -> tuple[str, str]:
+    def why_not(self, family: str, name: str) -> tuple[str, str]:
         """Return what to say of a name that cannot stand for a layer, an initializer, ..."""
         if family == "layer" and name in REFUSED:
             return f"{name} cannot be used here: {REFUSED[name]}", ""
@@ -264,7 +264,7 @@ class Call:
             return called(object_code(name), found)
         kind = self._owner.arguments(self.family, name)
         if kind is None:
-            reader.fault(path, *self._owner.refusal(self.family, name))
+            reader.fault(path, *self._owner.why_not(self.family, name))
             return BAD
         found = kind(content, at, reader)
         kind.check_required(found, at, reader)

@@ -25,7 +25,7 @@ class LayerMaker:
             return Free(self.kinds, step.kind)
         if found := self.kinds.arguments("layer", step.kind):
             return found
-        message, hint = self.kinds.refusal("layer", step.kind)
+        message, hint = self.kinds.why_not("layer", step.kind)
         if message.startswith("Keras has no layer"):
             known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
             message = f"no Keras layer or block {shown(step.kind)}"

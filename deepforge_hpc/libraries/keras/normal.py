@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deepforge_hpc.files.kinds import same
 from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
 from deepforge_hpc.libraries.keras.graph import LayerCall
 from deepforge_hpc.plugins.library import NEEDED
@@ -67,14 +68,9 @@ def _is_default(thing: Thing, name: str, found: Mapping[str, Any]) -> bool:
     if default is NEEDED:
         return False
     if default is None and value is not None:
-        return _same(value, found.get(_SAME_AS.get(name, ""))) or _MEANT.get(name) == value
-    return _same(value, normal_value(thing.sorts[name], default))
-
-
-def _same(one: object, two: object) -> bool:
-    """Tell whether two values are the same; true is not 1, but 1 is 1.0."""
-    return one == two and isinstance(one, bool) == isinstance(two, bool)
+        return same(value, found.get(_SAME_AS.get(name, ""))) or _MEANT.get(name) == value
+    return same(value, normal_value(thing.sorts[name], default))
 
 
 def _all_equal(items: list[Any]) -> bool:
-    return bool(items) and all(_same(item, items[0]) for item in items)
+    return bool(items) and all(same(item, items[0]) for item in items)

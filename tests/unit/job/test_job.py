@@ -55,6 +55,23 @@ def test_without_a_job_there_is_one_rank_or_what_a_launcher_says(tell: object) -
     assert started == Rank(1, 2, 0, 1)
 
 
+@pytest.mark.parametrize(
+    ("names", "place"),
+    [
+        (("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"), (1, 2)),
+        (("MPI_LOCALRANKID", "MPI_LOCALNRANKS"), (1, 2)),  # MPICH, Intel MPI
+        (("PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"), (1, 2)),  # Cray PALS
+        (("LOCAL_RANK", "LOCAL_WORLD_SIZE"), (1, 2)),
+        (("SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"), (0, 1)),
+    ],
+)
+def test_launchers_by_hand_say_the_place_on_the_node(
+    tell: object, names: tuple[str, str], place: tuple[int, int]
+) -> None:
+    own = tell(PMI_RANK="3", PMI_SIZE="4", **dict(zip(names, "12", strict=True)))  # type: ignore[operator]
+    assert own == Rank(3, 4, *place)
+
+
 @pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
 def test_ranks_are_never_copies_of_rank_0(tell: object, name: str) -> None:
     with pytest.raises(

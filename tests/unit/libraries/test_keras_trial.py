@@ -17,7 +17,7 @@ from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial import cache, costs, run
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.request import BuildRequest
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import Tried, try_out
 from deepforge_hpc.libraries.keras.trial.words import core
@@ -81,7 +81,7 @@ def test_a_trial_that_does_not_end_well_is_told_at_the_layer_it_was_at(
     assert isinstance(found, tuple)
     first, second = found[0].layers
     assert first.error is None
-    assert second.error == KerasRefusal(stage, "", text)
+    assert second.error == KerasObjection(stage, "", text)
 
 
 def test_what_a_trial_has_started_ends_with_it(
@@ -197,7 +197,9 @@ def test_the_cache_is_bounded_and_one_that_cannot_be_written_is_none(
 def test_only_a_trial_that_came_to_its_end_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     network, setting = graph("a: {Dense: {units: 2}}"), TrialSetting(python="python3")
     asked: list[object] = []
-    late = TRIAL._replace(layers=(BuiltLayer(), BuiltLayer(error=KerasRefusal("time", "", "60 s"))))
+    late = TRIAL._replace(
+        layers=(BuiltLayer(), BuiltLayer(error=KerasObjection("time", "", "60 s")))
+    )
     answers = iter([late, TRIAL])
 
     def ask(networks: object, setting: object) -> tuple[Trial, ...]:
@@ -224,14 +226,14 @@ def tried(network: Graph, *layers: BuiltLayer, backend: str = "jax") -> Tried:
     )
 
 
-def test_a_refusal_by_another_backend_than_the_jobs_is_no_error() -> None:
-    refusal = KerasRefusal("call", "TypeError", "no dynamic shapes", "backend")
-    one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=refusal))
+def test_a_objection_by_another_backend_than_the_jobs_is_no_error() -> None:
+    objection = KerasObjection("call", "TypeError", "no dynamic shapes", "backend")
+    one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=objection))
     assert list(one.refused()) == []
     assert [call.name for call in one.doubtful()] == ["a"]
-    own = tried(one.graph, BuiltLayer(error=refusal), backend="tensorflow")
+    own = tried(one.graph, BuiltLayer(error=objection), backend="tensorflow")
     assert [one.call.name for one in own.refused() if one.call] == ["a"]
-    keras = tried(one.graph, BuiltLayer(error=refusal._replace(by="keras")))
+    keras = tried(one.graph, BuiltLayer(error=objection._replace(by="keras")))
     assert len(list(keras.refused())) == 1
 
 
@@ -364,7 +366,7 @@ def test_a_pipeline_uses_what_keras_has_said_and_never_starts_that_of_the_job(
     cache.put(cache.key(network, setting, SOFTWARE), TRIAL)
     found = examine(text, "net.yaml", use({"jobs": SOFTWARE}, loss="mean_squared_error"))
     assert [notice.kind for notice in found.notices] == ["loss"]
-    refused = BuiltLayer(error=KerasRefusal("make", "ValueError", "units are odd"))
+    refused = BuiltLayer(error=KerasObjection("make", "ValueError", "units are odd"))
     cache.put(cache.key(network, setting, SOFTWARE), TRIAL._replace(layers=(BuiltLayer(), refused)))
     (fault,) = examine(text, "net.yaml", use({"jobs": SOFTWARE})).faults
     assert str(fault) == "net.yaml:5:9: a: Dense refuses it: units are odd"

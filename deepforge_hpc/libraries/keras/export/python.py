@@ -289,11 +289,6 @@ class _Writer:
         return unique(name.lower(), self.names)
 
 
-def _as_typed(code: str) -> str:
-    """Return source with the quotes and the names that a person takes."""
-    return _QUOTED.sub(r'"\1"', code.replace("keras.layers.", "layers."))
-
-
 def _returned(lines: list[str], result: str) -> list[str]:
     """Return the lines of a function: what is made last has no variable, but is returned."""
     starts = [at for at, line in enumerate(lines) if not line.startswith((" ", ")"))]

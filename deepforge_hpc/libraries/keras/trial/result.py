@@ -6,7 +6,7 @@ from typing import NamedTuple
 Shape = tuple[int | None, ...]
 
 
-class KerasRefusal(NamedTuple):
+class KerasObjection(NamedTuple):
     """Why a layer could not be made or called, in Keras' own words."""
 
     stage: str
@@ -33,7 +33,7 @@ class BuiltLayer(NamedTuple):
     dtype: str = ""
     weights: tuple[tuple[str, Shape, bool], ...] = ()
     """Path, shape, and whether training changes it; of a shared layer at its first use."""
-    error: KerasRefusal | None = None
+    error: KerasObjection | None = None
     retried: bool = False
     """This backend refused it until all sizes were numbers."""
     denied: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Trial(NamedTuple):
     backend: str
     layers: tuple[BuiltLayer, ...]
     """In the order of the calls; fewer if the trial was ended."""
-    error: KerasRefusal | None = None
+    error: KerasObjection | None = None
     """Of the network as a whole."""
     schema: str = "dfh/keras-trial/1"
 

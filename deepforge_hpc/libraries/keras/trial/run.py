@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import SCRIPT, TrialSetting
 from deepforge_hpc.runtime.base.codec import ShapeError, decode
 from deepforge_hpc.runtime.base.files import parse_object
@@ -141,7 +141,7 @@ def _trials(
 ) -> tuple[Trial, ...] | NoTrial:
     messages = lines.messages()
     layers: list[list[BuiltLayer]] = [[] for _ in networks]
-    whole: dict[int, KerasRefusal] = {}
+    whole: dict[int, KerasObjection] = {}
     at = (0, 0)
     try:
         ready = next(messages)
@@ -157,12 +157,12 @@ def _trials(
                 known = {name: value for name, value in message.items() if name in _FIELDS}
                 layers[message["item"][0]].append(decode(BuiltLayer, known))
             elif message.get("error"):
-                whole[message["network"]] = decode(KerasRefusal, message["error"])
+                whole[message["network"]] = decode(KerasObjection, message["error"])
     except (_EndedError, ShapeError, ValueError, KeyError, IndexError, TypeError) as error:
         stage = getattr(error, "stage", "end")
         text = getattr(error, "text", "") or _last_words(errors)
         index, number = at
-        ended = KerasRefusal(stage, "", text, "code" if setting.folders else "keras")
+        ended = KerasObjection(stage, "", text, "code" if setting.folders else "keras")
         if number < len(networks[index]["items"]):
             layers[index].append(BuiltLayer(error=ended))
         else:

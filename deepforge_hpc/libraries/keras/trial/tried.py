@@ -10,7 +10,7 @@ from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
 from deepforge_hpc.libraries.keras.trial import cache
 from deepforge_hpc.libraries.keras.trial.findings import Finding, findings, of_loss
 from deepforge_hpc.libraries.keras.trial.request import BuildRequest
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, NoTrial, Trial
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.words import said
 from deepforge_hpc.plugins.library import Software
@@ -24,7 +24,7 @@ class RefusedLayer:
 
     call: LayerCall | None
     fault: Fault
-    refusal: KerasRefusal
+    objection: KerasObjection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,16 +50,16 @@ class Tried:
     def refused(self) -> Iterator[RefusedLayer]:
         """Yield every error, at its layer."""
         for _, call, built in self.layers:
-            refusal = built.error if built else None
-            if built is not None and refusal is not None and not self._is_doubtful(refusal):
-                words = said(call, built, refusal)
+            objection = built.error if built else None
+            if built is not None and objection is not None and not self._is_doubtful(objection):
+                words = said(call, built, objection)
                 fault = call.fault(words.message, words.hint)
-                yield RefusedLayer(call=call, fault=fault, refusal=refusal)
+                yield RefusedLayer(call=call, fault=fault, objection=objection)
         if (whole := self.trial.error) is not None:
             at = next((call for call in reversed(self.request.calls) if call is not None), None)
             message = f"the layers fit, and the network as a whole is refused: {whole.text}"
             fault = at.place.fault(message) if at else Fault(message)
-            yield RefusedLayer(call=None, fault=fault, refusal=whole)
+            yield RefusedLayer(call=None, fault=fault, objection=whole)
 
     def doubtful(self) -> Iterator[LayerCall]:
         """Yield layers that this backend refuses, where the job's may not."""
@@ -67,9 +67,9 @@ class Tried:
             if built is not None and built.error and self._is_doubtful(built.error):
                 yield call
 
-    def _is_doubtful(self, refusal: KerasRefusal) -> bool:
+    def _is_doubtful(self, objection: KerasObjection) -> bool:
         is_other = self.job_backend not in {"", self.trial.backend}
-        return is_other and refusal.stage == "call" and refusal.by != "keras"
+        return is_other and objection.stage == "call" and objection.by != "keras"
 
     def findings(self, loss: object = None) -> Iterator[Finding]:
         """Yield what Keras accepts and a learning curve does not forgive."""
@@ -115,6 +115,6 @@ def _ask(request: BuildRequest, setting: TrialSetting) -> Trial | NoTrial:
 
 def _is_whole(trial: Trial, layers: int) -> bool:
     """Tell whether the trial came to its end: what it says would be the same again."""
-    refusals = (trial.error, *(layer.error for layer in trial.layers))
-    was_ended = any(refusal.stage in {"time", "end"} for refusal in refusals if refusal)
+    objections = (trial.error, *(layer.error for layer in trial.layers))
+    was_ended = any(objection.stage in {"time", "end"} for objection in objections if objection)
     return len(trial.layers) == layers and not was_ended

@@ -1,4 +1,4 @@
-"""Keras' refusals in words that a beginner understands, with what to do."""
+"""Keras' objections in words that a beginner understands, with what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from deepforge_hpc.libraries.keras.graph import LayerCall
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasRefusal, Shape
+from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, Shape
 
 _WRAPPED = re.compile(
     r"\AException encountered when calling [^\n]*\n\n(.*?)(?:\n\nArguments received by .*)?\Z",
@@ -61,19 +61,19 @@ def core(text: str) -> str:
     return text.rpartition("Exception encountered: ")[2].strip() or text
 
 
-def said(call: LayerCall, built: BuiltLayer, refusal: KerasRefusal) -> Advice:
-    """Return the refusal of a layer in plain words."""
-    if refusal.stage == "time":
+def said(call: LayerCall, built: BuiltLayer, objection: KerasObjection) -> Advice:
+    """Return the objection of a layer in plain words."""
+    if objection.stage == "time":
         hint = "look for a loop without end, or for a wait, in its code"
-        return Advice(f"it was not ready after {refusal.text}, so the check was ended here", hint)
-    if refusal.stage == "end":
+        return Advice(f"it was not ready after {objection.text}, so the check was ended here", hint)
+    if objection.stage == "end":
         what = "the check ended here by itself: out of memory or time, or a crash"
-        return Advice(f"{what} ({refusal.text})" if refusal.text else what)
-    text = core(refusal.text)
+        return Advice(f"{what} ({objection.text})" if objection.text else what)
+    text = core(objection.text)
     for pattern, words in _RULES.items():
         if match := re.search(pattern, text, re.IGNORECASE):
             return words(_Case(call, built, match))
-    return Advice(_plain(call, text, refusal.type))
+    return Advice(_plain(call, text, objection.type))
 
 
 def _plain(call: LayerCall, text: str, kind: str) -> str:
