@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from deepforge_hpc.api import arch
 from deepforge_hpc.api.examination import software
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
+from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.base.notice import Notice
@@ -91,11 +92,13 @@ def check(
     Layers with faults that need no Keras are not built, and the others are. `python`: an
     interpreter with Keras, in place of dfh's own. `exact`: import the project's own layers too.
     """
+    from deepforge_hpc.libraries.keras.trial.notices import not_there
     from deepforge_hpc.libraries.keras.trial.request import without
     from deepforge_hpc.libraries.keras.trial.result import NoTrial
     from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
     from deepforge_hpc.libraries.keras.trial.tried import try_out
 
+    _check_loss(loss)
     graph, faults = arch.partial_network(path)
     if graph is None:
         raise InvalidInputError(faults)
@@ -112,7 +115,19 @@ def check(
         return tried_network(found, path, batch=batch, loss=loss, faults=faults)
     if faults:
         raise InvalidInputError(faults)
+    if python:
+        hint = "install Keras 3 there, with TensorFlow, JAX or PyTorch, or name another"
+        raise UsageError(f"--python {python}: {not_there(found)}", hint)
     return _untried(graph, path, batch, found)
+
+
+def _check_loss(loss: str) -> None:
+    """Raise UsageError for what is no loss: nothing would be said of it."""
+    from deepforge_hpc.libraries.keras.trial.findings import losses
+
+    if loss and loss not in losses():
+        hint = nearest(loss, losses()) or "leave it out for a loss of your own"
+        raise UsageError(f"--loss {shown(loss)}: Keras has no such loss", hint)
 
 
 def _interpreter(python: str) -> str:

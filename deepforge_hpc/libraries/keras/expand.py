@@ -19,6 +19,7 @@ from deepforge_hpc.libraries.keras.graph import (
 from deepforge_hpc.libraries.keras.layer_maker import LayerMaker
 from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Values
 from deepforge_hpc.libraries.keras.sources import ArchitectureFile, ArchitectureFiles
+from deepforge_hpc.runtime.base.text import listed
 
 MAX_STEPS = 10_000
 _MAX_NESTING = 16
@@ -43,7 +44,7 @@ class Expander:
         found, reader = unit.architecture, unit.reader
         check_parameters(found, reader)
         parameters = Parameters(reader)
-        values = {name: parameters.value(v, ()) for name, v in found.parameters.items()}
+        values = parameters.defaults(found.body)
         stack = ((unit.file, ""),)
         try:
             frame = self.frame(unit, found.body, values, (), stack)
@@ -51,6 +52,8 @@ class Expander:
         except TooLargeError as error:
             reader.fault(("layers",), str(error))
             graph = Graph(name=found.name, inputs=(), calls=(), outputs=())
+        if not self.units.faults:  # a slip in a name is told at the name
+            self.units.check_unused()
         custom = {name: unit.place(("custom", i)) for i, name in enumerate(found.custom)}
         return replace(graph, objects={**custom, **graph.objects}, files=self.units.names)
 
@@ -78,6 +81,8 @@ class Expander:
         inputs = tuple(self.inputs(frame))
         for absent in frame.block.inputs.keys() - frame.scope.keys():
             frame.scope[absent] = None
+            path = (*frame.block.path, "inputs", absent, "when")
+            frame.network.left_out[absent] = (frame.unit, path)
         found = self.block(frame)
         outputs = tuple(found.outputs.values()) if isinstance(found, Several) else (found,)
         calls = tuple(frame.network.calls.values())
@@ -170,6 +175,8 @@ class Expander:
         """Add one step and return its output; None if it is left out."""
         self.count()
         is_there = frame.parameters.when(step.when, frame.values, step.beside("when"))
+        if not is_there:
+            frame.network.left_out[f"{frame.prefix}{line}"] = (frame.unit, step.beside("when"))
         if not sources or not is_there:
             return None
         if step.kind == REUSE:
@@ -290,6 +297,13 @@ class Expander:
 
     def check_use(self, graph: Graph, frame: Frame, outputs: tuple[Tensor | None, ...]) -> None:
         """Name what leads nowhere: Keras would leave it out without a word."""
+        left_out = frame.network.left_out
+        hint = f"`when` leaves out {listed(left_out)}" if left_out else ""
+        if None in outputs and left_out:
+            unit, path = next(iter(left_out.values()))
+            has = "not all of its outputs" if any(outputs) else "no output"
+            unit.reader.fault(path, f"the network has {has}: {hint}")
+            return
         if not outputs or None in outputs:
             frame.fault((*frame.block.path, "layers"), "the network has no output")
         used = {tensor.name for tensor in graph.outputs}
@@ -298,10 +312,10 @@ class Expander:
                 used.update(tensor.name for tensor in call.reads)
             else:
                 reader = frame.network.owners[call.name].reader
-                reader.fault(call.place.path, f"{call.name} leads to no output", key=True)
+                reader.fault(call.place.path, f"{call.name} leads to no output", hint, key=True)
         for item in graph.inputs:
             if item.name not in used:
-                frame.fault(item.place.path, f"input {item.name} is not used", key=True)
+                frame.fault(item.place.path, f"input {item.name} is not used", hint, key=True)
 
 
 def _objects(calls: Iterable[LayerCall]) -> dict[str, Place]:

@@ -37,6 +37,8 @@ class LayerList:
     """The file that each call stands in."""
     several: set[str] = field(default_factory=set)
     """Calls that give more than one tensor, as far as that can be told without Keras."""
+    left_out: dict[str, tuple[ArchitectureFile, Path]] = field(default_factory=dict)
+    """Lines and inputs that a `when` left out, with its place."""
 
     def add(self, call: LayerCall, unit: ArchitectureFile, *, gives_several: bool = False) -> None:
         """Add a call of a file."""

@@ -39,13 +39,20 @@ class Parameters:
         """Return a value of this file."""
         return Value(value=value, path=path, reader=self.reader)
 
+    def defaults(self, block: Block) -> dict[str, Value]:
+        """Return the parameters of a block of this file by their defaults."""
+        path = (*block.path, "parameters")
+        return {
+            name: self.value(UNKNOWN, path)
+            if value is REQUIRED
+            else self.value(value, (*path, index, name))
+            for index, (name, value) in enumerate(block.parameters.items())
+        }
+
     def bind(self, block: Block, declared: Parameters, step: Step, values: Values) -> Values:
         """Return the values of a block's parameters; `declared` is of the file that has them."""
         given, keys = self._given(block, step)
-        bound = {
-            name: declared.value(UNKNOWN if value is REQUIRED else value, declared_at(block))
-            for name, value in block.parameters.items()
-        }
+        bound = declared.defaults(block)
         for name, value in given.items():
             path = (*step.path, keys[name])
             if name not in block.parameters:
@@ -150,8 +157,3 @@ class Parameters:
         if count > most:
             self.reader.fault(path, f"{count:,} repetitions; a network has at most {most:,} layers")
         return count <= most
-
-
-def declared_at(block: Block) -> Path:
-    """Return the place of the parameters of a block."""
-    return (*block.path, "parameters")

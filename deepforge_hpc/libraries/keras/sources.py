@@ -12,6 +12,7 @@ from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.keras import architecture
 from deepforge_hpc.libraries.keras.architecture import Architecture, Block
 from deepforge_hpc.libraries.keras.graph import Place
+from deepforge_hpc.libraries.keras.unused import check_unused
 from deepforge_hpc.plugins.library import ResourceFiles
 
 MAX_FILES = 100
@@ -60,6 +61,12 @@ class ArchitectureFiles:
     def names(self) -> tuple[str, ...]:
         """Return the files that were read."""
         return tuple(self._read)
+
+    def check_unused(self) -> None:
+        """Report what a file declares in vain."""
+        for unit in self._read.values():
+            if unit is not None:
+                check_unused(unit.architecture, unit.reader)
 
     def read(
         self, text: str | bytes, file: str, stack: tuple[str, ...] = ()

@@ -185,6 +185,8 @@ def test_a_block_comes_from_another_file(nested: str) -> None:
     [
         ("  - a: {ReLU: {}, repeat: 1000000}\n", "layers[0].a.repeat: 1,000,000 repetitions; a network has at most 10,000 layers"),
         ("  - a: {residual: [3], repeat: 9999}\n", "expand to more than 10,000 layers"),
+        ("  - a: {ReLU: {}, repeat: {unit: [3, 4]}}\n", "layers[0].a.repeat: ReLU does not use unit (write $unit where it is meant, or leave it out)"),
+        ("  - a: {ReLU: {}}\n  - b: {ReLU: {}, when: false}\n  - c: {ReLU: {}}\n", "layers[1].b.when: the network has no output: `when` leaves out b"),
         ("  - a: {ReLU: {}, repeat: {n: [1], m: [1, 2]}}\n", "the lists of repeat differ in length: n has 1, m has 2"),
         ("  - a: {ReLU: {}, repeat: {n: 3}}\n", "repeat needs a list of what n is, not 3"),
         ("  - a: {ReLU: {}, repeat: many}\n", "repeat must be a whole number, or lists such as {filters: [64, 128]}, not 'many'"),
@@ -229,12 +231,23 @@ def test_a_fault_of_the_new_forms_is_one_clear_message(layers: str, message: str
         ("{description: empty}", "'layers' is missing"),
         ("{nested: true, inputs: {x: [a]}, layers: [{a: {ReLU: {}}}]}", "expected a positive whole number or null"),
         ("{inputs: {x: [$n]}, parameters: [{n: -1}], nested: true, layers: [{a: {ReLU: {}}}]}", "a size must be a positive whole number or null, not -1"),
+        ("{parameters: [{n: 1}, {m: 2}], layers: [{a: {Dense: {units: $m}}}]}", "blocks.b.parameters[0]: nothing uses the parameter n"),
+        ("{parameters: [{n: 1}], layers: [{a: {ReLU: {}, when: $n}}]}", "net.yaml:5:24: blocks.b.parameters[0].n: when must be true or false, not 1"),
         ("{output: a, outputs: [a], layers: [{a: {ReLU: {}}}]}", "output and outputs exclude each other"),
     ],
 )  # fmt: skip
 def test_faults_of_blocks_that_are_nested_or_elsewhere(block: str, message: str) -> None:
     found = faults("  - a: {b: []}\n", f"{HEAD}blocks:\n  b: {block}\n", o_yaml=OTHER + USED)
     assert any(message in fault for fault in found), found
+
+
+def test_a_parameter_of_the_file_has_its_place_and_one_without_a_value_one_fault() -> None:
+    head = f"{HEAD}parameters: [n, {{m: -1}}]\n"
+    layers = "  - a: {Dense: {units: $n}}\n  - b: {Dense: {units: $m}}\n"
+    assert faults(layers, head) == [
+        "net.yaml:4:13: parameters: parameter n of the architecture needs a value",
+        "net.yaml:4:21: parameters[1].m: units of Dense must be a positive whole number, not -1",
+    ]
 
 
 def test_files_that_use_each_other_in_a_circle_are_refused_where_it_closes() -> None:

@@ -258,7 +258,7 @@ def test_what_keras_does_not_say_is_any_literal() -> None:
         ),
         (("{x: [8, 8, 3]}", "{x: [8, 8, 3], y: {shape: [1], when: no}}"), "must be true or false"),
         (("Flatten: {}", "Flatten: 3"), "the arguments of Flatten must be a mapping, not 3"),
-        (("Flatten: {}", "Flatten: {}, when: false"), "a leads to no output"),
+        (("Flatten: {}", "Flatten: {}, when: false"), "no output: `when` leaves out out"),
         (("kernel_size: 3", "kernel_size: 3, use_bias: 1"), "must be true or false, not 1"),
         (
             ("kernel_size: 3", "kernel_size: 3, bias_initializer: [Ones]"),

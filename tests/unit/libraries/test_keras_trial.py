@@ -298,6 +298,7 @@ def test_what_keras_accepts_in_silence(
         ("softmax", 3, "binary_crossentropy", "ties them together"),
         ("sigmoid", 3, "binary_crossentropy", ""),
         ("softmax", 3, "mean_squared_error", "compares numbers"),
+        ("softmax", 3, "mse", "compares numbers"),
         ("softmax", 3, "loss.py:own", ""),
         ("softmax", 3, 7, ""),
     ],
@@ -340,6 +341,16 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     assert document["layers"][0]["output"] == []
     assert main(["arch", "check", str(file), "--python", "/no/python"]) == 2
     assert "there is no such program" in capsys.readouterr().err
+    bare = str(Path(sys.base_prefix, "bin", "python3"))
+    assert main(["arch", "check", str(file), "--python", bare]) == 2
+    assert (
+        f"--python {bare}: it has no Keras\nhint: install Keras 3 there" in capsys.readouterr().err
+    )
+    for loss, words in {"foo": "leave it out", "Mse_": "'MSE'", "Adam": "no such loss"}.items():
+        assert main(["arch", "check", str(file), "--loss", loss]) == 2
+        said = capsys.readouterr().err
+        assert f"--loss {loss!r}: Keras has no such loss\nhint: " in said
+        assert words in said
     file.write_text(f"{HEAD}  - a: {{Dens: {{units: 2}}}}\n")
     assert main(["arch", "check", str(file)]) == 3
     assert "did you mean 'Dense'?" in capsys.readouterr().err

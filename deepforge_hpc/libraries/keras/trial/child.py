@@ -286,12 +286,11 @@ class TrialBuild:
     def _facts(self, layer: Any, output: Any) -> dict[str, Any]:
         outputs = self.keras.tree.flatten(output)[:_MAX_TENSORS]
         wrapped = getattr(layer, "layer", None) or getattr(layer, "forward_layer", None)
-        weights = list(layer.weights)[:_MAX_WEIGHTS]
         return {
             "wraps": "" if wrapped is None else type(wrapped).__name__,
             "outputs": [list(item.shape) for item in outputs],
             "dtype": str(outputs[0].dtype) if outputs else "",
-            "weights": [_weight(item, layer) for item in weights],
+            "weights": [_weight(item, layer) for item in layer.weights[:_MAX_WEIGHTS]],
         }
 
     def _told(self, stage: str, error: Exception) -> dict[str, str]:
@@ -300,10 +299,9 @@ class TrialBuild:
 
     def finish(self, network: dict[str, Any]) -> dict[str, Any]:
         """Put the network together, if all of it could be built."""
-        if self.loose or not self._is_whole(network):
-            return {}
         try:
-            self._model(network)
+            if not self.loose and self._is_whole(network):
+                self._model(network)
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": self._told("model", error)}
         return {}
@@ -390,10 +388,8 @@ def main() -> None:
     write(ready)
     if not ready["ready"]:
         return
-    denied: list[str] = []
-    if told["folders"]:
-        denied = contain()
-        sys.path[:0] = told["folders"]
+    denied = contain() if told["folders"] else []
+    sys.path[:0] = told["folders"]
     networks = json.loads(sys.stdin.readline())
     build(networks, write, job=told["job_backend"] or ready["backend"], denied=denied)
     write({"end": True})

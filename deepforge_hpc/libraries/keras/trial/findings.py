@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer
 from deepforge_hpc.libraries.keras.trial.words import Advice
@@ -13,6 +16,16 @@ Outcome = Mapping[str, BuiltLayer]
 """By the name of the layer call."""
 _CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
 _CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word of a class begins: its function is `kl_divergence`."""
+_SHORT = {
+    "bce": "BinaryCrossentropy",
+    "kld": "KLDivergence",
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "mse": "MeanSquaredError",
+    "msle": "MeanSquaredLogarithmicError",
+}
 
 
 class Finding(NamedTuple):
@@ -78,6 +91,14 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
                 yield Finding("loss", call, found)
 
 
+@functools.cache
+def losses() -> dict[str, str]:
+    """Return the class of each loss, by all names that Keras takes."""
+    classes = {name: name for name in shipped().known("loss") if name != "Loss"}
+    functions = {_WORD.sub("_", name).lower(): name for name in classes}
+    return {**classes, **functions, **_SHORT, **{key.upper(): _SHORT[key] for key in _SHORT}}
+
+
 def _loss(loss: object) -> tuple[str, bool]:
     """Return the class of a loss, and whether it takes logits."""
     arguments: object = {}
@@ -85,7 +106,7 @@ def _loss(loss: object) -> tuple[str, bool]:
         ((loss, arguments),) = loss.items()
     if not isinstance(loss, str):
         return "", False
-    name = "".join(word.capitalize() for word in loss.split("_")) if loss.islower() else loss
+    name = losses().get(loss, loss)
     return name, isinstance(arguments, dict) and arguments.get("from_logits") is True
 
 

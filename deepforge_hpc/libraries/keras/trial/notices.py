@@ -20,6 +20,12 @@ _WHY = {
 }
 
 
+def not_there(why: NoTrial) -> str:
+    """Return why the Python that a user named cannot be asked."""
+    reason = "it has no Keras" if why.why == "no keras" else _WHY[why.why]
+    return reason + (f" ({why.text})" if why.text else "")
+
+
 def not_tried(why: NoTrial, subject: str) -> Notice:
     """Return that names, arguments and wiring were checked, and shapes not."""
     reason = _WHY[why.why] + (f" ({why.text})" if why.text else "")
