@@ -16,6 +16,7 @@ from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import is_trusted, project_root
 from deepforge_hpc.pipeline import trust
 from deepforge_hpc.pipeline.bind import Binder
+from deepforge_hpc.pipeline.credentials import check_comments, check_texts
 from deepforge_hpc.pipeline.edges import Edges, Result
 from deepforge_hpc.pipeline.environment import EnvironmentBase
 from deepforge_hpc.pipeline.external import locate
@@ -149,6 +150,7 @@ class _Loading:
     def loaded(self) -> Loaded:
         """Check everything."""
         pipeline = read_pipeline(self.reader)
+        check_texts(self.reader)
         binder = self._binder(pipeline)
         binder.overrides, sizes = self._overrides(pipeline)
         pipeline, faults = resized(pipeline, sizes)
@@ -175,6 +177,7 @@ class _Loading:
             message = f"{found} in {account!r}"
             self.extra.append(Fault(message=message, file=f"${account_origin}", hint="remove it"))
         executions, executions_origin = layers.executions(self.project.root, folder)
+        check_comments(self.reader, self.data.decode("utf-8", "replace"))
         self._raise_faults()
         edges.warn_of_unused()
         operations = {name: bound[name] for name in order(graph)}

@@ -207,6 +207,65 @@ def test_a_credential_in_an_attribute_is_refused_and_not_shown(
     assert not any(secret in fault for secret in ("ghp_", "hunter2", "hf_"))
 
 
+TOKEN = "ghp_abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def test_no_text_of_the_pipeline_is_a_credential(project: ProjectFolder) -> None:
+    text = (project.root / "pipeline.yaml").read_text()
+    text = text.replace("  score: {from: evaluate.score}\n", "")
+    start, end = text.index("  evaluate:"), text.index("outputs:\n")
+    refused = [
+        f"'echo Authorization: Bearer {TOKEN} > o'",
+        "--password=hunter2secret",
+        "https://me:hunter2secret@host/x",
+        "api_key='hunter2secret'",
+        "[--db-password, hunter2secret]",
+    ]
+    taken = [
+        "--password=$PASSWORD",
+        "'export API_KEY=\"$(cat ~/.key)\"'",
+        "https://me:$PASSWORD@host/x",
+        "'Authorization: Bearer ${{TOKEN}}'",
+        "--password-file=/home/me/.key",
+        "[--password, '{inputs.x}', --api-key, --verbose, --tokens, '5']",
+        "--sort_key=z",
+    ]
+    for key in ("command", "args"):
+        for word in (*refused, *taken):
+            words = word.strip("[]") if word.startswith("[") else word
+            body = f"command: [sh, {words}, '{{inputs.x}}']"
+            if key == "args":
+                body = f"command: [sh]\n    args: [{words}, '{{inputs.x}}']"
+            more = "inputs: {x: train.history}\n    outputs: {score: s.json}\n"
+            program = f"  evaluate:\n    {body}\n    {more}"
+            project.write("pipeline.yaml", text[:start] + program + text[end:])
+            if word in taken:
+                assert project.load()
+                continue
+            fault = project.one_fault()
+            assert f"operations.evaluate.{key}[" in fault
+            assert "looks like a credential" in fault
+            assert "from a file that only you can read" in fault
+            assert not any(secret in fault for secret in (TOKEN, "hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        (f"description: with {TOKEN}", ":1:14: description: looks"),
+        ("description: |\n  a\n  --password=hunter2", ":1:14: description: looks"),
+        ("environment: {container: 'docker://me:hunter2@host/i'}", "environment.container: looks"),
+        (f"environment: {{modules: [{TOKEN}]}}", "environment.modules[0]: looks"),
+        (f"# {TOKEN}", "pipeline.yaml:1: looks"),
+    ],
+)
+def test_no_other_text_is_one(project: ProjectFolder, more: str, where: str) -> None:
+    project.edit("pipeline: galaxies\n", f"{more}\npipeline: galaxies\n")
+    (fault,) = [one for one in map(project.words, project.faults()) if "credential" in one]
+    assert where in fault
+    assert not any(secret in fault for secret in (TOKEN, "hunter2"))
+
+
 def test_a_credential_in_code_is_refused_because_the_ledger_keeps_code(
     project: ProjectFolder,
 ) -> None:

@@ -1,0 +1,61 @@
+"""No credential stands in a pipeline's file: execution and ledger keep all of it for good."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.faults import Path, Reader
+from deepforge_hpc.runtime.base.redact import filter_text, names_secret, token_line
+
+_ELSEWHERE = re.compile(r"attributes|env")
+"""Of an operation or of all: looked at where their names are known, with what `--set` says."""
+_READ = re.compile(r"(?<!\w)\$(?=[\w({])")
+"""In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
+_LATER = re.compile(r"[-{$]")
+"""What begins so after an option such as `--password` is no password, but says where it is."""
+CREDENTIAL = (
+    "looks like a credential: the ledger keeps the pipeline's file of every execution",
+    "read it when the operation runs, from a file that only you can read",
+)
+
+
+def check_texts(reader: Reader) -> None:
+    """Report what in a document looks like a credential."""
+    for path, value in _texts(reader.document.value(), ()):
+        if _holds_credential(value):
+            reader.fault(path, *CREDENTIAL)
+
+
+def check_comments(reader: Reader, text: str) -> None:
+    """Report a token in a document's text, if it is in nothing that was told of."""
+    line = token_line(text)
+    if line and line not in {fault.line for fault in reader.faults}:
+        message, hint = CREDENTIAL
+        reader.faults.append(Fault(message, reader.document.file, line, hint=hint))
+
+
+def _texts(data: object, path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield all texts; the value of an option with its name before it."""
+    if isinstance(data, str):
+        yield path, data
+    elif isinstance(data, dict):
+        for key, item in data.items():
+            if len(path) not in {0, 2} or not _ELSEWHERE.fullmatch(str(key)):
+                yield from _texts(item, (*path, key))
+    elif isinstance(data, list):
+        for index, (before, item) in enumerate(zip(["", *data], data, strict=False)):
+            if _is_option(before) and isinstance(item, str) and not _LATER.match(item):
+                yield (*path, index), f"{before}={item}"
+            else:
+                yield from _texts(item, (*path, index))
+
+
+def _is_option(word: object) -> bool:
+    return isinstance(word, str) and word.startswith("-") and names_secret(word)
+
+
+def _holds_credential(text: str) -> bool:
+    known = _READ.sub("{/", text)  # neither a password nor part of an address
+    return filter_text(known) != known
