@@ -6,8 +6,9 @@ from typing import Any
 
 import keras
 
-from deepforge_hpc.operations.named import make
+from deepforge_hpc.operations.named import make, parse
 from deepforge_hpc.operations.train import Train
+from deepforge_hpc.training.errors import TrainingError
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -29,7 +30,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 def learning_rate(settings: Train, steps: int) -> tuple[Any, str]:
     """Return a number or a schedule, and how it came about; `steps` are those of an epoch."""
-    rate, said = settings.learning_rate, f"{settings.learning_rate:g}"
+    rate = _given(settings)
+    said = f"{rate:g}"
     if settings.learning_rate_batch:
         factor = settings.batch_size / settings.learning_rate_batch
         rate *= factor
@@ -47,3 +49,14 @@ def learning_rate(settings: Train, steps: int) -> tuple[Any, str]:
         said += f", after a warm-up of {warm} steps"
         found = WarmUp(warm, found)
     return found, said
+
+
+def _given(settings: Train) -> float:
+    """Return the rate to begin with: the optimizer's own argument, if it has one."""
+    rate = parse("optimizer", settings.optimizer)[1].get("learning_rate", settings.learning_rate)
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        raise TrainingError(
+            f"optimizer: its learning_rate is {rate!r}, not a number; for one that changes, set "
+            "schedule"
+        )
+    return float(rate)

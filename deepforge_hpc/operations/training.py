@@ -19,11 +19,12 @@ from deepforge_hpc.training.batches import Augment
 from deepforge_hpc.training.errors import TrainingError
 
 _GIB = 1 << 30
+_LOGS_OWN = frozenset({"t", "step", "not_finite"})
 
 
 def train(
     settings: Train, dataset: Any, validation: Any, initial: Any
-) -> tuple[Any, dict[str, list[float]], dict[str, Any]]:
+) -> tuple[Any, dict[str, list[Any]], dict[str, Any]]:
     """Return model, history and report."""
     team = training.connect()
     keras.utils.set_random_seed(settings.seed)
@@ -41,7 +42,7 @@ def train(
     model.compile(
         optimizer=training.distributed(_optimizer(settings, rate), team),
         loss=make("loss", settings.loss),
-        metrics=[make("metric", item) for item in settings.metrics],
+        metrics=_metrics(settings),
         jit_compile=False,  # XLA has none of the exchanges between ranks
     )
     if team.rank == 0:
@@ -58,6 +59,16 @@ def train(
         checkpoint_s=settings.checkpoint_s,
     )
     return _plain(settings.model, model), history, report
+
+
+def _metrics(settings: Train) -> list[Any]:
+    found = [make("metric", item) for item in settings.metrics]
+    for item in found:
+        if (name := getattr(item, "name", "")) in _LOGS_OWN:
+            raise TrainingError(
+                f"metrics: none can be named {name}, which the log of metrics uses itself"
+            )
+    return found
 
 
 def _data(
@@ -89,9 +100,16 @@ def _split(settings: Train, rows: Any, ranks: int) -> tuple[Any, Any]:
 
 def _rows(settings: Train, dataset: Any) -> Any:
     """Return the numbers of the rows that `rows` marks; of all without it."""
-    if settings.rows:
-        return np.flatnonzero(_column(dataset, settings.rows)[:])
-    return np.arange(len(_column(dataset, settings.target)))
+    count = len(_column(dataset, settings.target))
+    if not settings.rows:
+        return np.arange(count)
+    marks = _column(dataset, settings.rows)
+    if marks.shape != (count,):
+        raise TrainingError(
+            f"rows: {settings.rows} has the shape {marks.shape}, and {settings.target} has {count} "
+            "rows: it needs one 0 or 1 for each"
+        )
+    return np.flatnonzero(marks[:])
 
 
 def _batches(
@@ -138,8 +156,8 @@ def _optimizer(settings: Train, rate: Any) -> Any:
         raise TrainingError(f"clip has {odd}; it takes clipnorm, global_clipnorm or clipvalue")
     if settings.accumulate > 1:
         more["gradient_accumulation_steps"] = settings.accumulate
-    if "learning_rate" in taken and "learning_rate" not in arguments:
-        more["learning_rate"] = rate
+    if "learning_rate" in taken:
+        arguments = {**arguments, "learning_rate": rate}  # which began with the optimizer's own
     found = make("optimizer", {name: {**more, **arguments}})
     if settings.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(found)
@@ -166,8 +184,9 @@ def _callbacks(settings: Train, watched: Any) -> list[Any]:
     return [*found, keras.callbacks.LambdaCallback(on_epoch_end=_log)]
 
 
-def _log(epoch: int, logs: dict[str, float]) -> None:
-    log(step=epoch + 1, **{name: float(value) for name, value in logs.items()})
+def _log(epoch: int, logs: dict[str, Any]) -> None:
+    # The history has each value of a metric of several, an F1 of each class, say; a log has one.
+    log(step=epoch + 1, **{name: float(np.mean(value)) for name, value in logs.items()})
 
 
 def _tell(report: dict[str, Any]) -> None:

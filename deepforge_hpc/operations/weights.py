@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,14 +12,14 @@ from deepforge_hpc.training.errors import TrainingError
 
 
 def begin_with(model: Any, initial: Any) -> dict[str, list[str]]:
-    """Set the weights of a model that have their name and shape in another; return which.
+    """Set the weights of a model that have their place and shape in another; return which.
 
     `missing` are those of the model that the other has not, `reshaped` have another shape there,
     `unused` are the other's that the model has not. Raises TrainingError if none fits.
     """
-    there = _by_name(initial)
+    there = _by_place(initial)
     report: dict[str, list[str]] = {"loaded": [], "missing": [], "reshaped": [], "unused": []}
-    for name, variable in _by_name(model).items():
+    for name, variable in _by_place(model).items():
         other = there.pop(name, None)
         if other is None:
             report["missing"].append(name)
@@ -32,7 +33,7 @@ def begin_with(model: Any, initial: Any) -> dict[str, list[str]]:
     if not report["loaded"]:
         raise TrainingError(
             "initial has no weight with a name and a shape of this network's: it has "
-            f"{_some(_by_name(initial))}; the network has {_some(_by_name(model))}"
+            f"{_some(_by_place(initial))}; the network has {_some(_by_place(model))}"
         )
     return report
 
@@ -53,9 +54,25 @@ def freeze(model: Any, patterns: list[str]) -> list[str]:
     return frozen
 
 
-def _by_name(model: Any) -> dict[str, Any]:
-    """Return the weights by layer and name; the name of a whole Sequential counts on."""
-    return {item.path.removeprefix(f"{model.name}/"): item for item in model.weights}
+def _by_place(model: Any) -> dict[str, Any]:
+    """Return the weights by layers and name; the name of a whole Sequential counts on."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for place, variable in _walk(model, ""):
+        if id(variable) not in seen:  # of a model and of its layer, or of a layer in two models
+            seen.add(id(variable))
+            twins = sum(name.partition(" (")[0] == place for name in found) if place in found else 0
+            found[f"{place} ({twins + 1})" if twins else place] = variable
+    return found
+
+
+def _walk(layer: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Yield weights with their layers: Keras' own path is the same in two nested models."""
+    for inner in layer.layers if isinstance(layer, keras.Model) else ():
+        yield from _walk(inner, f"{place}{inner.name}/")
+    for item in layer.weights:
+        name = f"/{item.path}".partition(f"/{layer.name}/")[2]
+        yield place + (name or item.path), item
 
 
 def _some(names: Any) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import keras
@@ -15,6 +17,9 @@ from deepforge_hpc.training.transports import Transport
 
 Augment: TypeAlias = Callable[[Any, np.random.Generator], Any]
 """Changes one row of the inputs, given its own generator: the same on any number of ranks."""
+
+_SAMPLED = 32
+"""Rows that stand for all in what a checkpoint says of its data."""
 
 
 class Batches(keras.utils.PyDataset):
@@ -80,7 +85,18 @@ class Batches(keras.utils.PyDataset):
         }
         for name, item in self._named():
             found[f"shape of {name}"] = list(item.shape[1:])
-        return found
+        return {**found, "content": self._content}
+
+    @cached_property
+    def _content(self) -> str:
+        """A digest of which rows are chosen, and of the values of some: all may be many GiB."""
+        digest = hashlib.sha256(self.chosen.tobytes())
+        places = np.linspace(0, len(self.chosen) - 1, min(_SAMPLED, len(self.chosen)), dtype=int)
+        for item in (*self._arrays(), self.targets, self.weights):
+            if item is not None:
+                rows = np.asarray(_taken(item, self.chosen[places]))
+                digest.update(f"{rows.dtype} {rows.shape}".encode() + rows.tobytes())
+        return digest.hexdigest()[:12]
 
     def _rows(self, epoch: int) -> Any:
         with self._lock:  # Keras may read with several threads

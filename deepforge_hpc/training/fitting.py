@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from deepforge_hpc.job import checkpoint_folder, stopping
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
 from deepforge_hpc.training.state import TrainingState
 from deepforge_hpc.training.synchronize import Synchronize
@@ -33,7 +35,7 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     checkpoints: Checkpoints | str | Path | None = None,
     checkpoint_s: float = CHECKPOINT_S,
     class_weight: dict[int, float] | None = None,
-) -> dict[str, list[float]]:
+) -> dict[str, list[Any]]:
     """Train a compiled model, and return its history: the same on all ranks, of all attempts.
 
     Checkpoints lie in the job's folder for them (none outside of a job) or where `checkpoints`
@@ -56,24 +58,26 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
         if not calls:
             _take_over(model, parts, restore)
         try:
-            for first, step, end in calls:
-                batches.begin_at(first, step)
-                model.fit(
-                    batches,
-                    initial_epoch=first,
-                    epochs=end,
-                    validation_data=validation,
-                    callbacks=[*parts],
-                    class_weight=class_weight,
-                    shuffle=False,  # Keras would shuffle whole batches, on each rank differently
-                    verbose=0,
-                )
-                if model.stop_training:
-                    break
+            with _averages_aside(model.optimizer):
+                for first, step, end in calls:
+                    batches.begin_at(first, step)
+                    model.fit(
+                        batches,
+                        initial_epoch=first,
+                        epochs=end,
+                        validation_data=validation,
+                        callbacks=[*parts],
+                        class_weight=class_weight,
+                        shuffle=False,  # whole batches, and on each rank differently
+                        verbose=0,
+                    )
+                    if model.stop_training:
+                        break
+            model.optimizer.finalize_variable_values(model.trainable_variables)
             once.finish()
         except Stopped:
             pass
-    return {name: [float(x) for x in values] for name, values in history.history.items()}
+    return {name: [*map(plain, values)] for name, values in history.history.items()}
 
 
 def _calls(found: Checkpoint | None, epochs: int) -> list[tuple[int, int, int]]:
@@ -85,6 +89,16 @@ def _calls(found: Checkpoint | None, epochs: int) -> list[tuple[int, int, int]]:
         return [(at.epoch, 0, epochs)]
     rest, others = (at.epoch, at.step, at.epoch + 1), (at.epoch + 1, 0, epochs)
     return [rest, others] if at.epoch + 1 < epochs else [rest]
+
+
+@contextmanager
+def _averages_aside(optimizer: Any) -> Iterator[None]:
+    """Let `use_ema` put its averages in the place of weights once: not after each call of `fit`."""
+    optimizer.finalize_variable_values = lambda _variables: None
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
 
 
 def _take_over(model: Any, parts: Sequence[Any], restore: Restore | None) -> None:
@@ -111,6 +125,7 @@ def _newest(kept: Checkpoints | None, batches: Batches, transport: Transport) ->
     found: Checkpoint | None = transport.gather(mine)[0]
     if found is not None and (there := found.state.get("data")) != (here := batches.describe()):
         names = [name for name in here if here[name] != dict(there or {}).get(name)]
+        names = [name for name in names if name != "content"] or names
         differing = ", ".join(
             f"{n}: {dict(there or {}).get(n)} there, {here[n]} here" for n in names
         )

@@ -63,16 +63,21 @@ def is_random_state(variable: Any) -> bool:
     return "seed_generator" in variable.path
 
 
-def results(model: Any) -> dict[str, float]:
-    """Return what the metrics of a model say now, as numbers."""
-    found: dict[str, float] = {}
+def results(model: Any) -> dict[str, Any]:
+    """Return what the metrics of a model say now: numbers, or lists of a metric of several."""
+    found: dict[str, Any] = {}
     for name, value in model.get_metrics_result().items():
         values = value.items() if isinstance(value, dict) else [(name, value)]
         for key, item in values:
-            array = keras.ops.convert_to_numpy(item)
-            if array.ndim == 0:
-                found[key] = float(array)
+            found[key] = plain(item)
     return found
+
+
+def plain(value: Any) -> Any:
+    """Return a number or a tensor as a number or a list of them."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    return np.asarray(keras.ops.convert_to_numpy(value), np.float64).tolist()
 
 
 def numpy_of(variable: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +23,7 @@ from deepforge_hpc.training.reduce import (
 )
 from deepforge_hpc.training.transports import Transport
 
+_EACH_TIME = frozenset({"name", "seed", "trainable", "build_config", "compile_config"})
 _NOT_STATE = frozenset({"model", "params", "validation_data"})
 
 
@@ -34,6 +37,7 @@ class TrainingState:
 
     def __init__(self, model: Any, callbacks: Sequence[Any], transport: Transport) -> None:
         self.model, self.callbacks, self.transport = model, callbacks, transport
+        self._network = network_digest(model)  # now: callbacks may change a rate, or unfreeze
 
     def collect(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return JSON and arrays. Every rank calls it."""
@@ -49,6 +53,7 @@ class TrainingState:
         state: dict[str, Any] = {
             "random": transport.gather(mine),
             "architecture": _shapes(weights),
+            "network": self._network,
             "optimizer": _name(model.optimizer),
         }
         kept = [self._of_callback(place, item, arrays) for place, item in enumerate(self.callbacks)]
@@ -65,6 +70,11 @@ class TrainingState:
             raise TrainingError(
                 f"the checkpoint {found.path} is of another architecture: {differing}{counts}. "
                 f"{advice[0].upper()}{advice[1:]}"
+            )
+        if found.state.get("network", self._network) != self._network:
+            raise TrainingError(
+                f"the checkpoint {found.path} is of a network whose layers have other settings (an "
+                f"activation, a rate, a type), and weights of the same shapes: {advice}"
             )
         if found.state["optimizer"] != _name(self.model.optimizer):
             raise TrainingError(
@@ -145,6 +155,37 @@ def _named(function: Any) -> str:
 
 def _name(item: object) -> str:
     return type(item).__name__
+
+
+def network_digest(model: Any) -> str:
+    """Return a digest of all layers' kinds and settings, without what may differ each time."""
+    settings = [[_name(layer), _settings(layer)] for layer in _layers(model)]
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    for layer in model.layers:
+        yield layer
+        yield from _layers(layer) if isinstance(layer, keras.Model) else ()
+
+
+def _settings(layer: Any) -> Any:
+    if isinstance(layer, keras.Model):
+        return None  # its layers tell
+    try:
+        return _stable(layer.get_config())
+    except NotImplementedError:  # a layer of one's own that cannot be saved
+        return None
+
+
+def _stable(value: Any) -> Any:
+    """Return plain values alone: of an object only its class is the same in another process."""
+    if isinstance(value, dict):
+        return {str(key): _stable(item) for key, item in value.items() if key not in _EACH_TIME}
+    if isinstance(value, (list, tuple)):
+        return [_stable(item) for item in value]
+    is_plain = value is None or isinstance(value, (bool, int, float, str))
+    return value if is_plain else _name(value)
 
 
 def _shapes(variables: Sequence[Any]) -> list[list[Any]]:

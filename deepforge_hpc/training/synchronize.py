@@ -15,6 +15,7 @@ from deepforge_hpc.training.reduce import (
     average_statistics,
     is_random_state,
     numpy_of,
+    plain,
     reduce_metrics,
     results,
 )
@@ -33,7 +34,7 @@ class Synchronize(keras.callbacks.Callback):
     def __init__(self, transport: Transport) -> None:
         super().__init__()
         self.transport = transport
-        self._validation: dict[str, float] = {}
+        self._validation: dict[str, Any] = {}
         use_for_normalization(transport)
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
@@ -66,7 +67,11 @@ class Synchronize(keras.callbacks.Callback):
         self._validation = results(self.model)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-        if self.transport.size == 1 or logs is None:
+        if logs is None:
+            return
+        # An F1 of each class is a tensor: as a list it fits in a history and in a checkpoint.
+        logs.update({name: plain(value) for name, value in logs.items()})
+        if self.transport.size == 1:
             return
         for name, value in self._validation.items():
             if f"val_{name}" in logs:
@@ -86,7 +91,7 @@ def check_optimizer(optimizer: Any) -> None:
         )
 
 
-def evaluate(model: Any, batches: Any, transport: Transport) -> dict[str, float]:
+def evaluate(model: Any, batches: Any, transport: Transport) -> dict[str, Any]:
     """Return the metrics over all ranks' rows; each rank evaluates its own."""
     model.evaluate(batches, verbose=0, return_dict=True)
     reduce_metrics(model, transport)

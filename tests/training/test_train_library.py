@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.create_dataset("pixels", data=pixels, chunks=(1, 8, 8, 1))
         file["kind"] = labels
         file["trust"] = np.where(labels == 0, 0.0, 1.0)
+        file["onehot"] = np.eye(3, dtype="f4")[labels]
+        file["short"] = np.ones(10, "u1")
         file["use"] = (np.arange(120) < 100).astype("u1")
     return path
 
@@ -119,6 +123,93 @@ def test_weights_to_begin_with_and_to_keep(dataset: Path) -> None:
         assert np.array_equal(mine, theirs)
 
 
+def nested(value: float) -> Any:
+    """Return a network whose two parts have layers of the same name."""
+    import keras
+
+    model = keras.Sequential([keras.Input((8, 8, 1), name="pixels"), keras.layers.Flatten()])
+    for name, size in (("a", 64), ("b", 3)):
+        given = keras.Input((size,))
+        model.add(keras.Model(given, keras.layers.Dense(3, name="y")(given), name=name))
+    for weight in model.weights:
+        weight.assign(keras.ops.full(weight.shape, value))
+    return model
+
+
+def test_weights_of_nested_models_have_their_place() -> None:
+    from deepforge_hpc.operations.weights import begin_with
+
+    model = nested(0)
+    report = begin_with(model, nested(1))
+    assert report["loaded"] == ["a/y/kernel", "a/y/bias", "b/y/kernel", "b/y/bias"]
+    assert all((weight == 1).all() for weight in model.get_weights())
+    assert not report["unused"]
+
+
+def test_a_metric_of_several_numbers_and_a_rate_of_the_optimizers_own(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log").touch()
+    monkeypatch.setenv("DFH_METRICS", str(tmp_path / "log"))
+    _, history, report = train(
+        dataset, epochs=1, target="onehot", metrics=["F1Score"], warmup_epochs=1,
+        loss={"CategoricalCrossentropy": {"from_logits": True}},
+        optimizer={"SGD": {"learning_rate": 0.5}},
+    )  # fmt: skip
+    assert report["learning_rate"] == "0.5, after a warm-up of 6 steps"
+    (scores,) = history["f1_score"]
+    assert len(scores) == len(history["val_f1_score"][0]) == 3
+    assert json.loads((tmp_path / "log").read_text())["f1_score"] == pytest.approx(np.mean(scores))
+
+
+def fit(folder: Path, stop_at: int = 0, activation: str = "relu", **data: Any) -> Any:
+    """Fit with averages of the weights, perhaps asked to stop at a step; return the weights."""
+    import keras
+
+    from deepforge_hpc import training
+
+    def ask(batch: int, logs: Any) -> None:
+        if int(model.optimizer.iterations) == stop_at:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    keras.utils.set_random_seed(1)
+    hidden = keras.layers.Dense(4, activation=activation)
+    model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5), "mse")
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    given = {"chosen": np.arange(32), "targets": x.sum(axis=1), **data}
+    team = training.connect()
+    batches = training.Batches(x, batch_size=8, transport=team, **given)
+    told = [keras.callbacks.LambdaCallback(on_train_batch_end=ask)]
+    training.fit(model, batches, epochs=3, transport=team, checkpoints=folder, callbacks=told)
+    return np.concatenate([item.ravel() for item in model.get_weights()])
+
+
+def test_averages_of_weights_are_the_same_after_an_interruption(
+    tmp_path: Path,
+) -> None:
+    whole = fit(tmp_path / "whole")
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        fit(tmp_path / "parts", stop_at=6)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert fit(tmp_path / "parts") == pytest.approx(whole, abs=1e-6)
+    assert fit(tmp_path / "parts") == pytest.approx(whole, abs=1e-6)  # of one that is over
+
+
+def test_a_checkpoint_of_other_data_or_other_settings_is_refused(tmp_path: Path) -> None:
+    from deepforge_hpc.training import TrainingError
+
+    fit(tmp_path)
+    with pytest.raises(TrainingError, match=r"other data or batches .content: "):
+        fit(tmp_path, chosen=np.arange(8, 40))
+    with pytest.raises(TrainingError, match=r"other data or batches .content: "):
+        fit(tmp_path, targets=np.zeros(40))
+    with pytest.raises(TrainingError, match="whose layers have other settings"):
+        fit(tmp_path, activation="tanh")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -127,10 +218,16 @@ def test_weights_to_begin_with_and_to_keep(dataset: Path) -> None:
         ({"metrics": [{"AUC": {"curves": 1}}]}, "metric AUC cannot be made with {'curves': 1}"),
         ({"callbacks": ["os:It"]}, "no callback os:It; for one of your own, write an operation"),
         ({"callbacks": [{"A": {}, "B": {}}]}, "callback must be Name or {Name: {argument: value}}"),
-        ({"target": "labels"}, "the dataset has no 'labels'; it has kind, pixels, trust, use"),
+        (
+            {"target": "labels"},
+            "the dataset has no 'labels'; it has kind, onehot, pixels, short, trust, use",
+        ),
         ({"inputs": {"images": "pixels"}}, "the network has no input ['images'], but ['pixels']"),
         ({"batch_size": 128}, "there are 108 rows, too few for a batch of 128"),
         ({"freeze": ["dense*"]}, "freeze: no layer matches 'dense*'; there are conv, norm, pool"),
+        ({"rows": "short"}, "rows: short has the shape (10,), and kind has 120 rows"),
+        ({"metrics": [{"Mean": {"name": "step"}}]}, "metrics: none can be named step"),
+        ({"optimizer": {"SGD": {"learning_rate": {}}}}, "its learning_rate is {}, not a number"),
         ({"augment": "spin"}, "augment 'spin' is none of dihedral, flip"),
         ({"clip": {"norm": 1.0}}, "clip has ['norm']; it takes clipnorm"),
     ],
