@@ -198,12 +198,19 @@ def _types(pipeline: Path) -> Types:
 
 def _known(layout: ExecutionLayout, job: Job) -> set[str]:
     """Return the formats that a job could save in."""
+    return {*_able(job), *named_plugins(layout.code, "formats")}
+
+
+def _able(job: Job) -> set[str]:
+    """Return our own formats that a job could save in: the parts of an array are joined."""
     able = {one for one in FORMATS if job.kind is not JobKind.ARRAY or FORMATS[one].can_gather}
-    return {*able, *named_plugins(layout.code, "formats")} - {"any"}
+    return able - {"any"}
 
 
 def _unnamed(job: Job, name: str, why: str, then: str) -> UsageError:
-    way = f"Write types: {{{name}: FORMAT}} under {job.operation} (pickle, say), or edit its code"
+    able = _able(job)
+    say = "pickle, say" if "pickle" in able else f"{' or '.join(sorted(able))}, if one keeps it"
+    way = f"Write types: {{{name}: FORMAT}} under {job.operation} ({say}), or edit its code"
     return UsageError(f"{job.name} could not save its output {name}, and {why}", f"{way}; {then}")
 
 

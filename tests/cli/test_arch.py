@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,7 +72,9 @@ def test_what_is_no_architecture_is_refused(run: Run, tmp_path: Path, content: b
     assert "cannot be read" in run("show", "none.yaml", code=3)
 
 
-def test_new_lists_the_networks_that_come_along_and_writes_one(run: Run, tmp_path: Path) -> None:
+def test_new_lists_the_networks_that_come_along_and_writes_one(
+    run: Run, tmp_path: Path, follow: Any
+) -> None:
     listed = run("new").splitlines()
     assert {line.split()[0] for line in listed[1:]} >= {"mlp", "unet", "deepforge-a", "xception"}
     assert "138,357,544 parameters" in next(line for line in listed if line.startswith("vgg16"))
@@ -81,6 +84,8 @@ def test_new_lists_the_networks_that_come_along_and_writes_one(run: Run, tmp_pat
     assert "fc2" in run("show", "nets/vgg16.yaml")
     assert "there already" in run("new", "--from", "mlp", "-o", "nets/vgg16.yaml", code=2)
     assert "did you mean 'resnet50'?" in run("new", "--from", "resnet", code=2)
+    unknown = run("new", "--from", "zzzzzz", code=2)
+    assert "vgg16" in follow("api/arch.py : dfh arch", unknown, cwd=tmp_path).stdout
 
 
 def test_summary_counts_layers_by_kind(run: Run) -> None:

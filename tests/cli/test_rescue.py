@@ -286,6 +286,9 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
     project = make_project({"ops.py": code, "rows.json": "[0, 1, 2]"}, name="parts")
     (project / "pipeline.yaml").write_text(text % "json")
     dfh("run", cwd=project, expect=9)
+    (project / "pipeline.yaml").write_text(text % "pickle")
+    able = "under work (arrays or hdf5 or json or npy or npz or parquet or text, if one keeps it)"
+    assert able in dfh("resume", cwd=project, expect=2).stderr
     (project / "pipeline.yaml").write_text(text % "npy")
     told = (
         "work task 0 does not run again: it saves what attempt 1 of parts-0001 kept (made as npy)"

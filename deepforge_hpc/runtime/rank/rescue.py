@@ -58,10 +58,12 @@ def rescue(
     able = {one for one, fmt in formats.items() if spec.shards is None or fmt.can_gather}
     types = {port.name: port.type for port in spec.job.outputs}
     types |= spec.taken.formats if spec.taken else {}
-    hints = [
-        _hint(name, values[name], found, error.hint, able - {_tried(types[name], values[name])})
-        for name, error in refused.items()
-    ]
+    hints = []
+    for name, why in refused.items():
+        others = able - {_tried(types[name], values[name]), "any"}
+        if spec.shards is not None:
+            others = {one for one in others if _keeps(formats[one], values[name], folder)}
+        hints.append(_hint(name, values[name], found, why.hint, others))
     if lost:
         hints.append("Then submit again.")
     return JobError(" ".join(error.reason for error in refused.values()), " ".join(hints))
@@ -85,9 +87,27 @@ def _hint(name: str, value: object, found: Rescue, own: str, able: set[str]) -> 
         return f"Name file or directory for {name} under `types:`, or return what is in it."
     if name in found.lost:
         return f"Return another value for {name}: no format keeps this one, nor does pickle."
+    if not able:
+        return (
+            f"None of the formats that an array can have keeps {name}: return arrays, tables, text "
+            "or what JSON can hold, or run the operation without `map:`, where pickle keeps it."
+        )
     surest = "pickle keeps it; there are also " if "pickle" in able else ""
-    others = ", ".join(sorted(able - {"any", "pickle", "file", "directory"}))
+    others = ", ".join(sorted(able - {"pickle", "file", "directory"}))
     return f"Name a format for {name} under `types:` ({surest}{others})."
+
+
+def _keeps(fmt: Format, value: object, folder: Path) -> bool:
+    """Tell whether a format saves a value, by trying: few can be joined, and none may fit."""
+    trial = folder / "trial"
+    trial.mkdir()
+    try:
+        fmt.save(value, trial / "value")
+    except Exception:  # noqa: BLE001 - a package is not there, or refuses it in its own words
+        return False
+    finally:
+        remove(trial)
+    return True
 
 
 def _keep(value: object, path: Path) -> None:

@@ -8,6 +8,7 @@ import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from deepforge_hpc.libraries.keras.graph import Graph
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial import cache, costs, run
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
+from deepforge_hpc.libraries.keras.trial.notices import notices
 from deepforge_hpc.libraries.keras.trial.request import BuildRequest
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
@@ -226,6 +228,18 @@ def tried(network: Graph, *layers: BuiltLayer, backend: str = "jax") -> Tried:
     )
 
 
+def test_code_of_the_project_is_left_out_and_the_way_to_run_it_is_told(
+    tmp_path: Path, follow: Any
+) -> None:
+    layer = "a: {Dense: {units: 2, activation: mine:act}}"
+    (tmp_path / "net.yaml").write_text(f"{HEAD}  - {layer}\n")
+    (tmp_path / "mine.py").write_text("def act(x):\n    return x\n")
+    (notice,) = notices(tried(graph(layer), BuiltLayer()))
+    assert notice.kind == "user_code"
+    step = "libraries/keras/trial/notices.py notices: dfh arch"
+    follow(step, notice.next, cwd=tmp_path, fill={"FILE": "net.yaml"})
+
+
 def test_a_objection_by_another_backend_than_the_jobs_is_no_error() -> None:
     objection = KerasObjection("call", "TypeError", "no dynamic shapes", "backend")
     one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=objection))
@@ -325,7 +339,7 @@ def test_what_no_rule_counts_is_unknown_and_what_has_no_kernel_is_free() -> None
 
 
 def test_without_keras_the_command_says_what_it_did_not_check(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, follow: Any
 ) -> None:
     monkeypatch.setattr("deepforge_hpc.api.arch_check.software", lambda *_: ())
     file = tmp_path / "net.yaml"
@@ -335,6 +349,9 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     assert said.out == "net: 1 layer\n"
     assert "net.yaml: shapes and costs were not checked: there is no Keras beside dfh" in said.err
     assert "pip install 'deepforge-hpc[keras]'" in said.err
+    step, given = "libraries/keras/trial/notices.py : dfh arch", {"PATH": sys.executable}
+    words = {"FILE": "net.yaml", **given}
+    assert "it has no Keras" in follow(step, said.err, cwd=tmp_path, fill=words, expect=2).stderr
     assert main(["arch", "check", str(file), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["keras"] == ""
