@@ -58,7 +58,13 @@ class Batches(keras.utils.PyDataset):
 
     def begin_at(self, epoch: int, step: int = 0) -> None:
         """Let the next `fit` begin with this epoch, without its first steps."""
-        self.epoch, self.first_step, self._is_set = epoch, step, True
+        self._start = self.epoch, self.first_step = epoch, step
+        self._is_set = True
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Be at this epoch: on JAX Keras begins one before the first, to see a batch."""
+        first, step = self._start
+        self.begin_at(epoch, step if epoch == first else 0)
 
     def on_epoch_begin(self) -> None:
         """Go on to the next epoch. Keras calls this once for each, unlike `on_epoch_end`."""

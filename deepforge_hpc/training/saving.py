@@ -108,7 +108,9 @@ class Restore(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         if batch == 0 and self.found.position.step and not self._counted:
-            self._counted = True  # Keras makes most metrics in the first step, so none was there
+            self._counted = True
+            self.state.sync()
+            # Keras makes most metrics in the first step, so none was there.
             self.state.add_to_metrics(self.arrays["metrics"])
 
 
@@ -135,6 +137,8 @@ class Save(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._epoch = epoch
+        if keras.backend.backend() == "jax":
+            self.batches.begin_epoch(epoch)
         if self._restore is not None:
             self._restore.finish()
             self._restore = None
@@ -195,6 +199,7 @@ class Save(keras.callbacks.Callback):
         return warned, ended, lost, over, due, int(gap)
 
     def _save(self, position: Position) -> None:
+        self.state.sync()
         state, arrays = self.state.collect()
         state["data"], state["world_size"] = self.batches.describe(), self.state.transport.size
         state["is_over"] = bool(self.model.stop_training)

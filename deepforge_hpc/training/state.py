@@ -39,6 +39,11 @@ class TrainingState:
         self.model, self.callbacks, self.transport = model, callbacks, transport
         self._network = network_digest(model)  # now: callbacks may change a rate, or unfreeze
 
+    def sync(self) -> None:
+        """Give variables their values: within an epoch Keras on JAX keeps these in its trainer."""
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+
     def collect(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return JSON and arrays. Every rank calls it."""
         model, transport = self.model, self.transport

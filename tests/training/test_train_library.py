@@ -306,6 +306,23 @@ def learn(given, dataset, callbacks):
 '''
 
 
+def test_batches_are_of_their_epoch_whatever_keras_looked_at_before() -> None:
+    from deepforge_hpc.training import Batches
+    from deepforge_hpc.training.transports.base import OneRank
+
+    batches = Batches(np.arange(12), batch_size=2, transport=OneRank())
+
+    def begun(epoch: int, looks: int) -> tuple[int, int]:
+        for _ in range(looks):
+            batches.on_epoch_begin()  # on JAX Keras does, to see a batch
+        batches.begin_epoch(epoch)
+        batches.on_epoch_begin()
+        return batches.epoch, batches.first_step
+
+    batches.begin_at(1, 2)
+    assert [begun(1, 2), begun(2, 0), begun(3, 1)] == [(1, 2), (2, 0), (3, 0)]
+
+
 def test_jobs_train_with_nothing_of_ours_and_go_on_from_a_checkpoint(
     dataset: Path, make_project: Any, dfh: Any
 ) -> None:
