@@ -78,7 +78,7 @@ def test_a_time_limit_and_a_checkpoint(
     pid = until(lambda: (job := read_status(folder / "local").get("L1")) and job.pid)
     os.kill(pid, signal.SIGUSR1)
     said = dfh("status", "--watch", cwd=project, expect=9)
-    follow("runtime/base/advice.py limit_advice: dfh resume", said, cwd=project)
+    follow("runtime/base/advice.py _goes_on: dfh resume", said, cwd=project)
     assert "limited-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
 
 

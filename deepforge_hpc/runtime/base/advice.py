@@ -25,9 +25,25 @@ class End(NamedTuple):
 def limit_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
     """Return what to do after a time limit, and whether the same frozen code may get further."""
     if has_checkpoint:
-        return f"dfh resume {identity} goes on from its checkpoint.", True
+        return _goes_on(identity), True
     hint = "It has kept no checkpoint, so it would meet the same limit: ask for more time "
     return hint + "(resources: {time: ...}) and submit again.", False
+
+
+def kill_advice(identity: str, *, has_checkpoint: bool) -> tuple[str, bool]:
+    """Return what to do after a kill, most often for want of memory, and whether to run it again.
+
+    What was reached is kept for the same execution alone: a new one begins anew.
+    """
+    from .failure import MEMORY_HINT
+
+    if has_checkpoint:
+        return f"{_goes_on(identity)} If that is killed too: {MEMORY_HINT}", True
+    return MEMORY_HINT, False
+
+
+def _goes_on(identity: str) -> str:
+    return f"dfh resume {identity} goes on from its checkpoint."
 
 
 def submit_command(pipeline_file: str, options: Sequence[str], site: str) -> str:

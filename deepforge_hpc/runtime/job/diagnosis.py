@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..base.codec import parse
 from ..base.context import Context
-from ..base.failure import EXIT_INTERRUPTED, MEMORY_HINT, JobError, Raised, tell
+from ..base.failure import EXIT_INTERRUPTED, JobError, Raised, tell
 from ..base.files import read_own
 from ..base.layout import DONE
 from ..base.signals import killed_by
@@ -57,7 +57,7 @@ def _by_exit_code(
             reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=True
         )
     if signalled is not None:
-        return _killed(signalled, kills_before)
+        return _killed(context, signalled, kills_before)
     return _wordless(context, code)
 
 
@@ -90,7 +90,7 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
             reason, f"See the end of the log: dfh logs {context.info.id} {context.name}"
         )
     if death.code < 0:
-        error = _killed(-death.code, kills_before)
+        error = _killed(context, -death.code, kills_before)
     else:
         error = _left(death.code)
         if not _has_started(context, death.rank):
@@ -167,17 +167,17 @@ def _wordless(context: Context, code: int) -> JobError:
     return _left(code)
 
 
-def _killed(number: int, kills_before: int | None) -> JobError:
+def _killed(context: Context, number: int, kills_before: int | None) -> JobError:
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
     kills = oom_kills()
     if kills is not None and kills_before is not None and kills > kills_before:
-        return JobError("The operation ran out of memory: the kernel killed it.", MEMORY_HINT)
+        return _for_memory(context, "The operation ran out of memory: the kernel killed it.")
     if number == signal.SIGKILL:
         reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
-        return JobError(reason, MEMORY_HINT)
+        return _for_memory(context, reason)
     if number == signal.SIGXCPU:
         hint = "A login node's `ulimit -t` may have come along: submit from a shell without it."
         return JobError("The operation used up its limit on CPU time (SIGXCPU).", hint)
@@ -185,6 +185,14 @@ def _killed(number: int, kills_before: int | None) -> JobError:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
     return JobError(f"The operation was killed from outside ({name}).", is_retryable=True)
+
+
+def _for_memory(context: Context, reason: str) -> JobError:
+    from ..base.advice import kill_advice
+
+    has_checkpoint = any(context.folder.checkpoints.glob("*"))
+    hint, is_retryable = kill_advice(context.info.id, has_checkpoint=has_checkpoint)
+    return JobError(reason, hint, is_retryable=is_retryable)
 
 
 def _read_errors(work: Path) -> list[RankError]:

@@ -194,7 +194,7 @@ class _View:
             waits_for=tuple(name for name in job.after if name in self._open),
             is_guarded=job.is_guarded,
             has_checkpoint=native is not None
-            and native.ended_by == "limit"
+            and (native.ended_by == "limit" or native.wants_memory)
             and any(ExecutionLayout(self._files.root).job(job.name, task).checkpoints.glob("*")),
             is_final_job=job.kind is JobKind.FINAL,
         )

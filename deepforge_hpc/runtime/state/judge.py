@@ -54,7 +54,7 @@ class Evidence(NamedTuple):
     is_guarded: bool = False
     """Whether it starts however those end (`afterany`), and its guard decides."""
     has_checkpoint: bool = False
-    """Whether it has left one; only asked after a time limit."""
+    """Whether it has left one; only asked after a time limit or a kill."""
     is_final_job: bool = False
     """Whether it is the one that closes an attempt; it has no outputs."""
 
@@ -223,11 +223,10 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
 
 def _after(evidence: Evidence, native: NativeStatus) -> tuple[str, bool]:
     """Return what to do after an end that the scheduler tells, and whether to try again."""
-    from ..base.advice import limit_advice
-    from ..base.failure import MEMORY_HINT
+    from ..base.advice import kill_advice, limit_advice
 
     if native.wants_memory:
-        return MEMORY_HINT, False
+        return kill_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
     if native.ended_by == "limit":
         return limit_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
     return _resume(evidence), True

@@ -149,6 +149,23 @@ def test_an_operation_that_ends_in_an_odd_way(
     assert expected in fail(execution)["reason"]
 
 
+def test_what_was_killed_goes_on_from_its_checkpoint(execution: Execution) -> None:
+    execution.operation(
+        "job",
+        """
+        import os
+        from pathlib import Path
+
+        def operation():
+            Path(os.environ["DFH_CHECKPOINT_DIR"], "epoch-1").touch()
+            os.kill(os.getpid(), 9)
+        """,
+    )
+    state = fail(execution)
+    assert state["again"] is True
+    assert state["hint"].startswith("dfh resume demo-0001 goes on from its checkpoint. If")
+
+
 def test_memory_that_the_limit_refuses(execution: Execution) -> None:
     execution.operation(
         "job",

@@ -153,8 +153,11 @@ def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
         assert verdict.hint.startswith("dfh resume") is has_checkpoint
     assert of(native=native("failed", raw="BOOT_FAIL"), said=written("running")).is_retryable
     for raw in ("OUT_OF_MEMORY", "OUT_OF_ME+"):
-        verdict = of(native=native("failed", raw=raw, memory=True), said=written("running"))
-        assert (verdict.is_retryable, "mem_per_node" in verdict.hint) == (False, True)
+        killed = native("failed", raw=raw, memory=True)
+        for kept in (True, False):
+            verdict = of(native=killed, said=written("running"), has_checkpoint=kept)
+            assert (verdict.is_retryable, "mem_per_node" in verdict.hint) == (kept, True)
+            assert verdict.hint.startswith("dfh resume") is kept
 
 
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
