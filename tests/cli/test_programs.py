@@ -166,6 +166,8 @@ def test_a_program_that_fails_says_how(
         "code": "bash ended with exit code 7.",
         "crash": "bash was ended by SIGSEGV.",
     }
+    assert jobs["forgets"]["hint"].startswith("The program has to write a.txt. Then submit again.")
+    assert jobs["damaged"]["hint"].startswith("The program has written a.json so: ")
     assert {jobs[name]["state"] for name in ("fine", "quiet")} == {"succeeded"}
     assert "no data" in dfh("logs", "p-0001", "exits", cwd=project).stdout
     follow("runtime/rank/program.py _log_hint: dfh logs", jobs["code"]["hint"], cwd=project)

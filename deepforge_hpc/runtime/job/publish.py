@@ -37,7 +37,7 @@ def publish_job(
     """
     source = context.work / "outputs"
     for name, entry in entries.items():
-        _verify(name, entry, source / entry.path)
+        _verify(context, name, entry)
     if entries:
         context.folder.outputs.mkdir(parents=True, exist_ok=True)
     outputs = [_place(context, name, entry, source) for name, entry in entries.items()]
@@ -70,15 +70,21 @@ def read_entries(context: Context) -> dict[str, Saved]:
         raise JobError(reason, "Return the outputs; the runtime ends the process.") from error
 
 
-def _verify(name: str, entry: Saved, path: Path) -> None:
-    fmt = FORMATS.get(entry.format)
+def _verify(context: Context, name: str, entry: Saved) -> None:
+    fmt, path = FORMATS.get(entry.format), context.work / "outputs" / entry.path
     try:
         path.stat()
         if fmt is not None and not entry.digest:
             fmt.verify(path)
     except (FormatError, FileNotFoundError) as error:
         reason = f"Output {name} is not whole: {error}."
-        raise JobError(reason, "Did the operation change the file after it returned?") from error
+        file = next((port.file for port in context.job.outputs if port.name == name), "")
+        hint = (
+            f"The program has written {file} so: what it writes has to be {entry.format}."
+            if file
+            else "Did the operation change the file after it returned?"
+        )
+        raise JobError(reason, hint) from error
 
 
 def _place(context: Context, name: str, entry: Saved, source: Path) -> Published:

@@ -12,6 +12,8 @@ from ..base.failure import MEMORY_HINT, JobError, disk_hint
 from ..base.text import plain
 from .messages import RankError, execution_of
 
+_BACKENDS = ("tensorflow", "jax", "torch")
+"""Of Keras, the one first that it takes by itself."""
 _MAX_LINES = 200
 _OF_HOROVOD = re.compile(
     r"No module named 'horovod|Extension horovod\S* has not been built|"
@@ -83,6 +85,11 @@ def _hint(error: BaseException, execution: str) -> str:
     if _OF_HOROVOD.search(f"{type(error).__name__}: {_message(error)}"):
         return _BUILD_HOROVOD
     if isinstance(error, ModuleNotFoundError):
+        if other := _other_backend(error):
+            return (
+                f"Keras runs on {error.name} here unless it is told otherwise, and {other} is "
+                f"installed: write `env: {{KERAS_BACKEND: {other}}}` in the pipeline."
+            )
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
     if isinstance(error, OSError) and error.errno == errno.EMFILE:
         import resource
@@ -91,6 +98,16 @@ def _hint(error: BaseException, execution: str) -> str:
         limit = f"One process may have {most} files open at once here (ulimit -n)"
         return f"{limit}: close each when it is read, or join the results in two steps."
     return disk_hint(error, execution)
+
+
+def _other_backend(error: ModuleNotFoundError) -> str:
+    """Return what Keras could run on here, if it is Keras that misses its backend; else nothing."""
+    from importlib.util import find_spec
+
+    is_keras = any("/keras/src/" in name for name, _ in _frames(error.__traceback__))
+    if not is_keras or error.name not in _BACKENDS:
+        return ""
+    return next((name for name in _BACKENDS if name != error.name and find_spec(name)), "")
 
 
 def _clean(found: traceback.TracebackException, code: str) -> None:

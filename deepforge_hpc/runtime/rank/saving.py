@@ -92,12 +92,13 @@ def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Forma
             if disk_hint(error, spec.execution):  # nothing else could be kept there either
                 raise _disk_error(spec, f"Output {name}", error) from error
             reason = f"Output {name} cannot be saved: {explain_os_error(error)}."
-            refused[name] = JobError(reason, "Return what is there and can be read.")
+            hint = _to_write(port) or "Return what is there and can be read."
+            refused[name] = JobError(reason, hint)
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
             reason = f"Output {name} cannot be saved: {str(error) or type(error).__name__}."
-            refused[name] = JobError(reason)
+            refused[name] = JobError(reason, _to_write(port))
             if isinstance(error, _LackError):
                 lacking[name] = error.wanted
                 refused[name].hint = "Install it there, or name another format under `types:`."
@@ -106,6 +107,11 @@ def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Forma
 
         raise rescue(spec, values, entries, refused, lacking, formats)
     publish_json(work / SAVED, encode(entries))
+
+
+def _to_write(port: OutputPort) -> str:
+    """Return what a program has to do for an output; nothing for an operation that returns it."""
+    return f"The program has to write {port.file}." if port.file else ""
 
 
 def _save_one(

@@ -35,6 +35,19 @@ def test_horovod_that_is_missing_or_of_another_version_comes_with_how_to_build_i
     assert "Horovod" not in describe(ImportError("No module named 'x'"), rank=0, code="").hint
 
 
+def test_keras_without_its_backend_is_told_which_one_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jax.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for file, is_told in (("/lib/keras/src/backend/__init__.py", True), ("/lib/mine.py", False)):
+        with pytest.raises(ModuleNotFoundError) as caught:
+            exec(compile("import torch", file, "exec"), {})
+        hint = describe(caught.value, rank=0, code="").hint
+        assert ("`env: {KERAS_BACKEND: jax}`" in hint) is is_told
+
+
 def fail(execution: Execution, job: str = "job", code: int = 1, **variables: str) -> dict[str, Any]:
     """Run a job that must fail; return its state after what holds for every failure."""
     done = execution.run(job, **variables)
