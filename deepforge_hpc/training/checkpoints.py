@@ -136,14 +136,17 @@ class _written:  # noqa: N801 - used as a function
         return self._file
 
     def __exit__(self, kind: object, *_error: object) -> None:
-        with self._file as file:
+        try:
+            with self._file as file:  # to close it writes too, and may fail
+                if kind is None:
+                    file.flush()
+                    os.fsync(file.fileno())
             if kind is None:
-                file.flush()
-                os.fsync(file.fileno())
-        if kind is not None:
+                self._begun.replace(self._path)
+        finally:
             self._begun.unlink(missing_ok=True)
+        if kind is not None:
             return
-        self._begun.replace(self._path)
         folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)

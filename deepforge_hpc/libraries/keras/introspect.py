@@ -288,16 +288,25 @@ def _argument_texts(thing: Any) -> dict[str, str]:
     return _section(thing, "Arg(?:ument)?s?")
 
 
+_COMMON = frozenset(
+    {"name", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum"}
+    | {"ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps"}
+)
+"""Arguments of all optimizers, which Keras writes into the documentation of each."""
+
+
 def _section(thing: Any, title: str) -> dict[str, str]:
     """Return what a section of the documentation says of each name."""
     text = inspect.cleandoc(thing.__doc__ or "")
-    found = re.search(rf"^{title}:[ ]*\n((?:[ \t]+.*(?:\n|$)|[ \t]*\n)*)", text, re.MULTILINE)
+    # Keras adds examples at another indentation to some, which Python 3.13 takes off itself.
+    indented = rf"^([ \t]*){title}:[ ]*\n((?:\1[ \t]+.*(?:\n|$)|[ \t]*\n)*)"
+    found = re.search(indented, text, re.MULTILINE)
     said: dict[str, str] = {}
     name, depth = "", None
-    for line in found[1].splitlines() if found else ():
+    for line in found[2].splitlines() if found else ():
         item = re.match(r"([ \t]+)`?\*{0,2}(\w+)`?(?: ?\([^)]*\))?:[ ]*(.*)", line)
-        if item and (depth is None or len(item[1]) <= depth):
-            depth = len(item[1])
+        if item and (depth is None or len(item[1]) <= depth or item[2] in _COMMON):
+            depth = depth or len(item[1])
             name, said[item[2]] = item[2], item[3]
         elif name:
             said[name] = f"{said[name]} {line.strip()}".strip()

@@ -143,7 +143,7 @@ def test_path_is_shown_without_detours_unless_a_link_makes_them_matter(
 
 def test_code_of_a_job_without_an_operation_is_ours(project: Any) -> None:
     data = json.loads(project.record_file("render.gather").read_bytes())
-    data["operation"].update(module="", object="gather")
+    data["operation"].update(module="", object="gather", source="")
     found = provenance.explain(project.write_record(data), project.root)
     assert "code       of deepforge-hpc itself" in list(explanation_lines(found))
 
