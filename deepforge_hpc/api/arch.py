@@ -12,8 +12,8 @@ from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.arch_check import CheckedArchitecture
-    from deepforge_hpc.libraries.keras.compare import LayerChange
-    from deepforge_hpc.libraries.keras.graph import Graph
+    from deepforge_hpc.libraries.networks.compare import LayerChange
+    from deepforge_hpc.libraries.networks.graph import Graph
 
 _LIST = "dfh arch new lists them."
 
@@ -86,7 +86,7 @@ def new(name: str, output: Path | None, *, force: bool = False) -> WrittenFile:
 
 def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile:
     """Return the picture of a network as SVG, written if there is where."""
-    from deepforge_hpc.libraries.keras.plot.svg import draw
+    from deepforge_hpc.libraries.networks.plot.svg import draw
 
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output}: the picture is SVG", "Give -o NAME.svg.")
@@ -188,7 +188,7 @@ class Differences(JsonResult, schema="dfh/architecture-diff/1"):
 
 def diff(one: Path, two: Path) -> Differences:
     """Compare the networks of two files."""
-    from deepforge_hpc.libraries.keras.compare import compare
+    from deepforge_hpc.libraries.networks.compare import compare
 
     return Differences(one=str(one), two=str(two), changes=compare(network(one), network(two)))
 

@@ -18,9 +18,9 @@ from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
-    from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
     from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, NoTrial
     from deepforge_hpc.libraries.keras.trial.tried import RefusedLayer, Tried
+    from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
 
 
 class LayerError(NamedTuple):

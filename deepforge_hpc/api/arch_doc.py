@@ -9,7 +9,7 @@ from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
-    from deepforge_hpc.libraries.keras.catalogue import Texts, Thing
+    from deepforge_hpc.libraries.networks.catalogue import Texts, Thing
 
 
 class DocumentedArgument(NamedTuple):

@@ -12,7 +12,7 @@ from deepforge_hpc.api.arch import WrittenFile, network, write_file
 from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
-    from deepforge_hpc.libraries.keras.graph import Graph
+    from deepforge_hpc.libraries.networks.graph import Graph
 
 FORMS = ("python", "json", "dot")
 

@@ -103,8 +103,8 @@ def test_no_default_of_keras_is_refused() -> None:
     """What Keras itself gives must pass as what a user gives."""
     from deepforge_hpc.files.faults import Reader
     from deepforge_hpc.files.yaml12 import load
-    from deepforge_hpc.libraries.keras.arguments import kinds
-    from deepforge_hpc.libraries.keras.catalogue import NEEDED, shipped
+    from deepforge_hpc.libraries.networks.arguments import kinds
+    from deepforge_hpc.libraries.networks.catalogue import NEEDED, shipped
 
     reader = Reader(load("a: 1", "a.yaml"))
     for family in shipped().families:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Tensor
 
 _DEEP = 500
 """Calls from which on a network may be deeper than Python's limit of 1,000 frames lets Keras go."""

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.kinds import Schema
-from deepforge_hpc.libraries.keras import architecture, catalogue
 from deepforge_hpc.libraries.keras.emit import emit
-from deepforge_hpc.libraries.keras.expand import Expander
-from deepforge_hpc.libraries.keras.graph import Graph
-from deepforge_hpc.libraries.keras.sources import ArchitectureFiles
 from deepforge_hpc.libraries.keras.start_up import start_up
+from deepforge_hpc.libraries.networks import architecture, catalogue
+from deepforge_hpc.libraries.networks.expand import Expander
+from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.sources import ArchitectureFiles
 from deepforge_hpc.plugins.library import (
     NO_FILES,
     Compiled,

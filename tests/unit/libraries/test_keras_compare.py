@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.libraries.keras.compare import compare
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.networks.compare import compare
 
 BASE = """\
 library: keras

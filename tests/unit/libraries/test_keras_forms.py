@@ -10,8 +10,8 @@ import pytest
 
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.libraries.keras.graph import Graph, Tensor
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.networks.graph import Graph, Tensor
 
 HEAD = "library: keras\narchitecture: a\ninputs: {x: [8, 8, 3]}\n"
 BLOCKS = """\

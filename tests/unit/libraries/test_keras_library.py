@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc.errors import InvalidInputError
-from deepforge_hpc.libraries.keras.arguments import REFUSED
-from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.networks.arguments import REFUSED
+from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
 from deepforge_hpc.plugins.library import Compiled
 
 ARCHITECTURES = Path(__file__).parents[3] / "examples" / "redshift" / "architectures"

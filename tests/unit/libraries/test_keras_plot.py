@@ -9,9 +9,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.keras.plot.boxes import boxes
-from deepforge_hpc.libraries.keras.plot.layout import arrange
-from deepforge_hpc.libraries.keras.plot.svg import draw
+from deepforge_hpc.libraries.networks.plot.boxes import boxes
+from deepforge_hpc.libraries.networks.plot.layout import arrange
+from deepforge_hpc.libraries.networks.plot.svg import draw
 
 EXAMPLES = KerasLibrary().examples()
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.cli.main import main
-from deepforge_hpc.libraries.keras.graph import Graph
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial import cache, costs, run
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
@@ -23,6 +22,7 @@ from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjectio
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import Tried, try_out
 from deepforge_hpc.libraries.keras.trial.words import core
+from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.plugins.library import Use
 
 HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
 
 
 def to_dot(graph: Graph) -> str:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.graph import Graph, LayerCall, Passage, Tensor
-from deepforge_hpc.libraries.keras.normal import normal_of
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Passage, Tensor
+from deepforge_hpc.libraries.networks.normal import normal_of
 
 
 class Ref(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import shown
-from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
-from deepforge_hpc.libraries.keras.normal import normal, normal_value
+from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
+from deepforge_hpc.libraries.networks.normal import normal, normal_value
 
 _MODELS = ("Functional", "Sequential", "Model")
 _OWN = ("name", "trainable", "dtype", "batch_shape", "batch_input_shape")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from deepforge_hpc.libraries.keras.graph import Graph
 from deepforge_hpc.libraries.keras.trial.notices import not_tried, notices
 from deepforge_hpc.libraries.keras.trial.result import NoTrial
 from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
 from deepforge_hpc.libraries.keras.trial.tried import NOT_ASKED, Tried, try_out
+from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.plugins.library import Examination, Use
 
 

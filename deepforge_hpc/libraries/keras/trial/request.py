@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.libraries.keras.graph import CallValue, Graph, LayerCall, Place, Tensor
+from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Place, Tensor
 
 Item = tuple[LayerCall | None, dict[str, Any]]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.libraries.keras.graph import Graph, LayerCall
 from deepforge_hpc.libraries.keras.trial import cache
 from deepforge_hpc.libraries.keras.trial.findings import Finding, findings, of_loss
 from deepforge_hpc.libraries.keras.trial.request import BuildRequest
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
 from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
 from deepforge_hpc.libraries.keras.trial.words import said
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
 from deepforge_hpc.plugins.library import Software
 
 NOT_ASKED = NoTrial("not asked")

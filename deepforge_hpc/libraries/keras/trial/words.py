@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.graph import LayerCall
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, Shape
+from deepforge_hpc.libraries.networks.graph import LayerCall
 
 _WRAPPED = re.compile(
     r"\AException encountered when calling [^\n]*\n\n(.*?)(?:\n\nArguments received by .*)?\Z",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from deepforge_hpc.files.faults import BAD, NAME, Path, nearest, shown
-from deepforge_hpc.libraries.keras.architecture import Step
-from deepforge_hpc.libraries.keras.arguments import Arguments, Free, argument, kinds
-from deepforge_hpc.libraries.keras.code import is_object
-from deepforge_hpc.libraries.keras.frame import Frame
-from deepforge_hpc.libraries.keras.graph import Argument, CallValue, LayerCall, Tensor
-from deepforge_hpc.libraries.keras.parameters import UNKNOWN
+from deepforge_hpc.libraries.networks.architecture import Step
+from deepforge_hpc.libraries.networks.arguments import Arguments, Free, argument, kinds
+from deepforge_hpc.libraries.networks.code import is_object
+from deepforge_hpc.libraries.networks.frame import Frame
+from deepforge_hpc.libraries.networks.graph import Argument, CallValue, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.parameters import UNKNOWN
 
 
 class LayerMaker:

@@ -15,8 +15,8 @@ from typing import Any
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Kind, Schema
 from deepforge_hpc.files.object import closed
-from deepforge_hpc.libraries.keras.catalogue import Catalogue, Texts, Thing, shipped
-from deepforge_hpc.libraries.keras.code import (
+from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing, shipped
+from deepforge_hpc.libraries.networks.code import (
     OBJECT_SCHEMA,
     Activation,
     Calls,
@@ -27,8 +27,8 @@ from deepforge_hpc.libraries.keras.code import (
     object_code,
     source,
 )
-from deepforge_hpc.libraries.keras.graph import Argument
-from deepforge_hpc.libraries.keras.literals import PARAMETER, kind_of
+from deepforge_hpc.libraries.networks.graph import Argument
+from deepforge_hpc.libraries.networks.literals import PARAMETER, kind_of
 
 REFUSED = {
     "TFSMLayer": "it runs whatever its file holds",

@@ -9,10 +9,10 @@ from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.libraries.keras import architecture
-from deepforge_hpc.libraries.keras.architecture import Architecture, Block
-from deepforge_hpc.libraries.keras.graph import Place
-from deepforge_hpc.libraries.keras.unused import check_unused
+from deepforge_hpc.libraries.networks import architecture
+from deepforge_hpc.libraries.networks.architecture import Architecture, Block
+from deepforge_hpc.libraries.networks.graph import Place
+from deepforge_hpc.libraries.networks.unused import check_unused
 from deepforge_hpc.plugins.library import ResourceFiles
 
 MAX_FILES = 100

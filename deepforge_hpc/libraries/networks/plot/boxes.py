@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.graph import Graph, GraphInput, LayerCall
+from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall
 
 _ROWS = 16
 """A longer run goes on in another box."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.graph import Graph, GraphInput, LayerCall, Tensor
-from deepforge_hpc.libraries.keras.normal import normal_of
+from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.normal import normal_of
 
 _MANY = 4_000_000
 """Pairs of layers that are compared one by one."""

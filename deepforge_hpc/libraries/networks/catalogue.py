@@ -15,7 +15,7 @@ from typing import Any
 
 from deepforge_hpc.plugins.library import NEEDED
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent.parent / "keras"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

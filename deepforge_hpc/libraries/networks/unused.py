@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepforge_hpc.files.faults import Reader
-from deepforge_hpc.libraries.keras.architecture import Architecture, Block, Step
+from deepforge_hpc.libraries.networks.architecture import Architecture, Block, Step
 
 
 def check_unused(found: Architecture, reader: Reader) -> None:

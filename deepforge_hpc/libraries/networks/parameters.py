@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
-from deepforge_hpc.libraries.keras.architecture import REQUIRED, Block, Step
-from deepforge_hpc.libraries.keras.literals import is_int
+from deepforge_hpc.libraries.networks.architecture import REQUIRED, Block, Step
+from deepforge_hpc.libraries.networks.literals import is_int
 
 UNKNOWN = object()
 """The value of a parameter that is not there: its fault is kept, so that no other is."""

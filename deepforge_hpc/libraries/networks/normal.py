@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from deepforge_hpc.files.kinds import same
-from deepforge_hpc.libraries.keras.catalogue import Thing, shipped
-from deepforge_hpc.libraries.keras.graph import LayerCall
+from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
+from deepforge_hpc.libraries.networks.graph import LayerCall
 from deepforge_hpc.plugins.library import NEEDED
 
 _OBJECTS = ("initializer", "regularizer", "constraint", "activation", "layer")

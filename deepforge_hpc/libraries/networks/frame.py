@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from deepforge_hpc.files.faults import Path, nearest, shown
-from deepforge_hpc.libraries.keras.architecture import Block
-from deepforge_hpc.libraries.keras.graph import LayerCall, Passage, Tensor
-from deepforge_hpc.libraries.keras.parameters import Parameters, Value
-from deepforge_hpc.libraries.keras.sources import ArchitectureFile
+from deepforge_hpc.libraries.networks.architecture import Block
+from deepforge_hpc.libraries.networks.graph import LayerCall, Passage, Tensor
+from deepforge_hpc.libraries.networks.parameters import Parameters, Value
+from deepforge_hpc.libraries.networks.sources import ArchitectureFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 
-from deepforge_hpc.libraries.keras.graph import Graph
-from deepforge_hpc.libraries.keras.plot.boxes import BoxRow, ChainBox, boxes
-from deepforge_hpc.libraries.keras.plot.layout import PictureLayout, Spot, arrange
+from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.plot.boxes import BoxRow, ChainBox, boxes
+from deepforge_hpc.libraries.networks.plot.layout import PictureLayout, Spot, arrange
 from deepforge_hpc.runtime.report.markup import esc
 
 _LETTER = 6.4

@@ -41,11 +41,11 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, closed, key
-from deepforge_hpc.libraries.keras.arguments import REFUSED, Kinds, kinds, layer_definitions
-from deepforge_hpc.libraries.keras.catalogue import Catalogue, Texts, shipped
-from deepforge_hpc.libraries.keras.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
-from deepforge_hpc.libraries.keras.graph import Argument
-from deepforge_hpc.libraries.keras.literals import PARAMETER, POSITIVE, is_int
+from deepforge_hpc.libraries.networks.arguments import REFUSED, Kinds, kinds, layer_definitions
+from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, shipped
+from deepforge_hpc.libraries.networks.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
+from deepforge_hpc.libraries.networks.graph import Argument
+from deepforge_hpc.libraries.networks.literals import PARAMETER, POSITIVE, is_int
 
 STEP_WORDS = ("from", "when", "repeat", "call")
 REUSE = "reuse"

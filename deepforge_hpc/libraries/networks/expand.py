@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from deepforge_hpc.files.faults import Path, nearest, shown
-from deepforge_hpc.libraries.keras.architecture import REUSE, Block, Step, check_parameters
-from deepforge_hpc.libraries.keras.frame import NOTHING, Frame, LayerList, Several, Source
-from deepforge_hpc.libraries.keras.graph import (
+from deepforge_hpc.libraries.networks.architecture import REUSE, Block, Step, check_parameters
+from deepforge_hpc.libraries.networks.frame import NOTHING, Frame, LayerList, Several, Source
+from deepforge_hpc.libraries.networks.graph import (
     Graph,
     GraphInput,
     LayerCall,
@@ -16,9 +16,9 @@ from deepforge_hpc.libraries.keras.graph import (
     Place,
     Tensor,
 )
-from deepforge_hpc.libraries.keras.layer_maker import LayerMaker
-from deepforge_hpc.libraries.keras.parameters import UNKNOWN, Parameters, Values
-from deepforge_hpc.libraries.keras.sources import ArchitectureFile, ArchitectureFiles
+from deepforge_hpc.libraries.networks.layer_maker import LayerMaker
+from deepforge_hpc.libraries.networks.parameters import UNKNOWN, Parameters, Values
+from deepforge_hpc.libraries.networks.sources import ArchitectureFile, ArchitectureFiles
 from deepforge_hpc.runtime.base.text import listed
 
 MAX_STEPS = 10_000

@@ -1,0 +1,1 @@
+"""Networks as YAML files: what the libraries of architectures have in common."""
