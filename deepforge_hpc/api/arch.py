@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from deepforge_hpc.api.arch_check import CheckedArchitecture
     from deepforge_hpc.libraries.networks.compare import LayerChange
     from deepforge_hpc.libraries.networks.graph import Graph
+    from deepforge_hpc.libraries.networks.library import NetworkLibrary
 
 _LIST = "dfh arch new lists them."
+LIBRARIES = ("keras",)
+"""Those whose files are networks."""
 
 
 class ShownInput(NamedTuple):
@@ -132,11 +135,30 @@ def partial_network(path: Path) -> tuple[Graph | None, tuple[Fault, ...]]:
     """Return the network of a file as far as it can be read, and all faults."""
     from deepforge_hpc.files.characters import decode
     from deepforge_hpc.files.project import Project, ProjectFiles, read_input
-    from deepforge_hpc.libraries.keras.library import KerasLibrary
     from deepforge_hpc.paths import project_root
 
     files = ProjectFiles(Project(project_root(path.parent)[0], path.parent), Path.cwd())
-    return KerasLibrary().partial_graph(decode(read_input(path), str(path)), str(path), files)
+    text = decode(read_input(path), str(path))
+    return _library(_named(text, path)).partial_graph(text, str(path), files)
+
+
+def _named(text: str, path: Path) -> str:
+    """Return the library that a file says it is of; of what is no such file Keras', to tell why."""
+    from deepforge_hpc.files.yaml12 import load
+
+    try:
+        found = load(text, str(path)).value()
+    except InvalidInputError:
+        found = None
+    name = found.get("library") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name in LIBRARIES else "keras"
+
+
+def _library(name: str) -> NetworkLibrary:
+    from deepforge_hpc.plugins.registry import create
+
+    found: NetworkLibrary = create("libraries", name)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +212,12 @@ def diff(one: Path, two: Path) -> Differences:
     """Compare the networks of two files."""
     from deepforge_hpc.libraries.networks.compare import compare
 
-    return Differences(one=str(one), two=str(two), changes=compare(network(one), network(two)))
+    first, second = network(one), network(two)
+    if first.library != second.library:
+        message = f"{one} is of {first.library}, and {two} of {second.library}"
+        raise UsageError(message, "Compare networks of one library.")
+    changes = compare(first, second, _library(first.library).dialect())
+    return Differences(one=str(one), two=str(two), changes=changes)
 
 
 def show(path: Path) -> ShownNetwork:

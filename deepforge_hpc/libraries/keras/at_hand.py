@@ -14,8 +14,9 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from deepforge_hpc.libraries.keras.catalogue import shipped, shipped_texts
 from deepforge_hpc.libraries.keras.trial import cache
-from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, shipped, shipped_texts
+from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts
 from deepforge_hpc.runtime.base.files import (
     canonical_json,
     digest,

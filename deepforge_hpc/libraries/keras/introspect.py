@@ -75,7 +75,7 @@ def introspect() -> tuple[dict[str, Any], dict[str, Any]]:
     """Return names and texts of the Keras that can be imported."""
     import keras
 
-    names: dict[str, Any] = {"keras": keras.__version__, "dtypes": _dtypes()}
+    names: dict[str, Any] = {"version": keras.__version__, "dtypes": _dtypes()}
     texts: dict[str, Any] = {}
     for family, (module, base) in FAMILIES.items():
         found = list(_members(keras, module, base))

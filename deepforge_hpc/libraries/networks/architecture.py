@@ -22,8 +22,8 @@ the output, unless `outputs` names others. The arguments of steps are read when 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import (
@@ -41,9 +41,10 @@ from deepforge_hpc.files.kinds import (
     version,
 )
 from deepforge_hpc.files.object import Object, closed, key
-from deepforge_hpc.libraries.networks.arguments import REFUSED, Kinds, kinds, layer_definitions
-from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, shipped
+from deepforge_hpc.libraries.networks.arguments import Kinds, kinds, layer_definitions
+from deepforge_hpc.libraries.networks.catalogue import Texts
 from deepforge_hpc.libraries.networks.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
+from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Argument
 from deepforge_hpc.libraries.networks.literals import PARAMETER, POSITIVE, is_int
 
@@ -83,7 +84,7 @@ class Step:
     """One layer or block, with where its input comes from."""
 
     kind: str
-    """Name of a Keras layer, of a block, `MODULE:Name`, or `reuse`."""
+    """Name of a layer of the framework, of a block, `MODULE:Name`, or `reuse`."""
     arguments: object
     sources: tuple[str, ...]
     """Empty: the step before."""
@@ -108,48 +109,37 @@ class Layer:
     path: Path
 
 
-class _StepKind:
-    """A step: `{Kind: arguments, from: .., when: ..}`."""
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
-        """Return it, or BAD."""
-        content = value if isinstance(value, dict) else {}
-        found = [name for name in content if name not in STEP_WORDS]
-        if len(found) != 1:
-            what = f"found {' and '.join(found)}" if found else "there is none"
-            hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
-            reader.fault(path, f"a step names one layer or block; {what}", hint)
-            return BAD
-        sources = _SOURCES(content["from"], (*path, "from"), reader) if "from" in content else ()
-        call = content.get("call", {})
-        if not isinstance(call, dict):
-            reader.wrong((*path, "call"), "a mapping such as {mask: LAYER}", call)
-            call = {}
-        return Step(
-            kind=found[0],
-            arguments=content[found[0]],
-            sources=() if sources is BAD else sources,
-            when=content.get("when", True),
-            repeat=content.get("repeat"),
-            call=call,
-            path=(*path, found[0]),
-        )
-
-    def schema(self) -> Schema:
-        """Describe it."""
-        return step_schema(shipped())
+@described({})  # as `step_schema` says of a dialect
+def _step(value: object, path: Path, reader: Reader) -> object:
+    """Read a step: `{Kind: arguments, from: .., when: ..}`."""
+    content = value if isinstance(value, dict) else {}
+    found = [name for name in content if name not in STEP_WORDS]
+    if len(found) != 1:
+        what = f"found {' and '.join(found)}" if found else "there is none"
+        hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
+        reader.fault(path, f"a step names one layer or block; {what}", hint)
+        return BAD
+    sources = _SOURCES(content["from"], (*path, "from"), reader) if "from" in content else ()
+    call = content.get("call", {})
+    if not isinstance(call, dict):
+        reader.wrong((*path, "call"), "a mapping such as {mask: LAYER}", call)
+        call = {}
+    return Step(
+        kind=found[0],
+        arguments=content[found[0]],
+        sources=() if sources is BAD else sources,
+        when=content.get("when", True),
+        repeat=content.get("repeat"),
+        call=call,
+        path=(*path, found[0]),
+    )
 
 
-def _usable(catalogue: Catalogue) -> list[str]:
-    """Return the layers that a file can name."""
-    return [name for name in catalogue.things("layer") if name not in REFUSED]
-
-
-def step_schema(catalogue: Catalogue) -> Schema:
-    """Describe a step of a version of Keras."""
+def step_schema(dialect: Dialect) -> Schema:
+    """Describe a step in a dialect."""
     # What `defaults` gives need not stand here, so no argument of a layer is required.
     layers = {
-        n: {"anyOf": [{"$ref": f"#/definitions/{n}"}, {"type": "null"}]} for n in _usable(catalogue)
+        n: {"anyOf": [{"$ref": f"#/definitions/{n}"}, {"type": "null"}]} for n in dialect.layers
     }
     return {
         "type": "object",
@@ -167,7 +157,7 @@ def step_schema(catalogue: Catalogue) -> Schema:
     }
 
 
-_STEP = Shared("step", _StepKind())
+_STEP = Shared("step", _step)
 _STEPS = OneOrMore(_STEP, least=1)
 
 
@@ -210,16 +200,7 @@ def _size(value: object, path: Path, reader: Reader) -> object:
     return reader.wrong(path, "a positive whole number or null", value)
 
 
-class _Dtype:
-    """A type of numbers that Keras has."""
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
-        """Return it, or BAD."""
-        return OneOf(*shipped().dtypes)(value, path, reader)
-
-    def schema(self) -> Schema:
-        """Describe it."""
-        return OneOf(*shipped().dtypes).schema()
+_DTYPE = Shared("dtype", Text("a type of numbers"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +210,7 @@ class Input:
     name: str
     shape: tuple[object, ...] = key(Items(_size, "a list of sizes"), (), required=True)
     """Without the batch, e.g. [64, 64, 5]; null is any size."""
-    dtype: str = key(_Dtype(), "float32")
+    dtype: str = key(_DTYPE, "float32")
     when: object = key(_WHEN, default=True)
 
 
@@ -273,31 +254,9 @@ class Block:
         return ("blocks", self.name) if self.name else ()
 
 
-class _Defaults:
-    """Arguments by layer."""
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
-        """Return the arguments that each layer gets, or BAD."""
-        if not isinstance(value, dict):
-            return reader.wrong(path, "a mapping", value)
-        found = {}
-        for name, item in value.items():
-            here, one = (*path, name), kinds().arguments("layer", name)
-            if one is None:
-                hint = nearest(name, shipped().known("layer"))
-                reader.fault(here, f"unknown key {shown(name)}", hint, key=True)
-            else:
-                found[one.thing.name] = one(item, here, reader)
-        return found
-
-    def schema(self) -> Schema:
-        """Describe them."""
-        return defaults_schema(shipped())
-
-
-def defaults_schema(catalogue: Catalogue) -> Schema:
-    """Describe `defaults` of a version of Keras."""
-    return closed({n: {"$ref": f"#/definitions/{n}"} for n in _usable(catalogue)})
+@described({})
+def _by_layer(value: object, path: Path, reader: Reader) -> object:
+    return value if isinstance(value, dict) else reader.wrong(path, "a mapping", value)
 
 
 _BLOCK = Shared("block", Object(Block, named=True))
@@ -308,12 +267,12 @@ class Architecture:
     """A whole file."""
 
     dfh: int = key(version, 1)
-    library: str = key(OneOf("keras"), "", required=True)
+    library: str = key(Text(), "", required=True)
     name: str = key(_NAME, "", required=True, name="architecture")
     description: str = key(_DESCRIPTION, "")
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
     inputs: Mapping[str, Input] = key(Shared("inputs", _INPUTS), factory=dict, required=True)
-    defaults: Mapping[str, Mapping[str, Argument]] = key(_Defaults(), factory=dict)
+    defaults: Mapping[str, Mapping[str, Argument]] = key(_by_layer, factory=dict)
     """Arguments by layer, for every layer of that kind in this file."""
     blocks: Mapping[str, Block] = key(MapOf(_BLOCK), factory=dict)
     layers: tuple[Layer, ...] = key(_LAYERS, (), required=True)
@@ -337,16 +296,44 @@ class Architecture:
 _FILE = Object(Architecture)
 
 
-def read(reader: Reader) -> Architecture | None:
+def read(reader: Reader, dialect: Dialect) -> Architecture | None:
     """Return the architecture of a document; faults go to the reader."""
     found = _FILE(reader.document.value(), (), reader)
     if not isinstance(found, Architecture):
         return None
+    if found.library:
+        OneOf(dialect.library)(found.library, ("library",), reader)
+    _check_dtypes((found.body, *found.blocks.values()), reader, dialect)
     for block in found.blocks.values():
-        if shipped().find("layer", block.name) or block.name in (*STEP_WORDS, REUSE):
+        is_layer = dialect.catalogue.find("layer", block.name)
+        if is_layer or block.name in (*STEP_WORDS, REUSE):
             message = f"{shown(block.name)} already means another thing"
             reader.fault(block.path, message, "rename the block", key=True)
         _check_block(block, reader)
+    return replace(found, defaults=_defaults(found.defaults, reader, dialect))
+
+
+def _check_dtypes(blocks: Iterable[Block], reader: Reader, dialect: Dialect) -> None:
+    """Report types of numbers of inputs that the framework has not."""
+    for block in blocks:
+        for name, item in block.inputs.items():
+            if item is not None:
+                path = (*block.path, "inputs", name, "dtype")
+                OneOf(*dialect.catalogue.dtypes)(item.dtype, path, reader)
+
+
+def _defaults(
+    given: Mapping[str, object], reader: Reader, dialect: Dialect
+) -> dict[str, Mapping[str, Argument]]:
+    """Return the arguments that each layer gets, by its first name."""
+    found: dict[str, Mapping[str, Argument]] = {}
+    for name, item in given.items():
+        here, one = ("defaults", name), kinds(dialect).arguments("layer", name)
+        if one is None:
+            hint = nearest(name, dialect.catalogue.known("layer"))
+            reader.fault(here, f"unknown key {shown(name)}", hint, key=True)
+        else:
+            found[one.thing.name] = one(item, here, reader)
     return found
 
 
@@ -373,17 +360,20 @@ def check_parameters(found: Architecture, reader: Reader) -> None:
             reader.fault(("parameters",), f"parameter {name} of the architecture needs a value")
 
 
-def schema(catalogue: Catalogue, texts: Texts) -> Schema:
-    """Return the JSON Schema of a file, for a version of Keras.
+def schema(dialect: Dialect, texts: Texts) -> Schema:
+    """Return the JSON Schema of a file in a dialect.
 
-    A name that is no Keras layer is one of a block, whose parameters only `dfh check` knows.
+    A name that is no layer is one of a block, whose parameters only `dfh check` knows.
     """
     found = _FILE.schema()
-    found["properties"]["defaults"].update(defaults_schema(catalogue))
+    layers = {name: {"$ref": f"#/definitions/{name}"} for name in dialect.layers}
+    found["properties"]["library"].update(OneOf(dialect.library).schema())
+    found["properties"]["defaults"].update(closed(layers))
     found["definitions"] = {
         "inputs": _INPUTS.schema(),
         **{shared.name: shared.kind.schema() for shared in (_LAYERS, _BLOCK)},
-        _STEP.name: step_schema(catalogue),
-        **layer_definitions(Kinds(catalogue), texts),
+        _DTYPE.name: OneOf(*dialect.catalogue.dtypes).schema(),
+        _STEP.name: step_schema(dialect),
+        **layer_definitions(Kinds(dialect), texts),
     }
     return found

@@ -1,4 +1,4 @@
-"""The arguments of Keras' layers and functions as kinds: what each may be, as source text.
+"""The arguments of layers and functions as kinds: what each may be, as source text.
 
 A value becomes a literal by `repr`, a function or a layer the call of a name of the catalogue or of
 the project (`MODULE:Name`).
@@ -15,7 +15,7 @@ from typing import Any
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Kind, Schema
 from deepforge_hpc.files.object import closed
-from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing, shipped
+from deepforge_hpc.libraries.networks.catalogue import Texts, Thing
 from deepforge_hpc.libraries.networks.code import (
     OBJECT_SCHEMA,
     Activation,
@@ -27,14 +27,9 @@ from deepforge_hpc.libraries.networks.code import (
     object_code,
     source,
 )
+from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Argument
 from deepforge_hpc.libraries.networks.literals import PARAMETER, kind_of
-
-REFUSED = {
-    "TFSMLayer": "it runs whatever its file holds",
-    "InputLayer": "inputs stand under `inputs`",
-}
-"""Layers of Keras that no architecture names."""
 
 
 class _Of(Reader):
@@ -53,15 +48,16 @@ class _Of(Reader):
 class Kinds:
     """What the things of a catalogue take, each made once."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.catalogue = dialect.catalogue
         self._arguments: dict[tuple[str, str], Arguments] = {}
         self._sorts: dict[str, Kind] = {}
 
     def arguments(self, family: str, name: str) -> Arguments | None:
-        """Return the arguments of a layer, an initializer, ...; None of what Keras has not."""
+        """Return the arguments of a layer, an initializer, ...; None of what there is not."""
         thing = self.catalogue.find(family, name)
-        if thing is None or (family == "layer" and thing.name in REFUSED):
+        if thing is None or (family == "layer" and thing.name in self.dialect.refused):
             return None
         key = (family, thing.name)
         if key not in self._arguments:
@@ -76,7 +72,7 @@ class Kinds:
 
     def _sort(self, sort: str) -> Kind:
         if sort == "activation":
-            return Activation(self.catalogue.known(sort))
+            return Activation(self.dialect)
         if sort == "function":
             return Function()
         if sort in self.catalogue.families:
@@ -89,13 +85,14 @@ class Kinds:
 
     def why_not(self, family: str, name: str) -> tuple[str, str]:
         """Return what to say of a name that cannot stand for a layer, an initializer, ..."""
-        if family == "layer" and name in REFUSED:
-            return f"{name} cannot be used here: {REFUSED[name]}", ""
+        refused = self.dialect.refused if family == "layer" else {}
+        if name in refused:
+            return f"{name} cannot be used here: {refused[name]}", ""
         if re.fullmatch(r"[\w/.-]+\.py:\w+", name):
             module = name.replace("./", "").replace("/", ".").replace(".py:", ":")
             return f"{shown(name)} names a file, and modules are wanted", f"write {module}"
         hint = nearest(name, self.catalogue.known(family))
-        return f"Keras has no {family} {shown(name)}", hint
+        return f"{self.dialect.framework} has no {family} {shown(name)}", hint
 
     def definitions(self, sorts: Iterable[str]) -> dict[str, Schema]:
         """Return the schema of each sort of argument, and of each family that one names."""
@@ -114,13 +111,13 @@ def _definition_name(sort: str) -> str:
 
 
 @functools.cache
-def kinds() -> Kinds:
-    """Return those of the catalogue that is shipped."""
-    return Kinds(shipped())
+def kinds(dialect: Dialect) -> Kinds:
+    """Return those of a library, made once."""
+    return Kinds(dialect)
 
 
 class ArgumentKind:
-    """One argument; null leaves it to Keras."""
+    """One argument; null leaves it to the framework."""
 
     def __init__(self, owner: Kinds, thing: Thing, name: str) -> None:
         self.sort = thing.sorts[name]
@@ -144,16 +141,14 @@ class Arguments:
     """The arguments of a layer or function, read to the source of each."""
 
     def __init__(self, owner: Kinds, thing: Thing) -> None:
-        self.thing = thing
+        self._owner, self.thing = owner, thing
         self.name, self.code = thing.name, thing.code
         self.takes, self.call = thing.takes, thing.call
         self.kinds = {name: ArgumentKind(owner, thing, name) for name in thing.sorts}
 
-    def gives_several(self, given: Mapping[str, Argument]) -> bool:
+    def gives_several(self, given: Mapping[str, Argument], call: Mapping[str, object]) -> bool:
         """Tell whether the layer gives, or may give, more than one tensor."""
-        wraps = {"layer", "layers"} & set(self.thing.sorts.values())
-        state = given.get("return_state")
-        return bool(wraps or "Cell" in self.name or (state is not None and state.code == "True"))
+        return self._owner.dialect.gives_several(self.thing, given, call)
 
     def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
         """Return those that are given and known; their values are not looked at."""
@@ -181,7 +176,7 @@ class Arguments:
         return {name: self.read(name, item, (*path, name), reader) for name, item in given.items()}
 
     def ordered(self, found: Mapping[str, Argument]) -> dict[str, Argument]:
-        """Return what is given in Keras' order."""
+        """Return what is given in the framework's order."""
         return {name: found[name] for name in self.kinds if name in found}
 
     def schema(self) -> Schema:
@@ -215,8 +210,8 @@ class Free:
         self.name, self.code = name, object_code(name).text
         self._kind = owner.sort("any")
 
-    def gives_several(self, given: Mapping[str, Argument]) -> bool:  # noqa: ARG002 - as of Keras' own
-        """Tell that it may: only its code knows."""
+    def gives_several(self, given: object, call: object) -> bool:  # noqa: ARG002 - only its code knows
+        """Tell that it may."""
         return True
 
     def check_required(self, given: Mapping[str, object], path: Path, reader: Reader) -> None:
@@ -302,7 +297,7 @@ def called(code: Code, arguments: Mapping[str, Argument]) -> Code:
 
 
 def layer_definitions(owner: Kinds, texts: Texts) -> dict[str, Schema]:
-    """Return the schema of each layer's arguments, with what Keras says of it."""
+    """Return the schema of each layer's arguments, with what is said of it."""
     found, sorts = {}, dict[str, None]()
     for thing in owner.catalogue.things("layer").values():
         kind = owner.arguments("layer", thing.name)
@@ -310,7 +305,7 @@ def layer_definitions(owner: Kinds, texts: Texts) -> dict[str, Schema]:
             continue
         found[thing.name] = {"description": texts.summary(thing), **kind.schema()}
         sorts.update(dict.fromkeys(thing.sorts.values()))
-    for family in ("initializer", "regularizer", "constraint"):
+    for family in {"initializer", "regularizer", "constraint"} & set(owner.catalogue.families):
         for thing in owner.catalogue.things(family).values():
             sorts.update(dict.fromkeys(thing.sorts.values()))
     return {**found, **owner.definitions(sorts)}

@@ -1,21 +1,16 @@
-"""What Keras has: every layer, initializer, loss, ... with its arguments, from shipped data.
+"""What a framework has: every layer, initializer, loss, ... with its arguments, from shipped data.
 
-`introspect` wrote the data from Keras itself: `names.json` is all that a check needs, `texts.json`
-what documentation adds. Each is read once, when it is asked for.
+`introspect` of a library writes the data: `names.json` is all that a check needs, `texts.json` what
+documentation adds.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from deepforge_hpc.plugins.library import NEEDED
-
-_FOLDER = Path(__file__).parent.parent / "keras"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +23,7 @@ class Thing:
     code: str
     """How source names it, such as `keras.layers.Dense`."""
     sorts: Mapping[str, str]
-    """Argument to the sort of value that it takes, in Keras' order."""
+    """Argument to the sort of value that it takes, in the framework's order."""
     defaults: Mapping[str, object]
     """Argument to its default; NEEDED where there is none."""
     aliases: tuple[str, ...] = ()
@@ -44,12 +39,12 @@ class Thing:
 
 
 class Catalogue:
-    """All things of one version of Keras; each is read when it is asked for."""
+    """All things of one version of a framework; each is read when it is asked for."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = names
         self._found: dict[tuple[str, str], Thing] = {}
-        self.version: str = names["keras"]
+        self.version: str = names["version"]
         self.dtypes: tuple[str, ...] = tuple(names["dtypes"])
         self.families: tuple[str, ...] = tuple(names["modules"])
         self._aliases = {
@@ -86,7 +81,7 @@ def _thing(family: str, module: str, name: str, entry: Mapping[str, Any]) -> Thi
     return Thing(
         name=name,
         family=family,
-        code=f"{module}.{name}",
+        code=entry.get("code", f"{module}.{name}"),
         sorts={item[0]: item[1] for item in entry["arguments"]},
         defaults={item[0]: (item[2:] or [NEEDED])[0] for item in entry["arguments"]},
         aliases=tuple(entry.get("aliases", ())),
@@ -95,14 +90,8 @@ def _thing(family: str, module: str, name: str, entry: Mapping[str, Any]) -> Thi
     )
 
 
-@functools.cache
-def shipped() -> Catalogue:
-    """Return the catalogue of the version that this package was made for."""
-    return Catalogue(json.loads((_FOLDER / "names.json").read_bytes()))
-
-
 class Texts:
-    """What Keras' documentation says."""
+    """What the framework's documentation says."""
 
     def __init__(self, texts: Mapping[str, Any]) -> None:
         self._texts = texts
@@ -115,9 +104,3 @@ class Texts:
         """Return what is said of an argument, also one of a layer's call; empty for nothing."""
         number = self._texts[thing.family][thing.name][1].get(name)
         return "" if number is None else str(self._texts["arguments"][name][number])
-
-
-@functools.cache
-def shipped_texts() -> Texts:
-    """Return the texts that go with `shipped`."""
-    return Texts(json.loads((_FOLDER / "texts.json").read_bytes()))

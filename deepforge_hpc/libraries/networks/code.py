@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest
 from deepforge_hpc.files.kinds import Kind, Schema
+from deepforge_hpc.libraries.networks.dialect import Dialect
 
 _WORD = "[A-Za-z_][A-Za-z0-9_]*"
-_OURS = "(?!(?:keras|build|t[0-9]+|layer_t[0-9]+|model_[0-9]+)(?:[.]|:))"
+_OURS = "(?!(?:keras|torch|nn|build|t[0-9]+|layer_t[0-9]+|model_[0-9]+)(?:[.]|:))"
 OBJECT = rf"{_OURS}{_WORD}(?:[.]{_WORD})*:{_WORD}"
 """A layer or a function of the project, by module and name; no module has a name of our source."""
 OBJECT_RULE = "MODULE:Name of the project"
@@ -61,19 +62,21 @@ class Function:
 
 
 class Activation:
-    """An activation by its name in Keras, or `MODULE:function` of the project."""
+    """An activation by its name in the framework, or `MODULE:function` of the project."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = names
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._names = dialect.catalogue.known("activation")
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
-        """Read a name; Keras takes one as text."""
-        if isinstance(value, str) and value in self._names:
-            return value
+        """Read a name."""
+        thing = self._dialect.catalogue.find("activation", str(value))
+        if thing is not None:
+            return value if self._dialect.activations_by_text else Code(thing.code)
         if is_object(value):
             return object_code(str(value))
         hint = nearest(value, self._names) if isinstance(value, str) else ""
-        return reader.wrong(path, "an activation that Keras has", value, hint)
+        return reader.wrong(path, f"an activation that {self._dialect.framework} has", value, hint)
 
     def schema(self) -> Schema:
         """Describe it."""

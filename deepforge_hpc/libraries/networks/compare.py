@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
+from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.normal import normal_of
 
@@ -29,9 +30,9 @@ class LayerChange(NamedTuple):
     now: str
 
 
-def compare(one: Graph, two: Graph) -> tuple[LayerChange, ...]:
+def compare(one: Graph, two: Graph, dialect: Dialect) -> tuple[LayerChange, ...]:
     """Return what has to be done to the first network to get the second, in its order."""
-    pairs = _pairs(one.calls, two.calls)
+    pairs = _pairs(one.calls, two.calls, dialect)
     names = {item.name: item.name for item in one.inputs}
     names |= {old.name: new.name for old, new in pairs}
     old_of = {new.name: old for old, new in pairs}
@@ -44,14 +45,16 @@ def compare(one: Graph, two: Graph) -> tuple[LayerChange, ...]:
     for call in two.calls:
         old = old_of.get(call.name)
         changes += [LayerChange("added", call.name, "", call.kind)] if old is None else []
-        changes += [] if old is None else _layer(old, call, names)
+        changes += [] if old is None else _layer(old, call, names, dialect)
     outputs = tuple(_renamed(item, names) for item in one.outputs)
     if outputs != two.outputs:
         changes.append(LayerChange("rewired", "outputs", _words(one.outputs), _words(two.outputs)))
     return tuple(changes)
 
 
-def _pairs(one: Sequence[LayerCall], two: Sequence[LayerCall]) -> list[tuple[LayerCall, LayerCall]]:
+def _pairs(
+    one: Sequence[LayerCall], two: Sequence[LayerCall], dialect: Dialect
+) -> list[tuple[LayerCall, LayerCall]]:
     """Return which layers of two networks are one and the same."""
     rest = list(one), list(two)
     pairs: list[tuple[LayerCall, LayerCall]] = []
@@ -64,9 +67,9 @@ def _pairs(one: Sequence[LayerCall], two: Sequence[LayerCall]) -> list[tuple[Lay
             rest[side][:] = [call for call in rest[side] if call.name not in gone]
 
     take(_by_key(*rest, lambda call: (call.name, call.kind)))
-    # A layer that is called again has no name in what Keras saves.
+    # A layer that is called again has no name in what is saved.
     take(_by_key(*rest, lambda call: (call.shared, call.sources) if call.shared else id(call)))
-    take(_by_order(*rest, lambda call: f"{call.kind} {normal_of(call)} {call.shared}"))
+    take(_by_order(*rest, lambda call: f"{call.kind} {normal_of(call, dialect)} {call.shared}"))
     take(_by_order(*rest, lambda call: call.kind))
     take(_by_key(*rest, lambda call: call.name))
     return pairs
@@ -109,24 +112,26 @@ def _input_words(item: GraphInput) -> str:
     return f"Input {list(item.shape)} {item.dtype}"
 
 
-def _layer(old: LayerCall, new: LayerCall, names: Mapping[str, str]) -> Iterator[LayerChange]:
+def _layer(
+    old: LayerCall, new: LayerCall, names: Mapping[str, str], dialect: Dialect
+) -> Iterator[LayerChange]:
     if old.name != new.name:
         yield LayerChange("renamed", new.name, old.name, new.name)
     if old.model is not None and new.model is not None:
-        for change in compare(old.model, new.model):
+        for change in compare(old.model, new.model, dialect):
             yield change._replace(layer=f"{new.name}/{change.layer}")
     elif old.kind != new.kind:
         yield LayerChange("changed", new.name, old.kind, new.kind)
     else:
-        yield from _arguments(old, new)
+        yield from _arguments(old, new, dialect)
     if _wiring(old.on(lambda item: _renamed(item, names))) != _wiring(new):
         yield LayerChange("rewired", new.name, _words(old.reads), _words(new.reads))
     if names.get(old.shared, old.shared) != new.shared:
         yield LayerChange("changed", new.name, f"shared={old.shared}", f"shared={new.shared}")
 
 
-def _arguments(old: LayerCall, new: LayerCall) -> Iterator[LayerChange]:
-    was, now = normal_of(old), normal_of(new)
+def _arguments(old: LayerCall, new: LayerCall, dialect: Dialect) -> Iterator[LayerChange]:
+    was, now = normal_of(old, dialect), normal_of(new, dialect)
     for name in dict.fromkeys((*old.arguments, *new.arguments)):
         if was.get(name) != now.get(name):
             found = (call.arguments.get(name) for call in (old, new))

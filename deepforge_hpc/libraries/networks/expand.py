@@ -23,8 +23,6 @@ from deepforge_hpc.runtime.base.text import listed
 
 MAX_STEPS = 10_000
 _MAX_NESTING = 16
-_OF_MODELS = ("training", "mask")
-"""What the call of a nested model takes besides tensors."""
 
 
 class TooLargeError(Exception):
@@ -36,7 +34,7 @@ class Expander:
 
     def __init__(self, units: ArchitectureFiles) -> None:
         self.units = units
-        self.layers = LayerMaker()
+        self.layers = LayerMaker(units.dialect)
         self.steps = 0
 
     def expand(self, unit: ArchitectureFile) -> Graph:
@@ -51,7 +49,7 @@ class Expander:
             graph = self.network(frame, found.name)
         except TooLargeError as error:
             reader.fault(("layers",), str(error))
-            graph = Graph(name=found.name, inputs=(), calls=(), outputs=())
+            graph = Graph(name=found.name, library=found.library, inputs=(), calls=(), outputs=())
         if not self.units.faults:  # a slip in a name is told at the name
             self.units.check_unused()
         custom = {name: unit.place(("custom", i)) for i, name in enumerate(found.custom)}
@@ -88,6 +86,7 @@ class Expander:
         calls = tuple(frame.network.calls.values())
         graph = Graph(
             name=name,
+            library=frame.unit.architecture.library,
             inputs=inputs,
             calls=calls,
             outputs=tuple(tensor for tensor in outputs if tensor is not None),
@@ -247,7 +246,7 @@ class Expander:
                 arguments={},
                 sources=sources,
                 merges=len(sources) > 1,
-                keywords=self.layers.keywords(step, _OF_MODELS, frame),
+                keywords=self.layers.keywords(step, self.units.dialect.of_models, frame),
                 model=graph,
                 place=frame.unit.place(step.path),
                 passages=frame.passages,
@@ -296,7 +295,7 @@ class Expander:
         return found and again(found)
 
     def check_use(self, graph: Graph, frame: Frame, outputs: tuple[Tensor | None, ...]) -> None:
-        """Name what leads nowhere: Keras would leave it out without a word."""
+        """Name what leads nowhere: what is made of the network would not have it."""
         left_out = frame.network.left_out
         hint = f"`when` leaves out {listed(left_out)}" if left_out else ""
         if None in outputs and left_out:

@@ -36,7 +36,7 @@ class LayerList:
     owners: dict[str, ArchitectureFile] = field(default_factory=dict)
     """The file that each call stands in."""
     several: set[str] = field(default_factory=set)
-    """Calls that give more than one tensor, as far as that can be told without Keras."""
+    """Calls that give more than one tensor, as far as that can be told without the framework."""
     left_out: dict[str, tuple[ArchitectureFile, Path]] = field(default_factory=dict)
     """Lines and inputs that a `when` left out, with its place."""
 
@@ -101,7 +101,7 @@ class Frame:
         known = {**numbered, **outputs}
         if found is None or output in known:
             return known.get(output)
-        # Of one tensor, Keras would take the first example of the batch without a word.
+        # Of one tensor, it would be the first example of the batch without a word.
         one = "those of a layer are numbered: write .0" if gives_several else "it gives one tensor"
         hint = f"it has {', '.join(outputs)}" if outputs else one
         self.fault(path, f"{layer} has no output {shown(output)}", hint)

@@ -89,13 +89,13 @@ class LayerCall:
     """One layer, called on tensors."""
 
     name: str
-    """Unique in its graph. Keras knows the layer by it, unless it is a `shared` one."""
+    """Unique in its graph. The framework knows the layer by it, unless it is a `shared` one."""
     kind: str
     """`Dense`; `MODULE:Name` of a layer of the project; of a nested model the block's name."""
     code: str
     """How source names its class: `keras.layers.Dense`; empty for a nested model."""
     arguments: Mapping[str, Argument]
-    """Those that are given, in Keras' order; of a shared layer its own."""
+    """Those that are given, in the framework's order; of a shared layer its own."""
     sources: tuple[Tensor, ...]
     """What it is called on, in this order."""
     merges: bool = False
@@ -138,7 +138,7 @@ class LayerCall:
 
     @property
     def layer(self) -> str:
-        """Return the name that Keras knows its layer by."""
+        """Return the name that its layer has in the framework."""
         return self.shared or self.name
 
     def fault(self, message: str, hint: str = "") -> Fault:
@@ -159,6 +159,8 @@ class Graph:
     """A network: calls in an order in which each stands after its sources."""
 
     name: str
+    library: str
+    """Whose layers these are."""
     inputs: tuple[GraphInput, ...]
     calls: tuple[LayerCall, ...]
     outputs: tuple[Tensor, ...]

@@ -8,6 +8,7 @@ from deepforge_hpc.files.faults import BAD, NAME, Path, nearest, shown
 from deepforge_hpc.libraries.networks.architecture import Step
 from deepforge_hpc.libraries.networks.arguments import Arguments, Free, argument, kinds
 from deepforge_hpc.libraries.networks.code import is_object
+from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.frame import Frame
 from deepforge_hpc.libraries.networks.graph import Argument, CallValue, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.parameters import UNKNOWN
@@ -16,8 +17,8 @@ from deepforge_hpc.libraries.networks.parameters import UNKNOWN
 class LayerMaker:
     """Adds layers; faults go to the files that they stand in."""
 
-    def __init__(self) -> None:
-        self.kinds = kinds()
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect, self.kinds = dialect, kinds(dialect)
 
     def arguments(self, step: Step, frame: Frame) -> Arguments | Free | None:
         """Return what a layer takes; None if there is no such layer."""
@@ -26,9 +27,9 @@ class LayerMaker:
         if found := self.kinds.arguments("layer", step.kind):
             return found
         message, hint = self.kinds.why_not("layer", step.kind)
-        if message.startswith("Keras has no layer"):
+        if message.startswith(f"{self.dialect.framework} has no layer"):
             known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
-            message = f"no Keras layer or block {shown(step.kind)}"
+            message = f"no {self.dialect.framework} layer or block {shown(step.kind)}"
             hint = nearest(step.kind, known)
         frame.fault(step.path, message, hint, key=True)
         return None
@@ -68,7 +69,7 @@ class LayerMaker:
                 passages=frame.passages,
             ),
             frame.unit,
-            gives_several=one.gives_several(found) or "return_attention_scores" in step.call,
+            gives_several=one.gives_several(found, step.call),
         )
 
     def read(

@@ -33,7 +33,7 @@ def kind_of(sort: str, dtypes: tuple[str, ...]) -> Kind:
     if name == "sizes":
         return _sizes(int(count) if count else None)
     if name == "dtype":
-        return OneOf(*dtypes, *_MIXED, what="a type of numbers that Keras has")
+        return OneOf(*dtypes, *_MIXED, what="a type of numbers")
     return _KINDS[name]
 
 
@@ -75,7 +75,7 @@ def _is_fraction(value: object) -> bool:
 def _is_literal(value: object) -> bool:
     """Tell whether nothing but Python's own constants comes of a value.
 
-    A mapping could be Keras' form of any object, which it would then make.
+    A mapping could be a framework's form of any object, which it would then make.
     """
     if isinstance(value, list):
         return all(map(_is_literal, value))

@@ -11,6 +11,7 @@ from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.networks import architecture
 from deepforge_hpc.libraries.networks.architecture import Architecture, Block
+from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Place
 from deepforge_hpc.libraries.networks.unused import check_unused
 from deepforge_hpc.plugins.library import ResourceFiles
@@ -45,8 +46,8 @@ class ArchitectureFile:
 class ArchitectureFiles:
     """Reads files; `faults` holds what is wrong in all of them."""
 
-    def __init__(self, files: ResourceFiles) -> None:
-        self._files = files
+    def __init__(self, files: ResourceFiles, dialect: Dialect) -> None:
+        self._files, self.dialect = files, dialect
         self._read: dict[str, ArchitectureFile | None] = {}
         self._readers: list[Reader] = []
         self._broken: list[Fault] = []
@@ -79,7 +80,7 @@ class ArchitectureFiles:
             self._broken += error.faults
             return None
         self._readers.append(reader)
-        found = architecture.read(reader)
+        found = architecture.read(reader, self.dialect)
         if found is None:
             return None
         unit = ArchitectureFile(architecture=found, reader=reader)

@@ -1,4 +1,4 @@
-"""Names that a file declares and nothing uses: mostly a slip, and Keras never hears of them."""
+"""Names that a file declares and nothing uses: mostly a slip, and no framework hears of them."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ import pytest
 
 from deepforge_hpc.api.arch_doc import doc
 from deepforge_hpc.libraries.keras import at_hand
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.networks.catalogue import shipped
 
 FAKE = '''\
 from types import SimpleNamespace as Namespace

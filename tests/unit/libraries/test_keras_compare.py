@@ -22,7 +22,8 @@ layers:
 
 def changes(one: str, two: str) -> list[tuple[str, str, str, str]]:
     library = KerasLibrary()
-    return [tuple(item) for item in compare(library.graph(one, "1.yaml"), library.graph(two, "2"))]
+    graphs = library.graph(one, "1.yaml"), library.graph(two, "2.yaml")
+    return [tuple(item) for item in compare(*graphs, library.dialect())]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.networks.catalogue import shipped
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.library import Library
 from deepforge_hpc.testing.library import LibraryContract

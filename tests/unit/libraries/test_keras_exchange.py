@@ -14,6 +14,7 @@ import pytest
 
 from deepforge_hpc.api.arch_exchange import import_model
 from deepforge_hpc.errors import InvalidInputError, UsageError
+from deepforge_hpc.libraries.keras.catalogue import dialect
 from deepforge_hpc.libraries.keras.export.document import to_json
 from deepforge_hpc.libraries.keras.export.dot import to_dot
 from deepforge_hpc.libraries.keras.export.python import to_python
@@ -44,7 +45,11 @@ def again(network: Graph) -> Graph:
 def differences(one: Graph, two: Graph) -> list[object]:
     """A layer that is called again has no name of its own in what Keras saves."""
     reused = {call.name for call in one.calls if call.shared}
-    return [item for item in compare(one, two) if item.what != "renamed" or item.was not in reused]
+    return [
+        item
+        for item in compare(one, two, dialect())
+        if item.what != "renamed" or item.was not in reused
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))

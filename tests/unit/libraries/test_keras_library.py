@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.networks.arguments import REFUSED
-from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
+from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.plugins.library import Compiled
 
 ARCHITECTURES = Path(__file__).parents[3] / "examples" / "redshift" / "architectures"
@@ -138,7 +138,7 @@ def test_every_layer_and_function_of_the_catalogue_can_be_named() -> None:
     head = "library: keras\narchitecture: a\ninputs: {x: [8, 8, 3]}\nlayers:\n"
     layers = shipped().things("layer")
     assert len(layers) == 143
-    for name in [name for name in shipped().known("layer") if name not in REFUSED]:
+    for name in [name for name in shipped().known("layer") if name not in dialect().refused]:
         thing = shipped().find("layer", name)
         assert thing is not None
         two = "" if thing.takes == "one" else ", from: [x, x]"

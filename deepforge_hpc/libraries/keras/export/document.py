@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
+from deepforge_hpc.libraries.keras.catalogue import shipped
+from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 
 _MODEL = "keras.src.models.functional"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from deepforge_hpc.libraries.keras.catalogue import dialect
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Passage, Tensor
 from deepforge_hpc.libraries.networks.normal import normal_of
 
@@ -233,7 +234,7 @@ class _Tree:
             sources=[self.refer(body, tensor) for tensor in call.sources],
             call=call,
             arguments={name: item.code for name, item in call.arguments.items()},
-            defaults=call.arguments.keys() - normal_of(call).keys(),
+            defaults=call.arguments.keys() - normal_of(call, dialect()).keys(),
             keywords={name: value(item) for name, item in call.keywords.items()},
         )
 

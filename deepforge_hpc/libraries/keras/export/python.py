@@ -312,7 +312,7 @@ def _last_uses(body: Body) -> dict[int, int]:
 
 def _leading(item: Item) -> int:
     """Return how many arguments a reader knows by their place: those that must be given."""
-    from deepforge_hpc.libraries.networks.catalogue import shipped
+    from deepforge_hpc.libraries.keras.catalogue import shipped
 
     assert item.call is not None
     thing = shipped().find("layer", item.call.kind)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import shown
-from deepforge_hpc.libraries.networks.catalogue import Thing, shipped
+from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
+from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.normal import normal, normal_value
 
 _MODELS = ("Functional", "Sequential", "Model")
@@ -229,7 +230,7 @@ class _ModelReader:
                 self.fault(
                     layer, f"{thing.name} takes no {shown(name)} in Keras {shipped().version}"
                 )
-        return normal(thing, given)
+        return normal(thing, given, dialect())
 
     def value(self, sort: str, value: object, layer: str) -> Any:
         """Return a value as a file says it."""
@@ -266,7 +267,9 @@ class _ModelReader:
 
 def _is_mirrored(found: Mapping[str, Any]) -> bool:
     """Tell whether the backward layer is the forward one the other way round."""
-    layers = [normal_value("layer", found.get(key)) for key in ("layer", "backward_layer")]
+    layers = [
+        normal_value("layer", found.get(key), dialect()) for key in ("layer", "backward_layer")
+    ]
     if not all(isinstance(item, dict) for item in layers):
         return False
     (one, forward), (two, backward) = (next(iter(item.items())) for item in layers)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer
 from deepforge_hpc.libraries.keras.trial.words import Advice
-from deepforge_hpc.libraries.networks.catalogue import shipped
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
 
 Outcome = Mapping[str, BuiltLayer]

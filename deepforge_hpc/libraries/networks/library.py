@@ -1,0 +1,96 @@
+"""A library of architectures: the common form of files, in the dialect of a framework."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.kinds import Schema
+from deepforge_hpc.libraries.networks import architecture
+from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing
+from deepforge_hpc.libraries.networks.dialect import Dialect
+from deepforge_hpc.libraries.networks.expand import Expander
+from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.sources import ArchitectureFiles
+from deepforge_hpc.plugins.library import (
+    NO_FILES,
+    Compiled,
+    Entry,
+    Library,
+    Option,
+    ResourceFiles,
+)
+
+
+class NetworkLibrary(Library):
+    """Compiles architecture files to modules whose `build` returns the network."""
+
+    folder: ClassVar[Path]
+    """Holds the examples, as YAML files."""
+
+    @abstractmethod
+    def dialect(self) -> Dialect:
+        """Return the names that files may use, and what they mean."""
+
+    @abstractmethod
+    def at_hand(self) -> tuple[Catalogue, Texts]:
+        """Return what is documented: of the framework that is installed, or the shipped one."""
+
+    @abstractmethod
+    def emit(self, graph: Graph) -> str:
+        """Return the source of the module that builds a network."""
+
+    def schema(self) -> Schema:
+        known, texts = self.at_hand()
+        return architecture.schema(replace(self.dialect(), catalogue=known), texts)
+
+    def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
+        known, texts = self.at_hand()
+        return {
+            family: {name: _entry(thing, texts) for name, thing in known.things(family).items()}
+            for family in known.families
+        }
+
+    def examples(self) -> Mapping[str, str]:
+        paths = sorted(self.folder.glob("*.yaml"))
+        return {path.stem: path.read_text("utf-8") for path in paths}
+
+    def compile(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Compiled:
+        graph = self.graph(text, source, files)
+        objects = {name: place[:3] for name, place in graph.objects.items()}
+        return Compiled(self.emit(graph), graph.files[1:], objects)
+
+    def graph(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Graph:
+        """Return the network of a file; InvalidInputError as `compile`."""
+        graph, faults = self.partial_graph(text, source, files)
+        if faults or graph is None:
+            raise InvalidInputError(faults)
+        return graph
+
+    def partial_graph(
+        self, text: str, source: str, files: ResourceFiles = NO_FILES
+    ) -> tuple[Graph | None, tuple[Fault, ...]]:
+        """Return the network as far as it can be read, and all faults: layers of it may have some.
+
+        Sources of a layer may be missing in it.
+        """
+        units = ArchitectureFiles(files, self.dialect())
+        unit = units.read(text, source)
+        graph = Expander(units).expand(unit) if unit is not None and not units.faults else None
+        return graph, tuple(units.faults)
+
+
+def _entry(thing: Thing, texts: Texts) -> Entry:
+    return Entry(
+        options={
+            name: Option(sort, thing.defaults[name], texts.argument(thing, name))
+            for name, sort in thing.sorts.items()
+        },
+        text=texts.summary(thing),
+        aliases=thing.aliases,
+        call={name: texts.argument(thing, name) for name in thing.call},
+    )
