@@ -187,6 +187,18 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
     raise UsageError(message, f"Known: {names}." if names else "Start one with: dfh submit")
 
 
+def split_job(reference: str, cwd: Path) -> tuple[str, str]:
+    """Return the execution of EXECUTION/JOB, and the job; of a path, the job that it lies in."""
+    path = cwd / reference
+    if os.sep not in reference or path.exists():
+        parts = path.resolve().parts
+        known = _enclosing(path) if os.sep in reference else None
+        below = parts[len(known.layout.root.parts) :] if known else ()
+        return reference, below[1] if below[:1] == ("jobs",) and len(below) > 1 else ""
+    execution, _, job = reference.rstrip(os.sep).rpartition(os.sep)
+    return execution, job
+
+
 def _require_trusted(cwd: Path) -> None:
     from deepforge_hpc.paths import project_root, user_folder
     from deepforge_hpc.pipeline.settings import load_user_settings

@@ -88,8 +88,19 @@ def the_execution(display: Display, reference: str, *, acts: bool = False) -> Fo
     return found
 
 
+def the_job(display: Display, reference: str) -> tuple[FoundExecution, str]:
+    """Return the execution that EXECUTION or EXECUTION/JOB means here, and the job or ""."""
+    from deepforge_hpc.api.find import split_job
+
+    execution, job = split_job(reference, Path.cwd())
+    return the_execution(display, execution), job
+
+
 execution_argument = click.argument("execution", required=False, default="latest")
 """EXEC: an id, the start or number of one, a path, or `latest` (the default)."""
+
+job_argument = click.argument("execution", metavar="[EXECUTION[/JOB]]", default="latest")
+"""The same, or a job of it."""
 
 
 def request_from(options: dict[str, Any]) -> Request:

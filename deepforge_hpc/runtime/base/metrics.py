@@ -10,13 +10,27 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .files import opened
 
 _RESERVED = frozenset({"t", "step", "not_finite"})
 _MAX_NAMES = 200
+_NOT_FINITE = {"inf": math.inf, "-inf": -math.inf}
+
+
+class Point(NamedTuple):
+    """A number that was logged."""
+
+    name: str
+    line: int
+    """Number of its line, from 0."""
+    time: float | None
+    """Unix seconds."""
+    step: float | None
+    value: float
+    """Not finite where the number was not."""
 
 
 class Series(NamedTuple):
@@ -83,24 +97,36 @@ def parse_metrics(lines: Iterable[bytes], limit: int = 500, since: float = 0.0) 
     First, last, least and greatest points are kept. Lines that are torn, damaged or older than
     `since` (unix seconds) are left out.
     """
-    points: dict[str, list[tuple[float, float | None]]] = {}
+    found: dict[str, list[tuple[float, float | None]]] = {}
     stepped: set[str] = set()
+    for name, line, at, step, value in points(lines):
+        if (since if at is None else at) < since:
+            continue
+        if not (name in found or len(found) < _MAX_NAMES):
+            continue
+        place = float(line) if step is None else step
+        found.setdefault(name, []).append((place, value if math.isfinite(value) else None))
+        if step is not None:
+            stepped.add(name)
+    return [_series(name, rows, limit, name in stepped) for name, rows in found.items()]
+
+
+def points(lines: Iterable[bytes]) -> Iterator[Point]:
+    """Yield the numbers in lines of a metrics file; torn and damaged lines are left out."""
     for number, line in enumerate(lines):
         row = _parse(line)
-        if row is None or (_finite(row.get("t")) or since) < since:
+        if row is None:
             continue
-        step = _finite(row.get("step"))
+        at, step, odd = _finite(row.get("t")), _finite(row.get("step")), row.get("not_finite")
         for name, value in row.items():
-            if name in _RESERVED or not (name in points or len(points) < _MAX_NAMES):
+            if name in _RESERVED:
                 continue
-            if value is not None and _finite(value) is None:
-                continue
-            points.setdefault(name, []).append(
-                (float(number) if step is None else step, _finite(value))
-            )
-            if step is not None:
-                stepped.add(name)
-    return [_series(name, rows, limit, name in stepped) for name, rows in points.items()]
+            known = _finite(value)
+            if known is None and value is None:
+                word = odd.get(name) if isinstance(odd, dict) else None
+                known = _NOT_FINITE.get(str(word), math.nan)
+            if known is not None:
+                yield Point(name, number, at, step, known)
 
 
 def _parse(line: bytes) -> dict[str, object] | None:
