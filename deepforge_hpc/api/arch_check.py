@@ -123,10 +123,10 @@ def check(
 
 def _check_loss(loss: str) -> None:
     """Raise UsageError for what is no loss: nothing would be said of it."""
-    from deepforge_hpc.libraries.keras.trial.findings import losses
+    from deepforge_hpc.libraries.keras.named_values import spellings
 
-    if loss and loss not in losses():
-        hint = nearest(loss, losses()) or "leave it out for a loss of your own"
+    if loss and loss not in spellings("loss"):
+        hint = nearest(loss, spellings("loss")) or "leave it out for a loss of your own"
         raise UsageError(f"--loss {shown(loss)}: Keras has no such loss", hint)
 
 

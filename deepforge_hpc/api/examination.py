@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.file import OperationSpec
     from deepforge_hpc.pipeline.interface import OperationInterface
     from deepforge_hpc.pipeline.load import Loaded
     from deepforge_hpc.plugins.library import Examination, Software
@@ -37,11 +38,19 @@ def _examined(operation: OperationInterface, loaded: Loaded) -> Iterator[Examina
             own_python=sys.executable,
             job_python=operation.environment.python,
             software=software,
+            ranks=_ranks(loaded.pipeline.operations[operation.name]),
         )
         text = loaded.snapshot.files[f"{PROJECT}/{reference.source}"].data.decode()
         files = ProjectFiles(Project(loaded.project, loaded.project), loaded.project)
         library = registry.create("libraries", reference.library)
         yield library.examine(text, reference.source, use, files)
+
+
+def _ranks(spec: OperationSpec) -> int:
+    """Return how many ranks the pipeline asks for, whatever a site makes of it."""
+    asked = spec.resources
+    by_gpu = asked.gpus_per_node if spec.launch not in (None, "none") else 1
+    return (asked.nodes or 1) * (asked.ntasks_per_node or by_gpu or 1)
 
 
 def software(python: str, packages: Iterable[str]) -> Software:

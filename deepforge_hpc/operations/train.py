@@ -20,22 +20,29 @@ class Train:
     def __init__(  # noqa: PLR0913, PLR0917 - the keys of a pipeline file
         self,
         model: keras.Model,
-        loss: str | dict[str, Any],
+        loss: Annotated[str | dict[str, Any], {"names": "keras:loss"}],
         target: str = "target",
         inputs: dict[str, str] | None = None,
         rows: str = "",
         epochs: Annotated[int, {"min": 1}] = 10,
         batch_size: Annotated[int, {"min": 1}] = 32,
-        optimizer: str | dict[str, Any] = "Adam",
+        optimizer: Annotated[str | dict[str, Any], {"names": "keras:optimizer"}] = "Adam",
         learning_rate: Annotated[float, {"min": 0.0}] = 0.001,
         learning_rate_batch: Annotated[int, {"min": 0}] = 0,
         warmup_epochs: Annotated[float, {"min": 0.0}] = 0.0,
-        schedule: str | dict[str, Any] | None = None,
-        metrics: list[str | dict[str, Any]] | None = None,
-        callbacks: list[str | dict[str, Any]] | None = None,
-        early_stopping: dict[str, Any] | None = None,
+        schedule: Annotated[
+            str | dict[str, Any] | None,
+            {"names": "keras:schedule initial_learning_rate decay_steps"},
+        ] = None,
+        metrics: Annotated[
+            list[str | dict[str, Any]] | dict[str, Any] | None, {"names": "keras:metric"}
+        ] = None,
+        callbacks: Annotated[list[str | dict[str, Any]] | None, {"names": "keras:callback"}] = None,
+        early_stopping: Annotated[
+            dict[str, Any] | None, {"names": "keras:callback.EarlyStopping"}
+        ] = None,
         keep: Literal["last", "best"] = "last",
-        augment: str = "",
+        augment: Literal["", "flip", "dihedral"] = "",
         class_weight: dict[str, float] | None = None,
         sample_weight: str = "",
         validation_split: Annotated[float, {"min": 0.0, "max": 0.9}] = 0.1,

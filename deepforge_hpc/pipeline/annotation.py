@@ -36,7 +36,10 @@ _PORTS = {
     "sklearn.base.BaseEstimator": "skops",
     "object": ANY, "typing.Any": ANY,
 }  # fmt: skip
-_LIMITS = {"min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple)}
+_LIMITS = {
+    "min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple),
+    "names": (str,),
+}  # fmt: skip
 
 
 class AnnotationError(Exception):
@@ -55,6 +58,8 @@ class Constraint:
     pattern: str = ""
     items: Constraint | None = None
     """Of the values of a list or a mapping."""
+    names: str = ""
+    """What it names, which a library checks: `LIBRARY:SORT`, `keras:optimizer` for one."""
 
     def problem(self, value: object) -> str:
         """Return `must be int >= 1, not 0`, or nothing if the value is allowed."""
@@ -260,8 +265,8 @@ class Annotations:
         low, high = limits.get("min", base.minimum), limits.get("max", base.maximum)
         if enum == () or (low is not None and high is not None and low > high):
             raise AnnotationError("the limits in Annotated leave no value")
-        pattern = pattern or base.pattern
-        return replace(base, enum=enum, minimum=low, maximum=high, pattern=pattern)
+        pattern, names = pattern or base.pattern, limits.get("names", base.names)
+        return replace(base, enum=enum, minimum=low, maximum=high, pattern=pattern, names=names)
 
     def plain(self, node: ast.expr) -> str:
         """Return the bare name of a type of Python or of typing; else its full name."""

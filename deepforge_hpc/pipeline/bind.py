@@ -21,6 +21,7 @@ from deepforge_hpc.pipeline.interface import (
     Port,
     edge_of,
 )
+from deepforge_hpc.pipeline.named_values import SetValue, check_named
 from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
@@ -303,6 +304,20 @@ class _Binding:
             if problem := parameter.constraint.problem(value):
                 place = f"{self.code.file}:{parameter.line}"
                 self._fault(("attributes", name), f"{problem} ({place})")
+            elif parameter.constraint.names:
+                self._check_named(parameter, value)
+
+    def _check_named(self, parameter: Parameter, value: object) -> None:
+        """Let a library check an attribute that names something of it."""
+        reader, path = self.binder.reader, (*self.at, "attributes", parameter.name)
+        if parameter.name in self.overridden:
+            option = SetValue(f"--set {self.spec.name}.{parameter.name}", value)
+            reader, path = Reader(option), ()
+        if problem := check_named(parameter.constraint.names, value, path, reader):
+            place = f"{self.code.file}:{parameter.line}"
+            self._fault(("attributes", parameter.name), f"{problem} ({place})")
+        if reader is not self.binder.reader:
+            self.binder.reader.faults += reader.faults
 
     def _left_to_code(self) -> dict[str, Parameter]:
         """Return the parameters that are not given; none whose default looks like a credential."""

@@ -140,7 +140,7 @@ class Sources:
         parsed = self._parse(origin.path, origin)
         if parsed is not None and name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
-            hint = nearest(name, parsed.definitions)
+            hint = nearest(name, (*parsed.definitions, *_of_package(parsed, origin)))
             if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
@@ -332,6 +332,13 @@ class Sources:
             # The job imports it under the name of the link.
             self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), real)
         return real
+
+
+def _of_package(parsed: ParsedModule, origin: CodeOrigin) -> Iterator[str]:
+    """Yield the names that a module only imports, and that its own package defines."""
+    for name, imported in parsed.imports.items():
+        if origin.top and imported.partition(".")[0] == origin.top:
+            yield name
 
 
 def _does_something(tree: ast.Module) -> bool:

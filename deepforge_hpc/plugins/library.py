@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from deepforge_hpc.errors import Fault, InvalidInputError
+from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.runtime.base.notice import Notice
 
@@ -97,6 +98,8 @@ class Use(NamedTuple):
     """That of the job, which nobody may start; empty if it is not known."""
     software: Callable[[str, Iterable[str]], Software]
     """Returns which of some packages an interpreter has, without starting it."""
+    ranks: int = 1
+    """Of the operation, as far as the pipeline says it."""
 
 
 class Examination(NamedTuple):
@@ -139,6 +142,15 @@ class Library(ABC):
         except InvalidInputError as error:
             return error.faults
         return ()
+
+    def check_value(self, sort: str, value: object, path: Path, reader: Reader) -> None:  # noqa: ARG002
+        """Report what is wrong with an attribute that stands at a path of a pipeline file.
+
+        The code of its operation says that it names something of this library: `optimizer:
+        Annotated[str, {"names": "keras:optimizer"}]`, where `sort` is what follows the colon.
+        Raises LookupError for a sort that the library has not.
+        """
+        raise LookupError(f"the library {self.name} checks no values")
 
     def examine(
         self,

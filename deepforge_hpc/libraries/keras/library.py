@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import pathlib
 
+from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.libraries.keras.catalogue import dialect
 from deepforge_hpc.libraries.keras.emit import emit
 from deepforge_hpc.libraries.keras.start_up import start_up
@@ -18,7 +19,7 @@ class KerasLibrary(NetworkLibrary):
     """Compiles architecture files to functional models."""
 
     name = "keras"
-    folder = Path(__file__).parent / "networks"
+    folder = pathlib.Path(__file__).parent / "networks"
 
     def dialect(self) -> Dialect:
         return dialect()
@@ -30,6 +31,11 @@ class KerasLibrary(NetworkLibrary):
 
     def emit(self, graph: Graph) -> str:
         return emit(graph)
+
+    def check_value(self, sort: str, value: object, path: Path, reader: Reader) -> None:
+        from deepforge_hpc.libraries.keras.named_values import check_value
+
+        check_value(sort, value, path, reader)
 
     def examine(
         self, text: str, source: str, use: Use, files: ResourceFiles = NO_FILES

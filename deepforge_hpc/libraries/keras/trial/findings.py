@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.catalogue import shipped
+from deepforge_hpc.files.faults import nearest, shown
+from deepforge_hpc.libraries.keras.named_values import spellings
 from deepforge_hpc.libraries.keras.trial.result import BuiltLayer
 from deepforge_hpc.libraries.keras.trial.words import Advice
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.operations.spec import is_by_output, parse
 
 Outcome = Mapping[str, BuiltLayer]
 """By the name of the layer call."""
 _CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
 _CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-"""Where a word of a class begins: its function is `kl_divergence`."""
-_SHORT = {
-    "bce": "BinaryCrossentropy",
-    "kld": "KLDivergence",
-    "mae": "MeanAbsoluteError",
-    "mape": "MeanAbsolutePercentageError",
-    "mse": "MeanSquaredError",
-    "msle": "MeanSquaredLogarithmicError",
-}
 
 
 class Finding(NamedTuple):
@@ -80,34 +70,45 @@ def _parts(graph: Graph, one: LayerCall, outcome: Outcome) -> bool:
 
 
 def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
-    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}."""
-    name, from_logits = _loss(loss)
+    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}.
+
+    Or one for each output, by the outputs' names. Shapes that are not known stay unchecked.
+    """
     calls = {call.name: call for call in graph.calls}
+    each = (
+        loss
+        if isinstance(loss, dict) and is_by_output(loss, spellings("loss").__contains__)
+        else None
+    )
     for tensor in graph.outputs:
-        call, built = calls.get(tensor.name), outcome.get(tensor.name)
-        if call is not None and built is not None and built.outputs and name:
-            last = built.outputs[tensor.index or 0][-1]
+        call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
+        name, from_logits = _loss(loss if each is None else each.get(tensor.name))
+        if call is not None and name:
+            last = built.outputs[tensor.index or 0][-1] if built.outputs else None
             if found := _misfit(name, activation(call), last, from_logits=from_logits):
                 yield Finding("loss", call, found)
+    yield from _without_output(graph, each or {}, calls)
 
 
-@functools.cache
-def losses() -> dict[str, str]:
-    """Return the class of each loss, by all names that Keras takes."""
-    classes = {name: name for name in shipped().known("loss") if name != "Loss"}
-    functions = {_WORD.sub("_", name).lower(): name for name in classes}
-    return {**classes, **functions, **_SHORT, **{key.upper(): _SHORT[key] for key in _SHORT}}
+def _without_output(
+    graph: Graph, each: Mapping[str, object], calls: Mapping[str, LayerCall]
+) -> Iterator[Finding]:
+    """Yield losses of what is no output."""
+    names = [tensor.name for tensor in graph.outputs]
+    found = [calls[name] for name in names if name in calls]
+    for name in each:
+        if found and name not in names:
+            what = f"the operation's loss is of {shown(name)}, which is no output of the network"
+            yield Finding("loss", found[0], Advice(what, nearest(name, names)))
 
 
 def _loss(loss: object) -> tuple[str, bool]:
     """Return the class of a loss, and whether it takes logits."""
-    arguments: object = {}
-    if isinstance(loss, dict) and len(loss) == 1:
-        ((loss, arguments),) = loss.items()
-    if not isinstance(loss, str):
+    try:
+        name, arguments = parse(loss)
+    except ValueError:
         return "", False
-    name = losses().get(loss, loss)
-    return name, isinstance(arguments, dict) and arguments.get("from_logits") is True
+    return spellings("loss").get(name, name), arguments.get("from_logits") is True
 
 
 def _misfit(name: str, applied: str, last: int | None, *, from_logits: bool) -> Advice | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from deepforge_hpc.libraries.keras.trial.findings import Finding
 from deepforge_hpc.libraries.keras.trial.result import NoTrial
 from deepforge_hpc.libraries.keras.trial.tried import Tried
 from deepforge_hpc.runtime.base.notice import INFO, Notice
@@ -33,11 +34,14 @@ def not_tried(why: NoTrial, subject: str) -> Notice:
     return Notice("not_tried", text, subject=subject, next=_HOW, level=INFO)
 
 
+def notice(finding: Finding) -> Notice:
+    """Return what was found, as a person reads it."""
+    return finding.call.fault(finding.said.message, finding.said.hint).notice(finding.kind)
+
+
 def notices(tried: Tried, loss: object = None) -> Iterator[Notice]:
     """Yield what else was found."""
-    for finding in tried.findings(loss):
-        fault = finding.call.fault(finding.said.message, finding.said.hint)
-        yield fault.notice(finding.kind)
+    yield from map(notice, tried.findings(loss))
     for call in tried.doubtful():
         what = f"{tried.trial.backend} refuses it, and {tried.job_backend} may not"
         hint = f"check with a Python that has {tried.job_backend}: --python PATH"

@@ -1,0 +1,115 @@
+"""Attributes of operations that name parts of Keras, checked by the catalogue.
+
+A sort is `optimizer`, `loss`, `metric`, `callback` or `schedule`; words after it are arguments that
+the operation gives itself. `callback.EarlyStopping` stands for the arguments of that one alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
+from deepforge_hpc.libraries.networks.arguments import Arguments, kinds
+from deepforge_hpc.operations.spec import FORM, is_by_output, parse
+
+_OWN = "for code of your own, write an operation with deepforge_hpc.training"
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""Where a word of a class begins: its function is `kl_divergence`."""
+_SHORT = {
+    "bce": "BinaryCrossentropy",
+    "kld": "KLDivergence",
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "mse": "MeanSquaredError",
+    "msle": "MeanSquaredLogarithmicError",
+}
+_BASES = frozenset(
+    {"Callback", "CallbackList", "History", "LambdaCallback", "LearningRateSchedule",
+     "LearningRateScheduler", "Loss", "Metric", "Optimizer"}
+)  # fmt: skip
+"""Of which nothing can be made by plain values."""
+_FUNCTIONS = {"loss": {}, "metric": {"accuracy": "Accuracy", "acc": "Accuracy"}}
+"""Families of which Keras takes functions too, and names that `compile` alone knows."""
+
+
+@functools.cache
+def spellings(family: str) -> dict[str, str]:
+    """Return the class by all names that Keras takes for one of a family."""
+    classes = {name: name for name in shipped().known(family) if name not in _BASES}
+    if family not in _FUNCTIONS:
+        return classes
+    functions = {_WORD.sub("_", name).lower(): name for name in classes}
+    short = {key: name for key, name in _SHORT.items() if name in classes}
+    upper = {key.upper(): name for key, name in short.items()}
+    return {**functions, **short, **upper, **_FUNCTIONS[family], **classes}
+
+
+def check_value(sort: str, value: object, path: Path, reader: Reader) -> None:
+    """Report what is wrong with a value; LookupError for a sort that there is not."""
+    words = sort.split()
+    family, _, name = (words or [""])[0].partition(".")
+    if family not in shipped().families:
+        raise LookupError(f"Keras has no {family!r}: {nearest(family, shipped().families)}")
+    if not name:
+        _Values(family, tuple(words[1:]), reader).check(value, path)
+    elif (found := kinds(dialect()).arguments(family, name)) is None:
+        raise LookupError(f"Keras has no {family} {name!r}")
+    else:
+        _arguments(found, value, path, reader)
+
+
+class _Values:
+    """Checks what names one of a family, a list of such, or one for each output."""
+
+    def __init__(self, family: str, given: tuple[str, ...], reader: Reader) -> None:
+        self.family, self._given, self._reader = family, given, reader
+        self._known = spellings(family)
+
+    def check(self, value: object, path: Path) -> None:
+        if value is None:
+            return
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self.check(item, (*path, index))
+        elif self.family in _FUNCTIONS and is_by_output(value, self._known.__contains__):
+            assert isinstance(value, dict)
+            for name, item in value.items():
+                self.check(item, (*path, name))
+        else:
+            self._one(value, path)
+
+    def _one(self, value: object, path: Path) -> None:
+        try:
+            name, arguments = parse(value)
+        except ValueError:
+            self._reader.fault(path, f"must be {FORM}, not {shown(value)}")
+            return
+        at = path if isinstance(value, str) else (*path, name)
+        if name not in self._known:
+            hint = nearest(name, self._known)
+            message = f"Keras has no {self.family} {shown(name)}"
+            if name in _BASES and shipped().find(self.family, name):
+                message = f"{name} is made of code, which no file can name"
+            hint = hint if "mean" in hint and name not in _BASES else _OWN
+            self._reader.fault(at, message, hint, key=at != path)
+            return
+        found = kinds(dialect()).arguments(self.family, self._known[name])
+        assert found is not None
+        if name == found.name:
+            _arguments(found, dict(arguments), at, self._reader, self._given)
+        elif arguments:  # it is a function, and those take rows alone
+            message = f"{name} takes no arguments"
+            self._reader.fault(at, message, f"write {{{found.name}: ...}}")
+
+
+def _arguments(
+    found: Arguments, value: object, path: Path, reader: Reader, given: tuple[str, ...] = ()
+) -> None:
+    read = found(value, path, reader)
+    found.check_required({**read, **dict.fromkeys(given)}, path, reader)
+    for name, item in read.items():
+        if item.objects:
+            message = f"{item.objects[0]!r} is code of the project, which is not taken here"
+            reader.fault((*path, name), message, _OWN)

@@ -1,0 +1,35 @@
+"""How a pipeline file names parts of a framework; read by the check and by the job alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FORM = "Name or {Name: {argument: value}}"
+
+
+def parse(spec: object) -> tuple[str, Mapping[str, Any]]:
+    """Return name and arguments of `Name` or `{Name: {argument: value}}`; ValueError if neither."""
+    if isinstance(spec, str):
+        return spec, {}
+    if isinstance(spec, dict) and len(spec) == 1:
+        ((name, arguments),) = spec.items()
+        if isinstance(name, str) and isinstance(arguments, dict | None):
+            return name, arguments or {}
+    raise ValueError(spec)
+
+
+def is_by_output(spec: object, is_known: Callable[[str], bool]) -> bool:
+    """Tell whether a mapping gives one to each output of a network, `{main: Huber, aux: ...}`.
+
+    With one key it names one thing with its arguments, unless only its value can be a name.
+    """
+    if not isinstance(spec, dict):
+        return False
+    if len(spec) != 1:
+        return True
+    ((name, value),) = spec.items()
+    if not isinstance(value, dict):
+        return value is not None
+    is_one = len(value) == 1 and all(isinstance(item, dict | None) for item in value.values())
+    return not is_known(name) and is_one and is_known(next(iter(value)))

@@ -1,0 +1,195 @@
+"""Attributes that name something of a library: all faults at once, before a job is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepforge_hpc.api.examination import examine
+from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.pipeline.load import Settings, load_pipeline
+
+PIPELINE = """\
+pipeline: learn
+inputs:
+  images: {uri: images.h5, type: hdf5}
+operations:
+  train:
+    uses: USES
+    inputs: {dataset: images}
+    references: {model: net.yaml}
+    resources: {ntasks_per_node: 2}
+    launch: mpi
+    attributes:
+      ATTRIBUTES
+outputs:
+  model: {from: train.model}
+"""
+NETWORK = """\
+library: keras
+architecture: small
+inputs: {pixels: [8]}
+layers:
+  - norm: {BatchNormalization: {}}
+  - out: {Dense: {units: 3, activation: softmax}}
+"""
+OWN = """\
+from typing import Annotated
+import h5py
+import keras
+
+class Learn:
+    def __init__(self, model: keras.Model, how: Annotated[str, {"names": "NAMES"}] = "Adam"):
+        self.model = model
+
+    def execute(self, dataset: h5py.File):
+        model = self.model
+        return model
+"""
+TRAIN = "deepforge_hpc.operations:Train"
+
+
+def load(
+    folder: Path,
+    attributes: str = "loss: mse",
+    uses: str = TRAIN,
+    network: str = NETWORK,
+    *sets: str,
+) -> Any:
+    text = PIPELINE.replace("USES", uses).replace("ATTRIBUTES", attributes)
+    (folder / "pipeline.yaml").write_text(text)
+    (folder / "net.yaml").write_text(network)
+    (folder / "images.h5").touch()
+    return load_pipeline(folder / "pipeline.yaml", settings=Settings(overrides=sets))
+
+
+def faults(*args: Any, **more: Any) -> list[str]:
+    with pytest.raises(InvalidInputError) as caught:
+        load(*args, **more)
+    return [f"{one.line}:{one.column} {one.message} ({one.hint})" for one in caught.value.faults]
+
+
+def test_each_name_and_argument_is_told_at_its_place(tmp_path: Path) -> None:
+    found = faults(
+        tmp_path,
+        "loss: {SparseCategoricalCrossentropy: {from_logit: true}}\n"
+        "      optimizer: Adamm\n"
+        "      metrics: [accuracy, mse, {AUCC: {}}, {mse: {axis: 1}}]\n"
+        "      callbacks: [{ReduceLROnPlateau: {patience: two}}, 'os:It']\n"
+        "      schedule: {PiecewiseConstantDecay: {}}\n"
+        "      early_stopping: {patince: 3}",
+    )
+    lines = """\
+12:46 AT.loss.SparseCategoricalCrossentropy: SparseCategoricalCrossentropy has no argument 'from_logit' (did you mean 'from_logits'?)
+13:18 AT.optimizer: Keras has no optimizer 'Adamm' (did you mean 'Adam'?)
+14:33 AT.metrics[2]: Keras has no metric 'AUCC' (did you mean 'AUC'?)
+14:50 AT.metrics[3].mse: mse takes no arguments (write {MeanSquaredError: ...})
+15:50 AT.callbacks[0].ReduceLROnPlateau.patience: patience of ReduceLROnPlateau must be a whole number, not 'two' ()
+15:57 AT.callbacks[1]: Keras has no callback 'os:It' (for code of your own, write an operation with deepforge_hpc.training)
+16:42 AT.schedule.PiecewiseConstantDecay: PiecewiseConstantDecay needs boundaries and values ()
+17:24 AT.early_stopping: EarlyStopping has no argument 'patince' (did you mean 'patience'?)
+"""
+    assert found == lines.replace("AT", "operations.train.attributes").splitlines()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        "loss: mse\n      schedule: CosineDecay",  # Train gives the rate and the steps
+        "loss: {Huber: {delta: 2.0}}\n      metrics: [MSE, binary_accuracy]",
+        "loss: {main: mse, aux: {Huber: {}}}\n      metrics: {main: [accuracy, {AUC: {}}], aux: mse}",
+        "loss: {out: {Huber: {delta: 2}}}\n      metrics: {out: [mse]}",
+    ],
+)
+def test_what_is_right_has_no_fault(attributes: str, tmp_path: Path) -> None:
+    assert load(tmp_path, attributes).operations
+
+
+def test_the_outputs_of_a_network_each_have_a_fault(tmp_path: Path) -> None:
+    found = faults(tmp_path, "loss: {main: msee, aux: {Huber: {delt: 1}}}")
+    assert [line.split(" (")[0] for line in found] == [
+        "12:20 operations.train.attributes.loss.main: Keras has no loss 'msee'",
+        "12:40 operations.train.attributes.loss.aux.Huber: Huber has no argument 'delt'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{Adam: 3}", "must be Name or {Name: {argument: value}}, not a mapping"),
+        ("{Adam: {}, SGD: {}}", "must be Name or"),
+        ("Optimizer", "Optimizer is made of code, which no file can name"),
+        ("{LossScaleOptimizer: {inner_optimizer: 'a:b'}}", "'a:b' is code of the project"),
+    ],
+)
+def test_forms_that_stand_for_nothing_are_refused(value: str, message: str, tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, f"loss: mse\n      optimizer: {value}")
+    assert message in found
+
+
+def test_an_option_of_the_command_line_is_checked_too(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        load(tmp_path, "loss: mse", TRAIN, NETWORK, 'train.optimizer={"Adm": {}}')
+    (found,) = caught.value.faults
+    assert (found.file, found.message) == ("--set train.optimizer", "Keras has no optimizer 'Adm'")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("keras:optimizer", "has no optimizer 'Adem' (did you mean 'Adam'?)"),
+        ("keras:optimiser", "Keras has no 'optimiser': did you mean 'optimizer'?"),
+        ("kera:loss", "'kera:loss' is of no library (did you mean 'keras'?)"),
+        ("keras:callback.Stop", "Keras has no callback 'Stop'"),
+    ],
+)
+def test_code_of_ones_own_says_what_its_attributes_name(
+    names: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("NAMES", names))
+    (found,) = faults(tmp_path, "how: Adem", "own.py:Learn")
+    assert message in found
+
+
+def test_an_operation_that_is_not_there_has_a_nearest(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, uses="deepforge_hpc.operations:Trian")
+    assert "no class or function 'Trian' at its top (did you mean 'Train'?)" in found
+
+
+@pytest.mark.parametrize(
+    ("layer", "ranks", "count"),
+    [
+        ("norm: {BatchNormalization: {synchronized: true}}", 2, 1),
+        ("norm: {TimeDistributed: {layer: {BatchNormalization: {synchronized: true}}}}", 2, 1),
+        ("norm: {BatchNormalization: {synchronized: true}}", 1, 0),
+        ("norm: {BatchNormalization: {synchronized: false}}", 2, 0),
+    ],
+)
+def test_statistics_that_stay_with_one_rank_are_refused(
+    layer: str, ranks: int, count: int, tmp_path: Path
+) -> None:
+    network = NETWORK.replace("norm: {BatchNormalization: {}}", layer).replace("[8]", "[4, 8]")
+    loaded = load(tmp_path, network=network)
+    if ranks == 1:
+        text = (tmp_path / "pipeline.yaml").read_text().replace("ntasks_per_node: 2", "nodes: 1")
+        (tmp_path / "pipeline.yaml").write_text(text)
+        loaded = load_pipeline(tmp_path / "pipeline.yaml")
+    if not count:
+        examine(loaded)
+        return
+    with pytest.raises(InvalidInputError) as caught:
+        examine(loaded)
+    (found,) = caught.value.faults
+    assert (found.file, found.line) == ("net.yaml", 5)
+    assert "synchronized: true does nothing between the ranks of a job" in found.message
+    assert "synchronize: true for deepforge_hpc.operations:Train" in found.hint
+
+
+def test_a_loss_that_does_not_fit_is_told_without_keras(tmp_path: Path) -> None:
+    attributes = "loss: {SparseCategoricalCrossentropy: {from_logits: true}}"
+    told = [one.text for one in examine(load(tmp_path, attributes)) if one.kind == "loss"]
+    assert ["applies softmax itself" in one for one in told] == [True]
+    told = [one.text for one in examine(load(tmp_path, "loss: {out: mse, aux: mse}"))]
+    assert "'aux', which is no output of the network" in told[1]
