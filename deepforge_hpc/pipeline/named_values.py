@@ -1,6 +1,6 @@
-"""Attributes that name something of a library, as an optimizer of Keras: the library checks them.
+"""Attributes that name something of a library, such as an optimizer: the library checks them.
 
-The code of an operation says so: `Annotated[str, {"names": "keras:optimizer"}]`.
+The code of an operation says so: `Annotated[str, {"names": "LIBRARY:SORT"}]`.
 """
 
 from __future__ import annotations

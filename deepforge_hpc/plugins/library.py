@@ -146,9 +146,8 @@ class Library(ABC):
     def check_value(self, sort: str, value: object, path: Path, reader: Reader) -> None:  # noqa: ARG002
         """Report what is wrong with an attribute that stands at a path of a pipeline file.
 
-        The code of its operation says that it names something of this library: `optimizer:
-        Annotated[str, {"names": "keras:optimizer"}]`, where `sort` is what follows the colon.
-        Raises LookupError for a sort that the library has not.
+        The code of its operation says that it names something of this library: `Annotated[str,
+        {"names": "LIBRARY:SORT"}]`. Raises LookupError for a sort that the library has not.
         """
         raise LookupError(f"the library {self.name} checks no values")
 
