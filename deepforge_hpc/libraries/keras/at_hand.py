@@ -25,7 +25,7 @@ from deepforge_hpc.runtime.base.files import (
     read_own,
 )
 
-_SCRIPT = Path(__file__).with_name("introspect.py")
+_SCRIPTS = tuple(Path(str(module.__file__)) for module in (introspect, networks.introspect))
 _SECONDS = 120
 _MAX_BYTES = 8 << 20
 
@@ -41,13 +41,13 @@ def at_hand() -> tuple[Catalogue, Texts]:
 
 def _of(installed: str) -> tuple[Catalogue, Texts]:
     """Return what was kept of a version, or is made now; raises what is wrong with it."""
-    script = _SCRIPT.read_bytes()
-    name = digest(canonical_json([installed, digest(script)])).removeprefix("sha256:")
+    scripts = [digest(path.read_bytes()) for path in _SCRIPTS]
+    name = digest(canonical_json([installed, *scripts])).removeprefix("sha256:")
     path = cache.folder().parent / "catalogues" / f"{name}.json"
     try:
         data = read_own(path, owner=os.geteuid(), limit=_MAX_BYTES)
     except OSError:
-        data = _made(script.decode())
+        data = _made()
         with suppress(OSError):  # a cache that cannot be written is none
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             publish_bytes(path, data, durable=False, mode=0o600)
@@ -59,12 +59,12 @@ def _of(installed: str) -> tuple[Catalogue, Texts]:
     return catalogue, texts
 
 
-def _made(script: str) -> bytes:
+def _made() -> bytes:
     """Ask the installed Keras; OSError or ValueError if it does not answer."""
     with tempfile.TemporaryDirectory(prefix="dfh-catalogue-") as folder:
         try:
             subprocess.run(
-                (sys.executable, "-c", script, folder),
+                (sys.executable, "-m", introspect.__name__, folder),
                 cwd=folder,
                 env={**os.environ, "PYTHONSAFEPATH": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
                 stdout=subprocess.DEVNULL,

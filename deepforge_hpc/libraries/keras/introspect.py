@@ -2,21 +2,19 @@
 
     python -m deepforge_hpc.libraries.keras.introspect FOLDER
 
-writes `names.json` (what can be named, with arguments, defaults and sorts of value) and
-`texts.json` (what Keras' documentation says of each). It needs Keras and the standard library
-alone, so any interpreter that has Keras can run this file. `catalogue.py` reads what it writes.
+It needs Keras and the standard library alone.
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from deepforge_hpc.libraries.networks.introspect import once, plain, section, summary, write
 
 FAMILIES = {
     "layer": ("layers", "Layer"),
@@ -83,7 +81,7 @@ def introspect() -> tuple[dict[str, Any], dict[str, Any]]:
         texts[family] = {name: _texts(thing) for name, thing, _ in found}
     _add_short_names(names, keras)
     names["modules"] = {family: f"keras.{module}" for family, (module, _) in FAMILIES.items()}
-    return names, _once(texts)
+    return names, once(texts)
 
 
 def _add_short_names(names: dict[str, Any], keras: ModuleType) -> None:
@@ -95,19 +93,6 @@ def _add_short_names(names: dict[str, Any], keras: ModuleType) -> None:
             continue
         entry = names["initializer"][name]
         entry["aliases"] = list(dict.fromkeys((*entry.get("aliases", ()), word)))
-
-
-def _once(texts: dict[str, Any]) -> dict[str, Any]:
-    """Return the texts of arguments once each: by name, and by number where they are used."""
-    shared: dict[str, list[str]] = {}
-    for family in texts.values():
-        for said in family.values():
-            for name, text in said[1].items():
-                known = shared.setdefault(name, [])
-                if text not in known:
-                    known.append(text)
-                said[1][name] = known.index(text)
-    return {"arguments": shared, **texts}
 
 
 def _dtypes() -> list[str]:
@@ -181,7 +166,7 @@ def _arguments(family: str, thing: Any) -> list[list[Any]]:
         has_default = one.default is not one.empty
         default = one.default if has_default else None
         sort = _sort(one.name, default, texts.get(one.name, ""))
-        found.append([one.name, sort, *([_plain(default)] if has_default else [])])
+        found.append([one.name, sort, *([plain(default)] if has_default else [])])
     return found
 
 
@@ -192,15 +177,6 @@ def _common() -> list[inspect.Parameter]:
     wanted = ("activity_regularizer", "dtype", "trainable")
     base = {one.name: one for one in _parameters(keras.layers.Layer.__init__)}
     return [base[name] for name in wanted]
-
-
-def _plain(value: Any) -> Any:
-    """Return a default as JSON; what is no literal as text."""
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    return repr(value)
 
 
 def _sort(name: str, default: Any, text: str) -> str:
@@ -271,7 +247,7 @@ def _called(layer: Any) -> tuple[str, list[str]]:
 
     every = _parameters(layer.call)
     needed = [one.name for one in every if one.default is one.empty]
-    text = _section(layer, "Call arguments?").get("inputs", "")
+    text = section(layer, "Call arguments?").get("inputs", "")
     is_list = issubclass(layer, Merge) or re.match(r"(a )?(list|tuple) of", text, re.IGNORECASE)
     takes = "list" if is_list else "each" if len(needed) > 1 else "one"
     return takes, [one.name for one in every[1:]]
@@ -279,13 +255,12 @@ def _called(layer: Any) -> tuple[str, list[str]]:
 
 def _texts(thing: Any) -> list[Any]:
     """Return the summary, and the text of each argument and call argument."""
-    summary = inspect.cleandoc(thing.__doc__ or "").split("\n\n")[0]
-    said = {**_section(thing, "Call arguments?"), **_argument_texts(thing)}
-    return [" ".join(summary.split()), said]
+    said = {**section(thing, "Call arguments?"), **_argument_texts(thing)}
+    return [summary(thing.__doc__ or ""), said]
 
 
 def _argument_texts(thing: Any) -> dict[str, str]:
-    return _section(thing, "Arg(?:ument)?s?")
+    return section(thing, "Arg(?:ument)?s?", _COMMON)
 
 
 _COMMON = frozenset(
@@ -295,45 +270,5 @@ _COMMON = frozenset(
 """Arguments of all optimizers, which Keras writes into the documentation of each."""
 
 
-def _section(thing: Any, title: str) -> dict[str, str]:
-    """Return what a section of the documentation says of each name."""
-    text = inspect.cleandoc(thing.__doc__ or "")
-    # Keras adds examples at another indentation to some, which Python 3.13 takes off itself.
-    indented = rf"^([ \t]*){title}:[ ]*\n((?:\1[ \t]+.*(?:\n|$)|[ \t]*\n)*)"
-    found = re.search(indented, text, re.MULTILINE)
-    said: dict[str, str] = {}
-    name, depth = "", None
-    for line in found[2].splitlines() if found else ():
-        item = re.match(r"([ \t]+)`?\*{0,2}(\w+)`?(?: ?\([^)]*\))?:[ ]*(.*)", line)
-        if item and (depth is None or len(item[1]) <= depth or item[2] in _COMMON):
-            depth = depth or len(item[1])
-            name, said[item[2]] = item[2], item[3]
-        elif name:
-            said[name] = f"{said[name]} {line.strip()}".strip()
-    return said
-
-
-def main(folder: str) -> None:
-    """Write both files; one line for each thing, so that a change of Keras can be read."""
-    for name, data in zip(("names", "texts"), introspect(), strict=True):
-        (Path(folder) / f"{name}.json").write_text(written(data))
-
-
-def written(data: dict[str, Any]) -> str:
-    """Return JSON with a line for each thing."""
-    parts = []
-    for key, value in data.items():
-        if isinstance(value, dict):
-            lines = ",\n".join(f"{json.dumps(k)}: {_line(v)}" for k, v in value.items())
-            parts.append(f"{json.dumps(key)}: {{\n{lines}\n}}")
-        else:
-            parts.append(f"{json.dumps(key)}: {_line(value)}")
-    return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    write(sys.argv[1], *introspect())
