@@ -67,21 +67,19 @@ class WrittenFile(JsonResult, schema="dfh/written/1"):
     text: str
 
 
-def examples() -> tuple[Example, ...]:
-    """Return the networks that come along."""
-    from deepforge_hpc.libraries.keras.library import KerasLibrary
-
+def examples(of: str) -> tuple[Example, ...]:
+    """Return the networks that come along with a library."""
     return tuple(
         Example(name, text.partition("\n")[0].removeprefix("# ").rstrip("."), text)
-        for name, text in KerasLibrary().examples().items()
+        for name, text in library(of).examples().items()
     )
 
 
-def new(name: str, output: Path | None, *, force: bool = False) -> WrittenFile:
-    """Return the file of a network that comes along, written if there is where."""
+def new(name: str, output: Path | None, *, of: str, force: bool = False) -> WrittenFile:
+    """Return the file of a network that comes along with a library, written if there is where."""
     from deepforge_hpc.files.faults import nearest, shown
 
-    known = {item.name: item.text for item in examples()}
+    known = {item.name: item.text for item in examples(of)}
     if name not in known:
         raise UsageError(f"no network {shown(name)} comes along", nearest(name, known) or _LIST)
     return write_file(known[name], output, force=force)
@@ -106,7 +104,7 @@ def _size(size: int | None) -> str:
 
 
 def _checked(path: Path) -> CheckedArchitecture:
-    """Return what Keras says of a file, if it is at hand; else nothing of its layers is known."""
+    """Return what the framework says of a file; if it is not at hand, nothing of its layers."""
     from deepforge_hpc.api.arch_check import check
 
     return check(path)
@@ -139,7 +137,7 @@ def partial_network(path: Path) -> tuple[Graph | None, tuple[Fault, ...]]:
 
     files = ProjectFiles(Project(project_root(path.parent)[0], path.parent), Path.cwd())
     text = decode(read_input(path), str(path))
-    return _library(_named(text, path)).partial_graph(text, str(path), files)
+    return library(_named(text, path)).partial_graph(text, str(path), files)
 
 
 def _named(text: str, path: Path) -> str:
@@ -154,7 +152,8 @@ def _named(text: str, path: Path) -> str:
     return name if isinstance(name, str) and name in LIBRARIES else "keras"
 
 
-def _library(name: str) -> NetworkLibrary:
+def library(name: str) -> NetworkLibrary:
+    """Return one of LIBRARIES."""
     from deepforge_hpc.plugins.registry import create
 
     found: NetworkLibrary = create("libraries", name)
@@ -173,7 +172,7 @@ class NetworkSummary(JsonResult, schema="dfh/architecture-summary/1"):
     depth: int
     """Layers on the longest way from an input to an output."""
     parameters: int | None
-    """None where Keras is not at hand to count them."""
+    """None where the framework is not at hand to count them."""
     kinds: dict[str, int]
     """Layers of each kind, most first."""
 
@@ -216,7 +215,7 @@ def diff(one: Path, two: Path) -> Differences:
     if first.library != second.library:
         message = f"{one} is of {first.library}, and {two} of {second.library}"
         raise UsageError(message, "Compare networks of one library.")
-    changes = compare(first, second, _library(first.library).dialect())
+    changes = compare(first, second, library(first.library).dialect())
     return Differences(one=str(one), two=str(two), changes=changes)
 
 

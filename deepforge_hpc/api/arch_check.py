@@ -1,4 +1,4 @@
-"""Architecture files built by Keras: shapes, costs and errors of each layer."""
+"""Architecture files built by their framework: shapes, costs and errors of each layer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
-    from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, NoTrial
-    from deepforge_hpc.libraries.keras.trial.tried import RefusedLayer, Tried
     from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+    from deepforge_hpc.libraries.networks.trial.judge import Judge
+    from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial
+    from deepforge_hpc.libraries.networks.trial.tried import RefusedLayer, Tried
 
 
 class LayerError(NamedTuple):
@@ -32,9 +33,9 @@ class LayerError(NamedTuple):
     line: int
     column: int
     type: str
-    """The exception's class; empty for a fault that needs no Keras."""
+    """The exception's class; empty for a fault that needs no framework."""
     said: str
-    """In Keras' own words."""
+    """In the framework's own words."""
     came_through: tuple[str, ...]
     """Blocks and repetitions, the outermost first."""
 
@@ -65,14 +66,17 @@ class Total(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedArchitecture(JsonResult, schema="dfh/arch-check/1"):
+class CheckedArchitecture(JsonResult, schema="dfh/arch-check/2"):
     """A network, built."""
 
     name: str
     path: str
-    keras: str
-    """Version that built it; empty if none did: shapes are not checked."""
+    framework: str
+    """What it is a network of: Keras, ..."""
+    version: str
+    """That built it; empty if none did: shapes are not checked."""
     backend: str
+    """What the framework works with, if that is another package."""
     cached: bool
     batch: int
     layers: tuple[CheckedLayer, ...]
@@ -87,47 +91,47 @@ class CheckedArchitecture(JsonResult, schema="dfh/arch-check/1"):
 def check(
     path: Path, *, batch: int = 32, python: str = "", exact: bool = False, loss: str = ""
 ) -> CheckedArchitecture:
-    """Return what Keras says of a file; InvalidInputError if it has faults and Keras cannot look.
+    """Return what a framework says of a file; InvalidInputError for faults where it cannot look.
 
-    Layers with faults that need no Keras are not built, and the others are. `python`: an
-    interpreter with Keras, in place of dfh's own. `exact`: import the project's own layers too.
+    Layers with faults that need no framework are not built, and the others are. `python`: an
+    interpreter with the framework, in place of dfh's own. `exact`: import the project's own
+    layers too.
     """
-    from deepforge_hpc.libraries.keras.trial.notices import not_there
-    from deepforge_hpc.libraries.keras.trial.request import without
-    from deepforge_hpc.libraries.keras.trial.result import NoTrial
-    from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
-    from deepforge_hpc.libraries.keras.trial.tried import try_out
+    from deepforge_hpc.libraries.networks.trial.notices import not_there
+    from deepforge_hpc.libraries.networks.trial.request import without
+    from deepforge_hpc.libraries.networks.trial.result import NoTrial
+    from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
+    from deepforge_hpc.libraries.networks.trial.tried import try_out
 
-    _check_loss(loss)
     graph, faults = arch.partial_network(path)
     if graph is None:
         raise InvalidInputError(faults)
+    judge = arch.library(graph.library).judge()
+    _check_loss(judge, loss)
     interpreter = _interpreter(python)
     # As in a pipeline: beside its file, which mostly is here, and in the project's root.
     places = (Path.cwd(), project_root(path.parent)[0], path.parent.resolve())
     folders = tuple(dict.fromkeys(map(str, places))) if exact else ()
-    setting = TrialSetting.of(interpreter, is_jobs=bool(python), folders=folders)
-    has = software(interpreter, PACKAGES)
-    found: Tried | NoTrial = NoTrial("no keras")
-    if python or any(name == "keras" for name, _ in has):
+    setting = TrialSetting.of(judge, interpreter, is_jobs=bool(python), folders=folders)
+    has = software(interpreter, judge.packages)
+    found: Tried | NoTrial = NoTrial("none")
+    if python or any(name == judge.package for name, _ in has):
         found = try_out(without(graph, faults) if faults else graph, setting, has)
     if not isinstance(found, NoTrial):
         return tried_network(found, path, batch=batch, loss=loss, faults=faults)
     if faults:
         raise InvalidInputError(faults)
     if python:
-        hint = "install Keras 3 there, with TensorFlow, JAX or PyTorch, or name another"
-        raise UsageError(f"--python {python}: {not_there(found)}", hint)
-    return _untried(graph, path, batch, found)
+        hint = f"install {judge.needs} there, or name another"
+        raise UsageError(f"--python {python}: {not_there(judge, found)}", hint)
+    return _untried(judge, graph, path, batch, found)
 
 
-def _check_loss(loss: str) -> None:
+def _check_loss(judge: Judge, loss: str) -> None:
     """Raise UsageError for what is no loss: nothing would be said of it."""
-    from deepforge_hpc.libraries.keras.named_values import spellings
-
-    if loss and loss not in spellings("loss"):
-        hint = nearest(loss, spellings("loss")) or "leave it out for a loss of your own"
-        raise UsageError(f"--loss {shown(loss)}: Keras has no such loss", hint)
+    if loss and loss not in judge.losses():
+        hint = nearest(loss, judge.losses()) or "leave it out for a loss of your own"
+        raise UsageError(f"--loss {shown(loss)}: {judge.framework} has no such loss", hint)
 
 
 def _interpreter(python: str) -> str:
@@ -141,20 +145,23 @@ def _interpreter(python: str) -> str:
     return os.path.abspath(found)  # noqa: PTH100 - a link of a virtual environment is kept
 
 
-def _untried(graph: Graph, path: Path, batch: int, why: NoTrial) -> CheckedArchitecture:
+def _untried(
+    judge: Judge, graph: Graph, path: Path, batch: int, why: NoTrial
+) -> CheckedArchitecture:
     layers = tuple(
         CheckedLayer(
             call.name, call.kind, call.place.file, call.place.line, (), "", None, None, None
         )
         for call in graph.calls
     )
-    from deepforge_hpc.libraries.keras.trial.notices import not_tried
+    from deepforge_hpc.libraries.networks.trial.notices import not_tried
 
     nothing = Total(0, True)
     return CheckedArchitecture(
         name=graph.name,
         path=str(path),
-        keras="",
+        framework=judge.framework,
+        version="",
         backend="",
         cached=False,
         batch=batch,
@@ -164,7 +171,7 @@ def _untried(graph: Graph, path: Path, batch: int, why: NoTrial) -> CheckedArchi
         operations=nothing,
         activations=nothing,
         errors=(),
-        notices=(not_tried(why, str(path)),),
+        notices=(not_tried(judge, why, str(path)),),
     )
 
 
@@ -172,8 +179,8 @@ def tried_network(
     found: Tried, path: Path, *, batch: int, loss: str = "", faults: tuple[Fault, ...] = ()
 ) -> CheckedArchitecture:
     """Return a trial as what the command shows."""
-    from deepforge_hpc.libraries.keras.trial import costs
-    from deepforge_hpc.libraries.keras.trial.notices import notices
+    from deepforge_hpc.libraries.networks.trial import costs
+    from deepforge_hpc.libraries.networks.trial.notices import notices
 
     errors = [(one.call, _error(one)) for one in found.refused()]
     every = [*map(_fault, faults), *(error for _, error in errors)]
@@ -186,7 +193,8 @@ def tried_network(
     return CheckedArchitecture(
         name=found.graph.name,
         path=str(path),
-        keras=found.trial.keras,
+        framework=found.judge.framework,
+        version=found.trial.version,
         backend=found.trial.backend,
         cached=found.is_cached,
         batch=batch,
@@ -203,7 +211,7 @@ def tried_network(
 def _layers(
     found: Tried, batch: int, errors: list[tuple[LayerCall | None, LayerError]]
 ) -> Iterator[CheckedLayer]:
-    from deepforge_hpc.libraries.keras.trial import costs
+    from deepforge_hpc.libraries.networks.trial import costs
 
     for name, call, built in found.layers:
         its = tuple(error for of, error in errors if of is call)
@@ -216,7 +224,7 @@ def _layers(
             yield CheckedLayer(
                 *(*place, built.outputs, built.dtype),
                 parameters=0 if call.shared else costs.parameters(built),
-                operations=costs.operations(built),
+                operations=found.judge.operations(built),
                 activations=costs.activations(built, batch),
                 errors=its,
             )
@@ -224,7 +232,7 @@ def _layers(
 
 def _fixed(call: LayerCall, built: BuiltLayer | None) -> int:
     """Return how many parameters of a layer no training changes."""
-    from deepforge_hpc.libraries.keras.trial import costs
+    from deepforge_hpc.libraries.networks.trial import costs
 
     if built is None or call.shared or call.model is not None:
         return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from deepforge_hpc.api.arch import LIBRARIES, library
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
@@ -19,7 +20,7 @@ class DocumentedArgument(NamedTuple):
     sort: str
     """The sort of value; empty for arguments of the call."""
     default: Any
-    """As in Keras; only told if it is not needed."""
+    """As in the framework; only told if it is not needed."""
     is_needed: bool
     text: str
 
@@ -41,22 +42,31 @@ class Documentation(JsonResult, schema="dfh/architecture-doc/1"):
     """All things of a name."""
 
     library: str
+    framework: str
     version: str
     found: tuple[Documented, ...]
 
 
-def doc(name: str) -> Documentation:
-    """Return what is said of all things of a name; UsageError with the nearest name if none is."""
-    from deepforge_hpc.files.faults import nearest, shown
-    from deepforge_hpc.libraries.keras.at_hand import at_hand
+def doc(name: str, of: str = "") -> Documentation:
+    """Return what is said of all things of a name, in the first library that knows it, or in `of`.
 
-    catalogue, texts = at_hand()
-    things = [catalogue.find(family, name) for family in catalogue.families]
-    found = tuple(_documented(thing, texts) for thing in things if thing is not None)
-    if not found:
-        known = [known for family in catalogue.families for known in catalogue.known(family)]
-        raise UsageError(f"Keras {catalogue.version} has no {shown(name)}", nearest(name, known))
-    return Documentation(library="keras", version=catalogue.version, found=found)
+    UsageError with the nearest name if none does.
+    """
+    from deepforge_hpc.files.faults import nearest, shown
+
+    asked, known = [], []
+    for each in (of,) if of else LIBRARIES:
+        its = library(each)
+        catalogue, texts = its.at_hand()
+        framework = its.dialect().framework
+        things = [catalogue.find(family, name) for family in catalogue.families]
+        if found := tuple(_documented(thing, texts) for thing in things if thing is not None):
+            version = catalogue.version
+            return Documentation(library=each, framework=framework, version=version, found=found)
+        asked.append(f"{framework} {catalogue.version}")
+        known += [known for family in catalogue.families for known in catalogue.known(family)]
+    has = "has" if len(asked) == 1 else "have"
+    raise UsageError(f"{' and '.join(asked)} {has} no {shown(name)}", nearest(name, known))
 
 
 def _documented(thing: Thing, texts: Texts) -> Documented:

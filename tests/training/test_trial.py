@@ -13,10 +13,12 @@ from deepforge_hpc.api import arch_check
 from deepforge_hpc.api.examination import software
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.keras.trial import cache, costs, run
-from deepforge_hpc.libraries.keras.trial.request import BuildRequest, without
-from deepforge_hpc.libraries.keras.trial.setting import PACKAGES, TrialSetting
-from deepforge_hpc.libraries.keras.trial.tried import Tried
+from deepforge_hpc.libraries.keras.trial.costs import operations
+from deepforge_hpc.libraries.keras.trial.judge import JUDGE
+from deepforge_hpc.libraries.networks.trial import cache, costs, run
+from deepforge_hpc.libraries.networks.trial.request import BuildRequest, without
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
+from deepforge_hpc.libraries.networks.trial.tried import Tried
 
 pytestmark = pytest.mark.training
 
@@ -206,7 +208,7 @@ VALID = {
 
 
 def setting() -> TrialSetting:
-    return TrialSetting(python=sys.executable, job_backend="tensorflow")
+    return TrialSetting(judge=JUDGE, python=sys.executable, job_backend="tensorflow")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +228,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Tried]:
     assert not isinstance(trials, run.NoTrial), trials
     return {
         name: Tried(
+            judge=JUDGE,
             graph=graphs[name],
             request=requests[name],
             trial=trial,
@@ -268,9 +271,7 @@ def parameters(one: Tried, prefix: str = "") -> int:
 
 def products(one: Tried, prefix: str = "") -> int:
     found = [
-        costs.operations(built)
-        for name, _, built in one.layers
-        if built and name.startswith(prefix)
+        operations(built) for name, _, built in one.layers if built and name.startswith(prefix)
     ]
     assert None not in found
     return sum(filter(None, found))
@@ -296,14 +297,14 @@ def test_costs_are_those_that_papers_count(tried: Mapping[str, Tried]) -> None:
     assert products(tried["vgg16"]) == 15_470_264_320
     assert 3.8e9 < products(tried["resnet50"]) < 4.2e9
 
-    rows = {name: costs.operations(one) for name, _, one in tried["sequences"].layers if one}
+    rows = {name: operations(one) for name, _, one in tried["sequences"].layers if one}
     assert rows["a"] == 2 * 5 * (3 * 16 + 4 * 16)  # two ways, 5 steps, kernel and recurrence
     assert rows["b"] == 5 * 8 * 6
     # queries of 6 and values of 8 features, two heads of 3; 5 x 5 pairs; back to 6
     assert rows["c"] == 5 * (6 * 6 + 8 * 6 + 8 * 6 + 6 * 6) + 25 * 2 * (3 + 3)
     assert rows["d"] == 25 * (6 + 6)
     assert rows["e"] == 5 * 2 * 6 * 2
-    rows = {name: costs.operations(one) for name, _, one in tried["images"].layers if one}
+    rows = {name: operations(one) for name, _, one in tried["images"].layers if one}
     assert rows["a"] == 6 * 6 * (9 * 3 + 3 * 4)
     assert rows["b"] == 4 * 4 * 9 * 8
     assert rows["c"] == 4 * 4 * (2 * 2 * 5 * 8)
@@ -347,8 +348,8 @@ def test_the_command_prints_what_is_remembered_and_starts_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.chdir(tmp_path)
-    known = software(sys.executable, PACKAGES)
-    assert dict(known)["keras"] == tried["pasquet"].trial.keras
+    known = software(sys.executable, JUDGE.packages)
+    assert dict(known)["keras"] == tried["pasquet"].trial.version
     for name in ("pasquet", "several at once"):
         key = cache.key(tried[name].request.network, setting(), known)
         cache.put(key, tried[name].trial)
@@ -374,7 +375,7 @@ def test_the_command_prints_what_is_remembered_and_starts_nothing(
     assert "    ValueError: " in said.err
     assert main(["arch", "check", "net.yaml", "--json"]) == 3
     document = json.loads(capsys.readouterr().out)
-    assert document["schema"] == "dfh/arch-check/1"
+    assert document["schema"] == "dfh/arch-check/2"
     assert [error["line"] for error in document["errors"]] == [5, 6, 7]
     assert "`output_padding` must be strictly less" in document["errors"][1]["said"]
     assert document["layers"][0]["errors"][0]["message"].startswith("a: the window")
@@ -433,7 +434,9 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
         "outputs": [["Fine", None]],
     }
     folders = (str(tmp_path),)
-    one = TrialSetting(python=sys.executable, job_backend="jax", folders=folders, layer_s=3)
+    one = TrialSetting(
+        judge=JUDGE, python=sys.executable, job_backend="jax", folders=folders, layer_s=3
+    )
     found = run.ask([network], one)
     assert not isinstance(found, run.NoTrial)
     (trial,) = found
@@ -442,7 +445,7 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     for layer, words in ((again, "axis -1 of input shape"), (lonely, "argument: 'value'")):
         assert layer.error is not None
         assert words in layer.error.text
-        assert layer.error.by == "keras"
+        assert layer.error.by == "framework"
     assert fine.error is None
     assert fine.outputs == ((None, 3),)
     for layer, what in ((writes, "written"), (deletes, "os.remove"), (starts, "subprocess.Popen")):

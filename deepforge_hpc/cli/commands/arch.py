@@ -31,7 +31,7 @@ output_file_options = together(
         LazyCommand("summary", "Show a network in numbers.", "arch", "summary"),
         LazyCommand("plot", "Draw a network.", "arch", "plot"),
         LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
-        LazyCommand("check", "Let Keras check a network layer by layer.", "arch_check", "check"),
+        LazyCommand("check", "Check a network layer by layer.", "arch_check", "check"),
         LazyCommand("doc", "Explain a layer and its arguments.", "arch_doc", "doc"),
         LazyCommand(
             "export",
@@ -56,26 +56,34 @@ def command() -> None:
     """
 
 
+library_option = click.option(
+    "--library", "of", type=click.Choice(arch.LIBRARIES), help="Library that it is of."
+)
+
+
 @click.command("new")
 @click.option("--from", "name", metavar="NAME", help="Network to begin with.")
+@library_option
 @output_file_options
 @output_options
-def new(display: Display, /, *, name: str | None, output: Path | None, force: bool) -> None:
+def new(
+    display: Display, /, *, name: str | None, of: str | None, output: Path | None, force: bool
+) -> None:
     """Write an architecture file of a known network.
 
-    Without --from, the networks that come along are listed.
+    Without --from, the networks that come along are listed; without --library, those of Keras.
 
     \b
     Example:
       dfh arch new --from unet -o architectures/unet.yaml
     """
     if name is None:
-        found = arch.examples()
+        found = arch.examples(of or "keras")
         names = [{"name": item.name, "about": item.about} for item in found]
         document = {"schema": "dfh/networks/1", "networks": names}
         display.result(document, listing((("NETWORK", "name"), ("WHAT", "about")), found))
         return
-    show_file(display, arch.new(name, output, force=force))
+    show_file(display, arch.new(name, output, of=of or "keras", force=force))
 
 
 def show_file(display: Display, found: arch.WrittenFile) -> None:
@@ -105,7 +113,8 @@ def show(display: Display, file: Path) -> None:
 def summary(display: Display, file: Path) -> None:
     """Show a network in numbers.
 
-    How many layers of which kind, how deep, and, where Keras is at hand, how many parameters.
+    How many layers of which kind, how deep, and how many parameters, where its framework is at
+    hand.
 
     \b
     Example:
@@ -123,7 +132,7 @@ def plot(display: Display, /, *, file: Path, output: Path | None, force: bool) -
     """Draw a network.
 
     Makes an SVG: a box for each run of layers, its edges numbered where their order may matter,
-    and shapes where Keras is at hand. The names of layers show under the pointer.
+    and shapes where its framework is at hand. The names of layers show under the pointer.
 
     \b
     Example:

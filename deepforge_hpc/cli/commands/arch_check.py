@@ -23,17 +23,17 @@ from deepforge_hpc.errors import InvalidInputError
     help="Examples in a batch, for the memory.",
 )
 @click.option("--loss", default="", metavar="NAME", help="Check that the outputs fit this loss.")
-@click.option("--python", default="", metavar="PATH", help="Python whose Keras is asked.")
+@click.option("--python", default="", metavar="PATH", help="Python whose framework is asked.")
 @click.option("--exact", is_flag=True, help="Import layers of the project as well.")
-@click.option("-v", "--verbose", is_flag=True, help="Show what Keras itself says of an error.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the framework's own words.")
 @output_options
 def check(display: Display, file: Path, *, verbose: bool, **options: Any) -> int:
-    """Let Keras check a network layer by layer.
+    """Let the framework check a network layer by layer.
 
     Prints the output, the parameters, the multiply-accumulates for one example (MACS, of kernels,
     recurrence and attention) and the memory of the activations of each layer, and every error at
-    its layer. Keras runs in a limited process and computes nothing. What it says is kept in
-    ~/.cache/deepforge-hpc, so that the next look is quick.
+    its layer. Keras, or PyTorch, runs in a limited process and computes nothing. What it says is
+    kept in ~/.cache/deepforge-hpc, so that the next look is quick.
 
     \b
     Example:

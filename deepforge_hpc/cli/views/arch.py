@@ -14,7 +14,7 @@ from deepforge_hpc.runtime.base.text import count
 
 _HEADER = ("LAYER", "KIND", "FROM", "ARGUMENTS")
 _WIDTH = 96
-_MODULE = re.compile(r"\bkeras\.\w+\.")
+_MODULE = re.compile(r"\b(?:keras\.\w+|nn(?:\.functional)?)\.")
 
 
 def network_lines(found: ShownNetwork) -> Iterator[str]:
@@ -56,7 +56,7 @@ def doc_lines(found: Documentation) -> Iterator[str]:
         if index:
             yield ""
         also = f", also {', '.join(thing.aliases)}" if thing.aliases else ""
-        yield f"{thing.name}: {thing.family} of Keras {found.version}{also}"
+        yield f"{thing.name}: {thing.family} of {found.framework} {found.version}{also}"
         yield from textwrap.wrap(thing.text, _WIDTH)
         for title, arguments in (("Arguments", thing.arguments), ("Of its call", thing.call)):
             if arguments:

@@ -13,7 +13,7 @@ _HEADER = ("LAYER", "KIND", "OUTPUT", "PARAMETERS", "MACS", "ACTIVATIONS")
 
 def checked_lines(found: CheckedArchitecture) -> Iterator[str]:
     """Yield the table and the sums."""
-    if not found.keras:
+    if not found.version:
         yield f"{found.name}: {count(len(found.layers), 'layer')}"
         return
     yield from table(_HEADER, map(_row, found.layers))
@@ -28,11 +28,13 @@ def checked_lines(found: CheckedArchitecture) -> Iterator[str]:
     yield f"one example: {products} multiply-accumulates"
     kept = f"{_least(found.activations)}{size(found.activations.value)}"
     yield f"a batch of {found.batch}: {kept} of activations, kept for the gradients"
-    yield f"built by Keras {found.keras} on {found.backend}{' (cached)' if found.cached else ''}"
+    on = f" on {found.backend}" if found.backend else ""
+    cached = " (cached)" if found.cached else ""
+    yield f"built by {found.framework} {found.version}{on}{cached}"
 
 
 def error_lines(found: CheckedArchitecture, *, verbose: bool) -> Iterator[str]:
-    """Yield each error, with what Keras says if that is wanted."""
+    """Yield each error, with what the framework says if that is wanted."""
     for error in found.errors:
         hint = f" ({error.hint})" if error.hint else ""
         yield f"error: {error.file}:{error.line}:{error.column}: {error.message}{hint}"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import Path, Reader
-from deepforge_hpc.libraries.keras.catalogue import dialect
+from deepforge_hpc.libraries.keras.catalogue import dialect, shipped, shipped_texts
 from deepforge_hpc.libraries.keras.emit import emit
 from deepforge_hpc.libraries.keras.start_up import start_up
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.libraries.networks.library import NetworkLibrary
-from deepforge_hpc.plugins.library import NO_FILES, Examination, ResourceFiles, Use
+
+if TYPE_CHECKING:
+    from deepforge_hpc.libraries.networks.trial.judge import Judge
 
 
 class KerasLibrary(NetworkLibrary):
@@ -25,24 +28,22 @@ class KerasLibrary(NetworkLibrary):
         return dialect()
 
     def at_hand(self) -> tuple[Catalogue, Texts]:
-        from deepforge_hpc.libraries.keras.at_hand import at_hand
+        from deepforge_hpc.libraries.networks.at_hand import at_hand
 
-        return at_hand()
+        return at_hand("keras", shipped(), shipped_texts)
 
     def emit(self, graph: Graph) -> str:
         return emit(graph)
+
+    def judge(self) -> Judge:
+        from deepforge_hpc.libraries.keras.trial.judge import JUDGE
+
+        return JUDGE
 
     def check_value(self, sort: str, value: object, path: Path, reader: Reader) -> None:
         from deepforge_hpc.libraries.keras.named_values import check_value
 
         check_value(sort, value, path, reader)
-
-    def examine(
-        self, text: str, source: str, use: Use, files: ResourceFiles = NO_FILES
-    ) -> Examination:
-        from deepforge_hpc.libraries.keras.trial.examine import examine
-
-        return examine(self.graph(text, source, files), source, use)
 
     def start_up(self, objects: tuple[str, ...]) -> str:
         return start_up(objects) if objects else ""

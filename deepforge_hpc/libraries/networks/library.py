@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.kinds import Schema
@@ -20,10 +20,15 @@ from deepforge_hpc.plugins.library import (
     NO_FILES,
     Compiled,
     Entry,
+    Examination,
     Library,
     Option,
     ResourceFiles,
+    Use,
 )
+
+if TYPE_CHECKING:
+    from deepforge_hpc.libraries.networks.trial.judge import Judge
 
 
 class NetworkLibrary(Library):
@@ -39,6 +44,10 @@ class NetworkLibrary(Library):
     @abstractmethod
     def at_hand(self) -> tuple[Catalogue, Texts]:
         """Return what is documented: of the framework that is installed, or the shipped one."""
+
+    @abstractmethod
+    def judge(self) -> Judge:
+        """Return how the framework is asked what it thinks of a network."""
 
     @abstractmethod
     def emit(self, graph: Graph) -> str:
@@ -58,6 +67,13 @@ class NetworkLibrary(Library):
     def examples(self) -> Mapping[str, str]:
         paths = sorted(self.folder.glob("*.yaml"))
         return {path.stem: path.read_text("utf-8") for path in paths}
+
+    def examine(
+        self, text: str, source: str, use: Use, files: ResourceFiles = NO_FILES
+    ) -> Examination:
+        from deepforge_hpc.libraries.networks.trial.examine import examine
+
+        return examine(self.judge(), self.graph(text, source, files), source, use)
 
     def compile(self, text: str, source: str, files: ResourceFiles = NO_FILES) -> Compiled:
         graph = self.graph(text, source, files)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.api.arch_doc import doc
-from deepforge_hpc.libraries.keras import at_hand
 from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.networks import at_hand
 
 FAKE = '''\
 from types import SimpleNamespace as Namespace
@@ -114,7 +114,7 @@ def test_another_version_is_asked_once_and_remembered(
 @pytest.mark.parametrize("damage", ["broken", "cache", "both"])
 def test_what_cannot_be_read_is_as_if_it_were_not_there(keras: Path, damage: str) -> None:
     def version() -> Any:
-        return at_hand.at_hand()[0].version
+        return KerasLibrary().at_hand()[0].version
 
     if damage != "cache":
         (keras / "keras/__init__.py").write_text("raise RuntimeError\n")
@@ -138,4 +138,4 @@ def test_without_keras_it_is_the_shipped_one(monkeypatch: pytest.MonkeyPatch) ->
         raise at_hand.PackageNotFoundError(name)
 
     monkeypatch.setattr(at_hand, "version", version)
-    assert at_hand.at_hand()[0] is shipped()
+    assert KerasLibrary().at_hand()[0] is shipped()

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ import pytest
 
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.keras.trial import cache, costs, run
+from deepforge_hpc.libraries.keras.trial.costs import operations
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
-from deepforge_hpc.libraries.keras.trial.notices import notices
-from deepforge_hpc.libraries.keras.trial.request import BuildRequest
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
-from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
-from deepforge_hpc.libraries.keras.trial.tried import Tried, try_out
+from deepforge_hpc.libraries.keras.trial.judge import JUDGE
 from deepforge_hpc.libraries.keras.trial.words import core
 from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.trial import cache, costs, run
+from deepforge_hpc.libraries.networks.trial.notices import notices
+from deepforge_hpc.libraries.networks.trial.request import BuildRequest
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial, Objection, Trial
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
+from deepforge_hpc.libraries.networks.trial.tried import Tried, try_out
 from deepforge_hpc.plugins.library import Use
 
 HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
@@ -44,7 +47,7 @@ import json, os, sys, time
 told, networks = json.loads(sys.stdin.readline()), json.loads(sys.stdin.readline())
 def say(**message):
     print(json.dumps(message), flush=True)
-say(ready=True, keras="3", backend="fake")
+say(ready=True, version="3", backend="fake")
 """
 
 
@@ -55,8 +58,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., obje
     def ask(body: str, **words: float) -> object:
         script = tmp_path / "fake.py"
         script.write_text(FAKE + body)
-        monkeypatch.setattr(run, "SCRIPT", script)
-        setting = TrialSetting(python=sys.executable, **words)  # type: ignore[arg-type]
+        judge = replace(JUDGE, child=script)
+        setting = TrialSetting(judge=judge, python=sys.executable, **words)  # type: ignore[arg-type]
         return run.ask([BuildRequest(graph("a: {Dense: {units: 2}}")).network], setting)
 
     return ask
@@ -83,7 +86,7 @@ def test_a_trial_that_does_not_end_well_is_told_at_the_layer_it_was_at(
     assert isinstance(found, tuple)
     first, second = found[0].layers
     assert first.error is None
-    assert second.error == KerasObjection(stage, "", text)
+    assert second.error == Objection(stage, "", text)
 
 
 def test_what_a_trial_has_started_ends_with_it(
@@ -119,20 +122,20 @@ def test_a_keras_that_does_not_come_up_is_no_trial(
 def test_a_python_without_keras_is_told_as_such() -> None:
     network = BuildRequest(graph("a: {Dense: {units: 2}}")).network
     bare = Path(sys.base_prefix, "bin", "python3")  # what the tests need lies elsewhere
-    found = run.ask([network], TrialSetting(python=str(bare)))
-    assert found == NoTrial("no keras")
-    found = run.ask([network], TrialSetting(python="/no/such/python"))
+    found = run.ask([network], TrialSetting(judge=JUDGE, python=str(bare)))
+    assert found == NoTrial("none")
+    found = run.ask([network], TrialSetting(judge=JUDGE, python="/no/such/python"))
     assert found == NoTrial("start", "/no/such/python: No such file or directory")
 
 
 def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(tmp_path: Path) -> None:
     one, other = (BuildRequest(graph(f"a: {{Dense: {{units: {n}}}}}")).network for n in (2, 3))
-    setting = TrialSetting(python="python3")
+    setting = TrialSetting(judge=JUDGE, python="python3")
     names = {
         cache.key(one, setting, SOFTWARE),
         cache.key(other, setting, SOFTWARE),
         cache.key(one, setting, (("keras", "3.16"),)),
-        cache.key(one, TrialSetting(python="python3", backend="jax"), SOFTWARE),
+        cache.key(one, TrialSetting(judge=JUDGE, python="python3", backend="jax"), SOFTWARE),
     }
     assert len(names) == 4
     cache.put("a", TRIAL)
@@ -197,11 +200,9 @@ def test_the_cache_is_bounded_and_one_that_cannot_be_written_is_none(
 
 
 def test_only_a_trial_that_came_to_its_end_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    network, setting = graph("a: {Dense: {units: 2}}"), TrialSetting(python="python3")
+    network, setting = graph("a: {Dense: {units: 2}}"), TrialSetting(judge=JUDGE, python="python3")
     asked: list[object] = []
-    late = TRIAL._replace(
-        layers=(BuiltLayer(), BuiltLayer(error=KerasObjection("time", "", "60 s")))
-    )
+    late = TRIAL._replace(layers=(BuiltLayer(), BuiltLayer(error=Objection("time", "", "60 s"))))
     answers = iter([late, TRIAL])
 
     def ask(networks: object, setting: object) -> tuple[Trial, ...]:
@@ -220,6 +221,7 @@ def test_only_a_trial_that_came_to_its_end_is_remembered(monkeypatch: pytest.Mon
 
 def tried(network: Graph, *layers: BuiltLayer, backend: str = "jax") -> Tried:
     return Tried(
+        judge=JUDGE,
         graph=network,
         request=BuildRequest(network),
         trial=Trial("3.15.1", backend, (BuiltLayer(), *layers)),
@@ -236,18 +238,18 @@ def test_code_of_the_project_is_left_out_and_the_way_to_run_it_is_told(
     (tmp_path / "mine.py").write_text("def act(x):\n    return x\n")
     (notice,) = notices(tried(graph(layer), BuiltLayer()))
     assert notice.kind == "user_code"
-    step = "libraries/keras/trial/notices.py notices: dfh arch"
+    step = "libraries/networks/trial/notices.py notices: dfh arch"
     follow(step, notice.next, cwd=tmp_path, fill={"FILE": "net.yaml"})
 
 
 def test_a_objection_by_another_backend_than_the_jobs_is_no_error() -> None:
-    objection = KerasObjection("call", "TypeError", "no dynamic shapes", "backend")
+    objection = Objection("call", "TypeError", "no dynamic shapes", "backend")
     one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=objection))
     assert list(one.refused()) == []
     assert [call.name for call in one.doubtful()] == ["a"]
     own = tried(one.graph, BuiltLayer(error=objection), backend="tensorflow")
     assert [one.call.name for one in own.refused() if one.call] == ["a"]
-    keras = tried(one.graph, BuiltLayer(error=objection._replace(by="keras")))
+    keras = tried(one.graph, BuiltLayer(error=objection._replace(by="framework")))
     assert len(list(keras.refused())) == 1
 
 
@@ -330,9 +332,9 @@ def test_what_no_rule_counts_is_unknown_and_what_has_no_kernel_is_free() -> None
     free = BuiltLayer("ReLU", "keras.src.layers.activations.relu", outputs=((None, 4),))
     users = free._replace(kind="Own", family="layers")
     unknown = free._replace(kind="Dense", outputs=((None, None, 4),))
-    assert costs.operations(free) == 0
-    assert costs.operations(users) is None
-    assert costs.operations(unknown) is None
+    assert operations(free) == 0
+    assert operations(users) is None
+    assert operations(unknown) is None
     assert costs.activations(unknown, 2) is None
     assert costs.activations(free._replace(dtype="bfloat16"), 3) == 4 * 2 * 3
     assert costs.activations(free._replace(kind="Flatten"), 3) == 0
@@ -350,19 +352,19 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     assert "net.yaml: shapes and costs were not checked: there is no Keras beside dfh" in said.err
     assert "pip install 'deepforge-hpc[keras]'" in said.err
     bare = Path(sys.base_prefix) / "bin" / "python3"  # the tests' own has Keras in a whole run
-    step, given = "libraries/keras/trial/notices.py : dfh arch", {"PATH": str(bare)}
+    step, given = "libraries/networks/trial/notices.py not_tried: dfh arch", {"PATH": str(bare)}
     words = {"FILE": "net.yaml", **given}
     assert "it has no Keras" in follow(step, said.err, cwd=tmp_path, fill=words, expect=2).stderr
     assert main(["arch", "check", str(file), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["keras"] == ""
+    assert document["version"] == ""
     assert document["layers"][0]["output"] == []
     assert main(["arch", "check", str(file), "--python", "/no/python"]) == 2
     assert "there is no such program" in capsys.readouterr().err
     bare = str(Path(sys.base_prefix, "bin", "python3"))
     assert main(["arch", "check", str(file), "--python", bare]) == 2
     assert (
-        f"--python {bare}: it has no Keras\nhint: install Keras 3 there" in capsys.readouterr().err
+        f"--python {bare}: it has no Keras\nhint: install Keras 3 with" in capsys.readouterr().err
     )
     for loss, words in {"foo": "leave it out", "Mse_": "'MSE'", "Adam": "no such loss"}.items():
         assert main(["arch", "check", str(file), "--loss", loss]) == 2
@@ -391,11 +393,11 @@ def test_a_pipeline_uses_what_keras_has_said_and_never_starts_that_of_the_job(
     assert notice.kind == "not_tried"
 
     network = BuildRequest(KerasLibrary().graph(text, "net.yaml")).network
-    setting = TrialSetting.of("jobs", is_jobs=True)
+    setting = TrialSetting.of(JUDGE, "jobs", is_jobs=True)
     cache.put(cache.key(network, setting, SOFTWARE), TRIAL)
     found = examine(text, "net.yaml", use({"jobs": SOFTWARE}, loss="mean_squared_error"))
     assert [notice.kind for notice in found.notices] == ["loss"]
-    refused = BuiltLayer(error=KerasObjection("make", "ValueError", "units are odd"))
+    refused = BuiltLayer(error=Objection("make", "ValueError", "units are odd"))
     cache.put(cache.key(network, setting, SOFTWARE), TRIAL._replace(layers=(BuiltLayer(), refused)))
     (fault,) = examine(text, "net.yaml", use({"jobs": SOFTWARE})).faults
     assert str(fault) == "net.yaml:5:9: a: Dense refuses it: units are odd"

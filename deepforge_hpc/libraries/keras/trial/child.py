@@ -1,9 +1,7 @@
 """The trial itself: Keras builds networks layer by layer and says what it thinks of each.
 
-This file is one script: its text is sent to the Python of an environment, which needs Keras and a
-backend of it, and nothing of ours. It reads JSON lines from stdin, first how to go about it, then
-the networks, and writes JSON lines to where stdout was: `{"ready": ...}`, then for each layer
-`{"begin": [network, layer]}` and what became of it, so that whoever reads knows where it hangs.
+Its text is sent to the Python of an environment, which needs Keras and a backend of it, and nothing
+of ours, after that of `networks.trial.contained`.
 
 A layer is made from source text that was generated: names that were checked, and literals. Its
 weights are abstract, so nothing is computed and memory does not depend on the network.
@@ -17,78 +15,22 @@ import importlib.util
 import inspect
 import json
 import os
-import re
-import resource
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_MIB = 1 << 20
+from deepforge_hpc.libraries.networks.trial.contained import Write, build, converse, words_of
+
 _BACKENDS = ("tensorflow", "jax", "torch")
-_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_MAX_TEXT = 4_000
 _MAX_TENSORS = 64
 _MAX_WEIGHTS = 10_000
 _DEEPEST = 60_000
 _PROBES = ((2, 8), (3, 12))
 """Two sizes of batch and of other unknown dimensions: what differs between them is unknown."""
-_WRITES = {
-    *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
-    *("os.chmod", "os.chown", "os.utime", "os.mkfifo", "os.mknod", "shutil.rmtree"),
-}
-_NEVER = {
-    *("os.fork", "os.forkpty", "os.exec", "os.posix_spawn", "os.system", "subprocess.Popen"),
-    *("pty.spawn", "os.kill", "os.killpg", "socket.connect", "socket.bind", "socket.sendto"),
-}
-_Write = Callable[[dict[str, Any]], None]
 
 
-def limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
-    """Take no more than this from the machine, and end with whoever started this process."""
-    bounds = [
-        (resource.RLIMIT_DATA, memory_mib * _MIB, memory_mib * _MIB),
-        (resource.RLIMIT_CPU, cpu_s, cpu_s + 5),
-        (resource.RLIMIT_FSIZE, file_mib * _MIB, file_mib * _MIB),
-        (resource.RLIMIT_CORE, 0, 0),
-    ]
-    for which, soft, hard in bounds:
-        most = resource.getrlimit(which)[1]
-        if most != resource.RLIM_INFINITY:
-            soft, hard = min(soft, most), min(hard, most)  # noqa: PLW2901
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(which, (soft, hard))
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
-
-
-def contain() -> list[str]:
-    """Let nothing below write files, start processes or talk to others; return what tried to."""
-    denied: list[str] = []
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event == "open":
-            path, _, flags = args
-            changes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-            if not changes or isinstance(path, int) or path == os.devnull:
-                return
-            if str(path).endswith(".pyc") or ".pyc." in str(path):
-                raise PermissionError(13, "nothing is written here")  # import goes on without it
-        elif event not in _WRITES and event not in _NEVER:
-            return
-        what = " ".join(
-            [event, *(str(one) for one in args[:1] if isinstance(one, (str, os.PathLike)))]
-        )
-        denied.append(what[:200])
-        raise PermissionError(f"a check may not do this: {what}")
-
-    sys.addaudithook(hook)
-    return denied
-
-
-def start(wanted: str) -> dict[str, Any]:
+def start(told: dict[str, Any]) -> dict[str, Any]:
     """Import Keras and return what is to be known of it."""
     os.environ.update(
         TF_CPP_MIN_LOG_LEVEL="3",
@@ -97,19 +39,20 @@ def start(wanted: str) -> dict[str, Any]:
         TF_ENABLE_ONEDNN_OPTS="0",
         OMP_NUM_THREADS="1",
     )
-    names = filter(None, (wanted or _configured(), *_BACKENDS))  # the wanted one, else another
+    wanted = told["backend"] or _configured()
+    names = filter(None, (wanted, *_BACKENDS))  # the wanted one, else another
     backend = next((name for name in names if importlib.util.find_spec(name)), "")
     if importlib.util.find_spec("keras") is None:
-        return {"ready": False, "why": "no keras", "text": ""}
+        return {"ready": False, "why": "none", "text": ""}
     if not backend:
         return {"ready": False, "why": "no backend", "text": "none of " + ", ".join(_BACKENDS)}
     os.environ["KERAS_BACKEND"] = backend
     try:
         import keras
     except Exception as error:  # noqa: BLE001 - layers raise anything
-        return {"ready": False, "why": "import", "text": _words(error)}
+        return {"ready": False, "why": "import", "text": words_of(error)}
     keras.config.disable_traceback_filtering()
-    return {"ready": True, "keras": str(keras.__version__), "backend": keras.backend.backend()}
+    return {"ready": True, "version": keras.__version__, "backend": keras.backend.backend()}
 
 
 def _configured() -> str:
@@ -295,7 +238,7 @@ class TrialBuild:
 
     def _told(self, stage: str, error: Exception) -> dict[str, str]:
         by = _raised_in(error, self.keras.backend.backend())
-        return {"stage": stage, "type": type(error).__name__, "text": _words(error), "by": by}
+        return {"stage": stage, "type": type(error).__name__, "text": words_of(error), "by": by}
 
     def finish(self, network: dict[str, Any]) -> dict[str, Any]:
         """Put the network together, if all of it could be built."""
@@ -327,12 +270,6 @@ def _weight(variable: Any, layer: Any) -> list[Any]:
     return [str(variable.path), list(variable.shape), trained]
 
 
-def _words(error: BaseException) -> str:
-    if "__init__() missing" in str(error) and error.__context__ is not None:
-        error = error.__context__  # Keras could not make another of its class
-    return (_ANSI.sub("", str(error)).strip() or type(error).__name__)[:_MAX_TEXT]
-
-
 def _raised_in(error: BaseException, backend: str) -> str:
     """Return who refused: `keras`, its `backend`, or other `code`."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
@@ -341,7 +278,7 @@ def _raised_in(error: BaseException, backend: str) -> str:
     if f"/keras/src/backend/{backend}/" in last:
         return "backend"
     if "/keras/" in last or last.startswith("<"):
-        return "keras"
+        return "framework"
     through = any(f"/keras/src/backend/{backend}/" in name for name in frames)
     return "backend" if through else "code"
 
@@ -356,7 +293,9 @@ def _abstract() -> Iterator[None]:
         yield
 
 
-def build(networks: list[dict[str, Any]], write: _Write, *, job: str, denied: list[str]) -> None:
+def build_all(
+    networks: list[dict[str, Any]], write: Write, told: dict[str, Any], denied: list[str]
+) -> None:
     """Build networks and write what becomes of each layer."""
     import keras
 
@@ -364,36 +303,9 @@ def build(networks: list[dict[str, Any]], write: _Write, *, job: str, denied: li
     for index, network in enumerate(networks):
         keras.utils.clear_session()
         with _abstract():
-            built = TrialBuild(job, denied)
-            for number, item in enumerate(network["items"]):
-                write({"begin": [index, number]})
-                write({"item": [index, number], **built.add(item)})
-            write({"begin": [index, len(network["items"])]})
-            write({"network": index, **built.finish(network)})
-
-
-def main() -> None:
-    """Be the trial, whose stdout is where the outcome goes and whose stdin brings the work."""
-    told = json.loads(sys.stdin.readline())
-    limit(told["memory_mib"], told["cpu_s"], told["file_mib"])
-    sys.path[:] = [folder for folder in sys.path if folder]
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what frameworks and layers print is no trial
-
-    def write(message: dict[str, Any]) -> None:
-        answer.write(json.dumps(message) + "\n")
-        answer.flush()
-
-    ready = start(told["backend"])
-    write(ready)
-    if not ready["ready"]:
-        return
-    denied = contain() if told["folders"] else []
-    sys.path[:0] = told["folders"]
-    networks = json.loads(sys.stdin.readline())
-    build(networks, write, job=told["job_backend"] or ready["backend"], denied=denied)
-    write({"end": True})
+            one = TrialBuild(told["job_backend"] or told["backend"], denied)
+            build(network, index, one, write)
 
 
 if __name__ == "__main__":
-    main()
+    converse(start, build_all)

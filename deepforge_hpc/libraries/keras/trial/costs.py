@@ -1,4 +1,4 @@
-"""What a layer costs: weights, multiply-accumulates for one example, memory of activations.
+"""The multiply-accumulates of a layer of Keras for one example.
 
 From the shapes that Keras gave, by the usual convention: the products of kernels, of recurrence and
 of attention count; element-wise work (activations, normalisation, pooling, merging) does not.
@@ -7,65 +7,24 @@ of attention count; element-wise work (activations, normalisation, pooling, merg
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, Shape
-
-Sizes = tuple[int, ...]
+from deepforge_hpc.libraries.networks.trial.costs import Sizes, UnknownSizeError, known
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 
 _FREE = {"activations", "merging", "normalization", "pooling", "regularization", "reshaping"}
 """Folders of Keras whose layers multiply no kernel."""
 _FREE_KINDS = {"Masking", "Identity", "Embedding", "Rescaling", "Normalization"}
-_VIEWS = {"Flatten", "Reshape", "Identity", "ActivityRegularization"}
-"""Their output is their input, seen in another way."""
 _RECURRENT = {"SimpleRNN", "LSTM", "GRU"}
-_BYTES = {
-    **dict.fromkeys(("float64", "int64", "uint64"), 8),
-    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16"), 2),
-    **dict.fromkeys(("int8", "uint8", "bool"), 1),
-}
-
-
-class _UnknownError(Exception):
-    """A size is not known."""
-
-
-def parameters(layer: BuiltLayer, *, only_trained: bool = False) -> int:
-    """Return how many numbers the weights hold, or those that training changes."""
-    found = (shape for _, shape, is_trained in layer.weights if is_trained or not only_trained)
-    return sum(math.prod(_known(shape)) for shape in found)
 
 
 def operations(layer: BuiltLayer) -> int | None:
     """Return the multiply-accumulates for one example; None where they are not known."""
     try:
         return _operations(_Sizes.of(layer), layer.kind, layer.wraps)
-    except (_UnknownError, IndexError, KeyError, ValueError, ZeroDivisionError):
+    except (UnknownSizeError, IndexError, KeyError, ValueError, ZeroDivisionError):
         return None  # or a layer that is only called like one of these
-
-
-def activations(layer: BuiltLayer, batch: int) -> int | None:
-    """Return the bytes of output that are kept until the gradients are made."""
-    if layer.kind in _VIEWS:
-        return 0
-    sizes = [tensor_bytes(shape[1:], layer.dtype, batch) for shape in layer.outputs]
-    return sum(size for size in sizes if size is not None) if None not in sizes else None
-
-
-def tensor_bytes(shape: Shape, dtype: str, batch: int) -> int | None:
-    """Return the bytes of a batch; `shape` is that of one example."""
-    try:
-        return math.prod(_known(shape)) * _BYTES.get(dtype, 4) * batch
-    except _UnknownError:
-        return None
-
-
-def _known(shape: Iterable[int | None]) -> Sizes:
-    sizes = tuple(size for size in shape if size is not None)
-    if len(sizes) != len(tuple(shape)):
-        raise _UnknownError
-    return sizes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +39,9 @@ class _Sizes:
     @classmethod
     def of(cls, layer: BuiltLayer) -> _Sizes:
         return cls(
-            inputs=tuple(_known(shape[1:]) for shape in layer.inputs),
-            output=_known(layer.outputs[0][1:]),
-            weights={path: _known(shape) for path, shape, _ in layer.weights},
+            inputs=tuple(known(shape[1:]) for shape in layer.inputs),
+            output=known(layer.outputs[0][1:]),
+            weights={path: known(shape) for path, shape, _ in layer.weights},
             family=layer.family,
         )
 

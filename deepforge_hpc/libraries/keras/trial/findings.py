@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.libraries.keras.named_values import spellings
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer
-from deepforge_hpc.libraries.keras.trial.words import Advice
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.operations.spec import is_by_output, parse
 
-Outcome = Mapping[str, BuiltLayer]
-"""By the name of the layer call."""
 _CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
 _CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
-
-
-class Finding(NamedTuple):
-    """A layer that may be as it is wanted, and mostly is not."""
-
-    kind: str
-    call: LayerCall
-    said: Advice
 
 
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, Shape
 from deepforge_hpc.libraries.networks.graph import LayerCall
+from deepforge_hpc.libraries.networks.trial.judge import Advice, gets, was_ended
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, Objection
 
 _WRAPPED = re.compile(
     r"\AException encountered when calling [^\n]*\n\n(.*?)(?:\n\nArguments received by .*)?\Z",
@@ -27,13 +28,6 @@ _WANTS = (
 )
 
 
-class Advice(NamedTuple):
-    """What is wrong with a layer, and what to do."""
-
-    message: str
-    hint: str = ""
-
-
 class _Case(NamedTuple):
     """A layer that was refused."""
 
@@ -44,13 +38,7 @@ class _Case(NamedTuple):
     @property
     def gets(self) -> str:
         """Return `flat gives 192` for each input."""
-        pairs = zip(self.call.reads, self.built.inputs, strict=False)
-        return ", ".join(f"{tensor} gives {shape_words(shape)}" for tensor, shape in pairs)
-
-
-def shape_words(shape: Shape) -> str:
-    """Return `64 x 64 x 5` for a shape with its batch; `?` is any size."""
-    return " x ".join("?" if size is None else str(size) for size in shape[1:]) or "one number"
+        return gets(self.call, self.built)
 
 
 def core(text: str) -> str:
@@ -61,14 +49,10 @@ def core(text: str) -> str:
     return text.rpartition("Exception encountered: ")[2].strip() or text
 
 
-def said(call: LayerCall, built: BuiltLayer, objection: KerasObjection) -> Advice:
+def said(call: LayerCall, built: BuiltLayer, objection: Objection) -> Advice:
     """Return the objection of a layer in plain words."""
-    if objection.stage == "time":
-        hint = "look for a loop without end, or for a wait, in its code"
-        return Advice(f"it was not ready after {objection.text}, so the check was ended here", hint)
-    if objection.stage == "end":
-        what = "the check ended here by itself: out of memory or time, or a crash"
-        return Advice(f"{what} ({objection.text})" if objection.text else what)
+    if ended := was_ended(objection):
+        return ended
     text = core(objection.text)
     for pattern, words in _RULES.items():
         if match := re.search(pattern, text, re.IGNORECASE):

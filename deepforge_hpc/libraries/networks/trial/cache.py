@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepforge_hpc.libraries.keras.trial.result import Trial
-from deepforge_hpc.libraries.keras.trial.setting import SCRIPT, TrialSetting
+from deepforge_hpc.libraries.networks.trial.result import Trial
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.files import canonical_json, digest, publish_bytes, read_own
 
@@ -21,16 +21,17 @@ _MAX_FILES = 200
 _MAX_BYTES = 8 << 20
 
 
-def folder() -> Path:
-    """Return `~/.cache/deepforge-hpc/keras`, or what XDG_CACHE_HOME makes of it."""
+def folder(name: str = "trials") -> Path:
+    """Return `~/.cache/deepforge-hpc/NAME`, or what XDG_CACHE_HOME makes of it."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if base.startswith("/") else Path.home() / ".cache"
-    return root / "deepforge-hpc" / "keras"
+    return root / "deepforge-hpc" / name
 
 
 def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str:
-    """Return the name of a trial: of a network, a Keras, and how it is asked."""
-    told = [network, setting.backend, setting.job_backend, software, digest(SCRIPT.read_bytes())]
+    """Return the name of a trial: of a network, a framework, and how it is asked."""
+    script = digest(setting.judge.script().encode())
+    told = [network, setting.backend, setting.job_backend, software, script]
     return digest(canonical_json(told)).removeprefix("sha256:")
 
 

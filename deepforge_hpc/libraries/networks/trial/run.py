@@ -1,4 +1,4 @@
-"""Asks Keras in a process of its own, which is limited, and ended with all that it started."""
+"""Asks a framework in a process of its own: limited, and ended with all that it started."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
-from deepforge_hpc.libraries.keras.trial.setting import SCRIPT, TrialSetting
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial, Objection, Trial
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.runtime.base.codec import ShapeError, decode
 from deepforge_hpc.runtime.base.files import parse_object
 
@@ -34,7 +34,7 @@ class _EndedError(Exception):
 
 
 def ask(networks: Sequence[dict[str, Any]], setting: TrialSetting) -> tuple[Trial, ...] | NoTrial:
-    """Return what Keras says of networks, as `request.network` describes them."""
+    """Return what the framework says of networks, as `request.network` describes them."""
     with tempfile.TemporaryDirectory(prefix="dfh-trial-", ignore_cleanup_errors=True) as scratch:
         errors = Path(scratch, "stderr")
         try:
@@ -50,7 +50,7 @@ def ask(networks: Sequence[dict[str, Any]], setting: TrialSetting) -> tuple[Tria
 def _start(setting: TrialSetting, scratch: str, errors: Path) -> subprocess.Popen[bytes]:
     with errors.open("wb") as stderr:
         return subprocess.Popen(
-            [setting.python, "-c", SCRIPT.read_text(encoding="utf-8")],
+            [setting.python, "-c", setting.judge.script()],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -141,7 +141,7 @@ def _trials(
 ) -> tuple[Trial, ...] | NoTrial:
     messages = lines.messages()
     layers: list[list[BuiltLayer]] = [[] for _ in networks]
-    whole: dict[int, KerasObjection] = {}
+    whole: dict[int, Objection] = {}
     at = (0, 0)
     try:
         ready = next(messages)
@@ -157,18 +157,18 @@ def _trials(
                 known = {name: value for name, value in message.items() if name in _FIELDS}
                 layers[message["item"][0]].append(decode(BuiltLayer, known))
             elif message.get("error"):
-                whole[message["network"]] = decode(KerasObjection, message["error"])
+                whole[message["network"]] = decode(Objection, message["error"])
     except (_EndedError, ShapeError, ValueError, KeyError, IndexError, TypeError) as error:
         stage = getattr(error, "stage", "end")
         text = getattr(error, "text", "") or _last_words(errors)
         index, number = at
-        ended = KerasObjection(stage, "", text, "code" if setting.folders else "keras")
+        ended = Objection(stage, "", text, "code" if setting.folders else "framework")
         if number < len(networks[index]["items"]):
             layers[index].append(BuiltLayer(error=ended))
         else:
             whole[index] = ended
     return tuple(
-        Trial(ready["keras"], ready["backend"], tuple(found), whole.get(index))
+        Trial(ready["version"], ready["backend"], tuple(found), whole.get(index))
         for index, found in enumerate(layers)
     )
 

@@ -1,18 +1,17 @@
-"""A network built: what Keras said before, or says now, and what that means for each layer."""
+"""A network built: what the framework said before or says now, and what that means for layers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.libraries.keras.trial import cache
-from deepforge_hpc.libraries.keras.trial.findings import Finding, findings, of_loss
-from deepforge_hpc.libraries.keras.trial.request import BuildRequest
-from deepforge_hpc.libraries.keras.trial.result import BuiltLayer, KerasObjection, NoTrial, Trial
-from deepforge_hpc.libraries.keras.trial.setting import TrialSetting
-from deepforge_hpc.libraries.keras.trial.words import said
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.trial import cache
+from deepforge_hpc.libraries.networks.trial.judge import Finding, Judge, Outcome
+from deepforge_hpc.libraries.networks.trial.request import BuildRequest
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial, Objection, Trial
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.plugins.library import Software
 
 NOT_ASKED = NoTrial("not asked")
@@ -24,13 +23,14 @@ class RefusedLayer:
 
     call: LayerCall | None
     fault: Fault
-    objection: KerasObjection
+    objection: Objection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """What is known of a network now."""
 
+    judge: Judge
     graph: Graph
     request: BuildRequest
     trial: Trial
@@ -52,7 +52,7 @@ class Tried:
         for _, call, built in self.layers:
             objection = built.error if built else None
             if built is not None and objection is not None and not self._is_doubtful(objection):
-                words = said(call, built, objection)
+                words = self.judge.said(call, built, objection)
                 fault = call.fault(words.message, words.hint)
                 yield RefusedLayer(call=call, fault=fault, objection=objection)
         if (whole := self.trial.error) is not None:
@@ -67,22 +67,22 @@ class Tried:
             if built is not None and built.error and self._is_doubtful(built.error):
                 yield call
 
-    def _is_doubtful(self, objection: KerasObjection) -> bool:
+    def _is_doubtful(self, objection: Objection) -> bool:
         is_other = self.job_backend not in {"", self.trial.backend}
-        return is_other and objection.stage == "call" and objection.by != "keras"
+        return is_other and objection.stage == "call" and objection.by != "framework"
 
     def findings(self, loss: object = None) -> Iterator[Finding]:
-        """Yield what Keras accepts and a learning curve does not forgive."""
-        outcome: Mapping[str, BuiltLayer] = {name: one for name, _, one in self.layers if one}
-        yield from findings(self.graph, outcome)
+        """Yield what it accepts and a learning curve does not forgive."""
+        outcome: Outcome = {name: one for name, _, one in self.layers if one}
+        yield from self.judge.findings(self.graph, outcome)
         if loss is not None:
-            yield from of_loss(self.graph, outcome, loss)
+            yield from self.judge.of_loss(self.graph, outcome, loss)
 
 
 def try_out(
     graph: Graph, setting: TrialSetting, software: Software, *, may_start: bool = True
 ) -> Tried | NoTrial:
-    """Return what Keras says of a network; of user code it is asked each time.
+    """Return what the framework says of a network; of user code it is asked each time.
 
     `software` empty: nobody knows what the environment has, so nothing is remembered.
     """
@@ -98,6 +98,7 @@ def try_out(
     if can_cache and known is None and _is_whole(trial, len(request.calls)):
         cache.put(name, trial)
     return Tried(
+        judge=setting.judge,
         graph=graph,
         request=request,
         trial=trial,
@@ -107,7 +108,7 @@ def try_out(
 
 
 def _ask(request: BuildRequest, setting: TrialSetting) -> Trial | NoTrial:
-    from deepforge_hpc.libraries.keras.trial.run import ask
+    from deepforge_hpc.libraries.networks.trial.run import ask
 
     found = ask([request.network], setting)
     return found if isinstance(found, NoTrial) else found[0]

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from deepforge_hpc.libraries.keras.trial.findings import Finding
-from deepforge_hpc.libraries.keras.trial.result import NoTrial
-from deepforge_hpc.libraries.keras.trial.tried import Tried
+from deepforge_hpc.libraries.networks.trial.judge import Finding, Judge
+from deepforge_hpc.libraries.networks.trial.result import NoTrial
+from deepforge_hpc.libraries.networks.trial.tried import Tried
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.text import listed
 
-_HOW = "pip install 'deepforge-hpc[keras]' beside dfh, or dfh arch check FILE --python PATH"
 _WHY = {
-    "no keras": "there is no Keras beside dfh",
-    "no backend": "Keras has no TensorFlow, JAX or PyTorch to work with",
-    "import": "Keras cannot be imported",
+    "none": "there is no {} beside dfh",
+    "no backend": "{} has no {} to work with",
+    "import": "{} cannot be imported",
     "start": "its Python cannot be started",
-    "time": "Keras was not imported in time",
-    "end": "its process ended while Keras was imported",
+    "time": "{} was not imported in time",
+    "end": "its process ended while {} was imported",
 }
 
 
-def not_there(why: NoTrial) -> str:
+def _reason(judge: Judge, why: NoTrial) -> str:
+    return _WHY[why.why].format(judge.framework, judge.backends) + (
+        f" ({why.text})" if why.text else ""
+    )
+
+
+def not_there(judge: Judge, why: NoTrial) -> str:
     """Return why the Python that a user named cannot be asked."""
-    reason = "it has no Keras" if why.why == "no keras" else _WHY[why.why]
-    return reason + (f" ({why.text})" if why.text else "")
+    return f"it has no {judge.framework}" if why.why == "none" else _reason(judge, why)
 
 
-def not_tried(why: NoTrial, subject: str) -> Notice:
+def not_tried(judge: Judge, why: NoTrial, subject: str) -> Notice:
     """Return that names, arguments and wiring were checked, and shapes not."""
-    reason = _WHY[why.why] + (f" ({why.text})" if why.text else "")
-    text = f"{subject}: shapes and costs were not checked: {reason}"
-    return Notice("not_tried", text, subject=subject, next=_HOW, level=INFO)
+    text = f"{subject}: shapes and costs were not checked: {_reason(judge, why)}"
+    install = f"pip install 'deepforge-hpc[{judge.package}]'"
+    how = f"{install} beside dfh, or dfh arch check FILE --python PATH"
+    return Notice("not_tried", text, subject=subject, next=how, level=INFO)
 
 
 def notice(finding: Finding) -> Notice:

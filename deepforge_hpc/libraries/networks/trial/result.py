@@ -1,4 +1,4 @@
-"""What Keras said of a network: the lines of its trial, and the file that keeps them."""
+"""What a framework said of a network: the lines of its trial, and the file that keeps them."""
 
 # Annotations are types here, which the codec reads.
 from typing import NamedTuple
@@ -6,8 +6,8 @@ from typing import NamedTuple
 Shape = tuple[int | None, ...]
 
 
-class KerasObjection(NamedTuple):
-    """Why a layer could not be made or called, in Keras' own words."""
+class Objection(NamedTuple):
+    """Why a layer could not be made or called, in the framework's own words."""
 
     stage: str
     """make | call | model | time | end: its arguments, its input, the whole; the trial was ended
@@ -15,12 +15,12 @@ class KerasObjection(NamedTuple):
     type: str
     """Class of the exception."""
     text: str
-    by: str = "keras"
-    """keras | backend | code: who raised it."""
+    by: str = "framework"
+    """framework | backend | code: who raised it."""
 
 
 class BuiltLayer(NamedTuple):
-    """What Keras made of one layer call; without outputs nobody knows them."""
+    """What the framework made of one layer call; without outputs nobody knows them."""
 
     kind: str = ""
     """Class of the layer."""
@@ -33,7 +33,7 @@ class BuiltLayer(NamedTuple):
     dtype: str = ""
     weights: tuple[tuple[str, Shape, bool], ...] = ()
     """Path, shape, and whether training changes it; of a shared layer at its first use."""
-    error: KerasObjection | None = None
+    error: Objection | None = None
     retried: bool = False
     """This backend refused it until all sizes were numbers."""
     denied: tuple[str, ...] = ()
@@ -43,19 +43,19 @@ class BuiltLayer(NamedTuple):
 class Trial(NamedTuple):
     """A network, layer by layer."""
 
-    keras: str
-    """Version of it."""
+    version: str
+    """Of the framework."""
     backend: str
     layers: tuple[BuiltLayer, ...]
     """In the order of the calls; fewer if the trial was ended."""
-    error: KerasObjection | None = None
+    error: Objection | None = None
     """Of the network as a whole."""
-    schema: str = "dfh/keras-trial/1"
+    schema: str = "dfh/trial/1"
 
 
 class NoTrial(NamedTuple):
     """Why there is no trial."""
 
     why: str
-    """`no keras`, `no backend`, `import`, `start`, `time`"""
+    """`none`, `no backend`, `import`, `start`, `time`"""
     text: str = ""
