@@ -15,6 +15,7 @@ from deepforge_hpc.pipeline.external import scheme_problem
 from deepforge_hpc.pipeline.formats import ANY, PICKLE
 from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface
+from deepforge_hpc.pipeline.places import ending_of, may_be_one, places
 from deepforge_hpc.pipeline.shape import FILES, UNKNOWN, Shape
 from deepforge_hpc.runtime.base.arguments import PROGRAMS
 from deepforge_hpc.runtime.base.plan import ExternalInput, argument_of
@@ -99,19 +100,19 @@ class Edges:
 
     def results(self, folder: FilePath) -> tuple[Result, ...]:
         """Check the pipeline's outputs and return them."""
-        results = []
-        places = self._sources(folder)
-        for name, spec in self.pipeline.outputs.items():
+        results, wanted = [], self.pipeline.outputs
+        taken = self._sources(folder) if any(spec.to for spec in wanted.values()) else {}
+        for name, spec in wanted.items():
             operation, _, output = spec.source.partition(".")
             at: Path = ("outputs", name, "from")
             if not operation or not self._output(at, operation, output):
                 continue
-            to = self._destination(name, folder, places) if spec.to else ""
+            to = self._destination(name, folder, taken) if spec.to else ""
             results.append(Result(name=name, operation=operation, output=output, to=to))
         self._refuse_nested(results)
         return tuple(results)
 
-    def _destination(self, name: str, folder: FilePath, places: dict[str, str]) -> str:
+    def _destination(self, name: str, folder: FilePath, taken: dict[str, str]) -> str:
         """Return the absolute path of an output's `to`; refuse one that would replace something."""
         spec = self.pipeline.outputs[name]
         operation, _, output = spec.source.partition(".")
@@ -124,16 +125,20 @@ class Edges:
         self._refuse_file_for_parts(name, operation, spec.to)
         if LEDGER in FilePath(to).parts:
             self._fault(at, f"{shown(spec.to)} lies in the ledger, which dfh alone writes")
-        place = f"{to}{name}" if to.endswith("/") else to
-        is_folder = self._types.get(operation, {}).get(output) == "directory"
-        is_folder |= self.pipeline.operations[operation].map is not None
-        if place in places:
-            self._fault(at, f"{places[place]} the same place")
+        kind = self._types.get(operation, {}).get(output, "")
+        is_parts = self.pipeline.operations[operation].map is not None
+        mine = places(to, name, ending_of(kind, is_one=not is_parts))
+        twin = next((what for place, what in taken.items() if may_be_one(place, mine[0])), "")
+        is_folder = is_parts or kind == "directory"
+        place = to if is_folder and not to.endswith("/") else mine[0].removesuffix(".*")
+        if twin:
+            self._fault(at, f"{twin} the same place")
         elif _is_of_others(FilePath(place), is_folder=is_folder):
-            history = f"{FilePath(place).name}.prov"
-            message = f"{shown(spec.to)} is there, and no {history} says that an execution wrote it"
+            last = FilePath(place).name
+            there = spec.to if FilePath(to).name == last else f"{spec.to.rstrip('/')}/{last}"
+            message = f"{shown(there)} is there, and no {last}.prov says that an execution wrote it"
             self._fault(at, message, "move it away, or write elsewhere")
-        places[place] = f"output {name!r} goes to"
+        taken |= dict.fromkeys(mine, f"output {name!r} goes to")
         return to
 
     def _sources(self, folder: FilePath) -> dict[str, str]:
@@ -144,7 +149,8 @@ class Edges:
             if file.endswith(".py"):
                 found[absolute(file, folder)] = f"operation {name!r} stands in"
         read = {item.path: name for name, item in self.externals.items() if item}
-        return found | {path: f"input {name!r} is read from" for path, name in read.items()}
+        found |= {path: f"input {name!r} is read from" for path, name in read.items()}
+        return {os.path.realpath(path): what for path, what in found.items()}
 
     def _refuse_nested(self, results: list[Result]) -> None:
         """Refuse a place inside of what another output replaces as a whole."""

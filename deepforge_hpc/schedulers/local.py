@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 ENGINESTOPPED = "EngineStopped"
+_HELD = "JobHeldUser"
 
 
 class LocalScheduler(Scheduler):
@@ -177,6 +178,8 @@ class View:
     status: dict[str, LocalStatus]
     killed: EngineInfo | None
     """What is known of an engine that did not close."""
+    released: frozenset[str] = frozenset()
+    """Ids of jobs that are to be released, which the engine has not told yet."""
 
     @classmethod
     def of(cls, queue: LocalQueue) -> View:
@@ -188,7 +191,11 @@ class View:
             # One that has closed by now leaves nothing running: its file was removed.
             status = queue.status()
             killed = EngineInfo("") if _has_running(status) else None
-        return cls(queue, jobs, status, killed)
+        if not any(job.hold and _is_held(status.get(job.task_ids[0])) for job in jobs):
+            return cls(queue, jobs, status, killed)
+        # In this order: a command goes once its effect has been told.
+        released = queue.released()
+        return cls(queue, jobs, queue.status(), killed, released)
 
     @property
     def elsewhere(self) -> str:
@@ -233,7 +240,10 @@ class View:
 
     def native(self, job: QueuedJob, name: str) -> NativeStatus:
         """Return what is known of one task."""
-        found = (self.status.get(name) or _unseen(job, name)).native(name, job.name)
+        told = self.status.get(name)
+        if job.id in self.released and _is_held(told):
+            job, told = job._replace(hold=False), None
+        found = (told or _unseen(job, name)).native(name, job.name)
         if self.killed is None or found.raw_state in ENDED:
             return found
         if host := self.elsewhere:
@@ -266,9 +276,13 @@ def _has_running(status: dict[str, LocalStatus]) -> bool:
     return any(told.raw == "RUNNING" for told in status.values())
 
 
+def _is_held(told: LocalStatus | None) -> bool:
+    return told is None or (told.raw == "PENDING" and told.reason == _HELD)
+
+
 def _unseen(job: QueuedJob, name: str) -> LocalStatus:
     """Return what the engine will say of a task that it has not seen yet."""
     from .local_tasks import Task
 
     free = "Dependency" if job.after else "Resources"
-    return Task(name, job, reason="JobHeldUser" if job.hold else free).status
+    return Task(name, job, reason=_HELD if job.hold else free).status

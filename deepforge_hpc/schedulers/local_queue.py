@@ -233,6 +233,15 @@ class LocalQueue:
             return {}
         return {path: parse(Command, read_own(path)) for path in paths}
 
+    def released(self) -> frozenset[str]:
+        """Return the ids of jobs that the engine has still to release, or to tell so."""
+        try:
+            with self._readable("commands"):
+                waiting = self.commands().values()
+        except FileNotFoundError:  # the engine has taken one away meanwhile: it is at it
+            return self.released()
+        return frozenset(i for one in waiting if one.command == "release" for i in one.ids)
+
     def status(self) -> dict[str, LocalStatus]:
         """Return the engine's last word on each id; empty if there is none."""
         with self._readable(STATUS), suppress(FileNotFoundError):

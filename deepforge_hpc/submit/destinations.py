@@ -5,6 +5,9 @@ destination; the highest N counts. It needs no end: it holds as long as its exec
 finds the holder dead takes the next N, and of two who do one alone can: a folder with something in
 it is renamed into its place. An attempt takes its locks once its intent is written, from where on
 it is live: so nobody is found dead who is about to submit, and a process that dies holds nothing.
+
+Two paths can be one place, or one lie in the other (`pipeline.places`). So who has its own paths
+then looks for a live holder of such a one: of two at the same moment, none gets past the other.
 """
 
 from __future__ import annotations
@@ -12,16 +15,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
+from deepforge_hpc.pipeline.places import ending_of, overlap, places
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.plan import JobKind
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.claim import Claim
 from deepforge_hpc.submit.frozen import read_info
@@ -37,10 +43,12 @@ _TRIES = 100
 
 def check(info: ExecutionInfo, plan: Plan) -> None:
     """Raise UsageError if a live execution has a destination of a plan. Nothing is written."""
-    for place in _places(info, plan):
+    wanted = _places(info, plan)
+    for place in wanted:
         number = place.newest()
         if holder := place.read(number):
             place.require_free(number, holder, info.uuid)
+    _require_no_overlap(info, wanted)
 
 
 def lock(info: ExecutionInfo, plan: Plan, attempt: int) -> None:
@@ -50,8 +58,10 @@ def lock(info: ExecutionInfo, plan: Plan, attempt: int) -> None:
     the attempt. StorageError if that cannot be written.
     """
     try:
-        for place in _places(info, plan):
+        wanted = _places(info, plan)
+        for place in wanted:
             place.take(info, attempt)
+        _require_no_overlap(info, wanted)
     except OSError as error:
         message = f"{info.ledger}/claims: cannot be written: {error.strerror}"
         raise StorageError(message, "Is the file system writable, and not full?") from error
@@ -59,9 +69,43 @@ def lock(info: ExecutionInfo, plan: Plan, attempt: int) -> None:
 
 def _places(info: ExecutionInfo, plan: Plan) -> list[_Place]:
     """Return the destinations in one order: of several who want all of them, one gets them."""
-    paths = {os.path.realpath(output.to): output.name for output in plan.outputs if output.to}
+    paths = {}
+    for output in plan.outputs:
+        if output.to:
+            job = plan.job(output.job)
+            kind = next((port.type for port in job.outputs if port.name == output.output), "")
+            ending = ending_of(kind, is_one=job.kind is JobKind.RUN)
+            paths.update(dict.fromkeys(places(output.to, output.name, ending), output.name))
     folder = Path(info.ledger, "claims")
     return [_Place(folder, path, name) for path, name in sorted(paths.items())]
+
+
+def _require_no_overlap(info: ExecutionInfo, wanted: list[_Place]) -> None:
+    """Raise UsageError if a live execution has a place that may be one of these, or lies in one."""
+    for file, holder in _claims(Path(info.ledger, "claims")) if wanted else ():
+        if holder.uuid != info.uuid and holder.to:
+            for mine in wanted:
+                if overlap(mine.path, holder.to) and (way_out := _way_out(holder, file)):
+                    raise UsageError(mine.held_by(holder), way_out)
+
+
+def _claims(folder: Path) -> Iterator[tuple[Path, Claim]]:
+    """Yield the claims that count, with their files; one that is damaged stops its place alone."""
+    newest: dict[str, int] = {}
+    for key, number in _numbered(folder):
+        newest[key] = max(number, newest.get(key, 0))
+    for key, number in newest.items():
+        file = folder / f"{key}.{number}" / _CLAIM
+        with suppress(FileNotFoundError, ValueError):
+            yield file, parse(Claim, read_own(file), is_open=True)
+
+
+def _numbered(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield key and number of each claim."""
+    with suppress(FileNotFoundError):
+        for name in os.listdir(folder):  # noqa: PTH208 - names are all that is wanted
+            if match := re.fullmatch(r"([0-9a-f]{32})\.([0-9]+)", name):
+                yield match[1], int(match[2])
 
 
 class _Place:
@@ -69,14 +113,14 @@ class _Place:
 
     def __init__(self, folder: Path, path: str, name: str) -> None:
         self.folder = folder
-        self._path = path
+        self.path = path
         self._what = f"outputs.{name}.to {path}"
         self._key = digest(path.encode()).removeprefix("sha256:")[:32]
 
     def take(self, info: ExecutionInfo, attempt: int) -> None:
         """Lock it for an attempt, unless that has it already."""
         self.folder.mkdir(exist_ok=True)
-        mine = Claim(info.id, info.home, info.uuid, attempt, self._path)
+        mine = Claim(info.id, info.home, info.uuid, attempt, self.path)
         number = self.newest()
         for _ in range(_TRIES):
             holder = self.read(number)
@@ -99,12 +143,7 @@ class _Place:
         return max(self._numbers(), default=0)
 
     def _numbers(self) -> list[int]:
-        pattern = re.compile(rf"{self._key}\.([0-9]+)")
-        try:
-            names = os.listdir(self.folder)  # noqa: PTH208 - names are all that is wanted
-        except FileNotFoundError:
-            return []
-        return [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
+        return [number for key, number in _numbered(self.folder) if key == self._key]
 
     def _file(self, number: int) -> Path:
         """Return who has that number; without one, the file of an earlier version."""
@@ -124,8 +163,12 @@ class _Place:
     def require_free(self, number: int, holder: Claim, uuid: str) -> None:
         """Raise UsageError if another execution holds it, and is live."""
         if holder.uuid != uuid and (way_out := _way_out(holder, self._file(number))):
-            message = f"{self._what} is being written by {holder.execution}, which is not over"
-            raise UsageError(message, way_out)
+            raise UsageError(self.held_by(holder), way_out)
+
+    def held_by(self, holder: Claim) -> str:
+        """Return that a live execution has it, or a place that it shares."""
+        as_what = "" if holder.to in {"", self.path} else f" (as {holder.to})"
+        return f"{self._what} is being written by {holder.execution}{as_what}, which is not over"
 
     def _make(self, number: int, claim: Claim) -> bool:
         fresh = self.folder / f".{self._key}.{os.urandom(6).hex()}"

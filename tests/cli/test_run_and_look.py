@@ -372,6 +372,24 @@ def test_a_result_replaces_nothing_that_no_execution_wrote(
     assert (project / "notes.txt").read_text() == "hello"
 
 
+def test_what_lies_in_the_folder_of_a_result_is_seen_before_hours_are_spent(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    code = "def work() -> str:\n    said = 'hello'\n    return said\n"
+    pipeline = (
+        "pipeline: laid\noperations: {work: {uses: 'ops.py:work'}}\n"
+        "outputs: {said: {from: work.said, to: %s}}\n"
+    )
+    files = {"ops.py": code, "pipeline.yaml": "", "notes/said.txt": "mine", "notes/other": "mine"}
+    project = make_project(files)
+    for to in ("notes/", "notes"):
+        (project / "pipeline.yaml").write_text(pipeline % to)
+        told = dfh("check", cwd=project, expect=3).stderr
+        assert "outputs.said.to: 'notes/said.txt' is there, and no said.txt.prov says" in told
+    (project / "notes" / "said.txt").rename(project / "notes" / "mine.txt")
+    assert dfh("check", cwd=project).returncode == 0
+
+
 def test_a_destination_with_a_slash_is_a_folder_for_all_that_is_sent_there(
     dfh: Any, make_project: Callable[..., Path]
 ) -> None:
@@ -384,6 +402,8 @@ def test_a_destination_with_a_slash_is_a_folder_for_all_that_is_sent_there(
     assert "outputs.other.to: output 'one' goes to the same place" in dfh(
         "check", cwd=project, expect=3
     ).stderr  # fmt: skip
+    (project / "pipeline.yaml").write_text(pipeline % "results/one.json")
+    assert "output 'one' goes to the same place" in dfh("check", cwd=project, expect=3).stderr
     (project / "pipeline.yaml").write_text(pipeline % "results/")
     dfh("run", cwd=project)
     made = {path.name: path for path in (project / "results").iterdir()}

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ..base.context import Context
 from ..base.failure import JobError
 from ..base.files import canonical_json, publish_bytes
-from ..base.plan import DeclaredOutput
+from ..base.plan import DeclaredOutput, JobKind
+from ..formats import FORMATS
 from ..state.closure import build_closure
 from ..state.record import Published
 from ..storage.base import Stat
@@ -93,11 +94,16 @@ def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Publi
 def refuse_files_of_others(context: Context) -> None:
     """Raise JobError for a file that would be in the way at the end: it came since the submission.
 
-    Whether a folder is, only the output tells.
+    Whether a folder is, only the output tells, or what it is called there if its format does not.
     """
+    is_one = context.job.kind is JobKind.RUN
+    kinds = {port.name: port.type for port in context.job.outputs if is_one}
     for declared in _declared(context):
         to = Path(declared.to)
-        if not declared.to.endswith("/") and not to.is_dir() and _is_of_others(to):
+        if declared.to.endswith("/") or to.is_dir():
+            fmt = FORMATS.get(kinds.get(declared.output, ""))
+            to /= declared.name + (fmt.suffix if fmt else "")
+        if not to.is_dir() and _is_of_others(to):
             reason = (
                 f"The file {to} would be replaced by {declared.name}, and no job laid it there."
             )

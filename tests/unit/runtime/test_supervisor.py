@@ -520,16 +520,23 @@ def test_job_that_was_queued_twice_leaves_the_work_to_the_one_that_the_submitter
 def test_a_file_that_nobody_of_ours_laid_is_never_replaced(execution: Execution) -> None:
     text = "from pathlib import Path\n\ndef operation():\n    Path({!r}).write_text('mine')\n    return 1\n"
     early, late = execution.project / "early.json", execution.project / "late.json"
-    for name, place in (("early", execution.project / "ran"), ("late", late)):
+    inside = execution.project / "folder" / "inside.json"
+    inside.parent.mkdir()
+    ran = execution.project / "ran"
+    for name, place in (("early", ran), ("inside", ran), ("late", late)):
         execution.operation(name, text.format(str(place)))
     execution.declare("early", "early.result", early)
+    execution.declare("inside", "inside.result", inside.parent)
     execution.declare("late", "late.result", late)
     early.write_text("mine")
     assert execution.run("early").returncode == 1
     state = execution.state("early")
     assert "early.json would be replaced by early, and no job laid it there." in state["reason"]
     assert state["hint"].startswith("Move it away, then: dfh resume ")
-    assert not (execution.project / "ran").exists()  # the operation did not run in vain
+    inside.write_text("mine")
+    assert execution.run("inside").returncode == 1
+    assert "folder/inside.json would be replaced by inside" in execution.state("inside")["reason"]
+    assert not ran.exists()  # the operation did not run in vain
     assert execution.run("late").returncode == 89
     assert "Would be replaced, and no job laid it there: " in execution.state("late")["reason"]
     assert (early.read_text(), late.read_text()) == ("mine", "mine")

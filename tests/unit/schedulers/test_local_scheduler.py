@@ -698,6 +698,28 @@ def test_find_returns_only_what_has_not_ended_and_carries_the_token(bench: Bench
     assert bench.scheduler.find(str(bench.root), "ffffffff") == {}
 
 
+def test_what_was_released_is_not_held_though_the_engine_is_slow_to_obey(bench: Bench) -> None:
+    """Or `status` would say "held: dfh resume", and a resume would not say that it is under way."""
+    busy = bench.submit("busy", "while ! test -e go; do sleep 0.05; done")
+    bench.until(busy, "running")
+    engine = bench.engine()
+    told = bench.submit("told", "true", hold=True)
+    wait_for(lambda: told in bench.queue.status())
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        unseen = bench.submit("unseen", "true", hold=True, array="0-1")
+        names = [told, f"{unseen}_0", f"{unseen}_1"]
+        assert [bench.state(name) for name in names] == ["held"] * 3
+        bench.release(told)
+        assert [bench.state(name) for name in names] == ["pending", "held", "held"]
+        bench.release(unseen)
+        assert [bench.state(name) for name in names] == ["pending"] * 3
+    finally:
+        os.kill(engine, signal.SIGCONT)
+        (bench.root / "go").touch()
+    assert {bench.until(name).state for name in names} == {"succeeded"}
+
+
 def test_script_that_cannot_start_fails_with_a_reason(bench: Bench) -> None:
     (bench.root / "jobs/a/out.1.log").mkdir(parents=True)
     status = bench.until(bench.submit("a", "true"))

@@ -168,6 +168,37 @@ def test_one_place_is_one_by_whatever_path(lab: Any) -> None:
     lab.create()
 
 
+@pytest.mark.parametrize(
+    ("other", "is_refused"),
+    [
+        ({"word": {"from": "c.value", "to": "results/"}}, True),
+        ({"word": {"from": "c.value", "to": "results"}}, True),
+        ({"value": {"from": "c.value", "to": "results/word.json/"}}, True),
+        ({"words": {"from": "c.value", "to": "results/"}}, False),
+    ],
+)
+def test_one_place_is_one_however_it_is_named(lab: Any, other: Any, is_refused: bool) -> None:
+    lab.flag("wait-a")
+    both = [{"word": {"from": "c.value", "to": "results/word.json"}}, other]
+    for first, second in (both, both[::-1]):
+        lab.write(outputs=first)
+        layout = lab.create()
+        lab.write(outputs=second)
+        late = lab.create()  # when nobody has it
+        chain.submit(layout, lab.scheduler)
+        if is_refused:
+            told = rf"by {layout.root.name}( \(as .*results.*\))?, which is not over"
+            with pytest.raises(UsageError, match=told):
+                lab.create()
+            with pytest.raises(UsageError, match=told):
+                chain.submit(late, lab.scheduler)
+        else:
+            chain.submit(late, lab.scheduler)
+            lab.cancel(late)
+        lab.cancel(layout)
+        lab.wait(layout)
+
+
 def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any) -> None:
     lab.write(outputs=outputs("one"))
     lab.flag("wait-a")
