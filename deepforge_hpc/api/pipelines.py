@@ -121,11 +121,22 @@ def write(path: Path, data: bytes, hint: str, **words: Any) -> None:
         raise StorageError(f"{path}: {error.strerror}", hint) from error
 
 
-def refuse_control_characters(texts: Mapping[str, str]) -> None:
-    """Raise InvalidInputError for those that hold any, by the names that people know them by."""
+def refuse_bad_texts(texts: Mapping[str, str]) -> None:
+    """Raise InvalidInputError for control characters and credentials in what is kept for good.
+
+    `texts`: by the names that people know them by.
+    """
     from deepforge_hpc.files.characters import control_character
+    from deepforge_hpc.runtime.base.redact import holds_credential
 
     faults = [
+        Fault(
+            message="looks like a credential: the execution keeps it", file=name, hint="remove it"
+        )
+        for name, text in texts.items()
+        if holds_credential(text)
+    ]
+    faults += [
         Fault(message=f"{found} in {text!r}", file=name, hint="remove it")
         for name, text in texts.items()
         if (found := control_character(text))
@@ -154,7 +165,7 @@ def load(request: Request, *, needs_site: bool = True) -> Loaded:
         message = f"{request.pipeline}: there is no such file"
         raise UsageError(message, "Name the pipeline file, or change to its folder.")
     variables = {name: text for name, text in os.environ.items() if name.startswith(PREFIX)}
-    refuse_control_characters(
+    refuse_bad_texts(
         {"--account": request.account or "", "--python": request.python or "", **variables}
     )
     _check_python(request.python)

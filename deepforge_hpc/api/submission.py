@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deepforge_hpc.api.pipelines import Request, load, planned, refuse_control_characters
+from deepforge_hpc.api.pipelines import Request, load, planned, refuse_bad_texts
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
@@ -126,7 +126,7 @@ def submit(
     from deepforge_hpc.submit.orphans import held_orphans
     from deepforge_hpc.submit.reuse import Reused, apply
 
-    refuse_control_characters({"--name": name, "--note": note, "--tag": "".join(tags)})
+    refuse_bad_texts({"--name": name, "--note": note, "--tag": " ".join(tags)})
     layout, taken, found = None, Reused(), _Earlier()
 
     def fill(fresh: ExecutionLayout, info: ExecutionInfo) -> None:

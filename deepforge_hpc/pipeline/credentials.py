@@ -7,14 +7,10 @@ from collections.abc import Iterator
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader
-from deepforge_hpc.runtime.base.redact import filter_text, names_secret, token_line
+from deepforge_hpc.runtime.base.redact import holds_credential, is_secret_of, token_line
 
 _ELSEWHERE = re.compile(r"attributes|env")
 """Of an operation or of all: looked at where their names are known, with what `--set` says."""
-_READ = re.compile(r"(?<!\w)\$(?=[\w({])")
-"""In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
-_LATER = re.compile(r"[-{$]")
-"""What begins so after an option such as `--password` is no password, but says where it is."""
 CREDENTIAL = (
     "looks like a credential: the ledger keeps the pipeline's file of every execution",
     "read it when the operation runs, from a file that only you can read",
@@ -24,7 +20,7 @@ CREDENTIAL = (
 def check_texts(reader: Reader) -> None:
     """Report what in a document looks like a credential."""
     for path, value in _texts(reader.document.value(), ()):
-        if _holds_credential(value):
+        if holds_credential(value):
             reader.fault(path, *CREDENTIAL)
 
 
@@ -46,16 +42,7 @@ def _texts(data: object, path: Path) -> Iterator[tuple[Path, str]]:
                 yield from _texts(item, (*path, key))
     elif isinstance(data, list):
         for index, (before, item) in enumerate(zip(["", *data], data, strict=False)):
-            if _is_option(before) and isinstance(item, str) and not _LATER.match(item):
+            if is_secret_of(before, item):
                 yield (*path, index), f"{before}={item}"
             else:
                 yield from _texts(item, (*path, index))
-
-
-def _is_option(word: object) -> bool:
-    return isinstance(word, str) and word.startswith("-") and names_secret(word)
-
-
-def _holds_credential(text: str) -> bool:
-    known = _READ.sub("{/", text)  # neither a password nor part of an address
-    return filter_text(known) != known

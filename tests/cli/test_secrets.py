@@ -30,3 +30,11 @@ def test_a_default_with_a_secrets_name_is_in_no_plan(dfh: Any, make_project: Any
     told = dfh("plan", "--json", cwd=project).stdout
     assert "hunter2" not in told
     assert '"n"' in told
+
+
+@pytest.mark.parametrize("option", ["--note", "--tag", "--name"])
+def test_what_describes_an_execution_is_no_secret(dfh: Any, make_project: Any, option: str) -> None:
+    project = make_project({"pipeline.yaml": ""})  # nothing else of it is looked at
+    told = dfh("submit", option, "api_key=hunter2", cwd=project, expect=3).stderr
+    assert f"{option}: looks like a credential: the execution keeps it (remove it)" in told
+    assert "hunter2" not in told

@@ -29,17 +29,22 @@ _SECRET_KEY = re.compile(rf"(^|.*[_-])({_NAMES}|AUTHORIZATION)", re.IGNORECASE)
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _ASSIGNED = re.compile(
     rf"""({_NAMES}(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
-    r"""AUTHORIZATION["']?\s*[:=]\s*(?!\[redacted)\[?["']?(?:BASIC |BEARER )?)"""
+    r"""AUTHORIZATION["']?\s*[:=]\s*(?!\[redacted)\[?["']?(?:BASIC |BEARER )?|"""
+    rf"""--(?:[a-z]+-)?{_NAMES}[ ]+(?![-/.~<\[])["']?)"""
     r"""(?!BASIC |BEARER )[^\s"',;&(){}\[\]]+""",
     re.IGNORECASE,
 )
-"""In a text: `password=...`, `"api_key": "..."`, `Authorization: Bearer ...`."""
+"""In a text: `password=...`, `"api_key": "..."`, `--api-key ...`, `Authorization: Bearer ...`."""
 _TOKEN = re.compile(
     r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
     r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
     r"pypi-[\w-]{30,}|npm_\w{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
 _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s:]+:[^/@\s]+@")
+_READ_LATER = re.compile(r"(?<!\w)\$(?=[\w({])")
+"""In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
+_NO_VALUE = re.compile(r"[-{$]")
+"""What begins so after an option such as `--password` is no password, but says where it is."""
 _PATH = re.compile(r"(\$\w+|\$\{\w+\}|~)?/[^/]")
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
@@ -59,10 +64,12 @@ def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def filter_value(value: Any) -> Any:
     """Return JSON data with every string that looks like a credential redacted."""
     if isinstance(value, str):
-        is_secret = any(secret in value for secret in secret_values()) or _holds_secret(value)
-        return REDACTED if is_secret or _TOKEN.search(value) or _USERINFO.search(value) else value
+        return REDACTED if holds_credential(value) or _holds_secret(value) else value
     if isinstance(value, list):
-        return [filter_value(item) for item in value]
+        return [
+            REDACTED if is_secret_of(before, item) else filter_value(item)
+            for before, item in zip(["", *value], value, strict=False)
+        ]
     if isinstance(value, dict):
         return {
             key: REDACTED
@@ -76,6 +83,18 @@ def filter_value(value: Any) -> Any:
 def names_secret(name: object) -> bool:
     """Tell whether a name is that of a secret: `db_password`, `api_key`, `Authorization`."""
     return isinstance(name, str) and _SECRET_KEY.fullmatch(name) is not None
+
+
+def holds_credential(text: str) -> bool:
+    """Tell whether a text shows a credential; not where it only says what reads one."""
+    known = _READ_LATER.sub("{/", text)  # neither a password nor part of an address
+    return filter_text(known) != known
+
+
+def is_secret_of(option: object, word: object) -> bool:
+    """Tell whether a word is the secret that the option before it takes: `[--password, x]`."""
+    is_option = isinstance(option, str) and option.startswith("-") and names_secret(option)
+    return is_option and isinstance(word, str) and word != "" and not _NO_VALUE.match(word)
 
 
 def _holds_secret(text: str) -> bool:

@@ -193,6 +193,8 @@ def test_a_folder_with_a_name_that_no_record_can_hold_is_refused_with_the_name_e
         "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
         "postgres://me:hunter2@db/x",
         ["a", {"deep": "hf_abcdefghijklmnopqrstuvwxyz"}],
+        "run --password=hunter2",
+        ["run", "--password", "hunter2"],
     ],
 )
 def test_a_credential_in_an_attribute_is_refused_and_not_shown(

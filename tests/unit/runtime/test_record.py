@@ -248,6 +248,31 @@ def test_a_name_tells_a_secret_wherever_it_stands(name: str) -> None:
         assert filter_text(told) == told
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "run --password=hunter2 --n 3",
+        "run --db-password hunter2",
+        "run --api-key 'hunter2'",
+        ["run", "--db-password", "hunter2"],
+        {"deep": ["password='hunter2'"]},
+    ],
+)
+def test_what_a_command_line_gives_away_is_no_value_of_a_record(value: object) -> None:
+    assert filter_value({"x": value}) != {"x": value}
+    assert "hunter2" not in json.dumps(filter_value({"x": value}))
+
+
+def test_what_only_says_where_a_secret_is_may_be_told() -> None:
+    data = {
+        "words": ["run", "--password", "$DB_PASSWORD", "--api-key", "{inputs.key}", "--secret"],
+        "text": "run --password=$DB_PASSWORD --password-file /x --api-key /home/me/key",
+        "of": "curl -H 'Authorization: Bearer ${TOKEN}' https://me:$PASSWORD@host/x",
+        "page": "usage: --password <word> [--api-key [KEY]]",
+    }
+    assert filter_value(data) == data
+
+
 def test_names_of_other_things_are_no_secrets() -> None:
     data = {"pad_token": "<pad>", "sort_key": "z", "password": "", "secretary": "x", "api_key": 3}
     assert filter_value(data) == data
