@@ -25,6 +25,7 @@ _OPEN = frozenset(
             "importlib",
             "inspect",
             "linecache",
+            "logging.config",
             "pkgutil",
             "pydoc",
             "runpy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,19 @@ def test_an_id_is_short_where_it_is_found(tmp_path: Path) -> None:
     steps = Steps.of_pipeline(tmp_path / "x.yaml", tmp_path / "sub")
     assert steps.typed("dfh resume p-0001") == "dfh resume p-0001"
     assert steps.typed("dfh plan x.yaml") == "dfh plan ../x.yaml"
+
+
+def test_a_log_is_shown_as_the_job_wrote_it_but_for_our_own_words(
+    dfh: Any, make_project: Any, tmp_path: Path
+) -> None:
+    code = "def work() -> int:\n    print('see dfh status p-0001')\n    raise ValueError('x')\n"
+    pipeline = "pipeline: p\noperations: {work: {uses: 'ops.py:work'}}\n"
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline})
+    dfh("run", cwd=project, expect=9)
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    execution = project / "executions" / "p-0001"
+    lines = dfh("logs", execution, "work", cwd=nowhere).stdout.splitlines()
+    assert "see dfh status p-0001" in lines
+    step = f"dfh submit {os.path.relpath(project / 'pipeline.yaml', nowhere)} --site local"
+    assert any(line.startswith("dfh: ") and step in line for line in lines)

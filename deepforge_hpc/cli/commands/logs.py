@@ -11,6 +11,7 @@ import click
 from deepforge_hpc.api import logs, manage
 from deepforge_hpc.api.logs import LogFile, read_on
 from deepforge_hpc.cli.options import execution_argument, output_options, the_execution
+from deepforge_hpc.cli.views.display import Verbatim
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.base.text import clean, title
@@ -75,9 +76,14 @@ def command(
         display.talk("(one task of an array; --task N shows another)")
     if not log.is_whole:
         display.talk(f"(the last {len(log.lines)} lines)")
-    display.result(log.to_dict(), log.lines)
+    display.result(log.to_dict(), (_as_written(line) for line in log.lines))
     if follow:
         _follow(display, found, log)
+
+
+def _as_written(line: str) -> str:
+    """Return a line as the job wrote it, but for what dfh itself said there: its steps do here."""
+    return line if line.startswith("dfh: ") else Verbatim(line)
 
 
 def _await_log(

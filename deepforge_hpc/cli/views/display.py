@@ -52,6 +52,12 @@ class Stated(str):
         return line
 
 
+class Verbatim(str):
+    """A line of somebody else's: what looks like a step in it is theirs."""
+
+    __slots__ = ()
+
+
 def listing(columns: Sequence[Column], items: Sequence[Any]) -> list[str]:
     """Return a table with a line for each item; what is empty is `-`, but for the last column."""
 
@@ -149,7 +155,9 @@ class Display:
 
     def typed(self, line: str) -> str:
         """Return a line whose steps, if it has any, are as they are typed in the current folder."""
-        return line if self.steps is None or isinstance(line, Stated) else self.steps.typed(line)
+        if self.steps is None or isinstance(line, (Stated, Verbatim)):
+            return line
+        return self.steps.typed(line)
 
     def _typed_within(self, value: Any) -> Any:
         """Return a document with such steps."""

@@ -208,6 +208,7 @@ def test_a_module_that_is_handed_around_counts_whole(
         ("", "scale.__globals__[x]"), ("", "getattr(scale, '__globals__')[x]"), ("", "scale.__doc__"),
         ("", "scale.__code__.co_firstlineno"), ("", "eval(x)"), ("", "globals()[x]"), ("", "vars()[x]"),
         ("", "__import__(x)"), ("", "__builtins__[x]"), ("import numexpr", "numexpr.evaluate(x)"),
+        ("import logging.config", "logging.config.dictConfig(x)"),
     ],
 )  # fmt: skip
 def test_what_may_reach_any_name_makes_all_modules_count_as_written(
