@@ -16,8 +16,8 @@ from deepforge_hpc import job, testing, training
 PACKAGE = Path(deepforge_hpc.__file__).parent
 
 
-FRAMEWORKS = {"keras", "tensorflow", "torch", "horovod"}
-"""What a user of `training` and `operations` has, and this test has not."""
+FRAMEWORKS = {"keras", "tensorflow", "torch", "horovod", "tensorboard"}
+"""What a user of `training`, `operations` and event files has, and this test has not."""
 
 
 def modules() -> list[Any]:
@@ -30,7 +30,8 @@ def imported(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        is_for_users = name.startswith(("deepforge_hpc.training.", "deepforge_hpc.operations."))
+        parts = ("deepforge_hpc.training.", "deepforge_hpc.operations.", "deepforge_hpc.api.events")
+        is_for_users = name.startswith(parts)
         if error.name in FRAMEWORKS and is_for_users:
             return None
         raise
