@@ -29,6 +29,7 @@ _ENTRIES = (
     LazyCommand("plan", "Show the jobs of a pipeline.", section=_PREPARE),
     LazyCommand("render", "Write the batch scripts.", section=_PREPARE),
     LazyCommand("arch", "Look at and write architecture files.", section=_PREPARE),
+    LazyCommand("operations", "List and explain operations.", section=_PREPARE),
     LazyCommand("site", "Show the known sites.", section=_PREPARE),
     LazyCommand("schema", "Print the JSON Schema of a kind of file.", section=_PREPARE),
     LazyCommand("doctor", "Check that a site is ready for a pipeline.", section=_PREPARE),

@@ -1,10 +1,35 @@
 """Operations that any pipeline can use: `uses: deepforge_hpc.operations:NAME`.
 
-Imports no framework before one of them runs.
+The names below are what `uses:` and `dfh operations` find; nothing is imported here, so that a job
+reads, and an execution keeps, the one module that it needs.
 """
 
 from __future__ import annotations
 
-from deepforge_hpc.operations.train import Train
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Train"]
+if TYPE_CHECKING:
+    from deepforge_hpc.operations.augmentation import Augment
+    from deepforge_hpc.operations.load import Convert, Load
+    from deepforge_hpc.operations.normalise import FitNormalisation, Normalise
+    from deepforge_hpc.operations.split import KFold, Split
+    from deepforge_hpc.operations.train import Train
+
+__all__ = [
+    "Augment",
+    "Convert",
+    "FitNormalisation",
+    "KFold",
+    "Load",
+    "Normalise",
+    "Split",
+    "Train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        raise ImportError(
+            f"import {name} from the module that `dfh operations doc {name}` names", name=__name__
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,6 +15,43 @@ class Train:
     Names of Keras (optimizer, loss, metrics, callbacks, schedule) are `Name` or `{Name: {argument:
     value}}`. `batch_size` counts the rows of all ranks. All random numbers follow from `seed`. The
     model that is returned has no optimizer, and needs nothing of ours to be loaded.
+
+    Args:
+        dataset: the rows to learn from.
+        validation: the rows to validate with; without it a part of the dataset's is kept for that.
+        initial: a model whose weights this one begins with, where names and shapes agree.
+        model: the network; and, as an output, what it has become.
+        loss: of Keras.
+        target: data set of the labels.
+        inputs: `{network's input: data set}`, where the names differ.
+        rows: data set that says which rows to use, as 0 and 1; all without it.
+        epochs: how often all rows are seen.
+        batch_size: rows of a step, on all ranks together.
+        optimizer: of Keras.
+        learning_rate: to begin with.
+        learning_rate_batch: if given, the rate is multiplied by batch_size / learning_rate_batch.
+        warmup_epochs: a line from 0 to the rate.
+        schedule: of Keras, behind the warm-up.
+        metrics: of Keras.
+        callbacks: of Keras.
+        early_stopping: arguments of Keras' EarlyStopping.
+        keep: which epoch's weights are returned.
+        augment: `flip` or `dihedral`, drawn by seed, epoch and row.
+        class_weight: `{"0": 2.0, "1": 1.0}`.
+        sample_weight: data set of the weights of rows.
+        validation_split: share of the rows to validate with.
+        precision: of what the layers compute with.
+        accumulate: batches for each step of the optimizer.
+        clip: `{global_clipnorm: 1.0}`, `clipnorm` or `clipvalue`, of the averaged gradients.
+        synchronize: batch normalisation over the rows of all ranks.
+        freeze: patterns of the names of layers that keep their weights.
+        checkpoint_s: seconds between two checkpoints within an epoch.
+        memory_gib: inputs up to this size are read into memory, others row by row.
+        seed: of all that is random.
+        history: the numbers of each epoch.
+        report: ranks, learning rate, weights that were loaded, layers that are frozen.
+
+    Source: https://keras.io/api/models/model_training_apis (fit); docs/training.md (several ranks).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the keys of a pipeline file
@@ -74,11 +111,7 @@ class Train:
         validation: h5py.File | None = None,
         initial: keras.Model | None = None,
     ) -> tuple[keras.Model, dict[str, Any], dict[str, Any]]:
-        """Return the trained model, its history, and what was done.
-
-        `validation` has the rows to validate with; without it, a part of the dataset's is kept for
-        that. `initial` is a model whose weights this one begins with, where names and shapes agree.
-        """
+        """Return the trained model, its history, and what was done."""
         from deepforge_hpc.operations import training
 
         model, history, report = training.train(self, dataset, validation, initial)

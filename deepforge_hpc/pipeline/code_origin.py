@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.machinery
 import importlib.util
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,3 +93,35 @@ def library(module: str) -> CodeOrigin:
             path=path, base=path.parent, prefix=LIBRARY, search=(path.parent,), top=parts[0]
         )
     raise ProjectError(f"package {parts[0]!r} has no source of a module {module!r}")
+
+
+def imported_from(statements: Iterable[ast.stmt], name: str, origin: CodeOrigin) -> str:
+    """Return the module that a file imports a name from as it is; empty if it does not.
+
+    Also for type checkers alone: a package may give a name only once it is asked for.
+    """
+    for node in statements:
+        if isinstance(node, ast.ImportFrom) and any(
+            alias.name == name and not alias.asname for alias in node.names
+        ):
+            return base_of(node, origin.path, origin) or ""
+    return ""
+
+
+def base_of(node: ast.ImportFrom, path: Path, origin: CodeOrigin) -> str | None:
+    """Return the absolute name of what is imported from; None if it lies outside."""
+    if not node.level:
+        return node.module or ""
+    package = _package(path, node.level, origin)
+    return None if package is None else f"{package}.{node.module or ''}".strip(".")
+
+
+def _package(path: Path, level: int, origin: CodeOrigin) -> str | None:
+    """Return the dotted package that a relative import starts from."""
+    folder = path.parent
+    for _ in range(level - 1):
+        folder = folder.parent
+    for base in reversed(origin.search):
+        if folder.is_relative_to(base):
+            return ".".join(folder.relative_to(base).parts)
+    return None

@@ -14,7 +14,15 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.annotation import Annotations, imported_names
-from deepforge_hpc.pipeline.code_origin import FROZEN, OWN, CodeOrigin, followed, library
+from deepforge_hpc.pipeline.code_origin import (
+    FROZEN,
+    OWN,
+    CodeOrigin,
+    base_of,
+    followed,
+    imported_from,
+    library,
+)
 from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, module_statements, read_operation
@@ -23,6 +31,7 @@ from deepforge_hpc.pipeline.reflection import Chain, literal_import
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
+_LISTED = "`dfh operations list` shows those of the library"
 _MAX_IMPORTS = 5
 """Modules on the way from the one that `uses:` names to the one that defines it."""
 
@@ -90,10 +99,15 @@ class Sources:
         """Keep the source of an installed module, and what it imports of its own package."""
         self._closure(library(module))
 
-    def _find(self, uses: str) -> FoundOperation | None:
+    def defining(self, uses: str) -> tuple[CodeOrigin, ParsedModule | None]:
+        """Return the file that defines what `uses:` names; ProjectError if none does."""
         where, _, name = uses.rpartition(":")
         origin = self._file(where) if where.endswith(".py") else self._defining(where, name)
-        parsed = self._defined(where, name, origin)
+        return origin, self._defined(where, name, origin)
+
+    def _find(self, uses: str) -> FoundOperation | None:
+        origin, parsed = self.defining(uses)
+        name = uses.rpartition(":")[2]
         if parsed is None:
             return None
         code, faults = read_operation(parsed, name, self._formats)
@@ -141,6 +155,8 @@ class Sources:
         if parsed is not None and name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
             hint = nearest(name, (*parsed.definitions, *_of_package(parsed, origin)))
+            if where == f"{OWN.top}.operations" and not hint.startswith("did"):
+                hint = _LISTED
             if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
@@ -178,7 +194,7 @@ class Sources:
             parsed.tree,
             origin.path,
             Piece(path=name, line=1, sha256=self.files[name].sha256),
-            lambda node: _base(node, origin.path, origin),
+            lambda node: base_of(node, origin.path, origin),
             is_main=True,
         )
         reach = Reach(lambda chain: self._module_named(chain, origin))
@@ -210,7 +226,7 @@ class Sources:
             parsed = self._parse(origin.path, origin)
             if parsed is None or name in parsed.definitions:
                 break
-            base = _imported_from(parsed.tree, name, origin)
+            base = imported_from(module_statements(parsed.tree.body), name, origin)
             if followed(base, origin) is None:
                 break
             origin = library(base)
@@ -253,7 +269,7 @@ class Sources:
             self._split[name] = None
             if parsed is not None:
                 self._split[name] = read_module(
-                    parsed.tree, path, whole, lambda node: _base(node, path, origin)
+                    parsed.tree, path, whole, lambda node: base_of(node, path, origin)
                 )
         return self._split[name]
 
@@ -364,40 +380,8 @@ def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
             for alias in node.names:
                 yield alias.name
         elif isinstance(node, ast.ImportFrom):
-            base = _base(node, path, origin)
+            base = base_of(node, path, origin)
             if base is None:
                 continue
             for alias in node.names:
                 yield f"{base}.{alias.name}".strip(".") if alias.name != "*" else base
-
-
-def _imported_from(tree: ast.Module, name: str, origin: CodeOrigin) -> str:
-    """Return the module that a file imports a name from as it is; empty if it does not.
-
-    Also for type checkers alone: a package may give a name only once it is asked for.
-    """
-    for node in module_statements(tree.body):
-        if isinstance(node, ast.ImportFrom) and any(
-            alias.name == name and not alias.asname for alias in node.names
-        ):
-            return _base(node, origin.path, origin) or ""
-    return ""
-
-
-def _base(node: ast.ImportFrom, path: Path, origin: CodeOrigin) -> str | None:
-    """Return the absolute name of what is imported from; None if it lies outside."""
-    if not node.level:
-        return node.module or ""
-    package = _package(path, node.level, origin)
-    return None if package is None else f"{package}.{node.module or ''}".strip(".")
-
-
-def _package(path: Path, level: int, origin: CodeOrigin) -> str | None:
-    """Return the dotted package that a relative import starts from."""
-    folder = path.parent
-    for _ in range(level - 1):
-        folder = folder.parent
-    for base in reversed(origin.search):
-        if folder.is_relative_to(base):
-            return ".".join(folder.relative_to(base).parts)
-    return None

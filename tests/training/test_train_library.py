@@ -61,7 +61,7 @@ def network(units: int = 3, dropout: list[float] | None = None) -> Any:
 
 
 def train(dataset: Path, initial: Any = None, model: Any = None, **settings: Any) -> Any:
-    from deepforge_hpc.operations import Train
+    from deepforge_hpc.operations.train import Train
 
     given = {"loss": LOSS, "target": "kind", "epochs": 2, "batch_size": 16, "seed": 4, **settings}
     with h5py.File(dataset) as file:

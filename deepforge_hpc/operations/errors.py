@@ -1,0 +1,22 @@
+"""What stops an operation of the library, and what it says where a package is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class OperationError(RuntimeError):
+    """Something that the person who wrote the pipeline can mend: it says what and how."""
+
+
+@contextmanager
+def needed(package: str, extra: str) -> Iterator[None]:
+    """Let an import inside the block say which extra of ours brings a package that is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise OperationError(
+            f"{package} cannot be imported ({error}): pip install 'deepforge-hpc[{extra}]' into "
+            "the environment of the job"
+        ) from error

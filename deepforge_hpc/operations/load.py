@@ -1,0 +1,121 @@
+"""Files of other programs as tables, and tables as files for other programs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deepforge_hpc.operations import files
+from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.tables import by_rows, column, columns, read, rewrite, row_count
+
+if TYPE_CHECKING:
+    import h5py
+
+
+class Load:
+    """Reads a file of another program as a table.
+
+    CSV has a header; its columns become whole numbers, floating point numbers or text, whichever
+    fits all; an empty field, `nan` or `NA` is NaN. Parquet wants pyarrow, HDF5 h5py. Of a `.npy`
+    the fields of a structured array are the columns, any other array is one column, `values`.
+
+    Args:
+        source: the file, or what the pipeline has already read from it (`npz`, `npy`, `hdf5`).
+        format: what it is, where the ending does not say.
+        columns: which to read; all by default.
+        rename: `{name in the file: name in the table}`.
+        missing: rows in which a number is NaN: `keep`, `drop`, or `refuse` the file.
+        delimiter: of a CSV.
+        table: the columns.
+        report: rows that there are, and rows that were dropped.
+
+    Source: RFC 4180 (CSV); https://parquet.apache.org; numpy.lib.format (npy, npz).
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.csv").write_text("id,z\\n1,0.5\\n2,\\n")
+    >>> table, report = Load(missing="drop").execute(folder / "a.csv")
+    >>> table["z"].tolist(), report
+    ([0.5], {'rows': 1, 'dropped': 1, 'columns': ['id', 'z']})
+    """
+
+    def __init__(
+        self,
+        format: Literal["", "csv", "npz", "npy", "parquet", "hdf5"] = "",  # noqa: A002
+        columns: list[str] | None = None,
+        rename: dict[str, str] | None = None,
+        missing: Literal["keep", "drop", "refuse"] = "keep",
+        delimiter: str = ",",
+    ):
+        self.format, self.columns, self.rename = format, columns, rename or {}
+        self.missing, self.delimiter = missing, delimiter
+
+    def execute(self, source: object) -> tuple[h5py.File, dict[str, Any]]:
+        found = files.open_table(source, self.format, self.delimiter)
+        chosen = {name: column(found, name) for name in self.columns or columns(found)}
+        for name in self.rename:
+            column(chosen, name)
+        renamed = {self.rename.get(name, name): read(item) for name, item in chosen.items()}
+        if len(renamed) < len(chosen):
+            raise OperationError(f"rename: two columns would have one name: {self.rename}")
+        count = row_count(renamed)
+        keep = self._complete(renamed, count)
+        table = rewrite(renamed, np.flatnonzero(keep))
+        rows = int(keep.sum())
+        report = {"rows": rows, "dropped": count - rows, "columns": list(renamed)}
+        return table, report
+
+    def _complete(self, table: Any, count: int) -> Any:
+        """Return which rows are kept."""
+        complete = np.ones(count, dtype=bool)
+        for name, item in by_rows(table, count).items() if self.missing != "keep" else ():
+            if item.dtype.kind == "f":
+                bad = np.isnan(item).reshape(count, -1).any(axis=1)
+                if self.missing == "refuse" and bad.any():
+                    row = int(np.flatnonzero(bad)[0])
+                    raise OperationError(
+                        f"{name!r} is NaN in {int(bad.sum())} rows, the first of them row {row} "
+                        "(from 0); missing: drop leaves such rows out"
+                    )
+                complete &= ~bad
+        return complete
+
+
+class Convert:
+    """Writes a table as a file for another program.
+
+    In CSV a column of several numbers a row becomes `name_0`, `name_1`, ...; numbers are written so
+    that they read back the same. A `.npy` holds one column.
+
+    Args:
+        table: the table.
+        to: which kind of file.
+        columns: which to write; all that have rows by default.
+        file: the file.
+
+    Source: RFC 4180 (CSV); https://parquet.apache.org; numpy.lib.format (npy, npz).
+
+    >>> import os, tempfile
+    >>> os.environ["DFH_SCRATCH"] = tempfile.mkdtemp()
+    >>> Convert("csv").execute({"z": np.array([0.1, 0.25])}).read_text().split()
+    ['z', '0.1', '0.25']
+    >>> _ = os.environ.pop("DFH_SCRATCH")
+    """
+
+    def __init__(
+        self,
+        to: Literal["csv", "npz", "npy", "parquet", "hdf5"],
+        columns: list[str] | None = None,
+    ):
+        self.to, self.columns = to, columns
+
+    def execute(self, table: h5py.File) -> Path:
+        names = self.columns or list(by_rows(table, row_count(table)))
+        chosen = {name: read(column(table, name)) for name in names}
+        file = Path(os.environ.get("DFH_SCRATCH", "."), f"table.{files.SUFFIXES[self.to]}")
+        files.write_table(file, self.to, chosen)
+        return file

@@ -1,0 +1,159 @@
+"""Tables: columns of arrays under names, as an HDF5 file or a dict holds them; rows come first.
+
+What is not as long as the table has rows is a constant and goes along as it is; so do attributes of
+the file, which a dict has as `@name`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepforge_hpc.operations.errors import OperationError, needed
+
+BLOCK_BYTES = 64 << 20
+"""What is read of a column at a time."""
+_IN_MEMORY = 256 << 20
+"""A larger table is written to a file in the job's scratch folder, block by block."""
+
+Change = Callable[[Any, Any], Any]
+"""(values of a block, their places in the result) -> new values, as many."""
+
+
+def columns(table: Any) -> dict[str, Any]:
+    """Return all data sets by name, not yet read."""
+    if isinstance(table, Mapping) and not hasattr(table, "visititems"):
+        return {name: np.asarray(item) for name, item in table.items() if name[:1] != "@"}
+    found: dict[str, Any] = {}
+    table.visititems(
+        lambda name, item: found.__setitem__(name, item) if hasattr(item, "dtype") else None
+    )
+    return found
+
+
+def attributes(table: Any) -> dict[str, Any]:
+    """Return the attributes of a table, each as `@name`."""
+    if hasattr(table, "visititems"):
+        return {f"@{name}": value for name, value in table.attrs.items()}
+    return {name: value for name, value in table.items() if name[:1] == "@"}
+
+
+def column(table: Any, name: str) -> Any:
+    """Return one data set, not yet read; OperationError with the names that there are."""
+    found = columns(table)
+    if name not in found:
+        raise OperationError(f"the table has no {name!r}; it has {', '.join(sorted(found))}")
+    return found[name]
+
+
+def values(table: Any, name: str) -> Any:
+    """Return one data set as an array; text as numpy's text."""
+    return read(column(table, name))
+
+
+def read(item: Any, rows: Any = ...) -> Any:
+    """Return rows of a data set as an array: h5py has text as objects, numpy has a type for it."""
+    if item.dtype.kind != "O":
+        return np.asarray(item[rows])
+    found = item.asstr() if hasattr(item, "asstr") else item
+    return np.asarray(found[rows]).astype("U")
+
+
+def numbers(table: Any, name: str) -> Any:
+    """Return one data set in float64; OperationError if it holds no numbers."""
+    found = values(table, name)
+    if found.dtype.kind not in "biuf":
+        raise OperationError(f"{name!r} holds no numbers, but {found.dtype}")
+    return found.astype(np.float64)
+
+
+def row_count(table: Any) -> int:
+    """Return the length that most data sets have (of equals, the larger)."""
+    counts = Counter(item.shape[0] for item in columns(table).values() if item.shape)
+    if not counts:
+        raise OperationError("the table has no column with rows")
+    return max(counts, key=lambda length: (counts[length], length))
+
+
+def by_rows(table: Any, count: int) -> dict[str, Any]:
+    """Return the data sets that have a value for each row."""
+    return {name: item for name, item in columns(table).items() if item.shape[:1] == (count,)}
+
+
+def blocks(item: Any) -> Iterator[slice]:
+    """Yield the rows of a data set in pieces that fit into memory."""
+    step = max(1, BLOCK_BYTES // max(1, item.dtype.itemsize * int(np.prod(item.shape[1:]))))
+    yield from (slice(at, at + step) for at in range(0, item.shape[0], step))
+
+
+def rewrite(
+    table: Any,
+    rows: Any,
+    change: Mapping[str, Change] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return a table of some rows, with columns changed and added.
+
+    `rows`: their numbers, ascending; a number may stand there several times. A large result is a
+    file in the job's scratch folder, and its path is returned; any other is a dict of arrays.
+    """
+    count = row_count(table)
+    own = by_rows(table, count)
+    kept = {**attributes(table)}
+    kept |= {name: read(item) for name, item in columns(table).items() if name not in own}
+    kept |= extra or {}
+    own = {name: item for name, item in own.items() if name not in kept}
+    size = len(rows) * sum(item.dtype.itemsize * _width(item) for item in own.values())
+    pieces = {name: _pieces(own[name], rows, (change or {}).get(name)) for name in own}
+    scratch = os.environ.get("DFH_SCRATCH", "")
+    if scratch and size > _IN_MEMORY and hasattr(table, "visititems"):
+        return _written(Path(scratch), pieces, kept, len(rows))
+    return {**{name: np.concatenate(list(parts)) for name, parts in pieces.items()}, **kept}
+
+
+def _width(item: Any) -> int:
+    return int(np.prod(item.shape[1:]))
+
+
+def _pieces(item: Any, rows: Any, change: Change | None) -> Iterator[Any]:
+    step = max(1, BLOCK_BYTES // max(1, item.dtype.itemsize * _width(item)))
+    for start in range(0, max(1, len(rows)), step):
+        wanted = rows[start : start + step]
+        first, last = (int(wanted[0]), int(wanted[-1])) if len(wanted) else (0, -1)
+        part = read(item, slice(first, last + 1))[wanted - first]
+        yield part if change is None else change(part, np.arange(start, start + len(wanted)))
+
+
+def _written(scratch: Path, pieces: Mapping[str, Iterator[Any]], kept: Any, count: int) -> Path:
+    with needed("h5py", "hdf5"):
+        import h5py
+    number = sum(1 for _ in scratch.glob("table-*.h5"))
+    path = scratch / f"table-{number}.h5"
+    with h5py.File(path, "w") as file:
+        for name, parts in pieces.items():
+            start = 0
+            for part in map(storable, parts):
+                if not start:
+                    file.create_dataset(name, (count, *part.shape[1:]), part.dtype)
+                file[name][start : start + len(part)] = part
+                start += len(part)
+        for name, value in kept.items():
+            if name[:1] == "@":
+                file.attrs[name[1:]] = value
+            else:
+                file[name] = storable(np.asarray(value))
+    return path
+
+
+def storable(array: Any) -> Any:
+    """Return an array as h5py takes it: numpy's text has no type in HDF5."""
+    if array.dtype.kind != "U":
+        return array
+    import h5py
+
+    return array.astype(h5py.string_dtype())

@@ -1,0 +1,71 @@
+"""Normalisation: against scikit-learn, on what scikit-learn refuses, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
+
+from deepforge_hpc.operations import tables
+from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.normalise import FitNormalisation, Normalise
+
+SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
+
+
+def data(seed: int = 0) -> Any:
+    values = np.random.default_rng(seed).normal(1e6, [1.0, 10.0, 1e-3], (200, 3))
+    values[:, 2] = 0.1 + 0.2  # all equal, but not representable
+    values[::7, 1] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("method", SCALERS)
+@pytest.mark.parametrize("block", [1 << 20, 24 * 11])
+def test_as_scikit_learn(method: Any, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", block)
+    train, other = data(), data(1)
+    scaling = FitNormalisation(["x"], method).execute({"x": train})
+    reference = SCALERS[method]().fit(train)
+    for values in (train, other):
+        found = Normalise(dtype="float64").execute({"x": values}, scaling)["x"]
+        np.testing.assert_allclose(found, reference.transform(values), rtol=1e-7, atol=1e-9)
+        back = Normalise(invert=True, dtype="float64").execute({"x": found}, scaling)["x"]
+        np.testing.assert_allclose(back, values, rtol=1e-12)
+
+
+def test_per_channel_and_per_column() -> None:
+    images = np.random.default_rng(0).normal(5, [1, 2, 3], (20, 4, 4, 3))
+    one = FitNormalisation(["i"], per="channel").execute({"i": images})["columns"]["i"]
+    np.testing.assert_allclose(one["scale"], images.std(axis=(0, 1, 2)))
+    whole = FitNormalisation(["i"], per="column").execute({"i": images})
+    np.testing.assert_allclose(whole["columns"]["i"]["offset"], images.mean())
+    changed = Normalise().execute({"i": images, "k": np.arange(20)}, whole)
+    assert changed["i"].dtype == np.float32
+    assert changed["k"].tolist() == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (np.array([np.nan, np.nan]), "no value at all"),
+        (np.array([1.0, np.inf]), "infinite"),
+        (np.array(["a", "b"]), "no numbers"),
+    ],
+)
+@pytest.mark.parametrize("method", SCALERS)
+def test_what_cannot_be_scaled(method: Any, column: Any, message: str) -> None:
+    with pytest.raises(OperationError, match=message):
+        FitNormalisation(["x"], method).execute({"x": column})
+
+
+def test_what_does_not_fit() -> None:
+    scaling = FitNormalisation(["x"]).execute({"x": np.ones((3, 2))})
+    with pytest.raises(OperationError, match=r"rows of the shape \(3,\), and the scaling is for"):
+        Normalise().execute({"x": np.ones((3, 3))}, scaling)
+    with pytest.raises(OperationError, match="the table has no 'x'; it has y"):
+        Normalise().execute({"y": np.ones(3)}, scaling)
+    with pytest.raises(OperationError, match="name at least one"):
+        FitNormalisation([]).execute({"x": np.ones(3)})
