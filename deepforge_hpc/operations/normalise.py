@@ -121,8 +121,11 @@ class Normalise:
 
 def _by_blocks(parts: Any, method: str) -> tuple[Any, Any, Any]:
     """Return count, offset and scale of mean or least, one block at a time."""
-    count = mean = squares = np.float64(0)
-    low, high = np.float64(np.inf), np.float64(-np.inf)
+    count: Any = 0
+    mean: Any = 0.0
+    squares: Any = 0.0
+    low: Any = np.inf
+    high: Any = -np.inf
     for part in parts:
         known = ~np.isnan(part)
         n = known.sum(axis=0)
