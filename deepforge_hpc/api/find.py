@@ -105,18 +105,26 @@ def leftovers(project: Path) -> list[FoundExecution]:
 
 def is_leftover(folder: Path) -> bool:
     """Tell whether a folder is no execution yet, or none any more, and nobody is at work on it."""
+    from deepforge_hpc.submit.lease import SUBMITTING, may_be_held
+
     try:
         names = set(os.listdir(folder))  # noqa: PTH208 - names are all that is wanted
         age_s = time.time() - folder.stat().st_mtime
     except OSError:
         return False
-    is_begun = number_of(folder.name)[1] > 0 and names <= _WRITTEN_FIRST
-    return age_s > _AT_WORK_S and (is_begun or folder.name.startswith(".removed-"))
+    if age_s <= _AT_WORK_S:
+        return False
+    if folder.name.startswith(".removed-"):
+        return True
+    written = {name for name in names if not name.startswith(SUBMITTING)}
+    is_begun = number_of(folder.name)[1] > 0 and written <= _WRITTEN_FIRST
+    return is_begun and not may_be_held(folder / SUBMITTING)
 
 
 _WRITTEN_FIRST = {"code", "plan.json", "pipeline.yaml", "site.yaml", "jobs"}
 """Before `execution.json` makes a folder an execution."""
 _AT_WORK_S = 3600.0
+"""In which whoever makes a folder has its lease, whatever they then wait for."""
 
 
 def _folders(project: Path) -> list[Path]:

@@ -117,7 +117,7 @@ def accounting_argv(native_ids: Sequence[str]) -> list[str]:
     argv = ["sacct", "--noheader", "--parsable2", "--allocations"]
     # The end lies in the future: a controller's clock may be ahead of this host's.
     argv += ["--starttime=2000-01-01", "--endtime=2099-01-01"]
-    argv.append("--format=JobID,State,ExitCode,Reason,NodeList,JobName")
+    argv.append("--format=JobID,State,ExitCode,Reason,NodeList,End,JobName")
     return [*argv, f"--jobs={','.join(_checked(native_ids))}"]
 
 
@@ -129,10 +129,10 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
     """
     found: dict[str, NativeStatus] = {}
     for line in stdout.splitlines():
-        fields = line.strip().split("|", 5)
-        if len(fields) != 6:
+        fields = line.strip().split("|", 6)
+        if len(fields) != 7:
             continue
-        native_ids, raw_state, exit_code, raw_reason, nodes, name = fields
+        native_ids, raw_state, exit_code, raw_reason, nodes, end, name = fields
         if name in {"", "allocation"}:
             continue
         state, sentence = interpret(raw_state, "", exit_code)
@@ -143,8 +143,20 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
             state = State.UNKNOWN
             sentence = f"Accounting says {raw_state}, but the controller does not know it: lost."
         one = native_status(state, sentence, raw_state, raw_reason, name, exit_code)
+        if state.is_final:
+            one = one._replace(ended=_with_zone(end))
         found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
+
+
+def _with_zone(moment: str) -> str:
+    """Return a time of Slurm's, which is this machine's, with its zone; empty for `Unknown`."""
+    from datetime import datetime, timezone
+
+    try:
+        return datetime.fromisoformat(moment).astimezone(timezone.utc).isoformat()
+    except ValueError:
+        return ""
 
 
 def cancel_argv(native_ids: Sequence[str]) -> list[str]:

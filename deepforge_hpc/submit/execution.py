@@ -24,6 +24,7 @@ from deepforge_hpc.runtime.base.files import (
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
 from deepforge_hpc.submit import destinations, project
+from deepforge_hpc.submit.lease import SUBMITTING, lease
 from deepforge_hpc.submit.runtime_zip import RUNTIME_ZIP, runtime_zip
 
 if TYPE_CHECKING:
@@ -68,15 +69,18 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     )  # fmt: skip
     plan_bytes, manifest = plan_file(plan), manifest_bytes(loaded.snapshot)
     try:
-        _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
-        kept = [file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)]
-        kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
-        for data in kept:
-            write_blob(Path(info.ledger), data)
-        destinations.check(info, plan)
-        fill(layout, info)
-        sync_path(root)  # what `execution.json` promises outlives a power cut
-        publish_json(layout.execution, encode(info))
+        with lease(root / SUBMITTING, f"{info.id} is being made"):
+            _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
+            kept = [
+                file.data for path, file in loaded.snapshot.files.items() if path.startswith(_KEPT)
+            ]
+            kept += [plan_bytes, manifest, loaded.pipeline_bytes, loaded.site_bytes]
+            for data in kept:
+                write_blob(Path(info.ledger), data)
+            destinations.check(info, plan)
+            fill(layout, info)
+            sync_path(root)  # what `execution.json` promises outlives a power cut
+            publish_json(layout.execution, encode(info))
         sync_folder(root.parent)
         project.note_number(Path(info.ledger), plan.pipeline, project.number_of(root.name)[1])
     except BaseException as error:

@@ -16,6 +16,9 @@ from deepforge_hpc.errors import StorageError
 from deepforge_hpc.processes import start_time
 from deepforge_hpc.runtime.base.failure import os_hint
 
+SUBMITTING = ".submitting"
+"""The lease of an execution lies there, in its folder."""
+
 
 class BusyError(StorageError):
     """Somebody has the lease, or something else lies in its place."""
@@ -71,6 +74,17 @@ def lease(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         _release(folder, me)
+
+
+def may_be_held(folder: Path) -> bool:
+    """Tell whether a process may hold a lease: not if its owner has surely died."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+        return bool(names) and not Owner.parse(names[0]).is_dead
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True
 
 
 def _acquire(folder: Path, me: Owner, what: str) -> None:

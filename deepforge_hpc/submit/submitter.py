@@ -26,7 +26,7 @@ from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.state.journal import Cancelled, Intent, Queued, Released
 from deepforge_hpc.submit import destinations, journal, reuse
-from deepforge_hpc.submit.lease import lease
+from deepforge_hpc.submit.lease import SUBMITTING, lease
 from deepforge_hpc.submit.live_jobs import LiveJobs
 from deepforge_hpc.submit.reports import SubmitReport
 from deepforge_hpc.submit.requests import check_widest, request_for
@@ -85,7 +85,7 @@ class Submitter:
 
     def leased(self) -> AbstractContextManager[None]:
         """Return the lease of the one submitter."""
-        return lease(self.layout.root / ".submitting", f"{self.info.id} is being submitted")
+        return lease(self.layout.root / SUBMITTING, f"{self.info.id} is being submitted")
 
     def submit(self, number: int) -> SubmitReport:
         """Submit what has no result, as attempt `number`."""

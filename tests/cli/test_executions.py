@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.submit.lease import SUBMITTING, Owner
+
 
 @pytest.fixture
 def ended(dfh: Any, project: Path) -> Path:
@@ -159,12 +161,17 @@ def test_prune_takes_what_a_killed_submission_left(dfh: Any, ended: Path) -> Non
     (removed / "execution.json").write_bytes(
         (executions / "small-0001/execution.json").read_bytes()
     )
-    for folder in (begun, odd, removed):
+    slow, killed = executions / "small-0010", executions / "small-0011"
+    dead = Owner(pid=os.getpid(), start_time="1", host=os.uname().nodename)
+    for folder, owner in ((slow, Owner.current()), (killed, dead)):
+        (folder / SUBMITTING).mkdir(parents=True)
+        (folder / SUBMITTING / owner.file_name).touch()
+    for folder in (begun, odd, removed, slow, killed):
         os.utime(folder, (0, 0))
     assert ids(dfh, ended) == ["small-0002", "small-0001"]
     dfh("executions", "prune", "--keep", "2", "--yes", cwd=ended)
     assert sorted(path.name for path in executions.iterdir()) == [
-        "small-0001", "small-0002", "small-0008", "small-0009",
+        "small-0001", "small-0002", "small-0008", "small-0009", "small-0010",
     ]  # fmt: skip
 
 

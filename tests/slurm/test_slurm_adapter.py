@@ -104,6 +104,7 @@ class TestSlurmScheduler(SchedulerContract):
             f"{array}_1": "interrupted",
         }
         assert found[guarded].exit_code == "86:0"
+        assert all(status.ended for status in found.values())
 
     def test_the_time_limit_is_an_interruption(self, fast_clock_cluster, execution, monkeypatch):
         for name, value in fast_clock_cluster.environ.items():

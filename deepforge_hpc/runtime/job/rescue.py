@@ -35,7 +35,9 @@ def keep(context: Context, error: JobError) -> JobError:
     where = context.folder.rescue.relative_to(context.layout.root)
     names = ", ".join((*found.saved, *found.kept))
     hint = f"{error.hint} {where} keeps {names}"
-    if found.is_whole:
+    if found.unfit:
+        hint += f"; no submission takes up {', '.join(found.unfit)}, which `pickle.load` reads."
+    elif found.is_whole:
         hint += f"; then {context.info.submit_command} saves what it keeps, without a second run "
         hint += "unless you edit its code."
     else:

@@ -53,6 +53,8 @@ class Rescue(NamedTuple):
     execution: str = ""
     lacking: dict[str, str] = {}  # noqa: RUF012 - nobody writes to what a tuple holds
     """Of those that are kept, the ones whose format only wants a package -> that format."""
+    unfit: tuple[str, ...] = ()
+    """Of those that are kept, the ones that no format keeps that the job may have."""
     schema: str = RESCUE_SCHEMA
 
     @property

@@ -51,22 +51,31 @@ def rescue(
     place = LocalStorage(folder)
     paths = [*kept.values(), *(f"outputs/{item.path}" for item in saved.values())]
     digests = {path: place.digest(path) for path in paths}
+    able = {name: _able(spec, name, values[name], formats, folder) for name in refused}
+    unfit = tuple(name for name in kept if not able[name] and name not in lacking)
     key, execution = spec.job.value_key, spec.execution
-    found = Rescue(spec.attempt, saved, kept, lost, digests, key, execution, lacking)
+    found = Rescue(spec.attempt, saved, kept, lost, digests, key, execution, lacking, unfit)
     if paths:
         publish_json(folder / RESCUE_INDEX, encode(found))
-    able = {one for one, fmt in formats.items() if spec.shards is None or fmt.can_gather}
-    types = {port.name: port.type for port in spec.job.outputs}
-    types |= spec.taken.formats if spec.taken else {}
-    hints = []
-    for name, why in refused.items():
-        others = able - {_tried(types[name], values[name]), "any"}
-        if spec.shards is not None:
-            others = {one for one in others if _keeps(formats[one], values[name], folder)}
-        hints.append(_hint(name, values[name], found, why.hint, others))
+    hints = [
+        _hint(name, values[name], found, why.hint, able[name]) for name, why in refused.items()
+    ]
     if lost:
         hints.append("Then submit again.")
     return JobError(" ".join(error.reason for error in refused.values()), " ".join(hints))
+
+
+def _able(
+    spec: RankSpec, name: str, value: object, formats: Mapping[str, Format], folder: Path
+) -> set[str]:
+    """Return the formats that may keep a value; of an array those that do, and can be joined."""
+    types = {port.name: port.type for port in spec.job.outputs}
+    types |= spec.taken.formats if spec.taken else {}
+    others = formats.keys() - {_tried(types[name], value), "any"}
+    if spec.shards is None:
+        return others
+    joined = {one for one in others if formats[one].can_gather}
+    return {one for one in joined if _keeps(formats[one], value, folder)}
 
 
 def _tried(kind: str, value: object) -> str:

@@ -163,17 +163,22 @@ def test_by_hand_nothing_is_moved(execution: Execution) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "words", "end"),
     [
         (
             "Odd()",
             "None of the formats that an array can have keeps a: return arrays, tables, text",
+            "rescue keeps a; no submission takes up a, which `pickle.load` reads.",
         ),
-        ("{'b': 1j}", "Name a format for a under `types:` (hdf5, npz)."),
+        (
+            "{'b': 1j}",
+            "Name a format for a under `types:` (hdf5, npz).",
+            "without a second run unless you edit its code.",
+        ),
     ],
 )
 def test_of_an_array_the_formats_are_named_that_join_and_keep_it(
-    execution: Execution, value: str, words: str
+    execution: Execution, value: str, words: str, end: str
 ) -> None:
     text = f"class Odd: pass\n\ndef operation(rows):\n    return {value}\n"
     data = execution.project / "rows.json"
@@ -184,6 +189,7 @@ def test_of_an_array_the_formats_are_named_that_join_and_keep_it(
     assert execution.run("job", task=0).returncode == 1
     hint = json.loads(execution.folder("job", 0).state.read_bytes())["hint"]
     assert words in hint
+    assert hint.endswith(end)
     assert [path.name for path in execution.folder("job", 0).rescue.glob("trial*")] == []
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import stat
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -146,12 +147,12 @@ def test_the_queue_is_read():
 
 def test_the_accounting_is_read_and_half_filled_rows_are_not():
     found = slurm.parse_accounting(
-        "12|COMPLETED|0:0|None|n1|train.deadbeef\n"
-        "13|FAILED|86:0|None|n1|child.deadbeef\n"
-        "14|COMPLETED|0:0|None|n1|allocation\n"
-        "15_[0-1]|CANCELLED|0:0|Dependency|None assigned|b.deadbeef\n"
-        "16|CANCELLED by 1000|0:0|None|None assigned|c.deadbeef\n"
-        "17|RUNNING|0:0|None|n1|lost.deadbeef\n"
+        "12|COMPLETED|0:0|None|n1|2026-11-22T08:00:00|train.deadbeef\n"
+        "13|FAILED|86:0|None|n1|2026-11-22T09:00:00|child.deadbeef\n"
+        "14|COMPLETED|0:0|None|n1|Unknown|allocation\n"
+        "15_[0-1]|CANCELLED|0:0|Dependency|None assigned|2026-11-22T08:00:00|b.deadbeef\n"
+        "16|CANCELLED by 1000|0:0|None|None assigned|2026-11-22T08:00:00|c.deadbeef\n"
+        "17|RUNNING|0:0|None|n1|Unknown|lost.deadbeef\n"
     )
     assert {key: status.state for key, status in found.items()} == {
         "12": "succeeded",
@@ -163,6 +164,10 @@ def test_the_accounting_is_read_and_half_filled_rows_are_not():
     }
     assert found["13"].exit_code == "86:0"
     assert "lost" in found["17"].explanation
+    # It tells times as this machine has them; a job that was killed has no other end.
+    here = datetime(2026, 11, 22, 9).astimezone()
+    assert datetime.fromisoformat(found["13"].ended) == here
+    assert found["17"].ended == ""
 
 
 def test_own_jobs_are_found_unless_they_have_ended():
@@ -509,7 +514,9 @@ def test_what_is_alive_is_not_looked_for_in_the_accounting(bin_folder):
 
 def test_tasks_that_the_controller_forgot_come_from_the_accounting(bin_folder):
     _program(bin_folder, "squeue", "print('1_1|RUNNING|None|a.deadbeef')")
-    rows = "1_0|COMPLETED|0:0|None|n1|a.deadbeef\\n1_1|RUNNING|0:0|None|n1|a.deadbeef"
+    rows = (
+        "1_0|COMPLETED|0:0|None|n1|Unknown|a.deadbeef\\n1_1|RUNNING|0:0|None|n1|Unknown|a.deadbeef"
+    )
     _program(bin_folder, "sacct", f"print('''{rows}''')")
     found = _scheduler(bin_folder).query("/", ["1"])
     assert {key: status.state for key, status in found.items()} == {

@@ -243,7 +243,7 @@ class Told:
         raw, _, rest = self.words.partition(" ")
         if raw == "lagging":
             name = f"a.{UUID[:8]}" if rest else "allocation"
-            return parse_accounting(f"7|{rest}|0:0|None|n1|{name}\n")
+            return parse_accounting(f"7|{rest}|0:0|None|n1|Unknown|{name}\n")
         if rest.startswith("by "):
             raw, rest = self.words, ""
         code = rest if ":" in rest else "0:0"

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api.find import is_leftover
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.runtime.base.files import digest, digest_file
 from deepforge_hpc.runtime.state.read import read_files
-from deepforge_hpc.submit import chain, project
+from deepforge_hpc.submit import chain, execution, project
 from deepforge_hpc.submit.frozen import check_code, read_info, read_plan, restore
+from deepforge_hpc.submit.lease import SUBMITTING
 from deepforge_hpc.submit.project import executions_folders
 
 
@@ -57,6 +59,25 @@ def test_all_is_on_the_disk_before_it_is_an_execution(
     paths = {root, *root.rglob("*")} - {root / "execution.json"}
     assert [path for path in paths if path.stat().st_ino not in synced] == []
     assert {root.stat().st_ino, root.parent.stat().st_ino} <= after  # and the names of both
+
+
+def test_who_lays_it_has_its_lease_so_that_nobody_takes_it_for_left_behind(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def note(info: Any, _: Any) -> None:
+        folder = Path(info.home)
+        os.utime(folder, (0, 0))
+        seen.append(is_leftover(folder))
+        (folder / SUBMITTING).rename(folder / f"{SUBMITTING}.0a")  # as one that was killed
+        os.utime(folder, (0, 0))
+        seen.append(is_leftover(folder))
+
+    lab.write()
+    monkeypatch.setattr(execution.destinations, "check", note)
+    lab.create()
+    assert seen == [False, True]
 
 
 def test_what_a_power_cut_has_emptied_is_read_from_the_ledger(lab: Any) -> None:
