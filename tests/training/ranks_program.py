@@ -93,12 +93,13 @@ def equivalence() -> None:
 
 def optimizers() -> None:
     sgd = keras.optimizers.SGD
-    learn("adam64", "float64", keras.optimizers.Adam(1e-2))
-    learn("clipped", "float64", sgd(0.5, global_clipnorm=0.05))
-    learn("gathered", "float64", sgd(0.5, clipnorm=0.05, gradient_accumulation_steps=2))
+    learn("adam64", "float64", keras.optimizers.Adam(1e-2), epochs=3)
+    learn("clipped", "float64", sgd(0.5, global_clipnorm=0.05), epochs=3)
+    twice = sgd(0.5, clipnorm=0.05, gradient_accumulation_steps=2)
+    learn("gathered", "float64", twice, epochs=3)
     # An optimizer is given by name, too, and by a schedule.
     decay = keras.optimizers.schedules.CosineDecay(0.1, 50)
-    learn("scheduled", "float64", {"class_name": "AdamW", "config": {"learning_rate": decay}})
+    learn("scheduled", "float64", {"class_name": "AdamW", "config": {"learning_rate": decay}}, epochs=3)
 
 
 def normalised() -> None:
@@ -120,7 +121,7 @@ def mixed() -> None:
         keras.config.set_floatx("float32")
         keras.config.set_dtype_policy(policy)
         model = compiled(network(), keras.optimizers.SGD(0.05))
-        history = training.fit(model, batches(*data("float32")), epochs=6, transport=TEAM)
+        history = training.fit(model, batches(*data("float32")), epochs=3, transport=TEAM)
         keep(policy, model, history=history, optimizer=type(model.optimizer).__name__)
     keras.config.set_dtype_policy("float32")
 
