@@ -14,6 +14,10 @@ import os
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes as long as all of this
+    from typing import Any
+
 RUNTIME = "deepforge_hpc/runtime/"
 ELSEWHERE = {
     "/dfh_runtime/": RUNTIME,  # in the archive of an execution
@@ -22,7 +26,7 @@ ELSEWHERE = {
 OTHER_VERSIONS = (
     "/galaxies/executions/"  # the fixture of old executions, which carry a runtime of their own
 )
-STARTED: list[str] = []
+STARTED: list[Measured] = []
 
 
 class Measured:
@@ -33,6 +37,7 @@ class Measured:
         self.repository, self.folder = repository, folder
         self.lines: dict[str, set[int]] = {}
         self.seen: dict[str, object] = {}
+        self.tracers: list[Any] = []  # the first is of the main thread
 
     def source(self, path: str) -> str | None:
         """Return the file of the repository that is run as `path`, None for what is not ours."""
@@ -64,7 +69,20 @@ class Measured:
         tracer.file_tracers, tracer.warn = {}, print
         tracer.concur_id_func = tracer.should_start_context = tracer.check_include = None
         tracer.switch_context = tracer.disable_plugin = None
+        self.tracers.append(tracer)
         return tracer.start()
+
+    def count(self) -> int:
+        """How many lines were seen so far."""
+        return sum(map(len, self.lines.copy().values()))
+
+    def pause(self) -> None:
+        """Measure the main thread no longer: it then takes half the time."""
+        self.tracers[0].stop()
+
+    def go_on(self) -> None:
+        """Measure the main thread again."""
+        self.tracers[0].start()
 
     def trace_thread(self, frame: object, event: str, arg: object) -> object:
         """Be the first trace function of a new thread: make place for the real one."""
@@ -89,7 +107,6 @@ def start(tracer: str, repository: str, folder: str) -> None:
         return
     if STARTED:  # Python reads what starts this twice where a folder is twice on its path
         return
-    STARTED.append(folder)
     import atexit
     import threading
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
@@ -98,6 +115,7 @@ def start(tracer: str, repository: str, folder: str) -> None:
     module = loader.create_module(ModuleSpec("coverage.tracer", loader, origin=tracer))
     loader.exec_module(module)
     measured = Measured(module.CTracer, module.CFileDisposition, repository, folder)
+    STARTED.append(measured)
     end = os._exit
 
     def save_and_end(status: int) -> None:
