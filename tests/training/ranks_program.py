@@ -99,7 +99,12 @@ def optimizers() -> None:
     learn("gathered", "float64", twice, epochs=3)
     # An optimizer is given by name, too, and by a schedule.
     decay = keras.optimizers.schedules.CosineDecay(0.1, 50)
-    learn("scheduled", "float64", {"class_name": "AdamW", "config": {"learning_rate": decay}}, epochs=3)
+    learn(
+        "scheduled",
+        "float64",
+        {"class_name": "AdamW", "config": {"learning_rate": decay}},
+        epochs=3,
+    )
 
 
 def normalised() -> None:
