@@ -88,26 +88,32 @@ def document(name: str, folder: Path) -> OperationDocumentation:
 
     Raises UsageError with the nearest name, and InvalidInputError if its code has faults.
     """
-    from deepforge_hpc.files.faults import nearest, shown
     from deepforge_hpc.files.project import ProjectError
 
     uses = name
     if ":" not in name:
-        own = list(_own(folder))
-        named = [one for one in own if one.rpartition(":")[2] == name]
-        known = {one: f"{LIBRARY}:{one}" for one in library_names()}
-        if name not in known and len(named) > 1:
-            raise UsageError(f"{shown(name)} is in several files", f"one of {', '.join(named)}")
-        if name not in known and not named:
-            hint = nearest(name, {*known, *(one.rpartition(":")[2] for one in own)})
-            if not hint.startswith("did"):
-                hint = "`dfh operations list` shows what there is"
-            raise UsageError(f"there is no operation {shown(name)}", hint)
-        uses = known.get(name) or named[0]
+        library = library_names()
+        uses = f"{LIBRARY}:{name}" if name in library else _own_named(name, folder, library)
     try:
         return _documented(_sources(folder), uses)
     except ProjectError as error:
         raise UsageError(str(error), error.hint) from error
+
+
+def _own_named(name: str, folder: Path, library: list[str]) -> str:
+    """Return `FILE.py:NAME` of a class of the folder."""
+    from deepforge_hpc.files.faults import nearest, shown
+
+    own = list(_own(folder))
+    named = [one for one in own if one.rpartition(":")[2] == name]
+    if len(named) > 1:
+        raise UsageError(f"{shown(name)} is in several files", f"one of {', '.join(named)}")
+    if not named:
+        hint = nearest(name, {*library, *(one.rpartition(":")[2] for one in own)})
+        if not hint.startswith("did"):
+            hint = "`dfh operations list` shows what there is"
+        raise UsageError(f"there is no operation {shown(name)}", hint)
+    return named[0]
 
 
 def library_names() -> list[str]:

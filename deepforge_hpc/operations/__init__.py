@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.augmentation import Augment
+    from deepforge_hpc.operations.ensemble import Ensemble
+    from deepforge_hpc.operations.evaluate import (
+        EvaluateClassification,
+        EvaluateRedshift,
+        EvaluateRegression,
+    )
     from deepforge_hpc.operations.load import Convert, Load
     from deepforge_hpc.operations.normalise import FitNormalisation, Normalise
     from deepforge_hpc.operations.split import KFold, Split
@@ -18,6 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Augment",
     "Convert",
+    "Ensemble",
+    "EvaluateClassification",
+    "EvaluateRedshift",
+    "EvaluateRegression",
     "FitNormalisation",
     "KFold",
     "Load",

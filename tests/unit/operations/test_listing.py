@@ -116,7 +116,7 @@ def test_check_suggests_and_says_where_they_are_listed(
     follow("pipeline/sources.py : dfh operations", shown, cwd=folder)
     assert main(["operations", "doc", "Qqqq"]) == 2
     shown = capsys.readouterr().err
-    follow("api/operations.py document: dfh operations", shown, cwd=folder)
+    follow("api/operations.py _own_named: dfh operations", shown, cwd=folder)
     import deepforge_hpc.operations
 
     with pytest.raises(ImportError) as refused:

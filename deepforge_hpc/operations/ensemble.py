@@ -1,0 +1,121 @@
+"""Several predictions of the same rows as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.predictions import SUM_OFF
+from deepforge_hpc.operations.tables import attributes, columns, numbers, read, values
+
+if TYPE_CHECKING:
+    import h5py
+
+
+class Ensemble:
+    """Joins the predictions of several networks: their mean, their median or a weighted mean.
+
+    Members are paired by `ids`, whatever their order; networks that predicted other rows are
+    refused. `NAME_spread` is the standard deviation of the members (ddof 0). Rows that sum to 1 in
+    every member (probabilities) sum to 1 again after a median. All other columns are the first
+    member's.
+
+    Args:
+        predictions: the tables, `[predict1.predictions, predict2.predictions]`.
+        columns: which columns are joined.
+        how: `mean` or `median`; with weights, `mean`.
+        weights: one a member, not negative; their sum does not matter.
+        ids: column that names the rows; `""`: the tables have the same rows in the same order.
+        joined: the table.
+
+    Source: Hansen and Salamon 1990, IEEE Trans. Pattern Anal. 12, 993; Lakshminarayanan et al.
+    2017, NeurIPS 30.
+
+    >>> one = {"row": np.array([0, 1]), "prediction": np.array([1.0, 2.0])}
+    >>> two = {"row": np.array([1, 0]), "prediction": np.array([4.0, 3.0])}
+    >>> joined = Ensemble().execute([one, two])
+    >>> joined["prediction"].tolist(), joined["prediction_spread"].tolist()
+    ([2.0, 3.0], [1.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        columns: list[str] | None = None,
+        how: Literal["mean", "median"] = "mean",
+        weights: list[float] | None = None,
+        ids: str = "row",
+    ):
+        self.columns, self.how, self.weights, self.ids = (
+            columns or ["prediction"],
+            how,
+            weights,
+            ids,
+        )
+
+    def execute(self, predictions: list[h5py.File]) -> h5py.File:
+        weights = self._weights(len(predictions))
+        orders = self._orders(predictions)
+        first = predictions[0]
+        joined: dict[str, Any] = {name: read(item) for name, item in columns(first).items()}
+        joined |= attributes(first)
+        for name in self.columns:
+            members = self._members(name, predictions, orders)
+            joined[name], joined[f"{name}_spread"] = self._join(members, weights)
+        return joined
+
+    def _weights(self, members: int) -> Any:
+        if self.weights is None:
+            return np.full(members, 1 / members)
+        found = np.asarray(self.weights, dtype=np.float64)
+        if self.how == "median":
+            raise OperationError("weights are of a mean, and how is median")
+        if len(found) != members:
+            raise OperationError(f"weights has {len(found)}, and there are {members} members")
+        if (found < 0).any() or not found.sum() > 0:
+            raise OperationError(f"weights {self.weights}: none negative, and not all of them 0")
+        return found / found.sum()
+
+    def _orders(self, tables: list[Any]) -> list[Any]:
+        """Return of each member the places of the first one's rows; all if nothing names them."""
+        if not self.ids:
+            return [slice(None)] * len(tables)
+        names = [values(table, self.ids) for table in tables]
+        wanted, orders = names[0], []
+        for number, own in enumerate(names):
+            order = np.argsort(own, kind="stable")
+            ordered = own[order]
+            if (ordered[1:] == ordered[:-1]).any():
+                raise OperationError(f"{self.ids!r} of member {number} names two rows alike")
+            if len(own) != len(wanted) or not np.array_equal(ordered, np.sort(wanted)):
+                raise OperationError(
+                    f"member {number} has other rows than member 0, by {self.ids!r}: "
+                    f"{len(np.setdiff1d(wanted, own))} are missing, "
+                    f"{len(np.setdiff1d(own, wanted))} are its own"
+                )
+            orders.append(order[np.searchsorted(ordered, wanted)])
+        return orders
+
+    def _members(self, name: str, tables: list[Any], orders: list[Any]) -> Any:
+        found = [numbers(table, name)[order] for table, order in zip(tables, orders, strict=True)]
+        if len({item.shape for item in found}) > 1:
+            shapes = ", ".join(str(item.shape) for item in found)
+            raise OperationError(f"{name!r} has other shapes in other members: {shapes}")
+        for number, item in enumerate(found):
+            if not np.isfinite(item).all():
+                raise OperationError(f"{name!r} of member {number} is not finite everywhere")
+        return np.stack(found)
+
+    def _join(self, members: Any, weights: Any) -> tuple[Any, Any]:
+        spread = members.std(axis=0)
+        if self.how == "mean":
+            return np.tensordot(weights, members, axes=1), spread
+        joined = np.median(members, axis=0)
+        sums = members.sum(axis=-1) if members.ndim > 2 else np.zeros(1)
+        if members.ndim == 3 and (np.abs(sums - 1) <= SUM_OFF).all():
+            total = joined.sum(axis=-1, keepdims=True)
+            # Members that have nothing in common have a median of 0: their mean is what is left.
+            mean = members.mean(axis=0)
+            joined = np.where(total > 0, joined / np.where(total > 0, total, 1), mean)
+        return joined, spread

@@ -1,0 +1,127 @@
+"""What measures and figures take from a table of predictions, checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.tables import attributes, numbers, values
+
+SUM_OFF = 1e-3
+"""How far from 1 the probabilities of a row may sum up: more than 32 bits leave."""
+
+
+def complete(columns: dict[str, Any], missing: str) -> tuple[dict[str, Any], int]:
+    """Return columns without the rows that hold NaN or infinities, and how many those were.
+
+    Raises OperationError of them if `missing` is `refuse`, and where no row is left.
+    """
+    lengths = {name: len(item) for name, item in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise OperationError(f"columns of different lengths: {lengths}")
+    count = next(iter(lengths.values()))
+    good = np.ones(count, dtype=bool)
+    for name, item in columns.items() if count else ():
+        bad = ~np.isfinite(item).reshape(count, -1).all(axis=1)
+        if bad.any() and missing == "refuse":
+            raise OperationError(
+                f"{name!r} is not finite in {int(bad.sum())} of {count} rows, the first of them "
+                f"row {int(np.flatnonzero(bad)[0])} (from 0); missing: drop leaves such rows out, "
+                "and counts them"
+            )
+        good &= ~bad
+    if not good.any():
+        raise OperationError(f"there is no row to judge by: {count} rows, none of them whole")
+    return {name: item[good] for name, item in columns.items()}, int(count - good.sum())
+
+
+def truth_and_probabilities(
+    table: Any, truth: str, prediction: str, kind: str, missing: str
+) -> tuple[Any, Any, int]:
+    """Return true classes (n,), probabilities (n, k), and how many rows were left out.
+
+    `kind`: probabilities | logits | labels, of which the probabilities are 0 and 1.
+    """
+    given = {truth: numbers(table, truth), prediction: numbers(table, prediction)}
+    found, dropped = complete(given, missing)
+    true = _labels(truth, found[truth])
+    scores = found[prediction]
+    if scores.ndim > 2:
+        raise OperationError(f"{prediction!r} has rows of the shape {scores.shape[1:]}")
+    if scores.ndim == 2 and scores.shape[1] == 1:
+        scores = scores[:, 0]
+    if kind == "labels":
+        said = _labels(prediction, scores)
+        scores = np.eye(int(max(true.max(), said.max())) + 1)[said]
+    elif kind == "logits":
+        scores = _softmax(scores)
+    elif scores.ndim == 1:
+        scores = np.stack([1 - scores, scores], axis=1)
+    _refuse_no_probabilities(prediction, scores)
+    if true.max() >= scores.shape[1]:
+        raise OperationError(
+            f"{truth!r} has the class {true.max()}, and {prediction!r} knows {scores.shape[1]}: "
+            f"0 to {scores.shape[1] - 1}"
+        )
+    return true, scores, dropped  # as they are: to divide by the sum would break ties
+
+
+def _labels(name: str, found: Any) -> Any:
+    """Return class numbers; of rows of 0 and one 1, the place of the 1."""
+    if found.ndim == 2 and found.shape[1] > 1:
+        if not ((found == 0) | (found == 1)).all() or not (found.sum(axis=1) == 1).all():
+            raise OperationError(f"{name!r}: each row needs one 1, and 0 elsewhere")
+        return found.argmax(axis=1)
+    found = found.reshape(len(found), -1)[:, 0]
+    if (found < 0).any() or (found != np.floor(found)).any():
+        raise OperationError(f"{name!r} holds no class numbers from 0: {found.min()} is the least")
+    return found.astype(np.int64)
+
+
+def _softmax(scores: Any) -> Any:
+    if scores.ndim == 1:  # of one class against the other
+        scores = np.stack([np.zeros_like(scores), scores], axis=1)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _refuse_no_probabilities(name: str, scores: Any) -> None:
+    sums = scores.sum(axis=1)
+    worst = int(np.abs(sums - 1).argmax())
+    if (scores < 0).any() or abs(sums[worst] - 1) > SUM_OFF:
+        raise OperationError(
+            f"{name!r} holds no probabilities: row {worst} sums to {sums[worst]:.4g}, the least "
+            f"value is {scores.min():.4g}; is it of another kind, logits or labels?"
+        )
+
+
+def densities(
+    table: Any, pdf: str, low: float | None, high: float | None, edges: str
+) -> tuple[Any, Any]:
+    """Return (n, k) probabilities of bins and their k + 1 edges.
+
+    The edges are a data set of the table, or `low` to `high` in equal steps, which are the table's
+    attributes `min_redshift` (0 without) and `max_redshift` if they are not given.
+    """
+    found = numbers(table, pdf)
+    if found.ndim != 2:
+        raise OperationError(f"{pdf!r} has rows of the shape {found.shape[1:]}: it needs bins")
+    if edges:
+        limits = np.asarray(values(table, edges), dtype=np.float64)
+    else:
+        own = attributes(table)
+        low = float(own.get("@min_redshift", 0.0)) if low is None else low
+        high = own.get("@max_redshift") if high is None else high
+        if high is None:
+            raise OperationError("the bins have no limits: set high, or edges to a data set")
+        limits = np.linspace(low, float(high), found.shape[1] + 1)
+    if limits.shape != (found.shape[1] + 1,) or not (np.diff(limits) > 0).all():
+        raise OperationError(
+            f"{found.shape[1]} bins need {found.shape[1] + 1} edges that rise, not {limits.shape}"
+        )
+    finite = found[np.isfinite(found).all(axis=1)]
+    if len(finite):
+        _refuse_no_probabilities(pdf, finite)
+    return found, limits
