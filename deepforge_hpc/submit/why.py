@@ -71,16 +71,18 @@ def _succeeded(layout: ExecutionLayout, job: Job) -> bool:
 
 
 def _loss(layout: ExecutionLayout, job: Job) -> str:
-    """Return what became of a result that would do: it was modified, or it is not there."""
+    """Return why a result that would do is not taken over."""
     for task in job.indices:
         folder = layout.job(job.name, task)
         found = marker.find(folder, job.name, task, job.plan_key).marker
         for name, made in found.outputs.items() if found else ():
-            with suppress(OSError):
-                compared = check(folder.root / made.path, made)
-                if compared.fault and not compared.is_missing:
-                    return f"its output {name} was modified"
-    return "its result was lost"
+            try:
+                fault = check(folder.root / made.path, made)
+            except OSError as error:
+                return f"its output {name} cannot be read ({error.strerror or error})"
+            if fault.fault:
+                return f"its output {name} {'is gone' if fault.is_missing else 'was modified'}"
+    return "its result is there, and its record in the ledger is gone or damaged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,9 +111,14 @@ def test_why_a_job_runs_again(
     assert why(dfh, ran) == expected
 
 
-def test_what_is_gone_was_lost(dfh: Any, ran: Path) -> None:
-    (ran / "executions/demo-0001/jobs/train/outputs/model.json").unlink()
-    assert why(dfh, ran) == {"train": "its result was lost since demo-0001"}
+def test_what_is_gone_is_named(dfh: Any, ran: Path) -> None:
+    output = ran / "executions/demo-0001/jobs/train/outputs/model.json"
+    moved = output.rename(output.with_name("moved"))
+    assert why(dfh, ran) == {"train": "its output model is gone since demo-0001"}
+    moved.rename(output)
+    (ran / ".dfh" / "loose").rename(ran / ".dfh" / "elsewhere")
+    told = "its result is there, and its record in the ledger is gone or damaged since demo-0001"
+    assert why(dfh, ran)["train"] == told
 
 
 def test_the_terminal_says_it_once_for_jobs_of_one_reason(dfh: Any, ran: Path) -> None:

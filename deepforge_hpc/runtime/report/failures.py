@@ -108,4 +108,6 @@ def _next(execution: ExecutionStatus) -> str:
     rows = "".join(
         f"<div><dt><code>{esc(command)}</code></dt><dd>{what}</dd></div>" for command, what in steps
     )
-    return f'<dl class="next">{rows}</dl>'
+    project = esc(plain(execution.info.project, 200))
+    where = f'<p class="hint">Type these in <code>{project}</code>.</p>' if project else ""
+    return f'<dl class="next">{rows}</dl>{where}'

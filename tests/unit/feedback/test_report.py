@@ -111,6 +111,8 @@ def test_a_failure_is_told_with_reason_traceback_and_next_commands(
     assert "ValueError: Shapes (32, 32) and (32, 16) are incompatible" in found.text
     assert "dfh logs redshift-0007 train" in found.text
     assert "dfh submit redshift.yaml --site local picks up your edits" in found.text
+    project = json.loads((execution.root / "execution.json").read_bytes())["project"]
+    assert f"Type these in {project} ." in found.text  # ids mean nothing elsewhere
     # It would run the same frozen code, and fail again.
     assert "dfh resume" not in found.text
     assert "Traceback of rank 1" in found.text
