@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 
 from deepforge_hpc.files.faults import Path, Reader, shown
+from deepforge_hpc.runtime.base.redact import holds_credential, is_secret_variable
 from deepforge_hpc.site.words import SECRET
 
-_NAMES = re.compile(r"(?i)(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|CREDENTIALS?)$")
 _IN_URL = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 _HINT = "write secret:NAME, and the secret into ~/.config/deepforge-hpc/secrets/NAME"
 _ELSEWHERE = "only variables of environment_sets and of network.proxy can be a secret"
@@ -29,7 +29,11 @@ def check_secrets(data: object, reader: Reader) -> None:
             reader.fault(
                 path, "a password inside an address is shown to all who read the script", _HINT
             )
-        elif path[-2:-1] in {("env",), ("proxy",)} and _NAMES.search(str(path[-1])):
+        elif holds_credential(value):
+            reader.fault(
+                path, "looks like a credential: plan, script and ledger would show it", _HINT
+            )
+        elif path[-2:-1] in {("env",), ("proxy",)} and is_secret_variable(str(path[-1])):
             reader.fault(path, f"{path[-1]} is a secret by its name", _HINT)
 
 

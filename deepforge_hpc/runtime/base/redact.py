@@ -21,11 +21,13 @@ _ALLOWED = re.compile(
 _PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_LMFILES_"})
 _NAMES = (
     r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"
-    r"(?:API|ACCESS|AUTH|BEARER)[_-]?TOKEN)"
+    r"(?:API|ACCESS|AUTH|BEARER|SESSION|REFRESH)[_-]?TOKEN)"
 )
-_SECRET_NAME = re.compile(rf"{_NAMES}|TOKEN|PASSW|JWT|COOKIE|AUTH_?KEY|_KEY$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    rf"{_NAMES}|TOKEN|PASSW|JWT|COOKIE|AUTH_?KEY|_(KEY|PASS|PWD)$", re.IGNORECASE
+)
 """Of a variable, which has a name of its own kind: any key is one."""
-_SECRET_KEY = re.compile(rf"(^|.*[_-])({_NAMES}|AUTHORIZATION)", re.IGNORECASE)
+_SECRET_KEY = re.compile(rf"(^|.*[_-])({_NAMES}|AUTHORIZATION|PWD)", re.IGNORECASE)
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _ASSIGNED = re.compile(
     rf"""({_NAMES}(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
@@ -85,6 +87,11 @@ def names_secret(name: object) -> bool:
     return isinstance(name, str) and _SECRET_KEY.fullmatch(name) is not None
 
 
+def is_secret_variable(name: str) -> bool:
+    """Tell whether a variable's name is that of a secret: `HF_TOKEN`, `MYSQL_PWD`."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def holds_credential(text: str) -> bool:
     """Tell whether a text shows a credential; not where it only says what reads one."""
     known = _READ_LATER.sub("{/", text)  # neither a password nor part of an address
@@ -130,7 +137,7 @@ def filter_text(text: str) -> str:
 def filter_variable(name: str, value: str) -> Any:
     """Return the value of a variable, or REDACTED if name or value are those of a secret."""
     text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
-    is_secret = _SECRET_NAME.search(name) or _ASSIGNED.search(text)
+    is_secret = is_secret_variable(name) or _ASSIGNED.search(text)
     if is_secret or filter_value(text) is REDACTED:
         return REDACTED
     if name not in _PATHS and any(_is_random(word) for word in _long_words(text)):

@@ -61,6 +61,7 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
             begun = context.work / "outputs" / path
             place = begun if begun.exists() else context.folder.outputs / path
             place.rename(folder / "outputs" / path)
+        remove(context.work)  # it may be what fills the disk, and all of worth in it has moved
         storage, paths = LocalStorage(folder), [f"outputs/{item.path}" for item in made.values()]
         digests = {path: storage.digest(path) for path in paths}
         key, execution = context.job.value_key, context.info.id

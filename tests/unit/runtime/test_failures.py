@@ -623,6 +623,36 @@ def test_a_destination_that_is_full_when_the_output_is_published(
     assert [record["status"] for record in execution.records()] == ["failed"]
 
 
+def test_what_was_made_is_kept_on_a_disk_that_its_own_working_folder_fills(
+    execution: Execution, small_disk: Path
+) -> None:
+    jobs = small_disk / "jobs"
+    jobs.mkdir()
+    execution.layout.jobs.symlink_to(jobs)
+    execution.operation(
+        "job",
+        """\
+        import atexit, os
+
+        def fill():
+            handle = os.open("big", os.O_CREAT | os.O_WRONLY)
+            while os.write(handle, bytes(4096)):
+                pass
+
+        def operation():
+            atexit.register(fill)
+            return "x" * (1 << 18)
+        """,
+        outputs={"result": "text"},
+    )
+    execution.declare("text", "job.result", small_disk / "text.txt")
+    assert execution.run("job").returncode == 89
+    state = execution.state("job")
+    assert "The outputs could not be published: No space left on device" in state["reason"]
+    assert "which publishes what was made." in state["hint"]
+    assert (execution.folder("job").rescue / "outputs" / "result.txt").stat().st_size == 1 << 18
+
+
 def test_a_read_only_execution_says_so(execution: Execution, tmp_path: Path) -> None:
     execution.operation("job", "def operation(): return 1")
     execution.freeze()

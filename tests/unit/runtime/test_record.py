@@ -19,6 +19,7 @@ from deepforge_hpc.runtime.base.redact import (
     filter_text,
     filter_uri,
     filter_value,
+    filter_variable,
 )
 from deepforge_hpc.runtime.base.secrets import secret_values
 from deepforge_hpc.runtime.base.states import State
@@ -232,7 +233,7 @@ def test_removing_never_follows_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "db_password", "api_key", "Authorization", "auth-token"]
+    "name", ["password", "db_password", "api_key", "Authorization", "auth-token", "session_token"]
 )
 def test_a_name_tells_a_secret_wherever_it_stands(name: str) -> None:
     assert filter_value({name: "hunter2", "x": 1}) == {name: REDACTED, "x": 1}
@@ -273,8 +274,15 @@ def test_what_only_says_where_a_secret_is_may_be_told() -> None:
     assert filter_value(data) == data
 
 
+@pytest.mark.parametrize("name", ["MYSQL_PWD", "SMTP_PASS", "OPENAI_KEY", "HF_TOKEN", "PGPASSWORD"])
+def test_a_variable_is_a_secret_by_its_name(name: str) -> None:
+    assert filter_variable(name, "hunter2") == REDACTED
+
+
 def test_names_of_other_things_are_no_secrets() -> None:
+    assert filter_variable("PWD", "/x") == "/x"
     data = {"pad_token": "<pad>", "sort_key": "z", "password": "", "secretary": "x", "api_key": 3}
+    data |= {"low_pass": "butter", "passes": "2"}
     assert filter_value(data) == data
     assert describe_environment({"TF_CONFIG": '{"task": {"index": 0}}'})["TF_CONFIG"]
     for text in ("password: it is missing", "sort_key=z", "the secret of it", "use api_key"):

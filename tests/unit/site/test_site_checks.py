@@ -328,6 +328,8 @@ def test_a_variable_that_a_value_names_is_on_the_list(files: SiteFolder) -> None
         ("environment_sets: {a: {env: {A: 'secret:'}}}", "a.env.A", "not the name of a secret"),
         ("network: {proxy: {https_proxy: 'http://me:pw@h:1/'}}", "network.proxy", "a password"),
         ("environment_sets: {a: {env: {HF_TOKEN: hf_x}}}", "HF_TOKEN", "a secret by its name"),
+        ("environment_sets: {a: {env: {SMTP_PASS: x}}}", "SMTP_PASS", "a secret by its name"),
+        ("environment_sets: {a: {env: {A: --api-key hunter2}}}", "A", "looks like a credential"),
         ("environment_sets: {a: {env: {WANDB_API_KEY: x}}}", "WANDB_API_KEY", "a secret by its"),
     ],
 )
