@@ -12,6 +12,7 @@ from deepforge_hpc.api.arch import WrittenFile, network, write_file
 from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
+    from deepforge_hpc.files.project import Project
     from deepforge_hpc.libraries.networks.graph import Graph
 
 FORMS = ("python", "json", "dot")
@@ -49,8 +50,9 @@ def import_model(
 
     `run`: SOURCE is a module of Python, and may be run.
     """
+    beside = source if output is None else output
     if source.suffix != ".py":
-        return write_file(_as_file(source, source), output, force=force)
+        return write_file(_as_file(source, source, beside), output, force=force)
     if not run:
         hint = "Say --run if you trust it; a .keras file or Keras JSON is read without."
         raise UsageError(f"{source} is code, which import would run", hint)
@@ -59,19 +61,48 @@ def import_model(
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.json"
         build_model(source, function, python or sys.executable, target)
-        return write_file(_as_file(target, source), output, force=force)
+        return write_file(_as_file(target, source, beside), output, force=force)
 
 
-def _as_file(saved: Path, source: Path) -> str:
-    """Return the architecture file of a saved model that was read; it compiles."""
+def _as_file(saved: Path, source: Path, beside: Path) -> str:
+    """Return the architecture file of a saved model that was read; it compiles.
+
+    What it names of a project is that around the file which is written.
+    """
     from deepforge_hpc.files.faults import shown
     from deepforge_hpc.libraries.keras.imports.model import saved_model
     from deepforge_hpc.libraries.keras.imports.source import read_model
     from deepforge_hpc.libraries.keras.imports.write import to_yaml
     from deepforge_hpc.libraries.keras.library import KerasLibrary
 
-    text = to_yaml(
-        saved_model(read_model(saved), str(source)), f"Imported from {shown(source.name)}."
-    )
+    model = saved_model(read_model(saved), str(source), _why_not(beside))
+    text = to_yaml(model, f"Imported from {shown(source.name)}.")
     KerasLibrary().graph(text, str(source))
     return text
+
+
+def _why_not(beside: Path) -> Callable[[str], str]:
+    """Return what says why the project around a file has no `MODULE:Name`; nothing is imported."""
+    from deepforge_hpc.files.project import Project
+    from deepforge_hpc.paths import project_root
+
+    folders = dict.fromkeys((beside.parent.resolve(), Path.cwd()))
+    projects = [Project(project_root(folder)[0], folder) for folder in folders]
+
+    def why(name: str) -> str:
+        found = [_absence(name, project) for project in projects]
+        return "" if "" in found else found[0]
+
+    return why
+
+
+def _absence(name: str, project: Project) -> str:
+    """Return why a project has no `MODULE:Name`; empty if it has."""
+    from deepforge_hpc.files.project import ProjectError
+    from deepforge_hpc.pipeline.sources import Sources
+
+    try:
+        Sources(project, ()).find_object(name)
+    except ProjectError as error:
+        return str(error)
+    return ""

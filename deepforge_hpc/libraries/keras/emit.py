@@ -14,17 +14,12 @@ def emit(graph: Graph) -> str:
     """Return the module's source."""
     builders = _Builders()
     body = builders.body(graph)
-    is_deep = len(graph.calls) > _DEEP
-    if is_deep:
-        deepest = f"max(sys.getrecursionlimit(), {20 * len(graph.calls)})"
-        body.insert(
-            0, f"    sys.setrecursionlimit({deepest})  # Keras goes a frame deeper for a layer"
-        )
+    deep = deepest(graph)
     return "\n".join(
         [
             f'"""The network {graph.name}, made from its architecture file; edit that one."""',
             "",
-            *(("import sys", "") if is_deep else ()),
+            *(("import sys", "") if deep else ()),
             "import keras",
             *(f"import {module}" for module in builders.modules),
             *(line for function in builders.functions for line in ("", "", *function)),
@@ -32,10 +27,19 @@ def emit(graph: Graph) -> str:
             "",
             "def build():",
             f'    """Return the model {graph.name}, not compiled."""',
+            *(f"    {line}" for line in deep),
             *body,
             "",
         ]
     )
+
+
+def deepest(graph: Graph) -> list[str]:
+    """Return the statement that a network needs which is deeper than Python lets Keras go."""
+    if len(graph.calls) <= _DEEP:
+        return []
+    frames = f"max(sys.getrecursionlimit(), {20 * len(graph.calls)})"
+    return [f"sys.setrecursionlimit({frames})  # Keras goes a frame deeper for a layer"]
 
 
 class _Builders:

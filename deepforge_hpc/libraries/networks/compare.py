@@ -37,6 +37,9 @@ def compare(one: Graph, two: Graph, dialect: Dialect) -> tuple[LayerChange, ...]
     names |= {old.name: new.name for old, new in pairs}
     old_of = {new.name: old for old, new in pairs}
     changes = [*_inputs(one.inputs, two.inputs)]
+    if not changes and one.inputs and [i.name for i in one.inputs] != [i.name for i in two.inputs]:
+        orders = (", ".join(item.name for item in items) for items in (one.inputs, two.inputs))
+        changes.append(LayerChange("rewired", "inputs", *orders))
     changes += [
         LayerChange("removed", call.name, call.kind, "")
         for call in one.calls
@@ -69,6 +72,7 @@ def _pairs(
     take(_by_key(*rest, lambda call: (call.name, call.kind)))
     # A layer that is called again has no name in what is saved.
     take(_by_key(*rest, lambda call: (call.shared, call.sources) if call.shared else id(call)))
+    take(_by_key(*rest, lambda call: call.shared or id(call)))  # they are called in this order
     take(_by_order(*rest, lambda call: f"{call.kind} {normal_of(call, dialect)} {call.shared}"))
     take(_by_order(*rest, lambda call: call.kind))
     take(_by_key(*rest, lambda call: call.name))
@@ -115,7 +119,8 @@ def _input_words(item: GraphInput) -> str:
 def _layer(
     old: LayerCall, new: LayerCall, names: Mapping[str, str], dialect: Dialect
 ) -> Iterator[LayerChange]:
-    if old.name != new.name:
+    # That of a layer that is called again is the name of a line: what is saved has none for it.
+    if old.name != new.name and not (old.shared and new.shared):
         yield LayerChange("renamed", new.name, old.name, new.name)
     if old.model is not None and new.model is not None:
         for change in compare(old.model, new.model, dialect):
@@ -140,7 +145,11 @@ def _arguments(old: LayerCall, new: LayerCall, dialect: Dialect) -> Iterator[Lay
 
 
 def _wiring(call: LayerCall) -> object:
-    return call.sources, call.keywords
+    """Return what a call is given; Keras passes over `training: false`, which it sets itself."""
+    found = {
+        name: item for name, item in call.keywords.items() if (name, item) != ("training", False)
+    }
+    return call.sources, found
 
 
 def _renamed(tensor: Tensor, names: Mapping[str, str]) -> Tensor:

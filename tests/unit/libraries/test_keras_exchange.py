@@ -39,31 +39,28 @@ def graph(text: str) -> Graph:
 
 
 def again(network: Graph) -> Graph:
-    return graph(to_yaml(saved_model(json.loads(to_json(network)), "net.json"), "x"))
+    document = json.loads(to_json(network))
+    return graph(to_yaml(saved_model(document, "net.json", lambda _: ""), "x"))
 
 
-def differences(one: Graph, two: Graph) -> list[object]:
-    """A layer that is called again has no name of its own in what Keras saves."""
-    reused = {call.name for call in one.calls if call.shared}
-    return [
-        item
-        for item in compare(one, two, dialect())
-        if item.what != "renamed" or item.was not in reused
-    ]
+def differences(one: Graph, two: Graph) -> tuple[object, ...]:
+    return compare(one, two, dialect())
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_what_is_exported_as_json_is_imported_as_the_same_network(name: str) -> None:
     network = graph(EXAMPLES[name])
-    assert differences(network, again(network)) == []
+    assert differences(network, again(network)) == ()
 
 
+@pytest.mark.parametrize("kind", ["network", "forms"])
 def test_a_random_network_is_the_same_after_export_and_import(
-    fixture_module: Callable[[str], Any],
+    fixture_module: Callable[[str], Any], kind: str
 ) -> None:
+    make = getattr(fixture_module("random_networks"), kind)
     for seed in range(60):
-        network = graph(fixture_module("random_networks").network(seed))
-        assert differences(network, again(network)) == [], seed
+        network = graph(make(seed))
+        assert differences(network, again(network)) == (), seed
         ast.parse(to_python(network))
 
 
@@ -96,6 +93,152 @@ def test_equal_layers_that_are_repeated_are_folded() -> None:
     assert "  Dense: {units: 2}\n" in found
 
 
+MASKED = """\
+library: keras
+architecture: masked
+inputs: {words: {shape: [6], dtype: int32}, flags: {shape: [6], dtype: bool}, x: [6, 4]}
+layers:
+  - vectors: {Embedding: {input_dim: 9, output_dim: 4, mask_zero: true}, from: words}
+  - read: {LSTM: {units: 3}}
+  - other: {LSTM: {units: 3}, from: x, call: {mask: flags}}
+  - sum: {Add: {}, from: [read, other]}
+"""
+
+
+def tensor(layer: str) -> dict[str, Any]:
+    config = {"shape": [None, 3], "dtype": "bool", "keras_history": [layer, 0, 0]}
+    return {"class_name": "__keras_tensor__", "config": config}
+
+
+def operation(kind: str, *args: object) -> dict[str, Any]:
+    """An operation as Keras saves it: there is a layer for each."""
+    node = {"args": list(args), "kwargs": {}}
+    found = {"module": "keras.src.ops.numpy", "class_name": kind, "registered_name": kind}
+    return {**found, "config": {"name": kind}, "name": kind, "inbound_nodes": [node]}
+
+
+def with_operations(mask_of: str, mask: str, *operations: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(to_json(graph(MASKED)))
+    layers = document["config"]["layers"]
+    layers += operations
+    (reads,) = [one for one in layers if one["name"] == mask_of]
+    reads["inbound_nodes"][0]["kwargs"]["mask"] = tensor(mask)
+    return document
+
+
+NOT_EQUAL = operation("NotEqual", tensor("words"), 0)
+
+
+def test_masks_that_keras_adds_are_left_out_for_it_makes_them_again() -> None:
+    sized = operation("OnesLike", tensor("x"))
+    both = operation("LogicalOr", tensor("NotEqual"), tensor("OnesLike"))
+    for operations in ((NOT_EQUAL,), (NOT_EQUAL, sized, both)):
+        document = with_operations("read", operations[-1]["name"], *operations)
+        found = graph(to_yaml(saved_model(document, "net.json"), "x"))
+        assert differences(graph(MASKED), found) == ()
+
+
+@pytest.mark.parametrize(
+    ("mask_of", "operations"),
+    [
+        ("other", [NOT_EQUAL]),  # no layer makes it for a call on x
+        ("read", [operation("NotEqual", tensor("words"), 1)]),
+        ("read", [operation("NotEqual", tensor("flags"), 0)]),
+        ("read", [NOT_EQUAL, operation("LogicalAnd", tensor("NotEqual"), tensor("flags"))]),
+        ("read", [operation("Cast", tensor("flags"))]),
+        ("read", [NOT_EQUAL, operation("Exp", tensor("NotEqual"))]),
+    ],
+)
+def test_a_mask_of_a_users_own_and_other_operations_are_refused(
+    mask_of: str, operations: list[dict[str, Any]]
+) -> None:
+    document = with_operations(mask_of, operations[-1]["name"], *operations)
+    if operations[-1]["name"] == "Exp":  # it is read by a layer
+        document["config"]["output_layers"] = ["Exp", 0, 0]
+    with pytest.raises(InvalidInputError, match="is an operation, not a layer"):
+        saved_model(document, "net.json")
+
+
+def test_a_sum_of_two_equal_tensors_is_the_layer_that_does_it() -> None:
+    document = json.loads(to_json(graph(MASKED)))
+    document["config"]["layers"][-1] = operation("Add", tensor("read"), tensor("other"))
+    document["config"]["output_layers"] = ["Add", 0, 0]
+    assert "  - Add: {Add: {}, from: [read, other]}\n" in to_yaml(
+        saved_model(document, "net.json"), "x"
+    )
+
+
+OWN = """\
+library: keras
+architecture: own
+inputs: {x: [8]}
+layers:
+  - a: {Dense: {units: 2, activation: 'mine:cube', kernel_initializer: {'mine:Half': {of: 3}}}}
+  - b: {'mine:Scale': {factor: 2.0}}
+  - c: {Lambda: {function: 'mine:cube'}}
+"""
+
+
+def test_what_the_project_has_is_imported_by_its_name_and_nothing_is_run(tmp_path: Path) -> None:
+    folder = tmp_path / "nets"
+    folder.mkdir()
+    path = folder / "own.json"
+    path.write_text(to_json(graph(OWN)))
+    with pytest.raises(InvalidInputError) as caught:
+        import_model(path, None)
+    assert "'mine:Scale' is nothing of this project: the project has no module" in str(caught.value)
+    (folder / "mine.py").write_text("raise SystemExit\nclass Scale: pass\nclass Half: pass\n")
+    with pytest.raises(InvalidInputError) as caught:
+        import_model(path, None)
+    assert "Scale" not in str(caught.value)
+    assert "'mine:cube' is nothing of this project: 'mine' has no class or function" in str(
+        caught.value
+    )
+    (folder / "mine.py").write_text(
+        "raise SystemExit\nclass Scale: pass\nclass Half: pass\ndef cube(x): pass\n"
+    )
+    assert differences(graph(OWN), graph(import_model(path, None).text)) == ()
+
+
+def test_a_function_that_was_saved_without_its_module_is_told() -> None:
+    text = to_json(graph(OWN)).replace("mine>cube", "cube")
+    with pytest.raises(InvalidInputError, match="'cube' was saved without its module"):
+        saved_model(json.loads(text), "net.json", lambda _: "")
+
+
+@pytest.mark.parametrize("module", ["layers", "name", "x", "i", "range", "a", "models", "one"])
+def test_python_has_no_name_that_a_module_of_the_project_has(module: str) -> None:
+    text = f"""\
+library: keras
+architecture: net
+inputs: {{x: [8]}}
+blocks:
+  one:
+    parameters: [units]
+    layers:
+      - a: {{Dense: {{units: $units, activation: '{module}:act'}}}}
+      - y: {{Add: {{}}, from: [a, a]}}
+layers:
+  - a: {{'{module}:Own': {{text: "keras.layers.X isn't 'a' name"}}}}
+  - b: {{one: [8]}}
+  - c: {{one: [4]}}
+  - d: {{Dense: {{units: 4}}, repeat: 4}}
+"""
+    tree = ast.parse(to_python(graph(text)))
+    bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)
+             and isinstance(node.ctx, ast.Store)}  # fmt: skip
+    bound |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    bound |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    assert module not in bound
+    alone = [node.names[0].name for node in tree.body if isinstance(node, ast.ImportFrom)]
+    assert alone == ([] if module == "layers" else ["layers"])
+    calls = [node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call)
+             and isinstance(node.func, ast.Name)]  # fmt: skip
+    assert ("range" in calls) == (module != "range")
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert "keras.layers.X isn't 'a' name" in texts
+
+
 def refused(path: Path, data: bytes) -> str:
     path.write_bytes(data)
     with pytest.raises(InvalidInputError) as caught:
@@ -115,8 +258,8 @@ def layer(document: dict[str, Any]) -> dict[str, Any]:
     ("edit", "told"),
     [
         (lambda d: layer(d).update(class_name="Lambda"), "holds code (Lambda)"),
-        (lambda d: layer(d).update(module="os", class_name="system"), "'os.system' is no layer"),
-        (lambda d: layer(d).update(module="evil"), "'evil.Dense' is no layer of Keras"),
+        (lambda d: layer(d).update(module="os", class_name="system"), "'os:system' is nothing of this project"),
+        (lambda d: layer(d).update(module="evil"), "'evil:Dense' is nothing of this project"),
         (lambda d: layer(d).update(registered_name="me>Dense"), "is no layer"),
         (lambda d: layer(d).update(class_name=["Dense"]), "is no layer"),
         (
@@ -182,7 +325,7 @@ def test_a_keras_file_is_read_and_a_strange_name_stays_a_comment(tmp_path: Path)
     path = tmp_path / "net\nlayers: [].keras"
     path.write_bytes(archive(path, to_json(graph(SMALL)).encode()))
     found = import_model(path, None).text
-    assert differences(graph(SMALL), graph(found)) == []
+    assert differences(graph(SMALL), graph(found)) == ()
     assert found.count("\nlayers:") == 1
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.networks.catalogue import Thing
+from deepforge_hpc.libraries.networks.code import is_object
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 
 _MODEL = "keras.src.models.functional"
@@ -29,7 +30,16 @@ def _model(graph: Graph) -> dict[str, Any]:
 
 
 def _object(module: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"module": module, "class_name": name, "config": dict(config), "registered_name": None}
+    is_own = module.partition(".")[0] != "keras"
+    # As the start-up code of a job registers what is the project's.
+    registered = {"registered_name": f"{module}>{name}" if is_own else None}
+    return {"module": module, "class_name": name, "config": dict(config), **registered}
+
+
+def _function(name: str) -> dict[str, Any]:
+    """Return how Keras saves a function of the project."""
+    found = _object("builtins", "function", {})
+    return {**found, "config": name.replace(":", ">"), "registered_name": "function"}
 
 
 class _Document:
@@ -71,7 +81,7 @@ class _Document:
             found = _model(first.model)
         else:
             thing = shipped().find("layer", first.kind)
-            module, _, kind = first.code.rpartition(".")
+            module, kind = _place(first.kind if ":" in first.kind else first.code)
             given = {key: item.data for key, item in first.arguments.items()}
             found = _object(module, kind, {"name": name, **_config(thing, given)})
         return {**found, "name": name, "inbound_nodes": list(map(self._node, calls))}
@@ -86,7 +96,9 @@ class _Document:
             else value
             for name, value in call.keywords.items()
         }
-        return {"args": [sources] if call.merges else sources, "kwargs": keywords}
+        # Keras has no name for a layer that is called again, and passes over this one.
+        name = {"name": call.name} if call.shared else {}
+        return {"args": [sources] if call.merges else sources, "kwargs": keywords, **name}
 
     def _tensor(self, tensor: Tensor) -> dict[str, Any]:
         config = {**_UNKNOWN, "keras_history": self._history(tensor)}
@@ -102,16 +114,25 @@ def _config(thing: Thing | None, given: Mapping[str, object]) -> dict[str, Any]:
     return {name: _value(sorts.get(name, "any"), value) for name, value in given.items()}
 
 
+def _place(name: str) -> tuple[str, str]:
+    """Return module and name of `module.Name` and of `MODULE:Name`."""
+    module, _, kind = name.replace(":", ".").rpartition(".")
+    return module, kind
+
+
 def _value(sort: str, value: object) -> Any:
     """Return a value; a layer, an initializer, ... with arguments is an object."""
-    if isinstance(value, str) and sort == "layer":
+    is_family = sort in shipped().families
+    if sort in ("function", "activation") and is_object(value):
+        return _function(str(value))
+    if isinstance(value, str) and (sort == "layer" or (is_family and is_object(value))):
         value = {value: {}}
-    if isinstance(value, dict) and len(value) == 1 and sort in shipped().families:
+    if isinstance(value, dict) and len(value) == 1 and is_family:
         ((name, given),) = value.items()
         thing = shipped().find(sort, name)
-        if thing is not None:
-            module, _, kind = thing.code.rpartition(".")
-            return _object(module, kind, _config(thing, given or {}))
+        if thing is not None or is_object(name):
+            place = _place(thing.code if thing else name)
+            return _object(*place, _config(thing, given or {}))
     if isinstance(value, list):
         inner = "layer" if sort == "layers" else "any"
         return [_value(inner, item) for item in value]

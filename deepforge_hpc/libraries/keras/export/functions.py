@@ -94,8 +94,11 @@ class BlockFunction:
     """Item and argument to the parameter that stands there."""
 
 
-def functions(graph: Graph) -> tuple[Body, list[BlockFunction]]:
-    """Return the body of a network and the functions that it needs, inner ones first."""
+def functions(graph: Graph, taken: Iterable[str]) -> tuple[Body, list[BlockFunction]]:
+    """Return the body of a network and the functions that it needs, inner ones first.
+
+    No parameter has a name that is `taken`.
+    """
     root = _Tree(graph).root
     found: dict[object, BlockFunction] = {}
     for body in _inner_first(root):
@@ -104,7 +107,7 @@ def functions(graph: Graph) -> tuple[Body, list[BlockFunction]]:
         for name in item.defaults:
             _drop_default([item], name)
     for function in found.values():
-        _generalise(function)
+        _generalise(function, taken)
         for body in function.uses:
             _pass_on(body, function)
     return root, list(found.values())
@@ -128,11 +131,10 @@ def _inner_first(body: Body) -> Iterator[Body]:
             yield item.use
 
 
-def _generalise(function: BlockFunction) -> None:
+def _generalise(function: BlockFunction, names: Iterable[str]) -> None:
     """Find the parameters: arguments that differ between uses, equal columns once."""
     columns: dict[tuple[str, ...], str] = {}
-    taken = {"name", "x", "keras", "layers"}
-    taken |= {item.name for item in function.uses[0].items}
+    taken = {*names, *(item.name for item in function.uses[0].items)}
     for index, item in enumerate(function.uses[0].items):
         for name in tuple(item.arguments):
             items = [use.items[index] for use in function.uses]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from deepforge_hpc.libraries.keras.emit import deepest, module_of
 from deepforge_hpc.libraries.keras.export.functions import (
     BlockFunction,
     Body,
@@ -18,20 +19,25 @@ from deepforge_hpc.libraries.networks.graph import Graph
 
 _WIDTH = 96
 _LEAST_TURNS = 3
-_QUOTED = re.compile(r"'([^'\"\\]*)'")
+_TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+"""A text in source."""
 _NUMBERED = re.compile(r"(.*?)(\d+)([^\d]*)")
 
 
 def to_python(graph: Graph) -> str:
     """Return the source of a module with `build()`."""
-    module = _Module()
+    modules = dict.fromkeys(module_of(name) for name in graph.objects)
+    module = _Module({name.partition(".")[0] for name in modules})
     body = module.network(graph, repr(graph.name).replace("'", '"'))
-    modules = dict.fromkeys(name.partition(":")[0] for name in graph.objects)
+    deep = deepest(graph)
     lines = [
-        *(f'"""The network {graph.name}."""', "", "import keras"),
+        *(f'"""The network {graph.name}."""', ""),
+        *(("import sys", "") if deep else ()),
+        "import keras",
         *(f"import {name}" for name in modules),
-        *("from keras import layers", *module.lines),
-        *_function("build()", ['"""Return the model, not compiled."""', *body]),
+        *(["from keras import layers"] if module.layers == "layers" else ()),
+        *module.lines,
+        *_function("build()", ['"""Return the model, not compiled."""', *deep, *body]),
     ]
     return "\n".join([*lines, ""])
 
@@ -43,9 +49,14 @@ def _function(head: str, body: Sequence[str]) -> list[str]:
 class _Module:
     """The functions of a module, inner ones first, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: set[str]) -> None:
+        """Begin with the names that modules of the project are imported by."""
         self.lines: list[str] = []
-        self.taken = {"keras", "layers", "build", "range"}
+        self.layers = "keras.layers" if "layers" in modules else "layers"
+        self.can_loop = "range" not in modules
+        self.taken = {"keras", "layers", "build", "range", "sys", *modules}
+        self.name, self.turn, self.trunk = (_free(word, modules) for word in ("name", "i", "x"))
+        """What is a layer's name, the number of a turn, and what is passed on, in all functions."""
         self.known: dict[tuple[str, ...], str] = {}
         self.nested: dict[int, str] = {}
         """By the id of a nested network: the function that builds it."""
@@ -54,10 +65,12 @@ class _Module:
         """Return the body that builds a network; the functions it needs are added before."""
         for call in graph.calls:
             if call.model is not None:
-                inner = self.network(call.model, "name")
+                inner = self.network(call.model, self.name)
                 what = f'"""Return the network {call.kind}."""'
-                self.nested[id(call.model)] = self.define(call.kind, "*, name", [what, *inner])
-        root, found = functions(graph)
+                self.nested[id(call.model)] = self.define(
+                    call.kind, f"*, {self.name}", [what, *inner]
+                )
+        root, found = functions(graph, {*self.taken, self.name, self.trunk})
         by_use = {id(use): function for function in found for use in function.uses}
         for function in found:
             parameters, body = _Writer(self, function.uses[0], by_use, function).definition()
@@ -73,6 +86,10 @@ class _Module:
         return self.known[key]
 
 
+def _free(word: str, taken: set[str]) -> str:
+    return f"{word}_" if word in taken else word
+
+
 class _Step(NamedTuple):
     """One statement: what is called, on what."""
 
@@ -82,13 +99,16 @@ class _Step(NamedTuple):
     """What it is called on."""
     name: str
     """Source of the layer's name."""
-    is_use: bool
+    keyword: str = "name"
+    """What the name is called in the call."""
+    is_use: bool = False
 
     def written(self, name: str) -> tuple[str, list[str], str]:
         """Return the parts of the call with the source of a name."""
+        named = f"{self.keyword}={name}"
         if self.is_use:
-            return self.callee, [*self.given, *self.arguments, f"name={name}"], ""
-        return self.callee, [*self.arguments, f"name={name}"], f"({', '.join(self.given)})"
+            return self.callee, [*self.given, *self.arguments, named], ""
+        return self.callee, [*self.arguments, named], f"({', '.join(self.given)})"
 
 
 class _Writer:
@@ -104,9 +124,14 @@ class _Writer:
         self.module, self.body, self.by_use, self.function = module, body, by_use, function
         self.variables: dict[int, str] = {}
         self.last = _last_uses(body)
-        self.names = {"name", "i", *module.taken, *(function.parameters if function else ())}
+        self.names = {
+            module.name,
+            module.turn,
+            *module.taken,
+            *(function.parameters if function else ()),
+        }
         self.layers: dict[str, str] = {}
-        self.trunk = "x"
+        self.trunk = module.trunk
         """The variable for what comes next, where there is nothing beside it."""
         self.shared = {item.call.shared for item in body.items if item.call} - {""}
 
@@ -115,12 +140,12 @@ class _Writer:
         assert self.function is not None
         inputs = []
         for index in range(len(self.body.inputs)):
-            self.variables[-1 - index] = unique("x", self.names)
+            self.variables[-1 - index] = unique(self.trunk, self.names)
             inputs.append(self.variables[-1 - index])
         lines = list(self.statements())
         result = ", ".join(self.refer(ref) for ref in self.body.outputs)
         lines = [f'"""Apply the block {self.body.block}."""', *_returned(lines, result)]
-        return ", ".join([*inputs, *self.function.parameters, "*", "name"]), lines
+        return ", ".join([*inputs, *self.function.parameters, "*", self.module.name]), lines
 
     def network(self, graph: Graph, name: str) -> Iterator[str]:
         """Yield the statements that build a network; `name` is the source of its name."""
@@ -128,7 +153,8 @@ class _Writer:
             variable = self.variables[-1 - index] = unique(item.name, self.names)
             dtype = "" if item.dtype == "float32" else f', dtype="{item.dtype}"'
             yield f'{variable} = keras.Input({item.shape!r}{dtype}, name="{item.name}")'
-        self.trunk = "x" if "x" not in self.names else unique("y", self.names)
+        if self.trunk in self.names:
+            self.trunk = unique("y", self.names)
         yield from self.statements()
         inputs = _one_or_list([self.variables[-1 - i] for i in range(len(graph.inputs))])
         outputs = _one_or_list([self.refer(ref) for ref in self.body.outputs])
@@ -139,7 +165,7 @@ class _Writer:
         index = 0
         while index < len(self.body.items):
             turns = self.turns(index)
-            if turns >= _LEAST_TURNS:
+            if turns >= _LEAST_TURNS and self.module.can_loop:
                 yield from self.loop(index, turns)
                 index += turns
                 continue
@@ -168,9 +194,9 @@ class _Writer:
         if self.refer(first.sources[0]) != variable:
             yield f"{variable} = {self.refer(first.sources[0])}"
         counted = f"range({start}, {stop})" if start else f"range({stop})"
-        yield f"for i in {counted}:"
+        yield f"for {self.module.turn} in {counted}:"
         step = step._replace(given=[variable])
-        name = self.name(f"{match[1]}{{i}}{match[3]}", formatted=True)
+        name = self.name(f"{match[1]}{{{self.module.turn}}}{match[3]}", formatted=True)
         callee, arguments, given = step.written(name)
         for line in _wrapped(f"{variable} = ", callee, arguments, given):
             yield f"    {line}"
@@ -218,17 +244,17 @@ class _Writer:
         given = [self.refer(ref) for ref in item.sources]
         if item.use is not None:
             callee = self.by_use[id(item.use)].name
-            return _Step(callee, list(self.arguments(index)), given, self.name(item.name), True)
+            arguments = list(self.arguments(index))
+            return _Step(callee, arguments, given, self.name(item.name), self.module.name, True)
         assert item.call is not None
         if item.call.merges:
             given = [f"[{', '.join(given)}]"]
         given += [f"{name}={self.value(value)}" for name, value in item.keywords.items()]
         name = self.name(item.name)
         if item.call.model is not None:
-            return _Step(self.module.nested[id(item.call.model)], [], given, name, False)
-        return _Step(
-            item.call.code.removeprefix("keras."), list(self.arguments(index)), given, name, False
-        )
+            callee = self.module.nested[id(item.call.model)]
+            return _Step(callee, [], given, name, self.module.name)
+        return _Step(self.source(item.call.code), list(self.arguments(index)), given, name)
 
     def arguments(self, index: int) -> Iterator[str]:
         """Yield the arguments of an item; those that must be given come first, by position."""
@@ -237,16 +263,28 @@ class _Writer:
         by_position = True
         leading = 3 if item.use is not None else _leading(item)
         for at, (name, code) in enumerate(item.arguments.items()):
-            text = places.get((index, name)) or _QUOTED.sub(
-                r'"\1"', code.replace("keras.layers.", "layers.")
-            )
+            text = places.get((index, name)) or self.source(code)
             by_position = by_position and at < leading
             yield text if by_position else f"{name}={text}"
+
+    def source(self, code: str) -> str:
+        """Return source as one writes it: layers by their short name, texts in double quotes."""
+        parts, at = [], 0
+        for match in _TEXT.finditer(code):
+            text = match[0]
+            is_plain = text[0] == "'" and not {'"', "\\"} & set(text)
+            parts += [self.short(code[at : match.start()])]
+            parts += [f'"{text[1:-1]}"' if is_plain else text]
+            at = match.end()
+        return "".join([*parts, self.short(code[at:])])
+
+    def short(self, code: str) -> str:
+        return code.replace("keras.layers.", f"{self.module.layers}.")
 
     def name(self, name: str, *, formatted: bool = False) -> str:
         """Return the source of a layer's name."""
         if self.function is not None:
-            return f'f"{{name}}_{name}"'
+            return f'f"{{{self.module.name}}}_{name}"'
         return f'f"{name}"' if formatted else f'"{name}"'
 
     def refer(self, ref: Ref) -> str:

@@ -8,6 +8,7 @@ standard library are all that this needs.
 
 import runpy
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 USUAL = ("build", "build_model", "make_model", "create_model", "get_model", "model")
@@ -17,11 +18,12 @@ def main(source: str, name: str, target: str) -> str:
     """Write the model's JSON; return what is wrong, if anything is."""
     import keras
 
-    sys.path[0] = str(Path(source).resolve().parent)  # in place of the folder of this file
+    path = Path(source).resolve()
+    sys.path[0] = str(path.parent)  # in place of the folder of this file
     sys.argv = [source]
     # Weights are not wanted, and of a large network they would fill the memory.
     with keras.StatelessScope(initialize_variables=False):
-        found = runpy.run_path(source)
+        found = runpy.run_path(source, run_name=path.stem)
         models = [key for key, value in found.items() if isinstance(value, keras.Model)]
         names = [name] if name else [key for key in (*USUAL, *models) if key in found]
         if not names or names[0] not in found:
@@ -31,8 +33,23 @@ def main(source: str, name: str, target: str) -> str:
         model = model if isinstance(model, keras.Model) else model()
     if not isinstance(model, keras.Model):
         return f"{names[0]} gives no model of Keras"
+    register(path.stem, found)
+    for module, loaded in list(sys.modules.items()):
+        if Path(getattr(loaded, "__file__", None) or "/").resolve().is_relative_to(path.parent):
+            register(module, vars(loaded))
     Path(target).write_text(model.to_json(), encoding="utf-8")
     return ""
+
+
+def register(module: str, names: dict[str, object]) -> None:
+    """Let Keras save where the layers and functions of a module are found again."""
+    import keras
+
+    for thing in list(names.values()):
+        own = getattr(thing, "__module__", "") == module and hasattr(thing, "__qualname__")
+        if own and keras.saving.get_registered_name(thing) == getattr(thing, "__name__", ""):
+            with suppress(ValueError):  # no class that Keras could save
+                keras.saving.register_keras_serializable(module)(thing)
 
 
 if __name__ == "__main__":

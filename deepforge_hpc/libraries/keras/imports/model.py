@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError
-from deepforge_hpc.files.faults import shown
-from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
-from deepforge_hpc.libraries.networks.catalogue import Thing
-from deepforge_hpc.libraries.networks.normal import normal, normal_value
+from deepforge_hpc.files.faults import NAME, shown
+from deepforge_hpc.libraries.keras.catalogue import shipped
+from deepforge_hpc.libraries.keras.imports.nodes import (
+    History,
+    call_arguments,
+    chained,
+    histories,
+    history,
+    is_tensor,
+    node_tensors,
+)
+from deepforge_hpc.libraries.keras.imports.objects import SavedObjects, WhyNot, input_dtype
+from deepforge_hpc.libraries.keras.imports.operations import without_operations
 
 _MODELS = ("Functional", "Sequential", "Model")
-_OWN = ("name", "trainable", "dtype", "batch_shape", "batch_input_shape")
+_MAX_NAME = 64
 _MAX_NESTING = 16
 _MAX_CALLS = 10_000
+_FIRST = ("inputs", "query", "sequences", "sequence", "x")
+"""How the first argument of a layer's call is called."""
 
 
 _Key = tuple[str, int]
 """A layer, and the number of its call."""
+
+
+def no_project(name: str) -> str:
+    """Say that nothing of a project is known."""
+    return f"{name} is not looked for here"
 
 
 class SavedCall(NamedTuple):
@@ -47,42 +63,52 @@ class SavedModel:
     """Nested models, by name; only the outermost has them."""
 
 
-def saved_model(document: Mapping[str, Any], file: str) -> SavedModel:
-    """Return the network of a document; InvalidInputError with all that it cannot be said of."""
-    faults: list[Fault] = []
-    blocks: dict[str, SavedModel] = {}
+def saved_model(document: Mapping[str, Any], file: str, why_not: WhyNot = no_project) -> SavedModel:
+    """Return the network of a document; InvalidInputError with all that it cannot be said of.
+
+    `why_not` says why the project has not what is named as MODULE:Name; empty if it has.
+    """
+    told = _Told(file, why_not)
     try:
-        found = _ModelReader(file, faults, blocks, ()).model(document)
+        found = _ModelReader(told, ()).model(document)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         message = f"this is no model that Keras saved: {type(error).__name__}: {error}"
-        raise InvalidInputError([*faults, Fault(message, file)]) from error
-    if faults:
-        raise InvalidInputError(list(dict.fromkeys(faults)))
-    found.blocks = blocks
+        raise InvalidInputError([*told.faults, Fault(message, file)]) from error
+    if told.faults:
+        raise InvalidInputError(list(dict.fromkeys(told.faults)))
+    found.blocks = told.blocks
     return found
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the readers of one document share."""
+
+    file: str
+    why_not: WhyNot
+    faults: list[Fault] = field(default_factory=list)
+    blocks: dict[str, SavedModel] = field(default_factory=dict)
 
 
 class _ModelReader:
     """Reads one model; those within it by others."""
 
-    def __init__(
-        self,
-        file: str,
-        faults: list[Fault],
-        blocks: dict[str, SavedModel],
-        within: tuple[str, ...],
-    ) -> None:
-        self.file, self.faults, self.blocks, self.within = file, faults, blocks, within
-        self.names: dict[tuple[str, int], str] = {}
+    def __init__(self, told: _Told, within: tuple[str, ...]) -> None:
+        self.told, self.within = told, within
+        self.objects = SavedObjects(self.fault, told.why_not)
+        self.names: dict[_Key, str] = {}
         """Layer and number of its call to the name of a line."""
         self.taken: set[str] = set()
-        self.several: set[tuple[str, int]] = set()
+        self.several: set[_Key] = set()
         """Calls that give several tensors."""
+        self.first: dict[str, Mapping[str, object]] = {}
+        """What the first call of a layer is given besides what it is called on."""
 
     def fault(self, layer: str, message: str, hint: str = "") -> None:
         """Keep what is wrong with a layer."""
         where = "/".join((*self.within, layer))
-        self.faults.append(Fault(f"layer {shown(where)}: {message}", self.file, hint=hint))
+        fault = Fault(f"layer {shown(where)}: {message}", self.told.file, hint=hint)
+        self.told.faults.append(fault)
 
     def model(self, document: Mapping[str, Any]) -> SavedModel:
         """Return the network of a document."""
@@ -92,29 +118,32 @@ class _ModelReader:
         if len(self.within) > _MAX_NESTING:
             raise ValueError("models are nested too deep")
         if kind == "Sequential":
-            config = _chained(config)
+            config = chained(config)
         found = SavedModel(self.name(str(config.get("name") or "network"), set()))
         layers = {str(layer["config"]["name"]): layer for layer in config["layers"]}
-        inputs = [_history(item)[0] for item in _histories(config["input_layers"])]
+        inputs = [history(item).layer for item in histories(config["input_layers"])]
         for name in inputs:
-            item = layers[name]["config"]
-            shape, dtype = item.get("batch_shape") or item["batch_input_shape"], item.get("dtype")
+            item = layers.pop(name)["config"]
+            shape = item.get("batch_shape") or item["batch_input_shape"]
             line = self.names[name, 0] = self.name(name, self.taken)
-            found.inputs[line] = (list(shape[1:]), _dtype(dtype) or "float32")
-        calls = self.ordered({n: item for n, item in layers.items() if n not in inputs})
-        for name, number, node in calls:
+            found.inputs[line] = (list(shape[1:]), input_dtype(item.get("dtype")))
+        outputs = [history(item) for item in histories(config["output_layers"])]
+        layers = without_operations(layers, {item.layer for item in outputs})
+        first = {(name, 0): self.name(name, self.taken) for name in layers}
+        for name, number, node in self.ordered(layers):
+            self.names |= {(name, 0): first[name, 0]}
             found.calls.append(self.call(layers[name], name, number, node))
-        outputs = _histories(config["output_layers"])
-        found.outputs = [self.source(_history(item)) for item in outputs]
+        found.outputs = list(map(self.source, outputs))
         return found
 
     def name(self, name: str, taken: set[str]) -> str:
         """Return a name that a file may have, and take it."""
-        base = re.sub(r"[^A-Za-z0-9_]", "_", name)[:56]
-        base = base if base[:1].isalpha() else f"n{base}"
+        base = re.sub(r"[^A-Za-z0-9_]", "_", name)[:_MAX_NAME]
+        base = base if NAME.fullmatch(base) else f"n{base}"[:_MAX_NAME]
         found, number = base, 2
         while found in taken:
-            found, number = f"{base}_{number}", number + 1
+            end = f"_{number}"
+            found, number = f"{base[: _MAX_NAME - len(end)]}{end}", number + 1
         taken.add(found)
         return found
 
@@ -134,7 +163,7 @@ class _ModelReader:
         needs: dict[_Key, set[_Key]] = {}
         readers: dict[_Key, list[_Key]] = {}
         for key, node in nodes.items():
-            found = [_history(item) for item in _tensors(node)]
+            found = [history(item) for item in node_tensors(node)]
             self.several |= {(layer, number) for layer, number, index in found if index}
             needs[key] = {item[:2] for item in found} - self.names.keys()
             needs[key] |= {(key[0], key[1] - 1)} if key[1] else set()
@@ -155,187 +184,80 @@ class _ModelReader:
 
     def call(self, layer: Mapping[str, Any], name: str, number: int, node: Any) -> SavedCall:
         """Return the line of one call."""
-        line = self.name(name if not number else f"{name}_{number + 1}", self.taken)
-        self.names[name, number] = line
-        args, keywords = _arguments(node)
-        sources = args[0] if len(args) == 1 and isinstance(args[0], list) else args
-        if not all(_is_tensor(item) for item in sources):
-            self.fault(name, "its call takes something by position that is no tensor")
-            sources = []
-        found = tuple(self.source(_history(item)) for item in sources)
+        if number:  # Keras has a name for layers alone; ours says that of the call
+            called = str(node.get("name") or f"{name}_{number + 1}")
+            self.names[name, number] = self.name(called, self.taken)
+        args, keywords = call_arguments(node)
+        kind, arguments, is_several = (
+            ("reuse", self.names[name, 0], (name, 0) in self.several)
+            if number
+            else self.layer(layer, name)
+        )
+        if is_several or keywords.get("return_attention_scores"):
+            self.several.add((name, number))
+        found = tuple(map(self.source, self.sources(name, args, keywords)))
         given = {key: self.keyword(name, key, value) for key, value in keywords.items()}
         if number:
-            return SavedCall(line, "reuse", self.names[name, 0], found, given)
-        kind, arguments, gives_several = self.layer(layer, name)
-        if gives_several or keywords.get("return_attention_scores"):
-            self.several.add((name, 0))
-        return SavedCall(line, kind, arguments, found, given)
+            found, given = self.again(name, found, given), {}
+        self.first.setdefault(name, given)
+        return SavedCall(self.names[name, number], kind, arguments, found, given)
+
+    def again(
+        self, layer: str, sources: tuple[str, ...], given: Mapping[str, object]
+    ) -> tuple[str, ...]:
+        """Return all that a layer is called on again: a file says of it tensors alone."""
+        first = self.first[layer]
+        is_same = first.keys() == given.keys() and all(
+            isinstance(item, (str, list)) or item == given[key] for key, item in first.items()
+        )
+        if not is_same:
+            self.fault(layer, "it is called again with other arguments, which no file can say")
+        return (*sources, *(one for key in first for one in _names(given.get(key))))
+
+    def sources(self, layer: str, args: list[Any], keywords: dict[str, Any]) -> list[History]:
+        """Return what a call is given first; a keyword of no file that is a tensor is taken out."""
+        found = args[0] if len(args) == 1 and isinstance(args[0], list) else args
+        if not found:
+            first = next((key for key, item in keywords.items() if is_tensor(item)), "")
+            found = [keywords.pop(first)] if first in _FIRST else []
+        if found and all(map(is_tensor, found)):
+            return list(map(history, found))
+        self.fault(layer, "its call takes something first that is no tensor")
+        return []
 
     def keyword(self, layer: str, name: str, value: object) -> object:
-        if _is_tensor(value):
-            return self.source(_history(value))
-        if isinstance(value, list) and value and all(map(_is_tensor, value)):
-            return [self.source(_history(item)) for item in value]
+        if is_tensor(value):
+            return self.source(history(value))
+        if isinstance(value, list) and value and all(map(is_tensor, value)):
+            return [self.source(history(item)) for item in value]
         if not isinstance(value, (bool, int, float)):
             self.fault(layer, f"its call takes {name}, which no file can say")
         return value
 
-    def source(self, history: tuple[str, int, int]) -> str:
+    def source(self, tensor: History) -> str:
         """Return what `from` says of a tensor."""
-        layer, number, index = history
-        name = self.names[layer, number]
-        return f"{name}.{index}" if (layer, number) in self.several else name
+        name = self.names[tensor[:2]]
+        return f"{name}.{tensor.output}" if tensor[:2] in self.several else name
 
     def layer(self, layer: Mapping[str, Any], name: str) -> tuple[str, object, bool]:
         """Return kind and arguments of a layer, and whether it gives several tensors."""
         kind, config = layer["class_name"], layer["config"]
         if kind in _MODELS and "layers" in config:
-            within = (*self.within, name)
-            inner = _ModelReader(self.file, self.faults, self.blocks, within).model(layer)
-            block = self.name(f"model_{inner.name}", {*self.blocks, *shipped().known("layer")})
-            self.blocks[block] = inner
+            inner = _ModelReader(self.told, (*self.within, name)).model(layer)
+            block = self.name(f"model_{inner.name}", {*self.told.blocks, *shipped().known("layer")})
+            self.told.blocks[block] = inner
             return block, {}, len(inner.outputs) > 1
-        thing = self.find("layer", layer, name)
-        if thing is None:
-            return "Identity", {}, False
-        arguments = self.arguments(thing, config, name)
-        self.leave_out_built(thing, layer, arguments)
-        return thing.name, arguments, bool(config.get("return_state"))
-
-    def find(self, family: str, item: Mapping[str, Any], layer: str) -> Thing | None:
-        """Return what of Keras an object is: a layer, an initializer, ...; no other is taken."""
-        kind = item.get("class_name")
-        module = str(item.get("module") or "")
-        thing = shipped().find(family, kind) if isinstance(kind, str) else None
-        is_own = thing is not None and module.partition(".")[0] in {"keras", ""}
-        registered = item.get("registered_name")
-        if kind == "Lambda":
-            message = "it holds code (Lambda), which is never run from a file"
-            self.fault(layer, message, "write it as a layer of your project: MODULE:Name")
-            return None
-        if thing is None or not is_own or registered not in {None, kind}:
-            where = f"{module}.{kind}" if module else str(kind)
-            message = f"{shown(where)} is no {family} of Keras {shipped().version}"
-            self.fault(layer, message, "name one of your project as MODULE:Name in the file")
-            return None
-        return thing
-
-    def arguments(self, thing: Thing, config: Mapping[str, Any], layer: str) -> dict[str, Any]:
-        """Return what a configuration says more than the defaults."""
-        given = {}
-        for name, value in config.items():
-            if name in thing.sorts:
-                given[name] = self.value(thing.sorts[name], value, layer)
-            elif name not in _OWN and value not in (None, False, [], {}):
-                self.fault(
-                    layer, f"{thing.name} takes no {shown(name)} in Keras {shipped().version}"
-                )
-        return normal(thing, given, dialect())
-
-    def value(self, sort: str, value: object, layer: str) -> Any:
-        """Return a value as a file says it."""
-        if sort == "dtype":
-            return _dtype(value)
-        if isinstance(value, dict):
-            family = sort if sort in shipped().families else ""
-            if not family or "class_name" not in value:
-                self.fault(layer, f"{shown(str(value)[:60])} is nothing that a file can say")
-                return None
-            thing = self.find(family, value, layer)
-            if thing is None:
-                return None
-            config = value.get("config")
-            found = self.arguments(thing, config if isinstance(config, dict) else {}, layer)
-            return {thing.name: found} if found else thing.name
-        if isinstance(value, list):
-            inner = "layer" if sort == "layers" else sort if sort in shipped().families else ""
-            return [self.value(inner, item, layer) for item in value]
-        return value
-
-    def leave_out_built(
-        self, thing: Thing, layer: Mapping[str, Any], found: dict[str, Any]
-    ) -> None:
-        """Leave out what Keras has found by building: it is saved as if it had been given."""
-        if thing.name == "MultiHeadAttention":
-            shapes = layer.get("build_config", {}).get("shapes_dict", {})
-            rank = len(shapes.get("query_shape", ()))
-            if found.get("attention_axes") == list(range(1, rank - 1)):
-                del found["attention_axes"]
-        if thing.name == "Bidirectional" and _is_mirrored(found):
-            found.pop("backward_layer", None)
+        found = self.objects.kind(layer, name) or ("Identity", {})
+        return *found, _gives_state(config)
 
 
-def _is_mirrored(found: Mapping[str, Any]) -> bool:
-    """Tell whether the backward layer is the forward one the other way round."""
-    layers = [
-        normal_value("layer", found.get(key), dialect()) for key in ("layer", "backward_layer")
-    ]
-    if not all(isinstance(item, dict) for item in layers):
-        return False
-    (one, forward), (two, backward) = (next(iter(item.items())) for item in layers)
-    turned = {**backward, "go_backwards": not backward.get("go_backwards", False)}
-    if not turned["go_backwards"]:
-        del turned["go_backwards"]
-    return bool(one == two and forward == turned)
+def _names(value: object) -> list[str]:
+    """Return the tensors of a keyword."""
+    return [value] if isinstance(value, str) else value if isinstance(value, list) else []
 
 
-def _chained(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a sequential model as a functional one."""
-    layers = [dict(layer) for layer in config["layers"]]
-    if layers[0]["class_name"] != "InputLayer":
-        shape = config.get("build_input_shape")
-        if not shape:
-            raise ValueError("a sequential model without the shape of its input")
-        first = {"name": "inputs", "batch_shape": shape}
-        layers.insert(0, {"class_name": "InputLayer", "config": first})
-    before = layers[0]["config"]["name"]
-    start = [before, 0, 0]
-    for layer in layers[1:]:
-        node = {"class_name": "__keras_tensor__", "config": {"keras_history": [before, 0, 0]}}
-        layer["inbound_nodes"] = [{"args": [node], "kwargs": {}}]
-        before = layer["config"]["name"]
-    ends = {"input_layers": [start], "output_layers": [[before, 0, 0]]}
-    return {"name": config.get("name"), "layers": layers, **ends}
-
-
-def _histories(value: Any) -> Sequence[Any]:
-    """Return the ends of a model, of which Keras saves a single one without a list."""
-    if isinstance(value, dict):
-        raise ValueError("its inputs or outputs are a mapping, which no file can say")
-    return [value] if value and isinstance(value[0], str) else value
-
-
-def _history(item: Any) -> tuple[str, int, int]:
-    layer, number, index = item["config"]["keras_history"] if isinstance(item, dict) else item
-    return str(layer), int(number), int(index)
-
-
-def _is_tensor(item: object) -> bool:
-    return isinstance(item, dict) and item.get("class_name") == "__keras_tensor__"
-
-
-def _arguments(node: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return what a call is given by position and by name; nothing that is None."""
-    given = node.get("kwargs", {})
-    # Keras writes down how it has traced a layer, and takes no notice of it when it trains.
-    is_traced = given.get("training") is False
-    keywords = {
-        name: item
-        for name, item in given.items()
-        if item is not None and not (name == "training" and is_traced)
-    }
-    return list(node["args"]), keywords
-
-
-def _tensors(node: Any) -> Iterator[Any]:
-    """Yield all tensors that a call is given."""
-    args, keywords = _arguments(node)
-    for item in (*args, *keywords.values()):
-        yield from (one for one in (item if isinstance(item, list) else [item]) if _is_tensor(one))
-
-
-def _dtype(value: object) -> Any:
-    """Return the name of a type of numbers, also of a policy."""
-    if isinstance(value, dict):
-        return value["config"]["name"]
-    return value
+def _gives_state(config: Mapping[str, Any]) -> bool:
+    """Tell whether a layer, or the one within it, gives its state besides."""
+    inner = config.get("layer")
+    inner = inner.get("config") if isinstance(inner, dict) else None
+    return bool(config.get("return_state")) or (isinstance(inner, dict) and _gives_state(inner))

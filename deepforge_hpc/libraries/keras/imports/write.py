@@ -78,7 +78,7 @@ def _common(calls: Sequence[SavedCall]) -> Common:
     """Return what all layers of a kind have in common, if there are several."""
     by_kind: dict[str, list[dict[str, object]]] = {}
     for call in calls:
-        if isinstance(call.arguments, dict):
+        if isinstance(call.arguments, dict) and ":" not in call.kind:  # `defaults` are of Keras'
             by_kind.setdefault(call.kind, []).append(call.arguments)
     found = {}
     for kind, several in by_kind.items():
