@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from deepforge_hpc.operations.spec import FORM, is_by_output
+from deepforge_hpc.operations.spec import parse as parse_spec
 from deepforge_hpc.training.errors import TrainingError
 
 _PLACES = {
-    "optimizer": keras.optimizers,
-    "schedule": keras.optimizers.schedules,
-    "loss": keras.losses,
-    "metric": keras.metrics,
-    "callback": keras.callbacks,
+    "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
+    "schedule": (keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
+    "loss": (keras.losses, keras.losses.Loss),
+    "metric": (keras.metrics, keras.metrics.Metric),
+    "callback": (keras.callbacks, keras.callbacks.Callback),
 }
+
+_TOOLS = frozenset({"deserialize", "get", "serialize"})
 
 
 def make(kind: str, spec: Any, defaults: dict[str, Any] | None = None) -> Any:
@@ -33,20 +38,32 @@ def make(kind: str, spec: Any, defaults: dict[str, Any] | None = None) -> Any:
     given = {key: value for key, value in (defaults or {}).items() if key in taken}
     try:
         return found(**{**given, **arguments})
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # of whatever kind: it is about what the pipeline says
         message = f"{kind} {name} cannot be made with {arguments}: {error}"
         raise TrainingError(" ".join(message.split())) from error
 
 
+def for_outputs(kind: str, spec: Any, outputs: Sequence[str]) -> dict[str, Any]:
+    """Return what is meant for each output of a network: `spec` is of all, or has one for each."""
+    if not is_by_output(spec, lambda name: _is_known(kind, name)):
+        return dict.fromkeys(outputs, spec)
+    return match_outputs(kind, spec, outputs)
+
+
+def match_outputs(what: str, given: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return a mapping by the outputs of a network; TrainingError if its names are others."""
+    if odd := [name for name in given if name not in outputs]:
+        raise TrainingError(f"{what}: the network has no output {odd}, but {list(outputs)}")
+    return given
+
+
 def parse(kind: str, spec: Any) -> tuple[str, dict[str, Any]]:
     """Return name and arguments."""
-    if isinstance(spec, str):
-        return spec, {}
-    if isinstance(spec, dict) and len(spec) == 1:
-        ((name, arguments),) = spec.items()
-        if isinstance(name, str) and isinstance(arguments, dict | None):
-            return name, arguments or {}
-    raise TrainingError(f"{kind} must be Name or {{Name: {{argument: value}}}}, not {spec!r}")
+    try:
+        name, arguments = parse_spec(spec)
+    except ValueError:
+        raise TrainingError(f"{kind} must be {FORM}, not {spec!r}") from None
+    return name, dict(arguments)
 
 
 def find(kind: str, name: str) -> Any:
@@ -54,25 +71,37 @@ def find(kind: str, name: str) -> Any:
 
     Not one of the project: who reuses results could not see that its code has changed.
     """
-    place = _PLACES[kind]
-    # Functions have other spellings too: `mse`, `accuracy`, which `compile` knows.
-    if kind in {"loss", "metric"} and not hasattr(place, name):
-        return name if kind == "metric" and name in {"accuracy", "acc"} else _by_get(kind, name)
+    place, base = _PLACES[kind]
     found = getattr(place, name, None)
-    if found is None or name.startswith("_"):
+    if inspect.isclass(found) and issubclass(found, base):
+        return found
+    # Functions have other spellings too: `mse`, `accuracy`, which `compile` knows.
+    if kind not in {"loss", "metric"}:
         raise _unknown(kind, name)
-    return found
+    if inspect.isfunction(found) and name not in _TOOLS:
+        return found
+    return name if kind == "metric" and name in {"accuracy", "acc"} else _by_get(kind, name)
+
+
+def _is_known(kind: str, name: str) -> bool:
+    try:
+        find(kind, name)
+    except TrainingError:
+        return False
+    return True
 
 
 def _by_get(kind: str, name: str) -> Any:
     try:
-        return _PLACES[kind].get(name)
+        return _PLACES[kind][0].get(name)
     except ValueError:
         raise _unknown(kind, name) from None
+    except TypeError as error:  # a class by another name of it, which needs arguments
+        raise TrainingError(f"{kind} {name} cannot be made without arguments: {error}") from error
 
 
 def _unknown(kind: str, name: str) -> TrainingError:
-    names = [item for item in dir(_PLACES[kind]) if not item.startswith("_")]
+    names = [item for item in dir(_PLACES[kind][0]) if not item.startswith("_")]
     lower = {item.lower(): item for item in names}
     near = difflib.get_close_matches(name.lower(), lower, 1)
     hint = f"did you mean {lower[near[0]]}?" if near else "for one of your own, write an operation"

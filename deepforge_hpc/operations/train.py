@@ -13,8 +13,9 @@ class Train:
     """Trains a network on rows of an HDF5 file, by Keras' own `fit`.
 
     Names of Keras (optimizer, loss, metrics, callbacks, schedule) are `Name` or `{Name: {argument:
-    value}}`. `batch_size` counts the rows of all ranks. All random numbers follow from `seed`. The
-    model that is returned has no optimizer, and needs nothing of ours to be loaded.
+    value}}`; of a network with several outputs, loss, metrics and target may be given for each, by
+    their names. `batch_size` counts the rows of all ranks. All random numbers follow from `seed`.
+    The model that is returned has no optimizer, and needs nothing of ours to be loaded.
 
     Args:
         dataset: the rows to learn from.
@@ -22,7 +23,7 @@ class Train:
         initial: a model whose weights this one begins with, where names and shapes agree.
         model: the network; and, as an output, what it has become.
         loss: of Keras.
-        target: data set of the labels.
+        target: data set of the labels; `{output: data set}`, or a group with one for each.
         inputs: `{network's input: data set}`, where the names differ.
         rows: data set that says which rows to use, as 0 and 1; all without it.
         epochs: how often all rows are seen.
@@ -32,12 +33,13 @@ class Train:
         learning_rate_batch: if given, the rate is multiplied by batch_size / learning_rate_batch.
         warmup_epochs: a line from 0 to the rate.
         schedule: of Keras, behind the warm-up.
+        loss_weights: `{output: 0.5}`; 1 where none is given.
         metrics: of Keras.
         callbacks: of Keras.
         early_stopping: arguments of Keras' EarlyStopping.
         keep: which epoch's weights are returned.
         augment: `flip` or `dihedral`, drawn by seed, epoch and row.
-        class_weight: `{"0": 2.0, "1": 1.0}`.
+        class_weight: `{"0": 2.0, "1": 1.0}`, of rows by their labels, in training.
         sample_weight: data set of the weights of rows.
         validation_split: share of the rows to validate with.
         precision: of what the layers compute with.
@@ -58,7 +60,7 @@ class Train:
         self,
         model: keras.Model,
         loss: Annotated[str | dict[str, Any], {"names": "keras:loss"}],
-        target: str = "target",
+        target: str | dict[str, str] = "target",
         inputs: dict[str, str] | None = None,
         rows: str = "",
         epochs: Annotated[int, {"min": 1}] = 10,
@@ -71,6 +73,7 @@ class Train:
             str | dict[str, Any] | None,
             {"names": "keras:schedule initial_learning_rate decay_steps"},
         ] = None,
+        loss_weights: dict[str, float] | None = None,
         metrics: Annotated[
             list[str | dict[str, Any]] | dict[str, Any] | None, {"names": "keras:metric"}
         ] = None,
@@ -90,9 +93,10 @@ class Train:
         freeze: list[str] | None = None,
         checkpoint_s: Annotated[float, {"min": 0.0}] = 600.0,
         memory_gib: Annotated[float, {"min": 0.0}] = 1.0,
-        seed: int = 0,
+        seed: Annotated[int, {"min": 0, "max": 4294967295}] = 0,
     ):
         self.model, self.loss, self.metrics = model, loss, metrics or []
+        self.loss_weights = loss_weights or {}
         self.target, self.inputs, self.rows = target, inputs or {}, rows
         self.sample_weight, self.class_weight = sample_weight, class_weight
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed

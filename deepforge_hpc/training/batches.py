@@ -25,9 +25,10 @@ _SAMPLED = 32
 class Batches(keras.utils.PyDataset):
     """The batches of one rank, in the order of `Order`.
 
-    Inputs are one array or, by the names of the network's inputs, several. What is not in memory
-    (`h5py.File(path)["images"]`) is read row by row when its batch comes: a list of rows at once is
-    many times slower in HDF5. `chosen` are the rows to use, all by default.
+    Inputs are one array or, by the names of the network's inputs, several; targets too, by those of
+    the outputs. What is not in memory (`h5py.File(path)["images"]`) is read row by row when its
+    batch comes: a list of rows at once is many times slower in HDF5. `chosen` are the rows to use,
+    all by default.
     """
 
     def __init__(  # noqa: PLR0913 - the choices of one call, by their names
@@ -45,8 +46,9 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
-        self.targets, self.weights, self.augment = targets, weights, augment
-        counts = {len(item) for item in (*self._arrays(), targets, weights) if item is not None}
+        self.targets = dict(targets) if isinstance(targets, Mapping) else targets
+        self.weights, self.augment = weights, augment
+        counts = {len(item) for item in self._arrays()}
         if len(counts) != 1:
             raise TrainingError(f"inputs, targets and weights have different lengths: {counts}")
         self.chosen = np.arange(counts.pop()) if chosen is None else np.asarray(chosen)
@@ -77,7 +79,7 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         rows = self._rows(self.epoch)[self.order.positions(self.first_step + index)]
-        parts = [self._inputs_of(rows), _taken(self.targets, rows), _taken(self.weights, rows)]
+        parts = [self._inputs_of(rows), _all_taken(self.targets, rows), _taken(self.weights, rows)]
         while parts[-1] is None:
             parts.pop()
         return tuple(parts)
@@ -98,10 +100,9 @@ class Batches(keras.utils.PyDataset):
         """A digest of which rows are chosen, and of the values of some: all may be many GiB."""
         digest = hashlib.sha256(self.chosen.tobytes())
         places = np.linspace(0, len(self.chosen) - 1, min(_SAMPLED, len(self.chosen)), dtype=int)
-        for item in (*self._arrays(), self.targets, self.weights):
-            if item is not None:
-                rows = np.asarray(_taken(item, self.chosen[places]))
-                digest.update(f"{rows.dtype} {rows.shape}".encode() + rows.tobytes())
+        for item in self._arrays():
+            rows = np.asarray(_taken(item, self.chosen[places]))
+            digest.update(f"{rows.dtype} {rows.shape}".encode() + rows.tobytes())
         return digest.hexdigest()[:12]
 
     def _rows(self, epoch: int) -> Any:
@@ -120,7 +121,10 @@ class Batches(keras.utils.PyDataset):
         return values if isinstance(self.inputs, Sequence) else values[0]
 
     def _arrays(self) -> list[Any]:
-        return [item for _, item in self._named()]
+        """Return inputs, targets and weights."""
+        targets = self.targets if isinstance(self.targets, dict) else {"": self.targets}
+        found = [*(item for _, item in self._named()), *targets.values(), self.weights]
+        return [item for item in found if item is not None]
 
     def _named(self) -> list[tuple[str, Any]]:
         if isinstance(self.inputs, dict):
@@ -128,6 +132,13 @@ class Batches(keras.utils.PyDataset):
         if isinstance(self.inputs, Sequence):
             return [(f"input {place}", item) for place, item in enumerate(self.inputs)]
         return [("inputs", self.inputs)]
+
+
+def _all_taken(source: Any, rows: Any) -> Any:
+    """Return rows of one array, or of several by their names."""
+    if isinstance(source, dict):
+        return {name: _taken(item, rows) for name, item in source.items()}
+    return _taken(source, rows)
 
 
 def _taken(source: Any, rows: Any) -> Any:

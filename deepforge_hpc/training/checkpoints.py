@@ -68,13 +68,14 @@ class Checkpoints:
         path.with_suffix(".json").unlink(missing_ok=True)  # of an earlier attempt: no longer true
         with _written(path) as file:
             np.savez(file, **arrays)
-        about = {
+        about: dict[str, Any] = {
             "schema": SCHEMA,
             "sha256": _digest(path),
             "size": path.stat().st_size,
             "position": asdict(position),
             "state": state,
         }
+        about["digest"] = _digest_of(about)
         with _written(path.with_suffix(".json")) as file:
             file.write(json.dumps(about).encode())
         self._thin(path)
@@ -110,10 +111,17 @@ def _read(path: Path) -> Checkpoint:
     about = json.loads(small.read_bytes())
     if about["schema"] != SCHEMA:
         raise ValueError(f"it is of another version, {about['schema']}")
+    if about.pop("digest") != _digest_of(about):
+        raise ValueError("its description was changed")
     if about["size"] != path.stat().st_size or about["sha256"] != _digest(path):
         raise ValueError("its digest is another")
     position = Position(**{name: int(value) for name, value in about["position"].items()})
     return Checkpoint(path, position, dict(about["state"]))
+
+
+def _digest_of(about: Mapping[str, Any]) -> str:
+    """Return the digest of what the small file says."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

@@ -26,6 +26,8 @@ class Order:
     ranks: int = 1
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise TrainingError(f"seed {self.seed}: it must be 0 or more")
         if self.batch_size < 1 or self.batch_size % self.ranks:
             near = max(1, round(self.batch_size / self.ranks)) * self.ranks
             raise TrainingError(

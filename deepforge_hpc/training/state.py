@@ -24,6 +24,7 @@ from deepforge_hpc.training.reduce import (
 from deepforge_hpc.training.transports import Transport
 
 _EACH_TIME = frozenset({"name", "seed", "trainable", "build_config", "compile_config"})
+_KEPT = frozenset({"architecture", "callbacks", "optimizer", "random"})
 _NOT_STATE = frozenset({"model", "params", "validation_data"})
 
 
@@ -66,6 +67,11 @@ class TrainingState:
 
     def check(self, found: Checkpoint) -> None:
         """Raise TrainingError for a checkpoint of another network or another optimizer."""
+        if absent := sorted(_KEPT - found.state.keys()):
+            raise TrainingError(
+                f"the checkpoint {found.path} is not one of a training: it has no "
+                f"{', '.join(absent)}. Remove the folder to begin anew"
+            )
         here, there = _shapes(self._weights()), found.state["architecture"]
         advice = "remove the folder to begin anew, or submit again for an execution of its own"
         if here != there:

@@ -15,11 +15,10 @@ from deepforge_hpc.libraries.networks.arguments import Arguments, kinds
 from deepforge_hpc.operations.spec import FORM, is_by_output, parse
 
 _OWN = "for code of your own, write an operation with deepforge_hpc.training"
-_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 """Where a word of a class begins: its function is `kl_divergence`."""
 _SHORT = {
     "bce": "BinaryCrossentropy",
-    "kld": "KLDivergence",
     "mae": "MeanAbsoluteError",
     "mape": "MeanAbsolutePercentageError",
     "mse": "MeanSquaredError",
@@ -30,7 +29,10 @@ _BASES = frozenset(
      "LearningRateScheduler", "Loss", "Metric", "Optimizer"}
 )  # fmt: skip
 """Of which nothing can be made by plain values."""
-_FUNCTIONS = {"loss": {}, "metric": {"accuracy": "Accuracy", "acc": "Accuracy"}}
+_FUNCTIONS = {
+    "loss": {"kld": "KLDivergence", "KLD": "KLDivergence"},
+    "metric": {"accuracy": "Accuracy", "acc": "Accuracy"},
+}
 """Families of which Keras takes functions too, and names that `compile` alone knows."""
 
 
@@ -99,7 +101,9 @@ class _Values:
         assert found is not None
         if name == found.name:
             _arguments(found, dict(arguments), at, self._reader, self._given)
-        elif arguments:  # it is a function, and those take rows alone
+            return
+        found.check_required({}, at, self._reader)
+        if arguments:  # it is a function, and those take rows alone
             message = f"{name} takes no arguments"
             self._reader.fault(at, message, f"write {{{found.name}: ...}}")
 

@@ -33,7 +33,8 @@ def test_the_newest_is_found_with_what_it_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm", ["torn", "changed", "no description", "odd description", "version"]
+    "harm",
+    ["torn", "changed", "no description", "odd description", "version", "edited", "less"],
 )
 def test_one_that_is_not_whole_is_skipped_and_named(harm: str, tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2)
@@ -46,6 +47,10 @@ def test_one_that_is_not_whole_is_skipped_and_named(harm: str, tmp_path: Path) -
         small.unlink()
     elif harm == "odd description":
         small.write_text("[1, 2]")
+    elif harm in {"edited", "less"}:
+        about = json.loads(small.read_text())
+        about["state"] = {"n": 3} if harm == "edited" else {}
+        small.write_text(json.dumps(about))
     else:
         small.write_text(
             json.dumps({**json.loads(small.read_text()), "schema": "dfh/checkpoint/9"})
