@@ -114,7 +114,7 @@ class Train:
         dataset: h5py.File,
         validation: h5py.File | None = None,
         initial: keras.Model | None = None,
-    ) -> tuple[keras.Model, dict[str, Any], dict[str, Any]]:
+    ) -> tuple[keras.Model, Annotated[dict[str, Any], "extra"], Annotated[dict[str, Any], "extra"]]:
         """Return the trained model, its history, and what was done."""
         from deepforge_hpc.operations import training
 

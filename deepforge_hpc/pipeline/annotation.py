@@ -166,6 +166,13 @@ class Annotations:
             node = node.value
         return _PORTS.get(self.name(node), "")
 
+    def is_extra(self, node: ast.expr | None) -> bool:
+        """Tell whether an output is one that a pipeline may leave: `Annotated[dict, "extra"]`."""
+        if not isinstance(node, ast.Subscript) or self.plain(node.value) != "Annotated":
+            return False
+        said = type_arguments(node)[1:]
+        return any(isinstance(one, ast.Constant) and one.value == "extra" for one in said)
+
     def member(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
         """Tell whether a list of any length may be given, and return the annotation of a member."""
         node = self._unwrapped(node)

@@ -176,6 +176,7 @@ class _Binding:
             place=f"{code.file}:{code.line}",
             pieces=found.pieces,
             promises={port.name: port.shape for port in code.outputs},
+            extra=frozenset(port.name for port in code.outputs if port.is_extra),
         )
 
     def _edges(self, types: dict[str, str], port: str) -> Iterator[Edge]:

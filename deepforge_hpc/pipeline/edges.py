@@ -181,7 +181,9 @@ class Edges:
         unused: dict[tuple[str, str], list[str]] = {}
         for name, types in self._types.items():
             for output in types:
-                if (name, output) not in self._used:
+                interface = self.interfaces[name]
+                is_extra = interface is not None and output in interface.extra
+                if (name, output) not in self._used and not is_extra:
                     uses = self.pipeline.operations[name].uses or name
                     unused.setdefault((uses, output), []).append(name)
         for (_, output), names in list(unused.items())[:_MAX_UNUSED]:

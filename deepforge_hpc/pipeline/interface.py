@@ -63,6 +63,8 @@ class Port:
     """What its annotation says of it."""
     problem: str = ""
     """Why JSON cannot hold it, where its annotation says so."""
+    is_extra: bool = False
+    """Whether a pipeline may leave it unused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,3 +140,5 @@ class OperationInterface:
     """Output -> what its annotation says of it."""
     software: Software = ()
     """The packages that it imports, as its environment has them."""
+    extra: frozenset[str] = frozenset()
+    """Outputs that a pipeline may leave unused."""

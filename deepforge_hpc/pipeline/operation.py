@@ -297,6 +297,7 @@ class _CodeReader:
                     promise=promise,
                     shape=self.shapes.read(annotation),
                     problem=problem,
+                    is_extra=self.annotations.is_extra(annotation),
                 )
             )
         return tuple(ports), found.form

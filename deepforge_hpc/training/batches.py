@@ -64,7 +64,7 @@ class Batches(keras.utils.PyDataset):
         self._is_set = True
 
     def begin_epoch(self, epoch: int) -> None:
-        """Be at this epoch: on JAX Keras begins one before the first, to see a batch."""
+        """Be at this epoch: on JAX and torch Keras begins one before the first, to see a batch."""
         first, step = self._start
         self.begin_at(epoch, step if epoch == first else 0)
 

@@ -46,6 +46,11 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     _check_agreement(batches, validation, epochs, transport)
     kept = _folder(checkpoints)
     found = _newest(kept, batches, transport)
+    if found is not None and transport.rank == 0:
+        at = found.position
+        sys.stderr.write(
+            f"dfh: the training goes on at {at}, after {at.total} steps ({found.path})\n"
+        )
     history = keras.callbacks.History()
     inner = [*callbacks, history]
     state = TrainingState(model, inner, transport)

@@ -137,7 +137,7 @@ class Save(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._epoch = epoch
-        if keras.backend.backend() == "jax":
+        if keras.backend.backend() != "tensorflow":
             self.batches.begin_epoch(epoch)
         if self._restore is not None:
             self._restore.finish()

@@ -46,4 +46,4 @@ class KerasLibrary(NetworkLibrary):
         check_value(sort, value, path, reader)
 
     def start_up(self, objects: tuple[str, ...]) -> str:
-        return start_up(objects) if objects else ""
+        return start_up(objects)

@@ -1,6 +1,10 @@
-"""What a rank runs so that Keras knows the layers and functions of the project."""
+"""What a rank runs before Keras: so that it has a backend, and knows the project's layers."""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+from deepforge_hpc.training import backend
 
 _START_UP = '''\
 """Makes the layers and functions of the project known to Keras, once something imports it."""
@@ -67,5 +71,6 @@ if "keras" in sys.modules:
 
 
 def start_up(objects: tuple[str, ...]) -> str:
-    """Return what registers objects of the project, given as MODULE:Name."""
-    return _START_UP.format(objects=objects)
+    """Return what chooses a backend, and registers objects of the project, given as MODULE:Name."""
+    chooser = Path(backend.__file__).read_text("utf-8")
+    return f"{chooser}\n\nchoose()\n" + (_START_UP.format(objects=objects) if objects else "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,21 +128,52 @@ def _run_command(
 
     name = source.object
     environ = _environment(spec, source)
+    child = None
     try:
-        # Some MPI libraries hand their connection on as an open file.
-        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, close_fds=False, env=environ)
+        with _held():
+            # Some MPI libraries hand their connection on as an open file.
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                close_fds=False,
+                env=environ,
+                preexec_fn=_deaf,  # noqa: PLW1509 - it only makes a system call
+            )
+        code = child.wait()
     except OSError as error:
         reason = f"{name} cannot be started on {os.uname().nodename}: {error.strerror}."
         hint = "Is it in the job's environment? See `environment:` of the site or pipeline."
         raise JobError(reason, hint, is_retryable=True) from None
-    try:
-        code = child.wait()
     except InterruptedJobError as error:
-        child.send_signal(signal.SIGTERM)
-        child.wait()  # until the supervisor insists
+        if child is not None:
+            child.send_signal(signal.SIGTERM)
+            child.wait()  # until the supervisor insists
         raise InterruptedJobError(*error.args) from None  # where it waited is no news
     if code:
         raise _failure(spec, name, code, identity)
+
+
+def _deaf() -> None:
+    """Ignore the warning before the time limit, which the whole group gets and most would die of.
+
+    The program is told by SIGTERM, as for any other reason to stop.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+@contextmanager
+def _held() -> Iterator[None]:
+    """Hold signals back while a program starts: nobody would know of it that it must end."""
+    came: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {one: signal.signal(one, lambda number, _: came.append(number)) for one in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _environment(spec: RankSpec, source: OperationSource) -> dict[str, str]:

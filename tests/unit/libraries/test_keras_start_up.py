@@ -67,5 +67,7 @@ def test_a_rank_without_keras_pays_nothing(folder: Path) -> None:
     assert ran(folder, code) == ("False False\n", "")
 
 
-def test_no_objects_no_start_up() -> None:
-    assert KerasLibrary().start_up(()) == ""
+def test_without_objects_a_backend_is_chosen_alone() -> None:
+    text = KerasLibrary().start_up(())
+    assert text.endswith("choose()\n")
+    assert "Waiting" not in text

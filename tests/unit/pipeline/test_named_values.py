@@ -187,6 +187,24 @@ def test_statistics_that_stay_with_one_rank_are_refused(
     assert "synchronize: true for deepforge_hpc.operations:Train" in found.hint
 
 
+def test_outputs_that_may_be_left_are_not_told(tmp_path: Path) -> None:
+    """Of Train the model is what one wants; a history and a report come along."""
+    assert [one.text for one in load(tmp_path).warnings if one.kind == "unused"] == []
+    (tmp_path / "own.py").write_text(OWN.replace("NAMES", "keras:optimizer"))
+    text = (
+        (tmp_path / "own.py")
+        .read_text()
+        .replace("return model", "notes = {}\n        return model, notes")
+    )
+    (tmp_path / "own.py").write_text(text)
+    assert "'notes' is not used" in load(tmp_path, "how: Adam", "own.py:Learn").warnings[0].text
+    text = text.replace(
+        "h5py.File):", 'h5py.File) -> tuple[keras.Model, Annotated[dict, "extra"]]:'
+    )
+    (tmp_path / "own.py").write_text(text)
+    assert not load(tmp_path, "how: Adam", "own.py:Learn").warnings
+
+
 def test_a_loss_that_does_not_fit_is_told_without_keras(tmp_path: Path) -> None:
     attributes = "loss: {SparseCategoricalCrossentropy: {from_logits: true}}"
     told = [one.text for one in examine(load(tmp_path, attributes)) if one.kind == "loss"]

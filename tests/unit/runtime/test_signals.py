@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deepforge_hpc.runtime.base.plan import OperationSource
 from deepforge_hpc.runtime.base.signals import SignalQueue
 from deepforge_hpc.runtime.job.ranks import Ended, Ranks
 
@@ -137,6 +138,65 @@ def test_ranks_that_do_not_end_are_killed_after_the_grace(execution: Execution) 
     assert process.returncode == 75
     assert "did not end in time" in execution.state("job")["reason"]
     assert not is_alive(pid)
+
+
+PROGRAM = """\
+trap 'touch "$DFH_CHECKPOINT_DIR/told"; TRAP' TERM
+echo $$ > "$DFH_CHECKPOINT_DIR/new" && mv "$DFH_CHECKPOINT_DIR/new" "$DFH_CHECKPOINT_DIR/pid"
+FIRST
+while :; do sleep 0.05; done
+"""
+
+
+def program(execution: Execution, trap: str, first: str = ":") -> None:
+    """Add a job whose operation is a command."""
+    job = execution.operation("job", "", outputs={})
+    words = ("bash", "-c", PROGRAM.replace("TRAP", trap).replace("FIRST", first))
+    source = OperationSource(
+        module="",
+        object="bash",
+        kind="command",
+        sha256=job.source.sha256,
+        returns="dict",
+        argv=words,
+    )
+    execution.jobs[-1] = job._replace(source=source)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_is_passed_on_to_a_command_which_is_waited_for(
+    execution: Execution, number: signal.Signals
+) -> None:
+    program(execution, 'sleep 0.3; touch "$DFH_CHECKPOINT_DIR/ended"; exit 0')
+    process, pid = begin(execution)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 75, err
+    assert execution.state("job")["state"] == "interrupted"
+    assert {"told", "ended"} <= {
+        path.name for path in execution.folder("job").checkpoints.iterdir()
+    }
+    assert not is_alive(pid)
+    assert execution.leftovers() == []
+
+
+def test_a_command_that_does_not_end_is_killed_after_the_grace(execution: Execution) -> None:
+    program(execution, ":")
+    process, pid = begin(execution, DFH_GRACE="0.2")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert (execution.folder("job").checkpoints / "told").exists()
+    assert "did not end in time" in execution.state("job")["reason"]
+    wait_for(lambda: not is_alive(pid))
+
+
+def test_a_signal_while_a_command_starts_reaches_it(execution: Execution) -> None:
+    program(execution, "exit 0", "kill -TERM $PPID")
+    process = execution.start("job")
+    _, err = process.communicate(timeout=30)
+    assert (execution.folder("job").checkpoints / "told").exists(), err
+    assert execution.state("job")["state"] == "interrupted"
 
 
 def test_a_second_signal_shortens_the_grace(execution: Execution) -> None:
