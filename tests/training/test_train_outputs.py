@@ -51,7 +51,7 @@ def network(*names: str) -> Any:
 
 
 def train(dataset: Path, *outputs: str, **settings: Any) -> Any:
-    from deepforge_hpc.operations import Train
+    from deepforge_hpc.operations.train import Train
 
     given = {"epochs": 2, "batch_size": 16, "seed": 4, "optimizer": "SGD", "learning_rate": 0.1}
     with h5py.File(dataset) as file:
