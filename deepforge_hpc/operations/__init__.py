@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.augmentation import Augment
+    from deepforge_hpc.operations.embedding import PCA, TSNE, UMAP
     from deepforge_hpc.operations.ensemble import Ensemble
     from deepforge_hpc.operations.evaluate import (
         EvaluateClassification,
@@ -18,10 +19,21 @@ if TYPE_CHECKING:
     )
     from deepforge_hpc.operations.load import Convert, Load
     from deepforge_hpc.operations.normalise import FitNormalisation, Normalise
+    from deepforge_hpc.operations.plots import (
+        PlotCalibration,
+        PlotConfusion,
+        PlotEmbedding,
+        PlotHistory,
+        PlotROC,
+    )
+    from deepforge_hpc.operations.plots_redshift import PlotDensities, PlotPIT, PlotRedshifts
     from deepforge_hpc.operations.split import KFold, Split
     from deepforge_hpc.operations.train import Train
 
 __all__ = [
+    "PCA",
+    "TSNE",
+    "UMAP",
     "Augment",
     "Convert",
     "Ensemble",
@@ -32,6 +44,14 @@ __all__ = [
     "KFold",
     "Load",
     "Normalise",
+    "PlotCalibration",
+    "PlotConfusion",
+    "PlotDensities",
+    "PlotEmbedding",
+    "PlotHistory",
+    "PlotPIT",
+    "PlotROC",
+    "PlotRedshifts",
     "Split",
     "Train",
 ]

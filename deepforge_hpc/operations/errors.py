@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 class OperationError(RuntimeError):
@@ -20,3 +21,10 @@ def needed(package: str, extra: str) -> Iterator[None]:
             f"{package} cannot be imported ({error}): pip install 'deepforge-hpc[{extra}]' into "
             "the environment of the job"
         ) from error
+
+
+def pyplot() -> Any:
+    """Return matplotlib.pyplot: in a job, what it shows goes into the report."""
+    with needed("matplotlib", "operations"):
+        import matplotlib.pyplot as plt
+    return plt

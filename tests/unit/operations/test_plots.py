@@ -1,0 +1,150 @@
+"""Figures show the numbers that they are of, and refuse what they cannot show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.plots import (
+    PlotCalibration,
+    PlotConfusion,
+    PlotEmbedding,
+    PlotHistory,
+    PlotROC,
+)
+from deepforge_hpc.operations.plots_redshift import PlotDensities, PlotPIT, PlotRedshifts
+
+RNG = np.random.default_rng(0)
+TRUE = RNG.integers(0, 3, 200)
+SCORES = RNG.dirichlet(np.ones(3), 200) / 2 + np.eye(3)[TRUE] / 2
+CLASSES = {"label": TRUE, "prediction": SCORES}
+
+
+def axes_of(pyplot: Any, name: str) -> list[Any]:
+    assert pyplot.get_figlabels() == [name]
+    figure = pyplot.figure(name)
+    figure.canvas.draw()
+    return figure.axes
+
+
+def test_history(pyplot: Any) -> None:
+    PlotHistory(scale="log").execute(
+        {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0], "f1": [[0.2, 0.4], [0.4, 0.6]]}
+    )
+    loss, f1 = axes_of(pyplot, "History")
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[2, 1], [3, 2]]
+    assert f1.lines[0].get_ydata().tolist() == pytest.approx([0.3, 0.5])
+    assert loss.get_yscale() == "log"
+
+
+def test_confusion(pyplot: Any) -> None:
+    metrics = {"confusion": [[3, 1], [0, 0]], "classes": {"a": {}, "b": {}}}
+    PlotConfusion().execute(metrics)
+    axes, _bar = axes_of(pyplot, "Confusion")
+    assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0, 0]]
+    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.00", "0.00"]
+
+
+def test_curves_as_scikit_learn(pyplot: Any) -> None:
+    PlotROC(names=["a", "b", "c"]).execute(CLASSES)
+    left, right = axes_of(pyplot, "ROC")
+    for k in range(3):
+        curve = left.lines[k]
+        area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
+        assert area == pytest.approx(reference.roc_auc_score(k == TRUE, SCORES[:, k]))
+        recall, precision = right.lines[k].get_data()
+        expected = reference.average_precision_score(k == TRUE, SCORES[:, k])
+        assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(expected)
+        assert curve.get_label() == f"{'abc'[k]}: area {area:.3f}"
+
+
+def test_a_class_without_rows_has_no_curve(pyplot: Any) -> None:
+    PlotROC().execute({"label": np.zeros(4, int), "prediction": np.full((4, 3), 1 / 3)})
+    left, _ = axes_of(pyplot, "ROC")
+    assert len(left.lines) == 1  # the diagonal
+
+
+def test_calibration(pyplot: Any) -> None:
+    PlotCalibration(bins=5).execute(CLASSES)
+    upper, lower = axes_of(pyplot, "Calibration")
+    assert lower.patches[0].get_data().values.sum() == 200
+    assert len(upper.lines[1].get_xdata()) <= 5
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_points_by_numbers_and_by_texts(pyplot: Any, dimensions: int) -> None:
+    table = {"points": RNG.normal(size=(9, dimensions)), "z": np.arange(9.0)}
+    table["kind"] = np.array(list("aabbccaab"))
+    PlotEmbedding("z").execute(table)
+    axes, bar = axes_of(pyplot, "Embedding")
+    assert bar.get_ylabel() == "z"
+    assert axes.collections[0].get_array().tolist() == list(range(9))
+    pyplot.close("all")
+    PlotEmbedding("kind").execute(table)
+    (axes,) = axes_of(pyplot, "Embedding")
+    assert [len(item.get_offsets()) for item in axes.collections] == [4, 3, 2]
+
+
+REDSHIFTS = {
+    "redshift": np.array([0.1, 0.2, 0.3]),
+    "predicted": np.array([0.11, 0.2, 0.38]),
+    "pdf": np.full((3, 4), 0.25),
+    "row": np.array([2, 0, 1]),
+    "@max_redshift": 0.4,
+}
+
+
+def test_redshifts(pyplot: Any) -> None:
+    PlotRedshifts().execute(REDSHIFTS)
+    upper, _ = axes_of(pyplot, "Redshifts")
+    assert [text.get_text() for text in upper.get_legend().texts] == ["2 objects", "1 outliers"]
+
+
+def test_pit(pyplot: Any) -> None:
+    PlotPIT(bins=4).execute({**REDSHIFTS, "redshift": np.array([0.12, 0.22, 0.33])})
+    (axes,) = axes_of(pyplot, "PIT")
+    assert axes.patches[0].get_data().values.tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("scale", [200, 1.0])
+def test_densities_with_pictures(pyplot: Any, scale: float) -> None:
+    kind = np.uint8 if scale > 1 else float
+    pixels = (RNG.random((3, 4, 4, 5)) * scale).astype(kind)
+    PlotDensities(objects=5, channels=[3, 2, 1]).execute(REDSHIFTS, {"pixels": pixels})
+    axes = axes_of(pyplot, "Densities")[:3]
+    assert [one.lines[0].get_xdata()[0] for one in axes] == [0.1, 0.2, 0.3]
+    heights, edges, _ = axes[0].patches[0].get_data()
+    assert (heights * np.diff(edges)).sum() == pytest.approx(1)
+    if scale > 1:
+        shown = axes[0].child_axes[0].images[0].get_array()
+        assert (shown == pixels[2][..., [3, 2, 1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "message"),
+    [
+        (PlotHistory(["acc"]), {"loss": [1.0]}, "the history has no 'acc'; it has loss"),
+        (PlotHistory(), {}, "the history has no 'loss'"),
+        (PlotEmbedding(), {"points": np.ones((3, 4))}, "2 or 3 a row"),
+        (PlotEmbedding("points"), {"points": np.ones((3, 2))}, "one value a row"),
+        (
+            PlotEmbedding("k"),
+            {"points": np.ones((30, 2)), "k": np.arange(30).astype("U")},
+            "30 texts",
+        ),
+        (PlotPIT(high=0.4), {**REDSHIFTS, "redshift": np.array([0.1, np.nan, 1])}, "not finite"),
+    ],
+)
+def test_what_cannot_be_shown(made: Any, given: Any, message: str, pyplot: Any) -> None:
+    with pytest.raises(OperationError, match=message):
+        made.execute(given)
+    assert pyplot.get_fignums() == []
+
+
+def test_pictures_without_such_channels(pyplot: Any) -> None:
+    with pytest.raises(OperationError, match=r"no channels \[0, 1, 2\]"):
+        PlotDensities().execute(REDSHIFTS, {"pixels": np.ones((3, 4, 4, 1))})
