@@ -133,6 +133,9 @@ class Edges:
         place = to if is_folder and not to.endswith("/") else mine[0].removesuffix(".*")
         if twin:
             self._fault(at, f"{twin} the same place")
+        elif outer := next(filter(_has_history, FilePath(place).parents), None):
+            message = f"{shown(spec.to)} lies in {outer}, a result that the next one replaces whole"
+            self._fault(at, message, "write elsewhere")
         elif _is_of_others(FilePath(place), is_folder=is_folder):
             last = FilePath(place).name
             there = spec.to if FilePath(to).name == last else f"{spec.to.rstrip('/')}/{last}"
@@ -341,4 +344,9 @@ def _is_of_others(place: FilePath, *, is_folder: bool) -> bool:
     """
     if not os.path.lexists(place) or (not is_folder and place.is_dir()):
         return False
-    return not os.path.lexists(f"{place}.prov")
+    return not _has_history(place)
+
+
+def _has_history(place: FilePath) -> bool:
+    """Tell whether an execution laid it there."""
+    return os.path.lexists(f"{place}.prov")

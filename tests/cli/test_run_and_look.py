@@ -390,6 +390,22 @@ def test_what_lies_in_the_folder_of_a_result_is_seen_before_hours_are_spent(
     assert dfh("check", cwd=project).returncode == 0
 
 
+def test_nothing_is_laid_into_the_folder_that_another_result_is(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    """The next one of that other replaces it, with all that lies in it."""
+    code = "def work() -> str:\n    said = 'hello'\n    return said\n"
+    pipeline = (
+        "pipeline: laid\noperations: {work: {uses: 'ops.py:work'}}\n"
+        "outputs: {said: {from: work.said, to: results/deep/said.txt}}\n"
+    )
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline, "results/a": ""})
+    assert dfh("check", cwd=project).returncode == 0
+    (project / "results.prov").touch()
+    told = dfh("check", cwd=project, expect=3).stderr
+    assert f"'results/deep/said.txt' lies in {project}/results, a result that the next one" in told
+
+
 def test_a_destination_with_a_slash_is_a_folder_for_all_that_is_sent_there(
     dfh: Any, make_project: Callable[..., Path]
 ) -> None:
