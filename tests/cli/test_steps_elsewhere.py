@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -115,3 +116,21 @@ def test_a_log_is_shown_as_the_job_wrote_it_but_for_our_own_words(
     assert "see dfh status p-0001" in lines
     step = f"dfh submit {os.path.relpath(project / 'pipeline.yaml', nowhere)} --site local"
     assert any(line.startswith("dfh: ") and step in line for line in lines)
+
+
+def test_what_a_record_says_is_told_as_it_is(dfh: Any, make_project: Any, tmp_path: Path) -> None:
+    code = "def work(next: dict) -> str:\n    word = 'x'\n    return word\n"
+    value = "{next: {hint: dfh resume p-0001}}"
+    pipeline = (
+        f"pipeline: p\noperations: {{work: {{uses: 'ops.py:work', attributes: {value}}}}}\n"
+        "outputs: {word: work.word}\n"
+    )
+    project = make_project({"ops.py": code, "pipeline.yaml": pipeline})
+    dfh("run", cwd=project)
+    nowhere = tmp_path / "nowhere"
+    nowhere.mkdir()
+    output = project / "executions" / "p-0001" / "jobs" / "work" / "outputs" / "word.txt"
+    assert "next={'hint': 'dfh resume p-0001'}" in dfh("prov", "show", output, cwd=nowhere).stdout
+    document = json.loads(dfh("prov", "show", output, "--json", cwd=nowhere).stdout)
+    (record,) = document["records"]
+    assert record["operation"]["attributes"] == {"next": {"hint": "dfh resume p-0001"}}

@@ -33,6 +33,8 @@ def _clean(text: str) -> str:
 
 Column = tuple[str, "str | Callable[[Any], str]"]
 """Title, and the attribute of an item, or a function of it, that is shown."""
+_THEIRS = frozenset({"attributes", "computed", "defaults", "lines"})
+"""Keys of documents below which all is somebody else's, and is told as it is."""
 _WIDEST = 48
 """Characters of a column that all rows are padded to."""
 
@@ -168,6 +170,8 @@ class Display:
         return {
             key: self.typed(item)
             if key in {"next", "hint"} and isinstance(item, str)
+            else item
+            if key in _THEIRS
             else self._typed_within(item)
             for key, item in value.items()
         }

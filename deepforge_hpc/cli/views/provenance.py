@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from deepforge_hpc.api.provenance import Explanation
-from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.cli.views.display import Verbatim, listing
 from deepforge_hpc.ledger.locate import Located
 from deepforge_hpc.ledger.store import Record, short
 from deepforge_hpc.ledger.trace import Line, Trace, tree
@@ -68,7 +68,9 @@ def explanation_lines(found: Explanation, *, packages: bool = False) -> Iterator
         rows.append((data.status.value, data.reason))
     rows.append(("history", count(found.ancestors, "earlier record")))
     rows += [("next", f"dfh prov trace {target}"), ("", f"dfh prov verify {target}")]
-    yield from (f"{label:11}{text}".rstrip() for label, text in rows)
+    for title, text in rows:
+        line = f"{title:11}{text}".rstrip()
+        yield Verbatim(line) if title == "params" else line
 
 
 def _origin(located: Located) -> str:
