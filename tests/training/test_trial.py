@@ -15,7 +15,7 @@ from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial.costs import operations
 from deepforge_hpc.libraries.keras.trial.judge import JUDGE
-from deepforge_hpc.libraries.networks.trial import cache, costs, run
+from deepforge_hpc.libraries.networks.trial import cache, costs, run, sealed
 from deepforge_hpc.libraries.networks.trial.request import BuildRequest, without
 from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.libraries.networks.trial.tried import Tried
@@ -399,6 +399,22 @@ class Deletes(Fine):
     def call(self, x):
         os.unlink("{folder}/layers.py")
 
+class Base(Fine):
+    def build(self, shape):
+        import sqlite3
+        sqlite3.connect("{folder}/base").execute("create table t (x)")
+
+class Hierarchy(Fine):
+    def build(self, shape):
+        import h5py
+        h5py.File("{folder}/hierarchy.h5", "w")
+
+class Graph(Fine):
+    def call(self, x):
+        import tensorflow as tf
+        with tf.io.gfile.GFile("{folder}/graph", "w") as file:
+            file.write("x")
+
 class Starts(Fine):
     def __init__(self, **words):
         subprocess.run(["touch", "{folder}/started"])
@@ -413,7 +429,8 @@ class Hangs(Fine):
 
 def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     (tmp_path / "layers.py").write_text(USER_CODE.replace("{folder}", str(tmp_path)))
-    kinds = ("Fine", "Writes", "Deletes", "Starts", "NoTrial", "Hangs")
+    compiled = ("Base", "Hierarchy", "Graph")
+    kinds = ("Fine", "Writes", "Deletes", "Starts", *compiled, "NoTrial", "Hangs")
     empty = {"words": "", "sources": [["x", None]], "merges": False, "keywords": {}}
     user = {**empty, "modules": ["layers"]}
     own = {**empty, "modules": []}
@@ -440,7 +457,14 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     found = run.ask([network], one)
     assert not isinstance(found, run.NoTrial)
     (trial,) = found
-    _, _, again, lonely, fine, writes, deletes, starts, missing, hangs = trial.layers
+    _, _, again, lonely, fine, writes, deletes, starts, *others, missing, hangs = trial.layers
+    assert trial.guard == ("kernel" if sealed._version() > 0 else "limits")
+    for layer in others:  # no hook of Python sees them
+        assert layer.error is not None
+        call = KerasLibrary().graph(net("a: {'layers:Own': {}}"), "net.yaml").calls[0]
+        told = JUDGE.said(call, layer, layer.error).message
+        assert layer.error.stage == "call", layer.error
+        assert told.startswith("its code was refused a file, since a check writes nothing: ")
     # Keras itself refuses these, whatever the backend of the job is.
     for layer, words in ((again, "axis -1 of input shape"), (lonely, "argument: 'value'")):
         assert layer.error is not None

@@ -151,6 +151,11 @@ def _denied(case: _Case) -> Advice:
     return Advice(what, "a layer makes weights and returns tensors; load data in the operation")
 
 
+def _no_permission(case: _Case) -> Advice:
+    what = f"its code was refused a file, since a check writes nothing: {case.match[0]}"
+    return Advice(what, "a layer makes weights and returns tensors; load data in the operation")
+
+
 def _no_output(case: _Case) -> Advice:
     return Advice(case.match[1])
 
@@ -183,5 +188,8 @@ _RULES: Mapping[str, Callable[[_Case], Advice]] = {
     r"axis values \d+|Dimensions must be equal|dot_general requires|cannot be multiplied": _sizes,
     r"Unrecognized keyword arguments passed to (\w+): \{'go_backwards'": _recurrent,
     r"a check may not do this: (.*)": _denied,
+    r"[^\n]{0,80}(?:Permission denied|unable to open database file|File too large)[^\n]{0,80}": (
+        _no_permission
+    ),
     r"No module named '([\w.]+)'": _no_module,
 }

@@ -1,7 +1,7 @@
 """What every trial does, whichever framework is asked: it takes its limits, and converses.
 
-This file goes to the Python of an environment before the framework's own `child.py`, which imports
-it by its name here. It reads JSON lines from stdin, first how to go about it, then the networks,
+This file and `sealed.py` go to the Python of an environment before the framework's own `child.py`,
+which imports this one by its name here. It reads JSON lines from stdin, first how to go about it, then the networks,
 and writes JSON lines to where stdout was: `{"ready": ...}`, then for each layer
 `{"begin": [network, layer]}` and what became of it, so that whoever reads knows where it hangs.
 """
@@ -16,6 +16,8 @@ import resource
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from deepforge_hpc.libraries.networks.trial.sealed import seal, seal_off
 
 _MIB = 1 << 20
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -61,9 +63,16 @@ def limit(memory_mib: int, cpu_s: int, file_mib: int) -> None:
         ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 
 
-def contain() -> list[str]:
-    """Let nothing below write files, start processes or talk to others; return what tried to."""
+def contain(*, sealed: bool) -> list[str]:
+    """Let nothing below write files, start processes or talk to others; return what tried to.
+
+    Compiled code is seen by the kernel alone: where that has no seal, no file can grow.
+    """
     denied: list[str] = []
+    if sealed:
+        seal_off()
+    else:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
@@ -87,7 +96,7 @@ def contain() -> list[str]:
 
 def words_of(error: BaseException) -> str:
     """Return what an exception says, as plain text."""
-    if "__init__() missing" in str(error) and error.__context__ is not None:
+    while "__init__() missing" in str(error) and error.__context__ is not None:
         error = error.__context__  # Keras could not make another of its class
     return (_ANSI.sub("", str(error)).strip() or type(error).__name__)[:_MAX_TEXT]
 
@@ -116,11 +125,14 @@ def converse(
         answer.write(json.dumps(message) + "\n")
         answer.flush()
 
+    # What frameworks keep for themselves goes to the temporary folder, which is removed.
+    runs_code = bool(told["folders"])
+    sealed = runs_code and seal(writable=(os.environ["TMPDIR"], os.devnull))
     ready = start(told)
-    write(ready)
+    write({**ready, "guard": ("kernel" if sealed else "limits") if runs_code else ""})
     if not ready["ready"]:
         return
-    denied = contain() if told["folders"] else []
+    denied = contain(sealed=sealed) if runs_code else []
     sys.path[:0] = told["folders"]
     build_all(json.loads(sys.stdin.readline()), write, {**told, **ready}, denied)
     write({"end": True})

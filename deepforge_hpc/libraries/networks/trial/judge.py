@@ -13,7 +13,10 @@ from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, Objection,
 
 Outcome = Mapping[str, BuiltLayer]
 """By the name of the layer call."""
-_CONTAINED = Path(__file__).with_name("contained.py")
+_PARTS = ("sealed", "contained")
+"""What every trial has, each after what it imports."""
+_PACKAGE = "deepforge_hpc.libraries.networks.trial"
+_FUTURE = "from __future__ import annotations\n"
 _PRELUDE = """\
 import sys, types
 _part = types.ModuleType({name!r})
@@ -76,10 +79,11 @@ class Judge:
 
     def script(self) -> str:
         """Return what is sent: the part that every trial has, and its own."""
-        name = "deepforge_hpc.libraries.networks.trial.contained"
-        prelude = _PRELUDE.format(name=name, text=_CONTAINED.read_text(encoding="utf-8"))
-        text = self.child.read_text(encoding="utf-8")
-        return text.replace("from __future__ import annotations\n", prelude, 1)
+        here, parts = Path(__file__).parent, []
+        for name in _PARTS:
+            text = (here / f"{name}.py").read_text(encoding="utf-8")
+            parts.append(_PRELUDE.format(name=f"{_PACKAGE}.{name}", text=text))
+        return self.child.read_text(encoding="utf-8").replace(_FUTURE, "".join(parts), 1)
 
 
 def shape_words(shape: Shape) -> str:

@@ -19,6 +19,11 @@ _WHY = {
     "end": "its process ended while {} was imported",
 }
 
+_GUARDS = {
+    "kernel": "the kernel let it write nothing but what is removed again (Landlock)",
+    "limits": "no file could grow; this kernel has no Landlock, so compiled code might remove some",
+}
+
 
 def _reason(judge: Judge, why: NoTrial) -> str:
     return _WHY[why.why].format(judge.framework, judge.backends) + (
@@ -51,6 +56,9 @@ def notices(tried: Tried, loss: object = None) -> Iterator[Notice]:
         what = f"{tried.trial.backend} refuses it, and {tried.job_backend} may not"
         hint = f"check with a Python that has {tried.job_backend}: --python PATH"
         yield call.fault(what, hint).notice("other_backend")
+    if guard := _GUARDS.get(tried.trial.guard):
+        text = f"code of the project was run, and {guard}"
+        yield Notice("user_code", text, subject=tried.graph.name, level=INFO)
     if names := tried.request.left_out:
         text = f"code of the project was not run, so these were not checked: {listed(names)}"
         hint = "dfh arch check FILE --exact runs it, in a limited process"

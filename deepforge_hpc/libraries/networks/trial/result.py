@@ -50,6 +50,8 @@ class Trial(NamedTuple):
     """In the order of the calls; fewer if the trial was ended."""
     error: Objection | None = None
     """Of the network as a whole."""
+    guard: str = ""
+    """What kept code of the project from writing: `kernel` (Landlock), `limits`; empty if none ran."""
     schema: str = "dfh/trial/1"
 
 

@@ -168,7 +168,9 @@ def _trials(
         else:
             whole[index] = ended
     return tuple(
-        Trial(ready["version"], ready["backend"], tuple(found), whole.get(index))
+        Trial(
+            ready["version"], ready["backend"], tuple(found), whole.get(index), ready.get("guard", "")
+        )
         for index, found in enumerate(layers)
     )
 
