@@ -24,10 +24,20 @@ def network_lines(found: ShownNetwork) -> Iterator[str]:
         (item.name, "Input", "-", f"{sizes(item.shape)} {item.dtype}") for item in found.inputs
     ]
     layers = [
-        (item.name, item.kind, ", ".join(item.sources), plain(", ".join(item.arguments)))
+        (
+            item.name,
+            item.kind,
+            ", ".join(item.sources),
+            plain(", ".join(map(_short, item.arguments))),
+        )
         for item in found.layers
     ]
     yield from table(_HEADER, [*inputs, *layers])
+
+
+def _short(argument: str) -> str:
+    """Return an argument on one line: a vocabulary may have thousands of words."""
+    return argument if len(argument) <= _WIDTH else f"{argument[: _WIDTH - 3]}..."
 
 
 def summary_lines(found: NetworkSummary) -> Iterator[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from deepforge_hpc.files.faults import shown
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing
 from deepforge_hpc.libraries.networks.dialect import Arguments, Dialect
 
@@ -37,11 +40,21 @@ def dialect() -> Dialect:
             "TFSMLayer": "it runs whatever its file holds",
             "InputLayer": "inputs stand under `inputs`",
         },
+        files={"vocabulary": _terms},
         of_models=("training", "mask"),
         activations_by_text=True,
         same_as={"strides": "pool_size", "value_dim": "key_dim"},
         meant={"data_format": "channels_last", "dtype": "float32", "activation": "linear"},
     )
+
+
+def _terms(thing: Thing, lines: list[str]) -> list[Any]:
+    """Return the terms of a vocabulary; ValueError for one that is not of its layer."""
+    if not thing.name.startswith("Integer"):
+        return list(lines)
+    if other := [line for line in lines if not re.fullmatch(r"-?[0-9]{1,18}", line)]:
+        raise ValueError(f"{shown(other[0])} is no whole number")
+    return list(map(int, lines))
 
 
 def _gives_several(thing: Thing, given: Arguments, call: Mapping[str, object]) -> bool:

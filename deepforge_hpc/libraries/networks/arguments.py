@@ -15,6 +15,7 @@ from typing import Any
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Kind, Schema
 from deepforge_hpc.files.object import closed
+from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.libraries.networks.catalogue import Texts, Thing
 from deepforge_hpc.libraries.networks.code import (
     OBJECT_SCHEMA,
@@ -30,13 +31,30 @@ from deepforge_hpc.libraries.networks.code import (
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Argument
 from deepforge_hpc.libraries.networks.literals import PARAMETER, kind_of
+from deepforge_hpc.plugins.library import NO_FILES, ResourceFiles
+
+_MAX_LIST_BYTES = 4 << 20
 
 
-class _Of(Reader):
+class ArchitectureReader(Reader):
+    """Reads a file that may name others."""
+
+    files: ResourceFiles = NO_FILES
+
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of a file of the project; ProjectError or ValueError if it has none."""
+        _, data = self.files.read(name, self.document.file)
+        if len(data) > _MAX_LIST_BYTES:
+            raise ValueError(f"it is larger than {_MAX_LIST_BYTES >> 20} MiB")
+        return [line.removesuffix("\r") for line in data.decode().removesuffix("\n").split("\n")]
+
+
+class _Of(ArchitectureReader):
     """Names the argument: its value may stand where a block is used, far from it."""
 
     def __init__(self, reader: Reader, name: str) -> None:
         super().__init__(reader.document)
+        self.files = getattr(reader, "files", NO_FILES)
         self.faults, self.broken = reader.faults, reader.broken
         self._name = name
 
@@ -124,6 +142,20 @@ class ArgumentKind:
         self._kind = owner.sort(self.sort)
         self._is_required = name in thing.required
         self._name = f"{name} of {thing.name}"
+        self._thing, self._of_lines = thing, owner.dialect.files.get(name)
+
+    def content(self, value: object, path: Path, reader: Reader) -> object:
+        """Return a value, the lines of a file in place of its name; BAD if there is none."""
+        if self._of_lines is None or not isinstance(value, str):
+            return value
+        of = _Of(reader, self._name)
+        try:
+            return self._of_lines(self._thing, of.lines(value))
+        except ProjectError as error:
+            of.fault(path, f"{self._name}: {error}", error.hint)
+        except ValueError as error:
+            of.fault(path, f"{self._name}: {shown(value)} cannot be used: {error}")
+        return BAD
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         """Read a value to its source."""
@@ -168,7 +200,9 @@ class Arguments:
 
     def read(self, name: str, value: object, path: Path, reader: Reader) -> Argument:
         """Return an argument; the source of a value with a fault is `None`."""
-        return argument(value, self.kinds[name](value, path, reader))
+        kind = self.kinds[name]
+        found = kind.content(value, path, reader)
+        return argument(None, BAD) if found is BAD else argument(found, kind(found, path, reader))
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> dict[str, Argument]:
         """Read a mapping."""

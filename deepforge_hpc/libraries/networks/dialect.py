@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Thing
 from deepforge_hpc.libraries.networks.graph import Argument
@@ -24,6 +25,8 @@ class Dialect:
     """Whether a layer with these arguments, called with those, may give more than one tensor."""
     refused: Mapping[str, str]
     """Layers that no file names, and why."""
+    files: Mapping[str, Callable[[Thing, list[str]], list[Any]]] = field(default_factory=dict)
+    """Arguments that may name a file of the project: to what is made of its lines, in its place."""
     of_models: tuple[str, ...] = ()
     """What the call of a nested model takes besides tensors."""
     activations_by_text: bool = False

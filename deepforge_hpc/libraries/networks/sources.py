@@ -11,6 +11,7 @@ from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.networks import architecture
 from deepforge_hpc.libraries.networks.architecture import Architecture, Block
+from deepforge_hpc.libraries.networks.arguments import ArchitectureReader
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Place
 from deepforge_hpc.libraries.networks.unused import check_unused
@@ -75,10 +76,11 @@ class ArchitectureFiles:
         """Return a file with all that it uses; None if it cannot be expanded."""
         self._read[file] = None
         try:
-            reader = Reader(load(text, file))
+            reader = ArchitectureReader(load(text, file))
         except InvalidInputError as error:
             self._broken += error.faults
             return None
+        reader.files = self._files
         self._readers.append(reader)
         found = architecture.read(reader, self.dialect)
         if found is None:

@@ -128,7 +128,10 @@ def test_a_python_without_keras_is_told_as_such() -> None:
     assert found == NoTrial("start", "/no/such/python: No such file or directory")
 
 
-def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(tmp_path: Path) -> None:
+def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     one, other = (BuildRequest(graph(f"a: {{Dense: {{units: {n}}}}}")).network for n in (2, 3))
     setting = TrialSetting(judge=JUDGE, python="python3")
     names = {
@@ -137,7 +140,16 @@ def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(tmp_path: P
         cache.key(one, setting, (("keras", "3.16"),)),
         cache.key(one, TrialSetting(judge=JUDGE, python="python3", backend="jax"), SOFTWARE),
     }
-    assert len(names) == 4
+    (tmp_path / "keras.json").write_text('{"floatx": "float16"}')
+    names.add(cache.key(one, setting, SOFTWARE))
+    (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')
+    names.add(cache.key(one, setting, SOFTWARE))
+    for name in ("TF_USE_LEGACY_KERAS", "PYTHONPATH", "JAX_ENABLE_X64"):
+        monkeypatch.setenv(name, "1")
+        names.add(cache.key(one, setting, SOFTWARE))
+    assert len(names) == 9
+    monkeypatch.setenv("OLDPWD", "/")
+    assert cache.key(one, setting, SOFTWARE) in names
     cache.put("a", TRIAL)
     assert cache.get("a", 2) == TRIAL
     assert cache.get("b", 2) is None

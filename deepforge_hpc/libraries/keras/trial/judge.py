@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +13,19 @@ from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.ranks import alone
 from deepforge_hpc.libraries.keras.trial.words import said
 from deepforge_hpc.libraries.networks.trial.judge import Judge
+from deepforge_hpc.runtime.base.files import read_own
+
+_MAX_SETTINGS = 1 << 16
+
+
+def _settings() -> str:
+    """Return the user's `keras.json`: types of numbers, the order of axes, the backend."""
+    folder = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111 - raises for ~nobody
+    with suppress(OSError, ValueError):
+        data = read_own(Path(folder, "keras.json"), owner=os.geteuid(), limit=_MAX_SETTINGS)
+        return data.decode(errors="replace")
+    return ""
+
 
 JUDGE = Judge(
     framework="Keras",
@@ -25,5 +40,7 @@ JUDGE = Judge(
     needs="Keras 3 with TensorFlow, JAX or PyTorch",
     backends="TensorFlow, JAX or PyTorch",
     backend_variable="KERAS_BACKEND",
+    variables=("KERAS_", "TF_", "JAX_", "XLA_", "TORCH", "PYTORCH_"),
+    settings=_settings,
     job_backend="tensorflow",
 )

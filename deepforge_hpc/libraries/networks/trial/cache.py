@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deepforge_hpc.libraries.networks.trial.judge import Judge
 from deepforge_hpc.libraries.networks.trial.result import Trial
 from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.runtime.base.codec import encode, parse
@@ -32,7 +33,14 @@ def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str
     """Return the name of a trial: of a network, a framework, and how it is asked."""
     script = digest(setting.judge.script().encode())
     told = [network, setting.backend, setting.job_backend, software, script]
+    told += [_surroundings(setting.judge), setting.judge.settings()]
     return digest(canonical_json(told)).removeprefix("sha256:")
+
+
+def _surroundings(judge: Judge) -> dict[str, str]:
+    """Return the variables that a framework or its Python may heed."""
+    beginnings = ("PYTHON", *judge.variables)
+    return {name: value for name, value in os.environ.items() if name.startswith(beginnings)}
 
 
 def get(name: str, layers: int) -> Trial | None:

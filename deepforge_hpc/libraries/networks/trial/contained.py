@@ -1,8 +1,8 @@
 """What every trial does, whichever framework is asked: it takes its limits, and converses.
 
 This file and `sealed.py` go to the Python of an environment before the framework's own `child.py`,
-which imports this one by its name here. It reads JSON lines from stdin, first how to go about it, then the networks,
-and writes JSON lines to where stdout was: `{"ready": ...}`, then for each layer
+which imports this one by its name here. It reads JSON lines from stdin, first how to go about it,
+then the networks, and writes JSON lines to where stdout was: `{"ready": ...}`, then for each layer
 `{"begin": [network, layer]}` and what became of it, so that whoever reads knows where it hangs.
 """
 

@@ -69,6 +69,10 @@ class Judge:
     """What it works with, if that is another package; in words."""
     backend_variable: str = ""
     """Of the environment: which of these it takes."""
+    variables: tuple[str, ...] = ()
+    """Of the environment: how the names of those begin that change what it says."""
+    settings: Callable[[], str] = str
+    """What else of the user changes that, as text."""
     job_backend: str = ""
     """Which of these a job takes, if nothing says so."""
 

@@ -51,7 +51,7 @@ class Trial(NamedTuple):
     error: Objection | None = None
     """Of the network as a whole."""
     guard: str = ""
-    """What kept code of the project from writing: `kernel` (Landlock), `limits`; empty if none ran."""
+    """What kept the project's code from writing: `kernel` (Landlock), `limits`; empty: none ran."""
     schema: str = "dfh/trial/1"
 
 

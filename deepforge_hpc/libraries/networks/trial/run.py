@@ -167,10 +167,9 @@ def _trials(
             layers[index].append(BuiltLayer(error=ended))
         else:
             whole[index] = ended
+    guard = ready.get("guard", "")
     return tuple(
-        Trial(
-            ready["version"], ready["backend"], tuple(found), whole.get(index), ready.get("guard", "")
-        )
+        Trial(ready["version"], ready["backend"], tuple(found), whole.get(index), guard)
         for index, found in enumerate(layers)
     )
 
