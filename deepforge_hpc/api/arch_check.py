@@ -98,7 +98,6 @@ def check(
     layers too.
     """
     from deepforge_hpc.libraries.networks.trial.notices import not_there
-    from deepforge_hpc.libraries.networks.trial.request import without
     from deepforge_hpc.libraries.networks.trial.result import NoTrial
     from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
     from deepforge_hpc.libraries.networks.trial.tried import try_out
@@ -116,7 +115,7 @@ def check(
     has = software(interpreter, judge.packages)
     found: Tried | NoTrial = NoTrial("none")
     if python or any(name == judge.package for name, _ in has):
-        found = try_out(without(graph, faults) if faults else graph, setting, has)
+        found = try_out(graph, setting, has)
     if not isinstance(found, NoTrial):
         return tried_network(found, path, batch=batch, loss=loss, faults=faults)
     if faults:

@@ -230,7 +230,7 @@ def mapping_of(name: str, value: object, path: Path, reader: Reader) -> Mapping[
 def argument(data: object, code: Any) -> Argument:
     """Return what was read of a value."""
     found = Code("None") if code is BAD else code
-    return Argument(data, found.text, found.objects)
+    return Argument(data, found.text, found.objects, code is not BAD)
 
 
 class Free:

@@ -165,7 +165,7 @@ class Expander:
         elif before is NOTHING:
             message = f"{frame.prefix}{line} needs `from`: there are several inputs"
             frame.fault(step.path, message)
-            return ()
+            return (Tensor.lost(line),)
         else:
             found = [frame.one(before, "the layer above", step.path)]
         return tuple(source for source in found if source is not None)
@@ -263,13 +263,13 @@ class Expander:
         if not isinstance(old, str) or old not in frame.lines:
             hint = nearest(str(old), frame.lines) or "name a layer above this one"
             frame.fault(step.path, f"there is no layer {shown(old)} to use again", hint)
-            return None
+            return Tensor.lost(line)
         calls = [frame.network.calls[name] for name in frame.lines[old]]
         inside = {call.name for call in calls}
         reads = dict.fromkeys(one for call in calls for one in call.reads if one.name not in inside)
         if len(reads) != len(sources):
             frame.fault(step.path, f"{old} takes {len(reads)} inputs, not {len(sources)}")
-            return None
+            return Tensor.lost(line)
         given = dict(zip(reads, sources, strict=True))
         cut, base = len(frame.prefix) + len(old), f"{frame.prefix}{line}"
 

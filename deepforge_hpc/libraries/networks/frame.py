@@ -86,7 +86,7 @@ class Frame:
         if layer not in self.scope:
             hint = nearest(layer, self.scope) or "a layer must stand above those that use it"
             self.fault(path, f"no layer {shown(layer)} above this one", hint)
-            return None
+            return Tensor.lost(name)
         found = self.scope[layer]
         return self._output(layer, found, output, path) if output else found
 
@@ -105,16 +105,16 @@ class Frame:
         one = "those of a layer are numbered: write .0" if gives_several else "it gives one tensor"
         hint = f"it has {', '.join(outputs)}" if outputs else one
         self.fault(path, f"{layer} has no output {shown(output)}", hint)
-        return None
+        return Tensor.lost(layer)
 
     def tensor(self, name: str, path: Path) -> Tensor | None:
         """Return what a name stands for, which must be one output."""
         return self.one(self.source(name, path), name, path)
 
     def one(self, found: Source, name: str, path: Path) -> Tensor | None:
-        """Return the one output that was found; None and a fault for several."""
+        """Return the one output that was found; a lost one and a fault for several."""
         if not isinstance(found, Several):
             return found
         known = ", ".join(f"{name}.{output}" for output in found.outputs)
         self.fault(path, f"{name} has several outputs", f"write from: and one of {known}")
-        return None
+        return Tensor.lost(name)

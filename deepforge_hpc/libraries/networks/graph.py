@@ -37,6 +37,11 @@ class Tensor:
     index: int | None = None
     """Which one, of a call that gives several; None is all that it gives, mostly one tensor."""
 
+    @classmethod
+    def lost(cls, name: str) -> Tensor:
+        """Return what stands for a tensor that is not there, so that the rest can be looked at."""
+        return cls(f"?{name}")
+
     def __str__(self) -> str:
         return self.name if self.index is None else f"{self.name}.{self.index}"
 
@@ -67,6 +72,8 @@ class Argument(NamedTuple):
     """As source text: literals and names of the catalogue."""
     objects: tuple[str, ...] = ()
     """What of the project stands in the source, as MODULE:Name."""
+    is_known: bool = True
+    """Whether nothing is wrong with it."""
 
 
 CallValue = Tensor | tuple[Tensor, ...] | bool | int | float | None
@@ -109,6 +116,8 @@ class LayerCall:
     place: Place
     passages: tuple[Passage, ...] = ()
     """From the outermost block to the innermost."""
+    is_broken: bool = False
+    """Its file has a fault in it, so that it cannot be made."""
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class LayerMaker:
         sources: tuple[Tensor, ...],
     ) -> None:
         """Add one layer."""
+        told = len(frame.unit.reader.faults)
         self.claim(name, step, frame)
         if len(sources) > 1 and one.takes == "one":
             frame.fault(step.path, f"{step.kind} takes one input, not {len(sources)}")
@@ -56,6 +57,8 @@ class LayerMaker:
         for key, value in one.given(step.arguments, step.path, frame.unit.reader).items():
             found[key] = self.read(one, key, value, frame, (*step.path, key))
         one.check_required(found, step.path, frame.unit.reader)
+        keywords = self.keywords(step, one.call, frame)
+        has_fault = len(frame.unit.reader.faults) > told
         frame.network.add(
             LayerCall(
                 name=name,
@@ -64,9 +67,10 @@ class LayerMaker:
                 arguments=one.ordered(found),
                 sources=sources,
                 merges=one.takes == "list" or (one.takes == "any" and len(sources) > 1),
-                keywords=self.keywords(step, one.call, frame),
+                keywords=keywords,
                 place=frame.unit.place(step.path),
                 passages=frame.passages,
+                is_broken=has_fault or not all(item.is_known for item in found.values()),
             ),
             frame.unit,
             gives_several=one.gives_several(found, step.call),

@@ -96,7 +96,7 @@ class NetworkLibrary(Library):
         """
         units = ArchitectureFiles(files, self.dialect())
         unit = units.read(text, source)
-        graph = Expander(units).expand(unit) if unit is not None and not units.faults else None
+        graph = Expander(units).expand(unit) if unit is not None else None
         return graph, tuple(units.faults)
 
 

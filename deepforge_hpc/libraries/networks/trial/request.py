@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
-from deepforge_hpc.errors import Fault
-from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Place, Tensor
+from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Tensor
 
 Item = tuple[LayerCall | None, dict[str, Any]]
 
@@ -15,7 +13,8 @@ Item = tuple[LayerCall | None, dict[str, Any]]
 class BuildRequest:
     """What is sent, and the layer call that each item of it stands for; None of an input.
 
-    Layers with code of the project are left out, unless `user_code` may be imported.
+    Layers with code of the project are left out, unless `user_code` may be imported; and those with
+    a fault of their own, which no framework needs to see.
     """
 
     def __init__(self, graph: Graph, *, user_code: bool = False) -> None:
@@ -24,32 +23,12 @@ class BuildRequest:
         self.left_out = () if user_code else tuple(_users(items))
         self.network: dict[str, Any] = {
             "inputs": [item.name for item in graph.inputs],
-            "items": [{"name": i["name"]} if self._is_out(i) else i for _, i in items],
+            "items": [{"name": i["name"]} if self._is_out(call, i) else i for call, i in items],
             "outputs": [_tensor(item, "") for item in graph.outputs],
         }
 
-    def _is_out(self, item: dict[str, Any]) -> bool:
-        return item["name"] in self.left_out
-
-
-def without(graph: Graph, faults: Iterable[Fault]) -> Graph:
-    """Return a network without the layers that have a fault of their own, or came through one."""
-    lines = {(place.file, place.line) for call in graph.calls for place in _places(call)}
-    faulty = set()
-    for fault in faults:
-        # An argument may stand on a line below its layer's.
-        above = [line for file, line in lines if file == fault.file and line <= fault.line]
-        faulty.add((fault.file, max(above, default=0)))
-    calls = (
-        call
-        for call in graph.calls
-        if not any((place.file, place.line) in faulty for place in _places(call))
-    )
-    return replace(graph, calls=tuple(calls))
-
-
-def _places(call: LayerCall) -> tuple[Place, ...]:
-    return (call.place, *(passage.place for passage in call.passages))
+    def _is_out(self, call: LayerCall | None, item: dict[str, Any]) -> bool:
+        return item["name"] in self.left_out or (call is not None and call.is_broken)
 
 
 def _users(items: list[Item]) -> Iterator[str]:
