@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from deepforge_hpc.job import log
 from deepforge_hpc.operations.named import find, for_outputs, make, match_outputs, parse
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.errors import TrainingError
@@ -70,7 +68,7 @@ def optimizer(settings: Train, rate: Any) -> Any:
 
 
 def callbacks(settings: Train, goals: dict[str, Any], *, validates: bool) -> list[Any]:
-    """Return the callbacks, and what logs each epoch; TrainingError for an unknown `monitor`."""
+    """Return the callbacks; TrainingError for an unknown `monitor`."""
     found = [make("callback", item) for item in settings.callbacks]
     is_best = settings.keep == "best"
     stop = settings.early_stopping
@@ -86,7 +84,7 @@ def callbacks(settings: Train, goals: dict[str, Any], *, validates: bool) -> lis
     logged += [f"val_{name}" for name in logged if name != "learning_rate" and validates]
     for item in found:
         _check_monitor(item, logged)
-    return [*found, keras.callbacks.LambdaCallback(on_epoch_end=_log)]
+    return found
 
 
 def _logged(goals: dict[str, Any]) -> list[str]:
@@ -121,8 +119,3 @@ def _check_monitor(callback: Any, logged: Sequence[str]) -> None:
     raise TrainingError(
         f"{kind} monitors {name!r}, which is not logged; {hint}There are {', '.join(logged)}"
     )
-
-
-def _log(epoch: int, logs: dict[str, Any]) -> None:
-    # The history has each value of a metric of several, an F1 of each class, say; a log has one.
-    log(step=epoch + 1, **{name: float(np.mean(value)) for name, value in logs.items()})

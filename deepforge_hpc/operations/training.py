@@ -48,6 +48,7 @@ def train(
         validation=watched,
         callbacks=told,
         checkpoint_s=settings.checkpoint_s,
+        logged=True,
     )
     return _plain(settings.model, model), history, report
 

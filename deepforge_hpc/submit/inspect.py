@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import user_name
+from deepforge_hpc.runtime.base.epochs import WAITS_NEXT, epoch_split
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
@@ -46,6 +47,7 @@ def status(
         job._replace(metrics=last_metrics(layout.root, job.speaker.folder)) if job.has_run else job
         for job in current.jobs
     )
+    notices += _waiting_for_data(jobs)
     is_submitting = attempt is not None and attempt.is_held and _is_being_submitted(layout)
     if not at_home:
         text = f"This is a copy: {info.id} was created at {info.home}."
@@ -63,6 +65,16 @@ def status(
         jobs = tuple(_rehinted(job, "Once the rest has ended: {}") for job in jobs)
     current = current._replace(jobs=jobs, warnings=(*notices, *current.warnings))
     return current._replace(next=_next(info, current, kinds, is_submitting=is_submitting))
+
+
+def _waiting_for_data(jobs: tuple[JobStatus, ...]) -> list[Notice]:
+    """Return what to do about jobs whose training waits for its data too long."""
+    splits = ((job.name, epoch_split(job.metrics)) for job in jobs)
+    return [
+        Notice("waits_for_data", f"{name}: {split.waits}", name, next=WAITS_NEXT)
+        for name, split in splits
+        if split is not None and split.waits
+    ]
 
 
 def _sound_info(layout: ExecutionLayout, files: Files) -> ExecutionInfo:

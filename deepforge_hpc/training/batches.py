@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -56,6 +57,8 @@ class Batches(keras.utils.PyDataset):
         self.order = Order(len(self.chosen), batch_size, seed, shuffle, *whose)
         self.begin_at(0)
         self._drawn: tuple[int, Any] = (-1, None)
+        self.reads: dict[int, tuple[float, float]] = {}
+        """When batches were begun and ready, by their index in the epoch, until someone asks."""
         self._lock = threading.Lock()
 
     def begin_at(self, epoch: int, step: int = 0) -> None:
@@ -78,10 +81,12 @@ class Batches(keras.utils.PyDataset):
         return self.order.steps - self.first_step
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
+        begun = time.perf_counter()
         rows = self._rows(self.epoch)[self.order.positions(self.first_step + index)]
         parts = [self._inputs_of(rows), _all_taken(self.targets, rows), _taken(self.weights, rows)]
         while parts[-1] is None:
             parts.pop()
+        self.reads[index] = (begun, time.perf_counter())
         return tuple(parts)
 
     def describe(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ import keras
 from deepforge_hpc.job import checkpoint_folder, stopping
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
+from deepforge_hpc.training.clock import EpochClock, LogEpochs
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
@@ -35,13 +36,14 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     checkpoints: Checkpoints | str | Path | None = None,
     checkpoint_s: float = CHECKPOINT_S,
     class_weight: dict[int, float] | None = None,
+    logged: bool = False,
 ) -> dict[str, list[Any]]:
     """Train a compiled model, and return its history: the same on all ranks, of all attempts.
 
     Checkpoints lie in the job's folder for them (none outside of a job) or where `checkpoints`
     says. Each epoch ends with one, and within an epoch every `checkpoint_s` seconds there is
     another. Asked to stop (the warning before a time limit, SIGTERM) all ranks stop at one step,
-    save, and end.
+    save, and end. `logged`: each epoch's metrics, and where its time went, come into the job's log.
     """
     _check_agreement(batches, validation, epochs, transport)
     kept = _folder(checkpoints)
@@ -52,13 +54,14 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
             f"dfh: the training goes on at {at}, after {at.total} steps ({found.path})\n"
         )
     history = keras.callbacks.History()
-    inner = [*callbacks, history]
+    clock = EpochClock(batches, transport)
+    inner = [*callbacks, *([LogEpochs(clock)] if logged else []), history]
     state = TrainingState(model, inner, transport)
     restore = Restore(state, found) if found else None
     once = Once(inner)
     with stopping() as stop:
-        save = Save(state, batches, stop, kept, checkpoint_s, restore)
-        parts = [*([restore] if restore else []), Synchronize(transport), once, save]
+        save = Save(state, batches, stop, kept, checkpoint_s, restore, clock)
+        parts = [clock, *([restore] if restore else []), Synchronize(transport), once, save]
         calls = _calls(found, epochs)
         if not calls:
             _take_over(model, parts, restore)

@@ -13,6 +13,7 @@ import numpy as np
 from deepforge_hpc.job import StopRequest
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
+from deepforge_hpc.training.clock import EpochClock
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.reduce import average_statistics, reduce_metrics
 from deepforge_hpc.training.state import TrainingState
@@ -125,8 +126,10 @@ class Save(keras.callbacks.Callback):
         checkpoints: Checkpoints | None,
         every_s: float,
         restore: Restore | None,
+        clock: EpochClock,
     ) -> None:
         super().__init__()
+        self.clock = clock
         self.state, self.batches, self.stop = state, batches, stop
         self.checkpoints, self.every_s, self._restore = checkpoints, every_s, restore
         self.last: Checkpoint | None = restore.found if restore else None
@@ -177,7 +180,8 @@ class Save(keras.callbacks.Callback):
         if over:
             self._end(at_end=at_end)
         if self.checkpoints is not None and (due or warned or ended):
-            self._save(position)
+            with self.clock.of("checkpoint"):
+                self._save(position)
         if warned or ended:
             self.stop.signal = signal.SIGTERM if ended else signal.SIGUSR1
             raise Stopped

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
+PARTS = ("waiting", "compute", "communication", "validation", "checkpoint")
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
 LOSS = {"SparseCategoricalCrossentropy": {"from_logits": True}}
@@ -349,4 +350,12 @@ def test_jobs_train_with_nothing_of_ours_and_go_on_from_a_checkpoint(
     report = json.loads((jobs / "train" / "outputs" / "report.json").read_text())
     assert (report["ranks"], report["transport"]) == (1, "one rank")
     metrics = (jobs / "train" / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["step"] for line in metrics] == [1, 2]
+    lines = [json.loads(line) for line in metrics]
+    assert [line["step"] for line in lines] == [1, 2]
+    for line in lines:
+        told = {name: line[f"time/{name}"] for name in (*PARTS, "epoch")}
+        assert all(value >= 0 for value in told.values())
+        assert 0 < told["compute"] <= sum(told[part] for part in PARTS) <= told["epoch"]
+        assert line["memory/peak_mib"] > 50
+    assert lines[0]["time/checkpoint"] == 0 < lines[1]["time/checkpoint"]
+    assert lines[1]["time/validation"] > 0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import Stated, listing, notice_lines
+from deepforge_hpc.runtime.base.epochs import is_about_running
 from deepforge_hpc.runtime.base.states import WAITING, State
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
@@ -124,7 +125,9 @@ def _remark(job: JobStatus) -> str:
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in metrics.items()
-        if name != "t" and (isinstance(value, (int, float)) or value in _NOT_FINITE)
+        if name != "t"
+        and not is_about_running(name)
+        and (isinstance(value, (int, float)) or value in _NOT_FINITE)
     ]
     return "  ".join(shown[:5])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.codec import parse
+from ..base.epochs import EpochSplit, epoch_split, is_about_running
 from ..base.folder import Folder
 from ..base.metrics import Series, parse_metrics
 from ..base.states import State
@@ -58,6 +59,9 @@ class Details(NamedTuple):
     """Of one job."""
 
     metrics: tuple[Series, ...] = ()
+    """Without those that `splits` is made of."""
+    splits: tuple[EpochSplit, ...] = ()
+    """Of the last epoch of each task that tells."""
     pictures: tuple[Picture, ...] = ()
     more_pictures: int = 0
     logs: tuple[LogTail, ...] = ()
@@ -76,6 +80,7 @@ def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
     """Read what a job shows; of a job array, the tasks that matter most."""
     tasks = sorted(job.units, key=_rank)[:_MAX_TASKS]
     metrics: list[Series] = []
+    splits: list[EpochSplit] = []
     pictures: list[Picture] = []
     logs: list[LogTail] = []
     more = 0
@@ -93,10 +98,12 @@ def read_details(root: Path, job: JobStatus, budget: Budget) -> Details:
                 with folder.folder(task.folder.rpartition("/")[2]) as part:
                     found = _read_task(part, task, budget)
             metrics += found.metrics
+            splits += found.splits
             pictures += found.pictures
             more += found.more_pictures
     return Details(
         metrics=tuple(metrics),
+        splits=tuple(splits),
         pictures=tuple(pictures),
         more_pictures=more,
         logs=tuple(logs),
@@ -118,9 +125,19 @@ def _read_task(folder: Folder, task: UnitStatus, budget: Budget) -> Details:
     since = begin.timestamp() - 1 if begin else 0.0
     series = parse_metrics(lines[1:] if size > len(data) else lines, _POINTS, since)
     where = "" if task.task is None else f" (task {task.task})"
-    series = [item._replace(name=plain(item.name, 60) + where) for item in series]
+    split = epoch_split({item.name: item.last for item in series})
+    series = [
+        item._replace(name=plain(item.name, 60) + where)
+        for item in series
+        if not is_about_running(item.name)
+    ]
     pictures, more = _read_pictures(folder, task, budget)
-    return Details(metrics=tuple(series), pictures=tuple(pictures), more_pictures=more)
+    return Details(
+        metrics=tuple(series),
+        splits=(split,) if split else (),
+        pictures=tuple(pictures),
+        more_pictures=more,
+    )
 
 
 def _read_log(folder: Folder, job: str, task: UnitStatus, budget: Budget) -> LogTail | None:

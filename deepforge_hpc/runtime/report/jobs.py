@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..base.epochs import WAITS_NEXT, EpochSplit
 from ..base.metrics import Series
 from ..base.plan import JobKind
 from ..base.states import State
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 _MAX_OUTPUTS = 50
 _MAX_TASK_ROWS = 200
+_SPLIT_LOOKS = {
+    "compute": "ok",
+    "waiting": "fail",
+    "communication": "run",
+    "validation": "reuse",
+    "checkpoint": "warn",
+}
 _MANY = 6
 """More charts or figures than these are shown small."""
 
@@ -33,6 +41,7 @@ def operation_card(
     elapsed = operation.elapsed(now)
     time = f'<span class="time">{duration(elapsed)}</span>' if elapsed is not None else ""
     parts = [_facts(operation), _bar(operation.main), _reason(operation)]
+    parts += [_split(item) for detail in details for item in detail.splits]
     series = [item for detail in details for item in detail.metrics]
     pictures = [item for detail in details for item in detail.pictures]
     parts.append(_gallery(series, pictures, sum(detail.more_pictures for detail in details)))
@@ -118,6 +127,13 @@ def _reason(operation: Operation) -> str:
     texts = [plain(task.reason) for task in operation.tasks if task.reason]
     shown = list(dict.fromkeys(texts))[:3]
     return "".join(f'<p class="reason">{esc(text)}</p>' for text in shown)
+
+
+def _split(split: EpochSplit) -> str:
+    """Return where an epoch's time went as a bar, and what to do if too much of it is waiting."""
+    shares = [(_SPLIT_LOOKS[part], round(1000 * share)) for part, share in split.shares.items()]
+    advice = f'<p class="reason">{esc(split.waits)}: {esc(WAITS_NEXT)}</p>' if split.waits else ""
+    return state_bar(shares, 1000, split.words) + advice
 
 
 def _gallery(series: Sequence[Series], pictures: Sequence[Picture], more: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 Array: TypeAlias = Any
@@ -22,30 +24,56 @@ class Transport(ABC):
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
+        self._spent_s = 0.0
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds within exchanges so far, which include waiting for slower ranks."""
+        return self._spent_s
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the block as an exchange; what it calls must not be counted again."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent_s += time.perf_counter() - begun
 
     def broadcast(self, array: Array, root: int = 0) -> Array:
         """Return the array of the rank `root`."""
-        return _as_before(array, self._broadcast(portable(array), root))
+        with self.timed():
+            return _as_before(array, self._broadcast(portable(array), root))
 
     def sum(self, array: Array) -> Array:
         """Return the sum of all ranks' arrays."""
-        return _as_before(array, self._sum(portable(array)))
+        with self.timed():
+            return _as_before(array, self._sum(portable(array)))
 
     def mean(self, array: Array) -> Array:
         """Return the mean of all ranks' arrays, which hold floating-point numbers."""
-        return _as_before(array, self._sum(portable(array)) / self.size)
+        with self.timed():
+            return _as_before(array, self._sum(portable(array)) / self.size)
 
-    @abstractmethod
     def gather(self, value: Any) -> list[Any]:
         """Return the small objects of all ranks, in the order of ranks, on every rank."""
+        with self.timed():
+            return self._gather(value)
 
-    @abstractmethod
     def barrier(self) -> None:
         """Wait until all ranks are here."""
+        with self.timed():
+            self._barrier()
 
     @abstractmethod
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the means of all ranks' tensors: one exchange for all of them, within a step."""
+
+    @abstractmethod
+    def _gather(self, value: Any) -> list[Any]: ...
+
+    def _barrier(self) -> None:
+        self._gather(None)
 
     @abstractmethod
     def _broadcast(self, array: Array, root: int) -> Array: ...
@@ -59,11 +87,8 @@ class OneRank(Transport):
 
     name = "one rank"
 
-    def gather(self, value: Any) -> list[Any]:
+    def _gather(self, value: Any) -> list[Any]:
         return [value]
-
-    def barrier(self) -> None:
-        return
 
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         return list(tensors)

@@ -22,18 +22,16 @@ class TorchTransport(Transport):
         ranks.agree(self._group.get_world_size(), "torch.distributed")
         super().__init__(self._group.get_rank(), ranks.world_size)
 
-    def gather(self, value: Any) -> list[Any]:
+    def _gather(self, value: Any) -> list[Any]:
         found: list[Any] = [None] * self.size
         self._group.all_gather_object(found, value)
         return found
 
-    def barrier(self) -> None:
-        self.gather(None)  # NCCL's own barrier wants to know a device
-
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         def mean(flat: Tensor) -> None:
-            self._group.all_reduce(flat)
-            flat /= self.size
+            with self.timed():  # NCCL returns before it is done: what is not seen here is compute
+                self._group.all_reduce(flat)
+                flat /= self.size
 
         return reduced(tensors, mean)
 

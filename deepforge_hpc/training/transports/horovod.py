@@ -12,8 +12,11 @@ from deepforge_hpc.job import Rank
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports.base import Array, Tensor, Transport
 from deepforge_hpc.training.transports.tensorflow import (
+    begin_timing,
+    end_timing,
     narrowed,
     of_one_type,
+    spent_in_graph,
     use_own_gpus,
     widened,
 )
@@ -34,20 +37,23 @@ class HorovodTransport(Transport):
         ranks.agree(self._hvd.size(), "Horovod")
         use_own_gpus(ranks)
         super().__init__(self._hvd.rank(), ranks.world_size)
+        self._within_steps_s = spent_in_graph()
 
-    def gather(self, value: Any) -> list[Any]:
+    @property
+    def spent_s(self) -> float:
+        return self._spent_s + float(self._within_steps_s.numpy())
+
+    def _gather(self, value: Any) -> list[Any]:
         return list(self._hvd.allgather_object(value))
 
-    def barrier(self) -> None:
-        self.gather(None)
-
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        found = widened(tensors)
+        found, begun = begin_timing(widened(tensors))
         for places in of_one_type(found):
             group = [found[place] for place in places]
             means = self._hvd.grouped_allreduce(group, op=self._hvd.Average)
             for place, mean in zip(places, means, strict=True):
                 found[place] = mean
+        end_timing(self._within_steps_s, begun, found)
         return narrowed(found, tensors)
 
     def _broadcast(self, array: Array, root: int) -> Array:

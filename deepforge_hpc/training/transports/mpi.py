@@ -34,10 +34,10 @@ class MpiTransport(Transport):
             use_own_gpus(ranks)
         super().__init__(self._comm.Get_rank(), ranks.world_size)
 
-    def gather(self, value: Any) -> list[Any]:
+    def _gather(self, value: Any) -> list[Any]:
         return list(self._comm.allgather(value))
 
-    def barrier(self) -> None:
+    def _barrier(self) -> None:
         self._comm.Barrier()
 
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -66,9 +66,10 @@ class MpiTransport(Transport):
         return narrowed(found, tensors)
 
     def _mean(self, array: Array) -> Array:
-        found = self._sum(array)
-        found /= self.size
-        return found
+        with self.timed():
+            found = self._sum(array)
+            found /= self.size
+            return found
 
     def _mean_on_host(self, flat: Tensor) -> None:
         import torch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from deepforge_hpc.job import Rank
 from deepforge_hpc.training.transports.base import Tensor
@@ -41,3 +42,29 @@ def narrowed(tensors: Sequence[Tensor], like: Sequence[Tensor]) -> list[Tensor]:
     import tensorflow as tf
 
     return [tf.cast(item, mine.dtype) for item, mine in zip(tensors, like, strict=True)]
+
+
+def spent_in_graph() -> Any:
+    """Return a variable in which a graph counts seconds."""
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):
+        return tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+
+def begin_timing(tensors: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+    """Return tensors that are there once all are, and when that was."""
+    import tensorflow as tf
+
+    with tf.control_dependencies(tensors):
+        begun = tf.timestamp()
+    with tf.control_dependencies([begun]):
+        return [tf.identity(item) for item in tensors], begun
+
+
+def end_timing(spent: Any, begun: Tensor, tensors: Sequence[Tensor]) -> None:
+    """Count the seconds from `begun` until all tensors are there."""
+    import tensorflow as tf
+
+    with tf.control_dependencies(tensors):
+        spent.assign_add(tf.timestamp() - begun)
