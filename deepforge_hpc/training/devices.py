@@ -18,7 +18,7 @@ _NVML = "libnvidia-ml.so.1"
 _CARDS = Path("/sys/class/drm")
 
 
-class Look(NamedTuple):
+class GpuLook(NamedTuple):
     """A GPU at one moment."""
 
     use: float
@@ -38,11 +38,12 @@ class NvidiaGpu:
         key = ctypes.c_uint(int(name)) if name.isdigit() else ctypes.c_char_p(name.encode())
         self._call(f"nvmlDeviceGetHandleBy{by}", key, ctypes.byref(self._handle))
 
-    def look(self) -> Look:
+    def look(self) -> GpuLook:
+        """Return what it does now; OSError if its driver does not say."""
         rates, memory = (ctypes.c_uint * 2)(), (ctypes.c_ulonglong * 3)()
         self._call("nvmlDeviceGetUtilizationRates", self._handle, rates)
         self._call("nvmlDeviceGetMemoryInfo", self._handle, memory)
-        return Look(rates[0] / 100, memory[2])
+        return GpuLook(rates[0] / 100, memory[2])
 
     def _call(self, function: str, *arguments: object) -> None:
         code = getattr(self._library, function)(*arguments)
@@ -60,11 +61,12 @@ class AmdGpu:
         self._folder = found[int(name)].parent
         self.look()
 
-    def look(self) -> Look:
+    def look(self) -> GpuLook:
+        """Return what it does now; OSError or ValueError if its driver does not say."""
         busy, used = (
             int((self._folder / file).read_text()) for file in ("gpu_busy_percent", _USED)
         )
-        return Look(busy / 100, used)
+        return GpuLook(busy / 100, used)
 
 
 _USED = "mem_info_vram_used"
@@ -104,11 +106,11 @@ class GpuWatch:
 
     def __init__(self, gpu: NvidiaGpu | AmdGpu | None) -> None:
         self._gpu = gpu
-        self._looks: list[Look] = []
+        self._looks: list[GpuLook] = []
         self._at = 0.0
 
     def look(self) -> None:
-        """Look, if the last look was a while ago; a GPU that fails is looked at no more."""
+        """GpuLook, if the last look was a while ago; a GPU that fails is looked at no more."""
         now = time.monotonic()
         if self._gpu is None or now - self._at < SAMPLE_S:
             return

@@ -179,7 +179,7 @@ int nvmlDeviceGetMemoryInfo(void *h, struct memory *m) { m->total = 9; m->free =
 
 def test_an_nvidia_gpu_is_asked_by_number_or_uuid(tmp_path: Path) -> None:
     """By a library with NVML's functions and layouts, for there is no driver here."""
-    from deepforge_hpc.training.devices import Look, NvidiaGpu
+    from deepforge_hpc.training.devices import GpuLook, NvidiaGpu
 
     if shutil.which("cc") is None:
         pytest.skip("cc is not installed: apt-get install gcc")
@@ -187,7 +187,7 @@ def test_an_nvidia_gpu_is_asked_by_number_or_uuid(tmp_path: Path) -> None:
     library = str(tmp_path / "libnvml.so")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "nvml.c"], check=True)
     for name, use in (("0", 0.1), ("1", 0.8), ("GPU-b", 0.8)):
-        assert NvidiaGpu(name, library).look() == Look(use, 7)
+        assert NvidiaGpu(name, library).look() == GpuLook(use, 7)
     for name in ("2", "GPU-x"):
         with pytest.raises(OSError, match="returned 6"):
             NvidiaGpu(name, library)
