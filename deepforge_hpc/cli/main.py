@@ -41,6 +41,7 @@ _ENTRIES = (
     LazyCommand("resume", "Run again what did not succeed.", section=_RUN),
     LazyCommand("report", "Write the report anew.", section=_LOOK),
     LazyCommand("metrics", "Write metrics for other programs.", section=_LOOK),
+    LazyCommand("model", "Look into trained models, and export them.", section=_LOOK),
     LazyCommand("executions", "List or remove executions.", section=_LOOK),
     LazyCommand("prov", "Explain and verify results.", section=_LOOK),
 )

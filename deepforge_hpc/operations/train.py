@@ -49,6 +49,7 @@ class Train:
         freeze: patterns of the names of layers that keep their weights.
         checkpoint_s: seconds between two checkpoints within an epoch.
         memory_gib: inputs up to this size are read into memory, others row by row.
+        record: `gradients` and `activations`, logged of each layer and epoch.
         seed: of all that is random.
         history: the numbers of each epoch.
         report: ranks, learning rate, weights that were loaded, layers that are frozen.
@@ -93,6 +94,7 @@ class Train:
         freeze: list[str] | None = None,
         checkpoint_s: Annotated[float, {"min": 0.0}] = 600.0,
         memory_gib: Annotated[float, {"min": 0.0}] = 1.0,
+        record: list[str] | None = None,
         seed: Annotated[int, {"min": 0, "max": 4294967295}] = 0,
     ):
         self.model, self.loss, self.metrics = model, loss, metrics or []
@@ -107,6 +109,7 @@ class Train:
         self.augment, self.validation_split, self.synchronize = (
             augment, validation_split, synchronize,
         )  # fmt: skip
+        self.record = record or []
         self.freeze, self.checkpoint_s, self.memory_gib = freeze or [], checkpoint_s, memory_gib
 
     def execute(

@@ -12,6 +12,7 @@ from deepforge_hpc.operations.data import batches_of, output_names
 from deepforge_hpc.operations.rate import learning_rate
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.weights import begin_with, freeze
+from deepforge_hpc.training.record import RecordInside
 
 
 def train(
@@ -31,6 +32,8 @@ def train(
     wanted = goals(settings, output_names(model))
     batches, watched = batches_of(settings, model, dataset, validation, team)
     told = callbacks(settings, wanted, validates=watched is not None)
+    is_first = team.rank == 0
+    records = [RecordInside(settings.record, batches, is_first=is_first)] if settings.record else []
     rate, report["learning_rate"] = learning_rate(settings, len(batches))
     report |= {"steps_per_epoch": len(batches), "rows": batches.order.rows}
     model.compile(
@@ -38,7 +41,7 @@ def train(
         jit_compile=False,  # XLA has none of the exchanges between ranks
         **wanted,
     )
-    if team.rank == 0:
+    if is_first:
         _tell(report)
     history = training.fit(
         model,
@@ -46,7 +49,7 @@ def train(
         epochs=settings.epochs,
         transport=team,
         validation=watched,
-        callbacks=told,
+        callbacks=[*told, *records],
         checkpoint_s=settings.checkpoint_s,
         logged=True,
     )

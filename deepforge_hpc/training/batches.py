@@ -89,6 +89,12 @@ class Batches(keras.utils.PyDataset):
         self.reads[index] = (begun, time.perf_counter())
         return tuple(parts)
 
+    def first(self, most: int = 32) -> tuple[Any, ...]:
+        """Return some rows to look at, not augmented: the same ones in every epoch and attempt."""
+        rows = self.chosen[self.order.epoch(0)][self.order.positions(0)][:most]
+        taken = self._as_given({name: _taken(item, rows) for name, item in self._named()})
+        return taken, _all_taken(self.targets, rows)
+
     def describe(self) -> dict[str, object]:
         """Return what must be the same on all ranks, and in an attempt that goes on."""
         found: dict[str, object] = {
@@ -120,6 +126,10 @@ class Batches(keras.utils.PyDataset):
         taken = {name: _taken(item, rows) for name, item in self._named()}
         if self.augment is not None:
             taken = _augmented(self.augment, taken, rows, (self.order.seed, self.epoch))
+        return self._as_given(taken)
+
+    def _as_given(self, taken: dict[str, Any]) -> Any:
+        """Return inputs in the form that they were given in."""
         if isinstance(self.inputs, dict):
             return taken
         values = tuple(taken.values())

@@ -211,6 +211,28 @@ def test_a_checkpoint_of_other_data_or_other_settings_is_refused(tmp_path: Path)
         fit(tmp_path, activation="tanh")
 
 
+def test_gradients_and_activations_are_recorded_and_change_nothing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "metrics.jsonl"
+    monkeypatch.setenv("DFH_METRICS", str(log))
+    plain, _, _ = train(dataset)
+    log.unlink()
+    watched, _, _ = train(dataset, record=["gradients", "activations"], memory_gib=0)
+    for mine, theirs in zip(watched.get_weights(), plain.get_weights(), strict=True):
+        assert np.array_equal(mine, theirs)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 1, 2, 2]
+    for inside, last in (lines[:2], lines[2:]):
+        assert set(inside) - {"t", "step"} == {
+            *(f"gradients/{name}" for name in ("conv", "norm", "out")),
+            *(f"activations/{name}" for name in ("conv", "norm", "pool", "out")),
+        }
+        assert all(value > 0 for value in inside.values())
+        assert "loss" in last  # which `dfh status` shows
+    assert lines[0]["gradients/out"] != lines[2]["gradients/out"]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -230,6 +252,7 @@ def test_a_checkpoint_of_other_data_or_other_settings_is_refused(tmp_path: Path)
         ({"metrics": [{"Mean": {"name": "step"}}]}, "metrics: none can be named step"),
         ({"optimizer": {"SGD": {"learning_rate": {}}}}, "its learning_rate is {}, not a number"),
         ({"augment": "spin"}, "augment 'spin' is none of dihedral, flip"),
+        ({"record": ["weights"]}, "record has ['weights']; it takes gradients and activations"),
         ({"clip": {"norm": 1.0}}, "clip has ['norm']; it takes clipnorm"),
     ],
 )

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from .text import duration, size
 
-PREFIXES = ("time/", "memory/", "gpu/")
-"""Of numbers about how it runs; all others are about what it computes."""
+PREFIXES = ("time/", "memory/", "gpu/", "gradients/", "activations/")
+"""Of numbers about how a training runs; all others are results, which charts are for."""
 PARTS = {
     "compute": "computing",
     "waiting": "waiting for data",

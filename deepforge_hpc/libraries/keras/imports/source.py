@@ -17,7 +17,7 @@ _CONFIG = "config.json"
 _MAX_BYTES = 20 << 20
 _MAX_MEMBERS = 1000
 """A model has a handful: more are read as nothing but a burden."""
-_BROKEN = (
+BROKEN = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(NotImplementedError, RuntimeError, ValueError),
 )
@@ -56,7 +56,7 @@ def _text(path: Path) -> bytes:
         try:
             with zipfile.ZipFile(stream) as archive:
                 return _member(path, archive)
-        except _BROKEN as error:
+        except BROKEN as error:
             raise _refused(path, f"the archive is damaged: {error}") from error
 
 
