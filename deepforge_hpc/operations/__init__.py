@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         PlotROC,
     )
     from deepforge_hpc.operations.plots_redshift import PlotDensities, PlotPIT, PlotRedshifts
+    from deepforge_hpc.operations.predict import Predict
     from deepforge_hpc.operations.split import KFold, Split
     from deepforge_hpc.operations.train import Train
 
@@ -52,6 +53,7 @@ __all__ = [
     "PlotPIT",
     "PlotROC",
     "PlotRedshifts",
+    "Predict",
     "Split",
     "Train",
 ]

@@ -1,0 +1,113 @@
+"""A model as one function of a batch, whatever made it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from deepforge_hpc.operations.errors import OperationError
+
+Outputs = dict[str, Any]
+"""Output -> array of the batch; the only one of a model is called ``."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """What a model is given, and what it makes of it."""
+
+    columns: tuple[str, ...]
+    predict: Callable[[list[Any]], Outputs]
+    identity: str
+    """Of the model, as far as it can be told."""
+
+
+def predictor(model: Any, columns: list[str] | None, layer: str, average: str) -> Predictor:
+    """Return a model's function; OperationError of what is no model, or has no such layer."""
+    if hasattr(model, "predict_on_batch"):
+        return _of_keras(model, columns, layer, average)
+    if not hasattr(model, "predict"):
+        raise OperationError(f"a {type(model).__name__} is no model of Keras or scikit-learn")
+    if layer or average or not columns:
+        raise OperationError(
+            f"a {type(model).__name__} needs columns, and has neither layers nor images to average"
+        )
+    function = getattr(model, "predict_proba", model.predict)
+
+    def predict(given: list[Any]) -> Outputs:
+        flat = [item.reshape(len(item), -1) for item in given]
+        return {"": np.asarray(function(np.concatenate(flat, axis=1)))}
+
+    return Predictor(tuple(columns), predict, repr(model))
+
+
+def _of_keras(model: Any, columns: list[str] | None, layer: str, average: str) -> Predictor:
+    names = [item.name for item in model.inputs]
+    if columns and len(columns) != len(names):
+        raise OperationError(f"columns has {len(columns)}, and the network the inputs {names}")
+    network = _until(model, layer) if layer else model
+
+    def predict(given: list[Any]) -> Outputs:
+        found = [_outputs(_run(network, view)) for view in _views(given, average)]
+        if len(found) == 1:
+            return found[0]
+        return {
+            name: np.mean([one[name] for one in found], axis=0, dtype=np.float64).astype(
+                found[0][name].dtype
+            )
+            for name in found[0]
+        }
+
+    return Predictor(tuple(columns or names), predict, _identity(model))
+
+
+def _run(network: Any, given: list[Any]) -> Any:
+    return network.predict_on_batch(given if len(given) > 1 else given[0])
+
+
+def _outputs(found: Any) -> Outputs:
+    if isinstance(found, dict):
+        return {str(name): np.asarray(item) for name, item in found.items()}
+    if isinstance(found, list | tuple):
+        if len(found) == 1:
+            return {"": np.asarray(found[0])}
+        return {str(number): np.asarray(item) for number, item in enumerate(found)}
+    return {"": np.asarray(found)}
+
+
+def _views(given: list[Any], average: str) -> Iterator[list[Any]]:
+    """Yield a batch in each position that is averaged; only images, 4 axes, have several."""
+    turns = {"": [(0, False)], "flip": [(0, False), (0, True)]}.get(
+        average, [(turn, mirror) for mirror in (False, True) for turn in range(4)]
+    )
+    for turn, mirror in turns:
+        yield [_turned(item, turn, mirror) if item.ndim == 4 else item for item in given]
+
+
+def _turned(images: Any, turn: int, mirror: bool) -> Any:
+    images = images[:, :, ::-1] if mirror else images
+    return np.ascontiguousarray(np.rot90(images, turn, axes=(1, 2)))
+
+
+def _until(model: Any, layer: str) -> Any:
+    """Return the network that ends at a layer, by its name or its number from the end."""
+    import keras
+
+    names = [item.name for item in model.layers]
+    if layer in names:
+        found = model.get_layer(layer)
+    elif layer.removeprefix("-").isdecimal() and -len(names) <= int(layer) < 0:
+        found = model.layers[int(layer)]
+    else:
+        raise OperationError(f"the network has no layer {layer!r}; it has {', '.join(names)}")
+    return keras.Model(model.inputs, found.output)
+
+
+def _identity(model: Any) -> str:
+    digest = hashlib.sha256(model.to_json().encode())
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
