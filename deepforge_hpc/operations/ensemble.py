@@ -18,9 +18,9 @@ class Ensemble:
     """Joins the predictions of several networks: their mean, their median or a weighted mean.
 
     Members are paired by `ids`, whatever their order; networks that predicted other rows are
-    refused. `NAME_spread` is the standard deviation of the members (ddof 0). Rows that sum to 1 in
-    every member (probabilities) sum to 1 again after a median. All other columns are the first
-    member's.
+    refused, and tables with other attributes, such as limits of bins. `NAME_spread` is the standard
+    deviation of the members (ddof 0). Rows that sum to 1 in every member (probabilities) sum to 1
+    again after a median. All other columns are the first member's.
 
     Args:
         predictions: the tables, `[predict1.predictions, predict2.predictions]`.
@@ -58,6 +58,8 @@ class Ensemble:
         weights = self._weights(len(predictions))
         orders = self._orders(predictions)
         first = predictions[0]
+        for number, table in enumerate(predictions):
+            _refuse_other_attributes(attributes(first), attributes(table), number)
         joined: dict[str, Any] = {name: read(item) for name, item in columns(first).items()}
         joined |= attributes(first)
         for name in self.columns:
@@ -119,3 +121,12 @@ class Ensemble:
             mean = members.mean(axis=0)
             joined = np.where(total > 0, joined / np.where(total > 0, total, 1), mean)
         return joined, spread
+
+
+def _refuse_other_attributes(first: dict[str, Any], own: dict[str, Any], number: int) -> None:
+    for name in sorted(first.keys() | own.keys()):
+        one, other = first.get(name), own.get(name)
+        if not np.array_equal(np.asarray(one), np.asarray(other)):
+            raise OperationError(
+                f"attribute {name[1:]!r} is {one} in member 0 and {other} in member {number}"
+            )

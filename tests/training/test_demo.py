@@ -70,7 +70,7 @@ def test_the_demo_learns_and_says_where_its_results_lie(first_run: str) -> None:
         assert Path(path).stat().st_size > 10_000
     figures = re.findall(r"^figure +(/.+)$", first_run, re.MULTILINE)
     assert [Path(path).name for path in figures] == [
-        "Embeddings.png", "Loss.png", "Distributions.png", "Redshifts.png",
+        "Densities.png", "Embedding.png", "Redshifts.png", "Loss.png",
     ]  # fmt: skip
 
 
@@ -100,7 +100,10 @@ def test_a_second_run_takes_what_still_holds_and_says_so(checkout: Path, first_r
     second = demo(checkout)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "installing" not in second.stdout
-    assert "nothing it needs has changed: embeddings, evaluate, predict, reduce" in second.stdout
+    assert (
+        "nothing it needs has changed: distributions, embeddings, evaluate, features"
+        in second.stdout
+    )
     assert sigma_mad(second.stdout) == sigma_mad(first_run)
 
 

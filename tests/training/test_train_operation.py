@@ -218,7 +218,6 @@ def test_a_network_with_images_and_reddening_gets_both_in_every_step(
     """As the network of Pasquet et al.; here the reddening alone tells the redshift."""
     import keras
     from operations.predict import Predict
-    from operations.reduce import ReduceDimensions
     from operations.train import TrainValidate
 
     from deepforge_hpc.libraries.keras.library import KerasLibrary
@@ -240,8 +239,6 @@ def test_a_network_with_images_and_reddening_gets_both_in_every_step(
         predictions = Predict(orientations=2).execute(model, binning, dataset)
         error = predictions["predicted"] - predictions["redshift"]
         assert np.median(np.abs(error)) < 0.02
-        embeddings = ReduceDimensions(galaxies=50, perplexity=10).execute(model, dataset)
-        assert embeddings["points"].shape == (50, 3)
         del dataset["reddening"]
         with pytest.raises(KeyError, match="the network has the inputs reddening, and the dataset"):
             Predict().execute(model, binning, dataset)

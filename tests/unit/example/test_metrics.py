@@ -59,21 +59,3 @@ def test_the_upper_limit_belongs_to_the_last_bin_and_beyond_is_refused() -> None
     with pytest.raises(ValueError, match="set max_redshift"):
         labels(np.array([0.41]), 4, 0.4)
     assert expectation(np.eye(4), 0.4) == pytest.approx([0.05, 0.15, 0.25, 0.35])
-
-
-def test_the_average_of_networks_refuses_different_galaxies_and_bins() -> None:
-    from operations.ensemble import AverageDistributions
-
-    def member(shift: int, weight: float) -> _Table:
-        pdf = np.tile([weight, 1 - weight], (3, 1))
-        return _Table(row=np.arange(3) + shift, redshift=np.zeros(3), pdf=pdf)
-
-    mean = AverageDistributions().execute(*[member(0, w) for w in (0.0, 0.5, 0.5, 1.0)])
-    assert mean["pdf"] == pytest.approx(0.5)
-    assert mean["predicted"] == pytest.approx(0.2)
-    with pytest.raises(ValueError, match="different galaxies"):
-        AverageDistributions().execute(*[member(k == 3, 0.5) for k in range(4)])
-    members = [member(0, 0.5) for _ in range(4)]
-    members[2].attrs = {"max_redshift": 0.6}
-    with pytest.raises(ValueError, match="different bins"):
-        AverageDistributions().execute(*members)

@@ -67,6 +67,11 @@ def changed(**more: Any) -> list[dict[str, Any]]:
     [
         (Ensemble(), changed(row=np.arange(20)), "member 1 has other rows.*20 are missing, 20"),
         (Ensemble(), changed(row=np.zeros(20)), "of member 1 names two rows alike"),
+        (
+            Ensemble(),
+            changed(**{"@max": 0.6}),
+            "attribute 'max' is 0.4 in member 0 and 0.6 in member 1",
+        ),
         (Ensemble(ids="name"), changed(), "no 'name'"),
         (Ensemble(ids=""), changed(prediction=np.ones((3, 4))), "other shapes"),
         (Ensemble(), changed(prediction=np.full((20, 4), np.nan)), "member 1 is not finite"),
