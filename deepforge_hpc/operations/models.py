@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,8 @@ def predictor(model: Any, columns: list[str] | None, layer: str, average: str) -
         flat = [item.reshape(len(item), -1) for item in given]
         return {"": np.asarray(function(np.concatenate(flat, axis=1)))}
 
-    return Predictor(tuple(columns), predict, repr(model))
+    # Each rank has loaded its own: where it lies in memory is not what it is.
+    return Predictor(tuple(columns), predict, re.sub(r" at 0x[0-9a-f]+", "", repr(model)))
 
 
 def _of_keras(model: Any, columns: list[str] | None, layer: str, average: str) -> Predictor:

@@ -115,6 +115,7 @@ def test_two_ranks_at_once(tmp_path: Path) -> None:
         words = [sys.executable, "-c", program, tmp_path / f"{rank}.npz"]
         running.append(subprocess.Popen(words, env={**os.environ, **told}))
     assert [process.wait(100) for process in running] == [0, 0]
+    assert len(list(tmp_path.glob("shards-*"))) == 1  # though each has a model of its own
     with np.load(tmp_path / "0.npz") as found:
         assert found["prediction"].tolist() == [3.0 * row for row in range(103)]
         assert found["row"].tolist() == list(range(103))
