@@ -121,12 +121,13 @@ def _width(item: Any) -> int:
 
 
 def _pieces(item: Any, rows: Any, change: Change | None) -> Iterator[Any]:
-    step = max(1, BLOCK_BYTES // max(1, item.dtype.itemsize * _width(item)))
-    for start in range(0, max(1, len(rows)), step):
-        wanted = rows[start : start + step]
-        first, last = (int(wanted[0]), int(wanted[-1])) if len(wanted) else (0, -1)
-        part = read(item, slice(first, last + 1))[wanted - first]
-        yield part if change is None else change(part, np.arange(start, start + len(wanted)))
+    times = max(1, len(rows) // max(1, item.shape[0]))  # how often a row is wanted
+    step = max(1, BLOCK_BYTES // max(1, times * item.dtype.itemsize * _width(item)))
+    for start in range(0, max(1, item.shape[0]), step):
+        first, last = np.searchsorted(rows, [start, start + step])
+        if first < last or not (start or len(rows)):  # of no row at all, the shape
+            part = read(item, slice(start, start + step))[rows[first:last] - start]
+            yield part if change is None else change(part, np.arange(first, last))
 
 
 def _written(scratch: Path, pieces: Mapping[str, Iterator[Any]], kept: Any, count: int) -> Path:

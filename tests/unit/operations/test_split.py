@@ -71,6 +71,14 @@ def test_each_part_has_the_mix_of_the_whole(seed: int) -> None:
     assert [len(part["x"]) for part in parts] == [70, 20, 10]
 
 
+def test_a_stratum_of_one_row_comes_into_any_part() -> None:
+    kind = np.asarray(["a"] * 19 + ["b"])
+    made = (Split(0.3, 0.3, strata="kind", seed=seed) for seed in range(60))
+    reports = [one.execute(table(20, kind=kind))[3]["strata"]["b"] for one in made]
+    for name in ("train", "validation", "test"):
+        assert 5 < sum(report[name] for report in reports) < 40
+
+
 def test_a_number_is_cut_into_bins_and_unknown_is_a_stratum() -> None:
     z = np.linspace(0, 1, 200) ** 3
     z[:20] = np.nan

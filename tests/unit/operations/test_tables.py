@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -51,6 +52,30 @@ def test_a_large_one_is_written_in_blocks_and_is_the_same(
             assert (tables.values(file, name) == expected[name]).all()
             assert tables.values(file, name).dtype.kind == np.asarray(expected[name]).dtype.kind
         assert file.attrs["limit"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("rows", "most"),
+    [(np.arange(0, 1000, 10), 50), ([3, 999], 50), (np.repeat(np.arange(1000), 5), 10)],
+)
+def test_no_more_is_read_at_a_time_than_a_block(
+    rows: Any, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 8 * 50)
+    sizes: list[int] = []
+
+    def reading(item: object, rows: object = ...) -> object:
+        found = original(item, rows)
+        sizes.append(len(found))
+        return found
+
+    original = tables.read
+    monkeypatch.setattr(tables, "read", reading)
+    rows = np.asarray(rows)
+    change = {"x": lambda part, places: part + rows[places]}
+    found = tables.rewrite({"x": np.arange(1000.0)}, rows, change)
+    assert (found["x"] == 2 * rows).all()
+    assert max(sizes) == most
 
 
 def test_no_row_at_all(path: Path) -> None:
