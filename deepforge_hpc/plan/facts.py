@@ -91,7 +91,21 @@ def usable_cores(node: NodeType, *, all_cores: bool = False, surely: bool = Fals
         usable = cores
     if usable is None or (surely and node.threads_per_core is UNKNOWN):
         return usable
-    return usable * (known(node.threads_per_core) or known(node.smt) or 1)
+    return usable * _cpus_of_core(node)
+
+
+def whole_cores(node: NodeType | None, cpus: int) -> int:
+    """Return so many CPUs of a rank, or fewer, that it shares no core with another one.
+
+    Of an odd number of threads Slurm binds the ranks to cores that they share, or they do not fit.
+    """
+    if node is None or node.threads_per_core is UNKNOWN or cpus < _cpus_of_core(node):
+        return cpus
+    return cpus - cpus % _cpus_of_core(node)
+
+
+def _cpus_of_core(node: NodeType) -> int:
+    return known(node.threads_per_core) or known(node.smt) or 1
 
 
 def holds(when: When, facts: Facts) -> bool:

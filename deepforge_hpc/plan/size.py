@@ -10,7 +10,7 @@ from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.object import keys_of
 from deepforge_hpc.pipeline.file import OperationSpec, ResourcesSpec
 from deepforge_hpc.pipeline.load import Loaded
-from deepforge_hpc.plan.facts import SITE_UNKNOWN, node_of, usable_cores
+from deepforge_hpc.plan.facts import SITE_UNKNOWN, node_of, usable_cores, whole_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.plugins.scheduler import Scheduler
@@ -191,11 +191,12 @@ class Sizer:
                 return 0
             step = known(queue.cpu_multiple) or 1
             step //= math.gcd(step, size.world_size)
-            share = max(1, cores // size.ntasks_per_node)
+            share = whole_cores(node, max(1, cores // size.ntasks_per_node))
             return share - share % step
         if not cores or not gpus or size.gpus_per_node > gpus:
             return 0
-        return max(1, cores * size.gpus_per_node // gpus // size.ntasks_per_node)
+        share = max(1, cores * size.gpus_per_node // gpus // size.ntasks_per_node)
+        return whole_cores(node, share)
 
     def _room(self, ntasks: int) -> int | None:
         """Return how many cores a rank can have if so many share the largest kind of node."""

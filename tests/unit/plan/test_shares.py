@@ -8,7 +8,7 @@ import pytest
 
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Loaded, Settings, load_text
-from deepforge_hpc.plan.facts import node_of, usable_cores
+from deepforge_hpc.plan.facts import node_of, usable_cores, whole_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue, lift
 from deepforge_hpc.plan.size import Sizer
@@ -80,11 +80,19 @@ def test_no_core_of_a_whole_node_is_left_idle_that_could_be_shared(loaded: Loade
                 if choose_queue(site, request).queue is None:
                     continue
                 has, seen = request.resources.cpus_per_task, seen + 1
-                for more in range(has + 1, cores // ranks + 1):
+                for more in range(has + 1, whole_cores(node, cores // ranks) + 1):
                     size = request.resources._replace(cpus_per_task=more)
                     taken = choose_queue(site, dataclasses.replace(request, resources=size)).queue
                     assert taken is None, (site.name, asked, has, more)
     assert seen > 300
+
+
+@pytest.mark.parametrize(("ranks", "cpus"), [(1, 256), (3, 84), (7, 36), (48, 4), (128, 2)])
+def test_no_two_ranks_share_a_core(loaded: Loaded, ranks: int, cpus: int) -> None:
+    """128 cores of two threads: as NERSC counts them, 2 * floor(128 / ranks)."""
+    site = load_site("perlmutter/cpu", FOLDERS).spec
+    found, _ = sized(loaded, site, queue="regular", nodes=2, ntasks_per_node=ranks)
+    assert found.resources.cpus_per_task == cpus
 
 
 @pytest.mark.parametrize(
