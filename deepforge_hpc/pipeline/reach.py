@@ -2,7 +2,8 @@
 
 Without comments, docstrings and layout. What a module does when it is imported always counts; a
 module that is handed around or imported by `*` counts whole; and code that may reach names in ways
-that cannot be followed (`reflection`) makes all modules that it imports count, as written.
+that cannot be followed (`reflection`) makes all modules that it imports count, as written; code
+that unpickles may use any of their classes, so they count whole.
 Statements are compared by their syntax trees, in a form that does not depend on the version of
 Python that reads them.
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
-from deepforge_hpc.pipeline.reflection import Chain, literal_import, opens, text_names
+from deepforge_hpc.pipeline.reflection import Chain, literal_import, opens, text_names, unpickles
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 
@@ -170,7 +171,7 @@ class Reach:
         self._todo: list[tuple[Module, _Statement]] = []
         self._pieces: set[Piece] = set()
         self._followed: set[Chain] = set()
-        self._unbound = False
+        self._unbound = self._unpickles = False
         self.outside: set[str] = set()
         """Top packages outside of the project that are imported."""
 
@@ -203,8 +204,8 @@ class Reach:
         for statement in module.statements:
             if statement.is_effect:
                 self._take(module, statement)
-        if self._unbound:
-            self._all(module, with_text=True)
+        if self._unbound or self._unpickles:
+            self._all(module, with_text=self._unbound)
 
     def _load_chain(self, chain: Chain) -> tuple[Module | None, Chain]:
         """Load all modules on the way; return the last, and what is left of the name."""
@@ -258,6 +259,10 @@ class Reach:
             self._unbound = True
             for loaded in list(self._loaded.values()):
                 self._all(loaded, with_text=True)
+        if not self._unpickles and unpickles(chain):
+            self._unpickles = True
+            for loaded in list(self._loaded.values()):
+                self._all(loaded)
 
     def _follow(self, chain: Chain, *, is_used: bool = True) -> None:
         """Take in what a full dotted name stands for; not `is_used`: only its module may use it."""

@@ -57,6 +57,12 @@ _ATTRIBUTES = frozenset(
         *("load_module", "resolve_name"),
     }
 )
+_UNPICKLES = frozenset(
+    {
+        *("_pickle", "cPickle", "cloudpickle", "dill", "pickle", "shelve"),
+        *("joblib.load", "jsonpickle.decode", "pandas.read_pickle", "yaml.unsafe_load"),
+    }
+)
 _IMPORTS = frozenset({"__import__", "import_module", "locate", "resolve_name", "run_module"})
 """Functions that import what a text names."""
 _PARENTS = frozenset(name.rpartition(".")[0] for name in (*_OPEN, "builtins.eval") if "." in name)
@@ -74,6 +80,14 @@ def opens(chain: Chain) -> bool:
         return False
     starts = (".".join(chain[:length]) for length in range(1, len(chain) + 1))
     return name.partition(".")[0] in _BUILTINS or not _OPEN.isdisjoint(starts)
+
+
+def unpickles(chain: Chain) -> bool:
+    """Tell whether a full dotted name may make objects of whatever classes a file names."""
+    if chain[-1].startswith(("dump", "Pickling", "Pickler", "HIGHEST", "DEFAULT")):
+        return False
+    starts = (".".join(chain[:length]) for length in range(1, len(chain) + 1))
+    return not _UNPICKLES.isdisjoint(starts)
 
 
 def text_names(node: ast.AST) -> Iterator[Chain]:

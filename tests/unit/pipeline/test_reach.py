@@ -221,6 +221,29 @@ def test_what_may_reach_any_name_makes_all_modules_count_as_written(
 
 
 @pytest.mark.parametrize(
+    ("imports", "use"),
+    [
+        ("import pickle", "pickle.load(x)"), ("from pickle import loads as read", "read(x)"),
+        ("import pickle", "pickle.Unpickler(x).load()"), ("import joblib", "joblib.load(x)"),
+        ("import pandas as pd", "pd.read_pickle(x)"), ("import cloudpickle", "cloudpickle.loads(x)"),
+    ],
+)  # fmt: skip
+def test_what_unpickles_may_use_any_class_of_what_it_imports(
+    digest_of: Digest, imports: str, use: str
+) -> None:
+    code = f"{imports}\nimport helper\ndef op(x):\n    y = {use}\n    return y\n"
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"helper.py": HELPER.replace("STEP = 1", "STEP = 2")}) != before
+    assert digest_of({"helper.py": f"# a comment\n{HELPER}"}) == before
+
+
+def test_what_pickles_does_not(digest_of: Digest) -> None:
+    code = "import pickle\nimport helper\ndef op(x):\n    y = pickle.dumps(x)\n    return y\n"
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"helper.py": HELPER.replace("STEP = 1", "STEP = 2")}) == before
+
+
+@pytest.mark.parametrize(
     "use",
     [
         "model.eval()", "vars(x)", "sys.argv", "print(x, file=sys.stderr)", "inspect.signature(x)",
