@@ -143,6 +143,8 @@ def kept(
                 found = read(folder, owner=os.getuid())
                 if not found or not found.is_of(job):
                     continue
+                if not found.kept and not all((folder / path).exists() for path in found.sha256):
+                    continue  # noted by a job that was killed: `dfh resume` goes on from it
                 if error := _problem(job, found, types):
                     refused.setdefault((before.name, task), []).append(_Refused(error, folder))
                     continue

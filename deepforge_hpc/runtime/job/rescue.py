@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..base.failure import JobError
 from ..base.files import publish_json, read_json, read_own, remove
 from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, Saved, TakenUp
+from ..state.record import Published
 from ..storage.local import LocalStorage
 
 
@@ -71,6 +73,34 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
         remove(folder)
         return False
     return True
+
+
+def note_made(context: Context, made: Mapping[str, Saved], outputs: Iterable[Published]) -> None:
+    """Note whole outputs while copies of them are laid elsewhere, which may take long.
+
+    Whoever kills the job meanwhile costs no run: the next attempt finds them, see `recall`.
+    """
+    folder = context.folder.rescue
+    if context.job.source is None or find(context) is not None:
+        return
+    digests = {f"outputs/{made[item.name].path}": item.entry.sha256 for item in outputs}
+    key, execution = context.job.value_key, context.info.id
+    with suppress(OSError):  # it is extra
+        remove(folder)
+        folder.mkdir()
+        found = Rescue(context.attempt, dict(made), {}, {}, digests, key, execution)
+        publish_json(folder / RESCUE_INDEX, encode(found))
+
+
+def recall(context: Context) -> None:
+    """Bring together what was noted and published in part by an attempt that was killed."""
+    folder = context.folder.rescue
+    found = read(folder)
+    for item in found.saved.values() if found and not context.folder.success.exists() else ():
+        kept, published = folder / "outputs" / item.path, context.folder.outputs / item.path
+        if not os.path.lexists(kept) and os.path.lexists(published):
+            kept.parent.mkdir(exist_ok=True)
+            published.rename(kept)
 
 
 def find(context: Context) -> TakenUp | None:

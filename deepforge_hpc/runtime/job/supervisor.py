@@ -167,8 +167,9 @@ class Supervisor:
         remove(context.work)
         context.work.mkdir(parents=True)
         if not context.by_hand and context.folder.rescue.is_dir():
-            from .rescue import find
+            from .rescue import find, recall
 
+            recall(context)
             self._taken = find(context)
         if context.attempt > 1 and self._taken is None and not context.folder.checkpoints.is_dir():
             # Without a checkpoint the operation begins anew, and so do its curves and figures.
@@ -274,8 +275,7 @@ class Supervisor:
             clock=self._clock,
             reason=reason,
         )
-        if self._taken is not None or context.attempt > 1:
-            remove(context.folder.rescue)
+        remove(context.folder.rescue)
         with suppress(OSError):  # the marker is there: the job has succeeded, whatever this says
             self._state.write(State.SUCCEEDED, exit_code=0, left=self._left)
         self._refresh()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,6 +156,60 @@ def test_a_value_that_breaks_its_promise_does_not_cost_the_others(execution: Exe
     publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {"a": "json"})
     assert execution.run("job", attempt=2).returncode == 0
     assert execution.value("job", "a") is None
+
+
+KILLED = """
+import os, signal, sys
+from dfh_runtime.job.destination import Destination
+from dfh_runtime.__main__ import main
+
+publish = Destination.publish
+
+def half(self, record):
+    publish(self._replace(copies=self.copies[:{copies}]), record)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Destination.publish = half
+sys.exit(main(sys.argv[1:]))
+"""
+TWO = """
+import os
+
+def operation():
+    with open(os.environ["RUNS"], "a") as log:
+        log.write("ran\\n")
+    number, note = 1, "fine"
+    return number, note
+"""
+
+
+@pytest.mark.parametrize("copies", [0, 1, 2])
+def test_a_kill_while_copies_are_laid_costs_no_run(execution: Execution, copies: int) -> None:
+    """The next attempt lays all of them, of one and the same run."""
+    outputs = {"number": "json", "note": "text"}
+    execution.operation("job", TWO, outputs=outputs, returns="tuple")
+    places = [execution.project / "to" / name for name in ("number.json", "note.txt")]
+    for name, place in zip(outputs, places, strict=True):
+        execution.declare(name, f"job.{name}", place)
+    execution.freeze()
+    _, _, _, *words = execution.argv("job")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(copies=copies), *words],
+        cwd=execution.root,
+        env=execution.environ(RUNS=str(execution.project / "runs")),
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert sum(place.exists() for place in places) == copies
+    publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {})  # as `dfh resume` does
+    assert again(execution) == 0
+    assert runs(execution) == 1
+    assert [place.read_text().strip() for place in places] == ["1", "fine"]
+    assert not execution.folder("job").rescue.exists()
+    assert sorted(path.name for path in execution.folder("job").outputs.iterdir()) == [
+        "note.txt",
+        "number.json",
+    ]
 
 
 def test_by_hand_nothing_is_moved(execution: Execution) -> None:
