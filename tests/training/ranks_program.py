@@ -59,12 +59,22 @@ def keep(case: str, model: Any, **more: Any) -> None:
     FOUND[case] = more
 
 
+class Spent(keras.callbacks.Callback):
+    """On several ranks each step exchanges gradients: the transport counts the time of that."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._before = TEAM.spent_s
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        assert (TEAM.spent_s > self._before) == (TEAM.size > 1)
+
+
 def learn(case: str, kind: str, optimizer: Any, *inside: Any, epochs: int = 9, **more: Any) -> Any:
     keras.config.set_floatx(kind)
     keras.config.set_dtype_policy(kind)
     model = compiled(network(*inside), optimizer)
     history = training.fit(
-        model, batches(*data(kind), **more), epochs=epochs, transport=TEAM, checkpoints=None
+        model, batches(*data(kind), **more), epochs=epochs, transport=TEAM, callbacks=[Spent()]
     )
     keep(case, model, history=history)
     return model
