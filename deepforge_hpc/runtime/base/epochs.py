@@ -19,7 +19,7 @@ PARTS = {
 MUCH = 0.2
 """A larger share of waiting is worth a change."""
 WAITS_NEXT = (
-    "let the rows lie in memory (`memory_gib` of Train), or in chunks of one row without "
+    "let the rows lie in memory (memory_gib of Train), or in chunks of one row without "
     "compression; give the job more cores if it augments"
 )
 
