@@ -29,12 +29,13 @@ def layer_outputs(model: Any, inputs: Any) -> Iterator[tuple[str, Any, Any]]:
     are left out.
     """
     outer = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    found = [(layer, _output(layer)) for layer in outer if not isinstance(layer, keras.Model)]
-    known = [(layer, output) for layer, output in found if output is not None]
+    made = [(layer, _output(layer)) for layer in outer if not isinstance(layer, keras.Model)]
+    known = [(layer, output) for layer, output in made if output is not None]
     sources = model.inputs if len(model.inputs) > 1 else model.inputs[0]
     if not known:
         return
-    values = keras.Model(sources, [output for _, output in known])(inputs, training=False)
+    found = keras.Model(sources, [output for _, output in known])(inputs, training=False)
+    values = keras.tree.flatten(found)  # one is no list
     for (layer, _), value in zip(known, values, strict=True):
         yield layer.name, layer, keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
 

@@ -129,6 +129,8 @@ def test_gradients_are_what_calculus_says() -> None:
     assert name == "flat"
     assert found == pytest.approx(np.concatenate([(x.T @ error).ravel(), error.sum(0)]), abs=1e-6)
 
+    ((name, _, value),) = inside.layer_outputs(model, x)
+    assert (name, value) == ("flat", pytest.approx(x @ kernel + bias, abs=1e-6))
     (grads,), units = inside.saliency(model, x, None)
     assert units == [int(one) for one in (x @ kernel + bias).argmax(1)]
     assert grads == pytest.approx(kernel.T[units], abs=1e-6)
