@@ -22,30 +22,39 @@ def layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield path, layer
 
 
-def layer_outputs(model: Any, inputs: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield path, layer and output (an array, examples first) for the layers of the outer model.
+def layer_outputs(model: Any, inputs: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, layer and output (an array, examples first), also within nested models.
 
-    Those of nested models are calls of another graph, and a shared layer has several outputs: they
-    are left out.
+    A layer that is used in several places, or has several outputs, is left out.
     """
     outer = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    made = [(layer, _output(layer)) for layer in outer if not isinstance(layer, keras.Model)]
-    known = [(layer, output) for layer, output in made if output is not None]
+    wanted = [(layer, tensors) for layer in outer if (tensors := _tensors(layer))]
     sources = model.inputs if len(model.inputs) > 1 else model.inputs[0]
-    if not known:
+    if not wanted:
         return
-    found = keras.Model(sources, [output for _, output in known])(inputs, training=False)
-    values = keras.tree.flatten(found)  # one is no list
-    for (layer, _), value in zip(known, values, strict=True):
-        yield layer.name, layer, keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
+    probe = keras.Model(sources, [tensor for _, tensors in wanted for tensor in tensors])
+    values = iter(keras.tree.flatten(probe(inputs, training=False)))
+    for layer, tensors in wanted:
+        mine = [next(values) for _ in tensors]
+        if isinstance(layer, keras.Model):
+            given = mine if len(mine) > 1 else mine[0]
+            yield from layer_outputs(layer, given, f"{prefix}{layer.name}/")
+        else:
+            value = keras.ops.cast(mine[0], "float32")
+            yield f"{prefix}{layer.name}", layer, keras.ops.convert_to_numpy(value)
 
 
-def _output(layer: Any) -> Any:
+def _tensors(layer: Any) -> list[Any]:
+    """Return the output of a layer, or what a nested model is called on; nothing if that is not one
+    thing."""
+    if isinstance(layer, keras.Model):
+        nodes = layer._inbound_nodes  # noqa: SLF001 - Keras has no other word for it
+        return list(nodes[0].input_tensors) if len(nodes) == 1 else []
     try:
         output = layer.output
     except (AttributeError, ValueError):  # it is called more than once, or never
-        return None
-    return None if isinstance(output, (list, tuple, dict)) else output
+        return []
+    return [] if isinstance(output, (list, tuple, dict)) else [output]
 
 
 def weight_gradients(model: Any, inputs: Any, targets: Any) -> Iterator[tuple[str, Any]]:

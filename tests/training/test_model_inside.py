@@ -59,6 +59,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_layers_are_looked_into(saved: Path, run: Run, tmp_path: Path, model: Any) -> None:
+    import keras
+
     told = run(
         "inspect", saved, "--inputs", saved.with_name("x.npy"), "--figures", "seen", "--json"
     )
@@ -73,7 +75,11 @@ def test_layers_are_looked_into(saved: Path, run: Run, tmp_path: Path, model: An
     assert (conv["units"], conv["zero_units"]) == (4, 1)
     assert (conv["active_units"], conv["dead_units"]) == (4, 2)
     assert conv["zeros"] > 0.5
-    assert rows["head/deep"]["dead_units"] is None  # of a nested model
+    values = np.load(saved.with_name("x.npy")).astype("f4")
+    pooled = keras.Model(model.inputs[0], model.get_layer("pool").output)(values)
+    deep = keras.ops.convert_to_numpy(model.get_layer("head").layers[0](pooled))
+    assert rows["head/deep"]["activation"] == pytest.approx(np.abs(deep).mean())
+    assert rows["head/deep"]["dead_units"] == (deep == 0).all(0).sum()
     assert len(found["saliency"]) == 4
     assert np.shape(found["saliency"][0]["rows"]) == (12, 10)
     for name in ("weights", "saliency"):
