@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,6 +38,10 @@ class ShownLayer(NamedTuple):
     sources: tuple[str, ...]
     arguments: tuple[str, ...]
     """As source text: `filters=64`."""
+    shared: str = ""
+    """Name of the layer whose weights it uses again."""
+    is_nested: bool = False
+    """Whether it is a model of its own, whose layers stand above it as `NAME.LAYER`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,12 +231,20 @@ def show(path: Path) -> ShownNetwork:
         name=graph.name,
         path=str(path),
         inputs=tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs),
-        layers=tuple(
-            ShownLayer(call.name, call.kind, tuple(map(str, call.sources)), call.words)
-            for call in graph.calls
-        ),
+        layers=tuple(_layers(graph, "")),
         outputs=tuple(map(str, graph.outputs)),
     )
+
+
+def _layers(graph: Graph, prefix: str) -> Iterator[ShownLayer]:
+    """Yield the layers of a network, those of a nested model in front of it."""
+    for call in graph.calls:
+        if call.model is not None and not call.shared:
+            yield from _layers(call.model, f"{prefix}{call.name}.")
+        sources = tuple(f"{prefix}{tensor}" for tensor in call.sources)
+        name, shared = f"{prefix}{call.name}", call.shared and f"{prefix}{call.shared}"
+        words, is_nested = call.words, call.model is not None
+        yield ShownLayer(name, call.kind, sources, words, shared=shared, is_nested=is_nested)
 
 
 def _inputs(graph: Graph) -> tuple[ShownInput, ...]:

@@ -45,6 +45,25 @@ def test_show_expands_blocks_to_a_line_for_each_layer(run: Run) -> None:
     assert rows["conv0_y_1"][-1] == "bias_initializer=Constant(value=0.1)"
 
 
+def test_show_marks_what_is_shared_and_what_is_a_model_of_its_own(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "library: keras\narchitecture: a\ninputs: {x: [4], y: [4]}\nblocks:\n  inner:\n"
+        "    nested: true\n    inputs: {z: [4]}\n    layers:\n      - d: {Dense: {units: 4}}\n"
+        "layers:\n  - one: {inner: {}, from: x}\n  - two: {reuse: one, from: y}\n"
+        "  - out: {Add: {}, from: [one, two]}\n"
+    )
+    lines = [line.split() for line in run("show", "net.yaml").splitlines()]
+    assert lines[0][:5] == ["a:", "2", "inputs,", "3", "layers,"]
+    assert lines[4:] == [
+        ["one.d", "Dense", "one.z", "units=4"],
+        ["one", "inner", "x", "a", "model", "of", "its", "own:", "one.*"],
+        ["two", "inner", "y", "shared", "with", "one"],
+        ["out", "Add", "one,", "two"],
+    ]
+
+
 def test_show_gives_the_same_as_json(run: Run) -> None:
     found = json.loads(run("show", EXAMPLES / "inception.yaml", "--json"))
     assert found["schema"] == "dfh/architecture/1"

@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from deepforge_hpc.api.arch import Differences, NetworkSummary, ShownNetwork
+from deepforge_hpc.api.arch import Differences, NetworkSummary, ShownLayer, ShownNetwork
 from deepforge_hpc.api.arch_doc import Documentation, DocumentedArgument
 from deepforge_hpc.cli.views.display import listing, table
 from deepforge_hpc.runtime.base.text import count
@@ -19,7 +19,7 @@ _MODULE = re.compile(r"\b(?:keras\.\w+|nn(?:\.functional)?)\.")
 
 def network_lines(found: ShownNetwork) -> Iterator[str]:
     """Yield what the network is, and a line for each input and layer."""
-    yield _head(found, len(found.layers))
+    yield _head(found, sum("." not in layer.name for layer in found.layers))
     inputs = [
         (item.name, "Input", "-", f"{sizes(item.shape)} {item.dtype}") for item in found.inputs
     ]
@@ -28,11 +28,20 @@ def network_lines(found: ShownNetwork) -> Iterator[str]:
             item.name,
             item.kind,
             ", ".join(item.sources),
-            plain(", ".join(map(_short, item.arguments))),
+            _words(item),
         )
         for item in found.layers
     ]
     yield from table(_HEADER, [*inputs, *layers])
+
+
+def _words(layer: ShownLayer) -> str:
+    """Return the arguments of a layer; of one that is used again those stand where it is made."""
+    if layer.shared:
+        return f"shared with {layer.shared}"
+    if layer.is_nested:
+        return f"a model of its own: {layer.name}.*"
+    return plain(", ".join(map(_short, layer.arguments)))
 
 
 def _short(argument: str) -> str:

@@ -81,3 +81,41 @@ def test_an_edge_that_passes_rows_is_straight_where_it_can_be() -> None:
     bends = [layout.places[name].middle for name in long[1:-1]]
     assert max(bends) - min(bends) < 1
     assert layout.places["b"].middle == pytest.approx(layout.places["c"].middle, abs=1)
+
+
+MANY = (
+    """\
+library: keras
+architecture: many
+inputs: {x: [4]}
+blocks:
+  both:
+    layers:
+      - y: [{Dense: {units: 4}, from: x}, {ReLU: {}}]
+      - z: [{Dense: {units: 4}, from: x}, {ReLU: {}}]
+      - sum: {Add: {}, from: [y, z, y]}
+layers:
+"""
+    + "".join(f"  - d{i}: {{both: [], from: x}}\n" for i in range(12))
+    + (f"  - all: {{Add: {{}}, from: [{', '.join(f'd{i}' for i in range(12))}]}}\n")
+)
+
+
+def test_numbers_of_edges_and_titles_of_boxes_are_clear_of_each_other() -> None:
+    picture = drawn(MANY)
+    words = [
+        (float(item.attrib["x"]), float(item.attrib["y"]), 6 * len(item.text or ""))
+        for item in picture.iter(f"{SVG}text")
+        if item.attrib.get("class") == "order"
+    ]
+    heads = [
+        tuple(map(float, re.match(r"M(\S+) (\S+?)h", item.attrib["d"]).groups()))
+        for item in picture.iter(f"{SVG}path")
+        if item.attrib["class"] == "head"
+    ]
+    assert len(words) == 12 * 2 + 12
+    for x, y, width in words:
+        for x2, y2 in heads:  # 8 wide, just above its box, as the number is
+            assert abs(y - y2) > 10 or x2 >= x or x2 + 8 <= x - width
+    titles = [box.title for box in boxes(KerasLibrary().graph(MANY, "net.yaml"), {})]
+    assert len(set(titles)) == len(titles)

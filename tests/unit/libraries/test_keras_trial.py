@@ -418,3 +418,29 @@ def test_a_pipeline_uses_what_keras_has_said_and_never_starts_that_of_the_job(
     monkeypatch.setattr(run, "ask", lambda *words: asked.append(words) or (TRIAL,))
     assert examine(text, "net.yaml", use({"own": SOFTWARE})).notices == ()
     assert asked[0][1].python == "own"
+
+
+LAST = "a: {Dense: {units: 3, activation: softmax}}"
+CLASSES = "sparse_categorical_crossentropy"
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "words"),
+    [
+        ([LAST, "b: {Dropout: {rate: 0.1}}"], CLASSES, ""),
+        ([LAST, "b: {Reshape: {target_shape: [3]}}", "c: {Activation: {activation: linear}}"], CLASSES, ""),
+        ([LAST, "b: {Dropout: {rate: 0.1}}"], "mse", "compares numbers"),
+        (["a: {Dense: {units: 3}}", "b: {Dropout: {rate: 0.1}}"], CLASSES, "wants probabilities"),
+        (["a: {Dense: {units: 3}}", "b: {Activation: {activation: softmax}}"], CLASSES, ""),
+        ([LAST, "b: {Dense: {units: 3}}"], CLASSES, "wants probabilities"),
+        ([LAST, "b: {ReLU: {}}"], CLASSES, "wants probabilities"),
+    ],
+)  # fmt: skip
+def test_what_keeps_the_meaning_of_numbers_is_looked_through(
+    layers: list[str], loss: str, words: str
+) -> None:
+    network = graph(*layers)
+    last = network.outputs[0].name
+    found = [one.said.message for one in of_loss(network, {last: built("Dense", 3)}, loss)]
+    assert len(found) == bool(words)
+    assert words in "".join(found)

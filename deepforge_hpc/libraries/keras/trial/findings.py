@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.libraries.keras.named_values import spellings
-from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.operations.spec import is_by_output, parse
 
 _CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
 _CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
+
+
+_PASSING = re.compile(r"\w*Dropout\w*|Reshape|Flatten|Permute|Identity|Activation|ActivityReg\w*")
+"""Layers after which numbers still mean what they did before."""
 
 
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
@@ -42,6 +47,21 @@ def activation(call: LayerCall) -> str:
     if call.kind == "Softmax" or found is None:
         return "softmax" if call.kind == "Softmax" else ""
     return found.data if isinstance(found.data, str) and found.data != "linear" else ""
+
+
+def _applied(graph: Graph, tensor: Tensor) -> str:
+    """Return what is applied last to what an output gives, behind layers that keep its meaning."""
+    calls = {call.name: call for call in graph.calls}
+    call = calls.get(tensor.name)
+    while call is not None:
+        if call.model is not None:
+            return _applied(call.model, call.model.outputs[tensor.index or 0])
+        found = activation(call)
+        if found or not _PASSING.fullmatch(call.kind) or len(call.sources) != 1:
+            return found
+        tensor = call.sources[0]
+        call = calls.get(tensor.name)
+    return ""
 
 
 def _parts(graph: Graph, one: LayerCall, outcome: Outcome) -> bool:
@@ -74,7 +94,7 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
         name, from_logits = _loss(loss if each is None else each.get(tensor.name))
         if call is not None and name:
             last = built.outputs[tensor.index or 0][-1] if built.outputs else None
-            if found := _misfit(name, activation(call), last, from_logits=from_logits):
+            if found := _misfit(name, _applied(graph, tensor), last, from_logits=from_logits):
                 yield Finding("loss", call, found)
     yield from _without_output(graph, each or {}, calls)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall
@@ -63,7 +63,8 @@ def boxes(graph: Graph, shapes: Mapping[str, str]) -> tuple[ChainBox, ...]:
         rows = tuple(_row(call, shapes.get(call.name, "")) for call in run)
         is_output = names[-1] in outputs
         found.append(ChainBox(names[-1], _title(names), rows, sources, is_output=is_output))
-    return tuple(found)
+    titles = Counter(box.title for box in found)
+    return tuple(box if titles[box.title] == 1 else replace(box, title=box.name) for box in found)
 
 
 def _runs(graph: Graph, outputs: set[str]) -> list[list[LayerCall]]:

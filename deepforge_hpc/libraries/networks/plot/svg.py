@@ -14,7 +14,8 @@ _LETTER = 6.4
 """Width of a letter, generously."""
 _ROW, _HEAD, _PAD = 20, 24, 10
 _MARGIN = 24
-_PORT = 16
+_PORT, _DIGIT = 16, 6
+"""Between the edges into a box; of the number of one."""
 _COLOURS = {
     "input": "#64748b",
     "conv": "#2563eb",
@@ -31,11 +32,11 @@ _STYLE = """
 text{font:12px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;fill:#0f172a}
 .paper{fill:#fff}.box{fill:#f8fafc;stroke:#cbd5e1}.end .box{stroke:#0f172a;stroke-width:1.6}
 .title{font-weight:600}.words,.shape,.order{fill:#64748b;font-size:11px}.shape{text-anchor:end}
-.order{text-anchor:middle;font-size:10px}.edge{fill:none;stroke:#94a3b8;stroke-width:1.4}
+.order{text-anchor:end;font-size:10px;paint-order:stroke;stroke:#fff;stroke-width:4px}.edge{fill:none;stroke:#94a3b8;stroke-width:1.4}
 .head{fill:#94a3b8}
 @media(prefers-color-scheme:dark){text{fill:#e2e8f0}.paper{fill:#0f172a}.box{fill:#1e293b;
 stroke:#475569}.end .box{stroke:#e2e8f0}.words,.shape,.order{fill:#94a3b8}
-.edge{stroke:#64748b}.head{fill:#64748b}}
+.order{stroke:#0f172a}.edge{stroke:#64748b}.head{fill:#64748b}}
 """
 
 
@@ -44,7 +45,7 @@ def draw(graph: Graph, shapes: Mapping[str, str]) -> str:
     found = boxes(graph, shapes)
     after = {box.name: tuple(dict.fromkeys(box.sources)) for box in found}
     layout = arrange(after, {box.name: _size(box) for box in found})
-    ports = _ports(layout)
+    ports = _ports(layout, {box.name: _gap(box) for box in found})
     parts = [
         *(_edge(chain, ports[chain[-1]][chain[-2]], layout.places) for chain in layout.chains),
         *(_box(box, layout.places[box.name], ports.get(box.name, {})) for box in found),
@@ -62,7 +63,8 @@ def draw(graph: Graph, shapes: Mapping[str, str]) -> str:
 
 def _size(box: ChainBox) -> tuple[int, int]:
     letters = max(len(_text(row)) + len(row.shape) for row in box.rows)
-    width = max(letters * _LETTER + 18, len(box.title) * _LETTER * 1.15) + 2 * _PAD
+    ports = (_gap(box) * len(set(box.sources))) if len(box.sources) > 1 else 0
+    width = max(letters * _LETTER + 18, len(box.title) * _LETTER * 1.15, ports) + 2 * _PAD
     return round(width), _HEAD + _ROW * len(box.rows) + 6
 
 
@@ -70,7 +72,21 @@ def _text(row: BoxRow) -> str:
     return f"{row.kind}  {row.words}  "
 
 
-def _ports(layout: PictureLayout) -> dict[str, dict[str, float]]:
+def _gap(box: ChainBox) -> int:
+    """Return the room between two edges into a box: that of the longest number beside one."""
+    orders = _orders(box).values()
+    return max(_PORT, 10 + _DIGIT * max(map(len, orders), default=0))
+
+
+def _orders(box: ChainBox) -> dict[str, str]:
+    """Return the numbers of each source, where their order may matter."""
+    orders: dict[str, list[str]] = {}
+    for index, source in enumerate(box.sources, 1):
+        orders.setdefault(source, []).append(str(index))
+    return {source: ",".join(each) for source, each in orders.items() if len(box.sources) > 1}
+
+
+def _ports(layout: PictureLayout, gaps: Mapping[str, int]) -> dict[str, dict[str, float]]:
     """Return where the edges into each box end: sorted as what comes before it is."""
     before: dict[str, list[str]] = {}
     for chain in layout.chains:
@@ -78,10 +94,8 @@ def _ports(layout: PictureLayout) -> dict[str, dict[str, float]]:
     ports = {}
     for name, ends in before.items():
         ends.sort(key=lambda end: layout.places[end].middle)
-        place = layout.places[name]
-        gap = min(_PORT, (place.width - 2 * _PAD) / max(1, len(ends)))
-        start = place.middle - gap * (len(ends) - 1) / 2
-        ports[name] = {end: start + gap * index for index, end in enumerate(ends)}
+        start = layout.places[name].middle - gaps[name] * (len(ends) - 1) / 2
+        ports[name] = {end: start + gaps[name] * index for index, end in enumerate(ends)}
     return ports
 
 
@@ -108,7 +122,7 @@ def _box(box: ChainBox, place: Spot, ports: Mapping[str, float]) -> str:
         f'<rect class="box" {frame} rx="7"/>',
         f'<text class="title" x="{x + _PAD:.1f}" y="{y + 17:.1f}">{esc(box.title)}</text>',
         *(_row(row, place, y + _HEAD + _ROW * i) for i, row in enumerate(box.rows)),
-        *_orders(box, place, ports),
+        *_numbers(box, place, ports),
     ]
     css = ' class="end"' if box.is_input or box.is_output else ""
     return f"<g{css}>{''.join(parts)}</g>"
@@ -126,15 +140,11 @@ def _row(row: BoxRow, place: Spot, y: float) -> str:
     )
 
 
-def _orders(box: ChainBox, place: Spot, ports: Mapping[str, float]) -> list[str]:
-    """Return the number of each source beside its port, where their order may matter."""
-    if len(box.sources) < 2:
-        return []
-    orders: dict[str, list[str]] = {}
-    for index, source in enumerate(box.sources, 1):
-        orders.setdefault(source, []).append(str(index))
+def _numbers(box: ChainBox, place: Spot, ports: Mapping[str, float]) -> list[str]:
+    """Return the number of each source beside its port."""
+    orders = _orders(box)
     return [
-        f'<text class="order" x="{x - 8:.1f}" y="{place.y - 3:.1f}">'
-        f"{','.join(orders[end.partition('>')[0]])}</text>"
+        f'<text class="order" x="{x - 5:.1f}" y="{place.y - 4:.1f}">{orders[source]}</text>'
         for end, x in ports.items()
+        if (source := end.partition(">")[0]) in orders
     ]
