@@ -18,6 +18,7 @@ from deepforge_hpc.paths import project_root
 from deepforge_hpc.runtime.base.notice import Notice
 
 if TYPE_CHECKING:
+    from deepforge_hpc.api.arch_memory import TrainingMemory
     from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
     from deepforge_hpc.libraries.networks.trial.judge import Judge
     from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial
@@ -86,17 +87,28 @@ class CheckedArchitecture(JsonResult, schema="dfh/arch-check/2"):
     activations: Total
     errors: tuple[LayerError, ...]
     notices: tuple[Notice, ...]
+    memory: TrainingMemory | None = None
+    """Of a GPU, if it was asked for and the network was built."""
 
 
 def check(
-    path: Path, *, batch: int = 32, python: str = "", exact: bool = False, loss: str = ""
+    path: Path,
+    *,
+    batch: int = 32,
+    python: str = "",
+    exact: bool = False,
+    loss: str = "",
+    optimizer: str = "",
+    site: str = "",
 ) -> CheckedArchitecture:
     """Return what a framework says of a file; InvalidInputError for faults where it cannot look.
 
     Layers with faults that need no framework are not built, and the others are. `python`: an
     interpreter with the framework, in place of dfh's own. `exact`: import the project's own
-    layers too.
+    layers too. `optimizer` or `site`: tell what training takes of a GPU, and whether the site's
+    have that.
     """
+    from deepforge_hpc.api.arch_memory import fit
     from deepforge_hpc.libraries.networks.trial.notices import not_there
     from deepforge_hpc.libraries.networks.trial.result import NoTrial
     from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
@@ -107,6 +119,7 @@ def check(
         raise InvalidInputError(faults)
     judge = arch.library(graph.library).judge()
     _check_loss(judge, loss)
+    fitted = fit(judge, optimizer, site)
     interpreter = _interpreter(python)
     # As in a pipeline: beside its file, which mostly is here, and in the project's root.
     places = (Path.cwd(), project_root(path.parent)[0], path.parent.resolve())
@@ -117,7 +130,7 @@ def check(
     if python or any(name == judge.package for name, _ in has):
         found = try_out(graph, setting, has)
     if not isinstance(found, NoTrial):
-        return tried_network(found, path, batch=batch, loss=loss, faults=faults)
+        return fitted(tried_network(found, path, batch=batch, loss=loss, faults=faults))
     if faults:
         raise InvalidInputError(faults)
     if python:

@@ -29,12 +29,15 @@ def measured(clean_environment: dict[str, str], tmp_path: Path, tries: Any) -> A
     """Return a function that gives processor seconds and peak MiB of a command and what it starts."""
     fresh = iter(range(100))
 
-    def once(argv: tuple[object, ...]) -> list[float]:
-        cache = {"XDG_CACHE_HOME": str(tmp_path / f"cache{next(fresh)}")}
+    def once(argv: tuple[object, ...], cache: Path) -> list[float]:
         done = subprocess.run(
             [sys.executable, "-c", _MEASURE, *map(str, argv)],
             cwd=tmp_path,
-            env={**clean_environment, **cache, "KERAS_BACKEND": "tensorflow"},
+            env={
+                **clean_environment,
+                "XDG_CACHE_HOME": str(cache),
+                "KERAS_BACKEND": "tensorflow",
+            },
             check=True,
             capture_output=True,
             text=True,
@@ -42,7 +45,7 @@ def measured(clean_environment: dict[str, str], tmp_path: Path, tries: Any) -> A
         found: list[float] = json.loads(done.stdout)
         return found
 
-    return lambda *argv: min(once(argv) for _ in range(tries(3)))
+    return lambda *argv: min(once(argv, tmp_path / f"cache{next(fresh)}") for _ in range(tries(3)))
 
 
 def test_the_first_look_costs_little_more_than_the_import_and_the_second_nothing(
@@ -51,11 +54,19 @@ def test_the_first_look_costs_little_more_than_the_import_and_the_second_nothing
     clean_environment: dict[str, str],
     bare_python_s: float,
     judge: Any,
+    tries: Any,
     tmp_path: Path,
 ) -> None:
     unit = bare_python_s / BARE_S
-    imported_s, _ = measured(sys.executable, "-c", "import keras")
     first_s, peak_mib = measured(*CHECK, PASQUET)
+    judge("peak memory, MiB", peak_mib, 1024)
+    kept = {"XDG_CACHE_HOME": str(tmp_path / "cache0"), "KERAS_BACKEND": "tensorflow"}
+    again_s = processor_seconds((*CHECK, PASQUET), cwd=tmp_path, env={**clean_environment, **kept})
+    judge("second look, s", again_s / unit, 0.15)
+    if tries(2) == 1:  # what follows is a comparison, and tells nothing that is not judged
+        return
+
+    imported_s, _ = measured(sys.executable, "-c", "import keras")
     layers = "".join(
         f"  - l{i}: {'{LayerNormalization: {}}' if i % 4 else '{Dense: {units: 64}}'}\n"
         for i in range(1000)
@@ -65,10 +76,4 @@ def test_the_first_look_costs_little_more_than_the_import_and_the_second_nothing
     deep_s, _ = measured(*CHECK, deep)
     print(f"import {imported_s:.2f} s, pasquet {first_s:.2f} s, 1,000 layers {deep_s:.2f} s")
     judge("first look, beyond the import, s", (first_s - imported_s) / unit, 1.0)
-    judge("peak memory, MiB", peak_mib, 1024)
     judge("1,000 layers, beyond the import, s", (deep_s - imported_s) / unit, 5.0)
-
-    kept = {**clean_environment, "XDG_CACHE_HOME": str(tmp_path), "KERAS_BACKEND": "tensorflow"}
-    subprocess.run([*CHECK, PASQUET], env=kept, cwd=tmp_path, check=True, capture_output=True)
-    again_s = processor_seconds((*CHECK, PASQUET), cwd=tmp_path, env=kept)
-    judge("second look, s", again_s / unit, 0.15)

@@ -45,9 +45,7 @@ def test_show_expands_blocks_to_a_line_for_each_layer(run: Run) -> None:
     assert rows["conv0_y_1"][-1] == "bias_initializer=Constant(value=0.1)"
 
 
-def test_show_marks_what_is_shared_and_what_is_a_model_of_its_own(
-    run: Run, tmp_path: Path
-) -> None:
+def test_show_marks_what_is_shared_and_what_is_a_model_of_its_own(run: Run, tmp_path: Path) -> None:
     (tmp_path / "net.yaml").write_text(
         "library: keras\narchitecture: a\ninputs: {x: [4], y: [4]}\nblocks:\n  inner:\n"
         "    nested: true\n    inputs: {z: [4]}\n    layers:\n      - d: {Dense: {units: 4}}\n"

@@ -22,6 +22,10 @@ from deepforge_hpc.errors import InvalidInputError
     metavar="N",
     help="Examples in a batch, for the memory.",
 )
+@click.option(
+    "--optimizer", default="", metavar="NAME", help="Estimate the memory of training with it."
+)
+@click.option("--site", default="", metavar="NAME", help="Tell whether its GPUs have that memory.")
 @click.option("--loss", default="", metavar="NAME", help="Check that the outputs fit this loss.")
 @click.option("--python", default="", metavar="PATH", help="Python whose framework is asked.")
 @click.option("--exact", is_flag=True, help="Import layers of the project as well.")
@@ -34,6 +38,10 @@ def check(display: Display, file: Path, *, verbose: bool, **options: Any) -> int
     recurrence and attention) and the memory of the activations of each layer, and every error at
     its layer. Keras, or PyTorch, runs in a limited process and computes nothing. What it says is
     kept in ~/.cache/deepforge-hpc, so that the next look is quick.
+
+    With --site or --optimizer (Adam, if only a site is named), what training takes of a GPU is
+    estimated: weights, gradients, what the optimizer keeps, activations; and for each kind of GPU
+    of the site, whether it has that, and the largest batch that fits.
 
     \b
     Example:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from deepforge_hpc.api.arch_check import CheckedArchitecture, CheckedLayer, Total
+from deepforge_hpc.api.arch_memory import TrainingMemory
 from deepforge_hpc.cli.views.display import table
 from deepforge_hpc.runtime.base.text import count, size
 
@@ -30,7 +31,32 @@ def checked_lines(found: CheckedArchitecture) -> Iterator[str]:
     yield f"a batch of {found.batch}: {kept} of activations, kept for the gradients"
     on = f" on {found.backend}" if found.backend else ""
     cached = " (cached)" if found.cached else ""
+    if found.memory is not None:
+        yield from _memory_lines(found.memory, found.batch)
     yield f"built by {found.framework} {found.version}{on}{cached}"
+
+
+def _memory_lines(found: TrainingMemory, batch: int) -> Iterator[str]:
+    """Yield what training takes, and for each kind of GPU whether it has that."""
+    at_least = "at least " if found.is_least else ""
+    yield (
+        f"training with {found.optimizer}: {at_least}about {size(found.total)}: "
+        f"{size(found.weights)} of weights, {size(found.gradients)} of gradients, "
+        f"{size(found.slots)} of the optimizer, {size(found.activations)} of activations"
+    )
+    for gpu in found.gpus:
+        name = f"{found.site} {gpu.node_type}" + (f" ({gpu.gpu_model})" if gpu.gpu_model else "")
+        if gpu.memory is None:
+            yield f"{name}: the memory of its GPUs is not known"
+            continue
+        word = {True: "fits", False: "does not fit", None: "may fit"}[gpu.fits]
+        largest = "any batch fits" if gpu.largest_batch is None else _largest(gpu.largest_batch)
+        fits = f"a batch of {batch} {word} into {size(gpu.memory)}"
+        yield f"{name}: {fits}; {largest}, by this estimate"
+
+
+def _largest(batch: int) -> str:
+    return f"the largest that does is {batch:,}" if batch else "no batch does"
 
 
 def error_lines(found: CheckedArchitecture, *, verbose: bool) -> Iterator[str]:

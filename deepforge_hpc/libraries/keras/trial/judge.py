@@ -16,6 +16,14 @@ from deepforge_hpc.libraries.networks.trial.judge import Judge
 from deepforge_hpc.runtime.base.files import read_own
 
 _MAX_SETTINGS = 1 << 16
+_SLOTS = {
+    "SGD": 0,
+    **dict.fromkeys(("Adafactor", "Adagrad", "Lion", "RMSprop"), 1),
+    **dict.fromkeys(("Adadelta", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb"), 2),
+    **dict.fromkeys(("Muon", "Nadam", "ScheduleFreeAdamW"), 2),
+}
+"""Of optimizers as they are without arguments; momentum adds one. Keras' own variables, counted by
+a test; Muon keeps 1 for matrices and 2 for others."""
 
 
 def _settings() -> str:
@@ -37,6 +45,8 @@ JUDGE = Judge(
     of_ranks=alone,
     losses=partial(spellings, "loss"),
     operations=operations,
+    optimizers=partial(spellings, "optimizer"),
+    slots=_SLOTS,
     needs="Keras 3 with TensorFlow, JAX or PyTorch",
     backends="TensorFlow, JAX or PyTorch",
     backend_variable="KERAS_BACKEND",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +63,10 @@ class Judge:
     """The class of each loss, by all names of it."""
     operations: Callable[[BuiltLayer], int | None]
     """The multiply-accumulates of a layer for one example; None where they are not known."""
+    optimizers: Callable[[], Mapping[str, str]] = dict
+    """The class of each optimizer, by all names of it."""
+    slots: Mapping[str, int] = field(default_factory=dict)
+    """The numbers that each class of optimizer keeps for a weight that is trained."""
     needs: str
     """What is to be installed, in words."""
     backends: str = ""
