@@ -140,6 +140,9 @@ def test_a_trial_is_remembered_by_network_keras_and_how_it_was_asked(
         cache.key(one, setting, (("keras", "3.16"),)),
         cache.key(one, TrialSetting(judge=JUDGE, python="python3", backend="jax"), SOFTWARE),
     }
+    # Keras writes its defaults there when it is imported first.
+    (tmp_path / "keras.json").write_text('{"floatx": "float32", "backend": "tensorflow"}')
+    assert cache.key(one, setting, SOFTWARE) in names
     (tmp_path / "keras.json").write_text('{"floatx": "float16"}')
     names.add(cache.key(one, setting, SOFTWARE))
     (tmp_path / "keras.json").write_text('{"image_data_format": "channels_first"}')

@@ -13,9 +13,15 @@ from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.ranks import alone
 from deepforge_hpc.libraries.keras.trial.words import said
 from deepforge_hpc.libraries.networks.trial.judge import Judge
-from deepforge_hpc.runtime.base.files import read_own
+from deepforge_hpc.runtime.base.files import parse_object, read_own
 
 _MAX_SETTINGS = 1 << 16
+_DEFAULTS = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
 _SLOTS = {
     "SGD": 0,
     **dict.fromkeys(("Adafactor", "Adagrad", "Lion", "RMSprop"), 1),
@@ -27,12 +33,17 @@ a test; Muon keeps 1 for matrices and 2 for others."""
 
 
 def _settings() -> str:
-    """Return the user's `keras.json`: types of numbers, the order of axes, the backend."""
+    """Return what the user's `keras.json` says beyond Keras' defaults, which it writes itself."""
     folder = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111 - raises for ~nobody
     with suppress(OSError, ValueError):
         data = read_own(Path(folder, "keras.json"), owner=os.geteuid(), limit=_MAX_SETTINGS)
-        return data.decode(errors="replace")
-    return ""
+        said = {**_DEFAULTS, **parse_object(data)}
+        if os.environ.get("KERAS_BACKEND"):
+            del said["backend"]
+        return str(
+            sorted((name, str(one)) for name, one in said.items() if one != _DEFAULTS.get(name))
+        )
+    return "[]"
 
 
 JUDGE = Judge(

@@ -39,7 +39,7 @@ def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str
 
 def _surroundings(judge: Judge) -> dict[str, str]:
     """Return the variables that a framework or its Python may heed."""
-    beginnings = ("PYTHON", *judge.variables)
+    beginnings = ("PYTHONHOME", "PYTHONPATH", *judge.variables)
     return {name: value for name, value in os.environ.items() if name.startswith(beginnings)}
 
 
