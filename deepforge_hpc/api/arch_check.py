@@ -98,6 +98,7 @@ def check(
     python: str = "",
     exact: bool = False,
     loss: str = "",
+    precision: str = "",
     optimizer: str = "",
     site: str = "",
 ) -> CheckedArchitecture:
@@ -105,8 +106,8 @@ def check(
 
     Layers with faults that need no framework are not built, and the others are. `python`: an
     interpreter with the framework, in place of dfh's own. `exact`: import the project's own
-    layers too. `optimizer` or `site`: tell what training takes of a GPU, and whether the site's
-    have that.
+    layers too. `precision`: what all layers compute in but the last ones. `optimizer` or `site`:
+    tell what training takes of a GPU, and whether the site's have that.
     """
     from deepforge_hpc.api.arch_memory import fit
     from deepforge_hpc.libraries.networks.trial.notices import not_there
@@ -120,11 +121,16 @@ def check(
     judge = arch.library(graph.library).judge()
     _check_loss(judge, loss)
     fitted = fit(judge, optimizer, site)
+    if precision and precision not in judge.precisions:
+        hint = nearest(precision, judge.precisions) or f"{judge.framework} has no such policy"
+        raise UsageError(f"--precision {shown(precision)} cannot be used", hint)
     interpreter = _interpreter(python)
     # As in a pipeline: beside its file, which mostly is here, and in the project's root.
     places = (Path.cwd(), project_root(path.parent)[0], path.parent.resolve())
     folders = tuple(dict.fromkeys(map(str, places))) if exact else ()
-    setting = TrialSetting.of(judge, interpreter, is_jobs=bool(python), folders=folders)
+    setting = TrialSetting.of(
+        judge, interpreter, is_jobs=bool(python), folders=folders, precision=precision
+    )
     has = software(interpreter, judge.packages)
     found: Tried | NoTrial = NoTrial("none")
     if python or any(name == judge.package for name, _ in has):

@@ -9,6 +9,7 @@ import keras
 from deepforge_hpc import training
 from deepforge_hpc.operations.compiling import callbacks, goals, optimizer
 from deepforge_hpc.operations.data import batches_of, output_names
+from deepforge_hpc.operations.precision import cloned
 from deepforge_hpc.operations.rate import learning_rate
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.weights import begin_with, freeze
@@ -21,14 +22,13 @@ def train(
     """Return model, history and report."""
     team = training.connect()
     keras.utils.set_random_seed(settings.seed)
-    model = keras.models.clone_model(settings.model)  # fresh weights, drawn from our seed
+    model = cloned(settings.model, settings.precision)  # fresh weights, drawn from our seed
     report: dict[str, Any] = {"ranks": team.size, "transport": team.name}
     if initial is not None:
         report["initial"] = begin_with(model, initial)
     report["frozen"] = freeze(model, settings.freeze)
     if settings.synchronize:
         report["synchronized"] = training.synchronize_batch_normalization(model)
-    _use_precision(model, settings.precision)
     wanted = goals(settings, output_names(model))
     batches, watched = batches_of(settings, model, dataset, validation, team)
     told = callbacks(settings, wanted, validates=watched is not None)
@@ -56,14 +56,6 @@ def train(
     return _plain(settings.model, model), history, report
 
 
-def _use_precision(model: Any, policy: str) -> None:
-    """Let layers compute in 16 bits; what the network returns stays in 32, for the loss."""
-    last = {id(item._keras_history.operation) for item in model.outputs}  # noqa: SLF001
-    for layer in model.layers if policy else []:
-        if id(layer) not in last and not isinstance(layer, keras.layers.InputLayer):
-            layer.dtype_policy = keras.dtype_policies.get(policy)
-
-
 def _tell(report: dict[str, Any]) -> None:
     for name, value in report.items():
         shown = {key: len(items) for key, items in value.items()} if name == "initial" else value
@@ -72,6 +64,6 @@ def _tell(report: dict[str, Any]) -> None:
 
 def _plain(given: Any, trained: Any) -> Any:
     """Return the network as it was given, with what was learnt: no optimizer, no 16 bits."""
-    model = keras.models.clone_model(given)
+    model = cloned(given)
     model.set_weights(trained.get_weights())
     return model

@@ -25,6 +25,12 @@ from deepforge_hpc.errors import InvalidInputError
 @click.option(
     "--optimizer", default="", metavar="NAME", help="Estimate the memory of training with it."
 )
+@click.option(
+    "--precision",
+    default="",
+    metavar="NAME",
+    help="What layers compute in: mixed_bfloat16, mixed_float16.",
+)
 @click.option("--site", default="", metavar="NAME", help="Tell whether its GPUs have that memory.")
 @click.option("--loss", default="", metavar="NAME", help="Check that the outputs fit this loss.")
 @click.option("--python", default="", metavar="PATH", help="Python whose framework is asked.")

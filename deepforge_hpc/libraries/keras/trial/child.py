@@ -70,8 +70,14 @@ def _configured() -> str:
 class TrialBuild:
     """One network while it is built."""
 
-    def __init__(self, job_backend: str, denied: list[str]) -> None:
+    def __init__(
+        self, job_backend: str, denied: list[str], last: tuple[str, ...] = (), precision: str = ""
+    ) -> None:
+        """Begin; all layers but the `last` compute in a precision, if one is given."""
         import keras
+
+        self.last, self.precision = last, precision or keras.config.dtype_policy().name
+        self.usual = keras.config.dtype_policy().name
 
         self.keras = keras
         self.is_jobs = keras.backend.backend() == job_backend
@@ -137,6 +143,8 @@ class TrialBuild:
         else:
             words = ", ".join(filter(None, (item["words"], f"name={item['name']!r}")))
             source = f"{item['code']}({words})"
+            is_last = item["name"] in self.last
+            self.keras.config.set_dtype_policy(self.usual if is_last else self.precision)
             layer = eval(source, {"__builtins__": {}, **self._names(item)})  # noqa: S307 - generated, see above
             if not isinstance(layer, self.keras.layers.Layer):
                 raise TypeError(f"{item['code']} makes no Keras layer")
@@ -303,8 +311,10 @@ def build_all(
     for index, network in enumerate(networks):
         keras.utils.clear_session()
         with _abstract():
-            one = TrialBuild(told["job_backend"] or told["backend"], denied)
+            job, last = told["job_backend"] or told["backend"], tuple(network.get("last", ()))
+            one = TrialBuild(job, denied, last, told.get("precision", ""))
             build(network, index, one, write)
+        keras.config.set_dtype_policy(one.usual)
 
 
 if __name__ == "__main__":

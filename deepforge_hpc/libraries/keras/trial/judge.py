@@ -56,6 +56,7 @@ JUDGE = Judge(
     of_ranks=alone,
     losses=partial(spellings, "loss"),
     operations=operations,
+    precisions=("mixed_bfloat16", "mixed_float16"),
     optimizers=partial(spellings, "optimizer"),
     slots=_SLOTS,
     needs="Keras 3 with TensorFlow, JAX or PyTorch",

@@ -32,7 +32,8 @@ def folder(name: str = "trials") -> Path:
 def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str:
     """Return the name of a trial: of a network, a framework, and how it is asked."""
     script = digest(setting.judge.script().encode())
-    told = [network, setting.backend, setting.job_backend, software, script]
+    how = [setting.backend, setting.job_backend, setting.precision]
+    told = [network, *how, software, script]
     told += [_surroundings(setting.judge), setting.judge.settings()]
     return digest(canonical_json(told)).removeprefix("sha256:")
 

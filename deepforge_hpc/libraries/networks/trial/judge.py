@@ -63,6 +63,8 @@ class Judge:
     """The class of each loss, by all names of it."""
     operations: Callable[[BuiltLayer], int | None]
     """The multiply-accumulates of a layer for one example; None where they are not known."""
+    precisions: tuple[str, ...] = ()
+    """What layers may compute in by a policy for all of them."""
     optimizers: Callable[[], Mapping[str, str]] = dict
     """The class of each optimizer, by all names of it."""
     slots: Mapping[str, int] = field(default_factory=dict)

@@ -25,10 +25,20 @@ class BuildRequest:
             "inputs": [item.name for item in graph.inputs],
             "items": [{"name": i["name"]} if self._is_out(call, i) else i for call, i in items],
             "outputs": [_tensor(item, "") for item in graph.outputs],
+            "last": sorted(_last(graph, "")),
         }
 
     def _is_out(self, call: LayerCall | None, item: dict[str, Any]) -> bool:
         return item["name"] in self.left_out or (call is not None and call.is_broken)
+
+
+def _last(graph: Graph, prefix: str) -> Iterator[str]:
+    """Yield the layers that give the outputs, those of a nested model too."""
+    calls = {call.name: call for call in graph.calls}
+    for call in filter(None, (calls.get(tensor.name) for tensor in graph.outputs)):
+        yield prefix + call.layer
+        if call.model is not None:
+            yield from _last(call.model, f"{prefix}{call.layer}.")
 
 
 def _users(items: list[Item]) -> Iterator[str]:

@@ -84,7 +84,15 @@ class _Lines:
         self._setting = setting
         told = {
             name: getattr(setting, name)
-            for name in ("backend", "job_backend", "folders", "memory_mib", "cpu_s", "file_mib")
+            for name in (
+                "backend",
+                "job_backend",
+                "folders",
+                "precision",
+                "memory_mib",
+                "cpu_s",
+                "file_mib",
+            )
         }
         self._unsent = b"".join(json.dumps(part).encode() + b"\n" for part in (told, networks))
         self._buffer = b""

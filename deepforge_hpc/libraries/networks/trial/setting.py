@@ -20,6 +20,8 @@ class TrialSetting:
     """Empty: the same."""
     folders: tuple[str, ...] = ()
     """Where layers of the project may be imported from; empty: none may."""
+    precision: str = ""
+    """What layers compute in, but those that give the outputs; empty: as each says."""
     start_s: float = 300
     """For the import: a shared file system may be slow."""
     layer_s: float = 60
@@ -29,7 +31,13 @@ class TrialSetting:
 
     @classmethod
     def of(
-        cls, judge: Judge, python: str, *, is_jobs: bool, folders: tuple[str, ...] = ()
+        cls,
+        judge: Judge,
+        python: str,
+        *,
+        is_jobs: bool,
+        folders: tuple[str, ...] = (),
+        precision: str = "",
     ) -> TrialSetting:
         """Return how to ask the framework beside `dfh`, or one that jobs run with."""
         backend = os.environ.get(judge.backend_variable, "")
@@ -39,4 +47,5 @@ class TrialSetting:
             backend=backend,
             job_backend=backend or ("" if is_jobs else judge.job_backend),
             folders=folders,
+            precision=precision,
         )
