@@ -14,6 +14,9 @@ from deepforge_hpc.cli.views.display import Display, listing
 
 DIFFERS = 8
 file_argument = click.argument("file", type=click.Path(path_type=Path))
+python_option = click.option(
+    "--python", default="", metavar="PATH", help="Python that has the framework."
+)
 output_file_options = together(
     click.option("--force", is_flag=True, help="Replace FILE if it is there."),
     click.option(

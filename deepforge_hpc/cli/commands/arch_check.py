@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from deepforge_hpc.cli.commands.arch import file_argument, python_option
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display
 from deepforge_hpc.errors import InvalidInputError
 
 
 @click.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@file_argument
 @click.option(
     "--batch",
     type=click.IntRange(1),
@@ -33,7 +34,7 @@ from deepforge_hpc.errors import InvalidInputError
 )
 @click.option("--site", default="", metavar="NAME", help="Tell whether its GPUs have that memory.")
 @click.option("--loss", default="", metavar="NAME", help="Check that the outputs fit this loss.")
-@click.option("--python", default="", metavar="PATH", help="Python whose framework is asked.")
+@python_option
 @click.option("--exact", is_flag=True, help="Import layers of the project as well.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the framework's own words.")
 @output_options

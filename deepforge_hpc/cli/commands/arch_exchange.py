@@ -7,7 +7,12 @@ from pathlib import Path
 import click
 
 from deepforge_hpc.api import arch_exchange
-from deepforge_hpc.cli.commands.arch import file_argument, output_file_options, show_file
+from deepforge_hpc.cli.commands.arch import (
+    file_argument,
+    output_file_options,
+    python_option,
+    show_file,
+)
 from deepforge_hpc.cli.options import output_options
 from deepforge_hpc.cli.views.display import Display
 
@@ -36,7 +41,7 @@ def export(display: Display, /, *, file: Path, form: str, output: Path | None, f
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--run", is_flag=True, help="SOURCE is Python: run it, in a process of its own.")
 @click.option("--function", default="", metavar="NAME", help="What of it makes the model.")
-@click.option("--python", default="", metavar="PATH", help="Interpreter that has Keras.")
+@python_option
 @output_file_options
 @output_options
 def import_(
