@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -95,10 +96,13 @@ def test_each_kind_of_gpu_of_a_site_is_judged(tmp_path: Path) -> None:
     assert [gpu.fits for gpu in unsure.gpus] == [False, None, None]
 
 
-def test_what_nothing_can_be_said_of_is_told_before_anything_is_built() -> None:
+def test_what_nothing_can_be_said_of_is_told_before_anything_is_built(
+    tmp_path: Path, follow: Any
+) -> None:
     with pytest.raises(UsageError, match="--optimizer 'Adm'"):
         fit(JUDGE, "Adm", "")
-    with pytest.raises(UsageError, match="tells of no GPUs"):
+    with pytest.raises(UsageError, match="tells of no GPUs") as caught:
         fit(JUDGE, "", "local")
+    follow("api/arch_memory.py _gpus: dfh site", caught.value.hint, cwd=tmp_path)
     with pytest.raises(InvalidInputError, match="no site 'nowhere'"):
         fit(JUDGE, "", "nowhere")
