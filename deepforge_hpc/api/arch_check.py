@@ -243,7 +243,7 @@ def _layers(
                 *(*place, built.outputs, built.dtype),
                 parameters=0 if call.shared else costs.parameters(built),
                 operations=found.judge.operations(built),
-                activations=costs.activations(built, batch),
+                activations=costs.activations(built, batch, found.judge.inside(built)),
                 errors=its,
             )
 

@@ -15,7 +15,7 @@ import pytest
 
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.libraries.keras.library import KerasLibrary
-from deepforge_hpc.libraries.keras.trial.costs import operations
+from deepforge_hpc.libraries.keras.trial.costs import inside, operations
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.judge import JUDGE
 from deepforge_hpc.libraries.keras.trial.words import core
@@ -353,6 +353,31 @@ def test_what_no_rule_counts_is_unknown_and_what_has_no_kernel_is_free() -> None
     assert costs.activations(unknown, 2) is None
     assert costs.activations(free._replace(dtype="bfloat16"), 3) == 4 * 2 * 3
     assert costs.activations(free._replace(kind="Flatten"), 3) == 0
+    assert costs.activations(free, 2, 6) == 2 * (4 + 6) * 4
+    assert costs.activations(free, 2, None) is None
+
+
+def test_attention_and_recurrence_keep_more_than_their_output() -> None:
+    kernels = {
+        "query": (8, 2, 3),
+        "key": (8, 2, 3),
+        "value": (8, 2, 5),
+        "attention_output": (2, 5, 8),
+    }
+    look = BuiltLayer(
+        kind="MultiHeadAttention",
+        inputs=((None, 7, 8), (None, 9, 8)),
+        outputs=((None, 7, 8),),
+        weights=tuple((f"a/{name}/kernel", shape, True) for name, shape in kernels.items()),
+    )
+    scores = 2 * 7 * 9
+    assert inside(look) == 7 * 6 + 9 * 6 + 9 * 10 + 7 * 10 + 2 * scores
+    assert inside(look._replace(kind="Attention", weights=())) == 2 * 7 * 9
+    lstm = (("b/forward/kernel", (8, 12), True), ("b/backward/kernel", (8, 12), True))
+    both = look._replace(kind="Bidirectional", wraps="LSTM", weights=lstm)
+    assert inside(both) == 7 * 24
+    assert inside(both._replace(inputs=((None, None, 8),))) is None
+    assert inside(built("Dense", 4)) == 0
 
 
 def test_without_keras_the_command_says_what_it_did_not_check(

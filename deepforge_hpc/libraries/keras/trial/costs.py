@@ -27,6 +27,39 @@ def operations(layer: BuiltLayer) -> int | None:
         return None  # or a layer that is only called like one of these
 
 
+def inside(layer: BuiltLayer) -> int | None:
+    """Return how many numbers a layer keeps besides its output, for one example and its gradients.
+
+    Of attention the projections, the scores and the weights that a softmax makes of them (Vaswani
+    et al. 2017, arXiv:1706.03762, section 3.2); of a recurrent layer the gates of each step
+    (Hochreiter and Schmidhuber 1997). A fused implementation keeps less. None if not known.
+    """
+    kind = layer.wraps if layer.kind == "Bidirectional" else layer.kind
+    try:
+        if kind in {"MultiHeadAttention", "Attention", "AdditiveAttention"}:
+            return _inside_attention(_Sizes.of(layer))
+        return _gates(_Sizes.of(layer)) if kind in _RECURRENT else 0
+    except (UnknownSizeError, IndexError, KeyError, ValueError):
+        return None
+
+
+def _inside_attention(sizes: _Sizes) -> int:
+    query, value, *_ = sizes.inputs
+    steps, known = math.prod(query[:-1]), math.prod(value[:-1])
+    if not any(path.endswith("/kernel") for path in sizes.weights):
+        return 2 * steps * known
+    asking, keys, values = (
+        math.prod(sizes.kernel(f"{name}/kernel")[-2:]) for name in ("query", "key", "value")
+    )
+    heads = sizes.kernel("query/kernel")[-2]
+    return steps * (asking + values) + known * (keys + values) + 2 * heads * steps * known
+
+
+def _gates(sizes: _Sizes) -> int:
+    gates = (shape[-1] for path, shape in sizes.weights.items() if path.endswith("/kernel"))
+    return sizes.inputs[0][0] * sum(gates)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sizes:
     """The shapes of one example, and of weights by their path."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from deepforge_hpc.libraries.keras.named_values import spellings
-from deepforge_hpc.libraries.keras.trial.costs import operations
+from deepforge_hpc.libraries.keras.trial.costs import inside, operations
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.ranks import alone
 from deepforge_hpc.libraries.keras.trial.words import said
@@ -56,6 +56,7 @@ JUDGE = Judge(
     of_ranks=alone,
     losses=partial(spellings, "loss"),
     operations=operations,
+    inside=inside,
     precisions=("mixed_bfloat16", "mixed_float16"),
     optimizers=partial(spellings, "optimizer"),
     slots=_SLOTS,

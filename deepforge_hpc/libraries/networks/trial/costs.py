@@ -28,11 +28,15 @@ def parameters(layer: BuiltLayer, *, only_trained: bool = False) -> int:
     return sum(math.prod(known(shape)) for shape in found)
 
 
-def activations(layer: BuiltLayer, batch: int) -> int | None:
-    """Return the bytes of output that are kept until the gradients are made."""
+def activations(layer: BuiltLayer, batch: int, inside: int | None = 0) -> int | None:
+    """Return the bytes that are kept until the gradients are made: outputs, and what is `inside`.
+
+    `inside`: numbers for one example; None if nobody knows.
+    """
     if layer.kind in _VIEWS:
         return 0
-    sizes = [tensor_bytes(shape[1:], layer.dtype, batch) for shape in layer.outputs]
+    shapes = [shape[1:] for shape in layer.outputs]
+    sizes = [tensor_bytes(shape, layer.dtype, batch) for shape in (*shapes, (inside,))]
     return sum(size for size in sizes if size is not None) if None not in sizes else None
 
 

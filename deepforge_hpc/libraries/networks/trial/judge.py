@@ -63,6 +63,8 @@ class Judge:
     """The class of each loss, by all names of it."""
     operations: Callable[[BuiltLayer], int | None]
     """The multiply-accumulates of a layer for one example; None where they are not known."""
+    inside: Callable[[BuiltLayer], int | None] = lambda _: 0
+    """The numbers that a layer keeps besides its output, for one example; None: not known."""
     precisions: tuple[str, ...] = ()
     """What layers may compute in by a policy for all of them."""
     optimizers: Callable[[], Mapping[str, str]] = dict
