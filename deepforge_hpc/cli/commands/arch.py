@@ -34,7 +34,9 @@ output_file_options = together(
         LazyCommand("summary", "Show a network in numbers.", "arch", "summary"),
         LazyCommand("plot", "Draw a network.", "arch", "plot"),
         LazyCommand("diff", "Show where two networks differ.", "arch", "diff"),
-        LazyCommand("check", "Check a network layer by layer.", "arch_check", "check"),
+        LazyCommand(
+            "check", "Let the framework check a network layer by layer.", "arch_check", "check"
+        ),
         LazyCommand("doc", "Explain a layer and its arguments.", "arch_doc", "doc"),
         LazyCommand(
             "export",
