@@ -576,7 +576,8 @@ def test_job_that_slurm_killed_for_its_memory_says_what_to_do(real_lab: Any) -> 
     assert "exceeded memory limit" in layout.log("a", 1).read_text()
     assert written(layout, "c") == "never_ran"
     assert lab.status(layout).next.startswith("dfh logs lab-0001 a; edit; then dfh submit")
-    poll(lambda: "want of memory" in layout.report.read_text())
+    poll(layout.report.exists)  # the final job writes it last
+    assert "want of memory" in layout.report.read_text()
 
 
 @pytest.mark.parametrize("site", ["slurm-generic"])
