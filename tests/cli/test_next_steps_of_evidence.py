@@ -211,15 +211,25 @@ def test_what_the_script_of_a_job_tells(
         until(lambda: closed(gated, "gated-0001"))
         return dfh("status", "gated-0001", cwd=gated)
 
-    (beside / "broken").touch()
     dfh("submit", cwd=gated)
+    until((beside / "starting").exists)
+    gated.rename(away)  # before the runtime has begun
+    (beside / "ready").touch()
+    until(lambda: closed(away, "gated-0001"))
+    away.rename(gated)
+    assert "Move it back, then: dfh resume gated-0001" in ended().stdout
+    for name in ("starting", "ready"):
+        (beside / name).unlink()
+
+    (beside / "broken").touch()
+    dfh("resume", cwd=gated)
     logs = follow("job-templates/base.sh.j2 : dfh logs", ended(), cwd=gated)
     assert "it is broken" in logs.stdout
     (beside / "broken").unlink()
     dfh("resume", cwd=gated)
     try:
         until((beside / "starting").exists)
-        pid = until(lambda: (job := read_status(folder / "local").get("L3")) and job.pid)
+        pid = until(lambda: (job := read_status(folder / "local").get("L5")) and job.pid)
         os.kill(pid, signal.SIGTERM)
     finally:
         (beside / "ready").touch()

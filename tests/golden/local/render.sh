@@ -138,8 +138,14 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
   # sacct shows codes of 128 and more as something else.
   reported=$((result < 128 ? result : 1))
   look="See the end of the log: dfh logs $id $job${task:+ --task $task}."
+  still_there() {
+    [ "$PWD" -ef . ] ||
+      stop failed "$reported" "The execution was moved while this job ran: it is no longer at $PWD." \
+        "Move it back, then: dfh resume $id" true
+  }
   if ! grep -q "\"attempt\":${attempt}[,}]" "$folder/state.json" 2>/dev/null; then
     [ -z "$stopped" ] || interrupted
+    still_there
     # It compares the frozen code with the manifest, and cannot if it is what was changed.
     wanted=$(sed -n 's/.*"dfh_runtime.zip":"sha256:\([0-9a-f]*\)".*/\1/p' code/MANIFEST.json || true)
     there=$(sha256sum <code/dfh_runtime.zip || true)
@@ -154,9 +160,7 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
     started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")
     started=${started:-null}
     [ -z "$stopped" ] || interrupted
-    [ "$PWD" -ef . ] ||
-      stop failed "$reported" "The execution was moved while this job ran: it is no longer at $PWD." \
-        "Move it back, then: dfh resume $id" true
+    still_there
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \
