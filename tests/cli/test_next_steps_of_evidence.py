@@ -17,6 +17,12 @@ def closed(project: Path, name: str) -> bool:
     return not (project / "executions" / name / "local" / "engine.json").exists()
 
 
+def waits(project: Path, attempt: int = 1) -> bool:
+    """Whether the operation of `gated` runs: `running` is said from the start of its supervisor."""
+    log = project / "executions" / "gated-0001" / "jobs" / "wait" / f"out.{attempt}.log"
+    return log.exists() and "waiting" in log.read_text()
+
+
 def test_jobs_that_left_no_word(dfh: Any, project: Path, follow: Any, until: Any) -> None:
     dfh("run", cwd=project)
     until(lambda: closed(project, "small-0001"))
@@ -93,7 +99,7 @@ def test_frozen_code_that_was_edited(
     use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
     file.write_text(file.read_text().replace("outputs:", use))
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["state"] == "running")
+    until(lambda: waits(gated))
     refused = dfh("logs", "gated-0001", "use", cwd=gated, expect=2)
     told = follow("api/logs.py read_log: dfh status", refused, cwd=gated)
     assert "use     pending" in told.stdout
@@ -234,7 +240,7 @@ def test_what_the_script_of_a_job_tells(
     finally:
         (beside / "ready").touch()
     follow("job-templates/base.sh.j2 interrupted: dfh resume", ended(), cwd=gated)
-    until(lambda: status(gated)["state"] == "running")
+    until(lambda: waits(gated, attempt=4))
     gated.rename(away)
     gate.touch()
     until(lambda: closed(away, "gated-0001"))
