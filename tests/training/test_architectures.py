@@ -216,3 +216,18 @@ def test_what_optimizers_keep_for_each_weight_is_what_keras_makes() -> None:
     assert counts == dict(JUDGE.slots)
     rest = {"LossScaleOptimizer", "MultiOptimizer", "Optimizer"}
     assert set(JUDGE.optimizers().values()) - rest == set(counts)
+
+
+def test_keras_passes_over_training_in_the_call_of_a_layer() -> None:
+    """Hence the warning; should this change, it goes."""
+    import keras
+    import numpy as np
+
+    text = "library: keras\narchitecture: a\ninputs: {x: [2]}\nlayers:\n"
+    namespace: dict[str, Any] = {}
+    layer = "  - b: {BatchNormalization: {}, call: {training: false}}\n"
+    exec(KerasLibrary().compile(text + layer, "net.yaml").code, namespace)
+    model = namespace["build"]()
+    model.compile(keras.optimizers.SGD(), "mse")
+    model.fit(np.ones((2, 2)), np.zeros((2, 2)), verbose=0)
+    assert (np.asarray(model.get_layer("b").moving_mean) > 0).all()

@@ -299,6 +299,7 @@ DENSE = "{Dense: {units: %d}}"
             [],
         ),
         (["a: {Dense: {units: 4}}", "b: {Dense: {units: 1}}", "c: {ReLU: {}}"], [4, 1, 1], []),
+        (["a: {BatchNormalization: {}, call: {training: false}}"], [8], ["overridden"]),
     ],
 )
 def test_what_keras_accepts_in_silence(

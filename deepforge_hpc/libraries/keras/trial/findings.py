@@ -23,6 +23,10 @@ _PASSING = re.compile(r"\w*Dropout\w*|Reshape|Flatten|Permute|Identity|Activatio
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
     """Yield what can be told from the network alone."""
     for call in graph.calls:
+        if "training" in call.keywords:
+            what = "fit and predict say themselves whether they train, so training has no effect"
+            hint = "trainable: false keeps the weights and statistics of a layer"
+            yield Finding("overridden", call, Advice(what, hint))
         built = outcome.get(call.name, BuiltLayer())
         for shape in built.outputs[:1]:
             if shape[-1:] == (1,) and _is_softmax(call):
