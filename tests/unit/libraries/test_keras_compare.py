@@ -34,6 +34,7 @@ def changes(one: str, two: str) -> list[tuple[str, str, str, str]]:
         ("act: {ReLU", "act: {ELU", [("changed", "act", "ReLU", "ELU")]),
         ("- act:", "- relu:", [("renamed", "relu", "act", "relu")]),
         ("[flat, y]", "[y, flat]", [("rewired", "cat", "flat, y", "y, flat")]),
+        ("x: [8, 8, 3], y: [4]", "y: [4], x: [8, 8, 3]", [("rewired", "inputs", "x, y", "y, x")]),
         ("y: [4]", "y: [5]", [("changed", "y", "Input [4] float32", "Input [5] float32")]),
         (
             "  - act: {ReLU: {}}\n",
