@@ -46,6 +46,7 @@ class Train:
         accumulate: batches for each step of the optimizer.
         clip: `{global_clipnorm: 1.0}`, `clipnorm` or `clipvalue`, of the averaged gradients.
         synchronize: batch normalisation over the rows of all ranks.
+        init_from: `keras-app:NAME` or `hf://REPO@REV`: weights that others have trained.
         freeze: patterns of the names of layers that keep their weights.
         checkpoint_s: seconds between two checkpoints within an epoch.
         memory_gib: inputs up to this size are read into memory, others row by row.
@@ -91,6 +92,9 @@ class Train:
         accumulate: Annotated[int, {"min": 1}] = 1,
         clip: dict[str, float] | None = None,
         synchronize: bool = False,
+        init_from: Annotated[
+            str, {"pattern": r"|keras-app:[A-Za-z0-9_]+|hf://[\w.-]+/[\w.-]+@[\w.-]+"}
+        ] = "",
         freeze: list[str] | None = None,
         checkpoint_s: Annotated[float, {"min": 0.0}] = 600.0,
         memory_gib: Annotated[float, {"min": 0.0}] = 1.0,
@@ -110,6 +114,7 @@ class Train:
             augment, validation_split, synchronize,
         )  # fmt: skip
         self.record = record or []
+        self.init_from = init_from
         self.freeze, self.checkpoint_s, self.memory_gib = freeze or [], checkpoint_s, memory_gib
 
     def execute(

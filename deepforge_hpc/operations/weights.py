@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,15 +11,16 @@ import keras
 from deepforge_hpc.training.errors import TrainingError
 
 
-def begin_with(model: Any, initial: Any) -> dict[str, list[str]]:
-    """Set the weights of a model that have their place and shape in another; return which.
+def begin_with(model: Any, initial: Mapping[str, Any], source: str = "initial") -> dict[str, Any]:
+    """Set the weights of a model that have their place and shape among others; return which.
 
-    `missing` are those of the model that the other has not, `reshaped` have another shape there,
-    `unused` are the other's that the model has not. Raises TrainingError if none fits.
+    `missing` are those of the model that are not there, `reshaped` have another shape there,
+    `unused` are those that the model has not. Raises TrainingError if none fits.
     """
-    there = _by_place(initial)
-    report: dict[str, list[str]] = {"loaded": [], "missing": [], "reshaped": [], "unused": []}
-    for name, variable in _by_place(model).items():
+    there = dict(initial)
+    report: dict[str, Any] = {"from": source}
+    report |= {name: [] for name in ("loaded", "missing", "reshaped", "unused")}
+    for name, variable in by_place(model).items():
         other = there.pop(name, None)
         if other is None:
             report["missing"].append(name)
@@ -27,34 +28,45 @@ def begin_with(model: Any, initial: Any) -> dict[str, list[str]]:
             shapes = f"{tuple(other.shape)} there, {tuple(variable.shape)} here"
             report["reshaped"].append(f"{name}: {shapes}")
         else:
-            variable.assign(keras.ops.convert_to_numpy(other.value))
+            variable.assign(keras.ops.convert_to_numpy(getattr(other, "value", other)))
             report["loaded"].append(name)
     report["unused"] = sorted(there)
     if not report["loaded"]:
         raise TrainingError(
-            "initial has no weight with a name and a shape of this network's: it has "
-            f"{_some(_by_place(initial))}; the network has {_some(_by_place(model))}"
+            f"{source} has no weight with a name and a shape of this network's: it has "
+            f"{_some(initial)}; the network has {_some(by_place(model))}"
         )
     return report
 
 
 def freeze(model: Any, patterns: list[str]) -> list[str]:
-    """Let layers whose names match a pattern (`conv*`) keep their weights; return their names."""
-    frozen: list[str] = []
+    """Let layers whose places match a pattern keep their weights; return their places.
+
+    `conv*` are layers of the network itself, `encoder/conv*` those of a network in it, and `*conv`
+    either. A network that matches is frozen whole.
+    """
+    layers = dict(_layers(model, ""))
+    frozen: dict[str, None] = {}
     for pattern in patterns:
-        found = [layer for layer in model.layers if fnmatchcase(layer.name, pattern)]
+        found = [place for place in layers if fnmatchcase(place, pattern)]
         if not found:
-            names = _some(layer.name for layer in model.layers)
-            raise TrainingError(f"freeze: no layer matches {pattern!r}; there are {names}")
-        for layer in found:
-            layer.trainable = False
-            frozen.append(layer.name)
+            raise TrainingError(f"freeze: no layer matches {pattern!r}; there are {_some(layers)}")
+        for place in found:
+            layers[place].trainable = False
+            frozen[place] = None
     if patterns and not model.trainable_weights:
         raise TrainingError(f"freeze: {patterns} leave nothing to train")
-    return frozen
+    return list(frozen)
 
 
-def _by_place(model: Any) -> dict[str, Any]:
+def _layers(model: Any, place: str) -> Iterator[tuple[str, Any]]:
+    for layer in model.layers:
+        yield place + layer.name, layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer, f"{place}{layer.name}/")
+
+
+def by_place(model: Any) -> dict[str, Any]:
     """Return the weights by layers and name; the name of a whole Sequential counts on."""
     found: dict[str, Any] = {}
     seen: set[int] = set()

@@ -138,10 +138,10 @@ def nested(value: float) -> Any:
 
 
 def test_weights_of_nested_models_have_their_place() -> None:
-    from deepforge_hpc.operations.weights import begin_with
+    from deepforge_hpc.operations.weights import begin_with, by_place
 
     model = nested(0)
-    report = begin_with(model, nested(1))
+    report = begin_with(model, by_place(nested(1)))
     assert report["loaded"] == ["a/y/kernel", "a/y/bias", "b/y/kernel", "b/y/bias"]
     assert all((weight == 1).all() for weight in model.get_weights())
     assert not report["unused"]
