@@ -27,6 +27,7 @@ declare -A programs=(
     [horovod]="mpirun:openmpi-bin g++:g++ make:make cmake:cmake"
     [browser]="chromium:chromium chromedriver:chromium-driver"
     [training]=""
+    [hub]=""
     [torch]="" # not in a whole run: some indexes have only a build of several GB
 )
 
@@ -389,6 +390,10 @@ main() {
     fi
     if [[ " ${needs[*]} " == *" torch "* ]]; then
         make_layer torch
+        add_packages "$run/venv" "$(site_packages "$layer")"
+    fi
+    if [[ " ${needs[*]} " == *" hub "* ]]; then
+        make_layer hub
         add_packages "$run/venv" "$(site_packages "$layer")"
     fi
     if [[ " ${needs[*]} " == *" horovod "* ]]; then

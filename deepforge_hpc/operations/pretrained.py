@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from deepforge_hpc.operations.weights import by_place
+from deepforge_hpc.training.backend import keras_home
 from deepforge_hpc.training.errors import TrainingError
 
 _CONNECT_S = 30
@@ -47,7 +48,7 @@ def _application(name: str) -> Any:
         with _patience():
             return maker(weights="imagenet")
     except Exception as error:  # Keras raises a plain one for what it cannot fetch
-        home = Path(keras.config.keras_home()) / "models"
+        home = Path(keras_home()) / "models"
         raise TrainingError(
             f"init_from: the weights of {name} are not in {home}, and cannot be fetched from here "
             f"({_short(error)}). Where there is a network, fetch them once: python -c "
@@ -75,7 +76,7 @@ def _downloaded(repository: str, revision: str) -> Path:
 
 
 def _read(folder: Path, source: str) -> tuple[Mapping[str, Any], str]:
-    found = sorted(path.name for path in folder.iterdir())
+    found = sorted(path.name for path in folder.glob("*"))
     models, tensors = ([n for n in found if n.endswith(e)] for e in (".keras", ".safetensors"))
     if len(models) == 1 or (not models and {"config.json", "model.weights.h5"} <= {*found}):
         name = models[0] if models else "model.weights.h5"

@@ -28,11 +28,15 @@ def choose() -> str:
     return ""
 
 
+def keras_home() -> str:
+    """Return Keras' folder, of its settings and of what it has fetched."""
+    return os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")  # noqa: PTH111, PTH118
+
+
 def _written() -> str:
     """Return what Keras' file of settings says; Keras writes one by itself, with its default."""
-    folder = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")  # noqa: PTH111, PTH118
     try:
-        with open(os.path.join(folder, "keras.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
+        with open(os.path.join(keras_home(), "keras.json"), encoding="utf-8") as file:  # noqa: PTH118, PTH123
             return str(json.load(file).get("backend", "tensorflow"))
     except (OSError, ValueError, AttributeError):
         return "tensorflow"

@@ -67,6 +67,7 @@ class StateFile:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._started: str | None = None
+        self._first = ""
 
     def write(self, state: State, **fields: Any) -> None:
         """Publish a state; a final one is made durable. OSError if the folder cannot be written.
@@ -79,6 +80,8 @@ class StateFile:
         now = timestamp()
         if state is State.RUNNING:
             self._started = now
+            if context.attempt > 1 and (before := statefile.read(context.folder)):
+                self._first = before.first or before.started or ""
         said = statefile.Said(
             state=state,
             attempt=context.attempt,
@@ -90,6 +93,7 @@ class StateFile:
             host=hostname(),
             pid=os.getpid(),
             native_id=context.native_id,
+            first=self._first,
             **fields,
         )
         context.folder.root.mkdir(parents=True, exist_ok=True)

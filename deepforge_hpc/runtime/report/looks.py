@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..base.plan import JobKind
 from ..base.states import WAITING, State, combine
+from ..base.times import parse_time
 from ..state.status import JobStatus, UnitStatus, elapsed_s, tally
 from .markup import esc
 
@@ -73,6 +74,11 @@ class Operation(NamedTuple):
     def started(self) -> datetime | None:
         """Return when the first task started."""
         return min(filter(None, (task.started_at for task in self.tasks)), default=None)
+
+    def first(self) -> datetime | None:
+        """Return when the first task of the first attempt started; None if this is the first."""
+        known = (parse_time(task.first) for task in self.tasks if task.first)
+        return min(filter(None, known), default=None)
 
     def ended(self) -> datetime | None:
         """Return when the last task ended, if all have."""

@@ -32,13 +32,14 @@ _STEPS_S = (
 
 
 class _Row(NamedTuple):
-    """When an operation could have begun, began and ended."""
+    """When an operation could have begun, began and ended; `first` in an earlier attempt."""
 
     operation: Operation
     ready: datetime
     start: datetime
     end: datetime
     elapsed_s: float
+    first: datetime | None
 
 
 def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
@@ -46,7 +47,7 @@ def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
     items = _rows(execution, groups)
     if len(items) < 2:
         return ""
-    begin, end = min(item.ready for item in items), max(item.end for item in items)
+    begin, end = min(item.first or item.ready for item in items), max(item.end for item in items)
     whole = max(1e-3, (end - begin).total_seconds())
     marks = ticks(whole)
     grid = "".join(f"M{_TRACK * mark / whole:.1f} 0v{_HEIGHT}" for mark in marks)
@@ -56,7 +57,11 @@ def timeline(execution: ExecutionStatus, groups: Sequence[Operation]) -> str:
 
     rows = "".join(
         _track(
-            item, at(item.ready), at(item.start), at(item.end) if item.end < end else _TRACK, grid
+            item,
+            at(item.first or item.ready),
+            at(item.start),
+            at(item.end) if item.end < end else _TRACK,
+            grid,
         )
         for item in items
     )
@@ -109,7 +114,7 @@ def _rows(execution: ExecutionStatus, groups: Sequence[Operation]) -> list[_Row]
         ends = filter(None, (task.ended_at for job in known for task in job.units))
         ready = max(ends, default=None) or (created if main.attempt <= 1 else None) or began
         end = group.ended() or execution.now
-        items.append(_Row(group, min(ready, began), began, max(end, began), elapsed))
+        items.append(_Row(group, min(ready, began), began, max(end, began), elapsed, group.first()))
     return items
 
 
@@ -118,6 +123,8 @@ def _track(item: _Row, ready: float, start: float, end: float, grid: str) -> str
     waited = (item.start - item.ready).total_seconds()
     ran = duration(item.elapsed_s)
     words = f"waited {duration(waited)}, " if waited >= _WORTH_WORDS_S else ""
+    if item.first is not None:
+        words = f"first {duration((item.start - item.first).total_seconds())} earlier, then "
     bar = (
         f'<svg viewBox="0 0 {_TRACK} {_HEIGHT}" preserveAspectRatio="none" aria-hidden="true">'
         f'<path class="grid" d="{grid}"/>'

@@ -154,6 +154,7 @@ class _View:
             raw=verdict.raw,
             attempt=evidence.number,
             started=started,
+            first=said.first if said else "",
             ended=ended,
             elapsed_s=seconds(started, ended, self._now, is_over=verdict.is_over),
             exit_code=said.exit_code if said else None,

@@ -47,6 +47,7 @@ def _end(job: str, unit: UnitStatus) -> statefile.Said:
         task=unit.task,
         since=now,
         started=unit.started or None,
+        first=unit.first,
         ended=unit.ended or (None if unit.started else now),  # it ended when nobody looked
         host=unit.host,
         native_id=unit.native_id,

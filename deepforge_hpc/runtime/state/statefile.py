@@ -37,6 +37,8 @@ class Said(NamedTuple):
     """Whether it `is_retryable`, by its name in the file."""
     left: str = ""
     """What it left in its working folder: the end of a sentence."""
+    first: str = ""
+    """When its first attempt started, if this is a later one."""
     schema: str = SCHEMA
 
     @property
@@ -79,6 +81,7 @@ def _filtered(said: Said) -> Said:
 def publish(folder: JobLayout, said: Said, *, durable: bool = True) -> None:
     """Write a state so that no reader ever sees a part of it."""
     data = encode(_filtered(said))
-    if not said.left:
-        del data["left"]  # most jobs leave nothing
+    for name in ("left", "first"):
+        if not data[name]:
+            del data[name]  # as of most jobs
     publish_json(folder.state, data, durable=durable)

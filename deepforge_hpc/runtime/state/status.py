@@ -50,6 +50,8 @@ class UnitStatus(NamedTuple):
     attempt: int = 0
     started: str = ""
     """ISO 8601, as `ended`; empty if not known."""
+    first: str = ""
+    """When its first attempt started, if this is a later one."""
     ended: str = ""
     elapsed_s: float | None = None
     exit_code: int | None = None

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -233,6 +234,20 @@ def test_what_an_earlier_attempt_waited_is_not_told(made: Callable[[str], Any]) 
     execution.attempt = 2
     execution.state("train", "running", began=30)
     assert " train ran " in page(execution).text  # not: since render ended, in attempt 1
+
+
+def test_the_timeline_begins_at_the_first_attempt(made: Callable[[str], Any]) -> None:
+    execution = made("running")
+    execution.attempt = 2
+    execution.state("train", "running", began=30)
+    file = execution.root / "jobs/train/state.json"
+    said = json.loads(file.read_text())
+    first = datetime.fromisoformat(said["started"]) - timedelta(hours=3)
+    file.write_text(json.dumps({**said, "first": first.isoformat()}))
+    text = render_report(execution.root).decode()
+    assert "first 3 h earlier, then ran" in text
+    (period,) = re.findall(r"Timeline <span>(.*?)</span>", text)
+    assert f"{first:%H:%M}" in period
 
 
 def test_operations_that_have_not_run_take_a_line_each(made: Callable[[str], Any]) -> None:

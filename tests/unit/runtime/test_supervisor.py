@@ -540,3 +540,15 @@ def test_a_file_that_nobody_of_ours_laid_is_never_replaced(execution: Execution)
     assert execution.run("late").returncode == 89
     assert "Would be replaced, and no job laid it there: " in execution.state("late")["reason"]
     assert (early.read_text(), late.read_text()) == ("mine", "mine")
+
+
+def test_a_later_attempt_knows_when_the_first_began(execution: Execution) -> None:
+    execution.operation("job", "def operation():\n    raise ValueError\n", outputs={})
+    assert execution.run("job").returncode == 1
+    started = execution.state("job")["started"]
+    assert "first" not in execution.state("job")
+    for attempt in (2, 3):
+        assert execution.run("job", attempt=attempt).returncode == 1
+        state = execution.state("job")
+        assert (state["first"], state["attempt"]) == (started, attempt)
+        assert state["started"] > started
