@@ -185,6 +185,28 @@ def measured() -> None:
     FOUND["metrics"]["evaluated"] = training.evaluate(model, validation, TEAM)
 
 
+def several() -> None:
+    """Two outputs with a loss, metrics and targets each."""
+    keras.utils.set_random_seed(ranks().seed(13))
+    x, kind = data()
+    given = keras.Input((5,), name="x")
+    hidden = keras.layers.Dense(6, activation="tanh", name="hidden")(given)
+    outputs = [keras.layers.Dense(n, name=m)(hidden) for m, n in (("kind", 3), ("size", 1))]
+    sparse = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    metrics = {"kind": ["accuracy"], "size": [keras.metrics.R2Score(name="r2")]}
+    model = compiled(
+        keras.Model(given, outputs), "sgd", loss={"kind": sparse, "size": "mse"},
+        loss_weights={"kind": 1.0, "size": 0.5}, metrics=metrics,
+    )  # fmt: skip
+    targets = {"kind": kind, "size": x.sum(axis=1, keepdims=True)}
+    few = {name: item[:37] for name, item in targets.items()}
+    history = training.fit(
+        model, batches(x, targets), epochs=3, transport=TEAM,
+        validation=batches(x[:37], few, shuffle=False),
+    )  # fmt: skip
+    keep("several", model, history=history)
+
+
 SEEN: list[dict[str, float]] = []
 
 
@@ -304,7 +326,7 @@ def refused() -> None:
 
 
 CASES = [exchanges, equivalence, optimizers, normalised, mixed, sparse, dropped, measured]
-CASES += [resumed, ended, refused]
+CASES += [several, resumed, ended, refused]
 
 if __name__ == "__main__":
     for case in CASES:

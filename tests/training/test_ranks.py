@@ -153,6 +153,18 @@ def test_metrics_are_of_all_rows(run: Any) -> None:
         assert several[0]["metrics"]["evaluated"][name] == pytest.approx(one["evaluated"][name])
 
 
+def test_several_outputs_learn_and_are_measured_as_on_one_rank(run: Any) -> None:
+    assert run("mpi", 2).agrees("several")
+    assert furthest(run().weights("several"), run("mpi", 2).weights("several")) <= 1e-9
+    one, two = (found.ranks[0]["several"]["history"] for found in (run(), run("mpi", 2)))
+    assert {"kind_accuracy", "size_r2", "val_size_r2", "val_kind_loss"} <= set(one)
+    # Of single outputs Keras counts the losses of batches alike, also the smaller last one's.
+    same = {
+        n: pytest.approx(v) for n, v in one.items() if n not in ("val_kind_loss", "val_size_loss")
+    }
+    assert {name: two[name] for name in same} == same
+
+
 @pytest.mark.parametrize(("transport", "size"), [("mpi", 1), *PAIRS])
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     run: Any, transport: str, size: int
