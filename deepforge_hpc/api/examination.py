@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError
@@ -39,11 +40,26 @@ def _examined(operation: OperationInterface, loaded: Loaded) -> Iterator[Examina
             job_python=operation.environment.python,
             software=software,
             ranks=_ranks(loaded.pipeline.operations[operation.name]),
+            classes=partial(_classes, _files(operation, loaded)),
         )
         text = loaded.snapshot.files[f"{PROJECT}/{reference.source}"].data.decode()
         files = ProjectFiles(Project(loaded.project, loaded.project), loaded.project)
         library = registry.create("libraries", reference.library)
         yield library.examine(text, reference.source, use, files)
+
+
+def _files(operation: OperationInterface, loaded: Loaded) -> dict[str, str]:
+    """Return the HDF5 files from outside that an operation reads, by its ports."""
+    known = {item.name: item.path for item in loaded.inputs if item.type == "hdf5"}
+    return {edge.port: known[edge.external] for edge in operation.inputs if edge.external in known}
+
+
+def _classes(files: dict[str, str], name: str) -> int | None:
+    if not files or not _own_software(frozenset({"h5py"})):
+        return None
+    from deepforge_hpc.api.recorded import classes
+
+    return classes(files, name)
 
 
 def _ranks(spec: OperationSpec) -> int:

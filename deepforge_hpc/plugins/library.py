@@ -100,6 +100,8 @@ class Use(NamedTuple):
     """Returns which of some packages an interpreter has, without starting it."""
     ranks: int = 1
     """Of the operation, as far as the pipeline says it."""
+    classes: Callable[[str], int | None] = lambda _name: None
+    """Returns how many classes a data set of the operation's inputs records, by its name."""
 
 
 class Examination(NamedTuple):

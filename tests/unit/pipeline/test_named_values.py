@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 
 from deepforge_hpc.api.examination import examine
@@ -61,7 +62,7 @@ def load(
     text = PIPELINE.replace("USES", uses).replace("ATTRIBUTES", attributes)
     (folder / "pipeline.yaml").write_text(text)
     (folder / "net.yaml").write_text(network)
-    (folder / "images.h5").touch()
+    (folder / "images.h5").touch()  # what is there stays
     return load_pipeline(folder / "pipeline.yaml", settings=Settings(overrides=sets))
 
 
@@ -203,6 +204,28 @@ def test_outputs_that_may_be_left_are_not_told(tmp_path: Path) -> None:
     )
     (tmp_path / "own.py").write_text(text)
     assert not load(tmp_path, "how: Adam", "own.py:Learn").warnings
+
+
+@pytest.mark.parametrize(
+    ("classes", "target", "told"),
+    [
+        (5, "kind", ["the data set kind records 5 classes, and this output has 3"]),
+        (["a", "b", "c", "d"], "kind", ["records 4 classes"]),
+        (3, "kind", []),
+        (5, "{out: kind}", ["records 5 classes"]),
+        (5, "other", []),
+    ],
+)
+def test_an_output_with_fewer_classes_than_the_data_record(
+    classes: Any, target: str, told: list[str], tmp_path: Path
+) -> None:
+    load(tmp_path)
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        file["kind"] = [0, 1]
+        file["kind"].attrs["classes"] = classes
+    attributes = f"loss: SparseCategoricalCrossentropy\n      target: {target}"
+    found = [one.text for one in examine(load(tmp_path, attributes)) if one.kind == "loss"]
+    assert [one in text for one, text in zip(told, found, strict=True)] == [True] * len(told)
 
 
 def test_a_loss_that_does_not_fit_is_told_without_keras(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from deepforge_hpc.libraries.networks.graph import Graph
-from deepforge_hpc.libraries.networks.trial.judge import Judge
+from collections.abc import Iterator
+
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Judge, Outcome
 from deepforge_hpc.libraries.networks.trial.notices import not_tried, notice, notices
 from deepforge_hpc.libraries.networks.trial.result import NoTrial
 from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
@@ -21,10 +23,38 @@ def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
         found = _tried(judge, graph, python, use)
         if isinstance(found, Tried):
             faults = tuple(one.fault for one in found.refused())
-            return Examination(faults, tuple(notices(found, loss)))
+            outcome = {name: one for name, _, one in found.layers if one}
+            told = (*notices(found, loss), *map(notice, _labels(graph, outcome, use)))
+            return Examination(faults, told)
         why = why if found == NOT_ASKED else found
-    known = map(notice, judge.of_loss(graph, {}, loss))
+    known = map(notice, (*judge.of_loss(graph, {}, loss), *_labels(graph, {}, use)))
     return Examination(notices=(*known, not_tried(judge, why, source)))
+
+
+def _labels(graph: Graph, outcome: Outcome, use: Use) -> Iterator[Finding]:
+    """Yield an output with fewer classes than the data record of their labels."""
+    target = use.attributes.get("target")
+    calls = {call.name: call for call in graph.calls}
+    if "loss" not in use.attributes:
+        return
+    for tensor in graph.outputs:
+        name = target.get(tensor.name) if isinstance(target, dict) else target
+        call = calls.get(tensor.name)
+        if not isinstance(name, str) or call is None or not (has := _size(call, tensor, outcome)):
+            continue
+        recorded = use.classes(name)
+        if recorded is not None and recorded > max(2, has):
+            what = f"the data set {name} records {recorded} classes, and this output has {has}"
+            yield Finding("loss", call, Advice(what, "give it a unit for each class"))
+
+
+def _size(call: LayerCall, tensor: Tensor, outcome: Outcome) -> int | None:
+    """Return how many numbers an output has for each row, as far as that is known."""
+    built = outcome.get(call.name)
+    if built is not None and built.outputs:
+        return built.outputs[tensor.index or 0][-1]
+    units = call.arguments.get("units")
+    return units.data if units is not None and isinstance(units.data, int) else None
 
 
 def _tried(judge: Judge, graph: Graph, python: str, use: Use) -> Tried | NoTrial:
