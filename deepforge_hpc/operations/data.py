@@ -12,6 +12,7 @@ from deepforge_hpc.operations.labels import check_labels, weigh
 from deepforge_hpc.operations.named import match_outputs
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.augment import NAMES
+from deepforge_hpc.training.batches import Augment
 from deepforge_hpc.training.errors import TrainingError
 
 _GIB = 1 << 30
@@ -114,7 +115,7 @@ def _batches(
         transport=team,
         seed=settings.seed,
         shuffle=shuffle,
-        augment=NAMES[settings.augment] if settings.augment and shuffle else None,
+        augment=_augment(settings.augment) if shuffle else None,
         chosen=rows,
     )
 
@@ -128,6 +129,12 @@ def _targets(settings: Train, model: Any, dataset: Any) -> tuple[dict[str, Any],
     outputs = output_names(model)
     named = _target_names(settings.target, outputs, dataset)
     return {name: _column(dataset, named[name])[:] for name in outputs}, named
+
+
+def _augment(name: str) -> Augment | None:
+    if not name or name in NAMES:
+        return NAMES[name] if name else None
+    raise TrainingError(f"augment {name!r} is none of {', '.join(sorted(NAMES))}")
 
 
 def is_group(item: Any) -> bool:
