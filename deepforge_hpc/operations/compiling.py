@@ -24,7 +24,8 @@ def goals(settings: Train, outputs: Sequence[str]) -> dict[str, Any]:
     if absent := [name for name in outputs if name not in losses]:
         raise TrainingError(f"loss: the output {', '.join(absent)} has none")
     weights = match_outputs("loss_weights", settings.loss_weights, outputs)
-    metrics = {name: _metrics(item) for name, item in _of_outputs(settings, outputs).items()}
+    wanted = for_outputs("metric", settings.metrics, outputs)
+    metrics = {name: _metrics(item) for name, item in wanted.items()}
     if len(outputs) == 1:
         return {"loss": make("loss", losses[outputs[0]]), "metrics": metrics.get(outputs[0], [])}
     return {
@@ -32,12 +33,6 @@ def goals(settings: Train, outputs: Sequence[str]) -> dict[str, Any]:
         "loss_weights": {name: weights.get(name, 1.0) for name in outputs},
         "metrics": metrics,
     }
-
-
-def _of_outputs(settings: Train, outputs: Sequence[str]) -> dict[str, Any]:
-    if isinstance(settings.metrics, dict):
-        return match_outputs("metrics", settings.metrics, outputs)
-    return dict.fromkeys(outputs, settings.metrics)
 
 
 def _metrics(given: Any) -> list[Any]:

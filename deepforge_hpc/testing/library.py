@@ -22,6 +22,8 @@ from typing import ClassVar
 import pytest
 
 from deepforge_hpc.errors import InvalidInputError
+from deepforge_hpc.files.faults import Reader
+from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.plugins.library import Library
 
 _FRESH = """
@@ -89,6 +91,13 @@ class LibraryContract:
         for name, text in library.examples().items():
             assert library.check(text, f"{name}.yaml") == ()
             assert text.startswith("# "), name
+
+    def test_a_sort_of_value_that_it_has_not_is_refused(self, library: Library) -> None:
+        """An operation's code may name any: the message stands beside the attribute."""
+        reader = Reader(load("Adam", "pipeline.yaml"))
+        with pytest.raises(LookupError):
+            library.check_value("no such sort", "Adam", (), reader)
+        assert not reader.faults
 
     def test_the_framework_is_not_imported(self, library: Library) -> None:
         """A login node need not have it, and its import takes seconds."""
