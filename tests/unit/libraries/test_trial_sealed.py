@@ -18,6 +18,9 @@ from deepforge_hpc.libraries.networks.trial import contained, sealed
 outside, scratch, has_seal = sys.argv[1], sys.argv[2], sys.argv[3] == "seal"
 if has_seal:
     assert sealed.seal(writable=(scratch, os.devnull))
+answer = os.fdopen(os.dup(1), "w")
+with open(f"{scratch}/printed", "w") as printed:
+    os.dup2(printed.fileno(), 1)
 contained.contain(sealed=has_seal)
 found = {}
 
@@ -42,7 +45,8 @@ found["truncate"] = libc.truncate(f"{outside}/kept".encode(), 0)
 found["mkdir"] = libc.mkdir(f"{outside}/folder".encode(), 0o700)
 found["system"] = libc.system(b"exit 7")
 found["null"] = libc.open(b"/dev/null", 1) >= 0
-print(json.dumps(found))
+attempt("print", lambda: print("x" * 100_000, flush=True))
+answer.write(json.dumps(found))
 """
 
 
@@ -63,7 +67,8 @@ def test_compiled_code_can_write_nothing_and_start_nothing(tmp_path: Path) -> No
     assert found.pop("sqlite") == "OperationalError: unable to open database file"
     assert found.pop("system") == 127 << 8  # the shell could not be started
     refused = {"unlink": -1, "truncate": -1, "mkdir": -1}
-    assert found == {**refused, "in scratch": "done", "read": "done", "null": True}
+    done = dict.fromkeys(("in scratch", "read", "print"), "done")
+    assert found == {**refused, **done, "null": True}
     outside = tmp_path / "outside"
     assert [path.name for path in outside.iterdir()] == ["kept"]
     assert (outside / "kept").read_text() == "here"
@@ -72,4 +77,5 @@ def test_compiled_code_can_write_nothing_and_start_nothing(tmp_path: Path) -> No
 def test_without_a_seal_no_file_grows(tmp_path: Path) -> None:
     found = tried(tmp_path, "limits")
     assert "done" not in str(found["sqlite"])
+    assert found["print"] == "done"  # a layer that prints is none that writes
     assert not (tmp_path / "outside" / "made").stat().st_size
