@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from deepforge_hpc.libraries.networks.library import NetworkLibrary
 
 _LIST = "dfh arch new lists them."
-LIBRARIES = ("keras",)
+LIBRARIES = ("keras", "torch")
 """Those whose files are networks."""
 
 

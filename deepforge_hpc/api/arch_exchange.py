@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.arch import WrittenFile, network, write_file
+from deepforge_hpc.api.arch import WrittenFile, library, network, write_file
 from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,10 +20,16 @@ FORMS = ("python", "json", "dot")
 
 def export(path: Path, form: str, output: Path | None, *, force: bool = False) -> WrittenFile:
     """Return the network of a file in another form, written if there is where."""
-    return write_file(_writer(form)(network(path)), output, force=force)
+    graph = network(path)
+    return write_file(_writer(form, graph.library)(graph), output, force=force)
 
 
-def _writer(form: str) -> Callable[[Graph], str]:
+def _writer(form: str, of: str) -> Callable[[Graph], str]:
+    if form == "python" and of != "keras":
+        return library(of).emit
+    if form == "json" and of != "keras":
+        message = f"JSON is Keras' own form, and this is a network of {of}"
+        raise UsageError(message, "Say --to python.")
     if form == "python":
         from deepforge_hpc.libraries.keras.export.python import to_python
 

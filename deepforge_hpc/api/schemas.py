@@ -6,6 +6,7 @@ each other (a queue's node type, an output's consumer) only `dfh check` and `dfh
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -59,10 +60,36 @@ def architecture_schema() -> Schema:
     """Return the schema of an architecture file, as the library that it names tells it."""
     from deepforge_hpc.plugins import registry
 
-    first, *others = registry.built_in("libraries")
-    schema: Schema = registry.create("libraries", first).schema()
-    assert not others, "each of several needs definitions of its own"
+    names = list(registry.built_in("libraries"))
+    definitions: dict[str, Schema] = {}
+    for name in names:
+        schema = _named_apart(registry.create("libraries", name).schema(), name)
+        definitions |= schema.pop("definitions", {})
+        definitions[name] = schema
+    each = [
+        {
+            "if": {"properties": {"library": {"const": name}}},
+            "then": {"$ref": f"#/definitions/{name}"},
+        }
+        for name in names
+    ]
+    schema = {
+        "type": "object",
+        "properties": {"library": {"enum": names}},
+        "required": ["library"],
+        "allOf": each,
+        "definitions": definitions,
+    }
     return _titled("architecture", "An architecture of deepforge_hpc", schema)
+
+
+def _named_apart(schema: Schema, library: str) -> Schema:
+    """Return a schema whose definitions have names that no other library has."""
+    prefix = "#/definitions/"
+    text = json.dumps(schema).replace(f'"$ref": "{prefix}', f'"$ref": "{prefix}{library}.')
+    found: Schema = json.loads(text)
+    named = {f"{library}.{name}": one for name, one in found.get("definitions", {}).items()}
+    return {**found, "definitions": named}
 
 
 SCHEMAS: dict[str, Callable[[], Schema]] = {

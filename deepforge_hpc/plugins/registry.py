@@ -23,6 +23,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "libraries": {
         "keras": "deepforge_hpc.libraries.keras.library:KerasLibrary",
+        "torch": "deepforge_hpc.libraries.torch.library:TorchLibrary",
     },
     "storage": {
         "file": "deepforge_hpc.runtime.storage.local:LocalStorage",

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.libraries.keras.catalogue import dialect, shipped, shipped_texts
 from deepforge_hpc.libraries.keras.emit import emit
-from deepforge_hpc.libraries.keras.start_up import start_up
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.libraries.networks.library import NetworkLibrary
+from deepforge_hpc.libraries.networks.start_up import start_up
+from deepforge_hpc.training import backend
 
 if TYPE_CHECKING:
     from deepforge_hpc.libraries.networks.trial.judge import Judge
+
+_REGISTER = """\
+            if keras.saving.get_registered_name(found) == found.__name__:
+                keras.saving.register_keras_serializable(module)(found)"""
 
 
 class KerasLibrary(NetworkLibrary):
@@ -46,4 +51,6 @@ class KerasLibrary(NetworkLibrary):
         check_value(sort, value, path, reader)
 
     def start_up(self, objects: tuple[str, ...]) -> str:
-        return start_up(objects)
+        chooser = pathlib.Path(backend.__file__).read_text("utf-8")
+        known = start_up("keras", "Keras", _REGISTER, objects) if objects else ""
+        return f"{chooser}\n\nchoose()\n{known}"

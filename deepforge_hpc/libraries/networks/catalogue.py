@@ -28,7 +28,10 @@ class Thing:
     """Argument to its default; NEEDED where there is none."""
     aliases: tuple[str, ...] = ()
     takes: str = "one"
-    """Of a layer: it is called on `one` tensor, a `list` of them, or `each` as an argument."""
+    """Of a layer: it is called on `one` tensor, a `list` of them, or `each` as an argument; `fold`
+    is a function of two that is called on any number."""
+    gives: str = "one"
+    """Of a layer: it gives `one` tensor, or always `several`; what arguments make of it aside."""
     call: tuple[str, ...] = ()
     """Of a layer: what else its call takes, such as `mask`."""
 
@@ -86,6 +89,7 @@ def _thing(family: str, module: str, name: str, entry: Mapping[str, Any]) -> Thi
         defaults={item[0]: (item[2:] or [NEEDED])[0] for item in entry["arguments"]},
         aliases=tuple(entry.get("aliases", ())),
         takes=entry.get("takes", "one"),
+        gives=entry.get("gives", "one"),
         call=tuple(entry.get("call", ())),
     )
 

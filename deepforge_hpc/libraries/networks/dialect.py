@@ -31,6 +31,8 @@ class Dialect:
     """What the call of a nested model takes besides tensors."""
     activations_by_text: bool = False
     """Whether an activation is given as its name; else as the function."""
+    takes_first: bool = False
+    """Whether the first of what a layer gives is meant where no number says which."""
     same_as: Mapping[str, str] = field(default_factory=dict)
     """Arguments that are taken from another one if they are not given."""
     meant: Mapping[str, object] = field(default_factory=dict)

@@ -82,7 +82,8 @@ class Expander:
             path = (*frame.block.path, "inputs", absent, "when")
             frame.network.left_out[absent] = (frame.unit, path)
         found = self.block(frame)
-        outputs = tuple(found.outputs.values()) if isinstance(found, Several) else (found,)
+        whole = found.outputs.values() if isinstance(found, Several) else (found,)
+        outputs = tuple(frame.one(one, "the output", frame.block.path) for one in whole)
         calls = tuple(frame.network.calls.values())
         graph = Graph(
             name=name,

@@ -37,13 +37,24 @@ class LayerList:
     """The file that each call stands in."""
     several: set[str] = field(default_factory=set)
     """Calls that give more than one tensor, as far as that can be told without the framework."""
+    firsts: set[str] = field(default_factory=set)
+    """Those of them whose first tensor is meant where no number says which."""
     left_out: dict[str, tuple[ArchitectureFile, Path]] = field(default_factory=dict)
     """Lines and inputs that a `when` left out, with its place."""
 
-    def add(self, call: LayerCall, unit: ArchitectureFile, *, gives_several: bool = False) -> None:
-        """Add a call of a file."""
+    def add(
+        self,
+        call: LayerCall,
+        unit: ArchitectureFile,
+        *,
+        gives_several: bool = False,
+        first: bool = False,
+    ) -> None:
+        """Add a call of a file; `first`: as `firsts`."""
         if gives_several or call.shared in self.several:
             self.several.add(call.name)
+        if first or call.shared in self.firsts:
+            self.firsts.add(call.name)
         self.calls[call.name] = call
         self.order.append(call.name)
         self.owners[call.name] = unit
@@ -114,7 +125,9 @@ class Frame:
     def one(self, found: Source, name: str, path: Path) -> Tensor | None:
         """Return the one output that was found; a lost one and a fault for several."""
         if not isinstance(found, Several):
-            return found
+            if found is None or found.index is not None or found.name not in self.network.firsts:
+                return found
+            return Tensor(found.name, 0)
         known = ", ".join(f"{name}.{output}" for output in found.outputs)
         self.fault(path, f"{name} has several outputs", f"write from: and one of {known}")
         return Tensor.lost(name)

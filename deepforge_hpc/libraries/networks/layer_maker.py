@@ -73,7 +73,8 @@ class LayerMaker:
                 is_broken=has_fault or not all(item.is_known for item in found.values()),
             ),
             frame.unit,
-            gives_several=one.gives_several(found, step.call),
+            gives_several=(several := one.gives_several(found, step.call)),
+            first=several and self.dialect.takes_first and isinstance(one, Arguments),
         )
 
     def read(

@@ -110,6 +110,11 @@ _KINDS: dict[str, Kind] = {
     "margins": _plain(
         "a whole number, or a list of them or of pairs", _is_margin, _INTEGER, {"type": "array"}
     ),
+    "padding": _plain(
+        "same, valid, a whole number or a list of them",
+        lambda value: value in {"same", "valid"} if isinstance(value, str) else _is_margin(value),
+        *({"enum": ["same", "valid"]}, _INTEGER, {"type": "array"}),
+    ),
     "any": _plain(
         "a number, a text, or a list of them",
         _is_literal,

@@ -43,7 +43,7 @@ def test_each_schema_is_one_and_explains_itself(kind: str) -> None:
     schema = SCHEMAS[kind]()
     jsonschema.Draft7Validator.check_schema(schema)
     assert schema["title"]
-    assert len(json.dumps(schema)) < 200_000
+    assert len(json.dumps(schema)) < 300_000  # of architectures: two libraries
     assert FILES[kind]
 
 
@@ -212,7 +212,7 @@ SMALL = {
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("library",), "torch"),
+        (("library",), "theano"),
         (("layers",), None),
         (("layers",), []),
         (("layer",), []),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.libraries.keras.named_values import spellings
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.trial.bottlenecks import bottlenecks
 from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.operations.spec import is_by_output, parse
@@ -33,10 +34,7 @@ def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
                 what = "a softmax over one class is 1 whatever comes in, so nothing is learnt"
                 hint = "use sigmoid for yes or no, or a unit for each class"
                 yield Finding("one_class", call, Advice(what, hint))
-            if shape[1:] == (1,) and built.weights and _parts(graph, call, outcome):
-                what = "all that later layers learn from must pass through this one number"
-                hint = "give it more units, if it is not meant as a bottleneck"
-                yield Finding("bottleneck", call, Advice(what, hint))
+    yield from bottlenecks(graph, outcome)
 
 
 def _is_softmax(call: LayerCall) -> bool:
@@ -66,20 +64,6 @@ def _applied(graph: Graph, tensor: Tensor) -> str:
         tensor = call.sources[0]
         call = calls.get(tensor.name)
     return ""
-
-
-def _parts(graph: Graph, one: LayerCall, outcome: Outcome) -> bool:
-    """Tell whether weights follow a layer, and no way from the inputs leads around it."""
-    after, around = {one.name}, {item.name for item in graph.inputs}
-    has_weights = False
-    for call in graph.calls:
-        read = {tensor.name for tensor in call.reads}
-        if read & after:
-            after.add(call.name)
-            has_weights |= bool(outcome.get(call.name, BuiltLayer()).weights)
-        if read & around and call is not one:
-            around.add(call.name)
-    return has_weights and not any(tensor.name in around for tensor in graph.outputs)
 
 
 def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:

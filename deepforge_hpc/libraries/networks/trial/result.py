@@ -33,6 +33,8 @@ class BuiltLayer(NamedTuple):
     dtype: str = ""
     weights: tuple[tuple[str, Shape, bool], ...] = ()
     """Path, shape, and whether training changes it; of a shared layer at its first use."""
+    operations: int | None = None
+    """Multiply-accumulates for one example, where the framework counts them itself."""
     error: Objection | None = None
     retried: bool = False
     """This backend refused it until all sizes were numbers."""

@@ -1,0 +1,126 @@
+"""What PyTorch accepts in silence, and a learning curve never forgives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.trial.bottlenecks import bottlenecks
+from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
+from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
+from deepforge_hpc.libraries.torch.catalogue import shipped
+from deepforge_hpc.operations.spec import parse
+
+_SOFTMAX = ("Softmax", "LogSoftmax", "Softmin")
+_ALONG = {"cat", "stack", "mean", "amax", "select", "narrow", *_SOFTMAX}
+_MAKES = {
+    "CrossEntropyLoss": ("", "numbers of any size (logits), and makes a softmax of them itself"),
+    "BCEWithLogitsLoss": ("", "numbers of any size (logits), and makes a sigmoid of them itself"),
+    "NLLLoss": ("LogSoftmax", "logarithms of probabilities"),
+    "BCELoss": ("Sigmoid", "probabilities from 0 to 1"),
+}
+"""What must stand before a loss, and what it wants."""
+
+
+def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
+    """Yield what can be told from the network alone."""
+    for call in graph.calls:
+        if call.model is not None:
+            yield from findings(call.model, {})
+        built = outcome.get(call.name, BuiltLayer())
+        for said in (
+            _softmax(call, built),
+            _batch(call),
+            _batch_first(call),
+            _unbatched(call, built),
+        ):
+            if said is not None:
+                yield said
+    yield from bottlenecks(graph, outcome)
+
+
+def _softmax(call: LayerCall, built: BuiltLayer) -> Finding | None:
+    if call.kind not in _SOFTMAX:
+        return None
+    dim = call.arguments.get("dim")
+    if dim is None or dim.data is None:
+        what = "without dim, PyTorch guesses along what the numbers are to add up to 1"
+        return Finding("batch", call, Advice(what, "write dim: 1 for classes, or dim: -1"))
+    shape = built.outputs[0] if built.outputs else ()
+    if isinstance(dim.data, int) and shape and shape[dim.data % len(shape)] == 1:
+        what = "a softmax over one class is 1 whatever comes in, so nothing is learnt"
+        hint = "use Sigmoid for yes or no, or a unit for each class"
+        return Finding("one_class", call, Advice(what, hint))
+    return None
+
+
+def _batch(call: LayerCall) -> Finding | None:
+    dim = call.arguments.get("dim")
+    along = dim.data if dim is not None else None
+    if call.kind in _ALONG and (along == 0 or (isinstance(along, list) and 0 in along)):
+        what = "dimension 0 is the batch, so what one example gives depends on the others"
+        return Finding("batch", call, Advice(what, "count from 1: dim: 1"))
+    return None
+
+
+def _batch_first(call: LayerCall) -> Finding | None:
+    thing = shipped().find("layer", call.kind)
+    given = call.arguments.get("batch_first")
+    if thing is None or "batch_first" not in thing.sorts or (given and given.data is True):
+        return None
+    what = f"without batch_first: true, {call.kind} takes the batch for the steps of a sequence"
+    return Finding("batch", call, Advice(what, "write batch_first: true"))
+
+
+def _unbatched(call: LayerCall, built: BuiltLayer) -> Finding | None:
+    found = re.search(r"(\d)d\Z", call.kind)
+    shape = built.inputs[0] if built.inputs else ()
+    if found is None or "Norm" in call.kind or "Pad" in call.kind:
+        return None
+    if len(shape) != int(found[1]) + 1:
+        return None
+    what = (
+        f"{call.kind} is given one dimension less than it wants, and takes the batch for channels"
+    )
+    return Finding("batch", call, Advice(what, "give the input a dimension of channels"))
+
+
+def losses() -> dict[str, str]:
+    """Return the losses by their names."""
+    return {name: name for name in shipped().known("loss")}
+
+
+def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
+    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}."""
+    try:
+        name, _ = parse(loss)
+    except ValueError:
+        return
+    calls = {call.name: call for call in graph.calls}
+    for tensor in graph.outputs:
+        call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
+        if call is not None:
+            shape = next(iter(built.outputs[tensor.index or 0 :]), ())
+            if found := _misfit(name, call.kind, shape):
+                yield Finding("loss", call, found)
+
+
+def _misfit(name: str, last: str, shape: tuple[int | None, ...]) -> Advice | None:
+    """Return what does not fit between a loss and the layer that gives the output."""
+    wanted, takes = _MAKES.get(name, ("", ""))
+    is_squashed = last in {"Softmax", "LogSoftmax", "Sigmoid", "LogSigmoid"}
+    if name in {"CrossEntropyLoss", "NLLLoss"} and shape[1:2] == (1,):
+        what = f"{name} wants a number for each class, and the output is one number"
+        return Advice(what, "use BCEWithLogitsLoss for yes or no, or a unit for each class")
+    if takes and not wanted and is_squashed:
+        return Advice(f"{name} wants {takes}, and the output is a {last}", f"leave out {last}")
+    if wanted and last != wanted:
+        hint = (
+            f"add {wanted}, or use {'BCEWithLogits' if name == 'BCELoss' else 'CrossEntropy'}Loss"
+        )
+        return Advice(f"{name} wants {takes}, and nothing makes the output such", hint)
+    if name in {"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"} and last == "Softmax":
+        what = f"{name} compares numbers, and the output is a softmax over classes"
+        return Advice(what, "use CrossEntropyLoss without the Softmax, or leave the Softmax out")
+    return None
