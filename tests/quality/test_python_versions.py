@@ -116,7 +116,7 @@ def test_what_the_tests_need_exists_for_the_other_versions_that_they_run_on(
     found = sorted((repository / "tests").glob("requirements*.txt"))
     # Of torch some indexes have only a build of several GB; a whole run does without it.
     files = [f"-r{path}" for path in found if path.stem != "requirements-torch"]
-    assert len(files) == len(found) - 1 == 2
+    assert len(files) == len(found) - 1 == 3
     said = would_install(python, files, tmp_path)
     assert "Would install" in said
     assert "tensorflow-cpu" in said
