@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepforge_hpc import training
+from deepforge_hpc.operations.columns import column, is_group, split_rows
 from deepforge_hpc.operations.labels import check_labels, weigh
 from deepforge_hpc.operations.named import match_outputs
 from deepforge_hpc.operations.train import Train
@@ -30,7 +31,7 @@ def batches_of(
     """Return the batches to learn from, and those to validate with, if there are any."""
     rows = _rows(settings, model, dataset)
     if validation is None:
-        rows, kept = _split(settings, rows, team.size)
+        rows, kept = split_rows(rows, settings.validation_split, settings.seed, team.size)
         source = dataset
     else:
         kept, source = _rows(settings, model, validation), validation
@@ -40,29 +41,17 @@ def batches_of(
     return made, _batches(settings, model, source, kept, team, shuffle=False)
 
 
-def _split(settings: Train, rows: Any, ranks: int) -> tuple[Any, Any]:
-    """Return rows to learn from and rows to validate with: the same for any number of ranks."""
-    mixed = np.random.default_rng(settings.seed).permutation(rows)
-    count = int(len(rows) * settings.validation_split)
-    if 0 < count < ranks:
-        raise TrainingError(
-            f"validation_split {settings.validation_split} of {len(rows)} rows keeps {count} for "
-            f"{ranks} ranks: raise it, or set it to 0"
-        )
-    return np.sort(mixed[count:]), np.sort(mixed[:count])
-
-
 def _rows(settings: Train, model: Any, dataset: Any) -> Any:
     """Return the numbers of the rows that `rows` marks; of all without it."""
     names = _target_names(settings.target, output_names(model), dataset)
-    column = next(iter(names.values()))
-    count = len(_column(dataset, column))
+    first = next(iter(names.values()))
+    count = len(column(dataset, first))
     if not settings.rows:
         return np.arange(count)
-    marks = _column(dataset, settings.rows)
+    marks = column(dataset, settings.rows)
     if marks.shape != (count,):
         raise TrainingError(
-            f"rows: {settings.rows} has the shape {marks.shape}, and {column} has {count} "
+            f"rows: {settings.rows} has the shape {marks.shape}, and {first} has {count} "
             "rows: it needs one 0 or 1 for each"
         )
     return np.flatnonzero(marks[:])
@@ -98,13 +87,13 @@ def _batches(
     names = {item.name: settings.inputs.get(item.name, item.name) for item in model.inputs}
     if odd := set(settings.inputs) - set(names):
         raise TrainingError(f"inputs: the network has no input {sorted(odd)}, but {sorted(names)}")
-    columns = {name: _column(dataset, column) for name, column in names.items()}
+    columns = {name: column(dataset, source) for name, source in names.items()}
     size = sum(item.dtype.itemsize * item.size for item in columns.values())
     if size <= settings.memory_gib * _GIB:
         columns = {name: item[:] for name, item in columns.items()}
     targets, named = _targets(settings, model, dataset)
     check_labels(settings.loss, model, targets, rows, named)
-    weights = _column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
+    weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
     if settings.class_weight and shuffle:  # those of classes count in training alone
         weights = weigh(settings.class_weight, model, targets, named, weights)
     return training.Batches(
@@ -128,25 +117,10 @@ def _targets(settings: Train, model: Any, dataset: Any) -> tuple[dict[str, Any],
     """Return the targets of each output in memory, and the data sets that they came from."""
     outputs = output_names(model)
     named = _target_names(settings.target, outputs, dataset)
-    return {name: _column(dataset, named[name])[:] for name in outputs}, named
+    return {name: column(dataset, named[name])[:] for name in outputs}, named
 
 
 def _augment(name: str) -> Augment | None:
     if not name or name in NAMES:
         return NAMES[name] if name else None
     raise TrainingError(f"augment {name!r} is none of {', '.join(sorted(NAMES))}")
-
-
-def is_group(item: Any) -> bool:
-    """Tell whether something of an HDF5 file holds others."""
-    return item is not None and not hasattr(item, "shape")
-
-
-def _column(dataset: Any, name: str) -> Any:
-    if name not in dataset:
-        raise TrainingError(f"the dataset has no {name!r}; it has {', '.join(sorted(dataset))}")
-    found = dataset[name]
-    if is_group(found):
-        has = ", ".join(f"{name}/{item}" for item in sorted(found))
-        raise TrainingError(f"{name!r} is a group of the dataset, no data set; it has {has}")
-    return found

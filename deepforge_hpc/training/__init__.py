@@ -1,4 +1,4 @@
-"""Parts for a training on any number of ranks, around Keras' own `fit`.
+"""Parts for a training on any number of ranks, around Keras' own `fit` or the loop of `pytorch`.
 
 Imports no framework before one of the names is used.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from deepforge_hpc.training.optimizer import distributed
     from deepforge_hpc.training.order import Order
+    from deepforge_hpc.training.rank_batches import RankBatches
     from deepforge_hpc.training.synchronize import Synchronize, evaluate
     from deepforge_hpc.training.transports import Transport, connect
 
@@ -26,6 +27,7 @@ _HOMES = {
     "Batches": "batches",
     "Checkpoints": "checkpoints",
     "Order": "order",
+    "RankBatches": "rank_batches",
     "SynchronizedBatchNormalization": "normalization",
     "Synchronize": "synchronize",
     "TrainingError": "errors",
@@ -43,6 +45,7 @@ __all__ = [
     "Batches",
     "Checkpoints",
     "Order",
+    "RankBatches",
     "Synchronize",
     "SynchronizedBatchNormalization",
     "TrainingError",
@@ -68,6 +71,7 @@ def _homes() -> None:
         normalization,
         optimizer,
         order,
+        rank_batches,
         synchronize,
         transports,
     )

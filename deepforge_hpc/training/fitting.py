@@ -10,19 +10,16 @@ from typing import Any
 
 import keras
 
-from deepforge_hpc.job import checkpoint_folder, stopping
+from deepforge_hpc.job import stopping
+from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, folder_of, newest_of
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.clock import EpochClock, LogEpochs
-from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
 from deepforge_hpc.training.state import TrainingState
 from deepforge_hpc.training.synchronize import Synchronize
 from deepforge_hpc.training.transports import Transport
-
-CHECKPOINT_S = 600.0
-"""Seconds between two checkpoints within an epoch."""
 
 
 def fit(  # noqa: PLR0913 - the choices of one call, by their names
@@ -45,9 +42,9 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     another. Asked to stop (the warning before a time limit, SIGTERM) all ranks stop at one step,
     save, and end. `logged`: each epoch's metrics, and where its time went, come into the job's log.
     """
-    _check_agreement(batches, validation, epochs, transport)
-    kept = _folder(checkpoints)
-    found = _newest(kept, batches, transport)
+    check_agreement(batches, validation, epochs, transport)
+    kept = folder_of(checkpoints)
+    found = newest_of(kept, batches, transport)
     if found is not None and transport.rank == 0:
         at = found.position
         sys.stderr.write(
@@ -116,47 +113,3 @@ def _take_over(model: Any, parts: Sequence[Any], restore: Restore | None) -> Non
         part.on_train_begin()
     if restore is not None:
         restore.finish()
-
-
-def _folder(given: Checkpoints | str | Path | None) -> Checkpoints | None:
-    if isinstance(given, Checkpoints):
-        return given
-    folder = given or checkpoint_folder()
-    return Checkpoints(folder) if folder else None
-
-
-def _newest(kept: Checkpoints | None, batches: Batches, transport: Transport) -> Checkpoint | None:
-    """Return rank 0's newest checkpoint, on every rank."""
-    mine = kept.newest() if kept is not None and transport.rank == 0 else None
-    for line in kept.skipped if kept is not None else ():
-        sys.stderr.write(f"dfh: checkpoint skipped: {line}\n")
-    found: Checkpoint | None = transport.gather(mine)[0]
-    if found is not None and (there := found.state.get("data")) != (here := batches.describe()):
-        names = [name for name in here if here[name] != dict(there or {}).get(name)]
-        names = [name for name in names if name != "content"] or names
-        differing = ", ".join(
-            f"{n}: {dict(there or {}).get(n)} there, {here[n]} here" for n in names
-        )
-        raise TrainingError(
-            f"the checkpoint {found.path} is of a training with other data or batches "
-            f"({differing}), so its position says nothing here: remove the folder to begin anew"
-        )
-    return found
-
-
-def _check_agreement(
-    batches: Batches, validation: Batches | None, epochs: int, transport: Transport
-) -> None:
-    """Raise the same TrainingError on all ranks if they are about to do different things."""
-    mine = {"epochs": epochs, **batches.describe()}
-    if validation is not None:
-        mine |= {f"validation {name}": value for name, value in validation.describe().items()}
-    told = transport.gather(mine)
-    for name in told[0]:
-        values = [item.get(name) for item in told]
-        if any(value != values[0] for value in values):
-            said = ", ".join(f"rank {rank} has {value}" for rank, value in enumerate(values[:8]))
-            raise TrainingError(
-                f"the ranks disagree on {name}: {said}. All ranks must be given the same data; "
-                "each takes its own part of every batch"
-            )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deepforge_hpc.files import faults
+from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.libraries.networks.at_hand import at_hand
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts
 from deepforge_hpc.libraries.networks.dialect import Dialect
@@ -40,6 +42,11 @@ class TorchLibrary(NetworkLibrary):
 
     def emit(self, graph: Graph) -> str:
         return emit(graph)
+
+    def check_value(self, sort: str, value: object, path: faults.Path, reader: Reader) -> None:
+        from deepforge_hpc.libraries.torch.named_values import check_value
+
+        check_value(sort, value, path, reader)
 
     def start_up(self, objects: tuple[str, ...]) -> str:
         return start_up("torch", "PyTorch", _REGISTER, objects) if objects else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -89,4 +90,6 @@ def _join(ranks: Rank) -> tuple[Any, Any]:
         torch.distributed.init_process_group(
             "nccl" if with_gpu else "gloo", rank=ranks.rank, world_size=ranks.world_size
         )
+        # Its threads must have ended when the process does, or that is aborted now and then.
+        atexit.register(torch.distributed.destroy_process_group)
     return torch, torch.device("cuda", ranks.device) if with_gpu else torch.device("cpu")

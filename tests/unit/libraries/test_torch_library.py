@@ -11,6 +11,7 @@ import pytest
 
 from deepforge_hpc.api.schemas import architecture_schema
 from deepforge_hpc.cli.main import main
+from deepforge_hpc.files.faults import Reader
 from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.compare import compare
@@ -324,3 +325,25 @@ def test_the_commands_take_such_a_file(
     run("new", "--from", "mlp", "-o", other)
     assert "Compare networks of one library." in run("diff", file, other, code=2)
     assert json.loads(run("show", file, "--json"))["name"] == "resnet18"
+
+
+@pytest.mark.parametrize(
+    ("sort", "value", "said"),
+    [
+        ("loss", "CrossEntropyLoss", ""),
+        ("optimizer", {"AdamW": {"weight_decay": 0.1}}, ""),
+        ("schedule", None, ""),
+        ("loss", "mse", "PyTorch has no loss 'mse'"),
+        ("optimizer", {"Adam": {"lear": 1}}, "Adam has no argument 'lear'"),
+        ("optimizer", 3, "must be Name or {Name: {argument: value}}"),
+        ("schedule", "StepLR", "StepLR needs step_size"),
+    ],
+)
+def test_attributes_of_operations_are_checked_by_the_catalogue(
+    sort: str, value: object, said: str
+) -> None:
+    reader = Reader(load("a: 1", "p.yaml"))
+    TorchLibrary().check_value(sort, value, ("a",), reader)
+    assert [said in fault.message for fault in reader.faults] == ([True] if said else [])
+    with pytest.raises(LookupError):
+        TorchLibrary().check_value("losses", value, ("a",), reader)
