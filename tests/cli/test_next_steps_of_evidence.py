@@ -251,6 +251,42 @@ def test_what_the_script_of_a_job_tells(
     assert "gated-0001  succeeded" in dfh("status", "--watch", cwd=gated).stdout
 
 
+KILLED = """\
+#!/bin/bash
+[ "$2" = dfh_runtime ] && [ ! -e FOLDER/whole ] || exec PYTHON "$@"
+exec PYTHON -c '
+import os, signal, sys
+from dfh_runtime.job.destination import Destination
+from dfh_runtime.__main__ import main
+
+Destination.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(main(sys.argv[1:]))
+' "${@:3}"
+"""
+
+
+def test_a_job_that_is_killed_while_it_publishes(
+    dfh: Any, make_project: Any, follow: Any, until: Any
+) -> None:
+    code = "def make() -> str:\n    open('RUNS', 'a').write('ran ')\n    word = 'done'\n    return word\n"
+    project = make_project({"operations.py": code}, name="kept")
+    runs, python = project / "runs", project / "python3"
+    (project / "operations.py").write_text(code.replace("RUNS", str(runs)))
+    python.write_text(KILLED.replace("FOLDER", str(project)).replace("PYTHON", sys.executable))
+    python.chmod(0o755)
+    (project / "pipeline.yaml").write_text(
+        f"pipeline: kept\nenvironment: {{python: {python}}}\n"
+        "operations: {make: {uses: 'operations.py:make'}}\n"
+        "outputs: {word: {from: make.word, to: word.txt}}\n"
+    )
+    dfh("run", cwd=project, expect=9)
+    until(lambda: closed(project, "kept-0001"))
+    (project / "whole").touch()
+    follow("job-templates/base.sh.j2 : dfh resume #2", dfh("status", cwd=project), cwd=project)
+    assert "kept-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
+    assert ((project / "word.txt").read_text(), runs.read_text()) == ("done", "ran ")
+
+
 def test_an_output_that_is_gone_and_one_of_another_size(
     dfh: Any, project: Path, follow: Any
 ) -> None:

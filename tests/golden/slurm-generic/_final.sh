@@ -18,7 +18,7 @@ set -euo pipefail
 
 job=_final
 task='' uuid='' attempt=0 plan='' code=''
-started=null child='' stopped='' id=''
+started=null first='' child='' stopped='' id=''
 
 say() { printf 'dfh: %s\n' "$*" >&2; }
 
@@ -37,8 +37,8 @@ put_state() {
   if ! mkdir -p -- "$folder" || ! temporary=$(mktemp "$folder/.state.json.XXXXXX"); then
     return 0
   fi
-  printf '{"again":%s,"attempt":%d,"ended":"%s","error":null,"exit_code":%d,"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
-    "$again" "$attempt" "$now" "$2" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
+  printf '{"again":%s,"attempt":%d,"ended":"%s","error":null,"exit_code":%d,%s"hint":%s,"host":%s,"job":%s,"native_id":%s,"pid":%d,"reason":%s,"schema":"dfh/state/1","since":"%s","started":%s,"state":"%s","task":%s}\n' \
+    "$again" "$attempt" "$now" "$2" "${first:+\"first\":$first,}" "$(quote_json "$4")" "$(quote_json "${HOSTNAME:-}")" \
     "$(quote_json "$job")" "$(quote_json "$native")" "$$" "$(quote_json "$3")" \
     "$now" "$started" "$1" "${task:-null}" >"$temporary"
   chmod 644 -- "$temporary"
@@ -156,8 +156,13 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
   elif ! grep -qE '"state":"(failed|interrupted|upstream_failed|cancelled)"' "$folder/state.json"; then
     started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")
     started=${started:-null}
+    first=$(sed -n 's/.*"first":\("[^"]*"\).*/\1/p' "$folder/state.json")
     [ -z "$stopped" ] || interrupted
     still_there
+    # What was made is noted whole, with nothing that no format keeps, before copies of it are laid.
+    ! grep -qs '"kept":{}' "$folder/rescue/index.json" ||
+      stop failed "$reported" "The job was ended from outside while it published its outputs: exit code $result." \
+        "They are whole: dfh resume $id publishes them without another run." true
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \

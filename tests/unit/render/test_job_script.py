@@ -210,7 +210,8 @@ def test_the_state_of_the_script_has_the_fields_of_the_runtimes(folder):
     execution = Execution(folder, make(environment=Environment(python="/no/python")))
     execution.run(*ARGUMENTS)
     of_runtime = encode(statefile.Said(State.FAILED, 1))
-    assert execution.state().keys() == of_runtime.keys() - {"left"}  # not written if there is none
+    left_out = {"left", "first"}  # not written if there is none
+    assert execution.state().keys() == of_runtime.keys() - left_out
     # Each is read by somebody: the status, the report, the final job.
     assert "progress" not in of_runtime
 
@@ -736,3 +737,25 @@ def test_the_site_sets_variables_and_modules_before_the_environment(folder, tmp_
     loaded = (folder / "loaded").read_text().splitlines()
     assert loaded == ["--force purge", "unload old", "load site/1", "load mine/2"]
     assert execution.seen["env"]["SITE_PATH"] == "/x:/y"
+
+
+@pytest.mark.parametrize(("kept", "is_whole"), [("{}", True), ('{"a":"a.pickle"}', False)])
+def test_a_kill_while_outputs_are_published_costs_no_run(folder, kept, is_whole):
+    execution = Execution(folder, make())
+    rescue = execution.script.parent / "rescue"
+    rescue.mkdir()
+    (rescue / "index.json").write_text(f'{{"attempt":2,"kept":{kept}}}')
+    execution.behave(
+        """
+import signal
+with open("jobs/train/state.json", "w") as state:
+    state.write('{"attempt":2,"first":"before","started":"then","state":"running"}')
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    )
+    assert execution.run(*ARGUMENTS).returncode == 1
+    state = execution.state()
+    assert (state["state"], state["again"]) == ("failed", is_whole)
+    assert (state["first"], state["started"]) == ("before", "then")
+    assert ("publishes them without another run" in state["hint"]) is is_whole
+    assert ("mem_per_node" in state["hint"]) is not is_whole
