@@ -156,6 +156,7 @@ class _Run:
     def learn(self, batch: tuple[Any, ...], place: int, *, is_step: bool) -> None:
         """Learn from one batch; the gradients of all ranks and batches are averaged in a step."""
         inputs, targets = self.given(batch)
+        self.state.draws.begin(self.at.total)
         outputs = self.module(*inputs)
         loss = self.goal.loss(outputs, targets)
         rest = self.batches.order.steps % self.goal.accumulate

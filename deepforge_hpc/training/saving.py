@@ -146,6 +146,10 @@ class Save(keras.callbacks.Callback):
             self._restore.finish()
             self._restore = None
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        at = self._at(self._epoch, self.batches.first_step + batch)
+        self.state.begin_step(at.total)
+
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._since += 1
         if self.state.transport.size > 1 and self.model.stop_training:

@@ -39,6 +39,12 @@ class TrainingState:
     def __init__(self, model: Any, callbacks: Sequence[Any], transport: Transport) -> None:
         self.model, self.callbacks, self.transport = model, callbacks, transport
         self._network = network_digest(model)  # now: callbacks may change a rate, or unfreeze
+        self._draws = _draws(transport)
+
+    def begin_step(self, step: int) -> None:
+        """Let the framework draw what belongs to a step, counted over all epochs."""
+        if self._draws:
+            self._draws.begin(step)
 
     def sync(self) -> None:
         """Give variables their values: within an epoch Keras on JAX keeps these in its trainer."""
@@ -62,6 +68,8 @@ class TrainingState:
             "network": self._network,
             "optimizer": _name(model.optimizer),
         }
+        if self._draws:
+            state["seed"] = self._draws.seed
         kept = [self._of_callback(place, item, arrays) for place, item in enumerate(self.callbacks)]
         return {**state, "callbacks": kept}, arrays
 
@@ -105,6 +113,8 @@ class TrainingState:
 
     def restore_ranks(self, state: Mapping[str, Any]) -> None:
         """Set what is each rank's own, if there are as many as there were; else it stays drawn."""
+        if self._draws:
+            self._draws.seed = state.get("seed", self._draws.seed)
         if len(state["random"]) != self.transport.size:
             return
         for variable, value in zip(
@@ -162,6 +172,15 @@ def _operation(data: Any) -> Any:
 
 def _named(function: Any) -> str:
     return str(getattr(function, "__name__", ""))
+
+
+def _draws(transport: Transport) -> Any:
+    """Return the generators of the framework that Keras draws from beside variables of its own."""
+    if keras.backend.backend() != "torch":
+        return None
+    from deepforge_hpc.training.draws import Draws
+
+    return Draws(transport)
 
 
 def _name(item: object) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from deepforge_hpc.training.checkpoints import Checkpoint, leaves, value_of
+from deepforge_hpc.training.draws import Draws
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports import Transport
 
@@ -20,18 +21,14 @@ class TorchState:
 
     def __init__(self, module: Any, optimizer: Any, schedule: Any, transport: Transport) -> None:
         self.module, self.optimizer, self.schedule = module, optimizer, schedule
-        self.transport = transport
+        self.transport, self.draws = transport, Draws(transport)
 
     def share(self) -> None:
-        """Give all ranks the weights of rank 0, and each random numbers of its own."""
+        """Give all ranks the weights of rank 0."""
         with torch.no_grad():
             for tensor in self.module.state_dict().values():
                 found = self.transport.broadcast(tensor.detach().cpu().numpy())
                 tensor.copy_(torch.from_numpy(np.array(found)))
-        first = self.transport.gather(torch.initial_seed())[0]
-        if self.transport.size > 1:
-            seed = np.random.SeedSequence([first, self.transport.rank]).generate_state(1)[0]
-            torch.manual_seed(int(seed))
 
     def average_statistics(self) -> None:
         """Give each rank the mean of the moving statistics: batch normalisation's."""
@@ -47,7 +44,7 @@ class TorchState:
         state: dict[str, Any] = {
             "architecture": self._shapes(),
             "optimizer_class": type(self.optimizer).__name__,
-            "random": self.transport.gather(torch.get_rng_state().tolist()),
+            "seed": self.draws.seed,
         }
         parts = {"optimizer": self.optimizer, "schedule": self.schedule}
         for name, part in parts.items():
@@ -75,10 +72,7 @@ class TorchState:
         for name, part in (("optimizer", self.optimizer), ("schedule", self.schedule)):
             if part:
                 part.load_state_dict(_tensors(value_of(found.state[name], arrays)))
-        random = found.state["random"]
-        if len(random) == self.transport.size:  # else each stays as it was drawn
-            mine_of = random[self.transport.rank]
-            torch.set_rng_state(torch.tensor(mine_of, dtype=torch.uint8))
+        self.draws.seed = found.state.get("seed", self.draws.seed)
 
     def _shapes(self) -> list[list[Any]]:
         return [[name, list(one.shape)] for name, one in self.module.state_dict().items()]

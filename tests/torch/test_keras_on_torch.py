@@ -15,7 +15,7 @@ import pytest
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 PROGRAM = Path(__file__).parents[1] / "training" / "ranks_program.py"
-CASES = ("exchanges", "equivalence", "normalised", "sparse", "measured", "resumed")
+CASES = ("exchanges", "equivalence", "normalised", "sparse", "measured", "dropped", "resumed")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -40,16 +40,43 @@ def furthest(first: list[Any], second: list[Any]) -> float:
     return max(float(np.abs(mine - other).max()) for mine, other in pairs)
 
 
-def test_two_ranks_learn_what_one_learns(tmp_path: Path) -> None:
-    one, two = start(tmp_path / "one"), start(tmp_path / "two", *TORCHRUN)
+def found(folder: Path, rank: int = 0) -> Any:
+    return json.loads((folder / f"{rank}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Every case on one rank, and on two."""
+    base = tmp_path_factory.mktemp("ranks")
+    return start(base / "one"), start(base / "two", *TORCHRUN)
+
+
+def test_two_ranks_learn_what_one_learns(folders: tuple[Path, Path]) -> None:
+    one, two = folders
     # On torch Keras computes a loss in 32 bits whatever it is given, so 1e-9 cannot be had.
     bounds = {"sgd32": 1e-5, "sgd64": 1e-7, "synchronised": 1e-6, "sparse": 1e-5, "metrics": 1e-7}
     for case, bound in bounds.items():
         assert furthest(weights(two, case), weights(two, case, 1)) == 0, case
         assert furthest(weights(one, case), weights(two, case)) <= bound, case
-    told = json.loads((two / "1.json").read_text())
+    told = found(two, 1)
     assert (told["transport"], told["size"], told["rank"]) == ("torch", 2, 1)
-    mine = json.loads((one / "0.json").read_text())["metrics"]["history"]
+    mine = found(one)["metrics"]["history"]
     assert told["metrics"]["history"] == {name: pytest.approx(v) for name, v in mine.items()}
-    assert furthest(weights(two, "uninterrupted"), weights(two, "resumed")) <= 1e-6
-    assert told["resumed"]["stops"] == ["SIGUSR1", "SIGTERM"]
+
+
+def test_a_resumed_training_is_as_one_that_was_not_interrupted(folders: tuple[Path, Path]) -> None:
+    for folder in folders:
+        assert furthest(weights(folder, "uninterrupted"), weights(folder, "resumed")) <= 1e-6
+        told, whole = found(folder)["resumed"], found(folder)["uninterrupted"]["history"]
+        assert told["stops"] == ["SIGUSR1", "SIGTERM"]
+        assert told["history"] == {name: pytest.approx(v, abs=1e-6) for name, v in whole.items()}
+        assert len(whole["loss"]) < 6  # stopped early, by what it remembered
+        assert told["again"]
+
+
+def test_dropout_leaves_out_other_units_on_each_rank_and_in_each_step(
+    folders: tuple[Path, Path],
+) -> None:
+    first, second = (found(folders[1], rank)["dropout"]["units"] for rank in (0, 1))
+    every = [json.dumps(units) for units in (*first, *second)]
+    assert len(set(every)) == len(every) == 24  # of 12 steps

@@ -94,7 +94,7 @@ def stopped_at(step: int) -> Any:
 
 
 def resumable(case: str, *, epochs: int = 4, stop: int = 0, folder: str = "kept") -> Any:
-    module = network("float64", nn.BatchNorm1d(16), nn.Tanh())
+    module = network("float64", nn.BatchNorm1d(16), nn.Tanh(), nn.Dropout(0.4))
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     if stop:
         optimizer.register_step_post_hook(stopped_at(stop))
