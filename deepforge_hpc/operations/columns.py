@@ -21,6 +21,28 @@ def split_rows(rows: Any, part: float, seed: int, ranks: int) -> tuple[Any, Any]
     return np.sort(mixed[count:]), np.sort(mixed[:count])
 
 
+def marked(dataset: Any, name: str, count: int, mark: int = 1) -> Any:
+    """Return the numbers of the rows that a column marks.
+
+    TrainingError unless it has a 0 or 1 for each of `count` rows: what another value means, nobody
+    has said.
+    """
+    marks = column(dataset, name)
+    if marks.shape != (count,):
+        raise TrainingError(
+            f"rows: {name!r} has the shape {marks.shape}, and there are {count} rows: it needs one "
+            "mark, 0 or 1, for each"
+        )
+    found = np.asarray(marks[:])
+    odd = ~np.isin(found, [0, 1])
+    if odd.any():
+        raise TrainingError(
+            f"rows: {name!r} marks by 0 and 1, and {int(odd.sum())} of its {count} rows have "
+            f"others, as {found[odd][0]!r}"
+        )
+    return np.flatnonzero(found == mark)
+
+
 def is_group(item: Any) -> bool:
     """Tell whether something of an HDF5 file holds others."""
     return item is not None and not hasattr(item, "shape")

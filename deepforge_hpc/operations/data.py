@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepforge_hpc import training
-from deepforge_hpc.operations.columns import column, is_group, split_rows
+from deepforge_hpc.operations.columns import column, is_group, marked, split_rows
 from deepforge_hpc.operations.labels import check_labels, weigh
 from deepforge_hpc.operations.named import match_outputs
 from deepforge_hpc.operations.train import Train
@@ -48,13 +48,7 @@ def _rows(settings: Train, model: Any, dataset: Any) -> Any:
     count = len(column(dataset, first))
     if not settings.rows:
         return np.arange(count)
-    marks = column(dataset, settings.rows)
-    if marks.shape != (count,):
-        raise TrainingError(
-            f"rows: {settings.rows} has the shape {marks.shape}, and {first} has {count} "
-            "rows: it needs one 0 or 1 for each"
-        )
-    return np.flatnonzero(marks[:])
+    return marked(dataset, settings.rows, count)
 
 
 def _target_names(

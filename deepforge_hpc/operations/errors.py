@@ -23,6 +23,18 @@ def needed(package: str, extra: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def fits(what: str) -> Iterator[None]:
+    """Let what is read inside the block say that the job's memory does not hold it."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OperationError(
+            f"{what} does not fit into the job's memory ({error}): ask for more by resources, or "
+            "read fewer columns"
+        ) from error
+
+
 def pyplot() -> Any:
     """Return matplotlib.pyplot: in a job, what it shows goes into the report."""
     with needed("matplotlib", "operations"):

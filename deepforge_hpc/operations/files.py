@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from deepforge_hpc.operations.errors import OperationError, needed
+from deepforge_hpc.operations.errors import OperationError, fits, needed
+from deepforge_hpc.operations.fields import typed, with_gaps
 from deepforge_hpc.operations.tables import storable
 
 SUFFIXES = {"csv": "csv", "npz": "npz", "npy": "npy", "parquet": "parquet", "hdf5": "h5"}
 _BY_SUFFIX = {".csv": "csv", ".npz": "npz", ".npy": "npy", ".parquet": "parquet", ".pq": "parquet"}
 _BY_SUFFIX |= dict.fromkeys((".h5", ".hdf5", ".hdf"), "hdf5") | {".tsv": "csv", ".txt": "csv"}
-_MISSING = frozenset({"", "nan", "NaN", "NA", "N/A", "null"})
-_LEAST, _MOST = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
-def open_table(source: Any, kind: str, delimiter: str) -> Any:
-    """Return the columns of a file, or of what was read from it; OperationError if it is none."""
+Names = Sequence[str] | None
+"""Columns that are wanted; None for all."""
+
+
+def open_table(source: Any, kind: str, delimiter: str, names: Names = None) -> Any:
+    """Return the columns of a file, or of what was read from it; OperationError if it is none.
+
+    `names`: what alone is read if all of it is there. Whole numbers with gaps are a masked array.
+    """
     if isinstance(source, np.ndarray):
         return _of_array(source)
     if isinstance(source, Mapping):  # also an open HDF5 file
@@ -38,7 +44,8 @@ def open_table(source: Any, kind: str, delimiter: str) -> Any:
     if path.suffix.lower() == ".tsv" and delimiter == ",":
         delimiter = "\t"
     try:
-        return _READERS[kind](path, delimiter)
+        with fits(path.name):
+            return _READERS[kind](path, delimiter, names)
     except (OSError, ValueError, EOFError) as error:
         raise OperationError(f"{path.name} cannot be read as {kind}: {error}") from error
 
@@ -46,6 +53,10 @@ def open_table(source: Any, kind: str, delimiter: str) -> Any:
 def write_table(path: Path, kind: str, table: Mapping[str, Any]) -> None:
     """Write columns as a file."""
     _WRITERS[kind](path, table)
+
+
+def _wanted(found: Sequence[str], names: Names) -> Sequence[str]:
+    return names if names and set(names) <= set(found) else found
 
 
 def _of_array(array: Any) -> dict[str, Any]:
@@ -71,14 +82,16 @@ def _plain(name: object, found: Any) -> Any:
     return stacked
 
 
-def _read_csv(path: Path, delimiter: str) -> dict[str, Any]:
+def _read_csv(path: Path, delimiter: str, names: Names) -> dict[str, Any]:
     if len(delimiter) != 1:
         raise OperationError(f"delimiter: {delimiter!r} is not one character")
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
             header = next(lines, [])
-            rows = [(lines.line_num, row) for row in lines if row]
+            # A blank line is no row, but of one column an empty field.
+            blank = [""] if len(header) == 1 else []
+            rows = [(lines.line_num, row or blank) for row in lines if row or blank]
         except csv.Error as error:
             raise OperationError(f"{path.name}:{lines.line_num}: {error}") from error
     if not header or len(set(header)) < len(header) or "" in header:
@@ -90,46 +103,55 @@ def _read_csv(path: Path, delimiter: str) -> dict[str, Any]:
     )
     if faults := list(islice(wrong, 5)):
         raise OperationError("; ".join(faults))
+    return _columns(path, header, rows, names)
+
+
+def _columns(path: Path, header: list[str], rows: Any, names: Names) -> dict[str, Any]:
+    """Return the columns of a CSV that are wanted; OperationError with the faults of all."""
+    lines = [line for line, _ in rows]
     fields = zip(*(row for _, row in rows), strict=True) if rows else ((),) * len(header)
-    return {name: _typed(column) for name, column in zip(header, fields, strict=True)}
+    texts = dict(zip(header, fields, strict=True))
+    found: dict[str, Any] = {}
+    faults = []
+    for name in _wanted(header, names):
+        with fits(f"{path.name}: {name!r}"):
+            found[name], fault = typed(name, texts[name], lines)
+        faults += [f"{path.name}:{fault}"] if fault else []
+    if faults:
+        hint = "columns: leaves a column out; a letter before all of its numbers makes it text"
+        raise OperationError(f"{'; '.join(faults)} ({hint})")
+    return found
 
 
-def _typed(fields: Any) -> Any:
-    """Return text as whole numbers, else as floating point numbers, else as it is."""
-    bare = [field.strip() for field in fields]
-    has_gap = any(field in _MISSING for field in bare)
-    try:
-        if not has_gap and all(_LEAST <= int(field) <= _MOST for field in bare):
-            return np.asarray([int(field) for field in bare], dtype=np.int64)
-    except ValueError:
-        pass
-    try:
-        found = [float("nan") if field in _MISSING else float(field) for field in bare]
-    except ValueError:
-        return np.asarray(fields, dtype="U")
-    return np.asarray(found, dtype=np.float64)
-
-
-def _read_npz(path: Path, _delimiter: str) -> dict[str, Any]:
+def _read_npz(path: Path, _delimiter: str, names: Names) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        found: dict[str, Any] = {}
+        for name in _wanted(archive.files, names):
+            with fits(f"{path.name}: {name!r}"):
+                found[name] = archive[name]
+        return found
 
 
-def _read_npy(path: Path, _delimiter: str) -> dict[str, Any]:
+def _read_npy(path: Path, _delimiter: str, _names: Names) -> dict[str, Any]:
     return _of_array(np.load(path, allow_pickle=False))
 
 
-def _read_parquet(path: Path, _delimiter: str) -> dict[str, Any]:
+def _read_parquet(path: Path, _delimiter: str, names: Names) -> dict[str, Any]:
     with needed("pyarrow", "parquet"):
         import pyarrow.parquet
-    table = pyarrow.parquet.read_table(path)
-    return {
-        name: _plain(name, table[name].to_numpy(zero_copy_only=False))
-        for name in table.column_names
-    }
+    found: dict[str, Any] = {}
+    has = pyarrow.parquet.read_schema(path).names
+    table = pyarrow.parquet.read_table(path, columns=list(_wanted(has, names)))
+    for name in table.column_names:
+        column = table[name]
+        if pyarrow.types.is_integer(column.type) and column.null_count:  # numpy's would be rounded
+            found[name] = with_gaps(column.fill_null(0).to_numpy(), column.is_null().to_numpy())
+        else:
+            found[name] = _plain(name, column.to_numpy(zero_copy_only=False))
+    return found
 
 
-def _read_hdf5(path: Path, _delimiter: str) -> Any:
+def _read_hdf5(path: Path, _delimiter: str, _names: Names) -> Any:
     with needed("h5py", "hdf5"):
         import h5py
     return h5py.File(path, "r")
@@ -141,6 +163,8 @@ def _write_csv(path: Path, table: Mapping[str, Any]) -> None:
         if item.ndim > 2:
             raise OperationError(f"{name!r} has {item.ndim} axes: a CSV has no place for it")
         one = {name: item} if item.ndim == 1 else {f"{name}_{n}": x for n, x in enumerate(item.T)}
+        if twice := sorted(flat.keys() & one.keys()):
+            raise OperationError(f"two columns of the CSV would be called {twice[0]!r}: rename one")
         flat |= one
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -176,7 +200,7 @@ def _write_hdf5(path: Path, table: Mapping[str, Any]) -> None:
             file[name] = storable(item)
 
 
-_READERS: dict[str, Callable[[Path, str], Any]] = {
+_READERS: dict[str, Callable[[Path, str, Names], Any]] = {
     "csv": _read_csv,
     "npz": _read_npz,
     "npy": _read_npy,

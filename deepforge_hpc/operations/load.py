@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepforge_hpc.operations import files
-from deepforge_hpc.operations.errors import OperationError
-from deepforge_hpc.operations.tables import by_rows, column, columns, read, rewrite, row_count
+from deepforge_hpc.operations.errors import OperationError, fits
+from deepforge_hpc.operations.fields import unknown, without_gaps
+from deepforge_hpc.operations.tables import (
+    by_rows,
+    column,
+    columns,
+    read,
+    refuse_names,
+    rewrite,
+    row_count,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -20,15 +29,19 @@ class Load:
     """Reads a file of another program as a table.
 
     CSV has a header; its columns become whole numbers, floating point numbers or text, whichever
-    fits all; an empty field, `nan` or `NA` is NaN. Parquet wants pyarrow, HDF5 h5py. Of a `.npy`
-    the fields of a structured array are the columns, any other array is one column, `values`.
+    fits all. No number is rounded or lost without a word; `007` and `1_000` are text. A field that
+    is empty, `nan`, `NaN`, `NA`, `N/A` or `null` has no value: among numbers it is NaN, and whole
+    numbers are floating point then. In a CSV of one column a blank line is an empty field. Parquet
+    wants pyarrow, HDF5 h5py. Of a `.npy` the fields of a structured array are the columns, any
+    other array is one column, `values`.
 
     Args:
         source: the file, or what the pipeline has already read from it (`npz`, `npy`, `hdf5`).
         format: what it is, where the ending does not say.
         columns: which to read; all by default.
         rename: `{name in the file: name in the table}`.
-        missing: rows in which a number is NaN: `keep`, `drop`, or `refuse` the file.
+        missing: rows in which a number or a text has no value: `keep`, `drop`, or `refuse` the
+            file.
         delimiter: of a CSV.
         table: the columns.
         report: rows that there are, and rows that were dropped.
@@ -55,16 +68,18 @@ class Load:
         self.missing, self.delimiter = missing, delimiter
 
     def execute(self, source: object) -> tuple[h5py.File, dict[str, Any]]:
-        found = files.open_table(source, self.format, self.delimiter)
+        found = files.open_table(source, self.format, self.delimiter, self.columns)
         chosen = {name: column(found, name) for name in self.columns or columns(found)}
         for name in self.rename:
             column(chosen, name)
-        renamed = {self.rename.get(name, name): read(item) for name, item in chosen.items()}
+        refuse_names([self.rename.get(name, name) for name in chosen])
+        renamed = {self.rename.get(name, name): _held(name, item) for name, item in chosen.items()}
         if len(renamed) < len(chosen):
             raise OperationError(f"rename: two columns would have one name: {self.rename}")
         count = row_count(renamed)
         keep = self._complete(renamed, count)
-        table = rewrite(renamed, np.flatnonzero(keep))
+        plain = {name: without_gaps(name, item, keep) for name, item in renamed.items()}
+        table = rewrite(plain, np.flatnonzero(keep))
         rows = int(keep.sum())
         report = {"rows": rows, "dropped": count - rows, "columns": list(renamed)}
         return table, report
@@ -73,16 +88,21 @@ class Load:
         """Return which rows are kept."""
         complete = np.ones(count, dtype=bool)
         for name, item in by_rows(table, count).items() if self.missing != "keep" else ():
-            if item.dtype.kind == "f":
-                bad = np.isnan(item).reshape(count, -1).any(axis=1)
-                if self.missing == "refuse" and bad.any():
-                    row = int(np.flatnonzero(bad)[0])
-                    raise OperationError(
-                        f"{name!r} is NaN in {int(bad.sum())} rows, the first of them row {row} "
-                        "(from 0); missing: drop leaves such rows out"
-                    )
-                complete &= ~bad
+            bad = unknown(item)
+            if self.missing == "refuse" and bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise OperationError(
+                    f"{name!r} is NaN or empty in {int(bad.sum())} rows, the first of them row "
+                    f"{row} (from 0); missing: drop leaves such rows out"
+                )
+            complete &= ~bad
         return complete
+
+
+def _held(name: str, item: Any) -> Any:
+    """Return a column in memory."""
+    with fits(f"the column {name!r}"):
+        return read(item)
 
 
 class Convert:

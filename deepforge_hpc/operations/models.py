@@ -38,12 +38,44 @@ def predictor(model: Any, columns: list[str] | None, layer: str, average: str) -
         )
     function = getattr(model, "predict_proba", model.predict)
 
+    places = _class_numbers(model) if function != model.predict else None
+
     def predict(given: list[Any]) -> Outputs:
         flat = [item.reshape(len(item), -1) for item in given]
-        return {"": np.asarray(function(np.concatenate(flat, axis=1)))}
+        found = np.asarray(function(np.concatenate(flat, axis=1)))
+        if places is not None and len(places) <= places[-1]:  # classes that it has not learnt
+            whole = np.zeros((len(found), places[-1] + 1), dtype=found.dtype)
+            whole[:, places] = found
+            found = whole
+        return {"": found}
 
     # Each rank has loaded its own: where it lies in memory is not what it is.
     return Predictor(tuple(columns), predict, re.sub(r" at 0x[0-9a-f]+", "", repr(model)))
+
+
+_MOST_CLASSES = 100_000
+
+
+def _class_numbers(model: Any) -> Any:
+    """Return the class of each column of predict_proba, ascending; None if the model says none.
+
+    OperationError of classes that are no whole numbers from 0, by which all else tells columns.
+    """
+    given = getattr(model, "classes_", None)
+    if given is None:
+        return None
+    classes = np.asarray(given) if not isinstance(given, list) else np.empty((0, 0))
+    if (
+        classes.ndim != 1
+        or classes.dtype.kind not in "biuf"
+        or not np.isin(classes, np.arange(_MOST_CLASSES)).all()
+    ):
+        shown = ", ".join(str(one) for one in list(given)[:5])
+        raise OperationError(
+            f"a {type(model).__name__} has learnt the classes {shown}: the columns of its "
+            "probabilities are told by class numbers from 0, so number them before it is fitted"
+        )
+    return classes.astype(np.int64)
 
 
 def _of_keras(model: Any, columns: list[str] | None, layer: str, average: str) -> Predictor:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from deepforge_hpc.job import checkpoint_folder, ranks
+from deepforge_hpc.operations.columns import marked
 from deepforge_hpc.operations.errors import OperationError
 from deepforge_hpc.operations.models import Predictor, predictor
 from deepforge_hpc.operations.shards import Shards
@@ -29,11 +31,12 @@ class Predict:
     predicts a block of rows; batches then begin elsewhere, which changes no more than rounding.
 
     Args:
-        model: the network, or a fitted model of scikit-learn (`predict_proba`, else `predict`).
+        model: the network, or a fitted model of scikit-learn (`predict_proba`, else `predict`). Of
+            its classes, whole numbers from 0, each has the column of its number.
         dataset: the table.
         columns: data sets that the model is given, in its order; by default those that the inputs
             of a network are named after. scikit-learn gets them side by side.
-        rows: column that marks the rows to predict; all without it.
+        rows: column of 0 and 1 that marks the rows to predict; all without it.
         mark: its value in these rows.
         layer: name of the layer whose output is wanted (features), or its number from the end, as
             `-2`.
@@ -59,7 +62,7 @@ class Predict:
         self,
         columns: list[str] | None = None,
         rows: str = "",
-        mark: int = 1,
+        mark: Literal[0, 1] = 1,
         layer: str = "",
         average: Literal["", "flip", "dihedral"] = "",
         batch_size: Annotated[int, {"min": 1}] = 256,
@@ -75,6 +78,7 @@ class Predict:
 
     def execute(self, model: object, dataset: h5py.File) -> h5py.File:
         me = ranks()
+        self._refuse_taken(self.name, [])
         chosen = self._chosen(dataset)
         predictions = self._known(dataset, chosen)
         made = predictor(model, self.columns, self.layer, self.average)
@@ -92,17 +96,25 @@ class Predict:
             return predictions  # rank 0 returns what counts
         for output in parts[0]:
             name = f"{self.name}_{output}" if output else self.name
+            self._refuse_taken(name, predictions)
             predictions[name] = np.concatenate([part[output] for part in parts])
         return predictions
 
+    def _refuse_taken(self, name: str, others: Collection[str]) -> None:
+        if name in {self.ids, *self.keep, *others}:
+            raise OperationError(
+                f"name: the predictions would take the place of the column {name!r}, which is "
+                "among ids and keep: give them another name"
+            )
+
     def _chosen(self, table: Any) -> Any:
         count = row_count(table)
-        if not self.rows:
-            return np.arange(count)
-        marks = values(table, self.rows)
-        if marks.shape != (count,):
-            raise OperationError(f"rows: {self.rows!r} has the shape {marks.shape}: one mark a row")
-        return np.flatnonzero(marks == self.mark)
+        if not count:
+            raise OperationError("the table has no rows to predict")
+        chosen = marked(table, self.rows, count, self.mark) if self.rows else np.arange(count)
+        if not len(chosen) and not os.environ.get("DFH_TASK"):  # a block of a table may have none
+            raise OperationError(f"rows: {self.rows!r} is {self.mark} in none of {count} rows")
+        return chosen
 
     def _known(self, table: Any, chosen: Any) -> dict[str, Any]:
         """Return what is known of the rows: their names, what is kept, and attributes."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.fields import unknown
 from deepforge_hpc.operations.tables import columns, rewrite, row_count, values
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class _Order:
         self, table: Any, groups: str | list[str], strata: str, bins: int, seed: int
     ) -> None:
         count = row_count(table)
+        if not count:
+            raise OperationError("the table has no rows to split")
         rng = np.random.default_rng(seed)
         names = [groups] if isinstance(groups, str) and groups else list(groups)
         unit = _units(table, names, count)
@@ -174,10 +177,10 @@ def _units(table: Any, names: list[str], count: int) -> Any:
 
 def _codes(table: Any, name: str, count: int) -> Any:
     found = _of_rows(table, name, count)
-    if found.dtype.kind == "f" and np.isnan(found).any():
-        missing = int(np.isnan(found).sum())
+    if missing := int(unknown(found).sum()):
         raise OperationError(
-            f"groups: {name!r} is not known (NaN) in {missing} rows, which may belong to any group"
+            f"groups: {name!r} is not known (NaN, empty, NA) in {missing} rows, which may belong "
+            "to any group; missing: drop of Load leaves such rows out"
         )
     return np.unique(found, return_inverse=True)[1].reshape(-1)
 

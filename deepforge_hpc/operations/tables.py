@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,43 @@ Change = Callable[[Any, Any], Any]
 def columns(table: Any) -> dict[str, Any]:
     """Return all data sets by name, not yet read."""
     if isinstance(table, Mapping) and not hasattr(table, "visititems"):
-        return {name: np.asarray(item) for name, item in table.items() if name[:1] != "@"}
+        return {name: np.asanyarray(item) for name, item in table.items() if name[:1] != "@"}
+    import h5py
+
     found: dict[str, Any] = {}
-    table.visititems(
-        lambda name, item: found.__setitem__(name, item) if hasattr(item, "dtype") else None
-    )
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group):
+            found.update(_linked(item))
+        elif isinstance(item, h5py.Dataset):
+            if item.external:
+                raise OperationError(f"{name!r} has its values in another file: {_COPY}")
+            found[name] = item
+
+    visit("", table)
+    table.visititems(visit)
+    return found
+
+
+_COPY = "copy them into this one"
+
+
+def _linked(group: Any) -> dict[str, Any]:
+    """Return the data sets that links of a group lead to; OperationError of what is not here."""
+    import h5py
+
+    found = {}
+    for key in group:
+        name = f"{group.name}/{key}".lstrip("/")
+        kind = group.get(key, getclass=True, getlink=True)
+        if kind is h5py.ExternalLink:
+            raise OperationError(f"{name!r} is a link to another file: {_COPY}")
+        if kind is h5py.SoftLink:
+            target = group.get(key)
+            if target is None:
+                raise OperationError(f"{name!r} is a link that leads nowhere: remove it")
+            if isinstance(target, h5py.Dataset):
+                found[name] = target
     return found
 
 
@@ -59,7 +91,7 @@ def values(table: Any, name: str) -> Any:
 def read(item: Any, rows: Any = ...) -> Any:
     """Return rows of a data set as an array: h5py has text as objects, numpy has a type for it."""
     if item.dtype.kind != "O":
-        return np.asarray(item[rows])
+        return np.asanyarray(item[rows])
     found = item.asstr() if hasattr(item, "asstr") else item
     return np.asarray(found[rows]).astype("U")
 
@@ -69,7 +101,19 @@ def numbers(table: Any, name: str) -> Any:
     found = values(table, name)
     if found.dtype.kind not in "biuf":
         raise OperationError(f"{name!r} holds no numbers, but {found.dtype}")
-    return found.astype(np.float64)
+    found = found.astype(np.float64)
+    return found.filled(np.nan) if hasattr(found, "filled") else found
+
+
+def refuse_names(names: Collection[str]) -> None:
+    """Raise OperationError of names that no column of a file can have, all of them at once."""
+    odd = [n for n in names if n[:1] == "@" or "\0" in n or {"", ".", ".."} & {*n.split("/")}]
+    odd += [name for name in names if any(other.startswith(f"{name}/") for other in names)]
+    if odd:
+        raise OperationError(
+            f"no column of an HDF5 file can have the name {', '.join(map(repr, odd))} (not empty, "
+            "no '.' alone, no '@' first, no 'a' beside 'a/b'): give another by rename"
+        )
 
 
 def row_count(table: Any) -> int:

@@ -60,7 +60,9 @@ def test_rows_without_a_value() -> None:
     table, report = Load(missing="drop").execute(TABLE)
     assert table["id"].tolist() == [3, 2]
     assert report["dropped"] == 1
-    with pytest.raises(OperationError, match=r"'z' is NaN in 1 rows, the first of them row 1"):
+    with pytest.raises(
+        OperationError, match=r"'z' is NaN or empty in 1 rows, the first of them row 1"
+    ):
         Load(missing="refuse").execute(TABLE)
 
 

@@ -162,7 +162,9 @@ def test_blocks_of_tasks_are_the_whole(
         made().execute(model, data)
 
 
-def test_probabilities_from_a_file_and_no_row(tmp_path: Path) -> None:
+def test_probabilities_from_a_file_and_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = table()
     classes = (data["w"] > 0).astype(int)
     fitted = LogisticRegression().fit(data["x"], classes)
@@ -170,7 +172,11 @@ def test_probabilities_from_a_file_and_no_row(tmp_path: Path) -> None:
         file["x"], file["name"] = data["x"], np.arange(ROWS).astype("S4")
         file["use"] = np.zeros(ROWS)
         found = Predict(columns=["x"], ids="name", batch_size=50).execute(fitted, file)
-        none = Predict(columns=["x"], rows="use", batch_size=50).execute(fitted, file)
+        none_marked = Predict(columns=["x"], rows="use", ids="name", batch_size=50)
+        with pytest.raises(OperationError, match=f"'use' is 1 in none of {ROWS} rows"):
+            none_marked.execute(fitted, file)
+        monkeypatch.setenv("DFH_TASK", "1")  # of its block there may be none
+        none = none_marked.execute(fitted, file)
     np.testing.assert_allclose(found["prediction"], fitted.predict_proba(data["x"]), rtol=1e-12)
     assert found["name"][7] == b"7"
     assert none["prediction"].shape == (0, 2)
@@ -183,12 +189,71 @@ def test_probabilities_from_a_file_and_no_row(tmp_path: Path) -> None:
         ({"layer": "-2"}, "neither layers"),
         ({"columns": ["q"]}, "the table has no 'q'"),
         ({"keep": ["q"]}, "the table has no 'q'"),
-        ({"rows": "x"}, "one mark a row"),
+        ({"rows": "x"}, "it needs one mark, 0 or 1, for each"),
+        ({"rows": "row"}, "'row' marks by 0 and 1, and 102 of its 103 rows have others, as"),
+        ({"name": "y"}, "would take the place of the column 'y'"),
+        ({"name": "row"}, "would take the place of the column 'row'"),
     ],
 )
 def test_what_cannot_be_predicted(model: Any, settings: Any, message: str) -> None:
-    with pytest.raises(OperationError, match=message):
+    with pytest.raises(RuntimeError, match=message):
         made(**settings).execute(model, table())
+    with pytest.raises(OperationError, match="the table has no rows to predict"):
+        made().execute(model, {"x": np.zeros((0, 3)), "w": np.zeros(0)})
+
+
+def test_an_output_does_not_take_the_place_of_what_is_kept() -> None:
+    class Two:
+        inputs = [type("Input", (), {"name": "x"})]  # noqa: RUF012
+
+        def predict_on_batch(self, x: Any) -> Any:
+            return {"a": x, "b": x}
+
+        def to_json(self) -> str:
+            return "{}"
+
+        def get_weights(self) -> list[Any]:
+            return []
+
+    data = {"x": np.arange(3.0), "prediction_b": np.arange(3)}
+    assert "prediction_a" in Predict().execute(Two(), data)
+    with pytest.raises(OperationError, match="the place of the column 'prediction_b'"):
+        Predict(keep=["prediction_b"]).execute(Two(), data)
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [0.0, 2.0], [1, 2], [False, True]])
+def test_each_class_has_the_column_of_its_number(labels: list[Any]) -> None:
+    x = np.arange(20.0)[:, None]
+    fitted = LogisticRegression().fit(x, np.asarray(labels)[(x[:, 0] > 9).astype(int)])
+    found = Predict(columns=["x"], batch_size=8).execute(fitted, {"x": x})["prediction"]
+    assert found.shape == (20, int(max(labels)) + 1)
+    places = [int(label) for label in labels]
+    np.testing.assert_allclose(found[:, places], fitted.predict_proba(x), rtol=1e-12)
+    assert found.sum() == pytest.approx(20)
+
+
+@pytest.mark.parametrize("labels", [["a", "b"], [-1, 1], [0, 10**9]])
+def test_classes_that_are_no_numbers_from_0(labels: list[Any]) -> None:
+    x = np.arange(20.0)[:, None]
+    fitted = LogisticRegression().fit(x, np.asarray(labels)[(x[:, 0] > 9).astype(int)])
+    with pytest.raises(OperationError, match=r"LogisticRegression has learnt the classes .*number"):
+        Predict(columns=["x"]).execute(fitted, {"x": x})
+
+
+def test_a_shard_that_was_changed_is_made_again_and_named(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    be(monkeypatch, 0, 1, tmp_path)
+    first = made().execute(model, table())
+    assert capsys.readouterr().out == ""
+    path = sorted(tmp_path.glob("shards-*/*.npz"))[4]
+    with np.load(path) as archive:
+        members = {name: archive[name] for name in archive.files}
+    np.savez(path, **{**members, "value0": members["value0"] + 1})
+    assert same(made().execute(model, table()), first)
+    assert capsys.readouterr().out == (
+        "shards: 10 of 11 were there already; made again, for they are not whole: 000004.npz\n"
+    )
 
 
 def test_what_is_no_model(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
