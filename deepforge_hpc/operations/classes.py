@@ -108,13 +108,13 @@ def calibration_error(confidence: Any, right: Any, bins: int) -> float:
     return float(np.sum(count[has] * np.abs(said[has] - found[has])) / count.sum())
 
 
-def matthews(counts: Any) -> float:
+def matthews(counts: Any) -> float | None:
     """Return the correlation of truth and prediction from a confusion matrix, -1 to 1.
 
-    (Gorodkin 2004, Comput. Biol. Chem. 28, 367; 0 where one of them is constant.)
+    (Gorodkin 2004, Comput. Biol. Chem. 28, 367.) None where one of them is constant.
     """
     counts = counts.astype(np.float64)
     total, right = counts.sum(), np.trace(counts)
     true, said = counts.sum(axis=1), counts.sum(axis=0)
     spread = (total**2 - said @ said) * (total**2 - true @ true)
-    return float((right * total - true @ said) / np.sqrt(spread)) if spread > 0 else 0.0
+    return float((right * total - true @ said) / np.sqrt(spread)) if spread > 0 else None

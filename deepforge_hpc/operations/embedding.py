@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError, needed
+from deepforge_hpc.operations.numbers import finite
 from deepforge_hpc.operations.predictions import complete
 from deepforge_hpc.operations.tables import columns, numbers, rewrite, row_count
 
@@ -29,7 +30,7 @@ class PCA:
         rows: a random sample of so many; 0 for all.
         seed: of the sample.
         embedding: `points`, `row`, and the columns of the table with one value a row.
-        report: the share of the variance that each direction explains.
+        report: the share of the variance that each direction explains; null of equal rows.
 
     Source: Jolliffe 2002, Principal Component Analysis; sklearn.decomposition.PCA.
 
@@ -61,10 +62,12 @@ class PCA:
         base = features if fitted_on is None else _sample(fitted_on, self.column, 0, 0)[1]
         if self.dimensions > min(base.shape):
             raise OperationError(f"{base.shape} numbers have no {self.dimensions} directions")
-        fit = decomposition.PCA(self.dimensions, whiten=self.whiten, svd_solver="full").fit(base)
+        made = decomposition.PCA(self.dimensions, whiten=self.whiten, svd_solver="full")
+        with np.errstate(invalid="ignore", divide="ignore"):  # equal rows have no variance to share
+            fit = made.fit(base)
         signs = np.sign(fit.components_[range(self.dimensions), np.abs(fit.components_).argmax(1)])
         embedding = _embedding(dataset, chosen, fit.transform(features) * signs)
-        report = {"explained_variance_ratio": fit.explained_variance_ratio_.tolist()}
+        report = finite({"explained_variance_ratio": fit.explained_variance_ratio_.tolist()})
         return embedding, report
 
 
@@ -182,6 +185,8 @@ def _sample(table: Any, column: str, rows: int, seed: int) -> tuple[Any, Any]:
 def _embedding(table: Any, rows: Any, points: Any) -> dict[str, Any]:
     count = row_count(table)
     slim = {name: item for name, item in columns(table).items() if item.shape == (count,)}
+    if "points" in slim:
+        raise OperationError("the table has a column 'points' already: rename it")
     found = rewrite(slim, rows) if slim else {}
     found = {"row": rows} | found
     return found | {"points": np.asarray(points, dtype=np.float32)}

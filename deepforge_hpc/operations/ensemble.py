@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.fields import unknown
 from deepforge_hpc.operations.predictions import SUM_OFF
 from deepforge_hpc.operations.tables import attributes, columns, numbers, read, values
 
@@ -55,6 +56,8 @@ class Ensemble:
         )
 
     def execute(self, predictions: list[h5py.File]) -> h5py.File:
+        if not predictions:
+            raise OperationError("predictions: there is no member to join")
         weights = self._weights(len(predictions))
         orders = self._orders(predictions)
         first = predictions[0]
@@ -86,6 +89,8 @@ class Ensemble:
         names = [values(table, self.ids) for table in tables]
         wanted, orders = names[0], []
         for number, own in enumerate(names):
+            if missing := int(unknown(own).sum()):
+                raise OperationError(f"{self.ids!r} of member {number} names {missing} rows not")
             order = np.argsort(own, kind="stable")
             ordered = own[order]
             if (ordered[1:] == ordered[:-1]).any():

@@ -10,7 +10,13 @@ from deepforge_hpc.job import log
 from deepforge_hpc.operations import classes as measure
 from deepforge_hpc.operations import numbers as distance
 from deepforge_hpc.operations.errors import OperationError
-from deepforge_hpc.operations.predictions import complete, densities, truth_and_probabilities
+from deepforge_hpc.operations.predictions import (
+    class_names,
+    complete,
+    densities,
+    redshift_errors,
+    truth_and_probabilities,
+)
 from deepforge_hpc.operations.tables import columns, numbers
 
 if TYPE_CHECKING:
@@ -23,10 +29,11 @@ class EvaluateClassification:
     accuracy; balanced_accuracy = mean recall of the classes that occur; f1 = 2 TP / (2 TP + FP +
     FN), its mean over classes that occur or are predicted (macro) and by their rows (weighted);
     roc_auc and average_precision of each class against all others; log_loss = -mean log p(true), in
-    nats; brier = mean sum (p - [true])^2; calibration_error of the largest probability; matthews.
-    What no row says anything about, as the recall of a class without rows, is null, and counts in
-    no mean. Equal probabilities: the first class is predicted. Of labels there are no
-    probabilities, so what needs them is left out.
+    nats; brier = mean sum (p - [true])^2; calibration_error of the largest probability; matthews,
+    the correlation of classes. What no row says anything about, as the recall of a class without
+    rows or the correlation of one class alone, is null, and counts in no mean. Equal probabilities:
+    the first class is predicted. Of labels there are no probabilities, so what needs them is left
+    out.
 
     Args:
         predictions: a table with a row for each prediction.
@@ -65,9 +72,7 @@ class EvaluateClassification:
             predictions, self.truth, self.prediction, self.kind, self.missing
         )
         count, classes = scores.shape
-        names = self.names or [str(number) for number in range(classes)]
-        if len(names) != classes:
-            raise OperationError(f"names has {len(names)}, and there are {classes} classes")
+        names = class_names(self.names, classes)
         said = scores.argmax(axis=1)
         counts = measure.confusion(true, said, classes)
         has_scores = self.kind != "labels"
@@ -79,7 +84,7 @@ class EvaluateClassification:
                 metrics[name] = (
                     each[1][name] if classes == 2 else measure.mean_of([one[name] for one in each])
                 )
-        _log(metrics)
+        metrics = _logged(metrics)
         metrics["confusion"] = counts.tolist()
         metrics["classes"] = dict(zip(names, each, strict=True))
         return metrics
@@ -104,8 +109,8 @@ class EvaluateRegression:
     With e = prediction - truth: bias = mean e; mae = mean |e|; rmse = sqrt(mean e^2);
     median_absolute_error; max_error = max |e|; sigma_mad = 1.4826 median|e - median e|; r2 = 1 -
     sum e^2 / sum (truth - mean)^2; pearson and spearman, the correlations of values and of ranks.
-    r2 and correlations of constant values are null. Of several numbers a row, each has its own
-    under `targets`, and the whole is their mean.
+    r2 and correlations of constant values are null, and so is what no number holds. Of several
+    numbers a row, each has its own under `targets`, and the whole is their mean.
 
     Args:
         predictions: a table with a row for each prediction.
@@ -140,9 +145,9 @@ class EvaluateRegression:
         each = [_of_numbers(*pair) for pair in zip(true.T, said.T, strict=True)]
         metrics: dict[str, Any] = {"rows": len(true), "dropped": dropped}
         metrics |= {name: measure.mean_of([one[name] for one in each]) for name in each[0]}
-        _log(metrics)
+        metrics = _logged(metrics)
         if len(each) > 1:
-            metrics["targets"] = each
+            metrics["targets"] = distance.finite(each)
         return metrics
 
 
@@ -208,7 +213,7 @@ class EvaluateRedshift:
         said = found[self.prediction] if self.prediction else _means(pdf, edges)
         if said.reshape(-1).shape != true.shape:
             raise OperationError(f"{self.prediction!r} needs one number a row, not {said.shape}")
-        dz = (said.reshape(-1) - true) / (1 + true)
+        dz = redshift_errors(self.truth, true, said.reshape(-1))
         metrics: dict[str, Any] = {
             "objects": len(dz),
             "dropped": dropped,
@@ -220,7 +225,7 @@ class EvaluateRedshift:
         if edges is not None:
             more, histogram = self._of_densities(pdf, true, edges)
             metrics |= more
-        _log(metrics)
+        metrics = _logged(metrics)
         metrics |= histogram
         return metrics
 
@@ -268,6 +273,7 @@ def _overall(counts: Any, each: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is too large for a number is null
 def _of_numbers(true: Any, said: Any) -> dict[str, Any]:
     error = said - true
     return {
@@ -283,5 +289,8 @@ def _of_numbers(true: Any, said: Any) -> dict[str, Any]:
     }
 
 
-def _log(metrics: dict[str, Any]) -> None:
-    log(**{name: value for name, value in metrics.items() if value is not None})
+def _logged(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics with null for what is not finite; all others are in the job's log too."""
+    found: dict[str, Any] = distance.finite(metrics)
+    log(**{name: value for name, value in found.items() if value is not None})
+    return found

@@ -99,9 +99,11 @@ class Normalise:
 
     def execute(self, dataset: h5py.File, scaling: dict[str, Any]) -> h5py.File:
         change = {}
-        for name, fit in scaling["columns"].items():
-            offset, scale = np.asarray(fit["offset"]), np.asarray(fit["scale"])
-            shape = column(dataset, name).shape[1:]
+        for name, (offset, scale) in _scaling(scaling).items():
+            item = column(dataset, name)
+            shape = item.shape[1:]
+            if item.dtype.kind not in "biuf":
+                raise OperationError(f"{name!r} holds no numbers, but {item.dtype}")
             if offset.ndim and shape[-offset.ndim :] != offset.shape:
                 raise OperationError(
                     f"{name!r} has rows of the shape {shape}, and the scaling is for {offset.shape}"
@@ -117,6 +119,31 @@ class Normalise:
             return part.astype(self.dtype)
 
         return change
+
+
+def _scaling(given: Any) -> dict[str, tuple[Any, Any]]:
+    """Return offset and scale of each column; OperationError of what FitNormalisation gives not."""
+    fits = given.get("columns") if isinstance(given, dict) else None
+    if not isinstance(fits, dict) or not fits:
+        raise OperationError("scaling is none of FitNormalisation's: it has no `columns`")
+    found = {}
+    for name, fit in fits.items():
+        offset, scale = _array(fit, "offset"), _array(fit, "scale")
+        if not (offset.size and scale.size and scale.shape in {(), offset.shape} and scale.all()):
+            raise OperationError(
+                f"scaling: {name!r} needs an offset and a scale, finite numbers, and no scale of 0"
+            )
+        found[name] = offset, scale
+    return found
+
+
+def _array(fit: Any, key: str) -> Any:
+    """Return finite numbers; an empty array of anything else."""
+    try:
+        found = np.asarray(fit[key], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        return np.zeros(0)
+    return found if np.isfinite(found).all() else np.zeros(0)
 
 
 def _by_blocks(parts: Any, method: str) -> tuple[Any, Any, Any]:

@@ -9,6 +9,15 @@ import numpy as np
 from deepforge_hpc.operations.classes import mid_ranks
 
 
+def finite(found: Any) -> Any:
+    """Return a document with None for each number that is NaN or infinite: JSON has none."""
+    if isinstance(found, dict):
+        return {name: finite(item) for name, item in found.items()}
+    if isinstance(found, list):
+        return [finite(item) for item in found]
+    return None if isinstance(found, float) and not np.isfinite(found) else found
+
+
 def r_squared(truth: Any, predicted: Any) -> float | None:
     """Return 1 - sum (y - p)^2 / sum (y - mean y)^2; None where all true values are equal."""
     if truth.min() == truth.max():

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepforge_hpc.operations import classes as measure
 from deepforge_hpc.operations.errors import OperationError, pyplot
-from deepforge_hpc.operations.predictions import truth_and_probabilities
+from deepforge_hpc.operations.predictions import class_names, truth_and_probabilities
 from deepforge_hpc.operations.tables import numbers, values
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class PlotConfusion:
         for (row, column), value in np.ndenumerate(shown) if len(names) <= 20 else ():
             colour = "white" if value > shown.max() / 2 else "black"
             text = f"{value:.2f}" if self.shares else f"{value:.0f}"
+            if self.shares and not counts[row].any():
+                text = "-"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
         places = range(len(names))
         axes.set_xticks(places, names, rotation=90 if len(names) > 6 else 0)
@@ -121,6 +123,7 @@ class PlotROC:
 
     def execute(self, predictions: h5py.File) -> None:
         true, scores, _ = truth_and_probabilities(predictions, *self.read)
+        names = class_names(self.names, scores.shape[1])
         shown = range(scores.shape[1]) if scores.shape[1] > 2 else [1]
         plt = pyplot()
         figure = plt.figure("ROC", figsize=(9, 4.2), layout="constrained")
@@ -130,7 +133,7 @@ class PlotROC:
             if not 0 < np.count_nonzero(positive) < len(true):
                 continue  # no curve: one side has no row
             hits, alarms = measure.thresholds(positive, scores[:, k])
-            name = self.names[k] if self.names else str(k)
+            name = names[k]
             area = measure.roc_auc(positive, scores[:, k])
             found, wrong = hits / hits[-1], alarms / alarms[-1]
             left.plot([0, *wrong], [0, *found], label=f"{name}: area {area:.3f}")
@@ -141,8 +144,11 @@ class PlotROC:
         left.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC")
         right.set(xlabel="recall", ylabel="precision", title="precision and recall")
         right.set_ylim(0, 1.03)
-        for axes in (left, right) if right.lines else ():
-            axes.legend(fontsize=8, frameon=False)
+        for axes in (left, right):
+            if right.lines:
+                axes.legend(fontsize=8, frameon=False)
+            else:
+                axes.text(0.5, 0.6, "no curve: all rows are of one class", ha="center")
         plt.show()
 
 
@@ -197,7 +203,8 @@ class PlotEmbedding:
 
     Args:
         embedding: of `PCA`, `TSNE` or `UMAP`.
-        colour: column that colours them: numbers, or up to 20 texts; none by default.
+        colour: column that colours them: numbers, or up to 20 texts; none by default. Whole numbers
+            have a colour each where there are up to 20, as classes do.
         title: above the figure.
 
     Source: van der Maaten and Hinton 2008, J. Mach. Learn. Res. 9, 2579.
@@ -235,9 +242,9 @@ class PlotEmbedding:
         found = values(embedding, self.colour)
         if found.shape != (count,):
             raise OperationError(f"{self.colour!r} has the shape {found.shape}: one value a row")
-        if found.dtype.kind != "U":
-            return [("", whole, {"c": found, "cmap": "viridis"})]
         names = np.unique(found)
+        if found.dtype.kind != "U" and (found.dtype.kind not in "biu" or len(names) > 20):
+            return [("", whole, {"c": found, "cmap": "viridis"})]
         if len(names) > 20:
             raise OperationError(f"{self.colour!r} has {len(names)} texts: too many colours")
         return [(str(name), found == name, {}) for name in names]

@@ -8,7 +8,7 @@ import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError, pyplot
 from deepforge_hpc.operations.numbers import pit, sigma_mad
-from deepforge_hpc.operations.predictions import complete, densities
+from deepforge_hpc.operations.predictions import complete, densities, redshift_errors
 from deepforge_hpc.operations.tables import column, numbers, read
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class PlotRedshifts:
     def execute(self, predictions: h5py.File) -> None:
         given = {name: numbers(predictions, name) for name in (self.truth, self.prediction)}
         true, said = complete(given, "refuse")[0].values()
-        dz = (said - true) / (1 + true)
+        dz = redshift_errors(self.truth, true, said)
         far = np.abs(dz) > self.outlier
         plt = pyplot()
         figure = plt.figure("Redshifts", figsize=(6, 7.6), layout="constrained")

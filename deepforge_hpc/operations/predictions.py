@@ -13,6 +13,9 @@ SUM_OFF = 1e-3
 """How far from 1 the probabilities of a row may sum up: more than 32 bits leave."""
 
 
+_MOST_CLASSES = 10_000
+
+
 def complete(columns: dict[str, Any], missing: str) -> tuple[dict[str, Any], int]:
     """Return columns without the rows that hold NaN or infinities, and how many those were.
 
@@ -35,6 +38,25 @@ def complete(columns: dict[str, Any], missing: str) -> tuple[dict[str, Any], int
     if not good.any():
         raise OperationError(f"there is no row to judge by: {count} rows, none of them whole")
     return {name: item[good] for name, item in columns.items()}, int(count - good.sum())
+
+
+def redshift_errors(name: str, truth: Any, predicted: Any) -> Any:
+    """Return (predicted - true) / (1 + true); OperationError of what is no redshift."""
+    bad = truth <= -1
+    if bad.any():
+        raise OperationError(
+            f"{name!r} holds no redshifts: 1 + z must be above 0, and {int(bad.sum())} of "
+            f"{len(truth)} are -1 or less, as {truth[bad][0]:g}"
+        )
+    return (predicted - truth) / (1 + truth)
+
+
+def class_names(names: list[str] | None, classes: int) -> list[str]:
+    """Return the names of classes, by default their numbers; OperationError of too few or many."""
+    found = names or [str(number) for number in range(classes)]
+    if len(found) != classes:
+        raise OperationError(f"names has {len(found)}, and there are {classes} classes")
+    return found
 
 
 def truth_and_probabilities(
@@ -74,9 +96,15 @@ def _labels(name: str, found: Any) -> Any:
         if not ((found == 0) | (found == 1)).all() or not (found.sum(axis=1) == 1).all():
             raise OperationError(f"{name!r}: each row needs one 1, and 0 elsewhere")
         return found.argmax(axis=1)
-    found = found.reshape(len(found), -1)[:, 0]
-    if (found < 0).any() or (found != np.floor(found)).any():
-        raise OperationError(f"{name!r} holds no class numbers from 0: {found.min()} is the least")
+    if found.size != len(found):
+        raise OperationError(f"{name!r} has rows of the shape {found.shape[1:]}: one class a row")
+    found = found.reshape(-1)
+    bad = (found < 0) | (found != np.floor(found)) | (found >= _MOST_CLASSES)
+    if bad.any():
+        raise OperationError(
+            f"{name!r} holds no class numbers from 0: {found[bad][0]:g} is none (whole, and below "
+            f"{_MOST_CLASSES:,})"
+        )
     return found.astype(np.int64)
 
 
@@ -116,11 +144,17 @@ def densities(
         high = own.get("@max_redshift") if high is None else high
         if high is None:
             raise OperationError("the bins have no limits: set high, or edges to a data set")
+        if not low < float(high):
+            raise OperationError(
+                f"the bins begin at {low:g} and end at {high:g}: low is below high"
+            )
         limits = np.linspace(low, float(high), found.shape[1] + 1)
-    if limits.shape != (found.shape[1] + 1,) or not (np.diff(limits) > 0).all():
+    if limits.shape != (found.shape[1] + 1,):
         raise OperationError(
             f"{found.shape[1]} bins need {found.shape[1] + 1} edges that rise, not {limits.shape}"
         )
+    if not (np.diff(limits) > 0).all():
+        raise OperationError(f"the edges of the bins do not rise: {limits.tolist()[:5]}")
     finite = found[np.isfinite(found).all(axis=1)]
     if len(finite):
         _refuse_no_probabilities(pdf, finite)

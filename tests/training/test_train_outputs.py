@@ -152,6 +152,7 @@ ONE = {"loss": SPARSE, "target": "kind"}
         ("kind", {"class_weight": {"-1": 2.0}}, "class_weight: '-1' is no class; write"),
         ("kind", {"class_weight": {"3": 2.0}}, "there is no class 3; the classes are 0 to 2"),
         ("size", {"loss": "mse", "target": "size", "class_weight": {"0": 1}}, "has no class for each"),
+        ("kind", {"rows": "kind"}, "rows: 'kind' marks by 0 and 1, and"),
         ("kind", {"target": "odd"}, "labels from 0 to 3, and the output kind has 3 classes, 0 to 2: 1 of"),
         ("kind", {"target": "holes"}, "labels from -1 to 2"),
         ("kind", {"target": "size"}, "has values that are no whole numbers"),

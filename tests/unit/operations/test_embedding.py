@@ -39,6 +39,15 @@ def test_pca_of_others_by_the_rows_that_were_learnt_from() -> None:
     np.testing.assert_allclose(white["points"].std(axis=0, ddof=1), 1, rtol=1e-5)
 
 
+def test_equal_rows_have_no_variance_to_share() -> None:
+    for rows in (1, 3):
+        embedding, report = PCA(dimensions=1).execute({"features": np.ones((rows, 2))})
+        assert report == {"explained_variance_ratio": [None]}
+        assert not embedding["points"].any()
+    with pytest.raises(OperationError, match="a column 'points' already"):
+        PCA(dimensions=1).execute({"features": np.eye(3), "points": np.arange(3)})
+
+
 def two_groups() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     group = np.repeat([0, 1], 20)

@@ -72,6 +72,8 @@ def changed(**more: Any) -> list[dict[str, Any]]:
             changed(**{"@max": 0.6}),
             "attribute 'max' is 0.4 in member 0 and 0.6 in member 1",
         ),
+        (Ensemble(), [], "no member to join"),
+        (Ensemble(), changed(row=np.full(20, np.nan)), "'row' of member 1 names 20 rows not"),
         (Ensemble(ids="name"), changed(), "no 'name'"),
         (Ensemble(ids=""), changed(prediction=np.ones((3, 4))), "other shapes"),
         (Ensemble(), changed(prediction=np.full((20, 4), np.nan)), "member 1 is not finite"),

@@ -100,7 +100,7 @@ def test_one_class_alone_has_no_curve() -> None:
     assert found["accuracy"] == 1
     assert found["roc_auc"] is None
     assert found["classes"]["1"]["precision"] is None
-    assert found["matthews"] == 0
+    assert found["matthews"] is None
     assert found["log_loss"] == pytest.approx(-np.log(0.7))
 
 
@@ -163,6 +163,9 @@ def test_rows_that_are_not_finite() -> None:
         ([0, 2], [[0.5, 0.5], [0.5, 0.5]], {}, "has the class 2, and 'prediction' knows 2: 0 to 1"),
         ([0, 0.5], [[0.5, 0.5]] * 2, {}, "no class numbers from 0"),
         ([0, -1], [[0.5, 0.5]] * 2, {}, "no class numbers from 0: -1"),
+        ([0, 1.5, 1], [[0.5, 0.5]] * 3, {}, "no class numbers from 0: 1.5 is none"),
+        ([0, 1e9], [0, 1], {"kind": "labels"}, r"from 0: 1e\+09 is none .whole, and below 10,000"),
+        (np.zeros((2, 2, 2)), [[0.5, 0.5]] * 2, {}, "one class a row"),
         ([[1, 1], [0, 1]], [[0.5, 0.5]] * 2, {}, "each row needs one 1"),
         ([0], [[0.5, 0.5]] * 2, {}, "different lengths"),
         ([0, 1], [[0.5, 0.5]] * 2, {"names": ["a"]}, "names has 1, and there are 2 classes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,15 @@ def test_constant_and_single_values_have_no_correlation() -> None:
         assert found["pearson"] is found["spearman"] is None
         assert (found["r2"] is None) == (len(set(true)) == 1)
     assert numbers.pearson(np.array([1e300, 2e300]), np.array([1e300, 2e300])) == 1
+
+
+def test_what_no_number_holds_is_null() -> None:
+    found = regression(np.array([1e200, -1e200]), np.array([-1e200, 1e200]))
+    assert (found["rmse"], found["r2"], found["mae"]) == (None, None, 2e200)
+    both = np.array([[1e200, 1.0], [-1e200, 2.0]])
+    found = regression(both, -both)
+    assert [one["rmse"] is None for one in found["targets"]] == [True, False]
+    json.dumps(found, allow_nan=False)
 
 
 def test_several_numbers_a_row() -> None:
@@ -143,7 +153,17 @@ def test_redshifts_of_means_and_limits_of_the_table() -> None:
     [
         (EvaluateRedshift(""), {}, "the table has no ''"),
         (EvaluateRedshift(prediction=""), {}, "no limits: set high"),
-        (EvaluateRedshift(prediction="", high=-1.0), {}, "edges that rise"),
+        (EvaluateRedshift(prediction="", high=-1.0), {}, "begin at 0 and end at -1: low is below"),
+        (
+            EvaluateRedshift(prediction="", edges="falling"),
+            {"falling": EDGES[::-1]},
+            r"do not rise: \[0.4",
+        ),
+        (
+            EvaluateRedshift(high=1.0),
+            {"predicted": np.zeros(3), "redshift": np.array([0.1, -1.0, -2.0])},
+            "'redshift' holds no redshifts: .* 2 of 3 are -1 or less, as -1",
+        ),
         (EvaluateRedshift(prediction="", edges="redshift"), {}, "3 bins need 4 edges that rise"),
         (EvaluateRedshift(prediction="", pdf="nothing"), {}, "no 'nothing' to predict by"),
         (EvaluateRedshift(prediction="", high=1.0), {"pdf": np.ones((3, 3))}, "no probabilities"),

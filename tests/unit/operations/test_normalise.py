@@ -69,3 +69,24 @@ def test_what_does_not_fit() -> None:
         Normalise().execute({"y": np.ones(3)}, scaling)
     with pytest.raises(OperationError, match="name at least one"):
         FitNormalisation([]).execute({"x": np.ones(3)})
+    with pytest.raises(OperationError, match="'x' holds no numbers"):
+        Normalise().execute({"x": np.array([["a", "b"]])}, scaling)
+
+
+@pytest.mark.parametrize(
+    ("scaling", "message"),
+    [
+        ([], "it has no `columns`"),
+        ({"loss": [1.0]}, "it has no `columns`"),
+        ({"columns": {}}, "it has no `columns`"),
+        ({"columns": {"x": 3}}, "'x' needs an offset and a scale"),
+        ({"columns": {"x": {"offset": 1}}}, "'x' needs an offset and a scale"),
+        ({"columns": {"x": {"offset": "a", "scale": 1}}}, "'x' needs an offset and a scale"),
+        ({"columns": {"x": {"offset": 0.0, "scale": 0.0}}}, "no scale of 0"),
+        ({"columns": {"x": {"offset": [0.0, 1], "scale": [1.0, 0]}}}, "no scale of 0"),
+        ({"columns": {"x": {"offset": 0.0, "scale": float("nan")}}}, "finite numbers"),
+    ],
+)
+def test_what_is_no_scaling(scaling: Any, message: str) -> None:
+    with pytest.raises(OperationError, match=message):
+        Normalise().execute({"x": np.ones(3)}, scaling)

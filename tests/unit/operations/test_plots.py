@@ -46,7 +46,7 @@ def test_confusion(pyplot: Any) -> None:
     PlotConfusion().execute(metrics)
     axes, _bar = axes_of(pyplot, "Confusion")
     assert axes.images[0].get_array().tolist() == [[0.75, 0.25], [0, 0]]
-    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.00", "0.00"]
+    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "-", "-"]
 
 
 def test_curves_as_scikit_learn(pyplot: Any) -> None:
@@ -64,8 +64,10 @@ def test_curves_as_scikit_learn(pyplot: Any) -> None:
 
 def test_a_class_without_rows_has_no_curve(pyplot: Any) -> None:
     PlotROC().execute({"label": np.zeros(4, int), "prediction": np.full((4, 3), 1 / 3)})
-    left, _ = axes_of(pyplot, "ROC")
+    left, right = axes_of(pyplot, "ROC")
     assert len(left.lines) == 1  # the diagonal
+    for axes in (left, right):
+        assert [text.get_text() for text in axes.texts] == ["no curve: all rows are of one class"]
 
 
 def test_calibration(pyplot: Any) -> None:
@@ -87,6 +89,10 @@ def test_points_by_numbers_and_by_texts(pyplot: Any, dimensions: int) -> None:
     PlotEmbedding("kind").execute(table)
     (axes,) = axes_of(pyplot, "Embedding")
     assert [len(item.get_offsets()) for item in axes.collections] == [4, 3, 2]
+    pyplot.close("all")
+    PlotEmbedding("label").execute({**table, "label": np.arange(9) % 2})
+    (axes,) = axes_of(pyplot, "Embedding")
+    assert [text.get_text() for text in axes.get_legend().texts] == ["0", "1"]
 
 
 REDSHIFTS = {
@@ -135,6 +141,12 @@ def test_densities_with_pictures(pyplot: Any, scale: float) -> None:
             PlotEmbedding("k"),
             {"points": np.ones((30, 2)), "k": np.arange(30).astype("U")},
             "30 texts",
+        ),
+        (PlotROC(names=["a"]), CLASSES, "names has 1, and there are 3 classes"),
+        (
+            PlotRedshifts(),
+            {**REDSHIFTS, "redshift": np.array([0.1, -1.0, 1])},
+            "'redshift' holds no redshifts",
         ),
         (PlotPIT(high=0.4), {**REDSHIFTS, "redshift": np.array([0.1, np.nan, 1])}, "not finite"),
     ],
