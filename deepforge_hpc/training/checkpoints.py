@@ -1,7 +1,8 @@
 """A folder of checkpoints: each whole or not there, the newest valid one first.
 
 A checkpoint is `step-0000000120.npz` and, written last, `step-0000000120.json` with its digest and
-where the training stood. Arrays and JSON only: to read one runs no code.
+where the training stood. Arrays and JSON only: to read one runs no code. That of a sharded training
+has a folder `step-0000000120.shards` in place of the arrays, to which each rank wrote its part.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deepforge_hpc.training.errors import TrainingError
+
 SCHEMA = "dfh/checkpoint/1"
 KEPT = 3
 """Newest ones that stay: one that is torn has two before it."""
 _MAX_JSON = 64 << 20
+_SHARDS = ".shards"
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,26 @@ class Checkpoint:
     position: Position
     state: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_sharded(self) -> bool:
+        """Return whether it is a folder of shards, which torch.distributed.checkpoint reads."""
+        return self.path.suffix == _SHARDS
+
     def arrays(self) -> dict[str, Any]:
-        """Return its arrays, by their names."""
+        """Return its arrays, by their names; TrainingError for a folder of shards."""
         import numpy as np
 
+        if self.is_sharded:
+            raise TrainingError(
+                f"the checkpoint {self.path} is of a sharded training of PyTorch: remove the "
+                "folder to begin anew, or submit again for an execution of its own"
+            )
         with np.load(self.path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
 
 
 class Checkpoints:
-    """The checkpoints of one training. Rank 0 alone reads and writes them."""
+    """The checkpoints of one training. Rank 0 alone reads and writes them, but for shards."""
 
     def __init__(self, folder: str | Path, kept: int = KEPT) -> None:
         self.folder, self.kept = Path(folder), kept
@@ -63,29 +78,55 @@ class Checkpoints:
         """Write a checkpoint and sync it, then remove the oldest of too many."""
         import numpy as np
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{position.total:010d}.npz"
-        path.with_suffix(".json").unlink(missing_ok=True)  # of an earlier attempt: no longer true
+        path = self._cleared(position, ".npz")
         with _written(path) as file:
             np.savez(file, **arrays)
+        return self._publish(Checkpoint(path, position, state), noted(path))
+
+    def begin_shards(self, position: Position) -> Path:
+        """Return a new folder for the shards of a checkpoint, which does not count yet."""
+        path = self._cleared(position, _SHARDS)
+        path.mkdir()
+        return path
+
+    def publish_shards(
+        self, position: Position, state: Mapping[str, Any], files: Mapping[str, Any]
+    ) -> Checkpoint:
+        """Let a folder of shards count: all are written, `files` says what is `noted` of each."""
+        path = self._path(position, _SHARDS)
+        _sync(path)
+        return self._publish(Checkpoint(path, position, state), {"files": files})
+
+    def _path(self, position: Position, suffix: str) -> Path:
+        return self.folder / f"step-{position.total:010d}{suffix}"
+
+    def _cleared(self, position: Position, suffix: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for one in (".npz", _SHARDS):  # of an earlier attempt: no longer true
+            _remove(self._path(position, one))
+        return self._path(position, suffix)
+
+    def _publish(self, made: Checkpoint, noted: Mapping[str, Any]) -> Checkpoint:
         about: dict[str, Any] = {
             "schema": SCHEMA,
-            "sha256": _digest(path),
-            "size": path.stat().st_size,
-            "position": asdict(position),
-            "state": state,
+            **noted,
+            "position": asdict(made.position),
+            "state": made.state,
         }
         about["digest"] = _digest_of(about)
-        with _written(path.with_suffix(".json")) as file:
+        with _written(made.path.with_suffix(".json")) as file:
             file.write(json.dumps(about).encode())
-        self._thin(path)
-        return Checkpoint(path, position, state)
+        self._thin(made.path)
+        return made
 
     def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint whose digest holds; None if there is none."""
         self.skipped = []
-        files = sorted(self.folder.glob("step-*.npz"), reverse=True)
-        return next(filter(None, map(self._whole, files)), None)
+        return next(filter(None, map(self._whole, reversed(self._all()))), None)
+
+    def _all(self) -> list[Path]:
+        found = self.folder.glob("step-*")
+        return sorted(path for path in found if path.suffix in (".npz", _SHARDS))
 
     def _whole(self, path: Path) -> Checkpoint | None:
         try:
@@ -97,11 +138,24 @@ class Checkpoints:
     def _thin(self, newest: Path) -> None:
         # Of an attempt that went on from an older one, later steps may lie here: they stay until
         # they are written again, but never count as newer than what is saved now.
-        files = sorted(self.folder.glob("step-*.npz"))
+        files = self._all()
         older = [path for path in files if path.name <= newest.name]
         for path in (*older[: -self.kept], *files[len(older) :]):
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            _remove(path)
+
+
+def noted(path: Path) -> dict[str, Any]:
+    """Return what a description says of a file: its digest and size."""
+    return {"sha256": _digest(path), "size": path.stat().st_size}
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint, its description first: without one, none is whole."""
+    path.with_suffix(".json").unlink(missing_ok=True)
+    if path.suffix == _SHARDS and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> Checkpoint:
@@ -113,10 +167,18 @@ def _read(path: Path) -> Checkpoint:
         raise ValueError(f"it is of another version, {about['schema']}")
     if about.pop("digest") != _digest_of(about):
         raise ValueError("its description was changed")
-    if about["size"] != path.stat().st_size or about["sha256"] != _digest(path):
-        raise ValueError("its digest is another")
+    files = {path: about} if "files" not in about else _shards(path, about["files"])
+    for file, said in files.items():
+        if said["size"] != file.stat().st_size or said["sha256"] != _digest(file):
+            raise ValueError(f"the digest of {file.name} is another")
     position = Position(**{name: int(value) for name, value in about["position"].items()})
     return Checkpoint(path, position, dict(about["state"]))
+
+
+def _shards(folder: Path, files: Mapping[str, Any]) -> dict[Path, Any]:
+    if not files or any(Path(name).name != name for name in files):
+        raise ValueError("its description names other files than shards")
+    return {folder / name: said for name, said in files.items()}
 
 
 def _digest_of(about: Mapping[str, Any]) -> str:
@@ -153,13 +215,16 @@ class _written:  # noqa: N801 - used as a function
                 self._begun.replace(self._path)
         finally:
             self._begun.unlink(missing_ok=True)
-        if kind is not None:
-            return
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if kind is None:
+            _sync(self._path.parent)
+
+
+def _sync(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def leaves(value: Any, name: str, arrays: dict[str, Any]) -> Iterator[Any]:

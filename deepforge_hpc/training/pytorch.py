@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from deepforge_hpc.job import StopRequest, stopping
+from deepforge_hpc.training import torch_shards
 from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, folder_of, newest_of
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.errors import TrainingError
@@ -62,9 +63,13 @@ def fit(
     averaged over the ranks before they are clipped and used; losses and metrics are sums over rows
     and their count, put together before they are divided. Raises TrainingError where the ranks
     disagree, for a loss that is no number, and for a checkpoint of another network.
+
+    A module that `torch.distributed.fsdp.fully_shard` sharded averages its gradients itself, and a
+    checkpoint of it has a shard of each rank: `deepforge_hpc.training.torch_shards`.
     """
     check_agreement(batches, validation, epochs, transport)
     _check(goal, transport)
+    torch_shards.check(module, goal.optimizer, transport)
     kept = folder_of(checkpoints)
     found = newest_of(kept, batches, transport)
     with stopping() as stop:
@@ -171,7 +176,7 @@ class _Run:
     def step(self) -> None:
         """Change the weights by the averaged gradients."""
         used = [one for one in self.wanted if one.grad is not None]
-        if self.transport.size > 1 and used:
+        if self.transport.size > 1 and used and not self.state.is_sharded:
             means = self.transport.mean_of_tensors([one.grad for one in used])
             for one, mean in zip(used, means, strict=True):
                 one.grad.copy_(mean)
@@ -219,12 +224,17 @@ class _Run:
         """Return loss and metrics over all ranks' rows."""
         sums = _Sums(tuple(self.goal.metrics))
         batches.begin_at(0)
+        mine = len(batches)
+        # A sharded module runs on all ranks together, or they wait for each other for ever.
+        most = max(self.transport.gather(mine)) if self.state.is_sharded else mine
         self.module.eval()
         with torch.no_grad():
-            for index in range(len(batches)):
-                batch = batches[index]
+            for index in range(most):
+                batch = batches[min(index, mine - 1)]
                 inputs, targets = self.given(batch)
                 outputs = self.module(*inputs)
+                if index >= mine:
+                    continue  # the others' rows: mine are counted
                 found = {name: one(outputs, targets) for name, one in self.goal.metrics.items()}
                 sums.add(len(batch[1]), float(self.goal.loss(outputs, targets)), found)
         self.module.train()
@@ -255,24 +265,17 @@ class _Run:
         return not (warned or ended)
 
     def save(self, kept: Checkpoints) -> None:
-        """Keep the state of all ranks; rank 0 writes it."""
+        """Keep the state of all ranks."""
         self.state.average_statistics()
-        state, arrays = self.state.collect()
-        state["data"], state["world_size"] = self.batches.describe(), self.transport.size
-        state["history"] = self.history
-        state["sums"] = self.transport.sum(self.sums.values).tolist()
-        finite = all(np.isfinite(one).all() for n, one in arrays.items() if n.startswith("weight/"))
-        error = ""
-        if self.transport.rank == 0 and finite:
-            try:
-                self.last = kept.save(self.at, state, arrays)
-            except OSError as fault:
-                error = f"the checkpoint cannot be written: {fault}"
-        error, finite = self.transport.gather((error, finite))[0]
-        if not finite:
+        if not self.state.is_finite():
             raise self.diverged()
-        if error:
-            raise TrainingError(error)
+        more = {
+            "data": self.batches.describe(),
+            "world_size": self.transport.size,
+            "history": self.history,
+            "sums": self.transport.sum(self.sums.values).tolist(),
+        }
+        self.last = self.state.save(kept, self.at, more)
         self.saved_at = time.monotonic()
 
     def diverged(self) -> TrainingError:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from deepforge_hpc.training.checkpoints import Checkpoint, leaves, value_of
+from deepforge_hpc.training import torch_shards
+from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position, leaves, value_of
 from deepforge_hpc.training.draws import Draws
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports import Transport
@@ -22,11 +23,12 @@ class TorchState:
     def __init__(self, module: Any, optimizer: Any, schedule: Any, transport: Transport) -> None:
         self.module, self.optimizer, self.schedule = module, optimizer, schedule
         self.transport, self.draws = transport, Draws(transport)
+        self.is_sharded = torch_shards.is_sharded(module)
 
     def share(self) -> None:
-        """Give all ranks the weights of rank 0."""
+        """Give all ranks the weights of rank 0; of a sharded module, what is not sharded."""
         with torch.no_grad():
-            for tensor in self.module.state_dict().values():
+            for tensor in torch_shards.whole(self.module.state_dict()).values():
                 found = self.transport.broadcast(tensor.detach().cpu().numpy())
                 tensor.copy_(torch.from_numpy(np.array(found)))
 
@@ -38,41 +40,72 @@ class TorchState:
                     mean = self.transport.mean(tensor.cpu().double().numpy())
                     tensor.copy_(torch.from_numpy(mean))
 
-    def collect(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return JSON and arrays. Every rank calls it."""
-        arrays = {f"weight/{name}": _array(one) for name, one in self.module.state_dict().items()}
+    def is_finite(self) -> bool:
+        """Return whether all weights of all ranks are numbers. Every rank calls it."""
+        mine = map(torch_shards.local, self.module.state_dict().values())
+        return all(self.transport.gather(all(bool(one.isfinite().all()) for one in mine)))
+
+    def save(self, kept: Checkpoints, at: Position, more: Mapping[str, Any]) -> Checkpoint | None:
+        """Write a checkpoint, `more` in its JSON; TrainingError on all ranks if that fails.
+
+        Every rank calls it; rank 0 writes, or each its own shard. Rank 0 alone is told which.
+        """
         state: dict[str, Any] = {
+            **more,
             "architecture": self._shapes(),
             "optimizer_class": type(self.optimizer).__name__,
             "seed": self.draws.seed,
         }
-        parts = {"optimizer": self.optimizer, "schedule": self.schedule}
-        for name, part in parts.items():
-            found = [*leaves(_plain(part.state_dict() if part else None), name, arrays)]
-            if not found:
-                kind = type(part).__name__
-                raise TrainingError(f"the {name} {kind} holds code, which no checkpoint keeps")
-            state[name] = found[0]
-        return state, arrays
+        arrays: dict[str, Any] = {}
+        state["schedule"] = self._part("schedule", self.schedule, arrays)
+        if self.is_sharded:
+            tensors, numbers = torch_shards.collect(self.module, self.optimizer)
+            state["optimizer"] = next(leaves(_plain(numbers), "optimizer", arrays), None)
+            if arrays or state["optimizer"] is None:
+                raise TrainingError("optimizer or schedule hold what a sharded checkpoint cannot")
+            return torch_shards.save(kept, at, state, tensors, self.transport)
+        state["optimizer"] = self._part("optimizer", self.optimizer, arrays)
+        weights = self.module.state_dict().items()
+        arrays |= {f"weight/{name}": _array(one) for name, one in weights}
+        return torch_shards.on_first(self.transport, lambda: kept.save(at, state, arrays))
 
     def restore(self, found: Checkpoint) -> None:
         """Set what a checkpoint holds, on every rank; TrainingError for another network's."""
-        if found.state.get("architecture") != self._shapes():
-            message = f"the checkpoint {found.path} is of another architecture: {_ADVICE}"
-            raise TrainingError(message)
-        if (there := found.state["optimizer_class"]) != (here := type(self.optimizer).__name__):
-            raise TrainingError(
-                f"the checkpoint {found.path} is of the optimizer {there}, and this training has "
-                f"{here}: {_ADVICE}"
-            )
-        mine = found.arrays() if self.transport.rank == 0 else {}
-        arrays = self.transport.gather(mine)[0]
-        weights = {name: torch.from_numpy(arrays[f"weight/{name}"]) for name, _ in self._shapes()}
-        self.module.load_state_dict(weights)
-        for name, part in (("optimizer", self.optimizer), ("schedule", self.schedule)):
-            if part:
-                part.load_state_dict(_tensors(value_of(found.state[name], arrays)))
+        self._check(found)
+        if found.is_sharded:
+            numbers = _tensors(value_of(found.state["optimizer"], {}))
+            torch_shards.restore(found, self.module, self.optimizer, numbers, self.transport)
+            arrays: dict[str, Any] = {}
+        else:
+            mine = found.arrays() if self.transport.rank == 0 else {}
+            arrays = self.transport.gather(mine)[0]
+            names = [name for name, _ in self._shapes()]
+            self.module.load_state_dict({n: torch.from_numpy(arrays[f"weight/{n}"]) for n in names})
+            optimizer = _tensors(value_of(found.state["optimizer"], arrays))
+            self.optimizer.load_state_dict(optimizer)
+        if self.schedule:
+            self.schedule.load_state_dict(_tensors(value_of(found.state["schedule"], arrays)))
         self.draws.seed = found.state.get("seed", self.draws.seed)
+
+    def _check(self, found: Checkpoint) -> None:
+        said = ""
+        if found.state.get("architecture") != self._shapes():
+            said = "is of another architecture"
+        elif (there := found.state["optimizer_class"]) != (here := type(self.optimizer).__name__):
+            said = f"is of the optimizer {there}, and this training has {here}"
+        elif self.is_sharded and not found.is_sharded:
+            said = "is of a training that was not sharded, and this one is"
+        if said:
+            raise TrainingError(f"the checkpoint {found.path} {said}: {_ADVICE}")
+
+    def _part(self, name: str, part: Any, arrays: dict[str, Any]) -> Any:
+        """Return the JSON of the optimizer's or the schedule's state, its arrays put aside."""
+        state = part.state_dict() if part else None
+        found = [*leaves(_plain(state), name, arrays)]
+        if not found:
+            kind = type(part).__name__
+            raise TrainingError(f"the {name} {kind} holds code, which no checkpoint keeps")
+        return found[0]
 
     def _shapes(self) -> list[list[Any]]:
         return [[name, list(one.shape)] for name, one in self.module.state_dict().items()]
