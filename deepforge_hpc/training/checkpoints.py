@@ -176,7 +176,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _shards(folder: Path, files: Mapping[str, Any]) -> dict[Path, Any]:
-    if not files or any(Path(name).name != name for name in files):
+    if not files or not isinstance(files, dict) or any(Path(name).name != name for name in files):
         raise ValueError("its description names other files than shards")
     return {folder / name: said for name, said in files.items()}
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from deepforge_hpc.training import checkpoints as module
-from deepforge_hpc.training.checkpoints import Checkpoints, Position, leaves, value_of
+from deepforge_hpc.training.checkpoints import Checkpoints, Position, leaves, noted, value_of
+from deepforge_hpc.training.errors import TrainingError
 
 HERE = {"a": np.arange(3.0)}
 
@@ -118,3 +119,66 @@ def test_training_imports_no_framework_before_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def sharded(folder: Path, *totals: int) -> Checkpoints:
+    found = Checkpoints(folder, 2)
+    for total in totals:
+        at = Position(0, total, total)
+        made = found.begin_shards(at)
+        for name in ("__0_0.distcp", "__1_0.distcp"):
+            (made / name).write_bytes(b"part")
+        found.publish_shards(at, {}, {path.name: noted(path) for path in made.iterdir()})
+    return found
+
+
+@pytest.mark.parametrize(
+    "harm", ["torn", "gone", "no description", "begun", "outside", "none", "list"]
+)
+def test_shards_count_when_all_are_whole(harm: str, tmp_path: Path) -> None:
+    checkpoints = sharded(tmp_path, 1, 2)
+    folder, small = tmp_path / "step-0000000002.shards", tmp_path / "step-0000000002.json"
+    whole = checkpoints.newest()
+    assert whole is not None
+    assert (whole.path, whole.is_sharded) == (folder, True)
+    about = json.loads(small.read_text())
+    del about["digest"]
+    if harm == "torn":
+        (folder / "__1_0.distcp").write_bytes(b"tar ")
+    elif harm == "gone":
+        (folder / "__1_0.distcp").unlink()
+    elif harm == "no description":
+        small.unlink()
+    elif harm == "begun":
+        checkpoints.begin_shards(Position(0, 2, 2))
+        assert list(folder.iterdir()) == []
+    else:
+        there = {"../step-0000000001.shards/__0_0.distcp": about["files"]["__0_0.distcp"]}
+        about["files"] = {"outside": there, "none": {}, "list": [1]}[harm]
+        about["digest"] = module._digest_of(about)
+        small.write_text(json.dumps(about))
+    found = checkpoints.newest()
+    assert found is not None
+    assert found.position.total == 1
+    assert len(checkpoints.skipped) == 1
+
+
+def test_old_shards_go_and_a_step_has_one_checkpoint(tmp_path: Path) -> None:
+    checkpoints = sharded(tmp_path, 1, 2, 3)
+    assert [path.name for path in sorted(tmp_path.glob("*.shards"))] == [
+        "step-0000000002.shards", "step-0000000003.shards",
+    ]  # fmt: skip
+    checkpoints.save(Position(0, 3, 3), {}, HERE)
+    assert not (tmp_path / "step-0000000003.shards").exists()
+    found = checkpoints.newest()
+    assert found is not None
+    assert not found.is_sharded
+    assert sharded(tmp_path, 3).newest() is not None
+    assert not (tmp_path / "step-0000000003.npz").exists()
+
+
+def test_shards_are_not_read_as_arrays(tmp_path: Path) -> None:
+    found = sharded(tmp_path, 1).newest()
+    assert found is not None
+    with pytest.raises(TrainingError, match="is of a sharded training of PyTorch"):
+        found.arrays()
