@@ -43,6 +43,15 @@ def marked(dataset: Any, name: str, count: int, mark: int = 1) -> Any:
     return np.flatnonzero(found == mark)
 
 
+def validating_rows(rows: Any) -> None:
+    """Raise TrainingError where the input that was given to validate with has no row to use."""
+    if not len(rows):
+        raise TrainingError(
+            "the input validation has no rows to validate with: leave it out to keep a part of the "
+            "dataset's (validation_split), or set that to 0 to go without"
+        )
+
+
 def is_group(item: Any) -> bool:
     """Tell whether something of an HDF5 file holds others."""
     return item is not None and not hasattr(item, "shape")

@@ -63,10 +63,15 @@ def optimizer(settings: Train, rate: Any) -> Any:
 
 
 def callbacks(settings: Train, goals: dict[str, Any], *, validates: bool) -> list[Any]:
-    """Return the callbacks; TrainingError for an unknown `monitor`."""
+    """Return the callbacks; TrainingError for a `monitor` that is unknown, or must be said."""
     found = [make("callback", item) for item in settings.callbacks]
     is_best = settings.keep == "best"
     stop = settings.early_stopping
+    if stop is not None and not validates and "monitor" not in stop:
+        raise TrainingError(
+            "early_stopping watches val_loss, and no rows are kept to validate with: set "
+            "validation_split, give the input validation, or say {monitor: loss}"
+        )
     if stop is not None or is_best:
         patience = settings.epochs  # it never stops then, and keeps the best weights
         given = {

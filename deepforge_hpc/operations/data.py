@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from deepforge_hpc import training
-from deepforge_hpc.operations.columns import column, is_group, marked, split_rows
-from deepforge_hpc.operations.labels import check_labels, weigh
+from deepforge_hpc.operations.columns import column, is_group, marked, split_rows, validating_rows
+from deepforge_hpc.operations.labels import check_inputs, check_labels, check_weights, weigh
 from deepforge_hpc.operations.named import match_outputs
 from deepforge_hpc.operations.train import Train
-from deepforge_hpc.training.augment import NAMES
-from deepforge_hpc.training.batches import Augment
+from deepforge_hpc.training.augment import augmentation
 from deepforge_hpc.training.errors import TrainingError
 
 _GIB = 1 << 30
@@ -35,6 +35,7 @@ def batches_of(
         source = dataset
     else:
         kept, source = _rows(settings, model, validation), validation
+        validating_rows(kept)
     made = _batches(settings, model, dataset, rows, team, shuffle=True)
     if not len(kept):
         return made, None
@@ -82,12 +83,18 @@ def _batches(
     if odd := set(settings.inputs) - set(names):
         raise TrainingError(f"inputs: the network has no input {sorted(odd)}, but {sorted(names)}")
     columns = {name: column(dataset, source) for name, source in names.items()}
+    check_inputs(model, columns, names)
+    augment = augmentation(settings.augment, columns) if shuffle else None
     size = sum(item.dtype.itemsize * item.size for item in columns.values())
     if size <= settings.memory_gib * _GIB:
         columns = {name: item[:] for name, item in columns.items()}
     targets, named = _targets(settings, model, dataset)
-    check_labels(settings.loss, model, targets, rows, named)
+    odd_rows = check_labels(settings.loss, model, targets, rows, named)
+    if team.rank == 0:
+        sys.stderr.writelines(f"dfh: {text}\n" for text in odd_rows)
     weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
+    if weights is not None:
+        check_weights(settings.sample_weight, weights, rows)
     if settings.class_weight and shuffle:  # those of classes count in training alone
         weights = weigh(settings.class_weight, model, targets, named, weights)
     return training.Batches(
@@ -98,7 +105,7 @@ def _batches(
         transport=team,
         seed=settings.seed,
         shuffle=shuffle,
-        augment=_augment(settings.augment) if shuffle else None,
+        augment=augment,
         chosen=rows,
     )
 
@@ -112,9 +119,3 @@ def _targets(settings: Train, model: Any, dataset: Any) -> tuple[dict[str, Any],
     outputs = output_names(model)
     named = _target_names(settings.target, outputs, dataset)
     return {name: column(dataset, named[name])[:] for name in outputs}, named
-
-
-def _augment(name: str) -> Augment | None:
-    if not name or name in NAMES:
-        return NAMES[name] if name else None
-    raise TrainingError(f"augment {name!r} is none of {', '.join(sorted(NAMES))}")

@@ -10,19 +10,72 @@ import numpy as np
 from deepforge_hpc.operations.named import find, for_outputs, parse
 from deepforge_hpc.training.errors import TrainingError
 
+_NEAR = 1e-3
+"""How far from 1 the sum of a distribution may be, of 16 bits too."""
+_RANGES = {
+    "binarycrossentropy": (0, 1),
+    "binaryfocalcrossentropy": (0, 1),
+    "categoricalcrossentropy": (0, 1),
+    "categoricalfocalcrossentropy": (0, 1),
+    "categoricalhinge": (-1, 1),
+    "dice": (0, 1),
+    "hinge": (-1, 1),
+    "kldivergence": (0, 1),
+    "squaredhinge": (-1, 1),
+    "tversky": (0, 1),
+}
+"""What targets of a loss may be: outside of it Keras computes a loss that means nothing."""
+_OF_DISTRIBUTIONS = frozenset(
+    {"categoricalcrossentropy", "categoricalfocalcrossentropy", "kldivergence"}
+)
+
+
+def check_inputs(model: Any, columns: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Raise TrainingError for inputs of another shape or kind than the network takes."""
+    for item in model.inputs:
+        found, where = columns[item.name], f"inputs: {names[item.name]}"
+        if item.dtype != "string":
+            _check_numbers(where, found)
+        shape = tuple(item.shape[1:])
+        if not _fits(found.shape[1:], shape):
+            raise TrainingError(
+                f"{where} has the shape {tuple(found.shape[1:])} for each row, and the network's "
+                f"input {item.name} {shape}"
+            )
+
+
+def check_weights(name: str, weights: Any, rows: Any) -> None:
+    """Raise TrainingError for weights of rows that are no numbers of 0 or more."""
+    where = f"sample_weight: {name}"
+    _check_numbers(where, weights)
+    used = np.asarray(weights)[rows[rows < len(weights)]]
+    if odd := int((~(used >= 0)).sum()):
+        raise TrainingError(
+            f"{where} has {odd} of {used.size} weights that are below 0 or no numbers: a row with "
+            "such a weight is unlearnt, and 0 leaves it out"
+        )
+
+
+def _check_numbers(where: str, values: Any) -> None:
+    if values.dtype.kind not in "biuf":
+        kind = "text" if values.dtype.kind in "OSU" else f"of the type {values.dtype}"
+        raise TrainingError(f"{where} is {kind}, and a network takes numbers")
+
 
 def check_labels(
     loss: Any, model: Any, targets: Mapping[str, Any], rows: Any, named: Mapping[str, str]
-) -> None:
-    """Raise TrainingError for targets whose shape or values a loss cannot take.
+) -> list[str]:
+    """Return what is odd of targets; TrainingError for those that a loss cannot take.
 
     Keras computes something of most of them: a label that is no class counts as none, and shapes
     that differ are stretched to each other.
     """
+    odd: list[str] = []
     losses = for_outputs("loss", loss, list(targets))
     for (name, values), output in zip(targets.items(), model.outputs, strict=True):
         shape = tuple(output.shape[1:])
         where = f"target {named[name]}"
+        _check_numbers(where, values)
         given, arguments = parse("loss", losses[name])
         kind = find("loss", given).__name__.replace("_", "").lower()
         if kind.startswith("sparse"):
@@ -39,6 +92,34 @@ def check_labels(
                 f"{shape}: the loss {given} compares them number by number"
                 + _if_labels(values, shape)
             )
+        else:
+            _check_range(where, given, _RANGES.get(kind), values[rows])
+            odd += (
+                _no_distributions(where, given, values[rows]) if kind in _OF_DISTRIBUTIONS else []
+            )
+    return odd
+
+
+def _check_range(where: str, loss: str, allowed: tuple[int, int] | None, used: Any) -> None:
+    if allowed is None:
+        return
+    low, high = allowed
+    if count := int(((used < low) | (used > high)).sum()):
+        raise TrainingError(
+            f"{where} has values from {np.nanmin(used):g} to {np.nanmax(used):g}, and the loss "
+            f"{loss} takes {low} to {high}: {count} of {used.size} are outside; for labels "
+            "of several classes, use SparseCategoricalCrossentropy with an output for each"
+        )
+
+
+def _no_distributions(where: str, loss: str, used: Any) -> list[str]:
+    sums = used.sum(axis=-1, dtype=np.float64) if used.ndim > 1 else np.ones(1)
+    count = int((np.abs(sums - 1) > _NEAR).sum())
+    said = (
+        f"{where}: {count} of {sums.size} rows do not add up to 1, as the loss {loss} expects; "
+        "where a row may be of several classes, use BinaryCrossentropy"
+    )
+    return [said] if count else []
 
 
 def _if_labels(values: Any, shape: Sequence[int | None]) -> str:
@@ -88,6 +169,8 @@ def weigh(
         raise TrainingError(f"class_weight: target {named[name]} has no class for each row")
     table = {_class(key): value for key, value in class_weight.items()}
     classes = max(2, model.outputs[0].shape[-1] or 0)  # of one number: yes or no
+    if below := [key for key, value in class_weight.items() if not value >= 0]:
+        raise TrainingError(f"class_weight: that of class {below[0]} is below 0 or no number")
     if odd := [key for key in table if key >= classes]:
         raise TrainingError(
             f"class_weight: there is no class {odd[0]}; the classes are 0 to {classes - 1}"

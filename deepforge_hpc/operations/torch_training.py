@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from deepforge_hpc import training
-from deepforge_hpc.operations.columns import column, split_rows
+from deepforge_hpc.operations.columns import column, split_rows, validating_rows
 from deepforge_hpc.operations.spec import parse
 from deepforge_hpc.operations.train_torch import TrainTorch
 from deepforge_hpc.training import pytorch
-from deepforge_hpc.training.augment import NAMES
+from deepforge_hpc.training.augment import augmentation
 from deepforge_hpc.training.errors import TrainingError
 
 
@@ -110,6 +110,7 @@ def _data(
         source = dataset
     else:
         kept, source = np.arange(len(column(validation, settings.target))), validation
+        validating_rows(kept)
     made = _batches(settings, module, dataset, rows, team, shuffle=True)
     if not len(kept):
         return made, None
@@ -129,6 +130,7 @@ def _batches(
     if odd := sorted(set(settings.inputs) - set(names)):
         raise TrainingError(f"inputs: the network has no input {odd}, but {names}")
     columns = {name: column(dataset, settings.inputs.get(name, name)) for name in names}
+    augment = augmentation(settings.augment, columns) if shuffle else None
     return training.RankBatches(
         columns if len(columns) > 1 else columns[names[0]],
         column(dataset, settings.target)[:],
@@ -136,6 +138,6 @@ def _batches(
         transport=team,
         seed=settings.seed,
         shuffle=shuffle,
-        augment=NAMES[settings.augment] if settings.augment and shuffle else None,
+        augment=augment,
         chosen=rows,
     )

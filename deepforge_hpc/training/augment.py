@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
+from deepforge_hpc.training.errors import TrainingError
 
 
 def flip(images: Any, rng: np.random.Generator) -> Any:
@@ -23,6 +26,32 @@ def dihedral(images: Any, rng: np.random.Generator) -> Any:
 
 
 NAMES = {"flip": flip, "dihedral": dihedral}
+
+
+def augmentation(name: str, inputs: Mapping[str, Any]) -> Any:
+    """Return the change of that name; None without one.
+
+    Raises TrainingError for an unknown name, and for inputs that it would not change: images are
+    rows x columns x channels, and a quarter turn keeps the shape of a square alone.
+    """
+    if not name:
+        return None
+    if name not in NAMES:
+        raise TrainingError(f"augment {name!r} is none of {', '.join(sorted(NAMES))}")
+    shapes = {key: tuple(item.shape[1:]) for key, item in inputs.items()}
+    images = {key: shape for key, shape in shapes.items() if len(shape) == 3}
+    if not images:
+        found = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
+        raise TrainingError(
+            f"augment: {name} changes images, rows x columns x channels, and no input is one: "
+            f"{found}"
+        )
+    for key, shape in images.items():
+        if name == "dihedral" and shape[0] != shape[1]:
+            raise TrainingError(
+                f"augment: {key} {shape} is no square, which dihedral turns: take flip"
+            )
+    return NAMES[name]
 
 
 def _of_images(values: Any, change: Any) -> Any:

@@ -21,6 +21,7 @@ from deepforge_hpc.training.state import TrainingState
 AGREE_S = 1.0
 """How long ranks go on without asking each other whether to stop: of the 30 s that a job has."""
 _MOST_STEPS = 1000
+_LOSSES = ("loss", "val_loss")
 
 
 class Stopped(BaseException):
@@ -173,14 +174,14 @@ class Save(keras.callbacks.Callback):
         per_step = (now - self._agreed_at) / max(1, self._since)
         gap = min(_MOST_STEPS, max(1, int(AGREE_S / max(per_step, 1e-9))))
         due = self.checkpoints is not None and (at_end or now - self._saved_at >= self.every_s)
-        loss = float((logs or {}).get("loss", 0.0))
+        bad = [name for name in _LOSSES if not math.isfinite(float((logs or {}).get(name, 0.0)))]
         first = self.state.transport.rank == 0
         wanted = self._wanted or self.model.stop_training
-        told = [*self._asked(), not math.isfinite(loss), wanted, first and due, first and gap]
+        told = [*self._asked(), bool(bad), wanted, first and due, first and gap]
         warned, ended, lost, over, due, self._gap = self._together(np.array(told, np.float64))
         self._agreed_at, self._since, self._wanted = now, 0, False
         if lost:
-            raise self._diverged(position)
+            raise self._diverged(position, "val_loss" if bad == ["val_loss"] else "loss")
         if over:
             self._end(at_end=at_end)
         if self.checkpoints is not None and (due or warned or ended):
@@ -224,7 +225,7 @@ class Save(keras.callbacks.Callback):
             raise TrainingError(error)
         self._saved_at = time.monotonic()
 
-    def _diverged(self, position: Position) -> TrainingError:
+    def _diverged(self, position: Position, loss: str = "loss") -> TrainingError:
         last = self.state.transport.gather(
             f"the last good checkpoint is {self.last.path} ({self.last.position})"
             if self.last
@@ -232,8 +233,8 @@ class Save(keras.callbacks.Callback):
         )[0]
         where = position if position.step else f"the end of epoch {position.epoch}"
         return TrainingError(
-            f"the loss is no number any more at {where}; {last}. Lower the learning rate, clip the "
-            "gradients (clipnorm), or look for values in the data that are no numbers"
+            f"the {loss} is no number any more at {where}; {last}. Lower the learning rate, clip "
+            "the gradients (clipnorm), or look for values in the data that are no numbers"
         )
 
 

@@ -122,9 +122,15 @@ def test_the_operation_trains_a_network_of_a_file() -> None:
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     names["build"]().load_state_dict(weights)
     for more, said in (
+        ({"augment": "dihedral"}, r"no input is one: x \(20,\)"),
+        ({"augment": "spin"}, "'spin' is none of dihedral, flip"),
         ({"metrics": ["auc"]}, "there are accuracy, mean_absolute_error"),
         ({"inputs": {"y": "table"}}, "the network has no input"),
         ({"optimizer": {"SGD": {"momentum": -1.0}}}, "SGD cannot be made with"),
     ):
         with pytest.raises(TrainingError, match=said):
             trained(**more)
+    none = {name: item[:0] for name, item in dataset.items()}
+    settings = TrainTorch(names["build"](), "CrossEntropyLoss", inputs={"x": "table"})
+    with pytest.raises(TrainingError, match="the input validation has no rows"):
+        settings.execute(dataset, none)  # type: ignore[arg-type]

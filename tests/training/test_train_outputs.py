@@ -35,6 +35,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file["odd"] = np.where(np.arange(90) == 7, 3, kind)
         file["holes"] = np.where(np.arange(90) == 7, -1, kind)
         file["trust"] = np.where(kind == 0, 2.0, 1.0).astype("f4")
+        file["three"], file["text"] = kind, np.array([b"a"] * 90)
+        file["loose"] = np.eye(3, dtype="f4")[kind] * 0.9
+        file["debt"] = np.where(np.arange(90) == 7, -1.0, 1.0)
         file["wide"] = rng.normal(size=(90, 2)).astype("f4")
     return path
 
@@ -162,6 +165,17 @@ ONE = {"loss": SPARSE, "target": "kind"}
         ("kind", {"early_stopping": {"monitor": "val_accuracy"}}, "is not logged; There are loss, learning_rate, val_loss"),
         ("kind", {"callbacks": [{"ReduceLROnPlateau": {"monitor": "los"}}]}, "did you mean loss?"),
         ("kind", {"early_stopping": {"monitor": "val_loss"}, "validation_split": 0.0}, "no rows are kept"),
+        ("size", {"loss": "BinaryCrossentropy", "target": "three"}, "three has values from 0 to 2, and the loss Bin"),
+        ("size", {"loss": "hinge", "target": "three"}, "takes -1 to 1"),
+        ("kind", {"target": "text"}, "target text is text, and a network takes numbers"),
+        ("kind", {"inputs": {"x": "text"}}, "inputs: text is text"),
+        ("kind", {"inputs": {"x": "wide"}}, "inputs: wide has the shape (2,) for each row, and the network's input x (5,)"),
+        ("kind", {"sample_weight": "debt"}, "sample_weight: debt has 1 of 8"),
+        ("kind", {"sample_weight": "text"}, "sample_weight: text is text"),
+        ("kind", {"class_weight": {"1": -2.0}}, "that of class 1 is below 0"),
+        ("kind", {"augment": "dihedral"}, "changes images, rows x columns x channels, and no input is one: x (5,)"),
+        ("kind", {"early_stopping": {"patience": 2}, "validation_split": 0.0}, "early_stopping watches val_loss, and no rows"),
+        ("kind", {"early_stopping": {"monitor": "loss"}, "validation_split": 0.0, "epochs": 1}, ""),
         ("kind", {"optimizer": "schedules"}, "Keras has no optimizer schedules"),
         ("kind", {"loss": {"Huber": {"delta": {}, "nme": 1}}}, "loss Huber cannot be made with"),
     ],
@@ -178,6 +192,31 @@ def test_what_does_not_fit_is_told_before_the_first_step(
     with pytest.raises(TrainingError) as told:
         train(dataset, *outputs.split(), **given)
     assert message in str(told.value)
+
+
+def test_rows_that_are_no_distributions_are_told(
+    dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = {"CategoricalCrossentropy": {"from_logits": True}}
+    train(dataset, loss=loss, target="onehot", epochs=1)
+    assert "add up" not in capsys.readouterr().err
+    train(dataset, loss=loss, target="loose", epochs=1)
+    told = capsys.readouterr().err
+    assert "dfh: target loose: 81 of 81 rows do not add up to 1" in told
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_what_validates_nothing_stops_the_training(dataset: Path, *, is_empty: bool) -> None:
+    """Also a network whose loss of validation is no number: nothing could be best by it."""
+    from deepforge_hpc.operations.train import Train
+    from deepforge_hpc.training import TrainingError
+
+    some = 0 if is_empty else 20
+    rows = {"x": np.full((some, 5), np.nan, "f4"), "kind": np.zeros(some, "i8")}
+    settings = Train(network("kind"), **ONE, epochs=3, keep="best")
+    said = "validation has no rows" if is_empty else "the val_loss is no number any more at the end"
+    with h5py.File(dataset) as file, pytest.raises(TrainingError, match=said):
+        settings.execute(file, rows)  # type: ignore[arg-type]
 
 
 def test_every_name_that_the_check_takes_is_one_of_keras(dataset: Path) -> None:
