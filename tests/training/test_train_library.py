@@ -248,7 +248,7 @@ def test_gradients_and_activations_are_recorded_and_change_nothing(
         ({"inputs": {"images": "pixels"}}, "the network has no input ['images'], but ['pixels']"),
         ({"batch_size": 128}, "there are 108 rows, too few for a batch of 128"),
         ({"freeze": ["dense*"]}, "freeze: no layer matches 'dense*'; there are conv, norm, pool"),
-        ({"rows": "short"}, "rows: short has the shape (10,), and kind has 120 rows"),
+        ({"rows": "short"}, "rows: 'short' has the shape (10,), and there are 120 rows"),
         ({"metrics": [{"Mean": {"name": "step"}}]}, "metrics: none can be named step"),
         ({"optimizer": {"SGD": {"learning_rate": {}}}}, "its learning_rate is {}, not a number"),
         ({"augment": "spin"}, "augment 'spin' is none of dihedral, flip"),
