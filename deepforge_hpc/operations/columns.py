@@ -57,11 +57,22 @@ def is_group(item: Any) -> bool:
     return item is not None and not hasattr(item, "shape")
 
 
+def _lies_elsewhere(found: Any, dataset: Any) -> bool:
+    """Tell whether a link, or storage outside, leads away from an HDF5 file."""
+    if getattr(found, "external", None):
+        return True
+    return hasattr(found, "file") and hasattr(dataset, "file") and found.file != dataset.file
+
+
 def column(dataset: Any, name: str) -> Any:
     """Return a data set; TrainingError with those that there are."""
-    if name not in dataset:
+    found = dataset.get(name)
+    if found is None:
+        if name in dataset:
+            raise TrainingError(f"{name!r} of the dataset is a link that leads nowhere")
         raise TrainingError(f"the dataset has no {name!r}; it has {', '.join(sorted(dataset))}")
-    found = dataset[name]
+    if _lies_elsewhere(found, dataset):
+        raise TrainingError(f"{name!r} of the dataset lies in another file: copy it into this one")
     if is_group(found):
         has = ", ".join(f"{name}/{item}" for item in sorted(found))
         raise TrainingError(f"{name!r} is a group of the dataset, no data set; it has {has}")

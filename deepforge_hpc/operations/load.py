@@ -72,7 +72,7 @@ class Load:
         chosen = {name: column(found, name) for name in self.columns or columns(found)}
         for name in self.rename:
             column(chosen, name)
-        refuse_names([self.rename.get(name, name) for name in chosen])
+        refuse_names([self.rename.get(name, name) for name in chosen], "give another by rename")
         renamed = {self.rename.get(name, name): _held(name, item) for name, item in chosen.items()}
         if len(renamed) < len(chosen):
             raise OperationError(f"rename: two columns would have one name: {self.rename}")

@@ -14,7 +14,15 @@ from deepforge_hpc.operations.columns import marked
 from deepforge_hpc.operations.errors import OperationError
 from deepforge_hpc.operations.models import Predictor, predictor
 from deepforge_hpc.operations.shards import Shards
-from deepforge_hpc.operations.tables import attributes, column, columns, read, row_count, values
+from deepforge_hpc.operations.tables import (
+    attributes,
+    column,
+    columns,
+    read,
+    refuse_names,
+    row_count,
+    values,
+)
 
 if TYPE_CHECKING:
     import h5py
@@ -78,6 +86,7 @@ class Predict:
 
     def execute(self, model: object, dataset: h5py.File) -> h5py.File:
         me = ranks()
+        refuse_names([self.name, self.ids, *self.keep], "name, ids and keep say them")
         self._refuse_taken(self.name, [])
         chosen = self._chosen(dataset)
         predictions = self._known(dataset, chosen)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deepforge_hpc.operations.errors import OperationError, needed
+from deepforge_hpc.operations.errors import OperationError, fits, needed
 
 BLOCK_BYTES = 64 << 20
 """What is read of a column at a time."""
@@ -85,7 +85,8 @@ def column(table: Any, name: str) -> Any:
 
 def values(table: Any, name: str) -> Any:
     """Return one data set as an array; text as numpy's text."""
-    return read(column(table, name))
+    with fits(f"the column {name!r}"):
+        return read(column(table, name))
 
 
 def read(item: Any, rows: Any = ...) -> Any:
@@ -105,14 +106,14 @@ def numbers(table: Any, name: str) -> Any:
     return found.filled(np.nan) if hasattr(found, "filled") else found
 
 
-def refuse_names(names: Collection[str]) -> None:
+def refuse_names(names: Collection[str], hint: str) -> None:
     """Raise OperationError of names that no column of a file can have, all of them at once."""
     odd = [n for n in names if n[:1] == "@" or "\0" in n or {"", ".", ".."} & {*n.split("/")}]
     odd += [name for name in names if any(other.startswith(f"{name}/") for other in names)]
     if odd:
         raise OperationError(
             f"no column of an HDF5 file can have the name {', '.join(map(repr, odd))} (not empty, "
-            "no '.' alone, no '@' first, no 'a' beside 'a/b'): give another by rename"
+            f"no '.' alone, no '@' first, no 'a' beside 'a/b'): {hint}"
         )
 
 

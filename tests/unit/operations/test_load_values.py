@@ -10,9 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
+from deepforge_hpc.operations.columns import column as training_column
 from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.evaluate import EvaluateRegression
 from deepforge_hpc.operations.load import Convert, Load
 from deepforge_hpc.operations.split import KFold, Split
+from deepforge_hpc.training.errors import TrainingError
 
 BIG = 2**53 + 1
 """The least whole number that floating point does not have."""
@@ -142,6 +145,11 @@ def test_what_lies_elsewhere_is_named(tmp_path: Path, kind: str, message: str) -
             inner["x"] = link
     with pytest.raises(OperationError, match=message):
         Load().execute(path)
+    said = "a link that leads nowhere" if kind == "dangling" else "lies in another file"
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = np.arange(3)
+    with h5py.File(path) as file, pytest.raises(TrainingError, match=f"'inner/x' .* {said}"):
+        training_column(file, "inner/x")  # what Train takes
 
 
 def test_a_link_within_the_file_is_a_column(tmp_path: Path) -> None:
@@ -155,8 +163,11 @@ def test_a_link_within_the_file_is_a_column(tmp_path: Path) -> None:
 def test_more_than_memory_holds_is_said_with_file_and_column(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("huge", (1 << 55,), "u1", chunks=(1000,))
-    with pytest.raises(OperationError, match="column 'huge' does not fit into the job's memory"):
+    said = "column 'huge' does not fit into the job's memory"
+    with pytest.raises(OperationError, match=said):
         Load().execute(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as file, pytest.raises(OperationError, match=said):
+        EvaluateRegression("huge").execute(file)
     head = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, 'shape': (%d,), }"
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("huge.npy", (head % (1 << 55)).ljust(127) + b"\n")
