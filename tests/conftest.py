@@ -258,6 +258,14 @@ def _without_tensorflow(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(autouse=True)
+def _recursion_limit() -> Iterator[None]:
+    """Undo what a network that is built in this process asks for: Keras follows it layer by layer."""
+    frames = sys.getrecursionlimit()
+    yield
+    sys.setrecursionlimit(frames)
+
+
+@pytest.fixture(autouse=True)
 def _talk_to_cluster(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Set SLURM_CONF for a test that asks for a cluster, and for no other test."""
     for name in sorted(CLUSTERS.intersection(request.fixturenames)):
@@ -437,6 +445,12 @@ def follow(dfh: Dfh) -> Callable[..., object]:
 def fixture_module() -> Callable[[str], Any]:
     """Return a function that gives a module of `tests/fixtures`."""
     return _load
+
+
+@pytest.fixture(scope="session")
+def executions() -> Any:
+    """Return the makers of made-up executions: `fixtures/executions.py`."""
+    return _load("executions")
 
 
 def _load(name: str) -> Any:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import user_name
-from deepforge_hpc.runtime.base.epochs import WAITS_NEXT, epoch_split
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
@@ -69,7 +68,12 @@ def status(
 
 def _waiting_for_data(jobs: tuple[JobStatus, ...]) -> list[Notice]:
     """Return what to do about jobs whose training waits for its data too long."""
-    splits = ((job.name, epoch_split(job.metrics)) for job in jobs)
+    logging = [job for job in jobs if job.metrics]
+    if not logging:
+        return []
+    from deepforge_hpc.runtime.base.epochs import WAITS_NEXT, epoch_split
+
+    splits = ((job.name, epoch_split(job.metrics)) for job in logging)
     return [
         Notice("waits_for_data", f"{name}: {split.waits}", name, next=WAITS_NEXT)
         for name, split in splits

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -139,18 +137,6 @@ def _answers(port: int) -> bool:
             return bool(json.load(answer)["value"]["ready"])
     except OSError:
         return False
-
-
-@pytest.fixture(scope="session")
-def executions() -> ModuleType:
-    """Return the makers of executions that the unit tests of the report use as well."""
-    file = Path(__file__).parents[1] / "unit" / "feedback" / "executions.py"
-    spec = importlib.util.spec_from_file_location("made_up_executions", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,20 @@ def status(dfh: Any) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def at_gate(until: Callable[..., Any]) -> Callable[..., None]:
+    """Return a function that waits until the operation of `gated` waits at its gate.
+
+    `running` is said from the start of its supervisor on, before it has read what it needs.
+    """
+
+    def wait(project: Path, attempt: int = 1, execution: str = "gated-0001") -> None:
+        log = project / "executions" / execution / "jobs" / "wait" / f"out.{attempt}.log"
+        until(lambda: log.exists() and "waiting" in log.read_text())
+
+    return wait
+
+
+@pytest.fixture
 def gated(make_project: Callable[..., Path], dfh: Any, until: Callable[..., Any]) -> Iterator[Path]:
     """Return a project whose only operation runs until a file `open` is in the project.
 

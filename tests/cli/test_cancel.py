@@ -70,11 +70,11 @@ TORN = {
 
 @pytest.mark.parametrize("how", TORN)
 def test_a_damaged_execution_is_cancelled_by_its_journal(
-    dfh: Any, gated: Path, status: Any, until: Any, how: str
+    dfh: Any, gated: Path, status: Any, until: Any, at_gate: Any, how: str
 ) -> None:
     dfh("submit", cwd=gated)
     folder = gated / "executions" / "gated-0001"
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     whole = (folder / "execution.json").read_bytes()
     (folder / "execution.json").write_bytes(TORN[how](whole))
     listed = json.loads(dfh("executions", "list", "--json", cwd=gated).stdout)["executions"]
@@ -91,11 +91,11 @@ def test_a_damaged_execution_is_cancelled_by_its_journal(
 
 
 def test_a_damaged_copy_does_not_cancel_the_jobs_of_the_original(
-    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path, follow: Any
+    dfh: Any, gated: Path, status: Any, at_gate: Any, tmp_path: Path, follow: Any
 ) -> None:
     dfh("submit", cwd=gated)
     folder = gated / "executions" / "gated-0001"
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     refused = []
     for copy, said in (
         (folder.with_name("gated-0099"), "is a copy of gated-0001"),

@@ -177,10 +177,10 @@ def test_prune_takes_what_a_killed_submission_left(dfh: Any, ended: Path) -> Non
 
 @pytest.mark.parametrize("why", ["copy", "code"])
 def test_resume_is_not_offered_where_it_is_refused(
-    dfh: Any, gated: Path, status: Any, until: Any, tmp_path: Path, why: str
+    dfh: Any, gated: Path, status: Any, until: Any, at_gate: Any, tmp_path: Path, why: str
 ) -> None:
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     dfh("cancel", "1", cwd=gated)
     until(lambda: status(gated)["state"] == "cancelled")
     folder = gated / "executions" / "gated-0001"

@@ -180,7 +180,7 @@ def test_a_site_says_how_often_one_may_look(dfh: Any, gated: Path) -> None:
 
 
 def test_follower_waits_for_the_log_of_the_attempt_that_is_queued(
-    dfh: Any, gated: Path, until: Any, status: Any
+    dfh: Any, gated: Path, until: Any, at_gate: Any, status: Any
 ) -> None:
     def follow_final() -> Any:
         follower = dfh.start("logs", "latest", "_final", "--follow", cwd=gated)
@@ -188,7 +188,7 @@ def test_follower_waits_for_the_log_of_the_attempt_that_is_queued(
         return follower
 
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    at_gate(gated)
     first = follow_final()
     dfh("cancel", "latest", cwd=gated)
     assert "_final, attempt 1: " in first.communicate(timeout=60)[1]

@@ -34,11 +34,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture
-def executions(fixture_module: Callable[[str], ModuleType]) -> ModuleType:
-    return fixture_module("executions")
-
-
-@pytest.fixture
 def made(executions: ModuleType, tmp_path: Path) -> Any:
     """An execution of a job that logs steps, one that logs none, and an array of two tasks."""
     made = executions.Made(tmp_path / "executions" / "redshift-0007")

@@ -124,10 +124,10 @@ def test_provenance(dfh: Any, done: Path, follow: Any) -> None:
 
 
 def test_provenance_of_what_cannot_be_read(
-    dfh: Any, gated: Path, done: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, done: Path, follow: Any, at_gate: Any
 ) -> None:
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    at_gate(gated)
     refused = dfh("prov", "show", "executions/gated-0001", cwd=gated, expect=7)
     step = "ledger/locate.py _no_record: dfh status"
     assert "running" in follow(step, refused, cwd=gated).stdout
@@ -260,10 +260,10 @@ def test_a_scheduler_that_is_only_rendered(dfh: Any, project: Path, follow: Any)
 
 
 def test_an_execution_of_which_the_owner_is_at_work(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, at_gate: Any
 ) -> None:
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    at_gate(gated)
     lease = folder_of(gated, "gated-0001") / ".submitting"
     lease.mkdir()
     ticks = Path(f"/proc/{os.getpid()}/stat").read_text().rpartition(")")[2].split()[19]
@@ -288,7 +288,7 @@ def test_a_bug_says_how_to_show_more(follow: Any, project: Path, dfh: Any) -> No
 
 
 def test_where_another_execution_writes_to_the_same_place(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
     pipeline = gated / "pipeline.yaml"
     to = "outputs: {word: {from: wait.word, to: word.txt}}\n"
@@ -297,14 +297,15 @@ def test_where_another_execution_writes_to_the_same_place(
     first = folder_of(gated, "gated-0001")
 
     dfh(*submit, cwd=gated)
-    until(lambda: status(gated)["jobs"][0]["state"] == "running")
+    at_gate(gated)
     refused = dfh(*submit, cwd=gated, expect=2)
     follow("submit/destinations.py _way_out: dfh cancel", refused, cwd=gated)
     until(lambda: not (first / "local" / "engine.json").exists())
     dfh(*submit, cwd=gated)
     refused = dfh("resume", "gated-0001", cwd=gated, expect=2)
     follow("submit/destinations.py _way_out: dfh cancel", refused, cwd=gated)
-    until(lambda: status(gated)["state"] == "cancelled")
+    second = folder_of(gated, "gated-0002")
+    until(lambda: not (second / "local" / "engine.json").exists())
     (gated / "open").touch()
     follow("submit/submitter.py Submitter._undo: dfh resume #2", refused, cwd=gated)
     until(lambda: not (first / "local" / "engine.json").exists())

@@ -17,12 +17,6 @@ def closed(project: Path, name: str) -> bool:
     return not (project / "executions" / name / "local" / "engine.json").exists()
 
 
-def waits(project: Path, attempt: int = 1) -> bool:
-    """Whether the operation of `gated` runs: `running` is said from the start of its supervisor."""
-    log = project / "executions" / "gated-0001" / "jobs" / "wait" / f"out.{attempt}.log"
-    return log.exists() and "waiting" in log.read_text()
-
-
 def test_jobs_that_left_no_word(dfh: Any, project: Path, follow: Any, until: Any) -> None:
     dfh("run", cwd=project)
     until(lambda: closed(project, "small-0001"))
@@ -40,11 +34,11 @@ def test_jobs_that_left_no_word(dfh: Any, project: Path, follow: Any, until: Any
 
 
 def test_a_cancellation_of_which_nobody_tells(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any, status: Any
 ) -> None:
     dfh("submit", cwd=gated)
     folder = gated / "executions" / "gated-0001"
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     dfh("cancel", "latest", cwd=gated)
     until(lambda: closed(gated, "gated-0001"))
     (folder / "jobs" / "wait" / "state.json").unlink()
@@ -89,7 +83,7 @@ def test_a_time_limit_and_a_checkpoint(
 
 
 def test_frozen_code_that_was_edited(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
     code = gated / "operations.py"
     code.write_text(
@@ -99,7 +93,7 @@ def test_frozen_code_that_was_edited(
     use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
     file.write_text(file.read_text().replace("outputs:", use))
     dfh("submit", cwd=gated)
-    until(lambda: waits(gated))
+    at_gate(gated)
     refused = dfh("logs", "gated-0001", "use", cwd=gated, expect=2)
     told = follow("api/logs.py read_log: dfh status", refused, cwd=gated)
     assert "use     pending" in told.stdout
@@ -200,7 +194,7 @@ exec PYTHON "$@"
 
 
 def test_what_the_script_of_a_job_tells(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any, status: Any
 ) -> None:
     away, beside = gated.with_name("away"), gated.with_name("beside")
     beside.mkdir()
@@ -240,7 +234,7 @@ def test_what_the_script_of_a_job_tells(
     finally:
         (beside / "ready").touch()
     follow("job-templates/base.sh.j2 interrupted: dfh resume", ended(), cwd=gated)
-    until(lambda: waits(gated, attempt=4))
+    at_gate(gated, attempt=4)
     gated.rename(away)
     gate.touch()
     until(lambda: closed(away, "gated-0001"))
@@ -302,7 +296,7 @@ def test_an_output_that_is_gone_and_one_of_another_size(
 
 
 def test_what_came_in_the_way_of_a_job_since_it_was_submitted(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
     code, file, place = gated / "operations.py", gated / "pipeline.yaml", gated / "said.txt"
     code.write_text(
@@ -312,7 +306,7 @@ def test_what_came_in_the_way_of_a_job_since_it_was_submitted(
     say = "  say: {uses: 'operations.py:say', inputs: {word: wait.word}}\n"
     file.write_text(text.replace("outputs:", f"{say}outputs:"))
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     place.write_text("mine")
     (gated / "open").touch()
     until(lambda: closed(gated, "gated-0001"))

@@ -151,7 +151,7 @@ def test_a_refused_proof_that_could_not_be_taken_back(
 
 
 def test_a_process_of_the_jobs_that_was_killed(
-    dfh: Any, gated: Path, follow: Any, until: Any, status: Any
+    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
     code = gated / "operations.py"
     code.write_text(
@@ -161,7 +161,7 @@ def test_a_process_of_the_jobs_that_was_killed(
     use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
     file.write_text(file.read_text().replace("outputs:", use))
     dfh("submit", cwd=gated)
-    until(lambda: status(gated)["state"] == "running")
+    at_gate(gated)
     engine = gated / "executions" / "gated-0001" / "local" / "engine.json"
     os.kill(json.loads(engine.read_text())["pid"], signal.SIGKILL)
     (gated / "open").touch()

@@ -196,6 +196,7 @@ def test_a_network_of_keras_applications_from_its_cache(
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     # Keras has read it when it was imported: another process would have to import TensorFlow again.
     monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    monkeypatch.setattr("urllib.request._opener", None)  # it keeps the proxies of its first use
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # a node without a network
     with pytest.raises(TrainingError) as told:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import Stated, listing, notice_lines
-from deepforge_hpc.runtime.base.epochs import is_about_running
 from deepforge_hpc.runtime.base.states import WAITING, State
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
@@ -120,6 +119,10 @@ def _remark(job: JobStatus) -> str:
         return f"from {job.reused_from}"
     if job.state in WAITING and job.reason:
         return job.reason
+    if not job.metrics:
+        return ""
+    from deepforge_hpc.runtime.base.epochs import is_about_running
+
     bad = job.metrics.get("not_finite")
     metrics = job.metrics | (bad if isinstance(bad, dict) else {})
     shown = [

@@ -89,16 +89,8 @@ def test_what_is_no_keras_file_is_named(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Any:
-    import importlib.util
-
-    file = Path(__file__).parents[1] / "feedback" / "executions.py"
-    spec = importlib.util.spec_from_file_location("made_up_executions", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made = module.Made(tmp_path / "executions" / "redshift-0007")
+def made(executions: Any, tmp_path: Path) -> Any:
+    made = executions.Made(tmp_path / "executions" / "redshift-0007")
     for name in ("load", "train", "two"):
         made.job(name)
     made.plan()
