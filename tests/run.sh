@@ -27,7 +27,7 @@ declare -A programs=(
     [horovod]="mpirun:openmpi-bin g++:g++ make:make cmake:cmake"
     [browser]="chromium:chromium chromedriver:chromium-driver"
     [training]=""
-    [hub]=""
+    [extras]=""
     [torch]="" # not in a whole run: some indexes have only a build of several GB
 )
 
@@ -392,8 +392,8 @@ main() {
         make_layer torch
         add_packages "$run/venv" "$(site_packages "$layer")"
     fi
-    if [[ " ${needs[*]} " == *" hub "* ]]; then
-        make_layer hub
+    if [[ " ${needs[*]} " == *" extras "* ]]; then
+        make_layer extras
         add_packages "$run/venv" "$(site_packages "$layer")"
     fi
     if [[ " ${needs[*]} " == *" horovod "* ]]; then

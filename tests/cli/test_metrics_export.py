@@ -127,7 +127,7 @@ def test_without_tensorboard_one_line_says_how_to_get_it(
     assert not (tmp_path / "tensorboard").exists()
 
 
-@pytest.mark.training
+@pytest.mark.extras
 def test_tensorboard_reads_runs_steps_and_times(
     run: Run, made: Any, executions: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ def test_no_selected_test_is_a_failure(repository: Path, tmp_path: Path) -> None
 def test_unit_tests_start_without_an_installation(repository: Path, tmp_path: Path) -> None:
     script = (repository / "tests" / "run.sh").read_text(encoding="utf-8")
     needs = set(re.findall(r"^    \[(\w+)\]=\"", script, re.MULTILINE))
-    assert needs == {"tools", "slurm", "mpi", "horovod", "browser", "training", "torch", "hub"}
+    assert needs == {"tools", "slurm", "mpi", "horovod", "browser", "training", "torch", "extras"}
     marks = tmp_path / "marks"
     collect = (sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider")
     for part, expected in (

@@ -125,7 +125,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
     server.server_close()
 
 
-@pytest.mark.hub
+@pytest.mark.extras
 def test_a_network_of_the_hub(dataset: Path, hub: type[Hub], tmp_path: Path) -> None:
     filled(2.0, units=4).save(tmp_path / "net.keras")
     hub.files = {
@@ -152,7 +152,7 @@ def test_a_network_of_the_hub(dataset: Path, hub: type[Hub], tmp_path: Path) -> 
     assert not any(line.startswith("GET /lab/nets/resolve") for line in hub.asked[asked:])
 
 
-@pytest.mark.hub
+@pytest.mark.extras
 def test_tensors_of_the_hub_by_their_places(dataset: Path, hub: type[Hub], tmp_path: Path) -> None:
     from safetensors.numpy import save
 
@@ -164,7 +164,7 @@ def test_tensors_of_the_hub_by_their_places(dataset: Path, hub: type[Hub], tmp_p
     assert found["missing"] == ["encoder/dense/bias", "out/kernel", "out/bias"]
 
 
-@pytest.mark.hub
+@pytest.mark.extras
 @pytest.mark.parametrize(
     ("files", "source", "message"),
     [
