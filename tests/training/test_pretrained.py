@@ -105,7 +105,6 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
-    pytest.importorskip("huggingface_hub")
     found = type("Served", (Hub,), {"files": {}, "asked": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), found)
     threading.Thread(target=server.serve_forever, daemon=True).start()
