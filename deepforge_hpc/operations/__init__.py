@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.augmentation import Augment
+    from deepforge_hpc.operations.binning import Bin, PointEstimate
+    from deepforge_hpc.operations.compare import Compare
     from deepforge_hpc.operations.embedding import PCA, TSNE, UMAP
     from deepforge_hpc.operations.ensemble import Ensemble
     from deepforge_hpc.operations.evaluate import (
@@ -37,6 +39,8 @@ __all__ = [
     "TSNE",
     "UMAP",
     "Augment",
+    "Bin",
+    "Compare",
     "Convert",
     "Ensemble",
     "EvaluateClassification",
@@ -54,6 +58,7 @@ __all__ = [
     "PlotPIT",
     "PlotROC",
     "PlotRedshifts",
+    "PointEstimate",
     "Predict",
     "Split",
     "Train",

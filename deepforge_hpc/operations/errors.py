@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 
 class OperationError(RuntimeError):
     """Something that the person who wrote the pipeline can mend: it says what and how."""
+
+
+def tell(text: str) -> None:
+    """Say in the job's log what was done to the data that nobody may have asked for."""
+    sys.stderr.write(f"dfh: {text}\n")
+    sys.stderr.flush()
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from deepforge_hpc.operations import files
-from deepforge_hpc.operations.errors import OperationError, fits
+from deepforge_hpc.operations.errors import OperationError, fits, tell
 from deepforge_hpc.operations.fields import unknown, without_gaps
 from deepforge_hpc.operations.tables import (
     by_rows,
@@ -41,7 +41,8 @@ class Load:
         columns: which to read; all by default.
         rename: `{name in the file: name in the table}`.
         missing: rows in which a number or a text has no value: `keep`, `drop`, or `refuse` the
-            file.
+            file. What was dropped is told in the log, and `row` says where each row was, unless the
+            table has one.
         delimiter: of a CSV.
         table: the columns.
         report: rows that there are, and rows that were dropped.
@@ -67,7 +68,7 @@ class Load:
         self.format, self.columns, self.rename = format, columns, rename or {}
         self.missing, self.delimiter = missing, delimiter
 
-    def execute(self, source: object) -> tuple[h5py.File, dict[str, Any]]:
+    def execute(self, source: object) -> tuple[h5py.File, Annotated[dict[str, Any], "extra"]]:
         found = files.open_table(source, self.format, self.delimiter, self.columns)
         chosen = {name: column(found, name) for name in self.columns or columns(found)}
         for name in self.rename:
@@ -79,7 +80,10 @@ class Load:
         count = row_count(renamed)
         keep = self._complete(renamed, count)
         plain = {name: without_gaps(name, item, keep) for name, item in renamed.items()}
-        table = rewrite(plain, np.flatnonzero(keep))
+        numbered = self.missing == "drop" and "row" not in plain
+        table = rewrite(
+            plain, np.flatnonzero(keep), extra={"row": np.flatnonzero(keep)} if numbered else None
+        )
         rows = int(keep.sum())
         report = {"rows": rows, "dropped": count - rows, "columns": list(renamed)}
         return table, report
@@ -87,6 +91,7 @@ class Load:
     def _complete(self, table: Any, count: int) -> Any:
         """Return which rows are kept."""
         complete = np.ones(count, dtype=bool)
+        gaps = {}
         for name, item in by_rows(table, count).items() if self.missing != "keep" else ():
             bad = unknown(item)
             if self.missing == "refuse" and bad.any():
@@ -96,6 +101,10 @@ class Load:
                     f"{row} (from 0); missing: drop leaves such rows out"
                 )
             complete &= ~bad
+            gaps[name] = int(bad.sum())
+        if not complete.all():
+            found = ", ".join(f"{name!r} in {number}" for name, number in gaps.items() if number)
+            tell(f"{int((~complete).sum())} of {count} rows dropped: no value of {found}")
         return complete
 
 

@@ -48,7 +48,7 @@ class PlotHistory:
                 if key in history:
                     course = [float(np.mean(value)) for value in history[key]]
                     axes.plot(range(1, len(course) + 1), course, marker=".", label=label)
-            axes.set(title=name, xlabel="epoch", yscale=self.scale)
+            axes.set(ylabel=name.replace("_", " "), xlabel="epoch", yscale=self.scale)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
         plt.show()
@@ -227,10 +227,13 @@ class PlotEmbedding:
         for label, chosen, style in groups:
             shown = axes.scatter(*points[chosen].T, s=12, label=label, **style)
         if self.colour and "c" in style:
-            figure.colorbar(shown, label=self.colour, shrink=0.8)
+            figure.colorbar(shown, label=self.colour, shrink=0.8, pad=0.1 if solid else 0.05)
         elif self.colour:
             axes.legend(fontsize=8)
         axes.set_title(self.title or f"{len(points):,} rows")
+        for name in "xyz"[: points.shape[1]]:
+            label = f"dimension {'xyz'.index(name) + 1}"
+            getattr(axes, f"set_{name}label")(label, labelpad=-10 if solid else None)
         # Only neighbourhood has a meaning in these coordinates: no numbers.
         axes.set(xticklabels=[], yticklabels=[], **({"zticklabels": []} if solid else {}))
         plt.show()

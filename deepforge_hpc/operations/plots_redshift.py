@@ -9,10 +9,13 @@ import numpy as np
 from deepforge_hpc.operations.errors import OperationError, pyplot
 from deepforge_hpc.operations.numbers import pit, sigma_mad
 from deepforge_hpc.operations.predictions import complete, densities, redshift_errors
-from deepforge_hpc.operations.tables import column, numbers, read
+from deepforge_hpc.operations.tables import column, columns, numbers, read, values
 
 if TYPE_CHECKING:
     import h5py
+
+
+_CORNER = {"ha": "right", "va": "top", "fontsize": 8}
 
 
 class PlotRedshifts:
@@ -50,6 +53,8 @@ class PlotRedshifts:
         for axes, shown in ((upper, said), (lower, dz)):
             for chosen, colour, alpha, name in groups:
                 label = f"{np.count_nonzero(chosen):,} {name}"
+                if name == "outliers":
+                    label += rf" ($|\Delta z|/(1 + z) > {self.outlier:g}$)"
                 style = {"s": 5, "color": colour, "alpha": alpha, "linewidths": 0}
                 axes.scatter(true[chosen], shown[chosen], label=label, rasterized=True, **style)
         low, high = min(0.0, float(true.min())), float(max(true.max(), said.max())) * 1.05
@@ -58,10 +63,16 @@ class PlotRedshifts:
             style = {"color": "0.3", "linewidth": 0.8, "linestyle": dashes}
             upper.plot(line, line + offset * (1 + line), **style)
             lower.axhline(offset, **style)
-        title = f"{len(true):,} objects, sigma_mad = {sigma_mad(dz):.4f}"
-        upper.set(title=title, ylabel="predicted", xlim=(low, high), ylim=(low, high))
+        upper.set_title(
+            rf"{len(true):,} objects: $\sigma_{{\rm MAD}}$ = {sigma_mad(dz):.4f}, bias "
+            rf"{dz.mean():+.4f}, outliers {far.mean():.2%}",
+            fontsize=11,
+        )
+        upper.set(ylabel="predicted redshift", xlim=(low, high), ylim=(low, high))
         lower.set(xlabel="true redshift", ylim=(-3 * self.outlier, 3 * self.outlier))
         lower.set_ylabel(r"$\Delta z\,/\,(1 + z)$")
+        if hidden := np.count_nonzero(np.abs(dz) > 3 * self.outlier):
+            lower.text(0.99, 0.96, f"{hidden:,} beyond", transform=lower.transAxes, **_CORNER)
         upper.legend(loc="upper left", markerscale=3, frameon=False)
         plt.show()
 
@@ -116,7 +127,8 @@ class PlotDensities:
 
     Args:
         predictions: a table with a row for each object.
-        images: a table that `row` of the predictions counts in, with pictures to be shown beside.
+        images: a table with pictures to be shown beside, paired by `row`, which counts in it where
+            it has no column of that name.
         truth: column of the true values.
         prediction: column of the predicted ones.
         pdf: column of the distributions, (n, bins).
@@ -162,23 +174,28 @@ class PlotDensities:
         wide = int(np.ceil(np.sqrt(count)))
         tall = int(np.ceil(count / wide))
         plt = pyplot()
-        figure = plt.figure("Densities", figsize=(3.2 * wide, 2.6 * tall), layout="constrained")
+        size = (3.2 * wide, 2.6 * tall + 0.4)
+        figure = plt.figure("Densities", figsize=size, layout="constrained")
         grid = figure.subplots(tall, wide, squeeze=False).ravel()
         for axes, place in zip(grid, chosen, strict=False):
-            axes.stairs(pdf[place] / np.diff(edges), edges, fill=True, alpha=0.4)
+            axes.stairs(pdf[place] / np.diff(edges), edges, fill=True, alpha=0.4, label="density")
             axes.axvline(true[place], color="tab:green", label="true")
             axes.axvline(said[place], color="tab:red", linestyle="--", label="predicted")
-            axes.set_title(f"{true[place]:.3f}, predicted {said[place]:.3f}", fontsize=9)
-            axes.set_yticks([])
+            axes.set_title(f"true {true[place]:.3f}, predicted {said[place]:.3f}", fontsize=9)
+            axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None), yticks=[])
             if images is not None:
-                row = int(column(predictions, "row")[place])
-                self._picture(axes, read(column(images, self.image), row))
+                left = max(true[place], said[place]) > (edges[0] + edges[-1]) / 2
+                row = _row_of(images, column(predictions, "row")[place])
+                self._picture(axes, read(column(images, self.image), row), left)
         for axes in grid[count:]:
             axes.set_axis_off()
-        grid[0].legend(fontsize=7, loc="lower right")
+        figure.supxlabel("redshift" if self.truth == "redshift" else self.truth, fontsize=10)
+        figure.supylabel("probability density", fontsize=10)
+        lines = grid[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside upper center", ncols=3, fontsize=9, frameon=False)
         plt.show()
 
-    def _picture(self, axes: Any, image: Any) -> None:
+    def _picture(self, axes: Any, image: Any, left: bool) -> None:
         if image.ndim != 3 or max(self.channels) >= image.shape[-1]:
             raise OperationError(
                 f"{self.image!r} has rows of the shape {image.shape}: no channels {self.channels}"
@@ -187,6 +204,16 @@ class PlotDensities:
         if shown.dtype.kind == "f":  # matplotlib takes floats from 0 to 1
             low, high = np.nanpercentile(shown, [1, 99.5])
             shown = np.clip((shown - low) / (high - low if high > low else 1), 0, 1)
-        inset = axes.inset_axes([0.68, 0.5, 0.3, 0.48])
+        inset = axes.inset_axes([0.02 if left else 0.68, 0.5, 0.3, 0.48])  # beside the peak
         inset.imshow(shown)
         inset.set_axis_off()
+
+
+def _row_of(images: Any, row: Any) -> int:
+    """Return where the pictures of a row of the predictions are."""
+    if "row" not in columns(images):
+        return int(row)
+    found = np.flatnonzero(values(images, "row") == row)
+    if len(found) != 1:
+        raise OperationError(f"images: {len(found)} of its rows have the row {row}, not one")
+    return int(found[0])

@@ -149,6 +149,11 @@ def densities(
                 f"the bins begin at {low:g} and end at {high:g}: low is below high"
             )
         limits = np.linspace(low, float(high), found.shape[1] + 1)
+        if own.get("@bins_redshift", found.shape[1]) != found.shape[1]:
+            raise OperationError(
+                f"{pdf!r} has {found.shape[1]} bins, and the labels had {own['@bins_redshift']} "
+                "(the table's attribute bins_redshift): give the network as many outputs"
+            )
     if limits.shape != (found.shape[1] + 1,):
         raise OperationError(
             f"{found.shape[1]} bins need {found.shape[1] + 1} edges that rise, not {limits.shape}"

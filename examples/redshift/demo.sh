@@ -97,7 +97,7 @@ jobs = [json.loads(p.read_text()) for p in sorted(execution.glob("jobs/*/success
 reused = [job["job"] for job in jobs if job["reused_from"]]
 figures = sorted(execution.glob("jobs/*/figures/*.png"))
 
-print(f"\nRedshifts of {metrics['galaxies']:,} SDSS galaxies that the network has never seen")
+print(f"\nRedshifts of {metrics['objects']:,} SDSS galaxies that the network has never seen")
 print(f"  sigma_mad         {metrics['sigma_mad']:.4f}   (the mean redshift for all: 0.0466)")
 print(f"  bias              {metrics['bias']:+.4f}")
 print(f"  outlier_fraction  {metrics['outlier_fraction']:.4f}   (|dz| > 0.05)")

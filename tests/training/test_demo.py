@@ -70,7 +70,7 @@ def test_the_demo_learns_and_says_where_its_results_lie(first_run: str) -> None:
         assert Path(path).stat().st_size > 10_000
     figures = re.findall(r"^figure +(/.+)$", first_run, re.MULTILINE)
     assert [Path(path).name for path in figures] == [
-        "Densities.png", "Embedding.png", "Redshifts.png", "Loss.png",
+        "Densities.png", "Embedding.png", "History.png", "Redshifts.png",
     ]  # fmt: skip
 
 
@@ -100,10 +100,7 @@ def test_a_second_run_takes_what_still_holds_and_says_so(checkout: Path, first_r
     second = demo(checkout)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "installing" not in second.stdout
-    assert (
-        "nothing it needs has changed: distributions, embeddings, evaluate, features"
-        in second.stdout
-    )
+    assert "nothing it needs has changed: bin, distributions, embeddings, evaluate" in second.stdout
     assert sigma_mad(second.stdout) == sigma_mad(first_run)
 
 
@@ -159,9 +156,9 @@ def test_an_environment_that_cannot_run_is_named_and_left_alone(
 
 def test_a_failed_run_says_where_to_look(checkout: Path, first_run: str) -> None:
     assert first_run  # its cutouts are used again
-    done = demo(checkout, "--set", "train.bins=16")
+    done = demo(checkout, "--set", "train.target=redshift")
     assert done.returncode == 1
-    assert "the network has 32 outputs for 16 bins" in done.stdout
+    assert "target redshift has values that are no whole numbers" in done.stdout
     assert re.search(r"did not end well: see .*dfh logs redshift-\d+", done.stderr)
 
 

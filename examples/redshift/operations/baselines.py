@@ -1,57 +1,60 @@
-"""What a network must beat: simple predictions on the same galaxies."""
+"""What a network must beat: simple predictions of the same galaxies."""
 
 from __future__ import annotations
 
 import h5py
 import numpy as np
 
-from operations.evaluate import residuals, sigma_mad
-from operations.images import LEVELS, SKY_NOISE, ZERO
-from operations.progress import log
+from operations.images import decode
 
 
-class Baselines:
-    """Measures sigma_mad of the mean redshift, and of extra trees on three sets of numbers.
+class Baseline:
+    """Predicts redshifts by extra trees on a few numbers of each galaxy, or by the mean of all.
 
-    The catalogue's magnitudes and their colours; those with their errors; the sums of the rendered
-    pixels as magnitudes, with colours: the same galaxies as the network sees, without their shape.
+    Args:
+        dataset: the cutouts.
+        columns: what the trees are given: of the first one the colours too, differences of
+            neighbouring bands; of images their summed pixels, as magnitudes. None: the mean
+            redshift for all.
+        trees: how many.
+        seed: of the trees.
+        predictions: of the galaxies that nobody learnt from.
+
+    Source: Geurts, Ernst, Wehenkel 2006, Mach. Learn. 63, 3; sklearn.ensemble.ExtraTreesRegressor.
     """
 
-    def __init__(self, trees: int = 200, seed: int = 32):
-        self.trees = trees
-        self.seed = seed
+    def __init__(self, columns: list[str], trees: int = 200, seed: int = 32):
+        self.columns, self.trees, self.seed = columns, trees, seed
 
-    def execute(self, table: h5py.File, dataset: h5py.File) -> dict:
-        redshift, train = table["redshift"][:], table["train"][:] == 1
-        magnitudes, errors = table["magnitudes"][:], table["errors"][:]
-        summed = self.magnitudes(dataset)
-        mean = np.full(np.count_nonzero(~train), redshift[train].mean())
-        baselines = {
-            "mean": sigma_mad(residuals(mean, redshift[~train])),
-            "pixel_sums": self.trees_on(with_colours(summed), redshift, train),
-            "magnitudes": self.trees_on(with_colours(magnitudes), redshift, train),
-            "magnitudes_and_errors": self.trees_on(
-                np.concatenate([with_colours(magnitudes), errors], axis=1), redshift, train
-            ),
+    def execute(self, dataset: h5py.File) -> h5py.File:
+        redshift, train = dataset["redshift"][:], dataset["train"][:] == 1
+        predictions = {
+            "row": dataset["row"][:][~train],
+            "redshift": redshift[~train],
+            "predicted": self.predicted(dataset, redshift, train),
         }
-        log(**baselines)
-        return baselines
+        return predictions
 
-    def magnitudes(self, dataset: h5py.File) -> np.ndarray:
-        """Return the magnitudes of whole cutouts: (n, 5)."""
-        pixels = dataset["pixels"]
-        sums = [
-            (np.sinh((pixels[i : i + 500].astype(float) - ZERO) / LEVELS) * SKY_NOISE).sum((1, 2))
-            for i in range(0, len(pixels), 500)
-        ]
-        return 22.5 - 2.5 * np.log10(np.maximum(np.concatenate(sums), 1e-3))
-
-    def trees_on(self, features: np.ndarray, redshift: np.ndarray, train: np.ndarray) -> float:
+    def predicted(self, dataset: h5py.File, redshift: np.ndarray, train: np.ndarray) -> np.ndarray:
+        """Return the redshifts of the galaxies that are not to learn from."""
+        if not self.columns:
+            return np.full(np.count_nonzero(~train), redshift[train].mean())
         from sklearn.ensemble import ExtraTreesRegressor
 
+        first, *others = (numbers_of(dataset, name) for name in self.columns)
+        features = np.concatenate([with_colours(first), *others], axis=1)
         trees = ExtraTreesRegressor(self.trees, random_state=self.seed, n_jobs=-1)
-        trees.fit(features[train], redshift[train])
-        return sigma_mad(residuals(trees.predict(features[~train]), redshift[~train]))
+        return trees.fit(features[train], redshift[train]).predict(features[~train])
+
+
+def numbers_of(dataset: h5py.File, name: str) -> np.ndarray:
+    """Return some numbers of each galaxy: of images the magnitudes of whole cutouts."""
+    item = dataset[name]
+    if item.ndim < 4:
+        return item[:]
+    noise = dataset.attrs["noise"]
+    sums = [decode(item[i : i + 500], noise).sum((1, 2)) for i in range(0, len(item), 500)]
+    return 22.5 - 2.5 * np.log10(np.maximum(np.concatenate(sums), 1e-3))
 
 
 def with_colours(magnitudes: np.ndarray) -> np.ndarray:

@@ -101,13 +101,13 @@ def resample(
 ) -> np.ndarray:
     """Return the frame on `size` x `size` pixels around a position, north up, east to the left.
 
-    Fluxes stay those of one pixel: both grids have the survey's scale.
+    Fluxes are those of one pixel, so they grow with its area on the sky.
     """
     step = pixel_scale / 3600
     offset = (np.arange(size) - (size - 1) / 2) * step
     xi, eta = np.meshgrid(-offset, offset)
     x, y = sky_to_pixel(frame, *unproject(xi, eta, position))
-    return lanczos(frame.pixels, x, y)
+    return lanczos(frame.pixels, x, y) * (step**2 / abs(np.linalg.det(frame.matrix)))
 
 
 def lanczos(pixels: np.ndarray, x: np.ndarray, y: np.ndarray, a: int = 3) -> np.ndarray:

@@ -1,9 +1,10 @@
 """From the survey's own archive: query, images, cutouts. These need the internet and a login.
 
 CasJobsQuery and DownloadFits speak plain HTTPS. Preprocess does what the paper's pipeline let SWarp
-do: it resamples each band onto 64 x 64 pixels of 0.396 arcsec around the galaxy, tangential
-projection, Lanczos-3. Left out of SWarp: the stacking of several frames, weight maps, oversampling
-and background subtraction (the frames are sky-subtracted). Pixels outside of a frame are zero.
+do: it resamples each band onto 64 x 64 pixels of 0.396 arcsec (both attributes) around the galaxy,
+tangential projection, Lanczos-3. Left out of SWarp: the stacking of several frames, weight maps,
+oversampling and background subtraction (the frames are sky-subtracted). Pixels outside of a frame
+are zero.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import h5py
 import numpy as np
 
 from operations.fits import read_frame, resample
-from operations.images import PIXEL_SCALE, encode
+from operations.images import CARRIED, SDSS_NOISE, SDSS_PIXEL, encode, limits, roles
 
 BANDS = "ugriz"
 # The sample of Pasquet et al. 2019; {limit} galaxies of it.
@@ -134,7 +135,9 @@ class DownloadFits:
         count = len(catalogue["ra"])
         chosen = np.random.default_rng(self.seed).permutation(count)[: self.galaxies]
         chosen = np.sort(chosen)
-        sample = {name: catalogue[name][:][chosen] for name in (*COLUMNS, "row")}
+        names = (*COLUMNS, "row", *(name for name in CARRIED if name in catalogue))
+        sample = {name: catalogue[name][:][chosen] for name in dict.fromkeys(names)}
+        sample |= limits(catalogue)
         frames = Path(os.environ.get("DFH_SCRATCH", ".")) / "frames"
         frames.mkdir(parents=True, exist_ok=True)
         wanted = sorted({item for i in range(len(chosen)) for item in self.paths(sample, i)})
@@ -166,43 +169,57 @@ def frame_name(band: str, run: int, camcol: int, field: int) -> str:
 
 
 class Preprocess:
-    """Cuts 64 x 64 pixels around each galaxy out of its frames; as RenderCutouts, but real."""
+    """Cuts a square around each galaxy out of its frames; as RenderCutouts, but real.
+
+    Args:
+        frames: the folder of the frames.
+        sample: the galaxies.
+        size: pixels on a side.
+        pixel_scale: arcsec a pixel; the frames' own loses least.
+        noise: nanomaggies that one step near zero of the 8-bit pixels is counted in, one a band.
+        test_share: of the galaxies, to judge by.
+        seed: of which these are.
+        cutouts: `pixels` and what is known of each galaxy.
+    """
 
     def __init__(
         self,
         size: Annotated[int, {"min": 8}] = 64,
+        pixel_scale: Annotated[float, {"min": 0.001}] = SDSS_PIXEL,
+        noise: list[float] = SDSS_NOISE,
         test_share: Annotated[float, {"min": 0.0, "max": 1.0}] = 0.2,
         seed: int = 32,
     ):
-        self.size = size
-        self.test_share = test_share
-        self.seed = seed
+        self.size, self.pixel_scale, self.noise = size, pixel_scale, noise
+        self.test_share, self.seed = test_share, seed
 
-    def execute(self, frames: Path, sample: h5py.File):
+    def execute(self, frames: Path, sample: h5py.File) -> h5py.File:
         columns = {name: sample[name][:] for name in (*COLUMNS, "row")}
         count = len(columns["ra"])
-        pixels = np.empty((count, self.size, self.size, 5), dtype=np.uint8)
+        pixels = np.empty((count, self.size, self.size, len(BANDS)), dtype=np.uint8)
         for i in range(count):
-            pixels[i] = encode(self.cutout(frames, {name: c[i] for name, c in columns.items()}))
-        # By the galaxy, so that a galaxy keeps its role however the table is cut.
-        chance = [np.random.default_rng([self.seed, row]).random() for row in columns["row"]]
+            image = self.cutout(frames, {name: c[i] for name, c in columns.items()})
+            pixels[i] = encode(image, self.noise)
         cutouts = {
             "pixels": pixels,
             "reddening": columns["reddening"].astype(np.float32)[:, None],
-            "redshift": columns["redshift"].astype(np.float32),
-            "train": (np.array(chance) >= self.test_share).astype(np.uint8),
+            "train": roles(sample, self.test_share, self.seed),
             "row": columns["row"],
+            "@noise": np.asarray(self.noise),
         }
+        cutouts |= {name: sample[name][:] for name in CARRIED if name in sample}
+        cutouts |= limits(sample)
         return cutouts
 
     def cutout(self, frames: Path, galaxy: dict) -> np.ndarray:
-        """Return the image of one galaxy in nanomaggies: (size, size, 5)."""
+        """Return the image of one galaxy in nanomaggies: (size, size, bands)."""
         names = [
             frame_name(band, int(galaxy["run"]), int(galaxy["camcol"]), int(galaxy["field"]))
             for band in BANDS
         ]
         position = (float(galaxy["ra"]), float(galaxy["dec"]))
         bands = [
-            resample(read_frame(frames / name), position, self.size, PIXEL_SCALE) for name in names
+            resample(read_frame(frames / name), position, self.size, self.pixel_scale)
+            for name in names
         ]
         return np.stack(bands, axis=-1)

@@ -218,14 +218,14 @@ def test_preprocess_cuts_each_galaxy_out_of_its_frames(
     server: tuple[str, type[SimulatedSdss]], token: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from operations.images import LEVELS, SKY_NOISE, ZERO
+    from operations.images import SDSS_NOISE, decode
     from operations.survey import DownloadFits, Preprocess
 
     monkeypatch.setenv("DFH_SCRATCH", str(tmp_path))
     frames, sample = DownloadFits(galaxies=3, url=server[0]).execute(_query(server[0], token))
     cutouts = Preprocess(size=32, test_share=0.5).execute(frames, sample)
     assert cutouts["pixels"].shape == (3, 32, 32, 5)
-    flux = np.sinh((cutouts["pixels"].astype(float) - ZERO) / LEVELS) * SKY_NOISE
+    flux = decode(cutouts["pixels"], SDSS_NOISE)
     total = flux.sum((1, 2))
     assert total == pytest.approx(np.tile([100.0, 200, 300, 400, 500], (3, 1)), rel=0.03)
     y, x = np.mgrid[:32, :32]
@@ -233,6 +233,10 @@ def test_preprocess_cuts_each_galaxy_out_of_its_frames(
         assert (image * x).sum() / image.sum() == pytest.approx(15.5, abs=0.1)
         assert (image * y).sum() / image.sum() == pytest.approx(15.5, abs=0.1)
     assert cutouts["reddening"].shape == (3, 1)
+    # Pixels twice as wide hold four times the light.
+    wide = Preprocess(size=16, pixel_scale=0.792).execute(frames, sample)
+    total = decode(wide["pixels"], SDSS_NOISE).sum((1, 2))
+    assert total == pytest.approx(np.tile([100.0, 200, 300, 400, 500], (3, 1)), rel=0.05)
     # A galaxy keeps its role, however the table is cut.
     part = Preprocess(size=8, test_share=0.5).execute(
         frames, {name: values[1:] for name, values in sample.items()}
@@ -323,5 +327,7 @@ def test_the_pipeline_for_the_survey_queries_downloads_and_cuts_out(
         with h5py.File(part) as cutouts:
             assert cutouts["pixels"].shape == (1, 64, 64, 5)
             assert cutouts["redshift"][0] == pytest.approx(galaxy[2])
+            assert cutouts["bin"][0] == int(galaxy[2] / (0.4 / 32))
+            assert (cutouts.attrs["max_redshift"], cutouts.attrs["bins_redshift"]) == (0.4, 32)
     for log in jobs.rglob("*.log"):
         assert TOKEN not in log.read_text()

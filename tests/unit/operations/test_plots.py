@@ -38,7 +38,7 @@ def test_history(pyplot: Any) -> None:
     loss, f1 = axes_of(pyplot, "History")
     assert [line.get_ydata().tolist() for line in loss.lines] == [[2, 1], [3, 2]]
     assert f1.lines[0].get_ydata().tolist() == pytest.approx([0.3, 0.5])
-    assert loss.get_yscale() == "log"
+    assert (loss.get_yscale(), loss.get_ylabel(), f1.get_ylabel()) == ("log", "loss", "f1")
 
 
 def test_confusion(pyplot: Any) -> None:
@@ -84,6 +84,7 @@ def test_points_by_numbers_and_by_texts(pyplot: Any, dimensions: int) -> None:
     PlotEmbedding("z").execute(table)
     axes, bar = axes_of(pyplot, "Embedding")
     assert bar.get_ylabel() == "z"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("dimension 1", "dimension 2")
     assert axes.collections[0].get_array().tolist() == list(range(9))
     pyplot.close("all")
     PlotEmbedding("kind").execute(table)
@@ -106,8 +107,13 @@ REDSHIFTS = {
 
 def test_redshifts(pyplot: Any) -> None:
     PlotRedshifts().execute(REDSHIFTS)
-    upper, _ = axes_of(pyplot, "Redshifts")
-    assert [text.get_text() for text in upper.get_legend().texts] == ["2 objects", "1 outliers"]
+    upper, lower = axes_of(pyplot, "Redshifts")
+    names = [text.get_text() for text in upper.get_legend().texts]
+    assert names == ["2 objects", r"1 outliers ($|\Delta z|/(1 + z) > 0.05$)"]
+    assert list(lower.texts) == []
+    PlotRedshifts(outlier=0.02).execute(REDSHIFTS)
+    lower = pyplot.figure("Redshifts").axes[-1]
+    assert [text.get_text() for text in lower.texts] == ["1 beyond"]  # 0.0615 of at most 0.06
 
 
 def test_pit(pyplot: Any) -> None:
@@ -120,9 +126,16 @@ def test_pit(pyplot: Any) -> None:
 def test_densities_with_pictures(pyplot: Any, scale: float) -> None:
     kind = np.uint8 if scale > 1 else float
     pixels = (RNG.random((3, 4, 4, 5)) * scale).astype(kind)
-    PlotDensities(objects=5, channels=[3, 2, 1]).execute(REDSHIFTS, {"pixels": pixels})
+    images = {"pixels": pixels, **({"row": np.array([0, 1, 2])} if scale > 1 else {})}
+    PlotDensities(objects=5, channels=[3, 2, 1]).execute(REDSHIFTS, images)
     axes = axes_of(pyplot, "Densities")[:3]
     assert [one.lines[0].get_xdata()[0] for one in axes] == [0.1, 0.2, 0.3]
+    figure = pyplot.figure("Densities")
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("redshift", "probability density")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ["density", "true", "predicted"]
+    places = [one.child_axes[0].get_position().x0 - one.get_position().x0 for one in axes]
+    assert places[0] > 0.1 > places[2]  # beside the peak, not upon it
     heights, edges, _ = axes[0].patches[0].get_data()
     assert (heights * np.diff(edges)).sum() == pytest.approx(1)
     if scale > 1:
@@ -155,6 +168,18 @@ def test_what_cannot_be_shown(made: Any, given: Any, message: str, pyplot: Any) 
     with pytest.raises(OperationError, match=message):
         made.execute(given)
     assert pyplot.get_fignums() == []
+
+
+def test_pictures_are_found_by_the_row_that_they_are_of(pyplot: Any) -> None:
+    """Rows that were dropped on the way moved the others up."""
+    one = {name: item[:1] if name[:1] != "@" else item for name, item in REDSHIFTS.items()}
+    pixels = np.arange(48, dtype=np.uint8).reshape(3, 4, 4, 1).repeat(3, axis=3)
+    images = {"pixels": pixels, "row": np.array([9, 2, 5])}
+    PlotDensities().execute(one, images)
+    (axes,) = axes_of(pyplot, "Densities")[:1]
+    assert (axes.child_axes[0].images[0].get_array() == pixels[1]).all()
+    with pytest.raises(OperationError, match="0 of its rows have the row 2, not one"):
+        PlotDensities().execute(one, {**images, "row": np.array([9, 8, 5])})
 
 
 def test_pictures_without_such_channels(pyplot: Any) -> None:
