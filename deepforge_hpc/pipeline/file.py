@@ -115,9 +115,7 @@ class ResourcesSpec:
     mem_per_node_mib: int | None = key(_SIZE, name="mem_per_node")
     time_s: int | None = key(_TIME, name="time")
     node_local: bool | None = key(flag)
-    gres: Mapping[str, int] | None = key(
-        MapOf(Integer(1, 1_000_000_000), GRES, "a name of Slurm's")
-    )
+    gres: Mapping[str, int] | None = key(MapOf(Integer(1, 10**15), GRES, "a name of Slurm's"))
     """What else each node shall have, by Slurm's names: `{lscratch: 100}`."""
     queue: str | None = key(
         Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}")

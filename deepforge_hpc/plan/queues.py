@@ -161,17 +161,19 @@ def raise_to(queue: Queue, size: Resources) -> Resources:
     gpus = max(known(queue.gpus_per_node.min) or 0, -(-(known(queue.gpus.min) or 0) // nodes))
     wanted = max(known(queue.cpus_per_node.min) or 0, -(-(known(queue.cpus.min) or 0) // nodes), 1)
     ranks = size.ntasks_per_node
+    mib, least = size.mem_per_node_mib, known(queue.mem_per_node.min)
+    mib = mib if least is None else max(mib or 0, least)
+    if mib and (per_core := known(queue.mem_per_cpu.max)):
+        wanted = max(wanted, -(-mib // per_core))
     cores = max(size.cpus_per_task, -(-wanted // ranks))
     multiple = known(queue.cpu_multiple) or 1
     while nodes * ranks * cores % multiple:
         cores += 1
-    mib = size.mem_per_node_mib
-    least = known(queue.mem_per_node.min)
     return size._replace(
         nodes=nodes,
         cpus_per_task=cores,
         gpus_per_node=max(size.gpus_per_node, gpus),
-        mem_per_node_mib=mib if least is None else max(mib or 0, least),
+        mem_per_node_mib=mib,
         time_s=time_s,
     )
 

@@ -11,10 +11,12 @@ from deepforge_hpc.probe.values import count, keyed, made, names, seconds, tres,
 _QOS_FIELDS = (
     *("Name", "MaxWall", "MaxTRES", "MinTRES", "MaxJobsPU", "MaxSubmitPU"),
     *("MaxTRESPU", "MaxTRESPA", "MaxJobsPA", "MaxSubmitPA", "GraceTime", "Preempt"),
-    *("GrpTRES", "GrpJobs", "GrpSubmit"),
+    *("GrpTRES", "GrpJobs", "GrpSubmit", "Flags"),
 )
 QOS_ARGV = ("sacctmgr", "-nP", "show", "qos", f"format={','.join(_QOS_FIELDS)}")
-_ASSOCIATION_FIELDS = ("Cluster", "Account", "Partition", "QOS", "MaxJobs", "MaxSubmit")
+_ASSOCIATION_FIELDS = (
+    *("Cluster", "Account", "Partition", "QOS", "MaxJobs", "MaxSubmit", "DefaultQOS"),
+)
 
 
 def associations_argv(user: str) -> tuple[str, ...]:
@@ -51,6 +53,12 @@ class Qos:
     grace_s: int | None = keyed("GraceTime", seconds)
     preempts: tuple[str, ...] = keyed("Preempt", names)
     """Names of the QOS whose jobs must make room for its own."""
+    flags: tuple[str, ...] = keyed("Flags", names)
+
+    @property
+    def goes_first(self) -> bool:
+        """Return whether its limits hold in place of those of a partition's own QOS."""
+        return "OverPartQOS" in self.flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,12 @@ class Association:
     qos: tuple[str, ...] = keyed("QOS", names)
     max_jobs: int | None = keyed("MaxJobs", count)
     max_submit: int | None = keyed("MaxSubmit", count)
+    default_qos: str = keyed("DefaultQOS", word)
+
+    @property
+    def unnamed(self) -> str:
+        """Return the QOS of a job that names none."""
+        return self.default_qos or (self.qos[0] if len(self.qos) == 1 else "normal")
 
 
 def parse_qos(text: str) -> tuple[Qos, ...]:

@@ -55,6 +55,7 @@ class Partition:
     default_time_s: int | None = keyed("DefaultTime", seconds)
     max_cpus_per_node: int | None = keyed("MaxCPUsPerNode", count)
     max_mem_mib: int | None = keyed("MaxMemPerNode", _positive)
+    max_mem_per_cpu_mib: int | None = keyed("MaxMemPerCPU", _positive)
     groups: tuple[str, ...] = keyed("AllowGroups", names)
     """Of Unix, whose members may use it; empty: all."""
     accounts: tuple[str, ...] = keyed("AllowAccounts", names)

@@ -92,6 +92,7 @@ def _limits(
         ("gpus_per_node", queue.gpus_per_node, int, str),
         ("cpus_per_node", queue.cpus_per_node, int, str),
         ("mem_per_node", queue.mem_per_node, parse_memory, "{}MiB".format),
+        ("mem_per_cpu", queue.mem_per_cpu, parse_memory, "{}MiB".format),
         ("time", queue.time, parse_duration, format_duration),
     ):
         yield from _range(f"{key}.{name}", limits, seen.get(name, {}), read, show)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from deepforge_hpc.probe.accounts import Association, Held, Qos
 from deepforge_hpc.probe.commands import Node, Partition
 from deepforge_hpc.probe.read import Machine
+from deepforge_hpc.probe.values import count
 from deepforge_hpc.units import format_duration
 
 UNKNOWN = "unknown"
+_LONGEST = 90
+"""Characters of the name of a queue, and room for a number."""
 
 
 def draft_queues(machine: Machine, kinds: Mapping[str, Node]) -> list[dict[str, Any]]:
@@ -28,12 +31,23 @@ def draft_queues(machine: Machine, kinds: Mapping[str, Node]) -> list[dict[str, 
             for qos in machine.qos
             if qos.name in mine and _has_rules(qos, machine) and _allows(item, qos.name)
         ]
+    _name_apart(found)
     return found
+
+
+def _name_apart(queues: list[dict[str, Any]]) -> None:
+    """Number the names that stand before them: there may be a partition `cpu-short`, too."""
+    taken: set[str] = set()
+    for queue in queues:
+        name = queue["name"][:_LONGEST]
+        names = (name, *(f"{name}-{number}" for number in range(2, len(queues) + 1)))
+        queue["name"] = next(one for one in names if one not in taken)
+        taken.add(queue["name"])
 
 
 def _has_rules(qos: Qos, machine: Machine) -> bool:
     """Return whether jobs of a QOS are under rules of its own."""
-    without = Qos(name=qos.name, grace_s=qos.grace_s, preempts=qos.preempts)
+    without = Qos(name=qos.name, grace_s=qos.grace_s, preempts=qos.preempts, flags=qos.flags)
     return qos != without or isinstance(preemption(machine, None, qos), dict)
 
 
@@ -82,7 +96,7 @@ def draft_queue(
         **({"automatic": False} if why or qos else {}),
         **({"access": why} if why else {}),
         "nodes": _nodes(item, rules),
-        **_per_node(item, nodes, rules),
+        **_per_node(machine, item, nodes, rules),
         "time": _time(item, rules),
     }
     for (section, name), limits in together(machine, rules).items():
@@ -97,18 +111,41 @@ def draft_queue(
     queue["exclusive"] = sells_whole_nodes(machine, item)
     # Slurm lets every job wait for others; a centre may forbid it, as for queues to debug in.
     queue["chaining"] = UNKNOWN
-    return queue
+    return queue | _closed_to_all(queue)
+
+
+def _closed_to_all(queue: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes a queue one that no job is sent to, if its least is above its most.
+
+    Such a partition waits for nodes; the least would make the file contradict itself.
+    """
+    found: dict[str, Any] = {}
+    for name in ("nodes", "gpus", "cpus"):
+        limits = queue.get(name, {})
+        low, high = limits.get("min", 0), limits.get("max", UNKNOWN)
+        if high != UNKNOWN and low > high:
+            why = f"takes no job now: {name} are at least {low} and at most {high}"
+            found |= {"automatic": False, "access": queue.get("access", why), name: {"max": high}}
+    return found
+
+
+def _first(limits: Iterable[int | None]) -> int | None:
+    """Return the limit of the first QOS that has one: Slurm asks no further."""
+    return next((limit for limit in limits if limit is not None), None)
 
 
 def _nodes(item: Partition, rules: Sequence[Qos]) -> dict[str, Any]:
-    most = [item.max_nodes, item.total_nodes, *(rule.max_tres.get("node") for rule in rules)]
-    least = [item.min_nodes, *(rule.min_tres.get("node") for rule in rules)]
+    of_qos = _first(rule.max_tres.get("node") for rule in rules)
+    most = [item.max_nodes, item.total_nodes, of_qos]
+    least = [item.min_nodes, _first(rule.min_tres.get("node") for rule in rules)]
     high = min((value for value in most if value), default=None)
     low = max((value for value in least if value), default=1)
     return {"min": low, "max": high if high is not None else UNKNOWN}
 
 
-def _per_node(item: Partition, nodes: list[Node], rules: Sequence[Qos]) -> dict[str, Any]:
+def _per_node(
+    machine: Machine, item: Partition, nodes: list[Node], rules: Sequence[Qos]
+) -> dict[str, Any]:
     cores = [node.usable for node in nodes if node.usable]
     memory = [node.mem_mib for node in nodes if node.mem_mib]
     found: dict[str, Any] = {}
@@ -119,25 +156,47 @@ def _per_node(item: Partition, nodes: list[Node], rules: Sequence[Qos]) -> dict[
     if memory:
         most = min(max(memory), item.max_mem_mib or max(memory))
         found["mem_per_node"] = {"max": f"{most}MiB"}
+    if each := _mem_per_cpu(machine, item):
+        found["mem_per_cpu"] = {"max": f"{each}MiB"}
     for key, name in (("gpus", "gres/gpu"), ("cpus", "cpu")):
-        low = max((rule.min_tres.get(name, 0) for rule in rules), default=0)
-        high = min((rule.max_tres[name] for rule in rules if name in rule.max_tres), default=None)
+        low = _first(rule.min_tres.get(name) for rule in rules)
+        high = _first(rule.max_tres.get(name) for rule in rules)
         limits = {**({"min": low} if low else {}), **({} if high is None else {"max": high})}
         if limits:
             found[key] = limits
     return found
 
 
+def _mem_per_cpu(machine: Machine, item: Partition) -> int | None:
+    """Return the memory a CPU beyond which Slurm gives a job more CPUs, which are charged."""
+    if item.max_mem_per_cpu_mib or item.max_mem_mib:
+        return item.max_mem_per_cpu_mib
+    return count(machine.config.get("MaxMemPerCPU")) or None
+
+
 def _time(item: Partition, rules: Sequence[Qos]) -> dict[str, Any]:
-    limits = [item.max_time_s, *(rule.max_wall_s for rule in rules)]
+    limits = [item.max_time_s, _first(rule.max_wall_s for rule in rules)]
     most = min((limit for limit in limits if limit), default=None)
     return {"max": format_duration(most) if most else UNKNOWN}
 
 
 def rules_of(machine: Machine, item: Partition, qos: Qos | None) -> list[Qos]:
-    """Return the QOS whose limits a job is under: the partition's own, and the one it names."""
-    own = next((entry for entry in machine.qos if entry.name == item.qos), None)
-    return [entry for entry in (own, qos) if entry is not None]
+    """Return the QOS whose limits a job is under, those first that hold where both have one.
+
+    The partition's own, and the one that the job names or else has without a word.
+    """
+    by_name = {entry.name: entry for entry in machine.qos}
+    named = qos or by_name.get(_unnamed(machine))
+    found = [by_name.get(item.qos), named]
+    if named is not None and named.goes_first:
+        found.reverse()
+    return [entry for entry in found if entry is not None]
+
+
+def _unnamed(machine: Machine) -> str:
+    """Return the QOS of jobs that name none; empty if it differs by who pays."""
+    names = {item.unnamed for item in _paying(machine)}
+    return names.pop() if len(names) == 1 else ""
 
 
 _TOGETHER: dict[tuple[str, str], Callable[[Held], int | None]] = {
@@ -157,15 +216,11 @@ def together(machine: Machine, rules: Sequence[Qos]) -> dict[tuple[str, str], di
     """
     found: dict[tuple[str, str], dict[str, int]] = {}
     for key, limit in _TOGETHER.items():
-        whose = {
-            scope: [getattr(rule, scope) for rule in rules]
-            for scope in ("user", "account", "group")
-        }
-        least = {
-            scope: min((most for item in held if (most := limit(item)) is not None), default=None)
-            for scope, held in whose.items()
-        }
-        found[key] = {scope: most for scope, most in least.items() if most is not None}
+        found[key] = {}
+        for scope in ("user", "account", "group"):
+            held = (limit(getattr(rule, scope)) for rule in rules)
+            if (most := _first(held)) is not None:
+                found[key][scope] = most
     own = of_association(machine, lambda item: item.max_jobs)
     if own is not None:
         found["jobs", "running"].setdefault("user", own)
@@ -174,10 +229,15 @@ def together(machine: Machine, rules: Sequence[Qos]) -> dict[tuple[str, str], di
 
 def of_association(machine: Machine, limit: Callable[[Association], int | None]) -> int | None:
     """Return a limit of the account that pays by default; else the widest that one has."""
-    mine = [item for item in machine.associations if item.account == machine.default_account]
-    limits = [limit(item) for item in mine or machine.associations]
+    limits = [limit(item) for item in _paying(machine)]
     known = [most for most in limits if most is not None]
     return max(known) if known and len(known) == len(limits) else None
+
+
+def _paying(machine: Machine) -> Sequence[Association]:
+    """Return the associations of the account that pays by default; else all."""
+    mine = [item for item in machine.associations if item.account == machine.default_account]
+    return mine or machine.associations
 
 
 def preemption(

@@ -132,7 +132,7 @@ def _with_names(machine: Machine) -> Machine:
 
 
 def _is_name(text: str) -> bool:
-    return re.fullmatch(SLURM_NAME, text) is not None
+    return re.fullmatch(SLURM_NAME, text) is not None and text != "unknown"
 
 
 def _modules(ask: _Asker, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.request import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import Range, known
-from deepforge_hpc.site.words import WRITTEN
+from deepforge_hpc.site.words import IN_FULL, WRITTEN
 from deepforge_hpc.units import format_duration
 
 if TYPE_CHECKING:
@@ -91,13 +91,21 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         message = "request.forbidden rejects --cpus-per-task"
         reader.fault((*at, "cpus_per_task"), message, "write launch or none")
     for index, extra in enumerate(request.extra):
-        name, here = extra.directive[0], (*at, "extra", index)
-        if name in rejected:
-            reader.fault(here, f"request.forbidden rejects --{name}")
-        # Slurm takes the beginning of an option's name for the whole.
-        if own := next((own for own in WRITTEN if name and own.startswith(name)), None):
-            reader.fault(here, f"--{own} is written by dfh", WRITTEN[own] and f"say {WRITTEN[own]}")
+        here = (*at, "extra", index)
+        if extra.directive[0] in rejected:
+            reader.fault(here, f"request.forbidden rejects --{extra.directive[0]}")
+        _extra(extra.directive[0], here, reader)
     _required(site, rejected, reader)
+
+
+def _extra(name: str, here: Path, reader: Reader) -> None:
+    """Report an option by which Slurm would take another one: it takes the beginning of a name."""
+    if own := next((own for own in WRITTEN if name and own.startswith(name)), None):
+        reader.fault(here, f"--{own} is written by dfh", WRITTEN[own] and f"say {WRITTEN[own]}")
+    elif name and name not in IN_FULL:
+        whole = next((one for one in IN_FULL if one.startswith(name)), None)
+        if whole is not None:
+            reader.fault(here, f"--{name} is --{whole} to Slurm", f"write {whole}")
 
 
 def _required(site: SiteSpec, rejected: Collection[str], reader: Reader) -> None:

@@ -111,13 +111,21 @@ WRITTEN = {
     "export": "submit: {export: ALL}",
     "nodes": "resources: {nodes: ..} in the pipeline",
     "ntasks": "request: {tasks: ntasks}",
-    "ntasks-per-node": "resources: {ntasks_per_node: ..} in the pipeline",
+    **dict.fromkeys(
+        ("ntasks-per-node", "tasks-per-node"), "resources: {ntasks_per_node: ..} in the pipeline"
+    ),
     "time": "defaults: {time: ..}",
     **dict.fromkeys(("chdir", "comment", "dependency", "error", "hold", "input", "job-name"), ""),
     **dict.fromkeys(("kill-on-invalid-dep", "no-requeue", "open-mode", "output", "parsable"), ""),
     **dict.fromkeys(("propagate", "requeue", "signal", "test-only", "wait", "wrap"), ""),
 }
 """Options that dfh gives every job itself, or that its jobs cannot bear; with what to write."""
+IN_FULL = (
+    *("constraint", "cpus-per-task", "exclude", "exclusive", "gpus", "gpus-per-node"),
+    *("gpus-per-task", "gres", "image", "licenses", "mem", "mem-per-cpu", "network", "partition"),
+    *("qos", "reservation", "segment"),
+)
+"""Options that several parts of a file ask for, and that are compared by their whole names."""
 _DIRECTIVE: Schema = {
     "type": "array",
     "minItems": 1,

@@ -58,6 +58,12 @@ def test_partitions_are_as_slurm_has_them(drafted: dict[str, Any]) -> None:
     }
     assert few["at_once"]["cpus"]["scope"] == "group"
     assert few["jobs"]["running"] == {"max": 3, "scope": "group"}
+    assert (queues["cpu-short"]["partition"], queues["cpu-short-2"]["qos"]) == (
+        "cpu-short",
+        "short",
+    )
+    assert queues["want4"]["automatic"] is False
+    assert queues["want4"]["access"] == "takes no job now: nodes are at least 4 and at most 1"
 
 
 def test_a_draft_agrees_with_it_and_its_jobs_run(
@@ -176,6 +182,34 @@ def _resources(project: Path, resources: dict[str, Any]) -> None:
     data = load(file.read_bytes(), str(file)).value()
     next(iter(data["operations"].values()))["resources"] = resources
     file.write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_a_job_asks_for_the_cores_that_its_memory_costs(
+    drafted: dict[str, Any], there: Any, dfh: Any, project: Path
+) -> None:
+    _resources(project, {"queue": "percpu", "cpus_per_task": 1, "mem_per_node": "3500MiB"})
+    done = dfh("run", "--site", "here", "--interval", "0.3", cwd=project)
+    assert "2/2 operations done" in done.stdout
+    assert "cpus_per_task 1 -> 4, the least that queue percpu takes" in done.stdout + done.stderr
+    assert "percpu 4" in there.run("squeue", "-h", "-t", "all", "-o", "%P %C")
+    _resources(project, {"queue": "percpu", "mem_per_node": "15000MiB"})
+    done = dfh("plan", "--site", "here", cwd=project, expect=4)
+    assert "MiB a core, at most 1000" in done.stderr
+
+
+def test_the_qos_of_jobs_that_name_none_has_limits_too(there: Any, dfh: Any, project: Path) -> None:
+    modify = ("sacctmgr", "-i", "modify", "user", "root", "where", "cluster=odd", "set")
+    there.run(*modify, "defaultqos=tiny")
+    try:
+        file = project / "site-configs" / "here.yaml"
+        dfh("site", "probe", "-o", file, cwd=project)
+    finally:
+        there.run(*modify, "defaultqos=-1")
+    queues = {queue["name"]: queue for queue in load(file.read_bytes(), "").value()["queues"]}
+    assert queues["cpu"]["time"] == {"max": "00:10:00"}
+    assert queues["cpu"]["jobs"]["submitted"] == {"max": 3, "scope": "user"}
+    # The partition's own QOS has a limit of another scope; both hold.
+    assert queues["few"]["jobs"]["running"] == {"max": 1, "scope": "user"}
 
 
 def test_what_slurm_never_starts_is_refused(

@@ -603,8 +603,12 @@ def test_other_things_of_a_node_are_asked_for_by_name_and_count(plan) -> None:
 def test_memory_is_limited_by_the_cores_of_a_job(plan) -> None:
     site = "queues: [{name: a, mem_per_cpu: {max: 4GiB}, at_once: {cpus: {max: 8}, mem: {max: 40GiB}}}]\n"
     assert options(plan(site, "cpus_per_task: 4, mem_per_node: 16GiB"))["mem"] == "16384M"
+    # Slurm would give it the cores without a word.
+    raised = plan(site, "cpus_per_task: 3, mem_per_node: 16GiB")
+    assert options(raised)["cpus-per-task"] == "4"
+    assert "cpus_per_task 3 -> 4" in "".join(notice.text for notice in raised.warnings)
     for size, says in (
-        ("cpus_per_task: 3, mem_per_node: 16GiB", "5462 MiB a core, at most 4096"),
+        ("cpus_per_task: 3, mem_per_node: 36GiB", "12288 MiB a core, at most 4096"),
         (
             "nodes: 3, cpus_per_task: 2, mem_per_node: 8GiB, ntasks_per_node: 2",
             "12 cores, at most 8",

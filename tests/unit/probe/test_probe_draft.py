@@ -342,6 +342,88 @@ def test_limits_of_all_jobs_of_one_are_drafted(lab: Machine, tmp_path: Path) -> 
     assert differences(loaded(data, tmp_path), held(lab)) == ()
 
 
+PRECEDENCE = """\
+part|04:00:00|node=3|||||||||||||
+own|01:00:00|node=2,cpu=64|||||||||||||
+over|01:00:00|node=2|||||||||||||OverPartQOS
+"""
+
+
+@pytest.mark.parametrize(
+    ("of_partition", "association", "time", "nodes", "cpus"),
+    [
+        # What Slurm 22.05 does: the partition's first, but for a QOS with the flag.
+        ("part", "own", 4, 3, 64),
+        ("part", "over", 1, 2, None),
+        ("", "own", 1, 2, 64),
+        ("part", "", 4, 3, None),
+    ],
+)
+def test_the_limits_of_one_qos_stand_before_those_of_the_other(
+    lab: Machine,
+    tmp_path: Path,
+    of_partition: str,
+    association: str,
+    time: int,
+    nodes: int,
+    cpus: int | None,
+) -> None:
+    mine = f"lab|lab||normal,own,over|||{association}\n"
+    machine = dataclasses.replace(
+        lab,
+        partitions=(dataclasses.replace(lab.partitions[0], qos=of_partition),),
+        qos=accounts.parse_qos(PRECEDENCE),
+        associations=accounts.parse_associations(mine),
+    )
+    data = draft(machine, name="x", date=DATE)
+    queue = loaded(data, tmp_path).queues[0]
+    assert (queue.time.max, queue.nodes.max, queue.cpus.max) == (time * 3600, nodes, cpus)
+    assert differences(loaded(data, tmp_path), machine) == ()
+
+
+@pytest.mark.parametrize(
+    ("qos", "name"), [("normal,own", "normal"), ("own", "own"), ("own,over", "normal")]
+)
+def test_the_qos_of_jobs_that_name_none(qos: str, name: str) -> None:
+    (mine,) = accounts.parse_associations(f"lab|lab||{qos}\n")
+    assert mine.unnamed == name
+
+
+def drafted_of(lab: Machine, partitions: str, nodes: str, qos: str = "") -> Machine:
+    names = ",".join(item.name for item in commands.parse_partitions(partitions))
+    return dataclasses.replace(
+        lab,
+        partitions=commands.parse_partitions(partitions),
+        nodes=commands.parse_nodes(f"{nodes} Partitions={names}"),
+        qos=accounts.parse_qos(qos),
+    )
+
+
+NODE = "NodeName=n1 CPUTot=16 Sockets=1 CoresPerSocket=8 ThreadsPerCore=2 RealMemory=16000"
+
+
+@pytest.mark.parametrize(
+    ("partitions", "node", "qos"),
+    [
+        ("PartitionName=cpu\nPartitionName=cpu-short", NODE, "short|00:10:00||"),
+        (f"PartitionName={'p' * 95}", NODE, "short|00:10:00||"),
+        ("PartitionName=cpu MinNodes=4 TotalNodes=2", NODE, ""),
+        ("PartitionName=cpu QoS=q", NODE, "q||cpu=32,gres/gpu=2|cpu=64,gres/gpu=4|"),
+        ("PartitionName=cpu QoS=q", NODE, "q||gres/gpu=0|||||gres/gpu=0,cpu=0|"),
+        ("PartitionName=cpu", f"{NODE} Gres=nvme:no_consume:1T,lscratch:900G,gpu:1080:2", ""),
+        ("PartitionName=on\nPartitionName=007\nPartitionName=null\nPartitionName=1e3", NODE, ""),
+    ],
+)
+def test_whatever_a_cluster_says_is_read_back(
+    lab: Machine, tmp_path: Path, partitions: str, node: str, qos: str
+) -> None:
+    machine = drafted_of(lab, partitions, node, qos)
+    data = draft(machine, name="x", date=DATE)
+    site = loaded(data, tmp_path)
+    assert len(site.queues) == len(machine.partitions) + ("short" in qos)
+    assert differences(site, machine) == ()
+
+
 def test_the_limit_of_the_default_account_holds_else_the_widest(lab: Machine) -> None:
     rows = "lab|lab||normal||50\nlab|a||normal||60\nlab|b||normal||70\n"
     mine = accounts.parse_associations(rows)
@@ -567,6 +649,17 @@ def test_output_that_no_file_may_hold_is_left_out_and_told(tmp_path: Path) -> No
         ("good", UNKNOWN, UNKNOWN)
     ]
     assert not (tmp_path / "x").exists()
+
+
+def test_memory_that_costs_cores_is_drafted(lab: Machine, tmp_path: Path) -> None:
+    parts = "PartitionName=cpu\nPartitionName=own MaxMemPerCPU=2000\nPartitionName=node MaxMemPerNode=9000"
+    machine = drafted_of(lab, parts, NODE)
+    machine = dataclasses.replace(machine, config={**lab.config, "MaxMemPerCPU": "1000"})
+    site = loaded(draft(machine, name="x", date=DATE), tmp_path)
+    # One of a partition stands for the cluster's, of whatever kind.
+    found = {queue.name: queue.mem_per_cpu.max for queue in site.queues}
+    assert found == {"cpu": 1000, "own": 2000, "node": None}
+    assert differences(site, machine) == ()
 
 
 def test_what_is_no_program_is_left_out_and_told(tmp_path: Path) -> None:

@@ -224,6 +224,11 @@ def test_unknown_contradicts_nothing(files: SiteFolder) -> None:
         ("job-name", "job-name", ""),
         ("requeue", "requeue", ""),
         ("sig", "signal", ""),  # Slurm takes a beginning for the whole
+        (
+            "tasks-per-node",
+            "tasks-per-node",
+            "say resources: {ntasks_per_node: ..} in the pipeline",
+        ),
     ],
 )
 def test_what_dfh_writes_itself_is_no_extra(
@@ -233,6 +238,20 @@ def test_what_dfh_writes_itself_is_no_extra(
     files.write("x", text)
     tail = f" ({hint})" if hint else ""
     assert files.told() == [f"x.yaml:4: request.extra[0]: --{own} is written by dfh{tail}"]
+
+
+@pytest.mark.parametrize(
+    ("option", "whole"), [("partitio", "partition"), ("cpus-per-t", "cpus-per-task")]
+)
+def test_an_option_is_named_in_full_or_it_would_replace_another(
+    files: SiteFolder, option: str, whole: str
+) -> None:
+    text = f"site: x\nscheduler: slurm\nrequest:\n  extra: [{{directive: [{option}, a]}}]"
+    files.write("x", text)
+    told = f"x.yaml:4: request.extra[0]: --{option} is --{whole} to Slurm (write {whole})"
+    assert files.told() == [told]
+    files.write("x", text.replace(option, whole))
+    assert files.load().spec.request.extra[0].directive == (whole, "a")
 
 
 HOSTILE = ["a b", "a;id", "$(id)", "`id`", "a'b", 'a"b', "a\\b", "a|b", "a>b", "a\nb", "a\tb"]
