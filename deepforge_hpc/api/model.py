@@ -77,6 +77,10 @@ def inspect(  # noqa: PLR0913 - the choices of one call, by their names
 
     With a job of an execution comes what its training recorded. `figures`: a folder for pictures.
     """
+    if unit is not None and inputs is None:
+        raise UsageError(
+            f"--unit {unit} is of examples, and there are none", "Give them by --inputs."
+        )
     path, found, job = find_model(reference, cwd)
     task = _task(python, trusted, task="inspect", examples=examples, unit=unit, inputs=inputs)
     told = _ask(path, task)

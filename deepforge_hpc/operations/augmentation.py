@@ -47,6 +47,10 @@ class Augment:
         copies: Annotated[int, {"min": 1, "max": 100}] = 1,
         seed: int = 0,
     ):
+        if not columns:
+            raise OperationError("columns: name at least one")
+        if change == "none" and not noise:
+            raise OperationError("change: none without noise would make copies that are all equal")
         self.columns, self.change, self.noise = columns, change, noise
         self.copies, self.seed = copies, seed
 
@@ -54,6 +58,11 @@ class Augment:
         count, times = row_count(dataset), 1 + self.copies
         for name in self.columns:
             self._refuse(name, column(dataset, name))
+        if "copy" in columns(dataset):
+            raise OperationError(
+                "the table has a column 'copy', which would say which copy a row is: Load can "
+                "rename it"
+            )
         rows = np.repeat(np.arange(count), times)
         extra = {"copy": np.tile(np.arange(times), count)}
         if "row" not in columns(dataset):

@@ -50,6 +50,8 @@ class PCA:
         rows: Annotated[int, {"min": 0}] = 0,
         seed: int = 0,
     ):
+        if rows and dimensions > rows:
+            raise OperationError(f"dimensions: {rows} rows have no {dimensions} directions")
         self.column, self.dimensions, self.whiten = column, dimensions, whiten
         self.rows, self.seed = rows, seed
 
@@ -103,6 +105,8 @@ class TSNE:
         rows: Annotated[int, {"min": 0}] = 2000,
         seed: int = 0,
     ):
+        if rows and perplexity >= rows:
+            raise OperationError(f"perplexity {perplexity:g} of {rows} rows: lower it")
         self.column, self.dimensions, self.perplexity = column, dimensions, perplexity
         self.iterations, self.rows, self.seed = iterations, rows, seed
 
@@ -152,6 +156,8 @@ class UMAP:
         rows: Annotated[int, {"min": 0}] = 0,
         seed: int = 0,
     ):
+        if rows and neighbours >= rows:
+            raise OperationError(f"{neighbours} neighbours of {rows} rows: lower it")
         self.column, self.dimensions, self.neighbours = column, dimensions, neighbours
         self.min_dist, self.metric, self.rows, self.seed = min_dist, metric, rows, seed
 

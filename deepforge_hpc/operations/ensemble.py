@@ -48,16 +48,28 @@ class Ensemble:
         weights: list[float] | None = None,
         ids: str = "row",
     ):
-        self.columns, self.how, self.weights, self.ids = (
-            columns or ["prediction"],
-            how,
-            weights,
-            ids,
-        )
+        columns = columns or ["prediction"]
+        if ids in columns:
+            raise OperationError(f"columns: {ids!r} names the rows (ids), which nobody averages")
+        if {f"{name}_spread" for name in columns} & {*columns, ids}:
+            raise OperationError(
+                f"columns: {columns} would get a spread in the place of another one"
+            )
+        if weights is not None and how == "median":
+            raise OperationError("weights are of a mean, and how is median")
+        if weights is not None and not all(0 <= weight < float("inf") for weight in weights):
+            raise OperationError(f"weights {weights}: each is a number, 0 or more")
+        if weights is not None and not sum(weights) > 0:
+            raise OperationError(f"weights {weights}: not all of them are 0")
+        self.columns, self.how, self.weights, self.ids = columns, how, weights, ids
 
     def execute(self, predictions: list[h5py.File]) -> h5py.File:
         if not predictions:
             raise OperationError("predictions: there is no member to join")
+        if self.weights is not None and len(self.weights) != len(predictions):
+            raise OperationError(
+                f"weights has {len(self.weights)}, and there are {len(predictions)} members"
+            )
         weights = self._weights(len(predictions))
         orders = self._orders(predictions)
         first = predictions[0]
@@ -65,6 +77,12 @@ class Ensemble:
             _refuse_other_attributes(attributes(first), attributes(table), number)
         joined: dict[str, Any] = {name: read(item) for name, item in columns(first).items()}
         joined |= attributes(first)
+        for name in self.columns:
+            if (spread := f"{name}_spread") in joined:
+                raise OperationError(
+                    f"the members have a column {spread!r}, whose place the spread of {name!r} "
+                    "would take: Load can leave it out or rename it"
+                )
         for name in self.columns:
             members = self._members(name, predictions, orders)
             joined[name], joined[f"{name}_spread"] = self._join(members, weights)
@@ -74,12 +92,6 @@ class Ensemble:
         if self.weights is None:
             return np.full(members, 1 / members)
         found = np.asarray(self.weights, dtype=np.float64)
-        if self.how == "median":
-            raise OperationError("weights are of a mean, and how is median")
-        if len(found) != members:
-            raise OperationError(f"weights has {len(found)}, and there are {members} members")
-        if (found < 0).any() or not found.sum() > 0:
-            raise OperationError(f"weights {self.weights}: none negative, and not all of them 0")
         return found / found.sum()
 
     def _orders(self, tables: list[Any]) -> list[Any]:

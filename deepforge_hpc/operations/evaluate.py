@@ -64,6 +64,12 @@ class EvaluateClassification:
         bins: Annotated[int, {"min": 1, "max": 1000}] = 15,
         missing: Literal["refuse", "drop"] = "refuse",
     ):
+        if truth == prediction:
+            raise OperationError(f"truth and prediction are one column, {truth!r}: name both")
+        if names and len(set(names)) < len(names):
+            raise OperationError(f"names: two classes have one name: {names}")
+        if kind == "labels" and top > 1:
+            raise OperationError(f"top: of labels there are no {top} largest: kind is labels")
         self.truth, self.prediction, self.kind, self.names = truth, prediction, kind, names
         self.top, self.bins, self.missing = top, bins, missing
 
@@ -133,6 +139,8 @@ class EvaluateRegression:
         prediction: str = "prediction",
         missing: Literal["refuse", "drop"] = "refuse",
     ):
+        if truth == prediction:
+            raise OperationError(f"truth and prediction are one column, {truth!r}: name both")
         self.truth, self.prediction, self.missing = truth, prediction, missing
 
     def execute(self, predictions: h5py.File) -> dict[str, Any]:
@@ -194,6 +202,20 @@ class EvaluateRedshift:
         pit_bins: Annotated[int, {"min": 1, "max": 1000}] = 20,
         missing: Literal["refuse", "drop"] = "refuse",
     ):
+        if truth in {prediction, pdf}:
+            raise OperationError(
+                f"truth and what was predicted are one column, {truth!r}: name both"
+            )
+        if not prediction and not pdf:
+            raise OperationError("prediction and pdf are empty: name one of them at least")
+        if low is not None and high is not None and not low < high:
+            raise OperationError(
+                f"the bins begin at {low:g} and end at {high:g}: low is below high"
+            )
+        if edges and (low is not None or high is not None):
+            raise OperationError(
+                f"edges: {edges!r} stands in place of low and high: leave those out"
+            )
         self.truth, self.prediction, self.pdf = truth, prediction, pdf
         self.limits = (low, high, edges)
         self.outlier, self.pit_bins, self.missing = outlier, pit_bins, missing

@@ -83,8 +83,6 @@ def _plain(name: object, found: Any) -> Any:
 
 
 def _read_csv(path: Path, delimiter: str, names: Names) -> dict[str, Any]:
-    if len(delimiter) != 1:
-        raise OperationError(f"delimiter: {delimiter!r} is not one character")
     with path.open(newline="", encoding="utf-8-sig") as stream:
         lines = csv.reader(stream, delimiter=delimiter, strict=True)
         try:

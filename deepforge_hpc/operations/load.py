@@ -65,7 +65,16 @@ class Load:
         missing: Literal["keep", "drop", "refuse"] = "keep",
         delimiter: str = ",",
     ):
-        self.format, self.columns, self.rename = format, columns, rename or {}
+        rename = rename or {}
+        if len(delimiter) != 1:
+            raise OperationError(f"delimiter: {delimiter!r} is not one character")
+        if len(set(rename.values())) < len(rename):
+            raise OperationError(f"rename: two columns would have one name: {rename}")
+        if columns and set(rename) - set(columns):
+            raise OperationError(
+                f"rename: {sorted(set(rename) - set(columns))} is not among columns"
+            )
+        self.format, self.columns, self.rename = format, columns, rename
         self.missing, self.delimiter = missing, delimiter
 
     def execute(self, source: object) -> tuple[h5py.File, Annotated[dict[str, Any], "extra"]]:
@@ -140,6 +149,10 @@ class Convert:
         to: Literal["csv", "npz", "npy", "parquet", "hdf5"],
         columns: list[str] | None = None,
     ):
+        if to == "npy" and columns and len(set(columns)) > 1:
+            raise OperationError(f"columns: a npy holds one column, and these are {len(columns)}")
+        if to == "npz" and columns and "file" in columns:
+            raise OperationError("columns: one of an npz cannot be called 'file': rename it")
         self.to, self.columns = to, columns
 
     def execute(self, table: h5py.File) -> Path:

@@ -41,11 +41,11 @@ class FitNormalisation:
         method: Literal["standard", "minmax", "robust"] = "standard",
         per: Literal["feature", "channel", "column"] = "feature",
     ):
+        if not columns:
+            raise OperationError("columns: name at least one")
         self.columns, self.method, self.per = columns, method, per
 
     def execute(self, train: h5py.File) -> dict[str, Any]:
-        if not self.columns:
-            raise OperationError("columns: name at least one")
         found = {name: self._fit(name, column(train, name)) for name in self.columns}
         scaling = {"method": self.method, "per": self.per, "columns": found}
         return scaling

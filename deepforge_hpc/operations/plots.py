@@ -118,6 +118,8 @@ class PlotROC:
         names: list[str] | None = None,
         missing: Literal["refuse", "drop"] = "refuse",
     ):
+        if truth == prediction:
+            raise OperationError(f"truth and prediction are one column, {truth!r}: name both")
         self.read = (truth, prediction, kind, missing)
         self.names = names
 
@@ -177,6 +179,8 @@ class PlotCalibration:
         bins: Annotated[int, {"min": 1, "max": 1000}] = 15,
         missing: Literal["refuse", "drop"] = "refuse",
     ):
+        if truth == prediction:
+            raise OperationError(f"truth and prediction are one column, {truth!r}: name both")
         self.read = (truth, prediction, kind, missing)
         self.bins = bins
 

@@ -39,6 +39,8 @@ class PlotRedshifts:
         prediction: str = "predicted",
         outlier: Annotated[float, {"min": 0.0}] = 0.05,
     ):
+        if truth == prediction:
+            raise OperationError(f"truth and prediction are one column, {truth!r}: name both")
         self.truth, self.prediction, self.outlier = truth, prediction, outlier
 
     def execute(self, predictions: h5py.File) -> None:
@@ -106,6 +108,16 @@ class PlotPIT:
         edges: str = "",
         bins: Annotated[int, {"min": 1, "max": 1000}] = 20,
     ):
+        if truth == pdf:
+            raise OperationError(f"truth and pdf are one column, {truth!r}: name both")
+        if low is not None and high is not None and not low < high:
+            raise OperationError(
+                f"the bins begin at {low:g} and end at {high:g}: low is below high"
+            )
+        if edges and (low is not None or high is not None):
+            raise OperationError(
+                f"edges: {edges!r} stands in place of low and high: leave those out"
+            )
         self.truth, self.pdf, self.limits, self.bins = truth, pdf, (low, high, edges), bins
 
     def execute(self, predictions: h5py.File) -> None:
@@ -160,6 +172,20 @@ class PlotDensities:
         channels: list[int] | None = None,
         seed: int = 0,
     ):
+        if low is not None and high is not None and not low < high:
+            raise OperationError(
+                f"the bins begin at {low:g} and end at {high:g}: low is below high"
+            )
+        if edges and (low is not None or high is not None):
+            raise OperationError(
+                f"edges: {edges!r} stands in place of low and high: leave those out"
+            )
+        if truth in {prediction, pdf}:
+            raise OperationError(
+                f"truth and what was predicted are one column, {truth!r}: name both"
+            )
+        if channels is not None and (len(channels) != 3 or min(channels) < 0):
+            raise OperationError(f"channels: red, green and blue, each from 0, and not {channels}")
         self.truth, self.prediction, self.pdf = truth, prediction, pdf
         self.limits, self.objects, self.seed = (low, high, edges), objects, seed
         self.image, self.channels = image, channels or [0, 1, 2]

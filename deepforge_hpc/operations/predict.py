@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -79,15 +78,27 @@ class Predict:
         ids: str = "row",
         keep: list[str] | None = None,
     ):
+        keep = keep or []
+        if name in {ids, *keep}:
+            raise OperationError(
+                f"name: the predictions would take the place of the column {name!r}, which is "
+                "among ids and keep: give them another name"
+            )
+        if name.startswith("@") or {"", ".", ".."} & {*name.split("/")}:
+            raise OperationError(
+                f"name: no column of an HDF5 file can have the name {name!r} (not empty, no '.' "
+                "alone, no '@' first)"
+            )
+        if mark == 0 and not rows:
+            raise OperationError("mark: 0 is of the column that rows names, and it names none")
         self.columns, self.rows, self.mark = columns, rows, mark
         self.layer, self.average = layer, average
         self.batch_size, self.shard_batches = batch_size, shard_batches
-        self.name, self.ids, self.keep = name, ids, keep or []
+        self.name, self.ids, self.keep = name, ids, keep
 
     def execute(self, model: object, dataset: h5py.File) -> h5py.File:
         me = ranks()
         refuse_names([self.name, self.ids, *self.keep], "name, ids and keep say them")
-        self._refuse_taken(self.name, [])
         chosen = self._chosen(dataset)
         predictions = self._known(dataset, chosen)
         made = predictor(model, self.columns, self.layer, self.average)
@@ -105,16 +116,13 @@ class Predict:
             return predictions  # rank 0 returns what counts
         for output in parts[0]:
             name = f"{self.name}_{output}" if output else self.name
-            self._refuse_taken(name, predictions)
+            if name in predictions:
+                raise OperationError(
+                    f"name: the output {output!r} would take the place of the column {name!r}, "
+                    "which is among ids and keep: give the predictions another name"
+                )
             predictions[name] = np.concatenate([part[output] for part in parts])
         return predictions
-
-    def _refuse_taken(self, name: str, others: Collection[str]) -> None:
-        if name in {self.ids, *self.keep, *others}:
-            raise OperationError(
-                f"name: the predictions would take the place of the column {name!r}, which is "
-                "among ids and keep: give them another name"
-            )
 
     def _chosen(self, table: Any) -> Any:
         count = row_count(table)

@@ -53,6 +53,14 @@ class Split:
         strata_bins: Annotated[int, {"min": 0, "max": 1000}] = 0,
         seed: int = 0,
     ):
+        if validation + test >= 1:
+            raise OperationError(
+                f"validation {validation:g} and test {test:g} leave no row to learn from"
+            )
+        if strata_bins and not strata:
+            raise OperationError(
+                f"strata_bins: {strata_bins} bins of no column: name one by strata"
+            )
         self.validation, self.test = validation, test
         self.groups, self.strata, self.strata_bins, self.seed = groups, strata, strata_bins, seed
 
@@ -109,12 +117,16 @@ class KFold:
         strata_bins: Annotated[int, {"min": 0, "max": 1000}] = 0,
         seed: int = 0,
     ):
+        if fold >= folds:
+            raise OperationError(f"fold {fold} is none of the {folds}: they count from 0")
+        if strata_bins and not strata:
+            raise OperationError(
+                f"strata_bins: {strata_bins} bins of no column: name one by strata"
+            )
         self.folds, self.fold, self.seed = folds, fold, seed
         self.groups, self.strata, self.strata_bins = groups, strata, strata_bins
 
     def execute(self, dataset: h5py.File) -> tuple[h5py.File, h5py.File, dict[str, Any]]:
-        if self.fold >= self.folds:
-            raise OperationError(f"fold {self.fold} is none of the {self.folds}: they count from 0")
         count = row_count(dataset)
         order = _Order(dataset, self.groups, self.strata, self.strata_bins, self.seed)
         fold = np.floor(order.middle * self.folds / count).astype(int)

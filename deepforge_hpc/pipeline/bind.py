@@ -21,8 +21,9 @@ from deepforge_hpc.pipeline.interface import (
     Port,
     edge_of,
 )
-from deepforge_hpc.pipeline.named_values import SetValue, check_named
+from deepforge_hpc.pipeline.named_values import check_named
 from deepforge_hpc.pipeline.references import References
+from deepforge_hpc.pipeline.refusals import refused
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
@@ -294,31 +295,31 @@ class _Binding:
         return (*self.at, "inputs", name) in self.binder.reader.broken
 
     def _check_values(self) -> None:
-        """Refuse attributes that their annotation does not allow."""
+        """Refuse attributes that their annotations, or the code by itself, do not allow."""
+        good = {}
         for name, value in self.attributes.items():
+            parameter = self.parameters.get(name)
             if filter_value({name: value}) != {name: value}:
                 self._fault(("attributes", name), *CREDENTIAL)
-                continue
-            parameter = self.parameters.get(name)
-            if parameter is None or (value is None and parameter.default is None):
-                continue
-            if problem := parameter.constraint.problem(value):
+            elif parameter is not None:
                 place = f"{self.code.file}:{parameter.line}"
-                self._fault(("attributes", name), f"{problem} ({place})")
-            elif parameter.constraint.names:
-                self._check_named(parameter, value)
+                is_default = value is None and parameter.default is None
+                if problem := "" if is_default else self._problem(parameter, value):
+                    self._fault(("attributes", name), f"{problem} ({place})")
+                else:
+                    good[name] = value
+        unknown = {*self._given(), *self.given}.difference(good)
+        for path, message in refused(self.code, good, self.spec.inputs, unknown):
+            self._fault(path, message)
 
-    def _check_named(self, parameter: Parameter, value: object) -> None:
-        """Let a library check an attribute that names something of it."""
-        reader, path = self.binder.reader, (*self.at, "attributes", parameter.name)
-        if parameter.name in self.overridden:
-            option = SetValue(f"--set {self.spec.name}.{parameter.name}", value)
-            reader, path = Reader(option), ()
-        if problem := check_named(parameter.constraint.names, value, path, reader):
-            place = f"{self.code.file}:{parameter.line}"
-            self._fault(("attributes", parameter.name), f"{problem} ({place})")
-        if reader is not self.binder.reader:
-            self.binder.reader.faults += reader.faults
+    def _problem(self, parameter: Parameter, value: object) -> str:
+        """Return what is wrong with an attribute; what a library says of it is told by itself."""
+        constraint, name = parameter.constraint, parameter.name
+        if (problem := constraint.problem(value)) or not constraint.names:
+            return problem
+        option = f"--set {self.spec.name}.{name}" if name in self.overridden else ""
+        path = (*self.at, "attributes", name)
+        return check_named(constraint.names, value, path, self.binder.reader, option)
 
     def _left_to_code(self) -> dict[str, Parameter]:
         """Return the parameters that are not given; none whose default looks like a credential."""

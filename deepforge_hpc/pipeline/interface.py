@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -13,6 +14,7 @@ from deepforge_hpc.pipeline.reach import Piece
 from deepforge_hpc.pipeline.shape import UNKNOWN, Shape
 from deepforge_hpc.runtime.base.plan import Environment, OperationSource, OutputPort, Reference
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 NO_DEFAULT: Final = object()
 """No default, or one that is no JSON value."""
 
@@ -83,6 +85,8 @@ class OperationCode:
     """none | one | tuple | dict"""
     star: tuple[str, ...] = ()
     """Of what takes the inputs, the arguments before `*NAME`, and NAME; empty if there is none."""
+    functions: tuple[Function, ...] = ()
+    """`__init__`, if there is one, and `execute`; or the function."""
     file: str
     line: int
 

@@ -33,8 +33,20 @@ class SetValue:
         return Fault(message=message, file=self.file, hint=hint)
 
 
-def check_named(names: str, value: object, path: Path, reader: Reader) -> str:
-    """Report what is wrong with a value; return what is wrong with `names` itself, or nothing."""
+def check_named(names: str, value: object, path: Path, reader: Reader, option: str) -> str:
+    """Report what is wrong with a value; return what is wrong with `names` itself, or nothing.
+
+    `option`: what gave it, `--set OPERATION.NAME`, if it does not stand in the file.
+    """
+    if not option:
+        return _check(names, value, path, reader)
+    own = Reader(SetValue(option, value))
+    problem = _check(names, value, (), own)
+    reader.faults += own.faults
+    return problem
+
+
+def _check(names: str, value: object, path: Path, reader: Reader) -> str:
     library, _, sort = names.partition(":")
     try:
         found = registry.create("libraries", library)

@@ -24,7 +24,14 @@ from deepforge_hpc.pipeline.annotation import (
     imported_names,
     shortened,
 )
-from deepforge_hpc.pipeline.interface import NO_DEFAULT, Member, OperationCode, Parameter, Port
+from deepforge_hpc.pipeline.interface import (
+    NO_DEFAULT,
+    Function,
+    Member,
+    OperationCode,
+    Parameter,
+    Port,
+)
 from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
 from deepforge_hpc.pipeline.shape import Shapes
@@ -33,7 +40,6 @@ from deepforge_hpc.runtime.formats import FORMATS
 _MAX_BASES = 20
 _WITHOUT_INIT = ("object", "abc.ABC", "typing.Generic", "typing.Protocol")
 _WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define", "attrs.frozen")
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class ParsedModule:
@@ -44,7 +50,7 @@ class ParsedModule:
         self.file = file
         statements = list(module_statements(tree.body))
         self.imports = imported_names(statements)
-        self.definitions: dict[str, ast.ClassDef | _Function] = {
+        self.definitions: dict[str, ast.ClassDef | Function] = {
             node.name: node
             for node in statements
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
@@ -105,6 +111,7 @@ class _CodeReader:
         kind = "function"
         inputs: tuple[Parameter, ...] = ()
         star: tuple[str, ...] = ()
+        functions: tuple[Function, ...] = ()
         if isinstance(node, ast.ClassDef):
             methods = self._methods(node)
             if methods is None:
@@ -113,12 +120,13 @@ class _CodeReader:
             outputs, returns = self._outputs(execute)
             parameters = self._bound(init) if init is not None else ()
             kind, inputs = "class", self._bound(execute, takes_inputs=True)
+            functions = (execute,) if init is None else (init, execute)
             star = _star(execute.args, [*execute.args.posonlyargs, *execute.args.args][1:])
         elif self._is_plain(node):
             outputs, returns = self._outputs(node)
             names = [*node.args.posonlyargs, *node.args.args]
             parameters = self._parameters(node.args, names, node, takes_inputs=True)
-            star = _star(node.args, names)
+            star, functions = _star(node.args, names), (node,)
         else:
             return None
         return OperationCode(
@@ -129,11 +137,12 @@ class _CodeReader:
             outputs=outputs,
             returns=returns,
             star=star,
+            functions=functions,
             file=self.parsed.file,
             line=node.lineno,
         )
 
-    def _methods(self, node: ast.ClassDef) -> tuple[_Function | None, _Function] | None:
+    def _methods(self, node: ast.ClassDef) -> tuple[Function | None, Function] | None:
         """Return `__init__`, if there is one, and `execute` of a class; None if one has a fault."""
         execute = self._method(node, "execute")
         init = self._method(node, "__init__")
@@ -148,7 +157,7 @@ class _CodeReader:
         is_plain = self._is_plain(execute) and (init is None or self._is_plain(init))
         return (init, execute) if is_plain else None
 
-    def _method(self, node: ast.ClassDef, name: str, depth: int = 0) -> _Function | None:
+    def _method(self, node: ast.ClassDef, name: str, depth: int = 0) -> Function | None:
         """Return a method of a class, or of its bases in the same file."""
         for member in reversed(node.body):
             if isinstance(member, (ast.FunctionDef, ast.AsyncFunctionDef)) and member.name == name:
@@ -177,7 +186,7 @@ class _CodeReader:
                 return f"base class {name or shortened(base)}"
         return ""
 
-    def _is_plain(self, node: _Function) -> bool:
+    def _is_plain(self, node: Function) -> bool:
         if isinstance(node, ast.AsyncFunctionDef):
             self.fault(node, f"{node.name} is async", "write a plain def; call asyncio.run in it")
             return False
@@ -188,7 +197,7 @@ class _CodeReader:
                 return False
         return True
 
-    def _bound(self, node: _Function, *, takes_inputs: bool = False) -> tuple[Parameter, ...]:
+    def _bound(self, node: Function, *, takes_inputs: bool = False) -> tuple[Parameter, ...]:
         """Return the parameters of a method, without self."""
         names = [*node.args.posonlyargs, *node.args.args]
         if not names:
@@ -198,7 +207,7 @@ class _CodeReader:
         return self._parameters(node.args, names[1:], node, takes_inputs=takes_inputs)
 
     def _parameters(
-        self, arguments: ast.arguments, names: list[ast.arg], node: _Function, *, takes_inputs: bool
+        self, arguments: ast.arguments, names: list[ast.arg], node: Function, *, takes_inputs: bool
     ) -> tuple[Parameter, ...]:
         for star, prefix in ((arguments.vararg, "*"), (arguments.kwarg, "**")):
             if star is not None and (prefix == "**" or not takes_inputs):
@@ -270,7 +279,7 @@ class _CodeReader:
         shape = self.shapes.read(annotation).members()
         return None if shape is None else Member(type=ANY, annotation="", shape=shape)
 
-    def _outputs(self, node: _Function) -> tuple[tuple[Port, ...], str]:
+    def _outputs(self, node: Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)
         found: Outputs = read_outputs(node, self.fault)
         for typo, known in undefined(node, self.parsed.tree):
@@ -302,7 +311,7 @@ class _CodeReader:
             )
         return tuple(ports), found.form
 
-    def _refuse_empty_promise(self, node: _Function, found: Outputs) -> None:
+    def _refuse_empty_promise(self, node: Function, found: Outputs) -> None:
         """Refuse code that ends without an output, and is annotated to return something."""
         can_end = bool(found.line) or falls_through(node.body)
         if node.returns is not None and can_end and not allows_none(node.returns, self.annotations):

@@ -76,16 +76,24 @@ def weight_gradients(model: Any, inputs: Any, targets: Any) -> Iterator[tuple[st
             yield path, np.concatenate(values)
 
 
+class NoUnitError(ValueError):
+    """A network's output has no such unit; says how many there are."""
+
+
 def saliency(model: Any, inputs: Any, unit: int | None) -> tuple[list[Any], list[int]]:
     """Return the gradients of an output by the inputs, one array for each input, and the units.
 
     Of each example's largest output, or of `unit`: Simonyan et al., arXiv:1312.6034, section 3.
+    Of several outputs it is the first. NoUnitError for a unit that is not there.
     """
     given = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     sources = [keras.Variable(one, trainable=True, dtype="float32") for one in given]
     first = keras.ops.convert_to_numpy(_flat(model(_as(inputs, sources), training=False)))
+    count = first.shape[1]
+    if unit is not None and not 0 <= unit < count:
+        raise NoUnitError(f"the output has {count} units, 0 to {count - 1}")
     units = np.full(len(first), unit) if unit is not None else first.argmax(axis=1)
-    marks = keras.ops.convert_to_tensor(np.eye(first.shape[1], dtype="float32")[units])
+    marks = keras.ops.convert_to_tensor(np.eye(count, dtype="float32")[units])
 
     def wanted() -> Any:
         output = _flat(model(_as(inputs, sources), training=False))

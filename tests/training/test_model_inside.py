@@ -90,6 +90,21 @@ def test_layers_are_looked_into(saved: Path, run: Run, tmp_path: Path, model: An
     )
 
 
+def test_a_unit_that_the_output_has_not_is_told_of_the_option(
+    saved: Path, run: Run, model: Any
+) -> None:
+    from deepforge_hpc.training import inside
+
+    asked = ("inspect", saved, "--unit", 3)
+    told = run(*asked, "--inputs", saved.with_name("x.npy"), code=2)
+    assert "--unit 3: the output has 3 units, 0 to 2" in told
+    assert "--unit 3 is of examples, and there are none" in run(*asked, code=2)
+    x = np.load(saved.with_name("x.npy")).astype("f4")
+    assert inside.saliency(model, x, 2)[1] == [2] * len(x)
+    with pytest.raises(inside.NoUnitError, match="3 units, 0 to 2"):
+        inside.saliency(model, x, -1)
+
+
 def test_a_file_with_code_runs_none_unless_it_is_trusted(run: Run, tmp_path: Path) -> None:
     import keras
 

@@ -13,9 +13,11 @@ _HEADER = ("LAYER", "KIND", "OUTPUT", "PARAMETERS", "MACS", "ACTIVATIONS")
 
 
 def checked_lines(found: CheckedArchitecture) -> Iterator[str]:
-    """Yield the table and the sums."""
+    """Yield the table and the sums; nothing where only errors are known."""
     if not found.version:
         yield f"{found.name}: {count(len(found.layers), 'layer')}"
+        return
+    if found.errors and not any(layer.output for layer in found.layers):
         return
     yield from table(_HEADER, map(_row, found.layers))
     yield ""

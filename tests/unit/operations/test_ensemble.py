@@ -78,9 +78,7 @@ def changed(**more: Any) -> list[dict[str, Any]]:
         (Ensemble(ids=""), changed(prediction=np.ones((3, 4))), "other shapes"),
         (Ensemble(), changed(prediction=np.full((20, 4), np.nan)), "member 1 is not finite"),
         (Ensemble(weights=[1.0]), changed(), "weights has 1, and there are 2"),
-        (Ensemble(weights=[1.0, -1.0]), changed(), "none negative"),
-        (Ensemble(weights=[0.0, 0.0]), changed(), "not all of them 0"),
-        (Ensemble(how="median", weights=[1.0, 1.0]), changed(), "how is median"),
+        (Ensemble(), changed(prediction_spread=np.ones(20))[::-1], "'prediction_spread', whose"),
     ],
 )
 def test_what_cannot_be_joined(made: Any, tables: Any, message: str) -> None:

@@ -117,7 +117,10 @@ def inspect(model: Any, told: dict[str, Any]) -> dict[str, Any]:
         if path in rows:
             rows[path] |= _activity(layer, value)
     few = [one[:_SHOWN] for one in inputs] if isinstance(inputs, list) else inputs[:_SHOWN]
-    grads, units = inside.saliency(model, few, told["unit"])
+    try:
+        grads, units = inside.saliency(model, few, told["unit"])
+    except inside.NoUnitError as error:
+        raise Refused("unit", str(error)) from error
     names = [one.name for one in model.inputs]
     maps = [
         {"example": example, "input": name, "unit": unit, **_map(grad[example])}

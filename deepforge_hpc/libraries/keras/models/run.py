@@ -113,6 +113,10 @@ def _refused(path: Path, task: ModelTask, error: dict[str, Any]) -> Exception:
     if why in missing:
         hint = _ONNX_HINT if task.task == "onnx" else "--python names one that has Keras."
         return UsageError(f"{task.python}: {missing[why]}", hint)
+    if why == "unit":
+        return UsageError(
+            f"--unit {task.unit}: {text}", "Without --unit it is the largest of each."
+        )
     if why == "inputs":
         return InvalidInputError([Fault(text, task.inputs)])
     known = {"differs": "Nothing was written.", "end": "The process that read it has ended."}

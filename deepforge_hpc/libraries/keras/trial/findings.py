@@ -9,7 +9,7 @@ from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.libraries.keras.named_values import spellings
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.trial.bottlenecks import bottlenecks
-from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
+from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome, within
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.operations.spec import is_by_output, parse
 
@@ -24,6 +24,8 @@ _PASSING = re.compile(r"\w*Dropout\w*|Reshape|Flatten|Permute|Identity|Activatio
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
     """Yield what can be told from the network alone."""
     for call in graph.calls:
+        if call.model is not None and not call.shared:
+            yield from findings(call.model, within(outcome, call.name))
         if "training" in call.keywords:
             what = "fit and predict say themselves whether they train, so training has no effect"
             hint = "trainable: false keeps the weights and statistics of a layer"

@@ -12,6 +12,9 @@ from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.libraries.networks.trial.tried import NOT_ASKED, Tried, try_out
 from deepforge_hpc.plugins.library import Examination, Use
 
+_SIZES = ("units", "out_features")
+"""Arguments that say how many numbers a layer gives for each row."""
+
 
 def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
     """Return what the framework beside `dfh` says, else what that of the job has said before."""
@@ -53,8 +56,8 @@ def _size(call: LayerCall, tensor: Tensor, outcome: Outcome) -> int | None:
     built = outcome.get(call.name)
     if built is not None and built.outputs:
         return built.outputs[tensor.index or 0][-1]
-    units = call.arguments.get("units")
-    return units.data if units is not None and isinstance(units.data, int) else None
+    said = (call.arguments[name].data for name in _SIZES if name in call.arguments)
+    return next((one for one in said if isinstance(one, int)), None)
 
 
 def _tried(judge: Judge, graph: Graph, python: str, use: Use) -> Tried | NoTrial:

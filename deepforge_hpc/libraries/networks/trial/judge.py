@@ -26,6 +26,12 @@ del _part
 """
 
 
+def within(outcome: Outcome, name: str) -> Outcome:
+    """Return what is known of the layers of a nested model, by their names in it."""
+    start = f"{name}."
+    return {one[len(start) :]: built for one, built in outcome.items() if one.startswith(start)}
+
+
 class Advice(NamedTuple):
     """What is wrong with a layer, and what to do."""
 

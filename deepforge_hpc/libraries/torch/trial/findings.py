@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.trial.bottlenecks import bottlenecks
-from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome
+from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome, within
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.libraries.torch.catalogue import shipped
 from deepforge_hpc.operations.spec import parse
 
 _SOFTMAX = ("Softmax", "LogSoftmax", "Softmin")
 _ALONG = {"cat", "stack", "mean", "amax", "select", "narrow", *_SOFTMAX}
+_PASSING = re.compile(
+    r"\w*Dropout\w*|Identity|(Unf|F)latten|select|narrow|permute|transpose|unsqueeze"
+)
+"""Layers after which numbers still mean what they did before."""
 _MAKES = {
     "CrossEntropyLoss": ("", "numbers of any size (logits), and makes a softmax of them itself"),
     "BCEWithLogitsLoss": ("", "numbers of any size (logits), and makes a sigmoid of them itself"),
@@ -26,8 +30,8 @@ _MAKES = {
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
     """Yield what can be told from the network alone."""
     for call in graph.calls:
-        if call.model is not None:
-            yield from findings(call.model, {})
+        if call.model is not None and not call.shared:
+            yield from findings(call.model, within(outcome, call.name))
         built = outcome.get(call.name, BuiltLayer())
         for said in (
             _softmax(call, built),
@@ -102,8 +106,22 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
         call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
         if call is not None:
             shape = next(iter(built.outputs[tensor.index or 0 :]), ())
-            if found := _misfit(name, call.kind, shape):
+            if found := _misfit(name, _applied(graph, tensor), shape):
                 yield Finding("loss", call, found)
+
+
+def _applied(graph: Graph, tensor: Tensor) -> str:
+    """Return the kind of layer that gives an output its meaning: those behind it keep that."""
+    calls = {call.name: call for call in graph.calls}
+    call = calls.get(tensor.name)
+    while call is not None:
+        if call.model is not None:
+            return _applied(call.model, call.model.outputs[tensor.index or 0])
+        before = calls.get(call.sources[0].name) if len(call.sources) == 1 else None
+        if before is None or not _PASSING.fullmatch(call.kind):
+            return call.kind
+        tensor, call = call.sources[0], before
+    return ""
 
 
 def _misfit(name: str, last: str, shape: tuple[int | None, ...]) -> Advice | None:
