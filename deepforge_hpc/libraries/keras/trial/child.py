@@ -20,7 +20,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from deepforge_hpc.libraries.networks.trial.contained import Write, build, converse, words_of
+from deepforge_hpc.libraries.networks.trial.contained import (
+    Write,
+    build,
+    converse,
+    picked,
+    words_of,
+)
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 _MAX_TENSORS = 64
@@ -172,16 +178,7 @@ class TrialBuild:
         return names
 
     def _tensor(self, one: list[Any]) -> Any:
-        """Return what a layer gives; IndexError for an output that it has not."""
-        name, index = one
-        found = self.outputs[name]
-        if index is None:
-            return found
-        count = len(found) if isinstance(found, (list, tuple)) else 0
-        if index < count:
-            return found[index]
-        what = f"{count} outputs, 0 to {count - 1}" if count else "one tensor: leave out the number"
-        raise IndexError(f"{name} gives {what}")
+        return picked(self.outputs, one)
 
     def _call(self, layer: Any, item: dict[str, Any], tensor: Callable[[list[Any]], Any]) -> Any:
         """Call a layer on symbolic tensors."""

@@ -11,7 +11,7 @@ from deepforge_hpc.libraries.keras.named_values import spellings
 from deepforge_hpc.libraries.keras.trial.costs import inside, operations
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
 from deepforge_hpc.libraries.keras.trial.ranks import alone
-from deepforge_hpc.libraries.keras.trial.words import said
+from deepforge_hpc.libraries.keras.trial.words import WORDS
 from deepforge_hpc.libraries.networks.trial.judge import Judge
 from deepforge_hpc.runtime.base.files import parse_object, read_own
 
@@ -50,7 +50,7 @@ JUDGE = Judge(
     framework="Keras",
     packages=("keras", "tensorflow", "jax", "torch"),
     child=Path(__file__).with_name("child.py"),
-    said=said,
+    said=WORDS.said,
     findings=findings,
     of_loss=of_loss,
     of_ranks=alone,

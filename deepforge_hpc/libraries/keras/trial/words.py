@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
-from deepforge_hpc.libraries.networks.graph import LayerCall
-from deepforge_hpc.libraries.networks.trial.judge import Advice, gets, was_ended
-from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, Objection
+from deepforge_hpc.libraries.networks.trial.judge import Advice
+from deepforge_hpc.libraries.networks.trial.words import (
+    Case,
+    Table,
+    Words,
+    missing,
+    refused_code,
+)
 
 _WRAPPED = re.compile(
     r"\AException encountered when calling [^\n]*\n\n(.*?)(?:\n\nArguments received by .*)?\Z",
@@ -28,19 +31,6 @@ _WANTS = (
 )
 
 
-class _Case(NamedTuple):
-    """A layer that was refused."""
-
-    call: LayerCall
-    built: BuiltLayer
-    match: re.Match[str]
-
-    @property
-    def gets(self) -> str:
-        """Return `flat gives 192` for each input."""
-        return gets(self.call, self.built)
-
-
 def core(text: str) -> str:
     """Return what an error says without what Keras wraps around it."""
     for pattern in (_WRAPPED, _INFERRED):
@@ -49,29 +39,16 @@ def core(text: str) -> str:
     return text.rpartition("Exception encountered: ")[2].strip() or text
 
 
-def said(call: LayerCall, built: BuiltLayer, objection: Objection) -> Advice:
-    """Return the objection of a layer in plain words."""
-    if ended := was_ended(objection):
-        return ended
-    text = core(objection.text)
-    for pattern, words in _RULES.items():
-        if match := re.search(pattern, text, re.IGNORECASE):
-            return words(_Case(call, built, match))
-    return Advice(_plain(call, text, objection.type))
-
-
-def _plain(call: LayerCall, text: str, kind: str) -> str:
+def _short(text: str) -> str:
     """Return the first sentences of what Keras says."""
     first, *rest = re.split(r"\n|(?<=[.!]) (?=Full|Received|Please)", text, maxsplit=1)
     got = re.match(r"Received:? ([^\n]{1,60})$", rest[0]) if rest else None
     if len(first) > _LONG:
         first = re.split(r"(?<=\w)\. ", first)[0][:_LONG]
-    what = first.replace("`", "").strip().rstrip(".") + (f"; it is {got[1]}" if got else "")
-    is_plain = kind in {"ValueError", "PermissionError"}
-    return f"{call.kind} refuses it: {what}" if is_plain else f"{call.kind} fails: {kind}: {what}"
+    return first.replace("`", "").strip().rstrip(".") + (f"; it is {got[1]}" if got else "")
 
 
-def _rank(case: _Case) -> Advice:
+def _rank(case: Case) -> Advice:
     wanted = next((words for kind, words in _WANTS if kind.search(case.call.kind)), "")
     if not wanted:
         count = int(case.match[1]) - 1
@@ -85,92 +62,69 @@ def _rank(case: _Case) -> Advice:
     return Advice(f"{case.call.kind} wants {wanted}, and {case.gets}", hint)
 
 
-def _window(case: _Case) -> Advice:
+def _window(case: Case) -> Advice:
     hint = "make the window smaller, pad with padding: same, or shrink less before it"
     return Advice(f"the window of {case.call.kind} is larger than what is left: {case.gets}", hint)
 
 
-def _merge(case: _Case) -> Advice:
+def _merge(case: Case) -> Advice:
     what = f"{case.call.kind} needs inputs of one shape, and {case.gets}"
     return Advice(what, "give them one shape first, by a Dense or a 1x1 convolution for example")
 
 
-def _concatenate(case: _Case) -> Advice:
+def _concatenate(case: Case) -> Advice:
     what = f"the inputs of Concatenate may differ in the joined axis alone, and {case.gets}"
     return Advice(what, "padding: same keeps height and width; a Cropping2D or a pooling cuts them")
 
 
-def _reshape(case: _Case) -> Advice:
+def _reshape(case: Case) -> Advice:
     target = case.match[1].strip("()").rstrip(",").replace(",", " x")
     return Advice(f"the shape {target} does not hold as many numbers as there are: {case.gets}")
 
 
-def _unknown_size(case: _Case) -> Advice:
+def _unknown_size(case: Case) -> Advice:
     hint = "write the size in place of null in the input, or pool it away (GlobalAveragePooling)"
     return Advice(f"its weights need a size that is not known: {case.gets}", hint)
 
 
-def _groups(case: _Case) -> Advice:
-    what = f"groups must divide the channels: groups is {_value(case, 'groups')}, and {case.gets}"
+def _groups(case: Case) -> Advice:
+    what = f"groups must divide the channels: groups is {case.value('groups')}, and {case.gets}"
     return Advice(what)
 
 
-def _missing(case: _Case) -> Advice:
-    what = f"{case.call.kind} is called on several inputs, and {case.match[1]} is not given"
-    return Advice(what, "name them in from:, such as from: [query, value]")
-
-
-def _axis(case: _Case) -> Advice:
-    given = [f"{name} {_value(case, name)}" for name in _AXES if name in case.call.arguments]
+def _axis(case: Case) -> Advice:
+    given = [f"{name} {case.value(name)}" for name in _AXES if name in case.call.arguments]
     about = " and ".join(given) or "an axis"
     return Advice(f"{about} is not there: {case.gets}", "axis 0 is the batch, -1 the last one")
 
 
-def _crop(case: _Case) -> Advice:
+def _crop(case: Case) -> Advice:
     return Advice(f"it would cut off all that there is: {case.gets}", "make cropping smaller")
 
 
-def _sizes(case: _Case) -> Advice:
+def _sizes(case: Case) -> Advice:
     return Advice(f"the sizes of its inputs do not fit each other: {case.gets}")
 
 
-def _other_size(case: _Case) -> Advice:
+def _other_size(case: Case) -> Advice:
     what = f"its weights were made for {case.match[2]} features, and {case.gets}"
     return Advice(what, "a shared layer must be given the same size each time")
 
 
-def _recurrent(case: _Case) -> Advice:
+def _recurrent(case: Case) -> Advice:
     what = (
         f"{case.call.kind} goes through a sequence in both directions, and {case.match[1]} cannot"
     )
     return Advice(what, "give it an LSTM, GRU or SimpleRNN")
 
 
-def _denied(case: _Case) -> Advice:
-    what = f"its code tried what no check may do: {case.match[1]}"
-    return Advice(what, "a layer makes weights and returns tensors; load data in the operation")
+def _no_permission(case: Case) -> Advice:
+    return refused_code(
+        f"its code was refused a file, since a check writes nothing: {case.match[0]}"
+    )
 
 
-def _no_permission(case: _Case) -> Advice:
-    what = f"its code was refused a file, since a check writes nothing: {case.match[0]}"
-    return Advice(what, "a layer makes weights and returns tensors; load data in the operation")
-
-
-def _no_output(case: _Case) -> Advice:
-    return Advice(case.match[1])
-
-
-def _no_module(case: _Case) -> Advice:
-    return Advice(f"its code needs {case.match[1]}, which is not installed where the check runs")
-
-
-def _value(case: _Case, name: str) -> str:
-    argument = case.call.arguments.get(name)
-    return str(argument.data) if argument else "?"
-
-
-_RULES: Mapping[str, Callable[[_Case], Advice]] = {
-    r"\A(\S+ gives (?:one tensor|\d+ outputs, ).*)": _no_output,  # in words of the trial itself
+_TABLE: Table = {
     r"expected (?:min_|max_)?ndim=(\d+), found ndim=(\d+)": _rank,
     r"should be passed an `input_shape` with at least (\d+) dimensions": _rank,
     r"Kernel shape must have the same length as input()": _sizes,
@@ -181,15 +135,14 @@ _RULES: Mapping[str, Callable[[_Case], Advice]] = {
     r"total size of the tensor must be unchanged.*target_shape=(\([^)]*\))": _reshape,
     r"must be fully-defined|should be defined\. Found `?None": _unknown_size,
     r"input channels must be evenly divisible by the number of groups": _groups,
-    r"missing a required argument: '(\w+)'": _missing,
-    r"missing \d+ required positional arguments?: '(\w+)'": _missing,
+    r"missing a required argument: '(\w+)'": missing("[query, value]"),
+    r"missing \d+ required positional arguments?: '(\w+)'": missing("[query, value]"),
     r"out of (?:range|bounds)|`dim` must be in the range|Axis \S+ is out": _axis,
     r"values in `cropping`|`cropping` parameter": _crop,
     r"axis values \d+|Dimensions must be equal|dot_general requires|cannot be multiplied": _sizes,
     r"Unrecognized keyword arguments passed to (\w+): \{'go_backwards'": _recurrent,
-    r"a check may not do this: (.*)": _denied,
     r"[^\n]{0,80}(?:Permission denied|unable to open database file|File too large)[^\n]{0,80}": (
         _no_permission
     ),
-    r"No module named '([\w.]+)'": _no_module,
 }
+WORDS = Words(_TABLE, re.IGNORECASE, frozenset({"ValueError", "PermissionError"}), _short, core)

@@ -104,6 +104,19 @@ def words_of(error: BaseException) -> str:
     return (_ANSI.sub("", str(error)).strip() or type(error).__name__)[:_MAX_TEXT]
 
 
+def picked(known: dict[str, Any], one: list[Any]) -> Any:
+    """Return what a layer gives; IndexError for an output that it has not."""
+    name, index = one
+    found = known[name]
+    if index is None:
+        return found
+    count = len(found) if isinstance(found, (list, tuple)) else 0
+    if index < count:
+        return found[index]
+    what = f"{count} outputs, 0 to {count - 1}" if count else "one tensor: leave out the number"
+    raise IndexError(f"{name} gives {what}")
+
+
 def build(network: dict[str, Any], index: int, one: NetworkBuild, write: Write) -> None:
     """Build a network and write what becomes of each layer."""
     for number, item in enumerate(network["items"]):

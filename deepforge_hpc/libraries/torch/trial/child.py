@@ -21,15 +21,17 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from deepforge_hpc.libraries.networks.trial.contained import Write, build, converse, words_of
+from deepforge_hpc.libraries.networks.trial.contained import (
+    Write,
+    build,
+    converse,
+    picked,
+    words_of,
+)
 
 _PROBES = ((2, 8), (3, 12))
 _MAX_TENSORS = 64
 _MAX_WEIGHTS = 10_000
-
-
-class _NoOutputError(Exception):
-    """A layer has no such output; says it in our words."""
 
 
 def start(told: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - it has one backend
@@ -92,7 +94,7 @@ class MetaBuild:
             layer = self._layer(item)
             if layer is None or any(name not in self.outputs[0] for name, _ in _reads(item)):
                 return {}
-            given = [[_picked(known, one) for one in _reads(item)] for known in self.outputs]
+            given = [[picked(known, one) for one in _reads(item)] for known in self.outputs]
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": _told("make", error)}
         found: dict[str, Any] = {"inputs": _shapes(given)}
@@ -135,11 +137,11 @@ class MetaBuild:
 
     def called(self, layer: Any, item: dict[str, Any], known: dict[str, Any]) -> Any:
         """Call a layer on what is known of one probe."""
-        sources = [_picked(known, one) for one in item["sources"]]
+        sources = [picked(known, one) for one in item["sources"]]
         named = {
-            name: _picked(known, value["one"])
+            name: picked(known, value["one"])
             if "one" in value
-            else tuple(_picked(known, one) for one in value["many"])
+            else tuple(picked(known, one) for one in value["many"])
             if "many" in value
             else value["plain"]
             for name, value in item["keywords"].items()
@@ -155,7 +157,7 @@ class MetaBuild:
         import torch
 
         try:
-            found = [_picked(self.outputs[0], one) for one in network["outputs"]]
+            found = [picked(self.outputs[0], one) for one in network["outputs"]]
         except KeyError:
             return {}
         except Exception as error:  # noqa: BLE001 - layers raise anything
@@ -182,7 +184,7 @@ class _Model:
         for item in self._direct:
             layer = self._owner.layers[item.get("shares", item["name"])]
             known[item["name"]] = self._owner.called(layer, item, known)
-        found = tuple(_picked(known, one) for one in self._network["outputs"])
+        found = tuple(picked(known, one) for one in self._network["outputs"])
         return found[0] if len(found) == 1 else found
 
 
@@ -203,19 +205,6 @@ def _made(item: dict[str, Any], names: dict[str, Any]) -> Any:
 def _is_fold(layer: Any) -> bool:
     """Tell whether a layer is a plain function, which takes two tensors at a time."""
     return inspect.isbuiltin(layer)
-
-
-def _picked(known: dict[str, Any], one: list[Any]) -> Any:
-    """Return what a layer gives; an error in our words for an output that it has not."""
-    name, index = one
-    found = known[name]
-    if index is None:
-        return found
-    count = len(found) if isinstance(found, (list, tuple)) else 0
-    if index < count:
-        return found[index]
-    what = f"{count} outputs, 0 to {count - 1}" if count else "one tensor: leave out the number"
-    raise _NoOutputError(f"{name} gives {what}")
 
 
 def _reads(item: dict[str, Any]) -> list[list[Any]]:
@@ -271,8 +260,8 @@ def _facts(layer: Any, made: list[tuple[Any, int]]) -> dict[str, Any]:
 
 def _told(stage: str, error: Exception) -> dict[str, Any]:
     """Return an exception as what is said of it."""
-    by = "framework" if isinstance(error, _NoOutputError) else _raised_in(error)
-    return {"stage": stage, "type": type(error).__name__, "text": words_of(error), "by": by}
+    text, by = words_of(error), _raised_in(error)
+    return {"stage": stage, "type": type(error).__name__, "text": text, "by": by}
 
 
 def _raised_in(error: Exception) -> str:

@@ -10,7 +10,7 @@ from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.libraries.networks.trial.judge import Judge
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.libraries.torch.trial.findings import findings, losses, of_loss
-from deepforge_hpc.libraries.torch.trial.words import said
+from deepforge_hpc.libraries.torch.trial.words import WORDS
 
 
 def _operations(layer: BuiltLayer) -> int | None:
@@ -27,7 +27,7 @@ JUDGE = Judge(
     framework="PyTorch",
     packages=("torch",),
     child=Path(__file__).with_name("child.py"),
-    said=said,
+    said=WORDS.said,
     findings=findings,
     of_loss=of_loss,
     of_ranks=_of_ranks,
