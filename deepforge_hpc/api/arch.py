@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from deepforge_hpc.libraries.networks.library import NetworkLibrary
 
 _LIST = "dfh arch new lists them."
-LIBRARIES = ("keras", "torch")
-"""Those whose files are networks."""
+DEFAULT = "keras"
+"""The library of whom names none."""
 
 
 class ShownInput(NamedTuple):
@@ -146,22 +146,27 @@ def partial_network(path: Path) -> tuple[Graph | None, tuple[Fault, ...]]:
 
 
 def _named(text: str, path: Path) -> str:
-    """Return the library that a file says it is of; of what is no such file Keras', to tell why."""
+    """Return the library that a file says it is of; of what is none the default, to tell why."""
     from deepforge_hpc.files.yaml12 import load
+    from deepforge_hpc.plugins.registry import known
 
     try:
         found = load(text, str(path)).value()
     except InvalidInputError:
         found = None
     name = found.get("library") if isinstance(found, dict) else None
-    return name if isinstance(name, str) and name in LIBRARIES else "keras"
+    return name if isinstance(name, str) and name in known("libraries") else DEFAULT
 
 
 def library(name: str) -> NetworkLibrary:
-    """Return one of LIBRARIES."""
+    """Return a library of networks; UsageError if there is none of that name."""
+    from deepforge_hpc.libraries.networks.library import NetworkLibrary
     from deepforge_hpc.plugins.registry import create
 
-    found: NetworkLibrary = create("libraries", name)
+    found = create("libraries", name)
+    if not isinstance(found, NetworkLibrary):
+        message = f"files of the library {name} are no networks"
+        raise UsageError(message, "What it makes of them is in the job alone.")
     return found
 
 

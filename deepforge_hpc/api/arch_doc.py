@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deepforge_hpc.api.arch import LIBRARIES, library
+from deepforge_hpc.api.arch import library
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
@@ -50,12 +50,13 @@ class Documentation(JsonResult, schema="dfh/architecture-doc/1"):
 def doc(name: str, of: str = "") -> Documentation:
     """Return what is said of all things of a name, in the first library that knows it, or in `of`.
 
-    UsageError with the nearest name if none does.
+    Without `of`, those that come along are asked. UsageError if none knows it.
     """
     from deepforge_hpc.files.faults import nearest, shown
+    from deepforge_hpc.plugins.registry import built_in
 
     asked, known = [], []
-    for each in (of,) if of else LIBRARIES:
+    for each in (of,) if of else built_in("libraries"):
         its = library(each)
         catalogue, texts = its.at_hand()
         framework = its.dialect().framework

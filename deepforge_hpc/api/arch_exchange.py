@@ -13,34 +13,16 @@ from deepforge_hpc.errors import UsageError
 
 if TYPE_CHECKING:
     from deepforge_hpc.files.project import Project
-    from deepforge_hpc.libraries.networks.graph import Graph
-
-FORMS = ("python", "json", "dot")
 
 
 def export(path: Path, form: str, output: Path | None, *, force: bool = False) -> WrittenFile:
     """Return the network of a file in another form, written if there is where."""
     graph = network(path)
-    return write_file(_writer(form, graph.library)(graph), output, force=force)
-
-
-def _writer(form: str, of: str) -> Callable[[Graph], str]:
-    if form == "python" and of != "keras":
-        return library(of).emit
-    if form == "json" and of != "keras":
-        message = f"JSON is Keras' own form, and this is a network of {of}"
-        raise UsageError(message, "Say --to python.")
-    if form == "python":
-        from deepforge_hpc.libraries.keras.export.python import to_python
-
-        return to_python
-    if form == "json":
-        from deepforge_hpc.libraries.keras.export.document import to_json
-
-        return to_json
-    from deepforge_hpc.libraries.keras.export.dot import to_dot
-
-    return to_dot
+    forms = library(graph.library).exports()
+    if form not in forms:
+        message = f"a network of {graph.library} has no form {form}"
+        raise UsageError(message, f"Say --to {' or '.join(sorted(forms))}.")
+    return write_file(forms[form](graph), output, force=force)
 
 
 def import_model(

@@ -256,3 +256,43 @@ def test_a_library_from_outside_compiles_a_file_and_its_start_up_runs_in_every_j
     (project / "cables/long.yaml").write_text("library: cable\nlength: -3\n")
     error = dfh("check", cwd=project, env=env, expect=3).stderr
     assert "cables/long.yaml:2:9: a cable is not shorter than nothing" in error
+
+
+NETWORKS = """
+from dataclasses import replace
+
+from deepforge_hpc.libraries.torch.library import TorchLibrary
+
+
+class Acme(TorchLibrary):
+    name = "acme"
+
+    def dialect(self):
+        return replace(super().dialect(), library="acme")
+
+    def exports(self):
+        return {"count": lambda graph: f"{len(graph.calls)} layers\\n"}
+"""
+
+
+def test_a_library_of_networks_from_outside_is_taken_by_the_commands_on_networks(
+    dfh: Any, tmp_path: Path
+) -> None:
+    for name, code in {"acme_networks": NETWORKS, "acme_cable": CABLE}.items():
+        (tmp_path / f"{name}.py").write_text(code)
+    points = "[deepforge_hpc.libraries]\nacme = acme_networks:Acme\ncable = acme_cable:Cable\n"
+    modules = (tmp_path / "acme_networks.py", tmp_path / "acme_cable.py")
+    env = install(tmp_path / "lib", points, *modules)
+    (tmp_path / "net.yaml").write_text(
+        "library: acme\narchitecture: net\ninputs: {x: [4]}\n"
+        "layers:\n  - out: {Linear: {in_features: 4, out_features: 2}}\n"
+    )
+    (tmp_path / "cable.yaml").write_text("library: cable\nlength: 3\n")
+    shown = dfh("arch", "show", "net.yaml", cwd=tmp_path, env=env).stdout
+    assert "net: 1 input, 1 layer, 1 output: out" in shown
+    assert "lenet" in dfh("arch", "new", "--library", "acme", cwd=tmp_path, env=env).stdout
+    told = dfh("arch", "export", "net.yaml", "--to", "dot", cwd=tmp_path, env=env, expect=2).stderr
+    assert "a network of acme has no form dot" in told
+    assert "Say --to count." in told
+    told = dfh("arch", "show", "cable.yaml", cwd=tmp_path, env=env, expect=2).stderr
+    assert "files of the library cable are no networks" in told

@@ -62,7 +62,7 @@ def command() -> None:
 
 
 library_option = click.option(
-    "--library", "of", type=click.Choice(arch.LIBRARIES), help="Library that it is of."
+    "--library", "of", metavar="NAME", default="", help="Library that it is of: keras, torch, ..."
 )
 
 
@@ -72,7 +72,7 @@ library_option = click.option(
 @output_file_options
 @output_options
 def new(
-    display: Display, /, *, name: str | None, of: str | None, output: Path | None, force: bool
+    display: Display, /, *, name: str | None, of: str, output: Path | None, force: bool
 ) -> None:
     """Write an architecture file of a known network.
 
@@ -83,12 +83,12 @@ def new(
       dfh arch new --from unet -o architectures/unet.yaml
     """
     if name is None:
-        found = arch.examples(of or "keras")
+        found = arch.examples(of or arch.DEFAULT)
         names = [{"name": item.name, "about": item.about} for item in found]
         document = {"schema": "dfh/networks/1", "networks": names}
         display.result(document, listing((("NETWORK", "name"), ("WHAT", "about")), found))
         return
-    show_file(display, arch.new(name, output, of=of or "keras", force=force))
+    show_file(display, arch.new(name, output, of=of or arch.DEFAULT, force=force))
 
 
 def show_file(display: Display, found: arch.WrittenFile) -> None:

@@ -15,7 +15,7 @@ from deepforge_hpc.cli.views.display import Display
 @click.argument("name", metavar="LAYER")
 @library_option
 @output_options
-def doc(display: Display, name: str, of: str | None) -> None:
+def doc(display: Display, name: str, of: str) -> None:
     """Explain a layer and its arguments.
 
     LAYER may also be the name of an initializer, activation, loss, optimizer, metric, ... Answered
@@ -25,5 +25,5 @@ def doc(display: Display, name: str, of: str | None) -> None:
     Example:
       dfh arch doc Conv2D
     """
-    found = arch_doc.doc(name, of or "")
+    found = arch_doc.doc(name, of)
     display.result(found.to_dict(), doc_lines(found))

@@ -20,7 +20,7 @@ from deepforge_hpc.cli.views.display import Display
 @click.command("export")
 @file_argument
 @click.option(
-    "--to", "form", type=click.Choice(arch_exchange.FORMS), required=True, help="Form to write."
+    "--to", "form", metavar="FORM", required=True, help="python, dot, or json (of Keras)."
 )
 @output_file_options
 @output_options

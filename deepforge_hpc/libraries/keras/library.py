@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.files.faults import Path, Reader
@@ -39,6 +40,12 @@ class KerasLibrary(NetworkLibrary):
 
     def emit(self, graph: Graph) -> str:
         return emit(graph)
+
+    def exports(self) -> Mapping[str, Callable[[Graph], str]]:
+        from deepforge_hpc.libraries.keras.export.document import to_json
+        from deepforge_hpc.libraries.keras.export.python import to_python
+
+        return {**super().exports(), "python": to_python, "json": to_json}
 
     def judge(self) -> Judge:
         from deepforge_hpc.libraries.keras.trial.judge import JUDGE

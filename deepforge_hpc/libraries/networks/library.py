@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -52,6 +52,12 @@ class NetworkLibrary(Library):
     @abstractmethod
     def emit(self, graph: Graph) -> str:
         """Return the source of the module that builds a network."""
+
+    def exports(self) -> Mapping[str, Callable[[Graph], str]]:
+        """Return what writes a network in another form, by the form's name."""
+        from deepforge_hpc.libraries.networks.plot.dot import to_dot
+
+        return {"python": self.emit, "dot": to_dot}
 
     def schema(self) -> Schema:
         known, texts = self.at_hand()

@@ -16,13 +16,13 @@ from deepforge_hpc.api.arch_exchange import import_model
 from deepforge_hpc.errors import InvalidInputError, UsageError
 from deepforge_hpc.libraries.keras.catalogue import dialect
 from deepforge_hpc.libraries.keras.export.document import to_json
-from deepforge_hpc.libraries.keras.export.dot import to_dot
 from deepforge_hpc.libraries.keras.export.python import to_python
 from deepforge_hpc.libraries.keras.imports.model import saved_model
 from deepforge_hpc.libraries.keras.imports.write import to_yaml
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.networks.compare import compare
 from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.plot.dot import to_dot
 
 EXAMPLES = KerasLibrary().examples()
 SMALL = """\
