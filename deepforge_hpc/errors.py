@@ -115,7 +115,8 @@ class SchedulerError(DeepforgeHpcError):
         return type(self)(message, hint, argv=argv, returncode=code, stderr=stderr, then=then)
 
     def advise(self, hint: str) -> None:
-        """Give another hint, but for its end."""
+        """Give another hint, but for its end; `step` is the hint without that."""
+        self.step = hint
         self.hint = f"{hint.rstrip('. ')}. {self.then}" if hint and self.then else hint or self.then
 
 

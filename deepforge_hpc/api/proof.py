@@ -17,15 +17,19 @@ from deepforge_hpc.api.submission import submit
 from deepforge_hpc.doctor.finding import error, ok
 from deepforge_hpc.doctor.launchers import used
 from deepforge_hpc.errors import DeepforgeHpcError, SchedulerError
+from deepforge_hpc.plugins.launcher import launcher_named
 from deepforge_hpc.runtime.base.notice import INFO
 from deepforge_hpc.runtime.base.states import State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deepforge_hpc.api.find import FoundExecution
     from deepforge_hpc.api.pipelines import Request
     from deepforge_hpc.api.target import Target
     from deepforge_hpc.runtime.base.notice import Notice
     from deepforge_hpc.runtime.state.status import ExecutionStatus
+    from deepforge_hpc.site.request import LaunchMethod
 
 CHECK = "proof"
 _POLL_S = 2.0
@@ -54,7 +58,6 @@ operations:
     launch: {launch}
     resources: {{ntasks_per_node: {ranks}}}
 """
-_BY_PREFERENCE = ("mpi", "horovod", "srun")
 
 
 def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
@@ -64,14 +67,13 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
     """
     folder = Path(tempfile.mkdtemp(prefix="dfh-doctor-", dir=target.project))
     lines = used(target.site, target.plan) or used(target.site, None)
-    launch = next((name for name in _BY_PREFERENCE if name in lines), "none")
+    launch = _meeting(lines)
     tiny = _write(target, request, folder, launch)
     try:
         submission = submit(tiny)
     except DeepforgeHpcError as fault:
         # Not what to do with an execution: there is none any more, or it is named here.
-        then = fault.then if isinstance(fault, SchedulerError) else ""
-        step = fault.hint.removesuffix(then).strip() or "see above"
+        step = (fault.step if isinstance(fault, SchedulerError) else fault.hint) or "see above"
         left = next(filter(_may_run, all_executions(folder)), None)
         if left is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -92,6 +94,12 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
         shutil.rmtree(found.layout.root, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
     return finding
+
+
+def _meeting(lines: Mapping[str, LaunchMethod]) -> str:
+    """Return the launcher by which ranks meet through MPI, else one that MPI may be told to."""
+    may = [name for name, line in lines.items() if launcher_named(name).needs_mpi or line.told_mpi]
+    return max(may, key=lambda name: launcher_named(name).needs_mpi, default="none")
 
 
 def _may_run(found: FoundExecution) -> bool:

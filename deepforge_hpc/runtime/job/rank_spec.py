@@ -32,7 +32,7 @@ def write_spec(context: Context, inputs: list[StagedInput], taken: TakenUp | Non
             RankInput(item.port, item.format, str(item.path), item.parts, item.mapped)
             for item in inputs
         ),
-        shard=context.task,
+        task=context.task,
         variables=_launcher(context).names(program) if program else (),
         code=str(context.layout.code),
         work=str(context.work),
@@ -87,12 +87,9 @@ def _rendezvous(context: Context) -> dict[str, str]:
         port = free.getsockname()[1]
     if context.job.resources.nodes == 1:
         return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    found = {"MASTER_ADDR": hostname(), "MASTER_PORT": str(port)}
-    if context.job.launch.name == "torchrun":  # one on each node, which its words cannot name
-        found["PET_RDZV_BACKEND"] = "c10d"
-        found["PET_RDZV_ENDPOINT"] = f"{hostname()}:{port}"
-        found["PET_RDZV_ID"] = context.info.uuid
-    return found
+    host = hostname()
+    known = _launcher(context).rendezvous(f"{host}:{port}", context.info.uuid)
+    return {"MASTER_ADDR": host, "MASTER_PORT": str(port), **known}
 
 
 def make_scratch(context: Context, local: str) -> Path:

@@ -43,6 +43,14 @@ class Launcher:
     environment: Mapping[str, str] = MappingProxyType({})
     """What its ranks get where the job does not set it."""
 
+    def rendezvous(self, endpoint: str, uuid: str) -> Mapping[str, str]:
+        """Return what tells its own processes on several nodes to meet at `HOST:PORT`.
+
+        `uuid`: of the execution, which no other job has.
+        """
+        del endpoint, uuid
+        return {}
+
     def names(self, program: str) -> tuple[Names, ...]:
         """Return where a rank looks, in this order; `program` is the first word of the line."""
         by_srun = program.rpartition("/")[2] == "srun"
@@ -65,9 +73,16 @@ class Horovod(Launcher):
 
 
 class Torchrun(Launcher):
-    """PyTorch's own."""
+    """PyTorch's own, one on each node, which its words cannot name."""
 
     in_containers = False
+
+    def rendezvous(self, endpoint: str, uuid: str) -> Mapping[str, str]:
+        return {
+            "PET_RDZV_BACKEND": "c10d",
+            "PET_RDZV_ENDPOINT": endpoint,
+            "PET_RDZV_ID": uuid,
+        }
 
 
 LAUNCHERS: Mapping[str, Launcher] = MappingProxyType(

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deepforge_hpc.runtime.base.context import Context
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.failure import JobError
-from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Resources
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan, Resources
+from deepforge_hpc.runtime.job.rank_spec import rank_environment
 from deepforge_hpc.runtime.rank.identity import Identity, rank_variables
 from deepforge_hpc.runtime.rank.mpi import watch
 from deepforge_hpc.runtime.rank.surroundings import caches, threads
@@ -106,6 +110,30 @@ def test_ranks_meet_at_a_free_port_and_their_failures_are_one_block(
     assert "raised ValueError: met, as rank " in execution.state("job")["reason"], said
     assert f" on {os.uname().nodename} failed first:" in said
     assert "failed in the same way, " in said
+
+
+@pytest.mark.parametrize(
+    ("launcher", "nodes", "known"),
+    [("srun", 2, set()), ("torchrun", 1, set()),
+     ("torchrun", 2, {"PET_RDZV_BACKEND", "PET_RDZV_ENDPOINT", "PET_RDZV_ID"})],
+)  # fmt: skip
+def test_a_launcher_on_several_nodes_is_told_where_its_processes_meet(
+    launcher: str, nodes: int, known: set[str], tmp_path: Path
+) -> None:
+    launch = LaunchCommand(launcher, (launcher,), world_size=2 * nodes)
+    resources = Resources(nodes=nodes, ntasks_per_node=2)
+    asked = Job("a", "a", launch=launch, resources=resources)
+    info = ExecutionInfo.stand_in(uuid="0123", ledger=str(tmp_path))
+    context = Context(
+        ExecutionLayout(tmp_path), info, Plan("p", "s", "slurm", (asked,)), asked, None, 1
+    )
+    environ = rank_environment(context, tmp_path)
+    assert {name for name in environ if name.startswith("PET_")} == known
+    if known:
+        assert environ["PET_RDZV_ENDPOINT"] == (
+            f"{environ['MASTER_ADDR']}:{environ['MASTER_PORT']}"
+        )
+        assert environ["PET_RDZV_ID"] == "0123"
 
 
 def test_horovod_that_sees_one_rank_of_several_is_refused_when_it_starts(
