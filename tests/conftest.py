@@ -448,6 +448,25 @@ def fixture_module() -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
+def lab_class() -> type:
+    """Return the class of projects that submit on a site: `fixtures/lab.py`."""
+    found: type = _load("lab").Lab
+    return found
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a file system of its own with 64 KiB."""
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
 def executions() -> Any:
     """Return the makers of made-up executions: `fixtures/executions.py`."""
     return _load("executions")

@@ -87,3 +87,14 @@ def gated(make_project: Callable[..., Path], dfh: Any, until: Callable[..., Any]
         dfh("cancel", execution, cwd=project, expect=None)
         # An engine that has nothing to do any more removes this file, and ends.
         until(lambda execution=execution: not (execution / "local" / "engine.json").exists())
+
+
+@pytest.fixture
+def gated_then_used(gated: Path) -> Path:
+    """Return the project of `gated` with an operation `use` that waits for the other one."""
+    code, file = gated / "operations.py", gated / "pipeline.yaml"
+    use = "def use(word: str) -> str:\n    same = word\n    return same\n"
+    code.write_text(code.read_text() + use)
+    job = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
+    file.write_text(file.read_text().replace("outputs:", job))
+    return gated

@@ -83,15 +83,9 @@ def test_a_time_limit_and_a_checkpoint(
 
 
 def test_frozen_code_that_was_edited(
-    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
+    dfh: Any, gated_then_used: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
-    code = gated / "operations.py"
-    code.write_text(
-        code.read_text() + "def use(word: str) -> str:\n    same = word\n    return same\n"
-    )
-    file = gated / "pipeline.yaml"
-    use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
-    file.write_text(file.read_text().replace("outputs:", use))
+    gated = gated_then_used
     dfh("submit", cwd=gated)
     at_gate(gated)
     refused = dfh("logs", "gated-0001", "use", cwd=gated, expect=2)

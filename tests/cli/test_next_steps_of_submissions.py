@@ -151,15 +151,9 @@ def test_a_refused_proof_that_could_not_be_taken_back(
 
 
 def test_a_process_of_the_jobs_that_was_killed(
-    dfh: Any, gated: Path, follow: Any, until: Any, at_gate: Any
+    dfh: Any, gated_then_used: Path, follow: Any, until: Any, at_gate: Any
 ) -> None:
-    code = gated / "operations.py"
-    code.write_text(
-        code.read_text() + "def use(word: str) -> str:\n    same = word\n    return same\n"
-    )
-    file = gated / "pipeline.yaml"
-    use = "  use: {uses: 'operations.py:use', inputs: {word: wait.word}}\noutputs:"
-    file.write_text(file.read_text().replace("outputs:", use))
+    gated = gated_then_used
     dfh("submit", cwd=gated)
     at_gate(gated)
     engine = gated / "executions" / "gated-0001" / "local" / "engine.json"

@@ -13,28 +13,10 @@ import pytest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.training, pytest.mark.horovod]
 
-PIPELINE = """\
-pipeline: learn
-inputs:
-  images: {uri: images.h5, type: hdf5}
-operations:
-  train:
-    uses: deepforge_hpc.operations:Train
-    inputs: {dataset: images}
-    references: {model: network.yaml}
-    attributes:
-      loss: {SparseCategoricalCrossentropy: {from_logits: true}}
-      target: kind
-      metrics: [accuracy]
-      epochs: 2
-      batch_size: 16
+MORE = """\
       augment: dihedral
     resources: {nodes: 1, ntasks_per_node: 2, mem_per_node: 3GiB, time: "00:10:00"}
     launch: horovod
-outputs:
-  model: {from: train.model}
-  history: {from: train.history}
-  report: {from: train.report}
 """
 NETWORK = """\
 library: keras
@@ -48,9 +30,11 @@ layers:
 """
 
 
-def test_two_ranks_train_by_the_library(slurm_cluster: Any, dfh: Any, make_project: Any) -> None:
-
-    project: Path = make_project({"pipeline.yaml": PIPELINE, "network.yaml": NETWORK})
+def test_two_ranks_train_by_the_library(
+    slurm_cluster: Any, dfh: Any, make_project: Any, fixture_module: Any
+) -> None:
+    pipeline = fixture_module("learning").pipeline(MORE)
+    project: Path = make_project({"pipeline.yaml": pipeline, "network.yaml": NETWORK})
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 120)
     with h5py.File(project / "images.h5", "w") as file:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import types
 from pathlib import Path
@@ -103,35 +102,12 @@ def tried() -> dict[str, Tried]:
     }  # fmt: skip
 
 
-def test_the_catalogue_is_that_of_the_pytorch_that_it_was_made_for() -> None:
-    """Drift is a red test: `python -m deepforge_hpc.libraries.torch.introspect FOLDER` writes it."""
+def test_the_catalogue_is_that_of_the_pytorch_that_it_was_made_for(fixture_module: Any) -> None:
     import torch
 
     from deepforge_hpc.libraries.torch import introspect
 
-    folder = Path(introspect.__file__).parent
-    names, texts = introspect.introspect()
-    shipped = json.loads((folder / "names.json").read_text())
-    assert str(torch.__version__).startswith(shipped["version"])
-    assert json.loads(json.dumps(names)) == shipped
-    assert json.loads(json.dumps(texts)) == json.loads((folder / "texts.json").read_text())
-
-
-def test_no_default_of_pytorch_is_refused() -> None:
-    from deepforge_hpc.files.faults import Reader
-    from deepforge_hpc.files.yaml12 import load
-    from deepforge_hpc.libraries.networks.arguments import kinds
-    from deepforge_hpc.libraries.torch.catalogue import dialect, shipped
-    from deepforge_hpc.plugins.library import NEEDED
-
-    reader = Reader(load("a: 1", "a.yaml"))
-    for family in shipped().families:
-        for thing in shipped().things(family).values():
-            one = kinds(dialect()).arguments(family, thing.name)
-            for name, default in thing.defaults.items() if one else ():
-                if default is not NEEDED and one is not None:
-                    one.read(name, default, ("a",), reader)
-    assert not reader.faults, reader.faults
+    fixture_module("catalogues").assert_shipped(introspect, str(torch.__version__))
 
 
 @pytest.mark.parametrize("name", [*EXAMPLES, "forms"])

@@ -47,38 +47,12 @@ def test_the_demo_network_is_as_small_as_the_tables_say(example: Path) -> None:
     assert model.output_shape == (None, 32)
 
 
-def test_the_catalogue_is_that_of_the_keras_that_it_was_made_for() -> None:
-    """Drift is a red test: `python -m deepforge_hpc.libraries.keras.introspect FOLDER` writes it."""
-    import json
-
+def test_the_catalogue_is_that_of_the_keras_that_it_was_made_for(fixture_module: Any) -> None:
     import keras
 
     from deepforge_hpc.libraries.keras import introspect
 
-    folder = Path(introspect.__file__).parent
-    names, texts = introspect.introspect()
-    shipped = json.loads((folder / "names.json").read_text())
-    assert keras.__version__ == shipped["version"]
-    assert json.loads(json.dumps(names)) == shipped
-    assert json.loads(json.dumps(texts)) == json.loads((folder / "texts.json").read_text())
-
-
-def test_no_default_of_keras_is_refused() -> None:
-    """What Keras itself gives must pass as what a user gives."""
-    from deepforge_hpc.files.faults import Reader
-    from deepforge_hpc.files.yaml12 import load
-    from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
-    from deepforge_hpc.libraries.networks.arguments import kinds
-    from deepforge_hpc.plugins.library import NEEDED
-
-    reader = Reader(load("a: 1", "a.yaml"))
-    for family in shipped().families:
-        for thing in shipped().things(family).values():
-            one = kinds(dialect()).arguments(family, thing.name)
-            for name, default in thing.defaults.items() if one else ():
-                if default is not NEEDED and one is not None:
-                    one.read(name, default, ("a",), reader)
-    assert not reader.faults, reader.faults
+    fixture_module("catalogues").assert_shipped(introspect, keras.__version__)
 
 
 SIAMESE = """\

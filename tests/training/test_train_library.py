@@ -266,30 +266,11 @@ def test_a_setting_that_does_not_fit_is_named(
     assert message in str(told.value)
 
 
-PIPELINE = """\
-pipeline: learn
-inputs:
-  images: {uri: images.h5, type: hdf5}
-operations:
-  train:
-    uses: deepforge_hpc.operations:Train
-    inputs: {dataset: images}
-    references: {model: network.yaml}
-    attributes:
-      loss: {SparseCategoricalCrossentropy: {from_logits: true}}
-      target: kind
-      metrics: [accuracy]
-      epochs: 2
-      batch_size: 16
+OWN = """\
   own:
     uses: operations.py:Learn
     inputs: {dataset: images}
     references: {model: network.yaml}
-outputs:
-  model: {from: train.model}
-  report: {from: train.report}
-  done: {from: train.history}
-  history: {from: own.history}
 """
 OPERATION = '''\
 """A training of one's own, whose first attempt is asked to stop within its third epoch."""
@@ -348,9 +329,10 @@ def test_batches_are_of_their_epoch_whatever_keras_looked_at_before() -> None:
 
 
 def test_jobs_train_with_nothing_of_ours_and_go_on_from_a_checkpoint(
-    dataset: Path, make_project: Any, dfh: Any
+    dataset: Path, make_project: Any, dfh: Any, fixture_module: Any
 ) -> None:
-    files = {"pipeline.yaml": PIPELINE, "network.yaml": NETWORK, "operations.py": OPERATION}
+    pipeline = fixture_module("learning").pipeline(OWN, "  history: {from: own.history}\n")
+    files = {"pipeline.yaml": pipeline, "network.yaml": NETWORK, "operations.py": OPERATION}
     project = make_project(files)
     (project / "images.h5").write_bytes(dataset.read_bytes())
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
