@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
-from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_own
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import LAYOUT, ExecutionLayout
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.state.read import read_files
 from deepforge_hpc.submit.project import executions_folders, number_of
@@ -121,7 +119,9 @@ def is_leftover(folder: Path) -> bool:
     return is_begun and not may_be_held(folder / SUBMITTING)
 
 
-_WRITTEN_FIRST = {"code", "plan.json", "pipeline.yaml", "site.yaml", "jobs"}
+_WRITTEN_FIRST = {
+    *(LAYOUT.code.name, LAYOUT.plan.name, LAYOUT.pipeline.name, LAYOUT.site.name, LAYOUT.jobs.name)
+}
 """Before `execution.json` makes a folder an execution."""
 _AT_WORK_S = 3600.0
 """In which whoever makes a folder has its lease, whatever they then wait for."""
@@ -139,7 +139,7 @@ def read_execution(folder: Path) -> FoundExecution | None:
     """Return what `execution.json` of a folder says, or None if it is not an execution."""
     layout = ExecutionLayout(folder)
     try:
-        info = parse(ExecutionInfo, read_own(layout.execution), is_open=True)
+        info = ExecutionInfo.read(layout)
     except (OSError, ValueError):
         return None
     return FoundExecution(layout=layout, info=info)
@@ -185,7 +185,7 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
         names = listed(item.name for item in fitting)
         message = f"{reference}: several executions fit: {names}"
         raise UsageError(message, "Give the whole id.")
-    if (cwd / reference / "execution.json").is_file():
+    if ExecutionLayout(cwd / reference).execution.is_file():
         return _by_path(cwd / reference)
     message = f"{reference}: no such execution in {project}"
     names = listed(item.name for item in known)

@@ -15,10 +15,11 @@ from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.runtime.base.folder import Folder
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT
+from deepforge_hpc.runtime.base.layout import LAYOUT
 from deepforge_hpc.runtime.base.metrics import Point, points
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.base.times import parse_time
-from deepforge_hpc.runtime.state.read import LAYOUT, read_files
+from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
     from deepforge_hpc.api.find import FoundExecution

@@ -13,6 +13,7 @@ from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger import locate as _locate
 from deepforge_hpc.ledger import trace as _trace
 from deepforge_hpc.ledger import verify as _verify
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.check import Comparison, look
 from deepforge_hpc.submit.project import executions_folders
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.ledger.store import Record
     from deepforge_hpc.ledger.trace import Trace
     from deepforge_hpc.ledger.verify import Verification
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 
 
@@ -158,5 +158,5 @@ def _folder_of(record: Record, located: Located) -> Path | None:
         if found and found.info.uuid == record.data.uuid:
             return found.layout.root
     # One whose own file cannot be read is compared by all else: `check_frozen` says so.
-    lost = (home for home in homes if (home / "execution.json").exists())
+    lost = (home for home in homes if ExecutionLayout(home).execution.exists())
     return next((home for home in lost if not read_execution(home)), None)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.api.find import project_above
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.advice import pipeline_command
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.submit.project import executions_folders
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Steps:
             return step[0]
         if step["verb"] == "executions rm":  # it removes what is the project's alone
             return f"cd {quote(str(self._project))} && {step[0]}"
-        path = place / "jobs" / job if job else place
+        path = ExecutionLayout(place).jobs / job if job else place
         words = step.string[step.start() : step.start("name")]
         return words + quote(str(path))
 

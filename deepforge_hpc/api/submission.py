@@ -15,6 +15,7 @@ from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.advice import file_word, pipeline_command
 from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.layout import LAYOUT
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
 
@@ -315,7 +316,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         plan_sha256=info.plan_sha256,
         code_sha256=info.code_sha256,
         commands=preview(info, plan, _scheduler(plan), foreseen.units),
-        scripts={job: (f"jobs/{job}/job.sh", script.sha256) for job, script in scripts.items()},
+        scripts={job: (str(LAYOUT.script(job)), script.sha256) for job, script in scripts.items()},
         reused=foreseen.jobs,
         why=found.why,
         warnings=(*plan.warnings, *examined, *_place(loaded), *_unheard(plan), *found.notices),

@@ -91,7 +91,7 @@ def _file(kind: str, path: Path, wanted: str, record: Record) -> Iterator[Notice
 def _execution(layout: ExecutionLayout, record: Record) -> Iterator[Notice]:
     """Say of `execution.json`, of which no digest is kept, whether it is one."""
     try:
-        parse(ExecutionInfo, read_own(layout.execution), is_open=True)
+        ExecutionInfo.read(layout)
     except (OSError, ValueError) as error:
         text = f"execution.json of {record.execution} cannot be read: {error}"
         yield Notice("frozen_unreadable", text, str(layout.execution))

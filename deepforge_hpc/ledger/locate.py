@@ -13,9 +13,7 @@ from shlex import quote
 from deepforge_hpc.errors import LedgerError, UsageError
 from deepforge_hpc.ledger.store import Closure, Ledger, Record, short
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
@@ -102,7 +100,8 @@ def execution_above(path: Path) -> Path | None:
     """Return the folder of the execution that a path lies in, or None."""
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
-        if (folder / "execution.json").is_file() and (folder / "plan.json").is_file():
+        layout = ExecutionLayout(folder)
+        if layout.execution.is_file() and layout.plan.is_file():
             return folder
     return None
 
@@ -140,10 +139,11 @@ def _by_label(text: str, ledgers: Iterable[Ledger]) -> Located | None:
 
 def read_info(execution: Path) -> ExecutionInfo:
     """Return what an execution of any version says it is; LedgerError if it cannot be read."""
+    layout = ExecutionLayout(execution)
     try:
-        return parse(ExecutionInfo, read_own(execution / "execution.json"), is_open=True)
+        return ExecutionInfo.read(layout)
     except (OSError, ValueError) as error:
-        message = f"{execution / 'execution.json'}: cannot be read: {error}"
+        message = f"{layout.execution}: cannot be read: {error}"
         step = f"The ledger knows its jobs: dfh prov show {execution.name}/JOB"
         raise LedgerError(message, f"Restore it from a backup of the execution. {step}") from error
 
@@ -179,7 +179,7 @@ def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:
 
 
 def _no_record(path: Path, execution: Path, ledgers: Sequence[Ledger]) -> LedgerError:
-    if next((execution / "jobs").rglob("success.json"), None) is None:
+    if next(ExecutionLayout(execution).marked(), None) is None:
         message = f"{path}: no record yet" + _damaged(ledgers)
         hint = (
             f"A job writes its record when it ends: dfh status {quote(str(execution))} shows how."
@@ -247,15 +247,14 @@ def _lost(
     """
     held = {record.id for record in records}
     lost = {}
-    for pattern in ("success.json", "task-*/success.json"):
-        for path in sorted((execution / "jobs").glob(f"{job or '*'}/{pattern}")):
-            said = _marker(JobLayout(path.parent))
-            wanted = said.record if said else ""
-            if wanted and wanted not in held:
-                try:
-                    ledger.get(wanted)
-                except LedgerError as error:
-                    lost[wanted] = error
+    for folder in ExecutionLayout(execution).marked(job or "*"):
+        said = _marker(folder)
+        wanted = said.record if said else ""
+        if wanted and wanted not in held:
+            try:
+                ledger.get(wanted)
+            except LedgerError as error:
+                lost[wanted] = error
     return lost if job else {**ledger.damaged(containing=str(info.uuid)), **lost}
 
 

@@ -23,6 +23,7 @@ from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.paths import LEDGER_FORMAT
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of, parse
 from deepforge_hpc.runtime.base.files import digest, read_json, read_own
+from deepforge_hpc.runtime.base.layout import LedgerLayout
 from deepforge_hpc.runtime.state.closure import ClosureData
 from deepforge_hpc.runtime.state.record_data import RecordData
 
@@ -148,15 +149,14 @@ class Ledger:
 
     def blob(self, sha256: str) -> bytes | None:
         """Return a blob; None if it is not stored; LedgerError if its content was changed."""
-        name = sha256.removeprefix("sha256:")
-        path = self.root / "blobs" / name[:2] / name
+        path = LedgerLayout(self.root).blob(sha256)
         try:
             content = read_own(path)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
             raise LedgerError(f"blob {path}: {_why(error)}") from error
-        if digest(content) != f"sha256:{name}":
+        if digest(content) != f"sha256:{path.name}":
             message = f"blob {path}: its content was changed"
             raise LedgerError(message, "Restore the file from a backup of the ledger.")
         return content
@@ -175,21 +175,21 @@ class Ledger:
 
     def _check_format(self) -> None:
         """Raise LedgerError if a later version keeps records here where this one does not look."""
+        file = LedgerLayout(self.root).format
         try:
-            found = read_json(self.root / "FORMAT").get("format")
+            found = read_json(file).get("format")
         except FileNotFoundError:
             return
         except (OSError, ValueError):
             found = None
         if found != LEDGER_FORMAT:
-            file = self.root / "FORMAT"
             message = f"{file}: format {found!r}, this version reads {LEDGER_FORMAT}"
             raise LedgerError(message, "Use the version of deepforge-hpc that wrote the ledger.")
 
     def _files(self) -> Iterator[tuple[Path, str]]:
         """Yield each record file and the hex of the id in its name, newest day first."""
         self._check_format()
-        loose = self.root / "loose"
+        loose = LedgerLayout(self.root).loose
         days = [(day.name, day) for user in _folders(loose) for day in _folders(user)]
         for _, day in sorted(days, key=lambda item: item[0], reverse=True):
             for path in sorted(day.iterdir()):

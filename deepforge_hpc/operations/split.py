@@ -67,7 +67,7 @@ class Split:
     def execute(self, dataset: h5py.File) -> tuple[h5py.File, h5py.File, h5py.File, dict[str, Any]]:
         count = row_count(dataset)
         rows = np.arange(count)
-        order = _Order(dataset, self.groups, self.strata, self.strata_bins, self.seed)
+        order = _SplitOrder(dataset, self.groups, self.strata, self.strata_bins, self.seed)
         limits = np.cumsum([round(self.test * count), round(self.validation * count)])
         part = np.searchsorted(limits, order.middle, side="right")
         parts = {"train": rows[part == 2], "validation": rows[part == 1], "test": rows[part == 0]}
@@ -128,7 +128,7 @@ class KFold:
 
     def execute(self, dataset: h5py.File) -> tuple[h5py.File, h5py.File, dict[str, Any]]:
         count = row_count(dataset)
-        order = _Order(dataset, self.groups, self.strata, self.strata_bins, self.seed)
+        order = _SplitOrder(dataset, self.groups, self.strata, self.strata_bins, self.seed)
         fold = np.floor(order.middle * self.folds / count).astype(int)
         if empty := set(range(self.folds)) - set(fold.tolist()):
             hint = f"{count} rows in {order.units} groups"
@@ -140,7 +140,7 @@ class KFold:
         return train, validation, report
 
 
-class _Order:
+class _SplitOrder:
     """An order of the rows, groups together, in which each stretch has the mix of the whole."""
 
     def __init__(
@@ -231,7 +231,7 @@ def _take(table: Any, rows: Any) -> Any:
     return rewrite(table, rows, extra=None if "row" in columns(table) else {"row": rows})
 
 
-def _report(parts: dict[str, Any], order: _Order) -> dict[str, Any]:
+def _report(parts: dict[str, Any], order: _SplitOrder) -> dict[str, Any]:
     report: dict[str, Any] = {"rows": {name: len(rows) for name, rows in parts.items()}}
     report["groups"] = order.units
     if len(order.labels) > 1:

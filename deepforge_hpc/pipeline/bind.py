@@ -68,7 +68,7 @@ class Binder:
                 hint = "remove it, or run a file as a program: uses: FILE.py"
                 self.reader.fault(("operations", spec.name, key), message, hint, key=True)
         found = self.attempt(spec, lambda: self.sources.find(spec.uses))
-        return None if found is None else _Binding(self, spec, found).interface()
+        return None if found is None else _OperationBinding(self, spec, found).interface()
 
     def attempt(self, spec: OperationSpec, action: Callable[[], T | None]) -> T | None:
         """Return what an action finds; None after its fault was told at `uses:`."""
@@ -96,7 +96,7 @@ class Binder:
         self.warnings.append(fault.notice(kind))
 
 
-class _Binding:
+class _OperationBinding:
     """One operation on its way to an interface."""
 
     def __init__(self, binder: Binder, spec: OperationSpec, found: FoundOperation) -> None:

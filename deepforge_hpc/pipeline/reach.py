@@ -72,7 +72,7 @@ def read_module(
     """
     module = Module(path=path, whole=whole)
     try:
-        _Reader(module, absolute, Effects(tree), runs_main=is_main).read(tree.body)
+        _ModuleReader(module, absolute, Effects(tree), runs_main=is_main).read(tree.body)
     except RecursionError:  # a tower of brackets: then the file is one
         module.statements[:] = [_Statement(piece=whole, names=frozenset(), is_effect=True)]
     for statement in module.statements:
@@ -81,7 +81,7 @@ def read_module(
     return module
 
 
-class _Reader:
+class _ModuleReader:
     def __init__(
         self,
         module: Module,

@@ -105,7 +105,7 @@ class Shape:
 UNKNOWN = Shape()
 
 
-class _Field(NamedTuple):
+class _MemberShape(NamedTuple):
     shape: Shape
     required: bool = True
 
@@ -120,7 +120,7 @@ class ValueKind:
     keys: Shape = UNKNOWN
     items: Shape = UNKNOWN
     """Each member of a list, each value of a dict."""
-    parts: Mapping[int | str, _Field] | None = None
+    parts: Mapping[int | str, _MemberShape] | None = None
     """Of a tuple of a fixed length its members, of a TypedDict its fields."""
     is_named: bool = False
     classes: tuple[str, ...] = ()
@@ -172,8 +172,10 @@ class ValueKind:
             if one and other and (one.required or other.required):
                 yield one.shape, other.shape
 
-    def _part(self, name: int | str) -> _Field | None:
-        return _Field(self.items, required=False) if self.parts is None else self.parts.get(name)
+    def _part(self, name: int | str) -> _MemberShape | None:
+        return (
+            _MemberShape(self.items, required=False) if self.parts is None else self.parts.get(name)
+        )
 
 
 _TEXT = Shape("str", (ValueKind("str"),))
@@ -262,7 +264,9 @@ class Shapes:
             return ValueKind("list", items=self.read(members[0]))
         if any(isinstance(one, ast.Starred) or self._is_unpacked(one) for one in members):
             return ValueKind("list")
-        return ValueKind("list", parts={i: _Field(self.read(one)) for i, one in enumerate(members)})
+        return ValueKind(
+            "list", parts={i: _MemberShape(self.read(one)) for i, one in enumerate(members)}
+        )
 
     def _is_unpacked(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Subscript) and self._name(node.value) == "Unpack"
@@ -298,7 +302,7 @@ class Shapes:
             for base in bases
         )
 
-    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, _Field]]:
+    def fields(self, node: ast.ClassDef) -> Iterator[tuple[str, _MemberShape]]:
         """Yield the fields that a NamedTuple or a TypedDict writes down."""
         total = {word.arg: word.value for word in node.keywords}.get("total")
         is_total = not (isinstance(total, ast.Constant) and total.value is False)
@@ -307,7 +311,7 @@ class Shapes:
                 said = line.annotation
                 word = self._name(said.value) if isinstance(said, ast.Subscript) else ""
                 required = word == "Required" or (is_total and word != "NotRequired")
-                yield line.target.id, _Field(self.read(said), required)
+                yield line.target.id, _MemberShape(self.read(said), required)
 
 
 def _bare(name: str) -> tuple[ValueKind, ...] | None:

@@ -38,6 +38,7 @@ from deepforge_hpc.runtime.base.files import (
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.local_status import (
+    FOLDER,
     OLD_STATUS,
     STATUS,
     LocalStatus,
@@ -113,7 +114,7 @@ class LocalQueue:
     @classmethod
     def of(cls, directory: str) -> "LocalQueue":
         """Return the queue of the execution in that folder."""
-        return cls(Path(directory, "local"))
+        return cls(Path(directory, FOLDER))
 
     @property
     def log(self) -> Path:

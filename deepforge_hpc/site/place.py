@@ -52,7 +52,7 @@ def _identify(*, file: Mapping[str, Any] | None = None, **values: Any) -> Identi
     return Identify(**values, **(file or {}))
 
 
-class _Conditions:
+class _IdentifyKind:
     """One way to know the machine; with anything unknown in it, it is none."""
 
     kind = Object(Identify, build=_identify)
@@ -65,7 +65,7 @@ class _Conditions:
         return {"anyOf": [UNKNOWN_SCHEMA, self.kind.schema()]}
 
 
-IDENTIFY = Items(_Conditions(), "a list of ways to know the machine")
+IDENTIFY = Items(_IdentifyKind(), "a list of ways to know the machine")
 
 
 class SlurmFacts(Frozen):

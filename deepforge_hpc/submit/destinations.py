@@ -26,7 +26,7 @@ from deepforge_hpc.pipeline.places import ending_of, overlap, places
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, sync_folder
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import ExecutionLayout, LedgerLayout
 from deepforge_hpc.runtime.base.plan import JobKind
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.claim import Claim
@@ -63,11 +63,15 @@ def lock(info: ExecutionInfo, plan: Plan, attempt: int) -> None:
             place.take(info, attempt)
         _require_no_overlap(info, wanted)
     except OSError as error:
-        message = f"{info.ledger}/claims: cannot be written: {error.strerror}"
+        message = f"{_folder(info)}: cannot be written: {error.strerror}"
         raise StorageError(message, "Is the file system writable, and not full?") from error
 
 
-def _places(info: ExecutionInfo, plan: Plan) -> list[_Place]:
+def _folder(info: ExecutionInfo) -> Path:
+    return LedgerLayout(Path(info.ledger)).claims
+
+
+def _places(info: ExecutionInfo, plan: Plan) -> list[_DestinationLock]:
     """Return the destinations in one order: of several who want all of them, one gets them."""
     paths = {}
     for output in plan.outputs:
@@ -76,13 +80,13 @@ def _places(info: ExecutionInfo, plan: Plan) -> list[_Place]:
             kind = next((port.type for port in job.outputs if port.name == output.output), "")
             ending = ending_of(kind, is_one=job.kind is JobKind.RUN)
             paths.update(dict.fromkeys(places(output.to, output.name, ending), output.name))
-    folder = Path(info.ledger, "claims")
-    return [_Place(folder, path, name) for path, name in sorted(paths.items())]
+    folder = _folder(info)
+    return [_DestinationLock(folder, path, name) for path, name in sorted(paths.items())]
 
 
-def _require_no_overlap(info: ExecutionInfo, wanted: list[_Place]) -> None:
+def _require_no_overlap(info: ExecutionInfo, wanted: list[_DestinationLock]) -> None:
     """Raise UsageError if a live execution has a place that may be one of these, or lies in one."""
-    for file, holder in _claims(Path(info.ledger, "claims")) if wanted else ():
+    for file, holder in _claims(_folder(info)) if wanted else ():
         if holder.uuid != info.uuid and holder.to:
             for mine in wanted:
                 if overlap(mine.path, holder.to) and (way_out := _way_out(holder, file)):
@@ -108,7 +112,7 @@ def _numbered(folder: Path) -> Iterator[tuple[str, int]]:
                 yield match[1], int(match[2])
 
 
-class _Place:
+class _DestinationLock:
     """One destination."""
 
     def __init__(self, folder: Path, path: str, name: str) -> None:

@@ -21,7 +21,7 @@ from deepforge_hpc.runtime.base.files import (
     sync_folder,
     sync_path,
 )
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import LAYOUT, ExecutionLayout
 from deepforge_hpc.runtime.state.record import write_blob
 from deepforge_hpc.submit import destinations, project
 from deepforge_hpc.submit.lease import SUBMITTING, lease
@@ -166,28 +166,27 @@ def _mkdir(path: Path) -> bool:
 
 def _files(
     loaded: Loaded, scripts: Mapping[str, JobScript], plan: bytes, manifest: bytes
-) -> Iterator[tuple[str, bytes, int]]:
+) -> Iterator[tuple[Path, bytes, int]]:
     """Yield path in the execution, bytes and mode of all that is frozen."""
     for path, file in _code(loaded.snapshot).items():
-        yield f"code/{path}", file.data, 0o444
-    yield "code/MANIFEST.json", manifest, 0o444
-    yield "plan.json", plan, 0o444
-    yield "pipeline.yaml", loaded.pipeline_bytes, 0o444
-    yield "site.yaml", loaded.site_bytes, 0o444
+        yield LAYOUT.code / path, file.data, 0o444
+    yield LAYOUT.manifest, manifest, 0o444
+    yield LAYOUT.plan, plan, 0o444
+    yield LAYOUT.pipeline, loaded.pipeline_bytes, 0o444
+    yield LAYOUT.site, loaded.site_bytes, 0o444
     for job, script in scripts.items():
-        yield f"jobs/{job}/job.sh", script.text.encode(), 0o755
+        yield LAYOUT.script(job), script.text.encode(), 0o755
 
 
-def _write_files(layout: ExecutionLayout, files: Iterator[tuple[str, bytes, int]]) -> None:
+def _write_files(layout: ExecutionLayout, files: Iterator[tuple[Path, bytes, int]]) -> None:
     """Write files that nobody reads before `execution.json` is there."""
-    made: set[str] = set()
+    made: set[Path] = {Path()}
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     for name, data, mode in files:
         path = layout.root / name
-        parent = name.rpartition("/")[0]
-        if parent and parent not in made:
+        if name.parent not in made:
             path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(parent)
+            made.add(name.parent)
         with os.fdopen(os.open(path, flags, mode), "wb") as stream:
             stream.write(data)
 

@@ -24,7 +24,7 @@ _OTHER_VERSION = "Use the version of deepforge-hpc that made it."
 def read_info(layout: ExecutionLayout) -> ExecutionInfo:
     """Return `execution.json`; StorageError or LedgerError without it."""
     try:
-        return parse(ExecutionInfo, read_own(layout.execution), is_open=True)
+        return ExecutionInfo.read(layout)
     except OSError as error:
         from deepforge_hpc.runtime.base.failure import os_hint
 
@@ -118,7 +118,7 @@ def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
             _restore(layout.code / name, info.ledger, sha256)
             if _is_torn(layout.code / name):
                 _restore_runtime(layout.code, name, sha256)
-    if torn := {path for path in layout.jobs.glob("*/job.sh") if _is_torn(path)}:
+    if torn := {path for path in layout.jobs.glob(f"*/{layout.script('').name}") if _is_torn(path)}:
         from deepforge_hpc.render.script import render_scripts  # the ledger keeps the plan alone
 
         for job, script in render_scripts(read_plan(layout, info)).items():

@@ -16,6 +16,7 @@ from deepforge_hpc.runtime.base.files import (
     read_json,
     read_own,
 )
+from deepforge_hpc.runtime.base.layout import LedgerLayout
 
 
 def mark(project: Path, executions: Path, uuid: str) -> Path:
@@ -24,14 +25,15 @@ def mark(project: Path, executions: Path, uuid: str) -> Path:
     `uuid` becomes the ledger's own, if it is new. Raises OSError.
     """
     ledger = project / LEDGER
-    for folder in (ledger, ledger / "loose", ledger / "blobs"):
+    layout = LedgerLayout(ledger)
+    for folder in (ledger, layout.loose, layout.blobs):
         folder.mkdir(exist_ok=True)
     mark = {"format": LEDGER_FORMAT, "hash": "sha256", "id": uuid}
-    _create(ledger / "FORMAT", canonical_json(mark))
+    _create(layout.format, canonical_json(mark))
     folders = executions_folders(project)
     if executions not in folders:
         noted = [str(folder) for folder in (*folders, executions)]
-        publish_json(ledger / "executions.json", noted)
+        publish_json(layout.executions, noted)
     return ledger
 
 
@@ -39,7 +41,7 @@ def executions_folders(project: Path) -> list[Path]:
     """Return the folders in which the project's executions may lie, the default first."""
     folders = [project / EXECUTIONS]
     try:
-        noted = load_json(read_own(project / LEDGER / "executions.json"))
+        noted = load_json(read_own(LedgerLayout(project / LEDGER).executions))
     except (OSError, ValueError):
         return folders
     names = noted if isinstance(noted, list) else []
@@ -78,12 +80,12 @@ def last_number(ledger: Path, pipeline: str) -> int:
 
 def note_number(ledger: Path, pipeline: str, number: int) -> None:
     """Remember a number. Of two at once one may be lost: their folders are there to tell."""
-    publish_json(ledger / "numbers.json", {**_numbers(ledger), pipeline: number})
+    publish_json(LedgerLayout(ledger).numbers, {**_numbers(ledger), pipeline: number})
 
 
 def _numbers(ledger: Path) -> dict[str, int]:
     try:
-        found = read_json(ledger / "numbers.json")
+        found = read_json(LedgerLayout(ledger).numbers)
     except (OSError, ValueError):
         return {}
     return {name: number for name, number in found.items() if isinstance(number, int)}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.plugins.scheduler import Scheduler
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.layout import LAYOUT
 from deepforge_hpc.runtime.base.plan import JobKind, Plan
 from deepforge_hpc.submit.select import Selected, dependencies, without
 
@@ -21,11 +22,11 @@ def request_for(
     """Return the request for a job of which the upstream jobs have the ids `after`."""
     job = item.job
     about = {"execution": info.id, "job": job.name, "token": info.token, "attempt": attempt}
-    task = ".%a" if job.kind is JobKind.ARRAY else ""
+    task = "%a" if job.kind is JobKind.ARRAY else None
     resources = job.resources
     return SubmitRequest(
         job=job.name,
-        script=f"jobs/{job.name}/job.sh",
+        script=str(LAYOUT.script(job.name)),
         arguments=(
             *("--uuid", info.uuid),
             *("--attempt", str(attempt)),
@@ -35,7 +36,7 @@ def request_for(
         directory=info.home,
         name=f"{job.name}.{info.token}",
         comment=json.dumps(about, sort_keys=True, separators=(",", ":")),
-        output=f"jobs/{job.name}/out.{attempt}{task}.log",
+        output=str(LAYOUT.log(job.name, attempt, task)),
         account=job.account,
         after=tuple(after),
         dependency=job.dependency,

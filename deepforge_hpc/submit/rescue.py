@@ -17,7 +17,12 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
-from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX, ExecutionLayout
+from deepforge_hpc.runtime.base.layout import (
+    RESCUE_FORMATS,
+    RESCUE_INDEX,
+    TAKEN_ALONG,
+    ExecutionLayout,
+)
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.plugins import named_plugins
@@ -95,7 +100,7 @@ class Kept(NamedTuple):
             ):
                 message = f"{self.folder / path} belongs to another user, and a pickle can run code"
                 raise UsageError(message, _anew(self.folder))
-        for name in ("metrics.jsonl", "figures"):
+        for name in TAKEN_ALONG:
             if (self.folder.parent / name).exists():
                 LocalStorage(target.root).put(self.folder.parent / name, name)
         publish_json(target.rescue / RESCUE_FORMATS, self.formats)
@@ -125,7 +130,7 @@ def kept(
     Only what the caller has made: it may hold pickles. Raises UsageError if of something that was
     kept nothing can be taken up, for `types` names no format, or another one for what was saved.
     """
-    refused: dict[tuple[str, int | None], list[_Refused]] = {}
+    refused: dict[tuple[str, int | None], list[_NotTaken]] = {}
     todo = {
         (job.name, task): job
         for job in plan.jobs
@@ -146,7 +151,7 @@ def kept(
                 if not found.kept and not all((folder / path).exists() for path in found.sha256):
                     continue  # noted by a job that was killed: `dfh resume` goes on from it
                 if error := _problem(job, found, types):
-                    refused.setdefault((before.name, task), []).append(_Refused(error, folder))
+                    refused.setdefault((before.name, task), []).append(_NotTaken(error, folder))
                     continue
                 del todo[before.name, task]
                 refused.pop((before.name, task), None)
@@ -160,7 +165,7 @@ def kept(
         raise error
 
 
-class _Refused(NamedTuple):
+class _NotTaken(NamedTuple):
     error: UsageError
     folder: Path
 

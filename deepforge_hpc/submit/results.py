@@ -14,9 +14,7 @@ from pathlib import Path
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.codec import parse
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
-from deepforge_hpc.runtime.base.files import read_own
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.base.states import State
@@ -103,7 +101,7 @@ class Results:
         for folder in self._folders:
             layout = ExecutionLayout(folder / data.execution)
             try:
-                if parse(ExecutionInfo, read_own(layout.execution)).uuid != data.uuid:
+                if ExecutionInfo.read(layout).uuid != data.uuid:
                     continue
             except (OSError, ValueError):
                 continue

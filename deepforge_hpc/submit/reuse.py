@@ -19,7 +19,7 @@ from deepforge_hpc.runtime.base.context import Context, hostname, timestamp
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.failure import explain_os_error, resume_hint
 from deepforge_hpc.runtime.base.files import sync_path
-from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.layout import TAKEN_ALONG, ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job.destination import Destination, with_places
@@ -203,7 +203,7 @@ class _Reuse(_Foresight):
             described = entry._replace(mtime_ns=place.stat(entry.path).mtime_ns)
             outputs.append(Published(name, described, place.path_of(entry.path)))
         sync_path(folder.outputs)  # their names, and what could only be copied
-        for name in ("metrics.jsonl", "figures"):
+        for name in TAKEN_ALONG:
             if (earlier.folder.root / name).exists():
                 place.link(earlier.folder.root / name, name)
         context = Context(self._layout, self._info, self._plan, job, task, _ATTEMPT)

@@ -54,7 +54,7 @@ def reasons(
             job = todo.get(before.name)
             if job is not None and _succeeded(layout, before):
                 del todo[job.name]
-                changes = _Comparison(layout, old, before, plan, job, todo.keys() | found.keys())
+                changes = _JobChange(layout, old, before, plan, job, todo.keys() | found.keys())
                 why = changes.tell(operations.get(job.operation))
                 found[job.name] = f"{why} since {layout.root.name}"
         if not todo:
@@ -86,7 +86,7 @@ def _loss(layout: ExecutionLayout, job: Job) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Comparison:
+class _JobChange:
     """One job as it was, and as it is."""
 
     layout: ExecutionLayout
@@ -201,7 +201,7 @@ class _Comparison:
                 yield f"its input {name} is {'gone' if had[name] else 'new'}"
         before = {item.port: item for item in self.before.inputs}
         told: Counter[str] = Counter()
-        compare = _Sources(self)
+        compare = _InputChange(self)
         for item in self.job.inputs:
             if item.port in before and (text := compare.change(before[item.port], item)):
                 told[_argument(item)] += 1
@@ -212,10 +212,10 @@ class _Comparison:
                 yield f"{number - _MAX_MEMBERS} more of its input {name}"
 
 
-class _Sources:
+class _InputChange:
     """Where the inputs of a job come from, as it was and as it is."""
 
-    def __init__(self, found: _Comparison) -> None:
+    def __init__(self, found: _JobChange) -> None:
         self.again = found.again
         self.data = [{item.name: item for item in plan.inputs} for plan in (found.old, found.plan)]
         self.jobs = [{job.name: job for job in plan.jobs} for plan in (found.old, found.plan)]

@@ -30,6 +30,7 @@ from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.files import publish_json
+from deepforge_hpc.runtime.base.layout import LAYOUT, ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 
@@ -59,7 +60,7 @@ class SchedulerContract:
     def execution(self, tmp_path: Path) -> Path:
         """Return the folder of an execution; its name is what a shell would trip over."""
         folder = tmp_path / "it's an $(execution)"
-        (folder / "jobs").mkdir(parents=True)
+        ExecutionLayout(folder).jobs.mkdir(parents=True)
         info = ExecutionInfo(
             id="contract-0001",
             uuid=_UUID,
@@ -76,31 +77,32 @@ class SchedulerContract:
             plan_sha256="sha256:0",
             code_sha256="sha256:0",
         )
-        publish_json(folder / "execution.json", encode(info))
+        publish_json(ExecutionLayout(folder).execution, encode(info))
         return folder
 
     @pytest.fixture(autouse=True)
     def _trial(self, scheduler: Scheduler, execution: Path) -> None:
         self.adapter, self.half = scheduler, half_of(scheduler)
         self.root, self.home = execution, str(execution)
+        self.layout = ExecutionLayout(execution)
 
     def request(
         self, job: str, body: str, *, token: str = _UUID[:8], **changes: object
     ) -> SubmitRequest:
         """Return a request for a new script with this body."""
-        folder = self.root / "jobs" / job
-        folder.mkdir(exist_ok=True)
+        script = self.layout.script(job)
+        script.parent.mkdir(exist_ok=True)
         lines = ["#!/bin/bash", *self.adapter.header(_OPTIONS), _TASK, body, ""]
-        (folder / "job.sh").write_text("\n".join(lines), encoding="utf-8")
-        task = ".%a" if "array" in changes else ""
+        script.write_text("\n".join(lines), encoding="utf-8")
+        task = "%a" if "array" in changes else None
         request = SubmitRequest(
             job=job,
-            script=f"jobs/{job}/job.sh",
+            script=str(LAYOUT.script(job)),
             arguments=("--uuid", _UUID, "--attempt", "1"),
             directory=self.home,
             name=f"{job}.{token}",
             comment=json.dumps({"job": job, "token": token, "attempt": 1}),
-            output=f"jobs/{job}/out.1{task}.log",
+            output=str(LAYOUT.log(job, 1, task)),
         )
         return dataclasses.replace(request, **changes)  # type: ignore[arg-type]
 
@@ -138,7 +140,7 @@ class SchedulerContract:
         assert status.state == State.SUCCEEDED.value, status
         assert status.name == f"a.{_UUID[:8]}"
         assert status.explanation
-        printed = (self.root / "jobs" / "a" / "out.1.log").read_text(encoding="utf-8")
+        printed = self.layout.log("a", 1).read_text(encoding="utf-8")
         assert printed == f"{self.root.resolve()}\n--uuid {_UUID} --attempt 1\n"
 
     def test_an_exit_code_other_than_0_is_a_failure(self) -> None:
@@ -156,7 +158,7 @@ class SchedulerContract:
             monkeypatch.setenv(name, "now+1000")
         native_id = self.submit("a", "env")
         self.wait(native_id)
-        printed = (self.root / "jobs" / "a" / "out.1.log").read_text(encoding="utf-8")
+        printed = self.layout.log("a", 1).read_text(encoding="utf-8")
         assert "now+1000" not in printed
 
     def test_a_held_job_starts_when_it_is_released(self) -> None:
@@ -200,7 +202,7 @@ class SchedulerContract:
             f"{native_id}_1",
             f"{native_id}_3",
         }
-        printed = (self.root / "jobs" / "a" / "out.1.1.log").read_text(encoding="utf-8")
+        printed = self.layout.log("a", 1, 1).read_text(encoding="utf-8")
         assert printed == "task 1\n"
 
     def test_a_dependant_waits_for_every_task(self) -> None:
@@ -233,7 +235,7 @@ class SchedulerContract:
         cancelled = self.adapter.query(self.home, [native_id]).get(f"{native_id}_0")
         # Slurm keeps no trace of a task that was cancelled before it had a record of its own.
         assert cancelled is None or cancelled.state in _NEVER_STARTED
-        assert not (self.root / "jobs" / "a" / "out.1.0.log").exists()
+        assert not self.layout.log("a", 1, 0).exists()
 
     def test_an_unknown_job_is_absent(self) -> None:
         """Absence is not success; no ids is no question."""
@@ -291,7 +293,7 @@ class SchedulerContract:
         two = self.submit("b", body, arguments=("b",), array="1,3")
         for mine, file in ((one, "a/none.env"), (f"{two}_1", "b/1.env"), (f"{two}_3", "b/3.env")):
             self.wait(mine)
-            assert self.half.native_id(_environment(self.root / "jobs" / file)) == mine
+            assert self.half.native_id(_environment(self.layout.jobs / file)) == mine
         assert self.half.native_id({}) == ""
 
     def test_the_last_job_is_told_how_others_ended(self) -> None:

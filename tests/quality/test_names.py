@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import deepforge_hpc
+from deepforge_hpc.runtime.base import layout
 from deepforge_hpc.runtime.base.states import State
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
@@ -31,11 +33,12 @@ ROOMS = {
 
 
 def definitions(package: Path) -> dict[str, list[str]]:
+    """Return the modules of each class name; a private one is a name too, for who reads the module."""
     found = defaultdict(list)
     for path in sorted(package.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.ClassDef):
-                found[node.name].append(path.relative_to(package).as_posix())
+                found[node.name.lstrip("_")].append(path.relative_to(package).as_posix())
     return found
 
 
@@ -79,3 +82,80 @@ def test_a_state_is_compared_with_states() -> None:
         path.name: compared_as_text(ast.parse(path.read_bytes())) for path in PACKAGE.rglob("*.py")
     }
     assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def words(repository: Path) -> list[tuple[str, list[str]]]:
+    """Return the words of each row of the table in the documentation, and the places it names."""
+    page = (repository / "docs/developer/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Words\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:4:2] for line in table.splitlines() if line.startswith("| ")]
+    return [(name.strip(), re.findall(r"`([^`]+)`", where)) for name, where in rows[1:]]
+
+
+def test_the_places_of_the_words_are_there_and_say_them(repository: Path) -> None:
+    table = words(repository)
+    assert len(table) > 30
+    for row, places in table:
+        texts = ""
+        for place in places:
+            path = PACKAGE / place
+            files = [path] if path.is_file() else sorted(path.glob("*.py"))
+            assert files, f"{row}: {place} is not there"
+            texts += " ".join(file.read_text(encoding="utf-8") for file in files)
+        for word in row.split("; "):
+            stem = word.split(" of ")[0].removesuffix("y").replace(" ", r"[\s_]*")
+            assert re.search(stem, texts, re.IGNORECASE), f"{word}: not said in {places}"
+
+
+# -- the names of files are those of runtime/base/layout.py
+
+FILES = {
+    part
+    for kind in (layout.ExecutionLayout, layout.JobLayout, layout.LedgerLayout)
+    for value in vars(kind).values()
+    if isinstance(value, layout._Below)
+    for part in value._name.split("/")
+} | {value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
+OTHERS = {"api/proof.py", "pipeline/builder.py"}
+"""They write a `pipeline.yaml` into a project."""
+
+
+def joined(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the texts that become a part of a path, as far as the code shows them."""
+    for node in ast.walk(tree):
+        found: list[ast.expr] = []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            found = [node.right]
+        elif isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            found = node.args if name in {"Path", "joinpath", "glob", "rglob"} else []
+        elif isinstance(node, ast.JoinedStr):
+            texts = [part.value for part in node.values if isinstance(part, ast.Constant)]
+            is_path = not re.search(r"\s", "".join(map(str, texts)))
+            found = node.values[:1] if is_path and "/" in "".join(map(str, texts)) else []
+        for part in found:
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield node.lineno, part.value
+
+
+def named_files(tree: ast.AST) -> list[str]:
+    return [f"{line}: {text}" for line, text in joined(tree) if FILES.intersection(text.split("/"))]
+
+
+def test_files_of_executions_and_ledgers_are_named_in_one_place() -> None:
+    found = {
+        place: named_files(ast.parse(path.read_bytes()))
+        for path in PACKAGE.rglob("*.py")
+        if (place := path.relative_to(PACKAGE).as_posix()) != "runtime/base/layout.py"
+    }
+    assert {place: lines for place, lines in found.items() if lines and place not in OTHERS} == {}
+    assert {place for place, lines in found.items() if lines} == OTHERS
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['folder / "plan.json"', 'Path(ledger, "blobs", name)', 'f"jobs/{job}/job.sh"', 'top.glob("*/success.json")'],
+)  # fmt: skip
+def test_a_name_that_is_planted_is_found(line: str) -> None:
+    assert named_files(ast.parse(line))
+    assert not named_files(ast.parse('f"code/{name} was edited"\nrow["jobs"]'))

@@ -52,7 +52,7 @@ class _Builders:
 
     def body(self, graph: Graph) -> list[str]:
         """Return the statements that build a network."""
-        return [f"    {line}" for line in _Body(graph, self).lines()]
+        return [f"    {line}" for line in _BuildBody(graph, self).lines()]
 
     def add(self, graph: Graph) -> str:
         """Return the name of a function that builds a nested model."""
@@ -62,7 +62,7 @@ class _Builders:
         return name
 
 
-class _Body:
+class _BuildBody:
     """The statements of a function that builds a network."""
 
     def __init__(self, graph: Graph, builders: _Builders) -> None:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from .codec import parse
 from .execution import ExecutionInfo
 from .failure import not_as_submitted
 from .files import digest, read_own
@@ -66,7 +65,7 @@ def find_root() -> Path:
     """Return the execution that this process belongs to: the working directory, else our own."""
     here = Path.cwd()
     folders = (here, *Path(__file__).resolve().parents)
-    return next((path for path in folders if (path / "execution.json").is_file()), here)
+    return next((path for path in folders if ExecutionLayout(path).execution.is_file()), here)
 
 
 def open_context(
@@ -75,7 +74,7 @@ def open_context(
     """Read the execution's files; JobError (87) unless the plan is the one that was submitted."""
     layout = ExecutionLayout(root)
     try:
-        info = parse(ExecutionInfo, read_own(layout.execution))
+        info = ExecutionInfo.read(layout, is_open=False)
         content = read_own(layout.plan)
         expected = plan_sha256 or info.plan_sha256
         if digest(content) != expected:

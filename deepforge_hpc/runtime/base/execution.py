@@ -4,6 +4,9 @@
 from typing import NamedTuple
 
 from .advice import submit_command
+from .codec import parse
+from .files import read_own
+from .layout import ExecutionLayout
 
 EXECUTION_SCHEMA = "dfh/execution/1"
 PLAN_SCHEMA = "dfh/plan/1"
@@ -59,6 +62,14 @@ class ExecutionInfo(NamedTuple):
         """Return what is known of an execution whose file cannot be read; the rest is empty."""
         needed = (name for name in cls._fields if name not in cls._field_defaults)
         return cls(**{**dict.fromkeys(needed, ""), **known})  # type: ignore[arg-type]
+
+    @classmethod
+    def read(cls, layout: ExecutionLayout, *, is_open: bool = True) -> "ExecutionInfo":
+        """Return what an execution's file says; OSError or ValueError if it cannot be read.
+
+        `is_open`: fields of a later version are left alone.
+        """
+        return parse(cls, read_own(layout.execution), is_open=is_open)
 
     @property
     def token(self) -> str:

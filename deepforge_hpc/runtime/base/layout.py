@@ -1,4 +1,4 @@
-"""Where everything of an execution lies. The one place that knows these names.
+"""Where everything of an execution and of a ledger lies. The one place that knows these names.
 
 Named tuples, not dataclasses: every rank of every job imports this, and `dataclasses` pulls in
 `inspect`, `ast` and `dis`: a hundred file-system calls and 10 ms.
@@ -6,10 +6,13 @@ Named tuples, not dataclasses: every rank of every job imports this, and `datacl
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_JOBS = "jobs"
+_JOBS, _BLOBS = "jobs", "blobs"
+OUTPUTS = "outputs"
+"""In a job's folder, in its work folder, and in `rescue/`: the files of its outputs."""
 RANK_SPEC = "rank.json"
 """In the work folder: what the supervisor wants its ranks to do."""
 SAVED = "outputs.json"
@@ -18,6 +21,9 @@ RESCUE = "rescue"
 """In the work folder, then beside the job: what an attempt made that could not save all of it."""
 RESCUE_INDEX, RESCUE_FORMATS = "index.json", "formats.json"
 """In there: what it is, and which formats `dfh resume` found for what is kept."""
+_METRICS, FIGURES = "metrics.jsonl", "figures"
+TAKEN_ALONG = (_METRICS, FIGURES)
+"""Beside a job's outputs: what comes with them to an execution that takes them over."""
 PACKAGES = "packages.txt"
 """In the work folder: what rank 0 could import."""
 PLUGINS = "plugins.json"
@@ -51,13 +57,13 @@ class JobLayout(_Root):
     """`dfh/state/1`: what happens now; one writer, the job itself."""
     success = _Below("success.json")
     """`dfh/success/1`: the marker, written last."""
-    metrics = _Below("metrics.jsonl")
+    metrics = _Below(_METRICS)
     """JSON lines; `$DFH_METRICS`."""
-    figures = _Below("figures")
+    figures = _Below(FIGURES)
     """PNG, SVG and JSON of each captured figure."""
     checkpoints = _Below("checkpoints")
     """`$DFH_CHECKPOINT_DIR`."""
-    outputs = _Below("outputs")
+    outputs = _Below(OUTPUTS)
     """Published outputs, `outputs/<name>[.suffix]`."""
     rescue = _Below(RESCUE)
     """What an attempt made that could not save all of it; see `rank/rescue.py`."""
@@ -69,8 +75,11 @@ class JobLayout(_Root):
         return self.root / f".work-{attempt}"
 
 
-def log_name(attempt: int, task: int | None) -> str:
-    """Return what the log of a job, or of an array task, is called in the job's folder."""
+def log_name(attempt: int, task: int | str | None) -> str:
+    """Return what the log of a job, or of an array task, is called in the job's folder.
+
+    `task` may be what the scheduler writes a task's number in place of.
+    """
     return f"out.{attempt}.log" if task is None else f"out.{attempt}.{task}.log"
 
 
@@ -108,10 +117,44 @@ class ExecutionLayout(_Root):
         task_name = () if task is None else (f"task-{task:05d}",)
         return JobLayout(self.root.joinpath(_JOBS, job, *task_name))
 
-    def log(self, job: str, attempt: int, task: int | None = None) -> Path:
+    def marked(self, job: str = "*") -> Iterator[JobLayout]:
+        """Yield the folders of jobs and tasks that have a success marker; no plan is asked."""
+        name = JobLayout(self.root).success.name
+        for pattern in (f"{job}/{name}", f"{job}/task-*/{name}"):
+            yield from (JobLayout(path.parent) for path in sorted(self.jobs.glob(pattern)))
+
+    def log(self, job: str, attempt: int, task: int | str | None = None) -> Path:
         """Return the file that holds what the job's script and its ranks printed."""
         return self.root.joinpath(_JOBS, job, log_name(attempt, task))
 
     def rank_log(self, job: str, attempt: int, rank: int, task: int | None = None) -> Path:
         """Return the file that holds what one rank printed, if there is more than one rank."""
         return self.job(job, task).root / f"out.{attempt}.rank-{rank:05d}.log"
+
+
+LAYOUT = ExecutionLayout(Path())
+"""Names of files and folders, relative to the execution."""
+
+
+class LedgerLayout(_Root):
+    """The folder `.dfh` of a project."""
+
+    __slots__ = ()
+
+    format = _Below("FORMAT")
+    """Which format it has; see `ledger/store.py`."""
+    loose = _Below("loose")
+    """Records: `<user>/<YYYYMMDD>/<id>.<plan key>.json`."""
+    blobs = _Below(_BLOBS)
+    """What records name by its digest."""
+    claims = _Below("claims")
+    """Locks of destinations; see `submit/destinations.py`."""
+    executions = _Below("executions.json")
+    """Folders in which the project's executions lie besides the default one."""
+    numbers = _Below("numbers.json")
+    """The highest number that an execution of each pipeline had."""
+
+    def blob(self, sha256: str) -> Path:
+        """Return the file of a blob."""
+        name = sha256.removeprefix("sha256:")
+        return self.root.joinpath(_BLOBS, name[:2], name)

@@ -13,6 +13,8 @@ from .jsonl import read_lines
 from .native import FAILED, WAITS, NativeStatus
 from .states import State
 
+FOLDER = "local"
+"""Of an execution: what the engine keeps there."""
 STATUS = "status.jsonl"
 """A line for each change of a job or task; the last one of an id counts."""
 OLD_STATUS = "status.json"

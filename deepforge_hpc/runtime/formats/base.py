@@ -104,9 +104,9 @@ def count_rows(fmt: Format, path: Path, *, parts: bool) -> int:
     return total
 
 
-def block_of(shard: int, shards: int, rows: int) -> Rows:
+def block_of(task: int, tasks: int, rows: int) -> Rows:
     """Return the contiguous block of rows of one task; sizes differ by at most one."""
-    return rows * shard // shards, rows * (shard + 1) // shards
+    return rows * task // tasks, rows * (task + 1) // tasks
 
 
 class Json(Format):

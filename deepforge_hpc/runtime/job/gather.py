@@ -8,6 +8,7 @@ from ..base.codec import encode
 from ..base.context import Context
 from ..base.failure import JobError
 from ..base.files import canonical_json, digest, publish_bytes
+from ..base.layout import OUTPUTS
 from ..formats import FORMATS
 from ..formats.parts import INDEX, Part, Parts
 from ..rank.messages import Saved
@@ -25,7 +26,7 @@ def collect_parts(context: Context) -> tuple[dict[str, Saved], list[StagedInput]
     JobError if a part is damaged, or the parts of one output have several formats.
     """
     producer = context.plan.job(context.job.operation)
-    outputs = context.work / "outputs"
+    outputs = context.work / OUTPUTS
     outputs.mkdir(parents=True)
     entries: dict[str, Saved] = {}
     inputs: list[StagedInput] = []

@@ -8,7 +8,7 @@ from ..base.codec import decode
 from ..base.context import Clock, Context
 from ..base.failure import JobError
 from ..base.files import read_json
-from ..base.layout import SAVED
+from ..base.layout import OUTPUTS, SAVED
 from ..base.states import State
 from ..figures.index import recorded
 from ..formats import FORMATS
@@ -35,7 +35,7 @@ def publish_job(
     output is not whole; OSError if a file system refuses. Nothing counts before the marker, which
     is written last.
     """
-    source = context.work / "outputs"
+    source = context.work / OUTPUTS
     for name, entry in entries.items():
         _verify(context, name, entry)
     if entries:
@@ -75,7 +75,7 @@ def read_entries(context: Context) -> dict[str, Saved]:
 
 
 def _verify(context: Context, name: str, entry: Saved) -> None:
-    fmt, path = FORMATS.get(entry.format), context.work / "outputs" / entry.path
+    fmt, path = FORMATS.get(entry.format), context.work / OUTPUTS / entry.path
     try:
         path.stat()
         if fmt is not None and not entry.digest:
@@ -99,7 +99,7 @@ def _place(context: Context, name: str, entry: Saved, source: Path) -> Published
     place = LocalStorage(context.folder.outputs)
     found = place.adopt(source / entry.path, entry.path, sha256=entry.digest)
     described = marker.Output(
-        path=f"outputs/{entry.path}",
+        path=f"{OUTPUTS}/{entry.path}",
         format=entry.format,
         sha256=found.sha256,
         size=found.size,

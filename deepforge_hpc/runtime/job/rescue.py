@@ -11,7 +11,7 @@ from ..base.codec import decode, encode, parse
 from ..base.context import Context
 from ..base.failure import JobError
 from ..base.files import publish_json, read_json, read_own, remove
-from ..base.layout import RESCUE, RESCUE_FORMATS, RESCUE_INDEX
+from ..base.layout import OUTPUTS, RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, Saved, TakenUp
 from ..state.record import Published
 from ..storage.local import LocalStorage
@@ -58,16 +58,14 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
         return True
     try:
         remove(folder)
-        (folder / "outputs").mkdir(parents=True)
+        (folder / OUTPUTS).mkdir(parents=True)
         for path in (item.path for item in made.values()):
-            begun = context.work / "outputs" / path
+            begun = context.work / OUTPUTS / path
             place = begun if begun.exists() else context.folder.outputs / path
-            place.rename(folder / "outputs" / path)
+            place.rename(folder / OUTPUTS / path)
         remove(context.work)  # it may be what fills the disk, and all of worth in it has moved
-        storage, paths = LocalStorage(folder), [f"outputs/{item.path}" for item in made.values()]
-        digests = {path: storage.digest(path) for path in paths}
-        key, execution = context.job.value_key, context.info.id
-        found = Rescue(context.attempt, dict(made), {}, {}, digests, key, execution)
+        storage, found = LocalStorage(folder), _rescue(context, made)
+        found = found._replace(sha256={path: storage.digest(path) for path in found.paths})
         publish_json(folder / RESCUE_INDEX, encode(found))
     except OSError:  # it may be the same disk that is full
         remove(folder)
@@ -83,13 +81,18 @@ def note_made(context: Context, made: Mapping[str, Saved], outputs: Iterable[Pub
     folder = context.folder.rescue
     if context.job.source is None or find(context) is not None:
         return
-    digests = {f"outputs/{made[item.name].path}": item.entry.sha256 for item in outputs}
-    key, execution = context.job.value_key, context.info.id
+    digests = {f"{OUTPUTS}/{made[item.name].path}": item.entry.sha256 for item in outputs}
     with suppress(OSError):  # it is extra
         remove(folder)
         folder.mkdir()
-        found = Rescue(context.attempt, dict(made), {}, {}, digests, key, execution)
+        found = _rescue(context, made)._replace(sha256=digests)
         publish_json(folder / RESCUE_INDEX, encode(found))
+
+
+def _rescue(context: Context, made: Mapping[str, Saved]) -> Rescue:
+    """Return what is to be said of whole outputs, still without their digests."""
+    key, execution = context.job.value_key, context.info.id
+    return Rescue(context.attempt, dict(made), {}, {}, {}, key, execution)
 
 
 def recall(context: Context) -> None:
@@ -97,7 +100,7 @@ def recall(context: Context) -> None:
     folder = context.folder.rescue
     found = read(folder)
     for item in found.saved.values() if found and not context.folder.success.exists() else ():
-        kept, published = folder / "outputs" / item.path, context.folder.outputs / item.path
+        kept, published = folder / OUTPUTS / item.path, context.folder.outputs / item.path
         if not os.path.lexists(kept) and os.path.lexists(published):
             kept.parent.mkdir(exist_ok=True)
             published.rename(kept)

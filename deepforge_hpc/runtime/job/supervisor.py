@@ -20,6 +20,7 @@ from ..base.failure import (
     tell,
 )
 from ..base.files import remove
+from ..base.layout import OUTPUTS
 from ..base.plan import JobKind
 from ..base.signals import SignalQueue
 from ..base.states import State
@@ -285,7 +286,7 @@ class Supervisor:
         self._refresh()
 
     def _show(self, entries: dict[str, Saved]) -> None:
-        folder = self._context.work / "outputs"
+        folder = self._context.work / OUTPUTS
         for name, entry in entries.items():
             say(f"{name} ({entry.format}): {folder / entry.path}")
         say("Run by hand: nothing was published, and the state is as it was.")

@@ -3,6 +3,7 @@
 # Annotations are types here, which the codec reads.
 from typing import NamedTuple
 
+from ..base.layout import OUTPUTS
 from ..base.plan import Job
 from ..base.ranks import Names
 
@@ -58,6 +59,11 @@ class Rescue(NamedTuple):
     schema: str = RESCUE_SCHEMA
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Return the files that it keeps, below `rescue/`."""
+        return (*self.kept.values(), *(f"{OUTPUTS}/{item.path}" for item in self.saved.values()))
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether nothing was lost, so that the operation need not run again."""
         return not self.lost
@@ -69,12 +75,11 @@ class Rescue(NamedTuple):
 
     def is_of(self, job: Job) -> bool:
         """Tell whether it is all that a job makes, in whatever formats, with the digests of it."""
-        paths = {*self.kept.values(), *(f"outputs/{item.path}" for item in self.saved.values())}
         return (
             self.is_whole
             and self.value_key == job.value_key
             and {*self.saved, *self.kept} == {port.name for port in job.outputs}
-            and self.sha256.keys() == paths
+            and self.sha256.keys() == set(self.paths)
         )
 
     @property
@@ -103,8 +108,8 @@ class RankSpec(NamedTuple):
     job: Job
     """All that the plan says of it."""
     inputs: tuple[RankInput, ...]
-    shard: int | None
-    """The task of a job array; None if the job is none."""
+    task: int | None
+    """Of a job array; None if the job is none."""
     code: str
     work: str
     figures: str
@@ -121,11 +126,6 @@ class RankSpec(NamedTuple):
     def execution(self) -> str:
         """Return the id of the execution."""
         return execution_of(self.code)
-
-    @property
-    def shards(self) -> int | None:
-        """Return the number of tasks of a job array; None if the job is none."""
-        return None if self.shard is None else self.job.tasks
 
 
 class RankError(NamedTuple):

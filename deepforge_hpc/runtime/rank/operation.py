@@ -41,7 +41,8 @@ def run_operation(
     """Return the outputs of the operation by name."""
     source = spec.job.source
     assert source is not None
-    known = {"seed": spec.job.seed, "shard": spec.shard, "shards": spec.shards}
+    tasks = None if spec.task is None else spec.job.tasks
+    known = {"seed": spec.job.seed, "shard": spec.task, "shards": tasks}
     known = {name: value for name, value in known.items() if value is not None}
     settings = _settings(spec, known, Path(spec.code))
     inputs = _load_inputs(spec, formats)
@@ -130,10 +131,10 @@ def _load_input(spec: RankSpec, item: RankInput, formats: Mapping[str, Format]) 
     try:
         fmt = formats[item.format]
         rows = None
-        if item.mapped and spec.shard is not None:
+        if item.mapped and spec.task is not None:
             total = count_rows(fmt, path, parts=item.parts)
             _refuse_idle_tasks(item.port, path, total, spec.job.tasks)
-            rows = block_of(spec.shard, spec.job.tasks, total)
+            rows = block_of(spec.task, spec.job.tasks, total)
         return fmt.load_parts(path, rows) if item.parts else fmt.load(path, rows)
     except (OSError, ValueError, FormatError, KeyError) as error:
         if isinstance(error, OSError) and error.errno == errno.EMFILE:
@@ -144,14 +145,14 @@ def _load_input(spec: RankSpec, item: RankInput, formats: Mapping[str, Format]) 
         raise JobError(reason, hint) from error
 
 
-def _refuse_idle_tasks(port: str, path: Path, rows: int, shards: int) -> None:
+def _refuse_idle_tasks(port: str, path: Path, rows: int, tasks: int) -> None:
     """Refuse an array with more tasks than rows, in each of its tasks: it cannot be whole."""
     if rows == 0:
         reason = f"Input {port} ({path}) has no rows, so there is nothing to share out."
         raise JobError(reason, "See what made it; then submit again.")
-    if rows < shards:
+    if rows < tasks:
         reason = (
-            f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({shards})."
+            f"Input {port} ({path}) has fewer rows ({rows}) than the array has tasks ({tasks})."
         )
         raise JobError(reason, f"Set `shards:` under `map:` to {rows} or less, then submit again.")
 

@@ -15,7 +15,7 @@ from typing import Any
 from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_folder, sync_path
-from ..base.layout import RESCUE, RESCUE_INDEX
+from ..base.layout import OUTPUTS, RESCUE, RESCUE_INDEX
 from ..formats.base import Format, FormatError, Json
 from ..formats.file import choose
 from ..storage.local import LocalStorage
@@ -37,8 +37,8 @@ def rescue(
     work = Path(spec.work)
     folder = work / RESCUE
     folder.mkdir()
-    (work / "outputs").rename(folder / "outputs")
-    sync_folder(folder / "outputs")
+    (work / OUTPUTS).rename(folder / OUTPUTS)
+    sync_folder(folder / OUTPUTS)
     kept, lost = {}, {}
     for name in refused:
         path = folder / f"{name}.pickle"
@@ -49,13 +49,12 @@ def rescue(
             remove(path)
             lost[name] = str(error) or type(error).__name__
     place = LocalStorage(folder)
-    paths = [*kept.values(), *(f"outputs/{item.path}" for item in saved.values())]
-    digests = {path: place.digest(path) for path in paths}
     able = {name: _able(spec, name, values[name], formats, folder) for name in refused}
     unfit = tuple(name for name in kept if not able[name] and name not in lacking)
     key, execution = spec.job.value_key, spec.execution
-    found = Rescue(spec.attempt, saved, kept, lost, digests, key, execution, lacking, unfit)
-    if paths:
+    found = Rescue(spec.attempt, saved, kept, lost, {}, key, execution, lacking, unfit)
+    found = found._replace(sha256={path: place.digest(path) for path in found.paths})
+    if found.paths:
         publish_json(folder / RESCUE_INDEX, encode(found))
     hints = [
         _hint(name, values[name], found, why.hint, able[name]) for name, why in refused.items()
@@ -72,7 +71,7 @@ def _able(
     types = {port.name: port.type for port in spec.job.outputs}
     types |= spec.taken.formats if spec.taken else {}
     others = formats.keys() - {_tried(types[name], value), "any"}
-    if spec.shards is None:
+    if spec.task is None:
         return others
     joined = {one for one in others if formats[one].can_gather}
     return {one for one in joined if _keeps(formats[one], value, folder)}
@@ -137,7 +136,7 @@ def take_up(
         if place.digest(path) != sha256:
             raise _unreadable(spec, taken, path, "it was changed since it was written")
     for item in found.saved.values():
-        LocalStorage(outputs).link(folder / "outputs" / item.path, item.path)
+        LocalStorage(outputs).link(folder / OUTPUTS / item.path, item.path)
     return {name: _load(spec, taken, path) for name, path in found.kept.items()}, found.saved
 
 

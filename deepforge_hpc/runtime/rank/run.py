@@ -150,7 +150,7 @@ def _capture_figures(spec: RankSpec) -> Any:
         from ..figures.hook import install
         from ..figures.identity import FigureId
 
-        drawer = FigureId(spec.execution, spec.job.name, spec.shard, spec.attempt, spec.uuid)
+        drawer = FigureId(spec.execution, spec.job.name, spec.task, spec.attempt, spec.uuid)
         return install(Path(spec.figures), drawer)
     except Exception as error:  # noqa: BLE001 - figures are extra: they must never fail a job
         sys.stderr.write(f"dfh: figures are not captured: {error!r}\n")

@@ -11,7 +11,7 @@ from typing import Any
 from ..base.codec import encode
 from ..base.failure import JobError, disk_hint, explain_os_error, os_hint
 from ..base.files import publish_json, remove, sync_path
-from ..base.layout import SAVED
+from ..base.layout import OUTPUTS, SAVED
 from ..base.plan import Job, OutputPort
 from ..formats import FORMATS
 from ..formats.base import Format, FormatError
@@ -72,7 +72,7 @@ def save_outputs(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str
 
 def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Format]) -> None:
     work = Path(spec.work)
-    folder = work / "outputs"
+    folder = work / OUTPUTS
     folder.mkdir()
     ports = spec.job.outputs
     entries: dict[str, Saved] = {}
@@ -126,7 +126,7 @@ def _save_one(
         if chosen not in FORMATS:
             fmt.verify(path)  # the supervisor verifies the others; it has no foreign code
         sync_path(path)
-        rows = fmt.part_rows(path) if spec.shards else None
+        rows = fmt.part_rows(path) if spec.task is not None else None
         is_path = isinstance(value, Path) or chosen in {"file", "directory"}
         return Saved(path.name, chosen, rows, source=os.path.realpath(value) if is_path else "")
     except Exception:

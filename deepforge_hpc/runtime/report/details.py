@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..base.codec import parse
 from ..base.epochs import EpochSplit, epoch_split, is_about_running
 from ..base.folder import Folder
+from ..base.layout import LAYOUT
 from ..base.metrics import Series, parse_metrics
 from ..base.states import State
 from ..base.text import clean_lines, plain
 from ..base.times import parse_time
 from ..figures.index import INDEX, FigureEntry, FigureIndex
-from ..state.read import LAYOUT
 from ..state.status import JobStatus, UnitStatus
 from .looks import URGENT
 

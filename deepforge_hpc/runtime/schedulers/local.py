@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..base.local_status import read_status
+from ..base.local_status import FOLDER, read_status
 from ..base.native import NativeStatus
 from .base import QueryResult, Scheduler
 
@@ -18,7 +18,7 @@ class Local(Scheduler):
     def look(self, root: Path) -> dict[str, NativeStatus] | None:
         """Return what the engine published."""
         try:
-            jobs = read_status(root / "local")
+            jobs = read_status(root / FOLDER)
         except (OSError, ValueError, KeyError):
             return None
         return {name: told.native(name) for name, told in jobs.items()}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..base.advice import TO_KEEP
-from ..base.layout import ExecutionLayout, log_name
+from ..base.layout import LAYOUT, ExecutionLayout, log_name
 from ..base.notice import Notice
 from ..base.plan import JobKind
 from ..base.states import State, combine, state_of
 from ..base.text import plain, title
 from .judge import Evidence, Trouble, judge
 from .marker import ABSENT
-from .read import LAYOUT
 from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, elapsed_s, seconds, tally
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def build(
     """
     history = files.journal
     attempt = history.last if number is None else history.attempt(number)
-    view = _View(files, attempt, answers, now, sees_all=sees_all)
+    view = _Assembly(files, attempt, answers, now, sees_all=sees_all)
     jobs = tuple(view.job(job) for job in files.jobs)
     done = {job.name for job in jobs if job.state.is_success}
     return ExecutionStatus(
@@ -69,7 +68,7 @@ def _problems(files: Files) -> Iterator[Notice]:
         yield Notice("submission_refused", text, files.info.id)
 
 
-class _View:
+class _Assembly:
     """All that is known of one execution at one moment."""
 
     def __init__(

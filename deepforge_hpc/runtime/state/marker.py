@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..base.codec import ShapeError, encode
 from ..base.codec import parse as parse_as
 from ..base.files import canonical_json, publish_bytes, read_own
-from ..base.layout import JobLayout
+from ..base.layout import OUTPUTS, JobLayout
 
 SCHEMA = "dfh/success/1"
 
@@ -80,8 +80,8 @@ def parse(data: bytes) -> Marker:
     found = parse_as(Marker, data, is_open=True)
     for name, output in found.outputs.items():
         folder, *rest = output.path.split("/")
-        if folder != "outputs" or not rest or {"", ".", ".."} & set(rest):
-            problem = f"{output.path!r} is not a path below outputs/"
+        if folder != OUTPUTS or not rest or {"", ".", ".."} & set(rest):
+            problem = f"{output.path!r} is not a path below {OUTPUTS}/"
             raise ShapeError(problem, f"outputs.{name}.path")
     return found
 

@@ -14,7 +14,7 @@ from ..base.codec import parse
 from ..base.execution import ExecutionInfo
 from ..base.files import digest, parse_object, read_own
 from ..base.folder import Folder
-from ..base.layout import ExecutionLayout, JobLayout
+from ..base.layout import LAYOUT, JobLayout, LedgerLayout
 from ..base.plan import JobKind, Outline, PlannedJob, parse_outline
 from . import journal, marker, statefile
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 Key = tuple[str, "int | None"]
 """Job and task."""
 
-LAYOUT = ExecutionLayout(Path())
-"""Names of files and folders, relative to the execution."""
 _SUCCESS, _STATE = JobLayout(Path()).success.name, JobLayout(Path()).state.name
 _METRICS = JobLayout(Path()).metrics.name
 _TAIL = 4096
@@ -103,8 +101,7 @@ def is_torn(content: bytes) -> bool:
 
 def kept(ledger: str, sha256: str) -> bytes:
     """Return the ledger's copy of a frozen file; OSError or ValueError if there is no sound one."""
-    name = sha256.removeprefix("sha256:")
-    content = read_own(Path(ledger, "blobs", name[:2], name))
+    content = read_own(LedgerLayout(Path(ledger)).blob(sha256))
     if digest(content) != sha256:
         raise ValueError(f"the ledger's copy of {sha256} was changed")
     return content

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..base.codec import encode
 from ..base.context import hostname, timestamp
 from ..base.files import canonical_json, digest, publish_bytes, read_own
+from ..base.layout import LedgerLayout
 from ..base.plan import OperationSource
 from ..base.states import State
 from .record_data import (
@@ -79,7 +80,7 @@ def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
     identity = digest(content)
     key = said.get("plan_key", "").removeprefix("sha256:")[:8] or "0" * 8
     day = time.strftime("%Y%m%d", time.gmtime())
-    folder = ledger / "loose" / _folder_name(said["user"]) / day
+    folder = LedgerLayout(ledger).loose / _folder_name(said["user"]) / day
     ledger.mkdir(exist_ok=True)  # but no project: one that was moved would find it in its way
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{identity.removeprefix('sha256:')}.{key}.json"
@@ -90,8 +91,7 @@ def write_record(ledger: Path, data: RecordData | AccountingData) -> str:
 def write_blob(ledger: Path, content: bytes) -> str:
     """Keep bytes under their digest, once, and return it."""
     identity = digest(content)
-    name = identity.removeprefix("sha256:")
-    path = ledger / "blobs" / name[:2] / name
+    path = LedgerLayout(ledger).blob(identity)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         publish_bytes(path, content, mode=_MODE)
@@ -105,7 +105,7 @@ def _folder_name(user: str) -> str:
 def index_records(ledger: Path) -> dict[str, Path]:
     """Return the file of every loose record by its id, from the names alone."""
     found = {}
-    for folder, _, names in os.walk(ledger / "loose"):
+    for folder, _, names in os.walk(LedgerLayout(ledger).loose):
         for name in names:
             if name.endswith(".json") and not name.startswith("."):
                 found["sha256:" + name.partition(".")[0]] = Path(folder, name)

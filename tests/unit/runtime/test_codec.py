@@ -184,7 +184,7 @@ def test_a_rank_is_told_all_that_the_plan_says_of_its_job(execution: Execution) 
     assert execution.run("job").returncode == 0
     spec = parse(RankSpec, execution.value("job"))
     assert spec.job == job
-    assert (spec.shard, spec.shards) == (None, None)
+    assert spec.task is None
 
 
 # -- no untyped data in the job

@@ -59,7 +59,7 @@ def lock(root: Path) -> None:
 
 def claim(root: Path) -> None:
     info = ExecutionInfo.stand_in(id="x-1", uuid="0" * 32, home=str(root))
-    destinations._Place(root / "claims", "/results/x", "x").take(info, 1)
+    destinations._DestinationLock(root / "claims", "/results/x", "x").take(info, 1)
 
 
 def make_execution(root: Path) -> None:

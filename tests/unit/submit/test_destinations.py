@@ -112,10 +112,12 @@ def test_what_was_seen_of_a_claim_long_ago_gets_nobody_in(
         lab.wait(layout)
     live = lab.create()
     chain.submit(live, lab.scheduler)
-    listed = destinations._Place._numbers
+    listed = destinations._DestinationLock._numbers
     seen: list[list[int]] = [[]]
     monkeypatch.setattr(
-        destinations._Place, "_numbers", lambda place: seen.pop() if seen else listed(place)
+        destinations._DestinationLock,
+        "_numbers",
+        lambda place: seen.pop() if seen else listed(place),
     )
     info = read_info(late)
     with pytest.raises(UsageError, match=live.root.name):

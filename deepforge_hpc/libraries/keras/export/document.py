@@ -26,7 +26,7 @@ def to_json(graph: Graph) -> str:
 
 
 def _model(graph: Graph) -> dict[str, Any]:
-    return _Document(graph).model()
+    return _ModelDocument(graph).model()
 
 
 def _object(module: str, name: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def _function(name: str) -> dict[str, Any]:
     return {**found, "config": name.replace(":", ">"), "registered_name": "function"}
 
 
-class _Document:
+class _ModelDocument:
     """One network, in which each call of a layer is a node of it."""
 
     def __init__(self, graph: Graph) -> None:

@@ -27,7 +27,7 @@ _NUMBERED = re.compile(r"(.*?)(\d+)([^\d]*)")
 def to_python(graph: Graph) -> str:
     """Return the source of a module with `build()`."""
     modules = dict.fromkeys(module_of(name) for name in graph.objects)
-    module = _Module({name.partition(".")[0] for name in modules})
+    module = _WrittenModule({name.partition(".")[0] for name in modules})
     body = module.network(graph, repr(graph.name).replace("'", '"'))
     deep = deepest(graph)
     lines = [
@@ -46,7 +46,7 @@ def _function(head: str, body: Sequence[str]) -> list[str]:
     return ["", "", f"def {head}:", *(f"    {line}" for line in body)]
 
 
-class _Module:
+class _WrittenModule:
     """The functions of a module, inner ones first, each once."""
 
     def __init__(self, modules: set[str]) -> None:
@@ -90,7 +90,7 @@ def _free(word: str, taken: set[str]) -> str:
     return f"{word}_" if word in taken else word
 
 
-class _Step(NamedTuple):
+class _WrittenCall(NamedTuple):
     """One statement: what is called, on what."""
 
     callee: str
@@ -116,7 +116,7 @@ class _Writer:
 
     def __init__(
         self,
-        module: _Module,
+        module: _WrittenModule,
         body: Body,
         by_use: Mapping[int, BlockFunction],
         function: BlockFunction | None,
@@ -172,7 +172,7 @@ class _Writer:
             yield from self.made(index, self.step(index))
             index += 1
 
-    def made(self, index: int, step: _Step) -> Iterator[str]:
+    def made(self, index: int, step: _WrittenCall) -> Iterator[str]:
         item = self.body.items[index]
         callee, arguments, given = step.written(step.name)
         if item.call is not None and item.call.name in self.shared:
@@ -238,14 +238,16 @@ class _Writer:
         values = [list(self.arguments(at)) for at in (index - 1, index)]
         return is_same and values[0] == values[1]
 
-    def step(self, index: int) -> _Step:
+    def step(self, index: int) -> _WrittenCall:
         """Return what an item calls."""
         item = self.body.items[index]
         given = [self.refer(ref) for ref in item.sources]
         if item.use is not None:
             callee = self.by_use[id(item.use)].name
             arguments = list(self.arguments(index))
-            return _Step(callee, arguments, given, self.name(item.name), self.module.name, True)
+            return _WrittenCall(
+                callee, arguments, given, self.name(item.name), self.module.name, True
+            )
         assert item.call is not None
         if item.call.merges:
             given = [f"[{', '.join(given)}]"]
@@ -253,8 +255,8 @@ class _Writer:
         name = self.name(item.name)
         if item.call.model is not None:
             callee = self.module.nested[id(item.call.model)]
-            return _Step(callee, [], given, name, self.module.name)
-        return _Step(self.source(item.call.code), list(self.arguments(index)), given, name)
+            return _WrittenCall(callee, [], given, name, self.module.name)
+        return _WrittenCall(self.source(item.call.code), list(self.arguments(index)), given, name)
 
     def arguments(self, index: int) -> Iterator[str]:
         """Yield the arguments of an item; those that must be given come first, by position."""
