@@ -12,7 +12,6 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
-    from deepforge_hpc.api.arch_check import CheckedArchitecture
     from deepforge_hpc.libraries.networks.compare import LayerChange
     from deepforge_hpc.libraries.networks.graph import Graph
     from deepforge_hpc.libraries.networks.library import NetworkLibrary
@@ -90,31 +89,6 @@ def new(name: str, output: Path | None, *, of: str, force: bool = False) -> Writ
     return write_file(known[name], output, force=force)
 
 
-def plot(path: Path, output: Path | None, *, force: bool = False) -> WrittenFile:
-    """Return the picture of a network as SVG, written if there is where."""
-    from deepforge_hpc.libraries.networks.plot.svg import draw
-
-    if output is not None and output.suffix != ".svg":
-        raise UsageError(f"{output}: the picture is SVG", "Give -o NAME.svg.")
-    graph = network(path)
-    shapes = {
-        layer.name: ", ".join(" x ".join(map(_size, shape[1:])) for shape in layer.output)
-        for layer in _checked(path).layers
-    }
-    return write_file(draw(graph, shapes), output, force=force)
-
-
-def _size(size: int | None) -> str:
-    return "?" if size is None else str(size)
-
-
-def _checked(path: Path) -> CheckedArchitecture:
-    """Return what the framework says of a file; if it is not at hand, nothing of its layers."""
-    from deepforge_hpc.api.arch_check import check
-
-    return check(path)
-
-
 def write_file(text: str, output: Path | None, *, force: bool) -> WrittenFile:
     """Write a file; one that is there only by force."""
     from deepforge_hpc.api.pipelines import write
@@ -171,44 +145,6 @@ def library(name: str) -> NetworkLibrary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSummary(JsonResult, schema="dfh/architecture-summary/1"):
-    """A network in numbers."""
-
-    name: str
-    path: str
-    inputs: tuple[ShownInput, ...]
-    outputs: tuple[str, ...]
-    layers: int
-    depth: int
-    """Layers on the longest way from an input to an output."""
-    parameters: int | None
-    """None where the framework is not at hand to count them."""
-    kinds: dict[str, int]
-    """Layers of each kind, most first."""
-
-
-def summarize(path: Path) -> NetworkSummary:
-    """Return how large a network is, as far as its file tells."""
-    from collections import Counter
-
-    graph = network(path)
-    checked = _checked(path)
-    depths = {item.name: 0 for item in graph.inputs}
-    for call in graph.calls:
-        depths[call.name] = 1 + max((depths[tensor.name] for tensor in call.reads), default=0)
-    return NetworkSummary(
-        name=graph.name,
-        path=str(path),
-        inputs=_inputs(graph),
-        outputs=tuple(map(str, graph.outputs)),
-        layers=len(graph.calls),
-        depth=max((depths[tensor.name] for tensor in graph.outputs), default=0),
-        parameters=None if checked.parameters.is_least else checked.parameters.value,
-        kinds=dict(Counter(call.kind for call in graph.calls).most_common()),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Differences(JsonResult, schema="dfh/architecture-diff/1"):
     """Where two networks differ."""
 
@@ -235,7 +171,7 @@ def show(path: Path) -> ShownNetwork:
     return ShownNetwork(
         name=graph.name,
         path=str(path),
-        inputs=tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs),
+        inputs=shown_inputs(graph),
         layers=tuple(_layers(graph, "")),
         outputs=tuple(map(str, graph.outputs)),
     )
@@ -252,5 +188,6 @@ def _layers(graph: Graph, prefix: str) -> Iterator[ShownLayer]:
         yield ShownLayer(name, call.kind, sources, words, shared=shared, is_nested=is_nested)
 
 
-def _inputs(graph: Graph) -> tuple[ShownInput, ...]:
+def shown_inputs(graph: Graph) -> tuple[ShownInput, ...]:
+    """Return the inputs of a network."""
     return tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs)

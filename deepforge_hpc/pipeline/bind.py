@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.project import ProjectError
+from deepforge_hpc.pipeline.credentials import ATTRIBUTE
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
 from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
@@ -29,10 +30,6 @@ from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
 from deepforge_hpc.runtime.base.redact import filter_value
 
-CREDENTIAL = (
-    "looks like a credential: plans, records and reports show attributes",
-    "read it in the operation, from a file that only you can read",
-)
 T = TypeVar("T")
 _SHARDS = ("shard", "shards")
 
@@ -300,7 +297,7 @@ class _OperationBinding:
         for name, value in self.attributes.items():
             parameter = self.parameters.get(name)
             if filter_value({name: value}) != {name: value}:
-                self._fault(("attributes", name), *CREDENTIAL)
+                self._fault(("attributes", name), *ATTRIBUTE)
             elif parameter is not None:
                 place = f"{self.code.file}:{parameter.line}"
                 is_default = value is None and parameter.default is None

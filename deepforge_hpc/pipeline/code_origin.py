@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import deepforge_hpc
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.pipeline import frozen_package
@@ -41,7 +40,7 @@ class CodeOrigin:
         return tuple(self.code_path(folder).removesuffix("/.") for folder in self.search)
 
 
-_PACKAGE = Path(os.path.realpath(deepforge_hpc.__file__))
+_PACKAGE = Path(os.path.realpath(__file__)).parents[1] / "__init__.py"
 OWN = CodeOrigin(
     path=_PACKAGE,
     base=_PACKAGE.parents[1],

@@ -15,6 +15,11 @@ CREDENTIAL = (
     "looks like a credential: the ledger keeps the pipeline's file of every execution",
     "read it when the operation runs, from a file that only you can read",
 )
+ATTRIBUTE = (
+    "looks like a credential: plans, records and reports show attributes",
+    "read it in the operation, from a file that only you can read",
+)
+"""The same of an attribute, which stands in more places."""
 
 
 def check_texts(reader: Reader) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.files.project import ProjectError
-from deepforge_hpc.pipeline.bind import CREDENTIAL
+from deepforge_hpc.pipeline.credentials import ATTRIBUTE
 from deepforge_hpc.pipeline.environment import resolve_environment
 from deepforge_hpc.pipeline.formats import ANY, by_suffix
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface, edge_of
@@ -122,7 +122,7 @@ class ProgramBinding:
             self._fault(("references",), "a program gets no Python values", hint, key=True)
         for name, value in self.attributes.items():
             if filter_value({name: value}) != {name: value}:
-                self._fault(("attributes", name), *CREDENTIAL)
+                self._fault(("attributes", name), *ATTRIBUTE)
 
     def _values(self) -> dict[str, bool]:
         """Return what a word may name, and whether that is a list."""

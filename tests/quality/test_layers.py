@@ -57,3 +57,76 @@ def test_what_travels_needs_nothing_installed() -> None:
 def test_what_is_planted_is_found(name: str, source: str) -> None:
     assert installed(name, source) in ({"click"}, {"numpy"})
     assert installed("runtime/formats/array.py", "def f():\n    import numpy") == set()
+
+
+# -- no circle among modules
+
+MEANT = {
+    # A class is what a pipeline may say; `execute` imports what it does, which is told by the class.
+    frozenset(f"operations.{name}" for name in ("compiling", "data", "rate", "train", "training")),
+    frozenset({"operations.torch_training", "operations.train_torch"}),
+    # The adapter asks accounting once, at the end; its words in a module of their own would be
+    # one more that each supervisor imports.
+    frozenset({"runtime.schedulers.sacct", "runtime.schedulers.slurm"}),
+}
+"""Circles that are closed by an import within a function, and why."""
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    names = {
+        path: path.relative_to(package).with_suffix("").parts for path in package.rglob("*.py")
+    }
+    return {
+        ".".join(parts[:-1] if parts[-1] == "__init__" else parts): path
+        for path, parts in names.items()
+    }
+
+
+def reached(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
+    """Yield the modules of ours that a module imports, also within functions; not those for types."""
+    home = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    todo: list[ast.AST] = [ast.parse(path.read_bytes())]
+    for node in todo:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        todo += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            found = [alias.name.removeprefix("deepforge_hpc.") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = str(node.module or "").removeprefix("deepforge_hpc").removeprefix(".")
+            up = home[: len(home) - node.level + 1] if node.level else []
+            base = ".".join([*up, *filter(None, [module])])
+            below = [f"{base}.{alias.name}".removeprefix(".") for alias in node.names]
+            found = [one if one in known else base for one in below]
+        else:
+            continue
+        yield from (one for one in found if one in known and one != name)
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """Return the sets of modules that reach each other."""
+    seen: dict[str, set[str]] = {}
+    for start in graph:
+        todo, found = [start], set()
+        for one in todo:
+            todo += graph[one] - found
+            found |= graph[one]
+        seen[start] = found
+    return {
+        frozenset(other for other in found if name in seen[other])
+        for name, found in seen.items()
+        if name in found
+    }
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    known = modules_of(PACKAGE)
+    graph = {name: set(reached(name, path, known)) for name, path in known.items() if name}
+    for found in graph.values():
+        found.discard("")  # the package's own face, which imports the builder when it is asked for
+    assert circles(graph) == MEANT
+
+
+def test_a_circle_that_is_planted_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}
+    assert circles(graph) == {frozenset({"b", "c"})}

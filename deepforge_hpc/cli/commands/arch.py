@@ -125,7 +125,9 @@ def summary(display: Display, file: Path) -> None:
     Example:
       dfh arch summary architectures/resnet50.yaml
     """
-    found = arch.summarize(file)
+    from deepforge_hpc.api.arch_summary import summarize
+
+    found = summarize(file)
     display.result(found.to_dict(), summary_lines(found))
 
 
@@ -143,7 +145,9 @@ def plot(display: Display, /, *, file: Path, output: Path | None, force: bool) -
     Example:
       dfh arch plot architectures/resnet50.yaml -o resnet50.svg
     """
-    show_file(display, arch.plot(file, output, force=force))
+    from deepforge_hpc.api.arch_summary import plot as draw
+
+    show_file(display, draw(file, output, force=force))
 
 
 @click.command("diff")

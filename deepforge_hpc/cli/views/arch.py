@@ -6,11 +6,15 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.arch import Differences, NetworkSummary, ShownLayer, ShownNetwork
+from deepforge_hpc.api.arch import Differences, ShownLayer, ShownNetwork
 from deepforge_hpc.api.arch_doc import Documentation, DocumentedArgument
 from deepforge_hpc.cli.views.display import listing, table
 from deepforge_hpc.runtime.base.text import count
+
+if TYPE_CHECKING:
+    from deepforge_hpc.api.arch_summary import NetworkSummary
 
 _HEADER = ("LAYER", "KIND", "FROM", "ARGUMENTS")
 _WIDTH = 96

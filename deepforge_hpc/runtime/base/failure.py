@@ -58,6 +58,10 @@ class JobError(Exception):
         self.is_retryable = is_retryable
 
 
+class InterruptedJobError(BaseException):
+    """Raised in user code by a signal, so that its `finally` blocks run; not an `Exception`."""
+
+
 def not_as_submitted(reason: str, hint: str = "") -> JobError:
     """Return the error (87) of frozen files that are not what was submitted."""
     again = "Submit the pipeline again: dfh submit takes up edits, a frozen execution must not be "

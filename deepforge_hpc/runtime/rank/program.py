@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..base.arguments import fill
-from ..base.failure import MEMORY_HINT, JobError
+from ..base.failure import MEMORY_HINT, InterruptedJobError, JobError
 from ..base.plan import OperationSource, argument_of
 from ..formats.base import Format, FormatError
 from .identity import Identity
@@ -123,8 +123,6 @@ def _run_command(
 ) -> None:
     """Start the program, and wait: it has this rank's environment, folder and log."""
     import subprocess
-
-    from .run import InterruptedJobError
 
     name = source.object
     environ = _environment(spec, source)

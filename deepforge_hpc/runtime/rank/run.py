@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.arguments import PROGRAMS
 from ..base.codec import encode, parse
-from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, tell
+from ..base.failure import EXIT_FAILED, EXIT_INTERRUPTED, InterruptedJobError, tell
 from ..base.files import opened, publish_json, read_own
 from ..base.layout import DONE, RANK_SPEC, RESERVE
 from .identity import Identity, find_identity, rank_variables
@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from ..formats.base import Format
 
 _STDOUT, _STDERR = 1, 2
-
-
-class InterruptedJobError(BaseException):
-    """Raised in user code by a signal, so that its `finally` blocks run; not an `Exception`."""
 
 
 def error_file(work: Path, rank: int) -> Path:

@@ -100,6 +100,20 @@ class OneRank(Transport):
         return array
 
 
+def backend() -> str:
+    """Return what Keras runs on, or will; `torch` for a training without Keras."""
+    import sys
+    from importlib.util import find_spec
+
+    if (keras := sys.modules.get("keras")) is not None:
+        return str(keras.config.backend())
+    if find_spec("keras") is None:
+        return "torch"
+    import keras as found
+
+    return str(found.config.backend())
+
+
 def portable(array: Array) -> Array:
     """Return an array as a type that each transport can carry and add up.
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from deepforge_hpc.job import Rank, ranks
 from deepforge_hpc.training.errors import TrainingError
-from deepforge_hpc.training.transports.base import OneRank, Transport
+from deepforge_hpc.training.transports.base import OneRank, Transport, backend
 
 VARIABLE = "DFH_TRANSPORT"
 """Names one of NAMES for all trainings of a job."""
@@ -29,19 +29,6 @@ def connect(name: str = "") -> Transport:
     if mine.world_size == 1:
         return OneRank()
     return _maker(name or _best())(mine)
-
-
-def backend() -> str:
-    """Return what Keras runs on, or will; `torch` for a training without Keras."""
-    import sys
-
-    if (keras := sys.modules.get("keras")) is not None:
-        return str(keras.config.backend())
-    if find_spec("keras") is None:
-        return "torch"
-    import keras as found
-
-    return str(found.config.backend())
 
 
 def _best() -> str:

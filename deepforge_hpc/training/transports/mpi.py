@@ -10,8 +10,7 @@ from typing import Any
 
 from deepforge_hpc.job import Rank, RanksError
 from deepforge_hpc.training.errors import TrainingError
-from deepforge_hpc.training.transports.base import Array, Tensor, Transport
-from deepforge_hpc.training.transports.choose import backend
+from deepforge_hpc.training.transports.base import Array, Tensor, Transport, backend
 
 
 class MpiTransport(Transport):
