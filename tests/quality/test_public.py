@@ -66,6 +66,34 @@ def test_public_names_are_these_and_described(repository: Path) -> None:
         assert f"deepforge_hpc.training.{name}" in told
 
 
+def named_in(place: str) -> set[str]:
+    """Return the names that a module has at its top, by its source: it may need a framework."""
+    path = PACKAGE.parent / place.replace(".", "/")
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    found: set[str] = set()
+    for node in ast.parse(path.read_bytes()).body:
+        found.add(getattr(node, "name", ""))
+        if isinstance(node, ast.ImportFrom):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.List):
+            found |= {one.value for one in node.value.elts if isinstance(one, ast.Constant)}
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_what_is_told_as_public_is_there(repository: Path) -> None:
+    told = first_cells(section(repository, "architecture.md", "What is public"))
+    names = {re.sub(r"^dfh_runtime\b", "deepforge_hpc.runtime", one) for one in told}
+    names = {one for one in names if one.startswith("deepforge_hpc.")}
+    assert len(names) > 30
+    for name in names:
+        module, _, last = name.rpartition(".")
+        is_module = (PACKAGE.parent / name.replace(".", "/")).with_suffix(".py").is_file()
+        assert is_module or last in named_in(module), name
+
+
 def test_every_public_method_is_described_by_itself_or_by_what_it_overrides() -> None:
     bare = [
         f"{module.__name__}.{owner.__name__}.{name}"

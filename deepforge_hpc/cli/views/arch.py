@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.api.arch import Differences, ShownLayer, ShownNetwork
 from deepforge_hpc.api.arch_doc import Documentation, DocumentedArgument
-from deepforge_hpc.cli.views.display import listing, table
+from deepforge_hpc.cli.views.display import explained, listing, table
 from deepforge_hpc.runtime.base.text import count
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ def doc_lines(found: Documentation) -> Iterator[str]:
             if arguments:
                 yield from ("", f"{title}:")
             for argument in arguments:
-                yield f"  {_signature(argument)}"
-                yield from textwrap.wrap(
-                    argument.text, _WIDTH, initial_indent="      ", subsequent_indent="      "
-                )
+                yield from explained(_signature(argument), argument.text, _WIDTH)
 
 
 def _signature(argument: DocumentedArgument) -> str:

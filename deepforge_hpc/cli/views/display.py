@@ -76,6 +76,14 @@ def listing(columns: Sequence[Column], items: Sequence[Any]) -> list[str]:
     return table(titles, rows, [item.state for item in items] if "STATE" in titles else ())
 
 
+def explained(head: str, text: str, width: int) -> Iterator[str]:
+    """Yield a name with what it takes, and below it what is said of it."""
+    import textwrap
+
+    yield f"  {head}"
+    yield from textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
 def table(
     header: Sequence[str], rows: Iterable[Sequence[str]], states: Sequence[str] = ()
 ) -> list[str]:

@@ -12,7 +12,7 @@ from deepforge_hpc.api.operations import (
     ListedOperations,
     OperationDocumentation,
 )
-from deepforge_hpc.cli.views.display import listing
+from deepforge_hpc.cli.views.display import explained, listing
 
 _WIDTH = 96
 
@@ -43,7 +43,8 @@ def doc_lines(found: OperationDocumentation) -> Iterator[str]:
         if values:
             yield f"{title}:"
             for value in values:
-                yield from _value_lines(value, is_given=title == "Outputs")
+                head = _head(value, is_given=title == "Outputs")
+                yield from explained(head, value.text, _WIDTH)
             yield ""
     if found.example:
         yield "In Python:"
@@ -56,9 +57,6 @@ def doc_lines(found: OperationDocumentation) -> Iterator[str]:
     yield f"Code: {found.place}"
 
 
-def _value_lines(value: DocumentedValue, *, is_given: bool) -> Iterator[str]:
+def _head(value: DocumentedValue, *, is_given: bool) -> str:
     default = ", needed" if value.is_needed else f", default {json.dumps(value.default)}"
-    yield f"  {value.name}: {value.kind}{'' if is_given else default}"
-    yield from textwrap.wrap(
-        value.text, _WIDTH, initial_indent="      ", subsequent_indent="      "
-    )
+    return f"{value.name}: {value.kind}{'' if is_given else default}"

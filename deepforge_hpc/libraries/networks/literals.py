@@ -72,13 +72,13 @@ def _is_fraction(value: object) -> bool:
     return isinstance(value, (int, float)) and _is_number(value) and 0 <= value <= 1
 
 
-def _is_literal(value: object) -> bool:
+def is_literal(value: object) -> bool:
     """Tell whether nothing but Python's own constants comes of a value.
 
     A mapping could be a framework's form of any object, which it would then make.
     """
     if isinstance(value, list):
-        return all(map(_is_literal, value))
+        return all(map(is_literal, value))
     return value is None or type(value) in {bool, int, float, str}
 
 
@@ -117,7 +117,7 @@ _KINDS: dict[str, Kind] = {
     ),
     "any": _plain(
         "a number, a text, or a list of them",
-        _is_literal,
+        is_literal,
         {"type": ["boolean", "number", "string", "array", "null"]},
     ),
 }

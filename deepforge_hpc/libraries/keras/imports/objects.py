@@ -10,6 +10,7 @@ from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
 from deepforge_hpc.libraries.keras.imports.operations import is_operation
 from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.code import is_object
+from deepforge_hpc.libraries.networks.literals import is_literal
 from deepforge_hpc.libraries.networks.normal import normal, normal_value
 
 _USUAL = {"trainable": True, "dtype": "float32", "autocast": True, "activity_regularizer": None}
@@ -85,7 +86,7 @@ class SavedObjects:
             value = _dtype(item) if key == "dtype" else item
             if key == "name" or (key in _USUAL and value == _USUAL[key]):
                 continue
-            if _is_literal(value):
+            if is_literal(value):
                 found[key] = value
             else:
                 self.fault(layer, f"{key} of {name} is nothing that a file can say", "")
@@ -143,12 +144,6 @@ _REGISTER = (
 
 def _names_function(value: object) -> bool:
     return isinstance(value, dict) and value.get("class_name") == "function"
-
-
-def _is_literal(value: object) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_literal, value))
-    return value is None or type(value) in {bool, int, float, str}
 
 
 def _dtype(value: object) -> Any:

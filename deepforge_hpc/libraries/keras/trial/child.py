@@ -25,6 +25,7 @@ from deepforge_hpc.libraries.networks.trial.contained import (
     build,
     converse,
     picked,
+    reads,
     words_of,
 )
 
@@ -113,9 +114,9 @@ class TrialBuild:
     def _tried(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             layer = self._layer(item)
-            if layer is None or any(name not in self.outputs for name, _ in _reads(item)):
+            if layer is None or any(name not in self.outputs for name, _ in reads(item)):
                 return {}
-            given = self.keras.tree.flatten([self._tensor(one) for one in _reads(item)])
+            given = self.keras.tree.flatten([self._tensor(one) for one in reads(item)])
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": self._told("make", error)}
         shapes = [list(tensor.shape) for tensor in given]
@@ -260,14 +261,6 @@ def _body(layer: Any) -> Callable[..., Any]:
     import keras
 
     return lambda *sources, **named: keras.Operation.compute_output_spec(layer, *sources, **named)
-
-
-def _reads(item: dict[str, Any]) -> list[list[Any]]:
-    """Return all tensors that a layer is called with."""
-    found = list(item["sources"])
-    for value in item["keywords"].values():
-        found += value.get("many", ()) or ([value["one"]] if "one" in value else [])
-    return found
 
 
 def _weight(variable: Any, layer: Any) -> list[Any]:

@@ -104,6 +104,14 @@ def words_of(error: BaseException) -> str:
     return (_ANSI.sub("", str(error)).strip() or type(error).__name__)[:_MAX_TEXT]
 
 
+def reads(item: dict[str, Any]) -> list[list[Any]]:
+    """Return all tensors that a layer is called with."""
+    found = list(item["sources"])
+    for value in item["keywords"].values():
+        found += value.get("many", ()) or ([value["one"]] if "one" in value else [])
+    return found
+
+
 def picked(known: dict[str, Any], one: list[Any]) -> Any:
     """Return what a layer gives; IndexError for an output that it has not."""
     name, index = one

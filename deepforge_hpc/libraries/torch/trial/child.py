@@ -26,6 +26,7 @@ from deepforge_hpc.libraries.networks.trial.contained import (
     build,
     converse,
     picked,
+    reads,
     words_of,
 )
 
@@ -92,9 +93,9 @@ class MetaBuild:
     def _tried(self, item: dict[str, Any]) -> dict[str, Any]:
         try:
             layer = self._layer(item)
-            if layer is None or any(name not in self.outputs[0] for name, _ in _reads(item)):
+            if layer is None or any(name not in self.outputs[0] for name, _ in reads(item)):
                 return {}
-            given = [[picked(known, one) for one in _reads(item)] for known in self.outputs]
+            given = [[picked(known, one) for one in reads(item)] for known in self.outputs]
         except Exception as error:  # noqa: BLE001 - layers raise anything
             return {"error": _told("make", error)}
         found: dict[str, Any] = {"inputs": _shapes(given)}
@@ -205,14 +206,6 @@ def _made(item: dict[str, Any], names: dict[str, Any]) -> Any:
 def _is_fold(layer: Any) -> bool:
     """Tell whether a layer is a plain function, which takes two tensors at a time."""
     return inspect.isbuiltin(layer)
-
-
-def _reads(item: dict[str, Any]) -> list[list[Any]]:
-    """Return all tensors that a layer is called with."""
-    found = list(item["sources"])
-    for value in item["keywords"].values():
-        found += value.get("many", ()) or ([value["one"]] if "one" in value else [])
-    return found
 
 
 def _tensors(value: Any) -> Iterator[Any]:
