@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomllib
 
 import deepforge_hpc
 
@@ -57,6 +59,31 @@ def test_what_travels_needs_nothing_installed() -> None:
 def test_what_is_planted_is_found(name: str, source: str) -> None:
     assert installed(name, source) in ({"click"}, {"numpy"})
     assert installed("runtime/formats/array.py", "def f():\n    import numpy") == set()
+
+
+# -- what is told of the layers
+
+LINTED = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def told_layers(text: str) -> list[set[str]]:
+    return [set(re.findall(r"`(\w+)`", part)) for part in re.split(r"\s>\s", text)]
+
+
+def test_the_layers_that_are_told_are_those_that_are_linted(repository: Path) -> None:
+    contract = LINTED["tool"]["importlinter"]["contracts"][0]
+    linted = [set(layer.split(" | ")) for layer in contract["layers"]]
+    contributing = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    chain = contributing.partition("\n## The layers\n")[2].partition(". Imports")[0]
+    assert told_layers(chain) == linted
+    page = (repository / "docs/developer/architecture.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Layers\n")[2].partition("\nIn `runtime`")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    order = [name for layer in linted for name in sorted(layer)]
+    assert sorted(told) == sorted(order)
+    places = {name: index for index, layer in enumerate(linted) for name in layer}
+    assert [places[name] for name in told] == sorted(places[name] for name in told)
 
 
 # -- no circle among modules
