@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _QUIET = (ast.Assign, ast.AnnAssign, ast.If, ast.Pass, ast.Raise)
 
 
-class _Refusal(NamedTuple):
+class _RefusedValues(NamedTuple):
     """What the code refuses."""
 
     message: str
@@ -77,12 +77,12 @@ def _defaults(parameters: Iterable[Parameter], taken: Collection[str]) -> dict[s
     }
 
 
-def _refusals(function: Function, values: dict[str, Any]) -> list[_Refusal]:
+def _refusals(function: Function, values: dict[str, Any]) -> list[_RefusedValues]:
     """Return what a function refuses of arguments that are known.
 
     `values` has them by name, and gets what the function assigns: of its object as `self.NAME`.
     """
-    found: list[_Refusal] = []
+    found: list[_RefusedValues] = []
     with suppress(_Left, RecursionError):
         found.extend(_follow(function.body, values, ()))
     return found
@@ -90,7 +90,7 @@ def _refusals(function: Function, values: dict[str, Any]) -> list[_Refusal]:
 
 def _follow(
     body: Sequence[ast.stmt], values: dict[str, Any], tests: tuple[ast.expr, ...]
-) -> Iterator[_Refusal]:
+) -> Iterator[_RefusedValues]:
     for node in body:
         if isinstance(node, ast.If):
             yield from _branch(node, values, tests)
@@ -114,7 +114,7 @@ def _does_nothing(node: ast.stmt) -> bool:
 
 def _branch(
     node: ast.If, values: dict[str, Any], tests: tuple[ast.expr, ...]
-) -> Iterator[_Refusal]:
+) -> Iterator[_RefusedValues]:
     try:
         is_so = bool(evaluate(node.test, values))
     except CannotTell:
@@ -127,7 +127,9 @@ def _branch(
         yield from _follow(node.body if is_so else node.orelse, values, (*tests, node.test))
 
 
-def _refusal(node: ast.Raise, values: Mapping[str, Any], tests: tuple[ast.expr, ...]) -> _Refusal:
+def _refusal(
+    node: ast.Raise, values: Mapping[str, Any], tests: tuple[ast.expr, ...]
+) -> _RefusedValues:
     message: Any = None
     if isinstance(node.exc, ast.Call) and node.exc.args:
         with suppress(CannotTell):
@@ -135,7 +137,7 @@ def _refusal(node: ast.Raise, values: Mapping[str, Any], tests: tuple[ast.expr, 
     if not isinstance(message, str):
         message = f"the code refuses this: {' and '.join(map(ast.unparse, tests))}"
     names = dict.fromkeys(name for test in reversed(tests) for name in _names(test))
-    return _Refusal(message, tuple(names), node.lineno)
+    return _RefusedValues(message, tuple(names), node.lineno)
 
 
 def _names(node: ast.AST) -> Iterator[str]:
