@@ -19,8 +19,12 @@ class Draws:
     def __init__(self, transport: Transport) -> None:
         self._rank = transport.rank
         self.seed: int = transport.gather(torch.initial_seed())[0]
+        # Where there is nothing but the processor, the seed for what is not there would take longer
+        # than a small step: PyTorch notes a traceback each time.
+        alone = hasattr(torch, "accelerator") and not torch.accelerator.is_available()
+        self._begin = torch.default_generator.manual_seed if alone else torch.manual_seed
 
     def begin(self, step: int) -> None:
         """Draw what belongs to a step, counted over all epochs."""
         words = np.random.SeedSequence([self.seed, self._rank, step]).generate_state(2)
-        torch.manual_seed(int.from_bytes(words.tobytes(), "little"))
+        self._begin(int.from_bytes(words.tobytes(), "little"))

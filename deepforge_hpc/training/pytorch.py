@@ -19,6 +19,7 @@ from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, fold
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.rank_batches import RankBatches
+from deepforge_hpc.training.torch_gradients import Gradients
 from deepforge_hpc.training.torch_state import TorchState
 from deepforge_hpc.training.transports import Transport
 
@@ -74,9 +75,12 @@ def fit(
     found = newest_of(kept, batches, transport)
     with stopping() as stop:
         run = _Run(module, batches, goal, transport, validation, kept, checkpoint_s, stop)
-        run.begin(found)
-        while run.at.epoch < epochs and run.epoch():
-            pass
+        try:
+            run.begin(found)
+            while run.at.epoch < epochs and run.epoch():
+                pass
+        finally:
+            run.gradients.close()
     return run.history
 
 
@@ -96,11 +100,21 @@ class _Sums:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.names = ("loss", *names)
-        self.values = np.zeros(len(self.names) + 1)
+        self._values = np.zeros(len(self.names) + 1)
+        self._new: list[tuple[int, list[Any]]] = []
 
-    def add(self, rows: int, loss: float, metrics: Mapping[str, Any]) -> None:
-        mine = [float(one.double().sum()) for one in metrics.values()]
-        self.values += [loss * rows, *mine, rows]
+    def add(self, rows: int, loss: Any, metrics: Mapping[str, Any]) -> None:
+        """Count a batch, whose numbers stay where they are: to read one waits for its device."""
+        mine = [one.double().sum() for one in metrics.values()]
+        self._new.append((rows, [loss.detach(), *mine]))
+
+    @property
+    def values(self) -> Any:
+        """The sums so far, and the number of rows."""
+        new, self._new = self._new, []
+        for rows, (loss, *mine) in new:
+            self._values += [float(loss) * rows, *map(float, mine), rows]
+        return self._values
 
     def together(self, transport: Transport) -> dict[str, float]:
         *sums, rows = transport.sum(self.values)
@@ -129,6 +143,11 @@ class _Run:
         self.sums = _Sums(tuple(goal.metrics))
         self.last: Checkpoint | None = None
         self.wanted = [one for one in module.parameters() if one.requires_grad]
+        travel = transport.size > 1 and not self.state.is_sharded
+        self.gradients = Gradients(self.wanted if travel else (), transport)
+        self.shares = transport.size if travel else 1
+        """Gradients are added up over so many ranks, so each loss is divided by them."""
+        self.like = next(module.parameters())
         self.saved_at = self.agreed_at = time.monotonic()
         self.gap = self.since = 1
 
@@ -140,7 +159,7 @@ class _Run:
             self.at, self.last = found.position, found
             self.history = {name: list(one) for name, one in found.state["history"].items()}
             if self.transport.rank == 0:
-                self.sums.values += found.state["sums"]
+                self.sums.values[:] += found.state["sums"]
 
     def epoch(self) -> bool:
         """Go through the rest of an epoch; return whether there is more to do."""
@@ -166,24 +185,23 @@ class _Run:
         loss = self.goal.loss(outputs, targets)
         rest = self.batches.order.steps % self.goal.accumulate
         is_rest = place > self.batches.order.steps - rest
-        (loss / (rest if is_rest else self.goal.accumulate)).backward()
+        self.gradients.is_last = is_step
+        (loss / (self.shares * (rest if is_rest else self.goal.accumulate))).backward()
         with torch.no_grad():
             found = {name: one(outputs, targets) for name, one in self.goal.metrics.items()}
-            self.sums.add(len(batch[1]), float(loss), found)
+            self.sums.add(len(batch[1]), loss, found)
         if is_step:
             self.step()
 
     def step(self) -> None:
         """Change the weights by the averaged gradients."""
-        used = [one for one in self.wanted if one.grad is not None]
-        if self.transport.size > 1 and used and not self.state.is_sharded:
-            means = self.transport.mean_of_tensors([one.grad for one in used])
-            for one, mean in zip(used, means, strict=True):
-                one.grad.copy_(mean)
+        self.gradients.add_up()
         if self.goal.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.wanted, self.goal.clip_norm)
         self.goal.optimizer.step()
         self.goal.optimizer.zero_grad()
+        for one in self.wanted:  # one that the optimizer has not would add up for ever
+            one.grad = None
         if self.goal.schedule is not None and self.goal.schedule_every == "step":
             self.goal.schedule.step()
 
@@ -199,9 +217,8 @@ class _Run:
         return [*map(self.tensor, many)], self.tensor(targets)
 
     def tensor(self, array: Any) -> Any:
-        like = next(self.module.parameters())
-        found = torch.from_numpy(np.ascontiguousarray(array)).to(like.device)
-        return found.to(like.dtype) if found.is_floating_point() else found
+        found = torch.from_numpy(np.ascontiguousarray(array)).to(self.like.device)
+        return found.to(self.like.dtype) if found.is_floating_point() else found
 
     def finish(self, epoch: int) -> None:
         """End an epoch on all ranks: statistics, numbers of training and of validation."""
@@ -236,7 +253,7 @@ class _Run:
                 if index >= mine:
                     continue  # the others' rows: mine are counted
                 found = {name: one(outputs, targets) for name, one in self.goal.metrics.items()}
-                sums.add(len(batch[1]), float(self.goal.loss(outputs, targets)), found)
+                sums.add(len(batch[1]), self.goal.loss(outputs, targets), found)
         self.module.train()
         return sums.together(self.transport)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import resource
@@ -10,8 +11,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 import pytest
+
+SLOWER = 1.05
+"""How much longer a step of our training may take than one that was written by hand."""
 
 # What a shared file system feels: open, stat, readlink, getdents and access calls.
 _CALLS = (
@@ -55,6 +60,31 @@ def judge(
 
 
 @pytest.fixture
+def judge_pairs(judge: Callable[..., None]) -> Callable[..., None]:
+    """Return a function that judges a step of ours against one of theirs, which took turns.
+
+    It is given pairs of stretches, ours and theirs: seconds by the clock and of processor time.
+    """
+
+    def verdict(what: str, pairs: Sequence[Sequence[Sequence[float]]], steps: int) -> None:
+        ratios = sorted(mine[0] / theirs[0] for mine, theirs in pairs)
+        low, high = _around_median(ratios)
+        mine, theirs = (
+            [1000 * median(clock) / steps for clock in zip(*column, strict=True)]
+            for column in zip(*pairs, strict=True)
+        )
+        print(
+            f"{what}: x {low:.3f} to x {high:.3f}, {len(pairs)} pairs; a step takes {mine[0]:.1f} ms"
+        )
+        print(
+            f"and by hand {theirs[0]:.1f} ms; of processor time {mine[1]:.1f} and {theirs[1]:.1f}"
+        )
+        judge(f"a step over {what}, against one by hand", median(ratios), SLOWER)
+
+    return verdict
+
+
+@pytest.fixture
 def judge_processor_time(judge: Callable[..., None], bare_python_s: float) -> Callable[..., None]:
     """Return a function that judges processor time by what `python -c pass` takes here and now.
 
@@ -67,6 +97,17 @@ def judge_processor_time(judge: Callable[..., None], bare_python_s: float) -> Ca
         judge(f"{what}, in units of python -c pass", measured_s / bare_python_s, limit_s / 0.012)
 
     return verdict
+
+
+def _around_median(ordered: Sequence[float]) -> tuple[float, float]:
+    """Return the two values that enclose the median of what was measured, with 95 % confidence.
+
+    Each value lies below it with a chance of a half: of 12, the third and the tenth enclose it.
+    """
+    count, place, chance = len(ordered), 0, 0.0
+    while (chance := chance + math.comb(count, place) / 2**count) <= 0.025:
+        place += 1
+    return ordered[max(0, place - 1)], ordered[-max(1, place)]
 
 
 def _judging(config: pytest.Config) -> bool:

@@ -50,7 +50,11 @@ def furthest(first: dict[str, Any], second: dict[str, Any]) -> float:
 
 
 @pytest.mark.parametrize(
-    ("case", "bound"), [("sgd-float32", 1e-5), ("sgd-float64", 1e-9), ("accumulated", 1e-9)]
+    ("case", "bound"),
+    [
+        *(("sgd-float32", 1e-5), ("sgd-float64", 1e-9), ("accumulated", 1e-9)),
+        *(("branching", 1e-9), ("waiting", 1e-9)),
+    ],
 )
 def test_two_ranks_learn_what_one_learns(
     folders: tuple[Path, Path], case: str, bound: float
@@ -65,6 +69,13 @@ def test_two_ranks_learn_what_one_learns(
     assert others == {name: pytest.approx(values, abs=bound) for name, values in mine.items()}
     assert len(mine["loss"]) == 9
     assert mine["loss"][-1] < mine["loss"][0]
+
+
+def test_gradients_travel_while_the_backward_pass_makes_others(folders: tuple[Path, Path]) -> None:
+    steps, one, two = 6, *(told(folder)["order"] for folder in folders)
+    assert one == ["made"] * steps
+    # The last layer's leave before the first layer's are made, which leave in an exchange of theirs.
+    assert two == ["sent", "made", "sent"] * steps
 
 
 @pytest.mark.parametrize("place", [0, 1])

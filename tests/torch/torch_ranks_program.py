@@ -5,6 +5,7 @@ Writes FOLDER/RANK.json (what was found) and FOLDER/CASE-RANK.npz (weights).
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -16,16 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from deepforge_hpc import training
 from deepforge_hpc.job import ranks
 from deepforge_hpc.libraries.torch.library import TorchLibrary
-from deepforge_hpc.training import pytorch
+from deepforge_hpc.training import pytorch, torch_gradients
+from deepforge_hpc.training.transports import Transport
 
 FOLDER = Path(sys.argv[1])
 TEAM = training.connect("torch")
 FOUND: dict[str, Any] = {"rank": TEAM.rank, "size": TEAM.size, "keras": "keras" in sys.modules}
 pytorch.AGREE_S = 0.0  # after each step
+torch_gradients.FIRST_BYTES = torch_gradients.MOST_BYTES = 300  # networks are small here
 ROWS, BATCH = 107, 16  # 6 batches an epoch, 11 rows left over
 NETWORK = """
 library: torch
@@ -53,6 +57,26 @@ def network(kind: str = "float64", *inside: nn.Module) -> nn.Module:
     if inside:
         built = nn.Sequential(built.hidden_1, *inside, built.out)
     return built.to(getattr(torch, kind))  # type: ignore[no-any-return]
+
+
+class Branching(nn.Module):
+    """Some parameters have a gradient on some ranks, one in two parts, and some never on any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(ranks().seed(11))
+        self.first = nn.Linear(5, 5)
+        self.never, self.seldom, self.often = (nn.Linear(5, 3) for _ in range(3))
+        self.twice = nn.Linear(5, 5)  # the last: it leaves when its first part is made
+        self.double()
+
+    def forward(self, x: Any) -> Any:
+        inner = self.first(x)
+        for _ in range(2):
+            inner = checkpoint(self.twice, inner.tanh(), use_reentrant=True)
+        few = (x[:, 0] > 1.5).nonzero()[:, 0]
+        out = self.often(inner)
+        return out.index_add(0, few, self.seldom(inner[few])) if len(few) else out
 
 
 def right(outputs: Any, targets: Any) -> Any:
@@ -105,6 +129,17 @@ def resumable(case: str, *, epochs: int = 4, stop: int = 0, folder: str = "kept"
 
 for kind in ("float32", "float64"):
     fitted(f"sgd-{kind}", network(kind), kind)
+branching = Branching()
+fitted("branching", branching, optimizer=torch.optim.SGD(branching.parameters(), lr=0.1,
+       momentum=0.9, weight_decay=0.1))  # fmt: skip
+early, order, begun = network(), list[str](), TEAM.sum_later
+next(early.parameters()).register_hook(lambda _: order.append("made"))
+TEAM.sum_later = lambda tensor: (order.append("sent"), begun(tensor))[1]  # type: ignore[method-assign]
+fitted("early", early, epochs=1)
+FOUND["order"] = order
+TEAM.sum_later = functools.partial(Transport.sum_later, TEAM)  # type: ignore[method-assign]
+fitted("waiting", network())
+del TEAM.sum_later
 fitted("accumulated", network(), accumulate=4, clip_norm=0.3)
 resumable("uninterrupted", folder="whole")
 resumable("stopped", stop=9)  # in the second epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -68,6 +68,19 @@ class Transport(ABC):
     @abstractmethod
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return the means of all ranks' tensors: one exchange for all of them, within a step."""
+
+    def sum_later(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to add up a tensor of torch, and return what waits until it is the sum.
+
+        Only then may anyone look at it. Here all happens in the wait.
+        """
+
+        def wait() -> None:
+            import torch
+
+            tensor.copy_(torch.from_numpy(self.sum(tensor.cpu().numpy())))
+
+        return wait
 
     @abstractmethod
     def _gather(self, value: Any) -> list[Any]: ...

@@ -36,6 +36,15 @@ class TorchTransport(Transport):
 
         return reduced(tensors, mean)
 
+    def sum_later(self, tensor: Tensor) -> Callable[[], None]:
+        work = self._group.all_reduce(tensor, async_op=True)
+
+        def wait() -> None:
+            with self.timed():  # what the backward pass hides is not waited for
+                work.wait()
+
+        return wait
+
     def _broadcast(self, array: Array, root: int) -> Array:
         tensor = self._tensor(array)
         self._group.broadcast(tensor, root)
