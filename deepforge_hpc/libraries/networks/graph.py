@@ -177,3 +177,18 @@ class Graph:
     """What it needs of the project, as MODULE:Name, with the first place that names it."""
     files: tuple[str, ...] = ()
     """Files that it was read from, the architecture's own first."""
+
+    def chain(self, tensor: Tensor) -> Iterator[LayerCall]:
+        """Yield what gives a tensor, then what that is called on, as long as it is one layer.
+
+        In place of a nested model stands what is in it.
+        """
+        calls = {call.name: call for call in self.calls}
+        while (call := calls.get(tensor.name)) is not None:
+            if call.model is not None:
+                yield from call.model.chain(call.model.outputs[tensor.index or 0])
+                return
+            yield call
+            if len(call.sources) != 1:
+                return
+            tensor = call.sources[0]

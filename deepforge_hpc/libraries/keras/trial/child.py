@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from deepforge_hpc.libraries.networks.trial.contained import (
+    MAX_TENSORS,
+    MAX_WEIGHTS,
+    PROBES,
     Write,
     build,
     converse,
@@ -30,11 +33,7 @@ from deepforge_hpc.libraries.networks.trial.contained import (
 )
 
 _BACKENDS = ("tensorflow", "jax", "torch")
-_MAX_TENSORS = 64
-_MAX_WEIGHTS = 10_000
 _DEEPEST = 60_000
-_PROBES = ((2, 8), (3, 12))
-"""Two sizes of batch and of other unknown dimensions: what differs between them is unknown."""
 
 
 def start(told: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +207,7 @@ class TrialBuild:
     def _retried(self, item: dict[str, Any]) -> tuple[Any, Any] | None:
         """Try with concrete sizes what this backend refuses with unknown ones."""
         found = []
-        for batch, other in _PROBES:
+        for batch, other in PROBES:
 
             def concrete(one: list[Any], batch: int = batch, other: int = other) -> Any:
                 def sized(tensor: Any) -> Any:
@@ -233,13 +232,13 @@ class TrialBuild:
         return layer, self.keras.KerasTensor(shape, dtype=first.dtype)
 
     def _facts(self, layer: Any, output: Any) -> dict[str, Any]:
-        outputs = self.keras.tree.flatten(output)[:_MAX_TENSORS]
+        outputs = self.keras.tree.flatten(output)[:MAX_TENSORS]
         wrapped = getattr(layer, "layer", None) or getattr(layer, "forward_layer", None)
         return {
             "wraps": "" if wrapped is None else type(wrapped).__name__,
             "outputs": [list(item.shape) for item in outputs],
             "dtype": str(outputs[0].dtype) if outputs else "",
-            "weights": [_weight(item, layer) for item in layer.weights[:_MAX_WEIGHTS]],
+            "weights": [_weight(item, layer) for item in layer.weights[:MAX_WEIGHTS]],
         }
 
     def _told(self, stage: str, error: Exception) -> dict[str, str]:

@@ -55,16 +55,10 @@ def activation(call: LayerCall) -> str:
 
 def _applied(graph: Graph, tensor: Tensor) -> str:
     """Return what is applied last to what an output gives, behind layers that keep its meaning."""
-    calls = {call.name: call for call in graph.calls}
-    call = calls.get(tensor.name)
-    while call is not None:
-        if call.model is not None:
-            return _applied(call.model, call.model.outputs[tensor.index or 0])
+    for call in graph.chain(tensor):
         found = activation(call)
-        if found or not _PASSING.fullmatch(call.kind) or len(call.sources) != 1:
+        if found or not _PASSING.fullmatch(call.kind):
             return found
-        tensor = call.sources[0]
-        call = calls.get(tensor.name)
     return ""
 
 

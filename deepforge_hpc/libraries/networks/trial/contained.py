@@ -22,6 +22,10 @@ from deepforge_hpc.libraries.networks.trial.sealed import seal, seal_off
 _MIB = 1 << 20
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _MAX_TEXT = 4_000
+MAX_TENSORS = 64
+MAX_WEIGHTS = 10_000
+PROBES = ((2, 8), (3, 12))
+"""Two sizes of batch and of other unknown dimensions: what differs between them is unknown."""
 _WRITES = {
     *("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.truncate"),
     *("os.chmod", "os.chown", "os.utime", "os.mkfifo", "os.mknod", "shutil.rmtree"),

@@ -22,6 +22,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from deepforge_hpc.libraries.networks.trial.contained import (
+    MAX_TENSORS,
+    MAX_WEIGHTS,
+    PROBES,
     Write,
     build,
     converse,
@@ -29,10 +32,6 @@ from deepforge_hpc.libraries.networks.trial.contained import (
     reads,
     words_of,
 )
-
-_PROBES = ((2, 8), (3, 12))
-_MAX_TENSORS = 64
-_MAX_WEIGHTS = 10_000
 
 
 def start(told: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - it has one backend
@@ -66,7 +65,7 @@ class MetaBuild:
 
     def __init__(self, denied: list[str]) -> None:
         self.denied = denied
-        self.outputs: tuple[dict[str, Any], ...] = tuple({} for _ in _PROBES)
+        self.outputs: tuple[dict[str, Any], ...] = tuple({} for _ in PROBES)
         """What each layer gives, once for each probe."""
         self.items: dict[str, dict[str, Any]] = {}
         self.layers: dict[str, Any] = {}
@@ -84,7 +83,7 @@ class MetaBuild:
     def _input(self, item: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        for (batch, other), known in zip(_PROBES, self.outputs, strict=True):
+        for (batch, other), known in zip(PROBES, self.outputs, strict=True):
             shape = (batch, *(size or other for size in item["shape"]))
             dtype = getattr(torch, item["dtype"])
             known[item["name"]] = torch.empty(shape, dtype=dtype, device="meta")
@@ -238,14 +237,14 @@ def _facts(layer: Any, made: list[tuple[Any, int]]) -> dict[str, Any]:
 
     outputs = [output for output, _ in made]
     types = {str(one.dtype).removeprefix("torch.") for one in _tensors(outputs[0])}
-    products = {count / batch for (_, count), (batch, _) in zip(made, _PROBES, strict=True)}
+    products = {count / batch for (_, count), (batch, _) in zip(made, PROBES, strict=True)}
     is_module = isinstance(layer, torch.nn.Module)
     weights = layer.named_parameters() if is_module else ()
     return {
-        "outputs": _of_batch(_shapes(outputs))[:_MAX_TENSORS],
+        "outputs": _of_batch(_shapes(outputs))[:MAX_TENSORS],
         "dtype": next(iter(types)) if len(types) == 1 else "",
         "weights": [[name, list(one.shape), one.requires_grad] for name, one in weights][
-            :_MAX_WEIGHTS
+            :MAX_WEIGHTS
         ],
         "operations": int(products.pop()) if len(products) == 1 else None,
     }

@@ -112,16 +112,12 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
 
 def _applied(graph: Graph, tensor: Tensor) -> str:
     """Return the kind of layer that gives an output its meaning: those behind it keep that."""
-    calls = {call.name: call for call in graph.calls}
-    call = calls.get(tensor.name)
-    while call is not None:
-        if call.model is not None:
-            return _applied(call.model, call.model.outputs[tensor.index or 0])
-        before = calls.get(call.sources[0].name) if len(call.sources) == 1 else None
-        if before is None or not _PASSING.fullmatch(call.kind):
-            return call.kind
-        tensor, call = call.sources[0], before
-    return ""
+    kind = ""
+    for call in graph.chain(tensor):
+        kind = call.kind
+        if not _PASSING.fullmatch(kind):
+            break
+    return kind
 
 
 def _misfit(name: str, last: str, shape: tuple[int | None, ...]) -> Advice | None:
