@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 
 from deepforge_hpc.operations import files
-from deepforge_hpc.operations.errors import OperationError, fits, tell
+from deepforge_hpc.operations.errors import OperationError, tell
 from deepforge_hpc.operations.fields import unknown, without_gaps
 from deepforge_hpc.operations.tables import (
     by_rows,
     column,
     columns,
+    held,
     read,
     refuse_names,
     rewrite,
@@ -83,7 +84,7 @@ class Load:
         for name in self.rename:
             column(chosen, name)
         refuse_names([self.rename.get(name, name) for name in chosen], "give another by rename")
-        renamed = {self.rename.get(name, name): _held(name, item) for name, item in chosen.items()}
+        renamed = {self.rename.get(name, name): held(name, item) for name, item in chosen.items()}
         if len(renamed) < len(chosen):
             raise OperationError(f"rename: two columns would have one name: {self.rename}")
         count = row_count(renamed)
@@ -115,12 +116,6 @@ class Load:
             found = ", ".join(f"{name!r} in {number}" for name, number in gaps.items() if number)
             tell(f"{int((~complete).sum())} of {count} rows dropped: no value of {found}")
         return complete
-
-
-def _held(name: str, item: Any) -> Any:
-    """Return a column in memory."""
-    with fits(f"the column {name!r}"):
-        return read(item)
 
 
 class Convert:

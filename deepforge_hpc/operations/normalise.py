@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.errors import OperationError, fits
 from deepforge_hpc.operations.tables import blocks, column, read, rewrite, row_count
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class FitNormalisation:
             raise OperationError(f"{name!r} holds no numbers, but {item.dtype}")
         measure = _robust if self.method == "robust" else _by_blocks
         parts = (self._by_place(name, read(item, rows)) for rows in blocks(item))
-        count, offset, scale = measure(parts, self.method)
+        with fits(f"what is measured of {name!r}"):
+            count, offset, scale = measure(parts, self.method)
         if not np.all(count):
             raise OperationError(f"{name!r} has no value at all in some place, only NaN")
         scale = np.where(scale == 0, 1.0, scale)

@@ -85,8 +85,13 @@ def column(table: Any, name: str) -> Any:
 
 def values(table: Any, name: str) -> Any:
     """Return one data set as an array; text as numpy's text."""
+    return held(name, column(table, name))
+
+
+def held(name: str, item: Any) -> Any:
+    """Return a data set in memory, as `values` does."""
     with fits(f"the column {name!r}"):
-        return read(column(table, name))
+        return read(item)
 
 
 def read(item: Any, rows: Any = ...) -> Any:
@@ -102,7 +107,8 @@ def numbers(table: Any, name: str) -> Any:
     found = values(table, name)
     if found.dtype.kind not in "biuf":
         raise OperationError(f"{name!r} holds no numbers, but {found.dtype}")
-    found = found.astype(np.float64)
+    with fits(f"the column {name!r}"):
+        found = found.astype(np.float64)
     return found.filled(np.nan) if hasattr(found, "filled") else found
 
 
@@ -150,7 +156,7 @@ def rewrite(
     count = row_count(table)
     own = by_rows(table, count)
     kept = {**attributes(table)}
-    kept |= {name: read(item) for name, item in columns(table).items() if name not in own}
+    kept |= {name: held(name, item) for name, item in columns(table).items() if name not in own}
     kept |= extra or {}
     own = {name: item for name, item in own.items() if name not in kept}
     size = len(rows) * sum(item.dtype.itemsize * _width(item) for item in own.values())
@@ -158,7 +164,12 @@ def rewrite(
     scratch = os.environ.get("DFH_SCRATCH", "")
     if scratch and size > _IN_MEMORY and hasattr(table, "visititems"):
         return _written(Path(scratch), pieces, kept, len(rows))
-    return {**{name: np.concatenate(list(parts)) for name, parts in pieces.items()}, **kept}
+    return {**{name: _joined(name, parts) for name, parts in pieces.items()}, **kept}
+
+
+def _joined(name: str, parts: Iterator[Any]) -> Any:
+    with fits(f"the column {name!r}"):
+        return np.concatenate(list(parts))
 
 
 def _width(item: Any) -> int:

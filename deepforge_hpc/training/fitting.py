@@ -58,7 +58,13 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     once = Once(inner)
     with stopping() as stop:
         save = Save(state, batches, stop, kept, checkpoint_s, restore, clock)
-        parts = [clock, *([restore] if restore else []), Synchronize(transport), once, save]
+        parts = [
+            clock,
+            *([restore] if restore else []),
+            Synchronize(transport, validation),
+            once,
+            save,
+        ]
         calls = _calls(found, epochs)
         if not calls:
             _take_over(model, parts, restore)

@@ -87,6 +87,11 @@ class RankBatches:
         self.reads[index] = (begun, time.perf_counter())
         return tuple(parts)
 
+    def rows_of(self, index: int) -> int:
+        """Return how many rows a batch has on this rank."""
+        start, end, step = self.order.positions(self.first_step + index).indices(self.order.rows)
+        return len(range(start, end, step))
+
     def first(self, most: int = 32) -> tuple[Any, ...]:
         """Return some rows to look at, not augmented: the same ones in every epoch and attempt."""
         rows = self.chosen[self.order.epoch(0)][self.order.positions(0)][:most]

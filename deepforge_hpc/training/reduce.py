@@ -60,7 +60,19 @@ def statistics(model: Any) -> list[Any]:
 
 def is_random_state(variable: Any) -> bool:
     """Tell whether a variable is the state of a generator, which is each rank's own."""
-    return "seed_generator" in variable.path
+    return str(variable.path).endswith("seed_generator_state")
+
+
+def common_random_states() -> list[Any]:
+    """Return the state of the generator that a layer draws from which names no seed.
+
+    It is Keras' own and of no model. On JAX a layer must name one.
+    """
+    if keras.backend.backend() == "jax":
+        return []
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return [global_seed_generator().state]
 
 
 def results(model: Any) -> dict[str, Any]:

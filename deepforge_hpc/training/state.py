@@ -14,6 +14,7 @@ from deepforge_hpc.training.checkpoints import Checkpoint, leaves, value_of
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.reduce import (
     assign,
+    common_random_states,
     flat,
     is_random_state,
     metric_variables,
@@ -117,9 +118,9 @@ class TrainingState:
             self._draws.seed = state.get("seed", self._draws.seed)
         if len(state["random"]) != self.transport.size:
             return
-        for variable, value in zip(
-            self._random(), state["random"][self.transport.rank], strict=True
-        ):
+        # An earlier version kept those of the model alone, which come first.
+        mine = state["random"][self.transport.rank]
+        for variable, value in zip(self._random(), mine, strict=False):
             assign(variable, np.asarray(value))
 
     def add_to_metrics(self, counted: Any) -> None:
@@ -155,7 +156,8 @@ class TrainingState:
         return [item for item in self.model.variables if id(item) not in moved]
 
     def _random(self) -> list[Any]:
-        return [item for item in self.model.variables if is_random_state(item)]
+        own = [item for item in self.model.variables if is_random_state(item)]
+        return [*own, *common_random_states()]
 
     def _optimizer(self) -> list[Any]:
         return list(self.model.optimizer.variables)

@@ -10,9 +10,12 @@ from deepforge_hpc.job import ranks
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.normalization import check_normalization, use_for_normalization
 from deepforge_hpc.training.optimizer import is_distributed
+from deepforge_hpc.training.output_losses import OutputLosses
+from deepforge_hpc.training.rank_batches import RankBatches
 from deepforge_hpc.training.reduce import (
     assign,
     average_statistics,
+    common_random_states,
     is_random_state,
     numpy_of,
     plain,
@@ -28,13 +31,16 @@ class Synchronize(keras.callbacks.Callback):
     """Goes before all other callbacks: what they see is of all ranks, and equal on each.
 
     It broadcasts weights and optimizer of rank 0, averages moving statistics, and reduces the
-    metrics of training and of validation by their states.
+    metrics of training and of validation by their states. Given the batches of the validation, the
+    losses of single outputs are means over their rows.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, validation: RankBatches | None = None) -> None:
         super().__init__()
         self.transport = transport
+        self._losses = OutputLosses(validation) if validation is not None else None
         self._validation: dict[str, Any] = {}
+        self._begun = False
         use_for_normalization(transport)
 
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
@@ -47,7 +53,9 @@ class Synchronize(keras.callbacks.Callback):
             model.jit_compile = False
             model.make_train_function(force=True)
         model.optimizer.build(model.trainable_variables)
-        for variable in [*model.variables, *model.optimizer.variables]:
+        common = [] if self._begun else common_random_states()
+        self._begun = True
+        for variable in [*model.variables, *model.optimizer.variables, *common]:
             value = transport.broadcast(numpy_of(variable))
             if is_random_state(variable):
                 value = (value.astype("uint64") + ranks().seed()) % _SEEDS
@@ -61,6 +69,14 @@ class Synchronize(keras.callbacks.Callback):
             # Before Keras reads them for the end of the epoch, and before it validates.
             average_statistics(self.model, self.transport)
             reduce_metrics(self.model, self.transport)
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        if self._losses:
+            self._losses.begin(self.model, batch)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        if self._losses:
+            self._losses.end(self.model, batch)
 
     def on_test_end(self, logs: Any = None) -> None:  # noqa: ARG002
         reduce_metrics(self.model, self.transport)
@@ -93,6 +109,6 @@ def check_optimizer(optimizer: Any) -> None:
 
 def evaluate(model: Any, batches: Any, transport: Transport) -> dict[str, Any]:
     """Return the metrics over all ranks' rows; each rank evaluates its own."""
-    model.evaluate(batches, verbose=0, return_dict=True)
-    reduce_metrics(model, transport)
+    seen = Synchronize(transport, batches if isinstance(batches, RankBatches) else None)
+    model.evaluate(batches, verbose=0, return_dict=True, callbacks=[seen])
     return results(model)

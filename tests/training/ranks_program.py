@@ -214,7 +214,13 @@ def several() -> None:
         model, batches(x, targets), epochs=3, transport=TEAM,
         validation=batches(x[:37], few, shuffle=False),
     )  # fmt: skip
-    keep("several", model, history=history)
+    outputs = dict(zip(("kind", "size"), model(x[:37]), strict=True))
+    exact = {
+        "kind": float(sparse(few["kind"], outputs["kind"])),
+        "size": float(np.mean((few["size"] - np.asarray(outputs["size"])) ** 2)),
+    }
+    evaluated = training.evaluate(model, batches(x[:37], few, shuffle=False), TEAM)
+    keep("several", model, history=history, exact=exact, evaluated=evaluated)
 
 
 SEEN: list[dict[str, float]] = []
@@ -231,6 +237,20 @@ class StopAt(keras.callbacks.Callback):
         self._count += 1
         if self._count == self._at and TEAM.rank == TEAM.size - 1:
             os.kill(os.getpid(), self._number)
+
+
+class Noise(keras.layers.Layer):
+    """A layer of a user, which draws from a generator of its own and from the one of Keras."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mine = [keras.random.SeedGenerator(name="mine")]
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training:
+            return x
+        own = keras.random.normal(keras.ops.shape(x), seed=self.mine[0])
+        return x + 0.02 * own + 0.02 * keras.random.normal(keras.ops.shape(x))
 
 
 class Asked(BaseException):
@@ -251,7 +271,7 @@ def resumed() -> None:
     def run(*callbacks: Any, folder: Path) -> Any:
         x, y = data("float32")
         keras.utils.set_random_seed(ranks().seed(12))  # that of the Dropout
-        inside = [keras.layers.Dropout(0.3), keras.layers.BatchNormalization(momentum=0.5)]
+        inside = [keras.layers.Dropout(0.3), Noise(), keras.layers.BatchNormalization(momentum=0.5)]
         model = compiled(network(*inside), keras.optimizers.Adam(0.02), metrics=["accuracy"])
         history = training.fit(
             model, batches(x, y, augment=lambda row, rng: row + rng.normal(0, 0.01, row.shape)),

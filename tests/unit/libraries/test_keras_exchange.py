@@ -314,6 +314,7 @@ def test_a_bomb_a_torn_archive_and_other_files_are_refused(tmp_path: Path) -> No
     lying = whole.replace((30 << 20).to_bytes(4, "little"), (1 << 10).to_bytes(4, "little"))
     assert "damaged" in refused(path, lying) or "no JSON" in refused(path, lying)
     assert "no .keras file" in refused(path, archive(path, b"{}", "../config.json"))
+    assert "it is of PyTorch" in refused(path, archive(path, b"\x80\x02}", "net/data.pkl"))
     assert "no JSON" in refused(path, archive(path, b"[" * 100_000))
     assert "no model of Keras" in refused(path, archive(path, b"[]"))
     assert "no JSON" in refused(path, b"\x89HDF\r\n\x1a\n")

@@ -313,6 +313,52 @@ def test_what_keras_accepts_in_silence(
     assert [finding.kind for finding in findings(network, outcome)] == kinds
 
 
+def test_a_bottleneck_is_told_once_wherever_its_one_number_stands() -> None:
+    network = graph(
+        "a: {Conv2D: {filters: 1, kernel_size: 8}, from: x}",
+        "b: {BatchNormalization: {}}",
+        "c: {Flatten: {}}",
+        "d: {Dense: {units: 4}}",
+    )
+    one = built("Conv2D", 1, 1, 1, weights=True)
+    outcome = {
+        "a": one._replace(inputs=((None, 8, 8, 3),)),
+        "b": one._replace(inputs=one.outputs),
+        "c": built("Flatten", 1)._replace(inputs=one.outputs),
+        "d": built("Dense", 4, weights=True)._replace(inputs=((None, 1),)),
+    }
+    found = [(finding.kind, finding.call.name) for finding in findings(network, outcome)]
+    assert found == [("bottleneck", "a")]
+
+
+NESTED = """\
+library: keras
+architecture: net
+inputs: {x: [4]}
+blocks:
+  head:
+    nested: true
+    inputs: {y: [4]}
+    layers:
+      - d: {Dense: {units: 1}}
+      - s: {Softmax: {}}
+layers:
+  - a: {Dense: {units: 4}}
+  - h: {head: []}
+"""
+
+
+def test_a_model_within_another_is_looked_into() -> None:
+    network = KerasLibrary().graph(NESTED, "net.yaml")
+    outcome = {"a": built("Dense", 4, weights=True)}
+    outcome |= {name: built("Softmax", 1) for name in ("h", "h.d", "h.s")}
+    (one,) = findings(network, outcome)
+    assert (one.kind, one.call.name, one.call.place.line) == ("one_class", "s", 10)
+    loss = {"BinaryCrossentropy": {"from_logits": True}}
+    (other,) = of_loss(network, outcome, loss)
+    assert "applies softmax itself" in other.said.message
+
+
 @pytest.mark.parametrize(
     ("activation", "units", "loss", "words"),
     [
@@ -331,6 +377,17 @@ def test_what_keras_accepts_in_silence(
         ("sigmoid", 3, "binary_crossentropy", ""),
         ("softmax", 3, "mean_squared_error", "compares numbers"),
         ("softmax", 3, "mse", "compares numbers"),
+        ("relu", 3, "sparse_categorical_crossentropy", "relu gives other numbers"),
+        ("log_softmax", 3, "CategoricalFocalCrossentropy", "log_softmax gives other numbers"),
+        ("linear", 1, "BinaryFocalCrossentropy", "nothing makes the output such"),
+        ("linear", 3, "kl_divergence", "nothing makes the output such"),
+        ("softmax", 3, {"CategoricalFocalCrossentropy": {"from_logits": True}}, "itself"),
+        ("hard_sigmoid", 1, "binary_crossentropy", ""),
+        ("softmax", 3, "Dice", ""),
+        ("linear", 1, "poisson", "wants numbers above 0"),
+        ("softplus", 1, "poisson", ""),
+        ("sigmoid", 1, "hinge", "gives none below"),
+        ("tanh", 1, "squared_hinge", ""),
         ("softmax", 3, "loss.py:own", ""),
         ("softmax", 3, 7, ""),
     ],
@@ -462,7 +519,8 @@ CLASSES = "sparse_categorical_crossentropy"
         (["a: {Dense: {units: 3}}", "b: {Dropout: {rate: 0.1}}"], CLASSES, "wants probabilities"),
         (["a: {Dense: {units: 3}}", "b: {Activation: {activation: softmax}}"], CLASSES, ""),
         ([LAST, "b: {Dense: {units: 3}}"], CLASSES, "wants probabilities"),
-        ([LAST, "b: {ReLU: {}}"], CLASSES, "wants probabilities"),
+        ([LAST, "b: {ReLU: {}}"], CLASSES, "relu gives other numbers"),
+        (["a: {Dense: {units: 3}}", "b: {ReLU: {}}"], "poisson", ""),
     ],
 )  # fmt: skip
 def test_what_keeps_the_meaning_of_numbers_is_looked_through(

@@ -21,7 +21,7 @@ from deepforge_hpc.libraries.torch.catalogue import dialect, shipped
 from deepforge_hpc.libraries.torch.library import TorchLibrary
 from deepforge_hpc.libraries.torch.trial.judge import JUDGE
 from deepforge_hpc.plugins import registry
-from deepforge_hpc.plugins.library import Library
+from deepforge_hpc.plugins.library import Library, Use
 from deepforge_hpc.testing.library import LibraryContract
 
 HEAD = "library: torch\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
@@ -273,6 +273,8 @@ def test_shapes_tell_of_a_softmax_over_one_class_and_of_what_has_no_channels() -
         ("{ReLU: {}}", "BCELoss", "add Sigmoid"),
         ("{ReLU: {}}", "NLLLoss", "add LogSoftmax"),
         ("{Softmax: {dim: 1}}", "MSELoss", "CrossEntropyLoss without the Softmax"),
+        ("{Softmax: {dim: 1}}", "NLLLoss", "write LogSoftmax for Softmax, or use CrossEntropyLoss"),
+        ("{Softmax: {dim: 1}}", "KLDivLoss", "write LogSoftmax for Softmax"),
         ("{Sigmoid: {}}", "BCELoss", ""),
         ("{ReLU: {}}", "CrossEntropyLoss", ""),
         ("{ReLU: {}}", None, ""),
@@ -285,6 +287,39 @@ def test_an_output_that_does_not_fit_the_loss_is_a_warning(
     hints = [found.said.hint for found in JUDGE.of_loss(graph, {}, loss)]
     assert [bool(said)] * len(hints) == [said in hint for hint in hints]
     assert bool(hints) == bool(said)
+
+
+NESTED = """\
+library: torch
+architecture: net
+inputs: {x: [8]}
+blocks:
+  head:
+    nested: true
+    inputs: {y: [8]}
+    layers:
+      - d: {Linear: {in_features: 8, out_features: 1}}
+      - s: {Softmax: {dim: 1}}
+layers:
+  - h: {head: []}
+  - f: {Flatten: {}}
+  - y: {Dropout: {p: 0.5}}
+"""
+
+
+def test_what_gives_an_output_its_meaning_is_found_behind_dropout_and_in_a_model() -> None:
+    graph = TorchLibrary().graph(NESTED, "net.yaml")
+    (loss,) = JUDGE.of_loss(graph, {}, "CrossEntropyLoss")
+    assert loss.said.hint == "leave out Softmax"
+    outcome = {name: BuiltLayer(outputs=((None, 1),)) for name in ("h", "h.d", "h.s", "f", "y")}
+    assert [found.kind for found in JUDGE.findings(graph, outcome)] == ["one_class"]
+
+
+def test_labels_that_data_record_are_compared_with_the_output_without_torch() -> None:
+    given = {"loss": "BCEWithLogitsLoss", "target": "label"}
+    used = Use(given, "own", "jobs", lambda *_: (), classes={"label": 9}.get)
+    found = TorchLibrary().examine(f"{HEAD}  - y: {LINEAR}\n", "net.yaml", used).notices
+    assert "the data set label records 9 classes, and this output has 2" in found[0].text
 
 
 def test_two_networks_are_compared_with_torchs_own_defaults() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from deepforge_hpc.operations import tables
 from deepforge_hpc.operations.errors import OperationError, needed
+from deepforge_hpc.operations.normalise import FitNormalisation
+from deepforge_hpc.operations.split import Split
 
 
 @pytest.fixture
@@ -83,6 +85,21 @@ def test_no_row_at_all(path: Path) -> None:
         found = tables.rewrite(file, np.array([], dtype=int))
     assert found["image"].shape == (0, 3, 2)
     assert found["inner/name"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda table: FitNormalisation(["x"]).execute(table),
+        lambda table: FitNormalisation(["x"], "robust").execute(table),
+        lambda table: Split(0.25, 0.25).execute({**table, "y": np.zeros(4)}),
+        lambda table: tables.numbers(table, "x"),
+    ],
+)
+def test_what_memory_does_not_hold_is_named(take: Any) -> None:
+    table = {"x": np.broadcast_to(np.float32(1), (4, 1 << 46))}  # which says more than it holds
+    with pytest.raises(OperationError, match=r"'x' does not fit into the job's memory.*resources"):
+        take(table)
 
 
 def test_a_missing_package_names_its_extra() -> None:

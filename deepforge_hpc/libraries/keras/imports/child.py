@@ -32,6 +32,12 @@ def main(source: str, name: str, target: str) -> str:
         model = found[names[0]]
         model = model if isinstance(model, keras.Model) else model()
     if not isinstance(model, keras.Model):
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(model, torch.nn.Module):
+            return (
+                f"{names[0]} gives a network of PyTorch, whose forward is code: no file can be "
+                "made of it (dfh arch new --library torch begins one)"
+            )
         return f"{names[0]} gives no model of Keras"
     register(path.stem, found)
     for module, loaded in list(sys.modules.items()):

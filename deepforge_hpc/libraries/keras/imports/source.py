@@ -63,6 +63,9 @@ def _text(path: Path) -> bytes:
 def _member(path: Path, archive: zipfile.ZipFile) -> bytes:
     """Return the configuration of an archive; no more of it than may be read is unpacked."""
     names = archive.namelist()
+    if any(name.endswith("/data.pkl") for name in names[:_MAX_MEMBERS]):
+        what = "it is of PyTorch, which saves weights or code: no network can be read from it"
+        raise _refused(path, what)
     if len(names) > _MAX_MEMBERS or _CONFIG not in names:
         raise _refused(path, f"it is no .keras file: there is no {_CONFIG} among few members")
     with archive.open(_CONFIG) as member:

@@ -13,8 +13,19 @@ from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcom
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.operations.spec import is_by_output, parse
 
-_CLASSES = ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")
-_CROSSENTROPIES = (*_CLASSES, "BinaryCrossentropy")
+_BINARY = ("BinaryCrossentropy", "BinaryFocalCrossentropy")
+_CLASSES = (
+    *("CategoricalCrossentropy", "SparseCategoricalCrossentropy"),
+    "CategoricalFocalCrossentropy",
+)
+_CROSSENTROPIES = (*_CLASSES, *_BINARY)
+_OF_SHARES = (*_CROSSENTROPIES, "KLDivergence", "Dice", "Tversky")
+_SHARES = frozenset({"softmax", "sigmoid", "hard_sigmoid", "sparsemax"})
+"""Activations whose numbers can be probabilities."""
+_ABOVE = _SHARES | {"exponential", "relu", "relu6", "softplus"}
+"""Those whose numbers are never below 0."""
+_LAYERS = {"Softmax": "softmax", "ReLU": "relu", "ELU": "elu", "LeakyReLU": "leaky_relu"}
+"""Layers that are an activation."""
 
 
 _PASSING = re.compile(r"\w*Dropout\w*|Reshape|Flatten|Permute|Identity|Activation|ActivityReg\w*")
@@ -48,8 +59,8 @@ def _is_softmax(call: LayerCall) -> bool:
 def activation(call: LayerCall) -> str:
     """Return what a layer applies to its output last; empty for nothing."""
     found = call.arguments.get("activation")
-    if call.kind == "Softmax" or found is None:
-        return "softmax" if call.kind == "Softmax" else ""
+    if call.kind in _LAYERS or found is None:
+        return _LAYERS.get(call.kind, "")
     return found.data if isinstance(found.data, str) and found.data != "linear" else ""
 
 
@@ -107,7 +118,7 @@ def _loss(loss: object) -> tuple[str, bool]:
 def _misfit(name: str, applied: str, last: int | None, *, from_logits: bool) -> Advice | None:
     """Return what does not fit between a loss and an output."""
     is_classes, is_crossentropy = name in _CLASSES, name in _CROSSENTROPIES
-    is_binary = name == "BinaryCrossentropy"
+    is_binary, is_known = name in _BINARY, ":" not in applied
     wanted = "sigmoid" if is_binary else "softmax"
     rules = (
         (
@@ -121,9 +132,21 @@ def _misfit(name: str, applied: str, last: int | None, *, from_logits: bool) -> 
             "leave out the activation, or from_logits",
         ),
         (
-            is_crossentropy and not from_logits and not applied,
-            "wants probabilities, and nothing makes the output such",
-            f"add activation: {wanted}, or from_logits: true to the loss",
+            name in _OF_SHARES and not from_logits and is_known and applied not in _SHARES,
+            f"wants probabilities, and {applied} gives other numbers"
+            if applied
+            else "wants probabilities, and nothing makes the output such",
+            f"add activation: {wanted}" + ", or from_logits: true to the loss" * is_crossentropy,
+        ),
+        (
+            name == "Poisson" and is_known and applied not in _ABOVE,
+            "wants numbers above 0, and those of the output may be below",
+            "use activation: exponential or softplus",
+        ),
+        (
+            name.endswith("Hinge") and applied in _SHARES,
+            f"wants scores below and above 0, and {applied} gives none below",
+            "use no activation, or tanh",
         ),
         (
             is_classes and applied == "sigmoid",

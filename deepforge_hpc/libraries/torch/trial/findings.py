@@ -23,8 +23,11 @@ _MAKES = {
     "BCEWithLogitsLoss": ("", "numbers of any size (logits), and makes a sigmoid of them itself"),
     "NLLLoss": ("LogSoftmax", "logarithms of probabilities"),
     "BCELoss": ("Sigmoid", "probabilities from 0 to 1"),
+    "KLDivLoss": ("LogSoftmax", "logarithms of probabilities"),
 }
 """What must stand before a loss, and what it wants."""
+_WITHIN = {"NLLLoss": "CrossEntropyLoss", "BCELoss": "BCEWithLogitsLoss"}
+"""Losses that make it themselves."""
 
 
 def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
@@ -130,10 +133,11 @@ def _misfit(name: str, last: str, shape: tuple[int | None, ...]) -> Advice | Non
     if takes and not wanted and is_squashed:
         return Advice(f"{name} wants {takes}, and the output is a {last}", f"leave out {last}")
     if wanted and last != wanted:
-        hint = (
-            f"add {wanted}, or use {'BCEWithLogits' if name == 'BCELoss' else 'CrossEntropy'}Loss"
-        )
-        return Advice(f"{name} wants {takes}, and nothing makes the output such", hint)
+        so = f"the output is a {last}" if is_squashed else "nothing makes the output such"
+        hint = f"write {wanted} for {last}" if is_squashed else f"add {wanted}"
+        if name in _WITHIN:
+            hint += f", or use {_WITHIN[name]}"
+        return Advice(f"{name} wants {takes}, and {so}", hint)
     if name in {"MSELoss", "L1Loss", "HuberLoss", "SmoothL1Loss"} and last == "Softmax":
         what = f"{name} compares numbers, and the output is a softmax over classes"
         return Advice(what, "use CrossEntropyLoss without the Softmax, or leave the Softmax out")
