@@ -1,4 +1,4 @@
-"""Embeddings: PCA by the covariance, t-SNE and UMAP by the neighbours that they keep."""
+"""Embeddings: PCA by the covariance, t-SNE by the neighbours that it keeps."""
 
 from __future__ import annotations
 
@@ -72,13 +72,6 @@ def test_tsne_keeps_neighbours_and_is_the_seeds() -> None:
         TSNE(dimensions=2, perplexity=5, iterations=250).execute(two_groups()) for _ in range(2)
     )
     np.testing.assert_array_equal(one["points"], again["points"])
-
-
-def test_umap_keeps_neighbours() -> None:
-    pytest.importorskip("umap", reason="umap-learn is not installed: pip install umap-learn")
-    embedding = UMAP(dimensions=2, neighbours=5).execute(two_groups())
-    assert embedding["points"].shape == (40, 2)
-    assert keeps_groups(embedding)
 
 
 def test_umap_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
