@@ -47,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if name.startswith(("SLURM_", "SBATCH_", "PMI", "DEEPFORGE_HPC_")):
             del os.environ[name]
+    for measured in getattr(sys.modules.get("dfh_tests_measure"), "STARTED", ()):
+        measured.pause()  # until a test runs; what of ours is imported before is measured
     # Of this process alone: tests that run beside these would have to wait for each other's cores.
     os.environ["DFH_LOCAL_CORES"] = f"{tempfile.gettempdir()}/cores-{os.getpid()}"
 
@@ -67,28 +69,32 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         Path(target).write_text("".join(f"{name}\n" for name in sorted(marks)), encoding="utf-8")
 
 
-CASES_WITHOUT_NEWS = 8
-"""After so many cases of one test that ran no new line, its others are not measured (`measure.py`)."""
+CASES_WITHOUT_NEWS = 4
+"""After so many cases of one test that ran no new line, of its others one in as many is measured."""
 _QUIET: dict[str, int] = {}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Measure no more cases of a test than teach something: to measure doubles what they take."""
+    """Measure a test from its first fixture to its last, and no more cases of it than teach something.
+
+    To measure doubles what Python takes, pytest's own part too.
+    """
     measuring = getattr(sys.modules.get("dfh_tests_measure"), "STARTED", None)
-    if not measuring or "[" not in item.nodeid:
+    test = item.nodeid.partition("[")[0]
+    quiet = _QUIET.get(test, 0)
+    if not measuring or (quiet > CASES_WITHOUT_NEWS and quiet % CASES_WITHOUT_NEWS):
+        _QUIET[test] = quiet + 1
         return (yield)
-    test, measured = item.nodeid.partition("[")[0], measuring[0]
-    before, paused = measured.count(), _QUIET.get(test, 0) >= CASES_WITHOUT_NEWS
-    if paused:
-        measured.pause()
+    measured = measuring[0]
+    before = measured.count()
+    measured.go_on()
     try:
         return (yield)
     finally:
-        if paused:
-            measured.go_on()
-        else:
-            _QUIET[test] = 0 if measured.count() > before else _QUIET.get(test, 0) + 1
+        measured.pause()
+        if test != item.nodeid:
+            _QUIET[test] = 0 if measured.count() > before else quiet + 1
 
 
 @pytest.fixture(scope="session")

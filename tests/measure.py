@@ -26,6 +26,14 @@ ELSEWHERE = {
 OTHER_VERSIONS = (
     "/galaxies/executions/"  # the fixture of old executions, which carry a runtime of their own
 )
+FOREIGN = sys.stdlib_module_names.union(
+    ("click", "h5py", "hypothesis", "jax", "jinja2", "jsonschema", "keras", "numpy", "pandas"),
+    ("pyarrow", "pytest", "scipy", "sklearn", "skops", "tensorflow", "torch", "yaml"),
+)
+"""While one of these is imported, no line of ours runs, and to trace it takes half as long again.
+
+Not those after whose import something of ours runs at once (`PostImport`): matplotlib, mpi4py, horovod.
+"""
 STARTED: list[Measured] = []
 
 
@@ -38,6 +46,7 @@ class Measured:
         self.lines: dict[str, set[int]] = {}
         self.seen: dict[str, object] = {}
         self.tracers: list[Any] = []  # the first is of the main thread
+        self.is_paused = False
 
     def source(self, path: str) -> str | None:
         """Return the file of the repository that is run as `path`, None for what is not ours."""
@@ -77,11 +86,13 @@ class Measured:
         return sum(map(len, self.lines.copy().values()))
 
     def pause(self) -> None:
-        """Measure the main thread no longer: it then takes half the time."""
+        """Measure the main thread no longer, but what of ours it imports: it then takes half the time."""
+        self.is_paused = True
         self.tracers[0].stop()
 
     def go_on(self) -> None:
         """Measure the main thread again."""
+        self.is_paused = False
         self.tracers[0].start()
 
     def trace_thread(self, frame: object, event: str, arg: object) -> object:
@@ -108,7 +119,6 @@ def start(tracer: str, repository: str, folder: str) -> None:
     if STARTED:  # Python reads what starts this twice where a folder is twice on its path
         return
     import atexit
-    import threading
     from importlib.machinery import ExtensionFileLoader, ModuleSpec
 
     loader = ExtensionFileLoader("coverage.tracer", tracer)
@@ -124,8 +134,43 @@ def start(tracer: str, repository: str, folder: str) -> None:
 
     os._exit = save_and_end  # type: ignore[assignment]  # how ranks and other forked processes end
     atexit.register(measured.save)
-    threading.settrace(measured.trace_thread)
+    follow_imports(measured)
+    if "threading" in sys.modules:
+        sys.modules["threading"].settrace(measured.trace_thread)
     measured.trace()
+
+
+def follow_imports(measured: Measured) -> None:
+    """Trace no import of what is not ours; of ours each one, also in a process that is paused; and threads."""
+    import _frozen_importlib as system  # where Python looks this up for each import
+    from _thread import get_ident
+
+    find, main = system._find_and_load, get_ident()
+
+    def find_and_load(name: str, import_: object) -> object:
+        if name == "threading":  # most jobs do without, and it takes as long as all of this
+            threading = find(name, import_)
+            threading.settrace(measured.trace_thread)
+            return threading
+        package, tracer = name.partition(".")[0], sys.gettrace()
+        if tracer is not None and package in FOREIGN:
+            sys.settrace(None)
+            try:
+                return find(name, import_)
+            finally:
+                tracer.start()
+        if measured.is_paused and package == "deepforge_hpc" and get_ident() == main:
+            measured.go_on()
+            try:
+                return find(name, import_)
+            finally:
+                measured.pause()
+        return find(name, import_)
+
+    # A frame of Python's own, as the one that it stands before: left out of tracebacks and warnings.
+    own = find.__code__.co_filename
+    find_and_load.__code__ = find_and_load.__code__.replace(co_filename=own)
+    system._find_and_load = find_and_load
 
 
 def report(repository: str, folder: str) -> None:

@@ -25,14 +25,35 @@ if os.fork() == 0:
     parts.in_a_fork()
     os._exit(0)
 os.wait()
+
+traced = sys.gettrace()
+import yaml
+assert yaml.traced is None
+assert sys.gettrace() is traced
+try:
+    import jinja2
+except ImportError as error:
+    assert error.__traceback__.tb_next is None, "as without what follows imports"
+if measure.STARTED:
+    measure.STARTED[0].pause()
+    from deepforge_hpc import late
+    late.paused()
+    measure.STARTED[0].go_on()
+parts.at_last()
 """
 PARTS = """\
 def in_a_thread():
     return 1
 def in_a_fork():
     return 2
-def nowhere():
+def at_last():
     return 3
+def nowhere():
+    return 4
+"""
+LATE = """\
+def paused():
+    return 1
 """
 
 
@@ -45,12 +66,14 @@ def measured(repository: Path, tmp_path: Path) -> Path:
     texts = {
         "__init__": "",
         "parts": PARTS,
+        "late": LATE,
         "never": "n = 1\n",
         "runtime/__init__": "",
         "runtime/rank": "n = 1\nif n > 1:\n    n = 2\n",
     }
     for name, text in texts.items():
         (package / f"{name}.py").write_text(text, encoding="utf-8")
+    (tmp_path / "yaml.py").write_text("import sys\ntraced = sys.gettrace()\n", encoding="utf-8")
     with zipfile.ZipFile(tmp_path / "runtime.zip", "w") as archive:
         archive.writestr("dfh_runtime/__init__.py", "")
         archive.writestr("dfh_runtime/rank.py", texts["runtime/rank"])
@@ -87,7 +110,8 @@ def test_each_line_that_a_process_ran_is_counted(repository: Path, measured: Pat
             counted[found[1]] = (found[2].split(), (found[3] or "").strip())
     assert counted == {
         "never.py": (["1", "1"], "1"),  # what no process imports counts too
-        "parts.py": (["6", "1"], "6"),
+        "late.py": (["2", "1"], "2"),  # imported, and not measured when it was called
+        "parts.py": (["8", "1"], "8"),
         "runtime/rank.py": (["3", "1"], "3"),
     }
     assert done.returncode == 2, "below the limit"
