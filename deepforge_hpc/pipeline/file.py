@@ -115,7 +115,9 @@ class ResourcesSpec:
     mem_per_node_mib: int | None = key(_SIZE, name="mem_per_node")
     time_s: int | None = key(_TIME, name="time")
     node_local: bool | None = key(flag)
-    gres: Mapping[str, int] | None = key(MapOf(Integer(1, 10**15), GRES, "a name of Slurm's"))
+    gres: Mapping[str, int] | None = key(
+        MapOf(Integer(1, 10**15), GRES, "a name of Slurm's; GPUs are gpus_per_node")
+    )
     """What else each node shall have, by Slurm's names: `{lscratch: 100}`."""
     queue: str | None = key(
         Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}")
@@ -131,15 +133,29 @@ _INSTEAD = {
     **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
     **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
     **dict.fromkeys(("gpus", "gpus_per_task"), "write gpus_per_node: those of one node"),
-    **dict.fromkeys(("mem", "memory", "mem_per_cpu"), "write mem_per_node"),
-    **dict.fromkeys(("cpus", "cores", "ncpus"), "write cpus_per_task: those of one rank"),
+    **dict.fromkeys(("mem", "memory", "mem_per_cpu", "mem_per_gpu"), "write mem_per_node"),
+    **dict.fromkeys(("cpus", "cores", "ncpus", "cpu"), "write cpus_per_task: those of one rank"),
     **dict.fromkeys(("ntasks", "tasks", "ranks"), "write nodes and ntasks_per_node"),
     **dict.fromkeys(("walltime", "runtime", "time_limit"), "write time"),
+    "tmp": "write node_local: true, for a disk of the node's own",
     "account": "give --account, or write account: {value: ..} in the site's file",
     "array": "write map: {over: PORT, shards: N} beside resources",
 }
-RESOURCES = Object(ResourcesSpec, instead=_INSTEAD)
-_OF_RESOURCES = dict.fromkeys(RESOURCES.fields, "it is a key of resources: of an operation")
+_ABOVE = {
+    "env": "it is a key of an operation, beside resources",
+    "launch": "it is a key of an operation, beside resources",
+}
+RESOURCES = Object(ResourcesSpec, instead={**_INSTEAD, **_ABOVE})
+_OF_RESOURCES = {
+    **{
+        name: f"under resources: {told}"
+        if told.removeprefix("write ").startswith(tuple(RESOURCES.fields))
+        else told
+        for name, told in _INSTEAD.items()
+    },
+    **dict.fromkeys(RESOURCES.fields, "it is a key of resources: of an operation"),
+}
+"""What to say where they do not stand under `resources:`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

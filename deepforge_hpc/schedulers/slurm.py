@@ -216,6 +216,19 @@ class SlurmScheduler(Scheduler):
             "name a queue of the site that has it: resources: {{queue: NAME}}",
         ),
         "SBATCH_TIMELIMIT": "say it by resources: {{time: ...}}",
+        "SBATCH_CLUSTERS": "export SLURM_CLUSTERS={}",
+        **dict.fromkeys(
+            ("SBATCH_GPUS", "SBATCH_GPUS_PER_NODE", "SBATCH_GPUS_PER_TASK", "SBATCH_GRES"),
+            "say it by resources: {{gpus_per_node: ...}}",
+        ),
+        **dict.fromkeys(
+            ("SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"),
+            "say it by resources: {{mem_per_node: ...}}",
+        ),
+        **dict.fromkeys(
+            ("SBATCH_WCKEY", "SBATCH_EXCLUSIVE", "SBATCH_CORE_SPEC", "SBATCH_THREADS_PER_CORE"),
+            "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}",
+        ),
     }
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 

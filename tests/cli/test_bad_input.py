@@ -342,6 +342,11 @@ def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path)
     assert "SBATCH_ACCOUNT=my lab of this shell is not used (say --account 'my lab')" in said
     assert "SBATCH_QOS=fast of this shell is not used (name a queue of the site" in said
     assert "SBATCH_RESERVATION=tutorial of this shell is not used (name a queue" in said
+    environ = {"SBATCH_CLUSTERS": "lab2", "SBATCH_WCKEY": "w", "SBATCH_MEM_PER_CPU": "1G"}
+    said = dfh(*words, cwd=project, env=environ).stderr
+    assert "SBATCH_CLUSTERS=lab2 of this shell is not used (export SLURM_CLUSTERS=lab2)" in said
+    assert "SBATCH_WCKEY=w of this shell is not used (the site's file can ask for it: " in said
+    assert "SBATCH_MEM_PER_CPU=1G of this shell is not used (say it by resources: {mem_" in said
     again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
     assert "SBATCH" not in again.stderr
 

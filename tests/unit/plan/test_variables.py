@@ -150,3 +150,24 @@ def test_keys_of_others_are_told_which_they_are_here(plan: Make, key: str, says:
     (fault,) = told(caught)
     assert f"unknown key {key.partition(':')[0]!r}" in fault
     assert says in fault
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("launch: srun,", "launch: srun, gpus: 2,", "under resources: write gpus_per_node"),
+        ("launch: srun,", "launch: srun, partition: x,", "under resources: write queue:"),
+        ("launch: srun,", "launch: srun, mail_type: END,", "no mail is sent: "),
+        ("launch: srun,", "launch: srun, time: 4h,", "it is a key of resources:"),
+        ("operations:", "exclude: n1\noperations:", "write request: {extra:"),
+        ("time: 1h", "env: {A: b}", "it is a key of an operation"),
+        ("time: 1h", "gres: {gpu: 1}", "GPUs are gpus_per_node"),
+    ],
+)
+def test_a_key_at_another_level_is_told_where_it_belongs(
+    plan: Make, old: str, new: str, says: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        plan(PIPELINE.replace(old, new, 1))
+    (fault,) = told(caught)
+    assert says in fault
