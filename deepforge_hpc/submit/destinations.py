@@ -32,6 +32,7 @@ from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.claim import Claim
 from deepforge_hpc.submit.frozen import read_info
 from deepforge_hpc.submit.inspect import status
+from deepforge_hpc.submit.orphans import is_being_submitted
 
 if TYPE_CHECKING:
     from deepforge_hpc.runtime.base.execution import ExecutionInfo
@@ -214,7 +215,8 @@ def _way_out(holder: Claim, file: Path) -> str:
         return f"It cannot be read; once you know that nothing of it runs: rm {quote(str(file))}"
     if current.is_closed:
         return ""
-    if not any(job.state.is_live for job in current.jobs):
+    is_live = any(job.state.is_live for job in current.jobs)
+    if not is_live and not is_being_submitted(layout):
         known = "Nobody knows how it ended; once you know that nothing of it runs"
         return f"{known}: dfh executions rm --force {holder.execution}"
     return f"Wait for it, or end it: dfh cancel {holder.execution}"

@@ -14,6 +14,7 @@ from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.journal import Intent
 from deepforge_hpc.submit import chain, destinations, journal
 from deepforge_hpc.submit.frozen import read_info, read_plan
+from deepforge_hpc.submit.lease import SUBMITTING, lease
 
 MANY = 6
 
@@ -217,3 +218,22 @@ def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any)
     lab.wait(layout)
     chain.submit(lab.create(), lab.scheduler)
     assert not old.exists()
+
+
+def test_who_has_it_and_is_being_submitted_is_waited_for(lab: Any) -> None:
+    """No job of it has an id yet: to remove it by force would be the worst to say."""
+    lab.write(outputs=outputs("one"))
+    first, late = lab.create(), lab.create()
+    info, other = read_info(first), read_info(late)
+    plan = read_plan(first, info)
+    names = tuple(job.name for job in plan.jobs)
+    journal.append(first, Intent(1, names, {}, token=lab.token(first)))
+    with lease(first.root / SUBMITTING, "being submitted"):
+        destinations.lock(info, plan, 1)
+        with pytest.raises(UsageError, match="is being written by") as refused:
+            destinations.lock(other, read_plan(late, other), 1)
+    wait = f"Wait for it, or end it: dfh cancel {first.root.name}"
+    assert refused.value.hint == wait
+    with pytest.raises(UsageError) as refused:  # its submitter has died
+        destinations.lock(other, read_plan(late, other), 1)
+    assert "rm --force" in refused.value.hint
