@@ -249,7 +249,11 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
-        says = {name: _said(output) for name, output in found.outputs.items()}
+        rows = {output.name: output.rows for output in named.data.outputs}
+        says = {
+            name: _said(output if rows.get(name) is not None else output._replace(rows=None))
+            for name, output in found.outputs.items()
+        }
     except OSError as error:
         text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("marker_unreadable", text, str(place.success))
@@ -271,7 +275,7 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
 
 def _said(output: marker.Output | RecordedOutput) -> tuple[object, ...]:
     """Return what marker and record both say of an output; each has the path from elsewhere."""
-    return output.sha256, output.size, output.format, Path(output.path).name
+    return output.sha256, output.size, output.format, output.rows, Path(output.path).name
 
 
 def _external(record: Record, project: Path) -> Iterator[Notice]:

@@ -28,13 +28,15 @@ from deepforge_hpc.runtime.base.plan import Job, JobKind, Plan
 from deepforge_hpc.runtime.base.plugins import named_plugins
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
-from deepforge_hpc.runtime.job.rescue import read
+from deepforge_hpc.runtime.job.rescue import read, stranger
 from deepforge_hpc.runtime.rank.messages import Rescue
+from deepforge_hpc.runtime.rank.stamp import stamp
 from deepforge_hpc.runtime.storage.local import LocalStorage
 from deepforge_hpc.submit.reuse import Reused
 from deepforge_hpc.submit.select import Selected
 
 _SHOWN = 4
+_STRANGE = "{} belongs to another user, and a pickle can run code"
 
 Types = Mapping[str, Mapping[str, str]]
 """What a pipeline says under `types:`, by operation."""
@@ -51,6 +53,8 @@ def name_formats(
             found = read(folder)
             if found is None or not found.is_of(item.job):  # then the operation runs again
                 continue
+            if path := stranger(folder, found):
+                raise UsageError(_STRANGE.format(path), _anew(folder))
             if (folder / RESCUE_FORMATS).exists():  # `dfh submit` has named them
                 continue
             if types is None:
@@ -89,22 +93,25 @@ class Kept(NamedTuple):
         target = layout.job(self.job.name, self.task)
         target.rescue.mkdir(parents=True)
         place = LocalStorage(target.rescue)
-        for path in self.found.sha256:
-            try:
+        try:
+            for path in self.found.sha256:
                 place.link(self.folder / path, path)
-            except OSError as error:
-                message = f"{self.job.name}: what {self.found.maker} kept cannot be taken up"
-                raise UsageError(f"{message}: {error}", _anew(self.folder)) from error
-            if path in self.found.kept.values() and (
-                place.path_of(path).stat().st_uid != os.getuid()
-            ):
-                message = f"{self.folder / path} belongs to another user, and a pickle can run code"
+        except OSError as error:
+            message = f"{self.job.name}: what {self.found.maker} kept cannot be taken up"
+            raise UsageError(f"{message}: {error}", _anew(self.folder)) from error
+        if path := stranger(self.folder, self.found):
+            raise UsageError(_STRANGE.format(path), _anew(self.folder))
+        before = LocalStorage(self.folder)
+        for path, told in self.found.unread.items():
+            if stamp(before, path) != told:
+                message = f"{self.folder / path} was changed since {self.found.maker} saved it"
                 raise UsageError(message, _anew(self.folder))
         for name in TAKEN_ALONG:
             if (self.folder.parent / name).exists():
                 LocalStorage(target.root).put(self.folder.parent / name, name)
         publish_json(target.rescue / RESCUE_FORMATS, self.formats)
-        publish_json(target.rescue / RESCUE_INDEX, encode(self.found))
+        unread = {path: stamp(place, path) for path in self.found.unread}  # copies have other times
+        publish_json(target.rescue / RESCUE_INDEX, encode(self.found._replace(unread=unread)))
 
 
 def told(found: Iterable[Kept]) -> Iterator[Notice]:

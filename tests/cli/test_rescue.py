@@ -237,7 +237,8 @@ def test_of_another_user_nothing_is_loaded(failed: Path, dfh: Any, as_user: Any)
     write(failed, "model: pickle")
     folder = failed / "executions" / "fit-0001" / "jobs" / "fit" / "rescue"
     os.chown(folder / "model.pickle", 65534, 65534)
-    assert "model.pickle belongs to another user" in dfh("submit", cwd=failed, expect=2).stderr
+    for verb in ("submit", "resume"):
+        assert "model.pickle belongs to another user" in dfh(verb, cwd=failed, expect=2).stderr
     assert [path.name for path in (failed / "executions").iterdir()] == ["fit-0001"]
     os.chown(folder / "index.json", 65534, 65534)
     assert "kept" not in dfh("submit", "--dry-run", cwd=failed).stderr

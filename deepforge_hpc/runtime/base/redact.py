@@ -49,6 +49,9 @@ _NO_VALUE = re.compile(r"[-{$]")
 """What begins so after an option such as `--password` is no password, but says where it is."""
 _PATH = re.compile(r"(\$\w+|\$\{\w+\}|~)?/[^/]")
 _WORD = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
+_RUN = re.compile(r"[a-z0-9]{32,}")
+_HASH = re.compile(r"[0-9a-f]+|[0-9a-df-np-sv-z]+|[a-z2-7]+")
+"""In hexadecimal digits, those of nix, those of spack: of random runs of 32, one in twenty."""
 _READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
 """Of a name that people give: `ResNet50`, `run_2024`. Of what is drawn at random it is a third."""
 _MAX_LENGTH = 8192
@@ -146,7 +149,7 @@ def filter_variable(name: str, value: str) -> Any:
 
 
 def _long_words(text: str) -> Iterator[str]:
-    """Yield what may be a token: of a path no folder below another whose name has small letters.
+    """Yield what may be a token: of a path no name below a folder that has the form of a hash.
 
     Package managers (spack, conda, nix) name folders by hashes, which look like secrets.
     """
@@ -155,6 +158,9 @@ def _long_words(text: str) -> Iterator[str]:
         if _PATH.match(item):
             first, *below = filter(None, item.split("/"))
             parts = [first, *(part for part in below if part != part.lower())]
+            for part in below:
+                if part == part.lower():
+                    yield from (run for run in _RUN.findall(part) if not _HASH.fullmatch(run))
         for part in parts:
             yield from _WORD.findall(part)
 

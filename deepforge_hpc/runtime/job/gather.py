@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from ..base.codec import encode
 from ..base.context import Context
 from ..base.failure import JobError
-from ..base.files import canonical_json, digest, publish_bytes
+from ..base.files import canonical_json, digest, publish_bytes, read_own
 from ..base.layout import OUTPUTS
+from ..base.plan import Job
+from ..base.text import title
 from ..formats import FORMATS
 from ..formats.parts import INDEX, Part, Parts
 from ..rank.messages import Saved
 from ..state.marker import Output
-from ..state.record import StagedInput
+from ..state.record import StagedInput, index_records
+from ..state.record_data import parse_record
 from ..storage.local import LocalStorage
-from .stage import take_published
+from .stage import take_published, unsound
 
 _Part = tuple["StagedInput", "Output"]
 
@@ -35,10 +39,31 @@ def collect_parts(context: Context) -> tuple[dict[str, Saved], list[StagedInput]
         what = f"Output {name} of {producer.name}"
         tasks = range(producer.tasks)
         parts = [take_published(context, producer, task, name, what) for task in tasks]
+        _check_rows(context, producer, parts)
         _check_formats(context, name, parts)
         entries[name] = _link_parts(outputs / name, parts)
         inputs += [staged for staged, _ in parts]
     return entries, inputs
+
+
+def _check_rows(context: Context, producer: Job, parts: list[_Part]) -> None:
+    """Refuse rows that a marker says and its record does not: by them other tasks get theirs."""
+    records = index_records(context.ledger)
+    for task, (staged, made) in enumerate(parts):
+        identity = staged.by.record if staged.by else ""
+        content = b""
+        with suppress(OSError, ValueError, KeyError):  # `dfh prov verify` tells of a lost record
+            content = read_own(records[identity])
+        if digest(content) != identity:
+            continue
+        outputs = parse_record(content).outputs
+        said = next((one.rows for one in outputs if one.name == staged.port), None)
+        if said not in {None, made.rows}:
+            reason = (
+                f"The success marker of {title(producer.name, task)} says that {staged.port} has "
+                f"{made.rows} rows, and its record {said}."
+            )
+            raise unsound(context, context.layout.job(producer.name, task), reason)
 
 
 def _check_formats(context: Context, name: str, parts: list[_Part]) -> None:

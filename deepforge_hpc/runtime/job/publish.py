@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from ..base.codec import decode
@@ -16,8 +17,12 @@ from ..formats.base import FormatError
 from ..rank.messages import Saved
 from ..state import marker
 from ..state.record import Published, StagedInput, end_record, write_record
+from ..storage.base import verify
 from ..storage.local import LocalStorage
 from .destination import Destination
+
+_LONG_BYTES = 64 << 20
+"""What there is more of takes so long to read that a kill meanwhile is likely enough."""
 
 
 def publish_job(
@@ -35,12 +40,18 @@ def publish_job(
     output is not whole; OSError if a file system refuses. Nothing counts before the marker, which
     is written last.
     """
-    source = context.work / OUTPUTS
+    source = _set_aside(context, entries)
     for name, entry in entries.items():
-        _verify(context, name, entry)
+        _verify(context, name, entry, source)
     if entries:
         context.folder.outputs.mkdir(parents=True, exist_ok=True)
-    outputs = [_place(context, name, entry, source) for name, entry in entries.items()]
+    # Before the first gets its name: so all lie in one place for as long as that takes.
+    digests = {
+        name: entry.digest or verify(source / entry.path, "") for name, entry in entries.items()
+    }
+    outputs = [
+        _place(context, name, entry, source, digests[name]) for name, entry in entries.items()
+    ]
     if any(item.to and item.job == context.name for item in context.plan.outputs):
         from .rescue import note_made
 
@@ -74,13 +85,29 @@ def read_entries(context: Context) -> dict[str, Saved]:
         raise JobError(reason, "Return the outputs; the runtime ends the process.") from error
 
 
-def _verify(context: Context, name: str, entry: Saved) -> None:
-    fmt, path = FORMATS.get(entry.format), context.work / OUTPUTS / entry.path
+def _set_aside(context: Context, entries: dict[str, Saved]) -> Path:
+    """Return where the outputs lie; what takes long to read is kept beside the job meanwhile."""
+    source = context.work / OUTPUTS
+    unread = [source / entry.path for entry in entries.values() if not entry.digest]
+    if not any(path.is_dir() for path in unread):
+        with suppress(OSError):
+            if sum(path.lstat().st_size for path in unread) < _LONG_BYTES:
+                return source
+    from .rescue import set_aside
+
+    return set_aside(context, entries)
+
+
+def _verify(context: Context, name: str, entry: Saved, source: Path) -> None:
+    fmt, path = FORMATS.get(entry.format), source / entry.path
     try:
         path.stat()
         if fmt is not None and not entry.digest:
             fmt.verify(path)
     except (FormatError, FileNotFoundError) as error:
+        from .rescue import drop
+
+        drop(context)
         reason = f"Output {name} is not whole: {error}."
         file = next((port.file for port in context.job.outputs if port.name == name), "")
         hint = (
@@ -91,13 +118,13 @@ def _verify(context: Context, name: str, entry: Saved) -> None:
         raise JobError(reason, hint) from error
 
 
-def _place(context: Context, name: str, entry: Saved, source: Path) -> Published:
+def _place(context: Context, name: str, entry: Saved, source: Path, sha256: str) -> Published:
     """Give one output its final name and return its entry of the marker.
 
     What lies there was left by an attempt that died before its marker: nobody may use it.
     """
     place = LocalStorage(context.folder.outputs)
-    found = place.adopt(source / entry.path, entry.path, sha256=entry.digest)
+    found = place.adopt(source / entry.path, entry.path, sha256=sha256)
     described = marker.Output(
         path=f"{OUTPUTS}/{entry.path}",
         format=entry.format,

@@ -13,6 +13,7 @@ from ..base.failure import JobError
 from ..base.files import publish_json, read_json, read_own, remove
 from ..base.layout import OUTPUTS, RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, Saved, TakenUp
+from ..rank.stamp import stamp
 from ..state.record import Published
 from ..storage.local import LocalStorage
 
@@ -25,6 +26,13 @@ def read(folder: Path, *, owner: int | None = None) -> Rescue | None:
     with suppress(OSError, ValueError):
         return parse(Rescue, read_own(folder / RESCUE_INDEX, owner=owner), is_open=True)
     return None
+
+
+def stranger(folder: Path, found: Rescue) -> str:
+    """Return what of pickles, which may hold code, another user has written; empty if nothing."""
+    names = ((folder / name) for name in (RESCUE_INDEX, *found.kept.values()))
+    strange = (path for path in names if path.exists() and path.lstat().st_uid != os.getuid())
+    return str(next(strange, "")) if found.kept else ""
 
 
 def keep(context: Context, error: JobError) -> JobError:
@@ -57,20 +65,63 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
     if find(context) is not None or context.folder.success.exists():
         return True
     try:
-        remove(folder)
-        (folder / OUTPUTS).mkdir(parents=True)
+        if not _is_set_aside(context):
+            remove(folder)
+            (folder / OUTPUTS).mkdir(parents=True)
         for path in (item.path for item in made.values()):
-            begun = context.work / OUTPUTS / path
+            kept, begun = folder / OUTPUTS / path, context.work / OUTPUTS / path
             place = begun if begun.exists() else context.folder.outputs / path
-            place.rename(folder / OUTPUTS / path)
+            if not os.path.lexists(kept):
+                place.rename(kept)
         remove(context.work)  # it may be what fills the disk, and all of worth in it has moved
         storage, found = LocalStorage(folder), _rescue(context, made)
-        found = found._replace(sha256={path: storage.digest(path) for path in found.paths})
-        publish_json(folder / RESCUE_INDEX, encode(found))
+        _note(context, found._replace(sha256={path: storage.digest(path) for path in found.paths}))
     except OSError:  # it may be the same disk that is full
-        remove(folder)
-        return False
+        if not _is_set_aside(context):
+            remove(folder)
+            return False
     return True
+
+
+def set_aside(context: Context, made: Mapping[str, Saved]) -> Path:
+    """Keep saved outputs beside the job while they are read, which may take long; return where.
+
+    Whoever kills the job meanwhile costs no run: the next attempt finds them.
+    """
+    begun, folder = context.work / OUTPUTS, context.folder.rescue
+    if context.job.source is None or find(context) is not None:
+        return begun
+    remove(folder)
+    kept = folder / OUTPUTS
+    try:  # it is extra
+        folder.mkdir()
+        begun.rename(kept)
+        try:
+            place, found = LocalStorage(folder), _rescue(context, made)
+            unread = {path: stamp(place, path) for path in found.paths}
+            _note(context, found._replace(sha256=dict.fromkeys(unread, ""), unread=unread))
+        except OSError:
+            kept.rename(begun)
+            raise
+    except OSError:
+        return begun
+    return kept
+
+
+def drop(context: Context) -> None:
+    """Remove what is set aside, or was taken up, and is not whole: nobody is to take it up."""
+    if _is_set_aside(context) or find(context) is not None:
+        remove(context.folder.rescue)
+
+
+def _is_set_aside(context: Context) -> bool:
+    """Tell whether what lies in the folder is of this very attempt."""
+    found = read(context.folder.rescue)
+    return found is not None and found.attempt == context.attempt
+
+
+def _note(context: Context, found: Rescue) -> None:
+    publish_json(context.folder.rescue / RESCUE_INDEX, encode(found))
 
 
 def note_made(context: Context, made: Mapping[str, Saved], outputs: Iterable[Published]) -> None:
@@ -81,12 +132,12 @@ def note_made(context: Context, made: Mapping[str, Saved], outputs: Iterable[Pub
     folder = context.folder.rescue
     if context.job.source is None or find(context) is not None:
         return
-    digests = {f"{OUTPUTS}/{made[item.name].path}": item.entry.sha256 for item in outputs}
     with suppress(OSError):  # it is extra
-        remove(folder)
-        folder.mkdir()
-        found = _rescue(context, made)._replace(sha256=digests)
-        publish_json(folder / RESCUE_INDEX, encode(found))
+        if not _is_set_aside(context):
+            remove(folder)
+            folder.mkdir()
+        digests = {f"{OUTPUTS}/{made[item.name].path}": item.entry.sha256 for item in outputs}
+        _note(context, _rescue(context, made)._replace(sha256=digests))
 
 
 def _rescue(context: Context, made: Mapping[str, Saved]) -> Rescue:
@@ -100,7 +151,8 @@ def recall(context: Context) -> None:
     folder = context.folder.rescue
     found = read(folder)
     for item in found.saved.values() if found and not context.folder.success.exists() else ():
-        kept, published = folder / OUTPUTS / item.path, context.folder.outputs / item.path
+        kept = LocalStorage(folder).path_of(f"{OUTPUTS}/{item.path}")
+        published = LocalStorage(context.folder.root).path_of(f"{OUTPUTS}/{item.path}")
         if not os.path.lexists(kept) and os.path.lexists(published):
             kept.parent.mkdir(exist_ok=True)
             published.rename(kept)
@@ -116,7 +168,7 @@ def find(context: Context) -> TakenUp | None:
         formats = decode(dict[str, str], read_json(folder / RESCUE_FORMATS))
     except (OSError, ValueError):
         return None
-    if formats.keys() != found.kept.keys():
+    if formats.keys() != found.kept.keys() or stranger(folder, found):
         return None
     return TakenUp(str(folder), found, formats)
 

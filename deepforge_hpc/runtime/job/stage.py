@@ -58,15 +58,15 @@ def take_published(
         raise upstream_error(context, f"{what}: {maker} {found.fault}.")
     made = found.marker.outputs.get(name)
     if made is None:
-        raise _unsound(context, folder, f"{what}: {maker} has not published {name}.")
+        raise unsound(context, folder, f"{what}: {maker} has not published {name}.")
     if fault := _format_fault(context, producer, found.marker, name):
-        raise _unsound(context, folder, f"{what}: {fault}.")
+        raise unsound(context, folder, f"{what}: {fault}.")
     path = folder.root / made.path
     checked = check(path, made)
     if checked.fault:
         shown = path.relative_to(context.layout.root)
         reason = f"{what}: {shown}, made by {maker}, {checked.fault}."
-        raise _unsound(context, folder, reason)
+        raise unsound(context, folder, reason)
     staged = StagedInput(
         port=name,
         format=made.format,
@@ -80,7 +80,7 @@ def take_published(
     return staged, made
 
 
-def _unsound(context: Context, folder: JobLayout, reason: str) -> JobError:
+def unsound(context: Context, folder: JobLayout, reason: str) -> JobError:
     """Return the error of an output that its marker, as it is, would bring back for ever."""
     import shlex
 

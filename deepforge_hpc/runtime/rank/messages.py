@@ -48,7 +48,7 @@ class Rescue(NamedTuple):
     lost: dict[str, str]
     """Those that no pickle can hold either -> why."""
     sha256: dict[str, str]
-    """Path below `rescue/` -> digest."""
+    """Path below `rescue/` -> digest; empty for what is `unread`."""
     value_key: str = ""
     """Of the job that made it."""
     execution: str = ""
@@ -56,6 +56,8 @@ class Rescue(NamedTuple):
     """Of those that are kept, the ones whose format only wants a package -> that format."""
     unfit: tuple[str, ...] = ()
     """Of those that are kept, the ones that no format keeps that the job may have."""
+    unread: dict[str, tuple[int, int]] = {}  # noqa: RUF012 - as above
+    """Path below `rescue/` -> `stamp` of what was saved whole and not read again yet."""
     schema: str = RESCUE_SCHEMA
 
     @property

@@ -207,7 +207,7 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"
-    hint, is_retryable = _after(evidence, native)
+    hint, is_retryable = _after(evidence, native, said)
     return Verdict(
         State.CANCELLED
         if evidence.is_cancelled and native.state is State.CANCELLED
@@ -221,10 +221,12 @@ def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw
     )
 
 
-def _after(evidence: Evidence, native: NativeStatus) -> tuple[str, bool]:
+def _after(evidence: Evidence, native: NativeStatus, said: Said | None) -> tuple[str, bool]:
     """Return what to do after an end that the scheduler tells, and whether to try again."""
     from ..base.advice import kill_advice, limit_advice
 
+    if said is not None and said.state is State.PUBLISHING:
+        return _resume(evidence), True  # the work was done, and what it made is whole
     if native.wants_memory:
         return kill_advice(evidence.execution, has_checkpoint=evidence.has_checkpoint)
     if native.ended_by == "limit":
@@ -299,7 +301,7 @@ def _ended(evidence: Evidence, native: NativeStatus, said: Said | None, raw: str
         reason += "its results are not to be used."
         return Verdict(State.UNKNOWN, reason, _look(evidence), raw, is_over=True, is_written=False)
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
-    hint, is_retryable = _after(evidence, native)
+    hint, is_retryable = _after(evidence, native, said)
     if state is State.UPSTREAM_FAILED:
         hint = _below(evidence)
     return Verdict(

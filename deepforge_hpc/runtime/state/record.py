@@ -268,6 +268,7 @@ def _output(context: Context, item: Published) -> RecordedOutput:
         path=_shown_path(context, item.path),
         format=item.entry.format,
         copies=tuple(_shown_path(context, path) for path in item.copies),
+        rows=item.entry.rows,
     )
 
 

@@ -51,6 +51,8 @@ class RecordedOutput(NamedTuple):
     trust: str = "content"
     copies: tuple[str, ...] = ()
     """Where else it was laid (`outputs.NAME.to`), as `path`; earlier versions did not note it."""
+    rows: int | None = None
+    """Where they were counted; earlier versions did not note it."""
 
 
 class RecordedFigure(NamedTuple):

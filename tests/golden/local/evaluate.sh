@@ -169,8 +169,8 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
     first=$(sed -n 's/.*"first":\("[^"]*"\).*/\1/p' "$folder/state.json")
     [ -z "$stopped" ] || interrupted
     still_there
-    # What was made is noted whole, with nothing that no format keeps, before copies of it are laid.
-    ! grep -qs '"kept":{}' "$folder/rescue/index.json" ||
+    # What was made is noted whole, with nothing that no format keeps, before it is read or copied.
+    ! grep -qs '"kept":{},"lacking":{},"lost":{}' "$folder/rescue/index.json" ||
       stop failed "$reported" "The job was ended from outside while it published its outputs: exit code $result." \
         "They are whole: dfh resume $id publishes them without another run." true
     [ "$result" -ne 137 ] ||

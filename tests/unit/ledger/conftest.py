@@ -111,6 +111,7 @@ class Project:
                     "path": str(path.relative_to(self.root)),
                     "format": "text",
                     "trust": "content",
+                    "rows": 1,
                 }
             ],
             "status": "succeeded",
@@ -125,7 +126,7 @@ class Project:
         record_id = self.write_record(record)
         self.ids[job if task is None else f"{job}[{task}]"] = record_id
         time = path.stat().st_mtime_ns
-        made = marker.Output(f"outputs/{path.name}", "text", sha256, size, time, None)
+        made = marker.Output(f"outputs/{path.name}", "text", sha256, size, time, 1)
         key = str(record.get("plan_key", ""))
         marker.write(
             ExecutionLayout(self.execution).job(job, task),

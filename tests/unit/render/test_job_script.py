@@ -739,12 +739,16 @@ def test_the_site_sets_variables_and_modules_before_the_environment(folder, tmp_
     assert execution.seen["env"]["SITE_PATH"] == "/x:/y"
 
 
-@pytest.mark.parametrize(("kept", "is_whole"), [("{}", True), ('{"a":"a.pickle"}', False)])
-def test_a_kill_while_outputs_are_published_costs_no_run(folder, kept, is_whole):
+@pytest.mark.parametrize(
+    ("kept", "lost", "is_whole"),
+    [("{}", "{}", True), ('{"a":"a.pickle"}', "{}", False), ("{}", '{"a":"no pickle"}', False)],
+)
+def test_a_kill_while_outputs_are_published_costs_no_run(folder, kept, lost, is_whole):
     execution = Execution(folder, make())
     rescue = execution.script.parent / "rescue"
     rescue.mkdir()
-    (rescue / "index.json").write_text(f'{{"attempt":2,"kept":{kept}}}')
+    index = f'{{"attempt":2,"kept":{kept},"lacking":{{}},"lost":{lost}}}'
+    (rescue / "index.json").write_text(index)
     execution.behave(
         """
 import signal

@@ -206,6 +206,29 @@ def test_a_damaged_part_is_named_and_not_gathered(execution: Execution) -> None:
     execution.run_all("use.gather")
 
 
+def test_rows_that_only_a_marker_says_are_not_believed(execution: Execution) -> None:
+    """The tasks of another array get their rows by them: some would be lost without a word."""
+    execution.operation("make", "def operation(): return [1, 2, 3]")
+    execution.operation(
+        "use",
+        "def operation(rows): return rows",
+        inputs={"rows": "make.result"},
+        over="rows",
+        tasks=2,
+    )
+    execution.run_all("make", "use")
+    folder = execution.folder("use", 1)
+    good = folder.success.read_text()
+    folder.success.chmod(0o644)
+    folder.success.write_text(good.replace('"rows":2', '"rows":1'))
+    assert execution.run("use.gather").returncode == 1
+    state = execution.state("use.gather")
+    reason = "The success marker of use task 1 says that result has 1 rows, and its record 2."
+    assert (state["reason"], state["hint"].partition(" ")[0]) == (reason, "Make")
+    folder.success.write_text(good)
+    execution.run_all("use.gather")
+
+
 def test_a_gather_job_reads_large_parts_if_all_is_to_be_verified(execution: Execution) -> None:
     execution.operation("make", "def operation(): return [1, 2]")
     execution.operation(

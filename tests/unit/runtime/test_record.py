@@ -95,6 +95,7 @@ SECRETS = {
     "TORCH_HOOK": f"https://host.example/api/{HASH}",
     "TORCH_BASE64": "/opt/x/eFgH5678iJkL9012mNoP3456qRsT7890uVwX+/=",
     "TORCH_LIST": f"/opt/lib:{HASH}",
+    "TORCH_SMALL": "/api/v1/k3j9x0q8w7e6r5t4y3u2i1o0p9a8s7d6f5/x",
 }
 
 
@@ -130,8 +131,10 @@ def test_what_is_harmless_is_kept_and_the_rest_never_enters() -> None:
         "OMP_NUM_THREADS": "8",
         "LOADEDMODULES": "gcc/12.2.0:openmpi/4.1",
         "TORCH_HOME": f"/home/ada/.conda/envs/{HASH}/lib:$HOME/{HASH}",
-        "TF_LIB": "/opt/spack/linux-x86_64/gcc-12.3.0-abcdefghij0123456789klmnopqrstuv/lib",
+        "TF_LIB": "/opt/spack/linux-x86_64/gcc-12.3.0-h3tlbsknf7gnbqhkgrcmpzkx5n4p4l6q/lib",
         "XLA_NIX": "~/nix/store/0c1bz3dkgr0f3b4y5j2z1n1q8x2v7a9h-openmpi",
+        "XLA_CACHE": "/cache/sha256-0a1b2c3d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff/x",
+        "NCCL_JOB": "/scratch/job-0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9/experiment_of_today2026andmore",
         "KERAS_HOME": "/sw/python3.11/lib/site-packages/tensorflow/include/v2",
         "TF_DATA": "/scratch/ada/ExperimentResNet50CamelCaseFolderName2024v3",
         "TF_RUN": "experiment_resnet50_baseline_seed42_v2,GalaxyZooDecalsRelease5Morphology2021",

@@ -12,6 +12,9 @@ import pytest
 
 from deepforge_hpc.runtime.base.files import publish_json
 from deepforge_hpc.runtime.base.layout import RESCUE_FORMATS, RESCUE_INDEX
+from deepforge_hpc.runtime.state.assemble import build
+from deepforge_hpc.runtime.state.ends import write_ends
+from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -210,6 +213,93 @@ def test_a_kill_while_copies_are_laid_costs_no_run(execution: Execution, copies:
         "note.txt",
         "number.json",
     ]
+
+
+KILLED_READING = """
+import os, signal, sys
+from dfh_runtime.job import publish
+from dfh_runtime.__main__ import main
+
+given = publish.{step}
+left = [{calls}]
+
+def killed(*words):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return given(*words)
+
+publish.{step} = killed
+sys.exit(main(sys.argv[1:]))
+"""
+LARGE = """
+import os
+from pathlib import Path
+
+def operation():
+    with open(os.environ["RUNS"], "a") as log:
+        log.write("ran\\n")
+    number, blob, many = 1, Path("blob.bin"), Path("many")
+    with blob.open("wb") as stream:
+        stream.truncate(65 << 20)
+    many.mkdir()
+    (many / "one").write_text("1")
+    return number, blob, many
+"""
+
+
+def killed_reading(execution: Execution, step: str, calls: int) -> None:
+    outputs = {"number": "json", "blob": "file", "many": "directory"}
+    execution.operation("job", LARGE, outputs=outputs, returns="tuple")
+    execution.freeze()
+    _, _, _, *words = execution.argv("job")
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_READING.format(step=step, calls=calls), *words],
+        cwd=execution.root,
+        env=execution.environ(RUNS=str(execution.project / "runs")),
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    write_ends(
+        build(read_files(execution.root), None, now=0)
+    )  # the final job takes work folders away
+    publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {})  # as `dfh resume` does
+
+
+@pytest.mark.parametrize(("step", "calls"), [("_verify", 0), ("verify", 1), ("_place", 1)])
+def test_a_kill_while_large_outputs_are_read_costs_no_run(
+    execution: Execution, step: str, calls: int
+) -> None:
+    killed_reading(execution, step, calls)
+    assert again(execution) == 0
+    assert runs(execution) == 1
+    folder = execution.folder("job")
+    assert (folder.outputs / "blob.bin").stat().st_size == 65 << 20
+    assert (execution.value("job", "number"), (folder.outputs / "many/one").read_text()) == (1, "1")
+    assert not folder.rescue.exists()
+
+
+def test_what_was_not_read_yet_is_not_taken_up_once_it_was_changed(execution: Execution) -> None:
+    killed_reading(execution, "verify", 0)
+    blob = execution.folder("job").rescue / "outputs" / "blob.bin"
+    with blob.open("r+b") as stream:
+        stream.write(b"x")
+    assert again(execution) == 1
+    assert "blob.bin: it was changed since it was written" in execution.state("job")["reason"]
+
+
+def test_large_outputs_that_could_not_be_published_are_kept(execution: Execution) -> None:
+    outputs = {"number": "json", "blob": "file", "many": "directory"}
+    execution.operation("job", LARGE, outputs=outputs, returns="tuple")
+    blocked = execution.folder("job").outputs
+    blocked.parent.mkdir(parents=True)
+    blocked.write_text("in the way")
+    assert execution.run("job", RUNS=str(execution.project / "runs")).returncode == 89
+    blocked.unlink()
+    publish_json(execution.folder("job").rescue / RESCUE_FORMATS, {})
+    assert again(execution) == 0
+    assert runs(execution) == 1
+    assert execution.value("job", "number") == 1
 
 
 def test_by_hand_nothing_is_moved(execution: Execution) -> None:

@@ -160,6 +160,21 @@ def test_only_what_a_change_would_mend_is_not_to_run_again() -> None:
             assert verdict.hint.startswith("dfh resume") is kept
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        native("interrupted", raw="TIMEOUT", ended_by="limit"),
+        native("failed", raw="FAILED", memory=True),
+    ],
+)
+def test_end_while_outputs_are_published_asks_for_nothing_more(end: NativeStatus) -> None:
+    verdict = of(native=end, said=written("publishing"))
+    assert (verdict.is_retryable, verdict.hint) == (
+        True,
+        of(native=native("failed", raw="BOOT_FAIL")).hint,
+    )
+
+
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
 def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     verdict = of(native=native(said, "CANCELLED"), trouble=ROOT)
