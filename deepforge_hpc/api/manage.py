@@ -211,10 +211,15 @@ def remove(found: FoundExecution, cwd: Path, *, force: bool = False) -> None:
     if not _is_in_project(found, project) or not is_own(found, project):
         message = f"{folder}: not in an executions folder of {project}"
         raise UsageError(message, "Only the project's own executions are removed.")
-    live = live_jobs(found, force=force)
-    if live:
+    if live := live_jobs(found, force=force):
         message = f"{found.name} is not over: {', '.join(live)}"
-        raise UsageError(message, f"Cancel it first: dfh cancel {found.id}")
+        hint = f"Cancel it first: dfh cancel {found.id}"
+        if not live_jobs(found, force=True):
+            hint = (
+                "Nobody knows how it ended; once you know that nothing of it runs: "
+                f"dfh executions rm --force {found.id}"
+            )
+        raise UsageError(message, hint)
     import shutil
 
     # Out of the list first: an interrupted removal must not leave what looks like an execution.

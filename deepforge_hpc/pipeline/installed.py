@@ -2,8 +2,9 @@
 
 Of the interpreter, 3.11 or the like; of each package that an operation imports, the version; of one
 that is installed to be edited (`pip install -e`), the digest of its files, also if only another
-package needs it; of a container, its image, which stands for all. What cannot be seen from here is
-left out: a python that only a module brings, an image in a registry.
+package needs it, and of one that PYTHONPATH leads to, which goes before all that is installed; of
+a container, its image, which stands for all. What cannot be seen from here is left out: a python
+that only a module brings, an image in a registry.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -45,6 +46,7 @@ class Installed:
     def __init__(self) -> None:
         self._found: dict[Environment, _Python | None] = {}
         self._software: dict[tuple[Environment, frozenset[str]], Software] = {}
+        self._shell = _Shell()
 
     def software(self, environment: Environment, packages: Iterable[str]) -> Software:
         """Return what the imported packages are in an environment; empty if it cannot be seen."""
@@ -59,9 +61,10 @@ class Installed:
         outside = packages - sys.stdlib_module_names
         python = self._python(environment)
         if python is None:
-            return ()
+            return tuple(sorted(self._shell.versions(outside).items()))
         found = {name: python.version(name) for name in outside}
         known = {name: version for name, version in found.items() if version}
+        known |= self._shell.versions(outside)
         return (
             ("python", python.minor),
             *sorted({**python.edited_below(outside), **known}.items()),
@@ -82,6 +85,36 @@ class Installed:
         if environment not in self._found:
             self._found[environment] = _open(environment)
         return self._found[environment]
+
+
+class _Shell:
+    """The folders of PYTHONPATH: jobs on this machine have it, and those elsewhere by a profile."""
+
+    def __init__(self) -> None:
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        folders = (Path(text) for text in given)
+        self._folders = {folder: _names(folder) for folder in folders if folder.is_absolute()}
+        self._installed = Requirements(self._folders)
+        self._versions: dict[str, str] = {}
+
+    def versions(self, modules: Iterable[str]) -> dict[str, str]:
+        """Return the versions or digests of those modules that are found there."""
+        for module in modules:
+            if module not in self._versions:
+                self._versions[module] = _version(self._folders, self._installed, module)
+        return {name: self._versions[name] for name in modules if self._versions[name]}
+
+
+def _version(folders: Mapping[Path, Iterable[str]], installed: Requirements, module: str) -> str:
+    """Return the version of a module in the first folder that has it, else its files' digest."""
+    for folder, names in folders.items():
+        compiled = (n for n in names if n.startswith(f"{module}.") and n.endswith(".so"))
+        here = next((n for n in (module, f"{module}.py", *compiled) if n in names), "")
+        if here:
+            package = installed.package(module, *_OTHER_NAMES.get(module, ()))
+            info, version = installed.found.get(package, (Path(), ""))
+            return version if info.parent == folder else _digest(folder / here)
+    return ""
 
 
 def _image(container: str) -> Software:
@@ -185,13 +218,7 @@ class _Python:
     def _look(self, module: str) -> str:
         if source := self._editable(module):
             return _digest(source)
-        for folder, names in self._folders.items():
-            compiled = (n for n in names if n.startswith(f"{module}.") and n.endswith(".so"))
-            here = next((n for n in (module, f"{module}.py", *compiled) if n in names), "")
-            if here:
-                info, version = self._installed.found.get(self._package(module), (Path(), ""))
-                return version if info.parent == folder else _digest(folder / here)
-        return ""
+        return _version(self._folders, self._installed, module)
 
     def _editable(self, module: str) -> Path | None:
         """Return the source of a module that is installed to be edited."""

@@ -53,7 +53,7 @@ def held_orphans(project: Path) -> tuple[HeldOrphan, ...]:
 def _in_folder(folder: Path) -> Iterator[HeldOrphan]:
     try:
         paths = list(folder.iterdir())
-    except OSError:
+    except (OSError, ValueError):  # a path that a file tells may be none
         return
     for path in paths:
         layout = ExecutionLayout(path)

@@ -29,8 +29,11 @@ def test_jobs_that_left_no_word(dfh: Any, project: Path, follow: Any, until: Any
     shutil.rmtree(folder / "local")
     (folder / "jobs" / "total" / "state.json").unlink()
     said = dfh("status", cwd=project)
+    refused = dfh("executions", "rm", "small-0001", "--yes", cwd=project, expect=2)
     follow("runtime/state/judge.py _lost: dfh resume", said, cwd=project)
     assert "small-0001  succeeded" in dfh("status", "--watch", cwd=project).stdout
+    follow("api/manage.py remove: dfh executions", refused, cwd=project)
+    assert not folder.exists()
 
 
 def test_a_cancellation_of_which_nobody_tells(

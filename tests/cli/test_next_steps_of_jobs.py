@@ -131,7 +131,7 @@ def test_what_a_job_needs_is_gone_or_is_another(
     for name in ("damaged", "mistaken"):
         said = shown(chain)
         made = said[said.index(f"use_{name}") :]
-        follow("runtime/job/stage.py _unsound: dfh resume", made, cwd=chain)
+        follow("runtime/job/stage.py unsound: dfh resume", made, cwd=chain)
     assert "gated-0001  succeeded" in shown(chain)
 
 

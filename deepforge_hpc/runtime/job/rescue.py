@@ -67,7 +67,7 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
     try:
         if not _is_set_aside(context):
             remove(folder)
-            (folder / OUTPUTS).mkdir(parents=True)
+        (folder / OUTPUTS).mkdir(parents=True, exist_ok=True)
         for path in (item.path for item in made.values()):
             kept, begun = folder / OUTPUTS / path, context.work / OUTPUTS / path
             place = begun if begun.exists() else context.folder.outputs / path

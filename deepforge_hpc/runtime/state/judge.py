@@ -242,7 +242,7 @@ def _last_known(evidence: Evidence, said: Said) -> Verdict:
 
 
 def _lost(evidence: Evidence) -> Verdict:
-    reason = "It left the queue without a word, and the accounting does not know how it ended."
+    reason = "It left the queue without a word, and no accounting tells how it ended."
     hint = "Try again in a moment; "
     hint += f"dfh resume {evidence.execution} runs it again if nothing of it is queued."
     return Verdict(State.UNKNOWN, reason, hint)

@@ -90,6 +90,26 @@ def test_a_package_that_is_edited_is_known_by_its_files(
     assert look(venv, "mylib")["mylib"] != before
 
 
+def test_what_the_shells_path_leads_to_comes_before_all_that_is_installed(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(site(venv), "mylib", "mylib-1.0.dist-info")
+    install(site(venv), "numpy", "numpy-2.0.2.dist-info")
+    lib = tmp_path / "lib"
+    lib.mkdir()
+    monkeypatch.setenv("PYTHONPATH", f"relative::{tmp_path}/absent:{lib}")
+    (lib / "mylib.py").write_text("def f(): return 1\n")
+    install(lib, "torch", "torch-2.9.0.dist-info")
+    before = look(venv, "mylib", "numpy", "torch")
+    assert before.pop("mylib").startswith("sha256:")
+    assert before == {"python": "3.11", "numpy": "2.0.2", "torch": "2.9.0"}
+    seen = look(venv, "mylib")
+    (lib / "mylib.py").write_text("def f(): return 2\n")
+    assert look(venv, "mylib") != seen
+    unseen = Installed().software(Environment(python="python3"), ["mylib", "numpy"])
+    assert [name for name, _ in unseen] == ["mylib"]  # a Python that only a module brings
+
+
 def needs(*lines: str) -> str:
     told = "".join(f"Requires-Dist: {line}\n" for line in lines)
     return f"Metadata-Version: 2.1\nName: x\n{told}\nRequires-Dist: of-the-description\n"

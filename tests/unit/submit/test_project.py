@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from deepforge_hpc.submit.orphans import held_orphans
 from deepforge_hpc.submit.project import executions_folders, last_number, note_number
 
 
@@ -22,3 +23,7 @@ def test_a_note_of_another_shape_is_no_note(tmp_path: Path, text: str) -> None:
     assert last_number(ledger, "sums") == 0
     note_number(ledger, "sums", 3)
     assert last_number(ledger, "sums") == 3
+
+
+def test_a_project_that_can_be_no_path_holds_nothing() -> None:
+    assert held_orphans(Path("a\0b")) == ()
