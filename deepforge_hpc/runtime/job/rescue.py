@@ -164,6 +164,8 @@ def find(context: Context) -> TakenUp | None:
     found = read(folder)
     if found is None or not found.is_of(context.job):
         return None
+    if not found.kept and not all((folder / path).exists() for path in found.sha256):
+        return None  # of what was saved something is gone, and nothing is lost by another run
     try:
         formats = decode(dict[str, str], read_json(folder / RESCUE_FORMATS))
     except (OSError, ValueError):

@@ -288,6 +288,13 @@ def test_what_was_not_read_yet_is_not_taken_up_once_it_was_changed(execution: Ex
     assert "blob.bin: it was changed since it was written" in execution.state("job")["reason"]
 
 
+def test_what_was_not_read_yet_and_is_gone_is_made_again(execution: Execution) -> None:
+    killed_reading(execution, "verify", 0)
+    (execution.folder("job").rescue / "outputs" / "blob.bin").unlink()
+    assert again(execution) == 0
+    assert runs(execution) == 2
+
+
 def test_large_outputs_that_could_not_be_published_are_kept(execution: Execution) -> None:
     outputs = {"number": "json", "blob": "file", "many": "directory"}
     execution.operation("job", LARGE, outputs=outputs, returns="tuple")
