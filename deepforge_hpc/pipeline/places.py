@@ -26,10 +26,22 @@ def places(to: str, name: str, ending: str) -> tuple[str, ...]:
     """
     folder, last = os.path.split(to.rstrip("/"))
     path = f"{os.path.realpath(folder)}/{last}"  # of a link its own name: it is what is replaced
-    if to.endswith("/") or (os.path.isdir(path) and not os.path.lexists(f"{path}.prov")):  # noqa: PTH112
-        return (f"{os.path.realpath(path)}/{name}{ending}",)
+    inside = f"{os.path.realpath(path)}/{name}{ending}"
+    if to.endswith("/"):
+        return (inside,)
+    is_folder = os.path.isdir(path)  # noqa: PTH112
+    if is_folder and not os.path.lexists(f"{path}.prov"):
+        # A result that is a folder itself takes the place of an empty one.
+        return (inside, path) if ending == _OPEN and _is_empty(path) else (inside,)
     has_ending = os.path.splitext(last)[1] != ""  # noqa: PTH122
-    return (path,) if has_ending else (path, f"{path}/{name}{ending}")
+    return (path,) if has_ending and not is_folder else (path, inside)
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        return not os.listdir(folder)  # noqa: PTH208 - whether there is a name
+    except OSError:
+        return False
 
 
 def may_be_one(one: str, other: str) -> bool:

@@ -35,11 +35,16 @@ def test_a_folder_or_a_name_that_may_be_one(tmp_path: Path) -> None:
     assert places(f"{root}/r.txt", "word", ".txt") == (f"{root}/r.txt",)
     assert places(f"{root}/r", "word", ".*") == (f"{root}/r", f"{root}/r/word.*")
     (tmp_path / "r").mkdir()
+    assert places(f"{root}/r", "word", ".txt") == (f"{root}/r/word.txt",)
+    assert places(f"{root}/r", "word", ".*") == (f"{root}/r/word.*", f"{root}/r")
+    (tmp_path / "r" / "other").touch()  # then a folder goes into it, too
     assert places(f"{root}/r", "word", ".*") == (f"{root}/r/word.*",)
     (tmp_path / "link").symlink_to("r")
     assert places(f"{root}/link", "word", ".*") == (f"{root}/r/word.*",)
     (tmp_path / "gone.txt").symlink_to("nowhere")
     assert places(f"{root}/link/../gone.txt", "word", ".txt") == (f"{root}/gone.txt",)
+    (tmp_path / "link.prov").touch()  # a result was there, and a link to a folder is now
+    assert places(f"{root}/link", "word", ".*") == (f"{root}/link", f"{root}/r/word.*")
     (tmp_path / "r.prov").touch()  # it is an earlier result itself
     assert places(f"{root}/r", "word", ".*") == (f"{root}/r", f"{root}/r/word.*")
 

@@ -126,7 +126,7 @@ def test_success_without_a_marker_is_unknown(state: str) -> None:
 def test_job_that_left_the_queue_is_unknown_never_a_success() -> None:
     verdict = of(said=written("running"))
     assert verdict.state is State.UNKNOWN
-    assert "does not know" in verdict.reason
+    assert "no accounting tells" in verdict.reason
     assert of().state is State.UNKNOWN
 
 
