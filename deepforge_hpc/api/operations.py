@@ -14,7 +14,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
-    from deepforge_hpc.pipeline.interface import OperationCode, Parameter
+    from deepforge_hpc.pipeline.interface import OperationCode, Parameter, Port
     from deepforge_hpc.pipeline.sources import Sources
 
 LIBRARY = "deepforge_hpc.operations"
@@ -215,14 +215,20 @@ def _documented(sources: Sources, uses: str) -> OperationDocumentation:
 
 def _outputs(code: OperationCode, told: dict[str, str]) -> tuple[DocumentedValue, ...]:
     return tuple(
-        DocumentedValue(port.name, port.type, None, True, told.get(port.name, ""))
+        DocumentedValue(port.name, _kind(port), None, True, told.get(port.name, ""))
         for port in code.outputs
     )
 
 
+def _kind(port: Parameter | Port) -> str:
+    """Return the format of a port; of a network that was trained its library says which."""
+    return f"as the library of {port.trained} keeps it" if port.trained else port.type
+
+
 def _is_reference(parameter: Parameter) -> bool:
     """Tell whether an argument is what only a resource file can be, such as a network."""
-    return parameter.required and parameter.type not in {"any", "json", "text"}
+    is_network = "torch.nn.Module" in parameter.annotation  # which no format keeps
+    return is_network or (parameter.required and parameter.type not in {"any", "json", "text"})
 
 
 def _value(parameter: Parameter, told: dict[str, str], *, is_port: bool = False) -> DocumentedValue:
@@ -232,7 +238,7 @@ def _value(parameter: Parameter, told: dict[str, str], *, is_port: bool = False)
     if is_port:
         member = parameter.member
         takes_list = parameter.type == "json" and member is not None
-        kind = f"list of {member.type}" if takes_list and member else parameter.type
+        kind = f"list of {member.type}" if takes_list and member else _kind(parameter)
     default = None if parameter.default is NO_DEFAULT else parameter.default
     return DocumentedValue(
         parameter.name, kind, default, parameter.required, told.get(parameter.name, "")

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from deepforge_hpc.operations.predict import Predict
     from deepforge_hpc.operations.split import KFold, Split
     from deepforge_hpc.operations.train import Train
-    from deepforge_hpc.operations.train_torch import TrainTorch
 
 __all__ = [
     "PCA",
@@ -62,7 +61,6 @@ __all__ = [
     "Predict",
     "Split",
     "Train",
-    "TrainTorch",
 ]
 
 

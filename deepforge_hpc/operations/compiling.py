@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from deepforge_hpc.operations.named import find, for_outputs, make, match_outputs, parse
+from deepforge_hpc.operations.named import find, for_outputs, make, parse
+from deepforge_hpc.operations.spec import match_outputs
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.errors import TrainingError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +26,28 @@ class Predictor:
     """Of the model, as far as it can be told."""
 
 
-def predictor(model: Any, columns: list[str] | None, layer: str, average: str) -> Predictor:
-    """Return a model's function; OperationError of what is no model, or has no such layer."""
+def predictor(
+    model: Any, columns: list[str] | None, layer: str, average: str, network: Any = None
+) -> Predictor:
+    """Return a model's function; OperationError of what is no model, or has no such layer.
+
+    Weights alone, a state_dict of PyTorch, are those of the network that is given beside.
+    """
     if hasattr(model, "predict_on_batch"):
         return _of_keras(model, columns, layer, average)
+    if isinstance(model, Mapping):
+        if network is None:
+            raise OperationError(
+                "model holds weights of PyTorch without their network, which is code: name its "
+                "file, references: {network: FILE.yaml}"
+            )
+        from deepforge_hpc.operations.torch_model import predictor as of_torch
+
+        return of_torch(network, model, columns, layer, average)
     if not hasattr(model, "predict"):
-        raise OperationError(f"a {type(model).__name__} is no model of Keras or scikit-learn")
+        raise OperationError(
+            f"a {type(model).__name__} is no model of Keras, PyTorch or scikit-learn"
+        )
     if layer or average or not columns:
         raise OperationError(
             f"a {type(model).__name__} needs columns, and has neither layers nor images to average"
@@ -85,17 +101,28 @@ def _of_keras(model: Any, columns: list[str] | None, layer: str, average: str) -
     network = _until(model, layer) if layer else model
 
     def predict(given: list[Any]) -> Outputs:
-        found = [_outputs(_run(network, view)) for view in _views(given, average)]
-        if len(found) == 1:
-            return found[0]
-        return {
-            name: np.mean([one[name] for one in found], axis=0, dtype=np.float64).astype(
-                found[0][name].dtype
-            )
-            for name in found[0]
-        }
+        return averaged(lambda view: _outputs(_run(network, view)), given, average)
 
     return Predictor(tuple(columns or names), predict, _identity(model))
+
+
+def averaged(
+    run: Callable[[list[Any]], Outputs],
+    given: list[Any],
+    average: str,
+    *,
+    channels_first: bool = False,
+) -> Outputs:
+    """Return the outputs of a batch, means over the positions of its images that are asked for."""
+    found = [run(view) for view in _views(given, average, (2, 3) if channels_first else (1, 2))]
+    if len(found) == 1:
+        return found[0]
+    return {
+        name: np.mean([one[name] for one in found], axis=0, dtype=np.float64).astype(
+            found[0][name].dtype
+        )
+        for name in found[0]
+    }
 
 
 def _run(network: Any, given: list[Any]) -> Any:
@@ -112,18 +139,18 @@ def _outputs(found: Any) -> Outputs:
     return {"": np.asarray(found)}
 
 
-def _views(given: list[Any], average: str) -> Iterator[list[Any]]:
+def _views(given: list[Any], average: str, axes: tuple[int, int]) -> Iterator[list[Any]]:
     """Yield a batch in each position that is averaged; only images, 4 axes, have several."""
     turns = {"": [(0, False)], "flip": [(0, False), (0, True)]}.get(
         average, [(turn, mirror) for mirror in (False, True) for turn in range(4)]
     )
     for turn, mirror in turns:
-        yield [_turned(item, turn, mirror) if item.ndim == 4 else item for item in given]
+        yield [_turned(item, turn, mirror, axes) if item.ndim == 4 else item for item in given]
 
 
-def _turned(images: Any, turn: int, mirror: bool) -> Any:
-    images = images[:, :, ::-1] if mirror else images
-    return np.ascontiguousarray(np.rot90(images, turn, axes=(1, 2)))
+def _turned(images: Any, turn: int, mirror: bool, axes: tuple[int, int]) -> Any:
+    images = np.flip(images, axes[1]) if mirror else images
+    return np.ascontiguousarray(np.rot90(images, turn, axes=axes))
 
 
 def _until(model: Any, layer: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from deepforge_hpc.operations.spec import FORM, is_by_output
+from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs
 from deepforge_hpc.operations.spec import parse as parse_spec
 from deepforge_hpc.training.errors import TrainingError
 
@@ -48,13 +48,6 @@ def for_outputs(kind: str, spec: Any, outputs: Sequence[str]) -> dict[str, Any]:
     if not is_by_output(spec, lambda name: _is_known(kind, name)):
         return dict.fromkeys(outputs, spec)
     return match_outputs(kind, spec, outputs)
-
-
-def match_outputs(what: str, given: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
-    """Return a mapping by the outputs of a network; TrainingError if its names are others."""
-    if odd := [name for name in given if name not in outputs]:
-        raise TrainingError(f"{what}: the network has no output {odd}, but {list(outputs)}")
-    return given
 
 
 def parse(kind: str, spec: Any) -> tuple[str, dict[str, Any]]:

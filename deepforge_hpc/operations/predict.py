@@ -25,10 +25,11 @@ from deepforge_hpc.operations.tables import (
 
 if TYPE_CHECKING:
     import h5py
+    import torch
 
 
 class Predict:
-    """Predicts each row of a table by a network of Keras or a model of scikit-learn.
+    """Predicts each row of a table by a network of Keras or PyTorch, or a model of scikit-learn.
 
     Rows are cut into shards, each of whole batches; the last batch is filled up, so that all have
     one size. Rank r takes the shards r, r + N, ..., and rank 0 then does what is still missing, so
@@ -38,8 +39,9 @@ class Predict:
     predicts a block of rows; batches then begin elsewhere, which changes no more than rounding.
 
     Args:
-        model: the network, or a fitted model of scikit-learn (`predict_proba`, else `predict`). Of
-            its classes, whole numbers from 0, each has the column of its number.
+        model: the network of Keras, the weights of one of PyTorch, or a fitted model of
+            scikit-learn (`predict_proba`, else `predict`). Of its classes, whole numbers from 0,
+            each has the column of its number.
         dataset: the table.
         columns: data sets that the model is given, in its order; by default those that the inputs
             of a network are named after. scikit-learn gets them side by side.
@@ -53,9 +55,12 @@ class Predict:
         name: column of the predictions; of several outputs `NAME_OUTPUT`.
         ids: column that names the rows; if the table has none, their numbers.
         keep: columns that go along, such as the truth.
+        network: the architecture file of a network of PyTorch, which is code and so no part of its
+            weights.
         predictions: `ids`, what is kept, and the predictions; attributes of the table too.
 
-    Source: Keras' predict_on_batch; Krizhevsky et al. 2012, NeurIPS 25, section 4.1 (the average).
+    Source: Keras' predict_on_batch; PyTorch's Module.eval; Krizhevsky et al. 2012, NeurIPS 25,
+    section 4.1 (the average).
 
     >>> from sklearn.linear_model import LinearRegression
     >>> table = {"x": np.arange(4.0), "y": 2 * np.arange(4.0)}
@@ -77,6 +82,7 @@ class Predict:
         name: str = "prediction",
         ids: str = "row",
         keep: list[str] | None = None,
+        network: torch.nn.Module | None = None,
     ):
         keep = keep or []
         if name in {ids, *keep}:
@@ -91,6 +97,7 @@ class Predict:
             )
         if mark == 0 and not rows:
             raise OperationError("mark: 0 is of the column that rows names, and it names none")
+        self.network = network
         self.columns, self.rows, self.mark = columns, rows, mark
         self.layer, self.average = layer, average
         self.batch_size, self.shard_batches = batch_size, shard_batches
@@ -101,7 +108,7 @@ class Predict:
         refuse_names([self.name, self.ids, *self.keep], "name, ids and keep say them")
         chosen = self._chosen(dataset)
         predictions = self._known(dataset, chosen)
-        made = predictor(model, self.columns, self.layer, self.average)
+        made = predictor(model, self.columns, self.layer, self.average, self.network)
         for name in made.columns:
             self._refuse(name, column(dataset, name), row_count(dataset))
         size = self.batch_size * self.shard_batches
@@ -152,7 +159,8 @@ class Predict:
     def _refuse(self, name: str, item: Any, count: int) -> None:
         if item.shape[:1] != (count,):
             raise OperationError(f"{name!r} has the shape {item.shape}, and there are {count} rows")
-        if self.average == "dihedral" and len(item.shape) == 4 and item.shape[1] != item.shape[2]:
+        sides = item.shape[2:4] if self.network is not None else item.shape[1:3]
+        if self.average == "dihedral" and len(item.shape) == 4 and sides[0] != sides[1]:
             raise OperationError(f"average: {name!r} is no square, so it has no 8 positions")
 
     def _key(self, made: Predictor, table: Any, chosen: Any) -> list[Any]:

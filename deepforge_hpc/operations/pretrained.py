@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from deepforge_hpc.operations.hub import downloaded, exact, short
 from deepforge_hpc.operations.weights import by_place
 from deepforge_hpc.training.backend import keras_home
 from deepforge_hpc.training.errors import TrainingError
@@ -31,10 +32,9 @@ def pretrained(source: str) -> tuple[Mapping[str, Any], str]:
     if source.startswith("keras-app:"):
         name = source.partition(":")[2]
         return by_place(_application(name)), f"{source} (imagenet)"
-    repository, _, revision = source.removeprefix("hf://").partition("@")
-    folder = _downloaded(repository, revision)
+    folder = downloaded(source, _WANTED)
     weights, file = _read(folder, source)
-    return weights, f"hf://{repository}@{folder.name} ({file})"
+    return weights, exact(source, folder, file)
 
 
 def _application(name: str) -> Any:
@@ -51,27 +51,8 @@ def _application(name: str) -> Any:
         home = Path(keras_home()) / "models"
         raise TrainingError(
             f"init_from: the weights of {name} are not in {home}, and cannot be fetched from here "
-            f"({_short(error)}). Where there is a network, fetch them once: python -c "
+            f"({short(error)}). Where there is a network, fetch them once: python -c "
             f"\"import keras; keras.applications.{name}(weights='imagenet')\""
-        ) from error
-
-
-def _downloaded(repository: str, revision: str) -> Path:
-    """Return the folder of a revision, named by its commit; from the cache where that is enough."""
-    try:
-        from huggingface_hub import snapshot_download
-    except ModuleNotFoundError as error:
-        raise TrainingError(
-            "init_from: hf:// needs the package huggingface_hub in the job's environment: pip "
-            "install huggingface_hub"
-        ) from error
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*_WANTED]))
-    except Exception as error:  # of the hub, of the network, of the disk
-        raise TrainingError(
-            f"init_from: {repository} at {revision} is not in the cache of the hub, and cannot be "
-            f"fetched from here ({_short(error)}). Where there is a network, fetch it once: hf "
-            f"download {repository} --revision {revision}; HF_HOME says where it is kept"
         ) from error
 
 
@@ -95,7 +76,7 @@ def _model(path: Path, source: str) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # whatever is in a file of others
-        raise TrainingError(f"init_from: {source} cannot be loaded: {_short(error)}") from error
+        raise TrainingError(f"init_from: {source} cannot be loaded: {short(error)}") from error
 
 
 @contextmanager
@@ -106,7 +87,3 @@ def _patience() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

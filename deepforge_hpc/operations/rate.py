@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from deepforge_hpc.operations.named import make, parse
+from deepforge_hpc.operations.rate_plan import rate_plan
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.errors import TrainingError
 
@@ -30,33 +31,15 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
 def learning_rate(settings: Train, steps: int) -> tuple[Any, str]:
     """Return a number or a schedule, and how it came about; `steps` are those of an epoch."""
-    rate = _given(settings)
-    said = f"{rate:g}"
-    if settings.learning_rate_batch:
-        factor = settings.batch_size / settings.learning_rate_batch
-        rate *= factor
-        counts = f"{settings.batch_size}/{settings.learning_rate_batch}"
-        said = f"{rate:g} = {said} x {counts} (batch_size/learning_rate_batch)"
-    warm = round(settings.warmup_epochs * steps)
-    found: Any = rate
+    if settings.schedule_every == "epoch":
+        raise TrainingError("schedule_every: Keras' schedules go on with each step: leave it out")
+    _, arguments = parse("optimizer", settings.optimizer)
+    plan = rate_plan(settings, arguments, "learning_rate", steps)
+    found: Any = plan.rate
+    schedule = ""
     if settings.schedule is not None:
         # Named as the schedules of Keras name them: what is not told follows from the training.
-        left = max(1, steps * settings.epochs - warm)
-        defaults = {"initial_learning_rate": rate, "decay_steps": left}
+        defaults = {"initial_learning_rate": plan.rate, "decay_steps": plan.left}
         found = make("schedule", settings.schedule, defaults)
-        said += f", then {type(found).__name__} over {left} steps"
-    if warm:
-        said += f", after a warm-up of {warm} steps"
-        found = WarmUp(warm, found)
-    return found, said
-
-
-def _given(settings: Train) -> float:
-    """Return the rate to begin with: the optimizer's own argument, if it has one."""
-    rate = parse("optimizer", settings.optimizer)[1].get("learning_rate", settings.learning_rate)
-    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
-        raise TrainingError(
-            f"optimizer: its learning_rate is {rate!r}, not a number; for one that changes, set "
-            "schedule"
-        )
-    return float(rate)
+        schedule = f"{type(found).__name__} over {plan.left} steps"
+    return WarmUp(plan.warm, found) if plan.warm else found, plan.words(schedule)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from deepforge_hpc.training.errors import TrainingError
 
 FORM = "Name or {Name: {argument: value}}"
 
@@ -33,3 +35,10 @@ def is_by_output(spec: object, is_known: Callable[[str], bool]) -> bool:
         return value is not None
     is_one = len(value) == 1 and all(isinstance(item, dict | None) for item in value.values())
     return not is_known(name) and is_one and is_known(next(iter(value)))
+
+
+def match_outputs(what: str, given: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return a mapping by the outputs of a network; TrainingError if its names are others."""
+    if odd := [name for name in given if name not in outputs]:
+        raise TrainingError(f"{what}: the network has no output {odd}, but {list(outputs)}")
+    return given

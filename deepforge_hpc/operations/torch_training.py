@@ -1,69 +1,88 @@
-"""What the operation TrainTorch does, part by part."""
+"""What the operation Train does with a network of PyTorch, part by part."""
 
 from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from deepforge_hpc import training
-from deepforge_hpc.operations.columns import column, split_rows, validating_rows
-from deepforge_hpc.operations.spec import parse
-from deepforge_hpc.operations.train_torch import TrainTorch
-from deepforge_hpc.training import pytorch
-from deepforge_hpc.training.augment import augmentation
+from deepforge_hpc.operations import torch_named as named
+from deepforge_hpc.operations.beginning import begin, matching, pair, tell
+from deepforge_hpc.operations.hub import downloaded, exact
+from deepforge_hpc.operations.torch_data import batches_of, output_names
+from deepforge_hpc.operations.torch_terms import KERAS_ALONE, STOPPING
+from deepforge_hpc.training import pytorch, torch_normalization
+from deepforge_hpc.training.early_stopping import EarlyStopping
 from deepforge_hpc.training.errors import TrainingError
 
-
-def _accuracy(outputs: Any, targets: Any) -> Any:
-    return outputs.argmax(1) == targets
-
-
-def _absolute(outputs: Any, targets: Any) -> Any:
-    return (outputs - targets).abs().flatten(1).mean(1)
-
-
-def _squared(outputs: Any, targets: Any) -> Any:
-    return (outputs - targets).square().flatten(1).mean(1)
-
-
-METRICS: dict[str, pytorch.Metric] = {
-    "accuracy": _accuracy,
-    "mean_absolute_error": _absolute,
-    "mean_squared_error": _squared,
-}
-"""Means over all ranks' rows."""
+if TYPE_CHECKING:
+    from deepforge_hpc.operations.train import Train
 
 
 def train(
-    settings: TrainTorch, dataset: Any, validation: Any, initial: Any
+    settings: Train, dataset: Any, validation: Any, initial: Any
 ) -> tuple[dict[str, Any], dict[str, list[float]], dict[str, Any]]:
-    """Return weights, history and report."""
+    """Return the state_dict of what was learnt, history and report."""
+    _refuse(settings)
     team = training.connect("torch")
     module = _fresh(settings)
-    if initial is not None:
-        module.load_state_dict({name: torch.as_tensor(one) for name, one in initial.items()})
+    report: dict[str, Any] = {"ranks": team.size, "transport": team.name}
+    if found := begin(
+        settings.init_from,
+        initial,
+        team,
+        lambda: _begin_with(module, *_pretrained(settings.init_from)),
+        lambda: _begin_with(module, initial),
+    ):
+        report["initial"] = found
+    layers = dict(_layers(module))
+    report["frozen"] = matching(settings.freeze, layers)
+    frozen = [layers[place] for place in report["frozen"]]
+    _freeze(settings, module, frozen)
+    if settings.synchronize:
+        report["synchronized"] = torch_normalization.synchronize(module, team)
     if torch.cuda.is_available():
         module.cuda()
-    batches, watched = _data(settings, module, dataset, validation, team)
+    stopping, goals = _stopping(settings), _goals(settings, module)  # before the data is read
+    batches, watched = batches_of(settings, module, dataset, validation, team)
+    _check_watched(stopping, settings, validates=watched is not None)
+    learning = [one for one in module.parameters() if one.requires_grad]
+    paced, report["learning_rate"] = named.paced(settings, learning, batches.order.steps)
+    report |= {"steps_per_epoch": batches.order.steps, "rows": batches.order.rows}
+    if team.rank == 0:
+        tell(report)
     history = pytorch.fit(
         module,
         batches,
-        _goal(settings, module),
+        pytorch.Goal(**goals, **paced, frozen=frozen),
         epochs=settings.epochs,
         transport=team,
         validation=watched,
+        early_stopping=stopping,
         checkpoint_s=settings.checkpoint_s,
     )
-    report = {"ranks": team.size, "transport": team.name, "rows": batches.order.rows}
     weights = {name: one.detach().cpu() for name, one in module.state_dict().items()}
-    return weights, history, {**report, "steps_per_epoch": batches.order.steps}
+    return weights, history, report
 
 
-def _fresh(settings: TrainTorch) -> Any:
+def _refuse(settings: Train) -> None:
+    """Raise TrainingError for what a training of PyTorch has not."""
+    if not isinstance(settings.model, torch.nn.Module):
+        kind = type(settings.model).__name__
+        raise TrainingError(f"model is a {kind}, no network of Keras or PyTorch")
+    if settings.callbacks:
+        raise TrainingError(f"callbacks {KERAS_ALONE}: early_stopping and keep are of both")
+    if settings.record:
+        raise TrainingError(f"record {KERAS_ALONE}: leave it out")
+    if settings.init_from.startswith("keras-app:"):
+        raise TrainingError(f"init_from: keras-app {KERAS_ALONE}: name hf://REPO@REV")
+
+
+def _fresh(settings: Train) -> Any:
     """Return the network with weights that follow from the seed."""
     torch.manual_seed(settings.seed)
     kind = type(settings.model)
@@ -72,72 +91,83 @@ def _fresh(settings: TrainTorch) -> Any:
     return kind()
 
 
-def _goal(settings: TrainTorch, module: Any) -> pytorch.Goal:
-    rate = {"lr": settings.learning_rate}
-    optimizer = _made(torch.optim, settings.optimizer, rate, module.parameters())
-    schedule = settings.schedule and _made(
-        torch.optim.lr_scheduler, settings.schedule, {}, optimizer
-    )
-    if odd := [name for name in settings.metrics if name not in METRICS]:
-        raise TrainingError(f"metrics: {', '.join(odd)}: there are {', '.join(METRICS)}")
-    return pytorch.Goal(
-        loss=_made(torch.nn, settings.loss, {}).to(next(module.parameters()).device),
-        optimizer=optimizer,
-        schedule=schedule or None,
-        schedule_every=settings.schedule_every,
-        metrics={name: METRICS[name] for name in settings.metrics},
-        accumulate=settings.accumulate,
-        clip_norm=settings.clip_norm,
-    )
+def _begin_with(module: Any, initial: Mapping[str, Any], source: str = "initial") -> dict[str, Any]:
+    """Set the weights of a module that have their name and shape among others; return which."""
+    if not isinstance(initial, Mapping):
+        raise TrainingError(
+            f"initial is a {type(initial).__name__}, and a network of PyTorch begins with its "
+            "state_dict, as a .safetensors file keeps it"
+        )
+    mine = module.state_dict()
+
+    def assign(name: str, other: Any) -> None:
+        with torch.no_grad():
+            mine[name].copy_(torch.as_tensor(other))
+
+    return pair(mine, initial, assign, source)
 
 
-def _made(place: Any, spec: Any, defaults: dict[str, Any], *first: Any) -> Any:
-    """Return what `Name` or `{Name: {argument: value}}` stands for."""
-    name, arguments = parse(spec)
-    weights = {n: torch.tensor(a) for n, a in arguments.items() if n in {"weight", "pos_weight"}}
-    try:
-        return getattr(place, name)(*first, **{**defaults, **arguments, **weights})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise TrainingError(f"{name} cannot be made with {dict(arguments)}: {error}") from error
+def _pretrained(source: str) -> tuple[Mapping[str, Any], str]:
+    """Return the weights of the one .safetensors file of a revision of the hub."""
+    from safetensors.torch import load_file
+
+    folder = downloaded(source, ("*.safetensors",))
+    found = sorted(path.name for path in folder.glob("*.safetensors"))
+    if len(found) != 1:
+        raise TrainingError(
+            f"init_from: {source} has no single .safetensors file, but {', '.join(found) or 'none'}"
+        )
+    return load_file(folder / found[0]), exact(source, folder, found[0])
 
 
-def _data(
-    settings: TrainTorch, module: Any, dataset: Any, validation: Any, team: training.Transport
-) -> tuple[training.RankBatches, training.RankBatches | None]:
-    rows = np.arange(len(column(dataset, settings.target)))
-    if validation is None:
-        rows, kept = split_rows(rows, settings.validation_split, settings.seed, team.size)
-        source = dataset
-    else:
-        kept, source = np.arange(len(column(validation, settings.target))), validation
-        validating_rows(kept)
-    made = _batches(settings, module, dataset, rows, team, shuffle=True)
-    if not len(kept):
-        return made, None
-    return made, _batches(settings, module, source, kept, team, shuffle=False)
+def _layers(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the layers by their places, `encoder/conv` of a network within."""
+    for name, one in module.named_modules():
+        if name:
+            yield name.replace(".", "/"), one
 
 
-def _batches(
-    settings: TrainTorch,
-    module: Any,
-    dataset: Any,
-    rows: Any,
-    team: training.Transport,
-    *,
-    shuffle: bool,
-) -> training.RankBatches:
-    names = list(getattr(module, "inputs", inspect.signature(module.forward).parameters))
-    if odd := sorted(set(settings.inputs) - set(names)):
-        raise TrainingError(f"inputs: the network has no input {odd}, but {names}")
-    columns = {name: column(dataset, settings.inputs.get(name, name)) for name in names}
-    augment = augmentation(settings.augment, columns) if shuffle else None
-    return training.RankBatches(
-        columns if len(columns) > 1 else columns[names[0]],
-        column(dataset, settings.target)[:],
-        batch_size=settings.batch_size,
-        transport=team,
-        seed=settings.seed,
-        shuffle=shuffle,
-        augment=augment,
-        chosen=rows,
-    )
+def _freeze(settings: Train, module: Any, frozen: list[Any]) -> None:
+    for one in frozen:
+        one.requires_grad_(requires_grad=False)
+    if frozen and not any(one.requires_grad for one in module.parameters()):
+        raise TrainingError(f"freeze: {settings.freeze} leave nothing to train")
+
+
+def _stopping(settings: Train) -> EarlyStopping | None:
+    """Return what watches the epochs; without a patience it does so to the end."""
+    given = settings.early_stopping
+    is_best = settings.keep == "best"
+    if given is None and not is_best:
+        return None
+    if odd := [name for name in given or {} if name not in STOPPING and name != "verbose"]:
+        raise TrainingError(f"early_stopping has {odd}; it takes {', '.join(STOPPING)}")
+    words = {name: one for name, one in (given or {}).items() if name != "verbose"}
+    whole = {"patience": settings.epochs, "restore_best_weights": is_best, **words}
+    return EarlyStopping(**whole)
+
+
+def _check_watched(stopping: EarlyStopping | None, settings: Train, *, validates: bool) -> None:
+    """Let the loss be watched where no rows validate, if nobody asked for something else."""
+    given = settings.early_stopping
+    if stopping is None or validates or "monitor" in (given or {}):
+        return
+    if given is not None:
+        raise TrainingError(
+            "early_stopping watches val_loss, and no rows are kept to validate with: set "
+            "validation_split, give the input validation, or say {monitor: loss}"
+        )
+    stopping.monitor = "loss"
+
+
+def _goals(settings: Train, module: Any) -> dict[str, Any]:
+    """Return what a Goal is made of, without the optimizer and its rate."""
+    outputs = output_names(module)
+    return {
+        "loss": named.losses(settings, outputs, next(module.parameters()).device),
+        "loss_weights": named.shares(settings, outputs),
+        "metrics": named.metrics(settings, outputs),
+        "accumulate": settings.accumulate,
+        "precision": settings.precision,
+        **named.clips(settings),
+    }

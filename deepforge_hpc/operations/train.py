@@ -1,44 +1,52 @@
-"""Training of a Keras network, the same on any number of ranks."""
+"""Training of a network of Keras or PyTorch, the same on any number of ranks."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 if TYPE_CHECKING:
     import h5py
     import keras
+    import torch
 
 
 class Train:
-    """Trains a network on rows of an HDF5 file, by Keras' own `fit`.
+    """Trains a network of Keras or PyTorch on rows of an HDF5 file.
 
-    Names of Keras (optimizer, loss, metrics, callbacks, schedule) are `Name` or `{Name: {argument:
-    value}}`; of a network with several outputs, loss, metrics and target may be given for each, by
-    their names. `batch_size` counts the rows of all ranks. All random numbers follow from `seed`.
-    The model that is returned has no optimizer, and needs nothing of ours to be loaded.
+    The library of the network's file says which: Keras learns by its own `fit`, PyTorch by a plain
+    loop. Names of the framework (optimizer, loss, metrics, callbacks, schedule) are `Name` or
+    `{Name: {argument: value}}`; of a network with several outputs, loss, metrics and target may be
+    given for each, by their names. `batch_size` counts the rows of all ranks. All random numbers
+    follow from `seed`. A model of Keras is returned without an optimizer, and needs nothing of ours
+    to be loaded; of a network of PyTorch its state_dict is, for a module is code.
 
     Args:
         dataset: the rows to learn from.
         validation: the rows to validate with; without it a part of the dataset's is kept for that.
-        initial: a model whose weights this one begins with, where names and shapes agree.
-        model: the network; and, as an output, what it has become.
-        loss: of Keras.
+        initial: a model, or a state_dict, whose weights this one begins with, where names and
+            shapes agree.
+        model: the network; and, as an output, what it has become: a model, or a state_dict.
+        loss: of the framework; of PyTorch a mean over rows.
         target: data set of the labels; `{output: data set}`, or a group with one for each.
         inputs: `{network's input: data set}`, where the names differ.
         rows: data set that says which rows to use, as 0 and 1; all without it.
         epochs: how often all rows are seen.
         batch_size: rows of a step, on all ranks together.
-        optimizer: of Keras.
+        optimizer: of the framework.
         learning_rate: to begin with.
         learning_rate_batch: if given, the rate is multiplied by batch_size / learning_rate_batch.
         warmup_epochs: a line from 0 to the rate.
-        schedule: of Keras, behind the warm-up.
+        schedule: of the framework, behind the warm-up.
+        schedule_every: when a schedule of PyTorch goes on; by itself at the end of each epoch, but
+            CyclicLR and OneCycleLR with each step. Those of Keras go on with each step.
         loss_weights: `{output: 0.5}`; 1 where none is given.
-        metrics: of Keras.
-        callbacks: of Keras.
-        early_stopping: arguments of Keras' EarlyStopping.
+        metrics: of Keras; of PyTorch accuracy, mean_absolute_error and mean_squared_error.
+        callbacks: of Keras alone.
+        early_stopping: arguments of Keras' EarlyStopping, for both.
         keep: which epoch's weights are returned.
-        augment: `flip` or `dihedral`, drawn by seed, epoch and row.
+        augment: `flip` or `dihedral`, drawn by seed, epoch and row; of PyTorch the channels of an
+            image come first.
         class_weight: `{"0": 2.0, "1": 1.0}`, of rows by their labels, in training.
         sample_weight: data set of the weights of rows.
         validation_split: share of the rows to validate with.
@@ -46,42 +54,48 @@ class Train:
         accumulate: batches for each step of the optimizer.
         clip: `{global_clipnorm: 1.0}`, `clipnorm` or `clipvalue`, of the averaged gradients.
         synchronize: batch normalisation over the rows of all ranks.
-        init_from: `keras-app:NAME` or `hf://REPO@REV`: weights that others have trained.
-        freeze: patterns of the names of layers that keep their weights.
+        init_from: `hf://REPO@REV`, or for Keras `keras-app:NAME`: weights that others have trained.
+        freeze: patterns of the places of layers that keep their weights, `encoder/conv*`.
         checkpoint_s: seconds between two checkpoints within an epoch.
         memory_gib: inputs up to this size are read into memory, others row by row.
-        record: `gradients` and `activations`, logged of each layer and epoch.
+        record: `gradients` and `activations`, logged of each layer and epoch; of Keras alone.
         seed: of all that is random.
         history: the numbers of each epoch.
         report: ranks, learning rate, weights that were loaded, layers that are frozen.
 
-    Source: https://keras.io/api/models/model_training_apis (fit); docs/training.md (several ranks).
+    Source: https://keras.io/api/models/model_training_apis (fit);
+    https://docs.pytorch.org/docs/stable/optim.html; docs/training.md (several ranks).
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the keys of a pipeline file
         self,
-        model: keras.Model,
-        loss: Annotated[str | dict[str, Any], {"names": "keras:loss"}],
+        model: keras.Model | torch.nn.Module,
+        loss: Annotated[str | dict[str, Any], {"names": "@model:loss"}],
         target: str | dict[str, str] = "target",
         inputs: dict[str, str] | None = None,
         rows: str = "",
         epochs: Annotated[int, {"min": 1}] = 10,
         batch_size: Annotated[int, {"min": 1}] = 32,
-        optimizer: Annotated[str | dict[str, Any], {"names": "keras:optimizer"}] = "Adam",
+        optimizer: Annotated[str | dict[str, Any], {"names": "@model:optimizer"}] = "Adam",
         learning_rate: Annotated[float, {"min": 0.0}] = 0.001,
         learning_rate_batch: Annotated[int, {"min": 0}] = 0,
         warmup_epochs: Annotated[float, {"min": 0.0}] = 0.0,
         schedule: Annotated[
             str | dict[str, Any] | None,
-            {"names": "keras:schedule initial_learning_rate decay_steps"},
+            {"names": "@model:schedule initial_learning_rate decay_steps T_max max_lr"},
         ] = None,
+        schedule_every: Annotated[
+            Literal["", "epoch", "step"], {"names": "@model:setting schedule_every"}
+        ] = "",
         loss_weights: dict[str, float] | None = None,
         metrics: Annotated[
-            list[str | dict[str, Any]] | dict[str, Any] | None, {"names": "keras:metric"}
+            list[str | dict[str, Any]] | dict[str, Any] | None, {"names": "@model:metric"}
         ] = None,
-        callbacks: Annotated[list[str | dict[str, Any]] | None, {"names": "keras:callback"}] = None,
+        callbacks: Annotated[
+            list[str | dict[str, Any]] | None, {"names": "@model:callback"}
+        ] = None,
         early_stopping: Annotated[
-            dict[str, Any] | None, {"names": "keras:callback.EarlyStopping"}
+            dict[str, Any] | None, {"names": "@model:callback.EarlyStopping"}
         ] = None,
         keep: Literal["last", "best"] = "last",
         augment: Literal["", "flip", "dihedral"] = "",
@@ -93,12 +107,16 @@ class Train:
         clip: dict[str, float] | None = None,
         synchronize: bool = False,
         init_from: Annotated[
-            str, {"pattern": r"|keras-app:[A-Za-z0-9_]+|hf://[\w.-]+/[\w.-]+@[\w.-]+"}
+            str,
+            {
+                "pattern": r"|keras-app:[A-Za-z0-9_]+|hf://[\w.-]+/[\w.-]+@[\w.-]+",
+                "names": "@model:setting init_from",
+            },
         ] = "",
         freeze: list[str] | None = None,
         checkpoint_s: Annotated[float, {"min": 0.0}] = 600.0,
         memory_gib: Annotated[float, {"min": 0.0}] = 1.0,
-        record: list[str] | None = None,
+        record: Annotated[list[str] | None, {"names": "@model:setting record"}] = None,
         seed: Annotated[int, {"min": 0, "max": 4294967295}] = 0,
     ):
         self.model, self.loss, self.metrics = model, loss, metrics or []
@@ -107,6 +125,7 @@ class Train:
         self.sample_weight, self.class_weight = sample_weight, class_weight
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed
         self.optimizer, self.learning_rate, self.schedule = optimizer, learning_rate, schedule
+        self.schedule_every = schedule_every
         self.learning_rate_batch, self.warmup_epochs = learning_rate_batch, warmup_epochs
         self.accumulate, self.clip, self.precision = accumulate, clip or {}, precision
         self.callbacks, self.early_stopping, self.keep = callbacks or [], early_stopping, keep
@@ -121,10 +140,25 @@ class Train:
         self,
         dataset: h5py.File,
         validation: h5py.File | None = None,
-        initial: keras.Model | None = None,
-    ) -> tuple[keras.Model, Annotated[dict[str, Any], "extra"], Annotated[dict[str, Any], "extra"]]:
-        """Return the trained model, its history, and what was done."""
-        from deepforge_hpc.operations import training
+        initial: Annotated[object, {"trained": "model"}] = None,
+    ) -> tuple[
+        Annotated[object, {"trained": "model"}],
+        Annotated[dict[str, Any], "extra"],
+        Annotated[dict[str, Any], "extra"],
+    ]:
+        """Return what the network has become, its history, and what was done."""
+        if is_of_keras(self.model):
+            from deepforge_hpc.operations import training
 
-        model, history, report = training.train(self, dataset, validation, initial)
+            model, history, report = training.train(self, dataset, validation, initial)
+        else:
+            from deepforge_hpc.operations import torch_training
+
+            model, history, report = torch_training.train(self, dataset, validation, initial)
         return model, history, report
+
+
+def is_of_keras(model: object) -> bool:
+    """Tell whether a network is one of Keras, which on PyTorch is a module of that too."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(model, keras.Model)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from deepforge_hpc import training
+from deepforge_hpc.operations.beginning import begin, tell
 from deepforge_hpc.operations.compiling import callbacks, goals, optimizer
 from deepforge_hpc.operations.data import batches_of, output_names
 from deepforge_hpc.operations.precision import cloned
@@ -25,7 +26,13 @@ def train(
     keras.utils.set_random_seed(settings.seed)
     model = cloned(settings.model, settings.precision)  # fresh weights, drawn from our seed
     report: dict[str, Any] = {"ranks": team.size, "transport": team.name}
-    if found := _begin(settings, model, initial, team):
+    if found := begin(
+        settings.init_from,
+        initial,
+        team,
+        lambda: begin_with(model, *pretrained(settings.init_from)),
+        lambda: begin_with(model, by_place(initial)),
+    ):
         report["initial"] = found
     report["frozen"] = freeze(model, settings.freeze)
     if settings.synchronize:
@@ -43,7 +50,7 @@ def train(
         **wanted,
     )
     if is_first:
-        _tell(report)
+        tell(report)
     history = training.fit(
         model,
         batches,
@@ -55,34 +62,6 @@ def train(
         logged=True,
     )
     return _plain(settings.model, model), history, report
-
-
-def _begin(settings: Train, model: Any, initial: Any, team: training.Transport) -> Any:
-    """Set what a network begins with on rank 0, which all ranks get before the first step."""
-    if initial is not None and settings.init_from:
-        raise training.TrainingError("init_from and the input initial both say what to begin with")
-    found, error = None, ""
-    if team.rank == 0:
-        try:
-            if settings.init_from:
-                found = begin_with(model, *pretrained(settings.init_from))
-            elif initial is not None:
-                found = begin_with(model, by_place(initial))
-        except training.TrainingError as fault:
-            error = str(fault)
-    found, error = team.gather((found, error))[0]
-    if error:
-        raise training.TrainingError(error)
-    return found
-
-
-def _tell(report: dict[str, Any]) -> None:
-    for name, value in report.items():
-        shown = value
-        if name == "initial":
-            counts = ", ".join(f"{len(value[key])} {key}" for key in value if key != "from")
-            shown = f"from {value['from']}: {counts}"
-        print(f"{name}: {shown}", flush=True)  # noqa: T201 - the log of the job
 
 
 def _plain(given: Any, trained: Any) -> Any:

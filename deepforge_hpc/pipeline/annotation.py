@@ -38,7 +38,7 @@ _PORTS = {
 }  # fmt: skip
 _LIMITS = {
     "min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple),
-    "names": (str,),
+    "names": (str,), "trained": (str,),
 }  # fmt: skip
 
 
@@ -59,7 +59,8 @@ class Constraint:
     items: Constraint | None = None
     """Of the values of a list or a mapping."""
     names: str = ""
-    """What it names, which a library checks: `LIBRARY:SORT`, `keras:optimizer` for one."""
+    """What it names, which a library checks: `LIBRARY:SORT`; `@ARGUMENT:SORT` is of the library of
+    the file that is given as that argument."""
 
     def problem(self, value: object) -> str:
         """Return `must be int >= 1, not 0`, or nothing if the value is allowed."""
@@ -172,6 +173,19 @@ class Annotations:
             return False
         said = type_arguments(node)[1:]
         return any(isinstance(one, ast.Constant) and one.value == "extra" for one in said)
+
+    def trained(self, node: ast.expr | None) -> str:
+        """Return the argument whose library says the format: `Annotated[object, {"trained": ARG}]`.
+
+        Empty of any other annotation.
+        """
+        if not isinstance(node, ast.Subscript) or self.plain(node.value) != "Annotated":
+            return ""
+        said = [literal(one, "Annotated") for one in type_arguments(node)[1:]]
+        found = next(
+            (one["trained"] for one in said if isinstance(one, dict) and "trained" in one), ""
+        )
+        return found if isinstance(found, str) else ""
 
     def member(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
         """Tell whether a list of any length may be given, and return the annotation of a member."""

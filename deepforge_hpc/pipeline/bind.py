@@ -312,11 +312,31 @@ class _OperationBinding:
     def _problem(self, parameter: Parameter, value: object) -> str:
         """Return what is wrong with an attribute; what a library says of it is told by itself."""
         constraint, name = parameter.constraint, parameter.name
-        if (problem := constraint.problem(value)) or not constraint.names:
+        if problem := constraint.problem(value):
             return problem
+        if not (names := self._names(constraint.names)):
+            return ""
         option = f"--set {self.spec.name}.{name}" if name in self.overridden else ""
         path = (*self.at, "attributes", name)
-        return check_named(constraint.names, value, path, self.binder.reader, option)
+        return check_named(names, value, path, self.binder.reader, option)
+
+    def _names(self, names: str) -> str:
+        """Return `LIBRARY:SORT`; empty of `@ARGUMENT:SORT` where the library is not known."""
+        if not names.startswith("@"):
+            return names
+        argument, _, sort = names[1:].partition(":")
+        library = self._library_of(argument)
+        return f"{library}:{sort}" if library else ""
+
+    def _library_of(self, argument: str) -> str:
+        """Return the library of the file that is given as an argument; empty if nobody knows it."""
+        if argument not in self.spec.references:
+            return ""
+        try:
+            found = self.binder.references.compile(argument, self.spec.references[argument])
+        except ProjectError:
+            return ""
+        return found.library if found is not None else ""
 
     def _left_to_code(self) -> dict[str, Parameter]:
         """Return the parameters that are not given; none whose default looks like a credential."""
@@ -357,6 +377,8 @@ class _OperationBinding:
         return chosen
 
     def _port_type(self, types: dict[str, str], port: Parameter | Port, what: str) -> str:
+        if port.trained and (library := self._library_of(port.trained)):
+            port = replace(port, type=self.binder.references.trained(library))
         chosen = types.get(port.name)
         if (problem := getattr(port, "problem", "")) and chosen in (None, "json"):
             hint = f"write types: {{{port.name}: pickle}}, or return what JSON can hold"

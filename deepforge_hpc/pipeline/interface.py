@@ -50,6 +50,9 @@ class Parameter:
     """What each value of a list of inputs is; None if it takes no list."""
     is_star: bool = False
     """Whether it is `*NAME`: it takes a list of inputs alone."""
+    trained: str = ""
+    """An argument: what is given is a network that was trained, as the library of its file keeps
+    one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,8 @@ class Port:
     """Why JSON cannot hold it, where its annotation says so."""
     is_extra: bool = False
     """Whether a pipeline may leave it unused."""
+    trained: str = ""
+    """An argument: it is the network of its file, trained, as the library of that keeps one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -258,7 +258,14 @@ class _CodeReader:
             default=value,
             default_code="" if default is None else shortened(default),
             member=self._member(node.annotation),
+            trained=self._trained(node.annotation),
         )
+
+    def _trained(self, annotation: ast.expr | None) -> str:
+        try:
+            return self.annotations.trained(annotation)
+        except AnnotationError:  # which `constraint` tells of an argument
+            return ""
 
     def _type(self, annotation: ast.expr | None) -> tuple[str, str]:
         """Return the format that an annotation stands for; else nothing, and the annotation."""
@@ -307,6 +314,7 @@ class _CodeReader:
                     shape=self.shapes.read(annotation),
                     problem=problem,
                     is_extra=self.annotations.is_extra(annotation),
+                    trained=self._trained(annotation),
                 )
             )
         return tuple(ports), found.form

@@ -88,6 +88,11 @@ class References:
         """Return the packages that a reference imports, besides those of the project."""
         return self._packages.get(reference.source, frozenset()) | {reference.library}
 
+    def trained(self, library: str) -> str:
+        """Return the format in which a library keeps a network that was trained."""
+        found: Library = registry.create("libraries", library)
+        return found.trained
+
     def start_up(self) -> dict[str, tuple[str, CodeFile]]:
         """Return by library the path in `code/` and the source of what ranks run first."""
         found = {}

@@ -115,6 +115,8 @@ class Library(ABC):
     """Reads the files that say `library: NAME`, and writes the module that each stands for."""
 
     name: ClassVar[str]
+    trained: ClassVar[str] = "any"
+    """Format in which an operation keeps what a file stands for once it was trained."""
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:

@@ -28,11 +28,12 @@ def dihedral(images: Any, rng: np.random.Generator) -> Any:
 NAMES = {"flip": flip, "dihedral": dihedral}
 
 
-def augmentation(name: str, inputs: Mapping[str, Any]) -> Any:
+def augmentation(name: str, inputs: Mapping[str, Any], *, channels_first: bool = False) -> Any:
     """Return the change of that name; None without one.
 
     Raises TrainingError for an unknown name, and for inputs that it would not change: images are
-    rows x columns x channels, and a quarter turn keeps the shape of a square alone.
+    rows x columns x channels (or the channels come first), and a quarter turn keeps the shape of a
+    square alone.
     """
     if not name:
         return None
@@ -40,18 +41,27 @@ def augmentation(name: str, inputs: Mapping[str, Any]) -> Any:
         raise TrainingError(f"augment {name!r} is none of {', '.join(sorted(NAMES))}")
     shapes = {key: tuple(item.shape[1:]) for key, item in inputs.items()}
     images = {key: shape for key, shape in shapes.items() if len(shape) == 3}
+    axes = "channels x rows x columns" if channels_first else "rows x columns x channels"
     if not images:
         found = ", ".join(f"{key} {shape}" for key, shape in shapes.items())
-        raise TrainingError(
-            f"augment: {name} changes images, rows x columns x channels, and no input is one: "
-            f"{found}"
-        )
+        raise TrainingError(f"augment: {name} changes images, {axes}, and no input is one: {found}")
     for key, shape in images.items():
-        if name == "dihedral" and shape[0] != shape[1]:
+        rows, columns = shape[1:] if channels_first else shape[:2]
+        if name == "dihedral" and rows != columns:
             raise TrainingError(
                 f"augment: {key} {shape} is no square, which dihedral turns: take flip"
             )
-    return NAMES[name]
+    return _of_first(NAMES[name]) if channels_first else NAMES[name]
+
+
+def _of_first(change: Any) -> Any:
+    """Return a change for images whose channels come first."""
+
+    def changed(values: Any, rng: np.random.Generator) -> Any:
+        found = change(_of_images(values, lambda one: np.moveaxis(one, 0, -1)), rng)
+        return _of_images(found, lambda one: np.moveaxis(one, -1, 0))
+
+    return changed
 
 
 def _of_images(values: Any, change: Any) -> Any:

@@ -90,7 +90,9 @@ def _layers_of(model: Any) -> list[Any]:
 def _mean(tensor: Any, transport: Transport) -> Any:
     """Return the mean over all ranks, whose gradient is the mean of all ranks' gradients."""
     if keras.config.backend() == "torch":
-        return _torch_mean(tensor, transport)
+        from deepforge_hpc.training.torch_normalization import mean_of_ranks
+
+        return mean_of_ranks(tensor, transport)
     import tensorflow as tf
 
     def mean(value: Any) -> Any:
@@ -100,20 +102,3 @@ def _mean(tensor: Any, transport: Transport) -> Any:
         )
 
     return tf.custom_gradient(mean)(tensor)
-
-
-def _torch_mean(tensor: Any, transport: Transport) -> Any:
-    import torch
-
-    class Mean(torch.autograd.Function):
-        """The mean over ranks, forwards and backwards."""
-
-        @staticmethod
-        def forward(_context: Any, value: Any) -> Any:
-            return transport.mean_of_tensors([value])[0]
-
-        @staticmethod
-        def backward(_context: Any, *upstream: Any) -> Any:
-            return transport.mean_of_tensors([upstream[0]])[0]
-
-    return Mean.apply(tensor)

@@ -45,8 +45,16 @@ class TorchState:
         mine = map(torch_shards.local, self.module.state_dict().values())
         return all(self.transport.gather(all(bool(one.isfinite().all()) for one in mine)))
 
-    def save(self, kept: Checkpoints, at: Position, more: Mapping[str, Any]) -> Checkpoint | None:
+    def save(
+        self,
+        kept: Checkpoints,
+        at: Position,
+        more: Mapping[str, Any],
+        beside: Mapping[str, Any],
+    ) -> Checkpoint | None:
         """Write a checkpoint, `more` in its JSON; TrainingError on all ranks if that fails.
+
+        Arrays that are `beside` it are kept where the module is not sharded.
 
         Every rank calls it; rank 0 writes, or each its own shard. Rank 0 alone is told which.
         """
@@ -66,11 +74,14 @@ class TorchState:
             return torch_shards.save(kept, at, state, tensors, self.transport)
         state["optimizer"] = self._part("optimizer", self.optimizer, arrays)
         weights = self.module.state_dict().items()
-        arrays |= {f"weight/{name}": _array(one) for name, one in weights}
+        arrays |= {f"weight/{name}": array_of(one) for name, one in weights} | dict(beside)
         return torch_shards.on_first(self.transport, lambda: kept.save(at, state, arrays))
 
-    def restore(self, found: Checkpoint) -> None:
-        """Set what a checkpoint holds, on every rank; TrainingError for another network's."""
+    def restore(self, found: Checkpoint) -> dict[str, Any]:
+        """Set what a checkpoint holds, on every rank; TrainingError for another network's.
+
+        Returns its arrays; none where the module is sharded.
+        """
         self._check(found)
         if found.is_sharded:
             numbers = _tensors(value_of(found.state["optimizer"], {}))
@@ -86,6 +97,7 @@ class TorchState:
         if self.schedule:
             self.schedule.load_state_dict(_tensors(value_of(found.state["schedule"], arrays)))
         self.draws.seed = found.state.get("seed", self.draws.seed)
+        return arrays
 
     def _check(self, found: Checkpoint) -> None:
         said = ""
@@ -103,22 +115,22 @@ class TorchState:
         state = part.state_dict() if part else None
         found = [*leaves(_plain(state), name, arrays)]
         if not found:
-            kind = type(part).__name__
-            raise TrainingError(f"the {name} {kind} holds code, which no checkpoint keeps")
+            raise TrainingError(f"the {name} holds code, which no checkpoint keeps")
         return found[0]
 
     def _shapes(self) -> list[list[Any]]:
         return [[name, list(one.shape)] for name, one in self.module.state_dict().items()]
 
 
-def _array(tensor: Any) -> Any:
+def array_of(tensor: Any) -> Any:
+    """Return a copy of a tensor's numbers."""
     return tensor.detach().cpu().numpy().copy()
 
 
 def _plain(value: Any) -> Any:
     """Return a state with arrays for tensors and texts for numbers that are keys."""
     if isinstance(value, torch.Tensor):
-        return _array(value)
+        return array_of(value)
     if isinstance(value, Mapping):
         return {f"{type(k).__name__}:{k}": _plain(item) for k, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

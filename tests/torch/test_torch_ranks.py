@@ -104,44 +104,41 @@ def test_a_training_on_torch_needs_no_keras(folders: tuple[Path, Path]) -> None:
     assert told(folders[0])["keras"] is False
 
 
-def test_the_operation_trains_a_network_of_a_file() -> None:
-    import torch
+def test_a_row_counts_as_often_as_its_weight_says(folders: tuple[Path, Path]) -> None:
+    """The sum of weighted losses is divided by the rows, as Keras does."""
+    one, two = folders
+    assert furthest(weights(one, "weighted"), weights(one, "by hand")) <= 1e-12
+    assert furthest(weights(two, "weighted"), weights(one, "by hand")) <= 1e-9
+    assert furthest(weights(one, "weighted"), weights(one, "sgd-float64")) > 1e-4
 
-    from deepforge_hpc.libraries.torch.library import TorchLibrary
-    from deepforge_hpc.operations.train_torch import TrainTorch
-    from deepforge_hpc.training import TrainingError
 
-    names: dict[str, Any] = {}
-    text = TorchLibrary().examples()["mlp"]
-    exec(TorchLibrary().compile(text, "mlp.yaml").code, names)
-    rng = np.random.default_rng(1)
-    x = rng.normal(size=(300, 20)).astype("f4")
-    dataset = {"table": x, "target": (x @ rng.normal(size=(20, 3))).argmax(1)}
+def test_normalisation_over_all_ranks_makes_them_one(folders: tuple[Path, Path]) -> None:
+    one, two = folders
+    assert told(two)["synchronized"] == 1
+    assert furthest(weights(one, "normalised"), weights(two, "normalised")) <= 1e-9
+    assert furthest(weights(two, "normalised"), weights(two, "normalised", 1)) <= 1e-12
+    assert furthest(weights(one, "apart"), weights(two, "apart")) > 1e-4
+    assert furthest(weights(one, "apart"), weights(one, "normalised")) == 0
 
-    def trained(**more: Any) -> Any:
-        words: dict[str, Any] = {"epochs": 12, "metrics": ["accuracy"], "inputs": {"x": "table"}}
-        words |= {"optimizer": {"AdamW": {"lr": 0.01}}, "schedule": {"StepLR": {"step_size": 8}}}
-        settings = TrainTorch(names["build"](), "CrossEntropyLoss", **{**words, **more})
-        return settings.execute(dataset)  # type: ignore[arg-type]
 
-    weights, history, report = trained()
-    assert report == {"ranks": 1, "transport": "one rank", "rows": 270, "steps_per_epoch": 8}
-    assert history["accuracy"][-1] > 0.8
-    assert len(history["val_accuracy"]) == 12
-    again, same, _ = trained()
-    assert same == history
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
-    names["build"]().load_state_dict(weights)
-    for more, said in (
-        ({"augment": "dihedral"}, r"no input is one: x \(20,\)"),
-        ({"augment": "spin"}, "'spin' is none of dihedral, flip"),
-        ({"metrics": ["auc"]}, "there are accuracy, mean_absolute_error"),
-        ({"inputs": {"y": "table"}}, "the network has no input"),
-        ({"optimizer": {"SGD": {"momentum": -1.0}}}, "SGD cannot be made with"),
-    ):
-        with pytest.raises(TrainingError, match=said):
-            trained(**more)
-    none = {name: item[:0] for name, item in dataset.items()}
-    settings = TrainTorch(names["build"](), "CrossEntropyLoss", inputs={"x": "table"})
-    with pytest.raises(TrainingError, match="the input validation has no rows"):
-        settings.execute(dataset, none)  # type: ignore[arg-type]
+def test_in_16_bits_all_ranks_learn_the_same_and_near_to_32(folders: tuple[Path, Path]) -> None:
+    for case, bound in (("mixed_bfloat16", 2e-2), ("mixed_float16", 2e-3)):
+        for folder in folders:
+            assert 0 < furthest(weights(folder, case), weights(folder, "sgd-float32")) < bound
+        assert furthest(weights(folders[1], case), weights(folders[1], case, 1)) == 0
+        assert {array.dtype for array in weights(folders[0], case).values()} == {np.dtype("f4")}
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_training_that_stops_early_ends_with_its_best_weights_though_it_was_interrupted(
+    folders: tuple[Path, Path], place: int
+) -> None:
+    folder = folders[place]
+    whole, resumed, again = (told(folder)[f"best {name}"] for name in ("whole", "resumed", "again"))
+    assert len(told(folder)["best stopped"]["loss"]) == 1
+    assert len(whole["loss"]) == 3  # the first was best, and two are waited for
+    for found in (resumed, again):
+        assert found["val_loss"] == pytest.approx(whole["val_loss"], abs=1e-9)
+    for name in ("best resumed", "best again"):
+        assert furthest(weights(folder, name), weights(folder, "best whole")) <= 1e-9
+    assert furthest(weights(folder, "best whole"), weights(folder, "best stopped")) > 1e-4

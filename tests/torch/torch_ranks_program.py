@@ -22,7 +22,8 @@ from torch.utils.checkpoint import checkpoint
 from deepforge_hpc import training
 from deepforge_hpc.job import ranks
 from deepforge_hpc.libraries.torch.library import TorchLibrary
-from deepforge_hpc.training import pytorch, torch_gradients
+from deepforge_hpc.training import pytorch, torch_gradients, torch_normalization
+from deepforge_hpc.training.early_stopping import EarlyStopping
 from deepforge_hpc.training.transports import Transport
 
 FOLDER = Path(sys.argv[1])
@@ -87,22 +88,31 @@ def batches(x: Any, y: Any, **more: Any) -> training.RankBatches:
     return training.RankBatches(x, y, batch_size=BATCH, seed=3, transport=TEAM, **more)
 
 
+GOAL = (
+    *("schedule", "warmup_steps", "accumulate", "clip_norm", "clip_each", "clip_value"),
+    *("precision", "frozen"),
+)
+TRUST = np.linspace(0.0, 2.0, ROWS)
+
+
 def fitted(case: str, module: nn.Module, kind: str = "float64", **words: Any) -> Any:
     x, y = data(kind)
     optimizer = words.pop("optimizer", None) or torch.optim.SGD(module.parameters(), lr=0.01)
-    goal = {
-        name: words.pop(name) for name in ("schedule", "accumulate", "clip_norm") if name in words
-    }
+    goal = {name: words.pop(name) for name in GOAL if name in words}
     history = pytorch.fit(
-        module, batches(x, y),
+        module, batches(x, y, weights=words.pop("weights", None)),
         pytorch.Goal(loss=nn.CrossEntropyLoss(), optimizer=optimizer, metrics={"right": right}, **goal),
         epochs=words.pop("epochs", 9), transport=TEAM,
         validation=batches(x[:21], y[:21], shuffle=False), **words,
     )  # fmt: skip
-    weights = {name: one.numpy() for name, one in module.state_dict().items()}
-    np.savez(FOLDER / f"{case}-{TEAM.rank}.npz", **weights)
+    keep(case, module)
     FOUND[case] = history
     return history
+
+
+def keep(case: str, module: nn.Module) -> None:
+    weights = {name: one.numpy() for name, one in module.state_dict().items()}
+    np.savez(FOLDER / f"{case}-{TEAM.rank}.npz", **weights)
 
 
 def stopped_at(step: int) -> Any:
@@ -124,6 +134,43 @@ def resumable(case: str, *, epochs: int = 4, stop: int = 0, folder: str = "kept"
         optimizer.register_step_post_hook(stopped_at(stop))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)
     return fitted(case, module, optimizer=optimizer, schedule=schedule, epochs=epochs,
+                  warmup_steps=4, weights=TRUST, checkpoints=FOLDER / folder)  # fmt: skip
+
+
+def normalised(*, synchronize: bool = True) -> nn.Module:
+    module = network("float64", nn.BatchNorm1d(16), nn.Tanh())
+    if synchronize:
+        FOUND["synchronized"] = torch_normalization.synchronize(module, TEAM)
+    return module
+
+
+def by_hand() -> None:
+    """Learn from weighted rows by a loop that knows nothing of ours but the order."""
+    x, y = data("float64")
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.01)
+    order = training.Order(ROWS, BATCH, 3)
+    for epoch in range(9):
+        for step in range(order.steps):
+            rows = order.epoch(epoch)[order.positions(step)]
+            outputs = module(torch.from_numpy(x[rows]))
+            losses = nn.functional.cross_entropy(
+                outputs, torch.from_numpy(y[rows]), reduction="none"
+            )
+            (losses * torch.from_numpy(TRUST[rows])).sum().div(len(rows)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    keep("by hand", module)
+
+
+def best(case: str, *, stop: int = 0, folder: str = "best") -> Any:
+    """Learn ever worse, so that the first epochs were the best, until there is no patience left."""
+    module = network()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.05)
+    if stop:
+        optimizer.register_step_post_hook(stopped_at(stop))
+    early = EarlyStopping(monitor="val_loss", mode="max", patience=2, restore_best_weights=True)
+    return fitted(case, module, optimizer=optimizer, early_stopping=early, epochs=9,
                   checkpoints=FOLDER / folder)  # fmt: skip
 
 
@@ -140,7 +187,17 @@ FOUND["order"] = order
 TEAM.sum_later = functools.partial(Transport.sum_later, TEAM)  # type: ignore[method-assign]
 fitted("waiting", network())
 del TEAM.sum_later
-fitted("accumulated", network(), accumulate=4, clip_norm=0.3)
+fitted("accumulated", network(), accumulate=4, clip_norm=0.3, clip_each=0.2, clip_value=0.05)
+fitted("weighted", network(), weights=TRUST)
+by_hand()
+fitted("normalised", normalised())
+fitted("apart", normalised(synchronize=False))
+for precision in ("mixed_bfloat16", "mixed_float16"):
+    fitted(precision, network("float32"), "float32", precision=precision)
+best("best whole", folder="best whole")
+best("best stopped", stop=9)  # in the second epoch
+best("best resumed")
+best("best again")  # of one that is over
 resumable("uninterrupted", folder="whole")
 resumable("stopped", stop=9)  # in the second epoch
 resumable("resumed")
@@ -150,7 +207,8 @@ try:
 except training.TrainingError as error:
     FOUND["lost"] = str(error)
 try:
-    fitted("other", network("float64", nn.Linear(16, 16)), checkpoints=FOLDER / "kept")
+    other = network("float64", nn.Linear(16, 16))
+    fitted("other", other, weights=TRUST, checkpoints=FOLDER / "kept")
 except training.TrainingError as error:
     FOUND["other"] = str(error)
 FOUND["keras"] = "keras" in sys.modules

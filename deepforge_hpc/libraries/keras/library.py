@@ -28,6 +28,7 @@ class KerasLibrary(NetworkLibrary):
     """Compiles architecture files to functional models."""
 
     name = "keras"
+    trained = "keras"
     folder = pathlib.Path(__file__).parent / "networks"
 
     def dialect(self) -> Dialect:

@@ -1,7 +1,8 @@
 """Attributes of operations that name parts of Keras, checked by the catalogue.
 
 A sort is `optimizer`, `loss`, `metric`, `callback` or `schedule`; words after it are arguments that
-the operation gives itself. `callback.EarlyStopping` stands for the arguments of that one alone.
+the operation gives itself. `callback.EarlyStopping` stands for the arguments of that one alone, and
+`setting NAME` for an attribute that Keras may not have at all.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ def spellings(family: str) -> dict[str, str]:
 def check_value(sort: str, value: object, path: Path, reader: Reader) -> None:
     """Report what is wrong with a value; LookupError for a sort that there is not."""
     words = sort.split()
+    if words[:1] == ["setting"]:
+        if words[1:] == ["schedule_every"] and value == "epoch":
+            hint = "leave it out"
+            reader.fault(path, "schedules of Keras go on with each step", hint)
+        return
     family, _, name = (words or [""])[0].partition(".")
     if family not in shipped().families:
         raise LookupError(f"Keras has no {family!r}: {nearest(family, shipped().families)}")

@@ -54,7 +54,8 @@ def dialect() -> Dialect:
             **{name: _LAZY for name in layers if name.startswith("Lazy")},
             **dict.fromkeys(containers, _CONTAINER),
             "AdaptiveLogSoftmaxWithLoss": "it is a loss with weights: write an operation for it",
-            "SyncBatchNorm": "it works on GPUs alone: write BatchNorm1d, 2d or 3d",
+            "SyncBatchNorm": "it works on GPUs alone: write BatchNorm1d, 2d or 3d, and "
+            "synchronize: true for deepforge_hpc.operations:Train",
         },
         takes_first=True,
     )

@@ -27,6 +27,7 @@ class TorchLibrary(NetworkLibrary):
     """Compiles architecture files to subclasses of `nn.Module`."""
 
     name = "torch"
+    trained = "safetensors"
     folder = Path(__file__).parent / "networks"
 
     def dialect(self) -> Dialect:

@@ -50,7 +50,9 @@ def _by_exit_code(
     context: Context, code: int, errors: list[RankError], kills_before: int | None
 ) -> JobError:
     signalled = killed_by(code) if code < 0 or context.job.launch.argv else None
-    if errors and (signalled == signal.SIGTERM or code == EXIT_INTERRUPTED):
+    # torchrun makes 1 of any code; ranks that all say that they were interrupted were not killed.
+    is_said_by_all = len({error.rank for error in errors}) == context.job.launch.world_size
+    if errors and (signalled == signal.SIGTERM or code == EXIT_INTERRUPTED or is_said_by_all):
         # Somebody signalled the ranks alone.
         reason = f"The job was interrupted by {errors[0].message or 'a signal'}."
         return JobError(

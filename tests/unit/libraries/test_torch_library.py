@@ -278,6 +278,8 @@ def test_shapes_tell_of_a_softmax_over_one_class_and_of_what_has_no_channels() -
         ("{Sigmoid: {}}", "BCELoss", ""),
         ("{ReLU: {}}", "CrossEntropyLoss", ""),
         ("{ReLU: {}}", None, ""),
+        ("{ReLU: {}}", {"y": "BCELoss", "z": "MSELoss"}, "add Sigmoid"),
+        ("{ReLU: {}}", {"y": "MSELoss", "z": "BCELoss"}, ""),
     ],
 )  # fmt: skip
 def test_an_output_that_does_not_fit_the_loss_is_a_warning(
@@ -372,6 +374,24 @@ def test_the_commands_take_such_a_file(
         ("optimizer", {"Adam": {"lear": 1}}, "Adam has no argument 'lear'"),
         ("optimizer", 3, "must be Name or {Name: {argument: value}}"),
         ("schedule", "StepLR", "StepLR needs step_size"),
+        ("schedule T_max", "CosineAnnealingLR", ""),  # which the operation gives
+        ("schedule", "LambdaLR", "LambdaLR cannot be used here"),
+        ("optimizer", {"LBFGS": {"lr": 1.0}}, "LBFGS cannot be used here"),
+        ("loss", "TripletMarginLoss", "TripletMarginLoss cannot be used here"),
+        ("loss", {"MSELoss": {"reduction": "sum"}}, "MSELoss is given no reduction"),
+        ("loss", {"kind": "CrossEntropyLoss", "size": {"HuberLoss": {"delta": 2.0}}}, ""),
+        ("loss", {"kind": "CrossEntropyLoss", "size": "mae"}, "PyTorch has no loss 'mae'"),
+        ("metric", ["accuracy", "mae"], ""),
+        ("metric", {"kind": ["accuracy"], "size": "AUC"}, "PyTorch has no metric 'AUC'"),
+        ("callback", [], ""),
+        ("callback", ["TerminateOnNaN"], "callbacks is of networks of Keras alone"),
+        ("callback.EarlyStopping", {"patience": 3, "min_delta": 0.1, "verbose": 1}, ""),
+        ("callback.EarlyStopping", {"patince": 3}, "EarlyStopping has no argument 'patince'"),
+        ("callback.EarlyStopping", {"patience": True}, "patience must be int, not true"),
+        ("setting init_from", "hf://lab/net@v1", ""),
+        ("setting init_from", "keras-app:VGG16", "keras-app is of networks of Keras alone"),
+        ("setting record", ["gradients"], "record is of networks of Keras alone"),
+        ("setting schedule_every", "epoch", ""),
     ],
 )
 def test_attributes_of_operations_are_checked_by_the_catalogue(

@@ -12,8 +12,8 @@ import pytest
 from deepforge_hpc.api.operations import LIBRARY, document, library_names
 
 NAMES = library_names()
-WITHOUT_EXAMPLE = {"Train", "TrainTorch", "UMAP"}
-"""Want Keras (tests/training/test_train_library.py), PyTorch (tests/torch) and umap-learn."""
+WITHOUT_EXAMPLE = {"Train", "UMAP"}
+"""Want Keras (tests/training/test_train_library.py) or PyTorch (tests/torch), and umap-learn."""
 
 
 def test_the_package_hands_on_what_is_listed() -> None:

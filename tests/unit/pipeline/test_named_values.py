@@ -154,6 +154,80 @@ def test_code_of_ones_own_says_what_its_attributes_name(
     assert message in found
 
 
+TORCH = """\
+library: torch
+architecture: small
+inputs: {pixels: [8]}
+layers:
+  - norm: {BatchNorm1d: {num_features: 8}}
+  - out: {Linear: {in_features: 8, out_features: 3}}
+"""
+
+
+def test_train_takes_the_names_of_the_networks_library(tmp_path: Path) -> None:
+    attributes = (
+        "loss: {CrossEntropyLoss: {label_smoothing: 0.1}}\n      schedule: CosineAnnealingLR\n"
+        "      schedule_every: epoch\n      optimizer: {SGD: {lr: 0.1}}\n      metrics: [accuracy]"
+    )
+    loaded = load(tmp_path, attributes, network=TORCH)
+    assert [port.type for port in loaded.operations["train"].outputs] == [
+        "safetensors", "json", "json",
+    ]  # fmt: skip
+    assert load(tmp_path).operations["train"].outputs[0].type == "keras"
+    found = faults(tmp_path, attributes)  # of Keras
+    assert [line.partition(" (")[0].partition(": ")[2] for line in found] == [
+        "Keras has no loss 'CrossEntropyLoss'",
+        "Keras has no schedule 'CosineAnnealingLR'",
+        "schedules of Keras go on with each step",
+        "SGD has no argument 'lr'",
+    ]
+
+
+def test_what_a_pytorch_network_begins_with_is_compared_along_its_edge(tmp_path: Path) -> None:
+    load(tmp_path, network=TORCH, attributes="loss: MSELoss")
+    text = (tmp_path / "pipeline.yaml").read_text()
+    text = text.replace("{dataset: images}", "{dataset: images, initial: first.model}")
+    first = "  first:\n    uses: deepforge_hpc.operations:Train\n    inputs: {dataset: images}\n"
+    first += "    references: {model: FILE}\n    attributes: {loss: LOSS}\noutputs:"
+    (tmp_path / "other.yaml").write_text(NETWORK)
+    for file, loss, count in (("net.yaml", "MSELoss", 0), ("other.yaml", "mse", 1)):
+        given = text.replace("outputs:", first.replace("FILE", file).replace("LOSS", loss))
+        (tmp_path / "pipeline.yaml").write_text(given)
+        if not count:
+            load_pipeline(tmp_path / "pipeline.yaml")
+            continue
+        with pytest.raises(InvalidInputError) as caught:
+            load_pipeline(tmp_path / "pipeline.yaml")
+        (found,) = caught.value.faults
+        assert "first.model" in found.message
+        assert "keras" in found.message
+        assert "safetensors" in found.message
+
+
+@pytest.mark.parametrize(
+    ("references", "names", "count"),
+    [
+        ("{model: net.yaml}", "@model:optimizer", 1),
+        ("{model: none.yaml}", "@model:optimizer", 1),  # the file alone, not the names of nobody
+        ("{model: net.yaml}", "@how:optimizer", 0),  # no file is given as that
+    ],
+)
+def test_names_of_no_library_are_not_checked(
+    references: str, names: str, count: int, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(OWN.replace("NAMES", names))
+    load(tmp_path)
+    text = PIPELINE.replace("USES", "own.py:Learn").replace("ATTRIBUTES", "how: Adem")
+    text = text.replace("{model: net.yaml}", references)
+    (tmp_path / "pipeline.yaml").write_text(text)
+    try:
+        load_pipeline(tmp_path / "pipeline.yaml")
+        found = 0
+    except InvalidInputError as error:
+        found = len(error.faults)
+    assert found == count
+
+
 def test_an_operation_that_is_not_there_has_a_nearest(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, uses="deepforge_hpc.operations:Trian")
     assert "no class or function 'Trian' at its top (did you mean 'Train'?)" in found

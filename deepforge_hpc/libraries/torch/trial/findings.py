@@ -10,7 +10,7 @@ from deepforge_hpc.libraries.networks.trial.bottlenecks import bottlenecks
 from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Outcome, within
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer
 from deepforge_hpc.libraries.torch.catalogue import shipped
-from deepforge_hpc.operations.spec import parse
+from deepforge_hpc.operations.spec import is_by_output, parse
 
 _SOFTMAX = ("Softmax", "LogSoftmax", "Softmin")
 _ALONG = {"cat", "stack", "mean", "amax", "select", "narrow", *_SOFTMAX}
@@ -99,15 +99,16 @@ def losses() -> dict[str, str]:
 
 
 def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
-    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}."""
-    try:
-        name, _ = parse(loss)
-    except ValueError:
-        return
+    """Yield what does not fit between the outputs and a loss: its name, or {name: arguments}.
+
+    Or one for each output, by the outputs' names.
+    """
     calls = {call.name: call for call in graph.calls}
+    is_each = isinstance(loss, dict) and is_by_output(loss, losses().__contains__)
     for tensor in graph.outputs:
+        name = _loss(loss.get(str(tensor)) if is_each and isinstance(loss, dict) else loss)
         call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
-        if call is not None:
+        if call is not None and name:
             shape = next(iter(built.outputs[tensor.index or 0 :]), ())
             if found := _misfit(name, _applied(graph, tensor), shape):
                 yield Finding("loss", call, found)
@@ -121,6 +122,13 @@ def _applied(graph: Graph, tensor: Tensor) -> str:
         if not _PASSING.fullmatch(kind):
             break
     return kind
+
+
+def _loss(loss: object) -> str:
+    try:
+        return parse(loss)[0]
+    except ValueError:
+        return ""
 
 
 def _misfit(name: str, last: str, shape: tuple[int | None, ...]) -> Advice | None:

@@ -1,0 +1,188 @@
+"""The batches that the operation Train learns from, for a network of PyTorch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from deepforge_hpc import training
+from deepforge_hpc.operations.columns import column
+from deepforge_hpc.operations.rows import in_memory, inputs_of, one, parts_of, targets_of
+from deepforge_hpc.operations.torch_named import for_outputs, named
+from deepforge_hpc.operations.torch_terms import OF_CLASSES, RANGES
+from deepforge_hpc.operations.values import (
+    check_classes,
+    check_numbers,
+    check_range,
+    check_weights,
+    fits,
+    weigh,
+)
+from deepforge_hpc.training.augment import augmentation
+from deepforge_hpc.training.errors import TrainingError
+
+if TYPE_CHECKING:
+    from deepforge_hpc.operations.train import Train
+
+_ONLY = "output"
+"""What the only output of a network is called, which has no name in its code."""
+_LOOK = 2
+"""Rows that a network is given to see its outputs."""
+
+
+def input_names(module: Any) -> list[str]:
+    """Return the names of a network's inputs."""
+    return list(getattr(module, "inputs", inspect.signature(module.forward).parameters))
+
+
+def output_names(module: Any) -> list[str]:
+    """Return the names of a network's outputs."""
+    return list(getattr(module, "outputs", (_ONLY,)))
+
+
+def batches_of(
+    settings: Train, module: Any, dataset: Any, validation: Any, team: training.Transport
+) -> tuple[training.RankBatches, training.RankBatches | None]:
+    """Return the batches to learn from, and those to validate with, if there are any."""
+    rows, kept, source = parts_of(settings, output_names(module), dataset, validation, team.size)
+    made = _batches(settings, module, dataset, rows, team, shuffle=True)
+    if not len(kept):
+        return made, None
+    return made, _batches(settings, module, source, kept, team, shuffle=False)
+
+
+def _batches(
+    settings: Train,
+    module: Any,
+    dataset: Any,
+    rows: Any,
+    team: training.Transport,
+    *,
+    shuffle: bool,
+) -> training.RankBatches:
+    outputs = output_names(module)
+    columns, names = inputs_of(settings, input_names(module), dataset)
+    for name, item in columns.items():
+        check_numbers(f"inputs: {names[name]}", item)
+    augment = augmentation(settings.augment, columns, channels_first=True) if shuffle else None
+    targets, where = targets_of(settings, outputs, dataset)
+    shapes = _shapes(module, columns, rows)
+    losses = for_outputs(settings.loss, outputs, "loss")
+    fitted = {
+        name: _fitted(
+            losses[name], name, f"target {where[name]}", targets[name], shapes[name], rows
+        )
+        for name in outputs
+    }
+    weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
+    if weights is not None:
+        check_weights(settings.sample_weight, weights, rows)
+        weights = np.asarray(weights, np.float32).reshape(-1)
+    if settings.class_weight and shuffle:  # those of classes count in training alone
+        classes = next(iter(shapes.values()))[:1] or (1,)
+        weights = weigh(settings.class_weight, classes[0], targets, where, weights)
+    return training.RankBatches(
+        one(in_memory(settings, columns)),
+        one(fitted),
+        weights,
+        batch_size=settings.batch_size,
+        transport=team,
+        seed=settings.seed,
+        shuffle=shuffle,
+        augment=augment,
+        chosen=rows,
+    )
+
+
+def _shapes(module: Any, columns: Mapping[str, Any], rows: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each output for a row, by giving the network some.
+
+    Raises TrainingError with what PyTorch says of rows that it cannot take.
+    """
+    like = next(module.parameters())
+    kinds = getattr(module, "inputs", {})
+    given = []
+    for name, item in columns.items():
+        found = np.stack([item[int(row)] for row in rows[:_LOOK]])
+        kind = kinds.get(name, like.dtype)
+        kind = like.dtype if kind.is_floating_point else kind
+        given.append(torch.from_numpy(found).to(like.device, kind))
+    was = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            found = module(*given)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shapes = ", ".join(f"{name} {tuple(item.shape[1:])}" for name, item in columns.items())
+        said = " ".join(str(error).split())[:300]
+        raise TrainingError(f"the network cannot take rows of {shapes}: {said}") from error
+    finally:
+        module.train(was)
+    several = found if isinstance(found, (list, tuple)) else (found,)
+    names = output_names(module)
+    if len(several) != len(names):
+        raise TrainingError(
+            f"the network gives {len(several)} outputs and names {len(names)}: let its class have "
+            "outputs = (name, ...)"
+        )
+    return {name: tuple(one.shape[1:]) for name, one in zip(names, several, strict=True)}
+
+
+def _fitted(
+    loss: Any, output: str, where: str, values: Any, shape: tuple[int, ...], rows: Any
+) -> Any:
+    """Return targets in the numbers and the shape that a loss takes.
+
+    Raises TrainingError for others: PyTorch stretches shapes that differ to each other.
+    """
+    check_numbers(where, values)
+    name, arguments = named("loss", loss)
+    if name in OF_CLASSES and not _are_shares(name, values, shape):
+        return _labels(name, output, where, values, shape, rows, arguments.get("ignore_index"))
+    if not fits(values.shape[1:], shape):
+        raise TrainingError(
+            f"{where} has the shape {values.shape[1:]} for each row, and the output {output} "
+            f"{shape}: the loss {name} compares them number by number{_if_labels(values, shape)}"
+        )
+    check_range(where, name, RANGES.get(name), "CrossEntropyLoss", values[rows])
+    found = values.reshape((len(values), *shape))
+    if name == "MultiLabelMarginLoss":
+        return found.astype(np.int64)
+    return found if found.dtype == np.float64 else found.astype(np.float32)
+
+
+def _are_shares(name: str, values: Any, shape: tuple[int, ...]) -> bool:
+    """Tell whether targets give each class its probability."""
+    is_one_each = name == "CrossEntropyLoss" and values.dtype.kind == "f"
+    return is_one_each and len(shape) > 0 and values.shape[1:] == shape
+
+
+def _labels(
+    name: str,
+    output: str,
+    where: str,
+    values: Any,
+    shape: tuple[int, ...],
+    rows: Any,
+    ignored: int | None,
+) -> Any:
+    wanted = shape[1:]
+    if not fits(values.shape[1:], wanted) or not shape:
+        raise TrainingError(
+            f"{where} has the shape {values.shape[1:]} for each row, and the loss {name} takes one "
+            f"label where the output {output} {shape} has a number for each class"
+        )
+    found = values.reshape((len(values), *wanted))
+    used = found[rows]
+    check_classes(where, output, used[used != (-100 if ignored is None else ignored)], shape[0])
+    return found.astype(np.int64)
+
+
+def _if_labels(values: Any, shape: Sequence[int]) -> str:
+    if values.dtype.kind in "biu" and values.ndim == 1 and len(shape) == 1:
+        return "; for labels of classes, use CrossEntropyLoss"
+    return ""
