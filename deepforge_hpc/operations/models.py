@@ -35,7 +35,7 @@ def predictor(
     """
     if hasattr(model, "predict_on_batch"):
         return _of_keras(model, columns, layer, average)
-    if isinstance(model, Mapping):
+    if isinstance(model, Mapping) and model and all(hasattr(x, "shape") for x in model.values()):
         if network is None:
             raise OperationError(
                 "model holds weights of PyTorch without their network, which is code: name its "

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytestmark = [pytest.mark.torch, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 NETWORK = """\
 library: torch
@@ -149,7 +149,7 @@ def test_jobs_train_on_one_rank_and_on_two_and_go_on_where_they_were(
     project = make_project(files)
     (project / "rows.h5").write_bytes(dataset.read_bytes())
     run = ("run", "--site", "here", "--python", sys.executable)
-    stopped = dfh(*run, cwd=project, expect=None, timeout=240)
+    stopped = dfh(*run, cwd=project, expect=None, timeout=300)
     assert "interrupted" in stopped.stdout
     jobs = project / "executions" / "learn-0001" / "jobs"
     assert (jobs / "alone" / "checkpoints" / "step-0000000020.npz").is_file()
@@ -158,7 +158,7 @@ def test_jobs_train_on_one_rank_and_on_two_and_go_on_where_they_were(
     assert 20 <= int(newest.removeprefix("step-")) <= 24
     assert "keras is there: False" in dfh("logs", "learn-0001", "alone", cwd=project).stdout
     dfh("resume", "learn-0001", cwd=project)
-    dfh("status", "learn-0001", "--watch", cwd=project, timeout=240)
+    dfh("status", "learn-0001", "--watch", cwd=project, timeout=300)
 
     learnt, history, _ = whole(dataset, project, monkeypatch)
     for name in ("alone", "both"):

@@ -233,6 +233,35 @@ def test_gradients_and_activations_are_recorded_and_change_nothing(
     assert lines[0]["gradients/out"] != lines[2]["gradients/out"]
 
 
+def test_a_training_of_pytorch_stops_where_keras_would() -> None:
+    import keras
+
+    from deepforge_hpc.training.early_stopping import EarlyStopping
+
+    rng = np.random.default_rng(0)
+    words: list[dict[str, Any]] = [
+        {"patience": patience, "min_delta": delta, "baseline": baseline, "start_from_epoch": first,
+         "mode": mode}
+        for patience in (0, 1, 3)
+        for delta in (0.0, 0.2)
+        for baseline in (None, 0.3)
+        for first in (0, 2)
+        for mode in ("auto", "max")
+    ]  # fmt: skip
+    for given in words:
+        theirs, mine = keras.callbacks.EarlyStopping(**given), EarlyStopping(**given)
+        theirs.set_model(model := keras.Sequential())
+        model.stop_training = False
+        theirs.on_train_begin()
+        for epoch, value in enumerate(rng.random(12)):
+            theirs.on_epoch_end(epoch, {"val_loss": float(value)})
+            mine.is_best(epoch, float(value))
+            assert mine.is_over == bool(model.stop_training), given
+            assert (mine.wait, mine.best_epoch) == (theirs.wait, theirs.best_epoch), given
+            if mine.is_over:
+                break
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
