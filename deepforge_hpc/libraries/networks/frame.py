@@ -96,6 +96,8 @@ class Frame:
         layer, _, output = name.partition(".")
         if layer not in self.scope:
             hint = nearest(layer, self.scope) or "a layer must stand above those that use it"
+            if any(layer == below.name for below in self.block.layers):
+                hint = "move it up: a layer stands above those that use it, so none uses itself"
             self.fault(path, f"no layer {shown(layer)} above this one", hint)
             return Tensor.lost(name)
         found = self.scope[layer]

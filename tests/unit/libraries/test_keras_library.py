@@ -201,7 +201,8 @@ def test_what_keras_does_not_say_is_any_literal() -> None:
             ("kernel_size: 3", "kernel_size: 3, bias_initializer: {Constant: {val: 1}}"),
             "Constant has no argument 'val' (did you mean 'value'?)",
         ),
-        (("Flatten: {}", "Flatten: {}, from: b"), "no layer 'b' above this one"),
+        (("Flatten: {}", "Flatten: {}, from: b"), "no layer 'b' above this one (known: a, x)"),
+        (("Flatten: {}", "Flatten: {}, from: out"), "no layer 'out' above this one (move it up: a"),
         (("Flatten: {}", "Flatten: {}, from: [a, x]"), "Flatten takes one input, not 2"),
         (
             ("Flatten: {}", "Flatten: {}, from: x"),
