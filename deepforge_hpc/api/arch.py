@@ -116,7 +116,9 @@ def partial_network(path: Path) -> tuple[Graph | None, tuple[Fault, ...]]:
 
     files = ProjectFiles(Project(project_root(path.parent)[0], path.parent), Path.cwd())
     text = decode(read_input(path), str(path))
-    return library(_named(text, path)).partial_graph(text, str(path), files)
+    name = _named(text, path)
+    graph, faults = library(name).partial_graph(text, str(path), files)
+    return (graph if graph is not None and graph.library == name else None), faults
 
 
 def _named(text: str, path: Path) -> str:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api import arch_check
 from deepforge_hpc.cli.main import main
+from deepforge_hpc.cli.views.arch_check import checked_lines
 from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.keras.trial.costs import inside, operations
 from deepforge_hpc.libraries.keras.trial.findings import findings, of_loss
@@ -245,6 +247,15 @@ def tried(network: Graph, *layers: BuiltLayer, backend: str = "jax") -> Tried:
     )
 
 
+def test_errors_stand_alone_where_nothing_could_be_built() -> None:
+    layers, bad = ("a: {Dense: {units: 2}}", "b: {Flatten: {}}"), Objection("call", "E", "no")
+    refused = BuiltLayer(error=bad)
+    for first, has_table in ((refused, False), (built("Dense", 2), True)):
+        one = tried(graph(*layers), first, refused, backend="tensorflow")
+        shown = checked_lines(arch_check.tried_network(one, Path("net.yaml"), batch=1))
+        assert any("LAYER" in line for line in shown) is has_table
+
+
 def test_code_of_the_project_is_left_out_and_the_way_to_run_it_is_told(
     tmp_path: Path, follow: Any
 ) -> None:
@@ -290,6 +301,11 @@ DENSE = "{Dense: {units: %d}}"
     [
         (["a: {Dense: {units: 1, activation: softmax}}"], [1], ["one_class"]),
         (["a: {Dense: {units: 1}}", "b: {Softmax: {}}"], [1, 1], ["one_class"]),
+        (
+            ["a: {TimeDistributed: {layer: {Dense: {units: 1, activation: softmax}}}}"],
+            [1],
+            ["one_class"],
+        ),
         (["a: {Dense: {units: 1, activation: sigmoid}}"], [1], []),
         (["a: {Dense: {units: 1}}", "b: {Dense: {units: 4}}"], [1, 4], ["bottleneck"]),
         # A gate is one number too, and the rest goes around it.
@@ -469,6 +485,9 @@ def test_without_keras_the_command_says_what_it_did_not_check(
         said = capsys.readouterr().err
         assert f"--loss {loss!r}: Keras has no such loss\nhint: " in said
         assert words in said
+    file.write_text(f"{HEAD}  - a: {{Dense: {{units: 2}}}}\n".replace("keras", "tensorflow"))
+    assert main(["arch", "check", str(file)]) == 3
+    assert "1:10: library: expected one of keras, not 'tensorflow'" in capsys.readouterr().err
     file.write_text(f"{HEAD}  - a: {{Dens: {{units: 2}}}}\n")
     assert main(["arch", "check", str(file)]) == 3
     assert "did you mean 'Dense'?" in capsys.readouterr().err

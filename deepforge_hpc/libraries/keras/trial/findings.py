@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from deepforge_hpc.files.faults import nearest, shown
 from deepforge_hpc.libraries.keras.named_values import spellings
@@ -58,10 +59,15 @@ def _is_softmax(call: LayerCall) -> bool:
 
 def activation(call: LayerCall) -> str:
     """Return what a layer applies to its output last; empty for nothing."""
-    found = call.arguments.get("activation")
-    if call.kind in _LAYERS or found is None:
-        return _LAYERS.get(call.kind, "")
-    return found.data if isinstance(found.data, str) and found.data != "linear" else ""
+    given = call.arguments.get("activation")
+    kind, found = call.kind, None if given is None else given.data
+    if kind == "TimeDistributed" and "layer" in call.arguments:
+        with suppress(ValueError):
+            kind, inner = parse(call.arguments["layer"].data)
+            found = inner.get("activation")
+    if kind in _LAYERS:
+        return _LAYERS[kind]
+    return found if isinstance(found, str) and found != "linear" else ""
 
 
 def _applied(graph: Graph, tensor: Tensor) -> str:
