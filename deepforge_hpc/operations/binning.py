@@ -19,9 +19,10 @@ class Bin:
     """Numbers the bins that values lie in: a regression becomes a classification.
 
     Bin k of `bins` equal ones holds low + k w <= value < low + (k + 1) w, w = (high - low) / bins;
-    `high` itself belongs to the last. The table gets the attributes `min_COLUMN` and `max_COLUMN`,
-    by which later operations know what the classes mean, and `bins_COLUMN`. Values that no bin
-    holds stop the job unless `beyond` says otherwise; how many they were is in report and log.
+    `high` itself belongs to the last. The table gets the attributes `min_COLUMN`, `max_COLUMN` and
+    `bins_COLUMN`; of a column `redshift` the operations that judge or draw distributions take them
+    from there, else `low` and `high` tell them. Values that no bin holds stop the job unless
+    `beyond` says otherwise; how many they were is in report and log.
 
     Args:
         dataset: the table.

@@ -80,7 +80,8 @@ class Compare:
             bars = axes.barh(self.names, [known.get(name, 0.0) for name in self.names], height=0.6)
             texts = [self._text(known.get(name)) for name in self.names]
             axes.bar_label(bars, texts, padding=3, fontsize=8)
-            axes.margins(x=0.3)
+            axes.margins(x=0.5)  # room for the numbers
+            axes.locator_params(axis="x", nbins=3)
             axes.axvline(0, color="0.3", linewidth=0.8)
             axes.set_xlabel(key.replace("_", " "))
             axes.spines[["top", "right"]].set_visible(False)

@@ -131,7 +131,8 @@ def densities(
     """Return (n, k) probabilities of bins and their k + 1 edges.
 
     The edges are a data set of the table, or `low` to `high` in equal steps, which are the table's
-    attributes `min_redshift` (0 without) and `max_redshift` if they are not given.
+    attributes `min_redshift` (0 without) and `max_redshift` if they are not given. As many bins as
+    labels had (`bins_redshift`), if the table tells.
     """
     found = numbers(table, pdf)
     if found.ndim != 2:
