@@ -5,6 +5,7 @@
 writes FOLDER/RANK.json (case -> what was found) and FOLDER/CASE-RANK.npz (weights).
 """
 
+# ruff: noqa: E402 - something is said before Keras is imported
 from __future__ import annotations
 
 import json
@@ -13,6 +14,9 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+# Keras imports these if they are there, and needs none of them here: a third of what a rank's start takes.
+sys.modules |= dict.fromkeys(("matplotlib", "mpl_toolkits", "pandas", "scipy", "sklearn"))
 
 import keras
 import numpy as np

@@ -61,6 +61,8 @@ def start(folder: Path, transport: str, size: int, cases: tuple[str, ...]) -> Ru
     # As many ranks as cores: a waiting rank must not take the core of a working one.
     environ |= {"OMPI_MCA_mpi_yield_when_idle": "1", "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "120"}
     environ |= {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    if cases == FEW:
+        environ["TESTS_WITHOUT_COVERAGE"] = "1"  # fewer ranks run the same lines, and more
     # Tests beside this one would take the core of a rank for which all others wait; who may not have
     # the higher priority goes on without it.
     launcher = ["nice", "-n", "-15", *MPIRUN, "-np", str(size)] if size > 1 else []
