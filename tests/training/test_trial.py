@@ -387,6 +387,7 @@ import keras, os, pathlib, subprocess, time
 
 class Fine(keras.layers.Layer):
     def build(self, shape):
+        import pandas, scipy  # Keras was imported without them
         self.w = self.add_weight(shape=(shape[-1], 3))
     def call(self, x):
         return x @ self.w

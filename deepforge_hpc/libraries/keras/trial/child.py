@@ -33,6 +33,8 @@ from deepforge_hpc.libraries.networks.trial.contained import (
 )
 
 _BACKENDS = ("tensorflow", "jax", "torch")
+_GUESTS = ("matplotlib", "mpl_toolkits", "pandas", "sklearn")
+"""What Keras imports if it is there, and no layer needs: with SciPy a third of its start."""
 _DEEPEST = 60_000
 
 
@@ -53,10 +55,16 @@ def start(told: dict[str, Any]) -> dict[str, Any]:
     if not backend:
         return {"ready": False, "why": "no backend", "text": "none of " + ", ".join(_BACKENDS)}
     os.environ["KERAS_BACKEND"] = backend
+    guests = _GUESTS if backend == "jax" else (*_GUESTS, "scipy")  # which JAX is built on
+    absent = {name: None for name in guests if name not in sys.modules}
+    sys.modules.update(absent)  # type: ignore[arg-type]
     try:
         import keras
     except Exception as error:  # noqa: BLE001 - layers raise anything
         return {"ready": False, "why": "import", "text": words_of(error)}
+    finally:
+        for name in absent:  # layers of the project may import them
+            sys.modules.pop(name, None)
     keras.config.disable_traceback_filtering()
     return {"ready": True, "version": keras.__version__, "backend": keras.backend.backend()}
 
