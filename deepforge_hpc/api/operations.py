@@ -227,8 +227,10 @@ def _kind(port: Parameter | Port) -> str:
 
 def _is_reference(parameter: Parameter) -> bool:
     """Tell whether an argument is what only a resource file can be, such as a network."""
-    is_network = "torch.nn.Module" in parameter.annotation  # which no format keeps
-    return is_network or (parameter.required and parameter.type not in {"any", "json", "text"})
+    limit = parameter.constraint
+    is_plain = bool(limit.types - {"None"}) or limit.enum is not None
+    is_code = bool(parameter.annotation) and not is_plain  # of a class that no format keeps
+    return is_code or (parameter.required and parameter.type not in {"any", "json", "text"})
 
 
 def _value(parameter: Parameter, told: dict[str, str], *, is_port: bool = False) -> DocumentedValue:
