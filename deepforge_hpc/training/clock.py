@@ -36,7 +36,7 @@ class EpochClock(keras.callbacks.Callback):
         self._gpu = GpuWatch(own_gpu(ranks()))
         self._begin()
         self._ended = self._begun
-        self._exchanged = transport.spent_s
+        self._exchanged, self._in_graph = transport.seen_s, transport.spent_in_graph_s
 
     def _begin(self) -> None:
         self._begun = time.perf_counter()
@@ -74,8 +74,8 @@ class EpochClock(keras.callbacks.Callback):
             self._parts[part] += max(0.0, taken - self._exchange())
 
     def _exchange(self) -> float:
-        """Count what exchanges took since the last call, and return it."""
-        spent = self._transport.spent_s
+        """Count what exchanges took since the last call, but for those in a graph; return it."""
+        spent = self._transport.seen_s
         taken, self._exchanged = spent - self._exchanged, spent
         self._parts["communication"] += taken
         return taken
@@ -86,6 +86,10 @@ class EpochClock(keras.callbacks.Callback):
         A checkpoint at the end of an epoch counts to the next: it is written behind the record.
         """
         self._exchange()
+        spent = self._transport.spent_in_graph_s
+        taken, self._in_graph = spent - self._in_graph, spent
+        self._parts["communication"] += taken
+        self._parts["compute"] = max(0.0, self._parts["compute"] - taken)
         found = {f"time/{name}": value for name, value in self._parts.items()}
         found["time/epoch"] = time.perf_counter() - self._begun
         found["memory/peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -35,7 +35,10 @@ def make_clock(*, in_step: bool = True) -> Any:
     from deepforge_hpc.training.clock import EpochClock
     from deepforge_hpc.training.transports.base import OneRank
 
-    clock = EpochClock(Batches(np.arange(8), batch_size=2, transport=OneRank()), OneRank())
+    class OfGraph(OneRank):
+        spent_in_graph_s = 0.0
+
+    clock = EpochClock(Batches(np.arange(8), batch_size=2, transport=OneRank()), OfGraph())
     clock._in_step = in_step
     return clock
 
@@ -52,10 +55,11 @@ def test_each_second_counts_to_the_part_that_spent_it(time: Time) -> None:
     time.now = 109
     clock.on_train_batch_begin(1)
     clock._batches.reads[1] = (103, 105)  # it was there before: no waiting
+    clock._transport.spent_in_graph_s = 0.25  # within this step
     time.now = 112
     clock.on_train_batch_end(1)
     with clock.of("checkpoint"):
-        time.now, clock._transport._spent_s = 115, clock._transport.spent_s + 1
+        time.now, clock._transport._spent_s = 115, clock._transport.seen_s + 1
     time.now = 120
     clock.on_test_end()
     time.now = 121
@@ -63,8 +67,8 @@ def test_each_second_counts_to_the_part_that_spent_it(time: Time) -> None:
     assert found.pop("memory/peak_mib") > 0
     assert found == {
         "time/waiting": 2,
-        "time/compute": 4 + 3,
-        "time/communication": 1 + 0.5 + 1,
+        "time/compute": 4 + 2.75,
+        "time/communication": 1 + 0.5 + 0.25 + 1,
         "time/checkpoint": 2,
         "time/validation": 8,  # since the last step
         "time/epoch": 21,

@@ -29,7 +29,17 @@ class Transport(ABC):
     @property
     def spent_s(self) -> float:
         """Seconds within exchanges so far, which include waiting for slower ranks."""
+        return self.seen_s + self.spent_in_graph_s
+
+    @property
+    def seen_s(self) -> float:
+        """Those of them that are known at once: to ask for it costs nothing in a step."""
         return self._spent_s
+
+    @property
+    def spent_in_graph_s(self) -> float:
+        """Those that a graph counted, within steps: to ask for it takes a part of a step."""
+        return 0.0
 
     @contextmanager
     def timed(self) -> Iterator[None]:

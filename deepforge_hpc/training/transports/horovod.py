@@ -12,11 +12,10 @@ from deepforge_hpc.job import Rank
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports.base import Array, Tensor, Transport
 from deepforge_hpc.training.transports.tensorflow import (
-    begin_timing,
-    end_timing,
     narrowed,
     of_one_type,
     spent_in_graph,
+    time_once_there,
     use_own_gpus,
     widened,
 )
@@ -40,20 +39,21 @@ class HorovodTransport(Transport):
         self._within_steps_s = spent_in_graph()
 
     @property
-    def spent_s(self) -> float:
-        return self._spent_s + float(self._within_steps_s.numpy())
+    def spent_in_graph_s(self) -> float:
+        return float(self._within_steps_s.numpy())
 
     def _gather(self, value: Any) -> list[Any]:
         return list(self._hvd.allgather_object(value))
 
     def mean_of_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        found, begun = begin_timing(widened(tensors))
+        found = widened(tensors)
+        begun = time_once_there(found)
         for places in of_one_type(found):
             group = [found[place] for place in places]
             means = self._hvd.grouped_allreduce(group, op=self._hvd.Average)
             for place, mean in zip(places, means, strict=True):
                 found[place] = mean
-        end_timing(self._within_steps_s, begun, found)
+        self._within_steps_s.assign_add(time_once_there(found) - begun)
         return narrowed(found, tensors)
 
     def _broadcast(self, array: Array, root: int) -> Array:
