@@ -179,9 +179,14 @@ site_packages() {
     echo "$1"/lib/python3*/site-packages
 }
 
-# add_packages VENV FOLDER: what lies in FOLDER can be imported in VENV too.
+# add_packages VENV FOLDER: what lies in FOLDER can be imported in VENV too, behind what was added before it:
+# TensorFlow is added first, for it wants an older protobuf than ONNX and TensorBoard bring.
 add_packages() {
-    echo "import site; site.addsitedir('$2')" >"$(site_packages "$1")/dfh_tests_$(sha256sum <<<"$2" | cut -c 1-8).pth"
+    local packages added
+    packages=$(site_packages "$1")
+    added=("$packages"/dfh_tests_*.pth)
+    [[ -e ${added[0]} ]] || added=()
+    echo "import site; site.addsitedir('$2')" >"$packages/dfh_tests_${#added[@]}.pth"
 }
 
 # The packages of requirements.txt, in a virtual environment that is not written to again once it is complete.
