@@ -51,8 +51,6 @@ def begin(
     by_input: Callable[[], dict[str, Any]],
 ) -> Any:
     """Set what a network begins with on rank 0, which all ranks get before the first step."""
-    if initial is not None and init_from:
-        raise TrainingError("init_from and the input initial both say what to begin with")
     found, error = None, ""
     if team.rank == 0:
         try:

@@ -51,8 +51,6 @@ def optimizer(settings: Train, rate: Any) -> Any:
     name, arguments = parse("optimizer", settings.optimizer)
     taken = inspect.signature(find("optimizer", name)).parameters
     more: dict[str, Any] = dict(settings.clip)
-    if odd := [key for key in more if not key.endswith(("clipnorm", "clipvalue"))]:
-        raise TrainingError(f"clip has {odd}; it takes clipnorm, global_clipnorm or clipvalue")
     if settings.accumulate > 1:
         more["gradient_accumulation_steps"] = settings.accumulate
     if "learning_rate" in taken:

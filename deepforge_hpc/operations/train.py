@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from deepforge_hpc.training.errors import TrainingError
+
 if TYPE_CHECKING:
     import h5py
     import keras
@@ -119,6 +121,20 @@ class Train:
         record: Annotated[list[str] | None, {"names": "@model:setting record"}] = None,
         seed: Annotated[int, {"min": 0, "max": 4294967295}] = 0,
     ):
+        clip, class_weight = clip or {}, class_weight or {}
+        odd = sorted(set(clip) - {"clipnorm", "global_clipnorm", "clipvalue"})
+        if clip and odd:
+            raise TrainingError(f"clip has {odd}; it takes clipnorm, global_clipnorm or clipvalue")
+        odd = sorted(key for key in class_weight if not key.isdecimal())
+        if class_weight and odd:
+            raise TrainingError(
+                f'class_weight: {odd[0]!r} is no class; write {{"0": 2.0, "1": 1.0}}'
+            )
+        odd = sorted(key for key in class_weight if not class_weight[key] >= 0)
+        if class_weight and odd:
+            raise TrainingError(f"class_weight: that of class {odd[0]} is below 0 or no number")
+        if schedule_every and schedule is None:
+            raise TrainingError(f"schedule_every: {schedule_every} of no schedule: name one")
         self.model, self.loss, self.metrics = model, loss, metrics or []
         self.loss_weights = loss_weights or {}
         self.target, self.inputs, self.rows = target, inputs or {}, rows
@@ -127,7 +143,7 @@ class Train:
         self.optimizer, self.learning_rate, self.schedule = optimizer, learning_rate, schedule
         self.schedule_every = schedule_every
         self.learning_rate_batch, self.warmup_epochs = learning_rate_batch, warmup_epochs
-        self.accumulate, self.clip, self.precision = accumulate, clip or {}, precision
+        self.accumulate, self.clip, self.precision = accumulate, clip, precision
         self.callbacks, self.early_stopping, self.keep = callbacks or [], early_stopping, keep
         self.augment, self.validation_split, self.synchronize = (
             augment, validation_split, synchronize,
@@ -147,6 +163,14 @@ class Train:
         Annotated[dict[str, Any], "extra"],
     ]:
         """Return what the network has become, its history, and what was done."""
+        if initial is not None and self.init_from:
+            raise TrainingError("init_from and the input initial both say what to begin with")
+        keeps_none = validation is None and not self.validation_split
+        if self.early_stopping is not None and keeps_none and "monitor" not in self.early_stopping:
+            raise TrainingError(
+                "early_stopping watches val_loss, and no rows are kept to validate with: set "
+                "validation_split, give the input validation, or say {monitor: loss}"
+            )
         if is_of_keras(self.model):
             from deepforge_hpc.operations import training
 

@@ -84,19 +84,11 @@ def weigh(
     labels = values.argmax(-1) if values.ndim == 2 and values.shape[1] > 1 else values.reshape(-1)
     if len(labels) != len(values) or not np.array_equal(labels, np.round(labels)):
         raise TrainingError(f"class_weight: target {named[name]} has no class for each row")
-    table = {_class(key): value for key, value in class_weight.items()}
+    table = {int(key): value for key, value in class_weight.items()}
     classes = max(2, classes)  # of one number: yes or no
-    if below := [key for key, value in class_weight.items() if not value >= 0]:
-        raise TrainingError(f"class_weight: that of class {below[0]} is below 0 or no number")
     if odd := [key for key in table if key >= classes]:
         raise TrainingError(
             f"class_weight: there is no class {odd[0]}; the classes are 0 to {classes - 1}"
         )
     found = np.array([table.get(int(item), 1.0) for item in labels], np.float32)
     return found if weights is None else found * np.asarray(weights).reshape(-1)
-
-
-def _class(key: str) -> int:
-    if not key.isascii() or not key.isdigit():
-        raise TrainingError(f'class_weight: {key!r} is no class; write {{"0": 2.0, "1": 1.0}}')
-    return int(key)

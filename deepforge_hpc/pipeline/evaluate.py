@@ -154,6 +154,10 @@ def _several(node: ast.List | ast.Tuple | ast.Set, values: _Values) -> Any:
     return {ast.List: list, ast.Tuple: tuple, ast.Set: set}[type(node)](found)
 
 
+def _item(node: ast.Subscript, values: _Values) -> Any:
+    return evaluate(node.value, values)[evaluate(node.slice, values)]
+
+
 def _each(node: ast.GeneratorExp | ast.ListComp | ast.SetComp, values: _Values) -> Any:
     (loop,) = node.generators
     if any(isinstance(one, ast.comprehension) for one in ast.walk(node.elt)):
@@ -210,6 +214,7 @@ _EVALUATORS: dict[type[ast.AST], Callable[[Any, _Values], Any]] = {
     ast.Name: _read,
     ast.Set: _several,
     ast.SetComp: _each,
+    ast.Subscript: _item,
     ast.Tuple: _several,
     ast.UnaryOp: _unary,
 }
