@@ -195,7 +195,8 @@ def _refuse_path(loaded: Loaded) -> None:
     folder = os.path.realpath(loaded.executions)  # where the jobs will be
     found = "".join(sorted({letter for letter in folder if letter in bad}))
     if found:
-        message = f"the path holds {' and '.join(map(repr, found))}, so no job could write its log"
+        signs = " and ".join(f"'{letter}'" for letter in found)
+        message = f"the path holds {signs}, so no job could write its log"
         if found == ":":
             message = "the path holds ':', so no job could find its code"
         hint = "rename the folder, or set executions: to another"

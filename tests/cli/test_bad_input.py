@@ -305,7 +305,7 @@ def test_planted_pipe_in_place_of_a_file_does_not_hold_up_a_command(
     [
         ("a:b", "local", "':', so no job could find its code"),
         ("a%jb", "slurm-generic", "'%', so no job could write its log"),
-        ("a\\b", "slurm-generic", "'\\\\', so no job could write its log"),
+        ("a\\b", "slurm-generic", "'\\', so no job could write its log"),
         ("a%jb", "local", ""),
         ("a b'c é", "slurm-generic", ""),
     ],

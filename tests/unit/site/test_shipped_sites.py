@@ -251,6 +251,12 @@ def test_a_message_of_slurm_has_one_hint(message: str) -> None:
         assert len(hints) == 1
 
 
+def test_a_number_of_nodes_that_is_refused_may_be_too_small() -> None:
+    said = "Node count specification invalid"
+    (hint,) = [item.hint for item in site("slurm-generic").errors if re.search(item.match, said)]
+    assert "fewer than its least, or more than its most" in hint
+
+
 # -- the numbers
 
 CHECKS: list[tuple[str, str, object]] = [
