@@ -177,16 +177,29 @@ def _killed(context: Context, number: int, kills_before: int | None) -> JobError
     kills = oom_kills()
     if kills is not None and kills_before is not None and kills > kills_before:
         return _for_memory(context, "The operation ran out of memory: the kernel killed it.")
+    if number == signal.SIGXCPU or (number == signal.SIGKILL and _has_used_up_cpu(context)):
+        hint = "A login node's `ulimit -t` may have come along: submit from a shell without it."
+        return JobError(f"The operation used up its limit on CPU time ({name}).", hint)
     if number == signal.SIGKILL:
         reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
         return _for_memory(context, reason)
-    if number == signal.SIGXCPU:
-        hint = "A login node's `ulimit -t` may have come along: submit from a shell without it."
-        return JobError("The operation used up its limit on CPU time (SIGXCPU).", hint)
     if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
         reason = f"The operation crashed ({name}) in compiled code."
         return JobError(reason, "The end of the log shows the Python lines that were running.")
     return JobError(f"The operation was killed from outside ({name}).", is_retryable=True)
+
+
+def _has_used_up_cpu(context: Context) -> bool:
+    """Tell whether the process has had the CPU time after which the kernel kills.
+
+    `ulimit -t` sets the limit of which SIGXCPU warns to that of which SIGKILL makes an end.
+    """
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_CPU)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    is_one = not context.job.launch.argv  # of several ranks nobody knows which used how much
+    return is_one and most != resource.RLIM_INFINITY and used.ru_utime + used.ru_stime >= most - 1
 
 
 def _for_memory(context: Context, reason: str) -> JobError:

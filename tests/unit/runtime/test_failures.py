@@ -735,6 +735,16 @@ def test_a_file_beside_the_code_or_the_pipeline_is_named(execution: Execution, p
     assert execution.state("job")["hint"].startswith(f"{place}/x.csv is in the project")
 
 
+def test_a_limit_on_cpu_time_that_kills_is_told_from_a_want_of_memory(execution: Execution) -> None:
+    execution.operation("job", "def operation():\n    while True:\n        pass\n")
+    execution.freeze()
+    argv = ["bash", "-c", 'ulimit -t 2 && exec "$@"', "bash", *execution.argv("job")]
+    subprocess.run(argv, cwd=execution.root, env=execution.environ(), check=False, timeout=60)
+    state = execution.state("job")
+    assert state["reason"] == "The operation used up its limit on CPU time (SIGKILL)."
+    assert "`ulimit -t`" in state["hint"]
+
+
 def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:
     execution.operation(
         "job",
