@@ -46,13 +46,13 @@ def pair(
 def begin(
     init_from: str,
     initial: Any,
-    team: Transport,
+    transport: Transport,
     by_source: Callable[[], dict[str, Any]],
     by_input: Callable[[], dict[str, Any]],
 ) -> Any:
     """Set what a network begins with on rank 0, which all ranks get before the first step."""
     found, error = None, ""
-    if team.rank == 0:
+    if transport.rank == 0:
         try:
             if init_from:
                 found = by_source()
@@ -60,7 +60,7 @@ def begin(
                 found = by_input()
         except TrainingError as fault:
             error = str(fault)
-    found, error = team.gather((found, error))[0]
+    found, error = transport.gather((found, error))[0]
     if error:
         raise TrainingError(error)
     return found

@@ -21,18 +21,26 @@ def output_names(model: Any) -> list[str]:
 
 
 def batches_of(
-    settings: Train, model: Any, dataset: Any, validation: Any, team: training.Transport
+    settings: Train, model: Any, dataset: Any, validation: Any, transport: training.Transport
 ) -> tuple[training.Batches, training.Batches | None]:
     """Return the batches to learn from, and those to validate with, if there are any."""
-    rows, kept, source = parts_of(settings, output_names(model), dataset, validation, team.size)
-    made = _batches(settings, model, dataset, rows, team, shuffle=True)
+    rows, kept, source = parts_of(
+        settings, output_names(model), dataset, validation, transport.size
+    )
+    made = _batches(settings, model, dataset, rows, transport, shuffle=True)
     if not len(kept):
         return made, None
-    return made, _batches(settings, model, source, kept, team, shuffle=False)
+    return made, _batches(settings, model, source, kept, transport, shuffle=False)
 
 
 def _batches(
-    settings: Train, model: Any, dataset: Any, rows: Any, team: training.Transport, *, shuffle: bool
+    settings: Train,
+    model: Any,
+    dataset: Any,
+    rows: Any,
+    transport: training.Transport,
+    *,
+    shuffle: bool,
 ) -> training.Batches:
     columns, names = inputs_of(settings, [item.name for item in model.inputs], dataset)
     check_inputs(model, columns, names)
@@ -40,7 +48,7 @@ def _batches(
     columns = in_memory(settings, columns)
     targets, named = targets_of(settings, output_names(model), dataset)
     odd_rows = check_labels(settings.loss, model, targets, rows, named)
-    if team.rank == 0:
+    if transport.rank == 0:
         sys.stderr.writelines(f"dfh: {text}\n" for text in odd_rows)
     weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
     if weights is not None:
@@ -53,7 +61,7 @@ def _batches(
         one(targets),
         weights,
         batch_size=settings.batch_size,
-        transport=team,
+        transport=transport,
         seed=settings.seed,
         shuffle=shuffle,
         augment=augment,

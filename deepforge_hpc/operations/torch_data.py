@@ -45,14 +45,16 @@ def output_names(module: Any) -> list[str]:
 
 
 def batches_of(
-    settings: Train, module: Any, dataset: Any, validation: Any, team: training.Transport
+    settings: Train, module: Any, dataset: Any, validation: Any, transport: training.Transport
 ) -> tuple[training.RankBatches, training.RankBatches | None]:
     """Return the batches to learn from, and those to validate with, if there are any."""
-    rows, kept, source = parts_of(settings, output_names(module), dataset, validation, team.size)
-    made = _batches(settings, module, dataset, rows, team, shuffle=True)
+    rows, kept, source = parts_of(
+        settings, output_names(module), dataset, validation, transport.size
+    )
+    made = _batches(settings, module, dataset, rows, transport, shuffle=True)
     if not len(kept):
         return made, None
-    return made, _batches(settings, module, source, kept, team, shuffle=False)
+    return made, _batches(settings, module, source, kept, transport, shuffle=False)
 
 
 def _batches(
@@ -60,7 +62,7 @@ def _batches(
     module: Any,
     dataset: Any,
     rows: Any,
-    team: training.Transport,
+    transport: training.Transport,
     *,
     shuffle: bool,
 ) -> training.RankBatches:
@@ -90,7 +92,7 @@ def _batches(
         one(fitted),
         weights,
         batch_size=settings.batch_size,
-        transport=team,
+        transport=transport,
         seed=settings.seed,
         shuffle=shuffle,
         augment=augment,

@@ -28,13 +28,13 @@ def train(
 ) -> tuple[dict[str, Any], dict[str, list[float]], dict[str, Any]]:
     """Return the state_dict of what was learnt, history and report."""
     _refuse(settings)
-    team = training.connect("torch")
+    transport = training.connect("torch")
     module = _fresh(settings)
-    report: dict[str, Any] = {"ranks": team.size, "transport": team.name}
+    report: dict[str, Any] = {"ranks": transport.size, "transport": transport.name}
     if found := begin(
         settings.init_from,
         initial,
-        team,
+        transport,
         lambda: _begin_with(module, *_pretrained(settings.init_from)),
         lambda: _begin_with(module, initial),
     ):
@@ -44,23 +44,23 @@ def train(
     frozen = [layers[place] for place in report["frozen"]]
     _freeze(settings, module, frozen)
     if settings.synchronize:
-        report["synchronized"] = torch_normalization.synchronize(module, team)
+        report["synchronized"] = torch_normalization.synchronize(module, transport)
     if torch.cuda.is_available():
         module.cuda()
     stopping, goals = _stopping(settings), _goals(settings, module)  # before the data is read
-    batches, watched = batches_of(settings, module, dataset, validation, team)
+    batches, watched = batches_of(settings, module, dataset, validation, transport)
     _check_watched(stopping, settings, validates=watched is not None)
     learning = [one for one in module.parameters() if one.requires_grad]
     paced, report["learning_rate"] = named.paced(settings, learning, batches.order.steps)
     report |= {"steps_per_epoch": batches.order.steps, "rows": batches.order.rows}
-    if team.rank == 0:
+    if transport.rank == 0:
         tell(report)
     history = pytorch.fit(
         module,
         batches,
         pytorch.Goal(**goals, **paced, frozen=frozen),
         epochs=settings.epochs,
-        transport=team,
+        transport=transport,
         validation=watched,
         early_stopping=stopping,
         checkpoint_s=settings.checkpoint_s,

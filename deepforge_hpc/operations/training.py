@@ -22,14 +22,14 @@ def train(
     settings: Train, dataset: Any, validation: Any, initial: Any
 ) -> tuple[Any, dict[str, list[Any]], dict[str, Any]]:
     """Return model, history and report."""
-    team = training.connect()
+    transport = training.connect()
     keras.utils.set_random_seed(settings.seed)
     model = cloned(settings.model, settings.precision)  # fresh weights, drawn from our seed
-    report: dict[str, Any] = {"ranks": team.size, "transport": team.name}
+    report: dict[str, Any] = {"ranks": transport.size, "transport": transport.name}
     if found := begin(
         settings.init_from,
         initial,
-        team,
+        transport,
         lambda: begin_with(model, *pretrained(settings.init_from)),
         lambda: begin_with(model, by_place(initial)),
     ):
@@ -38,14 +38,14 @@ def train(
     if settings.synchronize:
         report["synchronized"] = training.synchronize_batch_normalization(model)
     wanted = goals(settings, output_names(model))
-    batches, watched = batches_of(settings, model, dataset, validation, team)
+    batches, watched = batches_of(settings, model, dataset, validation, transport)
     told = callbacks(settings, wanted, validates=watched is not None)
-    is_first = team.rank == 0
+    is_first = transport.rank == 0
     records = [RecordInside(settings.record, batches, is_first=is_first)] if settings.record else []
     rate, report["learning_rate"] = learning_rate(settings, len(batches))
     report |= {"steps_per_epoch": len(batches), "rows": batches.order.rows}
     model.compile(
-        optimizer=training.distributed(optimizer(settings, rate), team),
+        optimizer=training.distributed(optimizer(settings, rate), transport),
         jit_compile=False,  # XLA has none of the exchanges between ranks
         **wanted,
     )
@@ -55,7 +55,7 @@ def train(
         model,
         batches,
         epochs=settings.epochs,
-        transport=team,
+        transport=transport,
         validation=watched,
         callbacks=[*told, *records],
         checkpoint_s=settings.checkpoint_s,

@@ -312,10 +312,9 @@ class _OperationBinding:
     def _problem(self, parameter: Parameter, value: object) -> str:
         """Return what is wrong with an attribute; what a library says of it is told by itself."""
         constraint, name = parameter.constraint, parameter.name
-        if problem := constraint.problem(value):
+        names = self._names(constraint.names)
+        if (problem := constraint.problem(value)) or not names:
             return problem
-        if not (names := self._names(constraint.names)):
-            return ""
         option = f"--set {self.spec.name}.{name}" if name in self.overridden else ""
         path = (*self.at, "attributes", name)
         return check_named(names, value, path, self.binder.reader, option)
@@ -330,13 +329,7 @@ class _OperationBinding:
 
     def _library_of(self, argument: str) -> str:
         """Return the library of the file that is given as an argument; empty if nobody knows it."""
-        if argument not in self.spec.references:
-            return ""
-        try:
-            found = self.binder.references.compile(argument, self.spec.references[argument])
-        except ProjectError:
-            return ""
-        return found.library if found is not None else ""
+        return self.binder.references.library_of(argument, self.spec.references)
 
     def _left_to_code(self) -> dict[str, Parameter]:
         """Return the parameters that are not given; none whose default looks like a credential."""
@@ -350,9 +343,8 @@ class _OperationBinding:
         }
 
     def _references(self) -> tuple[Reference, ...]:
-        known = [name for name in sorted(self.spec.references) if name in self.parameters]
-        compiled = map(self._reference, known)
-        return tuple(reference for reference in compiled if reference is not None)
+        names = sorted(self.spec.references.keys() & self.parameters)
+        return tuple(filter(None, map(self._reference, names)))
 
     def _reference(self, name: str) -> Reference | None:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -87,6 +87,14 @@ class References:
     def packages(self, reference: Reference) -> frozenset[str]:
         """Return the packages that a reference imports, besides those of the project."""
         return self._packages.get(reference.source, frozenset()) | {reference.library}
+
+    def library_of(self, name: str, files: Mapping[str, str]) -> str:
+        """Return the library of one of several resource files; empty if nobody knows it."""
+        try:
+            found = self.compile(name, files.get(name, ""))
+        except ProjectError:
+            return ""
+        return found.library if found is not None else ""
 
     def trained(self, library: str) -> str:
         """Return the format in which a library keeps a network that was trained."""

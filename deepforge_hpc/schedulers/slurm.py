@@ -27,7 +27,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
-from deepforge_hpc.schedulers.slurm_rules import conflicts, inherits_cpus, is_srun
+from deepforge_hpc.schedulers.slurm_rules import UNHEARD, conflicts, inherits_cpus, is_srun
 from deepforge_hpc.schedulers.slurm_states import interpret, never_starts, parse_state
 
 if TYPE_CHECKING:
@@ -209,27 +209,7 @@ class SlurmScheduler(Scheduler):
         "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
     )  # fmt: skip
     is_probed: ClassVar[bool] = True
-    unheard: ClassVar[Mapping[str, str]] = {
-        "SBATCH_ACCOUNT": "say --account {}",
-        **dict.fromkeys(
-            ("SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT"),
-            "name a queue of the site that has it: resources: {{queue: NAME}}",
-        ),
-        "SBATCH_TIMELIMIT": "say it by resources: {{time: ...}}",
-        "SBATCH_CLUSTERS": "export SLURM_CLUSTERS={}",
-        **dict.fromkeys(
-            ("SBATCH_GPUS", "SBATCH_GPUS_PER_NODE", "SBATCH_GPUS_PER_TASK", "SBATCH_GRES"),
-            "say it by resources: {{gpus_per_node: ...}}",
-        ),
-        **dict.fromkeys(
-            ("SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"),
-            "say it by resources: {{mem_per_node: ...}}",
-        ),
-        **dict.fromkeys(
-            ("SBATCH_WCKEY", "SBATCH_EXCLUSIVE", "SBATCH_CORE_SPEC", "SBATCH_THREADS_PER_CORE"),
-            "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}",
-        ),
-    }
+    unheard: ClassVar[Mapping[str, str]] = UNHEARD
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:

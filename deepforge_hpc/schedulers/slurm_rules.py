@@ -73,3 +73,27 @@ def _options(names: Iterable[str]) -> str:
 
 def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])
+
+
+UNHEARD = {
+    "SBATCH_ACCOUNT": "say --account {}",
+    **dict.fromkeys(
+        ("SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT"),
+        "name a queue of the site that has it: resources: {{queue: NAME}}",
+    ),
+    "SBATCH_TIMELIMIT": "say it by resources: {{time: ...}}",
+    "SBATCH_CLUSTERS": "export SLURM_CLUSTERS={}",
+    **dict.fromkeys(
+        ("SBATCH_GPUS", "SBATCH_GPUS_PER_NODE", "SBATCH_GPUS_PER_TASK", "SBATCH_GRES"),
+        "say it by resources: {{gpus_per_node: ...}}",
+    ),
+    **dict.fromkeys(
+        ("SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"),
+        "say it by resources: {{mem_per_node: ...}}",
+    ),
+    **dict.fromkeys(
+        ("SBATCH_WCKEY", "SBATCH_EXCLUSIVE", "SBATCH_CORE_SPEC", "SBATCH_THREADS_PER_CORE"),
+        "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}",
+    ),
+}
+"""Variables of sbatch that no job here heeds, and what says the same."""
