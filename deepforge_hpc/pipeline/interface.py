@@ -91,7 +91,7 @@ class OperationCode:
     star: tuple[str, ...] = ()
     """Of what takes the inputs, the arguments before `*NAME`, and NAME; empty if there is none."""
     functions: tuple[Function, ...] = ()
-    """`__init__`, if there is one, and `execute`; or the function."""
+    """`__init__`, if there is one, and `execute`; or the function. Empty where none raises."""
     file: str
     line: int
 

@@ -137,7 +137,7 @@ class _CodeReader:
             outputs=outputs,
             returns=returns,
             star=star,
-            functions=functions,
+            functions=functions if any(map(_raises, functions)) else (),
             file=self.parsed.file,
             line=node.lineno,
         )
@@ -327,6 +327,11 @@ class _CodeReader:
                 f"{node.name} is annotated to return {shortened(node.returns)}, but has no output"
             )
             self.fault(node.returns, message, f"{NAME_IT}; or annotate it -> None")
+
+
+def _raises(node: Function) -> bool:
+    """Tell whether code may refuse arguments: what never does is not followed for each use."""
+    return any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
 
 
 def _star(arguments: ast.arguments, names: list[ast.arg]) -> tuple[str, ...]:
