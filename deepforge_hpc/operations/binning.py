@@ -21,8 +21,9 @@ class Bin:
     Bin k of `bins` equal ones holds low + k w <= value < low + (k + 1) w, w = (high - low) / bins;
     `high` itself belongs to the last. The table gets the attributes `min_COLUMN`, `max_COLUMN` and
     `bins_COLUMN`; of a column `redshift` the operations that judge or draw distributions take them
-    from there, else `low` and `high` tell them. Values that no bin holds stop the job unless
-    `beyond` says otherwise; how many they were is in report and log.
+    from there, else `low` and `high` tell them. By `bins_NAME` Train refuses a network with another
+    number of outputs. Values that no bin holds stop the job unless `beyond` says otherwise; how
+    many they were is in report and log.
 
     Args:
         dataset: the table.
@@ -89,7 +90,8 @@ class Bin:
 
     def _limits(self) -> dict[str, Any]:
         limits = {"min": self.low, "max": self.high, "bins": self.bins}
-        return {f"@{name}_{self.column}": value for name, value in limits.items()}
+        found = {f"@{name}_{self.column}": value for name, value in limits.items()}
+        return {**found, f"@bins_{self.name}": self.bins}
 
     def _rounded(self, dtype: Any) -> tuple[float, float]:
         """Return the limits: 0.4 in 32 bits is a little more, and still the upper limit."""

@@ -8,7 +8,7 @@ from typing import Any
 from deepforge_hpc import training
 from deepforge_hpc.operations.columns import column
 from deepforge_hpc.operations.labels import check_inputs, check_labels
-from deepforge_hpc.operations.rows import in_memory, inputs_of, one, parts_of, targets_of
+from deepforge_hpc.operations.rows import bins_of, in_memory, inputs_of, one, parts_of, targets_of
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.values import check_weights, weigh
 from deepforge_hpc.training.augment import augmentation
@@ -47,7 +47,7 @@ def _batches(
     augment = augmentation(settings.augment, columns) if shuffle else None
     columns = in_memory(settings, columns)
     targets, named = targets_of(settings, output_names(model), dataset)
-    odd_rows = check_labels(settings.loss, model, targets, rows, named)
+    odd_rows = check_labels(settings.loss, model, targets, rows, named, bins_of(dataset))
     if transport.rank == 0:
         sys.stderr.writelines(f"dfh: {text}\n" for text in odd_rows)
     weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 from deepforge_hpc.operations.named import find, for_outputs, parse
-from deepforge_hpc.operations.values import check_classes, check_numbers, check_range, fits
+from deepforge_hpc.operations.values import (
+    check_bins,
+    check_classes,
+    check_numbers,
+    check_range,
+    fits,
+)
 from deepforge_hpc.training.errors import TrainingError
 
 _NEAR = 1e-3
@@ -47,12 +53,17 @@ def check_inputs(model: Any, columns: Mapping[str, Any], names: Mapping[str, str
 
 
 def check_labels(
-    loss: Any, model: Any, targets: Mapping[str, Any], rows: Any, named: Mapping[str, str]
+    loss: Any,
+    model: Any,
+    targets: Mapping[str, Any],
+    rows: Any,
+    named: Mapping[str, str],
+    bins: Mapping[str, int],
 ) -> list[str]:
     """Return what is odd of targets; TrainingError for those that a loss cannot take.
 
     Keras computes something of most of them: a label that is no class counts as none, and shapes
-    that differ are stretched to each other.
+    that differ are stretched to each other. `bins`: how many bins labels are the numbers of.
     """
     odd: list[str] = []
     losses = for_outputs("loss", loss, list(targets))
@@ -69,6 +80,7 @@ def check_labels(
                     "one label: for numbers of each class, use CategoricalCrossentropy"
                 )
             used = values[rows]
+            check_bins(where, name, bins.get(named[name]), shape[-1])
             check_classes(where, name, used[used != arguments.get("ignore_class")], shape[-1])
         elif not fits(values.shape[1:], shape) and kind not in {"ctc", "circle"}:
             raise TrainingError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepforge_hpc.operations.columns import column, is_group, marked, split_rows, validating_rows
 from deepforge_hpc.operations.spec import match_outputs
+from deepforge_hpc.operations.tables import attributes
 from deepforge_hpc.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ def targets_of(
     """Return the targets of each output in memory, and the data sets that they came from."""
     named = _target_names(settings.target, outputs, dataset)
     return {name: column(dataset, named[name])[:] for name in outputs}, named
+
+
+def bins_of(dataset: Any) -> dict[str, int]:
+    """Return how many bins the columns of the operation Bin are numbers of."""
+    return {
+        name.removeprefix("@bins_"): int(value)
+        for name, value in attributes(dataset).items()
+        if name.startswith("@bins_") and isinstance(value, (int, np.integer))
+    }
 
 
 def inputs_of(

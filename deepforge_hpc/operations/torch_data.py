@@ -11,10 +11,11 @@ import torch
 
 from deepforge_hpc import training
 from deepforge_hpc.operations.columns import column
-from deepforge_hpc.operations.rows import in_memory, inputs_of, one, parts_of, targets_of
+from deepforge_hpc.operations.rows import bins_of, in_memory, inputs_of, one, parts_of, targets_of
 from deepforge_hpc.operations.torch_named import for_outputs, named
 from deepforge_hpc.operations.torch_terms import OF_CLASSES, RANGES
 from deepforge_hpc.operations.values import (
+    check_bins,
     check_classes,
     check_numbers,
     check_range,
@@ -74,6 +75,10 @@ def _batches(
     targets, where = targets_of(settings, outputs, dataset)
     shapes = _shapes(module, columns, rows)
     losses = for_outputs(settings.loss, outputs, "loss")
+    bins = bins_of(dataset)
+    for name, shape in shapes.items():
+        if named("loss", losses[name])[0] in OF_CLASSES and shape:
+            check_bins(f"target {where[name]}", name, bins.get(where[name]), shape[0])
     fitted = {
         name: _fitted(
             losses[name], name, f"target {where[name]}", targets[name], shapes[name], rows

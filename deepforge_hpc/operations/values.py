@@ -44,6 +44,18 @@ def check_range(
         )
 
 
+def check_bins(where: str, output: str, bins: int | None, classes: int | None) -> None:
+    """Raise TrainingError for an output of more or fewer classes than its labels have bins.
+
+    A larger one would learn, and nobody could say which bins it speaks of.
+    """
+    if bins is not None and classes is not None and bins != classes:
+        raise TrainingError(
+            f"{where} has the numbers of {bins} bins, and the output {output} has {classes} "
+            f"classes: give it {bins}, or the operation Bin {classes}"
+        )
+
+
 def check_classes(where: str, output: str, used: Any, classes: int | None) -> None:
     """Raise TrainingError for labels that are none of an output's classes."""
     if not used.size:

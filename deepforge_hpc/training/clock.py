@@ -16,15 +16,16 @@ from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.devices import GpuWatch, own_gpu
 from deepforge_hpc.training.transports import Transport
 
-PARTS = ("waiting", "compute", "communication", "validation", "checkpoint")
+PARTS = ("waiting", "compile", "compute", "communication", "validation", "checkpoint")
 
 
 class EpochClock(keras.callbacks.Callback):
     """Goes before all other callbacks, so that what they take is no part of a step.
 
-    waiting: from when a step asks for its batch until `Batches` has read it. communication: within
+    waiting: from when a step asks for its batch until `Batches` has read it. compile: in the first
+    step on TensorFlow, until it asks for a batch: its graph is made before. communication: within
     the exchanges of the transport. validation: from the last step to the end of the validation.
-    checkpoint: within `of("checkpoint")`. compute: the steps, without waiting and communication.
+    checkpoint: within `of("checkpoint")`. compute: the steps, without the three first.
     What is left of `epoch` is work of callbacks and of Keras between the steps.
     """
 
@@ -33,6 +34,7 @@ class EpochClock(keras.callbacks.Callback):
         self._batches, self._transport = batches, transport
         self._in_step = keras.backend.backend() == "tensorflow"
         """Whether a batch is taken within the step; else before it, behind the last callbacks."""
+        self._is_compiled = not self._in_step
         self._gpu = GpuWatch(own_gpu(ranks()))
         self._begin()
         self._ended = self._begun
@@ -50,11 +52,14 @@ class EpochClock(keras.callbacks.Callback):
         now = time.perf_counter()
         begun, ready = self._batches.reads.pop(batch, (now, self._asked))
         asked = self._asked if self._in_step else max(self._ended, begun)
+        if not self._is_compiled:
+            self._is_compiled = True
+            self._parts["compile"] += max(0.0, begun - asked)
+            asked = max(asked, begun)
         waiting = max(0.0, ready - asked)
         exchanging = self._exchange()
-        taken = now - (self._asked if self._in_step else asked)
         self._parts["waiting"] += waiting
-        self._parts["compute"] += max(0.0, taken - waiting - exchanging)
+        self._parts["compute"] += max(0.0, now - asked - waiting - exchanging)
         self._gpu.look()
         self._ended = time.perf_counter()
 

@@ -52,6 +52,8 @@ def dataset() -> dict[str, Any]:
         "use": (np.arange(ROWS) < 100).astype("u1"),
         "image": rng.integers(0, 9, size=(ROWS, 2, 4, 4)).astype("u1"),
         "words": np.array(["a"] * ROWS),
+        "bin": labels,
+        "@bins_bin": 4,  # as the operation Bin tells it
     }
 
 
@@ -250,6 +252,7 @@ def test_targets_come_in_the_form_that_the_loss_takes(dataset: Any) -> None:
         ({"batch_size": 128}, "there are 126 rows, too few for a batch of 128"),
         ({"target": "labels"}, "the dataset has no 'labels'; it has"),
         ({"target": "size"}, "has values that are no whole numbers"),
+        ({"target": "bin"}, "has the numbers of 4 bins, and the output output has 3 classes: give"),
         ({"target": "size", "loss": "MSELoss"}, "the loss MSELoss compares them number by number"),
         ({"loss": "BCELoss", "target": "target"}, "for labels of classes, use CrossEntropyLoss"),
         ({"inputs": {"x": "words"}}, "inputs: words is text, and a network takes numbers"),
@@ -270,7 +273,7 @@ def test_a_setting_that_does_not_fit_is_named(
 def test_a_label_that_is_no_class_is_named(dataset: Any) -> None:
     with pytest.raises(TrainingError, match="the output output has 2 classes, 0 to 1"):
         train(dataset, model=network(PLAIN.replace("out_features: 3", "out_features: 2")))
-    none = {name: item[:0] for name, item in dataset.items()}
+    none = {name: item[:0] for name, item in dataset.items() if name[0] != "@"}
     from deepforge_hpc.operations.train import Train
 
     with pytest.raises(TrainingError, match="the input validation has no rows"):

@@ -47,35 +47,40 @@ def test_each_second_counts_to_the_part_that_spent_it(time: Time) -> None:
     clock = make_clock()
     time.now = 101  # Keras begins
     clock.on_train_batch_begin(0)
-    clock._batches.reads[0] = (99, 103)  # the batch is there 2 s after it was asked for
+    clock._batches.reads[0] = (121, 123)  # when there is a graph, its batch is read
     clock._transport._spent_s += 1  # within the step
-    time.now = 108
+    time.now = 128
     clock.on_train_batch_end(0)
     clock._transport._spent_s += 0.5  # of callbacks
-    time.now = 109
+    time.now = 129
     clock.on_train_batch_begin(1)
-    clock._batches.reads[1] = (103, 105)  # it was there before: no waiting
+    clock._batches.reads[1] = (123, 125)  # it was there before: no waiting
     clock._transport.spent_in_graph_s = 0.25  # within this step
-    time.now = 112
+    time.now = 132
     clock.on_train_batch_end(1)
     with clock.of("checkpoint"):
-        time.now, clock._transport._spent_s = 115, clock._transport.seen_s + 1
-    time.now = 120
+        time.now, clock._transport._spent_s = 135, clock._transport.seen_s + 1
+    time.now = 140
     clock.on_test_end()
-    time.now = 121
+    time.now = 141
     found = clock.record()
     assert found.pop("memory/peak_mib") > 0
     assert found == {
+        "time/compile": 20,
         "time/waiting": 2,
         "time/compute": 4 + 2.75,
         "time/communication": 1 + 0.5 + 0.25 + 1,
         "time/checkpoint": 2,
         "time/validation": 8,  # since the last step
-        "time/epoch": 21,
+        "time/epoch": 41,
     }
-    time.now = 122
+    clock.on_train_batch_begin(0)
+    clock._batches.reads[0] = (141.25, 141.5)  # the graph is there: it waits since it asked
+    time.now = 142
+    clock.on_train_batch_end(0)
     found = clock.record()
-    assert (found["time/epoch"], found["time/compute"]) == (1, 0)  # it begins anew
+    assert (found["time/epoch"], found["time/compute"]) == (1, 0.5)  # it begins anew
+    assert (found["time/compile"], found["time/waiting"]) == (0, 0.5)
 
 
 def test_where_a_batch_is_read_before_its_step_the_wait_for_it_is_no_compute(time: Time) -> None:
@@ -88,6 +93,7 @@ def test_where_a_batch_is_read_before_its_step_the_wait_for_it_is_no_compute(tim
         clock.on_train_batch_end(number)
     found = clock.record()
     assert (found["time/waiting"], found["time/compute"]) == (3 + 2, 2 + 1)
+    assert found["time/compile"] == 0  # nobody can tell it from the first step
 
 
 class Held:
@@ -135,7 +141,8 @@ def test_a_training_that_waits_for_its_data_says_so(
     (line,) = map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())
     assert line["loss"] == pytest.approx(history["loss"][0])
     assert line["time/waiting"] > 0
-    parts = ("waiting", "compute", "communication", "validation", "checkpoint")
+    assert line["time/compile"] > line["time/waiting"]
+    parts = ("waiting", "compile", "compute", "communication", "validation", "checkpoint")
     assert 0 < sum(line[f"time/{part}"] for part in parts) <= line["time/epoch"]
     assert batches.reads == {}
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-PARTS = ("waiting", "compute", "communication", "validation", "checkpoint")
+PARTS = ("waiting", "compile", "compute", "communication", "validation", "checkpoint")
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
 LOSS = {"SparseCategoricalCrossentropy": {"from_logits": True}}

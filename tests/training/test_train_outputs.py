@@ -39,6 +39,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file["loose"] = np.eye(3, dtype="f4")[kind] * 0.9
         file["debt"] = np.where(np.arange(90) == 7, -1.0, 1.0)
         file["wide"] = rng.normal(size=(90, 2)).astype("f4")
+        file["bin"] = kind
+        file.attrs.update({"bins_bin": 2, "bins_text": "many"})  # as the operation Bin tells it
     return path
 
 
@@ -158,6 +160,8 @@ ONE = {"loss": SPARSE, "target": "kind"}
         ("kind", {"rows": "kind"}, "rows: 'kind' marks by 0 and 1, and"),
         ("kind", {"target": "odd"}, "labels from 0 to 3, and the output kind has 3 classes, 0 to 2: 1 of"),
         ("kind", {"target": "holes"}, "labels from -1 to 2"),
+        ("kind", {"target": "bin"}, "target bin has the numbers of 2 bins, and the output kind has 3 classes: give"),
+        ("size", {"target": "bin", "loss": "mse"}, ""),
         ("kind", {"target": "size"}, "has values that are no whole numbers"),
         ("kind", {"target": "onehot"}, "shape (3,) for each row, and its loss takes one label"),
         ("kind", {"loss": "CategoricalCrossentropy"}, "for labels of classes, use SparseCateg"),

@@ -10,6 +10,7 @@ from .text import duration, size
 PREFIXES = ("time/", "memory/", "gpu/", "gradients/", "activations/")
 """Of numbers about how a training runs; all others are results, which charts are for."""
 PARTS = {
+    "compile": "compiling",
     "compute": "computing",
     "waiting": "waiting for data",
     "communication": "between ranks",

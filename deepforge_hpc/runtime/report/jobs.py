@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_OUTPUTS = 50
 _MAX_TASK_ROWS = 200
 _SPLIT_LOOKS = {
+    "compile": "off",
     "compute": "ok",
     "waiting": "fail",
     "communication": "run",

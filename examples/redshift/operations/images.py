@@ -187,4 +187,5 @@ def limits(table: h5py.File) -> dict[str, float]:
     found = getattr(table, "attrs", {})
     if isinstance(table, dict):
         found = {name[1:]: value for name, value in table.items() if name[:1] == "@"}
-    return {f"@{name}": value for name, value in found.items() if name.endswith("_redshift")}
+    of_bins = ("min_", "max_", "bins_")
+    return {f"@{name}": value for name, value in found.items() if name.startswith(of_bins)}

@@ -25,6 +25,7 @@ def test_each_value_has_its_bin_and_the_upper_limit_the_last() -> None:
     assert report == {"rows": 4, "below": 0, "above": 0, "dropped": 0, "counts": [2, 1, 0, 1]}
     limits = {name: binned[f"@{name}_redshift"] for name in ("min", "max", "bins")}
     assert limits == {"min": 0.0, "max": 0.4, "bins": 4}
+    assert binned["@bins_bin"] == 4  # of the labels
 
 
 def test_bins_are_those_that_distributions_are_judged_by() -> None:
