@@ -72,10 +72,12 @@ class WrittenFile(JsonResult, schema="dfh/written/1"):
 
 
 def examples(of: str) -> tuple[Example, ...]:
-    """Return the networks that come along with a library."""
+    """Return the files that come along with a library, mostly networks."""
+    from deepforge_hpc.plugins.registry import create
+
     return tuple(
         Example(name, text.partition("\n")[0].removeprefix("# ").rstrip("."), text)
-        for name, text in library(of).examples().items()
+        for name, text in create("libraries", of).examples().items()
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deepforge_hpc.api.arch import library
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
-    from deepforge_hpc.libraries.networks.catalogue import Texts, Thing
+    from deepforge_hpc.plugins.library import Entry, Library
 
 
 class DocumentedArgument(NamedTuple):
@@ -43,7 +42,9 @@ class Documentation(JsonResult, schema="dfh/architecture-doc/1"):
 
     library: str
     framework: str
+    """Its name where it is of none."""
     version: str
+    """Empty where it is of none."""
     found: tuple[Documented, ...]
 
 
@@ -53,44 +54,58 @@ def doc(name: str, of: str = "") -> Documentation:
     Without `of`, those that come along are asked. UsageError if none knows it.
     """
     from deepforge_hpc.files.faults import nearest, shown
-    from deepforge_hpc.plugins.registry import built_in
+    from deepforge_hpc.plugins.registry import built_in, create
 
-    asked, known = [], []
+    asked: list[str] = []
+    known: list[str] = []
     for each in (of,) if of else built_in("libraries"):
-        its = library(each)
-        catalogue, texts = its.at_hand()
-        framework = its.dialect().framework
-        things = [catalogue.find(family, name) for family in catalogue.families]
-        if found := tuple(_documented(thing, texts) for thing in things if thing is not None):
-            version = catalogue.version
-            return Documentation(library=each, framework=framework, version=version, found=found)
-        asked.append(f"{framework} {catalogue.version}")
-        known += [known for family in catalogue.families for known in catalogue.known(family)]
+        its: Library = create("libraries", each)
+        framework, version = _whose(its)
+        found = []
+        for family, table in its.catalogue().items():
+            for own, entry in table.items():
+                names = (own, *entry.aliases)
+                known += names
+                if name in names:
+                    found.append(_documented(own, family, entry))
+        if found:
+            return Documentation(
+                library=each, framework=framework, version=version, found=tuple(found)
+            )
+        asked.append(f"{framework} {version}".rstrip())
     has = "has" if len(asked) == 1 else "have"
     raise UsageError(f"{' and '.join(asked)} {has} no {shown(name)}", nearest(name, known))
 
 
-def _documented(thing: Thing, texts: Texts) -> Documented:
+def _whose(its: Library) -> tuple[str, str]:
+    """Return what a library speaks for, and its version; of one without a framework its name."""
+    from deepforge_hpc.libraries.networks.library import NetworkLibrary
+
+    if isinstance(its, NetworkLibrary):
+        return its.dialect().framework, its.at_hand()[0].version
+    return its.name, ""
+
+
+def _documented(name: str, family: str, entry: Entry) -> Documented:
     from deepforge_hpc.plugins.library import NEEDED
 
     arguments = (
         DocumentedArgument(
-            name=name,
-            sort=sort,
-            default=None if thing.defaults[name] is NEEDED else thing.defaults[name],
-            is_needed=thing.defaults[name] is NEEDED,
-            text=texts.argument(thing, name),
+            name=one,
+            sort=option.sort,
+            default=None if option.default is NEEDED else option.default,
+            is_needed=option.default is NEEDED,
+            text=option.text,
         )
-        for name, sort in thing.sorts.items()
+        for one, option in entry.options.items()
     )
     return Documented(
-        name=thing.name,
-        family=thing.family,
-        aliases=thing.aliases,
-        text=texts.summary(thing),
+        name=name,
+        family=family,
+        aliases=entry.aliases,
+        text=entry.text,
         arguments=tuple(arguments),
         call=tuple(
-            DocumentedArgument(name, "", None, False, texts.argument(thing, name))
-            for name in thing.call
+            DocumentedArgument(one, "", None, False, text) for one, text in entry.call.items()
         ),
     )

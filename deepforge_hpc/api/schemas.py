@@ -57,13 +57,24 @@ def site_schema() -> Schema:
 
 
 def architecture_schema() -> Schema:
-    """Return the schema of an architecture file, as the library that it names tells it."""
+    """Return the schema of an architecture file, as the library that it names tells it.
+
+    Of one that is installed and does not work the name alone is known.
+    """
     from deepforge_hpc.plugins import registry
 
-    names = list(registry.built_in("libraries"))
+    own = registry.built_in("libraries")
+    names = [*own, *sorted(registry.installed("libraries").difference(own))]
     definitions: dict[str, Schema] = {}
+    working = []
     for name in names:
-        schema = _named_apart(registry.create("libraries", name).schema(), name)
+        try:
+            schema = _named_apart(registry.create("libraries", name).schema(), name)
+        except Exception:  # the code of another package may raise anything
+            if name in own:
+                raise
+            continue
+        working.append(name)
         definitions |= schema.pop("definitions", {})
         definitions[name] = schema
     each = [
@@ -71,7 +82,7 @@ def architecture_schema() -> Schema:
             "if": {"properties": {"library": {"const": name}}},
             "then": {"$ref": f"#/definitions/{name}"},
         }
-        for name in names
+        for name in working
     ]
     schema = {
         "type": "object",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 LSF = Path(__file__).parents[1] / "fixtures" / "lsf"
@@ -197,20 +201,26 @@ def test_launcher_without_a_line_is_a_fault(dfh: Any, make_project: Callable[...
 CABLE = '''\
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library
+from deepforge_hpc.plugins.library import NO_FILES, Compiled, Entry, Library, Option
 
 
 class Cable(Library):
     name = "cable"
 
     def schema(self):
-        return {"type": "object", "properties": {"library": {"const": "cable"}}}
+        length = {"$ref": "#/definitions/length"}
+        return {
+            "type": "object",
+            "properties": {"library": {"const": "cable"}, "length": length},
+            "definitions": {"length": {"type": "integer", "minimum": 0}},
+        }
 
     def catalogue(self):
-        return {"cable": {"length": Entry({})}}
+        length = Option("count", text="In metres.")
+        return {"cable": {"Optical": Entry({"length": length}, "A cable of glass.", ("Fibre",))}}
 
     def examples(self):
-        return {}
+        return {"short": "# A cable of a metre.\\nlibrary: cable\\nlength: 1\\n"}
 
     def compile(self, text, source, files=NO_FILES):
         document = load(text, source)
@@ -226,12 +236,57 @@ class Cable(Library):
 '''.replace("\\\\", "\\")  # fmt: skip
 
 
-def test_a_library_from_outside_compiles_a_file_and_its_start_up_runs_in_every_job(
-    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+@pytest.fixture(scope="module")
+def cable(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Install a wheel with a library, and one that does not work; return the environment for it."""
+    folder = tmp_path_factory.mktemp("cable")
+    files = {
+        "acme_cable.py": CABLE,
+        "acme_cable-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: acme-cable\nVersion: 1.0\n",
+        "acme_cable-1.0.dist-info/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        ),
+        "acme_cable-1.0.dist-info/entry_points.txt": (
+            "[deepforge_hpc.libraries]\ncable = acme_cable:Cable\nbroken = acme_cable:NoSuch\n"
+        ),
+        "acme_cable-1.0.dist-info/RECORD": "",
+    }
+    with zipfile.ZipFile(wheel := folder / "acme_cable-1.0-py3-none-any.whl", "w") as packed:
+        for name, text in files.items():
+            packed.writestr(name, text)
+    words = ("install", "-q", "--no-deps", "--no-index", "--target", str(folder / "lib"))
+    subprocess.run((sys.executable, "-m", "pip", *words, str(wheel)), check=True)
+    return {"PYTHONPATH": str(folder / "lib")}
+
+
+def test_a_library_of_a_wheel_has_its_schema_documentation_and_examples(
+    dfh: Any, cable: dict[str, str], tmp_path: Path
 ) -> None:
-    module = tmp_path / "acme_cable.py"
-    module.write_text(CABLE)
-    env = install(tmp_path / "lib", "[deepforge_hpc.libraries]\ncable = acme_cable:Cable\n", module)
+    def told(*words: str, expect: int = 0) -> str:
+        done = dfh(*words, cwd=tmp_path, env=cable, expect=expect)
+        return str(done.stdout if expect == 0 else done.stderr)
+
+    schema = json.loads(told("schema", "architecture"))
+    validator = jsonschema.Draft7Validator(schema)
+    assert validator.is_valid({"library": "cable", "length": 3})
+    assert not validator.is_valid({"library": "cable", "length": -3})
+    assert validator.is_valid({"library": "broken", "length": -3})  # nobody can say
+    assert not validator.is_valid({"library": "cabel"})
+    for name in ("Optical", "Fibre"):
+        assert told("arch", "doc", name, "--library", "cable") == (
+            "Optical: cable of cable, also Fibre\nA cable of glass.\n\n"
+            "Arguments:\n  length: count, needed\n      In metres.\n"
+        )
+    assert "did you mean 'Optical'?" in told(
+        "arch", "doc", "Opticel", "--library", "cable", expect=2
+    )
+    assert "short    A cable of a metre\n" in told("arch", "new", "--library", "cable")
+    assert told("arch", "new", "--library", "cable", "--from", "short").endswith("length: 1\n")
+
+
+def test_a_library_from_outside_compiles_a_file_and_its_start_up_runs_in_every_job(
+    dfh: Any, make_project: Callable[..., Path], cable: dict[str, str]
+) -> None:
     project = make_project(
         {
             "operations/all.py": (
@@ -249,12 +304,12 @@ def test_a_library_from_outside_compiles_a_file_and_its_start_up_runs_in_every_j
             ),
         }
     )
-    dfh("run", "--site", "local", cwd=project, env=env)
+    dfh("run", "--site", "local", cwd=project, env=cable)
     (output,) = project.glob("executions/p-0001/jobs/look/outputs/*.json")
     assert json.loads(output.read_text()) == [3, 4, "plugs.shape:make", "plugs.shape:make"]
     assert (project / "executions/p-0001/code/project/cables/parts/plug.txt").read_text() == "plug"
     (project / "cables/long.yaml").write_text("library: cable\nlength: -3\n")
-    error = dfh("check", cwd=project, env=env, expect=3).stderr
+    error = dfh("check", cwd=project, env=cable, expect=3).stderr
     assert "cables/long.yaml:2:9: a cable is not shorter than nothing" in error
 
 

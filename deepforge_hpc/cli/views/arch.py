@@ -79,7 +79,8 @@ def doc_lines(found: Documentation) -> Iterator[str]:
         if index:
             yield ""
         also = f", also {', '.join(thing.aliases)}" if thing.aliases else ""
-        yield f"{thing.name}: {thing.family} of {found.framework} {found.version}{also}"
+        of = f"{found.framework} {found.version}".rstrip()
+        yield f"{thing.name}: {thing.family} of {of}{also}"
         yield from textwrap.wrap(thing.text, _WIDTH)
         for title, arguments in (("Arguments", thing.arguments), ("Of its call", thing.call)):
             if arguments:
