@@ -231,21 +231,35 @@ def _layers(
 ) -> Iterator[CheckedLayer]:
     from deepforge_hpc.libraries.networks.trial import costs
 
+    inside: dict[str, list[CheckedLayer]] = {}
     for name, call, built in found.layers:
         its = tuple(error for of, error in errors if of is call)
         place = (name, call.kind, call.place.file, call.place.line)
         if built is None or not built.outputs:
-            yield CheckedLayer(*place, (), "", None, None, None, its)
-        elif call.model is not None:  # its layers stand above it
-            yield CheckedLayer(*place, built.outputs, built.dtype, 0, 0, 0, its)
+            layer = CheckedLayer(*place, (), "", None, None, None, its)
+        elif call.model is not None:  # its layers stand above it, for its first use
+            first = name.removesuffix(call.name) + call.shared
+            again = inside.get(first, []) if call.shared else []
+            operations = _sum(one.operations for one in again)
+            kept = _sum(one.activations for one in again)
+            layer = CheckedLayer(*place, built.outputs, built.dtype, 0, operations, kept, its)
         else:
-            yield CheckedLayer(
+            layer = CheckedLayer(
                 *(*place, built.outputs, built.dtype),
                 parameters=0 if call.shared else costs.parameters(built),
                 operations=found.judge.operations(built),
                 activations=costs.activations(built, batch, found.judge.inside(built)),
                 errors=its,
             )
+        yield layer
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            inside.setdefault(".".join(parts[:end]), []).append(layer)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    found = list(values)
+    return None if None in found else sum(value or 0 for value in found)
 
 
 def _fixed(call: LayerCall, built: BuiltLayer | None) -> int:

@@ -375,6 +375,25 @@ def test_a_model_within_another_is_looked_into() -> None:
     assert "applies softmax itself" in other.said.message
 
 
+def test_a_model_that_is_called_again_works_again_and_has_its_weights_once() -> None:
+    again = f"{NESTED}  - g: {{reuse: h, from: a}}\noutputs: [h, g]\n"
+    network = KerasLibrary().graph(again, "net.yaml")
+    softmax = built("Softmax", 1)._replace(family="keras.src.layers.activations.softmax")
+    dense = [built("Dense", size, weights=True) for size in (4, 1)]
+
+    def checked(inner: BuiltLayer) -> arch_check.CheckedArchitecture:
+        layers = (dense[0], BuiltLayer(), inner, softmax, softmax, softmax)
+        return arch_check.tried_network(tried(network, *layers), Path("net.yaml"), batch=1)
+
+    found = checked(dense[1])
+    told = {one.name: (one.parameters, one.operations, one.activations) for one in found.layers}
+    assert told["h.d"] == (8, 8, 4)
+    assert (told["h"], told["g"]) == ((0, 0, 0), (0, 8, 8))
+    assert found.operations == arch_check.Total(32 + 8 + 8, False)
+    unknown = {one.name: one.operations for one in checked(built("Mine", 1)).layers}
+    assert unknown["g"] is None
+
+
 @pytest.mark.parametrize(
     ("activation", "units", "loss", "words"),
     [
