@@ -23,6 +23,9 @@ def parts_of(
 ) -> tuple[Any, Any, Any]:
     """Return rows to learn from, and rows to validate with and the dataset that has those."""
     rows = _rows(settings, outputs, dataset)
+    if not len(rows):
+        by = f"rows: {settings.rows!r} marks none of them" if settings.rows else "it is empty"
+        raise TrainingError(f"the dataset has no rows to learn from: {by}")
     if validation is None:
         return *split_rows(rows, settings.validation_split, settings.seed, ranks), dataset
     kept = _rows(settings, outputs, validation)

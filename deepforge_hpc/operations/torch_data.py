@@ -25,6 +25,7 @@ from deepforge_hpc.operations.values import (
 )
 from deepforge_hpc.training.augment import augmentation
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.torch_losses import refuse_ignored
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.train import Train
@@ -77,8 +78,11 @@ def _batches(
     losses = for_outputs(settings.loss, outputs, "loss")
     bins = bins_of(dataset)
     for name, shape in shapes.items():
-        if named("loss", losses[name])[0] in OF_CLASSES and shape:
+        kind, arguments = named("loss", losses[name])
+        if kind in OF_CLASSES and shape:
             check_bins(f"target {where[name]}", name, bins.get(where[name]), shape[0])
+        if "ignore_index" in arguments:
+            refuse_ignored(transport.size)
     fitted = {
         name: _fitted(
             losses[name], name, f"target {where[name]}", targets[name], shapes[name], rows
@@ -185,7 +189,7 @@ def _labels(
         )
     found = values.reshape((len(values), *wanted))
     used = found[rows]
-    check_classes(where, output, used[used != (-100 if ignored is None else ignored)], shape[0])
+    check_classes(where, output, used if ignored is None else used[used != ignored], shape[0])
     return found.astype(np.int64)
 
 

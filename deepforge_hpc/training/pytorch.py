@@ -13,11 +13,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from deepforge_hpc.job import StopRequest, stopping
+from deepforge_hpc.job import StopRequest, log, stopping
 from deepforge_hpc.training import torch_shards
 from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, folder_of, newest_of
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.early_stopping import EarlyStopping
+from deepforge_hpc.training.epoch_parts import EpochParts
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.rank_batches import RankBatches
 from deepforge_hpc.training.torch_best import Best
@@ -167,6 +168,7 @@ class _Run:
         self.is_early = not is_synchronized(module)
         self.like = next(module.parameters())
         self.gap = self.since = 1
+        self.clock = EpochParts(transport)
 
     def keep(self, kept: Checkpoints | None, checkpoint_s: float, stop: StopRequest) -> None:
         """Say where checkpoints go and who asks to stop."""
@@ -207,7 +209,11 @@ class _Run:
         for index in range(steps):
             place = first + index + 1
             is_step = place % self.goal.accumulate == 0 or index + 1 == steps
-            self.learn(self.batches[index], place, is_step=is_step)
+            with self.clock.of("waiting"):
+                batch = self.batches[index]
+            with self.clock.of("compute"):
+                self.learn(batch, place, is_step=is_step)
+            self.clock.look()
             self.at = Position(epoch, place, self.at.total + 1)
             if is_step and index + 1 < steps and not self.look(at_end=False):
                 return False
@@ -292,18 +298,20 @@ class _Run:
 
     def finish(self, epoch: int) -> None:
         """End an epoch on all ranks: statistics, numbers of training and of validation."""
-        self.state.average_statistics()
-        told = self.sums.together(self.transport)
+        with self.clock.of("compute"):  # which waits for the last steps on a device
+            self.state.average_statistics()
+            told = self.sums.together(self.transport)
         self.sums = self.nothing()
         if self.validation is not None:
-            told |= {f"val_{name}": one for name, one in self.validated(self.validation).items()}
+            with self.clock.of("validation"):
+                found = self.validated(self.validation)
+            told |= {f"val_{name}": one for name, one in found.items()}
         told = self.transport.gather(told)[0]  # to the last bit, for what is decided by it
         for name, value in told.items():
             self.history.setdefault(name, []).append(value)
+        spent = self.clock.record()
         if self.transport.rank == 0:
-            from deepforge_hpc.job import log
-
-            log(step=epoch + 1, **told)
+            log(step=epoch + 1, **told, **spent)
         self.rate.after_epoch(told.get("val_loss", told["loss"]))
         self.best.see(epoch, told)
         self.at = Position(epoch + 1, 0, self.at.total)
@@ -339,7 +347,9 @@ class _Run:
         gap = min(_MOST_STEPS, max(1, int(AGREE_S / max(each, 1e-9))))
         due = self.kept is not None and (at_end or now - self.saved_at >= self.checkpoint_s)
         first = self.transport.rank == 0
-        numbers = [*self.sums.values, *(one[-1] for one in self.history.values())]
+        with self.clock.of("compute"):  # so that the steps on a device have ended
+            sums = self.sums.values
+        numbers = [*sums, *(one[-1] for one in self.history.values())]
         signals = [self.stop.signal == one for one in (signal.SIGUSR1, signal.SIGTERM)]
         told = [*signals, not all(map(math.isfinite, numbers)), first and due, first * gap]
         warned, ended, lost, due_now, gap = self.transport.sum(np.array(told, np.float64))
@@ -347,7 +357,8 @@ class _Run:
         if lost:
             raise self.diverged()
         if self.kept is not None and (due_now or warned or ended):
-            self.save(self.kept)
+            with self.clock.of("checkpoint"):
+                self.save(self.kept)
         if warned or ended:
             self.stop.signal = signal.SIGTERM if ended else signal.SIGUSR1
         return not (warned or ended)

@@ -84,6 +84,12 @@ def _check(loss: Loss, ranks: int) -> None:
             "the rows (class_weight of the operation Train)"
         )
     if getattr(loss, "ignore_index", -100) != -100:
+        refuse_ignored(ranks)
+
+
+def refuse_ignored(ranks: int) -> None:
+    """Raise TrainingError on several ranks: a loss that leaves out rows is no mean over all."""
+    if ranks > 1:
         raise TrainingError(
             "a loss with ignore_index divides by the rows that it does not ignore, which differ "
             "from rank to rank: train on one rank, or give such rows the weight 0"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,8 @@ def dataset() -> dict[str, Any]:
         "image": rng.integers(0, 9, size=(ROWS, 2, 4, 4)).astype("u1"),
         "words": np.array(["a"] * ROWS),
         "bin": labels,
+        "none": np.zeros(ROWS, "u1"),
+        "gaps": np.where(np.arange(ROWS) == 7, -100, labels),
         "@bins_bin": 4,  # as the operation Bin tells it
     }
 
@@ -252,6 +256,8 @@ def test_targets_come_in_the_form_that_the_loss_takes(dataset: Any) -> None:
         ({"batch_size": 128}, "there are 126 rows, too few for a batch of 128"),
         ({"target": "labels"}, "the dataset has no 'labels'; it has"),
         ({"target": "size"}, "has values that are no whole numbers"),
+        ({"target": "gaps"}, "labels from -100 to 2, and the output output has 3 classes"),
+        ({"rows": "none"}, "no rows to learn from: rows: 'none' marks none of them"),
         ({"target": "bin"}, "has the numbers of 4 bins, and the output output has 3 classes: give"),
         ({"target": "size", "loss": "MSELoss"}, "the loss MSELoss compares them number by number"),
         ({"loss": "BCELoss", "target": "target"}, "for labels of classes, use CrossEntropyLoss"),
@@ -280,6 +286,46 @@ def test_a_label_that_is_no_class_is_named(dataset: Any) -> None:
         Train(network(), "CrossEntropyLoss").execute(dataset, none)  # type: ignore[arg-type]
     with pytest.raises(TrainingError, match="model is a dict, no network of Keras or PyTorch"):
         Train({}, "CrossEntropyLoss").execute(dataset)  # type: ignore[arg-type]
+
+
+def test_labels_that_a_loss_leaves_out_are_no_fault_on_one_rank(
+    dataset: Any,
+) -> None:
+    """On several, which ranks see them would decide what is learnt."""
+    from deepforge_hpc.operations.torch_data import batches_of
+    from deepforge_hpc.operations.train import Train
+    from deepforge_hpc.training.transports.base import OneRank
+
+    loss = {"CrossEntropyLoss": {"ignore_index": -100}}
+    assert train(dataset, loss=loss, target="gaps", epochs=1)
+    two = OneRank(size=2)
+    settings = Train(network(), loss, target="gaps")
+    with pytest.raises(TrainingError, match="train on one rank"):
+        batches_of(settings, settings.model, dataset, None, two)
+
+
+def test_each_epoch_tells_where_its_time_went(
+    dataset: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DFH_METRICS", str(tmp_path / "log"))
+    monkeypatch.setenv("DFH_CHECKPOINT_DIR", str(tmp_path / "kept"))
+    train(dataset, epochs=2)
+    first, second = map(json.loads, (tmp_path / "log").read_text().splitlines())
+    for line in (first, second):
+        parts = {name.removeprefix("time/"): line[name] for name in line if name[:5] == "time/"}
+        whole = parts.pop("epoch")
+        assert set(parts) == {
+            "waiting",
+            "compile",
+            "compute",
+            "communication",
+            "validation",
+            "checkpoint",
+        }
+        assert 0 < sum(parts.values()) <= whole
+        assert all(parts[name] > 0 for name in ("waiting", "compute", "validation"))
+        assert line["memory/peak_mib"] > 50
+    assert first["time/checkpoint"] == 0 < second["time/checkpoint"]
 
 
 def test_a_step_that_float16_cannot_hold_is_left_out() -> None:
