@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from deepforge_hpc.operations.named import find, for_outputs, make, parse
+from deepforge_hpc.operations.rows import refuse_unwatched
 from deepforge_hpc.operations.spec import match_outputs
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.errors import TrainingError
@@ -66,11 +67,7 @@ def callbacks(settings: Train, goals: dict[str, Any], *, validates: bool) -> lis
     found = [make("callback", item) for item in settings.callbacks]
     is_best = settings.keep == "best"
     stop = settings.early_stopping
-    if stop is not None and not validates and "monitor" not in stop:
-        raise TrainingError(
-            "early_stopping watches val_loss, and no rows are kept to validate with: set "
-            "validation_split, give the input validation, or say {monitor: loss}"
-        )
+    refuse_unwatched(stop, validates=validates)
     if stop is not None or is_best:
         patience = settings.epochs  # it never stops then, and keeps the best weights
         given = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from deepforge_hpc.operations.values import (
     check_numbers,
     check_range,
     fits,
+    if_labels,
 )
 from deepforge_hpc.training.errors import TrainingError
 
@@ -86,7 +87,7 @@ def check_labels(
             raise TrainingError(
                 f"{where} has the shape {values.shape[1:]} for each row, and the output {name} "
                 f"{shape}: the loss {given} compares them number by number"
-                + _if_labels(values, shape)
+                + if_labels(values, shape, "SparseCategoricalCrossentropy")
             )
         else:
             check_range(where, given, _RANGES.get(kind), _FOR_CLASSES, values[rows])
@@ -104,9 +105,3 @@ def _no_distributions(where: str, loss: str, used: Any) -> list[str]:
         "where a row may be of several classes, use BinaryCrossentropy"
     )
     return [said] if count else []
-
-
-def _if_labels(values: Any, shape: Sequence[int | None]) -> str:
-    if values.dtype.kind in "biu" and values.ndim == 1 and len(shape) == 1:
-        return "; for labels of classes, use SparseCategoricalCrossentropy"
-    return ""

@@ -33,6 +33,18 @@ def parts_of(
     return rows, kept, validation
 
 
+def refuse_unwatched(early_stopping: Mapping[str, Any] | None, *, validates: bool) -> None:
+    """Raise TrainingError for an early_stopping whose val_loss there is not.
+
+    Train refuses a split of 0 itself, which the check sees; one may be too small for a row, too.
+    """
+    if early_stopping is not None and not validates and "monitor" not in early_stopping:
+        raise TrainingError(
+            "early_stopping watches val_loss, and no rows are kept to validate with: set "
+            "validation_split, give the input validation, or say {monitor: loss}"
+        )
+
+
 def _rows(settings: Train, outputs: Sequence[str], dataset: Any) -> Any:
     """Return the numbers of the rows that `rows` marks; of all without it."""
     first = next(iter(_target_names(settings.target, outputs, dataset).values()))

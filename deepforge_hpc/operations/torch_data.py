@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from deepforge_hpc.operations.values import (
     check_range,
     check_weights,
     fits,
+    if_labels,
     weigh,
 )
 from deepforge_hpc.training.augment import augmentation
@@ -157,7 +158,8 @@ def _fitted(
     if not fits(values.shape[1:], shape):
         raise TrainingError(
             f"{where} has the shape {values.shape[1:]} for each row, and the output {output} "
-            f"{shape}: the loss {name} compares them number by number{_if_labels(values, shape)}"
+            f"{shape}: the loss {name} compares them number by number"
+            + if_labels(values, shape, "CrossEntropyLoss")
         )
     check_range(where, name, RANGES.get(name), "CrossEntropyLoss", values[rows])
     found = values.reshape((len(values), *shape))
@@ -191,9 +193,3 @@ def _labels(
     used = found[rows]
     check_classes(where, output, used if ignored is None else used[used != ignored], shape[0])
     return found.astype(np.int64)
-
-
-def _if_labels(values: Any, shape: Sequence[int]) -> str:
-    if values.dtype.kind in "biu" and values.ndim == 1 and len(shape) == 1:
-        return "; for labels of classes, use CrossEntropyLoss"
-    return ""

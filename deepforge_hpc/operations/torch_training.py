@@ -13,6 +13,7 @@ from deepforge_hpc import training
 from deepforge_hpc.operations import torch_named as named
 from deepforge_hpc.operations.beginning import begin, matching, pair, tell
 from deepforge_hpc.operations.hub import downloaded, exact
+from deepforge_hpc.operations.rows import refuse_unwatched
 from deepforge_hpc.operations.torch_data import batches_of, output_names
 from deepforge_hpc.operations.torch_terms import KERAS_ALONE, STOPPING
 from deepforge_hpc.training import pytorch, torch_normalization
@@ -152,11 +153,7 @@ def _check_watched(stopping: EarlyStopping | None, settings: Train, *, validates
     given = settings.early_stopping
     if stopping is None or validates or "monitor" in (given or {}):
         return
-    if given is not None:
-        raise TrainingError(
-            "early_stopping watches val_loss, and no rows are kept to validate with: set "
-            "validation_split, give the input validation, or say {monitor: loss}"
-        )
+    refuse_unwatched(given, validates=validates)
     stopping.monitor = "loss"
 
 

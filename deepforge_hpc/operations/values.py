@@ -82,6 +82,13 @@ def fits(target: Sequence[int], output: Sequence[int | None]) -> bool:
     return len(mine) == len(theirs) and all(b in (a, None) for a, b in pairs)
 
 
+def if_labels(values: Any, shape: Sequence[int | None], loss: str) -> str:
+    """Return the cure where numbers of classes are compared with an output for each class."""
+    if values.dtype.kind in "biu" and values.ndim == 1 and len(shape) == 1:
+        return f"; for labels of classes, use {loss}"
+    return ""
+
+
 def weigh(
     class_weight: Mapping[str, float],
     classes: int,

@@ -31,7 +31,6 @@ KNOWING = {
     "runtime/rank/surroundings.py": "variables for threads and caches",
     "api/arch.py": "the library of whom names none",
     "api/arch_exchange.py": "what is imported is a model of Keras",
-    "api/operations.py": "annotations that mean a network",
     "api/model.py": "what is inspected is a model of Keras",
     "api/model_figures.py": "what is drawn is a model of Keras",
     "probe/read.py": "launchers that a machine may have",
