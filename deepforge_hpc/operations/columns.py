@@ -76,4 +76,6 @@ def column(dataset: Any, name: str) -> Any:
     if is_group(found):
         has = ", ".join(f"{name}/{item}" for item in sorted(found))
         raise TrainingError(f"{name!r} is a group of the dataset, no data set; it has {has}")
+    if not found.shape:
+        raise TrainingError(f"{name!r} of the dataset is a single value, and has no rows")
     return found

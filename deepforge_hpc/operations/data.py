@@ -55,7 +55,7 @@ def _batches(
         check_weights(settings.sample_weight, weights, rows)
     if settings.class_weight and shuffle:  # those of classes count in training alone
         classes = model.outputs[0].shape[-1] or 0
-        weights = weigh(settings.class_weight, classes, targets, named, weights)
+        weights = weigh(settings.class_weight, classes, targets, named, weights, rows)
     return training.Batches(
         one(columns),
         one(targets),

@@ -83,7 +83,12 @@ def targets_of(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the targets of each output in memory, and the data sets that they came from."""
     named = _target_names(settings.target, outputs, dataset)
-    return {name: column(dataset, named[name])[:] for name in outputs}, named
+    found = {name: column(dataset, named[name])[:] for name in outputs}
+    counts = {named[name]: len(values) for name, values in found.items()}
+    if len(set(counts.values())) > 1:
+        said = ", ".join(f"{name} has {count}" for name, count in counts.items())
+        raise TrainingError(f"target: the outputs must be of the same rows: {said}")
+    return found, named
 
 
 def bins_of(dataset: Any) -> dict[str, int]:

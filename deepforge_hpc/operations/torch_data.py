@@ -26,6 +26,7 @@ from deepforge_hpc.operations.values import (
 )
 from deepforge_hpc.training.augment import augmentation
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.rank_batches import native
 from deepforge_hpc.training.torch_losses import refuse_ignored
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _batches(
         weights = np.asarray(weights, np.float32).reshape(-1)
     if settings.class_weight and shuffle:  # those of classes count in training alone
         classes = next(iter(shapes.values()))[:1] or (1,)
-        weights = weigh(settings.class_weight, classes[0], targets, where, weights)
+        weights = weigh(settings.class_weight, classes[0], targets, where, weights, rows)
     return training.RankBatches(
         one(in_memory(settings, columns)),
         one(fitted),
@@ -119,7 +120,10 @@ def _shapes(module: Any, columns: Mapping[str, Any], rows: Any) -> dict[str, tup
     kinds = getattr(module, "inputs", {})
     given = []
     for name, item in columns.items():
-        found = np.stack([item[int(row)] for row in rows[:_LOOK]])
+        look = [int(row) for row in rows[:_LOOK] if row < len(item)]
+        if not look:
+            raise TrainingError(f"inputs: {name} has no row {rows[0]}, and the target has")
+        found = native(np.stack([item[row] for row in look]))
         kind = kinds.get(name, like.dtype)
         kind = like.dtype if kind.is_floating_point else kind
         given.append(torch.from_numpy(found).to(like.device, kind))

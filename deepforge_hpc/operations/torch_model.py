@@ -13,6 +13,7 @@ import torch
 from deepforge_hpc.operations.errors import OperationError
 from deepforge_hpc.operations.models import Outputs, Predictor, averaged
 from deepforge_hpc.operations.torch_data import input_names
+from deepforge_hpc.training.rank_batches import native
 
 
 def predictor(
@@ -34,7 +35,9 @@ def predictor(
         for name, item in zip(names, given, strict=True):
             kind = kinds.get(name, like.dtype)
             kind = like.dtype if kind.is_floating_point else kind
-            tensors.append(torch.from_numpy(np.ascontiguousarray(item)).to(like.device, kind))
+            tensors.append(
+                torch.from_numpy(np.ascontiguousarray(native(item))).to(like.device, kind)
+            )
         taken.clear()
         with torch.no_grad():
             found = module(*tensors)

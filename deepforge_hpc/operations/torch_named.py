@@ -15,6 +15,7 @@ from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs, par
 from deepforge_hpc.operations.torch_terms import BY_STEP, LIMITS, METRICS, OF_CLASSES, REFUSED
 from deepforge_hpc.training import pytorch
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.torch_faults import clear
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.train import Train
@@ -24,6 +25,8 @@ _PLACES = {
     "optimizer": (torch.optim, torch.optim.Optimizer),
     "schedule": (torch.optim.lr_scheduler, object),
 }
+_REHEARSED = 20_000
+"""Times at most that a schedule is tried: some tenths of a second."""
 _CLIPS = {"global_clipnorm": "clip_norm", "clipnorm": "clip_each", "clipvalue": "clip_value"}
 
 
@@ -50,12 +53,16 @@ def make(kind: str, spec: Any, defaults: Mapping[str, Any], *first: Any) -> Any:
         raise TrainingError(f"PyTorch has no {kind} {name}{hint}")
     taken = inspect.signature(found).parameters
     given = {key: value for key, value in defaults.items() if key in taken}
-    tensors = {n: torch.tensor(a) for n, a in arguments.items() if n in {"weight", "pos_weight"}}
     try:
+        tensors = {n: _floats(a) for n, a in arguments.items() if n in {"weight", "pos_weight"}}
         return found(*first, **{**given, **arguments, **tensors})
     except Exception as error:  # of whatever kind: it is about what the pipeline says
         message = f"{kind} {name} cannot be made with {arguments}: {error}"
         raise TrainingError(" ".join(message.split())) from error
+
+
+def _floats(numbers: Any) -> Any:
+    return None if numbers is None else torch.tensor(numbers, dtype=torch.get_default_dtype())
 
 
 def _is_one(kind: str, name: str) -> bool:
@@ -75,12 +82,12 @@ def _is_loss(name: str) -> bool:
     return _is_one("loss", name) and hasattr(torch.nn, name)
 
 
-def losses(settings: Train, outputs: Sequence[str], device: Any) -> dict[str, Any]:
-    """Return the loss of each output."""
+def losses(settings: Train, outputs: Sequence[str], like: Any) -> dict[str, Any]:
+    """Return the loss of each output, with weights of the type and the place of `like`."""
     wanted = for_outputs(settings.loss, outputs, "loss")
     if absent := [name for name in outputs if name not in wanted]:
         raise TrainingError(f"loss: the output {', '.join(absent)} has none")
-    return {name: make("loss", wanted[name], {}).to(device) for name in outputs}
+    return {name: make("loss", wanted[name], {}).to(like) for name in outputs}
 
 
 def shares(settings: Train, outputs: Sequence[str]) -> dict[str, float]:
@@ -139,11 +146,21 @@ def _yes_or_no(limit: float, wanted: float) -> pytorch.Metric:
 
 
 def _absolute(outputs: Any, targets: Any) -> Any:
-    return _by_row((outputs - targets).abs())
+    return _by_row(_differences(outputs, targets).abs())
 
 
 def _squared(outputs: Any, targets: Any) -> Any:
-    return _by_row((outputs - targets).square())
+    return _by_row(_differences(outputs, targets).square())
+
+
+def _differences(outputs: Any, targets: Any) -> Any:
+    if outputs.shape != targets.shape:  # which PyTorch would stretch to each other
+        mine, theirs = tuple(outputs.shape[1:]), tuple(targets.shape[1:])
+        raise TrainingError(
+            f"metrics: an error is of numbers, and for each row the output has the shape {mine}, "
+            f"the target {theirs}: for labels of classes, take accuracy"
+        )
+    return outputs - targets
 
 
 def clips(settings: Train) -> dict[str, Any]:
@@ -158,8 +175,10 @@ def paced(settings: Train, parameters: Any, steps: int) -> tuple[dict[str, Any],
     """
     name, arguments = named("optimizer", settings.optimizer)
     plan = rate_plan(settings, arguments, "lr", math.ceil(steps / settings.accumulate))
-    optimizer = make("optimizer", {name: {**arguments, "lr": plan.rate}}, {}, parameters)
+    words = {name: {**arguments, "lr": plan.rate}}
+    optimizer = make("optimizer", words, {}, parameters)
     found = {"optimizer": optimizer, "warmup_steps": plan.warm}
+    scratch = _scratch(words, parameters[0])
     if settings.schedule is None:
         return found, plan.words()
     kind, _ = named("schedule", settings.schedule)
@@ -169,13 +188,34 @@ def paced(settings: Train, parameters: Any, steps: int) -> tuple[dict[str, Any],
         raise TrainingError("schedule: ReduceLROnPlateau looks at epochs: schedule_every: epoch")
     defaults = {"T_max": left, "total_steps": left, "max_lr": plan.rate}
     schedule = make("schedule", settings.schedule, defaults, optimizer)
+    _rehearse(kind, scratch, make("schedule", settings.schedule, defaults, scratch), left)
     return (
         {**found, "schedule": schedule, "schedule_every": every},
         plan.words(f"{kind} over {left} {every}s"),
     )
 
 
+def _scratch(words: Mapping[str, Any], like: Any) -> Any:
+    """Return an optimizer of one number that has made a step: many arguments fail in the first."""
+    one = torch.nn.Parameter(torch.zeros(1, 1).to(like))
+    one.grad = torch.zeros_like(one)
+    made = make("optimizer", dict(words), {}, [one])
+    (name,) = words
+    with clear(f"optimizer {name} cannot make a step with {words[name]}", (Exception,)):
+        made.step()
+    return made
+
+
+def _rehearse(kind: str, scratch: Any, schedule: Any, times: int) -> None:
+    """Go through a schedule, so that one which ends too soon says so before the first step."""
+    is_plateau = isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    scratch.step()  # which a schedule wants to have seen
+    for time in range(min(times, _REHEARSED)):
+        with clear(f"schedule {kind} cannot go on after {time} of {times} times", (Exception,)):
+            schedule.step(*([0.0] if is_plateau else []))
+
+
 def _epochs(settings: Train, plan: RatePlan) -> int:
-    """Return the epochs behind the warm-up."""
+    """Return the epochs at whose ends the schedule goes on: those that end behind the warm-up."""
     each = max(1, plan.steps // settings.epochs)
-    return max(1, settings.epochs - math.ceil(plan.warm / each))
+    return max(1, settings.epochs - plan.warm // each)

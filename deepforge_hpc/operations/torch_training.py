@@ -144,6 +144,11 @@ def _stopping(settings: Train) -> EarlyStopping | None:
     if odd := [name for name in given or {} if name not in STOPPING and name != "verbose"]:
         raise TrainingError(f"early_stopping has {odd}; it takes {', '.join(STOPPING)}")
     words = {name: one for name, one in (given or {}).items() if name != "verbose"}
+    for name, value in words.items():
+        kinds = STOPPING[name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise TrainingError(f"early_stopping: {name} is {value!r}, and must be {wanted}")
     whole = {"patience": settings.epochs, "restore_best_weights": is_best, **words}
     return EarlyStopping(**whole)
 
@@ -161,7 +166,7 @@ def _goals(settings: Train, module: Any) -> dict[str, Any]:
     """Return what a Goal is made of, without the optimizer and its rate."""
     outputs = output_names(module)
     return {
-        "loss": named.losses(settings, outputs, next(module.parameters()).device),
+        "loss": named.losses(settings, outputs, next(module.parameters())),
         "loss_weights": named.shares(settings, outputs),
         "metrics": named.metrics(settings, outputs),
         "accumulate": settings.accumulate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -121,22 +122,30 @@ class Train:
         record: Annotated[list[str] | None, {"names": "@model:setting record"}] = None,
         seed: Annotated[int, {"min": 0, "max": 4294967295}] = 0,
     ):
-        clip, class_weight = clip or {}, class_weight or {}
+        clip, class_weight, loss_weights = clip or {}, class_weight or {}, loss_weights or {}
         odd = sorted(set(clip) - {"clipnorm", "global_clipnorm", "clipvalue"})
         if clip and odd:
             raise TrainingError(f"clip has {odd}; it takes clipnorm, global_clipnorm or clipvalue")
+        odd = sorted(key for key in clip if not 0 < clip[key] < math.inf)
+        if odd:
+            raise TrainingError(f"clip: {odd[0]} is {clip[odd[0]]:g}: a bound is a number above 0")
+        odd = sorted(key for key in loss_weights if not 0 <= loss_weights[key] < math.inf)
+        if odd:
+            raise TrainingError(f"loss_weights: that of {odd[0]} is below 0, infinite or no number")
         odd = sorted(key for key in class_weight if not key.isdecimal())
         if class_weight and odd:
             raise TrainingError(
                 f'class_weight: {odd[0]!r} is no class; write {{"0": 2.0, "1": 1.0}}'
             )
-        odd = sorted(key for key in class_weight if not class_weight[key] >= 0)
+        odd = sorted(key for key in class_weight if not 0 <= class_weight[key] < math.inf)
         if class_weight and odd:
-            raise TrainingError(f"class_weight: that of class {odd[0]} is below 0 or no number")
+            raise TrainingError(
+                f"class_weight: that of class {odd[0]} is below 0, infinite or no number"
+            )
         if schedule_every and schedule is None:
             raise TrainingError(f"schedule_every: {schedule_every} of no schedule: name one")
         self.model, self.loss, self.metrics = model, loss, metrics or []
-        self.loss_weights = loss_weights or {}
+        self.loss_weights = loss_weights
         self.target, self.inputs, self.rows = target, inputs or {}, rows
         self.sample_weight, self.class_weight = sample_weight, class_weight
         self.epochs, self.batch_size, self.seed = epochs, batch_size, seed

@@ -15,6 +15,7 @@ from deepforge_hpc.operations.pretrained import pretrained
 from deepforge_hpc.operations.rate import learning_rate
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.weights import begin_with, by_place, freeze
+from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.record import RecordInside
 
 
@@ -39,6 +40,7 @@ def train(
         report["synchronized"] = training.synchronize_batch_normalization(model)
     wanted = goals(settings, output_names(model))
     batches, watched = batches_of(settings, model, dataset, validation, transport)
+    _check_steps(settings, len(batches))
     told = callbacks(settings, wanted, validates=watched is not None)
     is_first = transport.rank == 0
     records = [RecordInside(settings.record, batches, is_first=is_first)] if settings.record else []
@@ -62,6 +64,15 @@ def train(
         logged=True,
     )
     return _plain(settings.model, model), history, report
+
+
+def _check_steps(settings: Train, batches: int) -> None:
+    """Raise TrainingError where the optimizer would never make a step: Keras says nothing."""
+    if settings.accumulate > (most := batches * settings.epochs):
+        raise TrainingError(
+            f"accumulate {settings.accumulate}: the training has {most} batches in all, so the "
+            "optimizer would never make a step: lower it or batch_size, or raise epochs"
+        )
 
 
 def _plain(given: Any, trained: Any) -> Any:

@@ -21,12 +21,23 @@ def check_weights(name: str, weights: Any, rows: Any) -> None:
     """Raise TrainingError for weights of rows that are no numbers of 0 or more."""
     where = f"sample_weight: {name}"
     check_numbers(where, weights)
-    used = np.asarray(weights)[rows[rows < len(weights)]]
-    if odd := int((~(used >= 0)).sum()):
+    if not fits(weights.shape[1:], ()):
         raise TrainingError(
-            f"{where} has {odd} of {used.size} weights that are below 0 or no numbers: a row with "
-            "such a weight is unlearnt, and 0 leaves it out"
+            f"{where} has the shape {weights.shape[1:]} for each row, and a row has one weight"
         )
+    used = np.asarray(weights)[rows[rows < len(weights)]]
+    if odd := int((~(np.isfinite(used) & (used >= 0))).sum()):
+        raise TrainingError(
+            f"{where} has {odd} of {used.size} weights that are below 0, infinite or no numbers: a "
+            "row with such a weight is unlearnt or learnt alone, and 0 leaves it out"
+        )
+    check_some(where, used)
+
+
+def check_some(where: str, used: Any) -> None:
+    """Raise TrainingError for weights of rows of which each is 0: any network then has no loss."""
+    if not used.any():
+        raise TrainingError(f"{where} leaves out all of {used.size} rows: each has the weight 0")
 
 
 def check_range(
@@ -95,6 +106,7 @@ def weigh(
     targets: Mapping[str, Any],
     named: Mapping[str, str],
     weights: Any,
+    rows: Any,
 ) -> Any:
     """Return rows' weights, each times that of its class; a class that is not named has 1."""
     if len(targets) > 1:
@@ -110,4 +122,7 @@ def weigh(
             f"class_weight: there is no class {odd[0]}; the classes are 0 to {classes - 1}"
         )
     found = np.array([table.get(int(item), 1.0) for item in labels], np.float32)
-    return found if weights is None else found * np.asarray(weights).reshape(-1)
+    if weights is not None and len(weights) == len(found):  # else it is told who has how many
+        found *= np.asarray(weights).reshape(-1)
+    check_some("class_weight", found[rows])
+    return found

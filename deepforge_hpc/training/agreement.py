@@ -41,6 +41,11 @@ def newest_of(
             f"the checkpoint {found.path} is of a training with other data or batches "
             f"({differing}), so its position says nothing here: remove the folder to begin anew"
         )
+    if found is not None and transport.rank == 0:
+        at = found.position
+        sys.stderr.write(
+            f"dfh: the training goes on at {at}, after {at.total} steps ({found.path})\n"
+        )
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,11 +44,6 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     check_agreement(batches, validation, epochs, transport)
     kept = folder_of(checkpoints)
     found = newest_of(kept, batches, transport)
-    if found is not None and transport.rank == 0:
-        at = found.position
-        sys.stderr.write(
-            f"dfh: the training goes on at {at}, after {at.total} steps ({found.path})\n"
-        )
     history = keras.callbacks.History()
     clock = EpochClock(batches, transport)
     inner = [*callbacks, *([LogEpochs(clock)] if logged else []), history]

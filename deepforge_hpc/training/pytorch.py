@@ -22,6 +22,7 @@ from deepforge_hpc.training.epoch_parts import EpochParts
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.rank_batches import RankBatches
 from deepforge_hpc.training.torch_best import Best
+from deepforge_hpc.training.torch_faults import clear
 from deepforge_hpc.training.torch_gradients import Gradients
 from deepforge_hpc.training.torch_losses import Loss, Losses
 from deepforge_hpc.training.torch_normalization import is_synchronized, synchronize
@@ -232,7 +233,9 @@ class _Run:
         """Learn from one batch; the gradients of all ranks and batches are averaged in a step."""
         inputs, targets, weights = self.given(batch)
         self.state.draws.begin(self.at.total)
-        outputs = self.precision.outputs(self.module, inputs)
+        rows = f"{len(inputs[0])} rows, of batch_size {self.batches.order.batch_size} on all ranks"
+        with clear(f"the network cannot learn from a batch of {rows}", (ValueError,)):
+            outputs = self.precision.outputs(self.module, inputs)
         loss, each = self.losses(outputs, targets, weights)
         rest = self.batches.order.steps % self.goal.accumulate
         is_rest = place > self.batches.order.steps - rest
@@ -245,7 +248,10 @@ class _Run:
     def count(self, sums: _Sums, rows: int, losses: list[Any], outputs: Any, targets: Any) -> None:
         """Add what a batch gave."""
         with torch.no_grad():
-            metrics = [one(outputs, targets) for one in self.goal.metrics.values()]
+            metrics = []
+            for name, one in self.goal.metrics.items():
+                with clear(f"the metric {name} cannot be computed"):
+                    metrics.append(one(outputs, targets))
             sums.add(rows, losses, metrics)
 
     def step(self) -> None:

@@ -47,10 +47,12 @@ class RankBatches:
         self.inputs = dict(inputs) if isinstance(inputs, Mapping) else inputs
         self.targets = dict(targets) if isinstance(targets, Mapping) else targets
         self.weights, self.augment = weights, augment
-        counts = {len(item) for item in self._arrays()}
-        if len(counts) != 1:
-            raise TrainingError(f"inputs, targets and weights have different lengths: {counts}")
-        self.chosen = np.arange(counts.pop()) if chosen is None else np.asarray(chosen)
+        counts = {name: len(item) for name, item in self._arrays()}
+        if len(set(counts.values())) != 1:
+            said = ", ".join(f"{name} has {count}" for name, count in counts.items())
+            raise TrainingError(f"inputs, targets and weights must be of the same rows: {said}")
+        rows = next(iter(counts.values()))
+        self.chosen = np.arange(rows) if chosen is None else np.asarray(chosen)
         whose = (transport.rank, transport.size)
         self.order = Order(len(self.chosen), batch_size, seed, shuffle, *whose)
         self.begin_at(0)
@@ -114,7 +116,7 @@ class RankBatches:
         """A digest of which rows are chosen, and of the values of some: all may be many GiB."""
         digest = hashlib.sha256(self.chosen.tobytes())
         places = np.linspace(0, len(self.chosen) - 1, min(_SAMPLED, len(self.chosen)), dtype=int)
-        for item in self._arrays():
+        for _, item in self._arrays():
             rows = np.asarray(_taken(item, self.chosen[places]))
             digest.update(f"{rows.dtype} {rows.shape}".encode() + rows.tobytes())
         return digest.hexdigest()[:12]
@@ -138,11 +140,12 @@ class RankBatches:
         values = tuple(taken.values())
         return values if isinstance(self.inputs, Sequence) else values[0]
 
-    def _arrays(self) -> list[Any]:
-        """Return inputs, targets and weights."""
-        targets = self.targets if isinstance(self.targets, dict) else {"": self.targets}
-        found = [*(item for _, item in self._named()), *targets.values(), self.weights]
-        return [item for item in found if item is not None]
+    def _arrays(self) -> list[tuple[str, Any]]:
+        """Return inputs, targets and weights, by their names."""
+        given = self.targets if isinstance(self.targets, dict) else {"": self.targets}
+        targets = [(f"target {name}".rstrip(), item) for name, item in given.items()]
+        found = [*self._named(), *targets, ("weights", self.weights)]
+        return [(name, item) for name, item in found if item is not None]
 
     def _named(self) -> list[tuple[str, Any]]:
         if isinstance(self.inputs, dict):
@@ -162,11 +165,20 @@ def _all_taken(source: Any, rows: Any) -> Any:
 def _taken(source: Any, rows: Any) -> Any:
     """Return rows of an array or of a data set, in their order."""
     if source is None or isinstance(source, np.ndarray):
-        return None if source is None else source[rows]
+        return None if source is None else native(source[rows])
     found = np.empty((len(rows), *source.shape[1:]), source.dtype)
     for place, row in enumerate(rows):
         found[place] = source[int(row)]
-    return found
+    return native(found)
+
+
+def native(array: Any) -> Any:
+    """Return numbers as frameworks take them: in this machine's order of bytes, of 64 bits at most.
+
+    Tables of FITS have the other order, and PyTorch refuses it.
+    """
+    kind = np.dtype("f8") if array.dtype == np.longdouble else array.dtype.newbyteorder("=")
+    return array.astype(kind, copy=False)
 
 
 def _augmented(augment: Augment, taken: dict[str, Any], rows: Any, seed: tuple[int, int]) -> Any:

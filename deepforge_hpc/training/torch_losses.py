@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import torch
 
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.torch_faults import clear
 
 Loss: TypeAlias = Callable[[Any, Any], Any]
 """Takes outputs and targets, and returns their mean over rows."""
@@ -46,13 +47,18 @@ class Losses:
 
     def _one(self, name: str, outputs: Any, targets: Any, weights: Any) -> Any:
         loss = self._each[name]
-        if weights is None:
-            return loss(outputs, targets)
-        if name not in self._by_row:
-            self._by_row[name] = _by_row(loss)
-        found = self._by_row[name](outputs, targets)
-        rows = found.flatten(1).mean(1) if found.ndim > 1 else found
-        return (rows * weights.to(rows.dtype)).mean()
+        with clear(f"the loss{' ' * bool(name)}{name} cannot be computed by {_name_of(loss)}"):
+            if weights is None:
+                return loss(outputs, targets)
+            if name not in self._by_row:
+                self._by_row[name] = _by_row(loss)
+            found = self._by_row[name](outputs, targets)
+            rows = found.flatten(1).mean(1) if found.ndim > 1 else found
+            return (rows * weights.to(rows.dtype)).mean()
+
+
+def _name_of(loss: Loss) -> str:
+    return str(getattr(loss, "__name__", type(loss).__name__))
 
 
 def _by_row(loss: Loss) -> Loss:

@@ -58,6 +58,12 @@ def dataset() -> dict[str, Any]:
         "none": np.zeros(ROWS, "u1"),
         "gaps": np.where(np.arange(ROWS) == 7, -100, labels),
         "@bins_bin": 4,  # as the operation Bin tells it
+        "swapped": x.astype(">f8"),  # as FITS has numbers
+        "zero": np.zeros(ROWS),
+        "endless": np.where(np.arange(ROWS) == 3, np.inf, 1),
+        "pairs": np.ones((ROWS, 2)),
+        "fewer": labels[:100],
+        "single": np.array(3.0),
     }
 
 
@@ -118,6 +124,27 @@ def test_the_seed_decides_and_what_is_set_has_effect(dataset: Any) -> None:
     for change in changes:
         assert changed(plain, learnt(**change)), change
     assert not changed(learnt(precision="mixed_bfloat16"), learnt(precision="mixed_bfloat16"))
+
+
+def test_numbers_of_any_form_are_those_of_the_machine(dataset: Any) -> None:
+    plain = train(dataset, loss={"CrossEntropyLoss": {"weight": [9.0, 1.0, 1.0]}})[0]
+    whole = {"CrossEntropyLoss": {"weight": [9, 1, 1]}}
+    longer = {**dataset, "x": dataset["x"].astype(np.longdouble)}
+    for given, inputs in ((dataset, {"x": "swapped"}), (longer, {}), (dataset, {})):
+        assert not changed(plain, train(given, loss=whole, inputs=inputs)[0])
+
+
+def test_a_schedule_of_epochs_has_those_that_end_behind_the_warm_up(dataset: Any) -> None:
+    words = {"schedule": "OneCycleLR", "schedule_every": "epoch", "epochs": 3}
+    for warm, left in ((0.0, 3), (0.5, 3), (1.0, 2)):
+        _, _, report = train(dataset, **words, warmup_epochs=warm)
+        assert f"OneCycleLR over {left} epochs" in report["learning_rate"]
+
+
+def test_targets_of_other_rows_are_named(dataset: Any) -> None:
+    words = {"loss": {"kind": "CrossEntropyLoss", "size": "MSELoss"}, "model": network(BOTH)}
+    with pytest.raises(TrainingError, match="same rows: target has 140, fewer has 100"):
+        train(dataset, **words, target={"kind": "target", "size": "fewer"})
 
 
 def test_batches_that_are_put_together_are_one_that_is_larger(dataset: Any) -> None:
@@ -266,6 +293,24 @@ def test_targets_come_in_the_form_that_the_loss_takes(dataset: Any) -> None:
         ({"sample_weight": "less"}, "weights that are below 0"),
         ({"class_weight": {"3": 2.0}}, "there is no class 3; the classes are 0 to 2"),
         ({"rows": "trust"}, "marks by 0 and 1"),
+        ({"sample_weight": "zero"}, "sample_weight: zero leaves out all of 126 rows"),
+        ({"sample_weight": "endless"}, "that are below 0, infinite or no numbers"),
+        ({"sample_weight": "pairs"}, "pairs has the shape (2,) for each row, and a row has one"),
+        ({"sample_weight": "fewer"}, "of the same rows: inputs has 140, target has 140, weights has"),
+        ({"class_weight": {"0": 0.0, "1": 0.0, "2": 0.0}}, "class_weight leaves out all of 126"),
+        ({"class_weight": {"0": float("inf")}}, "that of class 0 is below 0, infinite or no number"),
+        ({"loss_weights": {"output": -1.0}}, "loss_weights: that of output is below 0"),
+        ({"clip": {"clipnorm": -1.0}}, "clip: clipnorm is -1: a bound is a number above 0"),
+        ({"target": "single"}, "'single' of the dataset is a single value, and has no rows"),
+        ({"batch_size": 1}, "cannot learn from a batch of 1 rows, of batch_size 1 on all ranks: "),
+        ({"loss": {"CrossEntropyLoss": {"weight": [1.0, 2.0]}}}, "by CrossEntropyLoss: weight tensor"),
+        ({"loss": {"CrossEntropyLoss": {"weight": "a"}}}, "CrossEntropyLoss cannot be made with"),
+        ({"metrics": ["mae"]}, "the output has the shape (3,), the target (): for labels"),
+        ({"optimizer": {"Adam": {"differentiable": True}}}, "Adam cannot make a step with"),
+        ({"schedule": {"StepLR": {"step_size": 0}}}, "StepLR cannot go on after 0 of 2 times"),
+        ({"schedule": {"OneCycleLR": {"total_steps": 3}}}, "cannot go on after 3 of 14 times"),
+        ({"early_stopping": {"patience": "3"}}, "patience is '3', and must be int"),
+        ({"early_stopping": {"monitor": 3}}, "monitor is 3, and must be str"),
     ],
 )  # fmt: skip
 def test_a_setting_that_does_not_fit_is_named(
@@ -279,7 +324,8 @@ def test_a_setting_that_does_not_fit_is_named(
 def test_a_label_that_is_no_class_is_named(dataset: Any) -> None:
     with pytest.raises(TrainingError, match="the output output has 2 classes, 0 to 1"):
         train(dataset, model=network(PLAIN.replace("out_features: 3", "out_features: 2")))
-    none = {name: item[:0] for name, item in dataset.items() if name[0] != "@"}
+    rows = {name: item for name, item in dataset.items() if np.ndim(item)}
+    none = {name: item[:0] for name, item in rows.items()}
     from deepforge_hpc.operations.train import Train
 
     with pytest.raises(TrainingError, match="the input validation has no rows"):
