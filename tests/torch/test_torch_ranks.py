@@ -15,23 +15,31 @@ import pytest
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(300)]
 
 PROGRAM = Path(__file__).with_name("torch_ranks_program.py")
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+
+
+def trained(folder: Path, *launcher: str) -> Path:
+    """Train, every case in one process of each rank."""
+    done = subprocess.run(
+        [sys.executable, *launcher, PROGRAM, folder],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=250, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Train on one rank and on two, every case in one process of each."""
-    made = []
-    for name, launcher in (("one", ()), ("two", TORCHRUN)):
-        folder = tmp_path_factory.mktemp(name)
-        done = subprocess.run(
-            [sys.executable, *launcher, PROGRAM, folder],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            capture_output=True, text=True, timeout=250, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-4000:]
-        made.append(folder)
-    return made[0], made[1]
+    """Train on one rank and on two."""
+    one, two = map(tmp_path_factory.mktemp, ("one", "two"))
+    return trained(one), trained(two, *TORCHRUN, "2")
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train on four ranks, the first few cases."""
+    return trained(tmp_path_factory.mktemp("four"), *TORCHRUN, "4")
 
 
 def weights(folder: Path, case: str, rank: int = 0) -> dict[str, Any]:
@@ -60,15 +68,33 @@ def test_two_ranks_learn_what_one_learns(
     folders: tuple[Path, Path], case: str, bound: float
 ) -> None:
     one, two = folders
-    assert (told(two, 1)["rank"], told(two)["size"]) == (1, 2)
-    assert furthest(weights(two, case), weights(two, case, 1)) == 0
-    assert furthest(weights(one, case), weights(two, case)) <= bound
-    mine, others = told(one)[case], told(two, 1)[case]
+    same(one, two, 2, case, bound)
+    mine = told(one)[case]
     assert set(mine) == {"loss", "right", "val_loss", "val_right"}
-    # 21 rows do not divide by two: sums and counts are put together, not means.
-    assert others == {name: pytest.approx(values, abs=bound) for name, values in mine.items()}
     assert len(mine["loss"]) == 9
     assert mine["loss"][-1] < mine["loss"][0]
+
+
+@pytest.mark.parametrize(
+    ("case", "bound"), [("sgd-float32", 1e-5), ("sgd-float64", 1e-9), ("branching", 1e-9)]
+)
+def test_four_ranks_learn_what_one_learns(
+    folders: tuple[Path, Path], four: Path, case: str, bound: float
+) -> None:
+    same(folders[0], four, 4, case, bound)
+
+
+def same(one: Path, several: Path, size: int, case: str, bound: float) -> None:
+    """Hold that all ranks ended with the same bits, and with what one learns."""
+    last = size - 1
+    assert (told(several, last)["rank"], told(several)["size"]) == (last, size)
+    assert all(
+        furthest(weights(several, case), weights(several, case, k)) == 0 for k in range(size)
+    )
+    assert furthest(weights(one, case), weights(several, case)) <= bound
+    # 21 rows do not divide: sums and counts are put together, not means.
+    mine = {name: pytest.approx(values, abs=bound) for name, values in told(one)[case].items()}
+    assert told(several, last)[case] == mine
 
 
 def test_gradients_travel_while_the_backward_pass_makes_others(folders: tuple[Path, Path]) -> None:

@@ -179,6 +179,9 @@ for kind in ("float32", "float64"):
 branching = Branching()
 fitted("branching", branching, optimizer=torch.optim.SGD(branching.parameters(), lr=0.1,
        momentum=0.9, weight_decay=0.1))  # fmt: skip
+if TEAM.size == 4:  # the rest is the same as on two
+    (FOLDER / f"{TEAM.rank}.json").write_text(json.dumps(FOUND))
+    sys.exit()
 early, order, begun = network(), list[str](), TEAM.sum_later
 next(early.parameters()).register_hook(lambda _: order.append("made"))
 TEAM.sum_later = lambda tensor: (order.append("sent"), begun(tensor))[1]  # type: ignore[method-assign]
