@@ -1,4 +1,4 @@
-"""A Keras training on torch is the same on one rank and on two of torchrun, over gloo."""
+"""A Keras training on torch is the same on one rank and on two of torchrun, over gloo; and of a file."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -80,3 +83,50 @@ def test_dropout_leaves_out_other_units_on_each_rank_and_in_each_step(
     first, second = (found(folders[1], rank)["dropout"]["units"] for rank in (0, 1))
     every = [json.dumps(units) for units in (*first, *second)]
     assert len(set(every)) == len(every) == 24  # of 12 steps
+
+
+PIPELINE = """\
+pipeline: learn
+inputs: {rows: rows.h5}
+operations:
+  train:
+    uses: deepforge_hpc.operations:Train
+    inputs: {dataset: rows}
+    references: {model: network.yaml}
+    attributes: {loss: sparse_categorical_crossentropy, target: kind, learning_rate: 0.01, epochs: 2, batch_size: 8, seed: 1}
+    env: {KERAS_BACKEND: torch, OMP_NUM_THREADS: "1"}
+"""
+NETWORK = """\
+library: keras
+architecture: small
+inputs: {x: [8, 8, 1]}
+blocks:
+  conv:
+    parameters: [filters]
+    layers:
+      - y: [{Conv2D: {filters: $filters, kernel_size: 3, padding: same}}, {BatchNormalization: {}}, {ReLU: {}}]
+  side:
+    nested: true
+    inputs: {z: [8, 8, 4]}
+    layers: [{pooled: {GlobalAveragePooling2D: {}}}]
+layers:
+  - body: {conv: [4], repeat: 2}
+  - pooled: {side: {}}
+  - out: {Dense: {units: 3, activation: softmax}}
+"""
+
+
+def test_a_file_of_keras_is_trained_on_torch(make_project: Callable[..., Path], dfh: Any) -> None:
+    project = make_project({"pipeline.yaml": PIPELINE, "network.yaml": NETWORK})
+    rng = np.random.default_rng(0)
+    with h5py.File(project / "rows.h5", "w") as file:
+        file["x"] = rng.normal(size=(40, 8, 8, 1)).astype("float32")
+        file["kind"] = rng.integers(0, 3, 40)
+    dfh("run", "--site", "local", "--python", sys.executable, cwd=project, timeout=300)
+    job = project / "executions" / "learn-0001" / "jobs" / "train"
+    history = json.loads((job / "outputs" / "history.json").read_text())
+    assert len(history["loss"]) == 2
+    assert np.isfinite(history["loss"]).all()
+    with zipfile.ZipFile(job / "outputs" / "model.keras") as saved:
+        config = json.loads(saved.read("config.json"))
+    assert [one["class_name"] for one in config["config"]["layers"]][-2:] == ["Functional", "Dense"]
