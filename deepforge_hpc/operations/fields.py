@@ -35,13 +35,18 @@ def typed(name: str, fields: Sequence[str], lines: Sequence[int]) -> tuple[Any, 
     found = _whole(bare) if known and all(map(_WHOLE.fullmatch, known)) else None
     if found is not None:
         return found, ""
-    if not all(map(_REAL.fullmatch, known)):
+    if not all(map(is_number, known)):
         return np.asarray(fields, dtype="U"), ""
     real = [math.nan if field in MISSING else float(field) for field in bare]
     for field, value, line in zip(bare, real, lines, strict=True):
         if why := _lost(field, value):
             return None, f"{line}: {name!r} has {field}, which {why}"
     return np.asarray(real, dtype=np.float64), ""
+
+
+def is_number(field: str) -> bool:
+    """Return whether a field may stand in a column of numbers: it is one, or stands for none."""
+    return field.strip() in MISSING or _REAL.fullmatch(field.strip()) is not None
 
 
 def _whole(bare: Sequence[str]) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError, fits
-from deepforge_hpc.operations.tables import blocks, column, read, rewrite, row_count
+from deepforge_hpc.operations.tables import blocks, column, no_numbers, read, rewrite, row_count
 
 if TYPE_CHECKING:
     import h5py
@@ -52,7 +52,7 @@ class FitNormalisation:
 
     def _fit(self, name: str, item: Any) -> dict[str, Any]:
         if item.dtype.kind not in "biuf":
-            raise OperationError(f"{name!r} holds no numbers, but {item.dtype}")
+            raise no_numbers(name, item)
         measure = _robust if self.method == "robust" else _by_blocks
         parts = (self._by_place(name, read(item, rows)) for rows in blocks(item))
         with fits(f"what is measured of {name!r}"):
@@ -104,7 +104,7 @@ class Normalise:
             item = column(dataset, name)
             shape = item.shape[1:]
             if item.dtype.kind not in "biuf":
-                raise OperationError(f"{name!r} holds no numbers, but {item.dtype}")
+                raise no_numbers(name, item)
             if offset.ndim and shape[-offset.ndim :] != offset.shape:
                 raise OperationError(
                     f"{name!r} has rows of the shape {shape}, and the scaling is for {offset.shape}"

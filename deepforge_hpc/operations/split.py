@@ -8,7 +8,7 @@ import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError
 from deepforge_hpc.operations.fields import unknown
-from deepforge_hpc.operations.tables import columns, rewrite, row_count, values
+from deepforge_hpc.operations.tables import columns, no_numbers, rewrite, row_count, values
 
 if TYPE_CHECKING:
     import h5py
@@ -203,7 +203,7 @@ def _strata(table: Any, name: str, bins: int, count: int) -> tuple[list[str], An
     found = _of_rows(table, name, count)
     if bins:
         if found.dtype.kind not in "biuf":
-            raise OperationError(f"strata_bins: {name!r} holds no numbers, but {found.dtype}")
+            raise no_numbers(name, found)
         edges = np.nanquantile(found, np.linspace(0, 1, bins + 1)[1:-1])
         found = np.where(np.isnan(found), -1, np.searchsorted(edges, found, side="right"))
     labels, code = np.unique(found, return_inverse=True)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from deepforge_hpc.operations.errors import OperationError, fits, needed
+from deepforge_hpc.operations.fields import is_number
 
 BLOCK_BYTES = 64 << 20
 """What is read of a column at a time."""
@@ -106,10 +107,23 @@ def numbers(table: Any, name: str) -> Any:
     """Return one data set in float64; OperationError if it holds no numbers."""
     found = values(table, name)
     if found.dtype.kind not in "biuf":
-        raise OperationError(f"{name!r} holds no numbers, but {found.dtype}")
+        raise no_numbers(name, found)
     with fits(f"the column {name!r}"):
         found = found.astype(np.float64)
     return found.filled(np.nan) if hasattr(found, "filled") else found
+
+
+def no_numbers(name: str, item: Any) -> OperationError:
+    """Return what to raise of a column that is none of numbers; of text, what made it that."""
+    if item.dtype.kind not in "OSU":
+        return OperationError(f"{name!r} holds no numbers, but {item.dtype}")
+    found = read(item)
+    texts = np.char.decode(found, errors="replace") if found.dtype.kind == "S" else found
+    places = (place for place, text in np.ndenumerate(texts) if not is_number(text))
+    if (place := next(places, None)) is None:
+        return OperationError(f"{name!r} holds no numbers, but text that would be some")
+    what = f"{str(texts[place])[:40]!r}" + (f" of row {place[0]} (from 0)" if place else "")
+    return OperationError(f"{name!r} holds no numbers, but text: {what} is none")
 
 
 def refuse_names(names: Collection[str], hint: str) -> None:

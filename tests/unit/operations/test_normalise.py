@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from deepforge_hpc.operations import tables
 from deepforge_hpc.operations.errors import OperationError
+from deepforge_hpc.operations.load import Load
 from deepforge_hpc.operations.normalise import FitNormalisation, Normalise
 
 SCALERS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
@@ -69,8 +71,19 @@ def test_what_does_not_fit() -> None:
         Normalise().execute({"y": np.ones(3)}, scaling)
     with pytest.raises(OperationError, match="name at least one"):
         FitNormalisation([]).execute({"x": np.ones(3)})
-    with pytest.raises(OperationError, match="'x' holds no numbers"):
+    with pytest.raises(OperationError, match="'x' holds no numbers, but text: 'a' of row 0"):
         Normalise().execute({"x": np.array([["a", "b"]])}, scaling)
+
+
+def test_what_made_a_column_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n0.5\n\nNA\n-\n3,5\n")
+    table, _ = Load(columns=["x"], delimiter=";").execute(tmp_path / "a.csv")
+    with pytest.raises(OperationError, match=r"text: '-' of row 3 \(from 0\) is none"):
+        FitNormalisation(["x"]).execute(table)
+    for dtype, message in (("S", "no numbers, but text: 'b' of row 1"), ("c8", "but complex64")):
+        column = np.array(["1", "b"]) if dtype == "S" else np.ones(2)
+        with pytest.raises(OperationError, match=message):
+            FitNormalisation(["x"]).execute({"x": column.astype(dtype)})
 
 
 @pytest.mark.parametrize(
