@@ -223,4 +223,5 @@ def find_model(reference: str, cwd: Path) -> tuple[Path, FoundExecution | None, 
     if models:
         raise UsageError(f"{reference}: several models fit", f"One of {listed(labels, 9)}.")
     of = f"/{job}" if job else ""
-    raise UsageError(f"{found.id}{of} has no output that is a Keras model", "Name a .keras file.")
+    hint = "Name a .keras file, or a job that made one; what PyTorch has trained is not looked into."
+    raise UsageError(f"{found.id}{of} has no output that is a Keras model", hint)

@@ -36,6 +36,10 @@ _ONLY = "output"
 """What the only output of a network is called, which has no name in its code."""
 _LOOK = 2
 """Rows that a network is given to see its outputs."""
+_ONE_NUMBER = (
+    "; a column of one number a row is the input [], without an axis: {stack: {dim: 1}} joins "
+    "several, {unsqueeze: {dim: 1}} gives one the axis"
+)
 
 
 def input_names(module: Any) -> list[str]:
@@ -135,7 +139,8 @@ def _shapes(module: Any, columns: Mapping[str, Any], rows: Any) -> dict[str, tup
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(f"{name} {tuple(item.shape[1:])}" for name, item in columns.items())
         said = " ".join(str(error).split())[:300]
-        raise TrainingError(f"the network cannot take rows of {shapes}: {said}") from error
+        hint = "" if all(item.ndim > 1 for item in columns.values()) else _ONE_NUMBER
+        raise TrainingError(f"the network cannot take rows of {shapes}: {said}{hint}") from error
     finally:
         module.train(was)
     several = found if isinstance(found, (list, tuple)) else (found,)

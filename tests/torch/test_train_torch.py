@@ -290,6 +290,7 @@ def test_targets_come_in_the_form_that_the_loss_takes(dataset: Any) -> None:
         ({"loss": "BCELoss", "target": "target"}, "for labels of classes, use CrossEntropyLoss"),
         ({"inputs": {"x": "words"}}, "inputs: words is text, and a network takes numbers"),
         ({"inputs": {"x": "size"}}, "the network cannot take rows of x (): "),
+        ({"inputs": {"x": "size"}}, "a column of one number a row is the input []"),
         ({"sample_weight": "less"}, "weights that are below 0"),
         ({"class_weight": {"3": 2.0}}, "there is no class 3; the classes are 0 to 2"),
         ({"rows": "trust"}, "marks by 0 and 1"),

@@ -47,6 +47,7 @@ from deepforge_hpc.libraries.networks.code import OBJECT, OBJECT_RULE, OBJECT_SC
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Argument
 from deepforge_hpc.libraries.networks.literals import PARAMETER, POSITIVE, is_int
+from deepforge_hpc.plugins.registry import known
 
 STEP_WORDS = ("from", "when", "repeat", "call")
 REUSE = "reuse"
@@ -116,7 +117,7 @@ def _step(value: object, path: Path, reader: Reader) -> object:
     found = [name for name in content if name not in STEP_WORDS]
     if len(found) != 1:
         what = f"found {' and '.join(found)}" if found else "there is none"
-        hint = "write {Dense: {units: 10}}, and {Flatten: {}} for no arguments"
+        hint = "write `- name: {Dense: {units: 10}}`, and {Flatten: {}} for no arguments"
         reader.fault(path, f"a step names one layer or block; {what}", hint)
         return BAD
     sources = _SOURCES(content["from"], (*path, "from"), reader) if "from" in content else ()
@@ -301,8 +302,10 @@ def read(reader: Reader, dialect: Dialect) -> Architecture | None:
     found = _FILE(reader.document.value(), (), reader)
     if not isinstance(found, Architecture):
         return None
-    if found.library:
-        OneOf(dialect.library)(found.library, ("library",), reader)
+    if found.library not in {"", dialect.library}:
+        libraries = known("libraries")
+        names = (dialect.library,) if found.library in libraries else sorted(libraries)
+        OneOf(*names)(found.library, ("library",), reader)
     _check_dtypes((found.body, *found.blocks.values()), reader, dialect)
     for block in found.blocks.values():
         is_layer = dialect.catalogue.find("layer", block.name)

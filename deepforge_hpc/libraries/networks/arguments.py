@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deepforge_hpc.files.faults import BAD, Path, Reader, nearest, shown
@@ -185,7 +185,7 @@ class Arguments:
     def given(self, value: object, path: Path, reader: Reader) -> dict[str, object]:
         """Return those that are given and known; their values are not looked at."""
         known = {}
-        for name, item in mapping_of(self.thing.name, value, path, reader).items():
+        for name, item in mapping_of(self.name, value, path, reader, self.thing.required).items():
             if name in self.kinds:
                 known[name] = item
             else:
@@ -218,12 +218,16 @@ class Arguments:
         return closed({name: kind.schema() for name, kind in self.kinds.items()})
 
 
-def mapping_of(name: str, value: object, path: Path, reader: Reader) -> Mapping[str, object]:
+def mapping_of(
+    name: str, value: object, path: Path, reader: Reader, needed: Sequence[str] = ()
+) -> Mapping[str, object]:
     """Return the arguments of something; none after a fault."""
     if isinstance(value, dict | None):
         return value or {}
     what = f"the arguments of {name} must be a mapping, not {shown(value)}"
-    reader.fault(path, what, f"write {{{name}: {{}}}} for none")
+    is_it = len(needed) == 1 and isinstance(value, int | float | str)  # as Python's `Dense(10)`
+    given, end = (f"{needed[0]}: {value}", "") if is_it else ("", " for none")
+    reader.fault(path, what, f"write {{{name}: {{{given}}}}}{end}")
     return {}
 
 

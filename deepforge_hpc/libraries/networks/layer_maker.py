@@ -30,7 +30,9 @@ class LayerMaker:
         if message.startswith(f"{self.dialect.framework} has no layer"):
             known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
             message = f"no {self.dialect.framework} layer or block {shown(step.kind)}"
-            hint = nearest(step.kind, known)
+            line = next(one for one in reversed(step.path[:-1]) if isinstance(one, str))
+            is_bare = self.kinds.arguments("layer", line)  # `- Dense: {units: 10}`, without a name
+            hint = f"write `- name: {{{line}: ..}}`" if is_bare else nearest(step.kind, known)
         frame.fault(step.path, message, hint, key=True)
         return None
 

@@ -212,6 +212,7 @@ def test_what_keras_does_not_say_is_any_literal() -> None:
         (("out:", "a:"), "the name a is taken"),
         (("out:", "a b:"), "net.yaml:6:5: layers[1]: 'a b' is not a name (letters, digits and _"),
         (("out: {Flatten: {}}", "out: Flatten"), "a step names one layer or block; there is none"),
+        (("out: {Flatten: {}}", "Dense: {units: 1, name: a}"), "write `- name: {Dense: {units: 10}}`"),
         (("out: {Flatten: {}}", "out: {Flatten: {}, ReLU: {}}"), "found Flatten and ReLU"),
         (("filters: 4", "filters: $n"), "no parameter $n"),
         (
@@ -258,7 +259,13 @@ def test_what_keras_does_not_say_is_any_literal() -> None:
             "units of Dense must be a positive",
         ),
         (("{x: [8, 8, 3]}", "{x: [8, 8, 3], y: {shape: [1], when: no}}"), "must be true or false"),
-        (("Flatten: {}", "Flatten: 3"), "the arguments of Flatten must be a mapping, not 3"),
+        (
+            ("Flatten: {}", "Flatten: 3"),
+            "the arguments of Flatten must be a mapping, not 3 (write {Flatten: {}} for none)",
+        ),
+        (("Flatten: {}", "Dense: 3"), "must be a mapping, not 3 (write {Dense: {units: 3}})"),
+        (("out: {Flatten: {}}", "Dense: {units: 3}"), "'units' (write `- name: {Dense: ..}`)"),
+        (("library: keras", "library: kera"), "expected one of keras, torch, not 'kera' (did you"),
         (("Flatten: {}", "Flatten: {}, when: false"), "no output: `when` leaves out out"),
         (("kernel_size: 3", "kernel_size: 3, use_bias: 1"), "must be true or false, not 1"),
         (
