@@ -223,5 +223,7 @@ def find_model(reference: str, cwd: Path) -> tuple[Path, FoundExecution | None, 
     if models:
         raise UsageError(f"{reference}: several models fit", f"One of {listed(labels, 9)}.")
     of = f"/{job}" if job else ""
-    hint = "Name a .keras file, or a job that made one; what PyTorch has trained is not looked into."
+    hint = (
+        "Name a .keras file, or a job that made one; what PyTorch has trained is not looked into."
+    )
     raise UsageError(f"{found.id}{of} has no output that is a Keras model", hint)

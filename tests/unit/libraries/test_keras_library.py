@@ -212,7 +212,10 @@ def test_what_keras_does_not_say_is_any_literal() -> None:
         (("out:", "a:"), "the name a is taken"),
         (("out:", "a b:"), "net.yaml:6:5: layers[1]: 'a b' is not a name (letters, digits and _"),
         (("out: {Flatten: {}}", "out: Flatten"), "a step names one layer or block; there is none"),
-        (("out: {Flatten: {}}", "Dense: {units: 1, name: a}"), "write `- name: {Dense: {units: 10}}`"),
+        (
+            ("out: {Flatten: {}}", "Dense: {units: 1, name: a}"),
+            "write `- name: {Dense: {units: 10}}`",
+        ),
         (("out: {Flatten: {}}", "out: {Flatten: {}, ReLU: {}}"), "found Flatten and ReLU"),
         (("filters: 4", "filters: $n"), "no parameter $n"),
         (
