@@ -139,7 +139,7 @@ def _shapes(module: Any, columns: Mapping[str, Any], rows: Any) -> dict[str, tup
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = ", ".join(f"{name} {tuple(item.shape[1:])}" for name, item in columns.items())
         said = " ".join(str(error).split())[:300]
-        hint = "" if all(item.ndim > 1 for item in columns.values()) else _ONE_NUMBER
+        hint = "" if all(len(item.shape) > 1 for item in columns.values()) else _ONE_NUMBER
         raise TrainingError(f"the network cannot take rows of {shapes}: {said}{hint}") from error
     finally:
         module.train(was)

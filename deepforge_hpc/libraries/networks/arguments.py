@@ -226,7 +226,7 @@ def mapping_of(
         return value or {}
     what = f"the arguments of {name} must be a mapping, not {shown(value)}"
     is_it = len(needed) == 1 and isinstance(value, int | float | str)  # as Python's `Dense(10)`
-    given, end = (f"{needed[0]}: {value}", "") if is_it else ("", " for none")
+    given, end = (f"{needed[0]}: {shown(value)}", "") if is_it else ("", " for none")
     reader.fault(path, what, f"write {{{name}: {{{given}}}}}{end}")
     return {}
 
