@@ -13,6 +13,7 @@ from deepforge_hpc.operations.data import batches_of, output_names
 from deepforge_hpc.operations.precision import cloned
 from deepforge_hpc.operations.pretrained import pretrained
 from deepforge_hpc.operations.rate import learning_rate
+from deepforge_hpc.operations.rehearsal import rehearse
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.weights import begin_with, by_place, freeze
 from deepforge_hpc.training.errors import TrainingError
@@ -46,6 +47,7 @@ def train(
     records = [RecordInside(settings.record, batches, is_first=is_first)] if settings.record else []
     rate, report["learning_rate"] = learning_rate(settings, len(batches))
     report |= {"steps_per_epoch": len(batches), "rows": batches.order.rows}
+    rehearse(model, wanted, output_names(model), batches)
     model.compile(
         optimizer=training.distributed(optimizer(settings, rate), transport),
         jit_compile=False,  # XLA has none of the exchanges between ranks

@@ -49,6 +49,11 @@ class Rate:
         for group, rate in zip(self._groups, rates, strict=True):
             group["lr"] = rate
 
+    @property
+    def kind(self) -> str:
+        """Return the name of the schedule."""
+        return "none" if self._schedule is None else type(self._schedule).__name__
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
         schedule = self._schedule.state_dict() if self._schedule is not None else None

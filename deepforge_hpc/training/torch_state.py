@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +14,7 @@ from deepforge_hpc.training import torch_shards
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position, leaves, value_of
 from deepforge_hpc.training.draws import Draws
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.torch_faults import clear
 from deepforge_hpc.training.transports import Transport
 
 _ADVICE = "remove the folder to begin anew, or submit again for an execution of its own"
@@ -23,6 +26,7 @@ class TorchState:
     def __init__(self, module: Any, optimizer: Any, schedule: Any, transport: Transport) -> None:
         self.module, self.optimizer, self.schedule = module, optimizer, schedule
         self.transport, self.draws = transport, Draws(transport)
+        self._network = _digest(module)
         self.is_sharded = torch_shards.is_sharded(module)
 
     def share(self) -> None:
@@ -61,7 +65,9 @@ class TorchState:
         state: dict[str, Any] = {
             **more,
             "architecture": self._shapes(),
+            "network": self._network,
             "optimizer_class": type(self.optimizer).__name__,
+            "schedule_class": self._schedule_class,
             "seed": self.draws.seed,
         }
         arrays: dict[str, Any] = {}
@@ -93,7 +99,9 @@ class TorchState:
             names = [name for name, _ in self._shapes()]
             self.module.load_state_dict({n: torch.from_numpy(arrays[f"weight/{n}"]) for n in names})
             optimizer = _tensors(value_of(found.state["optimizer"], arrays))
-            self.optimizer.load_state_dict(optimizer)
+            said = "is of a training whose optimizer has other parameters"
+            with clear(f"the checkpoint {found.path} {said} ({_ADVICE})", (ValueError, KeyError)):
+                self.optimizer.load_state_dict(optimizer)
         if self.schedule:
             self.schedule.load_state_dict(_tensors(value_of(found.state["schedule"], arrays)))
         self.draws.seed = found.state.get("seed", self.draws.seed)
@@ -103,12 +111,25 @@ class TorchState:
         said = ""
         if found.state.get("architecture") != self._shapes():
             said = "is of another architecture"
+        elif found.state.get("network", self._network) != self._network:
+            said = (
+                "is of a network whose layers have other settings, and weights of the same shapes"
+            )
         elif (there := found.state["optimizer_class"]) != (here := type(self.optimizer).__name__):
             said = f"is of the optimizer {there}, and this training has {here}"
+        elif (there := found.state.get("schedule_class", "")) != (
+            here := self._schedule_class
+        ) and there:
+            said = f"is of the schedule {there}, and this training has {here}"
         elif self.is_sharded and not found.is_sharded:
             said = "is of a training that was not sharded, and this one is"
         if said:
             raise TrainingError(f"the checkpoint {found.path} {said}: {_ADVICE}")
+
+    @property
+    def _schedule_class(self) -> str:
+        """Return what sets the rate; a checkpoint of an older version does not know it."""
+        return getattr(self.schedule, "kind", type(self.schedule).__name__)
 
     def _part(self, name: str, part: Any, arrays: dict[str, Any]) -> Any:
         """Return the JSON of the optimizer's or the schedule's state, its arrays put aside."""
@@ -120,6 +141,12 @@ class TorchState:
 
     def _shapes(self) -> list[list[Any]]:
         return [[name, list(one.shape)] for name, one in self.module.state_dict().items()]
+
+
+def _digest(module: Any) -> str:
+    """Return a digest of the settings of layers; sharded ones have other names for the same."""
+    said = re.sub(r"\bFSDP|0x[0-9a-f]+", "", repr(module))
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def array_of(tensor: Any) -> Any:

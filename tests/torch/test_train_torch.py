@@ -375,6 +375,40 @@ def test_each_epoch_tells_where_its_time_went(
     assert first["time/checkpoint"] == 0 < second["time/checkpoint"]
 
 
+def test_a_checkpoint_of_other_settings_is_named(tmp_path: Path) -> None:
+    import torch
+    from torch.optim.lr_scheduler import ExponentialLR, LinearLR
+
+    from deepforge_hpc import training
+    from deepforge_hpc.training import pytorch
+
+    x = np.ones((8, 2), "f4")
+    transport = training.connect("torch")
+    batches = training.RankBatches(x, x, batch_size=4, transport=transport)
+
+    def learn(layer: Any, schedule: Any = LinearLR, least: int = 0, epochs: int = 2) -> Any:
+        module = torch.nn.Sequential(torch.nn.Linear(2, 2), layer)
+        optimizer = torch.optim.Adam([*module.parameters()][least:])
+        paced = {"schedule": schedule(optimizer, 0.5)} if schedule else {}
+        goal = pytorch.Goal(loss=torch.nn.MSELoss(), optimizer=optimizer, **paced)
+        words = {"epochs": epochs, "transport": transport, "checkpoints": tmp_path}
+        return pytorch.fit(module, batches, goal, **words)  # type: ignore[arg-type]
+
+    learn(torch.nn.Tanh(), epochs=1)
+    for other, said in (
+        ((torch.nn.ReLU(),), "of a network whose layers have other settings, and weights of"),
+        ((torch.nn.Tanh(), None), "of the schedule LinearLR, and this training has none"),
+        (
+            (torch.nn.Tanh(), ExponentialLR),
+            "schedule LinearLR, and this training has ExponentialLR",
+        ),
+        ((torch.nn.Tanh(), LinearLR, 1), "of a training whose optimizer has other parameters"),
+    ):
+        with pytest.raises(TrainingError, match=said):
+            learn(*other)
+    assert len(learn(torch.nn.Tanh())["loss"]) == 2
+
+
 def test_a_step_that_float16_cannot_hold_is_left_out() -> None:
     import torch
 
