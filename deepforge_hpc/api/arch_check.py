@@ -119,7 +119,7 @@ def check(
     if graph is None:
         raise InvalidInputError(faults)
     judge = arch.library(graph.library).judge()
-    _check_loss(judge, loss)
+    judged = _loss(judge, loss) if loss else None
     fitted = fit(judge, optimizer, site)
     if precision and precision not in judge.precisions:
         hint = nearest(precision, judge.precisions) or f"{judge.framework} has no such policy"
@@ -136,7 +136,7 @@ def check(
     if python or any(name == judge.package for name, _ in has):
         found = try_out(graph, setting, has)
     if not isinstance(found, NoTrial):
-        return fitted(tried_network(found, path, batch=batch, loss=loss, faults=faults))
+        return fitted(tried_network(found, path, batch=batch, loss=judged, faults=faults))
     if faults:
         raise InvalidInputError(faults)
     if python:
@@ -145,11 +145,26 @@ def check(
     return _untried(judge, graph, path, batch, found)
 
 
-def _check_loss(judge: Judge, loss: str) -> None:
-    """Raise UsageError for what is no loss: nothing would be said of it."""
-    if loss and loss not in judge.losses():
-        hint = nearest(loss, judge.losses()) or "leave it out for a loss of your own"
-        raise UsageError(f"--loss {shown(loss)}: {judge.framework} has no such loss", hint)
+def _loss(judge: Judge, text: str) -> object:
+    """Return a loss as it stands in a pipeline, or such for each output, from what was typed.
+
+    UsageError for what is no loss: nothing would be said of it.
+    """
+    from deepforge_hpc.files.yaml12 import parse_value
+    from deepforge_hpc.operations.spec import FORM, is_by_output, parse
+
+    known = judge.losses()
+    loss = parse_value(text, "--loss")
+    is_each = isinstance(loss, dict) and is_by_output(loss, known.__contains__)
+    for one in loss.values() if isinstance(loss, dict) and is_each else (loss,):
+        try:
+            name, _ = parse(one)
+        except ValueError:
+            raise UsageError(f"--loss {shown(text)} is no loss", f"write {FORM}") from None
+        if name not in known:
+            hint = nearest(name, known) or "leave it out for a loss of your own"
+            raise UsageError(f"--loss {shown(name)}: {judge.framework} has no such loss", hint)
+    return loss
 
 
 def _interpreter(python: str) -> str:
@@ -194,7 +209,7 @@ def _untried(
 
 
 def tried_network(
-    found: Tried, path: Path, *, batch: int, loss: str = "", faults: tuple[Fault, ...] = ()
+    found: Tried, path: Path, *, batch: int, loss: object = None, faults: tuple[Fault, ...] = ()
 ) -> CheckedArchitecture:
     """Return a trial as what the command shows."""
     from deepforge_hpc.libraries.networks.trial import costs
@@ -222,7 +237,7 @@ def tried_network(
         operations=_total((layer.operations for layer in layers), is_part=is_part),
         activations=_total(kept, is_part=is_part),
         errors=tuple(sorted(every, key=lambda error: (error.file, error.line, error.column))),
-        notices=tuple(notices(found, loss or None)),
+        notices=tuple(notices(found, loss)),
     )
 
 

@@ -350,7 +350,7 @@ def test_the_command_prints_what_is_remembered_and_starts_nothing(
     monkeypatch.chdir(tmp_path)
     known = software(sys.executable, JUDGE.packages)
     assert dict(known)["keras"] == tried["pasquet"].trial.version
-    for name in ("pasquet", "several at once"):
+    for name in ("pasquet", "several at once", "in a block"):
         key = cache.key(tried[name].request.network, setting(), known)
         cache.put(key, tried[name].trial)
     monkeypatch.setattr(run.subprocess, "Popen", None)
@@ -365,12 +365,20 @@ def test_the_command_prints_what_is_remembered_and_starts_nothing(
     assert told[-3] == "one example: 759.6 M multiply-accumulates"
     assert told[-2] == "a batch of 1: 15.9 MiB of activations, kept for the gradients"
     assert told[-1].endswith("on tensorflow (cached)")
+    loss = "{CategoricalCrossentropy: {from_logits: true}}"
+    for given, is_wrong in ((loss, True), ("CategoricalCrossentropy", False)):
+        assert main(["arch", "check", "net.yaml", "--batch", "1", "--loss", given]) == 0
+        assert ("applies softmax itself" in capsys.readouterr().err) == is_wrong
 
+    (tmp_path / "net.yaml").write_text(REFUSED["in a block"][0])
+    assert main(["arch", "check", "net.yaml"]) == 3
+    table = capsys.readouterr().out
+    assert any(row.split()[-4:] == ["refused", "?", "?", "?"] for row in table.splitlines())
+    assert "at least" in table
     (tmp_path / "net.yaml").write_text(REFUSED["several at once"][0])
     assert main(["arch", "check", "net.yaml", "-v"]) == 3
     said = capsys.readouterr()
-    assert said.out.splitlines()[1].split() == ["a", "MaxPooling2D", "refused", "?", "?", "?"]
-    assert "at least" in said.out
+    assert said.out == ""  # nothing was built: the errors alone
     assert "error: net.yaml:5:" in said.err
     assert "    ValueError: " in said.err
     assert main(["arch", "check", "net.yaml", "--json"]) == 3

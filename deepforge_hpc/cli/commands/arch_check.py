@@ -33,7 +33,9 @@ from deepforge_hpc.errors import InvalidInputError
     help="What layers compute in: mixed_bfloat16, mixed_float16.",
 )
 @click.option("--site", default="", metavar="NAME", help="Tell whether its GPUs have that memory.")
-@click.option("--loss", default="", metavar="NAME", help="Check that the outputs fit this loss.")
+@click.option(
+    "--loss", default="", metavar="LOSS", help="Check that outputs fit it: NAME or {NAME: {...}}."
+)
 @python_option
 @click.option("--exact", is_flag=True, help="Import layers of the project as well.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the framework's own words.")

@@ -504,6 +504,8 @@ def test_without_keras_the_command_says_what_it_did_not_check(
         said = capsys.readouterr().err
         assert f"--loss {loss!r}: Keras has no such loss\nhint: " in said
         assert words in said
+    assert main(["arch", "check", str(file), "--loss", "{mse: 1, mae: 2}"]) == 2
+    assert "write Name or {Name: {argument: value}}" in capsys.readouterr().err
     file.write_text(f"{HEAD}  - a: {{Dense: {{units: 2}}}}\n".replace("keras", "tensorflow"))
     assert main(["arch", "check", str(file)]) == 3
     assert "1:10: library: expected one of keras, not 'tensorflow'" in capsys.readouterr().err
