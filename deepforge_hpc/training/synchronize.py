@@ -46,6 +46,9 @@ class Synchronize(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
         model, transport = self.model, self.transport
         check_normalization(model, transport)
+        # Made on one rank too: its seed is drawn from Python's generator, and what is drawn
+        # there afterwards must not depend on how many ranks there are.
+        common = [] if self._begun else common_random_states()
         if transport.size == 1:
             return
         check_optimizer(model.optimizer)
@@ -53,7 +56,6 @@ class Synchronize(keras.callbacks.Callback):
             model.jit_compile = False
             model.make_train_function(force=True)
         model.optimizer.build(model.trainable_variables)
-        common = [] if self._begun else common_random_states()
         self._begun = True
         for variable in [*model.variables, *model.optimizer.variables, *common]:
             value = transport.broadcast(numpy_of(variable))

@@ -130,3 +130,14 @@ def test_a_file_of_keras_is_trained_on_torch(make_project: Callable[..., Path], 
     with zipfile.ZipFile(job / "outputs" / "model.keras") as saved:
         config = json.loads(saved.read("config.json"))
     assert [one["class_name"] for one in config["config"]["layers"]][-2:] == ["Functional", "Dense"]
+
+
+def test_a_module_that_builds_a_network_of_torch_is_told_why_it_is_no_file(
+    dfh: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "net.py").write_text(
+        "import keras\nimport torch\n\nmodel = torch.nn.Linear(2, 1)\n"
+    )
+    options = ("import", "net.py", "--run", "--python", sys.executable)
+    told = dfh("arch", *options, cwd=tmp_path, expect=3, env={"KERAS_BACKEND": "torch"}).stderr
+    assert "model gives a network of PyTorch, whose forward is code" in told

@@ -30,14 +30,15 @@ def main(source: str, name: str, target: str) -> str:
             wanted = name or f"{', '.join(USUAL[:-1])} or a model"
             return f"it has no {wanted}"
         model = found[names[0]]
-        model = model if isinstance(model, keras.Model) else model()
+        # A network of either can be called too, with what it computes from.
+        networks = (keras.Model, *_modules_of_torch())
+        model = model if isinstance(model, networks) else model()
+    if isinstance(model, _modules_of_torch()) and not isinstance(model, keras.Model):
+        return (
+            f"{names[0]} gives a network of PyTorch, whose forward is code: no file can be "
+            "made of it; write one that begins with `library: torch`"
+        )
     if not isinstance(model, keras.Model):
-        torch = sys.modules.get("torch")
-        if torch is not None and isinstance(model, torch.nn.Module):
-            return (
-                f"{names[0]} gives a network of PyTorch, whose forward is code: no file can be "
-                "made of it (dfh arch new --library torch begins one)"
-            )
         return f"{names[0]} gives no model of Keras"
     register(path.stem, found)
     for module, loaded in list(sys.modules.items()):
@@ -45,6 +46,11 @@ def main(source: str, name: str, target: str) -> str:
             register(module, vars(loaded))
     Path(target).write_text(model.to_json(), encoding="utf-8")
     return ""
+
+
+def _modules_of_torch() -> tuple[type, ...]:
+    torch = sys.modules.get("torch")
+    return (torch.nn.Module,) if torch is not None else ()
 
 
 def register(module: str, names: dict[str, object]) -> None:
