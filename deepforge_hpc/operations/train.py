@@ -127,10 +127,10 @@ class Train:
         if clip and odd:
             raise TrainingError(f"clip has {odd}; it takes clipnorm, global_clipnorm or clipvalue")
         odd = sorted(key for key in clip if not 0 < clip[key] < math.inf)
-        if odd:
+        if clip and odd:
             raise TrainingError(f"clip: {odd[0]} is {clip[odd[0]]:g}: a bound is a number above 0")
         odd = sorted(key for key in loss_weights if not 0 <= loss_weights[key] < math.inf)
-        if odd:
+        if loss_weights and odd:
             raise TrainingError(f"loss_weights: that of {odd[0]} is below 0, infinite or no number")
         odd = sorted(key for key in class_weight if not key.isdecimal())
         if class_weight and odd:

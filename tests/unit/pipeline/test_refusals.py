@@ -63,6 +63,8 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
     ("Split", {"strata_bins": 4}, "strata_bins"),
     ("TSNE", {"rows": 20}, "rows"),
     ("Train", {**LEARN, "clip": {"norm": 1.0}}, "clip"),
+    ("Train", {**LEARN, "clip": {"clipnorm": -1.0}}, "clip"),
+    ("Train", {**LEARN, "loss_weights": {"kind": -1.0}}, "loss_weights"),
     ("Train", {**LEARN, "class_weight": {"one": 1.0, "0": 2.0}}, "class_weight"),
     ("Train", {**LEARN, "class_weight": {"0": -2.0}}, "class_weight"),
     ("Train", {**LEARN, "schedule_every": "step"}, "schedule_every"),
