@@ -508,7 +508,9 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     assert "write Name or {Name: {argument: value}}" in capsys.readouterr().err
     file.write_text(f"{HEAD}  - a: {{Dense: {{units: 2}}}}\n".replace("keras", "tensorflow"))
     assert main(["arch", "check", str(file)]) == 3
-    assert "1:10: library: expected one of keras, torch, not 'tensorflow'" in capsys.readouterr().err
+    assert (
+        "1:10: library: expected one of keras, torch, not 'tensorflow'" in capsys.readouterr().err
+    )
     file.write_text(f"{HEAD}  - a: {{Dens: {{units: 2}}}}\n")
     assert main(["arch", "check", str(file)]) == 3
     assert "did you mean 'Dense'?" in capsys.readouterr().err
