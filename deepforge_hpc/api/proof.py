@@ -83,8 +83,8 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
     except BaseException:
         _cancel_all(folder)
         raise
-    found = find_execution(str(submission.layout.root), folder)
     try:
+        found = find_execution(str(submission.layout.root), folder)
         finding = _follow(found, folder, launch, limit_s)
     except BaseException:
         _cancel_all(folder)
