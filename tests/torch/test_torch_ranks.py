@@ -57,6 +57,14 @@ def furthest(first: dict[str, Any], second: dict[str, Any]) -> float:
     return max(float(np.abs(first[name] - second[name]).max()) for name in first)
 
 
+def test_no_thread_of_gloo_outlives_python(four: Path) -> None:
+    """One that takes Python's lock too late aborts the process."""
+    for rank in range(4):
+        threads = (four / f"{rank}.threads").read_text()
+        assert threads
+        assert "gloo" not in threads
+
+
 @pytest.mark.parametrize(
     ("case", "bound"),
     [

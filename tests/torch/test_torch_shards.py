@@ -64,6 +64,14 @@ def far(folder: Path, one: str, two: str) -> float:
         return max(float(np.abs(first[name] - second[name]).max()) for name in first.files)
 
 
+def test_no_thread_of_gloo_outlives_python(folder: Path) -> None:
+    """One that takes Python's lock too late aborts the process."""
+    for rank in range(2):
+        threads = (folder / f"{rank}.threads").read_text()
+        assert threads
+        assert "gloo" not in threads
+
+
 def test_two_one_two_ranks_learn_what_an_uninterrupted_training_does(folder: Path) -> None:
     first, second, third = (told(folder, part) for part in ("first", "second", "third"))
     assert (first["size"], second["size"], third["size"]) == (2, 1, 2)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import last_threads
 import numpy as np
 import torch
 from torch import nn
@@ -27,6 +28,7 @@ from deepforge_hpc.training.early_stopping import EarlyStopping
 from deepforge_hpc.training.transports import Transport
 
 FOLDER = Path(sys.argv[1])
+last_threads.watch(FOLDER)
 TEAM = training.connect("torch")
 FOUND: dict[str, Any] = {"rank": TEAM.rank, "size": TEAM.size, "keras": "keras" in sys.modules}
 pytorch.AGREE_S = 0.0  # after each step

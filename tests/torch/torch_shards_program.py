@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import last_threads
 import numpy as np
 import torch
 from torch import nn
@@ -22,6 +23,7 @@ from deepforge_hpc import training
 from deepforge_hpc.training import pytorch
 
 FOLDER, PART = Path(sys.argv[1]), sys.argv[2]
+last_threads.watch(FOLDER)
 TEAM = training.connect("torch")
 if TEAM.size == 1:
     torch.distributed.init_process_group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from deepforge_hpc.job import Rank
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports.base import Array, Tensor, Transport
+
+MESHES = "torch.distributed.device_mesh", "torch.distributed.fsdp."
+"""Modules whose objects hold process groups."""
 
 
 class TorchTransport(Transport):
@@ -96,9 +100,31 @@ def _join(ranks: Rank) -> tuple[Any, Any]:
                 "torch.distributed needs $MASTER_ADDR and $MASTER_PORT, a host and a free port "
                 "that all ranks are given: start them by `launch: torchrun`, or set both"
             )
+        # Its functions have the group of that time as a default, for good: before there is one.
+        import torch.distributed.nn.functional
+
         torch.distributed.init_process_group(
             "nccl" if with_gpu else "gloo", rank=ranks.rank, world_size=ranks.world_size
         )
-        # Its threads must have ended when the process does, or that is aborted now and then.
-        atexit.register(torch.distributed.destroy_process_group)
+        atexit.register(_leave, torch.distributed)
     return torch, torch.device("cuda", ranks.device) if with_gpu else torch.device("cpu")
+
+
+def _leave(distributed: Any) -> None:
+    """End the process groups and their threads before the interpreter ends.
+
+    A thread of gloo lets go of the tensors of an exchange a moment after that is over, and takes
+    Python's lock for it: where it comes too late, C++ aborts the whole process, whose work was done
+    ("terminate called without an active exception"; torch 2.13). The threads end with the last
+    holder of the group, and the meshes of sharded modules hold theirs.
+    """
+    if not distributed.is_initialized():
+        return  # the program has ended it
+    distributed.destroy_process_group()
+    for holder in gc.get_objects():
+        if str(type(holder).__module__).startswith(MESHES):
+            names = vars(holder)
+            for within in (names, *(one for one in names.values() if isinstance(one, dict))):
+                for name, held in list(within.items()):
+                    if isinstance(held, distributed.ProcessGroup):
+                        within[name] = None
