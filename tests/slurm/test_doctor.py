@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,33 @@ def test_ctrl_c_leaves_no_job_behind(
         process.communicate(timeout=60)
         assert process.returncode == 130
         slurm_cluster.wait_for(lambda names: not names, *jobs)
+    finally:
+        slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=RESUME")
+
+
+INTERRUPTED = """
+import sys
+from deepforge_hpc.api import proof
+from deepforge_hpc.cli.main import main
+
+def interrupted(*args):
+    raise KeyboardInterrupt
+
+proof.find_execution = interrupted
+del sys.argv[0]
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_just_after_the_queueing_leaves_no_job_behind(
+    slurm_cluster: Any, dfh: Any, project: Path, here: Path
+) -> None:
+    user = replace(dfh, words=(sys.executable, "-c", INTERRUPTED))
+    slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=DRAIN", "Reason=test")
+    try:
+        user("doctor", "--site", "here", "--submit", "--yes", cwd=project, expect=130)
+        assert next(project.glob("dfh-doctor-*/executions/*/execution.json"))  # they were queued
+        slurm_cluster.wait_for(lambda names: not names, "squeue", "-h", "-o", "%j")
     finally:
         slurm_cluster.run("scontrol", "update", "NodeName=n[1-4]", "State=RESUME")
 
