@@ -34,7 +34,8 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
     if not spec.uri:
         return None
     if problem := scheme_problem(spec.uri):
-        hint = "fetch it with an operation, or by hand" if "version" in problem else ""
+        is_later = scheme_of(spec.uri) in LATER
+        hint = "fetch it with an operation, or by hand" if is_later else ""
         reader.fault(at, problem, hint)
         return None
     path = Path(absolute(spec.uri, folder))

@@ -22,6 +22,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     ID,
     WHOLE_LISTS,
     expand,
+    lost,
     native_status,
 )
 from deepforge_hpc.schedulers import slurm_cluster
@@ -140,8 +141,7 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
             # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
             state, sentence = interpret("CANCELLED", "DependencyNeverSatisfied")
         elif not state.is_final:
-            state = State.UNKNOWN
-            sentence = f"Accounting says {raw_state}, but the controller does not know it: lost."
+            state, sentence = lost(raw_state)
         one = native_status(state, sentence, raw_state, raw_reason, name, exit_code)
         if state.is_final:
             one = one._replace(ended=_with_zone(end))

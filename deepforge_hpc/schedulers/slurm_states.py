@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import STATES, explain_exit
+from deepforge_hpc.runtime.schedulers.slurm import ENDS, STATES, explain_end
 
 # squeue's two-letter forms, should a site's format give them.
 _SHORT = {
@@ -23,6 +23,7 @@ _HELD_REASONS = frozenset(
 
 # The reasons of https://slurm.schedmd.com/job_reason_codes.html and squeue(1) that are not limits.
 REASONS: dict[str, str] = {
+    **ENDS,
     "AccountingPolicy": "It waits for a limit of the accounting to allow it.",
     "AssociationJobLimit": "It waits: your account has reached its number of jobs.",
     "AssociationResourceLimit": "It waits: your account has reached a limit on resources.",
@@ -39,21 +40,14 @@ REASONS: dict[str, str] = {
     "FedJobLock": "It waits for the clusters of the federation to agree.",
     "FrontEndDown": "It waits: no front-end node is up.",
     "HetJobNotReady": "It waits for the other parts of its heterogeneous job.",
-    "InactiveLimit": "It was ended for doing nothing for too long.",
     "JobArrayTaskLimit": "It waits: as many tasks of its array run as may run at once.",
     "JobHeldAdmin": "It is held by an administrator: ask the centre's support.",
     "JobHeldUser": "It is held until it is released.",
     "JobHoldMaxRequeue": "It is held: it was requeued too often.",
-    "JobLaunchFailure": (
-        "Slurm could not launch it, or a signal ended its script (file system, log file, shell)."
-    ),
     "Licenses": "It waits for a licence.",
     "MaxPoweredUpNodes": "It waits: as many nodes are powered up as may be.",
     "NoNodesAvail": "It waits: no node of the partition can be used now.",
-    "NodeDown": "A node that it needs is down.",
-    "NonZeroExitCode": "Its script ended with an exit code other than 0.",
     "None": "It waits: Slurm has not looked at it yet.",
-    "OutOfMemory": "It needed more memory than it had asked for.",
     "PartitionDown": "It waits: the partition is down.",
     "PartitionInactive": "It waits: the partition does not start jobs now.",
     "PartitionNodeLimit": "It asks for a number of nodes that the partition cannot give now.",
@@ -65,13 +59,10 @@ REASONS: dict[str, str] = {
     "QOSResourceLimit": "It waits: the QOS has reached a limit on resources.",
     "QOSTimeLimit": "It waits: the QOS has used up its time.",
     "QOSUsageThreshold": "It waits: your usage is below or above what the QOS asks for.",
-    "RaisedSignal": "A signal ended its script.",
     "ReqNodeNotAvail": "It waits: nodes that it needs are down, drained or reserved.",
     "Reservation": "It waits for its reservation.",
     "Resources": "It waits for free nodes: it is among the next to start.",
     "SchedDefer": "It waits for the next cycle of the scheduler.",
-    "SystemFailure": "Slurm, a file system or the network failed.",
-    "TimeLimit": "It reached its time limit.",
     "WaitingForScheduling": "It waits: Slurm has not looked at it yet.",
     "launch failed requeued held": "It is held: its launch failed. Ask the centre's support.",
 }  # fmt: skip
@@ -144,12 +135,8 @@ def interpret(raw_state: str, raw_reason: str = "", exit_code: str = "") -> tupl
     """Return our state and one sentence from Slurm's state, reason and exit code (`3:0`)."""
     state, name, sentence = parse_state(raw_state)
     reason = _normal(raw_reason)
-    if name == "FAILED":
-        return explain_exit(exit_code) or (state, explain_reason(raw_reason) or sentence)
-    if name == "CANCELLED" and reason in {"Dependency", "DependencyNeverSatisfied"}:
-        return State.NEVER_RAN, "It never started: a job that it depends on failed."
-    if name == "CANCELLED" and " by " in raw_state:
-        return state, f"It was cancelled by user {raw_state.split(' by ')[1].strip()}."
+    if end := explain_end(f"{name} {raw_state.partition(' ')[2]}", reason, exit_code):
+        return end
     if name == "PENDING":
         held = reason in _HELD_REASONS
         return (State.HELD if held else state), explain_reason(raw_reason) or sentence

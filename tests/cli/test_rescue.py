@@ -300,23 +300,26 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
 IN_THE_WAY = """
 from pathlib import Path
 
-def work(log: str, way: str):
+def work(log: str, way: str, torn: bool):
     with open(log, "a") as stream:
         stream.write("work\\n")
     Path(way).parent.mkdir()
     Path(way).write_text("somebody's")
+    if torn:
+        Path(log).with_name("executions").joinpath("work-0001/jobs/work/success.json").write_text("{")
     number, words = 1, ["a"]
     return number, words
 """
 
 
+@pytest.mark.parametrize("torn", ["false", "true"], ids=["no marker", "a torn marker"])
 def test_a_result_that_could_not_be_published_does_not_cost_the_run(
-    dfh: Any, make_project: Callable[..., Path], follow: Any
+    torn: str, dfh: Any, make_project: Callable[..., Path], follow: Any
 ) -> None:
     project = make_project({"ops.py": IN_THE_WAY}, name="work")
     way, log = project / "to" / "words.json", project / "log"
     (project / "pipeline.yaml").write_text(
-        f"pipeline: work\noperations: {{work: {{uses: 'ops.py:work', attributes: {{log: {log}, way: {way}}}}}}}\n"
+        f"pipeline: work\noperations: {{work: {{uses: 'ops.py:work', attributes: {{log: {log}, way: {way}, torn: {torn}}}}}}}\n"
         "outputs: {number: work.number, words: {from: work.words, to: to/words.json}}\n"
     )
     said = dfh("run", cwd=project, expect=9)

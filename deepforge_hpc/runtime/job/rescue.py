@@ -14,6 +14,7 @@ from ..base.files import publish_json, read_json, read_own, remove
 from ..base.layout import OUTPUTS, RESCUE, RESCUE_FORMATS, RESCUE_INDEX
 from ..rank.messages import Rescue, Saved, TakenUp
 from ..rank.stamp import stamp
+from ..state import marker
 from ..state.record import Published
 from ..storage.local import LocalStorage
 
@@ -62,7 +63,7 @@ def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:
     nothing. What was taken up lies there as it did.
     """
     folder = context.folder.rescue
-    if find(context) is not None or context.folder.success.exists():
+    if find(context) is not None or _is_published(context):
         return True
     try:
         if not _is_set_aside(context):
@@ -146,11 +147,17 @@ def _rescue(context: Context, made: Mapping[str, Saved]) -> Rescue:
     return Rescue(context.attempt, dict(made), {}, {}, {}, key, execution)
 
 
+def _is_published(context: Context) -> bool:
+    """Tell whether what lies under the final names counts: an unsound marker says nothing of it."""
+    folder, key = context.folder, context.job.plan_key
+    return marker.find(folder, context.name, context.task, key).marker is not None
+
+
 def recall(context: Context) -> None:
     """Bring together what was noted and published in part by an attempt that was killed."""
     folder = context.folder.rescue
     found = read(folder)
-    for item in found.saved.values() if found and not context.folder.success.exists() else ():
+    for item in found.saved.values() if found and not _is_published(context) else ():
         kept = LocalStorage(folder).path_of(f"{OUTPUTS}/{item.path}")
         published = LocalStorage(context.folder.root).path_of(f"{OUTPUTS}/{item.path}")
         if not os.path.lexists(kept) and os.path.lexists(published):

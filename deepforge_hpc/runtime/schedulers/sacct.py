@@ -16,9 +16,9 @@ from .slurm import (
     CONFIG_ARGV,
     STATES,
     WHOLE_LISTS,
-    dependency,
     expand,
-    explain_exit,
+    explain_end,
+    lost,
     native_status,
 )
 
@@ -50,9 +50,10 @@ def query(ids: set[str]) -> QueryResult:
     ended = _query_accounting(native, ids - alive, cluster)
     if queued is None or ended.jobs is None:
         return ended if queued is None else ended._replace(jobs=queued)
-    told = ended.jobs.items()
-    past = {k: job for k, job in told if k not in alive and (job.state.is_final or k not in queued)}
-    return ended._replace(jobs={**queued, **past})
+    told = [(key, job) for key, job in ended.jobs.items() if key not in alive]
+    past = {key: job for key, job in told if job.state.is_final}
+    gone = {key: _lost(job) for key, job in told if key not in past and key not in queued}
+    return ended._replace(jobs={**queued, **past, **gone})
 
 
 def _cluster_option() -> list[str]:
@@ -173,11 +174,13 @@ def _account(native: str, row: dict[str, Any]) -> NativeStatus:
 def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeStatus:
     word = (raw.split() or [""])[0].rstrip("+")
     state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
-    if word == "FAILED":
-        state, sentence = explain_exit(code) or (state, sentence)
-    if word == "CANCELLED" and dependency(reason):
-        state, sentence = State.NEVER_RAN, "It never started: a job that it depends on failed."
+    state, sentence = explain_end(raw, reason, code) or (state, sentence)
     return native_status(state, sentence, raw, reason, name, code, native)
+
+
+def _lost(job: NativeStatus) -> NativeStatus:
+    state, sentence = lost(job.raw_state)
+    return job._replace(state=state, explanation=sentence)
 
 
 def _say(text: str) -> None:

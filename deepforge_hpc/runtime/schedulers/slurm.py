@@ -65,6 +65,42 @@ _EXITS: dict[str, tuple[State, str]] = {
 }
 
 
+ENDS: dict[str, str] = {
+    "InactiveLimit": "It was ended for doing nothing for too long.",
+    "JobLaunchFailure": (
+        "Slurm could not launch it, or a signal ended its script (file system, log file, shell)."
+    ),
+    "NodeDown": "A node that it needs is down.",
+    "NonZeroExitCode": "Its script ended with an exit code other than 0.",
+    "OutOfMemory": "It needed more memory than it had asked for.",
+    "RaisedSignal": "A signal ended its script.",
+    "SystemFailure": "Slurm, a file system or the network failed.",
+    "TimeLimit": "It reached its time limit.",
+}
+"""Reasons that Slurm gives to jobs that have failed."""
+
+
+def explain_end(raw_state: str, reason: str, exit_code: str) -> tuple[State, str] | None:
+    """Return what reason and exit code add to the state of a job that has ended, if anything.
+
+    Asked at the login node and by the final job alike, so that both say the same.
+    """
+    word, _, more = raw_state.partition(" ")
+    if word.rstrip("+") == "FAILED":
+        return explain_exit(exit_code) or ((State.FAILED, ENDS[reason]) if reason in ENDS else None)
+    if word.rstrip("+") == "CANCELLED" and dependency(reason):
+        return State.NEVER_RAN, "It never started: a job that it depends on failed."
+    if word.rstrip("+") == "CANCELLED" and more.startswith("by "):
+        return State.CANCELLED, f"It was cancelled by user {more.removeprefix('by ').strip()}."
+    return None
+
+
+def lost(raw_state: str) -> tuple[State, str]:
+    """Return what is known of a job that the accounting calls alive, and no controller knows."""
+    said = f"Accounting says {raw_state}, but the controller does not know it: lost."
+    return State.UNKNOWN, said
+
+
 def explain_exit(exit_code: str) -> tuple[State, str] | None:
     """Return what the exit code of a job that FAILED says; `0:9` is code 0, signal 9."""
     if exit_code in _EXITS:

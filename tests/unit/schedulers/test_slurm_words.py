@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import STATES, wants_memory
+from deepforge_hpc.runtime.schedulers.sacct import _native
+from deepforge_hpc.runtime.schedulers.slurm import ENDS, STATES, wants_memory
 from deepforge_hpc.schedulers.slurm_states import (
     explain_reason,
     interpret,
@@ -189,3 +190,13 @@ def test_no_word_of_slurm_crashes(state, reason, code):
     found, sentence = interpret(state, reason, code)
     assert isinstance(found, State)
     assert sentence
+
+
+@pytest.mark.parametrize("code", ["", "0:0", "3:0", "0:9", "0:53", "75:0", "86:0"])
+@pytest.mark.parametrize("raw", [*STATES, "CANCELLED by 1000"])
+def test_the_final_job_says_of_an_end_what_the_login_node_says(raw: str, code: str) -> None:
+    for reason in ("", "None", *ENDS, "Dependency", "DependencyNeverSatisfied", "Newer"):
+        state, sentence = interpret(raw, reason, code)
+        told = _native("7", raw, reason, code, "name")
+        if state.is_final or told.state.is_final:
+            assert (told.state, told.explanation) == (state, sentence)
