@@ -172,6 +172,9 @@ def collector_paused() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            if not gc.get_freeze_count():  # what another has frozen stays so
+                gc.freeze()
+                gc.unfreeze()  # old at once: as young, large imports would have it walked ten times
             gc.enable()
 
 

@@ -294,9 +294,10 @@ class _OperationBinding:
     def _check_values(self) -> None:
         """Refuse attributes that their annotations, or the code by itself, do not allow."""
         good = {}
+        is_clean = filter_value(self.attributes) == self.attributes
         for name, value in self.attributes.items():
             parameter = self.parameters.get(name)
-            if filter_value({name: value}) != {name: value}:
+            if not is_clean and filter_value({name: value}) != {name: value}:
                 self._fault(("attributes", name), *ATTRIBUTE)
             elif parameter is not None:
                 place = f"{self.code.file}:{parameter.line}"
@@ -337,9 +338,7 @@ class _OperationBinding:
         return {
             name: parameter
             for name, parameter in self.parameters.items()
-            if name not in given
-            and not parameter.required
-            and filter_value({name: parameter.default_code}) == {name: parameter.default_code}
+            if name not in given and not parameter.required and not parameter.hides_default
         }
 
     def _references(self) -> tuple[Reference, ...]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from deepforge_hpc.pipeline.annotation import Annotations, imported_names
+from deepforge_hpc.pipeline.syntax import statements
 
 _PURE_BUILTINS = frozenset(
     {
@@ -40,7 +41,7 @@ class Effects:
     """Judges the statements of one file; what is not known to be harmless has an effect."""
 
     def __init__(self, tree: ast.Module) -> None:
-        self.names = Annotations(imported_names(ast.walk(tree)))
+        self.names = Annotations(imported_names(statements(tree)))
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
         self._defined = {
             node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deepforge_hpc.pipeline.annotation import Constraint
@@ -46,6 +46,8 @@ class Parameter:
     default: Any = NO_DEFAULT
     default_code: str = ""
     """The default, as the code has it."""
+    hides_default: bool = False
+    """Whether the default looks like a credential."""
     member: Member | None = None
     """What each value of a list of inputs is; None if it takes no list."""
     is_star: bool = False
@@ -114,10 +116,9 @@ class Edge:
 def edge_of(port: str, kind: str, source: str, shape: Shape = UNKNOWN) -> Edge:
     """Return the edge from a source as a pipeline names it: `INPUT` or `OPERATION.OUTPUT`."""
     operation, dot, output = source.partition(".")
-    edge = Edge(port=port, type=kind, shape=shape)
-    if dot:
-        return replace(edge, operation=operation, output=output)
-    return replace(edge, external=source)
+    if not dot:
+        return Edge(port=port, type=kind, external=source, shape=shape)
+    return Edge(port=port, type=kind, operation=operation, output=output, shape=shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

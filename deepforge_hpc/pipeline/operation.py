@@ -24,6 +24,7 @@ from deepforge_hpc.pipeline.annotation import (
     imported_names,
     shortened,
 )
+from deepforge_hpc.pipeline.effects import Effects
 from deepforge_hpc.pipeline.interface import (
     NO_DEFAULT,
     Function,
@@ -35,6 +36,8 @@ from deepforge_hpc.pipeline.interface import (
 from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
 from deepforge_hpc.pipeline.shape import Shapes
+from deepforge_hpc.pipeline.syntax import statements
+from deepforge_hpc.runtime.base.redact import filter_value
 from deepforge_hpc.runtime.formats import FORMATS
 
 _MAX_BASES = 20
@@ -43,7 +46,7 @@ _WRITES_INIT = ("dataclasses.dataclass", "attr.s", "attr.define", "attrs.define"
 
 
 class ParsedModule:
-    """A parsed Python file and what it imports and defines."""
+    """A parsed Python file, what it imports and defines, and what its statements do."""
 
     def __init__(self, tree: ast.Module, file: str) -> None:
         self.tree = tree
@@ -55,6 +58,7 @@ class ParsedModule:
             for node in statements
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         }
+        self.effects = Effects(tree)
 
 
 def module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -247,6 +251,8 @@ class _CodeReader:
         if value is not NO_DEFAULT and value is not None and (why := constraint.problem(value)):
             self.fault(default, f"the default of {node.arg!r} {why}")
         kind, unknown = self._type(node.annotation)
+        default_code = "" if default is None else shortened(default)
+        said = {node.arg: default_code}
         return Parameter(
             name=node.arg,
             line=node.lineno,
@@ -256,7 +262,8 @@ class _CodeReader:
             annotation=unknown,
             shape=self.shapes.read(node.annotation),
             default=value,
-            default_code="" if default is None else shortened(default),
+            default_code=default_code,
+            hides_default=filter_value(said) != said,
             member=self._member(node.annotation),
             trained=self._trained(node.annotation),
         )
@@ -331,7 +338,7 @@ class _CodeReader:
 
 def _raises(node: Function) -> bool:
     """Tell whether code may refuse arguments: what never does is not followed for each use."""
-    return any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+    return any(isinstance(inner, ast.Raise) for inner in statements(node))
 
 
 def _star(arguments: ast.arguments, names: list[ast.arg]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.reflection import Chain, literal_import, opens, text_names, unpickles
+from deepforge_hpc.pipeline.syntax import children, nodes
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 
@@ -59,7 +60,8 @@ class Module:
 
 
 def read_module(
-    tree: ast.Module,
+    body: list[ast.stmt],
+    effects: Effects,
     path: Path,
     whole: Piece,
     absolute: Callable[[ast.ImportFrom], str | None],
@@ -72,7 +74,7 @@ def read_module(
     """
     module = Module(path=path, whole=whole)
     try:
-        _ModuleReader(module, absolute, Effects(tree), runs_main=is_main).read(tree.body)
+        _ModuleReader(module, absolute, effects, runs_main=is_main).read(body)
     except RecursionError:  # a tower of brackets: then the file is one
         module.statements[:] = [_Statement(piece=whole, names=frozenset(), is_effect=True)]
     for statement in module.statements:
@@ -135,7 +137,9 @@ class _ModuleReader:
         inner: dict[str, Chain] = {}
         names = set(_bound(node))
         at_top = not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        for child in ast.walk(node):
+        for child in nodes(node):
+            if not isinstance(child, _IMPORTING):
+                continue
             for name, target, loaded in self._aliases(child):
                 if name == "*":
                     self.module.stars.append(loaded)
@@ -280,12 +284,15 @@ class Reach:
             self._all(module)
 
 
+_IMPORTING = (ast.Import, ast.ImportFrom, ast.Call)
+
+
 def _bound(node: ast.stmt) -> Iterator[str]:
     """Yield the names that a statement binds in its module."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
         return
-    for child in ast.walk(node):
+    for child in nodes(node):
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield child.name
         elif isinstance(child, ast.Name) and isinstance(child.ctx, (ast.Store, ast.Del)):
@@ -322,8 +329,8 @@ def _uses(node: ast.AST) -> Iterator[Chain]:
 def _parts(node: ast.AST) -> Iterable[ast.AST]:
     """Return what is looked at in a node: not words about the code, nor the `vars` of `vars(x)`."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
-        return node.args if node.func.id == "vars" else ast.iter_child_nodes(node)
-    return () if _is_docstring(node) else ast.iter_child_nodes(node)
+        return node.args if node.func.id == "vars" else children(node)
+    return () if _is_docstring(node) else children(node)
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -50,6 +50,8 @@ def refused(
     It stands at the first attribute that is given of those that it is about, or at an input.
     `unknown` are names of arguments that are given otherwise.
     """
+    if not code.functions:  # as of most
+        return
     ports = {
         name: Connected() if isinstance(given, str) else [Connected() for _ in given]
         for name, given in inputs.items()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from deepforge_hpc.files.faults import NAME, NAME_RULE
+from deepforge_hpc.pipeline.syntax import children, nodes, statements
 
 Report = Callable[[ast.AST, str, str], None]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -81,7 +82,7 @@ def _own_nodes(body: list[ast.stmt]) -> Iterator[ast.AST]:
         yield node
         if isinstance(node, _SCOPES):
             continue
-        stack.extend(reversed(list(ast.iter_child_nodes(node))))
+        stack.extend(reversed(children(node)))
 
 
 def _read(node: ast.Return, report: Report) -> Outputs | None:
@@ -138,25 +139,31 @@ def _dict(value: ast.Dict, report: Report) -> list[str] | None:
 
 def undefined(function: Function, module: ast.Module) -> Iterator[tuple[ast.Name, set[str]]]:
     """Yield each returned name that nothing in function and module defines, and what is defined."""
-    own, outer = _defined(ast.walk(function)), _defined(_own_nodes(module.body))
-    outer.update(*(node.names for node in ast.walk(module) if isinstance(node, ast.Global)))
-    known = own | outer | set(dir(builtins))
-    if "*" in known:  # of `from x import *`
+    own = _defined(nodes(function))
+    foreign = [name for name in _returned(function) if name.id not in own]
+    if not foreign:  # as of most: the module is not looked at
         return
-    for node in _own_nodes(function.body):
+    outer = _defined(_own_nodes(module.body))
+    outer.update(*(node.names for node in statements(module) if isinstance(node, ast.Global)))
+    known = own | outer | set(dir(builtins))
+    if "*" not in known:  # of `from x import *`
+        yield from ((name, own) for name in foreign if name.id not in known)
+
+
+def _returned(function: Function) -> Iterator[ast.Name]:
+    """Yield the names that a function returns, alone or in a tuple or a dict."""
+    for node in statements(function, own=True):
         if isinstance(node, ast.Return):
             value = node.value
             values = value.elts if isinstance(value, ast.Tuple) else [value]
             values = value.values if isinstance(value, ast.Dict) else values
-            for item in values:
-                if isinstance(item, ast.Name) and item.id not in known:
-                    yield item, own
+            yield from (item for item in values if isinstance(item, ast.Name))
 
 
-def _defined(nodes: Iterable[ast.AST]) -> set[str]:
+def _defined(among: Iterable[ast.AST]) -> set[str]:
     """Return the names that some nodes define, in whatever scope of theirs."""
     found: set[str | None] = set()
-    for node in nodes:
+    for node in among:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             found.add(node.id)
         elif isinstance(node, ast.alias):
@@ -215,7 +222,7 @@ def _breaks(body: list[ast.stmt]) -> bool:
         if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
             todo += node.orelse
         elif not isinstance(node, _SCOPES):
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
     return False
 
 

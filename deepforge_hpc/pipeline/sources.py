@@ -13,7 +13,6 @@ from pathlib import Path
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
-from deepforge_hpc.pipeline.annotation import Annotations, imported_names
 from deepforge_hpc.pipeline.code_origin import (
     FROZEN,
     OWN,
@@ -23,12 +22,13 @@ from deepforge_hpc.pipeline.code_origin import (
     imported_from,
     library,
 )
-from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
+from deepforge_hpc.pipeline.effects import is_main, is_type_checking
 from deepforge_hpc.pipeline.interface import OperationCode
 from deepforge_hpc.pipeline.operation import ParsedModule, module_statements, read_operation
 from deepforge_hpc.pipeline.reach import Module, Piece, Reach, read_module
 from deepforge_hpc.pipeline.reflection import Chain, literal_import
 from deepforge_hpc.pipeline.snapshot import LIBRARY, PROJECT, CodeFile, code_file
+from deepforge_hpc.pipeline.syntax import children
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 _LISTED = "`dfh operations list` shows those of the library"
@@ -184,14 +184,15 @@ class Sources:
         parsed = self._parse(origin.path, origin)
         if parsed is None:
             return None
-        if is_whole and not _does_something(parsed.tree):
+        if is_whole and not _does_something(parsed):
             hint = nearest("", parsed.definitions).removeprefix("known: ")
             message = f"{text!r} only defines names: run as a program it does nothing"
             raise ProjectError(message, f"write {text}:NAME; it defines {hint}" if hint else "")
         has_own = self._closure(origin)
         name = origin.code_path(origin.path)
         module = read_module(
-            parsed.tree,
+            parsed.tree.body,
+            parsed.effects,
             origin.path,
             Piece(path=name, line=1, sha256=self.files[name].sha256),
             lambda node: base_of(node, origin.path, origin),
@@ -269,7 +270,11 @@ class Sources:
             self._split[name] = None
             if parsed is not None:
                 self._split[name] = read_module(
-                    parsed.tree, path, whole, lambda node: base_of(node, path, origin)
+                    parsed.tree.body,
+                    parsed.effects,
+                    path,
+                    whole,
+                    lambda node: base_of(node, path, origin),
                 )
         return self._split[name]
 
@@ -297,7 +302,7 @@ class Sources:
             while todo:
                 path, of = todo.pop()
                 parsed = self._parse(path, of)
-                names = [] if parsed is None else _imports(parsed.tree, path, of)
+                names = [] if parsed is None else _imports(parsed, path, of)
                 for found in self._modules(names, of):
                     if found not in seen:
                         seen.add(found)
@@ -357,25 +362,25 @@ def _of_package(parsed: ParsedModule, origin: CodeOrigin) -> Iterator[str]:
             yield name
 
 
-def _does_something(tree: ast.Module) -> bool:
+def _does_something(parsed: ParsedModule) -> bool:
     """Tell whether a file does more than define names when it is run."""
-    effects = Effects(tree)
     return any(
-        effects.has(node) or (isinstance(node, ast.If) and is_main(node.test)) for node in tree.body
+        parsed.effects.has(node) or (isinstance(node, ast.If) and is_main(node.test))
+        for node in parsed.tree.body
     )
 
 
-def _imports(tree: ast.Module, path: Path, origin: CodeOrigin) -> Iterator[str]:
+def _imports(parsed: ParsedModule, path: Path, origin: CodeOrigin) -> Iterator[str]:
     """Yield the absolute names of all that a file imports, anywhere but for type checkers."""
-    names = Annotations(imported_names(ast.walk(tree)))
-    todo: list[ast.AST] = [tree]
+    todo: list[ast.AST] = [parsed.tree]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.If) and is_type_checking(node.test):
             todo += node.orelse
         else:
-            todo += ast.iter_child_nodes(node)
-        node = literal_import(node, names) or node
+            todo += children(node)
+        if isinstance(node, ast.Call):
+            node = literal_import(node, parsed.effects.names) or node
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name

@@ -47,7 +47,7 @@ def render_scripts(plan: Plan, *, templates: Path | None = None) -> dict[str, Jo
     InvalidInputError if a value cannot stand in a script, or if the template is wrong or missing.
     """
     folder = templates or data_folder("job-templates")
-    with faults_raised(folder, "base.sh.j2"):
+    with collector_paused(), faults_raised(folder, "base.sh.j2"):
         return _render(plan, load_template(folder, "base.sh.j2"))
 
 
@@ -56,13 +56,12 @@ def _render(plan: Plan, template: Template) -> dict[str, JobScript]:
     scheduler = scheduler_named(plan.scheduler)
     scripts: dict[str, JobScript] = {}
     directives: dict[tuple[tuple[str, str], ...], Raw] = {}
-    with collector_paused():
-        for job in plan.jobs:
-            if job.directives not in directives:  # most jobs of a large plan ask for the same
-                directives[job.directives] = _directives(scheduler, job)
-            values = _values(plan, job, tasks)
-            text = template.render(values, directives=directives[job.directives])
-            scripts[job.name] = JobScript(job=job.name, text=text, sha256=digest(text.encode()))
+    for job in plan.jobs:
+        if job.directives not in directives:  # most jobs of a large plan ask for the same
+            directives[job.directives] = _directives(scheduler, job)
+        values = _values(plan, job, tasks)
+        text = template.render(values, directives=directives[job.directives])
+        scripts[job.name] = JobScript(job=job.name, text=text, sha256=digest(text.encode()))
     return scripts
 
 

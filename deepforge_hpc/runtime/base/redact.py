@@ -98,7 +98,8 @@ def is_secret_variable(name: str) -> bool:
 def holds_credential(text: str) -> bool:
     """Tell whether a text shows a credential; not where it only says what reads one."""
     known = _READ_LATER.sub("{/", text)  # neither a password nor part of an address
-    return filter_text(known) != known
+    found = _ASSIGNED.search(known) or _TOKEN.search(known) or _USERINFO.search(known)
+    return found is not None or any(secret in known for secret in secret_values())
 
 
 def is_secret_of(option: object, word: object) -> bool:

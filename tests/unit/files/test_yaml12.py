@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files import yaml12
 from deepforge_hpc.files.characters import MAX_CHARACTERS
-from deepforge_hpc.files.yaml12 import Mark, load, parse_value, reads_as_text
+from deepforge_hpc.files.yaml12 import Mark, collector_paused, load, parse_value, reads_as_text
 
 
 @pytest.fixture(params=["C", "Python"])
@@ -249,6 +249,24 @@ def test_the_collector_is_left_as_it_was() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_was_made_while_the_collector_paused_is_old() -> None:
+    with collector_paused():
+        made: list[object] = [[]]
+    assert not any(one is made for one in gc.get_objects(generation=0))
+    assert any(one is made for one in gc.get_objects(generation=2))
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_another_has_frozen_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        with collector_paused():
+            pass
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 JSON = st.recursive(
