@@ -10,8 +10,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -32,6 +34,12 @@ _CALL = re.compile(rf"^(?:{'|'.join(_CALLS)})\((?!.*AT_EMPTY_PATH)", re.MULTILIN
 def _without_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Start processes as a user's are: not measured for coverage."""
     monkeypatch.setenv("TESTS_WITHOUT_COVERAGE", "1")
+
+
+@pytest.fixture
+def dfh(dfh: Any) -> Any:
+    """Return the command as a user starts it: a program of its own, not a fork of one that is warm."""
+    return replace(dfh, warm=None)
 
 
 @pytest.fixture
