@@ -174,7 +174,7 @@ def collector_paused() -> Iterator[None]:
         if was_enabled:
             if not gc.get_freeze_count():  # what another has frozen stays so
                 gc.freeze()
-                gc.unfreeze()  # old at once: as young, large imports would have it walked ten times
+                gc.unfreeze()  # old at once: as young it would be walked during each import to come
             gc.enable()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader
 from deepforge_hpc.runtime.base.redact import holds_credential, is_secret_of, token_line
@@ -23,10 +21,8 @@ ATTRIBUTE = (
 
 def check_texts(reader: Reader) -> None:
     """Report what in a document looks like a credential."""
-    texts = list(_texts(reader.document.value(), ()))
-    if not holds_credential(
-        "\n".join(text for _, text in texts)
-    ):  # each alone takes ten times as long
+    texts = _texts(reader.document.value(), ())
+    if not holds_credential("\n".join({text for _, text in texts})):  # as nearly always
         return
     for path, value in texts:
         if holds_credential(value):
@@ -41,17 +37,19 @@ def check_comments(reader: Reader, text: str) -> None:
         reader.faults.append(Fault(message, reader.document.file, line, hint=hint))
 
 
-def _texts(data: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Yield all texts; the value of an option with its name before it."""
+def _texts(data: object, path: Path) -> list[tuple[Path, str]]:
+    """Return all texts; the value of an option with its name before it."""
+    found: list[tuple[Path, str]] = []
     if isinstance(data, str):
-        yield path, data
+        found.append((path, data))
     elif isinstance(data, dict):
         for key, item in data.items():
             if len(path) not in {0, 2} or key not in _ELSEWHERE:
-                yield from _texts(item, (*path, key))
+                found += _texts(item, (*path, key))
     elif isinstance(data, list):
         for index, (before, item) in enumerate(zip(["", *data], data, strict=False)):
             if is_secret_of(before, item):
-                yield (*path, index), f"{before}={item}"
+                found.append(((*path, index), f"{before}={item}"))
             else:
-                yield from _texts(item, (*path, index))
+                found += _texts(item, (*path, index))
+    return found

@@ -107,16 +107,20 @@ def parse_object(data: bytes | str) -> dict[str, Any]:
     return value
 
 
+_OPTIONS: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, **_OPTIONS)
+_ESCAPED = json.JSONEncoder(**_OPTIONS)
+
+
 def canonical_json(data: object) -> bytes:
     """Return the one JSON text of `data`: sorted keys, UTF-8, no NaN, a newline at the end.
 
     Raises ValueError for NaN and infinities, TypeError for what JSON cannot hold.
     """
-    options: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "separators": (",", ":")}
     try:
-        return json.dumps(data, ensure_ascii=False, **options).encode() + b"\n"
+        return _CANONICAL.encode(data).encode() + b"\n"
     except UnicodeEncodeError:  # a lone surrogate, which an escape alone can say
-        return json.dumps(data, **options).encode() + b"\n"
+        return _ESCAPED.encode(data).encode() + b"\n"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from deepforge_hpc.runtime.base.redact import (
     filter_uri,
     filter_value,
     filter_variable,
+    holds_credential,
 )
 from deepforge_hpc.runtime.base.secrets import secret_values
 from deepforge_hpc.runtime.base.states import State
@@ -306,3 +307,25 @@ def test_a_state_says_no_secret(tmp_path: Path) -> None:
     assert token not in text
     assert "pw@" not in text
     assert "no access with" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("PASSWORD=x", "passwd=x", "my_passphrase=x", "secret=x", "CREDENTIAL=x", "credentials=x"),
+        *("api_key=x", "api-key=x", "accesskey=x", "private_key=x", "secret_key=x", "apitoken=x"),
+        *("access_token=x", "auth-token=x", "bearer_token=x", "session_token=x", "--api-key x"),
+        *(
+            "refresh_token=x",
+            "Authorization: Basic x",
+            '{"password" : "x"}',
+            "p\u0430th ftp://a:b@c",
+        ),
+        *("pa\u017f\u017fword=x", "api_\u212aey=x", "cred\u0131t --secret x", "hf_" + 20 * "a"),
+    ],
+)
+def test_what_is_cut_out_of_a_text_is_a_credential(text: str) -> None:
+    assert holds_credential(text)
+    assert holds_credential(f"first\n{text}\nlast")
+    assert filter_text(text) != text
+    assert not holds_credential(filter_text(text))
