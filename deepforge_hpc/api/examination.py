@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import InvalidInputError
@@ -29,18 +28,21 @@ def examine(loaded: Loaded) -> tuple[Notice, ...]:
 
 def _examined(operation: OperationInterface, loaded: Loaded) -> Iterator[Examination]:
     for reference in operation.references:
+        from deepforge_hpc.api.recorded import Recorded
         from deepforge_hpc.files.project import Project, ProjectFiles
         from deepforge_hpc.pipeline.snapshot import PROJECT
         from deepforge_hpc.plugins import registry
         from deepforge_hpc.plugins.library import Use
 
+        data = Recorded(_files(operation, loaded), _has_h5py)
         use = Use(
             attributes={**operation.defaults, **operation.attributes},
             own_python=sys.executable,
             job_python=operation.environment.python,
             software=software,
             ranks=_ranks(loaded.pipeline.operations[operation.name]),
-            classes=partial(_classes, _files(operation, loaded)),
+            classes=data.classes,
+            shape=data.shape,
         )
         text = loaded.snapshot.files[f"{PROJECT}/{reference.source}"].data.decode()
         files = ProjectFiles(Project(loaded.project, loaded.project), loaded.project)
@@ -54,12 +56,8 @@ def _files(operation: OperationInterface, loaded: Loaded) -> dict[str, str]:
     return {edge.port: known[edge.external] for edge in operation.inputs if edge.external in known}
 
 
-def _classes(files: dict[str, str], name: str) -> int | None:
-    if not files or not _own_software(frozenset({"h5py"})):
-        return None
-    from deepforge_hpc.api.recorded import classes
-
-    return classes(files, name)
+def _has_h5py() -> bool:
+    return bool(_own_software(frozenset({"h5py"})))
 
 
 def _ranks(spec: OperationSpec) -> int:

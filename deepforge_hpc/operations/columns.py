@@ -27,7 +27,7 @@ def marked(dataset: Any, name: str, count: int, mark: int = 1) -> Any:
     TrainingError unless it has a 0 or 1 for each of `count` rows: what another value means, nobody
     has said.
     """
-    marks = column(dataset, name)
+    marks = column(dataset, name, "rows")
     if marks.shape != (count,):
         raise TrainingError(
             f"rows: {name!r} has the shape {marks.shape}, and there are {count} rows: it needs one "
@@ -64,18 +64,21 @@ def _lies_elsewhere(found: Any, dataset: Any) -> bool:
     return hasattr(found, "file") and hasattr(dataset, "file") and found.file != dataset.file
 
 
-def column(dataset: Any, name: str) -> Any:
-    """Return a data set; TrainingError with those that there are."""
+def column(dataset: Any, name: str, by: str) -> Any:
+    """Return a data set; TrainingError with those that there are, and the attribute that asked."""
     found = dataset.get(name)
     if found is None:
         if name in dataset:
-            raise TrainingError(f"{name!r} of the dataset is a link that leads nowhere")
-        raise TrainingError(f"the dataset has no {name!r}; it has {', '.join(sorted(dataset))}")
+            raise TrainingError(f"{by}: {name!r} of the dataset is a link that leads nowhere")
+        has = ", ".join(sorted(dataset))
+        raise TrainingError(f"{by}: the dataset has no {name!r}; it has {has}")
     if _lies_elsewhere(found, dataset):
-        raise TrainingError(f"{name!r} of the dataset lies in another file: copy it into this one")
+        raise TrainingError(
+            f"{by}: {name!r} of the dataset lies in another file: copy it into this one"
+        )
     if is_group(found):
         has = ", ".join(f"{name}/{item}" for item in sorted(found))
-        raise TrainingError(f"{name!r} is a group of the dataset, no data set; it has {has}")
+        raise TrainingError(f"{by}: {name!r} is a group of the dataset, no data set; it has {has}")
     if not found.shape:
-        raise TrainingError(f"{name!r} of the dataset is a single value, and has no rows")
+        raise TrainingError(f"{by}: {name!r} of the dataset is a single value, and has no rows")
     return found

@@ -50,8 +50,9 @@ def _batches(
     odd_rows = check_labels(settings.loss, model, targets, rows, named, bins_of(dataset))
     if transport.rank == 0:
         sys.stderr.writelines(f"dfh: {text}\n" for text in odd_rows)
-    weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
-    if weights is not None:
+    weights = None
+    if settings.sample_weight:
+        weights = column(dataset, settings.sample_weight, "sample_weight")[:]
         check_weights(settings.sample_weight, weights, rows)
     if settings.class_weight and shuffle:  # those of classes count in training alone
         classes = model.outputs[0].shape[-1] or 0

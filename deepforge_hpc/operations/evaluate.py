@@ -144,7 +144,10 @@ class EvaluateRegression:
         self.truth, self.prediction, self.missing = truth, prediction, missing
 
     def execute(self, predictions: h5py.File) -> dict[str, Any]:
-        given = {name: numbers(predictions, name) for name in (self.truth, self.prediction)}
+        given = {
+            self.truth: numbers(predictions, self.truth, "truth"),
+            self.prediction: numbers(predictions, self.prediction, "prediction"),
+        }
         found, dropped = complete(given, self.missing)
         true, said = (item.reshape(len(item), -1) for item in found.values())
         if true.shape != said.shape:
@@ -221,12 +224,12 @@ class EvaluateRedshift:
         self.outlier, self.pit_bins, self.missing = outlier, pit_bins, missing
 
     def execute(self, predictions: h5py.File) -> dict[str, Any]:
-        given = {self.truth: numbers(predictions, self.truth)}
+        given = {self.truth: numbers(predictions, self.truth, "truth")}
         edges = None
         if self.pdf in columns(predictions):
             given[self.pdf], edges = densities(predictions, self.pdf, *self.limits)
         if self.prediction:
-            given[self.prediction] = numbers(predictions, self.prediction)
+            given[self.prediction] = numbers(predictions, self.prediction, "prediction")
         elif edges is None:
             raise OperationError(f"the table has no {self.pdf!r} to predict by")
         found, dropped = complete(given, self.missing)

@@ -103,14 +103,16 @@ class Predict:
         self.batch_size, self.shard_batches = batch_size, shard_batches
         self.name, self.ids, self.keep = name, ids, keep
 
-    def execute(self, model: object, dataset: h5py.File) -> h5py.File:
+    def execute(
+        self, model: Annotated[object, {"weights_of": "network"}], dataset: h5py.File
+    ) -> h5py.File:
         me = ranks()
         refuse_names([self.name, self.ids, *self.keep], "name, ids and keep say them")
         chosen = self._chosen(dataset)
         predictions = self._known(dataset, chosen)
         made = predictor(model, self.columns, self.layer, self.average, self.network)
         for name in made.columns:
-            self._refuse(name, column(dataset, name), row_count(dataset))
+            self._refuse(name, column(dataset, name, "columns"), row_count(dataset))
         size = self.batch_size * self.shard_batches
         count = max(1, math.ceil(len(chosen) / size))
         shards = Shards(checkpoint_folder(), self._key(made, dataset, chosen), me)
@@ -153,7 +155,7 @@ class Predict:
         else:
             found[self.ids] = chosen
         for name in self.keep:
-            found[name] = values(table, name)[chosen]
+            found[name] = values(table, name, "keep")[chosen]
         return found
 
     def _refuse(self, name: str, item: Any, count: int) -> None:

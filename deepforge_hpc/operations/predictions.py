@@ -66,7 +66,10 @@ def truth_and_probabilities(
 
     `kind`: probabilities | logits | labels, of which the probabilities are 0 and 1.
     """
-    given = {truth: numbers(table, truth), prediction: numbers(table, prediction)}
+    given = {
+        truth: numbers(table, truth, "truth"),
+        prediction: numbers(table, prediction, "prediction"),
+    }
     found, dropped = complete(given, missing)
     true = _labels(truth, found[truth])
     scores = found[prediction]
@@ -134,7 +137,7 @@ def densities(
     attributes `min_redshift` (0 without) and `max_redshift` if they are not given. As many bins as
     labels had (`bins_redshift`), if the table tells.
     """
-    found = numbers(table, pdf)
+    found = numbers(table, pdf, "pdf")
     if found.ndim != 2:
         raise OperationError(f"{pdf!r} has rows of the shape {found.shape[1:]}: it needs bins")
     if edges:

@@ -48,7 +48,7 @@ def refuse_unwatched(early_stopping: Mapping[str, Any] | None, *, validates: boo
 def _rows(settings: Train, outputs: Sequence[str], dataset: Any) -> Any:
     """Return the numbers of the rows that `rows` marks; of all without it."""
     first = next(iter(_target_names(settings.target, outputs, dataset).values()))
-    count = len(column(dataset, first))
+    count = len(column(dataset, first, "target"))
     if not settings.rows:
         return np.arange(count)
     return marked(dataset, settings.rows, count)
@@ -83,7 +83,7 @@ def targets_of(
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the targets of each output in memory, and the data sets that they came from."""
     named = _target_names(settings.target, outputs, dataset)
-    found = {name: column(dataset, named[name])[:] for name in outputs}
+    found = {name: column(dataset, named[name], "target")[:] for name in outputs}
     counts = {named[name]: len(values) for name, values in found.items()}
     if len(set(counts.values())) > 1:
         said = ", ".join(f"{name} has {count}" for name, count in counts.items())
@@ -107,7 +107,7 @@ def inputs_of(
     names = {name: settings.inputs.get(name, name) for name in inputs}
     if odd := set(settings.inputs) - set(names):
         raise TrainingError(f"inputs: the network has no input {sorted(odd)}, but {sorted(names)}")
-    return {name: column(dataset, source) for name, source in names.items()}, names
+    return {name: column(dataset, source, "inputs") for name, source in names.items()}, names
 
 
 def in_memory(settings: Train, columns: Mapping[str, Any]) -> dict[str, Any]:

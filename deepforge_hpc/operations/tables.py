@@ -76,17 +76,22 @@ def attributes(table: Any) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name[:1] == "@"}
 
 
-def column(table: Any, name: str) -> Any:
-    """Return one data set, not yet read; OperationError with the names that there are."""
+def column(table: Any, name: str, by: str = "") -> Any:
+    """Return one data set, not yet read; OperationError with the names that there are.
+
+    `by`: the attribute that asked for it.
+    """
     found = columns(table)
     if name not in found:
-        raise OperationError(f"the table has no {name!r}; it has {', '.join(sorted(found))}")
+        asked = f"{by}: " if by else ""
+        has = ", ".join(sorted(found))
+        raise OperationError(f"{asked}the table has no {name!r}; it has {has}")
     return found[name]
 
 
-def values(table: Any, name: str) -> Any:
+def values(table: Any, name: str, by: str = "") -> Any:
     """Return one data set as an array; text as numpy's text."""
-    return held(name, column(table, name))
+    return held(name, column(table, name, by))
 
 
 def held(name: str, item: Any) -> Any:
@@ -103,9 +108,9 @@ def read(item: Any, rows: Any = ...) -> Any:
     return np.asarray(found[rows]).astype("U")
 
 
-def numbers(table: Any, name: str) -> Any:
+def numbers(table: Any, name: str, by: str = "") -> Any:
     """Return one data set in float64; OperationError if it holds no numbers."""
-    found = values(table, name)
+    found = values(table, name, by)
     if found.dtype.kind not in "biuf":
         raise no_numbers(name, found)
     with fits(f"the column {name!r}"):

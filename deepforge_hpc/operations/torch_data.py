@@ -95,8 +95,9 @@ def _batches(
         )
         for name in outputs
     }
-    weights = column(dataset, settings.sample_weight)[:] if settings.sample_weight else None
-    if weights is not None:
+    weights = None
+    if settings.sample_weight:
+        weights = column(dataset, settings.sample_weight, "sample_weight")[:]
         check_weights(settings.sample_weight, weights, rows)
         weights = np.asarray(weights, np.float32).reshape(-1)
     if settings.class_weight and shuffle:  # those of classes count in training alone

@@ -38,7 +38,7 @@ _PORTS = {
 }  # fmt: skip
 _LIMITS = {
     "min": (int, float), "max": (int, float), "pattern": (str,), "enum": (list, tuple),
-    "names": (str,), "trained": (str,),
+    "names": (str,), "trained": (str,), "weights_of": (str,),
 }  # fmt: skip
 
 
@@ -174,17 +174,15 @@ class Annotations:
         said = type_arguments(node)[1:]
         return any(isinstance(one, ast.Constant) and one.value == "extra" for one in said)
 
-    def trained(self, node: ast.expr | None) -> str:
-        """Return the argument whose library says the format: `Annotated[object, {"trained": ARG}]`.
+    def argument(self, node: ast.expr | None, key: str) -> str:
+        """Return the argument that an annotation names: `Annotated[object, {"trained": ARGUMENT}]`.
 
         Empty of any other annotation.
         """
         if not isinstance(node, ast.Subscript) or self.plain(node.value) != "Annotated":
             return ""
         said = [literal(one, "Annotated") for one in type_arguments(node)[1:]]
-        found = next(
-            (one["trained"] for one in said if isinstance(one, dict) and "trained" in one), ""
-        )
+        found = next((one[key] for one in said if isinstance(one, dict) and key in one), "")
         return found if isinstance(found, str) else ""
 
     def member(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:

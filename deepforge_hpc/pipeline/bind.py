@@ -187,7 +187,7 @@ class _OperationBinding:
                 message = f"{self._owner('inputs')} takes a list as *{port}, not one value"
                 self._fault(("inputs", port), message, f"write {port}: [{given}]")
             kind = self._port_type(types, parameter, "input")
-            yield edge_of(port, kind, given, parameter.shape)
+            yield edge_of(port, kind, given, parameter.shape, parameter.weights_of)
         elif (one := parameter.member) is None:
             what = parameter.type if parameter.type != ANY else parameter.constraint.words()
             message = f"{self._owner('inputs')} takes no list of any length as {port!r} ({what})"

@@ -12,7 +12,8 @@ from deepforge_hpc.files.project import absolute
 from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.pipeline.bind import Binder
 from deepforge_hpc.pipeline.external import scheme_problem
-from deepforge_hpc.pipeline.formats import ANY, PICKLE
+from deepforge_hpc.pipeline.file import OutputSpec
+from deepforge_hpc.pipeline.formats import ANY, PICKLE, WEIGHTS
 from deepforge_hpc.pipeline.graph import cycles
 from deepforge_hpc.pipeline.interface import Edge, OperationInterface
 from deepforge_hpc.pipeline.places import ending_of, may_be_one, places
@@ -123,6 +124,7 @@ class Edges:
         if spec.to.endswith("/"):
             to = os.path.join(to, "")  # noqa: PTH118 - the slash says that it is a folder
         self._refuse_file_for_parts(name, operation, spec.to)
+        self._refuse_other_ending(at, spec, operation, output)
         if LEDGER in FilePath(to).parts:
             self._fault(at, f"{shown(spec.to)} lies in the ledger, which dfh alone writes")
         kind = self._types.get(operation, {}).get(output, "")
@@ -175,6 +177,18 @@ class Edges:
             "operation that returns it as one value"
         )
         self.binder.reader.fault(("outputs", name, "to"), message, hint)
+
+    def _refuse_other_ending(self, at: Path, spec: OutputSpec, operation: str, output: str) -> None:
+        """Refuse a name that says another format than the file will have; text fits any."""
+        fmt = FORMATS.get(self._types.get(operation, {}).get(output, ""))
+        place = FilePath(spec.to)
+        is_file = self.pipeline.operations[operation].map is None and not spec.to.endswith("/")
+        known = {one.suffix: name for name, one in FORMATS.items() if one.suffix}
+        if not is_file or fmt is None or {fmt.suffix, place.suffix} & {"", ".txt"}:
+            return
+        if place.suffix != fmt.suffix and place.suffix in known:
+            message = f"{shown(spec.to)} says {known[place.suffix]}, and {spec.source} is {fmt.id}"
+            self._fault(at, message, f"write to: {place.with_suffix(fmt.suffix)}")
 
     def warn_of_unused(self) -> None:
         """Warn of outputs and external inputs that nobody reads.
@@ -245,9 +259,13 @@ class Edges:
 
     def _fit(self, at: Path, edge: Edge, given: str, source: str) -> None:
         name = str(at[1])
-        interface = self.interfaces[name]
+        interface, spec = self.interfaces[name], self.pipeline.operations[name]
         assert interface is not None
-        if edge.type != given and ANY not in (edge.type, given):
+        network = edge.weights_of
+        if given == WEIGHTS and network and network not in {*spec.references, *spec.attributes}:
+            message = f"{source} is weights ({given}) without their network, which is code"
+            self._fault(at, message, f"name its file: references: {{{network}: FILE.yaml}}")
+        elif edge.type != given and ANY not in (edge.type, given):
             message = f"{source} is {given}, but {interface.source.object} wants {edge.type}"
             hint = f"see {interface.place}"
             if edge.external:

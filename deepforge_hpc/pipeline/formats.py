@@ -10,6 +10,8 @@ from deepforge_hpc.runtime.formats import FORMATS, Format
 
 ANY = "any"
 PICKLE = "pickle"
+WEIGHTS = "safetensors"
+"""Holds a network's weights and not what computes with them."""
 _SUFFIXES = {
     ".h5": "hdf5",
     ".hdf5": "hdf5",

@@ -55,6 +55,8 @@ class Parameter:
     trained: str = ""
     """An argument: what is given is a network that was trained, as the library of its file keeps
     one."""
+    weights_of: str = ""
+    """An argument: weights without their network need the file of it there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +113,21 @@ class Edge:
     external: str | None = None
     shape: Shape = UNKNOWN
     """What its annotation allows."""
+    weights_of: str = ""
+    """As that of the parameter."""
 
 
-def edge_of(port: str, kind: str, source: str, shape: Shape = UNKNOWN) -> Edge:
+def edge_of(
+    port: str, kind: str, source: str, shape: Shape = UNKNOWN, weights_of: str = ""
+) -> Edge:
     """Return the edge from a source as a pipeline names it: `INPUT` or `OPERATION.OUTPUT`."""
     operation, dot, output = source.partition(".")
-    if not dot:
-        return Edge(port=port, type=kind, external=source, shape=shape)
-    return Edge(port=port, type=kind, operation=operation, output=output, shape=shape)
+    if dot:
+        return Edge(
+            port=port, type=kind, operation=operation, output=output, shape=shape,
+            weights_of=weights_of,
+        )  # fmt: skip
+    return Edge(port=port, type=kind, external=source, shape=shape, weights_of=weights_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

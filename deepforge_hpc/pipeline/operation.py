@@ -265,12 +265,13 @@ class _CodeReader:
             default_code=default_code,
             hides_default=filter_value(said) != said,
             member=self._member(node.annotation),
-            trained=self._trained(node.annotation),
+            trained=self._argument(node.annotation, "trained"),
+            weights_of=self._argument(node.annotation, "weights_of"),
         )
 
-    def _trained(self, annotation: ast.expr | None) -> str:
+    def _argument(self, annotation: ast.expr | None, key: str) -> str:
         try:
-            return self.annotations.trained(annotation)
+            return self.annotations.argument(annotation, key)
         except AnnotationError:  # which `constraint` tells of an argument
             return ""
 
@@ -321,7 +322,7 @@ class _CodeReader:
                     shape=self.shapes.read(annotation),
                     problem=problem,
                     is_extra=self.annotations.is_extra(annotation),
-                    trained=self._trained(annotation),
+                    trained=self._argument(annotation, "trained"),
                 )
             )
         return tuple(ports), found.form

@@ -102,6 +102,8 @@ class Use(NamedTuple):
     """Of the operation, as far as the pipeline says it."""
     classes: Callable[[str], int | None] = lambda _name: None
     """Returns how many classes a data set of the operation's inputs records, by its name."""
+    shape: Callable[[str], tuple[int, ...] | None] = lambda _name: None
+    """Returns the shape of a row of such a data set."""
 
 
 class Examination(NamedTuple):

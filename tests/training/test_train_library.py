@@ -272,7 +272,7 @@ def test_a_training_of_pytorch_stops_where_keras_would() -> None:
         ({"callbacks": [{"A": {}, "B": {}}]}, "callback must be Name or {Name: {argument: value}}"),
         (
             {"target": "labels"},
-            "the dataset has no 'labels'; it has kind, onehot, pixels, short, trust, use",
+            "target: the dataset has no 'labels'; it has kind, onehot, pixels, short, trust, use",
         ),
         ({"inputs": {"images": "pixels"}}, "the network has no input ['images'], but ['pixels']"),
         ({"metrics": ["mae"]}, "the metric MeanAbsoluteError cannot be computed (a target of ()"),

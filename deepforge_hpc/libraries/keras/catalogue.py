@@ -12,6 +12,7 @@ from typing import Any
 from deepforge_hpc.files.faults import shown
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing
 from deepforge_hpc.libraries.networks.dialect import Arguments, Dialect
+from deepforge_hpc.libraries.networks.kindred import KERAS_AND_TORCH
 
 _FOLDER = Path(__file__).parent
 
@@ -40,6 +41,7 @@ def dialect() -> Dialect:
             "TFSMLayer": "it runs whatever its file holds",
             "InputLayer": "inputs stand under `inputs`",
         },
+        elsewhere={torch: keras for keras, torch in KERAS_AND_TORCH},
         files={"vocabulary": _terms},
         of_models=("training", "mask"),
         activations_by_text=True,

@@ -42,7 +42,10 @@ _SORT_BY_NAME = (
     (r"axis|dims|axes|(shared|attention|input|output)_axes", "axes"),
     (r"target_shape|noise_shape", "shape"),
     (r"output_padding", "margins"),
-    (r"seed", "integer"),
+    (r"seed|ignore_class", "integer"),
+    (r"initial_learning_rate|(first_)?decay_steps|decay_rate|warmup_target", "number"),
+    (r"loss_scale_factor", "number"),
+    (r"reduction", "sum_over_batch_size|sum|mean|mean_with_sample_weight|none"),
 )
 """For names that mean one thing throughout, of which the documentation says less or nothing."""
 

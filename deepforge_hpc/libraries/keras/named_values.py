@@ -96,11 +96,12 @@ class _Values:
             return
         at = path if isinstance(value, str) else (*path, name)
         if name not in self._known:
-            hint = nearest(name, self._known)
+            hint, instead = nearest(name, self._known), kinds(dialect()).instead(name)
             message = f"Keras has no {self.family} {shown(name)}"
             if name in _BASES and shipped().find(self.family, name):
                 message = f"{name} is made of code, which no file can name"
             hint = hint if "mean" in hint and name not in _BASES else _OWN
+            hint = instead or hint
             self._reader.fault(at, message, hint, key=at != path)
             return
         found = kinds(dialect()).arguments(self.family, self._known[name])

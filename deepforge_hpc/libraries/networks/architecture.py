@@ -215,7 +215,17 @@ class Input:
     when: object = key(_WHEN, default=True)
 
 
-_INPUTS = MapOf(Object(Input, shorthand="shape", named=True))
+_INPUT = Object(Input, shorthand="shape", named=True)
+
+
+@described(_INPUT.schema())
+def _input(value: object, path: Path, reader: Reader) -> object:
+    if is_int(value):
+        return reader.wrong(path, "a list of sizes", value, f"write {path[-1]}: [{value}]")
+    return _INPUT(value, path, reader)
+
+
+_INPUTS = MapOf(_input)
 
 
 class _BlockInputs:

@@ -109,8 +109,13 @@ class Kinds:
         if re.fullmatch(r"[\w/.-]+\.py:\w+", name):
             module = name.replace("./", "").replace("/", ".").replace(".py:", ":")
             return f"{shown(name)} names a file, and modules are wanted", f"write {module}"
-        hint = nearest(name, self.catalogue.known(family))
+        hint = self.instead(name) or nearest(name, self.catalogue.known(family))
         return f"{self.dialect.framework} has no {family} {shown(name)}", hint
+
+    def instead(self, name: str) -> str:
+        """Return what a word of another framework is called here, as a hint; or nothing."""
+        word = self.dialect.elsewhere.get(name)
+        return f"{self.dialect.framework} calls it {word}" if word else ""
 
     def definitions(self, sorts: Iterable[str]) -> dict[str, Schema]:
         """Return the schema of each sort of argument, and of each family that one names."""

@@ -25,6 +25,8 @@ class Dialect:
     """Whether a layer with these arguments, called with those, may give more than one tensor."""
     refused: Mapping[str, str]
     """Layers that no file names, and why."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Words of other frameworks, to what is meant by them here."""
     files: Mapping[str, Callable[[Thing, list[str]], list[Any]]] = field(default_factory=dict)
     """Arguments that may name a file of the project: to what is made of its lines, in its place."""
     of_models: tuple[str, ...] = ()

@@ -164,8 +164,9 @@ class Expander:
             path = step.beside("from")
             found = [frame.tensor(name, path) for name in step.sources]
         elif before is NOTHING:
-            message = f"{frame.prefix}{line} needs `from`: there are several inputs"
-            frame.fault(step.path, message)
+            if frame.block.inputs:  # else what is wrong with them was told
+                message = f"{frame.prefix}{line} needs `from`: there are several inputs"
+                frame.fault(step.path, message)
             return (Tensor.lost(line),)
         else:
             found = [frame.one(before, "the layer above", step.path)]

@@ -32,7 +32,8 @@ class LayerMaker:
             message = f"no {self.dialect.framework} layer or block {shown(step.kind)}"
             line = next(one for one in reversed(step.path[:-1]) if isinstance(one, str))
             is_bare = self.kinds.arguments("layer", line)  # `- Dense: {units: 10}`, without a name
-            hint = f"write `- name: {{{line}: ..}}`" if is_bare else nearest(step.kind, known)
+            hint = self.kinds.instead(step.kind) or nearest(step.kind, known)
+            hint = f"write `- name: {{{line}: ..}}`" if is_bare else hint
         frame.fault(step.path, message, hint, key=True)
         return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from deepforge_hpc.libraries.networks.catalogue import Catalogue, Texts, Thing
 from deepforge_hpc.libraries.networks.dialect import Arguments, Dialect
+from deepforge_hpc.libraries.networks.kindred import KERAS_AND_TORCH
 
 _FOLDER = Path(__file__).parent
 _LAZY = "its weights get their size with the first batch alone: write the one with a size"
@@ -57,6 +58,7 @@ def dialect() -> Dialect:
             "SyncBatchNorm": "it works on GPUs alone: write BatchNorm1d, 2d or 3d, and "
             "synchronize: true for deepforge_hpc.operations:Train",
         },
+        elsewhere=dict(KERAS_AND_TORCH),
         takes_first=True,
     )
 

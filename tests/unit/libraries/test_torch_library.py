@@ -16,6 +16,7 @@ from deepforge_hpc.files.yaml12 import load
 from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.compare import compare
 from deepforge_hpc.libraries.networks.graph import Tensor
+from deepforge_hpc.libraries.networks.kindred import KERAS_AND_TORCH
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, Objection
 from deepforge_hpc.libraries.torch.catalogue import dialect, shipped
 from deepforge_hpc.libraries.torch.library import TorchLibrary
@@ -402,3 +403,33 @@ def test_attributes_of_operations_are_checked_by_the_catalogue(
     assert [said in fault.message for fault in reader.faults] == ([True] if said else [])
     with pytest.raises(LookupError):
         TorchLibrary().check_value("losses", value, ("a",), reader)
+
+
+@pytest.mark.parametrize(
+    ("library", "word", "told"),
+    [
+        ("torch", "Dense", "no PyTorch layer or block 'Dense' (PyTorch calls it Linear)"),
+        ("keras", "Linear", "no Keras layer or block 'Linear' (Keras calls it Dense)"),
+    ],
+)
+def test_a_word_of_the_other_framework_is_translated(library: str, word: str, told: str) -> None:
+    text = f"library: {library}\narchitecture: n\ninputs: {{x: [4]}}\nlayers: [{{y: {{{word}: {{}}}}}}]\n"
+    (fault,) = registry.create("libraries", library).check(text, "net.yaml")
+    assert f"{fault.message} ({fault.hint})".endswith(told)
+
+
+def test_each_word_of_one_framework_has_one_of_the_other() -> None:
+    for library, place in (("keras", 0), ("torch", 1)):
+        catalogue = registry.create("libraries", library).catalogue()
+        known = {word for family in catalogue.values() for word in family} | {"mse", "mae"}
+        assert {pair[place] for pair in KERAS_AND_TORCH} <= known
+
+
+def test_a_size_alone_for_an_input_is_told_once() -> None:
+    text = f"{HEAD.replace('[8]', '4')}  - y: {LINEAR}\n"
+    assert "inputs: {x: 4}" in text
+    (fault,) = TorchLibrary().check(text, "net.yaml")
+    assert (fault.message, fault.hint) == (
+        "inputs.x: expected a list of sizes, not 4",
+        "write x: [4]",
+    )

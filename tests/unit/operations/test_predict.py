@@ -187,8 +187,8 @@ def test_probabilities_from_a_file_and_no_row(
     [
         ({"columns": None}, "a Counting needs columns"),
         ({"layer": "-2"}, "neither layers"),
-        ({"columns": ["q"]}, "the table has no 'q'"),
-        ({"keep": ["q"]}, "the table has no 'q'"),
+        ({"columns": ["q"]}, "columns: the table has no 'q'"),
+        ({"keep": ["q"]}, "keep: the table has no 'q'"),
         ({"rows": "x"}, "it needs one mark, 0 or 1, for each"),
         ({"rows": "row"}, "'row' marks by 0 and 1, and 102 of its 103 rows have others, as"),
         ({"ids": ""}, "can have the name '' .*: name, ids and keep say them"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from deepforge_hpc.api.examination import examine
@@ -39,6 +40,7 @@ layers:
 OWN = """\
 from typing import Annotated
 import h5py
+import numpy as np
 import keras
 
 class Learn:
@@ -308,3 +310,116 @@ def test_a_loss_that_does_not_fit_is_told_without_keras(tmp_path: Path) -> None:
     assert ["applies softmax itself" in one for one in told] == [True]
     told = [one.text for one in examine(load(tmp_path, "loss: {out: mse, aux: mse}"))]
     assert "'aux', which is no output of the network" in told[1]
+
+
+AXES = {"stars": (3,), "pictures": (3, 8, 8)}
+
+
+@pytest.mark.parametrize(
+    ("library", "inputs", "given", "told"),
+    [
+        ("torch", "{x: [1]}", "stars", "input x is [1], and a row of the data set stars []"),
+        ("torch", "{x: [8, 8]}", "pictures", ""),
+        ("torch", "{stars: [1]}", "", "and a row of the data set stars []"),
+        ("torch", "{x: [1]}", "absent", ""),
+        ("keras", "{x: [8, 8, 1]}", "pictures", ""),
+        ("keras", "{x: [64]}", "pictures", "input x is [64], and a row of the data set"),
+    ],
+)
+def test_an_input_of_other_axes_than_its_data_set_is_told(
+    library: str, inputs: str, given: str, told: str, tmp_path: Path
+) -> None:
+    layer = {"torch": "Identity: {}", "keras": "Activation: {activation: relu}"}[library]
+    network = (
+        f"library: {library}\narchitecture: small\ninputs: {inputs}\nlayers: [{{y: {{{layer}}}}}]\n"
+    )
+    loss = {"torch": "MSELoss", "keras": "mse"}[library]
+    attributes = f"loss: {loss}" + (f"\n      inputs: {{x: {given}}}" if given else "")
+    with h5py.File(tmp_path / "images.h5", "w") as file:
+        for name, shape in AXES.items():
+            file[name] = np.zeros(shape)
+    found = []
+    try:
+        examine(load(tmp_path, attributes, network=network))
+    except InvalidInputError as error:
+        found = [f"{one.file}:{one.line} {one.message}" for one in error.faults]
+    assert [one for one in found if "data set" in one] == found
+    assert [told in one and "net.yaml:3" in one for one in found] == [True] * bool(told)
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("", ["pipeline.yaml:11:21 operations.say.inputs.model: learn.model is weights"]),
+        (", references: {network: net.yaml}", []),
+    ],
+)
+def test_weights_of_pytorch_are_predicted_with_their_network_alone(
+    more: str, told: list[str], tmp_path: Path
+) -> None:
+    found = chain(tmp_path, more, "say.predictions", "said.h5")
+    assert [one in text for one, text in zip(told, found, strict=True)] == [True] * len(told)
+
+
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ("model.keras", "'model.keras' says keras, and learn.model is safetensors"),
+        ("model.safetensors", ""),
+        ("model.v2", ""),
+    ],
+)
+def test_a_result_is_not_named_as_another_format(to: str, told: str, tmp_path: Path) -> None:
+    found = chain(tmp_path, ", references: {network: net.yaml}", "learn.model", to)
+    assert [told in one for one in found] == [True] * bool(told)
+
+
+CHAIN = """\
+pipeline: learn
+inputs: {stars: stars.h5}
+operations:
+  learn:
+    uses: deepforge_hpc.operations:Train
+    inputs: {dataset: stars}
+    references: {model: net.yaml}
+    attributes: {loss: MSELoss}
+  say:
+    uses: deepforge_hpc.operations:Predict
+    inputs: {model: learn.model, dataset: stars}MORE
+outputs: {result: {from: FROM, to: TO}}
+"""
+
+
+def chain(folder: Path, more: str, output: str, to: str) -> list[str]:
+    """Return what is wrong with a training by PyTorch and a prediction."""
+    text = CHAIN.replace("MORE", more.replace(", ", "\n    "))
+    (folder / "pipeline.yaml").write_text(text.replace("FROM", output).replace("TO", to))
+    layer = "{Linear: {in_features: 2, out_features: 1}}"
+    (folder / "net.yaml").write_text(
+        f"library: torch\narchitecture: net\ninputs: {{x: [2]}}\nlayers: [{{y: {layer}}}]\n"
+    )
+    (folder / "stars.h5").touch()
+    try:
+        load_pipeline(folder / "pipeline.yaml", settings=Settings())
+    except InvalidInputError as error:
+        return [
+            f"{Path(one.file).name}:{one.line}:{one.column} {one.message}" for one in error.faults
+        ]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ("loss: {MeanSquaredError: {reduction: summ}}", "summ' (did you mean 'sum'?)"),
+        ('loss: {SparseCategoricalCrossentropy: {ignore_class: "9"}}', "a whole number, not '9'"),
+        ('loss: mse\n      optimizer: {Adam: {loss_scale_factor: "2"}}', "a number, not '2'"),
+        ('loss: mse\n      schedule: {CosineDecay: {decay_steps: "9"}}', "a number, not '9'"),
+        ("loss: MSELoss", "Keras has no loss 'MSELoss' (Keras calls it MeanSquaredError)"),
+    ],
+)
+def test_what_keras_would_refuse_in_the_job_is_told(
+    attributes: str, told: str, tmp_path: Path
+) -> None:
+    (found,) = faults(tmp_path, attributes)
+    assert told in found

@@ -54,6 +54,7 @@ JUDGE = Judge(
     findings=findings,
     of_loss=of_loss,
     of_ranks=alone,
+    adds_axis=True,
     losses=partial(spellings, "loss"),
     operations=operations,
     inside=inside,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from deepforge_hpc.errors import Fault
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
 from deepforge_hpc.libraries.networks.trial.judge import Advice, Finding, Judge, Outcome
 from deepforge_hpc.libraries.networks.trial.notices import not_tried, notice, notices
@@ -18,7 +19,8 @@ _SIZES = ("units", "out_features")
 
 def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
     """Return what the framework beside `dfh` says, else what that of the job has said before."""
-    if faults := tuple(judge.of_ranks(graph)) if use.ranks > 1 else ():
+    faults = (*_inputs(judge, graph, use), *(judge.of_ranks(graph) if use.ranks > 1 else ()))
+    if faults:
         return Examination(faults)
     why = NoTrial("none")
     loss = use.attributes.get("loss")
@@ -32,6 +34,25 @@ def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
         why = why if found == NOT_ASKED else found
     known = map(notice, (*judge.of_loss(graph, {}, loss), *_labels(graph, {}, use)))
     return Examination(notices=(*known, not_tried(judge, why, source)))
+
+
+def _inputs(judge: Judge, graph: Graph, use: Use) -> Iterator[Fault]:
+    """Yield the inputs that want rows of other axes than their data sets have."""
+    if "inputs" not in use.attributes:  # of a training: who it gives which data set
+        return
+    given = use.attributes["inputs"] or {}
+    for item in graph.inputs:
+        name = given.get(item.name, item.name)
+        has, wanted = use.shape(name), list(item.shape)
+        if has is None or len(has) == len(wanted):
+            continue
+        more = max(has, wanted, key=len)[min(len(has), len(wanted)) :]
+        if judge.adds_axis and [*more] == [1]:
+            continue
+        message = f"input {item.name} is {wanted}, and a row of the data set {name} {list(has)}"
+        if not has and wanted == [1]:
+            message += ", one number without an axis"
+        yield item.place.fault(message, f"write {item.name}: {list(has)}")
 
 
 def _labels(graph: Graph, outcome: Outcome, use: Use) -> Iterator[Finding]:

@@ -65,6 +65,8 @@ class Judge:
     """What does not fit between the outputs and a loss: its name, or {name: arguments}."""
     of_ranks: Callable[[Graph], Iterator[Fault]]
     """What is wrong where several ranks train the network."""
+    adds_axis: bool = False
+    """Whether rows may lack an axis of length 1 at the end, or have one more."""
     losses: Callable[[], Mapping[str, str]]
     """The class of each loss, by all names of it."""
     operations: Callable[[BuiltLayer], int | None]
