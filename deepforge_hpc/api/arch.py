@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +12,7 @@ from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
+    from deepforge_hpc.files.project import Project
     from deepforge_hpc.libraries.networks.compare import LayerChange
     from deepforge_hpc.libraries.networks.graph import Graph
     from deepforge_hpc.libraries.networks.library import NetworkLibrary
@@ -195,3 +196,30 @@ def _layers(graph: Graph, prefix: str) -> Iterator[ShownLayer]:
 def shown_inputs(graph: Graph) -> tuple[ShownInput, ...]:
     """Return the inputs of a network."""
     return tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs)
+
+
+def why_not(beside: Path) -> Callable[[str], str]:
+    """Return what says why the project around a file has no `MODULE:Name`; nothing is imported."""
+    from deepforge_hpc.files.project import Project
+    from deepforge_hpc.paths import project_root
+
+    folders = dict.fromkeys((beside.parent.resolve(), Path.cwd()))
+    projects = [Project(project_root(folder)[0], folder) for folder in folders]
+
+    def why(name: str) -> str:
+        found = [_absence(name, project) for project in projects]
+        return "" if "" in found else found[0]
+
+    return why
+
+
+def _absence(name: str, project: Project) -> str:
+    """Return why a project has no `MODULE:Name`; empty if it has."""
+    from deepforge_hpc.files.project import ProjectError
+    from deepforge_hpc.pipeline.sources import Sources
+
+    try:
+        Sources(project, ()).find_object(name)
+    except ProjectError as error:
+        return str(error)
+    return ""

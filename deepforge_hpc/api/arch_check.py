@@ -136,13 +136,23 @@ def check(
     if python or any(name == judge.package for name, _ in has):
         found = try_out(graph, setting, has)
     if not isinstance(found, NoTrial):
+        absent = () if exact else tuple(_absent(graph, path))
+        faults = (*faults, *absent)
         return fitted(tried_network(found, path, batch=batch, loss=judged, faults=faults))
-    if faults:
+    if faults := (*faults, *_absent(graph, path)):
         raise InvalidInputError(faults)
     if python:
         hint = f"install {judge.needs} there, or name another"
         raise UsageError(f"--python {python}: {not_there(judge, found)}", hint)
     return _untried(judge, graph, path, batch, found)
+
+
+def _absent(graph: Graph, path: Path) -> Iterator[Fault]:
+    """Yield what of its own code the project has not; nothing of it is imported."""
+    why = arch.why_not(path)
+    for name, place in graph.objects.items():
+        if said := why(name):
+            yield place.fault(said)
 
 
 def _loss(judge: Judge, text: str) -> object:

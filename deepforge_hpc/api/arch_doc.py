@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,9 +61,9 @@ def doc(name: str, of: str = "") -> Documentation:
     known: list[str] = []
     for each in (of,) if of else built_in("libraries"):
         its: Library = create("libraries", each)
-        framework, version = _whose(its)
+        framework, version, catalogue = _asked(its)
         found = []
-        for family, table in its.catalogue().items():
+        for family, table in catalogue.items():
             for own, entry in table.items():
                 names = (own, *entry.aliases)
                 known += names
@@ -77,13 +78,17 @@ def doc(name: str, of: str = "") -> Documentation:
     raise UsageError(f"{' and '.join(asked)} {has} no {shown(name)}", nearest(name, known))
 
 
-def _whose(its: Library) -> tuple[str, str]:
-    """Return what a library speaks for, and its version; of one without a framework its name."""
+def _asked(its: Library) -> tuple[str, str, Mapping[str, Mapping[str, Entry]]]:
+    """Return what a library speaks for, its version, and what is in it.
+
+    Of one without a framework its name.
+    """
     from deepforge_hpc.libraries.networks.library import NetworkLibrary
 
     if isinstance(its, NetworkLibrary):
-        return its.dialect().framework, its.at_hand()[0].version
-    return its.name, ""
+        known, texts = its.at_hand()
+        return its.dialect().framework, known.version, its.entries(known, texts)
+    return its.name, "", its.catalogue()
 
 
 def _documented(name: str, family: str, entry: Entry) -> Documented:

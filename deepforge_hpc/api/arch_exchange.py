@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.arch import WrittenFile, library, network, write_file
+from deepforge_hpc.api.arch import WrittenFile, library, network, why_not, write_file
 from deepforge_hpc.errors import UsageError
-
-if TYPE_CHECKING:
-    from deepforge_hpc.files.project import Project
 
 
 def export(path: Path, form: str, output: Path | None, *, force: bool = False) -> WrittenFile:
@@ -63,34 +58,7 @@ def _as_file(saved: Path, source: Path, beside: Path) -> str:
     from deepforge_hpc.libraries.keras.imports.write import to_yaml
     from deepforge_hpc.libraries.keras.library import KerasLibrary
 
-    model = saved_model(read_model(saved), str(source), _why_not(beside))
+    model = saved_model(read_model(saved), str(source), why_not(beside))
     text = to_yaml(model, f"Imported from {shown(source.name)}.")
     KerasLibrary().graph(text, str(source))
     return text
-
-
-def _why_not(beside: Path) -> Callable[[str], str]:
-    """Return what says why the project around a file has no `MODULE:Name`; nothing is imported."""
-    from deepforge_hpc.files.project import Project
-    from deepforge_hpc.paths import project_root
-
-    folders = dict.fromkeys((beside.parent.resolve(), Path.cwd()))
-    projects = [Project(project_root(folder)[0], folder) for folder in folders]
-
-    def why(name: str) -> str:
-        found = [_absence(name, project) for project in projects]
-        return "" if "" in found else found[0]
-
-    return why
-
-
-def _absence(name: str, project: Project) -> str:
-    """Return why a project has no `MODULE:Name`; empty if it has."""
-    from deepforge_hpc.files.project import ProjectError
-    from deepforge_hpc.pipeline.sources import Sources
-
-    try:
-        Sources(project, ()).find_object(name)
-    except ProjectError as error:
-        return str(error)
-    return ""

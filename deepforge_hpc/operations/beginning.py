@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
+
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports import Transport
 
@@ -32,6 +34,8 @@ def pair(
             shapes = f"{tuple(other.shape)} there, {tuple(weight.shape)} here"
             report["reshaped"].append(f"{name}: {shapes}")
         else:
+            if not _is_finite(other):
+                raise TrainingError(f"{source}: the weight {name} has values that are no numbers")
             assign(name, other)
             report["loaded"].append(name)
     report["unused"] = sorted(there)
@@ -41,6 +45,11 @@ def pair(
             f"{some(initial)}; the network has {some(mine)}"
         )
     return report
+
+
+def _is_finite(weight: Any) -> bool:
+    found = weight.float() if hasattr(weight, "float") else weight  # numpy has not all of torch's
+    return bool(np.isfinite(np.asarray(found)).all())
 
 
 def begin(

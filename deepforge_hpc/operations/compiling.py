@@ -12,7 +12,7 @@ import keras
 
 from deepforge_hpc.operations.named import find, for_outputs, make, parse
 from deepforge_hpc.operations.rows import refuse_unwatched
-from deepforge_hpc.operations.spec import match_outputs
+from deepforge_hpc.operations.spec import weights_of
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.training.errors import TrainingError
 
@@ -25,7 +25,7 @@ def goals(settings: Train, outputs: Sequence[str]) -> dict[str, Any]:
     losses = for_outputs("loss", settings.loss, outputs)
     if absent := [name for name in outputs if name not in losses]:
         raise TrainingError(f"loss: the output {', '.join(absent)} has none")
-    weights = match_outputs("loss_weights", settings.loss_weights, outputs)
+    weights = weights_of(settings.loss_weights, outputs)
     wanted = for_outputs("metric", settings.metrics, outputs)
     metrics = {name: _metrics(item) for name, item in wanted.items()}
     if len(outputs) == 1:

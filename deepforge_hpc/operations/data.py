@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 from deepforge_hpc import training
 from deepforge_hpc.operations.columns import column
 from deepforge_hpc.operations.labels import check_inputs, check_labels
-from deepforge_hpc.operations.rows import bins_of, in_memory, inputs_of, one, parts_of, targets_of
+from deepforge_hpc.operations.rows import bins_of, in_memory, in_parts, inputs_of, one, targets_of
 from deepforge_hpc.operations.train import Train
 from deepforge_hpc.operations.values import check_weights, weigh
 from deepforge_hpc.training.augment import augmentation
@@ -24,22 +25,16 @@ def batches_of(
     settings: Train, model: Any, dataset: Any, validation: Any, transport: training.Transport
 ) -> tuple[training.Batches, training.Batches | None]:
     """Return the batches to learn from, and those to validate with, if there are any."""
-    rows, kept, source = parts_of(
-        settings, output_names(model), dataset, validation, transport.size
-    )
-    made = _batches(settings, model, dataset, rows, transport, shuffle=True)
-    if not len(kept):
-        return made, None
-    return made, _batches(settings, model, source, kept, transport, shuffle=False)
+    make = partial(_batches, settings, model, transport)
+    return in_parts(settings, output_names(model), dataset, validation, transport, make)
 
 
 def _batches(
     settings: Train,
     model: Any,
+    transport: training.Transport,
     dataset: Any,
     rows: Any,
-    transport: training.Transport,
-    *,
     shuffle: bool,
 ) -> training.Batches:
     columns, names = inputs_of(settings, [item.name for item in model.inputs], dataset)

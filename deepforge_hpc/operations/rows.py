@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from deepforge_hpc.operations.columns import column, is_group, marked, split_rows, validating_rows
+from deepforge_hpc.operations.errors import tell
 from deepforge_hpc.operations.spec import match_outputs
 from deepforge_hpc.operations.tables import attributes
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.transports import Transport
 
 if TYPE_CHECKING:
     from deepforge_hpc.operations.train import Train
 
+B = TypeVar("B")
 _GIB = 1 << 30
 
 
-def parts_of(
-    settings: Train, outputs: Sequence[str], dataset: Any, validation: Any, ranks: int
+def in_parts(
+    settings: Train,
+    outputs: Sequence[str],
+    dataset: Any,
+    validation: Any,
+    transport: Transport,
+    batches: Callable[[Any, Any, bool], B],
+) -> tuple[B, B | None]:
+    """Return the batches to learn from, and those to validate with, if there are any.
+
+    `batches` makes those of a dataset, of its rows, and whether they are to learn from.
+    """
+    rows, kept, source = _parts(settings, outputs, dataset, validation, transport)
+    made = batches(dataset, rows, True)
+    return made, batches(source, kept, False) if len(kept) else None
+
+
+def _parts(
+    settings: Train,
+    outputs: Sequence[str],
+    dataset: Any,
+    validation: Any,
+    transport: Transport,
 ) -> tuple[Any, Any, Any]:
     """Return rows to learn from, and rows to validate with and the dataset that has those."""
     rows = _rows(settings, outputs, dataset)
@@ -27,7 +51,14 @@ def parts_of(
         by = f"rows: {settings.rows!r} marks none of them" if settings.rows else "it is empty"
         raise TrainingError(f"the dataset has no rows to learn from: {by}")
     if validation is None:
-        return *split_rows(rows, settings.validation_split, settings.seed, ranks), dataset
+        share = settings.validation_split
+        learnt, kept = split_rows(rows, share, settings.seed, transport.size)
+        if share and not len(kept) and transport.rank == 0:
+            tell(
+                f"validation_split {share} of {len(rows)} rows keeps none, and nothing is "
+                "validated: raise it, or set it to 0"
+            )
+        return learnt, kept, dataset
     kept = _rows(settings, outputs, validation)
     validating_rows(kept)
     return rows, kept, validation

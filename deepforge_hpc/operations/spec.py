@@ -37,6 +37,14 @@ def is_by_output(spec: object, is_known: Callable[[str], bool]) -> bool:
     return not is_known(name) and is_one and is_known(next(iter(value)))
 
 
+def weights_of(given: dict[str, float], outputs: Sequence[str]) -> dict[str, float]:
+    """Return `loss_weights` by the outputs of a network; TrainingError if none would count."""
+    found = match_outputs("loss_weights", given, outputs)
+    if all(found.get(name) == 0 for name in outputs):
+        raise TrainingError("loss_weights: every output has 0, so nothing would be learnt")
+    return found
+
+
 def match_outputs(what: str, given: dict[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
     """Return a mapping by the outputs of a network; TrainingError if its names are others."""
     if odd := [name for name in given if name not in outputs]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from deepforge_hpc import training
 from deepforge_hpc.operations.columns import column
-from deepforge_hpc.operations.rows import bins_of, in_memory, inputs_of, one, parts_of, targets_of
+from deepforge_hpc.operations.rows import bins_of, in_memory, in_parts, inputs_of, one, targets_of
 from deepforge_hpc.operations.torch_named import for_outputs, named
 from deepforge_hpc.operations.torch_terms import OF_CLASSES, RANGES
 from deepforge_hpc.operations.values import (
@@ -56,22 +57,16 @@ def batches_of(
     settings: Train, module: Any, dataset: Any, validation: Any, transport: training.Transport
 ) -> tuple[training.RankBatches, training.RankBatches | None]:
     """Return the batches to learn from, and those to validate with, if there are any."""
-    rows, kept, source = parts_of(
-        settings, output_names(module), dataset, validation, transport.size
-    )
-    made = _batches(settings, module, dataset, rows, transport, shuffle=True)
-    if not len(kept):
-        return made, None
-    return made, _batches(settings, module, source, kept, transport, shuffle=False)
+    make = partial(_batches, settings, module, transport)
+    return in_parts(settings, output_names(module), dataset, validation, transport, make)
 
 
 def _batches(
     settings: Train,
     module: Any,
+    transport: training.Transport,
     dataset: Any,
     rows: Any,
-    transport: training.Transport,
-    *,
     shuffle: bool,
 ) -> training.RankBatches:
     outputs = output_names(module)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from deepforge_hpc.operations.rate_plan import RatePlan, rate_plan
-from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs, parse
+from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs, parse, weights_of
 from deepforge_hpc.operations.torch_terms import BY_STEP, LIMITS, METRICS, OF_CLASSES, REFUSED
 from deepforge_hpc.training import pytorch
 from deepforge_hpc.training.errors import TrainingError
@@ -92,7 +92,7 @@ def losses(settings: Train, outputs: Sequence[str], like: Any) -> dict[str, Any]
 
 def shares(settings: Train, outputs: Sequence[str]) -> dict[str, float]:
     """Return the share of each output's loss that was given one."""
-    return match_outputs("loss_weights", settings.loss_weights, outputs)
+    return weights_of(settings.loss_weights, outputs)
 
 
 def metrics(settings: Train, outputs: Sequence[str]) -> dict[str, pytorch.Metric]:

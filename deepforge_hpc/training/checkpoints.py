@@ -172,7 +172,21 @@ def _read(path: Path) -> Checkpoint:
         if said["size"] != file.stat().st_size or said["sha256"] != _digest(file):
             raise ValueError(f"the digest of {file.name} is another")
     position = Position(**{name: int(value) for name, value in about["position"].items()})
-    return Checkpoint(path, position, dict(about["state"]))
+    return Checkpoint(path, position, _Fields(path, about["state"]))
+
+
+class _Fields(dict[str, Any]):
+    """The state of a checkpoint, which says where a field is missing."""
+
+    def __init__(self, path: Path, fields: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self._path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise TrainingError(
+            f"the description of the checkpoint {self._path} has no {name!r}: remove it, to go on "
+            "from the one before"
+        )
 
 
 def _shards(folder: Path, files: Mapping[str, Any]) -> dict[Path, Any]:

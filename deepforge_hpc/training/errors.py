@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+LEAST_SCALE: Final = 2.0**-14
+"""Of a loss for float16: less, and it would not hold the loss either."""
+SKIPPED: Final = (
+    "precision mixed_float16: the optimizer makes no step, for the gradients are not all numbers "
+    "of 16 bits, however little the loss is scaled. Take mixed_bfloat16, train for more steps if "
+    "these were few, or look for values in the data that are no numbers"
+)
+
 
 class TrainingError(RuntimeError):
     """Something that the person who started a training can mend: it says what and how."""

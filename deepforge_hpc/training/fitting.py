@@ -14,6 +14,7 @@ from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, fold
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.clock import EpochClock, LogEpochs
+from deepforge_hpc.training.optimizer import check_steps
 from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
 from deepforge_hpc.training.state import TrainingState
@@ -78,6 +79,7 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
                     )
                     if model.stop_training:
                         break
+            check_steps(model.optimizer, at_end=True)
             model.optimizer.finalize_variable_values(model.trainable_variables)
             once.finish()
         except Stopped:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from deepforge_hpc.training.errors import LEAST_SCALE, SKIPPED, TrainingError
 from deepforge_hpc.training.transports import Transport
 
 
@@ -45,6 +46,15 @@ def distributed(optimizer: Any, transport: Transport) -> Any:
     words = {"transport": transport, "__module__": _public_module(base), "__doc__": base.__doc__}
     found.__class__ = type(base.__name__, (_Averaging, base), words)
     return found
+
+
+def check_steps(optimizer: Any, *, at_end: bool) -> None:
+    """Raise TrainingError if float16 never held the gradients: Keras skips such steps silently."""
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or not optimizer.built:
+        return
+    is_lost = float(optimizer.dynamic_scale) < LEAST_SCALE
+    if is_lost or (at_end and not int(optimizer.inner_optimizer.iterations)):
+        raise TrainingError(SKIPPED)
 
 
 def is_distributed(optimizer: Any) -> bool:

@@ -199,6 +199,7 @@ class _Run:
     def end(self) -> None:
         """Take the weights of the best epoch, where they are wanted and nobody asked to stop."""
         if not self.stop.asked:
+            self.precision.end()
             self.best.take()
 
     def epoch(self) -> bool:

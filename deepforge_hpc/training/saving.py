@@ -15,6 +15,7 @@ from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.clock import EpochClock
 from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.optimizer import check_steps
 from deepforge_hpc.training.reduce import average_statistics, reduce_metrics
 from deepforge_hpc.training.state import TrainingState
 
@@ -182,6 +183,7 @@ class Save(keras.callbacks.Callback):
         self._agreed_at, self._since, self._wanted = now, 0, False
         if lost:
             raise self._diverged(position, "val_loss" if bad == ["val_loss"] else "loss")
+        check_steps(self.model.optimizer, at_end=False)  # which is the same on all ranks
         if over:
             self._end(at_end=at_end)
         if self.checkpoints is not None and (due or warned or ended):

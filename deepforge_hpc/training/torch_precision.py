@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 
 from deepforge_hpc.training import torch_shards
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import LEAST_SCALE, SKIPPED, TrainingError
 
 _TYPES = {"mixed_bfloat16": torch.bfloat16, "mixed_float16": torch.float16}
 
@@ -25,6 +25,7 @@ class Precision:
         first = next(module.parameters())
         self._device, self._wide = first.device.type, first.dtype
         self._scaler: Any = None
+        self._has_stepped = False
         if policy and torch_shards.is_sharded(module):
             raise TrainingError(
                 f"precision {policy} is of modules that are not sharded: give fully_shard a "
@@ -58,14 +59,26 @@ class Precision:
         if self._scaler is None:
             optimizer.step()
         else:
+            before = self._scaler.get_scale()
             self._scaler.step(optimizer)
             self._scaler.update()
+            self._has_stepped |= (scale := self._scaler.get_scale()) >= before
+            if scale < LEAST_SCALE:
+                raise TrainingError(SKIPPED)
+
+    def end(self) -> None:
+        """Raise TrainingError if all steps were skipped."""
+        if self._scaler is not None and not self._has_stepped:
+            raise TrainingError(SKIPPED)
 
     def state(self) -> dict[str, Any] | None:
         """Return what a checkpoint keeps."""
-        return None if self._scaler is None else dict(self._scaler.state_dict())
+        if self._scaler is None:
+            return None
+        return {**self._scaler.state_dict(), "has_stepped": self._has_stepped}
 
     def restore(self, state: dict[str, Any] | None) -> None:
         """Go on from what a checkpoint has."""
         if self._scaler is not None and state:
+            self._has_stepped = state.get("has_stepped", True)
             self._scaler.load_state_dict(state)

@@ -141,3 +141,36 @@ def test_a_module_that_builds_a_network_of_torch_is_told_why_it_is_no_file(
     options = ("import", "net.py", "--run", "--python", sys.executable)
     told = dfh("arch", *options, cwd=tmp_path, expect=3, env={"KERAS_BACKEND": "torch"}).stderr
     assert "model gives a network of PyTorch, whose forward is code" in told
+
+
+ROOT = """\
+import keras, numpy as np
+from deepforge_hpc import training
+
+def root(wanted, found):  # its slope at 0 is infinite, and 0 times that no number
+    return keras.ops.sqrt((keras.ops.cast(found, "float32") - wanted) * 0)
+
+keras.config.set_dtype_policy("mixed_float16")
+team = training.connect()
+rows = np.ones((64, 2), "f4")
+for epochs, loss in ((1, root), (12, root), (1, "mse")):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(training.distributed(keras.optimizers.SGD(0.1), team), loss, jit_compile=False)
+    batches = training.Batches(rows, rows[:, :1], batch_size=16, seed=1, transport=team)
+    try:
+        training.fit(model, batches, epochs=epochs, transport=team)
+        print("learnt")
+    except training.TrainingError as error:
+        print(error)
+"""
+
+
+def test_gradients_that_float16_never_holds_end_a_training_of_keras() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ROOT],
+        env={**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    told = "precision mixed_float16: the optimizer makes no step"
+    at_end, on_the_way, learnt = done.stdout.splitlines()[-3:]
+    assert (at_end.startswith(told), on_the_way.startswith(told), learnt) == (True, True, "learnt")

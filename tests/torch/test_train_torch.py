@@ -301,6 +301,7 @@ def test_targets_come_in_the_form_that_the_loss_takes(dataset: Any) -> None:
         ({"class_weight": {"0": 0.0, "1": 0.0, "2": 0.0}}, "class_weight leaves out all of 126"),
         ({"class_weight": {"0": float("inf")}}, "that of class 0 is below 0, infinite or no number"),
         ({"loss_weights": {"output": -1.0}}, "loss_weights: that of output is below 0"),
+        ({"loss_weights": {"output": 0}}, "loss_weights: every output has 0, so nothing would"),
         ({"clip": {"clipnorm": -1.0}}, "clip: clipnorm is -1: a bound is a number above 0"),
         ({"target": "single"}, "'single' of the dataset is a single value, and has no rows"),
         ({"batch_size": 1}, "cannot learn from a batch of 1 rows, of batch_size 1 on all ranks: "),
@@ -434,6 +435,45 @@ def test_a_step_that_float16_cannot_hold_is_left_out() -> None:
     assert again.state() == precision.state()
     step(0.5)
     assert (before - module.weight - 0.5).abs().max() < 1e-3
+
+
+def test_gradients_that_are_never_numbers_of_float16_end_the_training(
+    dataset: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    class Root(torch.nn.L1Loss):  # whose slope at 0 is infinite, and 0 times that no number
+        def forward(self, output: Any, target: Any) -> Any:
+            return (super().forward(output, target) * 0).sqrt()
+
+    monkeypatch.setattr(torch.nn, "RootLoss", Root, raising=False)
+    words = {"loss": "RootLoss", "target": "onehot", "precision": "mixed_float16"}
+    for epochs in (1, 6):  # of 7 steps: at the end, or when the scale is too small
+        with pytest.raises(TrainingError, match="mixed_float16: the optimizer makes no step"):
+            train(dataset, epochs=epochs, batch_size=18, **words)
+    assert train(dataset, epochs=1, **{**words, "loss": "MSELoss"})[1]["loss"]
+
+
+def test_a_split_that_keeps_no_row_is_told(
+    dataset: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {name: item[:9] for name, item in dataset.items() if np.ndim(item)}
+    _, history, _ = train(few, batch_size=3, epochs=1)
+    assert "validation_split 0.1 of 9 rows keeps none" in capsys.readouterr().err
+    assert "val_loss" not in history
+    train(few, batch_size=3, epochs=1, validation_split=0)
+    assert "validation_split" not in capsys.readouterr().err
+
+
+def test_weights_that_are_no_numbers_are_no_beginning(dataset: Any) -> None:
+    import torch
+
+    for kind in (torch.float32, torch.bfloat16):
+        initial = {"out.bias": torch.full((3,), float("nan"), dtype=kind)}
+        with pytest.raises(
+            TrainingError, match=r"initial: the weight out.bias has values that are"
+        ):
+            train(dataset, initial=initial)
 
 
 def test_predictions_of_a_network_and_its_weights(dataset: Any) -> None:

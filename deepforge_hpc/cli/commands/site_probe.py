@@ -62,6 +62,8 @@ def probe(
     document = found.to_dict()
     if output is None:
         display.result(document, found.text.splitlines())
+        if faults := found.faults("the draft"):
+            raise InvalidInputError(faults, "dfh does not take it as it is: correct these lines.")
         return
     write(output, found.text.encode(), "Give another file with -o.")
     if faults := found.faults(str(output)):

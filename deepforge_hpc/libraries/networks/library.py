@@ -64,7 +64,11 @@ class NetworkLibrary(Library):
         return architecture.schema(replace(self.dialect(), catalogue=known), texts)
 
     def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
-        known, texts = self.at_hand()
+        return self.entries(*self.at_hand())
+
+    @staticmethod
+    def entries(known: Catalogue, texts: Texts) -> dict[str, dict[str, Entry]]:
+        """Return what a catalogue has, documented."""
         return {
             family: {name: _entry(thing, texts) for name, thing in known.things(family).items()}
             for family in known.families

@@ -100,7 +100,13 @@ def test_another_version_is_asked_once_and_remembered(
     }  # fmt: skip
     assert blur.options["width"].text == "Positive integer, how far."
     assert dict(blur.call) == {"mask": ""}
+    reads: list[str] = []
+    read = at_hand.read_own
+    monkeypatch.setattr(
+        at_hand, "read_own", lambda *a, **more: reads.append("") or read(*a, **more)
+    )
     assert doc("Blur").version == "9.9.0"
+    assert len(reads) == 1
     monkeypatch.setattr(at_hand, "_made", None)
     schema = library.schema()
     assert "Blur" in schema["definitions"]["step"]["properties"]

@@ -288,6 +288,10 @@ def layer(document: dict[str, Any]) -> dict[str, Any]:
         (lambda d: d["config"]["layers"][0]["config"].update(batch_shape=7), "no model that"),
         (lambda d: d.update(class_name="Subclassed"), "no functional or sequential model"),
         (lambda d: d["config"].update(layers={}), "no model that Keras saved"),
+        (
+            lambda d: layer(d)["config"].pop("name"),
+            "no model that Keras saved: a part of it has no 'name'",
+        ),
         (lambda d: d["config"].update(input_layers={"x": ["x", 0, 0]}), "are a mapping"),
     ],
 )  # fmt: skip

@@ -516,6 +516,22 @@ def test_without_keras_the_command_says_what_it_did_not_check(
     assert "did you mean 'Dense'?" in capsys.readouterr().err
 
 
+def test_code_that_the_project_has_not_is_told_without_keras(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deepforge_hpc.api.arch_check.software", lambda *_: ())
+    file = tmp_path / "net.yaml"
+    file.write_text(f"{HEAD}  - a: {{'own.layers:Blur': {{}}}}\n")
+    assert main(["arch", "check", str(file)]) == 3
+    assert "net.yaml:5:9: the project has no module 'own.layers'" in capsys.readouterr().err
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/layers.py").write_text("class Blurs:\n    pass\n")
+    assert main(["arch", "check", str(file)]) == 3
+    assert "has no class or function 'Blur' at its top" in capsys.readouterr().err
+    (tmp_path / "own/layers.py").write_text("raise SystemExit\nclass Blur:\n    pass\n")
+    assert main(["arch", "check", str(file)]) == 0
+
+
 def use(software: dict[str, tuple[tuple[str, str], ...]], **attributes: object) -> Use:
     return Use(attributes, "own", "jobs", lambda python, _: software.get(python, ()))
 

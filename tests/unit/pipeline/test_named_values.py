@@ -347,6 +347,17 @@ def test_an_input_of_other_axes_than_its_data_set_is_told(
     assert [told in one and "net.yaml:3" in one for one in found] == [True] * bool(told)
 
 
+@pytest.mark.parametrize(("weight", "told"), [("0", True), ("1", False)])
+def test_outputs_that_all_count_nothing_are_told(weight: str, told: bool, tmp_path: Path) -> None:
+    attributes = f"loss: mse\n      loss_weights: {{out: {weight}, norm: 0}}"
+    found = ""
+    try:
+        examine(load(tmp_path, attributes))
+    except InvalidInputError as error:
+        found = f"{error.faults[0].file}:{error.faults[0].line} {error.faults[0].message}"
+    assert ("net.yaml:6 loss_weights of the training gives every output 0" in found) == told
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

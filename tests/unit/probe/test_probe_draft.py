@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api import probing
 from deepforge_hpc.api.probing import Probed
+from deepforge_hpc.cli.main import main
 from deepforge_hpc.files import yaml12
 from deepforge_hpc.probe import accounts, commands
 from deepforge_hpc.probe.compare import differences
@@ -777,7 +779,9 @@ def test_what_the_file_does_not_know_is_no_difference(lab: Machine) -> None:
     assert differences(SiteSpec(name="bare", scheduler="slurm"), lab) == ()
 
 
-def test_a_draft_is_read_back_before_it_is_called_one() -> None:
+def test_a_draft_is_read_back_before_it_is_called_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = "site: here\nscheduler: slurm\nextends: slurm-base\nnode_types: {a: {cores: C}}\n"
     drafted = [
         Probed(name="here", data={}, text=text.replace("C", cores), warnings=(), notes=(),
@@ -788,6 +792,12 @@ def test_a_draft_is_read_back_before_it_is_called_one() -> None:
     (fault,) = drafted[1].faults("my.yaml")
     assert (fault.file, fault.line) == ("my.yaml", 4)
     assert fault.message.endswith("16 is more than cores: 8")
+    for one, code in zip(drafted, (0, 3), strict=True):  # as it is printed, too
+        monkeypatch.setattr(probing, "probe", lambda *, one=one, **_: one)
+        assert main(["site", "probe"]) == code
+        said = capsys.readouterr()
+        assert said.out == one.text
+        assert ("the draft:4" in said.err) == bool(code)
 
 
 def test_what_all_who_use_a_qos_hold_together_is_a_limit_of_the_queue() -> None:

@@ -33,6 +33,14 @@ def test_the_newest_is_found_with_what_it_holds(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path / "none").newest() is None
 
 
+def test_a_field_that_is_not_there_is_named_with_its_file(tmp_path: Path) -> None:
+    found = saved(tmp_path, 1).newest()
+    assert found is not None
+    with pytest.raises(TrainingError, match=r"/step-0000000001.npz has no 'history': remove it"):
+        found.state["history"]
+    assert found.state.get("history") is None
+
+
 @pytest.mark.parametrize(
     "harm",
     ["torn", "changed", "no description", "odd description", "version", "edited", "less"],

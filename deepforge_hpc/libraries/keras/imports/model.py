@@ -72,7 +72,8 @@ def saved_model(document: Mapping[str, Any], file: str, why_not: WhyNot = no_pro
     try:
         found = _ModelReader(told, ()).model(document)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        message = f"this is no model that Keras saved: {type(error).__name__}: {error}"
+        said = f"a part of it has no {error}" if isinstance(error, KeyError) else str(error)
+        message = f"this is no model that Keras saved: {said}"
         raise InvalidInputError([*told.faults, Fault(message, file)]) from error
     if told.faults:
         raise InvalidInputError(list(dict.fromkeys(told.faults)))

@@ -19,7 +19,8 @@ _SIZES = ("units", "out_features")
 
 def examine(judge: Judge, graph: Graph, source: str, use: Use) -> Examination:
     """Return what the framework beside `dfh` says, else what that of the job has said before."""
-    faults = (*_inputs(judge, graph, use), *(judge.of_ranks(graph) if use.ranks > 1 else ()))
+    faults = (*_inputs(judge, graph, use), *_weights(graph, use))
+    faults += tuple(judge.of_ranks(graph)) if use.ranks > 1 else ()
     if faults:
         return Examination(faults)
     why = NoTrial("none")
@@ -53,6 +54,16 @@ def _inputs(judge: Judge, graph: Graph, use: Use) -> Iterator[Fault]:
         if not has and wanted == [1]:
             message += ", one number without an axis"
         yield item.place.fault(message, f"write {item.name}: {list(has)}")
+
+
+def _weights(graph: Graph, use: Use) -> Iterator[Fault]:
+    """Yield that no output counts in the loss."""
+    given = use.attributes.get("loss_weights")
+    if isinstance(given, dict) and all(given.get(str(one)) == 0 for one in graph.outputs):
+        yield graph.calls[-1].place.fault(
+            "loss_weights of the training gives every output 0, so nothing would be learnt",
+            "leave out one of them, for 1",
+        )
 
 
 def _labels(graph: Graph, outcome: Outcome, use: Use) -> Iterator[Finding]:
