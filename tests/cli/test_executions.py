@@ -15,10 +15,11 @@ from deepforge_hpc.submit.lease import SUBMITTING, Owner
 
 
 @pytest.fixture
-def ended(dfh: Any, project: Path) -> Path:
-    """Return a project with two executions that are over."""
+def ended(dfh: Any, project: Path, until: Any) -> Path:
+    """Return a project with two executions that are over, and so are the engines that ran them."""
     dfh("run", cwd=project)
     dfh("run", cwd=project)
+    until(lambda: not [*project.glob("executions/*/local/engine.json")])
     return project
 
 
