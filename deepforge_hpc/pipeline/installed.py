@@ -111,9 +111,12 @@ def _version(folders: Mapping[Path, Iterable[str]], installed: Requirements, mod
         compiled = (n for n in names if n.startswith(f"{module}.") and n.endswith(".so"))
         here = next((n for n in (module, f"{module}.py", *compiled) if n in names), "")
         if here:
-            package = installed.package(module, *_OTHER_NAMES.get(module, ()))
-            info, version = installed.found.get(package, (Path(), ""))
-            return version if info.parent == folder else _digest(folder / here)
+            packages = installed.sharing(module, *_OTHER_NAMES.get(module, ()))
+            if all(installed.found[name][0].parent != folder for name in packages):
+                return _digest(folder / here)
+            if len(packages) == 1:
+                return installed.release(packages[0])
+            return ", ".join(f"{name} {installed.release(name)}" for name in packages)
     return ""
 
 
@@ -189,7 +192,7 @@ class _Python:
 
     def below(self, modules: Iterable[str], *, deep: bool = True) -> dict[str, str]:
         """Return the versions of the packages of modules and of all that they need, by name."""
-        names = [name for module in modules if (name := self._package(module))]
+        names = [name for module in modules for name in self._packages(module)]
         if deep:
             return self._installed.closure(names)
         return {name: self._installed.found[name][1] for name in names}
@@ -212,8 +215,8 @@ class _Python:
         added = any(name in names for names in self._added for name in (module, f"{module}.py"))
         return added or self._editable(module) is not None
 
-    def _package(self, module: str) -> str:
-        return self._installed.package(module, *_OTHER_NAMES.get(module, ()))
+    def _packages(self, module: str) -> list[str]:
+        return self._installed.sharing(module, *_OTHER_NAMES.get(module, ()))
 
     def _look(self, module: str) -> str:
         if source := self._editable(module):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from deepforge_hpc.runtime.base.files import opened, read_most
+from deepforge_hpc.runtime.base.files import digest_file, opened, read_most
 from deepforge_hpc.runtime.rank.packages import METADATA, normalized
 
 _LARGEST = 4 << 20
@@ -36,10 +36,11 @@ class Requirements:
                     self.found.setdefault(normalized(match[1]), (folder / name, match[2]))
         self._needs: dict[str, list[tuple[Wanted, frozenset[str]]]] = {}
 
-    def package(self, module: str, *others: str) -> str:
-        """Return the package that a top module is of, or empty; `others`: names it may have."""
+    def sharing(self, module: str, *others: str) -> list[str]:
+        """Return the packages that bring a part of a top module: of `google` there are many."""
         names = map(normalized, (module, *others))
-        return next((name for name in names if name in self.found), self._by_module.get(module, ""))
+        named = next((name for name in names if name in self.found), None)
+        return list(dict.fromkeys([*([named] if named else ()), *self._by_module.get(module, ())]))
 
     def modules(self, package: str) -> list[str]:
         """Return the names under which a package is imported, as far as it says so."""
@@ -60,8 +61,21 @@ class Requirements:
         return {name: self.found[name][1] for name, _ in seen}
 
     @functools.cached_property
-    def _by_module(self) -> dict[str, str]:
-        return {module: name for name in reversed(self.found) for module in self.modules(name)}
+    def _by_module(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name in self.found:
+            for module in self.modules(name):
+                found.setdefault(module, []).append(name)
+        return found
+
+    def release(self, package: str) -> str:
+        """Return what tells one release from another: of one from a folder or a repository, whose
+        version often stays, the digest of what was installed too."""
+        info, version = self.found[package]
+        with suppress(OSError):
+            if (info / "direct_url.json").exists():
+                return f"{version} {digest_file(info / 'RECORD')}"
+        return version
 
     def _of(self, package: str) -> list[tuple[Wanted, frozenset[str]]]:
         """Return what a package needs, each with the extras of which one has to be wanted."""

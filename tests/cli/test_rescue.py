@@ -297,6 +297,29 @@ def test_of_an_array_the_tasks_are_told_that_do_not_run_again(
     assert told in dfh("submit", "--dry-run", cwd=project).stderr
 
 
+NESTED = """
+def make():
+    good, around = {"a": 1}, []
+    around.append(around)
+    return good, around
+"""
+
+
+def test_a_value_that_contains_itself_does_not_cost_the_others(
+    dfh: Any, make_project: Callable[..., Path]
+) -> None:
+    project = make_project({"ops.py": NESTED}, name="nested")
+    (project / "pipeline.yaml").write_text(
+        "pipeline: nested\noperations: {make: {uses: 'ops.py:make'}}\n"
+    )
+    said = dfh("run", cwd=project, expect=9).stdout
+    assert "Output around cannot be saved: no format fits by itself: value contains itself" in said
+    assert "Name a format for around under `types:`" in said
+    kept = project / "executions" / "nested-0001" / "jobs" / "make" / "rescue"
+    assert json.loads((kept / "outputs" / "good.json").read_bytes()) == {"a": 1}
+    assert (kept / "around.pickle").exists()
+
+
 IN_THE_WAY = """
 from pathlib import Path
 

@@ -212,6 +212,13 @@ def to_json(value: Any, where: str = "value") -> Any:
 
     FormatError names the place of what JSON cannot say: a key that is no string, an object.
     """
+    try:
+        return _plain(value, where)
+    except RecursionError:
+        raise FormatError(f"{where} contains itself, or is nested too deep for JSON") from None
+
+
+def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
@@ -220,11 +227,11 @@ def to_json(value: Any, where: str = "value") -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise FormatError(f"{where} has the key {key!r}: keys of a JSON object are strings")
-        return {key: to_json(item, f"{where}[{key!r}]") for key, item in value.items()}
+        return {key: _plain(item, f"{where}[{key!r}]") for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_json(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
-        return to_json(value.tolist(), where)
+        return _plain(value.tolist(), where)
     raise FormatError(f"{where} is {_kind(value)}, which JSON cannot hold")
 
 

@@ -16,7 +16,7 @@ from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_folder, sync_path
 from ..base.layout import OUTPUTS, RESCUE, RESCUE_INDEX
-from ..formats.base import Format, FormatError, Json
+from ..formats.base import Format, Json
 from ..formats.file import choose
 from ..storage.local import LocalStorage
 from .messages import RankSpec, Rescue, Saved, TakenUp
@@ -82,7 +82,7 @@ def _tried(kind: str, value: object) -> str:
     """Return the format that has refused a value."""
     try:
         return choose(value) if kind == "any" else kind
-    except FormatError:
+    except Exception:  # noqa: BLE001 - to look at it may raise anything, and the others are to be kept
         return Json.id  # the last that is tried
 
 

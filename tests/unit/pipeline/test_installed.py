@@ -51,6 +51,26 @@ def test_versions_are_read_from_names_and_metadata(venv: Path) -> None:
     assert look(venv, "numpy")["numpy"] == "2.1.0"
 
 
+def test_of_a_module_that_several_packages_bring_all_are_known(venv: Path) -> None:
+    install(site(venv), "ns", "ns_one-1.0.dist-info", top_level__txt="ns\n")
+    (site(venv) / "ns_two-1.0.dist-info").mkdir()
+    (site(venv) / "ns_two-1.0.dist-info" / "top_level.txt").write_text("ns\n")
+    assert look(venv, "ns")["ns"] == "ns-one 1.0, ns-two 1.0"
+    (site(venv) / "ns_two-1.0.dist-info").rename(site(venv) / "ns_two-2.0.dist-info")
+    assert look(venv, "ns")["ns"] == "ns-one 1.0, ns-two 2.0"
+
+
+def test_of_a_package_from_a_repository_the_version_says_too_little(venv: Path) -> None:
+    install(site(venv), "own", "own-0.1.dist-info", RECORD="own/__init__.py,sha256=a,1\n")
+    info = site(venv) / "own-0.1.dist-info"
+    assert look(venv, "own")["own"] == "0.1"  # from an index, where a version is one release
+    (info / "direct_url.json").write_text('{"url": "https://host/own", "vcs_info": {}}')
+    first = look(venv, "own")["own"]
+    assert first.startswith("0.1 sha256:")
+    (info / "RECORD").write_text("own/__init__.py,sha256=b,1\n")
+    assert look(venv, "own")["own"] != first
+
+
 def test_another_interpreter_behind_the_same_path(venv: Path) -> None:
     install(site(venv), "numpy", "numpy-2.0.2.dist-info")
     before = look(venv, "numpy")
