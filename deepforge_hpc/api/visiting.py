@@ -86,11 +86,20 @@ def _run(
             time.sleep(_POLL_S if waiting else 0)
         failures += [f"the job on {job.node_type} did not end in time" for job in waiting.values()]
     finally:
-        try:
-            scheduler.cancel(str(folder), list(waiting))
+        try:  # by the name too: an id alone may be another job's by now
+            told = scheduler.query("", list(waiting)) if waiting else {}
+            ours = [
+                native_id for native_id, job in told.items() if job.name.endswith(_mark(folder))
+            ]
+            scheduler.cancel(str(folder), ours)
         except SchedulerError as error:
             failures.append(f"{' '.join(waiting)} could not be cancelled: {error.message}")
     return ended, failures
+
+
+def _mark(folder: Path) -> str:
+    """Return the end of the names of the jobs of one probe, which has a folder of its own."""
+    return f".{folder.name.rpartition('-')[2]}"
 
 
 def _submit(scheduler: Scheduler, job: Visit, folder: Path, account: str) -> str:
@@ -105,7 +114,7 @@ def _submit(scheduler: Scheduler, job: Visit, folder: Path, account: str) -> str
         script=f"{name}.sh",
         arguments=(),
         directory=str(folder),
-        name=f"dfh-probe-{name}",
+        name=f"dfh-probe-{name}{_mark(folder)}",
         comment=str(folder),
         output=f"{name}.txt",
         account=account,
