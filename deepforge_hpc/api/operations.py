@@ -102,16 +102,15 @@ def document(name: str, folder: Path) -> OperationDocumentation:
 
 def _own_named(name: str, folder: Path, library: list[str]) -> str:
     """Return `FILE.py:NAME` of a class of the folder."""
-    from deepforge_hpc.files.faults import nearest, shown
+    from deepforge_hpc.files.faults import meant, shown
 
     own = list(_own(folder))
     named = [one for one in own if one.rpartition(":")[2] == name]
     if len(named) > 1:
         raise UsageError(f"{shown(name)} is in several files", f"one of {', '.join(named)}")
     if not named:
-        hint = nearest(name, {*library, *(one.rpartition(":")[2] for one in own)})
-        if not hint.startswith("did"):
-            hint = "`dfh operations list` shows what there is"
+        hint = meant(name, {*library, *(one.rpartition(":")[2] for one in own)})
+        hint = hint or "`dfh operations list` shows what there is"
         raise UsageError(f"there is no operation {shown(name)}", hint)
     return named[0]
 

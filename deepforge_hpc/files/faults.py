@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from deepforge_hpc.errors import Fault
     from deepforge_hpc.files.yaml12 import Mark
 
@@ -93,15 +95,22 @@ def shown(value: object) -> str:
 
 def nearest(name: str, known: object) -> str:
     """Return `did you mean 'x'?`, or the list of what is known when it is short, or nothing."""
+    names = tuple(map(str, known)) if hasattr(known, "__iter__") else ()
+    listed = f"known: {', '.join(sorted(names))}" if 0 < len(names) <= 12 else ""
+    return meant(name, names) or listed
+
+
+def meant(name: str, known: Iterable[object]) -> str:
+    """Return `did you mean 'x'?`, or nothing if no known name is near."""
     import difflib
 
-    names = tuple(map(str, known)) if hasattr(known, "__iter__") else ()
+    names = tuple(map(str, known))
     folded = name.lower()
     begins, ends = _in_order(names)
     alike = {*_around(folded, begins), *(item[::-1] for item in _around(folded[::-1], ends))}
     if near := difflib.get_close_matches(folded, sorted(alike), 1, 0.6):
         return f"did you mean {min(item for item in names if item.lower() == near[0])!r}?"
-    return f"known: {', '.join(sorted(names))}" if 0 < len(names) <= 12 else ""
+    return ""
 
 
 @lru_cache(maxsize=4)

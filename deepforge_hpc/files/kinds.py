@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, meant, shown
 
 VERSION = 1
 """Format version of the files, the optional key `dfh`."""
@@ -133,8 +133,7 @@ class OneOf(Kind):
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if value in self._options:
             return value
-        hint = nearest(value, self._options) if isinstance(value, str) else ""
-        hint = "" if hint.startswith("known") else hint
+        hint = meant(value, self._options) if isinstance(value, str) else ""
         return reader.wrong(path, self._what, value, hint)
 
     def schema(self) -> Schema:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import control_character
-from deepforge_hpc.files.faults import Reader, nearest, shown
+from deepforge_hpc.files.faults import Reader, meant, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
 from deepforge_hpc.paths import is_trusted, project_root
@@ -294,10 +294,10 @@ class _Loading:
         for name, spec in pipeline.operations.items():
             if not spec.launch or spec.launch in names:
                 continue
-            hint = nearest(spec.launch, names)
-            if self.site or hint.startswith("did you mean"):
+            if self.site or meant(spec.launch, names):
                 where = f"site {self.site.spec.name} has" if self.site else "there is"
                 message = f"{where} no launcher {shown(spec.launch)}"
+                hint = nearest(spec.launch, names)
                 self.reader.fault(("operations", name, "launch"), message, hint)
 
     def _keep_plugins(self, pipeline: PipelineSpec, files: dict[str, CodeFile]) -> None:

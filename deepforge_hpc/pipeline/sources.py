@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.files.faults import nearest
+from deepforge_hpc.files.faults import meant, nearest
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded
 from deepforge_hpc.pipeline.code_origin import (
     FROZEN,
@@ -154,9 +154,9 @@ class Sources:
         parsed = self._parse(origin.path, origin)
         if parsed is not None and name not in parsed.definitions:
             message = f"{where!r} has no class or function {name!r} at its top"
-            hint = nearest(name, (*parsed.definitions, *_of_package(parsed, origin)))
-            if where == f"{OWN.top}.operations" and not hint.startswith("did"):
-                hint = _LISTED
+            known = (*parsed.definitions, *_of_package(parsed, origin))
+            is_own = where == f"{OWN.top}.operations"
+            hint = (meant(name, known) or _LISTED) if is_own else nearest(name, known)
             if imported := parsed.imports.get(name) or parsed.imports.get("*"):
                 hint = f"if it comes from {imported}, name the file that defines it"
             raise ProjectError(message, hint)
@@ -185,7 +185,7 @@ class Sources:
         if parsed is None:
             return None
         if is_whole and not _does_something(parsed):
-            hint = nearest("", parsed.definitions).removeprefix("known: ")
+            hint = ", ".join(sorted(parsed.definitions)[:12])
             message = f"{text!r} only defines names: run as a program it does nothing"
             raise ProjectError(message, f"write {text}:NAME; it defines {hint}" if hint else "")
         has_own = self._closure(origin)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 
-from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.files.faults import Path, Reader, meant, nearest, shown
 from deepforge_hpc.libraries.keras.catalogue import dialect, shipped
 from deepforge_hpc.libraries.networks.arguments import Arguments, kinds
 from deepforge_hpc.operations.spec import FORM, is_by_output, parse
@@ -96,13 +96,12 @@ class _Values:
             return
         at = path if isinstance(value, str) else (*path, name)
         if name not in self._known:
-            hint, instead = nearest(name, self._known), kinds(dialect()).instead(name)
+            hint, instead = meant(name, self._known) or _OWN, kinds(dialect()).instead(name)
             message = f"Keras has no {self.family} {shown(name)}"
             if name in _BASES and shipped().find(self.family, name):
                 message = f"{name} is made of code, which no file can name"
-            hint = hint if "mean" in hint and name not in _BASES else _OWN
-            hint = instead or hint
-            self._reader.fault(at, message, hint, key=at != path)
+            hint = _OWN if name in _BASES else hint
+            self._reader.fault(at, message, instead or hint, key=at != path)
             return
         found = kinds(dialect()).arguments(self.family, self._known[name])
         assert found is not None
