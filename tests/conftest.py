@@ -388,7 +388,11 @@ class Dfh:
 
     def fork(self, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Any:
         """Start `dfh` as a fork and return its process; None: it has to be a program of its own."""
-        return self.warm and self.warm.start([*map(str, args)], cwd, self._variables(env))
+        return (
+            self.warm
+            and not self.words
+            and self.warm.start([*map(str, args)], cwd, self._variables(env))
+        )
 
     def __call__(
         self,

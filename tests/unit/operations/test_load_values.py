@@ -149,7 +149,7 @@ def test_what_lies_elsewhere_is_named(tmp_path: Path, kind: str, message: str) -
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = np.arange(3)
     with h5py.File(path) as file, pytest.raises(TrainingError, match=f"'inner/x' .* {said}"):
-        training_column(file, "inner/x")  # what Train takes
+        training_column(file, "inner/x", "inputs")  # what Train takes
 
 
 def test_a_link_within_the_file_is_a_column(tmp_path: Path) -> None:

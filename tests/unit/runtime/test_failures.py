@@ -221,7 +221,11 @@ KERAS = find_spec("keras")
     [
         ("{1: 2}", "json", "has the key 1: keys of a JSON object are strings"),
         ("{'x': object()}", "json", "value['x'] is a object, which JSON cannot hold"),
-        ("(lambda a: a.append(a) or a)([])", "json", "recursion"),
+        (
+            "(lambda a: a.append(a) or a)([])",
+            "json",
+            "contains itself, or is nested too deep for JSON",
+        ),
         ("3", "text", "format text expects a str, and got a int"),
         ("'\\udcff'", "text", "surrogates not allowed"),
         ("'no/such/file'", "file", "no/such/file is not a file"),
