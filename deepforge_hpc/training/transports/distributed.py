@@ -123,7 +123,7 @@ def _leave(distributed: Any) -> None:
     distributed.destroy_process_group()
     for holder in gc.get_objects():
         if str(type(holder).__module__).startswith(MESHES):
-            names = vars(holder)
+            names = getattr(holder, "__dict__", {})  # a named tuple of theirs has none
             for within in (names, *(one for one in names.values() if isinstance(one, dict))):
                 for name, held in list(within.items()):
                     if isinstance(held, distributed.ProcessGroup):
