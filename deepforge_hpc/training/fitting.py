@@ -14,12 +14,26 @@ from deepforge_hpc.training.agreement import CHECKPOINT_S, check_agreement, fold
 from deepforge_hpc.training.batches import Batches
 from deepforge_hpc.training.checkpoints import Checkpoint, Checkpoints, Position
 from deepforge_hpc.training.clock import EpochClock, LogEpochs
+from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.optimizer import check_steps
 from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
 from deepforge_hpc.training.state import TrainingState
 from deepforge_hpc.training.synchronize import Synchronize
 from deepforge_hpc.training.transports import Transport
+
+WRITERS = tuple(
+    found
+    for name in (
+        "CSVLogger",
+        "ModelCheckpoint",
+        "OrbaxCheckpoint",
+        "RemoteMonitor",
+        "TensorBoard",
+    )
+    if (found := getattr(keras.callbacks, name, None))
+)
+"""Callbacks whose files and messages all ranks would write over each other."""
 
 
 def fit(  # noqa: PLR0913 - the choices of one call, by their names
@@ -40,17 +54,24 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     Checkpoints lie in the job's folder for them (none outside of a job) or where `checkpoints`
     says. Each epoch ends with one, and within an epoch every `checkpoint_s` seconds there is
     another. Asked to stop (the warning before a time limit, SIGTERM) all ranks stop at one step,
-    save, and end. `logged`: each epoch's metrics, and where its time went, come into the job's log.
+    save, and end. Callbacks that write files (`WRITERS`) are told on rank 0 alone. `logged`: each
+    epoch's metrics, and where its time went, come into the job's log.
+
+    Raises:
+        TrainingError: ranks that disagree, a checkpoint of another training, a loss that is no
+            number any more, BackupAndRestore among the callbacks.
     """
+    _refuse_other_copies(callbacks)
     check_agreement(batches, validation, epochs, transport)
     kept = folder_of(checkpoints)
     found = newest_of(kept, batches, transport)
+    callbacks = [item for item in callbacks if transport.rank == 0 or not isinstance(item, WRITERS)]
     history = keras.callbacks.History()
     clock = EpochClock(batches, transport)
     inner = [*callbacks, *([LogEpochs(clock)] if logged else []), history]
     state = TrainingState(model, inner, transport)
     restore = Restore(state, found) if found else None
-    once = Once(inner)
+    once = Once(inner, epochs, goes_on=found is not None and found.position.step > 0)
     with stopping() as stop:
         save = Save(state, batches, stop, kept, checkpoint_s, restore, clock)
         parts = [
@@ -62,7 +83,7 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
         ]
         calls = _calls(found, epochs)
         if not calls:
-            _take_over(model, parts, restore)
+            _take_over(model, parts)
         try:
             with _averages_aside(model.optimizer):
                 for first, step, end in calls:
@@ -87,6 +108,14 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     return {name: [*map(plain, values)] for name, values in history.history.items()}
 
 
+def _refuse_other_copies(callbacks: Sequence[Any]) -> None:
+    if any(isinstance(item, keras.callbacks.BackupAndRestore) for item in callbacks):
+        raise TrainingError(
+            "BackupAndRestore would set weights of its own over those of the checkpoint from which "
+            "the training goes on: leave it out, and give checkpoint_s"
+        )
+
+
 def _calls(found: Checkpoint | None, epochs: int) -> list[tuple[int, int, int]]:
     """Return (first epoch, first step, end) of each `fit`: it takes an epoch's length for all."""
     at = found.position if found else Position()
@@ -108,10 +137,8 @@ def _averages_aside(optimizer: Any) -> Iterator[None]:
         del optimizer.finalize_variable_values
 
 
-def _take_over(model: Any, parts: Sequence[Any], restore: Restore | None) -> None:
+def _take_over(model: Any, parts: Sequence[Any]) -> None:
     """Bring a model to where a training was that is over: it was stopped after it, not in it."""
     for part in parts:
         part.set_model(model)
         part.on_train_begin()
-    if restore is not None:
-        restore.finish()

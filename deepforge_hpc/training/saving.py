@@ -17,7 +17,7 @@ from deepforge_hpc.training.clock import EpochClock
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.optimizer import check_steps
 from deepforge_hpc.training.reduce import average_statistics, reduce_metrics
-from deepforge_hpc.training.state import TrainingState
+from deepforge_hpc.training.state import TrainingState, begins_anew
 
 AGREE_S = 1.0
 """How long ranks go on without asking each other whether to stop: of the 30 s that a job has."""
@@ -33,12 +33,17 @@ class Once(keras.callbacks.Callback):
     """Callbacks that see one training, whatever number of calls of `fit` it takes.
 
     An EarlyStopping forgets what was best when training begins, and puts it back when it ends.
+
+    Args:
+        callbacks: in the order in which they are told.
+        epochs: of the training; a call of `fit` knows its own end.
+        goes_on: the first epoch has begun in an earlier attempt, which told them so.
     """
 
-    def __init__(self, callbacks: list[Any]) -> None:
+    def __init__(self, callbacks: list[Any], epochs: int, *, goes_on: bool) -> None:
         super().__init__()
-        self.inner = callbacks
-        self._begun = False
+        self.inner, self._epochs = callbacks, epochs
+        self._begun, self._goes_on = False, goes_on
 
     def finish(self, logs: Any = None) -> None:
         """Tell the callbacks that the training has ended."""
@@ -51,6 +56,7 @@ class Once(keras.callbacks.Callback):
             callback.set_model(model)
 
     def set_params(self, params: Any) -> None:
+        params = {**params, "epochs": self._epochs}
         super().set_params(params)
         for callback in self.inner:
             callback.set_params(params)
@@ -60,6 +66,12 @@ class Once(keras.callbacks.Callback):
             self._begun = True
             for callback in self.inner:
                 callback.on_train_begin(logs)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        for callback in self.inner:
+            if not self._goes_on or begins_anew(callback):
+                callback.on_epoch_begin(epoch, logs)
+        self._goes_on = False
 
 
 def _forwarded(name: str) -> Any:
@@ -71,7 +83,7 @@ def _forwarded(name: str) -> Any:
 
 
 for _name in (
-    "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end",
+    "on_epoch_end", "on_train_batch_begin", "on_train_batch_end",
     "on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end",
 ):  # fmt: skip
     setattr(Once, _name, _forwarded(_name))
@@ -110,8 +122,8 @@ class Restore(keras.callbacks.Callback):
         self.state.restore_callbacks(self.found.state, self.arrays)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-        if batch == 0 and self.found.position.step and not self._counted:
-            self._counted = True
+        if self.found.position.step and not self._counted:
+            self._counted = True  # behind the first step; of several in one call, behind these
             self.state.sync()
             # Keras makes most metrics in the first step, so none was there.
             self.state.add_to_metrics(self.arrays["metrics"])
@@ -140,13 +152,15 @@ class Save(keras.callbacks.Callback):
         self._epoch = 0
         self._wanted = False
 
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
+        if self._restore is not None:
+            self._restore.finish()
+            self._restore = None
+
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
         self._epoch = epoch
         if keras.backend.backend() != "tensorflow":
             self.batches.begin_epoch(epoch)
-        if self._restore is not None:
-            self._restore.finish()
-            self._restore = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
         at = self._at(self._epoch, self.batches.first_step + batch)

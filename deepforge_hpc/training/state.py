@@ -26,7 +26,17 @@ from deepforge_hpc.training.transports import Transport
 
 _EACH_TIME = frozenset({"name", "seed", "trainable", "build_config", "compile_config"})
 _KEPT = frozenset({"architecture", "callbacks", "optimizer", "random"})
-_NOT_STATE = frozenset({"model", "params", "validation_data"})
+_NOT_STATE = frozenset({"model", "_model", "params", "validation_data"})
+_OPEN_FILES = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.TensorBoard,
+)
+
+
+def begins_anew(callback: Any) -> bool:
+    """Tell whether a callback begins anew in each attempt, as its files and connections do."""
+    return isinstance(callback, _OPEN_FILES)
 
 
 class TrainingState:
@@ -143,10 +153,10 @@ class TrainingState:
 
     def _of_callback(self, place: int, callback: Any, arrays: dict[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for name, value in vars(callback).items():
+        for name, value in () if begins_anew(callback) else vars(callback).items():
             if callable(value) and getattr(keras.ops, _named(value), None) is value:
                 values[name] = {"operation": _named(value)}
-            elif name not in _NOT_STATE and not name.startswith("_"):
+            elif name not in _NOT_STATE:
                 for data in leaves(value, f"callback/{place}/{name}", arrays):
                     values[name] = data
         return {"class": _name(callback), "values": values}

@@ -8,6 +8,7 @@ writes FOLDER/RANK.json (case -> what was found) and FOLDER/CASE-RANK.npz (weigh
 # ruff: noqa: E402 - something is said before Keras is imported
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -235,12 +236,27 @@ class StopAt(keras.callbacks.Callback):
 
     def __init__(self, step: int, number: int) -> None:
         super().__init__()
-        self._at, self._number, self._count = step, number, 0
+        # No plain values: those are kept, and the next attempt would count on.
+        self._left, self._stop = (
+            iter(range(step - 1)),
+            functools.partial(os.kill, os.getpid(), number),
+        )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._count += 1
-        if self._count == self._at and TEAM.rank == TEAM.size - 1:
-            os.kill(os.getpid(), self._number)
+        if next(self._left, None) is None and TEAM.rank == TEAM.size - 1:
+            self._stop()
+
+
+class Decay(keras.callbacks.Callback):
+    """Counts the epochs that it sees begin, and lowers the rate by how many they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._seen += 1
+        self.model.optimizer.learning_rate *= 1 - 0.1 / self._seen
 
 
 class Noise(keras.layers.Layer):
@@ -276,15 +292,20 @@ def resumed() -> None:
         x, y = data("float32")
         keras.utils.set_random_seed(ranks().seed(12))  # that of the Dropout
         inside = [keras.layers.Dropout(0.3), Noise(), keras.layers.BatchNormalization(momentum=0.5)]
-        model = compiled(network(*inside), keras.optimizers.Adam(0.02), metrics=["accuracy"])
+        optimizer = keras.optimizers.Adam(0.02, use_ema=True, ema_momentum=0.9)
+        model = compiled(network(*inside), optimizer, metrics=["accuracy"])
         history = training.fit(
             model, batches(x, y, augment=lambda row, rng: row + rng.normal(0, 0.01, row.shape)),
             epochs=6, transport=TEAM, validation=batches(x[:30], y[:30], shuffle=False),
             checkpoints=Checkpoints(folder, kept=3), checkpoint_s=0.0,
             callbacks=[
-                keras.callbacks.EarlyStopping("val_loss", patience=3, min_delta=0.3,
+                keras.callbacks.EarlyStopping("val_loss", patience=2, min_delta=0.5,
                                               restore_best_weights=True),
                 keras.callbacks.ReduceLROnPlateau("val_loss", patience=1, min_delta=0.3),
+                keras.callbacks.LearningRateScheduler(lambda _, rate: 0.95 * rate),
+                Decay(),
+                keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+                keras.callbacks.CSVLogger(f"{folder}-{TEAM.rank}.csv", append=True),
                 *callbacks,
             ],
         )  # fmt: skip
@@ -300,7 +321,9 @@ def resumed() -> None:
             stops.append(str(error))
     model, history = run(folder=FOLDER / "parts")
     files = sorted(path.name for path in (FOLDER / "parts").iterdir())
-    keep("resumed", model, history=history, stops=stops, files=files)
+    tables = sorted(path.name for path in FOLDER.glob("*.csv"))
+    rows = (FOLDER / "parts-0.csv").read_text().splitlines() if TEAM.rank == 0 else []
+    keep("resumed", model, history=history, stops=stops, files=files, tables=tables, rows=rows)
     # And an attempt that finds the training done does nothing more.
     model, again = run(folder=FOLDER / "parts")
     FOUND["resumed"]["again"] = again == history

@@ -184,6 +184,12 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
         assert len(item["resumed"]["history"]["loss"]) < 6  # stopped early, by what it remembered
         assert item["resumed"]["again"]
         assert len(item["resumed"]["files"]) == 6
+        # Of what writes a file, on rank 0 alone; in each attempt it goes on in that.
+        assert item["resumed"]["tables"] == ["parts-0.csv", "whole-0.csv"]
+    header, *rows = found.ranks[0]["resumed"]["rows"]
+    assert header.startswith("epoch,")
+    assert [row.split(",")[0] for row in rows] == [*map(str, range(len(rows)))]
+    assert len(rows) == len(whole["loss"])
 
 
 def test_ranks_end_together_when_a_callback_of_one_ends_an_epoch(run: Any) -> None:

@@ -163,8 +163,13 @@ def test_a_metric_of_several_numbers_and_a_rate_of_the_optimizers_own(
     assert json.loads((tmp_path / "log").read_text())["f1_score"] == pytest.approx(np.mean(scores))
 
 
-def fit(folder: Path, stop_at: int = 0, activation: str = "relu", **data: Any) -> Any:
-    """Fit with averages of the weights, perhaps asked to stop at a step; return the weights."""
+def fit(
+    folder: Path, stop_at: int = 0, activation: str = "relu", at_once: int = 1, **data: Any
+) -> Any:
+    """Fit with averages of the weights, perhaps asked to stop at a step.
+
+    Return the weights, and behind them the loss of each epoch.
+    """
     import keras
 
     from deepforge_hpc import training
@@ -176,27 +181,44 @@ def fit(folder: Path, stop_at: int = 0, activation: str = "relu", **data: Any) -
     keras.utils.set_random_seed(1)
     hidden = keras.layers.Dense(4, activation=activation)
     model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5), "mse")
+    optimizer = keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.5)
+    model.compile(optimizer, "mse", steps_per_execution=at_once)
     x = np.random.default_rng(0).normal(size=(40, 2))
     given = {"chosen": np.arange(32), "targets": x.sum(axis=1), **data}
     team = training.connect()
     batches = training.Batches(x, batch_size=8, transport=team, **given)
     told = [keras.callbacks.LambdaCallback(on_train_batch_end=ask)]
-    training.fit(model, batches, epochs=3, transport=team, checkpoints=folder, callbacks=told)
-    return np.concatenate([item.ravel() for item in model.get_weights()])
+    history = training.fit(
+        model, batches, epochs=3, transport=team, checkpoints=folder, callbacks=told
+    )
+    return np.concatenate([*(item.ravel() for item in model.get_weights()), history["loss"]])
 
 
-def test_averages_of_weights_are_the_same_after_an_interruption(
-    tmp_path: Path,
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_averages_of_weights_and_losses_are_the_same_after_an_interruption(
+    tmp_path: Path, at_once: int
 ) -> None:
-    whole = fit(tmp_path / "whole")
+    """Also where a call makes several steps, so that the first of them is not told."""
+    whole = fit(tmp_path / "whole", at_once=at_once)
     before = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        fit(tmp_path / "parts", stop_at=6)
+        fit(tmp_path / "parts", stop_at=6, at_once=at_once)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert fit(tmp_path / "parts") == pytest.approx(whole, abs=1e-6)
-    assert fit(tmp_path / "parts") == pytest.approx(whole, abs=1e-6)  # of one that is over
+    for _ in ("goes on", "is over"):
+        assert fit(tmp_path / "parts", at_once=at_once) == pytest.approx(whole, abs=1e-6)
+
+
+def test_what_would_go_on_from_copies_of_its_own_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    from deepforge_hpc import training
+
+    team = training.connect()
+    own = keras.callbacks.BackupAndRestore(str(tmp_path))
+    rows = training.Batches(np.zeros((8, 2)), batch_size=8, transport=team)
+    with pytest.raises(training.TrainingError, match="BackupAndRestore would set weights of its"):
+        training.fit(None, rows, epochs=1, transport=team, callbacks=[own])
 
 
 def test_a_checkpoint_of_other_data_or_other_settings_is_refused(tmp_path: Path) -> None:

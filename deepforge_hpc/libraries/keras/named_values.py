@@ -30,6 +30,13 @@ _BASES = frozenset(
      "LearningRateScheduler", "Loss", "Metric", "Optimizer"}
 )  # fmt: skip
 """Of which nothing can be made by plain values."""
+_NEEDLESS = {
+    "BackupAndRestore": (
+        "goes on from copies of its own, which Train does from its checkpoints",
+        "leave it out; checkpoint_s says how often one is kept within an epoch",
+    )
+}
+"""What would undo something that the operation does itself, and why; what to do."""
 _FUNCTIONS = {
     "loss": {"kld": "KLDivergence", "KLD": "KLDivergence"},
     "metric": {"accuracy": "Accuracy", "acc": "Accuracy"},
@@ -102,6 +109,10 @@ class _Values:
                 message = f"{name} is made of code, which no file can name"
             hint = _OWN if name in _BASES else hint
             self._reader.fault(at, message, instead or hint, key=at != path)
+            return
+        if name in _NEEDLESS:
+            message, hint = _NEEDLESS[name]
+            self._reader.fault(at, f"{name} {message}", hint, key=at != path)
             return
         found = kinds(dialect()).arguments(self.family, self._known[name])
         assert found is not None

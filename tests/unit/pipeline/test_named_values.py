@@ -80,7 +80,7 @@ def test_each_name_and_argument_is_told_at_its_place(tmp_path: Path) -> None:
         "loss: {SparseCategoricalCrossentropy: {from_logit: true}}\n"
         "      optimizer: Adamm\n"
         "      metrics: [accuracy, mse, {AUCC: {}}, {mse: {axis: 1}}]\n"
-        "      callbacks: [{ReduceLROnPlateau: {patience: two}}, 'os:It']\n"
+        "      callbacks: [{ReduceLROnPlateau: {patience: two}}, 'os:It', {BackupAndRestore: {}}]\n"
         "      schedule: {PiecewiseConstantDecay: {}}\n"
         "      early_stopping: {patince: 3}",
     )
@@ -91,6 +91,7 @@ def test_each_name_and_argument_is_told_at_its_place(tmp_path: Path) -> None:
 14:50 AT.metrics[3].mse: mse takes no arguments (write {MeanSquaredError: ...})
 15:50 AT.callbacks[0].ReduceLROnPlateau.patience: patience of ReduceLROnPlateau must be a whole number, not 'two' ()
 15:57 AT.callbacks[1]: Keras has no callback 'os:It' (for code of your own, write an operation with deepforge_hpc.training)
+15:67 AT.callbacks[2]: BackupAndRestore goes on from copies of its own, which Train does from its checkpoints (leave it out; checkpoint_s says how often one is kept within an epoch)
 16:42 AT.schedule.PiecewiseConstantDecay: PiecewiseConstantDecay needs boundaries and values ()
 17:24 AT.early_stopping: EarlyStopping has no argument 'patince' (did you mean 'patience'?)
 """
