@@ -53,9 +53,15 @@ def is_trusted(path: Path, start: Path, trusted: Sequence[str] = ()) -> bool:
 
     `trusted`: folders of which the user's settings say so.
     """
+    own = _owners(path)  # none: it is gone, and may be another's by the time it is read
     owners = {os.geteuid(), 0, *_owners(start)}
     named = (os.path.expanduser(folder) for folder in trusted)  # noqa: PTH111 - raises for ~nobody
-    return _owners(path) <= owners or any(path.is_relative_to(folder) for folder in named)
+    return bool(own and own <= owners) or any(path.is_relative_to(folder) for folder in named)
+
+
+def trust_hint(refused: Path) -> str:
+    """Return what to do if what is another user's is meant."""
+    return f"if it is meant: trust: [{refused.parent}] in ~/.config/deepforge-hpc/settings.yaml"
 
 
 def _owners(path: Path) -> set[int]:

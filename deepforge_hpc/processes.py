@@ -32,21 +32,26 @@ def owner(pid: int) -> int:
 
 
 def owner_name(path: Path) -> str:
-    """Return the name of the user that a path belongs to, else the number."""
-    try:
-        return path.owner()
-    except KeyError:
-        return str(path.stat().st_uid)
+    """Return the name of the user that a path belongs to, else the number.
+
+    Of a link whoever made it, if that is another user.
+    """
+    maker = path.lstat().st_uid
+    return _name_of(path.stat().st_uid if maker in {0, os.geteuid()} else maker)
 
 
 def user_name() -> str:
     """Return the name of the user of this process, else the number: some containers have none."""
+    return _name_of(os.getuid())
+
+
+def _name_of(uid: int) -> str:
     import pwd
 
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(uid)
 
 
 def read(pid: int, name: str) -> bytes:

@@ -161,32 +161,33 @@ def _damaged(folder: Path) -> FoundExecution | None:
 def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExecution:
     """Return the execution that an id, its beginning or number, a path or `latest` means.
 
-    Raises UsageError if none or several fit. Whoever `acts` names one of another user's project
-    above by its path: what is planted there would run as the caller.
+    Raises UsageError if none or several fit. Whoever `acts` names by its path what is another
+    user's, the project above or one execution in it: what is planted there would run as the caller.
     """
     if os.sep in reference or reference in {".", ".."}:
         return _by_path(cwd / reference)
     project = project_above(cwd)
     if acts:
-        _require_trusted(cwd)
+        _require_project(cwd)
     known = all_executions(project)
     if reference == LATEST:
         if inside := _enclosing(cwd):
             return inside
         if known:
-            return known[0]
+            return _required(known[0], cwd) if acts else known[0]
         message = f"no execution in {project}"
         raise UsageError(message, "Start one with: dfh submit PIPELINE (or change to its project)")
     fitting = [item for item in known if item.name == reference]
     fitting = fitting or [item for item in known if _fits(reference, item.name)]
     if len(fitting) == 1:
-        return fitting[0]
+        return _required(fitting[0], cwd) if acts else fitting[0]
     if fitting:
         names = listed(item.name for item in fitting)
         message = f"{reference}: several executions fit: {names}"
         raise UsageError(message, "Give the whole id.")
     if ExecutionLayout(cwd / reference).execution.is_file():
-        return _by_path(cwd / reference)
+        found = _by_path(cwd / reference)
+        return _required(found, cwd) if acts else found
     message = f"{reference}: no such execution in {project}"
     names = listed(item.name for item in known)
     if known and reference and (known[0].layout.jobs / reference).is_dir():
@@ -207,16 +208,35 @@ def split_job(reference: str, cwd: Path) -> tuple[str, str]:
     return execution, job
 
 
-def _require_trusted(cwd: Path) -> None:
+def _require_project(cwd: Path) -> None:
+    """Raise UsageError if the project above is another user's."""
     from deepforge_hpc.paths import project_root, user_folder
     from deepforge_hpc.pipeline.settings import load_user_settings
-    from deepforge_hpc.pipeline.trust import trust_hint
-    from deepforge_hpc.processes import owner_name
 
     _, refused = project_root(cwd, load_user_settings(user_folder()).trust)
     if refused is not None:
-        message = f"{refused} belongs to {owner_name(refused)}: its executions are not acted on"
-        raise UsageError(message, f"Name one by its path; or {trust_hint(refused)}")
+        raise _untrusted(refused, "its executions are not acted on")
+
+
+def _required(found: FoundExecution, cwd: Path) -> FoundExecution:
+    """Return an execution; UsageError if another user made it in a folder that several share."""
+    from deepforge_hpc.paths import is_trusted, user_folder
+    from deepforge_hpc.pipeline.settings import load_user_settings
+
+    trusted, layout = load_user_settings(user_folder()).trust, found.layout
+    start = cwd.resolve()
+    for path in (layout.root.parent, layout.root, layout.execution, layout.plan):
+        if os.path.lexists(path) and not is_trusted(path, start, trusted):
+            raise _untrusted(path, "it is not acted on")
+    return found
+
+
+def _untrusted(path: Path, what: str) -> UsageError:
+    from deepforge_hpc.paths import trust_hint
+    from deepforge_hpc.processes import owner_name
+
+    message = f"{path} belongs to {owner_name(path)}: {what}"
+    return UsageError(message, f"Name one by its path; or {trust_hint(path)}")
 
 
 def _fits(reference: str, execution: str) -> bool:

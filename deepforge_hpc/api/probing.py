@@ -38,13 +38,13 @@ class Probed:
         from tempfile import TemporaryDirectory
 
         from deepforge_hpc.paths import data_folder
-        from deepforge_hpc.site.find import FOLDER, load_site
+        from deepforge_hpc.site.find import FOLDER, SHIPPED, SiteFolder, load_site
 
         with TemporaryDirectory() as folder:
             path = Path(folder, f"{self.name}.yaml")
             path.write_text(self.text, encoding="utf-8")
             try:
-                load_site(str(path), [("shipped", data_folder(FOLDER))])
+                load_site(str(path), [SiteFolder(SHIPPED, data_folder(FOLDER))])
             except InvalidInputError as error:
                 return [fault._replace(file=file) for fault in error.faults]
         return []

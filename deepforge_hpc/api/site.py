@@ -12,11 +12,10 @@ from deepforge_hpc.model.json_result import JsonResult
 
 if TYPE_CHECKING:
     from deepforge_hpc.errors import Fault
-    from deepforge_hpc.site.find import FoundSite
+    from deepforge_hpc.site.find import Folders, FoundSite
     from deepforge_hpc.site.identify import Candidate
 
 _TIMEOUT_S = 5
-Folders = list[tuple[str, Path]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from deepforge_hpc.files.characters import control_character
 from deepforge_hpc.files.faults import Reader, meant, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
-from deepforge_hpc.paths import is_trusted, project_root
+from deepforge_hpc.paths import project_root
 from deepforge_hpc.pipeline import trust
 from deepforge_hpc.pipeline.bind import Binder
 from deepforge_hpc.pipeline.credentials import check_comments, check_texts
@@ -52,7 +52,7 @@ from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import ExternalInput
 from deepforge_hpc.runtime.base.redact import token_line
 from deepforge_hpc.runtime.launchers import LAUNCHERS
-from deepforge_hpc.site.find import FOLDER, FoundSite, load_site, site_folders
+from deepforge_hpc.site.find import FoundSite, load_site, site_folders
 from deepforge_hpc.site.model import SiteSpec
 
 T = TypeVar("T")
@@ -128,9 +128,6 @@ class _Loading:
         self.extra: list[Fault] = []
         self.user = self._user()
         root, self.refused = project_root(self.path.parent, self.user.trust)
-        own = root / FOLDER
-        if own.exists() and not is_trusted(own, root, self.user.trust):
-            self.refused = self.refused or own
         self.project = Project(root, self.path.parent)
         self.values: list[Fault] = []
         """Of single values of the file, such as a number that is none."""

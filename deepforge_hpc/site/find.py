@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from deepforge_hpc import paths
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.faults import Reader, nearest, shown
 from deepforge_hpc.files.project import read_input
 from deepforge_hpc.files.yaml12 import Document, load
+from deepforge_hpc.processes import owner_name
 from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.site.merge import Merged, Overlay
 from deepforge_hpc.site.model import SiteSpec
@@ -24,10 +26,33 @@ from deepforge_hpc.site.words import SITE_NAME
 
 FOLDER = "site-configs"
 _FILE = re.compile(r"(.*\.ya?ml)(?:/([^/]*))?", re.DOTALL)
-
-
 ANY = "*"
 """As a variant: the default one, or else the first."""
+SHIPPED = "shipped"
+
+
+class SiteFolder(NamedTuple):
+    """A folder in which site files lie."""
+
+    where: str
+    """project | user | $DEEPFORGE_HPC_PATH | shipped"""
+    path: Path
+    trusted: Sequence[str] = ()
+    """Folders of others that the user's settings trust by name."""
+
+    def refused(self, file: Path) -> Path | None:
+        """Return what is another user's, the folder or a file in it, and would act as the caller.
+
+        A folder that all may write to says nothing of the files: each is asked for.
+        """
+        if self.where == SHIPPED:  # as much trusted as what reads it
+            return None
+        start = self.path.parent
+        untrusted = (p for p in (self.path, file) if not paths.is_trusted(p, start, self.trusted))
+        return next(untrusted, None)
+
+
+Folders = Sequence[SiteFolder]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +70,8 @@ class FoundSite:
     """Names of what it is laid over, the nearest first."""
     unsourced: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By section: files that say something of it and name no source."""
+    refused: tuple[Path, ...] = ()
+    """Other users' files of its name, or of one that it extends, that were passed over."""
     is_base: bool = False
     """Its file is there for others to extend: no machine that jobs can be sent to."""
 
@@ -69,31 +96,31 @@ class FoundSite:
 
 def site_folders(
     project: Path, user: Path | None, environ: Mapping[str, str], trusted: Sequence[str] = ()
-) -> list[tuple[str, Path]]:
-    """Return where site files lie, in order of precedence, each with its kind.
+) -> Folders:
+    """Return where site files lie, in order of precedence.
 
-    What another user has put into the project, and is not `trusted` by name, is left out.
+    What another user has put there, and is not `trusted` by name, is not found.
     """
-    own = project / FOLDER
-    is_own = own.exists() and paths.is_trusted(own, project, trusted)
-    folders = [("project", own)] if is_own else []
+    folders = [SiteFolder("project", project / FOLDER, trusted)]
     if user is not None:
-        folders.append(("user", user / "sites"))
+        folders.append(SiteFolder("user", user / "sites", trusted))
     entries = environ.get("DEEPFORGE_HPC_PATH", "").split(os.pathsep)
-    folders += [("$DEEPFORGE_HPC_PATH", Path(entry, FOLDER)) for entry in entries if entry]
-    return [*folders, ("shipped", paths.data_folder(FOLDER))]
+    named = [Path(entry, FOLDER) for entry in entries if entry]
+    folders += [SiteFolder("$DEEPFORGE_HPC_PATH", path, trusted) for path in named]
+    return [*folders, SiteFolder(SHIPPED, paths.data_folder(FOLDER))]
 
 
-def known_sites(folders: list[tuple[str, Path]]) -> list[str]:
+def known_sites(folders: Folders) -> list[str]:
     """Return the names of all sites that can be found."""
     names: set[str] = set()
-    for _, folder in folders:
-        if folder.is_dir():
-            names.update(path.stem for path in folder.glob("*.yaml"))
+    for folder in folders:
+        if folder.path.is_dir():
+            files = folder.path.glob("*.yaml")
+            names.update(path.stem for path in files if not folder.refused(path))
     return sorted(names)
 
 
-def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
+def load_site(name: str, folders: Folders) -> FoundSite:
     """Return a site by name (`perlmutter`, `perlmutter/gpu`), or by the path of its file.
 
     A path may be followed by `/VARIANT` too; the variant ANY is any one. Raises InvalidInputError
@@ -106,7 +133,7 @@ def load_site(name: str, folders: list[tuple[str, Path]]) -> FoundSite:
     if found is None:
         asked = site if SITE_NAME.fullmatch(site) else name
         machines = [one for one in known_sites(folders) if not _is_base(one, folders)]
-        hint = _misnamed(site, folders) or nearest(site, machines)
+        hint = _not_taken(site, folders) or _misnamed(site, folders) or nearest(site, machines)
         hint = hint or "dfh site list shows the known"
         raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
     where, path = found
@@ -128,17 +155,30 @@ def frozen_site(path: Path) -> SiteSpec:
 
 
 def _find(
-    name: str, folders: list[tuple[str, Path]], *, but: tuple[Path, ...] = ()
+    name: str, folders: Folders, *, but: tuple[Path, ...] = (), refused: list[Path] | None = None
 ) -> tuple[str, Path] | None:
-    if SITE_NAME.fullmatch(name):
-        for where, folder in folders:
-            path = folder / f"{name}.yaml"
-            if path.is_file() and path not in but:
-                return where, path
+    """Return the file of a name; other users' that it hides, or would, are added to `refused`."""
+    for folder in folders if SITE_NAME.fullmatch(name) else ():
+        path = folder.path / f"{name}.yaml"
+        if not path.is_file() or path in but:
+            continue
+        if (untrusted := folder.refused(path)) is None:
+            return folder.where, path
+        if refused is not None:
+            refused.append(untrusted)
     return None
 
 
-def _is_base(name: str, folders: list[tuple[str, Path]]) -> bool:
+def _not_taken(name: str, folders: Folders) -> str:
+    """Say whose the file is that would be the site."""
+    refused: list[Path] = []
+    _find(name, folders, refused=refused)
+    for path in refused:
+        return f"{path} belongs to {owner_name(path)}; {paths.trust_hint(path)}"
+    return ""
+
+
+def _is_base(name: str, folders: Folders) -> bool:
     """Tell whether a file says that it is no machine, but what others extend."""
     found = _find(name, folders)
     with suppress(InvalidInputError, OSError):
@@ -147,11 +187,11 @@ def _is_base(name: str, folders: list[tuple[str, Path]]) -> bool:
     return False
 
 
-def _misnamed(name: str, folders: list[tuple[str, Path]]) -> str:
+def _misnamed(name: str, folders: Folders) -> str:
     """Say if a file would be the site, but for the end of its name."""
     if SITE_NAME.fullmatch(name):
-        for _, folder in folders:
-            if (path := folder / f"{name}.yml").is_file():
+        for folder in folders:
+            if (path := folder.path / f"{name}.yml").is_file():
                 return f"rename {path} to {name}.yaml"
     return ""
 
@@ -160,10 +200,11 @@ def _open(path: Path) -> Document:
     return load(read_input(path), str(path))
 
 
-def _read(
-    path: Path, where: str, folders: list[tuple[str, Path]], variant: str | None = None
-) -> FoundSite:
-    documents = _chain(path, folders)
+def _read(path: Path, where: str, folders: Folders, variant: str | None = None) -> FoundSite:
+    refused: list[Path] = []
+    if where != "given":
+        _find(path.stem, folders, refused=refused)
+    documents = _chain(path, folders, refused)
     variants = {name for document in documents for name in _variants(document)}
     chosen = _variant(documents, sorted(variants), variant)
     layers = []
@@ -184,7 +225,7 @@ def _read(
     base = said[0] if said else False
     if not isinstance(base, bool):
         reader.wrong(("base",), "true or false", base)
-    if where == "shipped":
+    if where == SHIPPED:
         reader.faults += [fault for document in documents for fault in unsourced(document)]
     if reader.faults:
         raise InvalidInputError(list(dict.fromkeys(reader.faults)))
@@ -198,6 +239,7 @@ def _read(
         document=merged,
         extends=tuple(Path(document.file).stem for document in documents[1:]),
         unsourced=_unsourced(documents),
+        refused=tuple(dict.fromkeys(refused)),
         is_base=base,
     )
 
@@ -210,7 +252,7 @@ def _unsourced(documents: list[Document]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _chain(path: Path, folders: list[tuple[str, Path]]) -> list[Document]:
+def _chain(path: Path, folders: Folders, refused: list[Path]) -> list[Document]:
     """Return a file's document, then that of the file it extends, and so on.
 
     A file may extend the one of its own name that it hides: a project corrects a shipped site.
@@ -224,12 +266,13 @@ def _chain(path: Path, folders: list[tuple[str, Path]]) -> list[Document]:
         if base is None:
             return documents
         hidden = tuple(seen) if base == seen[-1].stem else ()
-        found = _find(base, folders, but=hidden) if isinstance(base, str) else None
+        named = base if isinstance(base, str) else ""
+        found = _find(named, folders, but=hidden, refused=refused)
         if found is None and hidden:
             message = f"extends: {shown(base)} is this file, and there is no other of that name"
             raise InvalidInputError([document.fault(message, ("extends",))])
         if found is None:
-            hint = nearest(str(base), known_sites(folders))
+            hint = _not_taken(named, folders) or nearest(str(base), known_sites(folders))
             fault = document.fault(f"extends: no site {shown(base)}", ("extends",), hint=hint)
             raise InvalidInputError([fault])
         if found[1] in seen:

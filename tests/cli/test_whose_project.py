@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,70 @@ def test_site_files_alone_of_another_user_are_left_out(
     assert f"{parent}/site-configs belongs to daemon" in told
     assert (parent / "executions" / "mine-0001").is_dir()
     assert not list(shared.glob("planted-*"))
+
+
+@pytest.fixture
+def sticky(parent: Path) -> Path:
+    """Return a project of one user in which all may write, with a site file of another."""
+    give(parent, ALICE)
+    for folder in (parent, *parent.rglob("*")):
+        if folder.is_dir():
+            folder.chmod(0o1777)
+    os.chown(parent / "site-configs" / "local.yaml", MALLORY, MALLORY)
+    return parent
+
+
+@pytest.mark.parametrize("how", ["file", "link", "base", "searched"])
+def test_a_site_file_of_another_user_in_ones_own_folder_is_left_out(
+    how: str, as_user: Callable[..., Any], sticky: Path, shared: Path
+) -> None:
+    """The sticky bit keeps what is there, and lets anyone add a file."""
+    alice, folder, site = as_user(ALICE), sticky / "site-configs", "local"
+    planted = folder / "local.yaml"
+    if how == "link":
+        os.chown(planted.rename(folder / "text"), ALICE, ALICE)
+        planted.symlink_to("text")
+        os.chown(planted, MALLORY, MALLORY, follow_symlinks=False)
+    elif how == "base":
+        site = "own"
+        (folder / "own.yaml").write_text("site: own\nextends: local\n")
+        os.chown(folder / "own.yaml", ALICE, ALICE)
+    elif how == "searched":
+        alice.environ["DEEPFORGE_HPC_PATH"] = str(shared / "sites")
+        (shared / "sites").mkdir()
+        folder = folder.rename(shared / "sites" / "site-configs")
+        planted = folder / "local.yaml"
+    told = alice("run", "--site", site, cwd=sticky / "mine", expect=None).stderr
+    assert f"{planted} belongs to daemon, and is left out" in told
+    assert f"trust: [{folder}]" in told
+    assert (sticky / "executions" / "mine-0001").is_dir()
+    assert not list(shared.glob("planted-*"))
+    planted.rename(folder / "theirs.yaml")
+    told = alice("check", "--site", "theirs", cwd=sticky / "mine", expect=3).stderr
+    assert "no site 'theirs'" in told
+    assert f"{folder}/theirs.yaml belongs to daemon" in told
+
+
+def test_an_execution_of_another_user_among_ones_own_is_not_acted_on(
+    as_user: Callable[..., Any], sticky: Path
+) -> None:
+    """It can name itself the newest, and its code would run as who resumes it."""
+    alice, mine, executions = as_user(ALICE), sticky / "mine", sticky / "executions"
+    alice("run", "--site", "local", cwd=mine, expect=None)
+    planted = executions / "mine-0002"
+    shutil.copytree(executions / "mine-0001", planted)
+    text = (planted / "execution.json").read_text()
+    (planted / "execution.json").write_text(text.replace("mine-0001", "mine-0002"))
+    give(planted, MALLORY)
+    for words in (("resume",), ("resume", "2"), ("cancel", "mine-0002"), ("executions", "rm", "2")):
+        told = alice(*words, cwd=mine, expect=2).stderr
+        assert f"{planted} belongs to daemon: it is not acted on" in told
+    give(planted, ALICE)
+    os.chown(planted / "plan.json", MALLORY, MALLORY)
+    told = alice("resume", cwd=mine, expect=2).stderr
+    assert f"{planted}/plan.json belongs to daemon" in told
+    give(planted, ALICE)
+    assert "belongs to" not in alice("cancel", "2", cwd=mine, expect=None).stderr
 
 
 def test_a_link_of_another_user_acts_as_little_as_what_is_theirs(

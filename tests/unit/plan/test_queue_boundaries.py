@@ -20,11 +20,11 @@ from deepforge_hpc.plan.limits import (
 )
 from deepforge_hpc.plan.queues import Refusal, choose_queue, no_resources, raise_to
 from deepforge_hpc.runtime.base.plan import Job, JobKind, Resources
-from deepforge_hpc.site.find import ANY, load_site
+from deepforge_hpc.site.find import ANY, SHIPPED, SiteFolder, load_site
 from deepforge_hpc.site.unknown import known
 from deepforge_hpc.units import parse_duration
 
-FOLDERS = [("shipped", data_folder("site-configs"))]
+FOLDERS = [SiteFolder(SHIPPED, data_folder("site-configs"))]
 
 
 def shipped():

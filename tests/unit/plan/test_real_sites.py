@@ -13,7 +13,7 @@ from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
-from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.find import SHIPPED, SiteFolder, load_site
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.request import Containers
 
@@ -131,7 +131,9 @@ def test_two_nodes_one_rank_a_gpu(plan, site, more, gpus, account, has, has_not,
 @pytest.mark.parametrize("launch", ["none", "srun", "mpi", "horovod", "torchrun"])
 @pytest.mark.parametrize(("site", "gpus"), [(row[0], row[2]) for row in TABLE])
 def test_gpus_are_asked_for_once_whatever_starts_the_ranks(plan, site, gpus, launch):
-    style = load_site(site, [("shipped", data_folder("site-configs"))]).spec.request.gpu.style
+    style = load_site(
+        site, [SiteFolder(SHIPPED, data_folder("site-configs"))]
+    ).spec.request.gpu.style
     size = f"nodes: 1, gpus_per_node: {gpus}, time: 30m, mem_per_node: 8GiB"
     job = plan(site, size, launch=launch).job("train")
     assert len(gpu_forms(job)) == (style != "none"), (header(job), job.launch.argv)

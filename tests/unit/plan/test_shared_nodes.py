@@ -9,12 +9,12 @@ from deepforge_hpc.plan.facts import node_of, usable_cores
 from deepforge_hpc.plan.limits import QueueRequest
 from deepforge_hpc.plan.queues import choose_queue
 from deepforge_hpc.runtime.base.plan import Resources
-from deepforge_hpc.site.find import ANY, load_site
+from deepforge_hpc.site.find import ANY, SHIPPED, SiteFolder, load_site
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import NodeType, Queue
 from deepforge_hpc.site.unknown import Range, known
 
-FOLDERS = [("shipped", data_folder("site-configs"))]
+FOLDERS = [SiteFolder(SHIPPED, data_folder("site-configs"))]
 
 
 def shipped():

@@ -14,12 +14,12 @@ from deepforge_hpc.plan.queues import choose_queue, lift
 from deepforge_hpc.plan.size import Sizer
 from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.schedulers.slurm import SlurmScheduler
-from deepforge_hpc.site.find import ANY, load_site
+from deepforge_hpc.site.find import ANY, SHIPPED, SiteFolder, load_site
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import Queue
 from deepforge_hpc.site.unknown import known
 
-FOLDERS = [("shipped", data_folder("site-configs"))]
+FOLDERS = [SiteFolder(SHIPPED, data_folder("site-configs"))]
 PIPELINE = """\
 pipeline: p
 environment: {python: /opt/python}

@@ -11,7 +11,7 @@ from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
 from deepforge_hpc.render.script import render_scripts
-from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.find import SHIPPED, SiteFolder, load_site
 from deepforge_hpc.site.unknown import UNKNOWN
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def test_ranks_of_mpi_that_may_not_meet_are_a_warning(plan, launch: str) -> None
 
 @pytest.mark.parametrize("name", ["slurm-generic", "slurm-pyxis"])
 def test_a_cluster_of_which_nothing_is_known_is_not_thought_to_have_pmix(name: str) -> None:
-    site = load_site(name, [("shipped", data_folder("site-configs"))]).spec
+    site = load_site(name, [SiteFolder(SHIPPED, data_folder("site-configs"))]).spec
     for launcher in site.launchers.values():
         assert not [word for word in launcher.argv if word.startswith("--mpi")]
     assert site.slurm.mpi_default is UNKNOWN

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.find import SiteFolder, load_site
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.unknown import UNKNOWN
 
 SHIPPED = Path(__file__).parents[3] / "site-configs"
-FOLDERS = [("shipped", SHIPPED)]
+FOLDERS = [SiteFolder("shipped", SHIPPED)]
 MACHINES = {
     *("frontier", "perlmutter", "lumi-g", "daint", "clariden", "juwels-booster", "leonardo"),
     *("delta", "expanse", "expanse-nairr", "bridges-2", "anvil", "stampede3", "vista", "della"),

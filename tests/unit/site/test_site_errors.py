@@ -9,7 +9,7 @@ import pytest
 
 from deepforge_hpc.api import pipelines, submission
 from deepforge_hpc.errors import InvalidInputError, SchedulerError
-from deepforge_hpc.site.find import load_site
+from deepforge_hpc.site.find import SiteFolder, load_site
 from deepforge_hpc.submit.orphans import held_orphans
 
 BASE = """\
@@ -21,17 +21,17 @@ errors: [{match: Invalid account, hint: Ask the base}]
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> list[tuple[str, Path]]:
+def folders(tmp_path: Path) -> list[SiteFolder]:
     (tmp_path / "base.yaml").write_text(BASE)
-    return [("project", tmp_path)]
+    return [SiteFolder("project", tmp_path)]
 
 
-def write(folders: list[tuple[str, Path]], errors: str) -> None:
+def write(folders: list[SiteFolder], errors: str) -> None:
     text = f"site: own\nextends: base\nerrors:\n{errors}"
-    (folders[0][1] / "own.yaml").write_text(text)
+    (folders[0].path / "own.yaml").write_text(text)
 
 
-def test_hints_of_a_site_stand_before_those_it_inherits(folders: list[tuple[str, Path]]) -> None:
+def test_hints_of_a_site_stand_before_those_it_inherits(folders: list[SiteFolder]) -> None:
     write(folders, "  - {match: no tape, hint: Insert one}\n")
     found = load_site("own", folders)
     assert [item.hint for item in found.spec.errors] == ["Insert one", "Ask the base"]
@@ -40,7 +40,7 @@ def test_hints_of_a_site_stand_before_those_it_inherits(folders: list[tuple[str,
     assert found.document.fault("x", ("errors", 1, "match")).file.endswith("base.yaml")
 
 
-def test_a_wrong_hint_is_told_in_the_file_that_holds_it(folders: list[tuple[str, Path]]) -> None:
+def test_a_wrong_hint_is_told_in_the_file_that_holds_it(folders: list[SiteFolder]) -> None:
     write(folders, "  - {match: '(', hint: Open}\n")
     with pytest.raises(InvalidInputError, match=r"own\.yaml:4:.*not a regular expression"):
         load_site("own", folders)
