@@ -19,32 +19,59 @@ _ALLOWED = re.compile(
     r"LOADEDMODULES$|_LMFILES_$|CONDA_DEFAULT_ENV$|VIRTUAL_ENV$|LANG$|LC_|TZ$)"
 )
 _PATHS = frozenset({"PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LOADEDMODULES", "_LMFILES_"})
+_SERVICES = (
+    "API|ACCESS|AUTH|BEARER|SESSION|REFRESH|SECURITY|DEPLOY|REGISTRY|OAUTH|"
+    "HF|HUB|HUGGING_?FACE|GITHUB|GITLAB|GH|SLACK|WANDB|PYPI|ZENODO"
+)
+"""Whose token is a secret: that of a text's words, such as `pad_token`, is none."""
 _NAMES = (
-    r"(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"
-    r"(?:API|ACCESS|AUTH|BEARER|SESSION|REFRESH)[_-]?TOKEN)"
+    r"(?:(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL|(?:API|ACCESS|PRIVATE|SECRET)[_-]?KEY|"
+    rf"(?:{_SERVICES})[_-]?TOKEN)S?)"
 )
 _SECRET_NAME = re.compile(
-    rf"{_NAMES}|TOKEN|PASSW|JWT|COOKIE|AUTH_?KEY|_(KEY|PASS|PWD)$", re.IGNORECASE
-)
-"""Of a variable, which has a name of its own kind: any key is one."""
-_SECRET_KEY = re.compile(rf"(^|.*[_-])({_NAMES}|AUTHORIZATION|PWD)", re.IGNORECASE)
-"""Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
-_ASSIGNED = re.compile(
-    rf"""({_NAMES}(?:=|["']\s*[:=]\s*)(?!\[redacted)\[?["']?|"""
-    r"""AUTHORIZATION["']?\s*[:=]\s*(?!\[redacted)\[?["']?(?:BASIC |BEARER )?|"""
-    rf"""--(?:[a-z]+-)?{_NAMES}[ ]+(?![-/.~<\[])["']?)"""
-    r"""(?!BASIC |BEARER )[^\s"',;&(){}\[\]]+""",
+    rf"{_NAMES}|TOKEN(?!S|IZ|_SIZE|_LEN|_COUNT|_LIMIT)|PASSW|JWT|COOKIE|AUTH_?KEY|_(KEY|PASS|PWD)$",
     re.IGNORECASE,
 )
-"""In a text: `password=...`, `"api_key": "..."`, `--api-key ...`, `Authorization: Bearer ...`."""
-_PARTS = ("pass", "secret", "credent", "key", "token", "author")
+"""Of a variable, which has a name of its own kind: any key is one."""
+_SECRET_KEY = re.compile(
+    rf".*({_NAMES}|AUTHORIZATION)|(.*[_.-])?PWD|(.*\.)?TOKEN", re.IGNORECASE | re.DOTALL
+)
+"""Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
+_WORD_OF_IT = r"""[^\s"',;&(){}\[\]]"""
+_VALUE = (
+    r"""[bru]{0,2}"(?:[^"\\\n]|\\.)+"?|[bru]{0,2}'(?:[^'\\\n]|\\.)+'?|\\{1,3}["'][^"'\\\n]+|"""
+    rf"""(?!(?:NONE|NULL|TRUE|FALSE)(?!{_WORD_OF_IT})|[\w.]+\([^()\n]{{0,99}}\)|BASIC |BEARER )"""
+    rf"""{_WORD_OF_IT}+"""
+)
+"""In quotes of any kind to their end, or to the line's; else one word that is no call of code."""
+_LAST = rf"""(?=["']?{_WORD_OF_IT}+[ \t]{{0,4}}(?:["',;)}}\]]|$))"""
+"""One word and nothing after it: `password: it is missing` is a sentence."""
+_IN_TEXT = rf"""(?:{_NAMES}|(?:(?<![\w-])|(?<=--))TOKEN|_PWD(?=["' \t]*[:=]["' \t]*[^\s/~.$]))"""
+_SCHEMES = r"BASIC|BEARER|TOKEN|API-?KEY|DIGEST|NEGOTIATE|JWT|OAUTH|AWS4-HMAC-SHA256"
+_BLANK = r"[ \t]{0,4}"
+_ASSIGNED = re.compile(
+    rf"""({_IN_TEXT}(?:{_BLANK}=(?!=){_BLANK}|\\{{0,3}}["']\s{{0,4}}[:=]\s{{0,4}})"""
+    r"""(?!["']?\[redacted|<)\[?|"""
+    rf"""{_NAMES}:[ \t]{{1,4}}(?!\[redacted){_LAST}|"""
+    rf"""(?:^|[,;{{(])\s{{0,4}}TOKEN:[ \t]{{1,4}}(?!\[redacted|\d+\b){_LAST}|"""
+    r"""AUTHORIZATION\\{0,3}["']?\s{0,4}[:=]\s{0,4}"""
+    r"""(?!\[?["']?(?:[\w-]{1,30}[ ])?\[redacted)\[?["']?"""
+    rf"""(?:(?:{_SCHEMES})[ ]|[a-z][\w-]{{0,30}}[ ]{_LAST})?|"""
+    rf"""(?<!-)--(?:[a-z0-9]{{1,20}}-){{0,3}}(?:{_NAMES}|TOKEN)[ ]+(?![-/.~<\[]))"""
+    rf"""(?:{_VALUE})""",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""In a text: `password=...`, `"api_key": "..."`, `--api-key ...`, `Authorization: Bearer ...`,
+`password: ...` at the end of a line."""
+_PARTS = ("pass", "secret", "credent", "key", "token", "author", "_pwd")
 """Of the names in `_ASSIGNED`, each of which has one: looked for first, as that is far cheaper."""
 _TOKEN = re.compile(
     r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
     r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
     r"pypi-[\w-]{30,}|npm_\w{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
 )
-_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]*://)[^/@\s:]+:[^/@\s]+@")
+_USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)[^/@\s:]{0,256}:[^/\s]{1,1024}@")
+_PLACEHOLDER = re.compile(r"<[^<>]*>|\[[A-Z]+\]")
 _READ_LATER = re.compile(r"(?<!\w)\$(?=[\w({])")
 """In a shell's words, what is read when the program runs: `$PASSWORD`, `$(cat FILE)`."""
 _NO_VALUE = re.compile(r"[-{$]")
@@ -80,7 +107,10 @@ def filter_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: REDACTED
-            if names_secret(key) and item and isinstance(item, (str, list, dict))
+            if names_secret(key)
+            and item
+            and isinstance(item, (str, list, dict))
+            and not _is_placeholder(item)
             else filter_value(item)
             for key, item in value.items()
         }
@@ -92,6 +122,11 @@ def names_secret(name: object) -> bool:
     return isinstance(name, str) and _SECRET_KEY.fullmatch(name) is not None
 
 
+def _is_placeholder(value: object) -> bool:
+    """Tell whether a value stands for one: `<pad>` and `[CLS]` are tokens of another kind."""
+    return isinstance(value, str) and _PLACEHOLDER.fullmatch(value) is not None
+
+
 def is_secret_variable(name: str) -> bool:
     """Tell whether a variable's name is that of a secret: `HF_TOKEN`, `MYSQL_PWD`."""
     return _SECRET_NAME.search(name) is not None
@@ -100,10 +135,14 @@ def is_secret_variable(name: str) -> bool:
 def holds_credential(text: str) -> bool:
     """Tell whether a text shows a credential; not where it only says what reads one."""
     known = _READ_LATER.sub("{/", text)  # neither a password nor part of an address
-    folded = known.casefold()  # as `_ASSIGNED` takes the long s and the sign of Kelvin for s and k
-    found = any(part in folded for part in _PARTS) and _ASSIGNED.search(known)
+    found = _may_assign(known) and _ASSIGNED.search(known)
     found = found or _TOKEN.search(known) or _USERINFO.search(known)
     return bool(found) or any(secret in known for secret in secret_values())
+
+
+def _may_assign(text: str) -> bool:
+    folded = text.casefold()  # as `_ASSIGNED` takes the long s and the sign of Kelvin for s and k
+    return any(part in folded for part in _PARTS)
 
 
 def is_secret_of(option: object, word: object) -> bool:
@@ -138,7 +177,8 @@ def filter_text(text: str) -> str:
     """Return text for a person with credentials cut out."""
     for secret in secret_values():
         text = text.replace(secret, "[redacted]")
-    text = _ASSIGNED.sub(r"\1[redacted]", text)
+    if _may_assign(text):
+        text = _ASSIGNED.sub(r"\1[redacted]", text)
     return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
 
 
