@@ -259,10 +259,10 @@ def _place(loaded: Loaded) -> tuple[Notice, ...]:
 
 def _unheard(plan: Plan) -> Iterator[Notice]:
     """Yield what this shell says to the scheduler's own command, and no job is submitted with."""
-    asked = {value for job in plan.jobs for _, value in (*job.directives, ("", job.account))}
-    for name, instead in _scheduler(plan).unheard.items():
+    asked = {one for job in plan.jobs for one in (*job.directives, ("account", job.account))}
+    for name, (option, instead) in _scheduler(plan).unheard.items():
         value = os.environ.get(name, "")
-        if value and value not in asked:
+        if value and (option, value) not in asked:
             text = f"{name}={value} of this shell is not used"
             yield Notice("unheard", text, name, next=instead.format(shlex.quote(value)))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from deepforge_hpc.plugins import registry
 
@@ -29,6 +29,15 @@ class Conflict:
     text: str
     is_certain: bool = True
     """False if that depends on a version of the scheduler that the site's file does not tell."""
+
+
+class Unheard(NamedTuple):
+    """What becomes of a variable of the caller's shell that no job heeds."""
+
+    option: str
+    """That its submit command takes it for, as a script's header names it."""
+    instead: str
+    """How dfh is told the same; `{}` stands for the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +78,8 @@ class Scheduler(ABC):
     job: ClassVar[str] = ""
     """`module:object` of the half that travels, a `dfh_runtime.schedulers.Scheduler`; empty: its
     jobs need nothing of it."""
-    unheard: ClassVar[Mapping[str, str]] = {}
-    """Variables of the caller's shell that only its submit command would obey, each with how dfh
-    is told the same; `{}` stands for the value."""
+    unheard: ClassVar[Mapping[str, Unheard]] = {}
+    """Variables of the caller's shell that only its submit command would obey."""
     bad_in_paths: ClassVar[str] = ""
     """Characters that the path of a log may not hold, as it would write that to another file."""
 

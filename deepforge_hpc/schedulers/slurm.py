@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from deepforge_hpc.model.execution import SubmitRequest
-    from deepforge_hpc.plugins.scheduler import Conflict
+    from deepforge_hpc.plugins.scheduler import Conflict, Unheard
     from deepforge_hpc.schedulers.command import Completed
 
 _LOG = logging.getLogger(__name__)
@@ -209,7 +209,7 @@ class SlurmScheduler(Scheduler):
         "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
     )  # fmt: skip
     is_probed: ClassVar[bool] = True
-    unheard: ClassVar[Mapping[str, str]] = UNHEARD
+    unheard: ClassVar[Mapping[str, Unheard]] = UNHEARD
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:

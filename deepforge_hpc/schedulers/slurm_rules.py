@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from deepforge_hpc.plugins.scheduler import Conflict
+from deepforge_hpc.plugins.scheduler import Conflict, Unheard
 
 _GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
 _MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
@@ -75,25 +75,28 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".")[:2])
 
 
+_BY_QUEUE = "name a queue of the site that has it: resources: {{queue: NAME}}"
+_BY_GPUS = "say it by resources: {{gpus_per_node: ...}}"
+_BY_MEMORY = "say it by resources: {{mem_per_node: ...}}"
+_BY_SITE = "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}"
 UNHEARD = {
-    "SBATCH_ACCOUNT": "say --account {}",
-    **dict.fromkeys(
-        ("SBATCH_PARTITION", "SBATCH_QOS", "SBATCH_RESERVATION", "SBATCH_CONSTRAINT"),
-        "name a queue of the site that has it: resources: {{queue: NAME}}",
-    ),
-    "SBATCH_TIMELIMIT": "say it by resources: {{time: ...}}",
-    "SBATCH_CLUSTERS": "export SLURM_CLUSTERS={}",
-    **dict.fromkeys(
-        ("SBATCH_GPUS", "SBATCH_GPUS_PER_NODE", "SBATCH_GPUS_PER_TASK", "SBATCH_GRES"),
-        "say it by resources: {{gpus_per_node: ...}}",
-    ),
-    **dict.fromkeys(
-        ("SBATCH_MEM_PER_NODE", "SBATCH_MEM_PER_CPU", "SBATCH_MEM_PER_GPU"),
-        "say it by resources: {{mem_per_node: ...}}",
-    ),
-    **dict.fromkeys(
-        ("SBATCH_WCKEY", "SBATCH_EXCLUSIVE", "SBATCH_CORE_SPEC", "SBATCH_THREADS_PER_CORE"),
-        "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}",
-    ),
+    "SBATCH_ACCOUNT": Unheard("account", "say --account {}"),
+    "SBATCH_PARTITION": Unheard("partition", _BY_QUEUE),
+    "SBATCH_QOS": Unheard("qos", _BY_QUEUE),
+    "SBATCH_RESERVATION": Unheard("reservation", _BY_QUEUE),
+    "SBATCH_CONSTRAINT": Unheard("constraint", _BY_QUEUE),
+    "SBATCH_TIMELIMIT": Unheard("time", "say it by resources: {{time: ...}}"),
+    "SBATCH_CLUSTERS": Unheard("clusters", "export SLURM_CLUSTERS={}"),
+    "SBATCH_GPUS": Unheard("gpus", _BY_GPUS),
+    "SBATCH_GPUS_PER_NODE": Unheard("gpus-per-node", _BY_GPUS),
+    "SBATCH_GPUS_PER_TASK": Unheard("gpus-per-task", _BY_GPUS),
+    "SBATCH_GRES": Unheard("gres", _BY_GPUS),
+    "SBATCH_MEM_PER_NODE": Unheard("mem", _BY_MEMORY),
+    "SBATCH_MEM_PER_CPU": Unheard("mem-per-cpu", _BY_MEMORY),
+    "SBATCH_MEM_PER_GPU": Unheard("mem-per-gpu", _BY_MEMORY),
+    "SBATCH_WCKEY": Unheard("wckey", _BY_SITE),
+    "SBATCH_EXCLUSIVE": Unheard("exclusive", _BY_SITE),
+    "SBATCH_CORE_SPEC": Unheard("core-spec", _BY_SITE),
+    "SBATCH_THREADS_PER_CORE": Unheard("threads-per-core", _BY_SITE),
 }
 """Variables of sbatch that no job here heeds, and what says the same."""

@@ -349,6 +349,12 @@ def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path)
     assert "SBATCH_MEM_PER_CPU=1G of this shell is not used (say it by resources: {mem_" in said
     again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
     assert "SBATCH" not in again.stderr
+    # Another option has that value.
+    environ = {f"SBATCH_{name}": "lab" for name in ("ACCOUNT", "QOS", "RESERVATION", "PARTITION")}
+    again = dfh(*words, "--account", "lab", cwd=project, env=environ).stderr
+    for name in ("QOS", "RESERVATION", "PARTITION"):
+        assert f"SBATCH_{name}=lab of this shell is not used" in again
+    assert "SBATCH_ACCOUNT" not in again
 
 
 def test_text_that_utf_8_does_not_have_is_code_like_any_other(dfh: Any, make_project: Any) -> None:
