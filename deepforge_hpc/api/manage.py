@@ -103,7 +103,7 @@ def _require_original(found: FoundExecution) -> None:
 
 def _is_in_project(found: FoundExecution, project: Path) -> bool:
     folder = found.layout.root
-    homes = [home.resolve() for home in executions_folders(project)]
+    homes = [Path(os.path.realpath(home)) for home in executions_folders(project)]  # a loop is one
     return not folder.is_symlink() and folder.resolve().parent in homes
 
 

@@ -19,7 +19,7 @@ from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.marker import Marker
 from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
-from deepforge_hpc.runtime.storage.fault import NOT_PLAIN, PlaceError
+from deepforge_hpc.runtime.storage.fault import INVALID, NOT_PLAIN, PlaceError
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{6,64}")
@@ -79,6 +79,10 @@ def locate(text: str, cwd: Path) -> Located:
         message = f"{text}: there is no such file, and it is no record id"
         hint = "Give a file, a folder of an execution, EXECUTION/JOB, or a record's id."
         raise UsageError(message, hint)
+    if path.parent == path:
+        raise UsageError(
+            f"{path}: a whole machine, not a result", "Name a file, or a folder of it."
+        )
     if (path / LEDGER).is_dir():
         message = f"{path}: a project, not a result"
         raise UsageError(message, "Name an execution (`dfh executions list`), a job or an output.")
@@ -268,7 +272,7 @@ def _by_content(path: Path, cwd: Path, execution: Path | None) -> Located:
     try:
         sha256 = place.digest(name)
     except PlaceError as error:
-        if error.kind != NOT_PLAIN:
+        if error.kind not in {NOT_PLAIN, INVALID}:
             raise
         raise LedgerError(str(error), "Name a file, or a folder of files.") from error
     ledgers = _ledgers(path, "", cwd)

@@ -111,7 +111,9 @@ class Ledger:
 
     def records(self, *, containing: str = "") -> Iterator[Record]:
         """Yield the sound records, newest day first, whose bytes contain a text."""
-        needle = containing.encode()
+        needle = containing.encode(
+            "utf-8", "surrogatepass"
+        )  # a person may name what no record holds
         for path, _ in self._files():
             record = self._try(path, needle)
             if isinstance(record, Record):
@@ -119,7 +121,7 @@ class Ledger:
 
     def damaged(self, *, containing: str = "") -> dict[str, LedgerError]:
         """Return by id what is wrong with the records that do not hold and contain a text."""
-        needle = containing.encode()
+        needle = containing.encode("utf-8", "surrogatepass")
         found = ((name, self._try(path, needle)) for path, name in self._files())
         return {
             f"sha256:{name}": item for name, item in found if isinstance(item, DamagedRecordError)

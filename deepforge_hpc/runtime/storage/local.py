@@ -56,7 +56,7 @@ class LocalStorage(Storage):
     def at(cls, path: Path) -> tuple[LocalStorage, str]:
         """Return place and name of a file or folder that a person named; links lead to it."""
         is_link = os.path.islink(path)  # noqa: PTH114 - not all that a person writes can be a name
-        real = Path(os.path.realpath(path)) if is_link else path
+        real = Path(os.path.realpath(path)) if is_link or path.name == ".." else path
         return cls(real.parent), real.name
 
     def where(self, name: str) -> str:

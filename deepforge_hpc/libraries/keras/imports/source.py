@@ -46,9 +46,10 @@ def _text(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _refused(path, f"it cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _refused(path, "it is not a file")
     with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _refused(path, "it is not a file")
         if stream.read(2) != b"PK":
             stream.seek(0)
             return _bounded(path, stream.read(_MAX_BYTES + 1))
