@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # of `typing`, which a file on PYTHONPATH may hide: see `cli.hidden`
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.builder import Pipeline
     from deepforge_hpc.pipeline.parts import load_parts

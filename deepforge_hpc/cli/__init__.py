@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader
 
 # Python puts the folder of the script `dfh` first on the path, and asks it for every module that is
 # imported: a hundred calls to the file system for nothing, and a way in for a file that lies there.
@@ -13,14 +12,28 @@ if os.path.basename(sys.argv[0]) == "dfh" and sys.path[:1] == [os.path.dirname(s
     del sys.path[0]
 
 
-def _without_interrupts(kind: type[BaseException], error: BaseException, trace: object) -> None:
-    """Show no traceback of Ctrl-C before `main` is there to answer it; Python then ends by it."""
-    if not issubclass(kind, KeyboardInterrupt):
+def _before_main(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """Answer before `main` is there to: no traceback of Ctrl-C, by which Python then ends."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    from deepforge_hpc.cli.hidden import explain_hidden
+
+    text, hint = explain_hidden(error)
+    if not text:
         sys.__excepthook__(kind, error, trace)  # type: ignore[arg-type]
+        return
+    sys.stderr.write(f"error: {text}\nhint: {hint}\n")
+    sys.stderr.flush()
+    os._exit(2)
 
 
 if os.path.basename(sys.argv[0]) == "dfh":  # noqa: PTH119
-    sys.excepthook = _without_interrupts
+    sys.excepthook = _before_main
+    # What a folder of PYTHONPATH has by the name of a module of Python's own is not meant for us.
+    _own = os.path.dirname(os.__file__)  # noqa: PTH120
+    sys.path.sort(key=lambda entry: entry not in {_own, f"{_own}/lib-dynload"})
+
+from importlib.machinery import SOURCE_SUFFIXES, FileFinder, SourceFileLoader  # noqa: E402
 
 
 def _source_only(path: str) -> FileFinder:

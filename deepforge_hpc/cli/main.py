@@ -153,6 +153,11 @@ def _as_known(error: BaseException, arguments: Sequence[str]) -> DeepforgeHpcErr
         place = f"{error.filename}: " if error.filename else ""
         hint = f"Nothing more was written. {os_hint(error)}".rstrip()
         return StorageError(f"{place}{error.strerror}", hint)
+    from deepforge_hpc.cli.hidden import explain_hidden
+
+    text, hint = explain_hidden(error)
+    if text:
+        return UsageError(text, hint)
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):
         # Of `Path.resolve` before Python 3.13, whatever the path was.
         return StorageError(f"{error}: it leads to itself", "Name another, or remove that link.")

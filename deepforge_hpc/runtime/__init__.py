@@ -8,10 +8,10 @@ Operations may `import dfh_runtime`; the public names are `log` and nothing else
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # of `typing`, which a file on PYTHONPATH may still hide here
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
     from zipimport import zipimporter

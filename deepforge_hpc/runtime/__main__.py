@@ -10,6 +10,9 @@ import sys
 _CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 _UNWANTED = {"", os.getcwd(), _CODE}  # noqa: PTH109 - pathlib is not imported yet
 sys.path[:] = [*(entry for entry in sys.path if entry not in _UNWANTED), _CODE]
+# What a folder of PYTHONPATH has by the name of one of Python's own modules would hide that.
+_OWN = os.path.dirname(os.__file__)  # noqa: PTH120
+sys.path.sort(key=lambda entry: entry not in {_OWN, f"{_OWN}/lib-dynload"})
 
 _USAGE = """usage: python -m dfh_runtime run JOB [--task N] [--attempt N] [--plan D] [--code D]
        python -m dfh_runtime rank

@@ -152,13 +152,22 @@ def _writing(queue: LocalQueue) -> Iterator[None]:
         raise StorageError(message, os_hint(error)) from error
 
 
+_ENGINE = """\
+import os, sys
+own = os.path.dirname(os.__file__)
+sys.path.sort(key=lambda entry: entry not in {own, own + "/lib-dynload"})
+from deepforge_hpc.schedulers.local_engine import main
+sys.exit(main(sys.argv[1:]))"""
+"""Python's own modules come first: PYTHONPATH is there for the jobs."""
+
+
 def _ensure_engine(queue: LocalQueue, directory: str) -> None:
     if queue.has_engine:
         return
     import subprocess
 
-    # Not the caller's folder, which would be the first place that `python -m` imports from.
-    argv = [sys.executable, "-m", "deepforge_hpc.schedulers.local_engine", directory]
+    # Not the caller's folder, which would be the first place that `python -c` imports from.
+    argv = [sys.executable, "-c", _ENGINE, directory]
     with queue.log.open("ab") as log:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", check=False,

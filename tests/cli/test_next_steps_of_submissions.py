@@ -17,7 +17,7 @@ from deepforge_hpc.schedulers.local import LocalScheduler
 
 BROKEN = """
 import sys
-if "deepforge_hpc.schedulers.local_engine" in sys.orig_argv:
+if "deepforge_hpc.schedulers.local_engine" in " ".join(sys.orig_argv):
     sys.exit("no process today")
 """
 RELEASE = "submit/submitter.py Submitter.release: dfh resume, dfh cancel"
