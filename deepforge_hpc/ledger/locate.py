@@ -148,8 +148,8 @@ def read_info(execution: Path) -> ExecutionInfo:
         return ExecutionInfo.read(layout)
     except (OSError, ValueError) as error:
         message = f"{layout.execution}: cannot be read: {error}"
-        step = f"The ledger knows its jobs: dfh prov show {execution.name}/JOB"
-        raise LedgerError(message, f"Restore it from a backup of the execution. {step}") from error
+        step = f"The ledger knows its jobs without it: dfh prov show {execution.name}/JOB"
+        raise LedgerError(message, step) from error
 
 
 def _by_place(path: Path, execution: Path, cwd: Path) -> Located | None:

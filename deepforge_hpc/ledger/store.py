@@ -22,6 +22,7 @@ from typing import Any
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.paths import LEDGER_FORMAT
 from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, object_of, parse
+from deepforge_hpc.runtime.base.failure import os_hint
 from deepforge_hpc.runtime.base.files import digest, read_json, read_own
 from deepforge_hpc.runtime.base.layout import LedgerLayout
 from deepforge_hpc.runtime.state.closure import ClosureData
@@ -182,8 +183,13 @@ class Ledger:
             found = read_json(file).get("format")
         except FileNotFoundError:
             return
-        except (OSError, ValueError):
-            found = None
+        except ValueError as error:
+            hint = f"If no later version of dfh writes to this ledger, nothing is lost: rm {file}"
+            raise LedgerError(f"{file}: damaged: {error}", hint) from error
+        except OSError as error:
+            raise LedgerError(
+                f"{file}: cannot be read: {error.strerror}", os_hint(error)
+            ) from error
         if found != LEDGER_FORMAT:
             message = f"{file}: format {found!r}, this version reads {LEDGER_FORMAT}"
             raise LedgerError(message, "Use the version of deepforge-hpc that wrote the ledger.")

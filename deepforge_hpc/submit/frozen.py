@@ -41,7 +41,11 @@ def read_info(layout: ExecutionLayout) -> ExecutionInfo:
 
 def _cancel_hint(layout: ExecutionLayout) -> str:
     """Return what to do about a damaged `execution.json`; empty if nothing was ever submitted."""
-    step = f"Restore it from a backup. Jobs of it that run: dfh cancel {layout.root.name}"
+    step = (
+        f"Without a backup of it nothing goes on there. What was made stays in {layout.jobs}; "
+        f"submitting the pipeline again runs it anew. Jobs of it that run: "
+        f"dfh cancel {layout.root.name}"
+    )
     return step if layout.submitted.exists() else ""
 
 

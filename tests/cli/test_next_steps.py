@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 FAILING = """
 import os
+import re
 def after(word: str) -> str:
     same = word
     return same
@@ -138,7 +141,20 @@ def test_provenance_of_what_cannot_be_read(
     shown = follow(step, refused, cwd=done, fill={"JOB": "total"})
     assert "small-0001/total" in shown.stdout
     refused = dfh("resume", "small-0001", cwd=done, expect=7)
+    assert f"What was made stays in {folder_of(done)}/jobs; submitting" in refused.stderr
     follow("submit/frozen.py _cancel_hint: dfh cancel", refused, cwd=done)
+    ran = dfh("run", "--no-reuse", cwd=done)  # anew
+    assert "small-0002" in ran.stdout
+    mark = done / ".dfh" / "FORMAT"
+    whole = mark.read_bytes()
+    mark.chmod(0o644)
+    mark.write_text("{")
+    refused = dfh("prov", "show", "small-0001/total", cwd=done, expect=7)
+    (command,) = re.findall(r"nothing is lost: (rm .*)", refused.stderr)
+    subprocess.run(command, shell=True, check=True)  # as a person would
+    assert "total" in dfh("prov", "show", "small-0001/total", cwd=done).stdout
+    dfh("run", "--no-reuse", cwd=done)
+    assert mark.read_bytes()[:13] == whole[:13]
 
 
 def test_what_is_damaged(dfh: Any, done: Path, follow: Any) -> None:
