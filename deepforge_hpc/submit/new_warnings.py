@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from deepforge_hpc.errors import DeepforgeHpcError
 from deepforge_hpc.runtime.base.advice import pipeline_command
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -14,17 +16,8 @@ KIND = "site_unknown"
 
 
 def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
-    """Return the warnings of a plan, without what the last execution of the pipeline warned of."""
-    own = project.number_of(layout.root.name)[1]
-    earlier = project.numbered(layout.root.parent, plan.pipeline)
-    last = max((number for number in earlier if number < own), default=None)
-    if last is None:
-        return plan.warnings
-    before = ExecutionLayout(earlier[last])
-    try:
-        seen = read_plan(before, read_info(before)).warnings
-    except DeepforgeHpcError:  # then all is told
-        return plan.warnings
+    """Return the warnings of a plan, without what the last execution on its site warned of."""
+    name, seen = _last_on(plan.site, layout, plan.pipeline)
     again = [one for one in plan.warnings if one.kind == KIND and one in seen]
     rest = tuple(one for one in plan.warnings if one not in again)
     if not again:
@@ -32,4 +25,20 @@ def new_warnings(layout: ExecutionLayout, plan: Plan) -> tuple[Notice, ...]:
     text = f"{len(again)} warning(s) of what site {plan.site} does not tell were told with "
     info = read_info(layout)
     step = pipeline_command("plan", info.pipeline_file, info.options, info.site)
-    return (*rest, Notice(KIND, text + before.root.name, next=step, level="info"))
+    return (*rest, Notice(KIND, text + name, next=step, level="info"))
+
+
+def _last_on(site: str, layout: ExecutionLayout, pipeline: str) -> tuple[str, tuple[Notice, ...]]:
+    """Return the last execution of a pipeline before this one on a site, and all its warnings.
+
+    Others may lie between them: who submits to two sites in turns is not told all each time.
+    """
+    own = project.number_of(layout.root.name)[1]
+    earlier = project.numbered(layout.root.parent, pipeline)
+    for number in sorted((number for number in earlier if number < own), reverse=True):
+        before = ExecutionLayout(earlier[number])
+        with suppress(DeepforgeHpcError):  # one that is damaged tells nothing
+            info = read_info(before)
+            if info.site == site:
+                return before.root.name, read_plan(before, info).warnings
+    return "", ()

@@ -269,6 +269,14 @@ def test_what_a_site_does_not_tell_is_told_once(dfh: Any, project: Path) -> None
     assert "info: 1 warning(s) of what site mine does not tell were told with small-0001" in again
     document = json.loads(dfh(*words, "--json", cwd=project).stdout)
     assert [one for one in document["warnings"] if warning in one["text"]]
+    # Another site between them has warnings of its own, once, and changes nothing.
+    (folder / "other.yaml").write_text("site: other\nextends: local\nbinding: unknown\n")
+    others = ("submit", "--site", "other")
+    assert warning in dfh(*others, cwd=project).stderr
+    (project / "executions" / "small-0004" / "execution.json").unlink()  # nor does a damaged one
+    assert warning in dfh(*others, cwd=project).stderr
+    for said in (words, others, words):
+        assert warning not in dfh(*said, cwd=project).stderr
     (folder / "mine.yaml").write_text(
         "site: mine\nextends: local\nbinding: unknown\nqueues: unknown\n"
     )
