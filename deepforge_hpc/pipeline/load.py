@@ -270,6 +270,7 @@ class _Loading:
             if name.startswith(f"{PROJECT}/"):
                 self._refuse_token(name, file)
         self._check_launchers(pipeline)
+        self._check_queues(pipeline)
         self._keep_plugins(pipeline, files)
         digests = {name: files[name].sha256 for name in named if name in files}
         return Snapshot(
@@ -296,6 +297,15 @@ class _Loading:
                 message = f"{where} no launcher {shown(spec.launch)}"
                 hint = nearest(spec.launch, names)
                 self.reader.fault(("operations", name, "launch"), message, hint)
+
+    def _check_queues(self, pipeline: PipelineSpec) -> None:
+        site = self.site.spec if self.site else None
+        names = [queue.name for queue in site.queues] if site else []
+        for name, spec in pipeline.operations.items():
+            if site and spec.resources.queue and spec.resources.queue not in names:
+                message = f"site {site.name} has no queue {shown(spec.resources.queue)}"
+                path = ("operations", name, "resources", "queue")
+                self.reader.fault(path, message, nearest(spec.resources.queue, names))
 
     def _keep_plugins(self, pipeline: PipelineSpec, files: dict[str, CodeFile]) -> None:
         """Keep the source of third parties' plug-ins, and the table that the runtime reads."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from deepforge_hpc.errors import InvalidInputError, UsageError
-from deepforge_hpc.files.faults import nearest
 from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.pipeline.file import OperationSpec
 from deepforge_hpc.pipeline.graph import reachable
@@ -158,7 +157,6 @@ class _Resolution:
         request = dataclasses.replace(request, resources=resources, launch=launcher)
         request = lift(self.site, request)
         self.sizer.raised(spec, resources, request)
-        self._refuse_strange_queue(spec)
         image = environment.container
         asked = JobRequest(
             queue=request,
@@ -321,15 +319,6 @@ class _Resolution:
             at = f"{as_text(self.notes.directive(job, grant, source))}: " if source else ""
             text = f"{whose}: {at}{message}"
             self.sizer.faults.append(self.loaded.document.fault(text, path, hint=hint))
-
-    def _refuse_strange_queue(self, spec: OperationSpec) -> None:
-        name = spec.resources.queue
-        known_names = [queue.name for queue in self.site.queues]
-        if name and name not in known_names:
-            message = f"operations.{spec.name}.resources.queue: site {self.site.name} has no {name}"
-            hint = nearest(name, known_names)
-            path = ("operations", spec.name, "resources", "queue")
-            self.sizer.faults.append(self.loaded.document.fault(message, path, hint=hint))
 
     def _refuse_large_array(self, job: str, tasks: int | None) -> None:
         most = known(self.site.submit.max_array_tasks)

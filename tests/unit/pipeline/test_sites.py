@@ -88,3 +88,16 @@ def test_known_sites_are_listed_once(tmp_path: Path) -> None:
     names = known_sites(site_folders(tmp_path, None, {}))
 
     assert names == sorted({*names, "local", "mine", "slurm-generic"})
+
+
+def test_a_queue_that_the_site_has_not_is_refused_where_the_site_is_known(
+    project: ProjectFolder,
+) -> None:
+    project.edit("{epochs: 3}", "{epochs: 3}\n    resources: {queue: shard}")
+    project.load(None)
+    where = "pipeline.yaml:12:24: operations.train.resources.queue: "
+    told = project.one_fault("anvil")
+    assert told == f"{where}site anvil has no queue 'shard' (did you mean 'shared'?)"
+    assert project.one_fault("local") == f"{where}site local has no queue 'shard'"
+    project.edit("queue: shard", "queue: shared")
+    project.load("anvil")

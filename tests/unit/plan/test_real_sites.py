@@ -491,7 +491,7 @@ def test_accounts_of_the_alliance_have_a_class(plan):
 
 
 def test_a_queue_that_is_not_there_is_a_fault_with_its_place(plan):
-    with pytest.raises(InvalidInputError, match=r"frontier has no quick") as caught:
+    with pytest.raises(InvalidInputError, match=r"frontier has no queue 'quick'") as caught:
         plan("frontier", "time: 1h, queue: quick", launch="none")
     assert caught.value.faults[0].line == 9
 
