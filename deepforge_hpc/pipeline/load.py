@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from deepforge_hpc.errors import Fault, InvalidInputError
 from deepforge_hpc.files.characters import control_character
+from deepforge_hpc.files.faults import Path as At
 from deepforge_hpc.files.faults import Reader, meant, nearest, shown
 from deepforge_hpc.files.project import Project, ProjectError, read_bounded, read_input
 from deepforge_hpc.files.yaml12 import Document, collector_paused, load
@@ -45,6 +46,7 @@ from deepforge_hpc.pipeline.snapshot import (
     refusal,
 )
 from deepforge_hpc.pipeline.sources import Sources
+from deepforge_hpc.pipeline.variables import check_scheduler
 from deepforge_hpc.plugins.travel import carried
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 from deepforge_hpc.runtime.base.layout import PLUGINS
@@ -271,6 +273,7 @@ class _Loading:
                 self._refuse_token(name, file)
         self._check_launchers(pipeline)
         self._check_queues(pipeline)
+        self._check_variables(pipeline)
         self._keep_plugins(pipeline, files)
         digests = {name: files[name].sha256 for name in named if name in files}
         return Snapshot(
@@ -297,6 +300,13 @@ class _Loading:
                 message = f"{where} no launcher {shown(spec.launch)}"
                 hint = nearest(spec.launch, names)
                 self.reader.fault(("operations", name, "launch"), message, hint)
+
+    def _check_variables(self, pipeline: PipelineSpec) -> None:
+        places: dict[At, Mapping[str, str]] = {("env",): pipeline.env}
+        places |= {
+            ("operations", name, "env"): one.env for name, one in pipeline.operations.items()
+        }
+        check_scheduler(places, self.site.spec.scheduler if self.site else "", self.reader)
 
     def _check_queues(self, pipeline: PipelineSpec) -> None:
         site = self.site.spec if self.site else None

@@ -80,6 +80,8 @@ class Scheduler(ABC):
     jobs need nothing of it."""
     unheard: ClassVar[Mapping[str, Unheard]] = {}
     """Variables of the caller's shell that only its submit command would obey."""
+    variables: ClassVar[tuple[str, ...]] = ()
+    """Beginnings of the names by which it tells a job about itself: no pipeline may set such."""
     bad_in_paths: ClassVar[str] = ""
     """Characters that the path of a log may not hold, as it would write that to another file."""
 
@@ -157,3 +159,8 @@ def scheduler_named(name: str) -> Scheduler:
     """Return an adapter; UsageError as `registry.load`."""
     found: Scheduler = registry.create("schedulers", name)
     return found
+
+
+def scheduler_class(name: str) -> type[Scheduler]:
+    """Return the class of an adapter, for what is true of each; UsageError as `registry.load`."""
+    return registry.load("schedulers", name)

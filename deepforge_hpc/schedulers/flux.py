@@ -20,6 +20,7 @@ class FluxScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
     title = "Flux"
+    variables = ("FLUX_",)
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
         left = {name: value for name, value in options if name not in _LEFT_OUT}

@@ -26,6 +26,7 @@ class PbsScheduler(NotRunScheduler):
     """Shows what would be submitted."""
 
     title = "PBS Professional"
+    variables = ("PBS_",)
 
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:
         left = {name: value for name, value in options if name not in _LEFT_OUT}

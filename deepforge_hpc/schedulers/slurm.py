@@ -210,6 +210,7 @@ class SlurmScheduler(Scheduler):
     )  # fmt: skip
     is_probed: ClassVar[bool] = True
     unheard: ClassVar[Mapping[str, Unheard]] = UNHEARD
+    variables: ClassVar[tuple[str, ...]] = ("SLURM_", "SLURMD_", "SBATCH_")
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:

@@ -39,11 +39,13 @@ _SECRET_KEY = re.compile(
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _WORD_OF_IT = r"""[^\s"',;&(){}\[\]]"""
 _VALUE = (
-    r"""[bru]{0,2}"(?:[^"\\\n]|\\.)+"?|[bru]{0,2}'(?:[^'\\\n]|\\.)+'?|\\{1,3}["'][^"'\\\n]+|"""
-    rf"""(?!(?:NONE|NULL|TRUE|FALSE)(?!{_WORD_OF_IT})|[\w.]+\([^()\n]{{0,99}}\)|BASIC |BEARER )"""
+    r"""[bru]{0,2}(?:"(?!\{)(?:[^"\\\n]|\\.)+"?|'(?!\{)(?:[^'\\\n]|\\.)+'?)|"""
+    r"""\\{1,3}["'](?!\{)[^"'\\\n]+|"""
+    rf"""(?!(?:NONE|NULL|TRUE|FALSE)(?!{_WORD_OF_IT})|[\w.]+\([^()\n]{{0,99}}\))"""
     rf"""{_WORD_OF_IT}+"""
 )
-"""In quotes of any kind to their end, or to the line's; else one word that is no call of code."""
+"""In quotes of any kind to their end, or to the line's; else one word that is no call of code. What
+begins with a bracket is none: `{inputs.key}`, or what `_READ_LATER` stands for."""
 _LAST = rf"""(?=["']?{_WORD_OF_IT}+[ \t]{{0,4}}(?:["',;)}}\]]|$))"""
 """One word and nothing after it: `password: it is missing` is a sentence."""
 _IN_TEXT = rf"""(?:{_NAMES}|(?:(?<![\w-])|(?<=--))TOKEN|_PWD(?=["' \t]*[:=]["' \t]*[^\s/~.$]))"""
@@ -56,7 +58,7 @@ _ASSIGNED = re.compile(
     rf"""(?:^|[,;{{(])\s{{0,4}}TOKEN:[ \t]{{1,4}}(?!\[redacted|\d+\b){_LAST}|"""
     r"""AUTHORIZATION\\{0,3}["']?\s{0,4}[:=]\s{0,4}"""
     r"""(?!\[?["']?(?:[\w-]{1,30}[ ])?\[redacted)\[?["']?"""
-    rf"""(?:(?:{_SCHEMES})[ ]|[a-z][\w-]{{0,30}}[ ]{_LAST})?|"""
+    rf"""(?:(?:{_SCHEMES})[ ]|(?!(?:{_SCHEMES})[ ])(?:[a-z][\w-]{{0,30}}[ ]{_LAST})?)|"""
     rf"""(?<!-)--(?:[a-z0-9]{{1,20}}-){{0,3}}(?:{_NAMES}|TOKEN)[ ]+(?![-/.~<\[]))"""
     rf"""(?:{_VALUE})""",
     re.IGNORECASE | re.MULTILINE,

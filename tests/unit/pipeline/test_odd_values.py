@@ -90,11 +90,16 @@ def texts(odd: str) -> Iterator[tuple[tuple[Any, ...], str]]:
         yield at, text.replace(f"'{HERE}'", odd)
 
 
+SITE = "site: local\nextends: local\nqueues: [{name: q, partition: q}]\n"
+"""With the queue that the pipeline names."""
+
+
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd[:20])
 def test_an_odd_value_is_read_or_refused_wherever_it_stands(
     project: ProjectFolder, odd: str
 ) -> None:
     project.write("net.yaml", NET)
+    project.write("site-configs/local.yaml", SITE)
     (project.root / "out").symlink_to("/etc")
     (project.root / "loop").symlink_to("loop")
     (project.root / "pipe").mkdir()
@@ -120,6 +125,7 @@ def test_an_odd_value_is_read_or_refused_wherever_it_stands(
 @pytest.mark.parametrize("text", ["a\\0b", "a/\\0b", "a\\0.sif"])
 def test_no_path_has_a_nul_in_it(project: ProjectFolder, key: str, text: str) -> None:
     project.write("net.yaml", NET)
+    project.write("site-configs/local.yaml", SITE)
     project.write("pipeline.yaml", WHOLE.replace("{conda: c}", f'{{{key}: "{text}"}}'))
     with pytest.raises(InvalidInputError, match=r"U\+0000"):
         project.load("local")
@@ -127,6 +133,7 @@ def test_no_path_has_a_nul_in_it(project: ProjectFolder, key: str, text: str) ->
 
 def test_the_pipeline_that_is_changed_is_sound(project: ProjectFolder) -> None:
     project.write("net.yaml", NET)
+    project.write("site-configs/local.yaml", SITE)
     project.write("pipeline.yaml", WHOLE)
 
     assert list(project.load("local").operations) == ["render", "train", "evaluate"]

@@ -43,6 +43,7 @@ HARMLESS = (
     *("password=None", "password = None", "password=''", "password=getpass.getpass()", "if password == x:"),
     *("password: it is missing", "use api_key", "the secret of it", "sort_key=z", "key: value", "low_pass=3"),
     *("https://host:80/x", "ssh://git@host/x", "see https://x.org: me@y", "12:30 me@host", "token is used"),
+    *('api_key="{inputs.key}"', "--password '{inputs.key}'", "x-api-key: {inputs.key}"),
     *("authorization", "author: Ada", "bypass: on", "compass=n", "passes: 3", "passed=12"),
 )  # fmt: skip
 
@@ -63,6 +64,17 @@ def test_what_only_looks_like_one_is_left(text: str) -> None:
     assert filter_text(text) == text
     assert not holds_credential(text)
     assert filter_value({"x": text}) == {"x": text}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('API_KEY="$(cat ~/.key)"', "--password '$PW'", "password: $PW", "token=${TOKEN}"),
+        *("curl -H 'X-Api-Key: $KEY'", 'curl -H "Authorization: Token $KEY"', "redis://:$PW@host"),
+    ],
+)  # fmt: skip
+def test_what_a_shell_reads_later_is_none(text: str) -> None:
+    assert not holds_credential(text)
 
 
 def test_what_stands_around_it_is_left() -> None:
