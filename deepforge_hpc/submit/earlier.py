@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from itertools import count, islice
 from pathlib import Path
 
 from deepforge_hpc.errors import DeepforgeHpcError
+from deepforge_hpc.paths import is_trusted, user_folder
+from deepforge_hpc.pipeline.settings import load_user_settings
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Plan
 from deepforge_hpc.submit.frozen import read_info, read_plan
@@ -23,6 +26,14 @@ class EarlierExecutions:
         self.project = project
         self._read: list[tuple[ExecutionLayout, Plan]] = []
         self._left = islice(_read(pipeline, project), _MAX_EARLIER)
+
+    def trusts(self, *paths: Path) -> bool:
+        """Tell whether what lies in the project may run code as the caller: whose each path is."""
+        return all(is_trusted(path, self.project, self._trusted) for path in paths)
+
+    @cached_property
+    def _trusted(self) -> tuple[str, ...]:
+        return load_user_settings(user_folder()).trust
 
     def __iter__(self) -> Iterator[tuple[ExecutionLayout, Plan]]:
         for index in count():

@@ -18,6 +18,7 @@ from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.base.states import State
+from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
@@ -107,9 +108,17 @@ class Results:
                 continue
             place = layout.job(data.job, data.task)
             found = marker.find(place, data.job, data.task, data.plan_key).marker
-            if found is not None and found.record == record.id:
+            if found is None or found.record != record.id:
+                continue
+            risky = [place.root / made.path for made in found.outputs.values() if runs_code(made)]
+            if not risky or self._earlier.trusts(layout.root, place.root, *risky):
                 return EarlierResult(record=record, folder=place, marker=found)
         return None
+
+
+def runs_code(made: marker.Output) -> bool:
+    """Tell whether to read an output may run code of whoever made it."""
+    return made.format in FORMATS and FORMATS[made.format].runs_code
 
 
 def _files_by_key(ledger: Path) -> dict[str, list[Path]]:

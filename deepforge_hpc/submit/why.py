@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from deepforge_hpc.files.project import Project, ProjectError
@@ -13,6 +15,7 @@ from deepforge_hpc.pipeline.interface import OperationInterface
 from deepforge_hpc.pipeline.reach import Piece
 from deepforge_hpc.pipeline.snapshot import PROJECT
 from deepforge_hpc.pipeline.sources import Sources
+from deepforge_hpc.processes import owner_name
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import (
     InputBinding,
@@ -26,6 +29,7 @@ from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
+from deepforge_hpc.submit.results import runs_code
 
 _MAX_MEMBERS = 3
 """Of a list of inputs: how many are told one by one."""
@@ -80,9 +84,16 @@ def _loss(layout: ExecutionLayout, job: Job) -> str:
                 fault = check(folder.root / made.path, made)
             except OSError as error:
                 return f"its output {name} cannot be read ({error.strerror or error})"
+            if runs_code(made) and (other := _other_owner(layout.root)):
+                return f"its output {name} is a {made.format} of {other}, and that can run code"
             if fault.fault:
                 return f"its output {name} {'is gone' if fault.is_missing else 'was modified'}"
     return "its result is there, and its record in the ledger is gone or damaged"
+
+
+def _other_owner(path: Path) -> str:
+    """Return whose a path is, if it is another user's."""
+    return owner_name(path) if path.lstat().st_uid not in {0, os.geteuid()} else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,29 @@ def test_an_execution_of_another_user_among_ones_own_is_not_acted_on(
     assert "belongs to" not in alice("cancel", "2", cwd=mine, expect=None).stderr
 
 
+def test_what_can_run_code_is_not_reused_from_another_user(
+    as_user: Callable[..., Any], sticky: Path
+) -> None:
+    """Where all may write, the result of anyone is among those that a submission looks at."""
+    mallory, mine = as_user(MALLORY, umask="0"), sticky / "mine"
+    alice, text = as_user(ALICE, umask="0"), PIPELINE.replace("py:one'", "py:one', KIND")
+    shutil.rmtree(sticky / "site-configs")
+    for kind, is_reused in (("json", True), ("pickle", False)):
+        (mine / "pipeline.yaml").write_text(
+            "environment: {python: /usr/bin/python3}\n"
+            + text.replace("KIND", f"types: {{number: {kind}}}")
+        )
+        mallory("run", "--site", "local", cwd=mine)
+        told = alice("submit", "--dry-run", "--site", "local", cwd=mine)
+        assert ("not sent, reused" in told.stdout) is is_reused
+        said = "its output number is a pickle of daemon, and that can run code"
+        assert (said in told.stdout + told.stderr) is not is_reused
+    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"trust: [{sticky}]\n")
+    assert "reused" in alice("submit", "--dry-run", "--site", "local", cwd=mine).stdout
+
+
 def test_a_link_of_another_user_acts_as_little_as_what_is_theirs(
     as_user: Callable[..., Any], parent: Path, shared: Path
 ) -> None:

@@ -29,6 +29,8 @@ class Format:
     """The Python value, in words, for messages."""
     needs: tuple[str, ...] = ()
     """Packages that it imports: a job looks for them before it runs the operation."""
+    runs_code = False
+    """To read a file may run code of whoever made it: of another user's, none is reused."""
     can_split = False
     """Blocks of rows can be read: `rows` and `load(path, rows)` work."""
     can_gather = False

@@ -86,6 +86,7 @@ class Joblib(Format):
     id = "joblib"
     suffix = ".joblib"
     expects = "an object that joblib can keep"
+    runs_code = True
     needs = ("joblib",)
 
     def save(self, value: Any, stem: Path) -> Path:

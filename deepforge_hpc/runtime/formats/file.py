@@ -89,6 +89,7 @@ class Pickle(Format):
     id = "pickle"
     suffix = ".pickle"
     expects = "an object that pickle can keep"
+    runs_code = True
 
     def save(self, value: Any, stem: Path) -> Path:
         import pickle
