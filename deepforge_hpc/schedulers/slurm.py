@@ -6,10 +6,10 @@ fields are used that every Slurm since 20.11 has, and no `--json`, whose shape c
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 from deepforge_hpc.errors import NoSchedulerError, SchedulerError, TransientSchedulerError
@@ -26,7 +26,6 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     native_status,
 )
 from deepforge_hpc.schedulers import slurm_cluster
-from deepforge_hpc.schedulers.command import CommandRunner
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import UNHEARD, conflicts, inherits_cpus, is_srun
 from deepforge_hpc.schedulers.slurm_states import interpret, never_starts, parse_state
@@ -36,9 +35,7 @@ if TYPE_CHECKING:
 
     from deepforge_hpc.model.execution import SubmitRequest
     from deepforge_hpc.plugins.scheduler import Conflict, Unheard
-    from deepforge_hpc.schedulers.command import Completed
-
-_LOG = logging.getLogger(__name__)
+    from deepforge_hpc.schedulers.command import CommandRunner, Completed
 
 _CHUNK = 500
 _MAX_WORD = 128 << 10
@@ -214,12 +211,19 @@ class SlurmScheduler(Scheduler):
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part
 
     def __init__(self, runner: CommandRunner | None = None, scope: JobScope = _ANY_JOBS) -> None:
-        self._runner = runner or CommandRunner(variables=(WHOLE_LISTS,))
+        self._given_runner = runner
         self._scope = scope
         self._reached = ""
 
+    @cached_property
+    def _runner(self) -> CommandRunner:
+        """Made when the first command is run: a plan runs none, and its imports take 10 ms."""
+        from deepforge_hpc.schedulers.command import CommandRunner
+
+        return self._given_runner or CommandRunner(variables=(WHOLE_LISTS,))
+
     def scoped(self, scope: JobScope) -> SlurmScheduler:
-        return SlurmScheduler(self._runner, scope)
+        return SlurmScheduler(self._given_runner, scope)
 
     def cluster(self) -> str:
         """Return the cluster that is named, else the one that answers."""
@@ -318,7 +322,7 @@ class SlurmScheduler(Scheduler):
         try:
             return parse_accounting(self._once(accounting_argv(native_ids)))
         except SchedulerError as error:  # no accounting here, or its database is down
-            _LOG.warning("no accounting: %s", error.message)
+            _warn(f"no accounting: {error.message}")
             return {}
 
     def _told(self) -> str:
@@ -357,11 +361,17 @@ class SlurmScheduler(Scheduler):
             try:
                 return self._once(argv, harmless)
             except TransientSchedulerError as error:  # noqa: PERF203 - a try costs a process
-                _LOG.warning("%s; trying again", error.message)
+                _warn(f"{error.message}; trying again")
                 time.sleep(pause)
                 if found := seek():
                     return found
         return self._once(argv, harmless)
+
+
+def _warn(message: str) -> None:
+    import logging
+
+    logging.getLogger(__name__).warning(message)
 
 
 def _all_match(done: Completed, pattern: str) -> bool:

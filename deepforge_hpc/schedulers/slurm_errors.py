@@ -96,7 +96,6 @@ _KINDS: tuple[tuple[str, type[SchedulerError], str], ...] = (
 _NOISE = re.compile(
     r"slurm_persist_conn|Sending PersistInit|DBD_\w+ failure|Problem talking to data"
 )
-_COMPILED = tuple((re.compile(p, re.IGNORECASE), kind, hint) for p, kind, hint in _KINDS)
 
 
 def parse_error(done: Completed) -> SchedulerError:
@@ -114,8 +113,10 @@ def parse_error(done: Completed) -> SchedulerError:
 
 def meaning(said: str, otherwise: str) -> tuple[type[SchedulerError], str]:
     """Return the kind of error that a message tells, and what to do; `otherwise` if unknown."""
-    known = ((kind, hint) for pattern, kind, hint in _COMPILED if pattern.search(said))
-    return next(known, (SchedulerError, otherwise))
+    for pattern, kind, hint in _KINDS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return kind, hint
+    return SchedulerError, otherwise
 
 
 def _message(stderr: str) -> str:
