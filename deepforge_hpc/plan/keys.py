@@ -19,7 +19,7 @@ from deepforge_hpc.pipeline.interface import Edge, OperationInterface
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 from deepforge_hpc.runtime.base.plan import ExternalInput, LaunchCommand
 
-KEY_VERSION = "dfh/plan-key/2"
+KEY_VERSION = "dfh/plan-key/3"
 """Part of each key: a change of what is covered makes new keys, never equal ones by chance."""
 
 
@@ -37,7 +37,7 @@ def operation_keys(
     `inputs`: port -> `external_source` or `produced_source`; `environment`: `declared_environment`;
     `code`: digest of the files that `code:` names, for any operation may open them.
     """
-    source = interface.source
+    source, ports = interface.source, interface.outputs
     made = {
         "source": source.sha256,
         "object": source.object,
@@ -53,12 +53,10 @@ def operation_keys(
         **({"code": code} if code else {}),
         **({"software": interface.software} if interface.software else {}),
         **({"ranks": [launch.name, launch.world_size]} if launch.world_size > 1 else {}),
+        "outputs": [port.name for port in ports],
     }
-    ports = interface.outputs
-    return (
-        _key({**made, "outputs": [[port.name, port.type] for port in ports]}),
-        _key({**made, "values": [port.name for port in ports]}),
-    )
+    value_key = _key(made)
+    return _key({"values": value_key, "formats": [port.type for port in ports]}), value_key
 
 
 def gather_key(array_key: str) -> str:

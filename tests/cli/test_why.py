@@ -130,7 +130,7 @@ def test_the_terminal_says_it_once_for_jobs_of_one_reason(dfh: Any, ran: Path) -
     assert "\ntrain runs: its output model was modified since demo-0001\n" in text
     assert why(dfh, ran) == {}
     plan = json.loads((ran / "executions" / "demo-0002" / "plan.json").read_bytes())
-    assert plan["key"] == "dfh/plan-key/2"
+    assert plan["key"] == "dfh/plan-key/3"
 
 
 def test_a_package_that_is_edited_in_place_is_not_taken_for_the_same(

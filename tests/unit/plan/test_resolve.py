@@ -698,9 +698,9 @@ def test_a_key_is_that_of_this_version():
     """A change here throws away every result that could be reused: raise KEY_VERSION on purpose."""
     from deepforge_hpc.plan.keys import KEY_VERSION, gather_key
 
-    assert KEY_VERSION == "dfh/plan-key/2"
+    assert KEY_VERSION == "dfh/plan-key/3"
     assert gather_key("sha256:0") == (
-        "sha256:5bee31a85279cdc1659785802ebd9692240303d974b4a33e8e16ae347f365394"
+        "sha256:8b6305d6ebe6ccafe81eb1099dc44a978e68200b611230dbe8cb53fd738c7a08"
     )
 
 
