@@ -97,6 +97,10 @@ class Object(Kind):
         self._shorthand = shorthand
         self._named = named
         self._exclusive = exclusive
+        choice = [[name for name in self._required if name in exclusive]]
+        alone = [[name] for name in self._required if name not in exclusive]
+        self._needed: list[list[str]] = [*alone, *filter(None, choice)]
+        """The required keys, each alone, and together those that exclude each other."""
         self._instead = instead or {}
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
@@ -114,11 +118,10 @@ class Object(Kind):
             kind, name = field
             if (result := kind(item, here, reader)) is not BAD:
                 values[name] = result
-        for keys in self._needed():
-            if not any(key in value for key in keys):
+        for keys in self._needed:
+            if value.keys().isdisjoint(keys):
                 reader.fault(path, f"{' or '.join(map(repr, keys))} is missing")
-        given = [key for key in self._exclusive if key in value]
-        if len(given) > 1:
+        if self._exclusive and len(given := [key for key in self._exclusive if key in value]) > 1:
             reader.fault((*path, given[1]), f"{' and '.join(given)} exclude each other", key=True)
         return self.build(**values)
 
@@ -130,7 +133,7 @@ class Object(Kind):
         for name, (_, field) in self.fields.items():
             if field in texts:
                 found["properties"][name].setdefault("description", texts[field])
-        needed = self._needed()
+        needed = self._needed
         if alone := [key for keys in needed for key in keys if not keys[1:]]:
             found["required"] = alone
         if choice := next((keys for keys in needed if keys[1:]), None):
@@ -141,12 +144,6 @@ class Object(Kind):
         if self._shorthand:
             return {"anyOf": [self.fields[self._shorthand][0].schema(), found]}
         return found
-
-    def _needed(self) -> list[list[str]]:
-        """Return the required keys, each alone, and together those that exclude each other."""
-        choice = [key for key in self._required if key in self._exclusive]
-        alone = [[key] for key in self._required if key not in choice]
-        return [*alone, choice] if choice else alone
 
     def _unknown(self, path: Path, key: str, reader: Reader) -> None:
         if key in self._reserved:

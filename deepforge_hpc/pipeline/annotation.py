@@ -327,7 +327,8 @@ _WRAPPERS = frozenset({"Optional", "Annotated"})
 def shortened(node: ast.expr) -> str:
     """Return the text of an annotation for a message."""
     try:
-        text = ast.unparse(node)
+        # Of most defaults, for which `ast` would set up its printer.
+        text = repr(node.value) if isinstance(node, ast.Constant) else ast.unparse(node)
     except (ValueError, RecursionError):  # an integer of thousands of digits; a tower
         return "with more than can be read"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -250,7 +250,8 @@ class _OperationBinding:
         return "it is an argument of execute: give it under inputs:" if is_input else ""
 
     def _is_broken(self, *sections: str) -> bool:
-        return any((*self.at, section) in self.binder.reader.broken for section in sections)
+        broken = self.binder.reader.broken
+        return bool(broken) and any((*self.at, section) in broken for section in sections)
 
     def _given(self) -> set[str]:
         return {*self.attributes, *self.spec.references, *(_SHARDS if self.spec.map else ())}
@@ -260,17 +261,15 @@ class _OperationBinding:
         spec, given = self.spec, self._given()
         self._check_before_star({*given, *spec.inputs, *self.given})
         if self.is_class and not self._is_broken("inputs"):
+            connected = {*spec.inputs, *self.given}
             for parameter in self.inputs.values():
-                is_given = parameter.name in (*spec.inputs, *self.given)
-                is_given = is_given or self._is_given_badly(parameter.name)
-                if parameter.required and not is_given:
+                if parameter.required and not self._is_given(parameter.name, connected):
                     message = f"input {parameter.name!r} of {self._owner('inputs')} is missing"
                     self._fault(("inputs",), message, "give it under inputs:")
         if self._is_broken("inputs", "attributes", "references"):
             return
         for parameter in self.parameters.values():
-            is_given = parameter.name in given or self._is_given_badly(parameter.name)
-            if parameter.required and not is_given:
+            if parameter.required and not self._is_given(parameter.name, given):
                 hint = "give it under attributes: or references:"
                 if not self.is_class:
                     hint = "give it under inputs:, attributes: or references:"
@@ -288,8 +287,9 @@ class _OperationBinding:
                 message += f"*{self.star[-1]}, where its default cannot be used"
                 self._fault((), message, f"give it, or write it after *{self.star[-1]}")
 
-    def _is_given_badly(self, name: str) -> bool:
-        return (*self.at, "inputs", name) in self.binder.reader.broken
+    def _is_given(self, name: str, given: Collection[str]) -> bool:
+        """Tell whether an argument is given, be it badly."""
+        return name in given or (*self.at, "inputs", name) in self.binder.reader.broken
 
     def _check_values(self) -> None:
         """Refuse attributes that their annotations, or the code by itself, do not allow."""

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.faults import Path, Reader
-from deepforge_hpc.runtime.base.redact import holds_credential, is_secret_of, token_line
+from deepforge_hpc.runtime.base.redact import (
+    holds_credential,
+    is_secret_of,
+    names_secret,
+    token_line,
+)
 
 _ELSEWHERE = ("attributes", "env")
 """Of an operation or of all: looked at where their names are known, with what `--set` says."""
@@ -21,10 +26,10 @@ ATTRIBUTE = (
 
 def check_texts(reader: Reader) -> None:
     """Report what in a document looks like a credential."""
-    texts = _texts(reader.document.value(), ())
-    if not holds_credential("\n".join({text for _, text in texts})):  # as nearly always
+    data = reader.document.value()
+    if not _may_hold_credential(data):  # as nearly always
         return
-    for path, value in texts:
+    for path, value in _texts(data):
         if holds_credential(value):
             reader.fault(path, *CREDENTIAL)
 
@@ -37,19 +42,30 @@ def check_comments(reader: Reader, text: str) -> None:
         reader.faults.append(Fault(message, reader.document.file, line, hint=hint))
 
 
-def _texts(data: object, path: Path) -> list[tuple[Path, str]]:
+def _may_hold_credential(data: object) -> bool:
+    """Tell whether any text of a document is a credential, or an option's name that takes one."""
+    texts, todo = set(), [data]
+    for value in todo:
+        if isinstance(value, str):
+            texts.add(value)
+        elif isinstance(value, (dict, list)):
+            todo += value.values() if isinstance(value, dict) else value
+    options = (text for text in texts if text.startswith("-"))
+    return holds_credential("\n".join(texts)) or any(map(names_secret, options))
+
+
+def _texts(data: object) -> list[tuple[Path, str]]:
     """Return all texts; the value of an option with its name before it."""
     found: list[tuple[Path, str]] = []
-    if isinstance(data, str):
-        found.append((path, data))
-    elif isinstance(data, dict):
-        for key, item in data.items():
-            if len(path) not in {0, 2} or key not in _ELSEWHERE:
-                found += _texts(item, (*path, key))
-    elif isinstance(data, list):
-        for index, (before, item) in enumerate(zip(["", *data], data, strict=False)):
-            if is_secret_of(before, item):
-                found.append(((*path, index), f"{before}={item}"))
-            else:
-                found += _texts(item, (*path, index))
+    todo: list[tuple[Path, object]] = [((), data)]
+    for path, value in todo:
+        if isinstance(value, str):
+            found.append((path, value))
+        elif isinstance(value, dict):
+            elsewhere = _ELSEWHERE if len(path) in {0, 2} else ()
+            todo += [((*path, key), item) for key, item in value.items() if key not in elsewhere]
+        elif isinstance(value, list):
+            for index, (before, item) in enumerate(zip(["", *value], value, strict=False)):
+                said = f"{before}={item}" if is_secret_of(before, item) else item
+                todo.append(((*path, index), said))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from deepforge_hpc.pipeline.annotation import Constraint
 from deepforge_hpc.pipeline.installed import Software
@@ -100,8 +100,7 @@ class OperationCode:
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(NamedTuple):
     """Where one input of an operation comes from; `edge_of` makes it."""
 
     port: str
@@ -123,11 +122,8 @@ def edge_of(
     """Return the edge from a source as a pipeline names it: `INPUT` or `OPERATION.OUTPUT`."""
     operation, dot, output = source.partition(".")
     if dot:
-        return Edge(
-            port=port, type=kind, operation=operation, output=output, shape=shape,
-            weights_of=weights_of,
-        )  # fmt: skip
-    return Edge(port=port, type=kind, external=source, shape=shape, weights_of=weights_of)
+        return Edge(port, kind, operation, output, shape=shape, weights_of=weights_of)
+    return Edge(port, kind, external=source, shape=shape, weights_of=weights_of)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

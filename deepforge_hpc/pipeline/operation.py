@@ -35,7 +35,7 @@ from deepforge_hpc.pipeline.interface import (
 )
 from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
-from deepforge_hpc.pipeline.shape import Shapes
+from deepforge_hpc.pipeline.shape import Shape, Shapes
 from deepforge_hpc.pipeline.syntax import statements
 from deepforge_hpc.runtime.base.redact import filter_value
 from deepforge_hpc.runtime.formats import FORMATS
@@ -251,6 +251,7 @@ class _CodeReader:
         if value is not NO_DEFAULT and value is not None and (why := constraint.problem(value)):
             self.fault(default, f"the default of {node.arg!r} {why}")
         kind, unknown = self._type(node.annotation)
+        shape = self.shapes.read(node.annotation)
         default_code = "" if default is None else shortened(default)
         said = {node.arg: default_code}
         return Parameter(
@@ -260,11 +261,11 @@ class _CodeReader:
             constraint=constraint,
             type=kind or ANY,
             annotation=unknown,
-            shape=self.shapes.read(node.annotation),
+            shape=shape,
             default=value,
             default_code=default_code,
             hides_default=filter_value(said) != said,
-            member=self._member(node.annotation),
+            member=self._member(node.annotation, kind, shape),
             trained=self._argument(node.annotation, "trained"),
             weights_of=self._argument(node.annotation, "weights_of"),
         )
@@ -280,19 +281,14 @@ class _CodeReader:
         kind = self.annotations.port(annotation, self.formats)
         return kind, "" if kind or annotation is None else shortened(annotation)
 
-    def _member(self, annotation: ast.expr | None) -> Member | None:
+    def _member(self, annotation: ast.expr | None, kind: str, shape: Shape) -> Member | None:
         takes_list, inner = self.annotations.member(annotation)
-        if not takes_list:
-            return self._member_of_shape(annotation)
-        kind, unknown = self._type(inner)
-        return Member(type=kind or ANY, annotation=unknown, shape=self.shapes.read(inner))
-
-    def _member_of_shape(self, annotation: ast.expr | None) -> Member | None:
-        """Return a member of what may be a list, though it is not plainly one; else None."""
-        if self._type(annotation)[0] not in ("", "json"):
-            return None
-        shape = self.shapes.read(annotation).members()
-        return None if shape is None else Member(type=ANY, annotation="", shape=shape)
+        if takes_list:
+            kind, unknown = self._type(inner)
+            return Member(type=kind or ANY, annotation=unknown, shape=self.shapes.read(inner))
+        # What may be a list, though it is not plainly one.
+        members = shape.members() if kind in ("", "json") else None
+        return None if members is None else Member(type=ANY, annotation="", shape=members)
 
     def _outputs(self, node: Function) -> tuple[tuple[Port, ...], str]:
         before = len(self.faults)

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 _BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+_KEPT = "nodes_below"
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -28,8 +29,15 @@ def nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def children(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes right below one, but whether a name is read or set (`ctx`)."""
-    found: list[ast.AST] = []
+    """Return the nodes right below one, but whether a name is read or set (`ctx`).
+
+    They are kept with the node: a tree is walked five times or so.
+    """
+    found: list[ast.AST] | None = getattr(node, _KEPT, None)
+    if found is not None:
+        return found
+    found = []
+    setattr(node, _KEPT, found)
     for name in node._fields:
         value = getattr(node, name, None)
         if isinstance(value, list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import NamedTuple
 
 from deepforge_hpc.plan.facts import (
@@ -250,10 +249,10 @@ def memory_share(facts: Facts) -> int | None:
     cores, gpus = usable_cores(node, all_cores=True), known(node.gpus)
     if mib is None or not cores:
         return None
-    part = Fraction(size.ntasks_per_node * size.cpus_per_task, cores)
+    part = mib * size.ntasks_per_node * size.cpus_per_task // cores
     if gpus:
-        part = max(part, Fraction(size.gpus_per_node, gpus))
-    return int(mib * min(part, Fraction(1)))
+        part = max(part, mib * size.gpus_per_node // gpus)
+    return min(part, mib)
 
 
 def _selectors(site: SiteSpec, facts: Facts, built: Directives) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from deepforge_hpc.plan.facts import SURELY_FREE, Facts, holds, inside, node_of, usable_cores
 from deepforge_hpc.runtime.base.plan import Resources
@@ -29,8 +30,7 @@ OF_NODE = {
 """Limits that are told of the kind of node, with their keys there; the others of the queue."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRequest:
+class QueueRequest(NamedTuple):
     """What a job wants of a queue."""
 
     resources: Resources

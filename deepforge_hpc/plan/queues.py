@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -107,7 +106,7 @@ def choose_queue(site: SiteSpec, request: QueueRequest) -> Choice:
         return shared
     instead = ""
     if request.queue:
-        other = choose_queue(site, dataclasses.replace(request, queue="")).queue
+        other = choose_queue(site, request._replace(queue="")).queue
         instead = other.name if other is not None else ""
     return Choice(queue=None, refusals=tuple(refusals), instead=instead)
 
@@ -133,7 +132,7 @@ def lift(site: SiteSpec, request: QueueRequest, *, is_internal: bool = False) ->
     for queue in site.queues:
         if request.queue and request.queue != queue.name:
             continue
-        raised = dataclasses.replace(request, resources=raise_to(queue, request.resources))
+        raised = request._replace(resources=raise_to(queue, request.resources))
         if not is_internal and not _is_same_work(request.resources, raised.resources):
             continue
         if (queue.automatic or request.queue) and _refuse(site, queue, raised) is None:

@@ -112,7 +112,7 @@ class Requests:
         found = {first.name: first.partition}
         for index, names in enumerate(self.site.routing.together):
             for name in names if first.name in names else ():
-                choice = choose_queue(self.site, replace(wanted.queue, queue=name))
+                choice = choose_queue(self.site, wanted.queue._replace(queue=name))
                 queue = choice.queue
                 if queue is None or not queue.automatic or name in wanted.queue.full:
                     continue

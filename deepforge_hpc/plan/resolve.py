@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -154,7 +153,7 @@ class _Resolution:
             full=self.full,
         )
         resources, launcher = self.sizer.size(spec, request)
-        request = dataclasses.replace(request, resources=resources, launch=launcher)
+        request = request._replace(resources=resources, launch=launcher)
         request = lift(self.site, request)
         self.sizer.raised(spec, resources, request)
         image = environment.container

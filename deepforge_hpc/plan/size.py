@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -63,7 +62,7 @@ class Sizer:
             node_local=bool(spec.resources.node_local),
             gres=self._gres(spec),
         )
-        asked = dataclasses.replace(request, resources=resources)
+        asked = request._replace(resources=resources)
         cpus = self._cpus(spec, asked, cores)
         resources = resources._replace(cpus_per_task=cpus)
         if resources.node_local:
@@ -179,7 +178,7 @@ class Sizer:
         if not cpus:
             return ""
         size = request.resources._replace(cpus_per_task=cpus)
-        queue = choose_queue(self.site, dataclasses.replace(request, resources=size)).queue
+        queue = choose_queue(self.site, request._replace(resources=size)).queue
         return queue.name if queue is not None else ""
 
     def _share_of(self, queue: Queue | None, size: Resources) -> int:

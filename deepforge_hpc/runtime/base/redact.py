@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from .files import load_json
@@ -67,10 +68,23 @@ _ASSIGNED = re.compile(
 `password: ...` at the end of a line."""
 _PARTS = ("pass", "secret", "credent", "key", "token", "author", "_pwd")
 """Of the names in `_ASSIGNED`, each of which has one: looked for first, as that is far cheaper."""
+_TOKENS = {
+    **dict.fromkeys(("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_"), r"\w{20,}"),
+    "glpat-": r"[\w-]{16,}",
+    "xox": r"[abeoprs]-[\w-]{10,}",
+    "sk-": r"[\w-]{20,}",
+    **dict.fromkeys(("AKIA", "ASIA"), "[A-Z0-9]{16}"),
+    "AIza": r"[\w-]{30,}",
+    "eyJ": r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
+    "pypi-": r"[\w-]{30,}",
+    "npm_": r"\w{30,}",
+}
+"""How tokens begin, which is looked for first as `_PARTS` are, and what follows."""
+_SHORT = 100
+"""Characters: in less than these the whole search costs less than to look for how tokens begin."""
+_KEY = "-----BEGIN "
 _TOKEN = re.compile(
-    r"\b(gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|hf_\w{20,}|xox[abeoprs]-[\w-]{10,}|"
-    r"sk-[\w-]{20,}|(AKIA|ASIA)[A-Z0-9]{16}|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|"
-    r"pypi-[\w-]{30,}|npm_\w{30,})|-----BEGIN [A-Z ]*PRIVATE KEY"
+    rf"\b(?:{'|'.join(first + rest for first, rest in _TOKENS.items())})|{_KEY}[A-Z ]*PRIVATE KEY"
 )
 _USERINFO = re.compile(r"(\b[a-zA-Z][a-zA-Z0-9+.-]{0,31}://)[^/@\s:]{0,256}:[^/\s]{1,1024}@")
 _PLACEHOLDER = re.compile(r"<[^<>]*>|\[[A-Z]+\]")
@@ -121,7 +135,12 @@ def filter_value(value: Any) -> Any:
 
 def names_secret(name: object) -> bool:
     """Tell whether a name is that of a secret: `db_password`, `api_key`, `Authorization`."""
-    return isinstance(name, str) and _SECRET_KEY.fullmatch(name) is not None
+    return isinstance(name, str) and _is_secret_key(name)
+
+
+@lru_cache(maxsize=1024)
+def _is_secret_key(name: str) -> bool:
+    return _SECRET_KEY.fullmatch(name) is not None
 
 
 def _is_placeholder(value: object) -> bool:
@@ -136,15 +155,21 @@ def is_secret_variable(name: str) -> bool:
 
 def holds_credential(text: str) -> bool:
     """Tell whether a text shows a credential; not where it only says what reads one."""
-    known = _READ_LATER.sub("{/", text)  # neither a password nor part of an address
+    # What is read later is neither a password nor part of an address.
+    known = _READ_LATER.sub("{/", text) if "$" in text else text
     found = _may_assign(known) and _ASSIGNED.search(known)
-    found = found or _TOKEN.search(known) or _USERINFO.search(known)
+    found = found or _token(known) or ("://" in known and _USERINFO.search(known))
     return bool(found) or any(secret in known for secret in secret_values())
 
 
 def _may_assign(text: str) -> bool:
     folded = text.casefold()  # as `_ASSIGNED` takes the long s and the sign of Kelvin for s and k
     return any(part in folded for part in _PARTS)
+
+
+def _token(text: str) -> re.Match[str] | None:
+    is_near = len(text) < _SHORT or _KEY in text or any(first in text for first in _TOKENS)
+    return _TOKEN.search(text) if is_near else None
 
 
 def is_secret_of(option: object, word: object) -> bool:
@@ -166,7 +191,7 @@ def _holds_secret(text: str) -> bool:
 
 def token_line(text: str) -> int:
     """Return the number of the first line with an access token or a private key, else 0."""
-    found = _TOKEN.search(text)
+    found = _token(text)
     return text.count("\n", 0, found.start()) + 1 if found else 0
 
 

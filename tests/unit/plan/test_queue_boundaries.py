@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 
 import pytest
@@ -349,7 +348,7 @@ def test_a_queue_is_taken_by_what_it_is_for_and_by_name_alone_where_the_site_wan
     assert choose_queue(site, asked).queue is queue
     free = choose_queue(site, QueueRequest(resources=size)).queue
     assert free is None or free.automatic
-    chained = choose_queue(site, dataclasses.replace(asked, has_dependencies=True))
+    chained = choose_queue(site, asked._replace(has_dependencies=True))
     assert (chained.queue is None) == (queue.chaining == "forbidden")
     node = node_of(site, queue)
     assert not queue.node_type or node is site.node_types[queue.node_type]

@@ -43,7 +43,7 @@ def sized(loaded: Loaded, site: SiteSpec, **asked: object) -> tuple[QueueRequest
     request = QueueRequest(resources=Resources(), queue=wanted.queue or "")
     resources, _ = sizer.size(dataclasses.replace(spec, resources=wanted), request)
     told = [str(notice) for notice in sizer.warnings() if "exclusive" in "".join(notice.keys)]
-    return lift(site, dataclasses.replace(request, resources=resources)), told
+    return lift(site, request._replace(resources=resources)), told
 
 
 def anvil() -> SiteSpec:
@@ -82,7 +82,7 @@ def test_no_core_of_a_whole_node_is_left_idle_that_could_be_shared(loaded: Loade
                 has, seen = request.resources.cpus_per_task, seen + 1
                 for more in range(has + 1, whole_cores(node, cores // ranks) + 1):
                     size = request.resources._replace(cpus_per_task=more)
-                    taken = choose_queue(site, dataclasses.replace(request, resources=size)).queue
+                    taken = choose_queue(site, request._replace(resources=size)).queue
                     assert taken is None, (site.name, asked, has, more)
     assert seen > 300
 

@@ -322,10 +322,18 @@ def test_a_state_says_no_secret(tmp_path: Path) -> None:
             "p\u0430th ftp://a:b@c",
         ),
         *("pa\u017f\u017fword=x", "api_\u212aey=x", "cred\u0131t --secret x", "hf_" + 20 * "a"),
+        *(
+            f"{first}{20 * 'a'}"
+            for first in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "sk-", "xoxb-")
+        ),
+        *(f"{first}{30 * 'a'}" for first in ("github_pat_", "glpat-", "pypi-", "npm_", "AIza")),
+        *("AKIA" + 16 * "A", "ASIA" + 16 * "7", "eyJ" + 8 * "a" + "." + 8 * "b" + "."),
+        "-----BEGIN EC PRIVATE KEY",
     ],
 )
 def test_what_is_cut_out_of_a_text_is_a_credential(text: str) -> None:
     assert holds_credential(text)
     assert holds_credential(f"first\n{text}\nlast")
+    assert holds_credential(100 * "first " + f"\n{text}\n" + 100 * "last ")
     assert filter_text(text) != text
     assert not holds_credential(filter_text(text))
