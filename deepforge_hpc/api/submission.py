@@ -15,6 +15,7 @@ from deepforge_hpc.files.yaml12 import collector_paused
 from deepforge_hpc.processes import user_name
 from deepforge_hpc.runtime.base.advice import file_word, pipeline_command
 from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.layout import LAYOUT
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.unknown import known
@@ -156,7 +157,7 @@ def submit(
             uuid=os.urandom(16).hex(),
             fill=fill,
         )
-        report = _send(layout, scheduler, loaded.site)
+        report = _send(layout, scheduler, loaded.site, plan)
     except KeyboardInterrupt as error:
         if layout is not None:
             error.args = error.args or (_left_by_interrupt(layout),)
@@ -224,7 +225,9 @@ def _require_submit(scheduler: Scheduler, request: Request) -> None:
         raise
 
 
-def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) -> SubmitReport:
+def _send(
+    layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None, plan: Plan
+) -> SubmitReport:
     import shutil
 
     from deepforge_hpc.submit import chain, journal
@@ -232,7 +235,7 @@ def _send(layout: ExecutionLayout, scheduler: Scheduler, site: SiteSpec | None) 
 
     try:
         rate_limit = RateLimit(known(site.submit.rate_per_min) if site else None)
-        return chain.submit(layout, scheduler, rate_limit=rate_limit)
+        return chain.submit(layout, scheduler, plan=plan, rate_limit=rate_limit)
     except SchedulerError as error:
         _add_hint_of_site(error, site)
         # A controller that is down may come back, and `dfh resume` goes on; here it never will.
@@ -303,7 +306,16 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
     root = execution.next_folder(loaded, plan.pipeline)
     # The uuid is all zeros, for it is drawn at submit.
     info = execution.describe(
-        loaded, plan, root, uuid="0" * 32, created="", user=user_name(), name=name, note=note
+        loaded,
+        plan,
+        root,
+        plan_sha256=digest(execution.plan_file(plan)),
+        code_sha256=digest(execution.manifest_bytes(loaded.snapshot)),
+        uuid="0" * 32,
+        created="",
+        user=user_name(),
+        name=name,
+        note=note,
     )
     foreseen, found = Reused(), _Earlier()
     if reuse:

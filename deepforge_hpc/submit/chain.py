@@ -32,13 +32,19 @@ _CANCEL_S = 3.0
 
 
 def submit(
-    layout: ExecutionLayout, scheduler: Scheduler, *, rate_limit: RateLimit | None = None
+    layout: ExecutionLayout,
+    scheduler: Scheduler,
+    *,
+    plan: Plan | None = None,
+    rate_limit: RateLimit | None = None,
 ) -> SubmitReport:
     """Submit a new execution: every job that has no result yet; not faster than the limit.
 
-    Raises SchedulerError if the scheduler refuses a job: then nothing of the execution runs.
+    `plan` is what its file holds, from who has just written that: to read one of 1,000 jobs takes
+    as long as to make it. Raises SchedulerError if the scheduler refuses a job: then nothing of the
+    execution runs.
     """
-    submitter = _open(layout, scheduler, "submitted", rate_limit)
+    submitter = _open(layout, scheduler, "submitted", rate_limit, plan)
     with submitter.leased():
         return _go_on(submitter)
 
@@ -129,10 +135,14 @@ def _cancel_queue(submitter: Submitter, *, spared: str = "") -> tuple[str, ...]:
 
 
 def _open(
-    layout: ExecutionLayout, scheduler: Scheduler, verb: str, rate_limit: RateLimit | None = None
+    layout: ExecutionLayout,
+    scheduler: Scheduler,
+    verb: str,
+    rate_limit: RateLimit | None = None,
+    plan: Plan | None = None,
 ) -> Submitter:
     info = read_info(layout)
     check_home(layout, info, verb)
-    plan = read_plan(layout, info)
+    plan = plan or read_plan(layout, info)
     mine = scheduler.scoped(JobScope.of(info, read_journal(layout), plan.cluster))
     return Submitter(layout, info, plan, mine, rate_limit or RateLimit(None))

@@ -63,11 +63,11 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     root = _make_folder(loaded, plan.pipeline, uuid)
     layout = ExecutionLayout(root)
     created = now.isoformat(timespec="milliseconds")
-    info = describe(
-        loaded, plan, root, uuid=uuid, created=created, user=user, name=name, note=note,
-        tags=tuple(tags), options=tuple(options)
-    )  # fmt: skip
     plan_bytes, manifest = plan_file(plan), manifest_bytes(loaded.snapshot)
+    info = describe(
+        loaded, plan, root, plan_sha256=digest(plan_bytes), code_sha256=digest(manifest), uuid=uuid,
+        created=created, user=user, name=name, note=note, tags=tuple(tags), options=tuple(options)
+    )  # fmt: skip
     try:
         with lease(root / SUBMITTING, f"{info.id} is being made"):
             _write_files(layout, _files(loaded, scripts, plan_bytes, manifest))
@@ -91,13 +91,10 @@ def create(  # noqa: PLR0913 - each a fact of its own, by keyword
     return layout
 
 
-def describe(
-    loaded: Loaded, plan: Plan, root: Path, *, uuid: str, user: str, **given: Any
-) -> ExecutionInfo:
+def describe(loaded: Loaded, plan: Plan, root: Path, **given: Any) -> ExecutionInfo:
     """Return what `execution.json` of the folder says; `given`: its other fields."""
     return ExecutionInfo(
         id=root.name,
-        uuid=uuid,
         pipeline=plan.pipeline,
         pipeline_file=os.path.relpath(loaded.path, loaded.project),
         site=plan.site,
@@ -106,11 +103,8 @@ def describe(
         home=str(root),
         ledger=str(loaded.project / LEDGER),
         version=__version__,
-        plan_sha256=digest(plan_file(plan)),
-        code_sha256=digest(manifest_bytes(loaded.snapshot)),
         pipeline_sha256=digest(loaded.pipeline_bytes),
         site_sha256=digest(loaded.site_bytes),
-        user=user,
         **given,
     )
 

@@ -9,6 +9,8 @@ import pytest
 
 from deepforge_hpc.api import find, manage, pipelines, submission
 from deepforge_hpc.errors import SchedulerError
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.base.plan import Plan, parse_plan
 from deepforge_hpc.submit import chain
 from deepforge_hpc.submit.submitter import RateLimit
 
@@ -87,8 +89,11 @@ def test_submit_and_resume_keep_to_the_pace_of_the_site(
 ) -> None:
     kept = []
 
-    def refuse(_layout: Any, _scheduler: Any, *, rate_limit: RateLimit) -> None:
+    def refuse(
+        layout: ExecutionLayout, _: Any, *, rate_limit: RateLimit, plan: Plan | None = None
+    ) -> None:
         kept.append(rate_limit._recent.maxlen)
+        assert plan in (None, parse_plan(layout.plan.read_bytes())), "it is not read again"
         message = "not now"
         raise SchedulerError(message)
 
