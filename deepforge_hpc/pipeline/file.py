@@ -116,9 +116,9 @@ class ResourcesSpec:
     time_s: int | None = key(_TIME, name="time")
     node_local: bool | None = key(flag)
     gres: Mapping[str, int] | None = key(
-        MapOf(Integer(1, 10**15), GRES, "a name of Slurm's; GPUs are gpus_per_node")
+        MapOf(Integer(1, 10**15), GRES, "a name of the scheduler's; GPUs are gpus_per_node")
     )
-    """What else each node shall have, by Slurm's names: `{lscratch: 100}`."""
+    """What else each node shall have, by the scheduler's names: `{lscratch: 100}`."""
     queue: str | None = key(
         Text("the name of a queue of the site", r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,100}")
     )

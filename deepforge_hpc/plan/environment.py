@@ -99,9 +99,6 @@ def unsaid(
             text = f"site {site.name}: unknown, and {done}: {', '.join(found)}"
             notices.append(Notice(SITE_UNKNOWN, text, keys=tuple(found)))
             rest = [path for path in rest if path not in found or path == "request"]
-    if conf := known(site.submit.slurm_conf):
-        text = f"site {site.name} is another cluster to Slurm: export SLURM_CONF={conf}"
-        notices.append(Notice("other_cluster", text, keys=("submit.slurm_conf",)))
     return notices
 
 

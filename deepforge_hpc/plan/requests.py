@@ -99,6 +99,12 @@ class Requests:
         has_gpus = any(size.gpus_per_node for size in asked)
         has_images = any(wanted.image for wanted in self._grants)
         found += unsaid(site, sorted(open_limits), has_gpus=has_gpus, has_images=has_images)
+        conf, variable = known(site.submit.slurm_conf), self.scheduler.configuration
+        if conf and variable:
+            text = f"site {site.name} is another cluster to {self.scheduler.title}: export "
+            found.append(
+                Notice("other_cluster", f"{text}{variable}={conf}", keys=("submit.slurm_conf",))
+            )
         return list(dict.fromkeys(found))
 
     def _together(self, wanted: JobRequest, grant: Grant) -> Grant:

@@ -75,6 +75,10 @@ class Scheduler(ABC):
     """Package `probe` can ask it what the machine has."""
     enforces_memory: ClassVar[bool] = True
     """A job is held to the memory that it asked for."""
+    abbreviates: ClassVar[bool] = False
+    """It takes the beginning of an option's name for all of it."""
+    configuration: ClassVar[str] = ""
+    """Variable by which its commands reach another cluster, with the path of a file."""
     job: ClassVar[str] = ""
     """`module:object` of the half that travels, a `dfh_runtime.schedulers.Scheduler`; empty: its
     jobs need nothing of it."""

@@ -12,7 +12,7 @@ from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 from deepforge_hpc.units import parse_duration
 
 # flux batch has no arrays: each task is a job of its own, which is told its number.
-_LEFT_OUT = frozenset({"open-mode", "no-requeue", "qos", "mem", "array"})
+_LEFT_OUT = frozenset({"open-mode", "no-requeue", "qos", "mem", "array", "clusters"})
 _PREAMBLE = ("export DFH_NATIVE_ID=${FLUX_JOB_ID:-}",)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.schedulers.unrun import NotRunScheduler, take_gpus
 
-_LEFT_OUT = frozenset({"signal", "open-mode", "qos"})
+_LEFT_OUT = frozenset({"signal", "open-mode", "qos", "clusters"})
 # Where PBS starts a job and what it calls a task; the rest of the script knows these names.
 _PREAMBLE = (
     'cd -- "${PBS_O_WORKDIR:-.}"',

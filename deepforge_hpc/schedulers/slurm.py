@@ -206,6 +206,8 @@ class SlurmScheduler(Scheduler):
         "sbatch", "squeue", "sacct", "scancel", "scontrol", "srun",
     )  # fmt: skip
     is_probed: ClassVar[bool] = True
+    abbreviates: ClassVar[bool] = True
+    configuration: ClassVar[str] = "SLURM_CONF"
     unheard: ClassVar[Mapping[str, Unheard]] = UNHEARD
     variables: ClassVar[tuple[str, ...]] = ("SLURM_", "SLURMD_", "SBATCH_")
     bad_in_paths: ClassVar[str] = "%\\"  # sbatch(1), filename pattern: also in the folder's part

@@ -7,7 +7,9 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
+from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import Path, Reader, nearest, shown
+from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.launchers import LAUNCHERS
 from deepforge_hpc.site.request import QUEUE_SELECTORS
 from deepforge_hpc.site.unknown import Range, known
@@ -94,18 +96,32 @@ def _request(site: SiteSpec, reader: Reader) -> None:
         here = (*at, "extra", index)
         if extra.directive[0] in rejected:
             reader.fault(here, f"request.forbidden rejects --{extra.directive[0]}")
-        _extra(extra.directive[0], here, reader)
+        _extra(site, extra.directive[0], here, reader)
     _required(site, rejected, reader)
 
 
-def _extra(name: str, here: Path, reader: Reader) -> None:
-    """Report an option by which Slurm would take another one: it takes the beginning of a name."""
-    if own := next((own for own in WRITTEN if name and own.startswith(name)), None):
-        reader.fault(here, f"--{own} is written by dfh", WRITTEN[own] and f"say {WRITTEN[own]}")
-    elif name and name not in IN_FULL:
-        whole = next((one for one in IN_FULL if one.startswith(name)), None)
-        if whole is not None:
-            reader.fault(here, f"--{name} is --{whole} to Slurm", f"write {whole}")
+def _extra(site: SiteSpec, name: str, here: Path, reader: Reader) -> None:
+    """Report an option that dfh writes, or one that the scheduler takes for another."""
+    longer = [one for one in (*WRITTEN, *IN_FULL) if name and one.startswith(name)]
+    if not longer or name in IN_FULL:
+        return
+    whole = name if name in WRITTEN else longer[0]
+    title = "" if whole == name else _abbreviating(site)
+    if whole in WRITTEN and (whole == name or title):
+        reader.fault(
+            here, f"--{whole} is written by dfh", WRITTEN[whole] and f"say {WRITTEN[whole]}"
+        )
+    elif title:
+        reader.fault(here, f"--{name} is --{whole} to {title}", f"write {whole}")
+
+
+def _abbreviating(site: SiteSpec) -> str:
+    """Return what the scheduler is called if it takes the beginning of an option for all of it."""
+    try:
+        scheduler = scheduler_named(site.scheduler)
+    except UsageError:  # it is not installed here, as who submits is told
+        return ""
+    return scheduler.title if scheduler.abbreviates else ""
 
 
 def _required(site: SiteSpec, rejected: Collection[str], reader: Reader) -> None:

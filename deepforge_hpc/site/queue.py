@@ -188,9 +188,9 @@ class NodeType(Frozen):
     """As Slurm names it in typed requests, e.g. `a100`."""
     gpu_mem_mib: Count = fact(SIZE, name="gpu_mem")
     gres: Mapping[str, Count] | UnknownType | None = fact(
-        MapOf(OrUnknown(Integer(0, 10**15)), GRES, "a name of Slurm's that is not gpu")
+        MapOf(OrUnknown(Integer(0, 10**15)), GRES, "a name of the scheduler's that is not gpu")
     )
-    """What else a node has, by Slurm's names: `{lscratch: 100}`; what is not named it has not."""
+    """What else it has, by the scheduler's names: `{lscratch: 100}`; what is not named it has not."""
     nics: Word = fact(LINE)
     local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Object(LocalDisk)))
     """False: there is none."""

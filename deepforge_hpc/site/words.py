@@ -17,9 +17,11 @@ SIZES = ("world_size", "nodes", "ntasks_per_node", "cpus_per_task", "gpus_per_no
 """What of a job's resources a launch line may name."""
 PLACEHOLDERS = (*SIZES, "cpu_bind", "gpu_bind")
 _PLACEHOLDER = re.compile(r"(?<!\$)\{([^{}]*)\}")
-NAME = Text("a name of Slurm's", SLURM_NAME)
+NAME = Text("a name of the scheduler's", SLURM_NAME)
 SUFFIX = Text("a suffix of letters, digits, _ and -", r"[A-Za-z0-9_-]{1,20}")
-CONSTRAINT = Text("a constraint of Slurm's", r"[A-Za-z0-9][A-Za-z0-9_.,:&|*()\[\]+-]{0,200}")
+CONSTRAINT = Text(
+    "a constraint of the scheduler's", r"[A-Za-z0-9][A-Za-z0-9_.,:&|*()\[\]+-]{0,200}"
+)
 MODULE = Text("the name of a module", r"[A-Za-z0-9][A-Za-z0-9_.+/@:-]{0,200}")
 MODULES = list_of(MODULE, "a list of modules")
 PLACE = Text(
@@ -100,8 +102,8 @@ def _filled(value: Any, path: Path, reader: Reader) -> Any:
 
 VARIABLES = MapOf(setting, VARIABLE, VARIABLE_RULE)
 LAUNCHER_VARIABLES = MapOf(launcher_setting, VARIABLE, VARIABLE_RULE)
-OPTION = Text("the long name of an sbatch option, without --", r"[a-z][a-z0-9-]{1,40}")
-_VALUE = Text("the value of an sbatch option", r"[A-Za-z0-9_.,:/@+=%&|*()\[\]-]{1,200}")
+OPTION = Text("the long name of an option of the scheduler, without --", r"[a-z][a-z0-9-]{1,40}")
+_VALUE = Text("the value of such an option", r"[A-Za-z0-9_.,:/@+=%&|*()\[\]-]{1,200}")
 JOINED = {"constraint": "&", "gres": ",", "licenses": ",", "exclude": ",", "network": ","}
 """Options whose value is a list, to which several rules may add; with what stands between."""
 WRITTEN = {
@@ -136,7 +138,7 @@ _DIRECTIVE: Schema = {
 
 @described({"anyOf": [{"enum": ["unknown", ["unknown"]]}, _DIRECTIVE]})
 def directive(value: object, path: Path, reader: Reader) -> object:
-    """Read [option] or [option, value] of sbatch; BAD if any of it is unknown."""
+    """Read [option] or [option, value]; BAD if any of it is unknown."""
     if value == "unknown" or (isinstance(value, list) and "unknown" in value):
         return BAD
     if not isinstance(value, list) or not 1 <= len(value) <= 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -252,6 +253,20 @@ def test_an_option_is_named_in_full_or_it_would_replace_another(
     assert files.told() == [told]
     files.write("x", text.replace(option, whole))
     assert files.load().spec.request.extra[0].directive == (whole, "a")
+
+
+@pytest.mark.parametrize("scheduler", ["pbs", "flux", "local"])
+def test_what_only_slurm_would_misunderstand_is_no_fault_elsewhere(
+    files: SiteFolder, scheduler: str
+) -> None:
+    text = f"site: x\nscheduler: {scheduler}\nrequest:\n  extra: [{{directive: [partitio, a]}}]"
+    files.write("x", text)
+    assert files.load().spec.request.extra[0].directive == ("partitio", "a")
+    files.write("x", text.replace("partitio", "partition_") + "\nqueues: [{name: a, qos: a b}]")
+    told = "\n".join(files.told())
+    assert "long name of an option" in told
+    assert "name of the scheduler's" in told
+    assert not re.search("slurm|sbatch", told, re.IGNORECASE)
 
 
 HOSTILE = ["a b", "a;id", "$(id)", "`id`", "a'b", 'a"b', "a\\b", "a|b", "a>b", "a\nb", "a\tb"]
