@@ -190,7 +190,7 @@ class NodeType(Frozen):
     gres: Mapping[str, Count] | UnknownType | None = fact(
         MapOf(OrUnknown(Integer(0, 10**15)), GRES, "a name of the scheduler's that is not gpu")
     )
-    """What else it has, by the scheduler's names: `{lscratch: 100}`; what is not named it has not."""
+    """What else it has, by the scheduler's names: `{lscratch: 100}`; others it has not."""
     nics: Word = fact(LINE)
     local: LocalDisk | UnknownType | Literal[False] | None = key(NoOr(Object(LocalDisk)))
     """False: there is none."""
