@@ -210,15 +210,15 @@ def test_disks_that_are_full(
     said = shown(project)
     assert "publish: The job's folder cannot be used: File exists" in said
     checkpoints.unlink()
-    follow("runtime/base/failure.py resume_hint: dfh resume", said, cwd=project)
+    follow("runtime/base/failure.py resume: dfh resume", said, cwd=project)
     said = shown(project)
     assert "save: Output longer cannot be saved: No space left" in said
     disks(9, "executions")
-    follow("runtime/rank/saving.py _disk_error: dfh resume", said, cwd=project)
+    follow("runtime/base/failure.py resume: dfh resume", said, cwd=project)
     said = shown(project)
     assert "fill: The operation raised OSError: [Errno 28] No space left" in said
     disks(30, "executions")
-    follow("runtime/base/failure.py disk_hint: dfh resume", said, cwd=project)
+    follow("runtime/base/failure.py resume: dfh resume", said, cwd=project)
     assert "gated-0001  succeeded" in shown(project)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ SCRIPT = """\
 import argparse
 import json
 import os
+import subprocess
 import runpy
 
 import helper
@@ -164,7 +166,7 @@ def test_a_program_that_fails_says_how(
         "raises": "The operation raised KeyError: 'gone' (raises.py:2).",
         "forgets": "Output a cannot be saved: the program left no file a.txt (there are b.txt, c.csv).",
         "code": "bash ended with exit code 7.",
-        "crash": "bash was ended by SIGSEGV.",
+        "crash": "bash crashed (SIGSEGV) in compiled code.",
     }
     assert jobs["forgets"]["hint"].startswith("The program has to write a.txt. Then submit again.")
     assert jobs["damaged"]["hint"].startswith("The program has written a.json so: ")
@@ -196,3 +198,39 @@ def test_a_program_that_is_asked_to_stop_can_save_first(
     said = (job / "out.1.log").read_text()
     assert "saved" in said
     assert "subprocess" not in said
+
+
+LIMITED = """\
+pipeline: p
+operations:
+  python: {uses: 'ops.py:large'}
+  program: {command: [bash, -c, 'exec head -c 9000000 /dev/zero >large']}
+"""
+LARGE = """\
+def large() -> int:
+    with open("large", "wb") as stream:
+        stream.write(bytes(9_000_000))
+    size = 1
+    return size
+"""
+
+
+def test_a_limit_of_the_shell_is_told_and_not_met_from_another(
+    dfh: Any,
+    installed: Any,
+    clean_environment: dict[str, str],
+    make_project: Callable[..., Path],
+    follow: Any,
+) -> None:
+    project = make_project({"pipeline.yaml": LIMITED, "ops.py": LARGE})
+    argv = ["bash", "-c", 'ulimit -f 8192 && exec "$0" run --json', str(installed.dfh)]
+    done = subprocess.run(
+        argv, cwd=project, env=clean_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 9, done.stderr
+    jobs = {job["name"]: job for job in json.loads(done.stdout)["jobs"]}
+    assert jobs["python"]["hint"].startswith("A file may have 8.0 MiB here (ulimit -f).")
+    assert jobs["program"]["reason"] == "bash wrote a larger file than it may (SIGXFSZ)."
+    follow("runtime/base/failure.py resume: dfh resume", jobs["program"]["hint"], cwd=project)
+    status = dfh("status", "--json", cwd=project)
+    assert json.loads(status.stdout)["state"] == "succeeded"

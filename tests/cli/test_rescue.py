@@ -355,7 +355,7 @@ def test_a_result_that_could_not_be_published_does_not_cost_the_run(
     way.unlink()
     told = "work does not run again: it publishes what attempt 1 of work-0001 made and could not"
     assert told in dfh("submit", "--dry-run", cwd=project).stderr
-    follow("runtime/base/failure.py resume_hint: dfh resume", said, cwd=project)
+    follow("runtime/base/failure.py resume: dfh resume", said, cwd=project)
     dfh("status", "--watch", cwd=project)
     assert log.read_text() == "work\n"
     assert json.loads(way.read_bytes()) == ["a"]

@@ -3,6 +3,7 @@
 # Annotations are types here, which the codec reads.
 import errno
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,8 @@ EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says where a write stops, without the number of the error."""
 MEMORY_HINT = (
     "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
     "(on site local there is no more than the machine has)."
@@ -58,6 +61,24 @@ class JobError(Exception):
         self.is_retryable = is_retryable
 
 
+class Killed(NamedTuple):
+    """What a signal has ended."""
+
+    signal: int = 0
+    """0 for nothing."""
+    what: str = "The operation"
+    look: str = ""
+    """Where more stands of it."""
+
+
+class KilledError(JobError):
+    """A program of the job was killed; the supervisor knows what that may mean."""
+
+    def __init__(self, reason: str, killed: Killed) -> None:
+        super().__init__(reason)
+        self.killed = killed
+
+
 class InterruptedJobError(BaseException):
     """Raised in user code by a signal, so that its `finally` blocks run; not an `Exception`."""
 
@@ -83,27 +104,52 @@ def explain_os_error(error: OSError) -> str:
     return f"{what}: {error.filename}" if error.filename else what
 
 
+def resume(execution: str) -> str:
+    """Return the command that runs again what did not succeed of an execution."""
+    return f"dfh resume {execution}"
+
+
+def words(error: BaseException) -> str:
+    """Return what an exception was given to say; its `__str__`, of whatever class, may raise."""
+    return " ".join(word for word in error.args if isinstance(word, str))
+
+
+def errno_of(error: BaseException) -> int | None:
+    """Return the number of what the operating system refused; None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno or not _SHORT_WRITE.search(words(error)):
+        return error.errno
+    import resource
+
+    is_limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+    return errno.EFBIG if is_limited else errno.ENOSPC
+
+
 def disk_hint(error: BaseException, execution: str) -> str:
     """Return what to do about a disk that was full for an execution; empty for any other error."""
-    is_full = isinstance(error, OSError) and error.errno in _FULL
-    return os_hint(error, f"dfh resume {execution}") if is_full else ""
+    return os_hint(error, resume(execution)) if errno_of(error) in _FULL else ""
 
 
 def os_hint(error: BaseException, then: str = "try again") -> str:
     """Return what to do about what the operating system refused; empty where that is not known."""
-    number = error.errno if isinstance(error, OSError) else None
+    number = errno_of(error)
     if number in _FULL:
         return f"Free some space or quota (dfh executions list shows sizes), then: {then}."
     if number in {errno.EACCES, errno.EPERM}:
         return f"{_permission_hint(str(getattr(error, 'filename', '') or ''))}, then: {then}."
     if number == errno.EROFS:
         return f"It is mounted read-only here: go where it is not, then: {then}."
+    if number == errno.EFBIG:
+        from .limits import limit_hint
+
+        return limit_hint(error, then)
     return ""
 
 
 def resume_hint(error: OSError, execution: str) -> str:
     """Return what to do about what stopped a job of an execution, and goes on once it is mended."""
-    then = f"dfh resume {execution}"
+    then = resume(execution)
     return os_hint(error, then) or f"Mend that, then: {then}"
 
 

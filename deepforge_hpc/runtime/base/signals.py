@@ -6,6 +6,10 @@ import signal
 
 STOPS = frozenset({signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP})
 """Those that ask a job to stop; SIGUSR1 is the walltime warning."""
+CRASHES = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS}
+)
+"""Those by which compiled code ends itself."""
 _SHELL_SIGNALLED = 128
 
 
@@ -49,3 +53,11 @@ def killed_by(code: int) -> int | None:
     """
     number = -code if code < 0 else code - _SHELL_SIGNALLED
     return number if number in signal.valid_signals() else None
+
+
+def signal_name(number: int) -> str:
+    """Return `SIGKILL`, or `signal 40` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

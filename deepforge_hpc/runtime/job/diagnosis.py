@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..base.codec import parse
 from ..base.context import Context
-from ..base.failure import EXIT_INTERRUPTED, JobError, Raised, tell
+from ..base.failure import EXIT_INTERRUPTED, JobError, Killed, Raised, resume, tell
 from ..base.files import read_own
 from ..base.layout import DONE
-from ..base.signals import killed_by
+from ..base.limits import CPU_TIME, FILE_SIZE, elsewhere
+from ..base.signals import CRASHES, killed_by, signal_name
 from ..base.states import State
 from ..base.text import plain
 from ..rank.messages import RankError
@@ -21,6 +22,10 @@ from .blame import cause, is_victim, story
 from .ranks import Ended, interruption, oom_kills
 
 _LOG_TAIL = 1 << 16
+_LIMITS = {
+    int(signal.SIGXCPU): ("used up its limit on CPU time", CPU_TIME),
+    int(signal.SIGXFSZ): ("wrote a larger file than it may", FILE_SIZE),
+}
 
 
 def diagnose(
@@ -38,6 +43,11 @@ def diagnose(
         told = _by_launcher(context, kills_before) if is_victim(own) else None
         if told is not None:
             return told  # it has seen which rank was killed; that one could not say so
+        if own.killed.signal:
+            found = _killed(context, own.killed, kills_before)
+            own = own._replace(
+                reason=found.reason, hint=found.hint, is_retryable=found.is_retryable
+            )
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
         hint = own.hint or _undeclared(context, own) or _edit_hint(context)
         return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
@@ -59,7 +69,7 @@ def _by_exit_code(
             reason, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=True
         )
     if signalled is not None:
-        return _killed(context, signalled, kills_before)
+        return _killed(context, Killed(signalled), kills_before)
     return _wordless(context, code)
 
 
@@ -92,7 +102,7 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
             reason, f"See the end of the log: dfh logs {context.info.id} {context.name}"
         )
     if death.code < 0:
-        error = _killed(context, -death.code, kills_before)
+        error = _killed(context, Killed(-death.code), kills_before)
     else:
         error = _left(death.code)
         if not _has_started(context, death.rank):
@@ -169,37 +179,22 @@ def _wordless(context: Context, code: int) -> JobError:
     return _left(code)
 
 
-def _killed(context: Context, number: int, kills_before: int | None) -> JobError:
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"signal {number}"
+def _killed(context: Context, killed: Killed, kills_before: int | None) -> JobError:
+    name, what = signal_name(killed.signal), killed.what
     kills = oom_kills()
     if kills is not None and kills_before is not None and kills > kills_before:
-        return _for_memory(context, "The operation ran out of memory: the kernel killed it.")
-    if number == signal.SIGXCPU or (number == signal.SIGKILL and _has_used_up_cpu(context)):
-        hint = "A login node's `ulimit -t` may have come along: submit from a shell without it."
-        return JobError(f"The operation used up its limit on CPU time ({name}).", hint)
-    if number == signal.SIGKILL:
-        reason = "The operation was killed from outside (SIGKILL): probably it ran out of memory."
+        return _for_memory(context, f"{what} ran out of memory: the kernel killed it.")
+    if killed.signal in _LIMITS:
+        met, limit = _LIMITS[killed.signal]
+        hint = elsewhere(limit, resume(context.info.id))
+        return JobError(f"{what} {met} ({name}).", hint, is_retryable=True)
+    if killed.signal == signal.SIGKILL:
+        reason = f"{what} was killed from outside (SIGKILL): probably it ran out of memory."
         return _for_memory(context, reason)
-    if number in {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE}:
-        reason = f"The operation crashed ({name}) in compiled code."
-        return JobError(reason, "The end of the log shows the Python lines that were running.")
-    return JobError(f"The operation was killed from outside ({name}).", is_retryable=True)
-
-
-def _has_used_up_cpu(context: Context) -> bool:
-    """Tell whether the process has had the CPU time after which the kernel kills.
-
-    `ulimit -t` sets the limit of which SIGXCPU warns to that of which SIGKILL makes an end.
-    """
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_CPU)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    is_one = not context.job.launch.argv  # of several ranks nobody knows which used how much
-    return is_one and most != resource.RLIM_INFINITY and used.ru_utime + used.ru_stime >= most - 1
+    if killed.signal in CRASHES:
+        hint = killed.look or "The end of the log shows the Python lines that were running."
+        return JobError(f"{what} crashed ({name}) in compiled code.", hint)
+    return JobError(f"{what} was killed from outside ({name}).", is_retryable=True)
 
 
 def _for_memory(context: Context, reason: str) -> JobError:

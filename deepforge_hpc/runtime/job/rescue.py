@@ -53,7 +53,8 @@ def keep(context: Context, error: JobError) -> JobError:
         hint += "unless you edit its code."
     else:
         hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())})."
-    return JobError(error.reason, hint, error=error.error, is_retryable=found.is_retryable)
+    is_retryable = error.is_retryable or found.is_retryable
+    return JobError(error.reason, hint, error=error.error, is_retryable=is_retryable)
 
 
 def keep_made(context: Context, made: Mapping[str, Saved]) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import sys
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 
-from ..base.failure import MEMORY_HINT, JobError, disk_hint
+from ..base.failure import MEMORY_HINT, JobError, KilledError, disk_hint, resume
+from ..base.limits import is_no_memory, limit_hint, open_files_hint
 from ..base.text import plain
 from .messages import RankError, execution_of
 
@@ -31,6 +32,8 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
     if isinstance(error, JobError):
         cause = error.__cause__
         found = describe(cause, rank=rank, code=code) if cause else RankError(rank)
+        if isinstance(error, KilledError):
+            found = found._replace(killed=error.killed)
         return found._replace(
             reason=_utf8(error.reason), hint=error.hint, is_retryable=error.is_retryable
         )
@@ -54,8 +57,23 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         line=line,
         reason=_utf8(_sentence(error, kind, message) + where + "."),
         hint=_hint(error, execution),
-        is_retryable=bool(disk_hint(error, execution)),
+        is_retryable=any(_outside(one, execution) for one in _chain(error)),
     )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and what it was raised for: many libraries wrap what they met."""
+    seen: set[int] = set()
+    todo: BaseException | None = error
+    while todo is not None and id(todo) not in seen:
+        yield todo
+        seen.add(id(todo))
+        todo = todo.__cause__ or (None if todo.__suppress_context__ else todo.__context__)
+
+
+def _outside(error: BaseException, execution: str) -> str:
+    """Return the way on from a fault that is none of the code; empty if it is no such one."""
+    return disk_hint(error, execution) or limit_hint(error, resume(execution))
 
 
 def _message(error: BaseException) -> str:
@@ -80,8 +98,6 @@ def _sentence(error: BaseException, kind: str, message: str) -> str:
 
 
 def _hint(error: BaseException, execution: str) -> str:
-    if isinstance(error, MemoryError):
-        return MEMORY_HINT
     if _OF_HOROVOD.search(f"{type(error).__name__}: {_message(error)}"):
         return _BUILD_HOROVOD
     if isinstance(error, ModuleNotFoundError):
@@ -91,13 +107,14 @@ def _hint(error: BaseException, execution: str) -> str:
                 f"installed: write `env: {{KERAS_BACKEND: {other}}}` in the pipeline."
             )
         return f"Is it installed for {sys.executable}? See `environment:` of the site or pipeline."
-    if isinstance(error, OSError) and error.errno == errno.EMFILE:
-        import resource
+    hints = (_hint_of_system(one, execution) for one in _chain(error))
+    return next(filter(None, hints), "")
 
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        limit = f"One process may have {most} files open at once here (ulimit -n)"
-        return f"{limit}: close each when it is read, or join the results in two steps."
-    return disk_hint(error, execution)
+
+def _hint_of_system(error: BaseException, execution: str) -> str:
+    """Return what to do where the machine gave no more of something."""
+    memory = MEMORY_HINT if is_no_memory(error) else ""
+    return _outside(error, execution) or memory or open_files_hint(error)
 
 
 def _other_backend(error: ModuleNotFoundError) -> str:

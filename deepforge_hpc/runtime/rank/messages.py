@@ -3,6 +3,7 @@
 # Annotations are types here, which the codec reads.
 from typing import NamedTuple
 
+from ..base.failure import Killed
 from ..base.layout import OUTPUTS
 from ..base.plan import Job
 from ..base.ranks import Names
@@ -145,3 +146,5 @@ class RankError(NamedTuple):
     time: float = 0.0
     interrupted: bool = False
     host: str = ""
+    killed: Killed = Killed()
+    """What of its own a signal has ended."""

@@ -12,13 +12,16 @@ from types import ModuleType
 from typing import Any
 
 from ..base.arguments import fill
-from ..base.failure import MEMORY_HINT, InterruptedJobError, JobError
+from ..base.failure import InterruptedJobError, JobError, Killed, KilledError
 from ..base.plan import OperationSource, argument_of
+from ..base.signals import CRASHES, killed_by, signal_name
 from ..formats.base import Format, FormatError
 from .identity import Identity
 from .messages import RankSpec
 
 _MAX_NAMES = 5
+_TELLING = CRASHES | {signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ}
+"""Signals that nobody but the system sends: an exit code of 128 more is no program's own."""
 
 
 def run_program(spec: RankSpec, identity: Identity) -> dict[str, Path]:
@@ -186,12 +189,12 @@ def _environment(spec: RankSpec, source: OperationSource) -> dict[str, str]:
 
 
 def _failure(spec: RankSpec, name: str, code: int, identity: Identity) -> JobError:
-    if code > 0:
-        return JobError(f"{name} ended with exit code {code}.", _log_hint(spec, identity))
-    number = -code
-    hint = MEMORY_HINT if number == signal.SIGKILL else _log_hint(spec, identity)
-    known = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return JobError(f"{name} was ended by {known}.", hint)
+    look = _log_hint(spec, identity)
+    number = killed_by(code)
+    if number is None or (code > 0 and number not in _TELLING):
+        return JobError(f"{name} ended with exit code {code}.", look)
+    what = name if code < 0 else f"What {name} ran"  # a shell says so of its last command
+    return KilledError(f"{what} was ended by {signal_name(number)}.", Killed(number, what, look))
 
 
 def _log_hint(spec: RankSpec, identity: Identity | None = None) -> str:

@@ -60,9 +60,11 @@ def rescue(
     hints = [
         _hint(name, values[name], found, why.hint, able[name]) for name, why in refused.items()
     ]
-    if lost:
+    is_retryable = all(error.is_retryable for error in refused.values())
+    if lost and not is_retryable:
         hints.append("Then submit again.")
-    return JobError(" ".join(error.reason for error in refused.values()), " ".join(hints))
+    reason = " ".join(error.reason for error in refused.values())
+    return JobError(reason, " ".join(hints), is_retryable=is_retryable)
 
 
 def _able(

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..base.codec import encode
-from ..base.failure import JobError, disk_hint, explain_os_error, os_hint
+from ..base.failure import JobError, disk_hint, explain_os_error, os_hint, resume
 from ..base.files import publish_json, remove, sync_path
 from ..base.layout import OUTPUTS, SAVED
+from ..base.limits import limit_hint
 from ..base.plan import Job, OutputPort
 from ..formats import FORMATS
 from ..formats.base import Format, FormatError
@@ -92,8 +93,9 @@ def _save(spec: RankSpec, values: Mapping[str, Any], formats: Mapping[str, Forma
             if disk_hint(error, spec.execution):  # nothing else could be kept there either
                 raise _disk_error(spec, f"Output {name}", error) from error
             reason = f"Output {name} cannot be saved: {explain_os_error(error)}."
-            hint = _to_write(port) or "Return what is there and can be read."
-            refused[name] = JobError(reason, hint)
+            limit = limit_hint(error, resume(spec.execution))
+            hint = limit or _to_write(port) or "Return what is there and can be read."
+            refused[name] = JobError(reason, hint, is_retryable=bool(limit))
         except JobError as error:
             refused[name] = error
         except Exception as error:  # noqa: BLE001 - hours of work: whatever a library raises
@@ -174,6 +176,6 @@ def _find(formats: Mapping[str, Format], name: str) -> Format:
 
 
 def _disk_error(spec: RankSpec, what: str, error: OSError) -> JobError:
-    hint = os_hint(error, f"dfh resume {spec.execution}")
+    hint = os_hint(error, resume(spec.execution))
     reason = f"{what} cannot be saved: {explain_os_error(error)}."
     return JobError(reason, hint, is_retryable=bool(hint))

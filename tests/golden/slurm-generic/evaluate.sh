@@ -134,6 +134,12 @@ command+=(-m dfh_runtime run "$job")
 command+=(--attempt "$attempt")
 [ -z "$plan" ] || command+=(--plan "$plan" --code "$code")
 
+# Only at the soft limit on CPU time does the kernel say that it is that (SIGXCPU); then it kills.
+cpu_s=$(ulimit -S -t)
+if [ "$cpu_s" != unlimited ] && [ "$cpu_s" = "$(ulimit -H -t)" ] && [ "$cpu_s" -gt 1 ]; then
+  ulimit -S -t $((cpu_s - 1))
+fi
+
 # In the background, because bash runs traps only between commands and during `wait`.
 "${command[@]}" &
 child=$!

@@ -763,3 +763,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert (state["first"], state["started"]) == ("before", "then")
     assert ("publishes them without another run" in state["hint"]) is is_whole
     assert ("mem_per_node" in state["hint"]) is not is_whole
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [("60", "59 60"), ("-S 40", "40 unlimited"), ("unlimited", "unlimited unlimited")],
+)
+def test_a_limit_on_cpu_time_warns_before_it_kills(folder: Path, given: str, got: str) -> None:
+    """The kernel sends SIGXCPU at the soft limit, and at the hard one the SIGKILL that want of memory has."""
+    execution = Execution(folder, make())
+    execution.behave("os.system('echo $(ulimit -S -t) $(ulimit -H -t)')")
+    argv = ["bash", "-c", f'ulimit -t {given} && exec "$@"', "bash", "bash", str(execution.script)]
+    done = subprocess.run(
+        [*argv, *ARGUMENTS], cwd=execution.root, env=execution.environ({}), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == got, done.stderr

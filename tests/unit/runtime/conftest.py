@@ -90,9 +90,10 @@ class Execution:
         seed: int | None = None,
         types: dict[str, str] | None = None,
         star: tuple[str, ...] = (),
+        command: tuple[str, ...] = (),
     ) -> Job:
-        """Add a job that runs `operation` of the text; inputs: port -> "job.output" or input name,
-        or a list of these."""
+        """Add a job that runs `operation` of the text, or a command; inputs: port -> "job.output"
+        or input name, or a list of these."""
         outputs = {"result": "json"} if outputs is None else outputs
         module = f"project/operations/{name}.py"
         self.code(module, text)
@@ -110,8 +111,9 @@ class Execution:
             launch=launch or LaunchCommand(),
             source=OperationSource(
                 module=module,
-                object="operation",
-                kind=kind,
+                object=command[0] if command else "operation",
+                kind="command" if command else kind,
+                argv=command,
                 parameters=parameters,
                 search=("project", "project/operations"),
                 sha256=digest(text.encode()),

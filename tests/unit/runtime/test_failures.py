@@ -145,7 +145,6 @@ def test_a_missing_module_points_at_the_environment(execution: Execution) -> Non
             "killed from outside (SIGKILL): probably it ran out",
         ),
         ("import os; os.kill(os.getpid(), 11)", "The operation crashed (SIGSEGV)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", "its limit on CPU time"),
         ("raise MemoryError", "The operation ran out of memory"),
         ("raise KeyError", "The operation raised KeyError (operations/job.py:2)."),
         ("raise BaseException('odd')", "The operation raised BaseException: odd"),
@@ -177,22 +176,6 @@ def test_what_was_killed_goes_on_from_its_checkpoint(execution: Execution) -> No
     state = fail(execution)
     assert state["again"] is True
     assert state["hint"].startswith("dfh resume demo-0001 goes on from its checkpoint. If")
-
-
-def test_memory_that_the_limit_refuses(execution: Execution) -> None:
-    execution.operation(
-        "job",
-        """
-        import resource
-
-        def operation():
-            resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-            return len(bytearray(1 << 32))
-        """,
-    )
-    state = fail(execution)
-    assert state["reason"].startswith("The operation ran out of memory")
-    assert "mem_per_node" in state["hint"]
 
 
 @pytest.mark.parametrize(
@@ -737,16 +720,6 @@ def test_a_file_beside_the_code_or_the_pipeline_is_named(execution: Execution, p
     file.write_text(file.read_text().replace('"pipeline.yaml"', '"pipelines/pipeline.yaml"'))
     assert execution.run("job").returncode == 1
     assert execution.state("job")["hint"].startswith(f"{place}/x.csv is in the project")
-
-
-def test_a_limit_on_cpu_time_that_kills_is_told_from_a_want_of_memory(execution: Execution) -> None:
-    execution.operation("job", "def operation():\n    while True:\n        pass\n")
-    execution.freeze()
-    argv = ["bash", "-c", 'ulimit -t 2 && exec "$@"', "bash", *execution.argv("job")]
-    subprocess.run(argv, cwd=execution.root, env=execution.environ(), check=False, timeout=60)
-    state = execution.state("job")
-    assert state["reason"] == "The operation used up its limit on CPU time (SIGKILL)."
-    assert "`ulimit -t`" in state["hint"]
 
 
 def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:

@@ -1,0 +1,68 @@
+"""What a process may use (`ulimit`), told where the kernel has refused more of it.
+
+It comes from the shell that submitted, on the site local, else from the machine's configuration: no
+fault of the code, which goes on where there is no such limit.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+
+from .failure import errno_of, words
+
+CPU_TIME = "The CPU time of a process is limited here (ulimit -t)."
+FILE_SIZE = "The size of a file is limited here (ulimit -f)."
+_NO_MEMORY = re.compile(
+    r"can(?:no|')t allocate memory(?! in static TLS)|bad_alloc|failed to map segment", re.IGNORECASE
+)
+
+
+def elsewhere(limit: str, then: str) -> str:
+    """Return the way on from a limit: what sets it, and what goes on without it."""
+    return (
+        f"{limit} On the site local the shell that submits sets that, else the machine. Where it "
+        f"is not so: {then}."
+    )
+
+
+def limit_hint(error: BaseException, then: str) -> str:
+    """Return the way on from an error that a limit of this process explains; empty for others."""
+    limit = _limit(error)
+    return elsewhere(limit, then) if limit else ""
+
+
+def open_files_hint(error: BaseException) -> str:
+    """Return the way on from too many open files, which the code opens; empty for other errors."""
+    if errno_of(error) != errno.EMFILE:
+        return ""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    limit = f"One process may have {most} files open at once here (ulimit -n)"
+    return f"{limit}: close each when it is read, or join the results in two steps."
+
+
+def is_no_memory(error: BaseException) -> bool:
+    """Tell whether an error says that there was no more memory, in the words of any library."""
+    if isinstance(error, MemoryError) or errno_of(error) == errno.ENOMEM:
+        return True
+    return bool(_NO_MEMORY.search(words(error)))
+
+
+def _limit(error: BaseException) -> str:
+    import resource
+
+    from .text import size
+
+    def told(number: int, what: str) -> str:
+        most = resource.getrlimit(number)[0]
+        return "" if most == resource.RLIM_INFINITY else what.format(size(most))
+
+    if is_no_memory(error):
+        return told(resource.RLIMIT_AS, "A process may have {} of memory here (ulimit -v).") or (
+            told(resource.RLIMIT_DATA, "A process may have {} of data here (ulimit -d).")
+        )
+    if errno_of(error) == errno.EFBIG:
+        return told(resource.RLIMIT_FSIZE, "A file may have {} here (ulimit -f).")
+    return ""
