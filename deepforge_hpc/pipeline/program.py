@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from os.path import normpath
 from typing import TYPE_CHECKING, Any
 
 from deepforge_hpc.files.faults import Path, nearest, shown
@@ -151,6 +152,10 @@ class ProgramBinding:
                 self._fault(at, f"{name} is a list, which stands for several words", hint)
         if "seed" in names and self.seed is None:
             self._fault(at, "there is no seed", "write seed: for the operation or the pipeline")
+        if at == ("command", 0) and "/" in word and not names and not word.startswith("/"):
+            message = f"{shown(word)} cannot be there: the folder that a job runs in begins empty"
+            hint = f'write [bash, "{{code}}/{normpath(word)}"], or a name on PATH, or a whole path'
+            self._fault(at, message, hint)
         if "code" not in names:
             return word
         if (match := _FROZEN.search(word)) is None or names[-1] != "code":

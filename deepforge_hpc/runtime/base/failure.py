@@ -4,6 +4,7 @@
 import errno
 import os
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -71,12 +72,20 @@ class Killed(NamedTuple):
     """Where more stands of it."""
 
 
-class KilledError(JobError):
-    """A program of the job was killed; the supervisor knows what that may mean."""
+class ProgramError(JobError):
+    """A program of the job did not end as it should; the supervisor knows what that may mean."""
 
-    def __init__(self, reason: str, killed: Killed) -> None:
-        super().__init__(reason)
-        self.killed = killed
+    def __init__(
+        self,
+        reason: str,
+        hint: str = "",
+        *,
+        killed: Killed | None = None,
+        missing: Iterable[str] = (),
+    ) -> None:
+        super().__init__(reason, hint)
+        self.killed = killed or Killed()
+        self.missing = tuple(missing)
 
 
 class InterruptedJobError(BaseException):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
-from contextlib import suppress
 from pathlib import Path
 
 from ..base.codec import parse
@@ -49,7 +46,9 @@ def diagnose(
                 reason=found.reason, hint=found.hint, is_retryable=found.is_retryable
             )
         rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
-        hint = own.hint or _undeclared(context, own) or _edit_hint(context)
+        from .undeclared import undeclared
+
+        hint = " ".join(filter(None, (own.hint, undeclared(context, own)))) or _edit_hint(context)
         return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
     if told := _by_launcher(context, kills_before):
         return told
@@ -123,26 +122,6 @@ def _has_started(context: Context, rank: int) -> bool:
 def _left(code: int) -> JobError:
     reason = f"The operation ended the process with exit code {code}."
     return JobError(reason, "Return the outputs; the runtime ends the process.")
-
-
-def _undeclared(context: Context, error: RankError) -> str:
-    """Return what to do about a file of the project that the job was not given; empty if none."""
-    if error.type != "FileNotFoundError":
-        return ""
-    # People start their code from any of these.
-    project = Path(context.info.project)
-    for name in re.findall(r"'([^'\n/][^'\n]{0,400})'", error.message):
-        for beside in ("x", context.info.pipeline_file, error.file):
-            with suppress(OSError, ValueError):
-                path = (project / beside).parent / name
-                shown = os.path.relpath(path, project)
-                if path.exists() and not shown.startswith("../"):
-                    return (
-                        f"{shown} is in the project, and a job sees what it is given: name it "
-                        f"under `inputs:`, or under `code:` and open it from beside __file__, "
-                        f"then: {context.info.submit_command}"
-                    )
-    return ""
 
 
 def _edit_hint(context: Context) -> str:

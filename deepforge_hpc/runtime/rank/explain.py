@@ -8,10 +8,11 @@ import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from ..base.failure import MEMORY_HINT, JobError, KilledError, disk_hint, resume
+from ..base.failure import MEMORY_HINT, JobError, ProgramError, disk_hint, resume
 from ..base.limits import is_no_memory, limit_hint, open_files_hint
 from ..base.text import plain
 from .messages import RankError, execution_of
+from .missing import missing_files
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 """Of Keras, the one first that it takes by itself."""
@@ -32,8 +33,8 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
     if isinstance(error, JobError):
         cause = error.__cause__
         found = describe(cause, rank=rank, code=code) if cause else RankError(rank)
-        if isinstance(error, KilledError):
-            found = found._replace(killed=error.killed)
+        if isinstance(error, ProgramError):
+            found = found._replace(killed=error.killed, missing=error.missing)
         return found._replace(
             reason=_utf8(error.reason), hint=error.hint, is_retryable=error.is_retryable
         )
@@ -58,6 +59,7 @@ def describe(error: BaseException, *, rank: int, code: str) -> RankError:
         reason=_utf8(_sentence(error, kind, message) + where + "."),
         hint=_hint(error, execution),
         is_retryable=any(_outside(one, execution) for one in _chain(error)),
+        missing=missing_files(((one, _message(one)) for one in _chain(error)), code),
     )
 
 

@@ -148,3 +148,5 @@ class RankError(NamedTuple):
     host: str = ""
     killed: Killed = Killed()
     """What of its own a signal has ended."""
+    missing: tuple[str, ...] = ()
+    """What may be the paths of files that it misses."""

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from ..base.arguments import fill
-from ..base.failure import InterruptedJobError, JobError, Killed, KilledError
+from ..base.failure import InterruptedJobError, JobError, Killed, ProgramError
 from ..base.plan import OperationSource, argument_of
 from ..base.signals import CRASHES, killed_by, signal_name
 from ..formats.base import Format, FormatError
@@ -127,7 +127,6 @@ def _run_command(
     """Start the program, and wait: it has this rank's environment, folder and log."""
     import subprocess
 
-    name = source.object
     environ = _environment(spec, source)
     child = None
     try:
@@ -142,16 +141,16 @@ def _run_command(
             )
         code = child.wait()
     except OSError as error:
-        reason = f"{name} cannot be started on {os.uname().nodename}: {error.strerror}."
-        hint = "Is it in the job's environment? See `environment:` of the site or pipeline."
-        raise JobError(reason, hint, is_retryable=True) from None
+        from .unstarted import unstarted
+
+        raise unstarted(words[0], environ["PATH"], error, spec.execution) from None
     except InterruptedJobError as error:
         if child is not None:
             child.send_signal(signal.SIGTERM)
             child.wait()  # until the supervisor insists
         raise InterruptedJobError(*error.args) from None  # where it waited is no news
     if code:
-        raise _failure(spec, name, code, identity)
+        raise _failure(spec, words, code, identity)
 
 
 def _deaf() -> None:
@@ -188,13 +187,27 @@ def _environment(spec: RankSpec, source: OperationSource) -> dict[str, str]:
     return environ
 
 
-def _failure(spec: RankSpec, name: str, code: int, identity: Identity) -> JobError:
-    look = _log_hint(spec, identity)
+def _failure(spec: RankSpec, words: list[str], code: int, identity: Identity) -> JobError:
+    assert spec.job.source is not None
+    name, look = spec.job.source.object, _log_hint(spec, identity)
     number = killed_by(code)
     if number is None or (code > 0 and number not in _TELLING):
-        return JobError(f"{name} ended with exit code {code}.", look)
+        reason = f"{name} ended with exit code {code}."
+        return ProgramError(reason, look, missing=_not_there(spec, words))
     what = name if code < 0 else f"What {name} ran"  # a shell says so of its last command
-    return KilledError(f"{what} was ended by {signal_name(number)}.", Killed(number, what, look))
+    reason = f"{what} was ended by {signal_name(number)}."
+    return ProgramError(reason, killed=Killed(number, what, look))
+
+
+def _not_there(spec: RankSpec, words: list[str]) -> Iterator[str]:
+    """Yield what a program's words name that may be files, and are none."""
+    from .missing import names_in
+
+    made = {port.file for port in spec.job.outputs}
+    for word in words:
+        for name in names_in(word):
+            if name not in made and not os.path.lexists(name):
+                yield name
 
 
 def _log_hint(spec: RankSpec, identity: Identity | None = None) -> str:

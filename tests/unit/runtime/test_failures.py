@@ -695,33 +695,6 @@ def test_an_input_of_objects_is_refused_in_one_sentence(
     assert state["reason"].startswith(f"Input x ({data}) cannot be read as npy: ")
 
 
-def test_a_file_of_the_project_that_was_not_declared_is_named(execution: Execution) -> None:
-    data = execution.project / "data"
-    data.mkdir()
-    data.joinpath("x.csv").write_text("1")
-    execution.operation("job", "def operation(): open('data/x.csv')")
-    execution.operation("other", "def operation(): open('data/y.csv')")
-    assert execution.run("job").returncode == 1
-    hint = execution.state("job")["hint"]
-    assert hint.startswith("data/x.csv is in the project")
-    assert "`inputs:`" in hint
-    assert "`code:`" in hint
-    assert execution.run("other").returncode == 1
-    assert "y.csv" not in execution.state("other")["hint"]
-
-
-@pytest.mark.parametrize("place", ["operations", "pipelines"])
-def test_a_file_beside_the_code_or_the_pipeline_is_named(execution: Execution, place: str) -> None:
-    execution.project.joinpath(place).mkdir()
-    execution.project.joinpath(place, "x.csv").write_text("1")
-    execution.operation("job", "def operation(): open('x.csv')")
-    execution.freeze()
-    file = execution.layout.execution
-    file.write_text(file.read_text().replace('"pipeline.yaml"', '"pipelines/pipeline.yaml"'))
-    assert execution.run("job").returncode == 1
-    assert execution.state("job")["hint"].startswith(f"{place}/x.csv is in the project")
-
-
 def test_too_many_open_files_say_how_many_may_be(execution: Execution) -> None:
     execution.operation(
         "job",
