@@ -221,6 +221,7 @@ def test_a_limit_of_the_shell_is_told_and_not_met_from_another(
     clean_environment: dict[str, str],
     make_project: Callable[..., Path],
     follow: Any,
+    until: Any,
 ) -> None:
     project = make_project({"pipeline.yaml": LIMITED, "ops.py": LARGE})
     argv = ["bash", "-c", 'ulimit -f 8192 && exec "$0" run --json', str(installed.dfh)]
@@ -232,5 +233,6 @@ def test_a_limit_of_the_shell_is_told_and_not_met_from_another(
     assert jobs["python"]["hint"].startswith("A file may have 8.0 MiB here (ulimit -f).")
     assert jobs["program"]["reason"] == "bash wrote a larger file than it may (SIGXFSZ)."
     follow("runtime/base/failure.py resume: dfh resume", jobs["program"]["hint"], cwd=project)
-    status = dfh("status", "--json", cwd=project)
-    assert json.loads(status.stdout)["state"] == "succeeded"
+    engine = project / "executions/p-0001/local/engine.json"
+    until(lambda: not engine.exists())
+    assert json.loads(dfh("status", "--json", cwd=project).stdout)["state"] == "succeeded"
