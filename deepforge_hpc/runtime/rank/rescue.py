@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,16 @@ from ..base.codec import encode
 from ..base.failure import JobError
 from ..base.files import publish_json, remove, sync_folder, sync_path
 from ..base.layout import OUTPUTS, RESCUE, RESCUE_INDEX
+from ..base.text import listed
 from ..formats.base import Format, Json
 from ..formats.file import choose
 from ..storage.local import LocalStorage
 from .messages import RankSpec, Rescue, Saved, TakenUp
 from .stamp import stamp
+
+_MAX_TRIED = 64 << 20
+"""Of a value whose pickle is larger, no other format is tried: each would write as much."""
+_NAMES = "\0"
 
 
 def rescue(
@@ -50,16 +55,20 @@ def rescue(
             remove(path)
             lost[name] = str(error) or type(error).__name__
     place = LocalStorage(folder)
-    able = {name: _able(spec, name, values[name], formats, folder) for name in refused}
-    unfit = tuple(name for name in kept if not able[name] and name not in lacking)
+    able = {name: _able(spec, name, values[name], formats, folder) for name in kept}
+    # Where an error has a hint of its own, the format that was tried may still be the one.
+    unfit = tuple(
+        name for name in kept if not (able[name] or name in lacking or refused[name].hint)
+    )
     key, execution = spec.job.value_key, spec.execution
     found = Rescue(spec.attempt, saved, kept, lost, {}, key, execution, lacking, unfit)
     found = found._replace(sha256={path: place.digest(path) for path in found.paths})
     if found.paths:
         publish_json(folder / RESCUE_INDEX, encode(found))
-    hints = [
-        _hint(name, values[name], found, why.hint, able[name]) for name, why in refused.items()
-    ]
+    hints = _hints(
+        (name, _way_on(name, values[name], found, why.hint, able.get(name, ())))
+        for name, why in refused.items()
+    )
     is_retryable = all(error.is_retryable for error in refused.values())
     if lost and not is_retryable:
         hints.append("Then submit again.")
@@ -70,14 +79,16 @@ def rescue(
 def _able(
     spec: RankSpec, name: str, value: object, formats: Mapping[str, Format], folder: Path
 ) -> set[str]:
-    """Return the formats that may keep a value; of an array those that do, and can be joined."""
+    """Return the formats that keep a value of which there is a pickle; of an array, that can be
+    joined."""
     types = {port.name: port.type for port in spec.job.outputs}
     types |= spec.taken.formats if spec.taken else {}
-    others = formats.keys() - {_tried(types[name], value), "any"}
-    if spec.task is None:
-        return others
-    joined = {one for one in others if formats[one].can_gather}
-    return {one for one in joined if _keeps(formats[one], value, folder)}
+    others = formats.keys() - {_tried(types[name], value), "any", "file", "directory"}
+    if spec.task is not None:
+        others = {one for one in others if formats[one].can_gather}
+    elif (folder / f"{name}.pickle").stat().st_size > _MAX_TRIED:
+        return others & {"pickle"}
+    return {one for one in others if one == "pickle" or _keeps(formats[one], value, folder)}
 
 
 def _tried(kind: str, value: object) -> str:
@@ -88,28 +99,42 @@ def _tried(kind: str, value: object) -> str:
         return Json.id  # the last that is tried
 
 
-def _hint(name: str, value: object, found: Rescue, own: str, able: set[str]) -> str:
-    """Return the way on for one output; `own`: what its error says of it; `able`: formats."""
+def _hints(ways: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the ways on, each once with the names of the outputs that go it."""
+    found: dict[str, list[str]] = {}
+    for name, way in ways:
+        found.setdefault(way, []).append(name)
+    return [way.replace(_NAMES, listed(names, 9)) for way, names in found.items()]
+
+
+def _way_on(name: str, value: object, found: Rescue, own: str, able: Collection[str]) -> str:
+    """Return the way on for an output, with `_NAMES` in place of its own name.
+
+    `own`: what its error says of it; `able`: formats.
+    """
     if name in found.lacking or (own and name in found.lost):
         return own
     if own:
-        return f"{own} To keep it as it is, name a format for {name} under `types:`."
+        return f"{own} To keep it as it is, name a format for {_NAMES} under `types:`."
     if isinstance(value, Path):
-        return f"Name file or directory for {name} under `types:`, or return what is in it."
+        return f"Name file or directory for {_NAMES} under `types:`, or return what is in it."
     if name in found.lost:
-        return f"Return another value for {name}: no format keeps this one, nor does pickle."
+        return f"Return another value for {_NAMES}: no format keeps this one, nor does pickle."
     if not able:
         return (
-            f"None of the formats that an array can have keeps {name}: return arrays, tables, text "
-            "or what JSON can hold, or run the operation without `map:`, where pickle keeps it."
+            f"None of the formats that an array can have keeps {_NAMES}: return arrays, tables, "
+            "text or what JSON can hold, or run the operation without `map:`, where pickle keeps "
+            "it."
         )
-    surest = "pickle keeps it; there are also " if "pickle" in able else ""
-    others = ", ".join(sorted(able - {"pickle", "file", "directory"}))
-    return f"Name a format for {name} under `types:` ({surest}{others})."
+    surest = ["pickle, which takes most objects"] if "pickle" in able else []
+    return (
+        f"Name a format for {_NAMES} under `types:` "
+        f"({listed([*sorted(set(able) - {'pickle'}), *surest], len(able), last=' or ')})."
+    )
 
 
 def _keeps(fmt: Format, value: object, folder: Path) -> bool:
-    """Tell whether a format saves a value, by trying: few can be joined, and none may fit."""
+    """Tell whether a format saves a value, by trying: none else knows."""
     trial = folder / "trial"
     trial.mkdir()
     try:

@@ -64,7 +64,8 @@ def test_all_that_can_be_kept_is(execution: Execution) -> None:
         "Output model cannot be saved: no format fits by itself: value is a "
     )
     for part in (
-        "Name a format for model under `types:` (pickle keeps it; there are also arrays, ",
+        "Name a format for model under `types:` (",
+        "pickle, which takes most objects).",
         "jobs/job/rescue keeps note, numbers, model; then dfh submit ",
         " saves what it keeps, without a second run unless you edit its code.",
     ):
@@ -326,7 +327,7 @@ def test_by_hand_nothing_is_moved(execution: Execution) -> None:
         ),
         (
             "{'b': 1j}",
-            "Name a format for a under `types:` (hdf5, npz).",
+            "Name a format for a under `types:` (hdf5 or npz).",
             "without a second run unless you edit its code.",
         ),
     ],
@@ -353,7 +354,31 @@ def test_the_format_that_has_just_failed_is_not_named(execution: Execution, kind
     execution.operation("job", text, outputs={"a": kind})
     assert execution.run("job").returncode == 1
     hint = execution.state("job")["hint"]
-    assert "pickle keeps it; there are also arrays, hdf5, joblib, json, keras, npz, " in hint
+    assert "(json or pickle, which takes most objects)." in hint.replace("joblib, ", "")
+
+
+def test_only_formats_that_keep_the_value_are_named_once_for_values_alike(
+    execution: Execution,
+) -> None:
+    text = """\
+    def operation():
+        a, b, c, d = {1: 2}, {3: 4}, {"x": 1j}, 1j
+        return a, b, c, d
+    """
+    start(execution, text, a="json", b="json", c="json", d="json")
+    hint = execution.state("job")["hint"].replace("joblib or ", "").replace("joblib, ", "")
+    assert "Name a format for a, b, d under `types:` (pickle, which takes most objects)." in hint
+    assert "for c under `types:` (hdf5, npz or pickle, which takes most objects)." in hint
+    assert hint.count("Name a format") == 2
+    assert [path.name for path in execution.folder("job").rescue.glob("trial*")] == []
+
+
+def test_a_large_value_is_not_written_by_every_format(execution: Execution) -> None:
+    text = "def operation(): return {1: bytes(65 << 20)}"
+    execution.operation("job", text, outputs={"a": "json"})
+    assert execution.run("job").returncode == 1
+    told = "Name a format for a under `types:` (pickle, which takes most objects)."
+    assert told in execution.state("job")["hint"]
 
 
 def test_a_path_that_is_no_output_is_told_the_formats_of_paths(execution: Execution) -> None:
