@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from deepforge_hpc.errors import LedgerError, StorageError
+from deepforge_hpc.errors import LedgerError, SchedulerError, StorageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import FINAL_JOB, Plan
+from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.journal import Cancelled
 from deepforge_hpc.runtime.state.journal import read as read_journal
 from deepforge_hpc.runtime.state.read import read_files
@@ -97,6 +99,7 @@ def cancel(
     try:
         with submitter.leased():
             names = _cancel(submitter, spared=FINAL_JOB if is_closed else "")
+            warnings = _left_alone(submitter, names)
     except BusyError:
         raise
     except StorageError as error:
@@ -124,6 +127,24 @@ def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
         # After it: until the held jobs are gone, the next command names them.
         journal.append(submitter.layout, Cancelled(last.number, timestamp()), durable=True)
     return names
+
+
+def _left_alone(submitter: Submitter, cancelled: tuple[str, ...]) -> tuple[Notice, ...]:
+    """Return the warning of jobs that nobody knows of, also not that they ended."""
+    files = read_files(submitter.layout.root)
+    ids = dict(files.journal.last.ids) if files.journal.last else {}
+    ended = {job.name for job in build(files, None, now=0).jobs if job.is_over}
+    left = {name: ids[name] for name in ids.keys() - ended - {*cancelled}}
+    try:
+        lost = submitter.live_jobs.unheard(left.values()) if left else []
+    except SchedulerError:
+        return ()  # what could be cancelled is
+    names = listed(sorted(name for name in left if left[name] in lost))
+    text = (
+        f"Neither the queue nor accounting knows {names}, and no word of theirs says that they "
+        "ended: if they come back, another cancellation finds them by their names"
+    )
+    return (Notice("scheduler_silent", text, submitter.info.id),) if names else ()
 
 
 def _cancel_queue(submitter: Submitter, *, spared: str = "") -> tuple[str, ...]:

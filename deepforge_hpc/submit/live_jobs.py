@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import owner
 from deepforge_hpc.runtime.base.states import State, combine, state_of
+from deepforge_hpc.runtime.base.text import listed
 
 if TYPE_CHECKING:
     from deepforge_hpc.plugins.scheduler import Scheduler
@@ -77,6 +78,9 @@ class LiveJobs:
         `known` are ids that were given a moment ago, in case that the queue does not show them yet.
         """
         names = self.cancel_all(known)
+        if lost := self.unheard((known or {}).values()):
+            message = f"neither the queue nor accounting knows {listed(lost)}, queued a moment ago"
+            raise SchedulerError(message)
         if not self.leave(names):
             message = f"Jobs of {self._info.id} stay in the queue though they were cancelled"
             raise SchedulerError(message, f"Try again later: dfh cancel {self._info.id}")
@@ -107,6 +111,14 @@ class LiveJobs:
             for native_id in ids
             if any(key.partition("_")[0] == native_id for key in ours)
         }
+
+    def unheard(self, ids: Iterable[str]) -> list[str]:
+        """Return those ids of which nothing is known, and so not that they ended."""
+        heard = {native_id for found in self.live().values() for native_id in found}
+        if not (asked := sorted(set(ids) - heard)):
+            return []
+        answers = self._scheduler.query(self._info.home, asked)
+        return sorted(set(asked) - {key.partition("_")[0] for key in answers})
 
     def leave(self, jobs: Iterable[str], limit_s: float = _LEAVE_S) -> bool:
         """Wait until none of the jobs is in the queue; False if they stay."""

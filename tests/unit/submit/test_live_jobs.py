@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.native import NativeStatus
 from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.schedulers.local import LocalScheduler
-from deepforge_hpc.submit import chain, live_jobs
+from deepforge_hpc.submit import chain, journal, live_jobs
+from deepforge_hpc.submit.frozen import read_info, read_plan
 from deepforge_hpc.submit.live_jobs import LiveJobs
 
 TOKEN = "deadbeef"
@@ -48,6 +50,29 @@ class Forgetful(LocalScheduler):
         self.cancelled += native_ids
 
 
+class Silent(LocalScheduler):
+    """Takes one job, refuses the next, and knows of none afterwards."""
+
+    def __init__(self, limit: int = 1) -> None:
+        self.taken = 0
+        self.limit = limit
+
+    def submit(self, request: Any) -> str:
+        if self.taken == self.limit:
+            raise SchedulerError("refused")
+        self.taken += 1
+        return str(self.taken)
+
+    def release(self, directory: str, native_ids: Sequence[str]) -> None:
+        pass
+
+    def find(self, directory: str, token: str) -> dict[str, list[str]]:
+        return {}
+
+    def query(self, directory: str, native_ids: Sequence[str]) -> dict[str, NativeStatus]:
+        return {}
+
+
 class OfLab(LocalScheduler):
     """One of several clusters."""
 
@@ -71,6 +96,31 @@ def test_what_the_queue_does_not_show_is_not_released(lab: Any) -> None:
     layout.submitted.write_bytes(b"".join(lines))  # as if it had died before that
     chain.resume(layout, scheduler)
     assert scheduler.released == []
+
+
+def test_a_job_that_nobody_knows_of_is_not_called_cancelled(lab: Any) -> None:
+    lab.write()
+    layout = lab.create()
+    with pytest.raises(SchedulerError) as caught:
+        chain.submit(layout, Silent())
+    said = "what was queued may still be there, held (neither the queue nor accounting knows 1,"
+    assert said in caught.value.message
+    assert f"dfh cancel {layout.root.name}" in caught.value.hint
+    last = journal.read(layout).last
+    assert last is not None
+    assert not last.is_cancelled
+
+
+def test_a_cancellation_names_what_nobody_knows_of(lab: Any) -> None:
+    lab.write()
+    layout, scheduler = lab.create(), Silent(limit=9)
+    chain.submit(layout, scheduler)
+    report = chain.cancel(layout, scheduler)
+    (notice,) = report.warnings
+    assert notice.kind == "scheduler_silent"
+    assert "Neither the queue nor accounting knows " in notice.text
+    names = {job.name for job in read_plan(layout, read_info(layout)).jobs}
+    assert names == {name for name in names if name in notice.text}
 
 
 def test_a_command_of_another_user_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
