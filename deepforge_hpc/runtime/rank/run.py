@@ -123,6 +123,8 @@ def _run(spec: RankSpec, identity: Identity) -> None:
     if identity.rank == 0:
         from .saving import save_outputs
 
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)  # it is made: the grace is for saving it
         save_outputs(spec, values, formats)
 
 

@@ -216,6 +216,49 @@ def test_a_kill_while_copies_are_laid_costs_no_run(execution: Execution, copies:
     ]
 
 
+SIGNALLED = """
+import os, signal
+
+class Signals:
+    def __reduce__(self):
+        with open(os.environ["RUNS"], "a") as log:
+            log.write("ran\\n")
+        os.kill(os.getpid() if "KILL" in "{name}" else os.getppid(), signal.{name})
+        return list, ()
+
+def operation():
+    first, signals, last = 1, Signals(), "fine"
+    return first, signals, last
+"""
+SAVED = {"first": "json", "signals": "pickle", "last": "text"}
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_what_is_made_is_saved_when_the_job_is_asked_to_stop(
+    execution: Execution, name: str
+) -> None:
+    text = SIGNALLED.format(name=name)
+    execution.operation("job", text, outputs=SAVED, returns="tuple")
+    done = execution.run("job", RUNS=str(execution.project / "runs"))
+    assert done.returncode == 0, done.stderr
+    assert execution.state("job")["state"] == "succeeded"
+    assert execution.marker("job")["outputs"].keys() == SAVED.keys()
+
+
+def test_a_kill_while_outputs_are_saved_leaves_none_and_the_next_attempt_makes_all(
+    execution: Execution,
+) -> None:
+    start(execution, SIGNALLED.format(name="SIGKILL"), **SAVED)
+    state, folder = execution.state("job"), execution.folder("job")
+    assert state["state"] == "failed"
+    assert state["reason"].startswith("The operation was killed from outside (SIGKILL)")
+    assert not folder.outputs.exists()
+    assert not folder.rescue.exists()
+    assert execution.leftovers() == []
+    assert again(execution) == 1
+    assert runs(execution) == 2
+
+
 KILLED_READING = """
 import os, signal, sys
 from dfh_runtime.job import publish
