@@ -2,9 +2,9 @@
 
 Of the interpreter, 3.11 or the like; of each package that an operation imports, the version; of one
 that is installed to be edited (`pip install -e`), the digest of its files, also if only another
-package needs it, and of one that PYTHONPATH leads to, which goes before all that is installed; of
-a container, its image, which stands for all. What cannot be seen from here is left out: a python
-that only a module brings, an image in a registry.
+package needs it, and of one that PYTHONPATH leads to, which goes before all that is installed; the
+same of what such files import in turn; of a container, its image, which stands for all. What cannot
+be seen from here is left out: a python that only a module brings, an image in a registry.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from deepforge_hpc.pipeline.requirements import Requirements
@@ -37,7 +38,21 @@ _OTHER_NAMES = {
 _SMALL_BYTES = 16 << 20
 _MAX_FILES = 2_000
 _ADDED = re.compile(r"""\baddsitedir\(['"]([^'"]+)['"]\)""")
+_IMPORT = re.compile(
+    r"""^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))"""
+    r"""|\bimport_module\(['"](\w+)""",
+    re.MULTILINE,
+)
 _FINDER = re.compile(r"^MAPPING\b[^=]*=\s*(\{.*\})", re.MULTILINE)
+
+
+class _Found(NamedTuple):
+    """What is known of a module."""
+
+    version: str = ""
+    """Of its package, or the digest of its files; empty if it is not there."""
+    source: Path | None = None
+    """What may be edited in place: the file or folder that the digest is of."""
 
 
 class Installed:
@@ -60,15 +75,22 @@ class Installed:
             return _image(environment.container)
         outside = packages - sys.stdlib_module_names
         python = self._python(environment)
-        if python is None:
-            return tuple(sorted(self._shell.versions(outside).items()))
-        found = {name: python.version(name) for name in outside}
-        known = {name: version for name, version in found.items() if version}
-        known |= self._shell.versions(outside)
-        return (
-            ("python", python.minor),
-            *sorted({**python.edited_below(outside), **known}.items()),
-        )
+
+        def find(name: str) -> _Found:
+            found = self._shell.find(name)
+            return python.find(name) if python is not None and not found.version else found
+
+        edited = python.edited_below(outside) if python is not None else frozenset()
+        known = {name: find(name) for name in outside | edited}
+        todo = [found.source for found in known.values() if found.source is not None]
+        while todo:
+            for name in _imports(todo.pop()) - known.keys() - sys.stdlib_module_names:
+                # Of what is installed as a release, a change is told by the list in the record.
+                known[name] = found if (found := find(name)).source is not None else _Found()
+                todo += [found.source] if found.source is not None else []
+        versions = {name: found.version for name, found in known.items() if found.version}
+        minor = (("python", python.minor),) if python is not None else ()
+        return (*minor, *sorted(versions.items()))
 
     def below(
         self, environment: Environment, modules: Iterable[str], *, deep: bool = True
@@ -95,17 +117,16 @@ class _Shell:
         folders = (Path(text) for text in given)
         self._folders = {folder: _names(folder) for folder in folders if folder.is_absolute()}
         self._installed = Requirements(self._folders)
-        self._versions: dict[str, str] = {}
+        self._found: dict[str, _Found] = {}
 
-    def versions(self, modules: Iterable[str]) -> dict[str, str]:
-        """Return the versions or digests of those modules that are found there."""
-        for module in modules:
-            if module not in self._versions:
-                self._versions[module] = _version(self._folders, self._installed, module)
-        return {name: self._versions[name] for name in modules if self._versions[name]}
+    def find(self, module: str) -> _Found:
+        """Return what there is of a module."""
+        if module not in self._found:
+            self._found[module] = _find(self._folders, self._installed, module)
+        return self._found[module]
 
 
-def _version(folders: Mapping[Path, Iterable[str]], installed: Requirements, module: str) -> str:
+def _find(folders: Mapping[Path, Iterable[str]], installed: Requirements, module: str) -> _Found:
     """Return the version of a module in the first folder that has it, else its files' digest."""
     for folder, names in folders.items():
         compiled = (n for n in names if n.startswith(f"{module}.") and n.endswith(".so"))
@@ -113,11 +134,11 @@ def _version(folders: Mapping[Path, Iterable[str]], installed: Requirements, mod
         if here:
             packages = installed.sharing(module, *_OTHER_NAMES.get(module, ()))
             if all(installed.found[name][0].parent != folder for name in packages):
-                return _digest(folder / here)
+                return _Found(_digest(folder / here), folder / here)
             if len(packages) == 1:
-                return installed.release(packages[0])
-            return ", ".join(f"{name} {installed.release(name)}" for name in packages)
-    return ""
+                return _Found(installed.release(packages[0]))
+            return _Found(", ".join(f"{name} {installed.release(name)}" for name in packages))
+    return _Found()
 
 
 def _image(container: str) -> Software:
@@ -170,8 +191,8 @@ class _Python:
     def __init__(self, prefix: Path, minor: str) -> None:
         self.minor = minor
         self._folders = {folder: _names(folder) for folder in _site_folders(prefix, minor)}
-        self._versions: dict[str, str] = {}
-        self._digests: dict[str, dict[str, str]] = {}
+        self._found: dict[str, _Found] = {}
+        self._edited_of: dict[str, frozenset[str]] = {}
         own = list(self._folders)
         for folder in own:
             for extra in _extra_folders(folder, self._folders[folder]):
@@ -184,11 +205,16 @@ class _Python:
         }
         self._installed = Requirements(self._folders)
 
-    def version(self, module: str) -> str:
-        """Return the version or digest of a top module; empty if it is not there."""
-        if module not in self._versions:
-            self._versions[module] = self._look(module)
-        return self._versions[module]
+    def find(self, module: str) -> _Found:
+        """Return what there is of a top module."""
+        if module not in self._found:
+            source = self._editable(module)
+            self._found[module] = (
+                _Found(_digest(source), source)
+                if source
+                else _find(self._folders, self._installed, module)
+            )
+        return self._found[module]
 
     def below(self, modules: Iterable[str], *, deep: bool = True) -> dict[str, str]:
         """Return the versions of the packages of modules and of all that they need, by name."""
@@ -197,19 +223,18 @@ class _Python:
             return self._installed.closure(names)
         return {name: self._installed.found[name][1] for name in names}
 
-    def edited_below(self, modules: Iterable[str]) -> dict[str, str]:
-        """Return the digests of modules that those need and that are installed to be edited."""
+    def edited_below(self, modules: Iterable[str]) -> frozenset[str]:
+        """Return the modules that those need and that are installed to be edited."""
         if not self._mapped and not self._added:
-            return {}
-        return {name: d for one in self.below(modules) for name, d in self._edited(one).items()}
+            return frozenset()
+        return frozenset(name for one in self.below(modules) for name in self._edited(one))
 
-    def _edited(self, package: str) -> dict[str, str]:
-        """Return the digests of a package's modules that are edited in place."""
-        if package not in self._digests:
+    def _edited(self, package: str) -> frozenset[str]:
+        """Return a package's modules that are edited in place."""
+        if package not in self._edited_of:
             names = filter(self._may_be_edited, self._installed.modules(package))
-            found = {name: self.version(name) for name in names}
-            self._digests[package] = {n: d for n, d in found.items() if d.startswith("sha256:")}
-        return self._digests[package]
+            self._edited_of[package] = frozenset(name for name in names if self.find(name).source)
+        return self._edited_of[package]
 
     def _may_be_edited(self, module: str) -> bool:
         added = any(name in names for names in self._added for name in (module, f"{module}.py"))
@@ -217,11 +242,6 @@ class _Python:
 
     def _packages(self, module: str) -> list[str]:
         return self._installed.sharing(module, *_OTHER_NAMES.get(module, ()))
-
-    def _look(self, module: str) -> str:
-        if source := self._editable(module):
-            return _digest(source)
-        return _version(self._folders, self._installed, module)
 
     def _editable(self, module: str) -> Path | None:
         """Return the source of a module that is installed to be edited."""
@@ -290,6 +310,19 @@ def _extra_folders(folder: Path, names: Iterable[str]) -> Iterator[Path]:
                     path = folder / text
                     if not text.startswith("#") and path.is_dir():
                         yield Path(os.path.normpath(path))
+
+
+def _imports(source: Path) -> frozenset[str]:
+    """Return the top modules that the files of a package import."""
+    files = [source] if source.is_file() else _files(source)
+    found: set[str] = set()
+    for file in files:
+        if file.suffix == ".py":
+            with suppress(OSError):
+                for one, several, named in _IMPORT.findall(file.read_text(errors="replace")):
+                    names = [one, named, *several.split(",")]
+                    found |= {name.split()[0].partition(".")[0] for name in names if name.strip()}
+    return frozenset(found)
 
 
 def _digest(source: Path) -> str:

@@ -130,6 +130,32 @@ def test_what_the_shells_path_leads_to_comes_before_all_that_is_installed(
     assert [name for name, _ in unseen] == ["mylib"]  # a Python that only a module brings
 
 
+@pytest.mark.parametrize("how", ["PYTHONPATH", "pth"])
+def test_what_edited_files_import_in_turn_is_known_by_its_files(
+    venv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    install(site(venv), "numpy", "numpy-2.0.2.dist-info")
+    lib = tmp_path / "lib"
+    (lib / "lab").mkdir(parents=True)
+    (lib / "lab" / "__init__.py").write_text("import numpy as np, json\nfrom .deep import f\n")
+    (lib / "lab" / "deep.py").write_text("def f():\n    from low.part import (\n        x)\n")
+    (lib / "low").mkdir()
+    (lib / "low" / "part.py").write_text("x = __import__('importlib').import_module('last')\n")
+    (lib / "last.py").write_text("import lab\nx = 1\n")
+    (lib / "apart.py").write_text("")
+    if how == "PYTHONPATH":
+        monkeypatch.setenv("PYTHONPATH", str(lib))
+    else:
+        (site(venv) / "lab.pth").write_text(f"{lib}\n")
+    before = look(venv, "lab")
+    assert before.keys() == {"python", "lab", "low", "last"}
+    (lib / "last.py").write_text("import lab\nx = 2\n")
+    after = look(venv, "lab")
+    assert [name for name in before if before[name] != after[name]] == ["last"]
+    (lib / "apart.py").write_text("x = 2\n")
+    assert look(venv, "lab") == after
+
+
 def needs(*lines: str) -> str:
     told = "".join(f"Requires-Dist: {line}\n" for line in lines)
     return f"Metadata-Version: 2.1\nName: x\n{told}\nRequires-Dist: of-the-description\n"
