@@ -171,6 +171,15 @@ def is_at_home(layout: ExecutionLayout, info: ExecutionInfo) -> bool:
     return os.path.realpath(layout.root) == info.home
 
 
+def moved_project(layout: ExecutionLayout, info: ExecutionInfo) -> Path | None:
+    """Return the folder to which an execution's whole project was moved; None if it was not."""
+    root, below = os.path.realpath(layout.root), os.path.relpath(info.home, info.project)
+    if root == info.home or os.path.lexists(info.project) or not root.endswith(f"/{below}"):
+        return None
+    project = Path(root.removesuffix(below))
+    return project if (project / info.pipeline_file).is_file() else None
+
+
 def check_home(layout: ExecutionLayout, info: ExecutionInfo, verb: str) -> None:
     """Raise UsageError for a copied or moved execution: its jobs know the old place."""
     if not is_at_home(layout, info):

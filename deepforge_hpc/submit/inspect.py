@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from shlex import quote
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
@@ -18,7 +19,14 @@ from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.journal import Attempt, Journal
 from deepforge_hpc.runtime.state.read import Files, last_metrics, read_files
 from deepforge_hpc.runtime.state.status import ExecutionStatus, JobStatus
-from deepforge_hpc.submit.frozen import check_code, check_plan, is_at_home, read_info, read_plan
+from deepforge_hpc.submit.frozen import (
+    check_code,
+    check_plan,
+    is_at_home,
+    moved_project,
+    read_info,
+    read_plan,
+)
 
 
 def status(
@@ -49,8 +57,7 @@ def status(
     notices += _waiting_for_data(jobs)
     is_submitting = attempt is not None and attempt.is_held and _is_being_submitted(layout)
     if not at_home:
-        text = f"This is a copy: {info.id} was created at {info.home}."
-        notices.append(Notice("copy", text, str(layout.root)))
+        notices.append(_elsewhere(layout, info))
     elif attempt is not None and attempt.is_held and not is_submitting:
         notices.append(_broken(info, attempt))
     if at_home and attempt is not None and (notice := _other_user(info, files.journal, current)):
@@ -63,7 +70,7 @@ def status(
     elif any(job.state in _BUSY for job in current.work):
         jobs = tuple(_rehinted(job, "Once the rest has ended: {}") for job in jobs)
     current = current._replace(jobs=jobs, warnings=(*notices, *current.warnings))
-    return current._replace(next=_next(info, current, kinds, is_submitting=is_submitting))
+    return current._replace(next=_next(layout, info, current, kinds, is_submitting=is_submitting))
 
 
 def _waiting_for_data(jobs: tuple[JobStatus, ...]) -> list[Notice]:
@@ -184,12 +191,32 @@ def _rehinted(job: JobStatus, form: str) -> JobStatus:
     return job._replace(units=units, hint=job._replace(units=units).speaker.hint)
 
 
+def _elsewhere(layout: ExecutionLayout, info: ExecutionInfo) -> Notice:
+    what = "Its project was moved" if moved_project(layout, info) else "This is a copy"
+    text = f"{what}: {info.id} was created at {info.home}."
+    return Notice("copy", text, str(layout.root))
+
+
+def _after_move(layout: ExecutionLayout, info: ExecutionInfo, current: ExecutionStatus) -> str:
+    """Return what to do about an execution whose project lies elsewhere now; nothing for a copy."""
+    if (moved := moved_project(layout, info)) is None:
+        return ""
+    if all(job.is_over for job in current.work):
+        return info.submit_command
+    return f"mv {quote(str(moved))} {quote(info.project)}; then dfh status {info.id}"
+
+
 def _next(
-    info: ExecutionInfo, current: ExecutionStatus, kinds: set[str], *, is_submitting: bool
+    layout: ExecutionLayout,
+    info: ExecutionInfo,
+    current: ExecutionStatus,
+    kinds: set[str],
+    *,
+    is_submitting: bool,
 ) -> str:
     """Return the command that a person would type next; empty if there is nothing to do."""
     if "copy" in kinds or current.state.is_success:
-        return ""
+        return "" if current.state.is_success else _after_move(layout, info, current)
     is_stuck = not current.can_move and any(job.is_stuck for job in current.work)
     is_live = any(job.state.is_live for job in current.work)
     watch = f"dfh status {info.id} --watch"

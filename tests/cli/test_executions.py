@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_copied_execution_can_be_read_but_not_acted_on(
     assert "total" in dfh("logs", copy, "total", cwd=ended).stderr
     (ended / "executions" / "small-0001").rename(tmp_path / "away")
     assert "The original is gone" in dfh("resume", copy, cwd=ended, expect=2).stderr
+
+
+def test_a_moved_project_has_a_next_step(
+    dfh: Any, gated: Path, at_gate: Any, until: Any, status: Any, follow: Any, tmp_path: Path
+) -> None:
+    moved = tmp_path / "it's moved"
+    dfh("submit", cwd=gated)
+    at_gate(gated)
+    gated.rename(moved)
+    shown = dfh("status", cwd=moved, expect=None)
+    assert f"Its project was moved: gated-0001 was created at {gated}/executions" in shown.stdout
+    (step,) = re.findall(r"next    (mv .*); then dfh status gated-0001", shown.stdout)
+    subprocess.run(["sh", "-c", step], cwd=moved, check=True)
+    follow("submit/inspect.py _after_move: dfh status", shown, cwd=gated, expect=None)
+    dfh("cancel", "1", cwd=gated, expect=None)
+    until(lambda: not (gated / "executions" / "gated-0001" / "local" / "engine.json").exists())
+    status(gated)  # it writes down how the jobs ended
+    (gated / "open").touch()
+    gated.rename(moved)
+    shown = dfh("status", "gated-0001", cwd=moved, expect=None)
+    step = "runtime/base/advice.py pipeline_command: dfh VERB"
+    assert "gated-0002" in follow(step, shown, cwd=moved, verb="submit").stdout
+    dfh("cancel", "2", cwd=moved)
+    until(lambda: not (moved / "executions" / "gated-0002" / "local" / "engine.json").exists())
+    moved.rename(gated)
 
 
 def test_copy_in_the_executions_folder_goes_by_its_own_name(dfh: Any, ended: Path) -> None:
