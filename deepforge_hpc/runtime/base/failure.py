@@ -3,7 +3,6 @@
 # Annotations are types here, which the codec reads.
 import errno
 import os
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +17,6 @@ EXIT_NOT_AS_SUBMITTED = 87
 EXIT_ENVIRONMENT = 88
 EXIT_NOT_PUBLISHED = 89
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
-"""What numpy says where a write stops, without the number of the error."""
 MEMORY_HINT = (
     "Take less at once, or ask for more memory: resources: {mem_per_node: ...} "
     "(on site local there is no more than the machine has)."
@@ -118,30 +115,17 @@ def resume(execution: str) -> str:
     return f"dfh resume {execution}"
 
 
-def words(error: BaseException) -> str:
-    """Return what an exception was given to say; its `__str__`, of whatever class, may raise."""
-    return " ".join(word for word in error.args if isinstance(word, str))
-
-
-def errno_of(error: BaseException) -> int | None:
-    """Return the number of what the operating system refused; None for any other error."""
-    if not isinstance(error, OSError):
-        return None
-    if error.errno or not _SHORT_WRITE.search(words(error)):
-        return error.errno
-    import resource
-
-    is_limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
-    return errno.EFBIG if is_limited else errno.ENOSPC
-
-
 def disk_hint(error: BaseException, execution: str) -> str:
     """Return what to do about a disk that was full for an execution; empty for any other error."""
+    from .limits import errno_of
+
     return os_hint(error, resume(execution)) if errno_of(error) in _FULL else ""
 
 
 def os_hint(error: BaseException, then: str = "try again") -> str:
     """Return what to do about what the operating system refused; empty where that is not known."""
+    from .limits import errno_of, limit_hint
+
     number = errno_of(error)
     if number in _FULL:
         return f"Free some space or quota (dfh executions list shows sizes), then: {then}."
@@ -150,8 +134,6 @@ def os_hint(error: BaseException, then: str = "try again") -> str:
     if number == errno.EROFS:
         return f"It is mounted read-only here: go where it is not, then: {then}."
     if number == errno.EFBIG:
-        from .limits import limit_hint
-
         return limit_hint(error, then)
     return ""
 

@@ -9,13 +9,30 @@ from __future__ import annotations
 import errno
 import re
 
-from .failure import errno_of, words
-
 CPU_TIME = "The CPU time of a process is limited here (ulimit -t)."
 FILE_SIZE = "The size of a file is limited here (ulimit -f)."
 _NO_MEMORY = re.compile(
     r"can(?:no|')t allocate memory(?! in static TLS)|bad_alloc|failed to map segment", re.IGNORECASE
 )
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says where a write stops, without the number of the error."""
+
+
+def words(error: BaseException) -> str:
+    """Return what an exception was given to say; its `__str__`, of whatever class, may raise."""
+    return " ".join(word for word in error.args if isinstance(word, str))
+
+
+def errno_of(error: BaseException) -> int | None:
+    """Return the number of what the operating system refused; None for any other error."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno or not _SHORT_WRITE.search(words(error)):
+        return error.errno
+    import resource
+
+    is_limited = resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
+    return errno.EFBIG if is_limited else errno.ENOSPC
 
 
 def elsewhere(limit: str, then: str) -> str:
