@@ -15,6 +15,12 @@ import h5py
 import numpy as np
 import pytest
 
+from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.keras.trial.judge import JUDGE
+from deepforge_hpc.libraries.networks.trial.notices import notices
+from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
+from deepforge_hpc.libraries.networks.trial.tried import Tried, try_out
+
 pytestmark = [pytest.mark.torch, pytest.mark.timeout(600)]
 
 PROGRAM = Path(__file__).parents[1] / "training" / "ranks_program.py"
@@ -174,3 +180,18 @@ def test_gradients_that_float16_never_holds_end_a_training_of_keras() -> None:
     told = "precision mixed_float16: the optimizer makes no step"
     at_end, on_the_way, learnt = done.stdout.splitlines()[-3:]
     assert (at_end.startswith(told), on_the_way.startswith(told), learnt) == (True, True, "learnt")
+
+
+def test_what_keras_has_on_tensorflow_alone_is_a_warning_where_torch_is_asked() -> None:
+    head = "library: keras\narchitecture: net\ninputs: {x: {shape: [1], dtype: string}}\nlayers:\n"
+    layer = "  - a: {StringLookup: {vocabulary: [a, b]}}\n"
+    graph = KerasLibrary().graph(head + layer, "net.yaml")
+    setting = TrialSetting(
+        judge=JUDGE, python=sys.executable, backend="torch", job_backend="tensorflow"
+    )
+    found = try_out(graph, setting, ())
+    assert isinstance(found, Tried)
+    assert list(found.refused()) == []
+    (notice,) = notices(found)
+    assert notice.kind == "other_backend"
+    assert "torch refuses it, and tensorflow may not" in notice.text

@@ -270,13 +270,17 @@ def test_code_of_the_project_is_left_out_and_the_way_to_run_it_is_told(
 
 def test_a_objection_by_another_backend_than_the_jobs_is_no_error() -> None:
     objection = Objection("call", "TypeError", "no dynamic shapes", "backend")
-    one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=objection))
-    assert list(one.refused()) == []
-    assert [call.name for call in one.doubtful()] == ["a"]
+    unmade = Objection("make", "ImportError", "Layer A requires TensorFlow", "backend")
+    for refusal in (objection, unmade, objection._replace(by="code")):
+        one = tried(graph("a: {Dense: {units: 2}}"), BuiltLayer(error=refusal))
+        assert list(one.refused()) == []
+        assert [call.name for call in one.doubtful()] == ["a"]
+        (told,) = notices(one)
+        assert "jax refuses it, and tensorflow may not" in told.text
     own = tried(one.graph, BuiltLayer(error=objection), backend="tensorflow")
     assert [one.call.name for one in own.refused() if one.call] == ["a"]
-    keras = tried(one.graph, BuiltLayer(error=objection._replace(by="framework")))
-    assert len(list(keras.refused())) == 1
+    for refusal in (objection._replace(by="framework"), unmade._replace(by="code")):
+        assert len(list(tried(one.graph, BuiltLayer(error=refusal)).refused())) == 1
 
 
 def test_the_core_of_what_keras_says_is_found_within_what_it_wraps_around_it() -> None:

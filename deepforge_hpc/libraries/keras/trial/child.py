@@ -15,6 +15,7 @@ import importlib.util
 import inspect
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ _BACKENDS = ("tensorflow", "jax", "torch")
 _GUESTS = ("matplotlib", "mpl_toolkits", "pandas", "sklearn")
 """What Keras imports if it is there, and no layer needs: with SciPy a third of its start."""
 _DEEPEST = 60_000
+_NAMES_BACKEND = re.compile(r"\b(?:tensorflow|jax|torch|pytorch)\b", re.IGNORECASE)
 
 
 def start(told: dict[str, Any]) -> dict[str, Any]:
@@ -276,7 +278,13 @@ def _weight(variable: Any, layer: Any) -> list[Any]:
 
 
 def _raised_in(error: BaseException, backend: str) -> str:
-    """Return who refused: `keras`, its `backend`, or other `code`."""
+    """Return who refused: Keras as the `framework`, its `backend`, or other `code`.
+
+    What is refused for the backend's sake says so by its name: Keras itself has no StringLookup
+    without TensorFlow.
+    """
+    if _NAMES_BACKEND.search(str(error)):
+        return "backend"
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     frames = [name for name in files if name != inspect.__file__]  # binds arguments for others
     last = frames[-1] if frames else ""

@@ -68,8 +68,11 @@ class Tried:
                 yield call
 
     def _is_doubtful(self, objection: Objection) -> bool:
-        is_other = self.job_backend not in {"", self.trial.backend}
-        return is_other and objection.stage == "call" and objection.by != "framework"
+        if self.job_backend in {"", self.trial.backend}:
+            return False
+        # Code of the project that cannot be made has computed nothing yet.
+        of_call = objection.stage == "call" and objection.by == "code"
+        return of_call or (objection.stage in {"make", "call"} and objection.by == "backend")
 
     def findings(self, loss: object = None) -> Iterator[Finding]:
         """Yield what it accepts and a learning curve does not forgive."""
