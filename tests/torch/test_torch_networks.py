@@ -200,20 +200,25 @@ class Hangs(nn.Module):
 def test_code_of_the_project_runs_in_a_limited_process_and_only_if_asked(tmp_path: Path) -> None:
     (tmp_path / "own_layers.py").write_text(OWN)
     text = HEAD + (
-        "inputs: {x: [4]}\nlayers:\n"
+        "inputs: {x: [4]}\n"
+        "blocks: {inner: {nested: true, inputs: {y: [4]}, layers: [h: {'own_layers:Hangs': {}}]}}\n"
+        "layers:\n"
         "  - gate: {'own_layers:Gate': {features: 4}}\n"
         "  - writes: {'own_layers:Writes': {}, from: x}\n"
-        "  - hangs: {'own_layers:Hangs': {}, from: gate}\n"
-        "outputs: [writes, hangs]\n"
+        "  - hangs: {inner: {}, from: gate}\n"
+        "  - behind: {ReLU: {}, from: gate}\n"
+        "outputs: [writes, hangs, behind]\n"
     )
     left_out = BuildRequest(graph(text))
-    assert left_out.left_out == ("gate", "writes", "hangs")
+    assert left_out.left_out == ("gate", "writes", "hangs.h")
     request = BuildRequest(graph(text), user_code=True)
     setting = TrialSetting(judge=JUDGE, python=sys.executable, folders=(str(tmp_path),), layer_s=3)
     (trial,) = run.ask([request.network], setting)  # type: ignore[misc]
-    _, gate, writes, hangs = trial.layers
+    _, gate, writes, _, hangs, nest, behind = trial.layers
     assert gate.outputs == ((None, 4),)
     assert gate.weights == (("weight", (4,), True),)
     assert "a check may not do this: open /tmp/never" in writes.error.text
     assert writes.error.by == "code"
     assert hangs.error.stage == "time"
+    assert (nest.error, nest.outputs) == (None, ())
+    assert behind.outputs == ((None, 4),)  # without what hangs

@@ -476,7 +476,7 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     assert not isinstance(found, run.NoTrial)
     (trial,) = found
     _, _, again, lonely, fine, sized, other, *rest = trial.layers
-    writes, deletes, starts, *others, missing, hangs = rest
+    writes, deletes, starts, *others, missing, hangs, after = rest
     assert trial.guard == ("kernel" if sealed._version() > 0 else "limits")
     for layer in others:  # no hook of Python sees them
         assert layer.error is not None
@@ -504,4 +504,5 @@ def test_code_of_the_project_is_contained_and_told(tmp_path: Path) -> None:
     assert missing.error is not None
     assert hangs.error is not None
     assert hangs.error.stage == "time"
+    assert after.outputs == ((None, 4),)  # asked again, without what hangs
     assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["layers.py"]

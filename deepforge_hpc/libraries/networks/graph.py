@@ -90,6 +90,10 @@ class GraphInput:
     dtype: str
     place: Place
 
+    def fault(self, message: str, hint: str = "") -> Fault:
+        """Return what is wrong with it, at its place."""
+        return self.place.fault(f"input {self.name}: {message}", hint)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCall:

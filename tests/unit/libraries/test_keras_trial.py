@@ -30,6 +30,7 @@ from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.libraries.networks.trial.tried import Tried, try_out
 from deepforge_hpc.plugins.library import Use
 
+DENSE = "{Dense: {units: %d}}"
 HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
 SOFTWARE = (("keras", "3.15.1"),)
 TRIAL = Trial("3.15.1", "jax", (BuiltLayer(), BuiltLayer(kind="Dense", outputs=((None, 2),))))
@@ -57,12 +58,13 @@ say(ready=True, version="3", backend="fake")
 def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., object]:
     """Return a function that asks a process which does what it is told, in place of Keras."""
 
-    def ask(body: str, **words: float) -> object:
+    def ask(body: str, network: Graph | None = None, **words: float) -> object:
         script = tmp_path / "fake.py"
         script.write_text(FAKE + body)
         judge = replace(JUDGE, child=script)
         setting = TrialSetting(judge=judge, python=sys.executable, **words)  # type: ignore[arg-type]
-        return run.ask([BuildRequest(graph("a: {Dense: {units: 2}}")).network], setting)
+        network = network or graph("a: {Dense: {units: 2}}")
+        return run.ask([BuildRequest(network).network], setting)
 
     return ask
 
@@ -89,6 +91,48 @@ def test_a_trial_that_does_not_end_well_is_told_at_the_layer_it_was_at(
     first, second = found[0].layers
     assert first.error is None
     assert second.error == Objection(stage, "", text)
+
+
+ENDS = """
+layers = networks[0]["items"]
+for number, item in enumerate(layers):
+    say(begin=[0, number])
+    if item["name"] in {bad} and "code" in item:
+        os._exit(9)
+    say(item=[0, number], outputs=[[None, 2]])
+say(begin=[0, len(layers)])
+say(network=0)
+say(end=True)
+"""
+
+
+@pytest.mark.parametrize(("bad", "seen"), [("ab", 4), ("abc", 3)])
+def test_what_stands_behind_a_layer_that_ends_the_trial_is_looked_at_or_told_as_not(
+    asked: Callable[..., object], bad: str, seen: int
+) -> None:
+    network = graph(*(f"{name}: {DENSE % 2}" for name in "abcd"))
+    found = asked(ENDS.replace("{bad}", repr(bad)), network=network)
+    assert isinstance(found, tuple)
+    (trial,) = found
+    ended = [layer.error.stage if layer.error else "" for layer in trial.layers[1:]]
+    assert ended == ["end" if name in bad else "" for name in "abcd"[:seen]]
+    outputs = [layer.outputs for layer in trial.layers[1:]]
+    assert outputs == [() if name in bad else ((None, 2),) for name in "abcd"[:seen]]
+    told = [one.text for one in notices(tried(network, *trial.layers[1:]))]
+    unseen = ["the check ended too often, so 1 layer was not checked"]
+    assert told == ([] if seen == 4 else unseen)
+
+
+def test_an_input_that_is_refused_is_told_at_its_place() -> None:
+    network, why = graph("a: {Dense: {units: 2}}"), Objection("make", "ValueError", "no such thing")
+    one = tried(network)
+    one = replace(one, trial=one.trial._replace(layers=(BuiltLayer(error=why), BuiltLayer())))
+    (refused,) = one.refused()
+    assert str(refused.fault) == "net.yaml:3:10: input x: it is refused: no such thing"
+    other = why._replace(by="backend")
+    one = replace(one, trial=one.trial._replace(layers=(BuiltLayer(error=other), BuiltLayer())))
+    assert list(one.refused()) == []
+    assert [notice.kind for notice in notices(one)] == ["other_backend"]
 
 
 def test_what_a_trial_has_started_ends_with_it(
@@ -295,9 +339,6 @@ def test_the_core_of_what_keras_says_is_found_within_what_it_wraps_around_it() -
 def built(kind: str, *outputs: int, weights: bool = False) -> BuiltLayer:
     kernel = (("a/kernel", (8, outputs[-1]), True),) if weights else ()
     return BuiltLayer(kind=kind, outputs=((None, *outputs),), dtype="float32", weights=kernel)
-
-
-DENSE = "{Dense: {units: %d}}"
 
 
 @pytest.mark.parametrize(

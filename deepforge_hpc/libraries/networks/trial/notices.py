@@ -8,7 +8,7 @@ from deepforge_hpc.libraries.networks.trial.judge import Finding, Judge
 from deepforge_hpc.libraries.networks.trial.result import NoTrial
 from deepforge_hpc.libraries.networks.trial.tried import Tried
 from deepforge_hpc.runtime.base.notice import INFO, Notice
-from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.base.text import count, listed
 
 _WHY = {
     "none": "there is no {} beside dfh",
@@ -56,6 +56,10 @@ def notices(tried: Tried, loss: object = None) -> Iterator[Notice]:
         what = f"{tried.trial.backend} refuses it, and {tried.job_backend} may not"
         hint = f"check with a Python that has {tried.job_backend}: --python PATH"
         yield call.fault(what, hint).notice("other_backend")
+    if unseen := tried.unseen:
+        text = f"the check ended too often, so {count(unseen, 'layer')} was not checked"
+        hint = "mend the layers that it ended at, and check again"
+        yield Notice("not_tried", text, subject=tried.graph.name, next=hint)
     if guard := _GUARDS.get(tried.trial.guard):
         text = f"code of the project was run, and {guard}"
         yield Notice("user_code", text, subject=tried.graph.name, level=INFO)

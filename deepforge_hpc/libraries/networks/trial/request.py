@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.graph import CallValue, Graph, GraphInput, LayerCall, Tensor
 
-Item = tuple[LayerCall | None, dict[str, Any]]
+Item = tuple[GraphInput | LayerCall, dict[str, Any]]
 
 
 class BuildRequest:
@@ -19,17 +19,20 @@ class BuildRequest:
 
     def __init__(self, graph: Graph, *, user_code: bool = False) -> None:
         items = list(_items(graph, ""))
-        self.calls = tuple(call for call, _ in items)
+        self.calls = tuple(one if isinstance(one, LayerCall) else None for one, _ in items)
+        self.inputs = {i: one for i, (one, _) in enumerate(items) if isinstance(one, GraphInput)}
+        """By their place among the items."""
         self.left_out = () if user_code else tuple(_users(items))
         self.network: dict[str, Any] = {
             "inputs": [item.name for item in graph.inputs],
-            "items": [{"name": i["name"]} if self._is_out(call, i) else i for call, i in items],
+            "items": [{"name": i["name"]} if self._is_out(one, i) else i for one, i in items],
             "outputs": [_tensor(item, "") for item in graph.outputs],
             "last": sorted(_last(graph, "")),
         }
 
-    def _is_out(self, call: LayerCall | None, item: dict[str, Any]) -> bool:
-        return item["name"] in self.left_out or (call is not None and call.is_broken)
+    def _is_out(self, one: GraphInput | LayerCall, item: dict[str, Any]) -> bool:
+        is_broken = isinstance(one, LayerCall) and one.is_broken
+        return item["name"] in self.left_out or is_broken
 
 
 def _last(graph: Graph, prefix: str) -> Iterator[str]:
@@ -47,7 +50,7 @@ def _users(items: list[Item]) -> Iterator[str]:
 
 def _items(graph: Graph, prefix: str) -> Iterator[Item]:
     for one in graph.inputs:
-        yield None, {"name": prefix + one.name, "shape": list(one.shape), "dtype": one.dtype}
+        yield one, {"name": prefix + one.name, "shape": list(one.shape), "dtype": one.dtype}
     for call in graph.calls:
         item = _item(call, prefix)
         if call.model is not None and not call.shared:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.runtime.base.codec import ShapeError, decode
 from deepforge_hpc.runtime.base.files import parse_object
 
+_MAX_STARTS = 3
+"""Of one trial: where it ends at a layer, the rest is asked for again without that."""
 _MAX_LINE = 1 << 20
 _MAX_ANSWER = 64 << 20
 _FIELDS = frozenset(BuiltLayer._fields)
@@ -33,8 +35,54 @@ class _EndedError(Exception):
         self.text = text
 
 
+_Layer = tuple[int, int]
+"""Numbers of a network and of one of its items; that behind the last is the network as a whole."""
+
+
 def ask(networks: Sequence[dict[str, Any]], setting: TrialSetting) -> tuple[Trial, ...] | NoTrial:
     """Return what the framework says of networks, as `request.network` describes them."""
+    ended: dict[_Layer, BuiltLayer] = {}
+    last = (len(networks) - 1, len(networks[-1]["items"]) - 1)  # nothing is behind it
+    trials: tuple[Trial, ...] = ()
+    for _ in range(_MAX_STARTS):
+        found = _asked(_without(networks, ended), setting)
+        if isinstance(found, NoTrial):
+            return trials or found
+        trials = tuple(_with(trial, ended, index) for index, trial in enumerate(found[0]))
+        if (at := found[1]) is None or at in ended or at >= last:
+            break
+        if at[1] >= len(layers := trials[at[0]].layers):  # it put the network together
+            break
+        ended[at] = layers[at[1]]
+    return trials
+
+
+def _without(
+    networks: Sequence[dict[str, Any]], ended: Mapping[_Layer, BuiltLayer]
+) -> list[dict[str, Any]]:
+    """Return networks in which the layers are left out that a trial ended at."""
+    return [
+        {
+            **network,
+            "items": [
+                {"name": item["name"]} if (index, number) in ended else item
+                for number, item in enumerate(network["items"])
+            ],
+        }
+        for index, network in enumerate(networks)
+    ]
+
+
+def _with(trial: Trial, ended: Mapping[_Layer, BuiltLayer], index: int) -> Trial:
+    """Return a trial with what was found of the layers that it left out."""
+    layers = enumerate(trial.layers)
+    return trial._replace(layers=tuple(ended.get((index, i), one) for i, one in layers))
+
+
+def _asked(
+    networks: Sequence[dict[str, Any]], setting: TrialSetting
+) -> tuple[tuple[Trial, ...], _Layer | None] | NoTrial:
+    """Ask once; return what was said, and where the trial ended before its time."""
     with tempfile.TemporaryDirectory(prefix="dfh-trial-", ignore_cleanup_errors=True) as scratch:
         errors = Path(scratch, "stderr")
         try:
@@ -146,11 +194,11 @@ class _Lines:
 
 def _trials(
     networks: Sequence[dict[str, Any]], setting: TrialSetting, lines: _Lines, errors: Path
-) -> tuple[Trial, ...] | NoTrial:
+) -> tuple[tuple[Trial, ...], _Layer | None] | NoTrial:
     messages = lines.messages()
     layers: list[list[BuiltLayer]] = [[] for _ in networks]
     whole: dict[int, Objection] = {}
-    at = (0, 0)
+    at, is_ended = (0, 0), False
     try:
         ready = next(messages)
         if not ready["ready"]:
@@ -169,6 +217,7 @@ def _trials(
     except (_EndedError, ShapeError, ValueError, KeyError, IndexError, TypeError) as error:
         stage = getattr(error, "stage", "end")
         text = getattr(error, "text", "") or _last_words(errors)
+        is_ended = True
         index, number = at
         ended = Objection(stage, "", text, "code" if setting.folders else "framework")
         if number < len(networks[index]["items"]):
@@ -176,10 +225,11 @@ def _trials(
         else:
             whole[index] = ended
     guard = ready.get("guard", "")
-    return tuple(
+    trials = tuple(
         Trial(ready["version"], ready["backend"], tuple(found), whole.get(index), guard)
         for index, found in enumerate(layers)
     )
+    return trials, at if is_ended else None
 
 
 def _last_words(errors: Path) -> str:

@@ -6,9 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deepforge_hpc.errors import Fault
-from deepforge_hpc.libraries.networks.graph import Graph, LayerCall
+from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall
 from deepforge_hpc.libraries.networks.trial import cache
-from deepforge_hpc.libraries.networks.trial.judge import Finding, Judge, Outcome
+from deepforge_hpc.libraries.networks.trial.judge import (
+    Advice,
+    Finding,
+    Judge,
+    Outcome,
+    was_ended,
+)
 from deepforge_hpc.libraries.networks.trial.request import BuildRequest
 from deepforge_hpc.libraries.networks.trial.result import BuiltLayer, NoTrial, Objection, Trial
 from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
@@ -55,14 +61,32 @@ class Tried:
                 words = self.judge.said(call, built, objection)
                 fault = call.fault(words.message, words.hint)
                 yield RefusedLayer(call=call, fault=fault, objection=objection)
+        for item, objection in self._inputs():
+            if not self._is_doubtful(objection):
+                said = was_ended(objection) or Advice(f"it is refused: {objection.text}")
+                fault = item.fault(said.message, said.hint)
+                yield RefusedLayer(call=None, fault=fault, objection=objection)
         if (whole := self.trial.error) is not None:
             at = next((call for call in reversed(self.request.calls) if call is not None), None)
             message = f"the layers fit, and the network as a whole is refused: {whole.text}"
             fault = at.place.fault(message) if at else Fault(message)
             yield RefusedLayer(call=None, fault=fault, objection=whole)
 
-    def doubtful(self) -> Iterator[LayerCall]:
-        """Yield layers that this backend refuses, where the job's may not."""
+    def _inputs(self) -> Iterator[tuple[GraphInput, Objection]]:
+        """Yield the inputs that were refused."""
+        for index, item in self.request.inputs.items():
+            built = self.trial.layers[index : index + 1]
+            if built and (objection := built[0].error):
+                yield item, objection
+
+    @property
+    def unseen(self) -> int:
+        """Return how many layers were not looked at, since the trial ended before."""
+        return sum(call is not None for call in self.request.calls[len(self.trial.layers) :])
+
+    def doubtful(self) -> Iterator[GraphInput | LayerCall]:
+        """Yield layers and inputs that this backend refuses, where the job's may not."""
+        yield from (item for item, why in self._inputs() if self._is_doubtful(why))
         for _, call, built in self.layers:
             if built is not None and built.error and self._is_doubtful(built.error):
                 yield call

@@ -114,6 +114,8 @@ class MetaBuild:
         if "shares" in item:
             return self.layers.get(item["shares"])
         if "model" in item:
+            if any(name not in self.outputs[0] for name, _ in item["model"]["outputs"]):
+                return None
             layer: Any = _Model(self, item)
         else:
             names = {"__builtins__": {"dict": dict}, "torch": torch, "nn": torch.nn}
