@@ -317,10 +317,10 @@ def test_what_the_catalogue_refuses_and_what_keras_refuses_come_at_once(
     one = tried["mixed"]
     found = arch_check.tried_network(one, Path("net.yaml"), batch=1, faults=faults)
     assert [(error.line, bool(error.said)) for error in found.errors] == [
-        *((11, False), (12, True), (13, False), (14, False), (15, True))
+        *((11, False), (12, True), (13, False), (14, False), (15, True), (16, False))
     ]
     assert {layer.name: layer.parameters for layer in found.layers} == {
-        **dict.fromkeys(("a", "b", "p_c", "r", "out")), "r_1": 0, "s": 8,
+        **dict.fromkeys(("a", "b", "p_c", "q", "r", "out")), "r_1": 0, "s": 8,
     }  # fmt: skip
     assert found.parameters == arch_check.Total(8, True)
 

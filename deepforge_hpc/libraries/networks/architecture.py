@@ -308,7 +308,7 @@ _FILE = Object(Architecture)
 
 
 def read(reader: Reader, dialect: Dialect) -> Architecture | None:
-    """Return the architecture of a document; faults go to the reader."""
+    """Return the architecture of a document as `complete` wants it; faults go to the reader."""
     found = _FILE(reader.document.value(), (), reader)
     if not isinstance(found, Architecture):
         return None
@@ -316,13 +316,18 @@ def read(reader: Reader, dialect: Dialect) -> Architecture | None:
         libraries = known("libraries")
         names = (dialect.library,) if found.library in libraries else sorted(libraries)
         OneOf(*names)(found.library, ("library",), reader)
-    _check_dtypes((found.body, *found.blocks.values()), reader, dialect)
     for block in found.blocks.values():
         is_layer = dialect.catalogue.find("layer", block.name)
         if is_layer or block.name in (*STEP_WORDS, REUSE):
             message = f"{shown(block.name)} already means another thing"
             reader.fault(block.path, message, "rename the block", key=True)
         _check_block(block, reader)
+    return found
+
+
+def complete(found: Architecture, reader: Reader, dialect: Dialect) -> Architecture:
+    """Return it with its defaults read; what is wrong now is of no consequence for other layers."""
+    _check_dtypes((found.body, *found.blocks.values()), reader, dialect)
     return replace(found, defaults=_defaults(found.defaults, reader, dialect))
 
 

@@ -93,7 +93,7 @@ class Expander:
             outputs=tuple(tensor for tensor in outputs if tensor is not None),
             objects=_objects(calls),
         )
-        if not self.units.faults:
+        if self.is_wired(graph, frame):
             self.check_use(graph, frame, outputs)
         return graph
 
@@ -124,6 +124,7 @@ class Expander:
         for layer in block.layers:
             if layer.name in scope:
                 frame.fault(layer.path, f"the name {layer.name} is taken", key=True)
+                frame.network.has_twins = True
             start = len(frame.network.order)
             for i, step in enumerate(layer.steps, 1):
                 suffix = "" if i == len(layer.steps) else f"_{i}"
@@ -146,7 +147,7 @@ class Expander:
             return self.once(step, line, frame, sources)
         name, place = f"{frame.prefix}{line}", frame.unit.place(step.path)
         found: Source = None
-        turn = 0
+        turn, told = 0, len(frame.unit.reader.faults)
         for turn, values in enumerate(
             frame.parameters.repetitions(step, frame.values, MAX_STEPS), 1
         ):
@@ -156,6 +157,8 @@ class Expander:
                 found = made
                 first = inner.one(made, step.kind, step.path)
                 sources = (*((first,) if first else ()), *sources[1:])
+        if not turn and len(frame.unit.reader.faults) > told:
+            return Tensor.lost(line)
         return found if turn or not sources else sources[0]
 
     def sources(self, step: Step, line: str, frame: Frame, before: Source) -> tuple[Tensor, ...]:
@@ -188,6 +191,8 @@ class Expander:
         name = f"{frame.prefix}{line}"
         if one := self.layers.arguments(step, frame):
             self.layers.add(one, step, name, frame, sources)
+        else:
+            self.layers.add_unknown(step, name, frame, sources)
         return Tensor(name)
 
     def count(self) -> None:
@@ -295,6 +300,13 @@ class Expander:
         if isinstance(found, Several):
             return Several({n: one and again(one) for n, one in found.outputs.items()})
         return found and again(found)
+
+    def is_wired(self, graph: Graph, frame: Frame) -> bool:
+        """Tell whether it is known what each layer reads: nothing of that has a fault."""
+        known = {item.name for item in graph.inputs} | {call.name for call in graph.calls}
+        reads = (*graph.outputs, *(tensor for call in graph.calls for tensor in call.reads))
+        is_known = all(tensor.name in known for tensor in reads)
+        return is_known and self.units.are_whole and not frame.network.has_twins
 
     def check_use(self, graph: Graph, frame: Frame, outputs: tuple[Tensor | None, ...]) -> None:
         """Name what leads nowhere: what is made of the network would not have it."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from deepforge_hpc.files.faults import Path, nearest, shown
 from deepforge_hpc.libraries.networks.architecture import Block
+from deepforge_hpc.libraries.networks.circles import circle
 from deepforge_hpc.libraries.networks.graph import LayerCall, Passage, Tensor
 from deepforge_hpc.libraries.networks.parameters import Parameters, Value
 from deepforge_hpc.libraries.networks.sources import ArchitectureFile
@@ -39,6 +40,8 @@ class LayerList:
     """Calls that give more than one tensor, as far as that can be told without the framework."""
     firsts: set[str] = field(default_factory=set)
     """Those of them whose first tensor is meant where no number says which."""
+    has_twins: bool = False
+    """Two layers have one name, so that nobody knows which of them is read."""
     left_out: dict[str, tuple[ArchitectureFile, Path]] = field(default_factory=dict)
     """Lines and inputs that a `when` left out, with its place."""
 
@@ -96,9 +99,13 @@ class Frame:
         layer, _, output = name.partition(".")
         if layer not in self.scope:
             hint = nearest(layer, self.scope) or "a layer must stand above those that use it"
-            if any(layer == below.name for below in self.block.layers):
-                hint = "move it up: a layer stands above those that use it, so none uses itself"
-            self.fault(path, f"no layer {shown(layer)} above this one", hint)
+            what = f"no layer {shown(layer)} above this one"
+            if way := circle(self.block, path, layer):
+                what = f"{way[0]} reads itself: {' > '.join(way)}"
+                hint = "break the circle: a layer reads what stands above it"
+            elif any(layer == below.name for below in self.block.layers):
+                hint = "move it up: a layer stands above those that use it"
+            self.fault(path, what, hint)
             return Tensor.lost(name)
         found = self.scope[layer]
         return self._output(layer, found, output, path) if output else found

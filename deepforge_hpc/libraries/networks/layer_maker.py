@@ -41,6 +41,7 @@ class LayerMaker:
         """Take the name of a layer."""
         if name in frame.network.taken or not NAME.fullmatch(name):
             frame.fault(step.path, f"the expanded name {name} is taken or too long")
+            frame.network.has_twins |= name in frame.network.taken
         frame.network.taken.add(name)
 
     def add(
@@ -80,6 +81,22 @@ class LayerMaker:
             first=several and self.dialect.takes_first and isinstance(one, Arguments),
         )
 
+    def add_unknown(self, step: Step, name: str, frame: Frame, sources: tuple[Tensor, ...]) -> None:
+        """Add a layer that there is not, so that what it reads is known to be read."""
+        self.claim(name, step, frame)
+        call = LayerCall(
+            name=name,
+            kind=step.kind,
+            code="",
+            arguments={},
+            sources=sources,
+            keywords=self.keywords(step, None, frame),
+            place=frame.unit.place(step.path),
+            passages=frame.passages,
+            is_broken=True,
+        )
+        frame.network.add(call, frame.unit)
+
     def read(
         self, one: Arguments | Free, name: str, value: object, frame: Frame, path: Path
     ) -> Argument:
@@ -99,12 +116,12 @@ class LayerMaker:
             if known is not None and name not in known:
                 message = f"the call of {step.kind} has no argument {shown(name)}"
                 frame.fault(path, message, nearest(name, known), key=True)
-            elif (read := self.call_value(value, frame, path)) is not BAD:
+            if (read := self.call_value(value, frame, path)) is not BAD:
                 found[name] = read
         return found
 
     def call_value(self, value: object, frame: Frame, path: Path) -> Any:
-        """Return tensors for names, and literals; BAD for what is left out or wrong."""
+        """Return tensors for names, and literals; BAD for what is left out, lost for a fault."""
         resolved = frame.parameters.resolve(value, frame.values, path).value
         if isinstance(resolved, str):
             return frame.tensor(resolved, path) or BAD
@@ -117,4 +134,4 @@ class LayerMaker:
         if resolved is not UNKNOWN:
             what = "expected a layer, a list of layers, or a number"
             frame.fault(path, f"{what}, not {shown(value)}")
-        return BAD
+        return Tensor.lost(str(path[-1]))

@@ -52,6 +52,8 @@ class ArchitectureFiles:
         self._read: dict[str, ArchitectureFile | None] = {}
         self._readers: list[Reader] = []
         self._broken: list[Fault] = []
+        self.are_whole = True
+        """Whether every line of them could be read, whatever is wrong with its arguments."""
 
     @property
     def faults(self) -> list[Fault]:
@@ -83,8 +85,10 @@ class ArchitectureFiles:
         reader.files = self._files
         self._readers.append(reader)
         found = architecture.read(reader, self.dialect)
+        self.are_whole &= not reader.faults
         if found is None:
             return None
+        found = architecture.complete(found, reader, self.dialect)
         unit = ArchitectureFile(architecture=found, reader=reader)
         for block in found.blocks.values():
             if block.uses and (used := self._used(unit, block, (*stack, file))):

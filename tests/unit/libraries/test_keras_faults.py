@@ -91,6 +91,74 @@ def test_a_wrong_default_breaks_its_layers_alone() -> None:
         "b: {Dropout: {rate: 0.5}}",
         head=HEAD.replace("blocks:", "defaults: {Dropout: {seed: no}}\nblocks:"),
     )
-    assert len(faults) == 1
+    assert list(faults) == [4, 3]  # no layer reads y
     assert tried["a"]
     assert not tried["b"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{Dense: {units: no}}",
+        "{Dens: {units: 2}}",
+        "{Dense: {units: 2, odd: 1}}",
+        "{Dropout: {rate: 0.1}, call: {odd: x}}",
+    ],
+)
+def test_what_leads_nowhere_is_told_beside_other_faults(wrong: str) -> None:
+    lines = ("a: {Dense: {units: 2}, from: x}", "b: {Dense: {units: 2}, from: x}", f"c: {wrong}")
+    faults, _ = read(*lines)
+    assert list(faults) == [FIRST + 2, FIRST, 3]
+    assert faults[FIRST].endswith("a leads to no output")
+    assert faults[3].endswith("input y is not used")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "c: {Add: {}, from: [b, nowhere]}",
+        "c: {Add: {}, from: [a, b], repeat: no}",
+        "a: {Dense: {units: 2}}",
+        "c: {Add: {}, from: [b, a b]}",
+        "c: {Dropout: {rate: 0.1}, call: {mask: [a, 1]}}",
+    ],
+)
+def test_what_may_be_read_where_a_fault_is_is_not_told_to_lead_nowhere(line: str) -> None:
+    lines = ("a: {Dense: {units: 2}, from: x}", "b: {Dense: {units: 2}, from: y}", line)
+    faults, _ = read(*lines)
+    assert faults
+    assert not any("leads to no output" in said for said in faults.values())
+
+
+@pytest.mark.parametrize(
+    ("lines", "way"),
+    [
+        (("a: {Dense: {units: 2}, from: b}", "b: {Dense: {units: 2}, from: a}"), "a > b > a"),
+        (("a: {Dense: {units: 2}, from: a}",), "a > a"),
+        (
+            (
+                "a: {Add: {}, from: [x, d]}",
+                "b: {Dense: {units: 2}}",
+                "c: {Dense: {units: 2}, from: y}",
+                "d: {Add: {}, from: [c, b]}",
+            ),
+            "a > d > b > a",
+        ),
+        (("a: {Dropout: {rate: 0.1}, from: x, call: {mask: b}}", "b: {reuse: a}"), "a > b > a"),
+    ],
+)
+def test_layers_that_read_each_other_are_named_in_their_order(
+    lines: tuple[str, ...], way: str
+) -> None:
+    faults, _ = read(*lines)
+    (said,) = (one for one in faults.values() if "reads itself" in one)
+    assert said.endswith(f"a reads itself: {way}")
+
+
+def test_a_layer_that_only_stands_too_low_is_to_be_moved() -> None:
+    text = (
+        f"{HEAD}  - a: {{Dense: {{units: 2}}, from: b}}\n  - b: {{Dense: {{units: 2}}, from: x}}\n"
+    )
+    (fault,) = KerasLibrary().check(text, "net.yaml")
+    assert fault.message.endswith("no layer 'b' above this one")
+    assert fault.hint.startswith("move it up")
