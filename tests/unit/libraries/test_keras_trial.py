@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from deepforge_hpc.api import arch_check
+from deepforge_hpc.api.arch_memory import fit
 from deepforge_hpc.cli.main import main
 from deepforge_hpc.cli.views.arch_check import checked_lines
 from deepforge_hpc.libraries.keras.library import KerasLibrary
@@ -516,6 +517,33 @@ def test_attention_and_recurrence_keep_more_than_their_output() -> None:
     assert inside(both) == 7 * 24
     assert inside(both._replace(inputs=((None, None, 8),))) is None
     assert inside(built("Dense", 4)) == 0
+    every = both._replace(kind="TimeDistributed", wraps="LSTM", inputs=((None, 3, 7, 8),))
+    assert inside(every._replace(outputs=((None, 3, 7, 4),))) == 3 * 7 * 24
+    assert inside(every._replace(wraps="Dense")) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "wraps", "family"),
+    [
+        ("GroupQueryAttention", "", "keras.src.layers.attention.grouped_query_attention"),
+        ("RNN", "", "keras.src.layers.rnn.rnn"),
+        ("ConvLSTM2D", "", "keras.src.layers.rnn.conv_lstm2d"),
+        ("Bidirectional", "RNN", "keras.src.layers.rnn.bidirectional"),
+        ("TimeDistributed", "ConvLSTM1D", "keras.src.layers.rnn.time_distributed"),
+        ("Dense", "", "layers"),  # the project's own
+    ],
+)
+def test_what_a_layer_keeps_besides_its_output_is_no_zero_where_nobody_knows(
+    kind: str, wraps: str, family: str
+) -> None:
+    layer = built(kind, 5, 4)._replace(wraps=wraps, family=family, inputs=((None, 5, 8),))
+    assert inside(layer) is None
+    network = graph("a: {Dense: {units: 4}}")
+    found = arch_check.tried_network(tried(network, layer), Path("net.yaml"), batch=2)
+    assert found.activations == arch_check.Total(2 * 8 * 4, True)
+    fitted = fit(JUDGE, "adam", "")(found).memory
+    assert fitted is not None
+    assert fitted.is_least
 
 
 def test_without_keras_the_command_says_what_it_did_not_check(

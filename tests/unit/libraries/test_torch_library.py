@@ -433,3 +433,18 @@ def test_a_size_alone_for_an_input_is_told_once() -> None:
         "inputs.x: expected a list of sizes, not 4",
         "write x: [4]",
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "keeps"),
+    [
+        ("Linear", "torch.nn.modules.linear", 0),
+        ("builtin_function_or_method", "builtins", 0),
+        ("LSTM", "torch.nn.modules.rnn", None),
+        ("Gate", "own_layers", None),
+    ],
+)
+def test_what_a_module_keeps_besides_its_output_is_no_zero_where_nobody_knows(
+    kind: str, family: str, keeps: int | None
+) -> None:
+    assert JUDGE.inside(BuiltLayer(kind, family)) == keeps

@@ -7,6 +7,7 @@ of attention count; element-wise work (activations, normalisation, pooling, merg
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,10 @@ _FREE = {"activations", "merging", "normalization", "pooling", "regularization",
 """Folders of Keras whose layers multiply no kernel."""
 _FREE_KINDS = {"Masking", "Identity", "Embedding", "Rescaling", "Normalization"}
 _RECURRENT = {"SimpleRNN", "LSTM", "GRU"}
+_HIDES = re.compile(r"Attention|RNN|LSTM|GRU|\A(?:Flax|Jax|TFSM)Layer|\ATorchModule")
+"""Layers that keep more than their output, besides those that there is a rule for."""
+_KNOWN = ("keras.", "deepforge_hpc.")
+"""How the modules begin whose layers keep what is said here; of a project's nobody knows."""
 
 
 def operations(layer: BuiltLayer) -> int | None:
@@ -34,13 +39,25 @@ def inside(layer: BuiltLayer) -> int | None:
     et al. 2017, arXiv:1706.03762, section 3.2); of a recurrent layer the gates of each step
     (Hochreiter and Schmidhuber 1997). A fused implementation keeps less. None if not known.
     """
-    kind = layer.wraps if layer.kind == "Bidirectional" else layer.kind
+    if layer.family and not layer.family.startswith(_KNOWN):
+        return None
     try:
-        if kind in {"MultiHeadAttention", "Attention", "AdditiveAttention"}:
-            return _inside_attention(_Sizes.of(layer))
-        return _gates(_Sizes.of(layer)) if kind in _RECURRENT else 0
+        return _inside(_Sizes.of(layer), layer.kind, layer.wraps)
     except (UnknownSizeError, IndexError, KeyError, ValueError):
         return None
+
+
+def _inside(sizes: _Sizes, kind: str, wraps: str) -> int | None:
+    if kind == "TimeDistributed":
+        one = _inside(sizes.step(), wraps, "")
+        return one and one * sizes.inputs[0][0]
+    if kind in {"Bidirectional", "SpectralNormalization"}:
+        kind = wraps
+    if kind in {"MultiHeadAttention", "Attention", "AdditiveAttention"}:
+        return _inside_attention(sizes)
+    if kind in _RECURRENT:
+        return _gates(sizes)
+    return None if _HIDES.search(kind) else 0
 
 
 def _inside_attention(sizes: _Sizes) -> int:

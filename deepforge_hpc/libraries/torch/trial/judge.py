@@ -23,6 +23,9 @@ test; what the others keep depends on the shapes, or on the steps."""
 _HIDES = ("MultiheadAttention", "Transformer", "LSTM", "GRU", "RNN")
 """How the names of layers begin that keep more than their output, of which nothing is told."""
 
+_KNOWN = ("torch.", "builtins", "functools")
+"""How the modules begin whose layers keep what is said here; of a project's nobody knows."""
+
 
 def _optimizers() -> dict[str, str]:
     return {name: name for name in shipped().known("optimizer")}
@@ -30,7 +33,8 @@ def _optimizers() -> dict[str, str]:
 
 def _inside(layer: BuiltLayer) -> int | None:
     """Return what a layer keeps besides its output: nothing, or nobody knows."""
-    return None if layer.kind.startswith(_HIDES) else 0
+    is_known = layer.family.startswith(_KNOWN) or not layer.family
+    return 0 if is_known and not layer.kind.startswith(_HIDES) else None
 
 
 def _operations(layer: BuiltLayer) -> int | None:
