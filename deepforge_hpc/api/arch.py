@@ -28,6 +28,8 @@ class ShownInput(NamedTuple):
     name: str
     shape: tuple[int | None, ...]
     dtype: str
+    options: tuple[str, ...] = ()
+    """What it says besides, such as batch_size=4."""
 
 
 class ShownLayer(NamedTuple):
@@ -195,7 +197,7 @@ def _layers(graph: Graph, prefix: str) -> Iterator[ShownLayer]:
 
 def shown_inputs(graph: Graph) -> tuple[ShownInput, ...]:
     """Return the inputs of a network."""
-    return tuple(ShownInput(item.name, item.shape, item.dtype) for item in graph.inputs)
+    return tuple(ShownInput(item.name, item.shape, item.dtype, item.words) for item in graph.inputs)
 
 
 def why_not(beside: Path) -> Callable[[str], str]:

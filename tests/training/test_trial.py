@@ -192,6 +192,15 @@ VALID = {
         "f: [{Masking: {}}, {GRU: {units: 3}}]",
         inputs=STEPS,
     ),
+    "keeps state": net(
+        "a: {Bidirectional: {layer: {LSTM: {units: 4, stateful: true, return_sequences: true}}}}",
+        "b: {LSTM: {units: 4, stateful: true}}",
+        inputs="{x: {shape: [5, 3], batch: 4}}"
+    ),
+    "sparse": net("a: {Dense: {units: 4}}", inputs="{x: {shape: [5], sparse: true}}"),
+    "optional": net(
+        "a: {Dense: {units: 4}}", inputs="{x: {shape: [5], optional: true}}"
+    ),
     "images": net(
         "a: {SeparableConv2D: {filters: 4, kernel_size: 3}}",
         "b: {DepthwiseConv2D: {kernel_size: 3, depth_multiplier: 2}}",

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from deepforge_hpc.api.arch import Differences, ShownLayer, ShownNetwork
+from deepforge_hpc.api.arch import Differences, ShownInput, ShownLayer, ShownNetwork
 from deepforge_hpc.api.arch_doc import Documentation, DocumentedArgument
 from deepforge_hpc.cli.views.display import explained, listing, table
 from deepforge_hpc.runtime.base.text import count
@@ -24,9 +24,7 @@ _MODULE = re.compile(r"\b(?:keras\.\w+|nn(?:\.functional)?)\.")
 def network_lines(found: ShownNetwork) -> Iterator[str]:
     """Yield what the network is, and a line for each input and layer."""
     yield _head(found, sum("." not in layer.name for layer in found.layers))
-    inputs = [
-        (item.name, "Input", "-", f"{sizes(item.shape)} {item.dtype}") for item in found.inputs
-    ]
+    inputs = [(item.name, "Input", "-", _input(item)) for item in found.inputs]
     layers = [
         (
             item.name,
@@ -37,6 +35,11 @@ def network_lines(found: ShownNetwork) -> Iterator[str]:
         for item in found.layers
     ]
     yield from table(_HEADER, [*inputs, *layers])
+
+
+def _input(item: ShownInput) -> str:
+    """Return shape and type of an input, and what else it says."""
+    return " ".join((sizes(item.shape), item.dtype, *item.options))
 
 
 def _words(layer: ShownLayer) -> str:
@@ -57,7 +60,7 @@ def summary_lines(found: NetworkSummary) -> Iterator[str]:
     """Yield the network in numbers."""
     known = "" if found.parameters is None else f", {found.parameters:,} parameters"
     yield f"{_head(found, found.layers)}; {found.depth} deep{known}"
-    inputs = [(item.name, f"{sizes(item.shape)} {item.dtype}") for item in found.inputs]
+    inputs = [(item.name, _input(item)) for item in found.inputs]
     yield from table(("INPUT", "SHAPE"), inputs)
     yield from table(("KIND", "LAYERS"), [(kind, str(n)) for kind, n in found.kinds.items()])
 

@@ -43,6 +43,10 @@ def dialect() -> Dialect:
         },
         elsewhere={torch: keras for keras, torch in KERAS_AND_TORCH},
         files={"vocabulary": _terms},
+        input_options={
+            "batch": "batch_size",
+            **{word: word for word in ("sparse", "ragged", "optional")},
+        },
         of_models=("training", "mask"),
         activations_by_text=True,
         same_as={"strides": "pool_size", "value_dim": "key_dim"},

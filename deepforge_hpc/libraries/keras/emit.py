@@ -75,8 +75,8 @@ class _BuildBody:
     def lines(self) -> Iterator[str]:
         """Yield inputs, layers and the model."""
         for item in self.graph.inputs:
-            shape, dtype = repr(item.shape), repr(item.dtype)
-            made = f"keras.Input(shape={shape}, dtype={dtype}, name={item.name!r})"
+            words = [f"shape={item.shape!r}", f"dtype={item.dtype!r}", *item.words]
+            made = f"keras.Input({', '.join(words)}, name={item.name!r})"
             yield f"{self.new(item.name)} = {made}"
         for call in self.graph.calls:
             yield from self.call(call)

@@ -22,12 +22,11 @@ the output, unless `outputs` names others. The arguments of steps are read when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import (
-    Custom,
     Items,
     MapOf,
     OneOf,
@@ -35,7 +34,6 @@ from deepforge_hpc.files.kinds import (
     Schema,
     Shared,
     Text,
-    data,
     described,
     flag,
     version,
@@ -46,7 +44,16 @@ from deepforge_hpc.libraries.networks.catalogue import Texts
 from deepforge_hpc.libraries.networks.code import OBJECT, OBJECT_RULE, OBJECT_SCHEMA
 from deepforge_hpc.libraries.networks.dialect import Dialect
 from deepforge_hpc.libraries.networks.graph import Argument
-from deepforge_hpc.libraries.networks.literals import PARAMETER, POSITIVE, is_int
+from deepforge_hpc.libraries.networks.inputs import (
+    DTYPE,
+    INPUTS,
+    NAMED,
+    WHEN,
+    BlockInputs,
+    Input,
+    check_inputs,
+)
+from deepforge_hpc.libraries.networks.literals import PARAMETER
 from deepforge_hpc.plugins.registry import known
 
 STEP_WORDS = ("from", "when", "repeat", "call")
@@ -55,8 +62,6 @@ _OF_FILES = ("parameters", "inputs", "layers", "output", "outputs")
 """Keys of a block that it has from another file, if it uses one."""
 REQUIRED = object()
 """The default of a parameter that must be given."""
-_NAME = Text(f"a name of {NAME_RULE}", NAME.pattern)
-_NAMES = OneOrMore(_NAME, least=1)
 _SOURCE = Text(
     f"a name of {NAME_RULE}, or LAYER.OUTPUT",
     rf"{NAME.pattern}(?:\.(?:{NAME.pattern}|[0-9]{{1,4}}))?",
@@ -66,9 +71,8 @@ _ONE_NAME = {
     "type": "object",
     "minProperties": 1,
     "maxProperties": 1,
-    "propertyNames": _NAME.schema(),
+    "propertyNames": NAMED.schema(),
 }
-_WHEN = Custom(data, {"anyOf": [{"type": "boolean"}, PARAMETER]})
 _DESCRIPTION = Text(lines=True, empty=True)
 _LISTS: Schema = {"anyOf": [{"type": "array"}, PARAMETER]}
 _REPEAT: Schema = {
@@ -146,13 +150,13 @@ def step_schema(dialect: Dialect) -> Schema:
         "type": "object",
         "properties": {
             "from": _SOURCES.schema(),
-            "when": _WHEN.schema(),
+            "when": WHEN.schema(),
             "repeat": _REPEAT,
             "call": {"type": "object"},
-            REUSE: _NAME.schema(),
+            REUSE: NAMED.schema(),
             **layers,
         },
-        "propertyNames": {"anyOf": [_NAME.schema(), OBJECT_SCHEMA]},
+        "propertyNames": {"anyOf": [NAMED.schema(), OBJECT_SCHEMA]},
         "minProperties": 1,
         "maxProperties": 1 + len(STEP_WORDS),
     }
@@ -177,7 +181,7 @@ def _layer(value: object, path: Path, reader: Reader) -> object:
 _LAYERS = Shared("layers", Items(_layer, "a list of `- name: {Layer: {arguments}}`", least=1))
 
 
-@described({"type": "array", "items": {"anyOf": [_NAME.schema(), _ONE_NAME]}})
+@described({"type": "array", "items": {"anyOf": [NAMED.schema(), _ONE_NAME]}})
 def _parameters(value: object, path: Path, reader: Reader) -> object:
     """Read `[needed, {optional: default}]` to defaults by name."""
     if not isinstance(value, list):
@@ -187,60 +191,10 @@ def _parameters(value: object, path: Path, reader: Reader) -> object:
         name, default = item, REQUIRED
         if isinstance(item, dict) and len(item) == 1:
             (name, default), *_ = item.items()
-        if _NAME(name, (*path, index), reader) in found:
+        if NAMED(name, (*path, index), reader) in found:
             reader.fault((*path, index), f"parameter {name} is there twice")
         found[str(name)] = default
     return found
-
-
-@described({"anyOf": [POSITIVE, {"type": "null"}, PARAMETER]})
-def _size(value: object, path: Path, reader: Reader) -> object:
-    is_parameter = isinstance(value, str) and value.startswith("$")
-    if value is None or is_int(value, 1) or is_parameter:
-        return value
-    return reader.wrong(path, "a positive whole number or null", value)
-
-
-_DTYPE = Shared("dtype", Text("a type of numbers"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """One input of a network."""
-
-    name: str
-    shape: tuple[object, ...] = key(Items(_size, "a list of sizes"), (), required=True)
-    """Without the batch, e.g. [64, 64, 5]; null is any size."""
-    dtype: str = key(_DTYPE, "float32")
-    when: object = key(_WHEN, default=True)
-
-
-_INPUT = Object(Input, shorthand="shape", named=True)
-
-
-@described(_INPUT.schema())
-def _input(value: object, path: Path, reader: Reader) -> object:
-    if is_int(value):
-        return reader.wrong(path, "a list of sizes", value, f"write {path[-1]}: [{value}]")
-    return _INPUT(value, path, reader)
-
-
-_INPUTS = MapOf(_input)
-
-
-class _BlockInputs:
-    """Names; or shapes by name, for the inputs of a nested block."""
-
-    def __call__(self, value: object, path: Path, reader: Reader, /) -> object:
-        """Return the inputs by name, or BAD."""
-        if isinstance(value, dict):
-            return _INPUTS(value, path, reader)
-        found = _NAMES(value, path, reader)
-        return BAD if found is BAD else dict.fromkeys(found)
-
-    def schema(self) -> Schema:
-        """Describe them."""
-        return {"anyOf": [_NAMES.schema(), {"$ref": "#/definitions/inputs"}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,7 +208,7 @@ class Block:
     nested: bool = key(flag, default=False)
     """Whether it stays a model of its own, as one layer; its inputs then have shapes."""
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
-    inputs: Mapping[str, Input | None] = key(_BlockInputs(), factory=lambda: {"x": None})
+    inputs: Mapping[str, Input | None] = key(BlockInputs(), factory=lambda: {"x": None})
     layers: tuple[Layer, ...] = key(_LAYERS, ())
     output: str = key(_SOURCE, "")
     outputs: tuple[str, ...] = key(_SOURCES, ())
@@ -279,10 +233,10 @@ class Architecture:
 
     dfh: int = key(version, 1)
     library: str = key(Text(), "", required=True)
-    name: str = key(_NAME, "", required=True, name="architecture")
+    name: str = key(NAMED, "", required=True, name="architecture")
     description: str = key(_DESCRIPTION, "")
     parameters: Mapping[str, object] = key(_parameters, factory=dict)
-    inputs: Mapping[str, Input] = key(Shared("inputs", _INPUTS), factory=dict, required=True)
+    inputs: Mapping[str, Input] = key(Shared("inputs", INPUTS), factory=dict, required=True)
     defaults: Mapping[str, Mapping[str, Argument]] = key(_by_layer, factory=dict)
     """Arguments by layer, for every layer of that kind in this file."""
     blocks: Mapping[str, Block] = key(MapOf(_BLOCK), factory=dict)
@@ -327,17 +281,9 @@ def read(reader: Reader, dialect: Dialect) -> Architecture | None:
 
 def complete(found: Architecture, reader: Reader, dialect: Dialect) -> Architecture:
     """Return it with its defaults read; what is wrong now is of no consequence for other layers."""
-    _check_dtypes((found.body, *found.blocks.values()), reader, dialect)
+    for block in (found.body, *found.blocks.values()):
+        check_inputs(block.inputs, (*block.path, "inputs"), reader, dialect)
     return replace(found, defaults=_defaults(found.defaults, reader, dialect))
-
-
-def _check_dtypes(blocks: Iterable[Block], reader: Reader, dialect: Dialect) -> None:
-    """Report types of numbers of inputs that the framework has not."""
-    for block in blocks:
-        for name, item in block.inputs.items():
-            if item is not None:
-                path = (*block.path, "inputs", name, "dtype")
-                OneOf(*dialect.catalogue.dtypes)(item.dtype, path, reader)
 
 
 def _defaults(
@@ -388,9 +334,9 @@ def schema(dialect: Dialect, texts: Texts) -> Schema:
     found["properties"]["library"].update(OneOf(dialect.library).schema())
     found["properties"]["defaults"].update(closed(layers))
     found["definitions"] = {
-        "inputs": _INPUTS.schema(),
+        "inputs": INPUTS.schema(),
         **{shared.name: shared.kind.schema() for shared in (_LAYERS, _BLOCK)},
-        _DTYPE.name: OneOf(*dialect.catalogue.dtypes).schema(),
+        DTYPE.name: OneOf(*dialect.catalogue.dtypes).schema(),
         _STEP.name: step_schema(dialect),
         **layer_definitions(Kinds(dialect), texts),
     }

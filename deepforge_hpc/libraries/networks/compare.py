@@ -113,7 +113,7 @@ def _inputs(one: Iterable[GraphInput], two: Iterable[GraphInput]) -> Iterator[La
 
 
 def _input_words(item: GraphInput) -> str:
-    return f"Input {list(item.shape)} {item.dtype}"
+    return " ".join(("Input", str(list(item.shape)), item.dtype, *item.words))
 
 
 def _layer(

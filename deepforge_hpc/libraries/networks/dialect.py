@@ -29,6 +29,8 @@ class Dialect:
     """Words of other frameworks, to what is meant by them here."""
     files: Mapping[str, Callable[[Thing, list[str]], list[Any]]] = field(default_factory=dict)
     """Arguments that may name a file of the project: to what is made of its lines, in its place."""
+    input_options: Mapping[str, str] = field(default_factory=dict)
+    """What an input may say besides shape and type: in files, and in the framework."""
     of_models: tuple[str, ...] = ()
     """What the call of a nested model takes besides tensors."""
     activations_by_text: bool = False

@@ -104,8 +104,16 @@ class Expander:
                 continue
             path: Path = (*frame.block.path, "inputs", name)
             shape = [self._size(frame, size, path) for size in item.shape]
-            place = frame.unit.place(path)
-            yield GraphInput(name=name, shape=tuple(shape), dtype=item.dtype, place=place)
+            sized = replace(item, batch=self._size(frame, item.batch, path))
+            words = self.units.dialect.input_options.items()
+            said = {theirs: getattr(sized, ours) for ours, theirs in words}
+            yield GraphInput(
+                name=name,
+                shape=tuple(shape),
+                dtype=item.dtype,
+                place=frame.unit.place(path),
+                options={word: value for word, value in said.items() if value},
+            )
 
     def _size(self, frame: Frame, size: object, path: Path) -> int | None:
         """Return a size, a parameter replaced."""

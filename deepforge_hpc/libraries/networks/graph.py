@@ -89,6 +89,13 @@ class GraphInput:
     """Without the batch."""
     dtype: str
     place: Place
+    options: Mapping[str, int] = field(default_factory=dict)
+    """What else it says, by the framework's words; numbers and true."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return that as source text."""
+        return tuple(f"{name}={value!r}" for name, value in self.options.items())
 
     def fault(self, message: str, hint: str = "") -> Fault:
         """Return what is wrong with it, at its place."""

@@ -26,7 +26,7 @@ def check_unused(found: Architecture, reader: Reader) -> None:
 def _of_inputs(block: Block) -> Iterator[str]:
     for item in block.inputs.values():
         if item is not None:
-            yield from _names([*item.shape, item.when])
+            yield from _names([*item.shape, item.batch, item.when])
 
 
 def _of_step(step: Step, reader: Reader) -> set[str]:

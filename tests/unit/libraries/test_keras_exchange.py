@@ -23,6 +23,7 @@ from deepforge_hpc.libraries.keras.library import KerasLibrary
 from deepforge_hpc.libraries.networks.compare import compare
 from deepforge_hpc.libraries.networks.graph import Graph
 from deepforge_hpc.libraries.networks.plot.dot import to_dot
+from deepforge_hpc.libraries.torch.library import TorchLibrary
 
 EXAMPLES = KerasLibrary().examples()
 SMALL = """\
@@ -75,6 +76,39 @@ def test_python_has_functions_for_blocks_loops_for_repetitions_and_no_defaults()
     assert len(source.splitlines()) < 65
     given = graph(SMALL.replace("he_normal", "glorot_uniform, use_bias: true"))
     assert 'layers.Dense(2, name="a")(x)' in to_python(given)
+
+
+OPTIONS = {
+    "batch: 4": "batch_size=4",
+    "sparse: true": "sparse=True",
+    "ragged: true": "ragged=True",
+    "optional: true": "optional=True",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_an_input_says_besides_its_shape_is_kept_in_every_form(option: str) -> None:
+    text = SMALL.replace("[8]", f"{{shape: [8], {option}}}")
+    network = graph(text)
+    assert differences(network, again(network)) == ()
+    (change,) = differences(graph(SMALL), network)
+    assert str(change).count(OPTIONS[option]) == 1
+    code = KerasLibrary().compile(text, "net.yaml").code
+    assert f"keras.Input(shape=(8,), dtype='float32', {OPTIONS[option]}, name='x')" in code
+    assert f'keras.Input((8,), {OPTIONS[option]}, name="x")' in to_python(network)
+    (config,) = [one["config"] for one in json.loads(to_json(network))["config"]["layers"][:1]]
+    word, value = OPTIONS[option].split("=")
+    assert str({**config, "batch_size": config["batch_shape"][0]}[word]) == value
+    torch = text.replace("keras", "torch").replace("Dense", "Linear")
+    (fault,) = [one for one in TorchLibrary().check(torch, "net.yaml") if "input" in one.message]
+    assert fault.message.endswith(f"an input of PyTorch has no {option.partition(':')[0]}")
+
+
+def test_the_batch_that_a_sequential_model_was_built_on_means_nothing() -> None:
+    dense = json.loads(to_json(graph(SMALL)))["config"]["layers"][1]
+    config = {"name": "s", "layers": [dense], "build_input_shape": [32, 8]}
+    found = saved_model({"class_name": "Sequential", "config": config}, "s.json")
+    assert list(found.inputs.values()) == [{"shape": [8]}]
 
 
 def test_dot_has_a_node_for_each_layer_and_an_edge_for_each_tensor() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.networks.catalogue import Thing
 from deepforge_hpc.libraries.networks.code import is_object
-from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.graph import Graph, GraphInput, LayerCall, Tensor
 
 _MODEL = "keras.src.models.functional"
 """Where Keras looks for the class of a functional model."""
@@ -58,7 +58,7 @@ class _ModelDocument:
 
     def model(self) -> dict[str, Any]:
         """Return the whole network."""
-        inputs = [self._input(item.name, item.shape, item.dtype) for item in self.graph.inputs]
+        inputs = list(map(self._input, self.graph.inputs))
         starts = [[item.name, 0, 0] for item in self.graph.inputs]
         ends = [self._history(tensor) for tensor in self.graph.outputs]
         config = {
@@ -70,10 +70,12 @@ class _ModelDocument:
         }
         return {**_object(_MODEL, "Functional", config), "registered_name": "Functional"}
 
-    def _input(self, name: str, shape: tuple[int | None, ...], dtype: str) -> dict[str, Any]:
-        config = {"batch_shape": [None, *shape], "dtype": dtype, "name": name}
+    def _input(self, item: GraphInput) -> dict[str, Any]:
+        words = dict(item.options)
+        shape = [words.pop("batch_size", None), *item.shape]
+        config = {"batch_shape": shape, "dtype": item.dtype, **words, "name": item.name}
         found = _object("keras.layers", "InputLayer", config)
-        return {**found, "name": name, "inbound_nodes": []}
+        return {**found, "name": item.name, "inbound_nodes": []}
 
     def _layer(self, name: str) -> dict[str, Any]:
         first, *_ = calls = self.calls[name]

@@ -151,8 +151,9 @@ class _Writer:
         """Yield the statements that build a network; `name` is the source of its name."""
         for index, item in enumerate(graph.inputs):
             variable = self.variables[-1 - index] = unique(item.name, self.names)
-            dtype = "" if item.dtype == "float32" else f', dtype="{item.dtype}"'
-            yield f'{variable} = keras.Input({item.shape!r}{dtype}, name="{item.name}")'
+            dtype = () if item.dtype == "float32" else (f'dtype="{item.dtype}"',)
+            words = [repr(item.shape), *item.words, *dtype, f'name="{item.name}"']
+            yield f"{variable} = keras.Input({', '.join(words)})"
         if self.trunk in self.names:
             self.trunk = unique("y", self.names)
         yield from self.statements()

@@ -28,6 +28,8 @@ _MAX_NESTING = 16
 _MAX_CALLS = 10_000
 _FIRST = ("inputs", "query", "sequences", "sequence", "x")
 """How the first argument of a layer's call is called."""
+_FLAGS = ("sparse", "ragged", "optional")
+"""Of an input, the same words in a file."""
 
 
 _Key = tuple[str, int]
@@ -55,8 +57,8 @@ class SavedModel:
     """A network as it was saved."""
 
     name: str
-    inputs: dict[str, tuple[list[int | None], str]] = field(default_factory=dict)
-    """Name to shape and dtype."""
+    inputs: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Name to what a file says of it: shape, dtype, batch, ..."""
     calls: list[SavedCall] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     blocks: dict[str, SavedModel] = field(default_factory=dict)
@@ -125,9 +127,8 @@ class _ModelReader:
         inputs = [history(item).layer for item in histories(config["input_layers"])]
         for name in inputs:
             item = layers.pop(name)["config"]
-            shape = item.get("batch_shape") or item["batch_input_shape"]
             line = self.names[name, 0] = self.name(name, self.taken)
-            found.inputs[line] = (list(shape[1:]), input_dtype(item.get("dtype")))
+            found.inputs[line] = dict(_input(item))
         outputs = [history(item) for item in histories(config["output_layers"])]
         layers = without_operations(layers, {item.layer for item in outputs})
         first = {(name, 0): self.name(name, self.taken) for name in layers}
@@ -250,6 +251,17 @@ class _ModelReader:
             return block, {}, len(inner.outputs) > 1
         found = self.objects.kind(layer, name) or ("Identity", {})
         return *found, _gives_state(config)
+
+
+def _input(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield what a file says of an input."""
+    batch, *shape = config.get("batch_shape") or config["batch_input_shape"]
+    yield "shape", shape
+    if (dtype := input_dtype(config.get("dtype"))) != "float32":
+        yield "dtype", dtype
+    if batch is not None:
+        yield "batch", batch
+    yield from ((word, True) for word in _FLAGS if config.get(word))
 
 
 def _names(value: object) -> list[str]:

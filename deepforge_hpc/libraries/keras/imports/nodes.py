@@ -64,7 +64,8 @@ def chained(config: Mapping[str, Any]) -> dict[str, Any]:
         shape = config.get("build_input_shape")
         if not shape:
             raise ValueError("a sequential model without the shape of its input")
-        first = {"name": "inputs", "batch_shape": shape}
+        # It is the shape of the data that came first, of which the batch means nothing.
+        first = {"name": "inputs", "batch_shape": [None, *shape[1:]]}
         layers.insert(0, {"class_name": "InputLayer", "config": first})
     before = layers[0]["config"]["name"]
     start = [before, 0, 0]

@@ -36,8 +36,8 @@ def to_yaml(model: SavedModel, about: str) -> str:
 
 def _inputs(model: SavedModel, indent: str) -> list[str]:
     lines = [f"{indent}inputs:"]
-    for name, (shape, dtype) in model.inputs.items():
-        value: object = shape if dtype == "float32" else {"shape": shape, "dtype": dtype}
+    for name, said in model.inputs.items():
+        value = said["shape"] if said.keys() == {"shape"} else said
         lines.append(f"{indent}  {name}: {flow(value)}")
     return lines
 

@@ -87,10 +87,20 @@ class TrialBuild:
     """One network while it is built."""
 
     def __init__(
-        self, job_backend: str, denied: list[str], last: tuple[str, ...] = (), precision: str = ""
+        self,
+        job_backend: str,
+        denied: list[str],
+        last: tuple[str, ...] = (),
+        precision: str = "",
+        scope: Any = None,
     ) -> None:
-        """Begin; all layers but the `last` compute in a precision, if one is given."""
+        """Begin; all layers but the `last` compute in a precision, if one is given.
+
+        `scope`: what weights have no values in.
+        """
         import keras
+
+        self.scope = scope or contextlib.nullcontext()
 
         self.last, self.precision = last, precision or keras.config.dtype_policy().name
         self.usual = keras.config.dtype_policy().name
@@ -109,7 +119,8 @@ class TrialBuild:
         if "shape" in item:
             shape = tuple(item["shape"])
             try:
-                self.outputs[item["name"]] = self.keras.Input(shape=shape, dtype=item["dtype"])
+                words = {"dtype": item["dtype"], **item.get("options", {})}
+                self.outputs[item["name"]] = self.keras.Input(shape=shape, **words)
             except Exception as error:  # noqa: BLE001 - layers raise anything
                 return {"error": self._told("make", error)}
             return {}
@@ -132,7 +143,8 @@ class TrialBuild:
         found: dict[str, Any] = {"inputs": shapes}
         found.update(kind=type(layer).__name__, family=type(layer).__module__)
         try:
-            output = self._call(layer, item, self._tensor)
+            with self._concrete() if _keeps_state(layer) else contextlib.nullcontext():
+                output = self._call(layer, item, self._tensor)
         except Exception as error:  # noqa: BLE001 - layers raise anything
             retried = None if self.is_jobs or "model" in item else self._retried(item)
             if retried is None:
@@ -214,6 +226,15 @@ class TrialBuild:
         self._call(_body(layer), item, self._tensor)
         self.traced.add(known)
 
+    @contextlib.contextmanager
+    def _concrete(self) -> Iterator[None]:
+        """Let weights have values: Keras makes the state between batches of no others."""
+        self.scope.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self.scope.__enter__()
+
     def _retried(self, item: dict[str, Any]) -> tuple[Any, Any] | None:
         """Try with concrete sizes what this backend refuses with unknown ones."""
         found = []
@@ -272,6 +293,12 @@ def _body(layer: Any) -> Callable[..., Any]:
     return lambda *sources, **named: keras.Operation.compute_output_spec(layer, *sources, **named)
 
 
+def _keeps_state(layer: Any) -> bool:
+    """Tell whether a layer, or the one within it, goes on in a batch where the last one ended."""
+    within = (layer, getattr(layer, "layer", None), getattr(layer, "forward_layer", None))
+    return any(getattr(one, "stateful", False) is True for one in within)
+
+
 def _weight(variable: Any, layer: Any) -> list[Any]:
     trained = bool(variable.trainable and layer.trainable)
     return [str(variable.path), list(variable.shape), trained]
@@ -296,14 +323,12 @@ def _raised_in(error: BaseException, backend: str) -> str:
     return "backend" if through else "code"
 
 
-@contextlib.contextmanager
-def _abstract() -> Iterator[None]:
-    """Let weights have a shape and no values, where this Keras can do so."""
+def _abstract() -> Any:
+    """Return what lets weights have a shape and no values, where this Keras can do so."""
     import keras
 
     scope = getattr(keras, "StatelessScope", None)
-    with scope(initialize_variables=False) if scope else contextlib.nullcontext():
-        yield
+    return scope(initialize_variables=False) if scope else contextlib.nullcontext()
 
 
 def build_all(
@@ -315,9 +340,9 @@ def build_all(
     sys.setrecursionlimit(_DEEPEST)  # Keras follows a network from its outputs, layer by layer
     for index, network in enumerate(networks):
         keras.utils.clear_session()
-        with _abstract():
+        with _abstract() as scope:
             job, last = told["job_backend"] or told["backend"], tuple(network.get("last", ()))
-            one = TrialBuild(job, denied, last, told.get("precision", ""))
+            one = TrialBuild(job, denied, last, told.get("precision", ""), scope)
             build(network, index, one, write)
         keras.config.set_dtype_policy(one.usual)
 

@@ -50,7 +50,8 @@ def _users(items: list[Item]) -> Iterator[str]:
 
 def _items(graph: Graph, prefix: str) -> Iterator[Item]:
     for one in graph.inputs:
-        yield one, {"name": prefix + one.name, "shape": list(one.shape), "dtype": one.dtype}
+        said = {"shape": list(one.shape), "dtype": one.dtype, "options": dict(one.options)}
+        yield one, {"name": prefix + one.name, **said}
     for call in graph.calls:
         item = _item(call, prefix)
         if call.model is not None and not call.shared:
