@@ -136,6 +136,29 @@ def test_an_execution_of_another_user_among_ones_own_is_not_acted_on(
     assert "belongs to" not in alice("cancel", "2", cwd=mine, expect=None).stderr
 
 
+@pytest.mark.parametrize("name", ["helper.py", "helper/__init__.py", "pipeline.yaml"])
+def test_code_that_another_user_laid_where_all_may_write_is_refused(
+    as_user: Callable[..., Any], sticky: Path, name: str
+) -> None:
+    alice, mine = as_user(ALICE), sticky / "mine"
+    (mine / "operations.py").write_text(f"import helper\n{OPERATION}")
+    planted = mine / name
+    planted.parent.mkdir(exist_ok=True)
+    (mine / "helper.py").touch() if name == "pipeline.yaml" else planted.write_text("x = 1\n")
+    give(mine / "helper" if "/" in name else planted, MALLORY)
+    other = mine / Path(name).parts[0]
+    told = alice("check", cwd=mine, expect=3).stderr
+    assert f"{other}: belongs to daemon, in a folder that all may write to" in told
+    assert f"trust: [{mine}]" in told
+    mine.chmod(0o775)  # who may write there by a group is a colleague
+    alice("check", cwd=mine)
+    mine.chmod(0o1777)
+    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"trust: [{mine}]\n")
+    alice("check", cwd=mine)
+
+
 def test_what_can_run_code_is_not_reused_from_another_user(
     as_user: Callable[..., Any], sticky: Path
 ) -> None:
