@@ -39,6 +39,11 @@ class KerasLibrary(NetworkLibrary):
 
         return at_hand("keras", shipped(), shipped_texts)
 
+    def spellings(self, family: str) -> Mapping[str, str]:
+        from deepforge_hpc.libraries.keras.named_values import spellings
+
+        return spellings(family)
+
     def emit(self, graph: Graph) -> str:
         return emit(graph)
 

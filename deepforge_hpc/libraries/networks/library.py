@@ -66,13 +66,19 @@ class NetworkLibrary(Library):
     def catalogue(self) -> Mapping[str, Mapping[str, Entry]]:
         return self.entries(*self.at_hand())
 
-    @staticmethod
-    def entries(known: Catalogue, texts: Texts) -> dict[str, dict[str, Entry]]:
+    def entries(self, known: Catalogue, texts: Texts) -> dict[str, dict[str, Entry]]:
         """Return what a catalogue has, documented."""
         return {
-            family: {name: _entry(thing, texts) for name, thing in known.things(family).items()}
+            family: {
+                name: _entry(thing, texts, self.spellings(family))
+                for name, thing in known.things(family).items()
+            }
             for family in known.families
         }
+
+    def spellings(self, family: str) -> Mapping[str, str]:  # noqa: ARG002 - of those that have some
+        """Return the class by names that files may use for one of a family besides its own."""
+        return {}
 
     def examples(self) -> Mapping[str, str]:
         paths = sorted(self.folder.glob("*.yaml"))
@@ -110,13 +116,14 @@ class NetworkLibrary(Library):
         return graph, tuple(units.faults)
 
 
-def _entry(thing: Thing, texts: Texts) -> Entry:
+def _entry(thing: Thing, texts: Texts, spellings: Mapping[str, str]) -> Entry:
+    others = (word for word, name in spellings.items() if thing.name == name != word)
     return Entry(
         options={
             name: Option(sort, thing.defaults[name], texts.argument(thing, name))
             for name, sort in thing.sorts.items()
         },
         text=texts.summary(thing),
-        aliases=thing.aliases,
+        aliases=tuple(dict.fromkeys((*thing.aliases, *others))),
         call={name: texts.argument(thing, name) for name in thing.call},
     )

@@ -11,6 +11,7 @@ import pytest
 from deepforge_hpc.api.arch_doc import doc
 from deepforge_hpc.libraries.keras.catalogue import shipped
 from deepforge_hpc.libraries.keras.library import KerasLibrary
+from deepforge_hpc.libraries.keras.named_values import spellings
 from deepforge_hpc.libraries.networks import at_hand
 
 FAKE = '''\
@@ -145,3 +146,13 @@ def test_without_keras_it_is_the_shipped_one(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(at_hand, "version", version)
     assert KerasLibrary().at_hand()[0] is shipped()
+
+
+@pytest.mark.parametrize("family", ["loss", "metric", "optimizer", "callback"])
+def test_every_name_that_a_file_may_use_is_documented(family: str) -> None:
+    catalogue = KerasLibrary().catalogue()[family]
+    known = {word for name, entry in catalogue.items() for word in (name, *entry.aliases)}
+    assert spellings(family).keys() <= known
+    if family in {"loss", "metric"}:
+        found = [one.name for one in doc("mse").found if one.family == family]
+        assert found == ["MeanSquaredError"]
