@@ -114,11 +114,26 @@ class Layer:
     path: Path
 
 
+def _slip(name: object) -> str:
+    """Return the word of a step that a name is near to; empty for none."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(str(name), STEP_WORDS, 1, 0.74)), "")
+
+
 @described({})  # as `step_schema` says of a dialect
 def _step(value: object, path: Path, reader: Reader) -> object:
     """Read a step: `{Kind: arguments, from: .., when: ..}`."""
-    content = value if isinstance(value, dict) else {}
+    content = dict(value) if isinstance(value, dict) else {}
     found = [name for name in content if name not in STEP_WORDS]
+    several = found if len(found) > 1 else ()
+    slips = {name: word for name in several if (word := _slip(name)) and word not in content}
+    if len(found) - len(slips) == 1:
+        for name, word in slips.items():
+            hint = f"did you mean {word!r}?"
+            reader.fault((*path, name), f"a step has no {shown(name)}", hint, key=True)
+            content[word] = content.pop(name)  # to see what else is wrong
+            found.remove(name)
     if len(found) != 1:
         what = f"found {' and '.join(found)}" if found else "there is none"
         hint = "write `- name: {Dense: {units: 10}}`, and {Flatten: {}} for no arguments"

@@ -24,6 +24,7 @@ blocks:
     outputs: [p, q]
 layers:
 """
+SMALL = "library: keras\narchitecture: net\ninputs: {{x: [8]}}\nlayers: [{}]\n"
 FIRST = HEAD.count("\n") + 1
 
 
@@ -162,3 +163,34 @@ def test_a_layer_that_only_stands_too_low_is_to_be_moved() -> None:
     (fault,) = KerasLibrary().check(text, "net.yaml")
     assert fault.message.endswith("no layer 'b' above this one")
     assert fault.hint.startswith("move it up")
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("{Dense: {units: 2}, frm: x}", "a step has no 'frm' (did you mean 'from'?)"),
+        ("{Dense: {units: 2}, form: x}", "a step has no 'form' (did you mean 'from'?)"),
+        ("{Dense: {units: 2}, repeats: 2}", "a step has no 'repeats' (did you mean 'repeat'?)"),
+        ("{Dense: {units: 2}, wen: true}", "a step has no 'wen' (did you mean 'when'?)"),
+        ("{Dense: {units: 2}, cal: {}}", "a step has no 'cal' (did you mean 'call'?)"),
+    ],
+)
+def test_a_slip_in_a_word_of_a_step_is_told_with_the_word(step: str, told: str) -> None:
+    text = SMALL.format(f"{{a: {step}}}")
+    (fault,) = KerasLibrary().check(text, "net.yaml")
+    assert f"{fault.message} ({fault.hint})".endswith(told)
+    assert fault.line == 4
+
+
+def test_what_a_slip_stands_for_is_still_checked() -> None:
+    faults = KerasLibrary().check(SMALL.format("{a: {Dense: {units: -1}, frm: no_x}}"), "net.yaml")
+    assert [
+        "'frm'" in one.message or "units" in one.message or "no_x" in one.message for one in faults
+    ] == [True] * 3
+
+
+@pytest.mark.parametrize("other", ["Flatten", "RepeatVector", "block"])
+def test_two_layers_in_one_step_are_no_slip(other: str) -> None:
+    text = SMALL.format(f"{{a: {{Dense: {{units: 2}}, {other}: {{n: 2}}}}}}")
+    (fault,) = KerasLibrary().check(text, "net.yaml")
+    assert fault.message.endswith(f"a step names one layer or block; found Dense and {other}")
