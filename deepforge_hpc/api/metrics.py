@@ -200,7 +200,7 @@ def _write_events(
     from deepforge_hpc.api.events import write_events
 
     target = output or Path("tensorboard", done.execution)
-    if os.path.lexists(target) and not (force and is_ours(target)):
+    if os.path.lexists(target) and not (force and holds_event_files_alone(target)):
         hint = "Give another folder with -o" + ("." if force else ", or --force.")
         what = "holds other files than event files" if force else "is there already"
         raise UsageError(f"{target} {what}", hint)
@@ -223,7 +223,7 @@ def _write_events(
     return replace(done, path=str(target))
 
 
-def is_ours(folder: Path) -> bool:
+def holds_event_files_alone(folder: Path) -> bool:
     """Tell whether a folder holds event files alone, so that it may be replaced."""
     if folder.is_symlink() or not folder.is_dir():
         return False

@@ -98,7 +98,11 @@ def prove(target: Target, request: Request, *, limit_s: float) -> Notice:
 
 def _meeting(lines: Mapping[str, LaunchMethod]) -> str:
     """Return the launcher by which ranks meet through MPI, else one that MPI may be told to."""
-    may = [name for name, line in lines.items() if launcher_named(name).needs_mpi or line.told_mpi]
+    may = [
+        name
+        for name, line in lines.items()
+        if launcher_named(name).needs_mpi or line.has_mpi_option
+    ]
     return max(may, key=lambda name: launcher_named(name).needs_mpi, default="none")
 
 

@@ -88,10 +88,8 @@ def _run(
     finally:
         try:  # by the name too: an id alone may be another job's by now
             told = scheduler.query("", list(waiting)) if waiting else {}
-            ours = [
-                native_id for native_id, job in told.items() if job.name.endswith(_mark(folder))
-            ]
-            scheduler.cancel(str(folder), ours)
+            own = [native_id for native_id, job in told.items() if job.name.endswith(_mark(folder))]
+            scheduler.cancel(str(folder), own)
         except SchedulerError as error:
             failures.append(f"{' '.join(waiting)} could not be cancelled: {error.message}")
     return ended, failures

@@ -49,8 +49,10 @@ def by_place(model: Any) -> dict[str, Any]:
     for place, variable in _walk(model, ""):
         if id(variable) not in seen:  # of a model and of its layer, or of a layer in two models
             seen.add(id(variable))
-            twins = sum(name.partition(" (")[0] == place for name in found) if place in found else 0
-            found[f"{place} ({twins + 1})" if twins else place] = variable
+            before = (
+                sum(name.partition(" (")[0] == place for name in found) if place in found else 0
+            )
+            found[f"{place} ({before + 1})" if before else place] = variable
     return found
 
 

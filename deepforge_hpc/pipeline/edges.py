@@ -81,8 +81,8 @@ class Edges:
                 self._map(name, interface, edges)
         if self._untyped:
             (at, _), *_ = found = list(self._untyped.values())
-            edges_told = listed([edge for _, edge in found], _MAX_UNTYPED)
-            message = f"types are not compared along {edges_told}"
+            edges_listed = listed([edge for _, edge in found], _MAX_UNTYPED)
+            message = f"types are not compared along {edges_listed}"
             self.binder.warn_of_type(at, message, "annotate both ends, or use types:")
 
     def graph(self) -> dict[str, list[str]]:
@@ -130,11 +130,11 @@ class Edges:
         kind = self._types.get(operation, {}).get(output, "")
         is_parts = self.pipeline.operations[operation].map is not None
         mine = places(to, name, ending_of(kind, is_one=not is_parts))
-        twin = next((what for place, what in taken.items() if may_be_one(place, mine[0])), "")
+        same = next((what for place, what in taken.items() if may_be_one(place, mine[0])), "")
         is_folder = is_parts or kind == "directory"
         place = to if is_folder and not to.endswith("/") else mine[0].removesuffix(".*")
-        if twin:
-            self._fault(at, f"{twin} the same place")
+        if same:
+            self._fault(at, f"{same} the same place")
         elif outer := next(filter(_has_history, FilePath(place).parents), None):
             message = f"{shown(spec.to)} lies in {outer}, a result that the next one replaces whole"
             self._fault(at, message, "write elsewhere")

@@ -241,8 +241,8 @@ def _unchecked(site: SiteSpec, index: int, limits: Iterable[str]) -> Notice:
 
 def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
     """Say if ranks of MPI may not meet: what starts them is told no way, and may know none."""
-    is_told = any(word.startswith("--mpi=") for word in launch.argv)
-    if is_told or not launch.argv or not site.launchers[launch.name].told_mpi:
+    has_mpi = any(word.startswith("--mpi=") for word in launch.argv)
+    if has_mpi or not launch.argv or not site.launchers[launch.name].has_mpi_option:
         return
     if not launcher_named(launch.name).needs_mpi:
         return

@@ -134,9 +134,9 @@ def _have_ended(queue: LocalQueue, job: QueuedJob) -> bool:
 def _ended(queue: LocalQueue, _stamp: tuple[int, ...]) -> dict[str, bool]:
     """Return of each job whether it has ended; kept, as one is asked for with each new job."""
     ended: dict[str, bool] = {}
-    for key, told in queue.status().items():
+    for key, reported in queue.status().items():
         name = key.partition("_")[0]
-        ended[name] = ended.get(name, True) and told.raw in ENDED
+        ended[name] = ended.get(name, True) and reported.raw in ENDED
     return ended
 
 
@@ -249,10 +249,10 @@ class View:
 
     def native(self, job: QueuedJob, name: str) -> NativeStatus:
         """Return what is known of one task."""
-        told = self.status.get(name)
-        if job.id in self.released and _is_held(told):
-            job, told = job._replace(hold=False), None
-        found = (told or _unseen(job, name)).native(name, job.name)
+        reported = self.status.get(name)
+        if job.id in self.released and _is_held(reported):
+            job, reported = job._replace(hold=False), None
+        found = (reported or _unseen(job, name)).native(name, job.name)
         if self.killed is None or found.raw_state in ENDED:
             return found
         if host := self.elsewhere:
@@ -268,13 +268,13 @@ class View:
 
     def _is_lost(self, name: str) -> bool:
         """Tell whether a task that was running is not there any more, and no engine saw its end."""
-        told = self.status.get(name)
-        if self.killed is None or self.elsewhere or told is None or told.raw != "RUNNING":
+        reported = self.status.get(name)
+        if self.killed is None or self.elsewhere or reported is None or reported.raw != "RUNNING":
             return False
         token = f"{self.queue.uuid}.{name}"
         from .local_process import Process
 
-        return not Process(told.pid, told.start_time, token).is_alive
+        return not Process(reported.pid, reported.start_time, token).is_alive
 
 
 def _tasks_of(job: QueuedJob, name: str) -> tuple[str, ...]:
@@ -282,11 +282,11 @@ def _tasks_of(job: QueuedJob, name: str) -> tuple[str, ...]:
 
 
 def _has_running(status: dict[str, LocalStatus]) -> bool:
-    return any(told.raw == "RUNNING" for told in status.values())
+    return any(reported.raw == "RUNNING" for reported in status.values())
 
 
-def _is_held(told: LocalStatus | None) -> bool:
-    return told is None or (told.raw == "PENDING" and told.reason == _HELD)
+def _is_held(reported: LocalStatus | None) -> bool:
+    return reported is None or (reported.raw == "PENDING" and reported.reason == _HELD)
 
 
 def _unseen(job: QueuedJob, name: str) -> LocalStatus:

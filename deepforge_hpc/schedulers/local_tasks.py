@@ -56,11 +56,11 @@ class Task:
         kept = {name: getattr(self, name) for name in _KEPT}
         return LocalStatus(state, self.state, explanation, **kept)
 
-    def recall(self, told: LocalStatus) -> None:
+    def recall(self, reported: LocalStatus) -> None:
         """Take over what an earlier engine wrote of it."""
-        self.state = told.raw
+        self.state = reported.raw
         for name in _KEPT:
-            setattr(self, name, getattr(told, name))
+            setattr(self, name, getattr(reported, name))
 
 
 _KEPT = ("reason", "pid", "start_time", "started", "ended", "exit", "verdict")

@@ -230,7 +230,7 @@ class SlurmScheduler(Scheduler):
     def cluster(self) -> str:
         """Return the cluster that is named, else the one that answers."""
         if not self._reached:
-            reached = self._named or self._told()
+            reached = self._named or self._reported()
             self._reached = slurm_cluster.check(reached, self._scope)
         return self._reached
 
@@ -327,7 +327,7 @@ class SlurmScheduler(Scheduler):
             _warn(f"no accounting: {error.message}")
             return {}
 
-    def _told(self) -> str:
+    def _reported(self) -> str:
         """Return the cluster that the commands reach, by the controller, else by their own file."""
         try:
             return slurm_cluster.parse(self._retried(CONFIG_ARGV))
@@ -336,7 +336,7 @@ class SlurmScheduler(Scheduler):
         except SchedulerError as error:  # some sites let nobody look
             if found := slurm_cluster.in_file(self._runner.given):
                 return found
-            raise slurm_cluster.untold(error) from error
+            raise slurm_cluster.unknown(error) from error
 
     @property
     def _named(self) -> str:

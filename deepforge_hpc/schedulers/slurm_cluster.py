@@ -71,7 +71,7 @@ def in_file(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def untold(error: SchedulerError) -> SchedulerError:
+def unknown(error: SchedulerError) -> SchedulerError:
     """Return the error where nobody tells which cluster the commands reach."""
     message = f"it is unknown which cluster this shell reaches: {error.message}"
     hint = "Name it in the site's file: submit: {cluster: NAME}. Or: export SLURM_CLUSTERS=NAME"

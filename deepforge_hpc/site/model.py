@@ -120,7 +120,7 @@ class SiteSpec(Frozen):
 
     @property
     def mpi_default(self) -> Word:
-        """How a launcher that is `told_mpi` starts MPI untold; `none`: not at all."""
+        """How a launcher that `has_mpi_option` starts MPI without it; `none`: not at all."""
         return UNKNOWN if "slurm" in self.unknowns else self.slurm.mpi_default
 
     def to_dict(self) -> dict[str, Any]:

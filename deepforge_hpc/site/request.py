@@ -195,7 +195,7 @@ class LaunchMethod(Frozen):
         return self.argv[0].rpartition("/")[2] if self.argv else ""
 
     @property
-    def told_mpi(self) -> bool:
+    def has_mpi_option(self) -> bool:
         """Whether `--mpi` on its line says how its ranks meet."""
         return self.program == "srun"
 

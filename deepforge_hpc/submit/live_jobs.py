@@ -97,19 +97,17 @@ class LiveJobs:
         if len(live) > 1:
             live.pop(spared, None)
         ids = {native_id for found in live.values() for native_id in found}
-        ids |= self._ours(set((known or {}).values()) - ids)
+        ids |= self._of_this_execution(set((known or {}).values()) - ids)
         if ids:
             self._scheduler.cancel(self._info.home, sorted(ids))
         return tuple(sorted({*live, *(known or {})}))
 
-    def _ours(self, ids: set[str]) -> set[str]:
+    def _of_this_execution(self, ids: set[str]) -> set[str]:
         """Return those ids whose jobs carry our token: an id alone may be another job's by now."""
         answers = self._scheduler.query(self._info.home, sorted(ids)) if ids else {}
-        ours = {key for key, job in answers.items() if job.name.endswith(f".{self._info.token}")}
+        own = {key for key, job in answers.items() if job.name.endswith(f".{self._info.token}")}
         return {
-            native_id
-            for native_id in ids
-            if any(key.partition("_")[0] == native_id for key in ours)
+            native_id for native_id in ids if any(key.partition("_")[0] == native_id for key in own)
         }
 
     def unheard(self, ids: Iterable[str]) -> list[str]:

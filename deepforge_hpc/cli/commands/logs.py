@@ -97,7 +97,7 @@ def _await_log(
 ) -> ExecutionStatus:
     """Wait until there is a log of the attempt that is queued, or none will come."""
     ask_s = max(_ASK_S, manage.least_pause_s(found))
-    is_told = False
+    is_said = False
     while True:
         current = manage.status(found)
         unit = _unit(current, job, task)
@@ -107,9 +107,9 @@ def _await_log(
 
         if unit.is_over or unit.state is State.UNKNOWN or has_log():
             return current
-        if not is_told:
+        if not is_said:
             display.talk(f"{found.id} {title(job, task)} is {unit.state}: waiting for its log")
-            is_told = True
+            is_said = True
         until = time.monotonic() + ask_s
         while time.monotonic() < until and not has_log():
             time.sleep(_POLL_S)

@@ -87,9 +87,9 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
     if spec.job.launch.argv:
         os.environ.update(rank_variables(os.environ, spec.job, identity))
     if spec.job.launch.world_size > 1 or spec.job.resources.gpus_per_node:
-        from .surroundings import surroundings
+        from .variables import variables
 
-        os.environ.update(surroundings(os.environ, spec.job))
+        os.environ.update(variables(os.environ, spec.job))
     if spec.job.launch.world_size > 1:
         _redirect(Path(spec.rank_log.format(rank=identity.rank)), copy=identity.rank == 0)
     for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..base.native import NativeStatus
+
+Cell = str | int | None
+"""A value of an accounting: None where it says nothing."""
 
 
 class QueryResult(NamedTuple):
@@ -18,8 +21,8 @@ class QueryResult(NamedTuple):
 
     jobs: dict[str, NativeStatus] | None
     """By native id; None if nobody answers: that says nothing of how a job ended."""
-    rows: Sequence[dict[str, Any]] = ()
-    """What a record of the ledger keeps of it; empty: nothing is kept."""
+    rows: Sequence[Mapping[str, Cell]] = ()
+    """By its own fields what a record of the ledger keeps of it; empty: nothing is kept."""
     raw: bytes = b""
     """Its own words."""
     clock: str = ""

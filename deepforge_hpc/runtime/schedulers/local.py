@@ -21,4 +21,4 @@ class Local(Scheduler):
             jobs = read_status(root / FOLDER)
         except (OSError, ValueError, KeyError):
             return None
-        return {name: told.native(name) for name, told in jobs.items()}
+        return {name: reported.native(name) for name, reported in jobs.items()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import NamedTuple
 
 from ..base.native import NativeStatus
 from ..base.states import State
 from ..base.text import plain
-from .base import QueryResult
+from .base import Cell, QueryResult
 from .slurm import (
     CLUSTER,
     CONFIG_ARGV,
@@ -22,18 +22,35 @@ from .slurm import (
     native_status,
 )
 
-_FIELDS = (
-    "JobID", "State", "ExitCode", "Submit", "Start", "End", "ElapsedRaw", "CPUTimeRAW", "TotalCPU",
-    "MaxRSS", "ReqMem", "NNodes", "NCPUS", "NodeList", "AllocTRES", "ConsumedEnergyRaw",
-    "JobName",
-)  # fmt: skip
-_TIMES = frozenset({"Submit", "Start", "End"})
+_TIMES = frozenset({"submit", "start", "end"})
 _TIMEOUT_S = 60
 _LAG_S = 10.0
 """How long the database may not know yet that the jobs have ended, which this one waited for."""
 _PAUSE_S = 0.5
 _CLEANUP_S, _CLEANUP_PAUSE_S = 60.0, 2.0
 """How long a node may take to clean up after a job, which is not over before that."""
+
+
+class AccountingRow(NamedTuple):
+    """What sacct says of a job or array task, by its own names of the fields."""
+
+    jobid: str
+    state: Cell
+    exitcode: Cell
+    submit: Cell
+    start: Cell
+    end: Cell
+    elapsedraw: Cell
+    cputimeraw: Cell
+    totalcpu: Cell
+    maxrss: Cell
+    reqmem: Cell
+    nnodes: Cell
+    ncpus: Cell
+    nodelist: Cell
+    alloctres: Cell
+    consumedenergyraw: Cell
+    jobname: Cell
 
 
 def query(ids: set[str]) -> QueryResult:
@@ -71,11 +88,11 @@ def _query_accounting(native: list[str], units: set[str], cluster: list[str]) ->
         if raw is None:
             return QueryResult(None)
         rows = parse_sacct(raw)
-        filled = [row for row in rows if row["jobname"] not in {None, "allocation"}]
-        found = {key: _account(key, row) for row in filled for key in expand(str(row["jobid"]))}
+        filled = [row for row in rows if row.jobname not in {None, "allocation"}]
+        found = {key: _account(key, row) for row in filled for key in expand(row.jobid)}
         ended = {key for key, job in found.items() if not job.state.is_live}
         if units <= ended or time.monotonic() > deadline:
-            return QueryResult(found, rows, raw.encode(), "slurmctld")
+            return QueryResult(found, [row._asdict() for row in rows], raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
 
 
@@ -104,7 +121,7 @@ def _ask_queue(native: list[str], cluster: list[str]) -> dict[str, NativeStatus]
 def _sacct_argv(native: list[str]) -> list[str]:
     # No --array, which sacct of Slurm 22.05 does not know. The end lies in the future: the
     # controller's clock may be ahead of this host's.
-    argv = ["sacct", "--parsable2", "--noheader", "--format=" + ",".join(_FIELDS)]
+    argv = ["sacct", "--parsable2", "--noheader", "--format=" + ",".join(AccountingRow._fields)]
     argv += ["--starttime=2000-01-01", "--endtime=2099-01-01", "--jobs=" + ",".join(native)]
     return argv
 
@@ -142,7 +159,7 @@ def _environ() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(told)}
 
 
-def parse_sacct(text: str) -> list[dict[str, Any]]:
+def parse_sacct(text: str) -> list[AccountingRow]:
     """Return the rows of `sacct --parsable2` with our fields; numbers as numbers, "" as None.
 
     sacct was asked for times in UTC; it cuts them to 19 characters, so the zone is added here.
@@ -150,24 +167,26 @@ def parse_sacct(text: str) -> list[dict[str, Any]]:
     rows = []
     for line in text.splitlines():
         values = line.split("|")
-        if len(values) != len(_FIELDS):
-            continue
-        row: dict[str, Any] = {}
-        for name, value in zip(_FIELDS, values, strict=True):
-            number = value.isascii() and value.isdigit() and name != "JobID"
-            zone = "+00:00" if name in _TIMES and len(value) == len("2026-11-22T08:00:00") else ""
-            row[name.lower()] = int(value) if number else f"{value}{zone}" or None
-        rows.append(row)
+        if len(values) == len(AccountingRow._fields):
+            native, *others = zip(AccountingRow._fields, values, strict=True)
+            rows.append(AccountingRow(native[1], *(_cell(*one) for one in others)))
     return rows
 
 
-def _account(native: str, row: dict[str, Any]) -> NativeStatus:
-    raw, code = str(row["state"] or ""), str(row["exitcode"] or "")
+def _cell(name: str, value: str) -> Cell:
+    if value.isascii() and value.isdigit():
+        return int(value)
+    zone = "+00:00" if name in _TIMES and len(value) == len("2026-11-22T08:00:00") else ""
+    return f"{value}{zone}" or None
+
+
+def _account(native: str, row: AccountingRow) -> NativeStatus:
+    raw, code = str(row.state or ""), str(row.exitcode or "")
     # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
-    was_dropped = raw == "CANCELLED" and row["nodelist"] in {None, "None assigned"}
+    was_dropped = raw == "CANCELLED" and row.nodelist in {None, "None assigned"}
     reason = "DependencyNeverSatisfied" if was_dropped else ""
-    end = str(row["end"] or "")
-    found = _native(native, raw, reason, code, str(row["jobname"]))
+    end = str(row.end or "")
+    found = _native(native, raw, reason, code, str(row.jobname))
     return found._replace(ended=end if end[:1].isdigit() else "")  # it may be `Unknown`
 
 

@@ -175,7 +175,7 @@ def _by_own_word(evidence: Evidence, said: Said, raw: str) -> Verdict:
         return Verdict(State.UNKNOWN, reason, raw=raw, is_over=True)
     notice, native = None, evidence.native
     if native is not None and _knows_better(native, said):
-        return _told_by_scheduler(evidence, native, said, raw)
+        return _ended_by_scheduler(evidence, native, said, raw)
     is_bad = said.state.is_final and not said.state.is_success
     if is_bad and native is not None and native.state.is_success:
         text = f"{evidence.title}: it says {said.state}, the scheduler says {raw}"
@@ -203,7 +203,7 @@ def _knows_better(native: NativeStatus, said: Said) -> bool:
     return said.state is State.INTERRUPTED or (said.state is State.FAILED and is_effect)
 
 
-def _told_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw: str) -> Verdict:
+def _ended_by_scheduler(evidence: Evidence, native: NativeStatus, said: Said, raw: str) -> Verdict:
     reason = f"{native.explanation.rstrip('.')} (the scheduler says {raw})."
     if said.state is State.FAILED:
         reason += f" The job itself says: {said.reason}"

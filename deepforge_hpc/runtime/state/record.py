@@ -31,7 +31,7 @@ from .record_data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..base.context import Clock, Context
     from ..base.plan import Job
@@ -173,7 +173,7 @@ def reuse_record(
 
 
 def accounting_record(
-    context: Context, jobs: Sequence[dict[str, Any]], raw: str, clock: str
+    context: Context, jobs: Sequence[Mapping[str, object]], raw: str, clock: str
 ) -> AccountingData:
     """Return the record of what the scheduler counted; `raw`: digest of its very words."""
     info = context.info
@@ -184,7 +184,7 @@ def accounting_record(
         user=info.user,
         dfh=info.version,
         clock=clock,
-        jobs=tuple(jobs),
+        jobs=tuple(map(dict, jobs)),
         raw=raw,
         time=CountedAt(timestamp()),
     )

@@ -28,7 +28,7 @@ KNOWING = {
     "runtime/job/blame.py": "what ranks say that have lost another",
     "runtime/rank/explain.py": "what an exception of others means to a person",
     "runtime/rank/mpi.py": "whose number of ranks is compared",
-    "runtime/rank/surroundings.py": "variables for threads and caches",
+    "runtime/rank/variables.py": "variables for threads and caches",
     "api/arch.py": "the library of whom names none",
     "api/arch_exchange.py": "what is imported is a model of Keras",
     "api/model.py": "what is inspected is a model of Keras",

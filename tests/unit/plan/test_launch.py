@@ -121,10 +121,10 @@ def test_cpus_are_exported_for_the_versions_that_forget_them(version, exported):
 
 def test_srun_is_srun_wherever_it_lies():
     launcher = LaunchMethod(argv=("/opt/slurm/bin/srun", "-n{world_size}"))
-    assert launcher.told_mpi
+    assert launcher.has_mpi_option
     assert launcher.starts_images
     for other in (LaunchMethod(argv=("srun-wrapper",)), LaunchMethod()):
-        assert not other.told_mpi
+        assert not other.has_mpi_option
         assert not other.starts_images
     made = command(site(launchers={"srun": launcher}, slurm=SlurmFacts(version="22.05")), facts())
     assert dict(made.env) == {"SRUN_CPUS_PER_TASK": "2"}

@@ -10,7 +10,7 @@ import pytest
 
 from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.sacct import parse_sacct
+from deepforge_hpc.runtime.schedulers.sacct import AccountingRow, parse_sacct
 from deepforge_hpc.runtime.state import statefile
 from deepforge_hpc.schedulers.slurm_states import interpret
 
@@ -383,4 +383,4 @@ def test_what_the_controller_calls_alive_is_not_ended_by_the_accounting(
 
 
 def test_lines_of_sacct_that_are_not_ours_are_left_out() -> None:
-    assert parse_sacct("a|b\n\n" + "|" * 16 + "\n") == [dict.fromkeys(parse_sacct("|" * 16)[0])]
+    assert parse_sacct("a|b\n\n" + "|" * 16 + "\n") == [AccountingRow("", *[None] * 16)]

@@ -25,7 +25,7 @@ from deepforge_hpc.runtime.rank import run
 from deepforge_hpc.runtime.rank.identity import Identity
 from deepforge_hpc.runtime.rank.messages import RankSpec
 from deepforge_hpc.runtime.rank.saving import save_outputs
-from deepforge_hpc.runtime.rank.surroundings import caches
+from deepforge_hpc.runtime.rank.variables import caches
 from deepforge_hpc.runtime.state.record import write_blob, write_record
 from deepforge_hpc.runtime.state.record_data import AccountingData, CountedAt
 from deepforge_hpc.runtime.storage import known

@@ -70,21 +70,21 @@ def saved_model(document: Mapping[str, Any], file: str, why_not: WhyNot = no_pro
 
     `why_not` says why the project has not what is named as MODULE:Name; empty if it has.
     """
-    told = _Told(file, why_not)
+    report = _Report(file, why_not)
     try:
-        found = _ModelReader(told, ()).model(document)
+        found = _ModelReader(report, ()).model(document)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         said = f"a part of it has no {error}" if isinstance(error, KeyError) else str(error)
         message = f"this is no model that Keras saved: {said}"
-        raise InvalidInputError([*told.faults, Fault(message, file)]) from error
-    if told.faults:
-        raise InvalidInputError(list(dict.fromkeys(told.faults)))
-    found.blocks = told.blocks
+        raise InvalidInputError([*report.faults, Fault(message, file)]) from error
+    if report.faults:
+        raise InvalidInputError(list(dict.fromkeys(report.faults)))
+    found.blocks = report.blocks
     return found
 
 
 @dataclass(slots=True)
-class _Told:
+class _Report:
     """What the readers of one document share."""
 
     file: str
@@ -96,9 +96,9 @@ class _Told:
 class _ModelReader:
     """Reads one model; those within it by others."""
 
-    def __init__(self, told: _Told, within: tuple[str, ...]) -> None:
-        self.told, self.within = told, within
-        self.objects = SavedObjects(self.fault, told.why_not)
+    def __init__(self, report: _Report, within: tuple[str, ...]) -> None:
+        self.report, self.within = report, within
+        self.objects = SavedObjects(self.fault, report.why_not)
         self.names: dict[_Key, str] = {}
         """Layer and number of its call to the name of a line."""
         self.taken: set[str] = set()
@@ -110,8 +110,8 @@ class _ModelReader:
     def fault(self, layer: str, message: str, hint: str = "") -> None:
         """Keep what is wrong with a layer."""
         where = "/".join((*self.within, layer))
-        fault = Fault(f"layer {shown(where)}: {message}", self.told.file, hint=hint)
-        self.told.faults.append(fault)
+        fault = Fault(f"layer {shown(where)}: {message}", self.report.file, hint=hint)
+        self.report.faults.append(fault)
 
     def model(self, document: Mapping[str, Any]) -> SavedModel:
         """Return the network of a document."""
@@ -245,9 +245,11 @@ class _ModelReader:
         """Return kind and arguments of a layer, and whether it gives several tensors."""
         kind, config = layer["class_name"], layer["config"]
         if kind in _MODELS and "layers" in config:
-            inner = _ModelReader(self.told, (*self.within, name)).model(layer)
-            block = self.name(f"model_{inner.name}", {*self.told.blocks, *shipped().known("layer")})
-            self.told.blocks[block] = inner
+            inner = _ModelReader(self.report, (*self.within, name)).model(layer)
+            block = self.name(
+                f"model_{inner.name}", {*self.report.blocks, *shipped().known("layer")}
+            )
+            self.report.blocks[block] = inner
             return block, {}, len(inner.outputs) > 1
         found = self.objects.kind(layer, name) or ("Identity", {})
         return *found, _gives_state(config)

@@ -34,11 +34,11 @@ def key(network: dict[str, Any], setting: TrialSetting, software: object) -> str
     script = digest(setting.judge.script().encode())
     how = [setting.backend, setting.job_backend, setting.precision]
     told = [network, *how, software, script]
-    told += [_surroundings(setting.judge), setting.judge.settings()]
+    told += [_environment(setting.judge), setting.judge.settings()]
     return digest(canonical_json(told)).removeprefix("sha256:")
 
 
-def _surroundings(judge: Judge) -> dict[str, str]:
+def _environment(judge: Judge) -> dict[str, str]:
     """Return the variables that a framework or its Python may heed."""
     beginnings = ("PYTHONHOME", "PYTHONPATH", *judge.variables)
     return {name: value for name, value in os.environ.items() if name.startswith(beginnings)}

@@ -19,7 +19,7 @@ from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan, Resources
 from deepforge_hpc.runtime.job.rank_spec import rank_environment
 from deepforge_hpc.runtime.rank.identity import Identity, rank_variables
 from deepforge_hpc.runtime.rank.mpi import watch
-from deepforge_hpc.runtime.rank.surroundings import caches, threads
+from deepforge_hpc.runtime.rank.variables import caches, threads
 
 if TYPE_CHECKING:
     from conftest import Execution

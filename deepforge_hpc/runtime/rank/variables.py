@@ -54,7 +54,7 @@ def caches(environ: Mapping[str, str], job: Job, owner: int) -> dict[str, str]:
     return {name: str(base / _CACHES[name]) for name in names}
 
 
-def surroundings(environ: Mapping[str, str], job: Job) -> dict[str, str]:
+def variables(environ: Mapping[str, str], job: Job) -> dict[str, str]:
     """Return the variables to set before any library is imported."""
     found = caches(environ, job, os.getuid())
     return found | threads(environ, job, len(os.sched_getaffinity(0)))
