@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
+from deepforge_hpc.pipeline.file import OPERATIONS
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.interface import OperationCode, Parameter, Port
     from deepforge_hpc.pipeline.sources import Sources
 
-LIBRARY = "deepforge_hpc.operations"
 _MOST_FILES = 2_000
 """Of a folder, with the folders below it, that are looked at."""
 _ARGUMENT = re.compile(r"    (\w+): (.+)")
@@ -78,7 +78,7 @@ def list_operations(folder: Path) -> ListedOperations:
     """Return the operations of the library, and those that lie in files below a folder."""
     sources = _sources(folder)
     return ListedOperations(
-        library=tuple(_listed(sources, f"{LIBRARY}:{name}") for name in library_names()),
+        library=tuple(_listed(sources, f"{OPERATIONS}:{name}") for name in library_names()),
         project=tuple(_listed(sources, uses) for uses in _own(folder)),
     )
 
@@ -93,7 +93,7 @@ def document(name: str, folder: Path) -> OperationDocumentation:
     uses = name
     if ":" not in name:
         library = library_names()
-        uses = f"{LIBRARY}:{name}" if name in library else _own_named(name, folder, library)
+        uses = f"{OPERATIONS}:{name}" if name in library else _own_named(name, folder, library)
     try:
         return _documented(_sources(folder), uses)
     except ProjectError as error:
@@ -119,11 +119,11 @@ def library_names() -> list[str]:
     """Return the names of the library's operations, sorted."""
     from deepforge_hpc.pipeline.code_origin import library
 
-    tree = ast.parse(library(LIBRARY).path.read_bytes())
+    tree = ast.parse(library(OPERATIONS).path.read_bytes())
     return sorted(
         alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{LIBRARY}.")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{OPERATIONS}.")
         for alias in node.names
     )
 

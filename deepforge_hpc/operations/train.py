@@ -112,7 +112,8 @@ class Train:
         init_from: Annotated[
             str,
             {
-                "pattern": r"|keras-app:[A-Za-z0-9_]+|hf://[\w.-]+/[\w.-]+@[\w.-]+",
+                "pattern": r"|keras-app:[A-Za-z0-9_]+"
+                r"|hf://(?!.*\.\.)[\w.-]+(/[\w.-]+)?@[\w-][\w./-]*",
                 "names": "@model:setting init_from",
             },
         ] = "",

@@ -31,6 +31,7 @@ from deepforge_hpc.runtime.base.plan import member_port
 from deepforge_hpc.units import DURATION, MEMORY, parse_duration, parse_memory
 
 MAX_SHARDS = 10_000
+OPERATIONS = "deepforge_hpc.operations"
 MODULE = r"[A-Za-z0-9][A-Za-z0-9_.+/:@=~-]{0,200}"
 _NAME = r"[A-Za-z][A-Za-z0-9_]{0,63}"
 _SOURCE = Text("the name of an input, or OPERATION.OUTPUT", rf"{_NAME}(\.{_NAME})?")
@@ -206,11 +207,16 @@ class OperationSpec:
     env: Mapping[str, str] = key(VARIABLES, factory=dict)
     """Variables of the jobs: an operation wins over the pipeline, and that over the site."""
     seed: int | None = key(_SEED)
-    gpu_visibility: str = key(OneOf("own", "all"), "all")
+    gpu_visibility: str | None = key(OneOf("own", "all"))
     """Which GPUs of its node a rank sees: its own alone, or all of the job."""
     after: tuple[str, ...] = key(
         Items(Text("the name of an operation", _NAME), "a list of operations"), ()
     )
+
+    @property
+    def is_of_library(self) -> bool:
+        """Tell whether the operation is one of those that come with the package."""
+        return self.uses.partition(":")[0].startswith(OPERATIONS)
 
     def sources(self) -> Iterator[tuple[Path, str, str]]:
         """Yield each source with its path below `inputs:` and the name of its port."""

@@ -161,10 +161,14 @@ class _Resolution:
             queue=request,
             tasks=tasks if is_array else None,
             image=image,
-            gpu_visibility=spec.gpu_visibility,
+            gpu_visibility=spec.gpu_visibility or "all",
             modules=environment.modules,
         )
         granted = self._granted(spec.name, asked)
+        if spec.is_of_library and not spec.gpu_visibility and granted["launch"].gpus:
+            # A framework takes all GPUs that it sees with the first network, which is built before
+            # the operation begins: the rank hides the others' from it. Slurm still binds none.
+            granted["launch"] = granted["launch"]._replace(gpu_visibility="own")
         own = {**self.loaded.pipeline.env, **spec.env}
         if own:
             declared["env"] = own

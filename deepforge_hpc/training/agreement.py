@@ -50,18 +50,26 @@ def newest_of(
 
 
 def check_agreement(
-    batches: RankBatches, validation: RankBatches | None, epochs: int, transport: Transport
+    network: str,
+    batches: RankBatches,
+    validation: RankBatches | None,
+    epochs: int,
+    transport: Transport,
 ) -> None:
-    """Raise the same TrainingError on all ranks if they are about to do different things."""
-    mine = {"epochs": epochs, **batches.describe()}
+    """Raise the same TrainingError on all ranks if they are about to do different things.
+
+    `network`: a digest of its layers. Ranks whose networks differ, or of which one alone validates,
+    would wait for each other for ever, or take each other's numbers for theirs.
+    """
+    mine = {"the network": network, "epochs": epochs, **batches.describe()}
     if validation is not None:
         mine |= {f"validation {name}": value for name, value in validation.describe().items()}
     told = transport.gather(mine)
-    for name in told[0]:
+    for name in dict.fromkeys(name for item in told for name in item):
         values = [item.get(name) for item in told]
         if any(value != values[0] for value in values):
             said = ", ".join(f"rank {rank} has {value}" for rank, value in enumerate(values[:8]))
             raise TrainingError(
-                f"the ranks disagree on {name}: {said}. All ranks must be given the same data; "
-                "each takes its own part of every batch"
+                f"the ranks disagree on {name}: {said}. All ranks must be given the same network "
+                "and the same data; each takes its own part of every batch"
             )

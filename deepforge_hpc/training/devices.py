@@ -15,6 +15,8 @@ from deepforge_hpc.job import Rank
 SAMPLE_S = 0.5
 """Seconds between two looks; one takes some microseconds."""
 _NVML = "libnvidia-ml.so.1"
+_UUID_BYTES = 96
+"""NVML_DEVICE_UUID_V2_BUFFER_SIZE, its longest."""
 _CARDS = Path("/sys/class/drm")
 
 
@@ -38,6 +40,13 @@ class NvidiaGpu:
         key = ctypes.c_uint(int(name)) if name.isdigit() else ctypes.c_char_p(name.encode())
         self._call(f"nvmlDeviceGetHandleBy{by}", key, ctypes.byref(self._handle))
 
+    @property
+    def identity(self) -> str:
+        """Return its UUID; OSError if its driver does not say."""
+        text = ctypes.create_string_buffer(_UUID_BYTES)
+        self._call("nvmlDeviceGetUUID", self._handle, text, ctypes.c_uint(_UUID_BYTES))
+        return text.value.decode(errors="replace")
+
     def look(self) -> GpuLook:
         """Return what it does now; OSError if its driver does not say."""
         rates, memory = (ctypes.c_uint * 2)(), (ctypes.c_ulonglong * 3)()
@@ -60,6 +69,11 @@ class AmdGpu:
             raise OSError(f"there is no GPU {name!r} below {cards}")
         self._folder = found[int(name)].parent
         self.look()
+
+    @property
+    def identity(self) -> str:
+        """Return its place on the bus."""
+        return str(self._folder.resolve())
 
     def look(self) -> GpuLook:
         """Return what it does now; OSError or ValueError if its driver does not say."""

@@ -18,7 +18,7 @@ from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.optimizer import check_steps
 from deepforge_hpc.training.reduce import plain
 from deepforge_hpc.training.saving import Once, Restore, Save, Stopped
-from deepforge_hpc.training.state import TrainingState
+from deepforge_hpc.training.state import TrainingState, network_digest
 from deepforge_hpc.training.synchronize import Synchronize
 from deepforge_hpc.training.transports import Transport
 
@@ -62,7 +62,7 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
             number any more, BackupAndRestore among the callbacks.
     """
     _refuse_other_copies(callbacks)
-    check_agreement(batches, validation, epochs, transport)
+    check_agreement(network_digest(model), batches, validation, epochs, transport)
     kept = folder_of(checkpoints)
     found = newest_of(kept, batches, transport)
     callbacks = [item for item in callbacks if transport.rank == 0 or not isinstance(item, WRITERS)]

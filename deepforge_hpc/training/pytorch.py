@@ -28,14 +28,15 @@ from deepforge_hpc.training.torch_losses import Loss, Losses
 from deepforge_hpc.training.torch_normalization import is_synchronized, synchronize
 from deepforge_hpc.training.torch_precision import Precision
 from deepforge_hpc.training.torch_rate import Rate
-from deepforge_hpc.training.torch_state import TorchState
+from deepforge_hpc.training.torch_state import TorchState, network_digest
 from deepforge_hpc.training.transports import Transport
 
 __all__ = ["EarlyStopping", "Goal", "Metric", "fit", "synchronize"]
 
 AGREE_S = 1.0
 """How long ranks go on without asking each other whether to stop."""
-_MOST_STEPS = 1000
+_MOST_STEPS = 200
+"""However short steps are: where a file system slows down they become a hundred times longer."""
 Metric = Callable[[Any, Any], Any]
 """Takes outputs and targets, and returns a number for each row."""
 
@@ -92,7 +93,7 @@ def fit(  # noqa: PLR0913 - the choices of one call, by their names
     A module that `torch.distributed.fsdp.fully_shard` sharded averages its gradients itself, and a
     checkpoint of it has a shard of each rank: `deepforge_hpc.training.torch_shards`.
     """
-    check_agreement(batches, validation, epochs, transport)
+    check_agreement(network_digest(module), batches, validation, epochs, transport)
     torch_shards.check(module, goal.optimizer, transport)
     kept = folder_of(checkpoints)
     found = newest_of(kept, batches, transport)

@@ -21,7 +21,8 @@ from deepforge_hpc.training.state import TrainingState, begins_anew
 
 AGREE_S = 1.0
 """How long ranks go on without asking each other whether to stop: of the 30 s that a job has."""
-_MOST_STEPS = 1000
+_MOST_STEPS = 200
+"""However short steps are: where a file system slows down they become a hundred times longer."""
 _LOSSES = ("loss", "val_loss")
 
 

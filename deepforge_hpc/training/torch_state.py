@@ -26,14 +26,14 @@ class TorchState:
     def __init__(self, module: Any, optimizer: Any, schedule: Any, transport: Transport) -> None:
         self.module, self.optimizer, self.schedule = module, optimizer, schedule
         self.transport, self.draws = transport, Draws(transport)
-        self._network = _digest(module)
+        self._network = network_digest(module)
         self.is_sharded = torch_shards.is_sharded(module)
 
     def share(self) -> None:
         """Give all ranks the weights of rank 0; of a sharded module, what is not sharded."""
         with torch.no_grad():
             for tensor in torch_shards.whole(self.module.state_dict()).values():
-                found = self.transport.broadcast(tensor.detach().cpu().numpy())
+                found = self.transport.broadcast(array_of(tensor))
                 tensor.copy_(torch.from_numpy(np.array(found)))
 
     def average_statistics(self) -> None:
@@ -143,15 +143,16 @@ class TorchState:
         return [[name, list(one.shape)] for name, one in self.module.state_dict().items()]
 
 
-def _digest(module: Any) -> str:
+def network_digest(module: Any) -> str:
     """Return a digest of the settings of layers; sharded ones have other names for the same."""
     said = re.sub(r"\bFSDP|0x[0-9a-f]+", "", repr(module))
     return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def array_of(tensor: Any) -> Any:
-    """Return a copy of a tensor's numbers."""
-    return tensor.detach().cpu().numpy().copy()
+    """Return a copy of a tensor's numbers; of those of 16 bits that numpy has not, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy().copy()
 
 
 def _plain(value: Any) -> Any:

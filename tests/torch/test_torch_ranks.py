@@ -134,6 +134,17 @@ def test_what_cannot_go_on_says_why(folders: tuple[Path, Path]) -> None:
         assert "is of another architecture" in told(folder)["other"]
 
 
+def test_parameters_of_16_bits_are_learnt_and_kept(folders: tuple[Path, Path]) -> None:
+    one, two = folders
+    for folder, size in ((one, 1), (two, 2)):
+        assert told(folder)["half again"] == told(folder)["half"]  # from its checkpoint
+        for case in ("half", "half again"):
+            for rank in range(size):
+                assert furthest(weights(folder, "half"), weights(folder, case, rank)) == 0
+    # Adam's steps are 0.01, and of bfloat16 2 to 3 digits are left of weights below 1.
+    assert furthest(weights(one, "half"), weights(two, "half")) <= 0.05
+
+
 def test_a_training_on_torch_needs_no_keras(folders: tuple[Path, Path]) -> None:
     assert told(folders[0])["keras"] is False
 

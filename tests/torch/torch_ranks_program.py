@@ -62,6 +62,17 @@ def network(kind: str = "float64", *inside: nn.Module) -> nn.Module:
     return built.to(getattr(torch, kind))  # type: ignore[no-any-return]
 
 
+class OfHalf(nn.Module):
+    """Its parameters have 16 bits, of a kind that numpy has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = network("bfloat16")
+
+    def forward(self, x: Any) -> Any:
+        return self.inner(x.bfloat16()).float()
+
+
 class Branching(nn.Module):
     """Some parameters have a gradient on some ranks, one in two parts, and some never on any."""
 
@@ -113,7 +124,10 @@ def fitted(case: str, module: nn.Module, kind: str = "float64", **words: Any) ->
 
 
 def keep(case: str, module: nn.Module) -> None:
-    weights = {name: one.numpy() for name, one in module.state_dict().items()}
+    weights = {
+        name: one.to(torch.promote_types(one.dtype, torch.float32)).numpy()
+        for name, one in module.state_dict().items()
+    }
     np.savez(FOLDER / f"{case}-{TEAM.rank}.npz", **weights)
 
 
@@ -206,6 +220,10 @@ best("best again")  # of one that is over
 resumable("uninterrupted", folder="whole")
 resumable("stopped", stop=9)  # in the second epoch
 resumable("resumed")
+for case in ("half", "half again"):  # the second goes on from the end of the first
+    module = OfHalf()
+    fitted(case, module, "float32", epochs=2, checkpoints=FOLDER / "half",
+           optimizer=torch.optim.Adam(module.parameters(), lr=0.01))  # fmt: skip
 diverging = network()
 try:
     fitted("lost", diverging, optimizer=torch.optim.SGD(diverging.parameters(), lr=math.inf))

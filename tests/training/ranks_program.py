@@ -368,6 +368,9 @@ def ended() -> None:
 
 def refused() -> None:
     expect_error("rows", network(), rows=slice(ROWS - TEAM.rank))
+    expect_error("networks", network(outputs=3 + TEAM.rank))
+    seen = batches(*data("float32")) if TEAM.rank else None
+    expect_error("validation", network(), validation=seen)
     expect_error("other network", network(outputs=4), checkpoints=FOLDER / "whole")
     x, y = data("float32")
     expect_error("other data", network(), rows=slice(50), checkpoints=FOLDER / "whole")

@@ -167,6 +167,7 @@ def test_an_amd_gpu_is_the_one_that_the_rank_sees(tmp_path: Path) -> None:
     watch.look()
     assert watch.record() == {"gpu/use": 0.45, "gpu/peak_mib": 5.0}
     assert watch.record() == {}
+    assert AmdGpu("2", tmp_path).identity != AmdGpu("1", tmp_path).identity
     with pytest.raises(OSError, match="no GPU '3'"):
         AmdGpu("3", tmp_path)
     shutil.rmtree(tmp_path / "card10")
@@ -184,6 +185,7 @@ int nvmlInit_v2(void) { return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned int i, void **h) { if (i > 1) return 6; second = i; *h = &second; return 0; }
 int nvmlDeviceGetHandleByUUID(const char *u, void **h) { *h = &second; second = !strcmp(u, "GPU-b"); return second ? 0 : 6; }
 int nvmlDeviceGetUtilizationRates(void *h, struct rates *r) { r->gpu = *(int *)h ? 80 : 10; r->memory = 3; return 0; }
+int nvmlDeviceGetUUID(void *h, char *u, unsigned int n) { strncpy(u, *(int *)h ? "GPU-b" : "GPU-a", n); return 0; }
 int nvmlDeviceGetMemoryInfo(void *h, struct memory *m) { m->total = 9; m->free = 2; m->used = 7; return 0; }
 """
 
@@ -199,6 +201,7 @@ def test_an_nvidia_gpu_is_asked_by_number_or_uuid(tmp_path: Path) -> None:
     subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "nvml.c"], check=True)
     for name, use in (("0", 0.1), ("1", 0.8), ("GPU-b", 0.8)):
         assert NvidiaGpu(name, library).look() == GpuLook(use, 7)
+    assert [NvidiaGpu(name, library).identity for name in ("0", "1")] == ["GPU-a", "GPU-b"]
     for name in ("2", "GPU-x"):
         with pytest.raises(OSError, match="returned 6"):
             NvidiaGpu(name, library)

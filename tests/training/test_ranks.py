@@ -222,6 +222,8 @@ print([type(item).__name__ for item in model.layers], model.predict(np.ones((2, 
     ("case", "message"),
     [
         ("rows", "the ranks disagree on rows: rank 0 has 107, rank 1 has 106"),
+        ("networks", "the ranks disagree on the network: rank 0 has "),
+        ("validation", "the ranks disagree on validation rows: rank 0 has None, rank 1 has 107"),
         ("other network", "is of another architecture: gamma (16,) there, kernel (16, 4) here"),
         ("other data", "with other data or batches (rows: 107 there, 50 here)"),
         ("not a number", "no number any more at epoch 3, step 1; the last good checkpoint is"),

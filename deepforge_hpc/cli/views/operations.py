@@ -7,19 +7,19 @@ import textwrap
 from collections.abc import Iterator
 
 from deepforge_hpc.api.operations import (
-    LIBRARY,
     DocumentedValue,
     ListedOperations,
     OperationDocumentation,
 )
 from deepforge_hpc.cli.views.display import explained, listing
+from deepforge_hpc.pipeline.file import OPERATIONS
 
 _WIDTH = 96
 
 
 def list_lines(found: ListedOperations) -> Iterator[str]:
     """Yield the library, then the project's own."""
-    yield f"The library; uses: {LIBRARY}:NAME"
+    yield f"The library; uses: {OPERATIONS}:NAME"
     yield from listing((("NAME", "name"), ("WHAT", "about")), found.library)
     if found.project:
         yield ""

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from deepforge_hpc.job import Rank, ranks
 from deepforge_hpc.training.errors import TrainingError
 from deepforge_hpc.training.transports.base import OneRank, Transport, backend
+from deepforge_hpc.training.transports.gpus import refuse_shared_gpus, use_own_gpus
 
 VARIABLE = "DFH_TRANSPORT"
 """Names one of NAMES for all trainings of a job."""
@@ -20,15 +21,19 @@ def connect(name: str = "") -> Transport:
 
     `name` (or $DFH_TRANSPORT) is `horovod`, `mpi` or `torch`. Without one: torch.distributed where
     Keras runs on torch, else Horovod if it is installed, else mpi4py. Raises TrainingError if it
-    cannot be used here, and RanksError if it sees another number of ranks than the job has.
+    cannot be used here or a rank has no GPU of its own, of those that the job was given, and
+    RanksError if it sees another number of ranks than the job has.
     """
     mine = ranks()
     name = name or os.environ.get(VARIABLE, "")
     if name and name not in NAMES:
         raise TrainingError(f"there is no transport {name!r}; there are {', '.join(NAMES)}")
+    use_own_gpus(mine, name)
     if mine.world_size == 1:
         return OneRank()
-    return _maker(name or _best())(mine)
+    transport = _maker(name or _best())(mine)
+    refuse_shared_gpus(transport, mine)
+    return transport
 
 
 def _best() -> str:

@@ -91,9 +91,7 @@ def _join(ranks: Rank) -> tuple[Any, Any]:
         ) from error
     if not torch.distributed.is_available():
         raise TrainingError("this build of torch has no torch.distributed: install another one")
-    with_gpu = torch.cuda.is_available() and ranks.device is not None
-    if with_gpu:
-        torch.cuda.set_device(ranks.device)
+    with_gpu = ranks.device is not None  # and PyTorch has it: `connect` has asked
     if not torch.distributed.is_initialized():
         if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
             raise TrainingError(

@@ -16,7 +16,6 @@ from deepforge_hpc.training.transports.tensorflow import (
     of_one_type,
     spent_in_graph,
     time_once_there,
-    use_own_gpus,
     widened,
 )
 
@@ -34,7 +33,6 @@ class HorovodTransport(Transport):
     def __init__(self, ranks: Rank) -> None:
         self._hvd = _load()
         ranks.agree(self._hvd.size(), "Horovod")
-        use_own_gpus(ranks)
         super().__init__(self._hvd.rank(), ranks.world_size)
         self._within_steps_s = spent_in_graph()
 

@@ -27,10 +27,6 @@ class MpiTransport(Transport):
             library = mpi.Get_library_version().split("\n")[0].split(",")[0].strip("\0 ")
             raise RanksError(f"{error}; mpi4py uses {library}") from None
         self._runs_on = backend()
-        if self._runs_on == "tensorflow":
-            from deepforge_hpc.training.transports.tensorflow import use_own_gpus
-
-            use_own_gpus(ranks)
         super().__init__(self._comm.Get_rank(), ranks.world_size)
 
     def _gather(self, value: Any) -> list[Any]:

@@ -1,23 +1,11 @@
-"""What a rank of TensorFlow sees of its node, and its gradients on their way."""
+"""The gradients of TensorFlow on their way."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from deepforge_hpc.job import Rank
 from deepforge_hpc.training.transports.base import Tensor
-
-
-def use_own_gpus(rank: Rank) -> None:
-    """Let TensorFlow take this rank's GPUs alone, of all that it sees; before it touches any."""
-    if rank.gpus is None:
-        return
-    import tensorflow as tf
-
-    found = tf.config.list_physical_devices("GPU")
-    if found:
-        tf.config.set_visible_devices([found[gpu] for gpu in rank.gpus], "GPU")
 
 
 def widened(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepforge_hpc.api.operations import LIBRARY, document, library_names
+from deepforge_hpc.api.operations import document, library_names
+from deepforge_hpc.pipeline.file import OPERATIONS
 
 NAMES = library_names()
 WITHOUT_EXAMPLE = {"Train", "UMAP"}
@@ -17,7 +18,7 @@ WITHOUT_EXAMPLE = {"Train", "UMAP"}
 
 
 def test_the_package_hands_on_what_is_listed() -> None:
-    package = importlib.import_module(LIBRARY)
+    package = importlib.import_module(OPERATIONS)
     assert sorted(package.__all__) == NAMES
     with pytest.raises(ImportError, match="`dfh operations doc Split`"):
         package.Split  # noqa: B018
@@ -28,7 +29,7 @@ def test_the_package_hands_on_what_is_listed() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_that_it_takes_and_gives_is_told(name: str) -> None:
     found = document(name, Path.cwd())
-    assert found.uses == f"{LIBRARY}:{name}"
+    assert found.uses == f"{OPERATIONS}:{name}"
     values = (*found.inputs, *found.attributes, *found.references, *found.outputs)
     assert [value.name for value in values if not value.text] == []
     assert "Source: " in found.text

@@ -103,12 +103,19 @@ def test_each_name_and_argument_is_told_at_its_place(tmp_path: Path) -> None:
     [
         "loss: mse\n      schedule: CosineDecay",  # Train gives the rate and the steps
         "loss: {Huber: {delta: 2.0}}\n      metrics: [MSE, binary_accuracy]",
+        "loss: mse\n      init_from: hf://gpt2@refs/pr/1",
         "loss: {main: mse, aux: {Huber: {}}}\n      metrics: {main: [accuracy, {AUC: {}}], aux: mse}",
         "loss: {out: {Huber: {delta: 2}}}\n      metrics: {out: [mse]}",
     ],
 )
 def test_what_is_right_has_no_fault(attributes: str, tmp_path: Path) -> None:
     assert load(tmp_path, attributes).operations
+
+
+@pytest.mark.parametrize("source", ["hf://gpt2", "hf://gpt2@../main", "hf://a/b/c@main"])
+def test_weights_come_from_a_revision_of_a_repository(source: str, tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, f"loss: mse\n      init_from: {source}")
+    assert "init_from" in found
 
 
 def test_the_outputs_of_a_network_each_have_a_fault(tmp_path: Path) -> None:

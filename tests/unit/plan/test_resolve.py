@@ -266,6 +266,24 @@ def test_ranks_follow_the_gpus_and_fill_the_launcher(project):
     assert (train.launch.name, train.launch.world_size) == ("srun", 8)
 
 
+@pytest.mark.parametrize(
+    ("said", "gpus", "visibility"),
+    [("", 4, "own"), ("gpu_visibility: all\n    ", 4, "all"), ("", 0, "all")],
+)
+def test_ranks_of_the_library_see_their_own_gpus_alone(project, said, gpus, visibility):
+    """Its networks are built before it begins, and TensorFlow takes all that it sees with one."""
+    size = f"resources: {{ntasks_per_node: 4, gpus_per_node: {gpus}}}"
+    project.write(
+        "pipeline: p\ninputs: {table: {uri: table.npy}}\noperations:\n  load:\n"
+        "    uses: deepforge_hpc.operations:Load\n    inputs: {source: table}\n"
+        f"    {said}launch: srun\n    {size}\noutputs: {{table: {{from: load.table}}}}\n"
+    )
+    launch = project.plan().job("load").launch
+    assert launch.gpu_visibility == visibility
+    assert len(launch.gpus) == gpus
+    assert not any(word.startswith("--gpu-bind") for word in launch.argv)  # NCCL wants them near
+
+
 @pytest.mark.parametrize(("ranks", "told"), [(2, False), (4, False), (3, True), (8, True)])
 def test_ranks_without_a_gpu_each_are_told(project, ranks, told):
     size = f"resources: {{gpus_per_node: 4, ntasks_per_node: {ranks}}}"
