@@ -157,6 +157,60 @@ REFUSED["in a repetition"] = (
         8: "s_r7_y: the window of Conv2D is larger than what is left: s_r6_y gives 2 x 2 x 4, in block small of s_r7, in repetition 7 of s"
     },
 )
+STATE = "call: {initial_state: %s}"
+INT = "{x: {shape: [5], dtype: int32}}"
+INNER = "blocks:\n  inner: {nested: true, inputs: {y: [4]}, layers: [d: {Dense: {units: 2}}]}\n"
+REFUSED |= {
+    "model within": (
+        net("a: {inner: {}}", inputs=VECTOR, blocks=INNER),
+        {7: "a: inner wants 4 for its input y, and x gives 5"},
+    ),
+    "attention on a vector": (
+        net(
+            "a: {MultiHeadAttention: {num_heads: 2, key_dim: 3}, from: [v, x]}",
+            "b: {MultiHeadAttention: {num_heads: 2, key_dim: 3}, from: [x, v]}",
+            "c: {MultiHeadAttention: {num_heads: 2, key_dim: 3}, from: [v, v]}",
+            inputs="{x: [5, 3], v: [7]}",
+        ) + "outputs: [a, b, c]\n",
+        {
+            5: "a: MultiHeadAttention wants sequences (steps x features), and v gives 7, x gives 5 x 3",
+            6: "b: MultiHeadAttention wants sequences (steps x features), and x gives 5 x 3, v gives 7",
+            7: "c: MultiHeadAttention wants sequences (steps x features), and v gives 7, v gives 7",
+        },
+    ),
+    "whole numbers": (
+        net("a: {Softmax: {}}", "b: {Activation: {activation: gelu}, from: x}", inputs=INT)
+        + "outputs: [a, b]\n",
+        {
+            5: "a: Softmax computes with fractions, and is given whole numbers: x gives 5",
+            6: "b: Activation computes with fractions, and is given whole numbers: x gives 5",
+        },
+    ),
+    "states": (
+        net(
+            f"a: {{LSTM: {{units: 3}}, from: x, {STATE % 'v'}}}",
+            f"b: {{LSTM: {{units: 3}}, from: x, {STATE % '[v, v]'}}}",
+            inputs="{x: [5, 3], v: [7]}",
+        ) + "outputs: [a, b]\n",
+        {
+            5: "a: initial_state does not give each state that LSTM keeps: x gives 5 x 3, v gives 7",
+            6: "b: a state of LSTM has as many numbers as units, 3, and x gives 5 x 3, v gives 7",
+        },
+    ),
+    "other than images": (
+        net(
+            "a: {Resizing: {height: 4, width: 4}}",
+            "b: {RandomFlip: {}, from: x}",
+            "c: {ConvLSTM1D: {filters: 2, kernel_size: 1}, from: x}",
+            inputs=VECTOR,
+        ) + "outputs: [a, b, c]\n",
+        {
+            5: "a: Resizing wants images (height x width x channels), and x gives 5",
+            6: "b: RandomFlip wants images (height x width x channels), and x gives 5",
+            7: "c: ConvLSTM1D wants sequences of sequences (steps x length x channels), and x gives 5",
+        },
+    ),
+}  # fmt: skip
 FORMS = net(
     "one: {part: [], from: x}",
     "two: {reuse: one, from: y}",

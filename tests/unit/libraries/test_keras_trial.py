@@ -124,6 +124,13 @@ def test_what_stands_behind_a_layer_that_ends_the_trial_is_looked_at_or_told_as_
     assert told == ([] if seen == 4 else unseen)
 
 
+@pytest.mark.parametrize("text", ["MemoryError", "Unable to allocate 8.00 GiB for an array"])
+def test_a_layer_that_finds_no_memory_is_told_so(text: str) -> None:
+    error = BuiltLayer(error=Objection("call", "MemoryError", text))
+    (refused,) = tried(graph("a: {Dense: {units: 2}}"), error).refused()
+    assert "it takes more memory than a check may have" in str(refused.fault)
+
+
 def test_an_input_that_is_refused_is_told_at_its_place() -> None:
     network, why = graph("a: {Dense: {units: 2}}"), Objection("make", "ValueError", "no such thing")
     one = tried(network)

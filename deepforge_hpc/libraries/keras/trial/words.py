@@ -25,10 +25,15 @@ _AXES = ("axis", "axes", "shared_axes", "attention_axes", "dims")
 _IMAGES, _STEPS = "images (height x width x channels)", "sequences (steps x features)"
 _VOLUMES = "volumes (depth x height x width x channels)"
 _WANTS = (
+    (re.compile(r"ConvLSTM1D"), "sequences of sequences (steps x length x channels)"),
+    (re.compile(r"ConvLSTM2D"), f"sequences of {_IMAGES.replace('(', '(steps x ')}"),
+    (re.compile(r"ConvLSTM3D"), f"sequences of {_VOLUMES.replace('(', '(steps x ')}"),
     (re.compile(r"3D\b|3DTranspose"), _VOLUMES),
     (re.compile(r"2D\b|2DTranspose"), _IMAGES),
-    (re.compile(r"1D\b|1DTranspose|LSTM|GRU|RNN|Bidirectional|TimeDistributed"), _STEPS),
+    (re.compile(r"1D\b|1DTranspose|LSTM|GRU|RNN|Bidirectional|TimeDistributed|Attention"), _STEPS),
 )
+_OF_IMAGES = ".image_preprocessing."
+"""In the name of a module whose layers take images."""
 
 
 def core(text: str) -> str:
@@ -49,10 +54,18 @@ def _short(text: str) -> str:
 
 
 def _rank(case: Case) -> Advice:
-    wanted = next((words for kind, words in _WANTS if kind.search(case.call.kind)), "")
-    if not wanted:
-        count = int(case.match[1]) - 1
-        wanted = f"{count} dimension{'s' * (count > 1)} for each example"
+    count = int(case.match[1]) - 1
+    return _wants(case, _form(case) or f"{count} dimension{'s' * (count > 1)} for each example")
+
+
+def _form(case: Case) -> str:
+    """Return what a layer takes, by its kind; empty if that does not tell."""
+    if _OF_IMAGES in case.built.family:
+        return _IMAGES
+    return next((words for kind, words in _WANTS if kind.search(case.call.kind)), "")
+
+
+def _wants(case: Case, wanted: str) -> Advice:
     is_flat = all(len(shape) == 2 for shape in case.built.inputs)
     hint = ""
     if is_flat and case.call.kind != "Dense":
@@ -60,6 +73,32 @@ def _rank(case: Case) -> Advice:
         if wanted is _STEPS:
             hint = "the recurrent layer before it may need return_sequences: true"
     return Advice(f"{case.call.kind} wants {wanted}, and {case.gets}", hint)
+
+
+def _dimensions(case: Case) -> Advice:
+    """Keras looked for a dimension that is not there."""
+    if any(name in case.call.arguments for name in _AXES):
+        return _axis(case)
+    if "initial_state" in case.call.keywords:
+        what = f"initial_state does not give each state that {case.call.kind} keeps: {case.gets}"
+        hint = "an LSTM keeps two, a GRU or SimpleRNN one; a Bidirectional twice as many"
+        return Advice(what, hint)
+    return _wants(case, _form(case) or "another number of dimensions")
+
+
+def _whole_numbers(case: Case) -> Advice:
+    what = f"{case.call.kind} computes with fractions, and is given whole numbers: {case.gets}"
+    return Advice(what, "give the input dtype: float32, or put {Rescaling: {scale: 1.0}} in front")
+
+
+def _model_input(case: Case) -> Advice:
+    """A model within another is given another shape than its input has."""
+    wanted = " x ".join(part.strip() for part in case.match[2].split(",")[1:] if part.strip())
+    wanted = wanted.replace("None", "?") or "one number"
+    inputs = case.call.model.inputs if case.call.model else ()
+    index = int(case.match[1])
+    of = f" for its input {inputs[index].name}" if index < len(inputs) else ""
+    return Advice(f"{case.call.kind} wants {wanted}{of}, and {case.gets}")
 
 
 def _window(case: Case) -> Advice:
@@ -103,6 +142,9 @@ def _crop(case: Case) -> Advice:
 
 
 def _sizes(case: Case) -> Advice:
+    if "initial_state" in case.call.keywords and "units" in case.call.arguments:
+        what = f"a state of {case.call.kind} has as many numbers as units, {case.value('units')}"
+        return Advice(f"{what}, and {case.gets}")
     return Advice(f"the sizes of its inputs do not fit each other: {case.gets}")
 
 
@@ -125,6 +167,7 @@ def _no_permission(case: Case) -> Advice:
 
 
 _TABLE: Table = {
+    r"Input (\d+) [^\n]*: expected shape=\(([^)]*)\), found shape=": _model_input,
     r"expected (?:min_|max_)?ndim=(\d+), found ndim=(\d+)": _rank,
     r"should be passed an `input_shape` with at least (\d+) dimensions": _rank,
     r"Kernel shape must have the same length as input()": _sizes,
@@ -137,6 +180,13 @@ _TABLE: Table = {
     r"input channels must be evenly divisible by the number of groups": _groups,
     r"missing a required argument: '(\w+)'": missing("[query, value]"),
     r"missing \d+ required positional arguments?: '(\w+)'": missing("[query, value]"),
+    r"\A(?:list|tuple) index out of range\Z|Dimension must be \d+ but is \d+|must be rank \d": (
+        _dimensions
+    ),
+    r"Expected image tensor to have rank|of rank-1 with size 3 \(unbatched\)": _dimensions,
+    r"has DataType \w+ not in list|must be a floating point|not implemented for '\w*(?:Int|Long)": (
+        _whole_numbers
+    ),
     r"out of (?:range|bounds)|`dim` must be in the range|Axis \S+ is out": _axis,
     r"values in `cropping`|`cropping` parameter": _crop,
     r"axis values \d+|Dimensions must be equal|dot_general requires|cannot be multiplied": _sizes,

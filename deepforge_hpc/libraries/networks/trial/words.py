@@ -90,8 +90,14 @@ def _no_module(case: Case) -> Advice:
     return Advice(f"its code needs {case.match[1]}, which is not installed where the check runs")
 
 
+def _memory(_: Case) -> Advice:
+    hint = "look for a size among its arguments that is far too large"
+    return Advice("it takes more memory than a check may have", hint)
+
+
 _FIRST: Table = {  # words of the trial itself
     r"\A(\S+ gives (?:one tensor|\d+ outputs, ).*)": _own,
     r"a check may not do this: (.*)": _denied,
+    r"\AMemoryError\Z|Unable to allocate|OOM when|can't allocate memory|bad_alloc": _memory,
 }
 _LAST: Table = {r"No module named '([\w.]+)'": _no_module}
