@@ -31,6 +31,7 @@ from deepforge_hpc.libraries.networks.trial.setting import TrialSetting
 from deepforge_hpc.libraries.networks.trial.tried import Tried, try_out
 from deepforge_hpc.plugins.library import Use
 
+CLASSES = "sparse_categorical_crossentropy"
 DENSE = "{Dense: {units: %d}}"
 HEAD = "library: keras\narchitecture: net\ninputs: {x: [8]}\nlayers:\n"
 SOFTWARE = (("keras", "3.15.1"),)
@@ -400,6 +401,72 @@ def test_a_bottleneck_is_told_once_wherever_its_one_number_stands() -> None:
     assert found == [("bottleneck", "a")]
 
 
+MAP = (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("layers", "shapes", "kinds"),
+    [
+        (["a: {Conv2D: {filters: 1, kernel_size: 1}}", "b: {Conv2D: {filters: 4, kernel_size: 3}}"],
+         [(8, 8, 1), (6, 6, 4)], ["bottleneck"]),
+        (["a: {Conv2D: {filters: 4, kernel_size: 1}}", "b: {Conv2D: {filters: 1, kernel_size: 1}}"],
+         [(8, 8, 4), (8, 8, 1)], []),  # the last layer is none
+        (["a: {Conv2D: {filters: 1, kernel_size: 1}}", "b: {Flatten: {}}", "c: {Dense: {units: 4}}"],
+         [(8, 8, 1), (64,), (4,)], []),  # many numbers, each of a pixel
+        (["a: {Conv2D: {filters: 1, kernel_size: 1}}", "b: {Multiply: {}, from: [a, x]}",
+          "c: {Conv2D: {filters: 4, kernel_size: 1}}"],
+         [(8, 8, 1), MAP, (8, 8, 4)], []),  # a map of what to look at
+        (["a: {Dense: {units: 1}}", "b: {GlobalAveragePooling2D: {}}", "c: {Dense: {units: 4}}"],
+         [(8, 8, 1), (1,), (4,)], ["bottleneck"]),
+    ],
+)  # fmt: skip
+def test_one_number_for_each_pixel_is_a_bottleneck_where_others_learn_from_it_alone(
+    layers: list[str], shapes: list[tuple[int, ...]], kinds: list[str]
+) -> None:
+    network = graph(*layers)
+    outcome: dict[str, BuiltLayer] = {}
+    for call, shape in zip(network.calls, shapes, strict=True):
+        before = tuple(
+            (None, *MAP) if one.name == "x" else outcome[one.name].outputs[0] for one in call.reads
+        )
+        is_weighted = call.kind in {"Conv2D", "Dense"}
+        outcome[call.name] = built(call.kind, *shape, weights=is_weighted)._replace(inputs=before)
+    assert [finding.kind for finding in findings(network, outcome)] == kinds
+
+
+def test_what_was_one_number_before_is_no_bottleneck() -> None:
+    network = graph("a: {Conv2D: {filters: 1, kernel_size: 1}}", "b: {Dense: {units: 4}}")
+    grey = ((None, 8, 8, 1),)
+    outcome = {
+        "a": built("Conv2D", 8, 8, 1, weights=True)._replace(inputs=grey),
+        "b": built("Dense", 8, 8, 4, weights=True)._replace(inputs=grey),
+    }
+    assert list(findings(network, outcome)) == []
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "is_told"),
+    [
+        (["s: {Softmax: {axis: 1}}"], CLASSES, True),
+        (["s: {Softmax: {axis: 1}}"], "categorical_crossentropy", True),
+        (["s: {Softmax: {axis: 1}}"], {"CategoricalCrossentropy": {"axis": 1}}, False),
+        (["s: {Softmax: {axis: -1}}"], {"CategoricalCrossentropy": {"axis": 1}}, True),
+        (["s: {Softmax: {axis: 2}}"], CLASSES, False),
+        (["s: {Softmax: {}}"], CLASSES, False),
+        (["s: {Softmax: {axis: 1}}", "p: {Permute: {dims: [2, 1]}}"], CLASSES, False),
+    ],
+)
+def test_a_softmax_over_another_axis_than_the_classes_is_told(
+    layers: list[str], loss: object, is_told: bool
+) -> None:
+    network = graph(*layers)
+    outcome = {call.name: built(call.kind, 8, 10) for call in network.calls}
+    found = [one.said.message for one in of_loss(network, outcome, loss)]
+    assert ["for the classes, and the softmax adds up over" in one for one in found] == [
+        True
+    ] * is_told
+
+
 NESTED = """\
 library: keras
 architecture: net
@@ -645,7 +712,6 @@ def test_a_pipeline_uses_what_keras_has_said_and_never_starts_that_of_the_job(
 
 
 LAST = "a: {Dense: {units: 3, activation: softmax}}"
-CLASSES = "sparse_categorical_crossentropy"
 
 
 @pytest.mark.parametrize(

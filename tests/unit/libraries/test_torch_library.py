@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import jsonschema
@@ -448,3 +449,29 @@ def test_what_a_module_keeps_besides_its_output_is_no_zero_where_nobody_knows(
     kind: str, family: str, keeps: int | None
 ) -> None:
     assert JUDGE.inside(BuiltLayer(kind, family)) == keeps
+
+
+def test_log_probabilities_over_another_dimension_than_the_classes_are_told() -> None:
+    def told(dim: int, *shape: int) -> list[str]:
+        graph = TorchLibrary().graph(f"{HEAD}  - y: {{LogSoftmax: {{dim: {dim}}}}}\n", "net.yaml")
+        outcome = {"y": BuiltLayer(kind="LogSoftmax", outputs=((None, *shape),))}
+        return [found.said.message for found in JUDGE.of_loss(graph, outcome, "NLLLoss")]
+
+    assert told(-1, 10) == told(1, 10, 7) == []
+    (said,) = told(-1, 7, 10)
+    assert said == "NLLLoss takes dimension 1 for the classes, and LogSoftmax adds up over -1"
+
+
+def test_one_channel_is_a_bottleneck_in_the_dimension_that_it_has() -> None:
+    text = HEAD.replace("[8]", "[3, 8, 8]") + (
+        "  - a: {Conv2d: {in_channels: 3, out_channels: 1, kernel_size: 1}}\n"
+        "  - y: {Conv2d: {in_channels: 1, out_channels: 4, kernel_size: 1}}\n"
+    )
+    graph = TorchLibrary().graph(text, "net.yaml")
+    weights = (("weight", (4, 4), True),)
+    maps = [((None, channels, 8, 8),) for channels in (3, 1, 4)]
+    a, y = (
+        BuiltLayer("Conv2d", "torch", inputs=was, outputs=now, weights=weights)
+        for was, now in pairwise(maps)
+    )
+    assert [found.kind for found in JUDGE.findings(graph, {"a": a, "y": y})] == ["bottleneck"]

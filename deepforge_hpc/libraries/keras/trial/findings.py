@@ -48,7 +48,12 @@ def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
                 what = "a softmax over one class is 1 whatever comes in, so nothing is learnt"
                 hint = "use sigmoid for yes or no, or a unit for each class"
                 yield Finding("one_class", call, Advice(what, hint))
-    yield from bottlenecks(graph, outcome)
+    yield from bottlenecks(graph, outcome, _channels)
+
+
+def _channels(call: LayerCall) -> int:
+    given = call.arguments.get("data_format")
+    return 1 if given is not None and given.data == "channels_first" else -1
 
 
 def _is_softmax(call: LayerCall) -> bool:
@@ -70,13 +75,19 @@ def activation(call: LayerCall) -> str:
     return found if isinstance(found, str) and found != "linear" else ""
 
 
-def _applied(graph: Graph, tensor: Tensor) -> str:
-    """Return what is applied last to what an output gives, behind layers that keep its meaning."""
+def _applied(graph: Graph, tensor: Tensor) -> tuple[str, object]:
+    """Return what is applied last to what an output gives, behind layers that keep its meaning.
+
+    And over which axis of it; None where others have moved the axes since.
+    """
+    is_moved = False
     for call in graph.chain(tensor):
         found = activation(call)
         if found or not _PASSING.fullmatch(call.kind):
-            return found
-    return ""
+            axis = call.arguments.get("axis") if call.kind == "Softmax" else None
+            return found, None if is_moved else -1 if axis is None else axis.data
+        is_moved |= call.kind in {"Reshape", "Flatten", "Permute"}
+    return "", None
 
 
 def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
@@ -92,12 +103,32 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
     )
     for tensor in graph.outputs:
         call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
-        name, from_logits = _loss(loss if each is None else each.get(tensor.name))
+        name, arguments = _loss(loss if each is None else each.get(tensor.name))
         if call is not None and name:
-            last = built.outputs[tensor.index or 0][-1] if built.outputs else None
-            if found := _misfit(name, _applied(graph, tensor), last, from_logits=from_logits):
+            shape = built.outputs[tensor.index or 0] if built.outputs else ()
+            applied, axis = _applied(graph, tensor)
+            is_logits = arguments.get("from_logits") is True
+            last = shape[-1] if shape else None
+            found = _misfit(name, applied, last, from_logits=is_logits)
+            if name in _CLASSES and applied == "softmax" and not found:
+                found = _other_axis(name, axis, arguments.get("axis", -1), len(shape))
+            if found:
                 yield Finding("loss", call, found)
     yield from _without_output(graph, each or {}, calls)
+
+
+def _other_axis(name: str, applied: object, wanted: object, rank: int) -> Advice | None:
+    """Return that a softmax goes over another axis than that of the classes, as far as is known."""
+    axes = (applied, wanted)
+    if not all(isinstance(axis, int) and -rank <= axis < rank for axis in axes):
+        return None
+    over, classes = (axis % rank for axis in axes if isinstance(axis, int))
+    if over == classes:
+        return None
+    what = (
+        f"{name} takes axis {wanted} for the classes, and the softmax adds up over axis {applied}"
+    )
+    return Advice(what, "use one axis for both: that of the classes, mostly the last")
 
 
 def _without_output(
@@ -112,13 +143,13 @@ def _without_output(
             yield Finding("loss", found[0], Advice(what, nearest(name, names)))
 
 
-def _loss(loss: object) -> tuple[str, bool]:
-    """Return the class of a loss, and whether it takes logits."""
+def _loss(loss: object) -> tuple[str, Mapping[str, object]]:
+    """Return the class of a loss, and its arguments."""
     try:
         name, arguments = parse(loss)
     except ValueError:
-        return "", False
-    return spellings("loss").get(name, name), arguments.get("from_logits") is True
+        return "", {}
+    return spellings("loss").get(name, name), arguments
 
 
 def _misfit(name: str, applied: str, last: int | None, *, from_logits: bool) -> Advice | None:

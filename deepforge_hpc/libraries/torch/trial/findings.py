@@ -44,7 +44,11 @@ def findings(graph: Graph, outcome: Outcome) -> Iterator[Finding]:
         ):
             if said is not None:
                 yield said
-    yield from bottlenecks(graph, outcome)
+    yield from bottlenecks(graph, outcome, _channels)
+
+
+def _channels(call: LayerCall) -> int:
+    return 1 if re.search(r"\dd\Z", call.kind) else -1
 
 
 def _softmax(call: LayerCall, built: BuiltLayer) -> Finding | None:
@@ -110,18 +114,32 @@ def of_loss(graph: Graph, outcome: Outcome, loss: object) -> Iterator[Finding]:
         call, built = calls.get(tensor.name), outcome.get(tensor.name, BuiltLayer())
         if call is not None and name:
             shape = next(iter(built.outputs[tensor.index or 0 :]), ())
-            if found := _misfit(name, _applied(graph, tensor), shape):
+            last = _applied(graph, tensor)
+            kind = last.kind if last is not None else ""
+            found = _misfit(name, kind, shape)
+            if found is None and name == "NLLLoss" and last is call:
+                found = _other_dimension(call, len(shape))
+            if found:
                 yield Finding("loss", call, found)
 
 
-def _applied(graph: Graph, tensor: Tensor) -> str:
-    """Return the kind of layer that gives an output its meaning: those behind it keep that."""
-    kind = ""
+def _applied(graph: Graph, tensor: Tensor) -> LayerCall | None:
+    """Return the layer that gives an output its meaning: those behind it keep that."""
+    found = None
     for call in graph.chain(tensor):
-        kind = call.kind
-        if not _PASSING.fullmatch(kind):
+        found = call
+        if not _PASSING.fullmatch(call.kind):
             break
-    return kind
+    return found
+
+
+def _other_dimension(call: LayerCall, rank: int) -> Advice | None:
+    """Return that probabilities add up over another dimension than that of the classes."""
+    dim = call.arguments.get("dim")
+    if dim is None or not isinstance(dim.data, int) or rank < 2 or dim.data % rank == 1:
+        return None
+    what = f"NLLLoss takes dimension 1 for the classes, and {call.kind} adds up over {dim.data}"
+    return Advice(what, "write dim: 1, and bring the classes there")
 
 
 def _loss(loss: object) -> str:
