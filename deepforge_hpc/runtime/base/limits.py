@@ -1,7 +1,7 @@
 """What a process may use (`ulimit`), told where the kernel has refused more of it.
 
-It comes from the shell that submitted, on the site local, else from the machine's configuration: no
-fault of the code, which goes on where there is no such limit.
+It comes from the shell that submitted, where jobs run on its machine, else from theirs: no fault of
+the code, which goes on where there is no such limit.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def errno_of(error: BaseException) -> int | None:
 def elsewhere(limit: str, then: str) -> str:
     """Return the way on from a limit: what sets it, and what goes on without it."""
     return (
-        f"{limit} On the site local the shell that submits sets that, else the machine. Where it "
-        f"is not so: {then}."
+        f"{limit} The shell that submits sets it where jobs run on its machine, else theirs does. "
+        f"Where it is not so: {then}."
     )
 
 
