@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from deepforge_hpc.runtime.base.states import State
-from deepforge_hpc.runtime.schedulers.slurm import ENDS, STATES, explain_end
+from deepforge_hpc.runtime.schedulers.slurm import ENDS, STATES, explain_end, is_held
 
 # squeue's two-letter forms, should a site's format give them.
 _SHORT = {
@@ -16,10 +16,6 @@ _SHORT = {
     "RS": "RESIZING", "RV": "REVOKED", "SI": "SIGNALING", "SE": "SPECIAL_EXIT",
     "SO": "STAGE_OUT", "ST": "STOPPED", "S": "SUSPENDED", "TO": "TIMEOUT",
 }  # fmt: skip
-
-_HELD_REASONS = frozenset(
-    {"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held"}
-)
 
 # The reasons of https://slurm.schedmd.com/job_reason_codes.html and squeue(1) that are not limits.
 REASONS: dict[str, str] = {
@@ -139,7 +135,7 @@ def interpret(raw_state: str, raw_reason: str = "", exit_code: str = "") -> tupl
     if end := explain_end(f"{name} {raw_state.partition(' ')[2]}", reason, exit_code):
         return end
     if name == "PENDING":
-        held = reason in _HELD_REASONS
+        held = is_held(reason)
         return (State.HELD if held else state), explain_reason(raw_reason) or sentence
     return state, sentence
 

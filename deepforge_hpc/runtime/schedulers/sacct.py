@@ -18,6 +18,7 @@ from .slurm import (
     WHOLE_LISTS,
     expand,
     explain_end,
+    is_held,
     lost,
     native_status,
 )
@@ -193,6 +194,8 @@ def _account(native: str, row: AccountingRow) -> NativeStatus:
 def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeStatus:
     word = (raw.split() or [""])[0].rstrip("+")
     state, sentence = STATES.get(word, (State.UNKNOWN, "It is not known how it ended."))
+    if word == "PENDING" and is_held(reason):
+        state, sentence = State.HELD, "It is held."
     state, sentence = explain_end(raw, reason, code) or (state, sentence)
     return native_status(state, sentence, raw, reason, name, code, native)
 

@@ -119,6 +119,12 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
     return State.FAILED, sentence
 
 
+def is_held(reason: str) -> bool:
+    """Tell whether the reason of a waiting job is that somebody, or Slurm, holds it."""
+    held = {"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held"}
+    return reason.replace("_", " ") in held
+
+
 def dependency(reason: str) -> str:
     """Return what a reason says of the jobs that a waiting one depends on."""
     return {"Dependency": WAITS, "DependencyNeverSatisfied": FAILED}.get(reason, "")

@@ -37,7 +37,7 @@ from deepforge_hpc.runtime.job.guard import check_upstream
 from deepforge_hpc.runtime.report.looks import operations
 from deepforge_hpc.runtime.report.page import render_page
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
-from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler
+from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler, sacct
 from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
 from deepforge_hpc.runtime.state import journal, marker, statefile
 from deepforge_hpc.runtime.state.assemble import build
@@ -225,7 +225,10 @@ CASES = [case(row) for row in TABLE]
 
 
 class Told:
-    """A scheduler that answers what a case says, and knows nothing else."""
+    """A scheduler that answers what a case says, and knows nothing else.
+
+    `answers` is what the half on the login node says, `printed` what the half that travels reads.
+    """
 
     name: ClassVar[str] = "told"
 
@@ -258,6 +261,25 @@ class Told:
 
     def of(self, whose: object) -> Told:
         return self
+
+    def printed(self, argv: list[str], harmless: str = "") -> str | None:
+        """Return what a command of Slurm prints in the final job; None if it does not answer."""
+        if self.words == "silent" or argv[0] == "scontrol":
+            return None
+        raw, _, rest = self.words.partition(" ")
+        if self.words in {"absent", "lost"} or raw == "lagging":
+            queued, raw = False, {"absent": "", "lost": "RUNNING"}.get(self.words, rest)
+        else:
+            queued = not interpret(raw)[0].is_final
+        name = f"a.{UUID[:8]}" if raw else "allocation"
+        if argv[0] == "squeue":
+            return f"7|{raw}|{rest or 'None'}|{name}\n" if queued else ""
+        if self.words == "absent" or queued:
+            return ""
+        code = rest if ":" in rest else "0:0"
+        nodes = "None assigned" if rest == "DependencyNeverSatisfied" else "n1"
+        told = self.words if rest.startswith("by ") else raw
+        return f"7|{told}|{code}|||Unknown|||||||1|{nodes}|||{name}\n"
 
     def query(self, directory: str, native_ids: list[str]) -> dict[str, NativeStatus]:
         found = self.answers()
@@ -544,8 +566,12 @@ def test_final_job_writes_what_status_says_and_touches_nothing_else(
     file = bench.layout.job("a").state
     content = file.read_bytes() if file.exists() else b""
     context = open_context(bench.layout.root, job=FINAL_JOB, task=None, attempt=1, plan_sha256="")
-    told = QueryResult(bench.scheduler.answers())
+    monkeypatch.setattr(sacct, "_run", bench.scheduler.printed)
+    monkeypatch.setattr(sacct, "_LAG_S", 0.0)
+    monkeypatch.setattr(sacct, "_CLEANUP_S", 0.0)
+    told = sacct.query({"7", "8"})
     before = build(read_files(bench.layout.root), told.jobs, now=0).jobs[0].units[0]
+    assert (before.state.value, before.is_over) == (bench.row.state, bench.row.over)
     monkeypatch.setattr(Scheduler, "query", lambda *_: told)
     monkeypatch.setattr(final, "load_scheduler", lambda *_: Scheduler())
     monkeypatch.setattr(final, "_LAST_WORDS_S", 0.0)
