@@ -97,13 +97,14 @@ folder=jobs/$job
 trap 'forward USR1' USR1
 trap 'forward TERM' TERM INT
 
-# Slurm 22.05 takes `afterok` on a failed job that it has forgotten as satisfied, so ask the markers.
+# Slurm 22.05 takes `afterok` on a failed job that it has forgotten as satisfied, so look for markers.
+# Only whether they are there: a shell cannot read them, and the runtime asks whether they are sound.
 need() {
-  [ -s "$1/success.json" ] && return 0
+  [ -e "$1/success.json" ] && return 0
   # Another node may have written it just now: reading the folder refreshes what NFS remembers.
   sleep 1
   ls -- "$1" >/dev/null 2>&1 || true
-  [ -s "$1/success.json" ] && return 0
+  [ -e "$1/success.json" ] && return 0
   stop upstream_failed 86 "This job needs $1, which has not succeeded: it has no success.json." \
     "See why, and what is next: dfh status $id"
 }
