@@ -40,7 +40,8 @@ def not_tried(judge: Judge, why: NoTrial, subject: str) -> Notice:
     """Return that names, arguments and wiring were checked, and shapes not."""
     text = f"{subject}: shapes and costs were not checked: {_reason(judge, why)}"
     install = f"pip install 'deepforge-hpc[{judge.package}]'"
-    how = f"{install} beside dfh, or dfh arch check FILE --python PATH"
+    job = "the job, which builds the network before it reads data"
+    how = f"{install} beside dfh, or leave it to {job}, or dfh arch check FILE --python PATH"
     return Notice("not_tried", text, subject=subject, next=how, level=INFO)
 
 
