@@ -229,7 +229,8 @@ class Expander:
             message = f"block {block.name} takes {len(present)} inputs, not {len(sources)}"
             frame.fault(step.path, message)
             return Tensor(name)
-        passage = Passage(block.name, name, None, frame.unit.place(step.path))
+        given = tuple((name, repr(value.value)) for name, value in values.items())
+        passage = Passage(block.name, name, None, frame.unit.place(step.path), given)
         passages, stack = (*frame.passages, passage), (*frame.stack, opened)
         if block.nested:
             inner = self.frame(unit, body, values, passages, stack)

@@ -56,6 +56,8 @@ class Passage(NamedTuple):
     repetition: int | None
     """Counted from 1; None where nothing is repeated."""
     place: Place
+    given: tuple[tuple[str, str], ...] = ()
+    """The parameters of the block, and what stands for them, as source text."""
 
     def __str__(self) -> str:
         words = f"block {self.block}" if self.block else ""

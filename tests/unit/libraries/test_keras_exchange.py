@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +110,65 @@ def test_the_batch_that_a_sequential_model_was_built_on_means_nothing() -> None:
     config = {"name": "s", "layers": [dense], "build_input_shape": [32, 8]}
     found = saved_model({"class_name": "Sequential", "config": config}, "s.json")
     assert list(found.inputs.values()) == [{"shape": [8]}]
+
+
+LOOPS = """\
+library: keras
+architecture: loops
+inputs: {images: [32, 32, 3]}
+blocks:
+  conv:
+    parameters: [width, {size: 3}, {pace: 1}]
+    layers:
+      - c: {Conv2D: {filters: $width, kernel_size: $size, strides: $pace, padding: same}}
+      - d: {Conv2D: {filters: $width, kernel_size: 3, padding: same}}
+layers:
+  - s: {conv: [8, 5]}
+  - b: {conv: [$w, $k, $p], repeat: {w: [8, 16, 32], k: [3, 5, 7], p: [1, 2, 1]}}
+  - u: {Dense: {units: $u}, repeat: {u: [8, 4, 2]}}
+  - i: {Dense: {units: $index}, repeat: 4}
+  - v: {Dense: {units: $v}, repeat: {v: [%s]}}
+"""
+
+
+def test_repetitions_that_differ_are_loops_and_blocks_have_the_parameters_of_the_file() -> None:
+    network = graph(LOOPS % ", ".join(map(str, range(1000, 1030))))
+    source = to_python(network)
+    assert "def conv(x, width, size, pace, *, name):\n" in source
+    assert '    x = layers.Conv2D(width, size, strides=pace, padding="same", name=' in source
+    rows = "[(8, 3, 1), (16, 5, 2), (32, 7, 1)]"
+    assert (
+        f"    for i, (width, size, pace) in enumerate({rows}, 1):\n"
+        '        x = conv(x, width, size, pace, name=f"b_r{i}")\n'
+    ) in source
+    assert "    for i, units in enumerate([8, 4, 2], 1):\n" in source
+    assert '    for i in range(1, 5):\n        x = layers.Dense(i, name=f"i_r{i}")(x)\n' in source
+    assert "        1029,\n" in source
+    assert max(map(len, source.splitlines())) <= 100
+    namespace: dict[str, Any] = {"__name__": "x"}
+    keras = SimpleNamespace(layers=_Calls(), Input=_Calls().Input, Model=lambda *_, **__: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "keras", keras)
+        exec(compile(source, "x", "exec"), namespace)
+        namespace["build"]()
+    made = dict(keras.layers.made)
+    assert list(made) == [call.name for call in network.calls]
+    for call in network.calls:
+        assert made[call.name][0] == next(iter(call.arguments.values())).data
+
+
+class _Calls:
+    """Notes the layers that are made: their name, and the arguments before it."""
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, tuple[object, ...]]] = []
+
+    def __getattr__(self, kind: str) -> Any:
+        def make(*arguments: object, name: str, **_: object) -> Any:
+            self.made.append((name, arguments))
+            return lambda tensor: tensor
+
+        return make
 
 
 def test_dot_has_a_node_for_each_layer_and_an_edge_for_each_tensor() -> None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from deepforge_hpc.libraries.keras.catalogue import dialect
 from deepforge_hpc.libraries.networks.graph import Graph, LayerCall, Passage, Tensor
 from deepforge_hpc.libraries.networks.normal import normal_of
+
+_LATE = 1 << 30
+"""The place of a parameter that the file has not: behind those that it has."""
 
 
 class Ref(NamedTuple):
@@ -56,6 +59,8 @@ class Body:
     outputs: list[Ref] = field(default_factory=list)
     made: dict[str, Ref] = field(default_factory=dict)
     """What the names of layers stand for in it."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """The parameters that the block has in the file, and their values here."""
     user: Item | None = None
     """What the body around it holds for it."""
 
@@ -143,9 +148,19 @@ def _generalise(function: BlockFunction, names: Iterable[str]) -> None:
                 _drop_default(items, name)
                 continue
             if values not in columns:
-                columns[values] = unique(name, taken)
+                columns[values] = unique(_declared(function.uses, values) or name, taken)
                 function.parameters.append(columns[values])
             function.places[index, name] = columns[values]
+    declared = list(function.uses[0].given)
+    function.parameters.sort(key=lambda one: declared.index(one) if one in declared else _LATE)
+
+
+def _declared(uses: Sequence[Body], values: tuple[str, ...]) -> str:
+    """Return the parameter that has these values in the file, in all uses of a block."""
+    for name in uses[0].given:
+        if tuple(use.given.get(name, "") for use in uses) == values:
+            return name
+    return ""
 
 
 def _drop_default(items: Iterable[Item], name: str) -> None:
@@ -198,7 +213,7 @@ class _Tree:
     def add_use(self, body: Body, inside: list[LayerCall], depth: int) -> None:
         """Add the use of a block to a body."""
         passage = _blocks(inside[0])[depth]
-        inner = Body(passage.block, _prefix(passage))
+        inner = Body(passage.block, _prefix(passage), given=dict(passage.given))
         self.fill(inner, inside, depth + 1)
         within = {call.name for call in inside}
         given = [name for name in inner.made if self.readers.get(name, set()) - within]

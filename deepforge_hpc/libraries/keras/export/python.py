@@ -16,8 +16,8 @@ from deepforge_hpc.libraries.keras.export.functions import (
     unique,
 )
 from deepforge_hpc.libraries.networks.graph import Graph
+from deepforge_hpc.libraries.networks.lines import enumerated, one_or_list, returned, wrapped
 
-_WIDTH = 96
 _LEAST_TURNS = 3
 _TEXT = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 """A text in source."""
@@ -53,8 +53,8 @@ class _WrittenModule:
         """Begin with the names that modules of the project are imported by."""
         self.lines: list[str] = []
         self.layers = "keras.layers" if "layers" in modules else "layers"
-        self.can_loop = "range" not in modules
-        self.taken = {"keras", "layers", "build", "range", "sys", *modules}
+        self.can_loop = not {"range", "enumerate"} & modules
+        self.taken = {"keras", "layers", "build", "range", "enumerate", "sys", *modules}
         self.name, self.turn, self.trunk = (_free(word, modules) for word in ("name", "i", "x"))
         """What is a layer's name, the number of a turn, and what is passed on, in all functions."""
         self.known: dict[tuple[str, ...], str] = {}
@@ -144,7 +144,7 @@ class _Writer:
             inputs.append(self.variables[-1 - index])
         lines = list(self.statements())
         result = ", ".join(self.refer(ref) for ref in self.body.outputs)
-        lines = [f'"""Apply the block {self.body.block}."""', *_returned(lines, result)]
+        lines = [f'"""Apply the block {self.body.block}."""', *returned(lines, result)]
         return ", ".join([*inputs, *self.function.parameters, "*", self.module.name]), lines
 
     def network(self, graph: Graph, name: str) -> Iterator[str]:
@@ -157,8 +157,8 @@ class _Writer:
         if self.trunk in self.names:
             self.trunk = unique("y", self.names)
         yield from self.statements()
-        inputs = _one_or_list([self.variables[-1 - i] for i in range(len(graph.inputs))])
-        outputs = _one_or_list([self.refer(ref) for ref in self.body.outputs])
+        inputs = one_or_list([self.variables[-1 - i] for i in range(len(graph.inputs))])
+        outputs = one_or_list([self.refer(ref) for ref in self.body.outputs])
         yield f"return keras.Model({inputs}, {outputs}, name={name})"
 
     def statements(self) -> Iterator[str]:
@@ -178,11 +178,11 @@ class _Writer:
         callee, arguments, given = step.written(step.name)
         if item.call is not None and item.call.name in self.shared:
             layer = self.layers[item.call.name] = unique(f"{item.name}_layer", self.names)
-            yield from _wrapped(f"{layer} = ", callee, arguments, "")
+            yield from wrapped(f"{layer} = ", callee, arguments, "")
             callee, arguments, given = layer, step.given, ""
         elif item.call is not None and item.call.shared:
             callee, arguments, given = self.layers[item.call.shared], step.given, ""
-        yield from _wrapped(f"{self.assign(index)} = ", callee, arguments, given)
+        yield from wrapped(f"{self.assign(index)} = ", callee, arguments, given)
 
     def loop(self, index: int, turns: int) -> Iterator[str]:
         """Yield one loop for items that do the same, each to what the one before gives."""
@@ -190,20 +190,43 @@ class _Writer:
         match = _NUMBERED.fullmatch(first.name)
         assert match is not None
         start, stop = int(match[2]), int(match[2]) + turns
-        step = self.step(index)
+        columns = self.columns(index, turns, start)
+        step = self.step(index, columns)
         self.variables[index + turns - 1] = variable = self.variable(index, index + turns - 1)
         if self.refer(first.sources[0]) != variable:
             yield f"{variable} = {self.refer(first.sources[0])}"
-        counted = f"range({start}, {stop})" if start else f"range({stop})"
-        yield f"for {self.module.turn} in {counted}:"
+        rows = {name: row for name, row in columns.values() if row}
+        if rows:
+            yield from enumerated(self.module.turn, rows, start)
+        else:
+            counted = f"range({start}, {stop})" if start else f"range({stop})"
+            yield f"for {self.module.turn} in {counted}:"
         step = step._replace(given=[variable])
         name = self.name(f"{match[1]}{{{self.module.turn}}}{match[3]}", formatted=True)
         callee, arguments, given = step.written(name)
-        for line in _wrapped(f"{variable} = ", callee, arguments, given):
+        for line in wrapped(f"{variable} = ", callee, arguments, given):
             yield f"    {line}"
 
+    def columns(self, index: int, turns: int, start: int) -> dict[str, tuple[str, tuple[str, ...]]]:
+        """Return the arguments that differ between turns: what each is called, and its values.
+
+        What is the number of the turn is called so, and needs no values.
+        """
+        every = [self.texts(at) for at in range(index, index + turns)]
+        found: dict[str, tuple[str, tuple[str, ...]]] = {}
+        known = {tuple(str(start + turn) for turn in range(turns)): self.module.turn}
+        for name in every[0]:
+            values = tuple(texts[name] for texts in every)
+            if len(set(values)) == 1:
+                continue
+            is_number = known.get(values) == self.module.turn
+            if values not in known:
+                known[values] = unique(name, self.names)
+            found[name] = (known[values], () if is_number else values)
+        return found
+
     def turns(self, index: int) -> int:
-        """Return how many items from one on differ by the number in their name alone."""
+        """Return how many items from one on differ by the number in their name and by values."""
         items, count = self.body.items, 1
         while index + count < len(items) and self.follows(index + count):
             count += 1
@@ -222,10 +245,10 @@ class _Writer:
             and numbers[0][2] == str(int(numbers[0][2]))
             and two.sources == [Ref(index - 1)]
             and self.last.get(index - 1) == index
-            and self.same(one, two, index)
+            and self.same(one, two)
         )
 
-    def same(self, one: Item, two: Item, index: int) -> bool:
+    def same(self, one: Item, two: Item) -> bool:
         if one.use is not None and two.use is not None:
             is_same = self.by_use[id(one.use)] is self.by_use[id(two.use)]
         else:
@@ -236,16 +259,17 @@ class _Writer:
                 call is not None and (call.shared or call.model or call.name in self.shared)
                 for call in (first, second)
             )
-        values = [list(self.arguments(at)) for at in (index - 1, index)]
-        return is_same and values[0] == values[1]
+        return is_same and [*one.arguments] == [*two.arguments]
 
-    def step(self, index: int) -> _WrittenCall:
-        """Return what an item calls."""
+    def step(
+        self, index: int, columns: Mapping[str, tuple[str, object]] | None = None
+    ) -> _WrittenCall:
+        """Return what an item calls; `columns` are named in place of their values."""
         item = self.body.items[index]
         given = [self.refer(ref) for ref in item.sources]
         if item.use is not None:
             callee = self.by_use[id(item.use)].name
-            arguments = list(self.arguments(index))
+            arguments = list(self.arguments(index, columns or {}))
             return _WrittenCall(
                 callee, arguments, given, self.name(item.name), self.module.name, True
             )
@@ -257,16 +281,22 @@ class _Writer:
         if item.call.model is not None:
             callee = self.module.nested[id(item.call.model)]
             return _WrittenCall(callee, [], given, name, self.module.name)
-        return _WrittenCall(self.source(item.call.code), list(self.arguments(index)), given, name)
+        arguments = list(self.arguments(index, columns or {}))
+        return _WrittenCall(self.source(item.call.code), arguments, given, name)
 
-    def arguments(self, index: int) -> Iterator[str]:
+    def texts(self, index: int) -> dict[str, str]:
+        """Return the values of an item's arguments, as source text."""
+        places = self.function.places if self.function else {}
+        arguments = self.body.items[index].arguments.items()
+        return {name: places.get((index, name)) or self.source(code) for name, code in arguments}
+
+    def arguments(self, index: int, columns: Mapping[str, tuple[str, object]]) -> Iterator[str]:
         """Yield the arguments of an item; those that must be given come first, by position."""
         item = self.body.items[index]
-        places = self.function.places if self.function else {}
         by_position = True
         leading = 3 if item.use is not None else _leading(item)
-        for at, (name, code) in enumerate(item.arguments.items()):
-            text = places.get((index, name)) or self.source(code)
+        for at, (name, value) in enumerate(self.texts(index).items()):
+            text = columns[name][0] if name in columns else value
             by_position = by_position and at < leading
             yield text if by_position else f"{name}={text}"
 
@@ -330,15 +360,6 @@ class _Writer:
         return unique(name.lower(), self.names)
 
 
-def _returned(lines: list[str], result: str) -> list[str]:
-    """Return the lines of a function: what is made last has no variable, but is returned."""
-    starts = [at for at, line in enumerate(lines) if not line.startswith((" ", ")"))]
-    if not lines[starts[-1]].startswith(f"{result} = "):
-        return [*lines, f"return {result}"]
-    last = lines[starts[-1] :]
-    return [*lines[: starts[-1]], f"return {last[0].removeprefix(f'{result} = ')}", *last[1:]]
-
-
 def _last_uses(body: Body) -> dict[int, int]:
     """Return the last item that needs each item or input; what the body gives is needed after."""
     last: dict[int, int] = {}
@@ -363,19 +384,3 @@ def _leading(item: Item) -> int:
             break
         count += 1
     return count
-
-
-def _one_or_list(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"[{', '.join(names)}]"
-
-
-def _wrapped(before: str, callee: str, arguments: Sequence[str], after: str) -> Iterator[str]:
-    """Yield a call on one line, or on several if it is long."""
-    line = f"{before}{callee}({', '.join(arguments)}){after}"
-    if len(line) <= _WIDTH:
-        yield line
-        return
-    yield f"{before}{callee}("
-    for argument in arguments:
-        yield f"    {argument},"
-    yield f"){after}"
