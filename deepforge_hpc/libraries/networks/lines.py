@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _WIDTH = 96
 
@@ -32,15 +32,34 @@ def returned(lines: list[str], result: str) -> list[str]:
     return [*lines[: starts[-1]], f"return {last[0].removeprefix(f'{result} = ')}", *last[1:]]
 
 
-def wrapped(before: str, callee: str, arguments: Sequence[str], after: str) -> Iterator[str]:
-    """Yield a call on one line, or on several if it is long."""
-    line = f"{before}{callee}({', '.join(arguments)}){after}"
-    if len(line) <= _WIDTH:
+def indented(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines as they stand in a function."""
+    return (f"    {line}" for line in lines)
+
+
+def wrapped(
+    before: str,
+    callee: str,
+    arguments: Sequence[str | Sequence[str]],
+    after: str,
+    width: int = _WIDTH,
+) -> Iterator[str]:
+    """Yield a call on one line, or on several if it is long.
+
+    An argument is source, or the members of a list. Without a callee, `arguments` are the parts of
+    an expression, each with its sign.
+    """
+    texts = [one if isinstance(one, str) else f"[{', '.join(one)}]" for one in arguments]
+    line = f"{before}{callee}({', '.join(texts)}){after}" if callee else before + " ".join(texts)
+    if len(line) <= width:
         yield line
         return
     yield f"{before}{callee}("
-    for argument in arguments:
-        yield f"    {argument},"
+    for argument, text in zip(arguments, texts, strict=True):
+        if isinstance(argument, str) or len(text) + 5 <= width:
+            yield f"    {text}," if callee else f"    {text}"
+        else:
+            yield from ("    [", *(f"        {one}," for one in argument), "    ],")
     yield f"){after}"
 
 

@@ -6,9 +6,12 @@ import keyword
 from collections.abc import Iterable, Iterator
 
 from deepforge_hpc.libraries.networks.graph import CallValue, Graph, LayerCall, Tensor
+from deepforge_hpc.libraries.networks.lines import indented, wrapped
 from deepforge_hpc.libraries.torch.catalogue import reserved, shipped
 
-_SIGNS = {"add": " + ", "mul": " * "}
+_WIDTH = 92
+"""Of a line in a function of a class."""
+_SIGNS = {"add": "+", "mul": "*"}
 _TAKEN = {"self", "torch", "nn"}
 _OURS = {"inputs", "outputs"}
 """Attributes of the class that are ours."""
@@ -78,40 +81,43 @@ class _Class:
         for call in made:
             attribute = _free(call.name, {*reserved(), *_OURS, *self._attributes.values()})
             self._attributes[call.name] = attribute
-            yield f"    self.{attribute} = {self._made(call)}"
+            yield from indented(wrapped(f"self.{attribute} = ", *self._made(call), "", _WIDTH))
         inputs = [self._new(item.name, item.name) for item in self.graph.inputs]
         yield from ("", f"def forward(self, {', '.join(inputs)}):")
         for index, call in enumerate(self.graph.calls):
-            value = self._value(call)
+            callee, arguments = self._value(call)
             reads = self._reads.get(call.name, {})
             first = "[0]" if set(reads.values()) == {0} else ""
             is_next = list(reads) == [index + 1]
-            yield f"    {self._new(call.name, self._chain if is_next else '')} = {value}{first}"
+            variable = self._new(call.name, self._chain if is_next else "")
+            yield from indented(wrapped(f"{variable} = ", callee, arguments, first, _WIDTH))
         yield f"    return {', '.join(map(self._tensor, self.graph.outputs))}"
 
-    def _made(self, call: LayerCall) -> str:
+    def _made(self, call: LayerCall) -> tuple[str, tuple[str, ...]]:
+        """Return what makes a layer, and with what."""
         if call.model is not None:
-            return f"{self._classes.add(call.model)}()"
-        return f"{call.code}({', '.join(call.words)})"
+            return self._classes.add(call.model), ()
+        return call.code, call.words
 
     def _new(self, name: str, variable: str) -> str:
         known = {*_TAKEN, *self._variables.values()}
         self._variables[name] = variable if variable == self._chain else _free(name, known)
         return self._variables[name]
 
-    def _value(self, call: LayerCall) -> str:
-        """Return the expression of a call."""
+    def _value(self, call: LayerCall) -> tuple[str, list[str | list[str]]]:
+        """Return what is called, and on what; of a sum or a product nothing, and its parts."""
         sources = [self._tensor(one) for one in call.sources]
         if not _is_module(call) and len(sources) > 1 and not call.arguments:
             if call.kind in _SIGNS:
-                return _SIGNS[call.kind].join(sources)
+                sign = _SIGNS[call.kind]
+                return "", [sources[0], *(f"{sign} {source}" for source in sources[1:])]
             while len(sources) > 2 and not call.merges:
                 sources[:2] = [f"{call.code}({', '.join(sources[:2])})"]
-        given = [f"[{', '.join(sources)}]"] if call.merges else sources
+        given: list[str | list[str]] = [sources] if call.merges else [*sources]
         given += [f"{name}={self._word(value)}" for name, value in call.keywords.items()]
         if _is_module(call):
-            return f"self.{self._attributes[call.layer]}({', '.join(given)})"
-        return f"{call.code}({', '.join((*given, *call.words))})"
+            return f"self.{self._attributes[call.layer]}", given
+        return call.code, [*given, *call.words]
 
     def _word(self, value: CallValue) -> str:
         if isinstance(value, Tensor):

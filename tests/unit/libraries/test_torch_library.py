@@ -451,6 +451,28 @@ def test_what_a_module_keeps_besides_its_output_is_no_zero_where_nobody_knows(
     assert JUDGE.inside(BuiltLayer(kind, family)) == keeps
 
 
+def test_no_line_of_the_code_is_long() -> None:
+    names = [f"a_name_that_one_would_rather_not_type_{index}" for index in range(6)]
+    lines = [
+        f"{name}: {{TransformerEncoderLayer: {{d_model: 8, nhead: 2, dim_feedforward: 16, "
+        "dropout: 0.125, activation: gelu, batch_first: true, norm_first: true}, from: x}"
+        for name in names
+    ]
+    every = ", ".join(names)
+    code = compiled(
+        *lines,
+        f"sum: {{add: {{}}, from: [{every}]}}",
+        f"cat: {{cat: {{dim: 1}}, from: [{every}]}}",
+        "both: {matmul: {}, from: [sum, cat]}",
+    )
+    assert max(map(len, code.splitlines())) <= 100
+    (forward,) = [one for one in ast.walk(ast.parse(code)) if getattr(one, "name", "") == "forward"]
+    assert isinstance(forward, ast.FunctionDef)
+    values = [one.value for one in forward.body if isinstance(one, ast.Assign)]
+    assert [type(one) for one in values[-3:]] == [ast.BinOp, ast.Call, ast.Call]
+    assert len([one for one in ast.walk(values[-3]) if isinstance(one, ast.Name)]) == 6
+
+
 def test_log_probabilities_over_another_dimension_than_the_classes_are_told() -> None:
     def told(dim: int, *shape: int) -> list[str]:
         graph = TorchLibrary().graph(f"{HEAD}  - y: {{LogSoftmax: {{dim: {dim}}}}}\n", "net.yaml")
