@@ -225,7 +225,7 @@ def _required(found: FoundExecution, cwd: Path) -> FoundExecution:
 
     trusted, layout = load_user_settings(user_folder()).trust, found.layout
     start = cwd.resolve()
-    for path in (layout.root.parent, layout.root, layout.execution, layout.plan):
+    for path in (layout.root, layout.execution, layout.plan):
         if os.path.lexists(path) and not is_trusted(path, start, trusted):
             raise _untrusted(path, "it is not acted on")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,9 @@ FOLDER = "site-configs"
 _FILE = re.compile(r"(.*\.ya?ml)(?:/([^/]*))?", re.DOTALL)
 ANY = "*"
 """As a variant: the default one, or else the first."""
+NAMED = "$DEEPFORGE_HPC_PATH"
 SHIPPED = "shipped"
+"""As much trusted as what reads it."""
 
 
 class SiteFolder(NamedTuple):
@@ -43,11 +46,13 @@ class SiteFolder(NamedTuple):
     def refused(self, file: Path) -> Path | None:
         """Return what is another user's, the folder or a file in it, and would act as the caller.
 
-        A folder that all may write to says nothing of the files: each is asked for.
+        A folder that others may write to says nothing of the files: each is asked for. Of one that
+        the caller's environment names only where all may write: a centre's has several owners.
         """
-        if self.where == SHIPPED:  # as much trusted as what reads it
-            return None
         start = self.path.parent
+        is_open = any(folder.stat().st_mode & stat.S_IWOTH for folder in (start, self.path))
+        if self.where == SHIPPED or (self.where == NAMED and not is_open):
+            return None
         untrusted = (p for p in (self.path, file) if not paths.is_trusted(p, start, self.trusted))
         return next(untrusted, None)
 
@@ -106,7 +111,7 @@ def site_folders(
         folders.append(SiteFolder("user", user / "sites", trusted))
     entries = environ.get("DEEPFORGE_HPC_PATH", "").split(os.pathsep)
     named = [Path(entry, FOLDER) for entry in entries if entry]
-    folders += [SiteFolder("$DEEPFORGE_HPC_PATH", path, trusted) for path in named]
+    folders += [SiteFolder(NAMED, path, trusted) for path in named]
     return [*folders, SiteFolder(SHIPPED, paths.data_folder(FOLDER))]
 
 

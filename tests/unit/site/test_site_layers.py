@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from deepforge_hpc import paths
 from deepforge_hpc.errors import InvalidInputError
 from deepforge_hpc.files.yaml12 import load
-from deepforge_hpc.site.find import ANY, load_site, site_folders
+from deepforge_hpc.site.find import ANY, known_sites, load_site, site_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +171,24 @@ def test_the_order_of_the_layers(tmp_path: Path) -> None:
         assert (found.where, found.spec.title) == (where, str(number))
         (folder / "local.yaml").unlink()
     assert load_site("local", site_folders(project, user, environ)).where == "shipped"
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o755, True), (0o2775, True), (0o1777, False)])
+def test_files_of_several_owners_are_taken_from_a_folder_of_a_centre(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, is_taken: bool
+) -> None:
+    folder = tmp_path / "centre" / "site-configs"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text("site: own\nextends: local\n")
+    uid = os.getuid()
+    monkeypatch.setattr(paths, "_owners", lambda path: {uid + (path.name == "own.yaml")})
+    for place in (folder, folder.parent):
+        place.chmod(mode)
+        folders = site_folders(tmp_path, None, {"DEEPFORGE_HPC_PATH": str(folder.parent)})
+        assert ("own" in known_sites(folders)) is is_taken
+        place.chmod(0o755)
+    (tmp_path / "site-configs").symlink_to(folder)  # of a project each file is asked for
+    assert "own" not in known_sites(site_folders(tmp_path, None, {}))
 
 
 def test_an_unknown_site_names_the_nearest(files: SiteFolder) -> None:
