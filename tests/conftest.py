@@ -386,13 +386,17 @@ class Dfh:
     def _variables(self, env: Mapping[str, str] | None) -> dict[str, str]:
         return {**self.environ, **_slurm_conf(), **(env or {})}
 
-    def fork(self, *args: object, cwd: Path, env: Mapping[str, str] | None = None) -> Any:
+    def fork(
+        self,
+        *args: object,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        stdin: int | None = None,
+    ) -> Any:
         """Start `dfh` as a fork and return its process; None: it has to be a program of its own."""
-        return (
-            self.warm
-            and not self.words
-            and self.warm.start([*map(str, args)], cwd, self._variables(env))
-        )
+        if not self.warm or self.words:
+            return None
+        return self.warm.start([*map(str, args)], cwd, self._variables(env), stdin)
 
     def __call__(
         self,
