@@ -65,7 +65,9 @@ def test_show_marks_what_is_shared_and_what_is_a_model_of_its_own(run: Run, tmp_
 def test_show_gives_the_same_as_json(run: Run) -> None:
     found = json.loads(run("show", EXAMPLES / "inception.yaml", "--json"))
     assert found["schema"] == "dfh/architecture/1"
-    assert found["inputs"] == [{"name": "pixels", "shape": [64, 64, 5], "dtype": "float32"}]
+    assert found["inputs"] == [
+        {"name": "pixels", "shape": [64, 64, 5], "dtype": "float32", "options": []}
+    ]
     small = next(item for item in found["layers"] if item["name"] == "small")
     assert small["sources"] == ["scaled"]
     assert "pool_size=4" in small["arguments"]

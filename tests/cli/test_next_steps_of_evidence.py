@@ -161,11 +161,11 @@ def test_what_was_kept_and_was_changed_since(
 
 HIDING = """
 import sys
-if "dfh_runtime" in sys.orig_argv:
+if "dfh_runtime" in sys.orig_argv:  # else it is dfh itself
     raise ImportError("mine")
 sys.path.remove("FOLDER")
-del sys.modules["hashlib"]
-import hashlib
+del sys.modules["encodings"]
+import encodings
 """
 
 
@@ -174,7 +174,7 @@ def test_a_folder_of_the_login_shell_that_hides_a_module_of_python(
 ) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
-    (folder / "hashlib.py").write_text(HIDING.replace("FOLDER", str(folder)))
+    (folder / "encodings.py").write_text(HIDING.replace("FOLDER", str(folder)))
     said = dfh("run", cwd=project, env={"PYTHONPATH": str(folder)}, expect=9)
     assert "a file in its folders with the name of one of Python's modules" in said.stdout
     log = follow("job-templates/base.sh.j2 : dfh logs", said, cwd=project)
