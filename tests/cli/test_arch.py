@@ -62,6 +62,15 @@ def test_show_marks_what_is_shared_and_what_is_a_model_of_its_own(run: Run, tmp_
     ]
 
 
+def test_show_and_summary_tell_all_that_an_input_says(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "library: keras\narchitecture: a\ninputs: {x: {shape: [4], batch: 3, sparse: true}}\n"
+        "layers: [out: {Dense: {units: 4}}]\n"
+    )
+    for command in ("show", "summary"):
+        assert "4 float32 batch_size=3 sparse=True" in run(command, "net.yaml")
+
+
 def test_show_gives_the_same_as_json(run: Run) -> None:
     found = json.loads(run("show", EXAMPLES / "inception.yaml", "--json"))
     assert found["schema"] == "dfh/architecture/1"
