@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.runtime.base.states import State
+
 pytestmark = pytest.mark.slurm
 ALICE, BOB = 65534, 1  # nobody, who has an account on the cluster, and daemon
 PIPELINE = """\
@@ -80,7 +82,8 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
     asked = follow(step, refused["cancel"], cwd=shared, verb="cancel", by=alice)
     assert "cancelled wait" in asked.stdout
     dfh("cancel", "shared-0001", cwd=project)  # root can
-    poll(lambda: states() == ["cancelled", "succeeded"])
+    poll(lambda: all(State(state).is_final for state in states()))
+    assert states() == ["cancelled", "succeeded"]
     assert ran() == 1
     # What is over is everybody's who may write there, and then theirs.
     (project / "open").touch()
