@@ -52,7 +52,7 @@ _LAST = rf"""(?=["']?{_WORD_OF_IT}+[ \t]{{0,4}}(?:["',;)}}\]]|$))"""
 _IN_TEXT = rf"""(?:{_NAMES}|(?:(?<![\w-])|(?<=--))TOKEN|_PWD(?=["' \t]*[:=]["' \t]*[^\s/~.$]))"""
 _SCHEMES = r"BASIC|BEARER|TOKEN|API-?KEY|DIGEST|NEGOTIATE|JWT|OAUTH|AWS4-HMAC-SHA256"
 _BLANK = r"[ \t]{0,4}"
-_ASSIGNED = re.compile(
+_ASSIGNED = (
     rf"""({_IN_TEXT}(?:{_BLANK}=(?!=){_BLANK}|\\{{0,3}}["']\s{{0,4}}[:=]\s{{0,4}})"""
     r"""(?!["']?\[redacted|<)\[?|"""
     rf"""{_NAMES}:[ \t]{{1,4}}(?!\[redacted){_LAST}|"""
@@ -61,8 +61,7 @@ _ASSIGNED = re.compile(
     r"""(?!\[?["']?(?:[\w-]{1,30}[ ])?\[redacted)\[?["']?"""
     rf"""(?:(?:{_SCHEMES})[ ]|(?!(?:{_SCHEMES})[ ])(?:[a-z][\w-]{{0,30}}[ ]{_LAST})?)|"""
     rf"""(?<!-)--(?:[a-z0-9]{{1,20}}-){{0,3}}(?:{_NAMES}|TOKEN)[ ]+(?![-/.~<\[]))"""
-    rf"""(?:{_VALUE})""",
-    re.IGNORECASE | re.MULTILINE,
+    rf"""(?:{_VALUE})"""
 )
 """In a text: `password=...`, `"api_key": "..."`, `--api-key ...`, `Authorization: Bearer ...`,
 `password: ...` at the end of a line."""
@@ -100,6 +99,12 @@ _HASH = re.compile(r"[0-9a-f]+|[0-9a-df-np-sv-z]+|[a-z2-7]+")
 _READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
 """Of a name that people give: `ResNet50`, `run_2024`. Of what is drawn at random it is a third."""
 _MAX_LENGTH = 8192
+
+
+@lru_cache(maxsize=1)
+def _assigned() -> re.Pattern[str]:
+    """Return `_ASSIGNED`, made when a text may have one: most jobs meet none."""
+    return re.compile(_ASSIGNED, re.IGNORECASE | re.MULTILINE)
 
 
 def describe_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -157,7 +162,7 @@ def holds_credential(text: str) -> bool:
     """Tell whether a text shows a credential; not where it only says what reads one."""
     # What is read later is neither a password nor part of an address.
     known = _READ_LATER.sub("{/", text) if "$" in text else text
-    found = _may_assign(known) and _ASSIGNED.search(known)
+    found = _may_assign(known) and _assigned().search(known)
     found = found or _token(known) or ("://" in known and _USERINFO.search(known))
     return bool(found) or any(secret in known for secret in secret_values())
 
@@ -205,14 +210,14 @@ def filter_text(text: str) -> str:
     for secret in secret_values():
         text = text.replace(secret, "[redacted]")
     if _may_assign(text):
-        text = _ASSIGNED.sub(r"\1[redacted]", text)
+        text = _assigned().sub(r"\1[redacted]", text)
     return _USERINFO.sub(r"\1…@", _TOKEN.sub("[redacted]", text))
 
 
 def filter_variable(name: str, value: str) -> Any:
     """Return the value of a variable, or REDACTED if name or value are those of a secret."""
     text = value[:_MAX_LENGTH].encode("utf-8", "backslashreplace").decode()
-    is_secret = is_secret_variable(name) or _ASSIGNED.search(text)
+    is_secret = is_secret_variable(name) or (_may_assign(text) and _assigned().search(text))
     if is_secret or filter_value(text) is REDACTED:
         return REDACTED
     if name not in _PATHS and any(_is_random(word) for word in _long_words(text)):
