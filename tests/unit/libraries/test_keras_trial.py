@@ -132,6 +132,22 @@ def test_a_layer_that_finds_no_memory_is_told_so(text: str) -> None:
     assert "it takes more memory than a check may have" in str(refused.fault)
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("Inputs have incompatible shapes", "give them one shape first"),
+        ("requires inputs with matching shapes except for the concatenation axis", "padding: same"),
+    ],
+)
+def test_what_is_merged_is_brought_to_one_number_of_dimensions_first(text: str, hint: str) -> None:
+    network = graph("a: {Add: {}, from: [x, x]}")
+    error = BuiltLayer(error=Objection("call", "ValueError", text))
+    image, vector = (None, 8, 8, 3), (None, 7)
+    for shapes, told in (((image, vector), "one number of dimensions"), ((image, image), hint)):
+        (refused,) = tried(network, error._replace(inputs=shapes)).refused()
+        assert told in refused.fault.hint
+
+
 def test_an_input_that_is_refused_is_told_at_its_place() -> None:
     network, why = graph("a: {Dense: {units: 2}}"), Objection("make", "ValueError", "no such thing")
     one = tried(network)

@@ -108,12 +108,24 @@ def _window(case: Case) -> Advice:
 
 def _merge(case: Case) -> Advice:
     what = f"{case.call.kind} needs inputs of one shape, and {case.gets}"
-    return Advice(what, "give them one shape first, by a Dense or a 1x1 convolution for example")
+    hint = "give them one shape first, by a Dense or a 1x1 convolution for example"
+    return Advice(what, _of_ranks(case) or hint)
+
+
+def _of_ranks(case: Case) -> str:
+    """Return what to do about inputs of several numbers of dimensions; empty if there is one."""
+    is_one = len({len(shape) for shape in case.built.inputs}) == 1
+    return (
+        ""
+        if is_one
+        else "bring them to one number of dimensions first: Flatten, Reshape, a pooling"
+    )
 
 
 def _concatenate(case: Case) -> Advice:
     what = f"the inputs of Concatenate may differ in the joined axis alone, and {case.gets}"
-    return Advice(what, "padding: same keeps height and width; a Cropping2D or a pooling cuts them")
+    hint = "padding: same keeps height and width; a Cropping2D or a pooling cuts them"
+    return Advice(what, _of_ranks(case) or hint)
 
 
 def _reshape(case: Case) -> Advice:
