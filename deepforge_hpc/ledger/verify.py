@@ -16,6 +16,7 @@ from deepforge_hpc.ledger.locate import Located
 from deepforge_hpc.ledger.store import Closure, Ledger, MissingRecordError, Record, short
 from deepforge_hpc.ledger.trace import Trace, trace
 from deepforge_hpc.model.json_result import JsonResult
+from deepforge_hpc.runtime.base.files import digest
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.runtime.base.states import State
@@ -23,7 +24,7 @@ from deepforge_hpc.runtime.base.text import count
 from deepforge_hpc.runtime.figures.identity import carried
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import Comparison, look
-from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
+from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedInput, RecordedOutput
 from deepforge_hpc.runtime.storage.local import LocalStorage
 
 _ABSENT = {"output_gone", "output_missing", "output_unreadable"}
@@ -186,7 +187,7 @@ def _copies(record: Record, located: Located) -> Iterator[Notice]:
     """Compare what `outputs.NAME.to` laid elsewhere: it is no part of the execution."""
     for output in record.data.outputs:
         for path in (located.project / place for place in output.copies):
-            found = look(path, output.sha256, output.size or None)
+            found = look(path, output.sha256, most(output))
             if not found.fault or path == located.path:  # what was asked for is compared itself
                 continue
             name = f"the copy of output {output.name} of {record.label}"
@@ -203,13 +204,21 @@ def _copies(record: Record, located: Located) -> Iterator[Notice]:
             yield Notice(kind, f"{name} {text}", str(path))
 
 
+_OF_NOTHING = digest(b"")
+
+
+def most(made: RecordedOutput | RecordedFigure | RecordedInput) -> int | None:
+    """Return how many bytes are read at most; None where the record does not say its size."""
+    return made.size if made.size or made.sha256 == _OF_NOTHING else None
+
+
 def _maker(ledger: Ledger, path: Path) -> Record | None:
     """Return the record that a copy's closure names, if it made what lies there now."""
     with suppress(LedgerError):
         said = Closure(path.with_name(f"{path.name}.prov")).data
         record = ledger.get(said.record)
         made = [item for item in record.data.outputs if item.sha256 == said.artifact]
-        if made and not look(path, made[0].sha256, made[0].size or None).fault:
+        if made and not look(path, made[0].sha256, most(made[0])).fault:
             return record
     return None
 
@@ -217,7 +226,7 @@ def _maker(ledger: Ledger, path: Path) -> Record | None:
 def _compared(
     what: str, made: RecordedOutput | RecordedFigure, record: Record, path: Path, *, is_needed: bool
 ) -> Iterator[Notice]:
-    found = look(path, made.sha256, made.size or None)
+    found = look(path, made.sha256, most(made))
     name = f"{what} {made.name} of {record.label}"
     if found.is_unread:
         yield Notice(f"{what}_unreadable", f"{name} was not checked: it {found.fault}", str(path))
@@ -289,7 +298,7 @@ def _external(record: Record, project: Path) -> Iterator[Notice]:
             continue
         path = project / (item.path or item.uri)
         place, below = LocalStorage.at(path)  # a link that a person named leads to it
-        found = look(Path(place.where(below)), item.sha256, item.size or None)
+        found = look(Path(place.where(below)), item.sha256, most(item))
         made = f"the result was made from {short(item.sha256)}"
         if found.is_unread:
             yield Notice("input_unreadable", f"{name} was not checked: it {found.fault}", str(path))

@@ -133,9 +133,13 @@ _INSTEAD = {
     **dict.fromkeys(("partition", "qos", "constraint", "partitions"), _BY_QUEUE),
     **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
     **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
-    **dict.fromkeys(("gpus", "gpus_per_task"), "write gpus_per_node: those of one node"),
+    **dict.fromkeys(
+        ("gpus", "gpu", "gpus_per_task", "ntasks_per_gpu"), "write gpus_per_node: those of one node"
+    ),
     **dict.fromkeys(("mem", "memory", "mem_per_cpu", "mem_per_gpu"), "write mem_per_node"),
-    **dict.fromkeys(("cpus", "cores", "ncpus", "cpu"), "write cpus_per_task: those of one rank"),
+    **dict.fromkeys(
+        ("cpus", "cores", "ncpus", "cpu", "threads"), "write cpus_per_task: those of one rank"
+    ),
     **dict.fromkeys(("ntasks", "tasks", "ranks"), "write nodes and ntasks_per_node"),
     **dict.fromkeys(("walltime", "runtime", "time_limit"), "write time"),
     "tmp": "write node_local: true, for a disk of the node's own",

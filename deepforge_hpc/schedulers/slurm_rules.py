@@ -6,11 +6,15 @@ What dfh asks for by itself breaks none of these: they are for what a site's fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from deepforge_hpc.plugins.scheduler import Conflict, Unheard
 
-_GPU_FORMS = frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"})
+_TRES = frozenset({"tres-per-job", "tres-per-node", "tres-per-socket", "tres-per-task"})
+_GPU_FORMS = (
+    frozenset({"gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"}) | _TRES
+)
 _MEMORY_FORMS = frozenset({"mem", "mem-per-cpu", "mem-per-gpu"})
 
 
@@ -59,9 +63,9 @@ def _option(word: str) -> tuple[str, str]:
 
 
 def _is_gpu(name: str, *places: Mapping[str, str]) -> bool:
-    """Return whether an option asks for GPUs: --gres asks for other things too."""
-    return name != "gres" or any(
-        item.partition(":")[0] == "gpu"
+    """Return whether an option asks for GPUs: --gres and --tres-per-... ask for more than these."""
+    return name not in {"gres", *_TRES} or any(
+        re.split("[:=]", item.removeprefix("gres/"))[0] == "gpu"
         for place in places
         for item in place.get(name, "").split(",")
     )

@@ -114,11 +114,13 @@ WRITTEN = {
     "nodes": "resources: {nodes: ..} in the pipeline",
     "ntasks": "request: {tasks: ntasks}",
     **dict.fromkeys(
-        ("ntasks-per-node", "tasks-per-node"), "resources: {ntasks_per_node: ..} in the pipeline"
+        ("ntasks-per-node", "tasks-per-node", "ntasks-per-gpu"),
+        "resources: {ntasks_per_node: ..} in the pipeline",
     ),
-    "time": "defaults: {time: ..}",
+    **dict.fromkeys(("time", "time-min"), "defaults: {time: ..}"),
     **dict.fromkeys(("chdir", "comment", "dependency", "error", "hold", "input", "job-name"), ""),
     **dict.fromkeys(("kill-on-invalid-dep", "no-requeue", "open-mode", "output", "parsable"), ""),
+    **dict.fromkeys(("gid", "uid"), ""),
     **dict.fromkeys(("propagate", "requeue", "signal", "test-only", "wait", "wrap"), ""),
 }
 """Options that dfh gives every job itself, or that its jobs cannot bear; with what to write."""

@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("name", ["password", "api_key", "Authorization"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("password", "hunter2"), ("api_key", "hunter2"), ("Authorization", "hunter2")),
+        ("password", "123456"),
+    ],
+)
 def test_an_attribute_with_a_secrets_name_is_refused(
-    dfh: Any, make_project: Any, name: str
+    dfh: Any, make_project: Any, name: str, value: str
 ) -> None:
-    code = f"def show({name}: str) -> str:\n    text = 'x'\n    return text\n"
+    code = f"def show({name}: str | int) -> str:\n    text = 'x'\n    return text\n"
     pipeline = (
         "pipeline: p\noperations:\n"
-        f"  show: {{uses: 'operations.py:show', attributes: {{{name}: hunter2}}}}\n"
+        f"  show: {{uses: 'operations.py:show', attributes: {{{name}: {value}}}}}\n"
         "outputs: {text: show.text}\n"
     )
     project = make_project({"pipeline.yaml": pipeline, "operations.py": code})

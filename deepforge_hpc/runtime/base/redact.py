@@ -35,7 +35,8 @@ _SECRET_NAME = re.compile(
 )
 """Of a variable, which has a name of its own kind: any key is one."""
 _SECRET_KEY = re.compile(
-    rf".*({_NAMES}|AUTHORIZATION)|(.*[_.-])?PWD|(.*\.)?TOKEN", re.IGNORECASE | re.DOTALL
+    rf".*({_NAMES}|AUTHORIZATION)|(.*[_.-])?(PWD|JWT|COOKIES?|AUTH_?KEY)|(.*\.)?TOKEN",
+    re.IGNORECASE | re.DOTALL,
 )
 """Of an attribute, or of a key in JSON: `pad_token` and `sort_key` are none."""
 _WORD_OF_IT = r"""[^\s"',;&(){}\[\]]"""
@@ -128,14 +129,18 @@ def filter_value(value: Any) -> Any:
     if isinstance(value, dict):
         return {
             key: REDACTED
-            if names_secret(key)
-            and item
-            and isinstance(item, (str, list, dict))
-            and not _is_placeholder(item)
+            if names_secret(key) and item and _may_be_secret(key, item)
             else filter_value(item)
             for key, item in value.items()
         }
     return value
+
+
+def _may_be_secret(name: str, value: object) -> bool:
+    """Tell whether a value under such a name may be one; `token: 3` is a number of a word."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return not name.casefold().endswith("token")
+    return isinstance(value, (str, list, dict)) and not _is_placeholder(value)
 
 
 def names_secret(name: object) -> bool:

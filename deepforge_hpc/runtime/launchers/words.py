@@ -29,8 +29,12 @@ _DEATHS = tuple(
     )
 )
 _REFUSALS = (
-    re.compile(r"^srun: (?:fatal|error): (.+)$", re.MULTILINE),
-    re.compile(r"^-{40,}\n(.+?)(?:\n\n|\n-{40,}$)", re.MULTILINE | re.DOTALL),  # Open MPI
+    re.compile(r"^srun: (?:fatal|error): (?!\S+: tasks? \d)(.+)$", re.MULTILINE),
+    re.compile(  # Open MPI; a program's own tables have such lines too
+        r"^-{40,}\n((?:(?!-{40}|\n\n).)*?\b(?:mpirun|mpiexec|prterun|prted|orted|PMIx|PRTE|ORTE|"
+        r"Open MPI|slots|allocated)\b.*?)(?:\n\n|\n-{40,}$)",
+        re.MULTILINE | re.DOTALL,
+    ),
     re.compile(r"^(?:mpirun|mpiexec|prterun|torchrun): (.+)$", re.MULTILINE),
 )
 _NO_MPI = (
@@ -41,6 +45,7 @@ _NO_MPI = (
     re.compile(r"(PMI (?:server|library) not found)", re.IGNORECASE),  # Intel MPI
 )
 _SIGNALS = {signal.strsignal(number): int(number) for number in signal.valid_signals()}
+_SIGNALS["Out Of Memory"] = int(signal.SIGKILL)  # Slurm's word for a step that the kernel ended
 
 
 class Death(NamedTuple):

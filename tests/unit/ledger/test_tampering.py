@@ -15,8 +15,11 @@ from deepforge_hpc.api import provenance
 from deepforge_hpc.cli.views.provenance import explanation_lines
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import DamagedRecordError, Ledger
+from deepforge_hpc.ledger.verify import most
 from deepforge_hpc.runtime.base.files import canonical_json, digest_file, digest_path
+from deepforge_hpc.runtime.state.check import look
 from deepforge_hpc.runtime.state.closure import build_closure
+from deepforge_hpc.runtime.state.record_data import RecordedOutput
 
 
 def findings(project: Any, path: Path, level: str = "error") -> list[str]:
@@ -422,3 +425,17 @@ def test_one_record_in_two_places_is_one_record(project: Any) -> None:
     twin.parent.mkdir(parents=True)
     shutil.copy(path, twin)
     assert provenance.explain(project.ids["train"], project.root).record.id == project.ids["train"]
+
+
+def test_what_lies_in_place_of_nothing_is_not_read(tmp_path: Path) -> None:
+    """A sparse file has no end that anybody could wait for."""
+    path = tmp_path / "empty.txt"
+    path.touch()
+    made = RecordedOutput(sha256=digest_file(path), size=0)
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    assert (
+        look(path, made.sha256, most(made)).fault
+        == f"is damaged: it has {1 << 40} bytes, and 0 were made"
+    )
+    assert most(RecordedOutput(sha256="0" * 64)) is None  # of a version that noted no size

@@ -66,6 +66,7 @@ Root Cause (first observed failure):
         (SRUN, Death(1, -11)),
         ("srun: error: n1: task 0: Killed\nsrun: error: n1: task 1: Terminated\n", Death(0, -9)),
         ("srun: error: n1: task 2: Exited with exit code 137\n", Death(2, -9)),
+        ("srun: error: n1: task 0: Out Of Memory\n", Death(0, -9)),
         ("srun: error: n1: task 2: Exited with exit code 255\n", Death(2, 255)),
         ("srun: error: n1: tasks 0-3: Exited with exit code 75\n", None),
         (HYDRA, Death(3, -11)),
@@ -81,6 +82,15 @@ def test_a_refusal_is_found_in_one_line() -> None:
     srun = "srun: error: Unable to create step for job 8: Invalid generic resource (gres)\n"
     assert refusal(srun).startswith("Unable to create step for job 8: Invalid generic")
     assert refusal("all is well\n") == ""
+
+
+def test_what_a_program_prints_is_no_refusal() -> None:
+    line, mpi = "-" * 60, "-" * 74
+    assert refusal(f"{line}\nLayer   Parameters\n{line}\nconv    448\n{line}\n") == ""
+    assert refusal("srun: error: n1: task 0: Out Of Memory\n") == ""  # it had begun
+    slots = "There are not enough slots available in the system to satisfy the 9\nslots that were"
+    for log in (f"{mpi}\n{slots}\n{mpi}\n", f"{line}\nLayer\n{line}\n\n{mpi}\n{slots}\n{mpi}\n"):
+        assert refusal(log).startswith("There are not enough slots")
 
 
 def test_an_mpi_library_that_finds_no_launcher_is_known_by_its_words() -> None:

@@ -88,6 +88,7 @@ def test_what_stands_around_it_is_left() -> None:
         *("token", "hf_token", "hfToken", "clientSecret", "client_secret", "dbpassword", "db.password"),
         *("X-Api-Key", "apiKey", "accessToken", "db.token", "MYSQL_PWD", "passwords", "api_keys"),
         *("refreshToken", "Proxy-Authorization", "aws_secret_access_key", "credentials"),
+        *("jwt", "session_cookie", "auth_key", "authKey"),
     ],
 )  # fmt: skip
 def test_a_key_is_a_secret_by_its_name(name: str) -> None:
@@ -107,9 +108,11 @@ def test_a_key_is_none_by_a_part_of_its_name(name: str) -> None:
 
 
 def test_a_token_of_words_is_no_secret() -> None:
-    data = {"token": "<pad>", "hf_token": "", "password": 3}
+    data = {"token": "<pad>", "hf_token": "", "password": None, "token_of": 1, "api_token": True}
+    data |= {"token": 3}
     assert filter_value(data) == data
     assert filter_value({"token": "[CLS]"}) == {"token": "[CLS]"}
+    assert filter_value({"password": 123456}) == {"password": REDACTED}
 
 
 @pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "MAX_TOKENS", "TOKEN_SIZE", "PWD"])

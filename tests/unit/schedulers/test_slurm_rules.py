@@ -41,6 +41,8 @@ def test_a_rule_holds_for_its_versions_and_warns_where_the_version_is_unknown(
 @pytest.mark.parametrize(
     ("header", "argv", "says"),
     [
+        ({"gres": "gpu:4", "tres-per-node": "gres/gpu:1"}, (), "GPUs are asked for in 2 forms at once: --gres, --tres-per-node"),
+        ({"gres": "gpu:4", "tres-per-task": "cpu=2,gres/gpu=1"}, (), "GPUs are asked for in 2 forms at once: --gres, --tres-per-task"),
         ({"gres": "gpu:4", "gpus-per-node": "4"}, (), "GPUs are asked for in 2 forms at once: --gpus-per-node, --gres"),
         ({"gres": "gpu:a100:4"}, GPU_LINE, "GPUs are asked for in 2 forms"),
         ({"mem": "4G", "mem-per-cpu": "1G"}, (), "memory is asked for in 2 forms at once: --mem, --mem-per-cpu"),
