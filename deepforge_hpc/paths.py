@@ -48,20 +48,20 @@ def project_root(start: Path, trusted: Sequence[str] = ()) -> tuple[Path, Path |
     return resolved, None
 
 
-def is_trusted(path: Path, start: Path, trusted: Sequence[str] = ()) -> bool:
+def is_trusted(path: Path, start: Path | None, trusted: Sequence[str] = ()) -> bool:
     """Tell whether a path is the caller's, root's, or of who owns the folder that was named.
 
     `trusted`: folders of which the user's settings say so.
     """
     own = _owners(path)  # none: it is gone, and may be another's by the time it is read
-    owners = {os.geteuid(), 0, *_owners(start)}
+    owners = {os.geteuid(), 0, *(_owners(start) if start else ())}
     named = (os.path.expanduser(folder) for folder in trusted)  # noqa: PTH111 - raises for ~nobody
     return bool(own and own <= owners) or any(path.is_relative_to(folder) for folder in named)
 
 
-def trust_hint(refused: Path) -> str:
-    """Return what to do if what is another user's is meant."""
-    return f"if it is meant: trust: [{refused.parent}] in ~/.config/deepforge-hpc/settings.yaml"
+def trust_hint(folder: Path) -> str:
+    """Return what to do if what is another user's, in a folder, is meant."""
+    return f"if it is meant: trust: [{folder}] in ~/.config/deepforge-hpc/settings.yaml"
 
 
 def _owners(path: Path) -> set[int]:

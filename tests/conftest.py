@@ -547,6 +547,18 @@ def as_user(clean_environment: dict[str, str], shared: Path) -> Callable[..., Df
     return become
 
 
+@pytest.fixture
+def trust(clean_environment: dict[str, str]) -> Callable[[Path], None]:
+    """Return a function that makes all users of the test trust a folder of another by name."""
+
+    def write(folder: Path) -> None:
+        settings = Path(clean_environment["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
+        settings.parent.mkdir(parents=True)
+        settings.write_text(f"trust: [{folder}]\n")
+
+    return write
+
+
 PIPELINE = """\
 pipeline: small
 operations:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from deepforge_hpc.api import whose
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.paths import LEDGER, PROJECT_FILE
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
@@ -43,12 +44,13 @@ class FoundExecution:
 
 
 def project_above(start: Path) -> Path:
-    """Return the nearest folder with `.dfh/`, `dfh.yaml` or `pipeline.yaml`, else `start`."""
+    """Return the nearest folder with `.dfh/` or `dfh.yaml`, else `start`."""
     resolved = start.resolve()
-    for folder in (resolved, *resolved.parents):
-        if (folder / LEDGER).is_dir() or (folder / PROJECT_FILE).is_file():
-            return folder
-    return resolved
+    return next(filter(_is_project, (resolved, *resolved.parents)), resolved)
+
+
+def _is_project(folder: Path) -> bool:
+    return (folder / LEDGER).is_dir() or (folder / PROJECT_FILE).is_file()
 
 
 def all_executions(project: Path) -> list[FoundExecution]:
@@ -70,26 +72,43 @@ def is_own(found: FoundExecution, project: Path) -> bool:
     What cannot say whose it is counts as the project's if an execution beside it is.
     """
     root = found.layout.root.resolve()
+    if _is_of_another(found, project):
+        return False
     if root.is_relative_to(project):
         return True
-    if named := found.info.project:
-        return _real(named) == str(project)
+    if found.info.project:
+        return _named(found) == str(project)
     others = (other for other in all_executions(project) if other.info.project)
     beside = (other for other in others if other.layout.root.resolve().parent == root.parent)
     return any(is_own(other, project) for other in beside)
 
 
 def _is_of_another(found: FoundExecution, project: Path) -> bool:
-    """Tell whether another project's; those of a project that is gone may be this one's, moved."""
-    named = found.info.project
-    if not named or found.layout.root.is_relative_to(project) or _real(named) == str(project):
+    """Tell whether another project's; those of a project that is gone may be this one's, moved.
+
+    Below this project may lie another: the nearest counts. Where an execution lies says whose it is
+    before what it says itself, for a copy of a project says what the original's did; but for one
+    that lies where the project that it names has its executions.
+    """
+    root, named = found.layout.root.resolve(), _named(found)
+    if named == str(project):
         return False
-    return os.path.isdir(os.path.join(_real(named), LEDGER))  # noqa: PTH112, PTH118 - any text
+    is_real = bool(named) and os.path.isdir(os.path.join(named, LEDGER))  # noqa: PTH112, PTH118 - any text
+    if not root.is_relative_to(project):
+        return is_real
+    return project_above(root) != project or (is_real and _has_there(root, named))
 
 
-def _real(text: str) -> str:
-    """Return a path of which a file tells, without links; empty if it can be none."""
-    return os.path.realpath(text) if text.isprintable() else ""
+def _has_there(root: Path, project: str) -> bool:
+    """Tell whether a project says that its executions lie where one lies."""
+    homes = executions_folders(root.joinpath(project))
+    return str(root.parent) in map(os.path.realpath, homes)
+
+
+def _named(found: FoundExecution) -> str:
+    """Return the project that an execution names, without links; empty if it can be none."""
+    text = found.info.project
+    return os.path.realpath(text) if text and text.isprintable() else ""
 
 
 def leftovers(project: Path) -> list[FoundExecution]:
@@ -162,32 +181,34 @@ def find_execution(reference: str, cwd: Path, *, acts: bool = False) -> FoundExe
     """Return the execution that an id, its beginning or number, a path or `latest` means.
 
     Raises UsageError if none or several fit. Whoever `acts` names by its path what is another
-    user's, the project above or one execution in it: what is planted there would run as the caller.
+    user's, or trusts it: what is planted there would run as the caller.
     """
     if os.sep in reference or reference in {".", ".."}:
-        return _by_path(cwd / reference)
+        found = _by_path(cwd / reference)
+        is_named = found.layout.root == (cwd / reference).resolve()
+        return found if is_named or not acts else whose.required(found)
     project = project_above(cwd)
     if acts:
-        _require_project(cwd)
+        whose.require_project(project)
     known = all_executions(project)
     if reference == LATEST:
         if inside := _enclosing(cwd):
-            return inside
+            return whose.required(inside) if acts else inside
         if known:
-            return _required(known[0], cwd) if acts else known[0]
+            return whose.required(known[0]) if acts else known[0]
         message = f"no execution in {project}"
         raise UsageError(message, "Start one with: dfh submit PIPELINE (or change to its project)")
     fitting = [item for item in known if item.name == reference]
     fitting = fitting or [item for item in known if _fits(reference, item.name)]
     if len(fitting) == 1:
-        return _required(fitting[0], cwd) if acts else fitting[0]
+        return whose.required(fitting[0]) if acts else fitting[0]
     if fitting:
         names = listed(item.name for item in fitting)
         message = f"{reference}: several executions fit: {names}"
         raise UsageError(message, "Give the whole id.")
     if ExecutionLayout(cwd / reference).execution.is_file():
         found = _by_path(cwd / reference)
-        return _required(found, cwd) if acts else found
+        return whose.required(found) if acts else found
     message = f"{reference}: no such execution in {project}"
     names = listed(item.name for item in known)
     if known and reference and (known[0].layout.jobs / reference).is_dir():
@@ -208,37 +229,6 @@ def split_job(reference: str, cwd: Path) -> tuple[str, str]:
     return execution, job
 
 
-def _require_project(cwd: Path) -> None:
-    """Raise UsageError if the project above is another user's."""
-    from deepforge_hpc.paths import project_root, user_folder
-    from deepforge_hpc.pipeline.settings import load_user_settings
-
-    _, refused = project_root(cwd, load_user_settings(user_folder()).trust)
-    if refused is not None:
-        raise _untrusted(refused, "its executions are not acted on")
-
-
-def _required(found: FoundExecution, cwd: Path) -> FoundExecution:
-    """Return an execution; UsageError if another user made it in a folder that several share."""
-    from deepforge_hpc.paths import is_trusted, user_folder
-    from deepforge_hpc.pipeline.settings import load_user_settings
-
-    trusted, layout = load_user_settings(user_folder()).trust, found.layout
-    start = cwd.resolve()
-    for path in (layout.root, layout.execution, layout.plan):
-        if os.path.lexists(path) and not is_trusted(path, start, trusted):
-            raise _untrusted(path, "it is not acted on")
-    return found
-
-
-def _untrusted(path: Path, what: str) -> UsageError:
-    from deepforge_hpc.paths import trust_hint
-    from deepforge_hpc.processes import owner_name
-
-    message = f"{path} belongs to {owner_name(path)}: {what}"
-    return UsageError(message, f"Name one by its path; or {trust_hint(path)}")
-
-
 def _fits(reference: str, execution: str) -> bool:
     number = number_of(execution)[1]
     return execution.startswith(reference) or reference.lstrip("0") == str(number)
@@ -254,8 +244,11 @@ def _by_path(path: Path) -> FoundExecution:
 
 
 def _enclosing(path: Path) -> FoundExecution | None:
+    """Return the execution in which a path lies; what lies above its project is none of it."""
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
         if found := read_execution(folder):
             return found
+        if _is_project(folder):
+            break
     return None

@@ -103,6 +103,12 @@ job_argument = click.argument("execution", metavar="[EXECUTION[/JOB]]", default=
 """The same, or a job of it."""
 
 
+def is_given(argument: str) -> bool:
+    """Tell whether an argument of the command was given, even as what it is by default."""
+    source = click.get_current_context().get_parameter_source(argument)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
 def request_from(options: dict[str, Any]) -> Request:
     """Return the request that the options of `pipeline_options` make."""
     from deepforge_hpc.api.pipelines import Request

@@ -18,7 +18,7 @@ def notices(refused: Path | None, site: FoundSite | None, project: Path) -> Iter
     for path in (refused, *(site.refused if site else ())):
         if path is not None:
             text = f"{path} belongs to {owner_name(path)}, and is left out: it would act as you"
-            yield Notice("project_untrusted", text, str(path), next=trust_hint(path))
+            yield Notice("project_untrusted", text, str(path), next=trust_hint(path.parent))
     for path in map(Path, site.document.files if site else ()):
         shipped = data_folder(FOLDER) / path.name
         if path.parent == project / FOLDER and path != shipped and shipped.is_file():
@@ -40,5 +40,7 @@ def planted(files: Iterable[Path], root: Path, trusted: Sequence[str]) -> Iterat
             is_open = path.parent.stat().st_mode & stat.S_IWOTH
             if is_open and not is_trusted(path, root, trusted):
                 message = f"belongs to {owner_name(path)}, in a folder that all may write to"
-                yield Fault(f"{message}: it would act as you", str(path), hint=trust_hint(path))
+                yield Fault(
+                    f"{message}: it would act as you", str(path), hint=trust_hint(path.parent)
+                )
                 break

@@ -179,7 +179,7 @@ def _not_taken(name: str, folders: Folders) -> str:
     refused: list[Path] = []
     _find(name, folders, refused=refused)
     for path in refused:
-        return f"{path} belongs to {owner_name(path)}; {paths.trust_hint(path)}"
+        return f"{path} belongs to {owner_name(path)}; {paths.trust_hint(path.parent)}"
     return ""
 
 

@@ -179,3 +179,31 @@ def test_executions_of_the_project_elsewhere_are_its_own(
     dfh("executions", "prune", "--keep", "0", "--yes", cwd=other)
 
     assert {path.name for path in scratch.iterdir()} == {"small-0001", "small-0007"}
+
+
+@pytest.mark.parametrize("there", ["inner", "outer"])
+def test_executions_of_a_project_below_are_its_own(there: str, project: Path, dfh: Any) -> None:
+    """A folder above became a project too, and says that all that lies below is its own."""
+    files = ("pipeline.yaml", "operations.py")
+    outer = project.parent
+    home = (project if there == "inner" else outer) / "executions"
+    dfh("run", cwd=project, env={"DEEPFORGE_HPC_EXECUTIONS": str(home)})
+    left = project / "executions" / "small-0009"
+    left.mkdir(parents=True, exist_ok=True)
+    os.utime(left, (0, 0))
+    (outer / ".dfh").mkdir()
+    folders = [str(home), str(left.parent)]
+    (outer / ".dfh" / "executions.json").write_text(json.dumps(folders))
+    for name in files:
+        shutil.copy(project / name, outer / name)
+    dfh("run", cwd=outer)
+
+    listed = json.loads(dfh("executions", "list", "--json", cwd=outer).stdout)["executions"]
+    assert [item["path"] for item in listed] == [str(outer / "executions" / "small-0010")]
+    dfh("executions", "rm", str(home / "small-0001"), "--yes", cwd=outer, expect=2)
+    dfh("executions", "prune", "--keep", "0", "--yes", "--force", cwd=outer)
+    assert (home / "small-0001").is_dir()
+    assert left.is_dir()
+    copy = shutil.copytree(project, outer / "copy")
+    dfh("executions", "prune", "--keep", "0", "--yes", "--force", cwd=copy)
+    assert not list((copy / "executions").iterdir())

@@ -32,6 +32,7 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     shared: Path,
     until: Callable[..., Any],
     follow: Callable[..., Any],
+    trust: Callable[[Path], None],
 ) -> None:
     project = shared / "project"
     project.mkdir()
@@ -41,8 +42,10 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     alice, bob = as_user(ALICE), as_user(BOB)
     alice("submit", "--site", "local", cwd=project)
     until((project / "ran").exists)
-    refused = bob("cancel", "shared-0001", cwd=project, expect=5).stderr
-    assert "submitted by nobody: until it is over, only nobody can cancel it" in refused
+    only = "submitted by nobody: until it is over, only nobody can cancel it"
+    assert only in bob("cancel", "executions/shared-0001", cwd=project, expect=5).stderr
+    trust(project)
+    assert only in bob("cancel", "shared-0001", cwd=project, expect=5).stderr
     seen = json.loads(bob("status", "--json", cwd=project).stdout)
     assert (seen["state"], seen["next"]) == ("running", "dfh status shared-0001 --watch")
     (told,) = [notice for notice in seen["warnings"] if notice["kind"] == "other_user"]

@@ -139,7 +139,7 @@ def test_an_execution_of_another_user_among_ones_own_is_not_acted_on(
 
 @pytest.mark.parametrize("name", ["helper.py", "helper/__init__.py", "pipeline.yaml"])
 def test_code_that_another_user_laid_where_all_may_write_is_refused(
-    as_user: Callable[..., Any], sticky: Path, name: str
+    as_user: Callable[..., Any], sticky: Path, name: str, trust: Callable[[Path], None]
 ) -> None:
     alice, mine = as_user(ALICE), sticky / "mine"
     (mine / "operations.py").write_text(f"import helper\n{OPERATION}")
@@ -154,14 +154,12 @@ def test_code_that_another_user_laid_where_all_may_write_is_refused(
     mine.chmod(0o775)  # who may write there by a group is a colleague
     alice("check", cwd=mine)
     mine.chmod(0o1777)
-    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
-    settings.parent.mkdir(parents=True)
-    settings.write_text(f"trust: [{mine}]\n")
+    trust(mine)
     alice("check", cwd=mine)
 
 
 def test_what_can_run_code_is_not_reused_from_another_user(
-    as_user: Callable[..., Any], sticky: Path
+    as_user: Callable[..., Any], sticky: Path, trust: Callable[[Path], None]
 ) -> None:
     """Where all may write, the result of anyone is among those that a submission looks at."""
     mallory, mine = as_user(MALLORY, umask="0"), sticky / "mine"
@@ -172,14 +170,12 @@ def test_what_can_run_code_is_not_reused_from_another_user(
             "environment: {python: /usr/bin/python3}\n"
             + text.replace("KIND", f"types: {{number: {kind}}}")
         )
-        mallory("run", "--site", "local", cwd=mine)
+        mallory("run", "pipeline.yaml", "--site", "local", cwd=mine)
         told = alice("submit", "--dry-run", "--site", "local", cwd=mine)
         assert ("not sent, reused" in told.stdout) is is_reused
         said = "its output number is a pickle of daemon, and that can run code"
         assert (said in told.stdout + told.stderr) is not is_reused
-    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
-    settings.parent.mkdir(parents=True)
-    settings.write_text(f"trust: [{sticky}]\n")
+    trust(sticky)
     assert "reused" in alice("submit", "--dry-run", "--site", "local", cwd=mine).stdout
 
 
@@ -204,12 +200,10 @@ def test_a_link_of_another_user_acts_as_little_as_what_is_theirs(
 
 
 def test_trusted_by_name_it_acts_and_says_what_it_replaces(
-    as_user: Callable[..., Any], parent: Path, shared: Path
+    as_user: Callable[..., Any], parent: Path, shared: Path, trust: Callable[[Path], None]
 ) -> None:
     alice = as_user(ALICE)
-    settings = Path(alice.environ["XDG_CONFIG_HOME"], "deepforge-hpc", "settings.yaml")
-    settings.parent.mkdir(parents=True)
-    settings.write_text(f"trust: [{parent}]\n")
+    trust(parent)
     for command in ("check", "plan"):
         told = alice(command, "--site", "local", cwd=parent / "mine").stderr
         assert (
@@ -248,3 +242,88 @@ def test_the_base_of_a_site_that_a_projects_file_replaces_is_told(
     for command in ("check", "plan"):
         told = dfh(command, "--site", "vista", "--account", "a", cwd=project).stderr
         assert f"site tacc is {project}/site-configs/tacc.yaml, in place of the shipped" in told
+
+
+@pytest.fixture
+def below(as_user: Callable[..., Any], sticky: Path) -> tuple[Any, Path]:
+    """Return a user, and their project in a folder that is an execution of another."""
+    alice, mine = as_user(ALICE), sticky / "mine"
+    shutil.rmtree(sticky / ".dfh")
+    alice("run", "--site", "local", cwd=mine, expect=None)
+    shutil.copytree(mine / "executions" / "mine-0001", sticky, dirs_exist_ok=True)
+    give(sticky, MALLORY)
+    give(mine, ALICE)
+    return alice, mine
+
+
+def test_what_lies_above_ones_project_is_no_execution_that_one_is_in(below: Any) -> None:
+    alice, mine = below
+    made = mine / "executions" / "mine-0001"
+    for words in (("resume",), ("cancel", "latest"), ("executions", "rm", "latest", "--yes")):
+        told = alice(*words, cwd=mine, expect=None)
+        assert str(mine.parent / "plan.json") not in told.stderr
+    assert not made.exists()
+    told = alice("resume", "./nothing", cwd=mine, expect=2).stderr
+    assert "not an execution folder" in told
+    shutil.rmtree(mine / ".dfh")
+    for reference in ("latest", "./nothing"):
+        told = alice("resume", reference, cwd=mine, expect=2).stderr
+        assert f"{mine.parent} belongs to daemon: it is not acted on" in told
+
+
+def test_to_stand_in_another_users_project_names_nothing(
+    as_user: Callable[..., Any], parent: Path, shared: Path, trust: Callable[[Path], None]
+) -> None:
+    """It is one `cd` away; what acts there is named by its path, or trusted."""
+    mallory, alice = as_user(MALLORY), as_user(ALICE)
+    theirs, words = parent / "mine", ("--site", "local")
+    give(parent, MALLORY)
+    shutil.rmtree(parent / ".dfh")
+    mallory("run", *words, cwd=theirs, expect=None)
+    (parent / "site-configs").rename(theirs / "site-configs")
+    for path in shared.glob("planted-*"):
+        path.unlink()
+    executions = theirs / "executions"
+    acts: tuple[tuple[str, ...], ...]
+    acts = (("submit", *words), ("run", *words), ("doctor", *words), ("resume",), ("resume", "1"))
+    acts += (
+        ("cancel", "latest"),
+        ("executions", "rm", "1"),
+        ("executions", "prune", "--keep", "0"),
+    )
+    for act in acts:
+        told = alice(*act, cwd=theirs, expect=2).stderr
+        assert f"{theirs}/.dfh belongs to daemon: " in told
+        assert f"Name one by its path; or if it is meant: trust: [{theirs}]" in told
+    for look in (("check", *words), ("plan", *words), ("submit", *words, "--dry-run")):
+        alice(*look, cwd=theirs)
+    for look in (("status",), ("logs",), ("executions", "list"), ("site", "list")):
+        alice(*look, cwd=theirs)
+    shutil.rmtree(theirs / ".dfh")  # as it came out of an archive
+    for act in acts[:3]:
+        told = alice(*act, cwd=theirs, expect=2).stderr
+        assert f"{theirs} belongs to daemon: what it holds is not run" in told
+    assert not list(shared.glob("planted-*"))
+
+    trusting = (("submit", "./pipeline.yaml", *words), ("resume", str(executions / "mine-0001")))
+    for act in trusting:
+        assert "Name one by its path" not in alice(*act, cwd=theirs, expect=None).stderr
+    trust(theirs)
+    for act in acts:
+        assert "Name one by its path" not in alice(*act, cwd=theirs, expect=None).stderr
+
+
+def test_an_execution_that_another_user_laid_is_neither_pruned_nor_counted(
+    as_user: Callable[..., Any], sticky: Path
+) -> None:
+    alice, mine, executions = as_user(ALICE), sticky / "mine", sticky / "executions"
+    alice("run", "--site", "local", cwd=mine, expect=None)
+    planted = executions / "mine-0002"
+    shutil.copytree(executions / "mine-0001", planted)
+    text = (planted / "execution.json").read_text()
+    (planted / "execution.json").write_text(text.replace("mine-0001", "mine-0002"))
+    give(planted, MALLORY)
+    for keep, left in ((1, {"mine-0001", "mine-0002"}), (0, {"mine-0002"})):
+        told = alice("executions", "prune", "--keep", str(keep), "--yes", cwd=mine).stderr
+        assert f"{planted} belongs to daemon: it is not acted on" in told
+        assert {path.name for path in executions.iterdir()} == left

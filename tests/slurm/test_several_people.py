@@ -44,9 +44,10 @@ def poll(ask: Callable[[], Any], limit_s: float = 60) -> Any:
 
 
 def test_only_who_submitted_can_act_on_what_is_not_over(
-    slurm_cluster: Any, dfh: Any, as_user: Callable[..., Any], shared: Path, follow: Any
+    slurm_cluster: Any, dfh: Any, as_user: Any, shared: Path, follow: Any, trust: Any
 ) -> None:
     project = shared / "project"
+    trust(project)  # each of them says so: it is Alice's
     project.mkdir()
     project.chmod(0o777)
     (project / "pipeline.yaml").write_text(PIPELINE.replace("FOLDER", str(project)))

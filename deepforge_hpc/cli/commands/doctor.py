@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from deepforge_hpc.api import doctor as diagnose
+from deepforge_hpc.api import whose
 from deepforge_hpc.api.doctor import Diagnosis
 from deepforge_hpc.cli.options import output_options, waiting_options
 from deepforge_hpc.cli.views.display import Display
@@ -51,6 +52,8 @@ def command(
     if pipeline is not None and not Path(pipeline).exists():
         message = f"{pipeline}: there is no such file"
         raise UsageError(message, "Name the pipeline file, or leave it out to check a site alone.")
+    if pipeline is None:  # it starts the interpreter that the site's file names
+        whose.require_here(Path.cwd(), "what it holds is not run")
     request = Request(pipeline=Path(pipeline or "pipeline.yaml"), site=site, account=account)
     found = diagnose.doctor(request, Path.cwd())
     if submit and not display.as_json:

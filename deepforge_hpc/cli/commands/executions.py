@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from deepforge_hpc.api import find, manage
+from deepforge_hpc.api import find, manage, whose
 from deepforge_hpc.api.find import FoundExecution
 from deepforge_hpc.cli.lazy import LazyCommand, LazyGroup
 from deepforge_hpc.cli.options import output_options, the_execution, together
@@ -103,11 +103,25 @@ def prune(display: Display, *, keep: int, yes: bool, force: bool) -> None:
       dfh executions prune --keep 5
     """
     project = find.project_above(Path.cwd())
-    own = [found for found in find.all_executions(project) if find.is_own(found, project)]
-    left = [found for found in find.leftovers(project) if find.is_own(found, project)]
+    whose.require_project(project)
+
+    def is_own(found: FoundExecution) -> bool:
+        return find.is_own(found, project) and _is_to_act_on(display, found)
+
+    own = list(filter(is_own, find.all_executions(project)))
+    left = list(filter(is_own, find.leftovers(project)))
     old = left + own[keep:]  # in this order: what lies beside a leftover tells whose it is
     over = [found for found in old if _is_over(display, found, force=force)]
     _remove(display, over, yes=yes, force=force)
+
+
+def _is_to_act_on(display: Display, found: FoundExecution) -> bool:
+    try:
+        whose.required(found)
+    except UsageError as error:  # another user laid it here: it neither goes nor counts
+        display.notices([Notice("project_untrusted", error.message, found.name, next=error.hint)])
+        return False
+    return True
 
 
 def _is_over(display: Display, found: FoundExecution, *, force: bool) -> bool:

@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from deepforge_hpc.api import find
-from deepforge_hpc.cli.options import output_options, pipeline_options, request_from, together
+from deepforge_hpc.api import find, whose
+from deepforge_hpc.cli.options import (
+    is_given,
+    output_options,
+    pipeline_options,
+    request_from,
+    together,
+)
 from deepforge_hpc.cli.views.display import if_interrupted
 
 if TYPE_CHECKING:
@@ -102,6 +108,8 @@ def _submit(display: Display, options: dict[str, Any]) -> Submission:
     with if_interrupted(_NOTHING):
         from deepforge_hpc.api.submission import submit
 
+        if not is_given("pipeline"):
+            whose.require_here(Path.cwd(), "what it holds is not run")
         request = _request(display, options)
         submitted = submit(
             request,
