@@ -37,15 +37,16 @@ def owner_name(path: Path) -> str:
     Of a link whoever made it, if that is another user.
     """
     maker = path.lstat().st_uid
-    return _name_of(path.stat().st_uid if maker in {0, os.geteuid()} else maker)
+    return name_of(path.stat().st_uid if maker in {0, os.geteuid()} else maker)
 
 
 def user_name() -> str:
     """Return the name of the user of this process, else the number: some containers have none."""
-    return _name_of(os.getuid())
+    return name_of(os.getuid())
 
 
-def _name_of(uid: int) -> str:
+def name_of(uid: int) -> str:
+    """Return the name of a user, else the number."""
     import pwd
 
     try:

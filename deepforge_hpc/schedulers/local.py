@@ -88,6 +88,8 @@ class LocalScheduler(Scheduler):
         if ids:
             view.require_here()
             with _writing(queue):
+                if verb == "cancel" and not queue.has_engine:
+                    _require_owner(queue)
                 queue.command(verb, ids)
             _ensure_engine(queue, directory)
 
@@ -110,6 +112,26 @@ class LocalScheduler(Scheduler):
             if job.name == f"{job.job}.{token}" and not view.is_over(job):
                 found.setdefault(job.job, []).append(job.id)
         return found
+
+
+def _require_owner(queue: LocalQueue) -> None:
+    """Raise SchedulerError if a new engine would be another user than the one before it.
+
+    It could not signal that user's processes, and would run what is left under the wrong one.
+    """
+    from shlex import quote
+    from tempfile import TemporaryFile
+
+    from deepforge_hpc.processes import name_of
+
+    owner = queue.owner
+    # By a file of ours: some file systems show us, or everybody, as another user.
+    with TemporaryFile(dir=queue.root) as mine:
+        if owner == os.fstat(mine.fileno()).st_uid:
+            return
+    name, home = name_of(owner), quote(str(queue.root.parent))
+    message = f"{queue.root}: what runs these jobs has ended, and only {name} can start it again"
+    raise SchedulerError(message, f"Nothing was cancelled. As {name}: dfh cancel {home}")
 
 
 def _tasks(request: SubmitRequest) -> tuple[int, ...] | None:
@@ -274,7 +296,7 @@ class View:
         token = f"{self.queue.uuid}.{name}"
         from .local_process import Process
 
-        return not Process(reported.pid, reported.start_time, token).is_alive
+        return not Process(reported.pid, reported.start_time, token).is_there
 
 
 def _tasks_of(job: QueuedJob, name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.read import read_files
 
 from .local_cores import Cores, shared_file
+from .local_inbox import Inbox
 from .local_process import (
     TOKEN_VARIABLE,
     Process,
@@ -70,6 +71,7 @@ class Engine:
         # path, then nothing of the new one is touched.
         self._layout = ExecutionLayout(Path())
         self._queue = LocalQueue.of("")
+        self._inbox = Inbox(self._queue)
         self._options = options
         self._environ = environ
         self._cores = cores
@@ -78,24 +80,24 @@ class Engine:
         self._running: dict[str, Task] = {}
         self._offset = 0
 
-    def run(self, wakeup: int, lock: int) -> None:
+    def run(self, wakeup: int, lock: int, begun: Callable[[], object]) -> None:
         """Work until nothing runs and nothing may start, then give up the engine's `lock`.
 
-        `wakeup` is a pipe that can be read when a child has ended.
+        `wakeup` can be read when a child has ended; `begun` is called once the queue has been read.
         """
         self._take_in(self._queue.status())
+        begun()
         self._adopt()
         while self._layout.execution.exists():
             # Commands first: one may name a job that is added while we look.
-            commands = self._queue.commands()
+            commands = self._inbox.look()
             self._take_in({})
-            self._obey(commands.values())
+            self._obey(commands)
             self._reap()
             self._strays.look()
             self._start()
             if is_told := self._publish():
-                for path in commands:
-                    path.unlink(missing_ok=True)
+                self._inbox.clear()
             is_idle = not (self._running or self._board.ready or self._strays)
             if is_told and is_idle and self._close(lock):
                 return
@@ -136,7 +138,7 @@ class Engine:
     def _close(self, lock: int) -> bool:
         """Tell whether there is really nothing left; nobody adds a job while we look."""
         with self._queue.locked():
-            if self._queue.jobs(self._offset)[0] or self._queue.commands():
+            if self._queue.jobs(self._offset)[0] or self._inbox.look():
                 return False
             self._queue.tidy()
             os.close(lock)
@@ -355,11 +357,12 @@ def main(argv: list[str]) -> int:
     if lock is not None:
         queue.note_engine()
     wakeup = _wake_on_child()
-    os.write(sender, b"1")
-    os.close(sender)
-    if lock is not None:
+    if lock is None:
+        os.write(sender, b"1")
+    else:
         environ = job_environment(dict(os.environ))
-        Engine(options, environ, _cores(os.environ)).run(wakeup, lock)
+        engine = Engine(options, environ, _cores(os.environ))
+        engine.run(wakeup, lock, lambda: os.write(sender, b"1"))
     return 0
 
 

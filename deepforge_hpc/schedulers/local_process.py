@@ -1,7 +1,8 @@
 """Processes of this machine: which one is really ours, and its end.
 
 A number is no name: the system gives it to another process later, and a file may hold a number
-that somebody planted. Nothing is signalled unless owner, start time and token fit.
+that somebody planted. Nothing is signalled unless owner, start time and token fit. Who only looks
+may be another user.
 """
 
 from __future__ import annotations
@@ -30,10 +31,20 @@ class Process:
     token: str
 
     @property
+    def is_there(self) -> bool:
+        """Tell whether this process runs, under whatever user.
+
+        Another user's environment is closed to us: then number and start time tell.
+        """
+        if self.pid <= 1 or start_time(self.pid) != self.start_time:
+            return False
+        return has_token(self.pid, self.token) or not read(self.pid, "environ")
+
+    @property
     def is_alive(self) -> bool:
         """Tell whether this very process runs, under our user."""
-        is_there = self.pid > 1 and start_time(self.pid) == self.start_time
-        return is_there and owner(self.pid) == os.getuid() and has_token(self.pid, self.token)
+        is_ours = owner(self.pid) == os.getuid() and has_token(self.pid, self.token)
+        return is_ours and self.is_there
 
     def signal(self, number: int, *, group: bool) -> bool:
         """Send a signal to it (to its process group); False if it is not there any more."""

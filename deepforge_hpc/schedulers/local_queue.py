@@ -3,12 +3,12 @@
 jobs.jsonl    submissions, one line each; written by the adapter. Its lock is held for a moment by
               whoever adds to the queue, and by an engine that closes
 commands/     one file for each release or cancellation; written by the adapter, removed by the
-              engine once `status.jsonl` tells of their effect
+              engine once `status.jsonl` tells of their effect, or left aside as its log says
 status.jsonl  what becomes of each job and array task, a line at each change; written by the engine.
               Executions of earlier versions have `status.json`, and keep it: their jobs read it
 engine.json   which process the engine is, and where; left behind by one that was killed
 engine.lock   held by the engine as long as it lives
-engine.log    what the engine printed: nothing, unless it broke
+engine.log    what the engine printed: nothing, unless it broke or left a command aside
 
 An engine takes both locks to close, so a job added at that moment is either seen by it, or finds it
 gone and starts another.
@@ -18,7 +18,7 @@ gone and starts another.
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,15 @@ from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.processes import machine, start_time
 from deepforge_hpc.runtime.base.codec import encode, parse
 from deepforge_hpc.runtime.base.files import (
+    canonical_json,
     opened_own,
     parse_object,
+    publish_bytes,
     publish_json,
     read_json,
     read_most,
     read_own,
+    temporary_beside,
 )
 from deepforge_hpc.runtime.base.jsonl import LINES_LIMIT, append_line, append_lines, last_line
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
@@ -118,7 +121,7 @@ class LocalQueue:
 
     @property
     def log(self) -> Path:
-        """What the engine printed: nothing, unless it broke."""
+        """What the engine printed: nothing, unless it broke or left a command aside."""
         return self.root / "engine.log"
 
     @property
@@ -183,6 +186,7 @@ class LocalQueue:
         """Write down that this process is the engine now."""
         pid = os.getpid()
         me = EngineInfo(os.uname().nodename, pid, start_time(pid), machine())
+        self._commands.mkdir(exist_ok=True)  # by who has to take away what others leave there
         # Synced: after a crash of the machine it tells that the machine was started again.
         publish_json(self.engine, me._asdict())
 
@@ -220,27 +224,55 @@ class LocalQueue:
 
     def command(self, verb: str, ids: Sequence[str]) -> None:
         """Leave a command (`release` or `cancel`) for the engine; call it with the lock."""
-        folder = self.root / "commands"
-        folder.mkdir(exist_ok=True)
-        name = f"{time.time_ns():020d}-{os.urandom(4).hex()}.json"
-        publish_json(folder / name, encode(Command(verb, tuple(ids))), durable=False)
+        self._commands.mkdir(exist_ok=True)
+        path = self._commands / f"{time.time_ns():020d}-{os.urandom(4).hex()}.json"
+        # Under its name only once the engine may read it, which can be another user's.
+        aside = temporary_beside(path)
+        publish_bytes(aside, canonical_json(encode(Command(verb, tuple(ids)))), durable=False)
+        if (owner := self.owner) != aside.lstat().st_uid:
+            aside.chmod(0o644)
+            with suppress(OSError):
+                os.chown(aside, owner, -1, follow_symlinks=False)
+        aside.rename(path)
 
-    def commands(self) -> dict[Path, Command]:
-        """Return the commands that wait by their files, oldest first."""
-        folder = self.root / "commands"
+    def commands(
+        self, refuse: Callable[[Path, Exception], None] = lambda *_: None
+    ) -> dict[Path, Command]:
+        """Return the commands that wait by their files, oldest first.
+
+        `refuse` is told of what cannot be read: whoever may write here can leave such a file.
+        """
+        found = {}
         try:
-            paths = sorted(path for path in folder.iterdir() if path.name[0] != ".")
+            paths = sorted(path for path in self._commands.iterdir() if path.name[0] != ".")
         except FileNotFoundError:
-            return {}
-        return {path: parse(Command, read_own(path)) for path in paths}
+            paths = []
+        except OSError as error:
+            refuse(self._commands, error)
+            paths = []
+        for path in paths:
+            # One that is not there any more the engine has taken away meanwhile.
+            try:
+                with suppress(FileNotFoundError):
+                    found[path] = parse(Command, read_own(path))
+            except (OSError, ValueError, KeyError, TypeError) as error:  # noqa: PERF203 - a file each
+                refuse(path, error)
+        return found
+
+    @property
+    def _commands(self) -> Path:
+        return self.root / "commands"
+
+    @property
+    def owner(self) -> int:
+        """Return whose the engine is; without one, whose the queue is."""
+        with suppress(FileNotFoundError):
+            return self.engine.lstat().st_uid
+        return self.root.lstat().st_uid
 
     def released(self) -> frozenset[str]:
         """Return the ids of jobs that the engine has still to release, or to tell so."""
-        try:
-            with self._readable("commands"):
-                waiting = self.commands().values()
-        except FileNotFoundError:  # the engine has taken one away meanwhile: it is at it
-            return self.released()
+        waiting = self.commands().values()
         return frozenset(i for one in waiting if one.command == "release" for i in one.ids)
 
     def status(self) -> dict[str, LocalStatus]:
@@ -266,7 +298,7 @@ class LocalQueue:
         """Remove what only a living engine needs; call it with both locks."""
         self.engine.unlink(missing_ok=True)
         with suppress(OSError):  # it is not there, or not empty
-            (self.root / "commands").rmdir()
+            self._commands.rmdir()
         with suppress(FileNotFoundError):
             if not self.log.stat().st_size:
                 self.log.unlink()

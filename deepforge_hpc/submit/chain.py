@@ -31,6 +31,8 @@ from deepforge_hpc.submit.select import select
 from deepforge_hpc.submit.submitter import RateLimit, Submitter
 
 _CANCEL_S = 3.0
+_Asked = tuple[tuple[str, ...], tuple[Notice, ...]]
+"""The jobs that were asked to end, and what is to be said of them."""
 
 
 def submit(
@@ -95,23 +97,22 @@ def cancel(
     mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
     submitter = Submitter(layout, info, plan, mine, RateLimit(None))
     check_user(submitter, "cancel")
-    warnings: tuple[Notice, ...] = ()
     try:
         with submitter.leased():
-            names = _cancel(submitter, spared=FINAL_JOB if is_closed else "")
-            warnings = _left_alone(submitter, names)
+            names, warnings = _cancel(submitter, spared=FINAL_JOB if is_closed else "")
+            warnings += _left_alone(submitter, names)
     except BusyError:
         raise
     except StorageError as error:
         # A full disk or a read-only mount must not keep jobs alive that nobody wants.
-        names = _cancel_queue(submitter)
+        names, warnings = _cancel_queue(submitter)
         text = f"That it was cancelled could not be noted: {error.message}"
-        warnings = (Notice("not_noted", text, submitter.info.id, next=error.hint),)
+        warnings += (Notice("not_noted", text, submitter.info.id, next=error.hint),)
     return CancelReport(execution=submitter.info.id, jobs=names, warnings=warnings)
 
 
-def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
-    """Cancel all that is queued, note it, and return the names of the jobs."""
+def _cancel(submitter: Submitter, *, spared: str) -> _Asked:
+    """Cancel all that is queued, and note it."""
     try:
         last = journal.read(submitter.layout).last
     except LedgerError:
@@ -122,11 +123,11 @@ def _cancel(submitter: Submitter, *, spared: str) -> tuple[str, ...]:
         # Before the signal: a job that gets it asks the journal whether it was cancelled.
         journal.append(submitter.layout, Cancelled(last.number, timestamp()), durable=True)
     # The final job waits for the others however they end, and then tells how they did.
-    names = _cancel_queue(submitter, spared=spared if was_released else "")
+    asked = _cancel_queue(submitter, spared=spared if was_released else "")
     if last is not None and not was_released:
         # After it: until the held jobs are gone, the next command names them.
         journal.append(submitter.layout, Cancelled(last.number, timestamp()), durable=True)
-    return names
+    return asked
 
 
 def _left_alone(submitter: Submitter, cancelled: tuple[str, ...]) -> tuple[Notice, ...]:
@@ -147,12 +148,16 @@ def _left_alone(submitter: Submitter, cancelled: tuple[str, ...]) -> tuple[Notic
     return (Notice("scheduler_silent", text, submitter.info.id),) if names else ()
 
 
-def _cancel_queue(submitter: Submitter, *, spared: str = "") -> tuple[str, ...]:
-    """Cancel all that is queued, but for a job that is not alone; return the jobs' names."""
+def _cancel_queue(submitter: Submitter, *, spared: str = "") -> _Asked:
+    """Cancel all that is queued, but for a job that is not alone."""
     names = submitter.live_jobs.cancel_all(spared=spared)
     # Waiting jobs are gone at once; running ones may take their time to end.
-    submitter.live_jobs.leave(names, limit_s=_CANCEL_S)
-    return names
+    staying = submitter.live_jobs.leave(names, limit_s=_CANCEL_S)
+    if not staying:
+        return names, ()
+    look = f"dfh status {submitter.info.id} --watch"
+    text = f"still ending: {listed(staying)}"
+    return names, (Notice("still_ending", text, submitter.info.id, next=look),)
 
 
 def _open(

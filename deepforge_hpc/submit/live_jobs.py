@@ -81,7 +81,7 @@ class LiveJobs:
         if lost := self.unheard((known or {}).values()):
             message = f"neither the queue nor accounting knows {listed(lost)}, queued a moment ago"
             raise SchedulerError(message)
-        if not self.leave(names):
+        if self.leave(names):
             message = f"Jobs of {self._info.id} stay in the queue though they were cancelled"
             raise SchedulerError(message, f"Try again later: dfh cancel {self._info.id}")
 
@@ -118,10 +118,16 @@ class LiveJobs:
         answers = self._scheduler.query(self._info.home, asked)
         return sorted(set(asked) - {key.partition("_")[0] for key in answers})
 
-    def leave(self, jobs: Iterable[str], limit_s: float = _LEAVE_S) -> bool:
-        """Wait until none of the jobs is in the queue; False if they stay."""
-        names = set(jobs)
-        return _wait(lambda: names.isdisjoint(self.live()), limit_s)
+    def leave(self, jobs: Iterable[str], limit_s: float = _LEAVE_S) -> list[str]:
+        """Wait until none of the jobs is in the queue; return those that stay."""
+        staying = set(jobs)
+
+        def have_left() -> bool:
+            staying.intersection_update(self.live())
+            return not staying
+
+        _wait(have_left, limit_s)
+        return sorted(staying)
 
 
 def wait_for_submitters(token: str) -> None:

@@ -92,8 +92,8 @@ def settle(submitter: Submitter, last: Attempt) -> SubmitReport | None:
     known = {name for name, ids in live.items() if ids == [last.ids.get(name)]}
     over = {job.name for job in build(files, answers, now=0).jobs if job.is_over} & known
     busy = [] if held else sorted(set(live) - ending - over - {FINAL_JOB})
-    if busy or not submitter.live_jobs.leave(ending):
-        busy = busy or sorted(ending)
+    if busy or (staying := submitter.live_jobs.leave(ending)):
+        busy = busy or staying
         some = listed((f"{name} ({states.get(name, '?')})" for name in busy), 9)
         message = f"{submitter.info.id} is not over: {some}"
         hint = f"Wait for it: dfh status {submitter.info.id}. Or: dfh cancel {submitter.info.id}"

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from deepforge_hpc.processes import read
+from deepforge_hpc.schedulers.local_queue import LocalQueue
 
 ALICE, BOB = 65534, 1  # nobody and daemon
 PIPELINE = """\
@@ -67,3 +73,65 @@ def test_a_colleague_who_may_only_read_is_told_whose_it_is(
     said = bob("submit", "--site", "local", cwd=project, expect=6).stderr
     assert "Permission denied" in said
     assert "space" not in said
+
+
+@pytest.fixture
+def alice(as_user: Callable[..., Any]) -> Any:
+    return as_user(ALICE)
+
+
+@pytest.fixture
+def stubborn(alice: Any, shared: Path, until: Callable[..., Any]) -> Path:
+    """Return a project of nobody's whose job runs on this machine, and does not heed SIGTERM."""
+    project = shared / "project"
+    project.mkdir()
+    (project / "pipeline.yaml").write_text(PIPELINE.replace("FOLDER", str(project)))
+    deaf = "    import signal\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    open("
+    (project / "operations.py").write_text(OPERATION.replace("    open(", deaf, 1))
+    os.chown(project, ALICE, ALICE)
+    alice("submit", "--site", "local", cwd=project)
+    until((project / "ran").exists)
+    return project
+
+
+@pytest.fixture
+def umask_077() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def has_ended(project: Path) -> bool:
+    """Tell whether nothing of its execution runs on this machine, whoever asks for that."""
+    uuid = json.loads((project / "executions/shared-0001/execution.json").read_text())["uuid"]
+    token = f"DFH_LOCAL_TOKEN={uuid}.".encode()
+    return not any(token in read(int(p.name), "environ") for p in Path("/proc").glob("[0-9]*"))
+
+
+def test_what_root_cancels_ends_whatever_its_umask(
+    stubborn: Path, dfh: Any, umask_077: None, until: Callable[..., Any]
+) -> None:
+    told = dfh.start("cancel", "shared-0001", cwd=stubborn)
+    said, warned = told.communicate(timeout=60)
+    assert (told.returncode, "cancelled wait" in said) == (0, True)
+    assert "still ending: wait (dfh status shared-0001 --watch)" in warned
+    until(lambda: has_ended(stubborn))
+    until(lambda: not (stubborn / "executions/shared-0001/local/engine.json").exists())
+
+
+def test_root_sees_what_a_killed_engine_left_and_does_not_take_its_place(
+    stubborn: Path, dfh: Any, alice: Any, as_user: Callable[..., Any], until: Callable[..., Any]
+) -> None:
+    queue = LocalQueue.of(str(stubborn / "executions/shared-0001"))
+    os.kill(int(json.loads(queue.engine.read_bytes())["pid"]), signal.SIGKILL)
+    until(lambda: not queue.has_engine)
+    for look in (dfh, as_user(BOB)):
+        seen = json.loads(look("status", "--json", cwd=stubborn).stdout)
+        assert {job["name"]: job["state"] for job in seen["jobs"]}["wait"] == "running"
+    refused = dfh("cancel", "shared-0001", cwd=stubborn, expect=5).stderr
+    assert "only nobody can start it again" in refused
+    home = stubborn / "executions/shared-0001"
+    assert f"Nothing was cancelled. As nobody: dfh cancel {home}" in refused
+    assert not list((queue.root / "commands").iterdir())
+    alice("cancel", home, cwd=stubborn)
+    until(lambda: has_ended(stubborn))
