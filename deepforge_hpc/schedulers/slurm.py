@@ -274,8 +274,12 @@ class SlurmScheduler(Scheduler):
         native_id, cluster = parse_submit(said)
         if cluster and cluster.lower() != self.cluster().lower():
             # A wrapper or a plug-in of the site: nothing else of ours would find the job there.
-            self._retried([*cancel_argv([native_id]), f"--clusters={cluster}"])
-            raise slurm_cluster.wrong_cluster(cluster, self.cluster())
+            there = (f"--clusters={cluster}",)
+            listed = self._retried([*queue_argv([native_id]), *there], harmless="Invalid job id")
+            is_ours = any(job.name == request.name for job in parse_queue(listed).values())
+            if is_ours:  # the number alone may be anybody's
+                self._retried([*cancel_argv([native_id]), *there])
+            raise slurm_cluster.wrong_cluster(cluster, self.cluster(), "" if is_ours else native_id)
         return native_id
 
     def release(self, directory: str, native_ids: Sequence[str]) -> None:

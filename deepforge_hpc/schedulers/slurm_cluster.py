@@ -78,7 +78,12 @@ def unknown(error: SchedulerError) -> SchedulerError:
     return SchedulerError(message, hint, argv=error.argv, stderr=error.stderr)
 
 
-def wrong_cluster(cluster: str, reached: str) -> SchedulerError:
-    """Return the error for a job that sbatch put elsewhere: its upstream jobs are not there."""
+def wrong_cluster(cluster: str, reached: str, left: str) -> SchedulerError:
+    """Return the error for a job that sbatch put elsewhere: its upstream jobs are not there.
+
+    `left` is its id where that is not known to be its own there, and so was not cancelled.
+    """
     message = f"sbatch queued the job on the cluster {cluster}, and this shell reaches {reached}"
+    if left:
+        message += f"; job {left} has another name there, or none, and was left alone"
     return SchedulerError(message, f"Name it in the site's file: submit: {{cluster: {cluster}}}")

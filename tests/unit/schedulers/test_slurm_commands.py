@@ -411,14 +411,28 @@ def test_no_command_acts_on_another_cluster_than_that_of_the_jobs(bin_folder):
     assert _scheduler(bin_folder).scoped(JobScope(cluster="LAB2")).cluster() == "lab2"
 
 
-def test_a_job_that_sbatch_put_on_another_cluster_is_taken_back(bin_folder, tmp_path):
+@pytest.mark.parametrize(
+    ("listed", "called"),
+    [
+        (f"7|RUNNING|None|{REQUEST.name}", "7 --clusters=lab2"),
+        ("7|RUNNING|None|a.stranger", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_that_sbatch_put_on_another_cluster_is_taken_back_if_it_is_ours(
+    bin_folder, tmp_path, listed, called
+):
     log = tmp_path / "calls"
+    log.touch()
     _program(bin_folder, "sbatch", "print('7;lab2')")
     _program(bin_folder, "scontrol", "print('ClusterName = lab')")
+    body = f"assert '--clusters=lab2' in sys.argv\nprint('CLUSTER: lab2')\nprint({listed!r})"
+    _program(bin_folder, "squeue", body)
     _program(bin_folder, "scancel", f"open({str(log)!r}, 'w').write(' '.join(sys.argv[1:]))")
-    with pytest.raises(SchedulerError, match="on the cluster lab2, and this shell reaches lab"):
+    with pytest.raises(SchedulerError, match="on the cluster lab2, and this shell reaches") as told:
         _scheduler(bin_folder).submit(REQUEST)
-    assert log.read_text() == "7 --clusters=lab2"
+    assert log.read_text() == called
+    assert ("job 7 has another name there" in told.value.message) == (not called)
 
 
 def test_a_job_is_found_by_its_token(bin_folder):
