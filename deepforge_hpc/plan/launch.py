@@ -50,7 +50,7 @@ def launch_command(
         argv=tuple(argv),
         env=tuple(sorted(env.items())),
         world_size=size.world_size,
-        gpus=() if _is_shared_out(site, facts, argv) else _gpus_of_ranks(site, facts),
+        gpus=() if _is_shared_out(site, launcher, facts, argv) else _gpus_of_ranks(site, facts),
         gpu_visibility=facts.gpu_visibility,
         gpu_variable=AMD if has_amd_gpus(facts.node) else NVIDIA,
     )
@@ -134,9 +134,11 @@ def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:
         return "gres", f"gpu:{prefix}{count}"
     if style == "gpus":
         return "gpus", f"{prefix}{facts.gpus}"
-    if style == "gpus-per-task":
+    launcher = site.launchers.get(facts.launch)
+    if style == "gpus-per-task" and (not launcher or not launcher.argv or launcher.starts_tasks):
         ranks = facts.resources.ntasks_per_node
         return None if count % ranks else (style, f"{prefix}{count // ranks}")
+    # Also where no task is a rank: Slurm would give mpirun's daemon on a node those of one alone.
     return "gpus-per-node", f"{prefix}{count}"
 
 
@@ -180,8 +182,8 @@ def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(order[rank * each : (rank + 1) * each]) for rank in range(ranks))
 
 
-def _is_shared_out(site: SiteSpec, facts: Facts, argv: list[str]) -> bool:
+def _is_shared_out(site: SiteSpec, launcher: LaunchMethod, facts: Facts, argv: list[str]) -> bool:
     """Return whether the scheduler itself lets each rank see its own GPUs alone."""
-    if facts.gpu_visibility != "own":
+    if facts.gpu_visibility != "own" or not launcher.starts_tasks:
         return False
     return site.request.gpu.style == "gpus-per-task" or "--gpu-bind=closest" in argv

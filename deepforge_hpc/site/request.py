@@ -195,6 +195,11 @@ class LaunchMethod(Frozen):
         return self.argv[0].rpartition("/")[2] if self.argv else ""
 
     @property
+    def starts_tasks(self) -> bool:
+        """Whether its ranks are the scheduler's own tasks, which it may give GPUs of their own."""
+        return self.program == "srun"
+
+    @property
     def has_mpi_option(self) -> bool:
         """Whether `--mpi` on its line says how its ranks meet."""
         return self.program == "srun"

@@ -88,6 +88,8 @@ WAYS = [
     pytest.param("srun", 2, {}, id="srun, two nodes"),
     pytest.param("mpi", 1, {}, id="mpirun"),
     pytest.param("srun", 1, {"gpu": "gpus-per-task", "where": "both"}, id="srun, by rank"),
+    pytest.param("mpi", 1, {"gpu": "gpus-per-task"}, id="mpirun, by rank"),
+    pytest.param("mpi", 2, {"gpu": "gpus-per-task"}, id="mpirun, by rank, two nodes"),
 ]
 
 
@@ -100,7 +102,8 @@ def test_each_rank_has_a_gpu_by_the_site_s_order(
     looked: Any, launch: str, nodes: int, site: dict[str, str], visibility: str, order: str
 ) -> None:
     found = looked(launch, nodes, visibility, order=order, **site)
-    by_slurm = visibility == "own" and "gpu" in site  # which then chooses the order itself
+    # Which then chooses the order itself.
+    by_slurm = visibility == "own" and "gpu" in site and launch == "srun"
     expected = ["0", "1"] if order == "ascending" or by_slurm else ["1", "0"]
     ours = by_node(found, lambda rank: devices(rank, *rank["DFH_GPUS"].split(",")))
     assert ours == [expected] * nodes

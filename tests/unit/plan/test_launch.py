@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from deepforge_hpc.plan.containers import container_of
 from deepforge_hpc.plan.environment import site_environment
 from deepforge_hpc.plan.facts import Facts, holds
-from deepforge_hpc.plan.launch import launch_command
+from deepforge_hpc.plan.launch import gpu_option, launch_command
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.plan import Resources
 from deepforge_hpc.site.conditions import When
@@ -108,6 +109,21 @@ def test_gpus_on_the_launch_line_are_said_once():
     )
     own = facts(gpu_visibility="own")
     assert argv(spec, own) == ("srun", "--gpus-per-task=1", "--gpu-bind=closest")
+
+
+@pytest.mark.parametrize("start", [("torchrun", "--standalone"), ("/opt/mpi/bin/mpirun", "-np")])
+@pytest.mark.parametrize("visibility", ["own", "all"])
+def test_ranks_that_are_no_tasks_of_the_scheduler_share_the_gpus_by_the_plan(start, visibility):
+    spec = site(
+        launchers={"ours": LaunchMethod(argv=(*start, "{gpu_bind}"))},
+        binding=Binding(style="closest"),
+        request=RequestStyle(gpu=GpuRequest(style="gpus-per-task", where="header")),
+    )
+    made = command(spec, facts(gpu_visibility=visibility), name="ours")
+    assert made.gpus == ((0,), (1,), (2,), (3,)), "each would see all, and work on GPU 0"
+    assert made.gpu_visibility == visibility
+    asked = gpu_option(spec, replace(facts(gpu_visibility=visibility), launch="ours"))
+    assert asked == ("gpus-per-node", "4"), "what mpirun starts on a node sees all"
 
 
 @pytest.mark.parametrize(
