@@ -44,7 +44,7 @@ class Binder:
     references: References
     formats: Formats
     environment_base: EnvironmentBase
-    installed: Installed = field(default_factory=Installed)
+    installed: Installed
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: list[Notice] = field(default_factory=list)
     _told: set[tuple[str, ...]] = field(default_factory=set)

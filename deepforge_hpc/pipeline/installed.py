@@ -4,7 +4,8 @@ Of the interpreter, 3.11 or the like; of each package that an operation imports,
 that is installed to be edited (`pip install -e`), the digest of its files, also if only another
 package needs it, and of one that PYTHONPATH leads to, which goes before all that is installed; the
 same of what such files import in turn; of a container, its image, which stands for all. What cannot
-be seen from here is left out: a python that only a module brings, an image in a registry.
+be seen from here is left out: a python that only a module brings, or that PATH of another machine
+leads to; an image in a registry.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -21,9 +23,11 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from deepforge_hpc.pipeline.requirements import Requirements
+from deepforge_hpc.plugins.scheduler import scheduler_class
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
 from deepforge_hpc.runtime.base.plan import Environment
 from deepforge_hpc.runtime.rank.packages import normalized
+from deepforge_hpc.site.model import SiteSpec
 
 Software = tuple[tuple[str, str], ...]
 """What was found, by name and sorted."""
@@ -55,10 +59,27 @@ class _Found(NamedTuple):
     """What may be edited in place: the file or folder that the digest is of."""
 
 
+def path_of_jobs(site: SiteSpec | None) -> str:
+    """Return PATH of a site's jobs, if they run on this machine as they are submitted; else empty.
+
+    Elsewhere, and below modules, a command may be another one than here.
+    """
+    if site is None or site.modules.load or not scheduler_class(site.scheduler).is_this_machine:
+        return ""
+    return os.environ.get("PATH", os.defpath)
+
+
+def is_seen(software: Software) -> bool:
+    """Tell whether the interpreter or the image of a job was found."""
+    return any(name in ("python", "image") for name, _ in software)
+
+
 class Installed:
     """Looks at environments, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
+        """`path`: PATH of the jobs, as far as it is known."""
+        self._path = path
         self._found: dict[Environment, _Python | None] = {}
         self._software: dict[tuple[Environment, frozenset[str]], Software] = {}
         self._shell = _Shell()
@@ -105,7 +126,7 @@ class Installed:
 
     def _python(self, environment: Environment) -> _Python | None:
         if environment not in self._found:
-            self._found[environment] = _open(environment)
+            self._found[environment] = _open(environment, self._path)
         return self._found[environment]
 
 
@@ -154,11 +175,13 @@ def _image(container: str) -> Software:
     return (("image", f"{status.st_size} bytes of {status.st_mtime_ns}"),)
 
 
-def _open(environment: Environment) -> _Python | None:
+def _open(environment: Environment, path: str) -> _Python | None:
     binary = environment.python
     if environment.conda:
         prefix = _conda(environment.conda)
         binary = f"{prefix}/bin/python" if prefix else ""
+    elif binary and os.sep not in binary and path and not environment.modules:
+        binary = shutil.which(binary, path=path) or ""
     if os.sep not in binary or not Path(binary).exists():
         return None
     minor = _minor(Path(binary))

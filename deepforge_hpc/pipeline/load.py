@@ -24,6 +24,7 @@ from deepforge_hpc.pipeline.external import locate
 from deepforge_hpc.pipeline.file import PipelineSpec, origin, read_pipeline
 from deepforge_hpc.pipeline.formats import Formats
 from deepforge_hpc.pipeline.graph import order, select
+from deepforge_hpc.pipeline.installed import Installed, path_of_jobs
 from deepforge_hpc.pipeline.interface import OperationInterface
 from deepforge_hpc.pipeline.precedence import DEFAULT_SITE, Chosen, Layers
 from deepforge_hpc.pipeline.references import References
@@ -239,7 +240,10 @@ class _Loading:
             submitter=self.settings.python or sys.executable,
             site=self.site.spec.environment if self.site else None,
         )
-        return Binder(pipeline, self.reader, self.sources, self.references, self.formats, base)
+        installed = Installed(path_of_jobs(self.site.spec if self.site else None))
+        return Binder(
+            pipeline, self.reader, self.sources, self.references, self.formats, base, installed
+        )
 
     def _overrides(self, pipeline: PipelineSpec) -> tuple[Overrides, Overrides]:
         """Return what `--set` says of attributes, and of resources."""

@@ -2,6 +2,7 @@
 
 Of what the code imports itself, the plan key has the versions. What that needs in turn changes with
 every update of an environment, mostly without a change of any result: so it is told, not refused.
+Where nothing of an environment can be seen from here, that is told: then the key has no versions.
 """
 
 from __future__ import annotations
@@ -10,22 +11,24 @@ from contextlib import suppress
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger
-from deepforge_hpc.pipeline.installed import Installed
+from deepforge_hpc.pipeline.installed import Installed, is_seen
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.runtime.base.plan import Job, Plan
+from deepforge_hpc.runtime.base.plan import Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
 from deepforge_hpc.submit.reuse import Reused
 
 _SHOWN = 4
 
 
-def changed_packages(plan: Plan, reused: Reused, ledger: Ledger, again: str) -> tuple[Notice, ...]:
+def changed_packages(
+    plan: Plan, reused: Reused, ledger: Ledger, installed: Installed, again: str
+) -> tuple[Notice, ...]:
     """Return what there is to say of results that were made with other packages.
 
     By the lists that their records name, against the files of the environments as they are now;
     what cannot be seen is left out. `again`: the command that reuses nothing.
     """
-    compare = _Compared(ledger)
+    compare = _Compared(ledger, installed)
     changed: dict[str, None] = {}
     jobs: list[str] = []
     for job in plan.jobs:
@@ -41,12 +44,38 @@ def changed_packages(plan: Plan, reused: Reused, ledger: Ledger, again: str) -> 
     return (Notice("packages_changed", text, ", ".join(jobs), next=f"to run all again: {again}"),)
 
 
+def unseen_packages(plan: Plan, reused: Reused, again: str) -> tuple[Notice, ...]:
+    """Return what there is to say of results whose software cannot be looked at from here."""
+    units = {name for name, _ in reused.units}.union(reused.jobs)
+    jobs = [
+        job
+        for job in plan.jobs
+        if job.name in units and job.kind is not JobKind.GATHER and not is_seen(job.software)
+    ]
+    if not jobs:
+        return ()
+    names = [job.name for job in jobs]
+    what = dict.fromkeys(_named(job.environment) for job in jobs)
+    text = (
+        f"reused: {listed(names, _SHOWN)}, though versions of {listed(what, _SHOWN)} cannot be "
+        "seen from here"
+    )
+    return (Notice("packages_unseen", text, ", ".join(names), next=f"to run all again: {again}"),)
+
+
+def _named(environment: Environment) -> str:
+    """Return what brings the packages of a job, as the pipeline names it."""
+    conda = f"conda environment {environment.conda}" if environment.conda else ""
+    what = environment.container or conda or environment.python
+    return f"{what} ({', '.join(environment.modules)})" if environment.modules else what
+
+
 class _Compared:
     """Compares lists of packages with environments, each pair once."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, installed: Installed) -> None:
         self._ledger = ledger
-        self._installed = Installed()
+        self._installed = installed
         self._lists: dict[str, dict[str, str]] = {}
         self._done: dict[object, list[str]] = {}
 

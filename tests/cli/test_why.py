@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -207,3 +209,59 @@ def test_a_job_is_compared_with_one_whose_marker_is_sound(dfh: Any, ran: Path) -
     marker = ran / "executions" / "demo-0001" / "jobs" / "make" / "success.json"
     marker.write_text(marker.read_text().replace('"job":"make"', '"job":"train"'))
     assert "make" not in why(dfh, ran)
+
+
+OF_PATH = """\
+pipeline: demo
+environment: {python: python3}
+operations: {make: {uses: "ops.py:make"}}
+outputs: {n: make.n}
+"""
+USES_OWN = "import own\n\ndef make() -> int:\n    n = own.N\n    return n\n"
+
+
+def test_a_package_of_the_python_that_path_leads_to_has_another_version(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/python3*/site-packages")
+    (site / "own.py").write_text("N = 1\n")
+    (site / "own-1.0.dist-info").mkdir()
+    project = make_project({"ops.py": USES_OWN, "pipeline.yaml": OF_PATH})
+    env = {"PATH": f"{venv / 'bin'}:{os.environ['PATH']}"}
+    dfh("run", cwd=project, env=env)
+
+    def asked() -> dict[str, Any]:
+        done = dfh("submit", "--dry-run", "--json", cwd=project, env=env)
+        document: dict[str, Any] = json.loads(done.stdout)
+        return document
+
+    assert asked()["why"] == {}
+    assert "packages_unseen" not in {one["kind"] for one in asked()["warnings"]}
+    (site / "own-1.0.dist-info").rename(site / "own-2.0.dist-info")
+    assert asked()["why"] == {"make": "own is 2.0, and was 1.0 since demo-0001"}
+
+
+def test_of_a_python_that_cannot_be_seen_a_reuse_says_so(
+    dfh: Any, make_project: Callable[..., Path], tmp_path: Path
+) -> None:
+    shim = tmp_path / "shims" / "python3"  # as pyenv has them
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/bash\nexec {sys.executable} "$@"\n')
+    shim.chmod(0o755)
+    code = USES_OWN.replace("import own\n", "").replace("own.N", "1")
+    project = make_project({"ops.py": code, "pipeline.yaml": OF_PATH})
+    env = {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+    assert "cannot be seen" not in dfh("run", cwd=project, env=env).stderr
+    told = dfh("run", cwd=project, env=env).stderr
+    words = "reused: make, though versions of python3 cannot be seen from here"
+    assert told.count(words) == 1
+    done = dfh("submit", "--dry-run", "--json", cwd=project, env=env)
+    (one,) = (one for one in json.loads(done.stdout)["warnings"] if one["text"] == words)
+    assert (one["kind"], one["subject"]) == ("packages_unseen", "make")
+    begin, _, step = one["next"].partition(": dfh ")
+    assert begin == "to run all again"
+    again = dfh(*shlex.split(step), "--json", cwd=project, env=env)
+    assert json.loads(again.stdout)["reused"] == {}
+    assert words not in again.stderr

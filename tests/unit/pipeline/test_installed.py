@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from deepforge_hpc.pipeline.installed import Installed
+from deepforge_hpc.pipeline.installed import Installed, path_of_jobs
 from deepforge_hpc.runtime.base.plan import Environment
+from deepforge_hpc.site.model import SiteSpec
+from deepforge_hpc.site.request import Modules
 
 
 @pytest.fixture
@@ -256,3 +258,32 @@ def test_of_the_interpreter_that_runs_this_all_is_known() -> None:
     assert found["numpy"] == np.__version__
     assert found["python"] == f"{sys.version_info[0]}.{sys.version_info[1]}"
     assert found["yaml"]
+
+
+def test_a_command_is_that_of_the_path_of_the_jobs(venv: Path) -> None:
+    install(site(venv), "numpy", "numpy-2.0.2.dist-info")
+    (venv / "bin" / "python").chmod(0o755)
+    path = f"/nowhere:{venv / 'bin'}"
+    found = Installed(path).software(Environment(python="python"), ["numpy"])
+    assert found == (("python", "3.11"), ("numpy", "2.0.2"))
+    for environment in (
+        Environment(python="python", modules=("pytorch",)),  # which bring their own
+        Environment(python="no-such-python"),
+        Environment(),
+    ):
+        assert Installed(path).software(environment, ["numpy"]) == ()
+
+
+def test_the_path_of_jobs_is_known_where_they_run_as_they_are_submitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/a:/b")
+    here = SiteSpec(name="s", scheduler="local")
+    assert path_of_jobs(here) == "/a:/b"
+    modules = Modules(load=("python",))
+    for other in (
+        None,
+        SiteSpec(name="s", scheduler="slurm"),
+        SiteSpec(name="s", scheduler="local", modules=modules),
+    ):
+        assert path_of_jobs(other) == ""

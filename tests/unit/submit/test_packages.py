@@ -9,9 +9,9 @@ import pytest
 
 from deepforge_hpc.ledger.store import Ledger
 from deepforge_hpc.pipeline.installed import Installed
-from deepforge_hpc.runtime.base.plan import Environment, Job, Plan
+from deepforge_hpc.runtime.base.plan import Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.state.record import write_blob
-from deepforge_hpc.submit.packages import changed_packages
+from deepforge_hpc.submit.packages import changed_packages, unseen_packages
 from deepforge_hpc.submit.reuse import Reused
 
 HERE = Environment(python=sys.executable)
@@ -28,7 +28,10 @@ def told(tmp_path: Path, *, container: str = "", **versions: str) -> list[str]:
     job = Job("fit", "fit", environment=environment, software=software)
     reused = Reused(made_with={"fit": {made_with, "sha256:" + "0" * 64}})
     plan = Plan("demo", "local", "local", (job, Job("other", "other")))
-    return [one.text for one in changed_packages(plan, reused, Ledger(tmp_path), "dfh submit")]
+    return [
+        one.text
+        for one in changed_packages(plan, reused, Ledger(tmp_path), Installed(), "dfh submit")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,34 @@ def test_only_what_the_imported_packages_need_counts(
 
 def test_of_a_container_the_image_stands_for_all(tmp_path: Path) -> None:
     assert told(tmp_path, container="/an/image.sif", numpy="0.9") == []
+
+
+def unseen(*jobs: Job) -> list[str]:
+    """Return what is said of jobs of which the first task was reused."""
+    plan = Plan("demo", "base", "slurm", (*jobs, Job("other", "other")))
+    reused = Reused(units=frozenset((job.name, 0) for job in jobs))
+    return list(map(str, unseen_packages(plan, reused, "dfh submit --no-reuse")))
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        (Environment(python="python3"), "python3"),
+        (Environment(python="python3", modules=("pytorch/2.1", "rocm")), "python3 (pytorch/2.1, rocm)"),
+        (Environment(conda="ml"), "conda environment ml"),
+        (Environment(container="docker://r/x:latest"), "docker://r/x:latest"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_seen_is_said_once(environment: Environment, named: str) -> None:
+    # PYTHONPATH shows a package, and not what the interpreter has besides.
+    software = (("own", "sha256:1"),)
+    gather = Job("fit.gather", "fit", JobKind.GATHER, environment=environment)
+    jobs = (Job("fit", "fit", environment=environment, software=software), gather)
+    (told,) = unseen(*jobs, Job("use", "use", environment=environment))
+    words = f"reused: fit, use, though versions of {named} cannot be seen from here "
+    assert told == f"{words}(to run all again: dfh submit --no-reuse)"
+
+
+@pytest.mark.parametrize("seen", [("python", "3.11"), ("image", "sha256:1")])
+def test_of_what_can_be_seen_nothing_is_said(seen: tuple[str, str]) -> None:
+    assert unseen(Job("fit", "fit", environment=HERE, software=(seen,))) == []
