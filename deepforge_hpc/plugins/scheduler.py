@@ -88,6 +88,8 @@ class Scheduler(ABC):
     """Beginnings of the names by which it tells a job about itself: no pipeline may set such."""
     bad_in_paths: ClassVar[str] = ""
     """Characters that the path of a log may not hold, as it would write that to another file."""
+    unanswered: str = ""
+    """Why its accounting did not answer the last `query`, in which then no absence is an end."""
 
     @abstractmethod
     def header(self, options: Sequence[tuple[str, str]]) -> list[str]:

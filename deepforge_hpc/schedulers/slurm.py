@@ -20,6 +20,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.schedulers.slurm import (
     CONFIG_ARGV,
     ID,
+    NO_ACCOUNTING,
     WHOLE_LISTS,
     expand,
     lost,
@@ -28,7 +29,7 @@ from deepforge_hpc.runtime.schedulers.slurm import (
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.slurm_errors import parse_error
 from deepforge_hpc.schedulers.slurm_rules import UNHEARD, conflicts, inherits_cpus, is_srun
-from deepforge_hpc.schedulers.slurm_states import interpret, never_starts, parse_state
+from deepforge_hpc.schedulers.slurm_states import interpret, never_starts, parse_state, with_zone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -141,19 +142,9 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
             state, sentence = lost(raw_state)
         one = native_status(state, sentence, raw_state, raw_reason, name, exit_code)
         if state.is_final:
-            one = one._replace(ended=_with_zone(end))
+            one = one._replace(ended=with_zone(end))
         found |= {each: one._replace(native_id=each) for each in expand(native_ids)}
     return found
-
-
-def _with_zone(moment: str) -> str:
-    """Return a time of Slurm's, which is this machine's, with its zone; empty for `Unknown`."""
-    from datetime import datetime, timezone
-
-    try:
-        return datetime.fromisoformat(moment).astimezone(timezone.utc).isoformat()
-    except ValueError:
-        return ""
 
 
 def cancel_argv(native_ids: Sequence[str]) -> list[str]:
@@ -297,6 +288,7 @@ class SlurmScheduler(Scheduler):
         controller has forgotten (after MinJobAge; single tasks of an array that still runs, too).
         """
         queued: dict[str, NativeStatus] = {}
+        self.unanswered = ""
         for chunk in _chunks(native_ids):
             queued |= parse_queue(self._retried(queue_argv(chunk), harmless="Invalid job id"))
         alive = {key for key, job in queued.items() if not State(job.state).is_final}
@@ -329,6 +321,7 @@ class SlurmScheduler(Scheduler):
             return parse_accounting(self._once(accounting_argv(native_ids)))
         except SchedulerError as error:  # no accounting here, or its database is down
             _warn(f"no accounting: {error.message}")
+            self.unanswered = "" if NO_ACCOUNTING in error.stderr else error.message
             return {}
 
     def _reported(self) -> str:

@@ -176,3 +176,13 @@ def _is_of_one_job(limit: re.Match[str]) -> bool:
     if limit["kind"] == "Max":
         return limit["per"] != "User" and limit["thing"] not in {"Jobs", "SubmitJob"}
     return limit["kind"] == "Min"
+
+
+def with_zone(moment: str) -> str:
+    """Return a time of Slurm's, which is this machine's, with its zone; empty for `Unknown`."""
+    from datetime import datetime, timezone
+
+    try:
+        return datetime.fromisoformat(moment).astimezone(timezone.utc).isoformat()
+    except ValueError:
+        return ""

@@ -45,8 +45,10 @@ def status(
     info = _sound_info(layout, files)
     at_home = is_at_home(layout, info)
     attempt = files.journal.last
-    answers, sees_all, notices = _ask(scheduler, info, files)
-    current = build(files, answers, now=now or time.time(), sees_all=sees_all)
+    answers, sees_all, is_heard, notices = _ask(scheduler, info, files)
+    current = build(
+        files, answers, now=now or time.time(), sees_all=sees_all, has_accounting=is_heard
+    )
     is_live = any(unit.state.is_live for job in current.jobs for unit in job.units)
     if answers is not None and not is_live and at_home:
         _close(layout, current)
@@ -114,28 +116,35 @@ def _is_being_submitted(layout: ExecutionLayout) -> bool:
 
 def _ask(
     scheduler: Scheduler | None, info: ExecutionInfo, files: Files
-) -> tuple[Mapping[str, NativeStatus] | None, bool, list[Notice]]:
-    """Return what the scheduler says, whether that is all that there is, and what is to be told.
+) -> tuple[Mapping[str, NativeStatus] | None, bool, bool, list[Notice]]:
+    """Return what the scheduler says, whether that is all that there is, whether its accounting
+    answered, and what is to be told.
 
     It is not all where it may hide jobs from the caller: then one that it does not know, or that
     only its accounting calls alive, is not lost.
     """
     history = files.journal
     if scheduler is None or history.last is None or not history.last.ids:
-        return None, True, []
+        return None, True, True, []
     native_ids = list(history.last.ids.values())
     try:
         mine = scheduler.scoped(JobScope.of(info, history, files.plan.cluster))
         answers = mine.query(info.home, native_ids)
     except SchedulerError as error:
         text = f"The scheduler does not answer: {error.message}"
-        return None, True, [Notice("scheduler_silent", text, info.scheduler, next=error.hint)]
+        return None, True, True, [Notice("scheduler_silent", text, info.scheduler, next=error.hint)]
     known = {key: job for key, job in answers.items() if state_of(job.state) is not State.UNKNOWN}
     seen = {native_id.partition("_")[0] for native_id in known}
+    if seen.issuperset(native_ids):
+        return answers, True, True, []
+    notices, is_heard = [], not mine.unanswered
+    if not is_heard:
+        text = f"The scheduler's accounting does not answer: {mine.unanswered}"
+        notices.append(Notice("scheduler_silent", text, info.scheduler))
     # In this order: to ask for the name of a user costs files.
-    if seen.issuperset(native_ids) or os.geteuid() == 0 or not _other(info, history):
-        return answers, True, []
-    return known, False, []
+    if os.geteuid() == 0 or not _other(info, history):
+        return answers, True, is_heard, notices
+    return known, False, is_heard, notices
 
 
 def _other(info: ExecutionInfo, history: Journal) -> str:

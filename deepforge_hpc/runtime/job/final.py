@@ -35,7 +35,7 @@ def close_execution(context: Context) -> None:
     found = scheduler.query(context.layout.root, _units(context, attempt))
     if found.rows:
         _keep(context, found)
-    write_ends(_status(context, found.jobs))
+    write_ends(_status(context, found.jobs, has_accounting=found.has_accounting))
 
 
 def _units(context: Context, attempt: Attempt) -> set[str]:
@@ -74,6 +74,8 @@ def _await_last_words(context: Context, scheduler: Scheduler) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _status(context: Context, answers: dict[str, NativeStatus] | None) -> ExecutionStatus:
-    files = read_files(context.layout.root)
-    return build(files, answers, now=time.time(), number=context.attempt)
+def _status(
+    context: Context, answers: dict[str, NativeStatus] | None, *, has_accounting: bool = True
+) -> ExecutionStatus:
+    files, number = read_files(context.layout.root), context.attempt
+    return build(files, answers, now=time.time(), number=number, has_accounting=has_accounting)

@@ -27,6 +27,8 @@ class QueryResult(NamedTuple):
     """Its own words."""
     clock: str = ""
     """Whose clock the times of the rows are of."""
+    has_accounting: bool = True
+    """False if an accounting that knows of ends did not answer: then no absence is one."""
 
 
 class Scheduler:

@@ -14,6 +14,7 @@ from .base import Cell, QueryResult
 from .slurm import (
     CLUSTER,
     CONFIG_ARGV,
+    NO_ACCOUNTING,
     STATES,
     WHOLE_LISTS,
     expand,
@@ -67,7 +68,7 @@ def query(ids: set[str]) -> QueryResult:
     alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
     ended = _query_accounting(native, ids - alive, cluster)
     if queued is None or ended.jobs is None:
-        return ended if queued is None else ended._replace(jobs=queued)
+        return ended if queued is None else ended._replace(jobs=queued, has_accounting=False)
     told = [(key, job) for key, job in ended.jobs.items() if key not in alive]
     past = {key: job for key, job in told if job.state.is_final}
     gone = {key: _lost(job) for key, job in told if key not in past and key not in queued}
@@ -85,7 +86,7 @@ def _query_accounting(native: list[str], units: set[str], cluster: list[str]) ->
     """Ask until the database knows how all units ended, which it learns one by one."""
     deadline = time.monotonic() + _LAG_S
     while True:
-        raw = _run([*_sacct_argv(native), *cluster])
+        raw = _run([*_sacct_argv(native), *cluster], harmless=NO_ACCOUNTING)
         if raw is None:
             return QueryResult(None)
         rows = parse_sacct(raw)

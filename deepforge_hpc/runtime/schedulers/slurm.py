@@ -95,6 +95,10 @@ def explain_end(raw_state: str, reason: str, exit_code: str) -> tuple[State, str
     return None
 
 
+NO_ACCOUNTING = "accounting storage is disabled"
+"""What sacct says where there is none, and so never will be."""
+
+
 def lost(raw_state: str) -> tuple[State, str]:
     """Return what is known of a job that the accounting calls alive, and no controller knows."""
     said = f"Accounting says {raw_state}, but the controller does not know it: lost."

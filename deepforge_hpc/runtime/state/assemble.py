@@ -33,15 +33,17 @@ def build(
     now: float,
     number: int | None = None,
     sees_all: bool = True,
+    has_accounting: bool = True,
 ) -> ExecutionStatus:
     """Return the status by the files of an execution and the scheduler's answers, by native id.
 
     None: it was not asked, or did not answer. `number`: the attempt to judge, if not the last.
     `sees_all`: False where it may hide jobs from who asks, so that a missing answer says nothing.
+    `has_accounting`: False where its accounting did not answer, so that it says of no end.
     """
     history = files.journal
     attempt = history.last if number is None else history.attempt(number)
-    view = _Assembly(files, attempt, answers, now, sees_all=sees_all)
+    view = _Assembly(files, attempt, answers, now, sees_all=sees_all, has_accounting=has_accounting)
     jobs = tuple(view.job(job) for job in files.jobs)
     done = {job.name for job in jobs if job.state.is_success}
     return ExecutionStatus(
@@ -79,12 +81,14 @@ class _Assembly:
         now: float,
         *,
         sees_all: bool,
+        has_accounting: bool,
     ) -> None:
         self._files = files
         self._attempt = attempt
         self._answers = answers
         self._now = now
         self._sees_all = sees_all
+        self._has_accounting = has_accounting
         # What has an id was submitted, also where the line of its intent is damaged.
         self._attempted = frozenset((*attempt.jobs, *attempt.ids) if attempt else ())
         self._trouble: dict[str, Trouble] = {}
@@ -190,6 +194,7 @@ class _Assembly:
             is_asked=self._answers is not None
             and bool(native_id)
             and (native is not None or self._sees_all),
+            has_accounting=self._has_accounting,
             trouble=self._origin(job),
             waits_for=tuple(name for name in job.after if name in self._open),
             is_guarded=job.is_guarded,

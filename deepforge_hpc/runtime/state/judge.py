@@ -48,6 +48,8 @@ class Evidence(NamedTuple):
     """The scheduler's answer on the latest attempt."""
     is_asked: bool = False
     """False if the scheduler was not asked for it, or did not answer."""
+    has_accounting: bool = True
+    """False if its accounting did not answer: what the queue does not know need not be over."""
     trouble: Trouble | None = None
     waits_for: tuple[str, ...] = ()
     """Jobs that have not ended and that it starts after."""
@@ -251,18 +253,19 @@ def _lost(evidence: Evidence) -> Verdict:
 def _silent(evidence: Evidence) -> Verdict:
     """Judge a job that said nothing, and of which the scheduler says nothing."""
     attempt, is_absent = evidence.attempt, evidence.is_asked and bool(evidence.native_id)
+    is_over = is_absent and evidence.has_accounting
     if attempt is None:
         # Never submitted, or only as part of an earlier attempt that did not get to run it.
         return Verdict(State.PLANNED, is_over=True)
     if attempt.is_cancelled:
-        if attempt.refused or is_absent or not evidence.native_id:
+        if attempt.refused or is_over or not evidence.native_id:
             return _cancelled(attempt)
         reason = "Its cancellation was asked for, and nobody says that it ended."
         return Verdict(State.UNKNOWN, reason, f"Try again: dfh cancel {evidence.execution}")
     if not evidence.native_id:
         return Verdict(State.PLANNED)  # the scheduler may have heard more than was noted
     if evidence.trouble and not evidence.is_guarded:
-        return _never_ran(evidence, "", is_over=is_absent)
+        return _never_ran(evidence, "", is_over=is_over)
     waits = Verdict(State.PENDING if attempt.is_released else State.HELD)
     return _lost(evidence) if is_absent else waits
 

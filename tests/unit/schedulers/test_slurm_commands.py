@@ -515,9 +515,17 @@ def test_a_command_that_hangs_is_ended(bin_folder):
 
 def test_without_accounting_the_queue_alone_answers(bin_folder):
     _program(bin_folder, "squeue", "print('1|FAILED|NonZeroExitCode|a.deadbeef')")
-    _program(bin_folder, "sacct", "sys.exit('Slurm accounting storage is disabled')")
-    found = _scheduler(bin_folder).query("/", ["1", "2"])
-    assert {key: status.state for key, status in found.items()} == {"1": "failed"}
+    scheduler = _scheduler(bin_folder)
+    for says, unanswered in (("Slurm accounting storage is disabled", ""), ("DBD is down", "down")):
+        _program(bin_folder, "sacct", f"sys.exit({says!r})")
+        found = scheduler.query("/", ["1", "2"])
+        assert {key: status.state for key, status in found.items()} == {"1": "failed"}
+        # Of what is not there an absence is an end, of what does not answer none.
+        assert unanswered in scheduler.unanswered
+        assert bool(scheduler.unanswered) is bool(unanswered)
+    _program(bin_folder, "sacct", "print()")
+    scheduler.query("/", ["1", "2"])
+    assert not scheduler.unanswered
 
 
 def test_what_is_alive_is_not_looked_for_in_the_accounting(bin_folder):

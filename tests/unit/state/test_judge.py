@@ -175,6 +175,14 @@ def test_end_while_outputs_are_published_asks_for_nothing_more(end: NativeStatus
     )
 
 
+@pytest.mark.parametrize("has_accounting", [True, False])
+def test_job_that_the_queue_does_not_know_is_over_only_if_accounting_answers(
+    has_accounting: bool,
+) -> None:
+    verdict = of(is_asked=True, trouble=ROOT, has_accounting=has_accounting)
+    assert (verdict.state, verdict.is_over) == (State.NEVER_RAN, has_accounting)
+
+
 @pytest.mark.parametrize("said", ["never_ran", "cancelled"])
 def test_job_below_trouble_never_ran_because_of_it(said: str) -> None:
     verdict = of(native=native(said, "CANCELLED"), trouble=ROOT)

@@ -68,7 +68,7 @@ class Case(NamedTuple):
     """none | planned | partly | refused | held | released | cancelled | damaged | part damaged
     (the intent alone) | later (an event of a later version, after a released attempt)"""
     native: str
-    """silent | absent | lost | STATE[ REASON][ EXIT], in Slurm's words | lagging[ STATE] (what
+    """silent | absent | dead (absent, and accounting does not answer) | lost | STATE[ REASON][ EXIT], in Slurm's words | lagging[ STATE] (what
     accounting still says of a job that has left the queue; nothing: its row is not filled yet)"""
     state: str
     over: bool
@@ -160,6 +160,7 @@ TABLE = [
     "none       | running      | released  | REQUEUED                           | pending     |",
     "none       | running      | released  | silent                             | running     |",
     "none       | running      | released  | absent                             | unknown     |",
+    "none       | running      | released  | dead                               | unknown     |",
     "none       | running      | released  | lost                               | unknown     |",
     "none       | running      | released  | lagging RUNNING                    | unknown     |",
     "none       | running      | released  | lagging                            | unknown     |",
@@ -173,6 +174,7 @@ TABLE = [
     "none       | running      | none      | silent                             | running     |",
     "none       | running      | damaged   | silent                             | running     |",
     "none       | none         | released  | absent                             | unknown     |",
+    "none       | none         | released  | dead                               | unknown     |",
     "none       | none         | released  | lost                               | unknown     |",
     "none       | none         | released  | silent                             | pending     |",
     "none       | none         | damaged   | silent                             | unknown     |",
@@ -217,6 +219,7 @@ TABLE = [
     "none       | none         | cancelled | silent                             | unknown     |",
     "none       | none         | cancelled | PENDING                            | pending     |",
     "none       | none         | cancelled | absent                             | cancelled   | over",
+    "none       | none         | cancelled | dead                               | unknown     |",
     "none       | none         | cancelled | CANCELLED by 1000                  | cancelled   | over",
     "none       | none         | cancelled | RUNNING                            | running     |",
     "none       | none         | cancelled | lost                               | unknown     |",
@@ -235,11 +238,15 @@ class Told:
     def __init__(self, words: str) -> None:
         self.words = words
 
+    @property
+    def unanswered(self) -> str:
+        return "it is down" if self.words == "dead" else ""
+
     def scoped(self, _scope: object) -> Told:
         return self
 
     def answers(self) -> dict[str, NativeStatus] | None:
-        if self.words in {"silent", "absent"}:
+        if self.words in {"silent", "absent", "dead"}:
             return None if self.words == "silent" else {}
         if self.words == "lost":
             return {"7": NativeStatus("7", State.UNKNOWN, "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
@@ -266,6 +273,8 @@ class Told:
         """Return what a command of Slurm prints in the final job; None if it does not answer."""
         if self.words == "silent" or argv[0] == "scontrol":
             return None
+        if self.words == "dead":
+            return "" if argv[0] == "squeue" else None
         raw, _, rest = self.words.partition(" ")
         if self.words in {"absent", "lost"} or raw == "lagging":
             queued, raw = False, {"absent": "", "lost": "RUNNING"}.get(self.words, rest)
@@ -421,7 +430,7 @@ def test_table_has_every_kind_of_evidence() -> None:
 def test_unknown_is_never_over_without_a_positive_word() -> None:
     for row in CASES:
         own_word = row.file in {*(state.value for state in State if state.is_final), "unknown"}
-        is_mute = row.native in {"silent", "lost"} or row.native.startswith("lagging")
+        is_mute = row.native in {"silent", "dead", "lost"} or row.native.startswith("lagging")
         no_word = is_mute and row.marker not in {"sound", "reused"}
         if no_word and not own_word and row.journal not in {"none", "refused"}:
             assert not row.over, row
@@ -570,7 +579,8 @@ def test_final_job_writes_what_status_says_and_touches_nothing_else(
     monkeypatch.setattr(sacct, "_LAG_S", 0.0)
     monkeypatch.setattr(sacct, "_CLEANUP_S", 0.0)
     told = sacct.query({"7", "8"})
-    before = build(read_files(bench.layout.root), told.jobs, now=0).jobs[0].units[0]
+    files, is_heard = read_files(bench.layout.root), told.has_accounting
+    before = build(files, told.jobs, now=0, has_accounting=is_heard).jobs[0].units[0]
     assert (before.state.value, before.is_over) == (bench.row.state, bench.row.over)
     monkeypatch.setattr(Scheduler, "query", lambda *_: told)
     monkeypatch.setattr(final, "load_scheduler", lambda *_: Scheduler())
