@@ -111,7 +111,7 @@ def has_ended(project: Path) -> bool:
 def test_what_root_cancels_ends_whatever_its_umask(
     stubborn: Path, dfh: Any, umask_077: None, until: Callable[..., Any]
 ) -> None:
-    told = dfh.start("cancel", "shared-0001", cwd=stubborn)
+    told = dfh.start("cancel", "executions/shared-0001", cwd=stubborn)
     said, warned = told.communicate(timeout=60)
     assert (told.returncode, "cancelled wait" in said) == (0, True)
     assert "still ending: wait (dfh status shared-0001 --watch)" in warned
@@ -128,7 +128,7 @@ def test_root_sees_what_a_killed_engine_left_and_does_not_take_its_place(
     for look in (dfh, as_user(BOB)):
         seen = json.loads(look("status", "--json", cwd=stubborn).stdout)
         assert {job["name"]: job["state"] for job in seen["jobs"]}["wait"] == "running"
-    refused = dfh("cancel", "shared-0001", cwd=stubborn, expect=5).stderr
+    refused = dfh("cancel", "executions/shared-0001", cwd=stubborn, expect=5).stderr
     assert "only nobody can start it again" in refused
     home = stubborn / "executions/shared-0001"
     assert f"Nothing was cancelled. As nobody: dfh cancel {home}" in refused
