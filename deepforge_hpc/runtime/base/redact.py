@@ -100,6 +100,7 @@ _HASH = re.compile(r"[0-9a-f]+|[0-9a-df-np-sv-z]+|[a-z2-7]+")
 _READABLE = re.compile(r"(?<![^_+/=-])\d+(?![^_+/=-])|((?<![^_+/=-])[a-z]|[A-Z])[a-z]{2,}\d*")
 """Of a name that people give: `ResNet50`, `run_2024`. Of what is drawn at random it is a third."""
 _MAX_LENGTH = 8192
+_LEAST_PIN = 1000
 
 
 @lru_cache(maxsize=1)
@@ -137,9 +138,12 @@ def filter_value(value: Any) -> Any:
 
 
 def _may_be_secret(name: str, value: object) -> bool:
-    """Tell whether a value under such a name may be one; `token: 3` is a number of a word."""
+    """Tell whether a value under such a name may be one; `token: 3` is a number of a word.
+
+    Of numbers those that people choose for it, of four digits or more.
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return not name.casefold().endswith("token")
+        return abs(value) >= _LEAST_PIN and not name.casefold().endswith("token")
     return isinstance(value, (str, list, dict)) and not _is_placeholder(value)
 
 
