@@ -78,11 +78,13 @@ class Binder:
                 self.reader.fault(("operations", spec.name, key), str(error), error.hint)
             return None
 
-    def warn_of_type(self, path: Path, message: str, hint: str, once: tuple[str, ...] = ()) -> None:
+    def warn_of_type(
+        self, path: Path, message: str, hint: str, *once: str, kind: str = "type_unchecked"
+    ) -> None:
         """Say what is not checked; once only for a port, however many operations have its code."""
         if once not in self._told:
             self._told.add(once)
-            self._warn("type_unchecked", path, message, hint)
+            self._warn(kind, path, message, hint)
 
     def warn_of_unused(self, path: Path, message: str, hint: str = "") -> None:
         """Say what nobody reads."""
@@ -390,10 +392,8 @@ class _OperationBinding:
             if port.shape.kinds is not None:
                 why = "which comes as a list, without the names of its fields"
             message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
-            self.binder.warn_of_type(
-                (*self.at, "uses"),
-                f"{message}, {why}",
-                f"write types: {{{port.name}: {'FORMAT' if port.shape.kinds is None else PICKLE}}}",
-                (self.found.module, self.code.object, f"{what} {port.name}"),
-            )
+            kind = "FORMAT" if port.shape.kinds is None else PICKLE
+            hint = f"write types: {{{port.name}: {kind}}}"
+            once = (self.found.module, self.code.object, f"{what} {port.name}")
+            self.binder.warn_of_type((*self.at, "uses"), f"{message}, {why}", hint, *once)
         return port.type or ANY

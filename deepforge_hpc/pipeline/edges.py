@@ -298,16 +298,23 @@ class Edges:
         if array is not None and array.over == port:
             given = given.part()
         is_kept = given.may_be(edge.shape)
+        if is_kept and not given.is_narrowed_to(edge.shape):
+            return
+        object_ = interface.source.object
+        once = (interface.source.module, object_, port, source)
         if is_kept is None:
             message = f"types are not compared along {source} -> {name}.{port}"
-            once = (interface.source.module, interface.source.object, port, source)
-            self.binder.warn_of_type(at, message, "their annotations have too many members", once)
-        elif not is_kept:
-            object_ = interface.source.object
-            message = f"{source} is {given.text}, but {object_} wants {edge.shape.text}"
-            producer = self.interfaces.get(edge.operation or "")
-            places = ", ".join(one.place for one in (producer, interface) if one)
-            self._fault(at, message, f"make the annotations agree: {places}")
+            self.binder.warn_of_type(at, message, "their annotations have too many members", *once)
+            return
+        message = f"{source} is {given.text}, but {object_} wants {edge.shape.text}"
+        producer = self.interfaces.get(edge.operation or "")
+        places = ", ".join(one.place for one in (producer, interface) if one)
+        hint = f"make the annotations agree: {places}"
+        if not is_kept:
+            self._fault(at, message, hint)
+        else:
+            message += ": a value that does not fit reaches it as it is"
+            self.binder.warn_of_type(at, message, hint, *once, kind="type_narrowed")
 
     def _map(self, name: str, interface: OperationInterface, edges: Mapping[str, Edge]) -> None:
         spec = self.pipeline.operations[name].map

@@ -58,7 +58,23 @@ class ParsedModule:
             for node in statements
             if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
         }
+        self.aliases = _aliases(statements, {*self.imports, *self.definitions})
         self.effects = Effects(tree)
+
+
+def _aliases(statements: list[ast.stmt], other: Collection[str]) -> dict[str, ast.expr]:
+    """Return what may be another name of a type: names of the module that are set once."""
+    found: dict[str, list[ast.expr | None]] = {}
+    for node in statements:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in [*targets, getattr(node, "name", None)]:  # `type NAME = ...`, since 3.12
+            if isinstance(target, ast.Name):
+                found.setdefault(target.id, []).append(getattr(node, "value", None))
+    return {
+        name: values[0]
+        for name, values in found.items()
+        if len(values) == 1 and values[0] is not None and name not in other
+    }
 
 
 def module_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -93,7 +109,7 @@ class _CodeReader:
     def __init__(self, parsed: ParsedModule, formats: Collection[str]) -> None:
         self.parsed = parsed
         self.annotations = Annotations(parsed.imports)
-        self.shapes = Shapes(self.annotations, parsed.definitions)
+        self.shapes = Shapes(self.annotations, parsed.definitions, parsed.aliases)
         self.formats = formats
         self.faults: list[Fault] = []
         self.hides_names = False

@@ -1,7 +1,8 @@
 """What values an annotation allows along an edge; the shapes of its two ends are compared.
 
-A name is believed if it is a builtin, comes from typing, or is a NamedTuple or a TypedDict of the
-same file. With any other a shape allows everything: an edge is never refused for what is unknown.
+A name is believed if it is a builtin, comes from typing, or is a NamedTuple, a TypedDict or an
+alias of the same file. With any other a shape allows everything: an edge is never refused for what
+is unknown.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _BUILTINS = frozenset(
 _NUMBERS = {"bool": {"int", "float", "complex"}, "int": {"float", "complex"}}
 _TAKEN_FOR = {**_NUMBERS, "int": {"float", "complex", "bool"}, "float": {"int", "complex"}}
 """What a value of a kind may be taken for: as an output, `float` may be an int, and that a bool."""
+_ALWAYS = {**_NUMBERS, "float": {"complex"}}
+"""The same of what any value of a kind is taken for."""
 _MOST = 5_000
 """Pairs that are compared of two annotations; each of two unions has thousands of members."""
 _SETS = ("set", "frozenset", "Set", "FrozenSet", "AbstractSet", "MutableSet")
@@ -48,6 +51,14 @@ _KINDS = {
 _WRAPPERS = frozenset({"Annotated", "Required", "NotRequired", "ReadOnly", "Final", "ClassVar"})
 
 
+@dataclass(slots=True)
+class _FitCheck:
+    """Two annotations being compared."""
+
+    taken_for: Mapping[str, set[str]]
+    left: int = _MOST
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What an annotation allows: a value of one of several kinds."""
@@ -61,14 +72,18 @@ class Shape:
 
         None if there is too much to compare.
         """
-        left = [_MOST]
-        return self.fits(wanted, left) and (True if left[0] > 0 else None)
+        work = _FitCheck(_TAKEN_FOR)
+        return self.fits(wanted, work) and (True if work.left > 0 else None)
 
-    def fits(self, wanted: Shape, left: list[int]) -> bool:
-        """Tell the same, as long as of a number of comparisons some are left."""
+    def is_narrowed_to(self, wanted: Shape) -> bool:
+        """Tell whether only some numbers of this are such as are wanted: of float those of int."""
+        return not self.fits(wanted, _FitCheck(_ALWAYS))
+
+    def fits(self, wanted: Shape, work: _FitCheck) -> bool:
+        """Tell the same, as long as some of the comparisons are left."""
         if self.kinds is None or wanted.kinds is None:
             return True
-        return any(one.fits(other, left) for one in self.kinds for other in wanted.kinds)
+        return any(one.fits(other, work) for one in self.kinds for other in wanted.kinds)
 
     def members(self) -> Shape | None:
         """Return what a member of a list of any length may be; None if this is no such list."""
@@ -126,27 +141,27 @@ class ValueKind:
     classes: tuple[str, ...] = ()
     """A TypedDict and what it extends."""
 
-    def fits(self, wanted: ValueKind, left: list[int]) -> bool:
+    def fits(self, wanted: ValueKind, work: _FitCheck) -> bool:
         """Tell whether a value of this may be one that is wanted; True once none is left."""
-        left[0] -= 1
-        if left[0] < 0:
+        work.left -= 1
+        if work.left < 0:
             return True
-        if wanted.name != self.name and wanted.name not in _TAKEN_FOR.get(self.name, ()):
+        if wanted.name != self.name and wanted.name not in work.taken_for.get(self.name, ()):
             return False
-        if not self._has_a_value_of(wanted, left) or self._lacks(wanted):
+        if not self._has_a_value_of(wanted, work) or self._lacks(wanted):
             return False
         lengths = {len(one.parts) for one in (self, wanted) if one.parts is not None}
         if self.name == "list" and len(lengths) > 1:
             return False
-        return all(one.fits(other, left) for one, other in self._pairs(wanted))
+        return all(one.fits(other, work) for one, other in self._pairs(wanted))
 
-    def _has_a_value_of(self, wanted: ValueKind, left: list[int]) -> bool:
+    def _has_a_value_of(self, wanted: ValueKind, work: _FitCheck) -> bool:
         """Tell whether what is said of the values leaves one."""
         if wanted.name == "bool" != self.name and self.limit.enum is not None:
             return False  # 1 is no bool
         for one, other in ((self, wanted), (wanted, self)):
-            left[0] -= len(one.limit.enum or ()) * len(other.limit.enum or ())
-            values = one.limit.enum if left[0] >= 0 else None
+            work.left -= len(one.limit.enum or ()) * len(other.limit.enum or ())
+            values = one.limit.enum if work.left >= 0 else None
             if values is not None and not any(map(other.limit.allows, values)):
                 return False
         return True
@@ -192,11 +207,15 @@ class Shapes:
         self,
         annotations: Annotations,
         definitions: Mapping[str, ast.stmt],
+        aliases: Mapping[str, ast.expr],
         *,
         in_class: bool = False,
     ) -> None:
         self._annotations = annotations
         self._definitions = definitions
+        self._aliases = aliases
+        self._kinds_of: dict[str, tuple[ValueKind, ...] | None] = {}
+        """Alias -> its kinds, read once: others may name it many times, or it itself."""
         self._in_class = in_class
         """Whether a class of the file counts by its kind alone; so none is read for ever."""
 
@@ -222,10 +241,20 @@ class Shapes:
         base = node.value if isinstance(node, ast.Subscript) else node
         if base is None:
             return None
-        if (known := self._definitions.get(self._annotations.name(base))) is not None:
-            return self._class(known)
+        own = self._annotations.name(base)
+        if own in self._definitions or own in self._aliases:
+            return self._own(own, is_bare=base is node)
         name = self._name(base)
         return self._subscript(name, node) if isinstance(node, ast.Subscript) else _bare(name)
+
+    def _own(self, name: str, *, is_bare: bool) -> tuple[ValueKind, ...] | None:
+        """Return what a name of the file stands for; nothing is known of `ALIAS[...]`."""
+        if name in self._definitions:
+            return self._class(self._definitions[name])
+        if name not in self._kinds_of:
+            self._kinds_of[name] = None  # of one that names itself, nothing is known inside
+            self._kinds_of[name] = self._kinds(self._aliases[name])
+        return self._kinds_of[name] if is_bare else None
 
     def _name(self, node: ast.expr) -> str:
         module, _, last = self._annotations.name(node).rpartition(".")
@@ -282,7 +311,7 @@ class Shapes:
         kind = ValueKind("list", is_named=True) if is_named else ValueKind("dict", keys=_TEXT)
         if self._in_class:
             return (kind,)
-        inner = Shapes(self._annotations, self._definitions, in_class=True)
+        inner = Shapes(self._annotations, self._definitions, self._aliases, in_class=True)
         found = dict(field for one in reversed(classes or [node]) for field in inner.fields(one))
         names: Iterable[int | str] = range(len(found)) if is_named else found
         parts = dict(zip(names, found.values(), strict=True))

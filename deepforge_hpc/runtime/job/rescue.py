@@ -52,7 +52,8 @@ def keep(context: Context, error: JobError) -> JobError:
         hint += f"; then {context.info.submit_command} saves what it keeps, without a second run "
         hint += "unless you edit its code."
     else:
-        hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())})."
+        hint += f"; {', '.join(found.lost)} could not be kept ({'; '.join(found.lost.values())}), "
+        hint += "so the next submission runs it again and makes all of them anew."
     is_retryable = error.is_retryable or found.is_retryable
     return JobError(error.reason, hint, error=error.error, is_retryable=is_retryable)
 

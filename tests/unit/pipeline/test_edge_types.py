@@ -15,6 +15,13 @@ import numpy as np
 from .others import Sized
 from lib import Reversible
 
+Num = Union[int, float]
+Rows: "TypeAlias" = "list[int]"
+Twice = int
+Twice = str
+Loop = list["Loop"]
+{aliases}
+
 class Point(NamedTuple):
     x: int
     y: int
@@ -57,7 +64,7 @@ def told(
     project: ProjectFolder, given: str, wanted: str, map_: str = "", over: str = ""
 ) -> list[str]:
     project.write("rows.json", "[1, 2, 3]")
-    project.write("ops.py", CODE.format(given=given, wanted=wanted))
+    project.write("ops.py", CODE.format(given=given, wanted=wanted, aliases=""))
     project.write("pipeline.yaml", PIPELINE.format(map=map_, over=over))
     try:
         project.load()
@@ -84,6 +91,7 @@ def told(
         ("list[int] | dict[str, int]", "list[str] | dict[str, str]"), ("Literal['a'] | int", "list"),
         ("str", "tuple[int, int]"), ("str", "set[str]"), ("int", "'Iterable[int]'"),
         ("Row", "Named"), ("Literal[1]", "bool"), ("Literal[1]", "Literal[True]"),
+        ("Num", "list"), ("Rows", "list[str]"), ("list[Num]", "list[list]"), ("Loop", "int"),
     ],
 )  # fmt: skip
 def test_annotations_that_no_value_keeps_are_a_fault(
@@ -92,7 +100,7 @@ def test_annotations_that_no_value_keeps_are_a_fault(
     (fault,) = told(project, given, wanted)
     words = f"make.value is {given}, but use wants {wanted.strip(QUOTES)}"
     assert (
-        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:26, ops.py:30)"
+        f"operations.use.inputs.value: {words} (make the annotations agree: ops.py:33, ops.py:37)"
         in fault
     )
 
@@ -120,6 +128,7 @@ def test_of_two_formats_only_that_is_told(project: ProjectFolder) -> None:
         ("int", "bool"), ("int", "Literal[True]"), ("Literal[True]", "Annotated[int, {{'min': 0}}]"),
         ("Wide", "Named"), ("Named", "Row"), ("list[int] | tuple[int, int]", "Iterable[int] | int"),
         ("int", "Sized"), ("int", "Reversible"), ("int", "Container"), ("int", "Bag"), ("int", "Missing"),
+        ("Num", "int"), ("Twice", "list"), ("Loop", "list[int]"), ("Rows", "list[int]"),
     ],
 )  # fmt: skip
 def test_annotations_that_some_value_keeps_are_none(
@@ -234,3 +243,30 @@ def test_a_file_of_json_is_no_set(project: ProjectFolder) -> None:
         "rows is json, but use wants set (make the annotations agree: ops.py:1)"
         in project.one_fault()
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "is_narrowed"),
+    [
+        ("float", "int", True), ("int", "bool", True), ("list[float]", "list[int]", True),
+        ("float", "int | str", True), ("float", "Literal[1, 2]", True), ("float", "Rows | int", True),
+        ("int", "float", False), ("bool", "int", False), ("float", "Num", False),
+        ("Num", "int", False), ("float | None", "int | None", False), ("object", "int", False),
+    ],
+)  # fmt: skip
+def test_numbers_of_which_only_some_fit_are_said(
+    project: ProjectFolder, given: str, wanted: str, is_narrowed: bool
+) -> None:
+    assert told(project, given, wanted) == []
+    texts = [one.text for one in project.load().warnings if one.kind == "type_narrowed"]
+    words = f"make.value is {given}, but use wants {wanted}: a value that does not fit reaches it "
+    assert [words in text for text in texts] == [True] * is_narrowed
+
+
+def test_aliases_of_aliases_are_read_once(project: ProjectFolder) -> None:
+    lines = (f"A{i + 1} = tuple[A{i}, A{i}]\n" for i in range(60))
+    project.write("rows.json", "[1]")
+    code = CODE.format(given="A60", wanted="A60", aliases="A0 = int\n" + "".join(lines))
+    project.write("ops.py", code)
+    project.write("pipeline.yaml", PIPELINE.format(map="", over=""))
+    assert {one.kind for one in project.load().warnings} == {"type_unchecked"}

@@ -138,6 +138,10 @@ def test_what_no_pickle_can_hold_is_lost_and_the_rest_is_kept(execution: Executi
         "Return another value for a: no format keeps this one, nor does pickle. Then submit again."
     )
     assert state["hint"].startswith(f"{told} jobs/job/rescue keeps b; a could not be kept (")
+    # Nothing takes up what lies in rescue/ without the rest.
+    assert state["hint"].endswith(
+        "), so the next submission runs it again and makes all of them anew."
+    )
     assert "types:" not in state["hint"]
     assert (execution.folder("job").rescue / "outputs" / "b.json").is_file()
     assert again(execution, a="pickle") == 1  # it runs again, for nothing else can make it
