@@ -184,7 +184,9 @@ def test_jobs_that_stay_in_the_queue(
         (folder / file).write_text("".join(kept))
     with monkeypatch.context() as patch:
         patch.chdir(project)
-        patch.setattr("deepforge_hpc.submit.live_jobs.LiveJobs.leave", lambda *_: False)
+        patch.setattr(
+            "deepforge_hpc.submit.live_jobs.LiveJobs.leave", lambda _, names: sorted(names)
+        )
         assert edge.main(["resume"]) == 5
     said = capsys.readouterr().err
     follow("submit/live_jobs.py LiveJobs.clear: dfh cancel", said, cwd=project)
