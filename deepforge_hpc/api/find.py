@@ -90,13 +90,16 @@ def _is_of_another(found: FoundExecution, project: Path) -> bool:
     before what it says itself, for a copy of a project says what the original's did; but for one
     that lies where the project that it names has its executions.
     """
+    if found.info.project == str(project):  # as nearly all do: no link needs to be followed
+        return False
     root, named = found.layout.root.resolve(), _named(found)
     if named == str(project):
         return False
     is_real = bool(named) and os.path.isdir(os.path.join(named, LEDGER))  # noqa: PTH112, PTH118 - any text
     if not root.is_relative_to(project):
         return is_real
-    return project_above(root) != project or (is_real and _has_there(root, named))
+    below = root.parents[: -len(project.parents) - 1]
+    return any(map(_is_project, below)) or (is_real and _has_there(root, named))
 
 
 def _has_there(root: Path, project: str) -> bool:
