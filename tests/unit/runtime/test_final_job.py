@@ -197,7 +197,7 @@ def test_a_marker_decides_over_a_state(execution: Execution) -> None:
 
 SACCT = """#!/bin/sh
 echo "$@" > "$FAKE_OUT"
-[ -z "$FAKE_FAIL" ] || { echo "sacct: error: no database" >&2; exit 1; }
+[ -z "$FAKE_FAIL" ] || { echo "sacct: error: $FAKE_FAIL" >&2; exit 1; }
 case $* in *--array*) echo "sacct: unrecognized option '--array'" >&2; exit 1 ;; esac
 [ "$TZ" = UTC0 ] || exit 1
 f='|0:0|2026-11-22T08:00:00|2026-11-22T08:00:01|2026-11-22T08:00:09|8|16|00:05.000'
@@ -306,15 +306,17 @@ def test_accounting_that_does_not_answer_is_not_an_end(
     chain(execution)
     submitted(execution, *ids(bad="11"))
     path = "/nonexistent" if case == "absent" else f"{sacct}:/usr/bin:/bin"
-    done = execution.run("_final", PATH=path, FAKE_OUT="/dev/null", FAKE_FAIL="1")
+    done = execution.run("_final", PATH=path, FAKE_OUT="/dev/null", FAKE_FAIL="no database")
     assert done.returncode == 0
     assert "dfh: sacct: " in done.stderr
     assert not execution.folder("bad").state.exists()
 
 
+@pytest.mark.parametrize("fault", ["Slurm accounting storage is disabled", "no database"])
 def test_the_controller_knows_of_ends_where_there_is_no_accounting(
-    execution: Execution, sacct: Path
+    execution: Execution, sacct: Path, fault: str
 ) -> None:
+    """What it has forgotten is over where nobody else could know of it, else unknown."""
     execution.scheduler = "slurm"
     chain(execution)
     submitted(execution, *ids(bad="11", middle="12", last="13", good="14"))
@@ -330,7 +332,7 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
         "_final",
         PATH=f"{sacct}:/usr/bin:/bin",
         FAKE_OUT="/dev/null",
-        FAKE_FAIL="1",
+        FAKE_FAIL=fault,
         FAKE_QUEUE=says,
     )
     assert done.returncode == 0, done.stderr
@@ -339,7 +341,10 @@ def test_the_controller_knows_of_ends_where_there_is_no_accounting(
     assert execution.state("middle")["reason"] == "It never started, because bad was interrupted."
     assert execution.state("good")["state"] == "running"
     assert (execution.folder("good").root / ".work-1").exists()
-    assert execution.state("last", 0)["state"] == "never_ran"
+    if fault == "no database":
+        assert not execution.folder("last", 0).state.exists()
+    else:
+        assert execution.state("last", 0)["state"] == "never_ran"
 
 
 def test_job_whose_nodes_are_cleaned_up_is_waited_for(execution: Execution, sacct: Path) -> None:
@@ -351,7 +356,7 @@ def test_job_whose_nodes_are_cleaned_up_is_waited_for(execution: Execution, sacc
         "_final",
         PATH=f"{sacct}:/usr/bin:/bin",
         FAKE_OUT=str(sacct / "out"),
-        FAKE_FAIL="1",
+        FAKE_FAIL="no database",
         FAKE_FIRST=queued % "COMPLETING",
         FAKE_QUEUE=queued % "FAILED",
     )
