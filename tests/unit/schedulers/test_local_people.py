@@ -149,7 +149,8 @@ def test_all_who_look_see_what_a_killed_engine_left(theirs: Theirs) -> None:
     for uid in (os.getuid(), ALICE, BOB):
         assert as_user(uid, theirs.is_running), uid
     os.killpg(theirs.pid, signal.SIGKILL)
-    poll(lambda: not theirs.is_running())
+    poll(theirs.has_ended)  # first: it may end between two looks
+    assert not theirs.is_running()
     for uid in (ALICE, BOB):
         assert not as_user(uid, theirs.is_running), uid
 
