@@ -114,17 +114,23 @@ def test_a_site_file_of_another_user_in_ones_own_folder_is_left_out(
     assert f"{folder}/theirs.yaml belongs to daemon" in told
 
 
+def plant_newest(executions: Path) -> Path:
+    """Lay a copy of the first execution as the second, of another user, among them."""
+    planted = executions / "mine-0002"
+    shutil.copytree(executions / "mine-0001", planted)
+    text = (planted / "execution.json").read_text()
+    (planted / "execution.json").write_text(text.replace("mine-0001", "mine-0002"))
+    give(planted, MALLORY)
+    return planted
+
+
 def test_an_execution_of_another_user_among_ones_own_is_not_acted_on(
     as_user: Callable[..., Any], sticky: Path
 ) -> None:
     """It can name itself the newest, and its code would run as who resumes it."""
     alice, mine, executions = as_user(ALICE), sticky / "mine", sticky / "executions"
     alice("run", "--site", "local", cwd=mine, expect=None)
-    planted = executions / "mine-0002"
-    shutil.copytree(executions / "mine-0001", planted)
-    text = (planted / "execution.json").read_text()
-    (planted / "execution.json").write_text(text.replace("mine-0001", "mine-0002"))
-    give(planted, MALLORY)
+    planted = plant_newest(executions)
     for words in (("resume",), ("resume", "2"), ("cancel", "mine-0002"), ("executions", "rm", "2")):
         told = alice(*words, cwd=mine, expect=2).stderr
         assert f"{planted} belongs to daemon: it is not acted on" in told
@@ -318,11 +324,7 @@ def test_an_execution_that_another_user_laid_is_neither_pruned_nor_counted(
 ) -> None:
     alice, mine, executions = as_user(ALICE), sticky / "mine", sticky / "executions"
     alice("run", "--site", "local", cwd=mine, expect=None)
-    planted = executions / "mine-0002"
-    shutil.copytree(executions / "mine-0001", planted)
-    text = (planted / "execution.json").read_text()
-    (planted / "execution.json").write_text(text.replace("mine-0001", "mine-0002"))
-    give(planted, MALLORY)
+    planted = plant_newest(executions)
     for keep, left in ((1, {"mine-0001", "mine-0002"}), (0, {"mine-0002"})):
         told = alice("executions", "prune", "--keep", str(keep), "--yes", cwd=mine).stderr
         assert f"{planted} belongs to daemon: it is not acted on" in told
