@@ -185,7 +185,15 @@ def _open(environment: Environment, path: str) -> _Python | None:
     if os.sep not in binary or not Path(binary).exists():
         return None
     minor = _minor(Path(binary))
-    return _Python(Path(binary).parent.parent, minor) if minor else None
+    return _Python(_prefix(Path(binary)), minor) if minor else None
+
+
+def _prefix(binary: Path) -> Path:
+    """Return the folder that an interpreter calls its own: a link is one only in a venv."""
+    for folder in (binary.parent, binary.parent.parent):
+        if (folder / "pyvenv.cfg").is_file():
+            return binary.parent.parent
+    return Path(os.path.realpath(binary)).parent.parent
 
 
 def _conda(name: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from deepforge_hpc.pipeline.effects import Effects, is_main, is_type_checking
 from deepforge_hpc.pipeline.reflection import Chain, literal_import, opens, text_names, unpickles
-from deepforge_hpc.pipeline.syntax import children, nodes
+from deepforge_hpc.pipeline.syntax import children, nodes, statements
 from deepforge_hpc.runtime.base.files import canonical_json, digest
 
 
@@ -37,8 +37,10 @@ class _Statement:
     names: frozenset[str]
     """What it binds in the module."""
     uses: frozenset[Chain] = frozenset()
-    inner: dict[str, Chain] = field(default_factory=dict)
-    """Imports inside it: name -> what it stands for."""
+    inner: dict[str, list[Chain]] = field(default_factory=dict)
+    """Imports inside it: name -> what it may stand for: a `try` has several for one name."""
+    members: frozenset[Chain] = frozenset()
+    """What its classes import: attributes of theirs, which are used by no name."""
     target: Chain = ()
     """Of an import: what its one name stands for."""
     is_effect: bool = False
@@ -134,7 +136,7 @@ class _ModuleReader:
                 yield alias.asname or alias.name, target, target
 
     def _statement(self, node: ast.stmt) -> None:
-        inner: dict[str, Chain] = {}
+        inner: dict[str, list[Chain]] = {}
         names = set(_bound(node))
         at_top = not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         for child in nodes(node):
@@ -144,7 +146,7 @@ class _ModuleReader:
                 if name == "*":
                     self.module.stars.append(loaded)
                 else:
-                    inner[name] = target
+                    inner.setdefault(name, []).append(target)
                 if at_top:  # of a class, or in a `try`
                     self.module.loads.append(loaded)
                     names |= {name} - {"*"}
@@ -154,9 +156,17 @@ class _ModuleReader:
                 names=frozenset(names),
                 uses=frozenset(_uses(node)),
                 inner=inner,
+                members=frozenset(self._members(node)),
                 is_effect=self.effects.has(node) or "__getattr__" in names,  # it answers imports
             )
         )
+
+    def _members(self, node: ast.stmt) -> Iterator[Chain]:
+        for one in nodes(node):
+            if isinstance(one, ast.ClassDef):
+                for child in statements(one, own=True):
+                    if isinstance(child, (ast.Import, ast.ImportFrom)):
+                        yield from (target for _, target, _ in self._aliases(child))
 
     def _piece(self, node: ast.stmt, shape: object) -> Piece:
         sha256 = digest(canonical_json(shape))
@@ -222,6 +232,12 @@ class Reach:
             self.outside.add(chain[0])
         return last, rest
 
+    def _follow_in_packages(self, chain: Chain) -> None:
+        """Take in what packages on the way bind: it hides a module of the same name."""
+        for length in range(1, len(chain)):
+            if (package := self._find(chain[:length])) is not None:
+                self._name(package, chain[length], chain[length + 1 :])
+
     def _all(self, module: Module, *, with_text: bool = False) -> None:
         """Take in the whole module; `with_text`: its comments and docstrings too."""
         if with_text:
@@ -245,16 +261,19 @@ class Reach:
             if chain[0] == "__doc__":
                 self._all(module, with_text=True)
             self._open_by(chain)
-            if chain[0] in statement.inner:
-                self._follow((*statement.inner[chain[0]], *chain[1:]))
+            for target in statement.inner.get(chain[0], ()):
+                self._follow((*target, *chain[1:]))
             self._name(module, chain[0], chain[1:])
-        for target in statement.inner.values():
-            self._load_chain(target)
+        for target in statement.members:
+            self._follow(target)
+        for targets in statement.inner.values():
+            for target in targets:
+                self._load_chain(target)
 
     def _name(self, module: Module, name: str, attributes: Chain) -> None:
         for statement in module.by_name.get(name, ()):
             self._take(module, statement)
-            if target := statement.target or statement.inner.get(name):
+            for target in [statement.target] if statement.target else statement.inner.get(name, ()):
                 self._follow((*target, *attributes))
 
     def _open_by(self, chain: Chain) -> None:
@@ -278,9 +297,9 @@ class Reach:
         module, rest = self._load_chain(chain)
         if module is None:
             return
-        if rest and rest[0] in module.by_name:
-            self._name(module, rest[0], rest[1:])
-        else:  # the module itself is handed around, or makes its names as it runs
+        self._follow_in_packages(chain)
+        if not rest or rest[0] not in module.by_name:
+            # The module itself is handed around, or makes its names as it runs.
             self._all(module)
 
 

@@ -84,6 +84,21 @@ def test_another_interpreter_behind_the_same_path(venv: Path) -> None:
     assert look(venv, "json") == {"python": "3.12"}  # of code that imports nothing else, too
 
 
+def test_a_link_to_an_interpreter_has_the_packages_of_what_it_leads_to(tmp_path: Path) -> None:
+    """As Python itself does: a link counts by where it lies only in a venv."""
+    prefix = tmp_path / "conda"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python3.11").write_text("")
+    (prefix / "bin" / "python").symlink_to("python3.11")
+    site(prefix).mkdir(parents=True)
+    install(site(prefix), "numpy", "numpy-2.0.2.dist-info")
+    link = tmp_path / "bin" / "train-python"
+    link.parent.mkdir()
+    link.symlink_to(prefix / "bin" / "python")
+    found = dict(Installed().software(Environment(python=str(link)), ["numpy"]))
+    assert found == {"python": "3.11", "numpy": "2.0.2"}
+
+
 @pytest.mark.parametrize("how", ["pth", "finder", "direct_url", "src"])
 def test_a_package_that_is_edited_is_known_by_its_files(
     venv: Path, how: str, tmp_path: Path

@@ -311,6 +311,42 @@ def test_packages_are_followed_by_name(digest_of: Digest) -> None:
         assert (after != before) is changes, (name, new)
 
 
+@pytest.mark.parametrize("where", ["", "def load(x):\n", "class Use:\n"])
+def test_a_name_that_several_imports_may_bind_is_all_of_them(digest_of: Digest, where: str) -> None:
+    several = "try:\n    from fast import f\nexcept ImportError:\n    from slow import f\n"
+    use = {"": "f(x)", "def load(x):\n": "load(x)", "class Use:\n": "Use.f(x)"}[where]
+    if where:
+        several = where + textwrap.indent(several, "    ")
+    if where.startswith("def"):
+        several += "    return f(x)\n"
+    code = {"ops.py": f"{several}\ndef op(x):\n    y = {use}\n    return y\n"}
+    sources = {f"{name}.py": "def f(x):\n    return 1\n" for name in ("fast", "slow")}
+    before = digest_of({**code, **sources})
+    for name, text in sources.items():
+        changed = {name: text.replace("1", "2")}
+        assert digest_of({**code, **sources, **changed}) != before, name
+
+
+@pytest.mark.parametrize("use", ["from lib import solve", "import lib", "import lib.solve"])
+def test_what_a_package_binds_hides_its_module_of_that_name(digest_of: Digest, use: str) -> None:
+    call = "solve(x)" if use.startswith("from") else "lib.solve(x)"
+    files = {
+        "ops.py": f"{use}\ndef op(x):\n    y = {call}\n    return y\n",
+        "lib/__init__.py": "from .fast import solve\n",
+        "lib/fast.py": "def solve(x):\n    return 1\ndef other(x):\n    return 1\n",
+        "lib/solve.py": "def solve(x):\n    return 1\n",
+    }
+    before = digest_of(files)
+    changed = {"lib/fast.py": files["lib/fast.py"].replace("1", "2", 1)}
+    assert digest_of({**files, **changed}) != before
+    changed = {
+        "lib/fast.py": files["lib/fast.py"].replace("other(x):\n    return 1", "new(x): ...")
+    }
+    assert digest_of({**files, **changed}) == before
+    changed = {"lib/__init__.py": "from .fast import other as solve\n"}
+    assert digest_of({**files, **changed}) != before
+
+
 def test_a_class_counts_whole_with_its_bases(digest_of: Digest) -> None:
     code = """
     class Root:
