@@ -19,6 +19,8 @@ SAVED = "outputs.json"
 """In the work folder: what rank 0 has saved, and in which formats."""
 RESCUE = "rescue"
 """In the work folder, then beside the job: what an attempt made that could not save all of it."""
+LEFT = "left"
+"""Likewise: what lay in working folders; in the work folder, of other nodes."""
 RESCUE_INDEX, RESCUE_FORMATS = "index.json", "formats.json"
 """In there: what it is, and which formats `dfh resume` found for what is kept."""
 _METRICS, FIGURES = "metrics.jsonl", "figures"
@@ -67,7 +69,7 @@ class JobLayout(_Root):
     """Published outputs, `outputs/<name>[.suffix]`."""
     rescue = _Below(RESCUE)
     """What an attempt made that could not save all of it; see `rank/rescue.py`."""
-    left = _Below("left")
+    left = _Below(LEFT)
     """Files that the operation left in its working folder; no outputs."""
 
     def work(self, attempt: int) -> Path:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _RESERVE_BYTES = 64 << 10
 
 
-def write_spec(context: Context, inputs: list[StagedInput], taken: TakenUp | None = None) -> None:
+def write_spec(
+    context: Context, scratch: Path, inputs: list[StagedInput], taken: TakenUp | None = None
+) -> None:
     """Write `rank.json`: the job's part of the plan, with inputs resolved to paths."""
     log = context.layout.rank_log(context.name, context.attempt, 0, context.task)
     program = "".join(context.job.launch.argv[:1])
@@ -40,6 +42,7 @@ def write_spec(context: Context, inputs: list[StagedInput], taken: TakenUp | Non
         rank_log=str(log).replace("rank-00000", "rank-{rank:05d}"),
         attempt=context.attempt,
         uuid=context.info.uuid,
+        home=hostname() if _is_apart(context, scratch) else "",
         taken=taken,
     )
     publish_json(context.work / RANK_SPEC, encode(spec), durable=False)
@@ -106,6 +109,11 @@ def make_scratch(context: Context, local: str) -> Path:
         folder = Path(local, f"dfh-{context.name}-{os.urandom(8).hex()}")
     folder.mkdir(0o700)
     return folder
+
+
+def _is_apart(context: Context, scratch: Path) -> bool:
+    """Tell whether other nodes have a working folder of the same name each."""
+    return context.job.resources.nodes > 1 and context.work not in scratch.parents
 
 
 def _launcher(context: Context) -> Launcher:

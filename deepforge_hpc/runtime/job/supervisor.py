@@ -206,7 +206,7 @@ class Supervisor:
         self._scratch = make_scratch(context, self._scheduler.scratch(os.environ))
         environ = rank_environment(context, self._scratch)
         context.folder.checkpoints.mkdir(exist_ok=True)
-        write_spec(context, self._inputs, self._taken)
+        write_spec(context, self._scratch, self._inputs, self._taken)
         self._signals.wait(0)
         if self._signals.stop is not None:
             raise interruption(context, self._signals.stop, killed=False)

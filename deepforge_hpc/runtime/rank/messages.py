@@ -123,6 +123,8 @@ class RankSpec(NamedTuple):
     attempt: int = 0
     uuid: str = ""
     """Of the execution."""
+    home: str = ""
+    """The node of the supervisor, where each node has a working folder of its own."""
     taken: TakenUp | None = None
 
     @property
@@ -150,3 +152,11 @@ class RankError(NamedTuple):
     """What of its own a signal has ended."""
     missing: tuple[str, ...] = ()
     """What may be the paths of files that it misses."""
+
+
+class Carried(NamedTuple):
+    """`left-HOST.json` in the work folder: what lay in the working folder of another node."""
+
+    host: str
+    files: dict[str, tuple[int, int]]
+    """Name -> bytes, and when it was changed last; as many as may be lie in `left/HOST`."""

@@ -56,6 +56,10 @@ def main() -> int:
     except BaseException as error:  # noqa: BLE001 - the outer edge: whatever user code raises
         _report(spec, rank, error, interrupted=False)
         code = EXIT_FAILED
+    if spec.home:
+        from .left import carry
+
+        carry(spec, Path(os.environ["DFH_SCRATCH"]))
     if code and launch.world_size > 1:
         _leave(code, capture)
     return code
@@ -95,7 +99,7 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _interrupt)
     scratch = Path(os.environ["DFH_SCRATCH"])
-    scratch.mkdir(parents=True, exist_ok=True)  # on another node it may not be there yet
+    scratch.mkdir(0o700, parents=True, exist_ok=True)  # on another node it may not be there yet
     os.chdir(scratch)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deepforge_hpc.runtime.job import left
+from deepforge_hpc.runtime.rank.left import carried, carry, files_below
 from deepforge_hpc.runtime.state.assemble import build
 from deepforge_hpc.runtime.state.read import read_files
 
@@ -104,14 +105,13 @@ def test_what_is_kept_has_room_together_and_is_copied_where_it_cannot_be_moved(
 
     monkeypatch.setattr(os, "rename", refuse)
     places = SimpleNamespace(left=tmp_path / "left", root=tmp_path)
-    context: Any = SimpleNamespace(attempt=2, folder=places, layout=places)
+    context: Any = SimpleNamespace(attempt=2, folder=places, layout=places, work=tmp_path)
     said = left.keep(context, tmp_path / "scratch")
     kept = {path.name: path.stat().st_size for path in (tmp_path / "left").iterdir()}
     assert kept == {"a": 6 << 20, "c": 5}  # and nothing of an earlier attempt
     assert "left 3 files" in said
     assert "2 of them kept in left" in said
-    monkeypatch.setattr(left, "_MAX_SEEN", 2)
-    assert "left 2 files" in left.keep(context, tmp_path / "scratch")
+    assert len(files_below(str(tmp_path / "left"), most=1)) == 1
 
 
 def test_a_job_that_leaves_nothing_says_nothing(execution: Execution) -> None:
@@ -144,3 +144,36 @@ def test_tasks_of_an_array_are_told_once(execution: Execution) -> None:
     execution.run_all("first", "job")
     (notice,) = build(read_files(execution.root), None, now=0).warnings
     assert notice.text.endswith("kept in jobs/job/task-00000/left, as did 2 more of its tasks")
+
+
+def test_nodes_share_the_limits_and_carry_what_is_new(tmp_path: Path) -> None:
+    scratch, work = tmp_path / "scratch", tmp_path / "work"
+    scratch.mkdir()
+    work.mkdir()
+    for number in range(60):
+        (scratch / f"{number:02d}").write_text("first")
+    job = SimpleNamespace(resources=SimpleNamespace(nodes=3))
+    spec: Any = SimpleNamespace(home="another", work=str(work), job=job)
+    host = os.uname().nodename
+    carry(spec, scratch)
+    copies = work / "left" / host
+    assert sorted(path.name for path in copies.iterdir()) == [f"{n:02d}" for n in range(50)]
+    inodes = {path.name: path.stat().st_ino for path in copies.iterdir()}
+    (scratch / "07").write_text("second rank")  # it ends later, and has written more
+    carry(spec, scratch)
+    assert (copies / "07").read_text() == "second rank"
+    assert inodes["08"] == (copies / "08").stat().st_ino
+    assert len(carried(work)) == 60
+    assert carried(work)[f"{host}/07"] == (copies / "07", 11)
+
+
+def test_nothing_is_carried_at_home_or_of_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    job = SimpleNamespace(resources=SimpleNamespace(nodes=2))
+    for home in ("", os.uname().nodename, "another"):
+        spec: Any = SimpleNamespace(home=home, work=str(tmp_path / "work"), job=job)
+        carry(spec, tmp_path / "scratch")
+        if home != "another":
+            carry(spec, tmp_path)
+    carry(spec, tmp_path / "none")
+    assert not (tmp_path / "work").exists()
