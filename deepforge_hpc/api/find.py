@@ -15,7 +15,7 @@ from deepforge_hpc.paths import LEDGER, PROJECT_FILE
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import LAYOUT, ExecutionLayout
 from deepforge_hpc.runtime.base.text import listed
-from deepforge_hpc.runtime.state.read import read_files
+from deepforge_hpc.runtime.state.read import read_files, read_info
 from deepforge_hpc.submit.project import executions_folders, number_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def read_execution(folder: Path) -> FoundExecution | None:
     """Return what `execution.json` of a folder says, or None if it is not an execution."""
     layout = ExecutionLayout(folder)
     try:
-        info = ExecutionInfo.read(layout)
+        info = read_info(layout)
     except (OSError, ValueError):
         return None
     return FoundExecution(layout=layout, info=info)

@@ -16,7 +16,7 @@ from deepforge_hpc.paths import LEDGER
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.figures.identity import carried
-from deepforge_hpc.runtime.state import marker
+from deepforge_hpc.runtime.state import marker, read
 from deepforge_hpc.runtime.state.marker import Marker
 from deepforge_hpc.runtime.state.record_data import RecordedFigure, RecordedOutput
 from deepforge_hpc.runtime.storage.fault import INVALID, NOT_PLAIN, PlaceError
@@ -145,7 +145,7 @@ def read_info(execution: Path) -> ExecutionInfo:
     """Return what an execution of any version says it is; LedgerError if it cannot be read."""
     layout = ExecutionLayout(execution)
     try:
-        return ExecutionInfo.read(layout)
+        return read.read_info(layout)
     except (OSError, ValueError) as error:
         message = f"{layout.execution}: cannot be read: {error}"
         step = f"The ledger knows its jobs without it: dfh prov show {execution.name}/JOB"

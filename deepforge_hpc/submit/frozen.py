@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import LedgerError, StorageError, UsageError
-from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, parse
-from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
-from deepforge_hpc.runtime.base.files import digest, publish_bytes, read_own
+from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, encode, parse
+from deepforge_hpc.runtime.base.execution import Manifest
+from deepforge_hpc.runtime.base.files import digest, publish_bytes, publish_json, read_own
+from deepforge_hpc.runtime.state import read
 from deepforge_hpc.runtime.state.read import is_torn, kept, read_files
 
 if TYPE_CHECKING:
+    from deepforge_hpc.runtime.base.execution import ExecutionInfo
     from deepforge_hpc.runtime.base.layout import ExecutionLayout
     from deepforge_hpc.runtime.base.plan import Plan
 
@@ -24,7 +26,7 @@ _OTHER_VERSION = "Use the version of deepforge-hpc that made it."
 def read_info(layout: ExecutionLayout) -> ExecutionInfo:
     """Return `execution.json`; StorageError or LedgerError without it."""
     try:
-        return ExecutionInfo.read(layout)
+        return read.read_info(layout)
     except OSError as error:
         from deepforge_hpc.runtime.base.failure import os_hint
 
@@ -112,7 +114,9 @@ def edited(layout: ExecutionLayout, info: ExecutionInfo) -> list[str]:
 
 
 def restore(layout: ExecutionLayout, info: ExecutionInfo) -> None:
-    """Put the ledger's copies in the place of frozen files that a power cut has emptied."""
+    """Put copies, the ledger's for the most, in place of frozen files that a power cut emptied."""
+    if _is_torn(layout.execution):
+        publish_json(layout.execution, encode(info))
     first = {layout.plan: info.plan_sha256, layout.manifest: info.code_sha256}
     first.update({layout.pipeline: info.pipeline_sha256, layout.site: info.site_sha256})
     for path, sha256 in first.items():

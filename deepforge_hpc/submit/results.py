@@ -14,7 +14,6 @@ from pathlib import Path
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger, Record
 from deepforge_hpc.paths import LEDGER
-from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.plan import Job
 from deepforge_hpc.runtime.base.states import State
@@ -22,6 +21,7 @@ from deepforge_hpc.runtime.formats import FORMATS
 from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.runtime.state.check import check
 from deepforge_hpc.runtime.state.marker import Marker, ReusedFrom
+from deepforge_hpc.runtime.state.read import read_info
 from deepforge_hpc.runtime.state.record import index_records
 from deepforge_hpc.runtime.state.record_data import RecordData
 from deepforge_hpc.submit.earlier import EarlierExecutions
@@ -102,7 +102,7 @@ class Results:
         for folder in self._folders:
             layout = ExecutionLayout(folder / data.execution)
             try:
-                if ExecutionInfo.read(layout).uuid != data.uuid:
+                if read_info(layout).uuid != data.uuid:
                     continue
             except (OSError, ValueError):
                 continue

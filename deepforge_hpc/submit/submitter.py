@@ -109,6 +109,7 @@ class Submitter:
             token=self.info.token,
             host=os.uname().nodename,
             pid=os.getpid(),
+            execution=self.info,
         )
         journal.append(self.layout, intent, durable=True)
         return self.queue_jobs(number, selected, {})

@@ -63,7 +63,6 @@ def test_logs_after_a_cancellation_are_those_of_what_ran(
 
 TORN = {
     "torn": lambda content: content[: len(content) // 2],
-    "empty": lambda _: b"",
     "of another kind": lambda _: b'{"schema": "dfh/execution/1"}',
 }
 
@@ -88,6 +87,26 @@ def test_a_damaged_execution_is_cancelled_by_its_journal(
     assert "cancelled wait" in dfh("cancel", "gated-0001", cwd=gated).stdout
     (folder / "execution.json").write_bytes(whole)
     until(lambda: status(gated)["state"] == "cancelled")
+
+
+@pytest.mark.parametrize("emptied", [b"", bytes(9)])
+def test_an_execution_that_a_power_cut_has_emptied_goes_on(
+    dfh: Any, gated: Path, status: Any, until: Any, at_gate: Any, emptied: bytes
+) -> None:
+    dfh("submit", cwd=gated)
+    path = gated / "executions" / "gated-0001" / "execution.json"
+    at_gate(gated)
+    whole = path.read_bytes()
+    path.write_bytes(emptied)
+    (listed,) = json.loads(dfh("executions", "list", "--json", cwd=gated).stdout)["executions"]
+    assert (listed["id"], listed["state"], listed["site"]) == ("gated-0001", "running", "local")
+    dfh("cancel", "latest", cwd=gated)
+    until(lambda: status(gated)["state"] == "cancelled")
+    (gated / "open").touch()
+    dfh("resume", "latest", cwd=gated)
+    assert path.read_bytes() == whole
+    until(lambda: status(gated)["state"] == "succeeded")
+    assert "gated-0001/wait" in dfh("prov", "show", "gated-0001/wait", cwd=gated).stdout
 
 
 def test_a_damaged_copy_does_not_cancel_the_jobs_of_the_original(

@@ -8,7 +8,8 @@ was killed, the disk was full) is as good as none.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from ..base.codec import ShapeError, decode, object_of
+from ..base.codec import ShapeError, decode, encode, object_of
+from ..base.execution import ExecutionInfo
 from ..base.files import read_own
 from ..base.layout import ExecutionLayout
 
@@ -27,6 +28,8 @@ class Intent(NamedTuple):
     token: str = ""
     host: str = ""
     pid: int = 0
+    execution: ExecutionInfo | None = None
+    """What `execution.json` says: the one frozen file that names the ledger, and no other it."""
 
 
 class Queued(NamedTuple):
@@ -70,7 +73,7 @@ def line_of(event: Event) -> dict[str, object]:
     (name,) = (name for name, kind in _EVENTS.items() if isinstance(event, kind))
     defaults = event._field_defaults
     items = ((key, value) for key, value in event._asdict().items() if value != defaults.get(key))
-    return {"event": name, **dict(items)}
+    return {"event": name, **{key: encode(value) for key, value in items}}
 
 
 class Attempt(NamedTuple):
@@ -95,6 +98,8 @@ class Attempt(NamedTuple):
     """The user cancelled it, or the scheduler refused a part of it."""
     refused: str = ""
     """Why the scheduler took only a part (nothing of it ran), else empty."""
+    execution: ExecutionInfo | None = None
+    """What `execution.json` said; None: an earlier version."""
 
     @property
     def is_held(self) -> bool:
@@ -127,6 +132,11 @@ class Journal(NamedTuple):
     def cluster(self) -> str:
         """Return the cluster of the latest attempt of which it was noted."""
         return next((item.cluster for item in reversed(self.attempts) if item.cluster), "")
+
+    @property
+    def execution(self) -> ExecutionInfo | None:
+        """Return what `execution.json` said at the latest attempt that kept it."""
+        return next((item.execution for item in reversed(self.attempts) if item.execution), None)
 
     @property
     def user(self) -> str:
@@ -178,8 +188,9 @@ def _apply(attempts: dict[int, Attempt], event: Event) -> None:
     number = event.attempt
     if isinstance(event, Intent):
         attempts[number] = Attempt(
-            number, event.jobs, event.tasks, event.at, event.user, event.cluster, event.token, {}
-        )
+            number, event.jobs, event.tasks, event.at, event.user, event.cluster, event.token, {},
+            execution=event.execution,
+        )  # fmt: skip
         return
     # What is noted of an attempt counts, also where its intent cannot be read: that is a fault.
     attempt = attempts.get(number) or Attempt(number, (), ids={})

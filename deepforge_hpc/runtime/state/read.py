@@ -14,12 +14,12 @@ from ..base.codec import parse
 from ..base.execution import ExecutionInfo
 from ..base.files import digest, parse_object, read_own
 from ..base.folder import Folder
-from ..base.layout import LAYOUT, JobLayout, LedgerLayout
+from ..base.layout import LAYOUT, ExecutionLayout, JobLayout, LedgerLayout
 from ..base.plan import JobKind, Outline, PlannedJob, parse_outline
 from . import journal, marker, statefile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .journal import Journal
     from .marker import FoundMarker
@@ -67,7 +67,7 @@ def read_files(root: Path, *, with_jobs: bool = True) -> Files:
         info = plan = None
         content = b""
         with suppress(OSError, ValueError):
-            info = parse(ExecutionInfo, folder.own(LAYOUT.execution.name), is_open=True)
+            info = _info(folder.own(LAYOUT.execution.name), lambda: history)
         with suppress(OSError, ValueError):
             content = folder.own(LAYOUT.plan.name)
             if info and is_torn(content):
@@ -80,6 +80,20 @@ def read_files(root: Path, *, with_jobs: bool = True) -> Files:
     return Files(
         root, info or _stand_in(root, plan, history), plan, digest(content), units, history, damaged
     )
+
+
+def read_info(layout: ExecutionLayout) -> ExecutionInfo:
+    """Return `execution.json`, or the journal's copy of one that a power cut has emptied.
+
+    OSError or ValueError if it cannot be read, and nobody says what it was.
+    """
+    return _info(read_own(layout.execution), lambda: journal.read(layout))
+
+
+def _info(content: bytes, history: Callable[[], Journal]) -> ExecutionInfo:
+    if is_torn(content) and (info := history().execution):
+        return info
+    return parse(ExecutionInfo, content, is_open=True)
 
 
 def _stand_in(root: Path, plan: Outline, history: Journal) -> ExecutionInfo:
