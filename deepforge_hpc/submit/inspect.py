@@ -233,8 +233,7 @@ def _next(
         return watch
     if "code_modified" in kinds:
         return f"dfh cancel {info.id}; then " * is_live + info.submit_command
-    stopped = any(job.state is State.HELD for job in current.jobs) and not is_submitting
-    if "submission_broken" in kinds or stopped or current.state is State.PLANNED:
+    if "submission_broken" in kinds or (current.is_stopped and not is_submitting):
         return f"dfh resume {info.id}"
     from deepforge_hpc.runtime.base.advice import edit_step, next_step
 

@@ -102,14 +102,8 @@ def operations(jobs: Sequence[JobStatus]) -> list[Operation]:
     found = []
     for name, members in groups.items():
         ordered = sorted(members, key=lambda job: job.plan.kind is JobKind.GATHER)
-        found.append(Operation(name, tuple(ordered), _state({job.state for job in ordered})))
+        found.append(Operation(name, tuple(ordered), combine(job.state for job in ordered)))
     return found
-
-
-def _state(states: set[State]) -> State:
-    if any(state.is_success for state in states) and states & WAITING:
-        return State.RUNNING  # the parts are there, and the gather job waits
-    return combine(states)
 
 
 def badge(state: State, words: str = "") -> str:

@@ -9,9 +9,9 @@ import base64
 import hashlib
 import pkgutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from ..base.states import WAITING, State
+from ..base.states import State
 from ..base.text import NONE, count, duration, listed, number, plain
 from ..base.times import moment, parse_time
 from ..state.status import ExecutionStatus, elapsed_s
@@ -111,47 +111,56 @@ def _answer(execution: ExecutionStatus, groups: Sequence[Operation], elapsed: fl
     if not groups:
         return "This execution has no operations that can be read."
     states = Counter(group.state for group in groups)
-    time = "" if elapsed is None else f" in {duration(elapsed)}"
     if execution.state.is_success:
-        reused = states[State.REUSED]
-        if reused == len(groups):
-            return f"All {count(reused, 'operation')} were taken from an earlier execution."
-        more = (
-            f" {reused} of them {'was' if reused == 1 else 'were'} taken from an earlier execution."
-            if reused
-            else ""
-        )
-        each = "The operation" if len(groups) == 1 else f"All {len(groups)} operations"
-        return f"{each} succeeded{time}.{more}"
-    lost = states[State.NEVER_RAN] + states[State.UPSTREAM_FAILED]
-    parts = [
-        f"{_named(groups, state)} {verb}."
-        for state, verb in ((State.FAILED, "failed"), (State.INTERRUPTED, "interrupted"))
-        if states[state]
-    ]
-    if lost:
-        parts.append(f"{count(lost, 'operation')} did not run because of it.")
+        return _succeeded(states[State.REUSED], len(groups), elapsed)
+    return " ".join([*_stopped(groups, states), *_going_on(execution, groups, states)])
+
+
+def _succeeded(reused: int, total: int, elapsed: float | None) -> str:
+    if reused == total:
+        return f"All {count(reused, 'operation')} were taken from an earlier execution."
+    each = "The operation" if total == 1 else f"All {total} operations"
+    time = "" if elapsed is None else f" in {duration(elapsed)}"
+    more = f" {reused} of them {'was' if reused == 1 else 'were'} taken from an earlier execution."
+    return f"{each} succeeded{time}.{more if reused else ''}"
+
+
+def _stopped(groups: Sequence[Operation], states: Counter[State]) -> Iterator[str]:
+    for state, verb in ((State.FAILED, "failed"), (State.INTERRUPTED, "interrupted")):
+        if states[state]:
+            yield f"{_named(groups, state)} {verb}."
+    if lost := states[State.NEVER_RAN] + states[State.UPSTREAM_FAILED]:
+        yield f"{count(lost, 'operation')} did not run because of it."
+    if states[State.UNKNOWN]:
+        yield f"What became of {_named(groups, State.UNKNOWN)} is not known."
+    if states[State.CANCELLED]:
+        yield f"{count(states[State.CANCELLED], 'operation')} cancelled."
+
+
+def _going_on(
+    execution: ExecutionStatus, groups: Sequence[Operation], states: Counter[State]
+) -> Iterator[str]:
     if states[State.RUNNING] or states[State.PUBLISHING]:
         active = _named(groups, State.RUNNING, State.PUBLISHING, verb=True)
-        parts.append(
-            f"{active} running; {execution.done} of {count(len(groups), 'operation')} done."
-        )
-    elif states[State.PENDING] or states[State.HELD]:
-        waiting = _named(_next(groups) or groups, State.PENDING, State.HELD, verb=True)
-        parts.append(f"{waiting} waiting for the scheduler.")
-    elif states[State.UNKNOWN]:
-        parts.append(f"How {_named(groups, State.UNKNOWN)} ended is not known yet.")
-    if states[State.CANCELLED]:
-        parts.append(f"{count(states[State.CANCELLED], 'operation')} cancelled.")
-    planned = f"Nothing was submitted yet; {count(len(groups), 'operation')} planned."
-    return " ".join(parts) or planned
+        yield f"{active} running; {execution.done} of {count(len(groups), 'operation')} done."
+    elif states[State.PENDING]:
+        waiting = _named(_first(groups, State.PENDING), State.PENDING, verb=True)
+        yield f"{waiting} waiting for the scheduler."
+    if states[State.HELD]:
+        yield f"{_named(_first(groups, State.HELD), State.HELD, verb=True)} held."
+    if planned := states[State.PLANNED]:
+        if planned == len(groups) and not execution.attempt:
+            yield "Nothing was submitted yet."
+        yield f"{count(planned, 'operation')} planned."
+    if execution.is_stopped:
+        yield f"To go on: dfh resume {execution.id}"
 
 
-def _next(groups: Sequence[Operation]) -> list[Operation]:
-    """Return the operations that wait for nothing but the scheduler."""
+def _first(groups: Sequence[Operation], state: State) -> list[Operation]:
+    """Return the operations in a state that wait for no other; all of them if each does."""
     done = {job.name for group in groups for job in group.jobs if job.state.is_success}
-    waiting = (group for group in groups if group.state in WAITING)
-    return [group for group in waiting if done.issuperset(group.main.plan.after)]
+    waiting = [group for group in groups if group.state is state]
+    return [group for group in waiting if done.issuperset(group.main.plan.after)] or waiting
 
 
 def _named(groups: Sequence[Operation], *states: State, verb: bool = False) -> str:

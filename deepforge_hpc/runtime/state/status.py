@@ -278,6 +278,11 @@ class ExecutionStatus(NamedTuple):
                 yield End(job.name, unit.state, unit.is_retryable, has_begun)
 
     @property
+    def is_stopped(self) -> bool:
+        """Tell whether something of it waits for `dfh resume`: it is held, or nothing is queued."""
+        return self.state is State.PLANNED or any(job.state is State.HELD for job in self.jobs)
+
+    @property
     def can_move(self) -> bool:
         """Tell whether a job runs, ends, or waits for what may come: no hold, and not for what is
         held, stuck or unknown."""

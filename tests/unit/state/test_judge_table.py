@@ -35,7 +35,7 @@ from deepforge_hpc.runtime.base.states import State
 from deepforge_hpc.runtime.job import final
 from deepforge_hpc.runtime.job.guard import check_upstream
 from deepforge_hpc.runtime.report.looks import operations
-from deepforge_hpc.runtime.report.page import render_page
+from deepforge_hpc.runtime.report.page import _answer, render_page
 from deepforge_hpc.runtime.report.refresh import read_status, render_report
 from deepforge_hpc.runtime.schedulers import QueryResult, Scheduler, sacct
 from deepforge_hpc.runtime.schedulers.slurm import dependency, wants_memory
@@ -332,7 +332,6 @@ class Bench:
         (root / ".dfh").mkdir()
         self.layout = ExecutionLayout(home)
         jobs = (
-            Job(name="a", operation="a", plan_key=KEY),
             Job(name="b", operation="b", after=("a",), plan_key=digest(b"b")),
             Job(
                 name=FINAL_JOB,
@@ -342,10 +341,11 @@ class Bench:
                 dependency="afterany",
             ),
         )
+        jobs = (*self._operation(), *jobs)
         self.plan = Plan(pipeline="demo", site="here", scheduler="told", jobs=jobs)
         content = canonical_json(self.plan.to_dict())
         self.layout.plan.write_bytes(content)
-        code = b'{"files": {}}'
+        code = b'{"schema": "dfh/code/1", "files": {}}'
         self.layout.code.mkdir()
         self.layout.manifest.write_bytes(code)
         info = ExecutionInfo(
@@ -358,6 +358,9 @@ class Bench:
         self._marker()
         self._file()
         self._journal()
+
+    def _operation(self) -> tuple[Job, ...]:
+        return (Job(name="a", operation="a", plan_key=KEY),)
 
     def _marker(self) -> None:
         folder, kind = self.layout.job("a"), self.row.marker
@@ -414,6 +417,20 @@ class Bench:
         text = "".join(json.dumps({"attempt": 1, **event}) + "\n" for event in events)
         damage = "no json\n" if "damaged" in how else ""
         self.layout.submitted.write_text(damage + text)
+
+
+class ArrayBench(Bench):
+    """In it `a` gathers the parts of an array, whose tasks have succeeded: both are operation `a`."""
+
+    def _operation(self) -> tuple[Job, ...]:
+        for task in range(2):
+            folder = self.layout.job("parts", task)
+            folder.root.mkdir(parents=True)
+            marker.write(folder, Marker("parts", task, 1, KEY, "sha256:0", {}, None))
+        return (
+            Job(name="parts", operation="a", kind=JobKind.ARRAY, tasks=2, plan_key=KEY),
+            Job(name="a", operation="a", kind=JobKind.GATHER, after=("parts",), plan_key=KEY),
+        )
 
 
 @pytest.fixture(params=CASES, ids=[" ".join(row.split()) for row in TABLE])
@@ -543,6 +560,47 @@ def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
     if bench.row.native == "silent":
         assert page.jobs[0].state.value == bench.row.state
     render_report(bench.layout.root)
+
+
+@pytest.mark.parametrize("shape", [Bench, ArrayBench])
+@pytest.mark.parametrize("row", CASES, ids=[" ".join(row.split()) for row in TABLE])
+def test_page_has_the_states_of_the_table_and_the_next_step_of_status(
+    row: Case, shape: type[Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = shape(tmp_path, row)
+    monkeypatch.setattr(inspect, "user_name", lambda: "me")
+    current = status(bench.layout, bench.scheduler)  # type: ignore[arg-type]
+    first, second = groups = operations(current.work)
+    own = State(row.state)
+    # What has succeeded is an operation only with its parts, which were not reused.
+    is_gathered = shape is ArrayBench and own.is_success
+    assert first.state is (State.SUCCEEDED if is_gathered else own)
+    assert second.state is next(job.state for job in current.jobs if job.name == "b")
+    answer = _answer(current, groups, None)
+    states = [first.state, second.state]
+    is_at_work = any(state.is_at_work for state in states)
+    assert (" running; " in answer) is is_at_work
+    waits = State.PENDING in states and not is_at_work
+    assert (" waiting for the scheduler." in answer) is waits
+    assert (" held." in answer) is (State.HELD in states)
+    assert ("is not known." in answer) is (State.UNKNOWN in states)
+    planned = states.count(State.PLANNED)
+    assert (f"{planned} operation" in answer and "planned." in answer) is (planned > 0)
+    is_new = row.journal == "none" and planned == 2
+    assert ("Nothing was submitted" in answer) is is_new
+    goes_on = State.HELD in states or current.state is State.PLANNED
+    assert ("To go on: " in answer) is goes_on
+    assert not goes_on or answer.partition("To go on: ")[2] == current.next
+    assert answer.endswith((".", "dfh resume demo-0001"))
+
+
+def test_page_of_a_success_whose_rest_was_refused_does_not_say_that_nothing_was_submitted(
+    tmp_path: Path,
+) -> None:
+    bench = Bench(tmp_path, case("sound | succeeded | refused | silent | succeeded | over"))
+    current = read_status(bench.layout.root)
+    answer = _answer(current, operations(current.work), None)
+    assert answer == "1 operation planned. To go on: dfh resume demo-0001"
 
 
 def test_who_waits_for_the_end_stops_when_it_is_over(
