@@ -23,8 +23,10 @@ from deepforge_hpc.runtime.schedulers.slurm import (
     NO_ACCOUNTING,
     WHOLE_LISTS,
     expand,
+    is_filled,
     lost,
     native_status,
+    unfilled,
 )
 from deepforge_hpc.schedulers import slurm_cluster
 from deepforge_hpc.schedulers.slurm_errors import parse_error
@@ -123,8 +125,8 @@ def accounting_argv(native_ids: Sequence[str]) -> list[str]:
 def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
     """Return the jobs and array tasks of `accounting_argv`'s output.
 
-    Rows that slurmdbd has not filled yet (name `allocation`) are left out. A job that the database
-    calls alive is State.UNKNOWN: this is asked for jobs that the controller does not know.
+    A job that the database calls alive, or whose row it has not filled yet, is State.UNKNOWN: this
+    is asked for jobs that the controller does not know.
     """
     found: dict[str, NativeStatus] = {}
     for line in stdout.splitlines():
@@ -132,7 +134,8 @@ def parse_accounting(stdout: str) -> dict[str, NativeStatus]:
         if len(fields) != 7:
             continue
         native_ids, raw_state, exit_code, raw_reason, nodes, end, name = fields
-        if name in {"", "allocation"}:
+        if not is_filled(name):
+            found |= {each: unfilled(each, raw_state) for each in expand(native_ids)}
             continue
         state, sentence = interpret(raw_state, "", exit_code)
         if raw_state == "CANCELLED" and nodes in {"None assigned", ""}:

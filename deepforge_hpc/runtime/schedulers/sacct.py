@@ -19,9 +19,11 @@ from .slurm import (
     WHOLE_LISTS,
     expand,
     explain_end,
+    is_filled,
     is_held,
     lost,
     native_status,
+    unfilled,
 )
 
 _TIMES = frozenset({"submit", "start", "end"})
@@ -67,8 +69,10 @@ def query(ids: set[str]) -> QueryResult:
     queued = _settled_queue(native, cluster)
     alive = {key for key, job in (queued or {}).items() if not job.state.is_final}
     ended = _query_accounting(native, ids - alive, cluster)
-    if queued is None or ended.jobs is None:
-        return ended if queued is None else ended._replace(jobs=queued, has_accounting=False)
+    if queued is None:  # what accounting does not know either may be alive
+        return ended._replace(jobs=ended.jobs or None, has_accounting=False)
+    if ended.jobs is None:
+        return ended._replace(jobs=queued, has_accounting=False)
     told = [(key, job) for key, job in ended.jobs.items() if key not in alive]
     past = {key: job for key, job in told if job.state.is_final}
     gone = {key: _lost(job) for key, job in told if key not in past and key not in queued}
@@ -90,9 +94,9 @@ def _query_accounting(native: list[str], units: set[str], cluster: list[str]) ->
         if raw is None:
             return QueryResult(None)
         rows = parse_sacct(raw)
-        filled = [row for row in rows if row.jobname not in {None, "allocation"}]
-        found = {key: _account(key, row) for row in filled for key in expand(row.jobid)}
-        ended = {key for key, job in found.items() if not job.state.is_live}
+        found = {key: _account(key, row) for row in rows for key in expand(row.jobid)}
+        filled = {key for row in rows if is_filled(_name(row)) for key in expand(row.jobid)}
+        ended = {key for key in filled if not found[key].state.is_live}
         if units <= ended or time.monotonic() > deadline:
             return QueryResult(found, [row._asdict() for row in rows], raw.encode(), "slurmctld")
         time.sleep(_PAUSE_S)
@@ -184,12 +188,18 @@ def _cell(name: str, value: str) -> Cell:
 
 def _account(native: str, row: AccountingRow) -> NativeStatus:
     raw, code = str(row.state or ""), str(row.exitcode or "")
+    if not is_filled(_name(row)):
+        return unfilled(native, raw)
     # Without "by UID" Slurm itself did it, before the start: a dependency that failed.
     was_dropped = raw == "CANCELLED" and row.nodelist in {None, "None assigned"}
     reason = "DependencyNeverSatisfied" if was_dropped else ""
     end = str(row.end or "")
-    found = _native(native, raw, reason, code, str(row.jobname))
+    found = _native(native, raw, reason, code, _name(row))
     return found._replace(ended=end if end[:1].isdigit() else "")  # it may be `Unknown`
+
+
+def _name(row: AccountingRow) -> str:
+    return str(row.jobname or "")
 
 
 def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeStatus:
@@ -202,6 +212,8 @@ def _native(native: str, raw: str, reason: str, code: str, name: str) -> NativeS
 
 
 def _lost(job: NativeStatus) -> NativeStatus:
+    if not is_filled(job.name):
+        return job
     state, sentence = lost(job.raw_state)
     return job._replace(state=state, explanation=sentence)
 

@@ -105,6 +105,17 @@ def lost(raw_state: str) -> tuple[State, str]:
     return State.UNKNOWN, said
 
 
+def is_filled(name: str) -> bool:
+    """Tell whether the accounting knows the name of a job: until then its row tells of no end."""
+    return name not in {"", "allocation"}
+
+
+def unfilled(native_id: str, raw_state: str) -> NativeStatus:
+    """Return what is known of a job that the accounting has only begun to write down."""
+    said = "Its accounting is not filled in yet: it is not known whether it ended."
+    return NativeStatus(native_id, State.UNKNOWN, raw_state, "", said)
+
+
 def explain_exit(exit_code: str) -> tuple[State, str] | None:
     """Return what the exit code of a job that FAILED says; `0:9` is code 0, signal 9."""
     if exit_code in _EXITS:

@@ -145,7 +145,7 @@ def test_the_queue_is_read():
     assert found["14"].name == "a|b"
 
 
-def test_the_accounting_is_read_and_half_filled_rows_are_not():
+def test_the_accounting_is_read_and_half_filled_rows_tell_of_no_end():
     found = slurm.parse_accounting(
         "12|COMPLETED|0:0|None|n1|2026-11-22T08:00:00|train.deadbeef\n"
         "13|FAILED|86:0|None|n1|2026-11-22T09:00:00|child.deadbeef\n"
@@ -157,6 +157,7 @@ def test_the_accounting_is_read_and_half_filled_rows_are_not():
     assert {key: status.state for key, status in found.items()} == {
         "12": "succeeded",
         "13": "upstream_failed",
+        "14": "unknown",
         "15_0": "never_ran",
         "15_1": "never_ran",
         "16": "cancelled",
@@ -164,6 +165,7 @@ def test_the_accounting_is_read_and_half_filled_rows_are_not():
     }
     assert found["13"].exit_code == "86:0"
     assert "lost" in found["17"].explanation
+    assert "not filled in yet" in found["14"].explanation
     # It tells times as this machine has them; a job that was killed has no other end.
     here = datetime(2026, 11, 22, 9).astimezone()
     assert datetime.fromisoformat(found["13"].ended) == here

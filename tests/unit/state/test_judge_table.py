@@ -69,7 +69,8 @@ class Case(NamedTuple):
     (the intent alone) | later (an event of a later version, after a released attempt)"""
     native: str
     """silent | absent | dead (absent, and accounting does not answer) | lost | STATE[ REASON][ EXIT], in Slurm's words | lagging[ STATE] (what
-    accounting still says of a job that has left the queue; nothing: its row is not filled yet)"""
+    accounting still says of a job that has left the queue; nothing: its row is not filled yet) |
+    mute[ other] (the queue does not answer, and accounting knows nothing, or another job alone)"""
     state: str
     over: bool
 
@@ -165,6 +166,10 @@ TABLE = [
     "none       | running      | released  | lagging RUNNING                    | unknown     |",
     "none       | running      | released  | lagging                            | unknown     |",
     "none       | none         | released  | lagging PENDING                    | unknown     |",
+    "none       | none         | released  | lagging                            | unknown     |",
+    "none       | none         | cancelled | lagging                            | unknown     |",
+    "none       | none         | refused   | lagging                            | unknown     |",
+    "none       | failed       | released  | lagging                            | failed      | over",
     "none       | none         | cancelled | lagging RUNNING                    | unknown     |",
     "none       | none         | refused   | lagging PENDING                    | unknown     |",
     "none       | failed       | released  | lagging RUNNING                    | failed      | over",
@@ -220,6 +225,11 @@ TABLE = [
     "none       | none         | cancelled | PENDING                            | pending     |",
     "none       | none         | cancelled | absent                             | cancelled   | over",
     "none       | none         | cancelled | dead                               | unknown     |",
+    "none       | none         | cancelled | mute                               | unknown     |",
+    "none       | none         | cancelled | mute other                         | unknown     |",
+    "none       | none         | released  | mute                               | pending     |",
+    "none       | running      | released  | mute                               | running     |",
+    "none       | none         | refused   | mute                               | planned     | over",
     "none       | none         | cancelled | CANCELLED by 1000                  | cancelled   | over",
     "none       | none         | cancelled | RUNNING                            | running     |",
     "none       | none         | cancelled | lost                               | unknown     |",
@@ -246,8 +256,10 @@ class Told:
         return self
 
     def answers(self) -> dict[str, NativeStatus] | None:
-        if self.words in {"silent", "absent", "dead"}:
-            return None if self.words == "silent" else {}
+        if self.words.startswith(("silent", "mute")):
+            return None
+        if self.words in {"absent", "dead"}:
+            return {}
         if self.words == "lost":
             return {"7": NativeStatus("7", State.UNKNOWN, "RUNNING", "", "Lost.", f"a.{UUID[:8]}")}
         raw, _, rest = self.words.partition(" ")
@@ -275,6 +287,9 @@ class Told:
             return None
         if self.words == "dead":
             return "" if argv[0] == "squeue" else None
+        if self.words.startswith("mute"):
+            other = f"8|COMPLETED|0:0|||Unknown|||||||1|n1|||b.{UUID[:8]}\n"
+            return None if argv[0] == "squeue" else other * self.words.endswith("other")
         raw, _, rest = self.words.partition(" ")
         if self.words in {"absent", "lost"} or raw == "lagging":
             queued, raw = False, {"absent": "", "lost": "RUNNING"}.get(self.words, rest)
@@ -447,7 +462,7 @@ def test_table_has_every_kind_of_evidence() -> None:
 def test_unknown_is_never_over_without_a_positive_word() -> None:
     for row in CASES:
         own_word = row.file in {*(state.value for state in State if state.is_final), "unknown"}
-        is_mute = row.native in {"silent", "dead", "lost"} or row.native.startswith("lagging")
+        is_mute = row.native.startswith(("silent", "dead", "lost", "lagging", "mute"))
         no_word = is_mute and row.marker not in {"sound", "reused"}
         if no_word and not own_word and row.journal not in {"none", "refused"}:
             assert not row.over, row
@@ -557,7 +572,7 @@ def test_page_says_what_status_says_without_a_scheduler(bench: Bench) -> None:
     page, current = read_status(bench.layout.root), status(bench.layout, None)
     for one, two in zip(page.jobs, current.jobs, strict=True):
         assert (one.state, one.reason, one.hint) == (two.state, two.reason, two.hint)
-    if bench.row.native == "silent":
+    if bench.row.native.startswith(("silent", "mute")):
         assert page.jobs[0].state.value == bench.row.state
     render_report(bench.layout.root)
 
