@@ -43,9 +43,12 @@ def held(dfh: Any, project: Path, tmp_path: Path) -> Callable[[], Any]:
 def test_jobs_that_are_held(
     dfh: Any, project: Path, follow: Any, held: Callable[[], Any], status: Any
 ) -> None:
-    refused = [held() for _ in range(6)]
+    refused = [held() for _ in range(7)]
     follow(RELEASE, refused[0], cwd=project, verb="resume")
     follow(RELEASE, refused[1], cwd=project, verb="cancel")
+    dfh("report", "small-0007", cwd=project)
+    page = (project / "executions" / "small-0007" / "report.html").read_text()
+    follow("runtime/report/page.py _going_on: dfh resume", page, cwd=project)
     shown = dfh("status", "small-0005", cwd=project)
     follow("submit/inspect.py _broken: dfh resume", shown, cwd=project)
     orphans = dict(line.split(": ", 2)[1:] for line in shown.stderr.splitlines())
@@ -57,7 +60,7 @@ def test_jobs_that_are_held(
     code.write_text("")
     shown = dfh("status", "small-0006", cwd=project)
     follow("submit/inspect.py _next: dfh cancel", shown, cwd=project)
-    for number in (1, 3, 5):
+    for number in (1, 3, 5, 7):
         ended = dfh("status", f"small-000{number}", "--watch", cwd=project)
         assert "broke off" not in ended.stdout + ended.stderr
     for number in (2, 4, 6):
