@@ -300,7 +300,7 @@ def _add_hint_of_site(error: SchedulerError, site: SiteSpec | None) -> None:
 
 def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = True) -> DryRun:
     """Return the commands that `submit` would run now; nothing is written."""
-    from deepforge_hpc.submit import execution
+    from deepforge_hpc.submit import destinations, execution
     from deepforge_hpc.submit.earlier import EarlierExecutions
     from deepforge_hpc.submit.requests import preview
     from deepforge_hpc.submit.reuse import Reused, foresee
@@ -320,6 +320,7 @@ def dry_run(request: Request, *, name: str = "", note: str = "", reuse: bool = T
         name=name,
         note=note,
     )
+    destinations.check(info, plan)
     foreseen, found = Reused(), _Earlier()
     if reuse:
         earlier = EarlierExecutions(plan.pipeline, loaded.project)

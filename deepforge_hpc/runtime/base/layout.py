@@ -6,6 +6,7 @@ Named tuples, not dataclasses: every rank of every job imports this, and `datacl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,9 @@ DONE = "done"
 """In the work folder of several ranks: a byte for each, 0 until it has returned."""
 RESERVE = "reserve"
 """In the work folder: space that a rank frees to say why it failed when the disk is full."""
+
+_STEP = r"step-[0-9]{10}\.(?:npz|shards|json)"
+"""Of a checkpoint that `training.Checkpoints` writes."""
 
 
 class _Root(NamedTuple):
@@ -71,6 +75,22 @@ class JobLayout(_Root):
     """What an attempt made that could not save all of it; see `rank/rescue.py`."""
     left = _Below(LEFT)
     """Files that the operation left in its working folder; no outputs."""
+
+    def has_checkpoint(self) -> bool:
+        """Tell whether something lies among the checkpoints that an attempt could go on from.
+
+        Not what is hidden, which is half written; of `training.Checkpoints` a step that is whole:
+        its description is written last. What else lies there is the user's own, of any name.
+        """
+        try:
+            names = {path.name for path in self.checkpoints.iterdir() if path.name[0] != "."}
+        except OSError:
+            return False
+        steps = {name for name in names if re.fullmatch(_STEP, name)}
+        described = {name.partition(".")[0] for name in steps if name.endswith(".json")}
+        return bool(names - steps) or any(
+            name.partition(".")[0] in described for name in steps if not name.endswith(".json")
+        )
 
     def work(self, attempt: int) -> Path:
         """Return the folder of an attempt's unpublished files; removed when it has ended."""

@@ -179,7 +179,7 @@ def _killed(context: Context, killed: Killed, kills_before: int | None) -> JobEr
 def _for_memory(context: Context, reason: str) -> JobError:
     from ..base.advice import kill_advice
 
-    has_checkpoint = any(context.folder.checkpoints.glob("*"))
+    has_checkpoint = context.folder.has_checkpoint()
     hint, is_retryable = kill_advice(context.info.id, has_checkpoint=has_checkpoint)
     return JobError(reason, hint, is_retryable=is_retryable)
 

@@ -195,7 +195,7 @@ def interruption(context: Context, stop: signal.Signals, *, killed: bool) -> Job
     if stop == signal.SIGUSR1:
         from ..base.advice import limit_advice
 
-        has_checkpoint = any(context.folder.checkpoints.glob("*"))
+        has_checkpoint = context.folder.has_checkpoint()
         hint, is_retryable = limit_advice(context.info.id, has_checkpoint=has_checkpoint)
     return JobError(
         reason, hint, exit_code=EXIT_INTERRUPTED, state=State.INTERRUPTED, is_retryable=is_retryable

@@ -200,7 +200,7 @@ class _Assembly:
             is_guarded=job.is_guarded,
             has_checkpoint=native is not None
             and (native.ended_by == "limit" or native.wants_memory)
-            and any(ExecutionLayout(self._files.root).job(job.name, task).checkpoints.glob("*")),
+            and ExecutionLayout(self._files.root).job(job.name, task).has_checkpoint(),
             is_final_job=job.kind is JobKind.FINAL,
         )
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from deepforge_hpc.api import submission
+from deepforge_hpc.api.pipelines import Request
 from deepforge_hpc.errors import UsageError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.state.journal import Intent
@@ -218,6 +220,24 @@ def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any)
     lab.wait(layout)
     chain.submit(lab.create(), lab.scheduler)
     assert not old.exists()
+
+
+def test_dry_run_is_refused_where_submit_would_be(lab: Any) -> None:
+    lab.write(outputs=outputs("one"))
+    lab.flag("wait-a")
+    layout = lab.create()
+    chain.submit(layout, lab.scheduler)
+    request = Request(pipeline=lab.project / "pipeline.yaml", site=lab.site)
+    refused = []
+    for act in (submission.dry_run, submission.submit):
+        with pytest.raises(UsageError, match=r"lab-0001, which is not over") as caught:
+            act(request)
+        refused.append((caught.value.message, caught.value.hint))
+    assert refused[0] == refused[1]
+    assert not (lab.project / "executions/lab-0002").exists()
+    lab.cancel(layout)
+    lab.wait(layout)
+    assert submission.dry_run(request).execution == "lab-0002"
 
 
 def test_who_has_it_and_is_being_submitted_is_waited_for(lab: Any) -> None:

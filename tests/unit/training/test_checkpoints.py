@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepforge_hpc.runtime.base.layout import JobLayout
 from deepforge_hpc.training import checkpoints as module
 from deepforge_hpc.training.checkpoints import Checkpoints, Position, leaves, noted, value_of
 from deepforge_hpc.training.errors import TrainingError
@@ -190,3 +191,33 @@ def test_shards_are_not_read_as_arrays(tmp_path: Path) -> None:
     assert found is not None
     with pytest.raises(TrainingError, match="is of a sharded training of PyTorch"):
         found.arrays()
+
+
+def test_a_job_has_a_checkpoint_once_one_is_whole(tmp_path: Path) -> None:
+    job = JobLayout(tmp_path)
+    assert not job.has_checkpoint()
+    saved(job.checkpoints, 1)
+    assert job.has_checkpoint()
+    (job.checkpoints / "step-0000000001.json").unlink()
+    assert not job.has_checkpoint()
+    (job.checkpoints / ".step-0000000002.npz.4711").write_bytes(b"half")
+    assert not job.has_checkpoint()
+    (job.checkpoints / "step-0000000003.json").write_text("{}")  # of a file that is gone
+    assert not job.has_checkpoint()
+    shards = job.checkpoints / "step-0000000003.shards"
+    shards.mkdir()
+    assert job.has_checkpoint()
+    shards.rmdir()
+    own = job.checkpoints / "step-3.pt"  # what a user's own code keeps
+    own.touch()
+    assert job.has_checkpoint()
+
+
+def test_nobody_else_looks_for_checkpoints() -> None:
+    package = Path(module.__file__).parents[1]
+    found = [
+        path.name
+        for path in package.rglob("*.py")
+        if ".checkpoints.glob(" in (text := path.read_text()) or ".checkpoints.iterdir(" in text
+    ]
+    assert found == ["layout.py"]
