@@ -48,12 +48,17 @@ def project_root(start: Path, trusted: Sequence[str] = ()) -> tuple[Path, Path |
     return resolved, None
 
 
-def is_trusted(path: Path, start: Path | None, trusted: Sequence[str] = ()) -> bool:
+def is_trusted(
+    path: Path, start: Path | None, trusted: Sequence[str] = (), *, opened: int | None = None
+) -> bool:
     """Tell whether a path is the caller's, root's, or of who owns the folder that was named.
 
-    `trusted`: folders of which the user's settings say so.
+    `trusted`: folders of which the user's settings say so. `opened`: what was opened there. It
+    alone is sure to be what is read: others may put another file in its place at any moment.
     """
     own = _owners(path)  # none: it is gone, and may be another's by the time it is read
+    if own and opened is not None:
+        own.add(os.fstat(opened).st_uid)
     owners = {os.geteuid(), 0, *(_owners(start) if start else ())}
     named = (os.path.expanduser(folder) for folder in trusted)  # noqa: PTH111 - raises for ~nobody
     return bool(own and own <= owners) or any(path.is_relative_to(folder) for folder in named)

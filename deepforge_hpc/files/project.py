@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault, InvalidInputError
@@ -86,16 +87,19 @@ class ProjectFiles:
         return path, self.found[path][1]
 
 
-def read_input(path: Path, hint: str = "") -> bytes:
+def read_input(path: Path, hint: str = "", judge: Callable[[int], None] = lambda _: None) -> bytes:
     """Return the bytes of a file that a user named; InvalidInputError as `read_bounded`."""
     try:
-        return read_bounded(path, str(path))
+        return read_bounded(path, str(path), judge)
     except ProjectError as error:
         raise InvalidInputError([Fault(str(error), hint=error.hint or hint)]) from error
 
 
-def read_bounded(path: Path, text: str) -> bytes:
-    """Return the bytes of a regular file; ProjectError if it is too large or cannot be read."""
+def read_bounded(path: Path, text: str, judge: Callable[[int], None] = lambda _: None) -> bytes:
+    """Return the bytes of a regular file; ProjectError if it is too large or cannot be read.
+
+    `judge` is given the open file before a byte of it is read, and raises if it is not to be.
+    """
     try:
         # O_NONBLOCK: a pipe under the name of a file must not block the check.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -103,6 +107,7 @@ def read_bounded(path: Path, text: str) -> bytes:
             status = os.fstat(stream.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ProjectError(f"{text!r} is not a file")
+            judge(stream.fileno())
             data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ProjectError(f"{text!r} cannot be read: {error.strerror}") from error

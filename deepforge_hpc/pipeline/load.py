@@ -275,9 +275,13 @@ class _Loading:
         for name, file in files.items():
             if name.startswith(f"{PROJECT}/"):
                 self._refuse_token(name, file)
-        code = (one.source for name, one in files.items() if name.startswith(f"{PROJECT}/"))
-        named_files = [self.path, *filter(None, code)]
-        self.extra += trust.planted(named_files, self.project.root, self.user.trust)
+        code = {
+            one.source: one.data
+            for name, one in files.items()
+            if one.source and name.startswith(f"{PROJECT}/")
+        }
+        read = {self.path: self.data, **code}
+        self.extra += trust.planted(read, self.project.root, self.user.trust)
         self._check_launchers(pipeline)
         self._check_queues(pipeline)
         self._check_variables(pipeline)

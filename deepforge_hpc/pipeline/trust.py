@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
+from deepforge_hpc.files.project import ProjectError, read_bounded
 from deepforge_hpc.paths import data_folder, is_trusted, trust_hint
 from deepforge_hpc.processes import owner_name
 from deepforge_hpc.runtime.base.notice import INFO, Notice
@@ -26,21 +29,34 @@ def notices(refused: Path | None, site: FoundSite | None, project: Path) -> Iter
             yield Notice("site_replaced", text, str(path), level=INFO)
 
 
-def planted(files: Iterable[Path], root: Path, trusted: Sequence[str]) -> Iterator[Fault]:
+def planted(files: Mapping[Path, bytes], root: Path, trusted: Sequence[str]) -> Iterator[Fault]:
     """Report what another user has laid where all may write: an import finds whatever has its name.
 
-    Who may write by their group is a colleague, whose code runs as that of the project.
+    Who may write by their group is a colleague, whose code runs as that of the project. `files`
+    have been read: what lay there only at that moment is told too.
     """
-    seen = {root}
-    for file in files:
-        for path in (file, *file.parents):
-            if path in seen or not path.is_relative_to(root):
-                break
-            seen.add(path)
-            is_open = path.parent.stat().st_mode & stat.S_IWOTH
-            if is_open and not is_trusted(path, root, trusted):
-                message = f"belongs to {owner_name(path)}, in a folder that all may write to"
-                yield Fault(
-                    f"{message}: it would act as you", str(path), hint=trust_hint(path.parent)
-                )
-                break
+    told: set[Path] = set()
+    is_open = functools.cache(lambda folder: bool(folder.stat().st_mode & stat.S_IWOTH))
+    for file, data in files.items():
+        inside = [path for path in (file, *file.parents) if root in path.parents]
+        laid = [path for path in inside if is_open(path.parent)]
+        other = next((path for path in laid if not is_trusted(path, root, trusted)), None)
+        what = f"belongs to {owner_name(other)}" if other else "changed while it was read"
+        if other is None and file in laid and not _is_as_read(file, data, root, trusted):
+            other = file
+        if other is not None and other not in told:
+            told.add(other)
+            message = f"{what}, in a folder that all may write to: it would act as you"
+            yield Fault(message, str(other), hint=trust_hint(other.parent))
+
+
+def _is_as_read(file: Path, data: bytes, root: Path, trusted: Sequence[str]) -> bool:
+    """Tell whether what was read is what a trusted user has there."""
+
+    def judge(opened: int) -> None:
+        if not is_trusted(file, root, trusted, opened=opened):
+            raise ProjectError(f"{file} belongs to another user")
+
+    with suppress(ProjectError):
+        return read_bounded(file, str(file), judge) == data
+    return False

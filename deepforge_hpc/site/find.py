@@ -34,6 +34,28 @@ SHIPPED = "shipped"
 """As much trusted as what reads it."""
 
 
+class UntrustedError(Exception):
+    """What lies there is another user's."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class SiteFile(NamedTuple):
+    """A site's file, read once: what was judged is what is used."""
+
+    where: str
+    """As of FoundSite."""
+    path: Path
+    data: bytes
+
+    @property
+    def document(self) -> Document:
+        """Return what it says; InvalidInputError."""
+        return load(self.data, str(self.path))
+
+
 class SiteFolder(NamedTuple):
     """A folder in which site files lie."""
 
@@ -43,18 +65,31 @@ class SiteFolder(NamedTuple):
     trusted: Sequence[str] = ()
     """Folders of others that the user's settings trust by name."""
 
-    def refused(self, file: Path) -> Path | None:
+    def read(self, file: Path) -> bytes:
+        """Return a file in it; UntrustedError if it is another user's, InvalidInputError."""
+
+        def judge(opened: int) -> None:
+            if (path := self.refused(file, opened)) is not None:
+                raise UntrustedError(path)
+
+        if (path := self.refused(file)) is not None:  # its modes may let nobody open it
+            raise UntrustedError(path)
+        return read_input(file, judge=judge)
+
+    def refused(self, file: Path, opened: int | None = None) -> Path | None:
         """Return what is another user's, the folder or a file in it, and would act as the caller.
 
         A folder that others may write to says nothing of the files: each is asked for. Of one that
         the caller's environment names only where all may write: a centre's has several owners.
+        `opened`: the file itself, where it is to be read.
         """
         start = self.path.parent
         is_open = any(folder.stat().st_mode & stat.S_IWOTH for folder in (start, self.path))
         if self.where == SHIPPED or (self.where == NAMED and not is_open):
             return None
-        untrusted = (p for p in (self.path, file) if not paths.is_trusted(p, start, self.trusted))
-        return next(untrusted, None)
+        if not paths.is_trusted(self.path, start, self.trusted):
+            return self.path
+        return None if paths.is_trusted(file, start, self.trusted, opened=opened) else file
 
 
 Folders = Sequence[SiteFolder]
@@ -132,7 +167,8 @@ def load_site(name: str, folders: Folders) -> FoundSite:
     with all faults of the file and of those that it extends.
     """
     if (match := _FILE.fullmatch(name)) is not None:
-        return _read(Path(match[1]), "given", folders, match[2])
+        path = Path(match[1])
+        return _read(SiteFile("given", path, read_input(path)), folders, match[2])
     site, slash, variant = name.partition("/")
     found = _find(site, folders)
     if found is None:
@@ -141,8 +177,7 @@ def load_site(name: str, folders: Folders) -> FoundSite:
         hint = _not_taken(site, folders) or _misnamed(site, folders) or nearest(site, machines)
         hint = hint or "dfh site list shows the known"
         raise InvalidInputError([Fault(message=f"no site {shown(asked)}", hint=hint)])
-    where, path = found
-    return _read(path, where, folders, variant if slash else None)
+    return _read(found, folders, variant if slash else None)
 
 
 def frozen_site(path: Path) -> SiteSpec:
@@ -151,7 +186,7 @@ def frozen_site(path: Path) -> SiteSpec:
     Raises InvalidInputError if it cannot be read: this version may know less than the one that
     wrote it.
     """
-    document = _open(path)
+    document = load(read_input(path), str(path))
     reader = Reader(document)
     spec = read_site(reader, document.value())
     if reader.faults:
@@ -161,16 +196,17 @@ def frozen_site(path: Path) -> SiteSpec:
 
 def _find(
     name: str, folders: Folders, *, but: tuple[Path, ...] = (), refused: list[Path] | None = None
-) -> tuple[str, Path] | None:
+) -> SiteFile | None:
     """Return the file of a name; other users' that it hides, or would, are added to `refused`."""
     for folder in folders if SITE_NAME.fullmatch(name) else ():
         path = folder.path / f"{name}.yaml"
         if not path.is_file() or path in but:
             continue
-        if (untrusted := folder.refused(path)) is None:
-            return folder.where, path
-        if refused is not None:
-            refused.append(untrusted)
+        try:
+            return SiteFile(folder.where, path, folder.read(path))
+        except UntrustedError as error:
+            if refused is not None:
+                refused.append(error.path)
     return None
 
 
@@ -185,9 +221,9 @@ def _not_taken(name: str, folders: Folders) -> str:
 
 def _is_base(name: str, folders: Folders) -> bool:
     """Tell whether a file says that it is no machine, but what others extend."""
-    found = _find(name, folders)
     with suppress(InvalidInputError, OSError):
-        value = _open(found[1]).value() if found else None
+        found = _find(name, folders)
+        value = found.document.value() if found else None
         return isinstance(value, dict) and value.get("base") is True
     return False
 
@@ -201,15 +237,12 @@ def _misnamed(name: str, folders: Folders) -> str:
     return ""
 
 
-def _open(path: Path) -> Document:
-    return load(read_input(path), str(path))
-
-
-def _read(path: Path, where: str, folders: Folders, variant: str | None = None) -> FoundSite:
+def _read(file: SiteFile, folders: Folders, variant: str | None = None) -> FoundSite:
     refused: list[Path] = []
+    where, path, data = file
     if where != "given":
         _find(path.stem, folders, refused=refused)
-    documents = _chain(path, folders, refused)
+    documents = _chain(file, folders, refused)
     variants = {name for document in documents for name in _variants(document)}
     chosen = _variant(documents, sorted(variants), variant)
     layers = []
@@ -240,7 +273,7 @@ def _read(path: Path, where: str, folders: Folders, variant: str | None = None) 
         path=path,
         where=where,
         # JSON is YAML: one file that says what several said together.
-        data=canonical_json(merged.value()) if len(layers) > 1 else read_input(path),
+        data=canonical_json(merged.value()) if len(layers) > 1 else data,
         document=merged,
         extends=tuple(Path(document.file).stem for document in documents[1:]),
         unsourced=_unsourced(documents),
@@ -257,13 +290,13 @@ def _unsourced(documents: list[Document]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _chain(path: Path, folders: Folders, refused: list[Path]) -> list[Document]:
+def _chain(file: SiteFile, folders: Folders, refused: list[Path]) -> list[Document]:
     """Return a file's document, then that of the file it extends, and so on.
 
     A file may extend the one of its own name that it hides: a project corrects a shipped site.
     """
-    documents = [_open(path)]
-    seen = [path]
+    documents = [file.document]
+    seen = [file.path]
     while True:
         document = documents[-1]
         value = document.value()
@@ -280,11 +313,11 @@ def _chain(path: Path, folders: Folders, refused: list[Path]) -> list[Document]:
             hint = _not_taken(named, folders) or nearest(str(base), known_sites(folders))
             fault = document.fault(f"extends: no site {shown(base)}", ("extends",), hint=hint)
             raise InvalidInputError([fault])
-        if found[1] in seen:
-            circle = " -> ".join([*(one.stem for one in seen[seen.index(found[1]) :]), base])
+        if found.path in seen:
+            circle = " -> ".join([*(one.stem for one in seen[seen.index(found.path) :]), base])
             raise InvalidInputError([document.fault(f"extends: a circle: {circle}", ("extends",))])
-        seen.append(found[1])
-        documents.append(_open(found[1]))
+        seen.append(found.path)
+        documents.append(found.document)
 
 
 def _variants(document: Document) -> list[str]:
