@@ -40,6 +40,15 @@ def owner_name(path: Path) -> str:
     return name_of(path.stat().st_uid if maker in {0, os.geteuid()} else maker)
 
 
+def write_for_owner(folder: Path) -> None:
+    """Let whoever owns a folder read what this process, and all that it starts, will write there.
+
+    A umask of 077 keeps it from the very user whose it is, and whose jobs go on with it.
+    """
+    if folder.stat().st_uid != os.geteuid():
+        os.umask(os.umask(0o077) & ~0o055)
+
+
 def user_name() -> str:
     """Return the name of the user of this process, else the number: some containers have none."""
     return name_of(os.getuid())

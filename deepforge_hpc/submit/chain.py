@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deepforge_hpc.errors import LedgerError, SchedulerError, StorageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
+from deepforge_hpc.processes import write_for_owner
 from deepforge_hpc.runtime.base.context import timestamp
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
@@ -92,6 +93,7 @@ def cancel(
     """
     info = read_enough_to_cancel(layout)
     check_home(layout, info, "cancelled")
+    write_for_owner(layout.root)
     # What is queued is asked for, whatever the plan says, which may be damaged as well.
     plan, files = Plan(info.pipeline, info.site, info.scheduler, ()), read_files(layout.root)
     mine = scheduler.scoped(JobScope.of(info, files.journal, files.plan.cluster))
@@ -169,6 +171,7 @@ def _open(
 ) -> Submitter:
     info = read_info(layout)
     check_home(layout, info, verb)
+    write_for_owner(layout.root)
     plan = plan or read_plan(layout, info)
     mine = scheduler.scoped(JobScope.of(info, read_journal(layout), plan.cluster))
     return Submitter(layout, info, plan, mine, rate_limit or RateLimit(None))

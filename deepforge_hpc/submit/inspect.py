@@ -9,7 +9,7 @@ from shlex import quote
 
 from deepforge_hpc.errors import LedgerError, SchedulerError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
-from deepforge_hpc.processes import user_name
+from deepforge_hpc.processes import user_name, write_for_owner
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.native import NativeStatus
@@ -104,6 +104,7 @@ def _close(layout: ExecutionLayout, current: ExecutionStatus) -> None:
         from deepforge_hpc.runtime.report.refresh import refresh
         from deepforge_hpc.runtime.state.ends import write_ends
 
+        write_for_owner(layout.root)
         write_ends(current)
         refresh(layout.root, force=True)
 

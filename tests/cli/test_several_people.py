@@ -138,3 +138,24 @@ def test_root_sees_what_a_killed_engine_left_and_does_not_take_its_place(
     step = "schedulers/local.py _require_owner: dfh cancel"
     follow(step, refused, cwd=stubborn, by=alice)
     until(lambda: has_ended(stubborn))
+
+
+def test_what_root_resumes_is_its_owners_to_read_whatever_the_umask(
+    alice: Any, dfh: Any, shared: Path, umask_077: None, until: Callable[..., Any]
+) -> None:
+    project = shared / "project"
+    project.mkdir()
+    (project / "pipeline.yaml").write_text(PIPELINE.replace("FOLDER", str(project)))
+    (project / "operations.py").write_text(OPERATION)
+    (project / "open").touch()
+    for path in (project, *project.iterdir()):
+        os.chown(path, ALICE, ALICE)
+    alice("run", "--site", "local", cwd=project, expect=9)
+    done = dfh.start("resume", "executions/shared-0001", cwd=project)
+    assert "Submitted 2 jobs" in done.communicate(timeout=60)[0]
+    until(lambda: has_ended(project))
+    state = project / "executions/shared-0001/jobs/wait/state.json"
+    assert (json.loads(state.read_text())["attempt"], state.stat().st_uid) == (2, 0)
+    modes = {path: path.stat().st_mode for path in project.rglob("*") if not path.stat().st_uid}
+    needed = {True: 0o055, False: 0o044}
+    assert [path for path, mode in modes.items() if ~mode & needed[path.is_dir()]] == []
