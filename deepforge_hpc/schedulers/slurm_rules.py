@@ -83,24 +83,37 @@ _BY_QUEUE = "name a queue of the site that has it: resources: {{queue: NAME}}"
 _BY_GPUS = "say it by resources: {{gpus_per_node: ...}}"
 _BY_MEMORY = "say it by resources: {{mem_per_node: ...}}"
 _BY_SITE = "the site's file can ask for it: request: {{extra: [{{directive: [..]}}]}}"
+_OWN = "dfh decides that for each job; unset it"
+_INSTEAD = {
+    "say --account {}": "ACCOUNT",
+    "say it by resources: {{time: ...}}": "TIMELIMIT",
+    "export SLURM_CLUSTERS={}": "CLUSTERS",
+    _BY_QUEUE: "CONSTRAINT PARTITION QOS RESERVATION",
+    _BY_GPUS: "GPUS GPUS_PER_NODE GPUS_PER_SOCKET GPUS_PER_TASK GRES",
+    _BY_MEMORY: "MEM_PER_CPU MEM_PER_GPU MEM_PER_NODE",
+    _OWN: "ARRAY_INX DEBUG ERROR EXPORT GET_USER_ENV IGNORE_PBS INPUT JOB_NAME NO_REQUEUE "
+    "OPEN_MODE OUTPUT REQUEUE SIGNAL WAIT",
+    _BY_SITE: "ACCTG_FREQ BATCH BURST_BUFFER CLUSTER_CONSTRAINT CONTAINER CONTAINER_ID CORE_SPEC "
+    "CPUS_PER_GPU CPU_FREQ_REQ DELAY_BOOT DISTRIBUTION EXCLUSIVE GPU_BIND GPU_FREQ GRES_FLAGS HINT "
+    "MEM_BIND NETWORK NO_KILL OOM_KILL_STEP OVERCOMMIT POWER PROFILE REQ_SWITCH SEGMENT_SIZE "
+    "SPREAD_JOB THREADS_PER_CORE THREAD_SPEC TRES_BIND TRES_PER_TASK USE_MIN_NODES WAIT4SWITCH "
+    "WAIT_ALL_NODES WCKEY",
+}
+"""What says the same as variables of sbatch, `SBATCH_NAME`, of Slurm 22.05 to 24.11."""
+_OPTION = {
+    "ARRAY_INX": "array",
+    "CPU_FREQ_REQ": "cpu-freq",
+    "DEBUG": "verbose",
+    "MEM_PER_NODE": "mem",
+    "REQ_SWITCH": "switches",
+    "SEGMENT_SIZE": "segment",
+    "TIMELIMIT": "time",
+    "WAIT4SWITCH": "switches",
+}
+"""Where the option has another name than the variable."""
 UNHEARD = {
-    "SBATCH_ACCOUNT": Unheard("account", "say --account {}"),
-    "SBATCH_PARTITION": Unheard("partition", _BY_QUEUE),
-    "SBATCH_QOS": Unheard("qos", _BY_QUEUE),
-    "SBATCH_RESERVATION": Unheard("reservation", _BY_QUEUE),
-    "SBATCH_CONSTRAINT": Unheard("constraint", _BY_QUEUE),
-    "SBATCH_TIMELIMIT": Unheard("time", "say it by resources: {{time: ...}}"),
-    "SBATCH_CLUSTERS": Unheard("clusters", "export SLURM_CLUSTERS={}"),
-    "SBATCH_GPUS": Unheard("gpus", _BY_GPUS),
-    "SBATCH_GPUS_PER_NODE": Unheard("gpus-per-node", _BY_GPUS),
-    "SBATCH_GPUS_PER_TASK": Unheard("gpus-per-task", _BY_GPUS),
-    "SBATCH_GRES": Unheard("gres", _BY_GPUS),
-    "SBATCH_MEM_PER_NODE": Unheard("mem", _BY_MEMORY),
-    "SBATCH_MEM_PER_CPU": Unheard("mem-per-cpu", _BY_MEMORY),
-    "SBATCH_MEM_PER_GPU": Unheard("mem-per-gpu", _BY_MEMORY),
-    "SBATCH_WCKEY": Unheard("wckey", _BY_SITE),
-    "SBATCH_EXCLUSIVE": Unheard("exclusive", _BY_SITE),
-    "SBATCH_CORE_SPEC": Unheard("core-spec", _BY_SITE),
-    "SBATCH_THREADS_PER_CORE": Unheard("threads-per-core", _BY_SITE),
+    f"SBATCH_{name}": Unheard(_OPTION.get(name, name.lower().replace("_", "-")), instead)
+    for instead, names in _INSTEAD.items()
+    for name in names.split()
 }
 """Variables of sbatch that no job here heeds, and what says the same."""

@@ -347,6 +347,15 @@ def test_variable_of_the_shell_that_is_not_used_is_said(dfh: Any, project: Path)
     assert "SBATCH_CLUSTERS=lab2 of this shell is not used (export SLURM_CLUSTERS=lab2)" in said
     assert "SBATCH_WCKEY=w of this shell is not used (the site's file can ask for it: " in said
     assert "SBATCH_MEM_PER_CPU=1G of this shell is not used (say it by resources: {mem_" in said
+    environ = {
+        "SBATCH_HINT": "nomultithread",
+        "SBATCH_TRES_PER_TASK": "cpu=2",
+        "SBATCH_EXPORT": "NO",
+    }
+    said = dfh(*words, cwd=project, env=environ).stderr
+    assert "SBATCH_HINT=nomultithread of this shell is not used (the site's file can" in said
+    assert "SBATCH_TRES_PER_TASK=cpu=2 of this shell is not used (the site's file can" in said
+    assert "SBATCH_EXPORT=NO of this shell is not used (dfh decides that for each job; " in said
     again = dfh(*words, "--account", "lab", cwd=project, env={"SBATCH_ACCOUNT": "lab"})
     assert "SBATCH" not in again.stderr
     # Another option has that value.

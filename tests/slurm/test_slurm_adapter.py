@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -123,3 +125,10 @@ def test_without_slurm_on_path_the_hint_names_a_way_out(tmp_path: Path, monkeypa
     with pytest.raises(SchedulerError, match="squeue is not on PATH") as caught:
         SlurmScheduler().query("/", ["1"])
     assert "--site local" in caught.value.hint
+
+
+def test_every_variable_that_sbatch_obeys_is_told_if_it_is_set() -> None:
+    words = Path(str(shutil.which("sbatch"))).read_bytes().split(b"\0")
+    obeyed = {word.decode() for word in words if re.fullmatch(rb"SBATCH_[A-Z0-9_]+", word)}
+    assert len(obeyed) > 40
+    assert obeyed - SlurmScheduler.unheard.keys() == set()
