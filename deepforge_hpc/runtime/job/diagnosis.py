@@ -74,7 +74,7 @@ def _by_exit_code(
 
 def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
     """Return what the launcher says in the job's log, as its exit code alone says little."""
-    from ..launchers.words import first_death, mpi_refusal, refusal
+    from ..launchers.words import first_death, mpi_refusal, refusal, unlabelled
 
     if not context.job.launch.argv:
         return None
@@ -84,7 +84,7 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
         )
     except (OSError, ValueError):
         return None  # by hand it is a terminal
-    log = tail.decode(errors="replace")
+    log = unlabelled(tail.decode(errors="replace"))
     if words := mpi_refusal(log):
         from ..rank.mpi import OTHER_MPI
 
@@ -104,11 +104,11 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
         error = _killed(context, Killed(-death.code), kills_before)
     else:
         error = _left(death.code)
-        if not _has_started(context, death.rank):
+        if death.rank is not None and not _has_started(context, death.rank):
             error.reason = f"Its process ended with exit code {death.code} before it could begin."
             error.hint = ""
-    rank = f" --rank {death.rank}"
-    error.reason = f"Rank {death.rank}: {error.reason}"
+    rank = "" if death.rank is None else f" --rank {death.rank}"
+    error.reason = f"{'A rank' if death.rank is None else f'Rank {death.rank}'}: {error.reason}"
     error.hint = f"{error.hint} Its log: dfh logs {context.info.id} {context.name}{rank}".strip()
     return error
 

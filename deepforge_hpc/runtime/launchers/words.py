@@ -21,9 +21,10 @@ _DEATHS = tuple(
         r"noticed that process rank (?P<rank>\d+) with PID .*exited on signal (?P<signal>\d+)",
         r"^srun: error: \S+: tasks? (?P<rank>\d+)[-,\d]*: Exited with exit code (?P<code>\d+)",
         r"^srun: error: \S+: tasks? (?P<rank>\d+)[-,\d]*: (?P<word>[A-Z][A-Za-z/ ]+)",
-        (
-            r"^=\s+RANK (?P<rank>\d+) PID (?:.*\n){1,3}?=\s+"
-            r"(?:KILLED BY SIGNAL: (?P<signal>\d+)|EXIT CODE: (?P<code>\d+))"
+        r"^=\s+(?:RANK (?P<rank>\d+) )?PID (?:.*\n){1,3}?=\s+KILLED BY SIGNAL: (?P<signal>\d+)",
+        (  # of a signal, versions tell its number or 128 more as the code, and then which it was
+            r"^=\s+(?:RANK (?P<rank>\d+) )?PID (?:.*\n){1,3}?=\s+EXIT CODE: (?P<code>\d+)"
+            r"(?:(?:.*\n){1,5}?.*\bEXIT STRING: .*\(signal (?P<signal>\d+)\))?"
         ),
         r"^\s*rank +: (?P<rank>\d+) \(local_rank: \d+\)\s+exitcode +: (?P<code>-?\d+)",
     )
@@ -44,6 +45,7 @@ _NO_MPI = (
     re.compile(r"(MPIR_pmi_init|PMI2?_Init)\S* (?:failed|returned)", re.MULTILINE),  # MPICH
     re.compile(r"(PMI (?:server|library) not found)", re.IGNORECASE),  # Intel MPI
 )
+_LABEL = re.compile(r" *(\d+): ?(.*\n?)")
 _SIGNALS = {signal.strsignal(number): int(number) for number in signal.valid_signals()}
 _SIGNALS["Out Of Memory"] = int(signal.SIGKILL)  # Slurm's word for a step that the kernel ended
 
@@ -51,7 +53,8 @@ _SIGNALS["Out Of Memory"] = int(signal.SIGKILL)  # Slurm's word for a step that 
 class Death(NamedTuple):
     """How the launcher saw a rank end."""
 
-    rank: int
+    rank: int | None
+    """None: MPICH's Hydra names the process and its node alone."""
     code: int
     """Exit code, or minus the number of a signal."""
 
@@ -59,6 +62,15 @@ class Death(NamedTuple):
     def is_effect(self) -> bool:
         """Whether it was asked to end, as launchers do with all when one is lost."""
         return self.code in {EXIT_INTERRUPTED, -signal.SIGTERM}
+
+
+def unlabelled(log: str) -> str:
+    """Return a log as it is without `srun --label`: the lines of each task together."""
+    tasks: dict[str, list[str]] = {"": []}
+    for line in log.splitlines(keepends=True):
+        label, text = found.groups() if (found := _LABEL.fullmatch(line)) else ("", line)
+        tasks.setdefault(label, []).append(text)
+    return "".join(line for lines in tasks.values() for line in lines)
 
 
 def first_death(log: str) -> Death | None:
@@ -76,15 +88,16 @@ def _deaths(log: str) -> Iterator[tuple[int, Death]]:
             found = match.groupdict()
             code = _code(found.get("code"), found.get("signal"), found.get("word"))
             if code is not None:
-                yield match.start(), Death(int(found["rank"]), code)
+                rank = found["rank"]
+                yield match.start(), Death(None if rank is None else int(rank), code)
 
 
 def _code(code: str | None, number: str | None, word: str | None) -> int | None:
+    if number is not None:
+        return -int(number)
     if code is not None:
         killer = killed_by(int(code))
         return int(code) if killer is None else -killer
-    if number is not None:
-        return -int(number)
     known = _SIGNALS.get(str(word).strip())
     return None if known is None else -known
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deepforge_hpc.runtime.launchers.words import Death, first_death, mpi_refusal, refusal
+from deepforge_hpc.runtime.launchers.words import (
+    Death,
+    first_death,
+    mpi_refusal,
+    refusal,
+    unlabelled,
+)
 
 OPEN_MPI_4 = """\
 --------------------------------------------------------------------------
@@ -45,6 +51,16 @@ HYDRA = """\
 =   KILLED BY SIGNAL: 11 (Segmentation fault)
 ===================================================================================
 """
+HYDRA_3 = """\
+===================================================================================
+=   BAD TERMINATION OF ONE OF YOUR APPLICATION PROCESSES
+=   PID 4711 RUNNING AT n1
+=   EXIT CODE: CODE
+=   CLEANING UP REMAINING PROCESSES
+=   YOU CAN IGNORE THE BELOW CLEANUP MESSAGES
+===================================================================================
+"""
+EXIT_STRING = "YOUR APPLICATION TERMINATED WITH THE EXIT STRING: Killed (signal 9)\n"
 TORCHRUN = """\
 Root Cause (first observed failure):
 [0]:
@@ -70,12 +86,23 @@ Root Cause (first observed failure):
         ("srun: error: n1: task 2: Exited with exit code 255\n", Death(2, 255)),
         ("srun: error: n1: tasks 0-3: Exited with exit code 75\n", None),
         (HYDRA, Death(3, -11)),
+        (HYDRA_3.replace("CODE: CODE", "CODE: 3"), Death(None, 3)),
+        (HYDRA_3.replace("CODE: CODE", "CODE: 139"), Death(None, -11)),
+        (HYDRA_3.replace("CODE: CODE", "CODE: 9") + EXIT_STRING, Death(None, -9)),
         (TORCHRUN, Death(1, -6)),
         ("epoch 3: loss 0.1\n", None),
     ],
 )
 def test_the_rank_that_died_first_is_found(log: str, death: Death | None) -> None:
     assert first_death(f"noise\n{log}noise\n") == death
+
+
+def test_of_tasks_that_srun_labels_each_is_read_for_itself() -> None:
+    lines = [f"{label}: {line}\n" for line in TORCHRUN.splitlines() for label in (" 0", "11")]
+    log = "".join(["srun: error: n1: task 0: Exited with exit code 75\n", *lines, "epoch 3: 0.1\n"])
+    assert first_death(log) is None
+    assert first_death(unlabelled(log)) == Death(1, -6)
+    assert unlabelled("1: a\n2: b\nx: 3\n1: c\nno end") == "x: 3\nno enda\nc\nb\n"
 
 
 def test_a_refusal_is_found_in_one_line() -> None:
