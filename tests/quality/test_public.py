@@ -90,8 +90,64 @@ def test_what_is_told_as_public_is_there(repository: Path) -> None:
     assert len(names) > 30
     for name in names:
         module, _, last = name.rpartition(".")
-        is_module = (PACKAGE.parent / name.replace(".", "/")).with_suffix(".py").is_file()
-        assert is_module or last in named_in(module), name
+        assert is_module(name) or last in named_in(module), name
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.parent / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+ADAPTERS = ("format", "launcher", "library", "scheduler", "storage-adapter")
+"""What an installed package may bring: the page of each is followed outside of this repository."""
+
+
+def imported_names(source: str) -> set[str]:
+    """Return what of ours a program imports, by its whole name, as far as its lines parse."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    named = {re.sub(r"^dfh_runtime\b", "deepforge_hpc.runtime", name) for name in found}
+    return {name for name in named if name.startswith("deepforge_hpc.")} - {"deepforge_hpc.runtime"}
+
+
+def programs_for_others(repository: Path) -> dict[str, list[str]]:
+    """Return the Python of the pages for users and of those for adapters, by page."""
+    folder = repository / "docs"
+    adapters = [folder / f"developer/add-a-{name}.md" for name in ADAPTERS]
+    found = {}
+    for page in (*folder.glob("*.md"), *adapters):
+        text = page.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        files = re.findall(r"^cat > \S+\.py <<'?END'?\n(.*?)^END$", text, re.DOTALL | re.MULTILINE)
+        found[page.name] = [*blocks, *files]
+    lsf = repository / "tests/fixtures/lsf"
+    return {**found, "lsf": [path.read_text(encoding="utf-8") for path in lsf.glob("*.py")]}
+
+
+def test_what_others_are_shown_to_import_is_public(repository: Path) -> None:
+    page = section(repository, "architecture.md", "What is public")
+    contracts = re.findall(r"`([^`]+)`", section(repository, "architecture.md", "Adapters"))
+    told = {re.sub(r"^dfh_runtime\b", "deepforge_hpc.runtime", one) for one in first_cells(page)}
+    told |= {f"deepforge_hpc.{name}" for name in contracts}
+    shown = {
+        place: set().union(*map(imported_names, programs))
+        for place, programs in programs_for_others(repository).items()
+    }
+    for place in ("lsf", *(f"add-a-{name}.md" for name in ADAPTERS)):
+        assert shown[place], f"{place} shows no import"
+    whole = set(filter(is_module, told))
+    told |= {name.rpartition(".")[0] for name in told}  # by which its names are reached
+    left = {
+        (place, name)
+        for place, names in shown.items()
+        for name in names
+        if name not in told and name.rpartition(".")[0] not in whole
+    }
+    assert left == set()
 
 
 def test_every_public_method_is_described_by_itself_or_by_what_it_overrides() -> None:
