@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from deepforge_hpc.errors import Fault, InvalidInputError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
 from deepforge_hpc.pipeline.file import OPERATIONS
+from deepforge_hpc.runtime.base.layout import LAYOUT
 
 if TYPE_CHECKING:
     from deepforge_hpc.pipeline.interface import OperationCode, Parameter, Port
@@ -151,7 +152,7 @@ def _files(folder: Path) -> Iterator[Path]:
     left = _MOST_FILES
     for here, folders, files in os.walk(folder):
         left -= 1
-        if {"pyvenv.cfg", "execution.json"} & set(files):
+        if {"pyvenv.cfg", LAYOUT.execution.name} & set(files):
             folders.clear()
             continue
         if left < 0:

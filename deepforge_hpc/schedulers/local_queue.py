@@ -33,7 +33,6 @@ from deepforge_hpc.runtime.base.files import (
     parse_object,
     publish_bytes,
     publish_json,
-    read_json,
     read_most,
     read_own,
     temporary_beside,
@@ -179,8 +178,11 @@ class LocalQueue:
     @property
     def uuid(self) -> str:
         """Return the uuid of the execution, with which the tokens of its processes begin."""
-        with self._readable("../execution.json"):
-            return str(read_json(ExecutionLayout(self.root.parent).execution)["uuid"])
+        from deepforge_hpc.runtime.state.read import read_info
+
+        layout = ExecutionLayout(self.root.parent)
+        with self._readable(f"../{layout.execution.name}"):
+            return read_info(layout).uuid
 
     def note_engine(self) -> None:
         """Write down that this process is the engine now."""

@@ -15,6 +15,9 @@ from uuid import uuid4
 import pytest
 
 from deepforge_hpc.model.execution import SubmitRequest
+from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_queue import LocalQueue
 
@@ -33,7 +36,9 @@ class Execution:
         self.scheduler = LocalScheduler()
         self.number = 0
         (root / "logs").mkdir()
-        (root / "execution.json").write_text(json.dumps({"uuid": uuid4().hex}))
+        (root / "execution.json").write_bytes(
+            canonical_json(encode(ExecutionInfo.stand_in(uuid=uuid4().hex)))
+        )
         for name, body in BODIES.items():
             (root / name).write_text(f"{body}\n")
 

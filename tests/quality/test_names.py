@@ -118,6 +118,11 @@ FILES = {
 } | {value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
 OTHERS = {"api/proof.py", "pipeline/builder.py"}
 """They write a `pipeline.yaml` into a project."""
+ALONE = {name for name in FILES if re.fullmatch(r"\w+\.\w+", name)} - {
+    "index.json",  # of figures, and of parts, too
+    "pipeline.yaml",  # what users call their own
+}
+"""Names that nothing but these files has, however a text comes to them."""
 
 
 def joined(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -138,8 +143,18 @@ def joined(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, part.value
 
 
+def constants(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield the texts that stand in code, which docstrings do not."""
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            yield node.lineno, node.value
+
+
 def named_files(tree: ast.AST) -> list[str]:
-    return [f"{line}: {text}" for line, text in joined(tree) if FILES.intersection(text.split("/"))]
+    found = {one for one in joined(tree) if FILES.intersection(one[1].split("/"))}
+    found |= {one for one in constants(tree) if ALONE.intersection(one[1].split("/"))}
+    return [f"{line}: {text}" for line, text in sorted(found)]
 
 
 def test_files_of_executions_and_ledgers_are_named_in_one_place() -> None:
@@ -154,8 +169,12 @@ def test_files_of_executions_and_ledgers_are_named_in_one_place() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['folder / "plan.json"', 'Path(ledger, "blobs", name)', 'f"jobs/{job}/job.sh"', 'top.glob("*/success.json")'],
+    [
+        'folder / "plan.json"', 'Path(ledger, "blobs", name)', 'f"jobs/{job}/job.sh"', 'top.glob("*/success.json")',
+        'found = {"pyvenv.cfg", "execution.json"} & names', 'look("../execution.json")', 'f"{root} has {x}/state.json"',
+    ],
 )  # fmt: skip
 def test_a_name_that_is_planted_is_found(line: str) -> None:
     assert named_files(ast.parse(line))
-    assert not named_files(ast.parse('f"code/{name} was edited"\nrow["jobs"]'))
+    assert not named_files(ast.parse('f"code/{name} was edited"\nrow["jobs"]\n"plan.json"'))
+    assert not named_files(ast.parse('f"its state.json says {word}"'))

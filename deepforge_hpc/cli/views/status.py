@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from deepforge_hpc.cli.views.display import Stated, listing, notice_lines
+from deepforge_hpc.runtime.base.layout import LAYOUT
 from deepforge_hpc.runtime.base.states import WAITING, State
 from deepforge_hpc.runtime.base.text import clean, duration, listed
 
@@ -89,7 +90,7 @@ def _foot(found: ExecutionStatus) -> Iterator[str]:
         yield from lines[:_MAX_COPIES]
         if more := lines[_MAX_COPIES:]:
             yield f"copy    and {len(more)} more, see --json"
-    yield f"report  {found.path}/report.html"
+    yield f"report  {found.path}/{LAYOUT.report.name}"
 
 
 def headline(found: ExecutionStatus) -> str:

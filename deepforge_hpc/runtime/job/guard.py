@@ -11,7 +11,7 @@ from ..base.context import Context
 from ..base.execution import Manifest
 from ..base.failure import EXIT_UPSTREAM, JobError, not_as_submitted
 from ..base.files import digest, read_own
-from ..base.layout import ExecutionLayout
+from ..base.layout import LAYOUT, ExecutionLayout
 from ..base.plan import JobKind
 from ..base.states import State
 from ..base.text import listed, title
@@ -42,7 +42,7 @@ def differences(code: Path, files: dict[str, str]) -> list[tuple[str, str]]:
         for name, expected in files.items()
         if (fault := _file_fault(code / name, expected))
     ]
-    known = {*files, "MANIFEST.json"}
+    known = {*files, LAYOUT.manifest.name}
     faults += [(name, "added") for name in _names_below(code) if name not in known]
     return faults
 

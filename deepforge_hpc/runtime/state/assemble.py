@@ -63,7 +63,7 @@ def _problems(files: Files) -> Iterator[Notice]:
         yield Notice("file_damaged", f"{name} is missing or damaged.", name)
     if files.journal.fault:
         hint = f"Jobs can still be found in the queue by their names: dfh cancel {files.info.id}"
-        yield Notice("journal_damaged", files.journal.fault, "submitted.jsonl", next=hint)
+        yield Notice("journal_damaged", files.journal.fault, LAYOUT.submitted.name, next=hint)
     last = files.journal.last
     if last is not None and last.refused:
         text = f"The submission was refused, nothing of it runs: {last.refused}"

@@ -245,7 +245,7 @@ FREE = {
     "runtime/state/journal.py": "which event it is says its class",
     "runtime/state/read.py": "the last line of metrics: names and numbers are the user's",
     "runtime/state/statefile.py": "a word of a later version is named",
-    "schedulers/local_queue.py": "one word of the last line, one of `execution.json`",
+    "schedulers/local_queue.py": "one word of the last line",
     "submit/project.py": "what is damaged of it is left out",
 }
 """Modules that look into JSON themselves, and why."""

@@ -19,6 +19,9 @@ import pytest
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import machine
+from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.schedulers import local_engine
 from deepforge_hpc.schedulers.local import LocalScheduler
 from deepforge_hpc.schedulers.local_process import with_token
@@ -71,7 +74,9 @@ class Theirs:
 
     def _start(self) -> bool:
         root = Path(self.home)
-        (root / "execution.json").write_text(json.dumps({"uuid": self.uuid}))
+        (root / "execution.json").write_bytes(
+            canonical_json(encode(ExecutionInfo.stand_in(uuid=self.uuid)))
+        )
         (root / "w").mkdir()
         (root / "w/job.sh").write_text("sleep 300\n")
         request = SubmitRequest(

@@ -19,6 +19,9 @@ import pytest
 from deepforge_hpc.errors import SchedulerError
 from deepforge_hpc.model.execution import SubmitRequest
 from deepforge_hpc.processes import start_time
+from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.execution import ExecutionInfo
+from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, JobLayout
 from deepforge_hpc.runtime.base.local_status import LocalStatus
 from deepforge_hpc.runtime.base.native import WAITS, NativeStatus
@@ -54,7 +57,9 @@ class Bench:
         self.root = root
         self.scheduler = LocalScheduler()
         self.queue = LocalQueue.of(str(root))
-        (root / "execution.json").write_text(json.dumps({"uuid": uuid}))
+        (root / "execution.json").write_bytes(
+            canonical_json(encode(ExecutionInfo.stand_in(uuid=uuid)))
+        )
 
     def submit(self, job: str, body: str, *after: str, **options: object) -> str:
         script = self.root / "jobs" / job / "job.sh"
@@ -768,6 +773,17 @@ def test_damaged_file_of_the_queue_is_named(bench: Bench, name: str) -> None:
     path.write_bytes(whole)
     if not whole:
         path.unlink()
+
+
+@pytest.mark.parametrize("change", [{"schema": "dfh/execution/9"}, {"uuid": 5}])
+def test_execution_file_that_is_none_of_ours_starts_no_engine(
+    bench: Bench, change: dict[str, object]
+) -> None:
+    layout = ExecutionLayout(bench.root)
+    said = json.loads(layout.execution.read_bytes())
+    layout.execution.write_text(json.dumps({**said, **change}))
+    with pytest.raises(SchedulerError, match=r"execution\.json: damaged"):
+        _ = bench.queue.uuid
 
 
 def test_job_that_can_never_start_is_told_by_an_engine_that_already_runs(bench: Bench) -> None:
