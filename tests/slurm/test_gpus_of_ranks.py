@@ -35,7 +35,8 @@ request: {{gpu: {{style: {gpu}, where: {where}}}}}
 launchers:
   srun: {{argv: [srun, "--ntasks={{world_size}}", "--ntasks-per-node={{ntasks_per_node}}",
                  "--cpus-per-task={{cpus_per_task}}", "{{gpu_bind}}"]}}
-  mpi: {{argv: [mpirun, --allow-run-as-root, --oversubscribe, -np, "{{world_size}}"]}}
+  mpi: {{argv: [mpirun, --allow-run-as-root, --oversubscribe, -np, "{{world_size}}",
+                --map-by, "ppr:{{ntasks_per_node}}:node"]}}
 """
 PIPELINE = """
 pipeline: look

@@ -49,9 +49,12 @@ def find_identity(
 def rank_variables(environ: Mapping[str, str], job: Job, identity: Identity) -> dict[str, str]:
     """Return what a rank finds in its environment, by our names and by those of torch.distributed.
 
-    Launchers that set the latter themselves know better.
+    Launchers that set the latter themselves know better. JobError if a node got more ranks than the
+    plan says, as Open MPI 5 does where only their number is said and nodes may be oversubscribed.
     """
     rank, local, launch = identity.rank, identity.local_rank, job.launch
+    if local is not None and local >= job.resources.ntasks_per_node:
+        raise _crowded(launch, local, job.resources.ntasks_per_node)
     found = {"RANK": str(rank), "WORLD_SIZE": str(identity.world_size)}
     if local is not None:
         size = str(job.resources.ntasks_per_node)
@@ -66,6 +69,18 @@ def rank_variables(environ: Mapping[str, str], job: Job, identity: Identity) -> 
         if count * job.resources.ntasks_per_node == job.resources.gpus_per_node:
             found["DFH_GPUS"] = ",".join(map(str, range(count)))
     return found
+
+
+def _crowded(launch: LaunchCommand, local: int, most: int) -> JobError:
+    reason = (
+        f"{launch.argv[0]} put at least {local + 1} ranks on one node, and the plan says {most}: "
+        "other nodes would idle."
+    )
+    hint = (
+        "Say in the site's launchers: table how many a node has, e.g. mpirun --map-by "
+        "ppr:{ntasks_per_node}:node, srun --ntasks-per-node={ntasks_per_node}."
+    )
+    return JobError(reason, hint)
 
 
 def _gpus(

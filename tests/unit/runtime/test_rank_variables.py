@@ -88,6 +88,19 @@ def test_fewer_gpus_than_ranks_is_told() -> None:
     assert caught.value.reason == expected
 
 
+def test_more_ranks_on_a_node_than_the_plan_says_are_told() -> None:
+    launch = LaunchCommand("mpi", ("mpirun", "-np", "4"), world_size=4)
+    asked = Job("a", "a", launch=launch, resources=Resources(nodes=2, ntasks_per_node=2))
+    assert rank_variables({}, asked, Identity(3, 4, 1, ""))["LOCAL_RANK"] == "1"
+    with pytest.raises(JobError) as caught:
+        rank_variables({}, asked, Identity(2, 4, 2, ""))
+    expected = (
+        "mpirun put at least 3 ranks on one node, and the plan says 2: other nodes would idle."
+    )
+    assert caught.value.reason == expected
+    assert "--map-by ppr:{ntasks_per_node}:node" in caught.value.hint
+
+
 def test_ranks_meet_at_a_free_port_and_their_failures_are_one_block(
     execution: Execution, two_ranks: LaunchCommand
 ) -> None:
