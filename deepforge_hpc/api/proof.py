@@ -101,7 +101,7 @@ def _meeting(lines: Mapping[str, LaunchMethod]) -> str:
     may = [
         name
         for name, line in lines.items()
-        if launcher_named(name).needs_mpi or line.has_mpi_option
+        if launcher_named(name).needs_mpi or line.starter.has_mpi_option
     ]
     return max(may, key=lambda name: launcher_named(name).needs_mpi, default="none")
 

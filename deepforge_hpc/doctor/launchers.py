@@ -47,7 +47,7 @@ def check_plugins(
     launchers: Mapping[str, LaunchMethod], machine: Machine, *, proof: str
 ) -> Iterator[Notice]:
     """See whether srun has the MPI plugins that the launch lines name."""
-    by_srun = {name: one for name, one in launchers.items() if one.has_mpi_option}
+    by_srun = {name: one for name, one in launchers.items() if one.starter.has_mpi_option}
     if not by_srun:
         return
     if not machine.mpi:
@@ -74,7 +74,7 @@ def check_library(
     """
     library, speaks = _library(mpirun)
     for name, launcher in launchers.items():
-        if not launcher.has_mpi_option or not launcher_named(name).needs_mpi:
+        if not launcher.starter.has_mpi_option or not launcher_named(name).needs_mpi:
             continue
         named = mpi_plugins(launcher.argv)
         plugin = named[0] if named else machine.mpi_default or "none"

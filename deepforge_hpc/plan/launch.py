@@ -43,7 +43,7 @@ def launch_command(
     env = scheduler.launch_env(site.scheduler_version, argv, values["cpus_per_task"])
     env |= {key: _fill(value, values) for key, value in launcher.env.items()}
     if argv and container is not None:
-        words = container.words if launcher.starts_images else ()
+        words = container.words if launcher.starter.starts_images else ()
         argv += [*words, "bash", "-c", container.script, container.image]
     return LaunchCommand(
         name=name,
@@ -135,7 +135,9 @@ def gpu_option(site: SiteSpec, facts: Facts) -> tuple[str, str] | None:
     if style == "gpus":
         return "gpus", f"{prefix}{facts.gpus}"
     launcher = site.launchers.get(facts.launch)
-    if style == "gpus-per-task" and (not launcher or not launcher.argv or launcher.starts_tasks):
+    if style == "gpus-per-task" and (
+        not launcher or not launcher.argv or launcher.starter.starts_tasks
+    ):
         ranks = facts.resources.ntasks_per_node
         return None if count % ranks else (style, f"{prefix}{count // ranks}")
     # Also where no task is a rank: Slurm would give mpirun's daemon on a node those of one alone.
@@ -184,6 +186,6 @@ def _gpus_of_ranks(site: SiteSpec, facts: Facts) -> tuple[tuple[int, ...], ...]:
 
 def _is_shared_out(site: SiteSpec, launcher: LaunchMethod, facts: Facts, argv: list[str]) -> bool:
     """Return whether the scheduler itself lets each rank see its own GPUs alone."""
-    if facts.gpu_visibility != "own" or not launcher.starts_tasks:
+    if facts.gpu_visibility != "own" or not launcher.starter.starts_tasks:
         return False
     return site.request.gpu.style == "gpus-per-task" or "--gpu-bind=closest" in argv

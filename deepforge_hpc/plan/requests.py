@@ -242,7 +242,7 @@ def _unchecked(site: SiteSpec, index: int, limits: Iterable[str]) -> Notice:
 def _without_mpi(site: SiteSpec, directives: Directives, launch: LaunchCommand) -> None:
     """Say if ranks of MPI may not meet: what starts them is told no way, and may know none."""
     has_mpi = any(word.startswith("--mpi=") for word in launch.argv)
-    if has_mpi or not launch.argv or not site.launchers[launch.name].has_mpi_option:
+    if has_mpi or not launch.argv or not site.launchers[launch.name].starter.has_mpi_option:
         return
     if not launcher_named(launch.name).needs_mpi:
         return
@@ -333,6 +333,6 @@ def _unfit(site: SiteSpec, launch: LaunchCommand, runtime: str) -> str:
         return ""
     if not launcher_named(launch.name).in_containers:
         return f"{launch.name} in a container is not in this version"
-    if runtime != "apptainer" and not site.launchers[launch.name].starts_images:
+    if runtime != "apptainer" and not site.launchers[launch.name].starter.starts_images:
         return f"{launch.argv[0]} cannot start ranks in {runtime}; only srun can"
     return ""

@@ -10,7 +10,7 @@ from deepforge_hpc.files.faults import Path, Reader, nearest, shown
 from deepforge_hpc.files.kinds import Integer, Items, MapOf, OneOf, Schema, Text, described
 from deepforge_hpc.files.object import Object, key
 from deepforge_hpc.plugins.launcher import PATTERN
-from deepforge_hpc.runtime.launchers import LAUNCHERS
+from deepforge_hpc.runtime.launchers import LAUNCHERS, Starter, starter
 from deepforge_hpc.site.conditions import NEVER, WHEN, When
 from deepforge_hpc.site.frozen import Frozen
 from deepforge_hpc.site.kinds import (
@@ -190,24 +190,9 @@ class LaunchMethod(Frozen):
     note: str = given(TEXT, "")
 
     @property
-    def program(self) -> str:
-        """Name of what starts the ranks, wherever it lies; empty if nothing does."""
-        return self.argv[0].rpartition("/")[2] if self.argv else ""
-
-    @property
-    def starts_tasks(self) -> bool:
-        """Whether its ranks are the scheduler's own tasks, which it may give GPUs of their own."""
-        return self.program == "srun"
-
-    @property
-    def has_mpi_option(self) -> bool:
-        """Whether `--mpi` on its line says how its ranks meet."""
-        return self.program == "srun"
-
-    @property
-    def starts_images(self) -> bool:
-        """Whether options on its line start the ranks in an image."""
-        return self.program == "srun"
+    def starter(self) -> Starter:
+        """What is true of the program that starts the ranks."""
+        return starter(self.argv[0] if self.argv else "")
 
 
 class LauncherTable(MapOf):

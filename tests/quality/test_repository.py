@@ -6,8 +6,6 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 LARGE = {
     # The real input of the redshift example: its photometry and redshifts.
     "examples/redshift/data",
@@ -57,13 +55,3 @@ def test_shell_scripts_and_rendered_ones_are_clean(
     scripts = [path for path in tracked if is_shell(path)]
     assert repository / "tests" / "run.sh" in scripts
     shellcheck(*scripts)
-
-
-@pytest.mark.parametrize("limit", [500])
-def test_no_module_is_too_long(limit: int, repository: Path) -> None:
-    long = {
-        str(path.relative_to(repository)): count
-        for path in (repository / "deepforge_hpc").rglob("*.py")
-        if (count := len(path.read_text(encoding="utf-8").splitlines())) > limit
-    }
-    assert not long

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import NamedTuple, cast
 
 from ..base.plugins import load_plugins
 from ..base.ranks import Names
 
-__all__ = ["LAUNCHERS", "Launcher", "Names", "load_launcher"]
+__all__ = ["LAUNCHERS", "Launcher", "Names", "Starter", "load_launcher", "starter"]
 
 # The batch step, and so each process under `mpirun`, has SLURM_PROCID=0 as well.
 _SRUN = Names(
@@ -29,6 +29,33 @@ _KNOWN = (
     Names("FLUX_TASK_RANK", ("FLUX_JOB_SIZE",), "FLUX_TASK_LOCAL_ID"),
     Names("RANK", ("WORLD_SIZE",), "LOCAL_RANK"),
 )
+
+
+class Starter(NamedTuple):
+    """What is true of a program that starts ranks, in the words of whatever launcher it stands."""
+
+    starts_tasks: bool = False
+    """Its ranks are the scheduler's own tasks, which it may give GPUs of their own."""
+    has_mpi_option: bool = False
+    """`--mpi` on its line says how its ranks meet."""
+    starts_images: bool = False
+    """Options on its line start the ranks in an image."""
+    variables: tuple[Names, ...] = ()
+    """What its ranks are told by, whatever they run."""
+
+
+_STARTERS: Mapping[str, Starter] = MappingProxyType(
+    {
+        "srun": Starter(
+            starts_tasks=True, has_mpi_option=True, starts_images=True, variables=(_SRUN,)
+        )
+    }
+)
+
+
+def starter(program: str) -> Starter:
+    """Return what is known of the first word of a line, wherever that program lies."""
+    return _STARTERS.get(program.rpartition("/")[2], Starter())
 
 
 class Launcher:
@@ -53,8 +80,7 @@ class Launcher:
 
     def names(self, program: str) -> tuple[Names, ...]:
         """Return where a rank looks, in this order; `program` is the first word of the line."""
-        by_srun = program.rpartition("/")[2] == "srun"
-        return (*self.variables, *((_SRUN,) if by_srun else ()), *_KNOWN)
+        return (*self.variables, *starter(program).variables, *_KNOWN)
 
 
 class Mpi(Launcher):

@@ -137,11 +137,11 @@ def test_cpus_are_exported_for_the_versions_that_forget_them(version, exported):
 
 def test_srun_is_srun_wherever_it_lies():
     launcher = LaunchMethod(argv=("/opt/slurm/bin/srun", "-n{world_size}"))
-    assert launcher.has_mpi_option
-    assert launcher.starts_images
+    assert launcher.starter.has_mpi_option
+    assert launcher.starter.starts_images
     for other in (LaunchMethod(argv=("srun-wrapper",)), LaunchMethod()):
-        assert not other.has_mpi_option
-        assert not other.starts_images
+        assert not other.starter.has_mpi_option
+        assert not other.starter.starts_images
     made = command(site(launchers={"srun": launcher}, slurm=SlurmFacts(version="22.05")), facts())
     assert dict(made.env) == {"SRUN_CPUS_PER_TASK": "2"}
 

@@ -11,18 +11,42 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from deepforge_hpc.job.ranks import _LOCAL, _RANKS, _SIZES, _number
+from deepforge_hpc.runtime import launchers
 from deepforge_hpc.runtime.base.context import Context
 from deepforge_hpc.runtime.base.execution import ExecutionInfo
 from deepforge_hpc.runtime.base.failure import JobError
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.plan import Job, LaunchCommand, Plan, Resources
 from deepforge_hpc.runtime.job.rank_spec import rank_environment
+from deepforge_hpc.runtime.rank import identity
 from deepforge_hpc.runtime.rank.identity import Identity, rank_variables
 from deepforge_hpc.runtime.rank.mpi import watch
 from deepforge_hpc.runtime.rank.variables import caches, threads
 
 if TYPE_CHECKING:
     from conftest import Execution
+
+
+OF_SCHEDULERS = {"PMIX_RANK", "FLUX_TASK_RANK"}
+"""What a shell of a job has too: `job.ranks` counts it for none, see there."""
+
+
+def test_both_readers_of_a_rank_know_the_same_variables() -> None:
+    """`job/ranks.py` travels as source, and may import nothing of the runtime."""
+    known = [names for names in launchers._KNOWN if names.rank not in OF_SCHEDULERS]
+    assert {names.rank for names in launchers._KNOWN} - set(_RANKS) == OF_SCHEDULERS
+    by_rank = dict(zip(_RANKS, _SIZES, strict=True))
+    assert by_rank == {names.rank: names.world_size[0] for names in known}
+    assert {name for name, _ in _LOCAL} == {names.local_rank for names in known}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "12", "-1", "+1", " 1", "1 ", "x", "1.0", "\u0663", "\u00b2"]
+)
+def test_both_readers_of_a_rank_take_the_same_numbers(text: str) -> None:
+    environ = {"N": text} if text else {}
+    assert _number(environ, "N") == identity._number(environ, "N")
 
 
 def job(world_size: int = 4, **size: int) -> Job:

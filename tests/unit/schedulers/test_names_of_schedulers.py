@@ -12,10 +12,14 @@ import pytest
 
 import deepforge_hpc
 from deepforge_hpc.paths import data_folder
+from deepforge_hpc.plugins import registry
+from deepforge_hpc.runtime.launchers import _STARTERS
 
 PACKAGE = Path(deepforge_hpc.__file__).parent
 ADAPTERS = ("schedulers/", "runtime/schedulers/", "runtime/launchers/")
-NAMES = {"slurm", "local", "pbs", "flux"}
+NAMES = set(registry.built_in("schedulers"))
+ANY = "|".join(sorted(NAMES))
+CLASSES = "|".join(name.title() for name in sorted(NAMES - {"local"}))
 OTHER = r"(open)?pbs(pro)?|torque|lsf|sge"
 COMMANDS = (
     r"s(batch|queue|acct|acctmgr|cancel|control|info|stat|prio|share|attach|bcast|alloc|report|diag)"
@@ -23,21 +27,17 @@ COMMANDS = (
 )
 VARIABLES = r"\b(SLURMD?|SBATCH|SQUEUE|PBS|FLUX)_"
 HEADERS = r"#(SBATCH|PBS|BSUB)\b|# ?flux:"
-MODULES = r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)\w*"
+MODULES = rf"deepforge_hpc\.(runtime\.)?schedulers\.({ANY})\w*"
 VERSION = r"\bSlurm \d\d\.\d"
 WORD = re.compile(
-    rf"(?i:slurm(\.\w+)?|local|flux|{OTHER})|SBATCH|.*({HEADERS}|{VARIABLES}|{MODULES}|{VERSION}).*"
+    rf"(?i:slurm(\.\w+)?|{ANY}|{OTHER})|SBATCH|.*({HEADERS}|{VARIABLES}|{MODULES}|{VERSION}).*"
     rf"|((/\S+/)?({COMMANDS})\b.*)",
     re.DOTALL,
 )
 # What stands within an f-string: a name of a scheduler, or the beginning of one of its variables.
-PART = re.compile(
-    rf"\b(slurm|local|pbs|flux)(?![a-z])|{VARIABLES}|\b(SLURM|SBATCH|PBS|FLUX)$|{HEADERS}|{VERSION}"
-)
-CLASS = re.compile(
-    r"_?(Slurm|Pbs|Flux)(?![a-z])\w*|LocalScheduler|(is|on|for)_(slurm|local|pbs|flux)"
-)
-MODULE = re.compile(r"deepforge_hpc\.(runtime\.)?schedulers\.(slurm|local|pbs|flux)")
+PART = re.compile(rf"\b({ANY})(?![a-z])|{VARIABLES}|\b(SLURM|SBATCH|PBS|FLUX)$|{HEADERS}|{VERSION}")
+CLASS = re.compile(rf"_?({CLASSES})(?![a-z])\w*|LocalScheduler|(is|on|for)_({ANY})")
+MODULE = re.compile(rf"deepforge_hpc\.(runtime\.)?schedulers\.({ANY})")
 # File: the words that it may say, and why.
 EXCEPTIONS = {
     "plugins/registry.py": NAMES,  # the table of the adapters
@@ -156,6 +156,19 @@ def test_no_exception_is_left_over() -> None:
         if (name, word) not in there
     ] == []
     assert SAID - {name for name, _ in there} == set()
+
+
+def test_only_launchers_ask_which_program_starts_ranks() -> None:
+    """What is true of it are fields of `runtime.launchers.Starter`."""
+    asked = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno}"
+        for path in PACKAGE.rglob("*.py")
+        if not path.relative_to(PACKAGE).as_posix().startswith(ADAPTERS)
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Compare)
+        if any(getattr(side, "value", "") in _STARTERS for side in (node.left, *node.comparators))
+    ]
+    assert asked == []
 
 
 @pytest.mark.parametrize(
