@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISLNK
 
 _PACKAGE = Path(__file__).parent
+_MAX_LINKS = 40
 LEDGER = ".dfh"
 LEDGER_FORMAT = 1
 """Of that folder; a reader refuses another."""
@@ -46,6 +47,32 @@ def project_root(start: Path, trusted: Sequence[str] = ()) -> tuple[Path, Path |
         if marks:
             return folder, None
     return resolved, None
+
+
+def on_the_way(path: Path, start: Path) -> Iterator[Path]:
+    """Yield each folder and link that one passes on the way to a path, as it lies, and the last.
+
+    `start`: a folder's real path; what lies below it is looked at from there on.
+    """
+    path = Path.cwd() / path
+    here = start if path.is_relative_to(start) else Path(path.anchor)
+    todo = list(reversed(path.relative_to(here).parts))
+    links = 0
+    while todo:
+        if (part := todo.pop()) == "..":
+            here = here.parent
+            continue
+        there = here / part
+        yield there
+        try:
+            target = there.readlink()
+        except OSError:  # it is no link, or not there
+            here = there
+            continue
+        if (links := links + 1) > _MAX_LINKS:  # the kernel follows no more
+            return
+        here = Path(target.anchor) if target.is_absolute() else here
+        todo += reversed(target.parts[1:] if target.is_absolute() else target.parts)
 
 
 def is_trusted(

@@ -32,6 +32,14 @@ class Project:
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = Path(os.path.realpath(root))
         self.folder = Path(os.path.realpath(folder))
+        self.asked: dict[Path, None] = {}
+        """What was found in it, with its links."""
+
+    def beside(self, folder: Path) -> Project:
+        """Return the same project, of which paths are relative to another folder."""
+        found = Project(self.root, folder)
+        found.asked = self.asked
+        return found
 
     def inside(self, text: str) -> Path:
         """Return the real path of a file that the pipeline names; it lies inside the project.
@@ -50,6 +58,7 @@ class Project:
             raise ProjectError(message, f"looked for {path}") from error
         if not stat.S_ISREG(mode):
             raise ProjectError(f"{text!r} is not a file")
+        self.asked[path] = None
         return real
 
     def real(self, path: Path, text: str) -> Path:
@@ -80,7 +89,7 @@ class ProjectFiles:
     def read(self, name: str, beside: str) -> tuple[str, bytes]:
         """Return path and bytes of what a file names, relative to it; ProjectError if it is out."""
         folder = (self._base / beside).parent
-        real = Project(self._project.root, folder).inside(name)
+        real = self._project.beside(folder).inside(name)
         path = os.path.relpath(real, self._base)
         if path not in self.found:
             self.found[path] = (real, read_bounded(real, path))

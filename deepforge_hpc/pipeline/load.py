@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -127,6 +128,8 @@ class _Loading:
     def __init__(self, data: bytes, path: Path, site: str | None, settings: Settings) -> None:
         self.data = data
         self.path = path.resolve()
+        self.given = path if os.path.lexists(path) else path.parent
+        """With its links, of which each says what the project is; a text may have no file."""
         self.settings = settings
         self.extra: list[Fault] = []
         self.user = self._user()
@@ -281,7 +284,10 @@ class _Loading:
             if one.source and name.startswith(f"{PROJECT}/")
         }
         read = {self.path: self.data, **code}
-        self.extra += trust.planted(read, self.project.root, self.user.trust)
+        asked = [self.given, *self.project.asked]
+        self.extra += trust.planted(read, asked, self.project.root, self.user.trust)
+        if self.given.resolve() not in (self.path, self.path.parent):
+            self.extra.append(Fault("was replaced while it was read", str(self.given)))
         self._check_launchers(pipeline)
         self._check_queues(pipeline)
         self._check_variables(pipeline)

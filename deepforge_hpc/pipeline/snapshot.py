@@ -29,7 +29,7 @@ class CodeFile:
     data: bytes
     sha256: str
     source: Path | None = None
-    """Where it was read; None for compiled code."""
+    """Where it was read, with its links; None for compiled code."""
 
     @property
     def size(self) -> int:
@@ -90,6 +90,7 @@ def glob_files(project: Project, pattern: str) -> dict[str, Path]:
             continue
         for path in sorted(_below(match)):
             real = project.real(path, str(path.relative_to(project.folder)))
+            project.asked[path] = None
             found[f"{PROJECT}/{project.relative(path)}"] = real
     if not found:
         raise ProjectError(f"{pattern!r} names no file", f"looked below {project.folder}")

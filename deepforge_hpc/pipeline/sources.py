@@ -351,7 +351,7 @@ class Sources:
             raise ProjectError(message, "copy the file into the project")
         if real != path:
             # The job imports it under the name of the link.
-            self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), real)
+            self.files[origin.code_path(path)] = code_file(read_bounded(real, str(path)), path)
         return real
 
 

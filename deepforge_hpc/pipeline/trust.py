@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from deepforge_hpc.errors import Fault
 from deepforge_hpc.files.project import ProjectError, read_bounded
-from deepforge_hpc.paths import data_folder, is_trusted, trust_hint
+from deepforge_hpc.paths import data_folder, is_trusted, on_the_way, trust_hint
 from deepforge_hpc.processes import owner_name
 from deepforge_hpc.runtime.base.notice import INFO, Notice
 from deepforge_hpc.site.find import FOLDER, FoundSite
@@ -29,11 +29,14 @@ def notices(refused: Path | None, site: FoundSite | None, project: Path) -> Iter
             yield Notice("site_replaced", text, str(path), level=INFO)
 
 
-def planted(files: Mapping[Path, bytes], root: Path, trusted: Sequence[str]) -> Iterator[Fault]:
+def planted(
+    files: Mapping[Path, bytes], asked: Iterable[Path], root: Path, trusted: Sequence[str]
+) -> Iterator[Fault]:
     """Report what another user has laid where all may write: an import finds whatever has its name.
 
     Who may write by their group is a colleague, whose code runs as that of the project. `files`
-    have been read: what lay there only at that moment is told too.
+    have been read: what lay there only at that moment is told too. `asked`: with their links, of
+    which each says what the project is, and is held against the folder that it lies in.
     """
     told: set[Path] = set()
     is_open = functools.cache(lambda folder: bool(folder.stat().st_mode & stat.S_IWOTH))
@@ -46,8 +49,18 @@ def planted(files: Mapping[Path, bytes], root: Path, trusted: Sequence[str]) -> 
             other = file
         if other is not None and other not in told:
             told.add(other)
-            message = f"{what}, in a folder that all may write to: it would act as you"
-            yield Fault(message, str(other), hint=trust_hint(other.parent))
+            yield _fault(what, other)
+    for path in dict.fromkeys(step for file in asked for step in on_the_way(file, root)):
+        start = root if path.is_relative_to(root) else path.parent
+        if path in told or not path.is_symlink() or not is_open(path.parent):
+            continue
+        if not is_trusted(path, start, trusted):
+            yield _fault(f"belongs to {owner_name(path)}", path)
+
+
+def _fault(what: str, path: Path) -> Fault:
+    message = f"{what}, in a folder that all may write to: it would act as you"
+    return Fault(message, str(path), hint=trust_hint(path.parent))
 
 
 def _is_as_read(file: Path, data: bytes, root: Path, trusted: Sequence[str]) -> bool:

@@ -164,6 +164,42 @@ def test_code_that_another_user_laid_where_all_may_write_is_refused(
     alice("check", cwd=mine)
 
 
+@pytest.mark.parametrize("named", [(), ("pipeline.yaml",)])
+@pytest.mark.parametrize("what", ["pipeline.yaml", "helper.py", "operations.py", "step.py"])
+def test_a_link_that_another_user_laid_where_all_may_write_is_refused(
+    as_user: Callable[..., Any], sticky: Path, shared: Path, what: str, named: tuple[str, ...]
+) -> None:
+    """It leads where they like: to a project of theirs, or to what is Alice's own."""
+    alice, mine = as_user(ALICE), sticky / "mine"
+    shutil.rmtree(sticky / "site-configs")
+    (mine / "operations.py").write_text(f"import helper\n{OPERATION}")
+    (mine / "helper.py").touch()
+    if what == "step.py":  # named by the pipeline, and a link of a link
+        (mine / "step.py").symlink_to("operations.py")
+        (mine / "pipeline.yaml").write_text(PIPELINE.replace("operations.py:", "step.py:"))
+    give(mine, ALICE)
+    target = mine / f"real-{what}"
+    if what == "pipeline.yaml":
+        target = shared / "theirs" / what
+        shutil.copytree(mine, target.parent)
+        give(target.parent, MALLORY)
+        (mine / what).unlink()
+    else:
+        (mine / what).rename(target)
+    link = mine / what
+    link.symlink_to(target)
+    os.chown(link, ALICE, ALICE, follow_symlinks=False)
+    if what != "pipeline.yaml":
+        alice("check", *named, cwd=mine)  # her own link, to what is hers
+    os.chown(link, MALLORY, MALLORY, follow_symlinks=False)
+    for verb in ("check", "run", "submit"):
+        told = alice(verb, *named, "--site", "local", cwd=mine, expect=3).stderr
+        assert f"{link}: belongs to daemon, in a folder that all may write to" in told
+        assert f"trust: [{mine}]" in told
+    mine.chmod(0o755)
+    alice("check", *named, cwd=mine)
+
+
 def test_what_can_run_code_is_not_reused_from_another_user(
     as_user: Callable[..., Any], sticky: Path, trust: Callable[[Path], None]
 ) -> None:
