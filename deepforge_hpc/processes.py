@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,10 +44,14 @@ def owner_name(path: Path) -> str:
 def write_for_owner(folder: Path) -> None:
     """Let whoever owns a folder read what this process, and all that it starts, will write there.
 
-    A umask of 077 keeps it from the very user whose it is, and whose jobs go on with it.
+    A umask of 077 keeps it from the very user whose it is, and whose jobs go on with it; and from
+    all others where the folder's group may write, as git's core.sharedRepository has it.
     """
-    if folder.stat().st_uid != os.geteuid():
-        os.umask(os.umask(0o077) & ~0o055)
+    found = folder.stat()
+    given = 0o055 if found.st_uid != os.geteuid() else 0
+    if found.st_mode & stat.S_IWGRP:
+        given |= 0o070
+    os.umask(os.umask(0o077) & ~given)
 
 
 def user_name() -> str:

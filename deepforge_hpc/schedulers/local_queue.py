@@ -155,7 +155,9 @@ class LocalQueue:
     def has_engine(self) -> bool:
         """Tell whether an engine lives."""
         try:
-            handle = os.open(self.root / "engine.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # What lies there may be a pipe, which nobody writes to.
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+            handle = os.open(self.root / "engine.lock", flags)
         except OSError:
             return False
         try:

@@ -25,6 +25,7 @@ from deepforge_hpc.errors import DeepforgeHpcError, StorageError, UsageError
 from deepforge_hpc.pipeline.places import ending_of, overlap, places
 from deepforge_hpc.plugins.scheduler import scheduler_named
 from deepforge_hpc.runtime.base.codec import encode, parse
+from deepforge_hpc.runtime.base.failure import os_hint
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, LedgerLayout
 from deepforge_hpc.runtime.base.plan import JobKind
@@ -95,13 +96,14 @@ def _require_no_overlap(info: ExecutionInfo, wanted: list[_DestinationLock]) -> 
 
 
 def _claims(folder: Path) -> Iterator[tuple[Path, Claim]]:
-    """Yield the claims that count, with their files; one that is damaged stops its place alone."""
+    """Yield the claims that count, with their files; one that is damaged, or closed to us, stops
+    its place alone."""
     newest: dict[str, int] = {}
     for key, number in _numbered(folder):
         newest[key] = max(number, newest.get(key, 0))
     for key, number in newest.items():
         file = folder / f"{key}.{number}" / _CLAIM
-        with suppress(FileNotFoundError, ValueError):
+        with suppress(FileNotFoundError, PermissionError, ValueError):
             yield file, parse(Claim, read_own(file), is_open=True)
 
 
@@ -161,6 +163,9 @@ class _DestinationLock:
             return parse(Claim, read_own(file), is_open=True)
         except FileNotFoundError:
             return None
+        except PermissionError as error:
+            message = f"{file}: {error.strerror}, so it cannot be told who writes to {self._what}"
+            raise StorageError(message, os_hint(error)) from error
         except ValueError as error:
             message = f"{file}: damaged, so it cannot be told who writes to {self._what}"
             raise StorageError(message, f"Look at it, then: rm {quote(str(file))}") from error

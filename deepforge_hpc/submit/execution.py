@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from deepforge_hpc import __version__
 from deepforge_hpc.errors import StorageError
 from deepforge_hpc.paths import LEDGER
+from deepforge_hpc.processes import write_for_owner
 from deepforge_hpc.runtime.base.codec import encode
 from deepforge_hpc.runtime.base.execution import ExecutionInfo, Manifest
 from deepforge_hpc.runtime.base.files import (
@@ -139,6 +140,8 @@ def _make_folder(loaded: Loaded, pipeline: str, uuid: str) -> Path:
     """Claim the next number by mkdir, which of two submitters only one can do."""
     folder = Path(os.path.realpath(loaded.executions))
     try:
+        ledger = loaded.project / LEDGER
+        write_for_owner(ledger if ledger.is_dir() else loaded.project)
         folder.mkdir(parents=True, exist_ok=True)
         project.mark(loaded.project, folder, uuid)
         root = next_folder(loaded, pipeline)

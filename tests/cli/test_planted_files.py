@@ -50,6 +50,7 @@ FIRST = ("execution.json",)
 FROZEN = ("plan.json", "code/MANIFEST.json", "code/project/operations.py", "site.yaml")
 SAID = (
     *("submitted.jsonl", "local/jobs.jsonl", "local/status.jsonl", "local/engine.json"),
+    "local/engine.lock",
     *("jobs/count/state.json", "jobs/count/success.json", "jobs/count/metrics.jsonl"),
     *("jobs/count/figures/index.json", "jobs/count/out.1.log", "jobs/count/outputs/numbers.json"),
 )

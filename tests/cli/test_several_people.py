@@ -159,3 +159,59 @@ def test_what_root_resumes_is_its_owners_to_read_whatever_the_umask(
     modes = {path: path.stat().st_mode for path in project.rglob("*") if not path.stat().st_uid}
     needed = {True: 0o055, False: 0o044}
     assert [path for path, mode in modes.items() if ~mode & needed[path.is_dir()]] == []
+
+
+MADE = """\
+pipeline: shared
+environment: {python: /usr/bin/python3}
+operations: {make: {uses: 'operations.py:make', attributes: {folder: FOLDER}}}
+outputs: {value: {from: make.value, to: value.json}}
+"""
+MAKE = """\
+import os
+
+
+def make(folder: str) -> int:
+    if not os.path.exists(f"{folder}/open"):
+        raise RuntimeError("asked to fail")
+    value = 1
+    return value
+"""
+
+
+@pytest.fixture
+def made(shared: Path) -> Path:
+    """Return a project of nobody's that all may write to, whose job fails until `open` is there."""
+    project = shared / "project"
+    project.mkdir()
+    (project / "pipeline.yaml").write_text(MADE.replace("FOLDER", str(project)))
+    (project / "operations.py").write_text(MAKE)
+    os.chown(project, ALICE, ALICE)
+    project.chmod(0o777)
+    return project
+
+
+def closed(project: Path) -> list[str]:
+    """Return what only its owner can read; users here can all, see `as_user`."""
+    return [str(place) for place in project.rglob("*") if not place.stat().st_mode & 0o004]
+
+
+def test_a_colleague_whose_umask_is_077_locks_nobody_out(
+    made: Path, as_user: Callable[..., Any], trust: Callable[[Path], None]
+) -> None:
+    alice, bob = as_user(ALICE, umask="0"), as_user(BOB, umask="077")
+    (made / "open").touch()
+    trust(made)
+    alice("run", "--site", "local", cwd=made)
+    bob("run", "--no-reuse", "--site", "local", cwd=made)
+    assert (made / "value.json").stat().st_uid == BOB
+    assert closed(made) == []
+    alice("run", "--no-reuse", "--site", "local", cwd=made)
+
+
+def test_ones_own_project_stays_as_closed_as_one_likes(
+    made: Path, as_user: Callable[..., Any]
+) -> None:
+    made.chmod(0o755)
+    as_user(ALICE, umask="077")("run", "--site", "local", cwd=made, expect=9)
+    assert (made / "executions/shared-0001").stat().st_mode & 0o077 == 0
