@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepforge_hpc.errors import LedgerError, SchedulerError, StorageError
+from deepforge_hpc.errors import LedgerError, SchedulerError, StorageError, UsageError
 from deepforge_hpc.plugins.scheduler import JobScope, Scheduler
 from deepforge_hpc.processes import write_for_owner
 from deepforge_hpc.runtime.base.context import timestamp
@@ -67,7 +67,19 @@ def resume(
     with submitter.leased():
         restore(layout, submitter.info)
         check_code(layout, submitter.info)
+        _require_journal(submitter)
         return _go_on(submitter)
+
+
+def _require_journal(submitter: Submitter) -> None:
+    """Raise UsageError if jobs are queued that the journal, which precedes them, knows nothing of.
+
+    It was lost with what the file system lost: a first attempt would end them, and run them anew.
+    """
+    if journal.read(submitter.layout).last is None and (live := submitter.live_jobs.live()):
+        execution = submitter.info.id
+        message = f"{execution} is not over: {listed(sorted(live), 9)}; submitted.jsonl is empty"
+        raise UsageError(message, f"Wait, or end it: dfh cancel {execution}")
 
 
 def _go_on(submitter: Submitter) -> SubmitReport:

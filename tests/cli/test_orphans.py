@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,34 @@ def test_submit_and_status_name_a_submission_that_broke_off(
     assert f"{broken_off}: the submission broke off" in third.stderr
     (told,) = json.loads(third.stdout)["warnings"]
     assert (told["kind"], told["subject"]) == ("submission_broken", broken_off)
+
+
+WAITS = """\
+import os, time
+
+
+def wait(folder: str) -> int:
+    open(f"{folder}/ran", "a").write("x")
+    while not os.path.exists(f"{folder}/open"):
+        time.sleep(0.05)
+    value = 1
+    return value
+"""
+
+
+def test_jobs_of_which_an_emptied_journal_knows_nothing_are_left_alone(
+    dfh: Any, project: Path, until: Callable[..., Any], follow: Any
+) -> None:
+    (project / "waits.py").write_text(WAITS)
+    (project / "waits.yaml").write_text(
+        "pipeline: kept\nenvironment: {python: /usr/bin/python3}\n"
+        f"operations: {{wait: {{uses: 'waits.py:wait', attributes: {{folder: {project}}}}}}}\n"
+    )
+    dfh("submit", "waits.yaml", "--site", "local", cwd=project)
+    until((project / "ran").exists)
+    (project / "executions/kept-0001/submitted.jsonl").write_bytes(b"")
+    refused = dfh("resume", "kept-0001", cwd=project, expect=2).stderr
+    assert "kept-0001 is not over: _final, wait; submitted.jsonl is empty" in refused
+    assert (project / "ran").read_text() == "x"
+    step = "submit/chain.py _require_journal: dfh cancel"
+    assert "cancelled" in follow(step, refused, cwd=project).stdout
