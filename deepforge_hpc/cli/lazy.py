@@ -49,10 +49,10 @@ class LazyGroup(click.Group):
         """Import and return a command; a close name is suggested for an unknown one."""
         entry = self.entries.get(cmd_name)
         if entry is None:
-            import difflib
+            from deepforge_hpc.files.faults import near
 
-            near = difflib.get_close_matches(cmd_name, self.entries, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            meant = near(cmd_name, self.entries)
+            hint = f" Did you mean {meant!r}?" if meant else ""
             ctx.fail(f"No such command {cmd_name!r}.{hint}")
         with if_interrupted("Nothing was done."):
             module = importlib.import_module(f"{_COMMANDS}.{entry.module or cmd_name}")

@@ -60,11 +60,14 @@ class Reader:
 
     def wrong(self, path: Path, expected: str, value: object, hint: str = "") -> object:
         """Report that another thing was expected, and answer BAD."""
-        if hint == "" and expected.startswith("text") and isinstance(value, (bool, int, float)):
-            hint = "quote it"
         self.fault(path, f"expected {expected}, not {shown(value)}", hint)
         self.broken.add(path)
         return BAD
+
+
+def unquoted(value: object) -> str:
+    """Return what to do about a value where any text is taken: a word that YAML reads as none."""
+    return "quote it" if isinstance(value, (bool, int, float)) else ""
 
 
 def dotted(path: Path) -> str:
@@ -102,15 +105,20 @@ def nearest(name: str, known: object) -> str:
 
 def meant(name: str, known: Iterable[object]) -> str:
     """Return `did you mean 'x'?`, or nothing if no known name is near."""
+    found = near(name, known)
+    return f"did you mean {found!r}?" if found else ""
+
+
+def near(name: str, known: Iterable[object], least: float = 0.6) -> str:
+    """Return the known name that may have been meant; empty if none is that much like it."""
     import difflib
 
     names = tuple(map(str, known))
     folded = name.lower()
     begins, ends = _in_order(names)
     alike = {*_around(folded, begins), *(item[::-1] for item in _around(folded[::-1], ends))}
-    if near := difflib.get_close_matches(folded, sorted(alike), 1, 0.6):
-        return f"did you mean {min(item for item in names if item.lower() == near[0])!r}?"
-    return ""
+    found = difflib.get_close_matches(folded, sorted(alike), 1, least)
+    return min((item for item in names if item.lower() in found), default="")
 
 
 @lru_cache(maxsize=4)

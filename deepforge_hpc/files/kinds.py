@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, meant, shown
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, meant, shown, unquoted
 
 VERSION = 1
 """Format version of the files, the optional key `dfh`."""
@@ -32,17 +32,20 @@ class Kind(Protocol):
 
 
 class Text(Kind):
-    """A text, of one line unless `lines`."""
+    """A text, of one line unless `lines`; `is_any`: of whatever form, also if `what` says more."""
 
     def __init__(
         self,
-        what: str = "text",
+        what: str = "",
         pattern: str | None = None,
         *,
         lines: bool = False,
         empty: bool = False,
+        is_any: bool = False,
     ) -> None:
-        self._what = what
+        self._is_any = is_any or not what
+        self._which = what
+        self._what = what or "text"
         self._match = re.compile(pattern).fullmatch if pattern else None
         self._pattern = pattern
         self._lines = lines
@@ -50,7 +53,8 @@ class Text(Kind):
 
     def __call__(self, value: object, path: Path, reader: Reader, /) -> Any:
         if not isinstance(value, str) or not (value or self._empty):
-            return reader.wrong(path, self._what, value if value != "" else None)
+            hint = unquoted(value) if self._is_any else ""
+            return reader.wrong(path, self._what, value if value != "" else None, hint)
         if not self._lines and ("\n" in value or "\t" in value):
             return reader.wrong(path, f"{self._what} of one line without tabs", value)
         if self._match and not self._match(value):
@@ -59,8 +63,8 @@ class Text(Kind):
 
     def schema(self) -> Schema:
         found: Schema = {"type": "string"}
-        if self._what != "text":
-            found["description"] = self._what
+        if self._which:
+            found["description"] = self._which
         if self._pattern:
             found["pattern"] = f"^(?:{self._pattern})$"
         elif not self._lines:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from deepforge_hpc.operations.named import find, for_outputs, make, parse
 from deepforge_hpc.operations.rows import refuse_unwatched
 from deepforge_hpc.operations.spec import weights_of
 from deepforge_hpc.operations.train import Train
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import TrainingError, meant
 
 _LOGS_OWN = frozenset({"t", "step", "not_finite"})
 _ALWAYS = ("loss", "learning_rate")
@@ -110,8 +109,8 @@ def _check_monitor(callback: Any, logged: Sequence[str]) -> None:
             f"{kind} monitors {name}, and no rows are kept to validate with: set "
             "validation_split, or give the input validation"
         )
-    near = difflib.get_close_matches(name, logged, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
+    near = meant(name, logged)
+    hint = f"did you mean {near}? " if near else ""
     raise TrainingError(
         f"{kind} monitors {name!r}, which is not logged; {hint}There are {', '.join(logged)}"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +10,7 @@ import keras
 
 from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs
 from deepforge_hpc.operations.spec import parse as parse_spec
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import TrainingError, meant
 
 _PLACES = {
     "optimizer": (keras.optimizers, keras.optimizers.Optimizer),
@@ -95,9 +94,7 @@ def _by_get(kind: str, name: str) -> Any:
 
 def _unknown(kind: str, name: str) -> TrainingError:
     names = [item for item in dir(_PLACES[kind][0]) if not item.startswith("_")]
-    lower = {item.lower(): item for item in names}
-    near = difflib.get_close_matches(name.lower(), lower, 1)
-    hint = f"did you mean {lower[near[0]]}?" if near else "for one of your own, write an operation"
-    if not near:
-        hint += " with deepforge_hpc.training"
+    near = meant(name, names)
+    own = "for one of your own, write an operation with deepforge_hpc.training"
+    hint = f"did you mean {near}?" if near else own
     return TrainingError(f"Keras has no {kind} {name}; {hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import socket
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ import keras
 from deepforge_hpc.operations.hub import downloaded, exact, short
 from deepforge_hpc.operations.weights import by_place
 from deepforge_hpc.training.backend import keras_home
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import TrainingError, meant
 
 _CONNECT_S = 30
 """A node without a network may answer nothing at all."""
@@ -41,8 +40,8 @@ def _application(name: str) -> Any:
     maker = getattr(keras.applications, name, None)
     if not inspect.isfunction(maker):
         known = [n for n, item in vars(keras.applications).items() if inspect.isfunction(item)]
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
+        near = meant(name, known)
+        hint = f"did you mean {near}?" if near else f"it has {', '.join(sorted(known))}"
         raise TrainingError(f"init_from: keras.applications has no {name}; {hint}")
     try:
         with _patience():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from deepforge_hpc.operations.rate_plan import RatePlan, rate_plan
 from deepforge_hpc.operations.spec import FORM, is_by_output, match_outputs, parse, weights_of
 from deepforge_hpc.operations.torch_terms import BY_STEP, LIMITS, METRICS, OF_CLASSES, REFUSED
 from deepforge_hpc.training import pytorch
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import TrainingError, meant
 from deepforge_hpc.training.torch_faults import clear
 
 if TYPE_CHECKING:
@@ -48,8 +47,8 @@ def make(kind: str, spec: Any, defaults: Mapping[str, Any], *first: Any) -> Any:
     found = getattr(place, name, None)
     if not (inspect.isclass(found) and issubclass(found, base) and _is_one(kind, name)):
         names = [item for item in dir(place) if _is_one(kind, item)]
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = meant(name, names)
+        hint = f"; did you mean {near}?" if near else ""
         raise TrainingError(f"PyTorch has no {kind} {name}{hint}")
     taken = inspect.signature(found).parameters
     given = {key: value for key, value in defaults.items() if key in taken}

@@ -129,10 +129,8 @@ class ResourcesSpec:
 _BY_QUEUE = "write queue: the name that the site's file gives it (dfh site show NAME)"
 _BY_SITE = "write request: {extra: [{directive: [..]}]} in the site's file"
 _NO_MAIL = "no mail is sent: dfh status --watch, or dfh run, waits for the end"
-_INSTEAD = {
+_KEYS = {
     **dict.fromkeys(("partition", "qos", "constraint", "partitions"), _BY_QUEUE),
-    **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
-    **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
     **dict.fromkeys(
         ("gpus", "gpu", "gpus_per_task", "ntasks_per_gpu"), "write gpus_per_node: those of one node"
     ),
@@ -143,6 +141,11 @@ _INSTEAD = {
     **dict.fromkeys(("ntasks", "tasks", "ranks"), "write nodes and ntasks_per_node"),
     **dict.fromkeys(("walltime", "runtime", "time_limit"), "write time"),
     "tmp": "write node_local: true, for a disk of the node's own",
+}
+"""Other names of keys under `resources:`."""
+_OTHERS = {
+    **dict.fromkeys(("exclude", "nodelist", "reservation", "licenses", "exclusive"), _BY_SITE),
+    **dict.fromkeys(("mail_type", "mail_user", "mail"), _NO_MAIL),
     "account": "give --account, or write account: {value: ..} in the site's file",
     "array": "write map: {over: PORT, shards: N} beside resources",
 }
@@ -150,14 +153,10 @@ _ABOVE = {
     "env": "it is a key of an operation, beside resources",
     "launch": "it is a key of an operation, beside resources",
 }
-RESOURCES = Object(ResourcesSpec, instead={**_INSTEAD, **_ABOVE})
+RESOURCES = Object(ResourcesSpec, instead={**_KEYS, **_OTHERS, **_ABOVE})
 _OF_RESOURCES = {
-    **{
-        name: f"under resources: {told}"
-        if told.removeprefix("write ").startswith(tuple(RESOURCES.fields))
-        else told
-        for name, told in _INSTEAD.items()
-    },
+    **{name: f"under resources: {told}" for name, told in _KEYS.items()},
+    **_OTHERS,
     **dict.fromkeys(RESOURCES.fields, "it is a key of resources: of an operation"),
 }
 """What to say where they do not stand under `resources:`."""

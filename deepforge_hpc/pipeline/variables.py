@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from deepforge_hpc.files.faults import BAD, Path, Reader
+from deepforge_hpc.files.faults import BAD, Path, Reader, unquoted
 from deepforge_hpc.files.kinds import MapOf, described
 from deepforge_hpc.plugins.registry import built_in
 from deepforge_hpc.plugins.scheduler import scheduler_class
@@ -26,7 +26,7 @@ _INSTEAD = "read it when the operation runs, from a file that only you can read"
 @described(SETTING.schema())
 def _variable(value: object, path: Path, reader: Reader) -> object:
     if not isinstance(value, str):
-        return reader.wrong(path, "text", value)
+        return reader.wrong(path, "text", value, unquoted(value))
     result: Any = SETTING(value, path, reader)
     name = str(path[-1])
     if result is BAD:

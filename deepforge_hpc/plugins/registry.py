@@ -92,20 +92,35 @@ def known(kind: str) -> frozenset[str]:
 
 def target(kind: str, name: str) -> str:
     """Return the `module:object` of an adapter, without importing it; UsageError as `load`."""
-    if name in _BUILT_IN[kind]:
-        return _BUILT_IN[kind][name]
-    targets = sorted({point.value for point in _entry_points(kind) if point.name == name})
-    if len(targets) > 1:
-        message = f"{kind}: {name!r} is claimed by {' and by '.join(targets)}"
-        raise UsageError(message, "Uninstall one of the two packages.")
-    if not targets:
-        import difflib
+    found = _targets(kind, name)
+    if why := _why_not(kind, name, found):
+        raise UsageError(f"{kind}: {why[0]}", why[1])
+    return found[0]
 
-        names = sorted(known(kind))
-        near = difflib.get_close_matches(name, names, 1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
-        raise UsageError(f"{kind}: no {name!r}", hint)
-    return targets[0]
+
+def why_not(kind: str, name: str) -> tuple[str, str] | None:
+    """Return why no adapter is had by a name, and what to do; None if one is."""
+    return _why_not(kind, name, _targets(kind, name))
+
+
+def _targets(kind: str, name: str) -> list[str]:
+    if name in _BUILT_IN[kind]:
+        return [_BUILT_IN[kind][name]]
+    return sorted({point.value for point in _entry_points(kind) if point.name == name})
+
+
+def _why_not(kind: str, name: str, targets: list[str]) -> tuple[str, str] | None:
+    if len(targets) > 1:
+        claimed = f"{name!r} is claimed by {' and by '.join(targets)}"
+        return claimed, "Uninstall one of the two packages."
+    if targets:
+        return None
+    from deepforge_hpc.files.faults import near
+
+    names = sorted(known(kind))
+    meant = near(name, names)
+    hint = f"Did you mean {meant!r}?" if meant else f"Known: {', '.join(names)}."
+    return f"no {name!r}", hint
 
 
 def _entry_points(kind: str) -> EntryPoints:

@@ -183,7 +183,7 @@ def unknown_leaves(data: object, path: Path = ()) -> Iterator[Path]:
 
 
 _CORES = Integer(1, 100_000)
-LINE = Text("text of one line", r"[^\n\t]*")
+LINE = Text("text of one line", r"[^\n\t]*", is_any=True)
 TEXT = Text(lines=True)
 COUNT = Integer(0, 100_000_000)
 TIME = Parsed(parse_duration, 'a duration such as 90m, 2h or "1-12:00:00"', DURATION)

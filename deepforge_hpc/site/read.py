@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from deepforge_hpc.errors import UsageError
 from deepforge_hpc.files.faults import Reader, dotted
 from deepforge_hpc.files.object import Object
 from deepforge_hpc.plugins import registry
@@ -23,11 +22,8 @@ def read_site(reader: Reader, data: object) -> SiteSpec:
         return SiteSpec()
     stated = {k: v for k, v in data.items() if k not in _NO_FACTS} if isinstance(data, dict) else {}
     result = dataclasses.replace(result, unknowns=tuple(map(dotted, unknown_leaves(stated))))
-    if result.scheduler:
-        try:
-            registry.target("schedulers", result.scheduler)
-        except UsageError as error:
-            reader.fault(("scheduler",), error.message.removeprefix("schedulers: "), error.hint)
+    if result.scheduler and (why := registry.why_not("schedulers", result.scheduler)):
+        reader.fault(("scheduler",), *why)
     check_site(result, data, reader)
     check_secrets(data, reader)
     return result

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deepforge_hpc.training.errors import TrainingError
+from deepforge_hpc.training.errors import TrainingError, meant
 
 _KEPT = ("best", "best_epoch", "wait", "is_over")
 
@@ -45,8 +44,8 @@ class EarlyStopping:
                 f"EarlyStopping monitors {self.monitor}, and no rows are kept to validate with: "
                 "set validation_split, or give the input validation"
             )
-        near = difflib.get_close_matches(self.monitor, logged, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = meant(self.monitor, logged)
+        hint = f"did you mean {near}? " if near else ""
         raise TrainingError(
             f"EarlyStopping monitors {self.monitor!r}, which is not logged; {hint}"
             f"There are {', '.join(logged)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 LEAST_SCALE: Final = 2.0**-14
@@ -15,3 +16,12 @@ SKIPPED: Final = (
 
 class TrainingError(RuntimeError):
     """Something that the person who started a training can mend: it says what and how."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the known name that may have been meant; empty if none is near."""
+    import difflib
+
+    lower = {item.lower(): item for item in known}
+    near = difflib.get_close_matches(name.lower(), lower, 1)
+    return lower[near[0]] if near else ""

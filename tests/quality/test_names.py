@@ -84,6 +84,49 @@ def test_a_state_is_compared_with_states() -> None:
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
+SENTENCES = {"expected", "explanation", "hint", "message", "reason"}
+"""What a person reads: whoever needs a part of it as data has a field of its own for that."""
+
+
+def read_back(tree: ast.AST) -> list[int]:
+    """Return the lines that look into a sentence for what it says."""
+    found = []
+    for node in ast.walk(tree):
+        texts: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            looks = {"find", "index", "partition", "removeprefix", "rpartition", "startswith"}
+            texts = [node.func.value] if node.func.attr in looks else []
+        elif isinstance(node, ast.Compare) and isinstance(node.left, ast.Constant):
+            texts = node.comparators if " " in str(node.left.value) else []
+        if {getattr(text, "attr", getattr(text, "id", "")) for text in texts} & SENTENCES:
+            found.append(node.lineno)
+    return found
+
+
+def test_no_sentence_is_read_back_into_data() -> None:
+    for line in (
+        'error.message.removeprefix("x: ")',
+        'expected.startswith("text")',
+        '"has no" in hint',
+    ):
+        assert read_back(ast.parse(line)) == [1]
+    found = {
+        path.relative_to(PACKAGE).as_posix(): read_back(ast.parse(path.read_bytes()))
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_what_may_have_been_meant_is_looked_for_in_two_places() -> None:
+    """One for files and the command line, one for what travels with operations, which has not that."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "get_close_matches" in path.read_text(encoding="utf-8")
+    }
+    assert found == {"files/faults.py", "training/errors.py"}
+
+
 def words(repository: Path) -> list[tuple[str, list[str]]]:
     """Return the words of each row of the table in the documentation, and the places it names."""
     page = (repository / "docs/developer/architecture.md").read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, nearest, shown
+from deepforge_hpc.files.faults import BAD, NAME, NAME_RULE, Path, Reader, near, nearest, shown
 from deepforge_hpc.files.kinds import (
     Items,
     MapOf,
@@ -116,9 +116,7 @@ class Layer:
 
 def _slip(name: object) -> str:
     """Return the word of a step that a name is near to; empty for none."""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(str(name), STEP_WORDS, 1, 0.74)), "")
+    return near(str(name), STEP_WORDS, 0.74)
 
 
 @described({})  # as `step_schema` says of a dialect

@@ -103,14 +103,20 @@ class Kinds:
 
     def why_not(self, family: str, name: str) -> tuple[str, str]:
         """Return what to say of a name that cannot stand for a layer, an initializer, ..."""
+        if refused := self.refusal(family, name):
+            return refused
+        hint = self.instead(name) or nearest(name, self.catalogue.known(family))
+        return f"{self.dialect.framework} has no {family} {shown(name)}", hint
+
+    def refusal(self, family: str, name: str) -> tuple[str, str] | None:
+        """Return what to say of a name that is known, and not for this; None of any other."""
         refused = self.dialect.refused if family == "layer" else {}
         if name in refused:
             return f"{name} cannot be used here: {refused[name]}", ""
         if re.fullmatch(r"[\w/.-]+\.py:\w+", name):
             module = name.replace("./", "").replace("/", ".").replace(".py:", ":")
             return f"{shown(name)} names a file, and modules are wanted", f"write {module}"
-        hint = self.instead(name) or nearest(name, self.catalogue.known(family))
-        return f"{self.dialect.framework} has no {family} {shown(name)}", hint
+        return None
 
     def instead(self, name: str) -> str:
         """Return what a word of another framework is called here, as a hint; or nothing."""

@@ -26,16 +26,17 @@ class LayerMaker:
             return Free(self.kinds, step.kind)
         if found := self.kinds.arguments("layer", step.kind):
             return found
-        message, hint = self.kinds.why_not("layer", step.kind)
-        if message.startswith(f"{self.dialect.framework} has no layer"):
-            known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
-            message = f"no {self.dialect.framework} layer or block {shown(step.kind)}"
-            line = next(one for one in reversed(step.path[:-1]) if isinstance(one, str))
-            is_bare = self.kinds.arguments("layer", line)  # `- Dense: {units: 10}`, without a name
-            hint = self.kinds.instead(step.kind) or nearest(step.kind, known)
-            hint = f"write `- name: {{{line}: ..}}`" if is_bare else hint
-        frame.fault(step.path, message, hint, key=True)
+        why = self.kinds.refusal("layer", step.kind) or self._unknown(step, frame)
+        frame.fault(step.path, *why, key=True)
         return None
+
+    def _unknown(self, step: Step, frame: Frame) -> tuple[str, str]:
+        message = f"no {self.dialect.framework} layer or block {shown(step.kind)}"
+        line = next(one for one in reversed(step.path[:-1]) if isinstance(one, str))
+        if self.kinds.arguments("layer", line):  # `- Dense: {units: 10}`, without a name
+            return message, f"write `- name: {{{line}: ..}}`"
+        known = [*frame.unit.blocks, *self.kinds.catalogue.known("layer")]
+        return message, self.kinds.instead(step.kind) or nearest(step.kind, known)
 
     def claim(self, name: str, step: Step, frame: Frame) -> None:
         """Take the name of a layer."""
