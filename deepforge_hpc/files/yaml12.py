@@ -361,6 +361,7 @@ class _Builder:
             return self._plain(node, text)
         if node.style == '"' and (found := forbidden(text)):
             self.fault(node, f"{found} in a text", "remove it")
+            return None  # no name of a file, and whoever looks for one would break
         if tag in _TEXT:
             return text
         value = self._plain(node, text)

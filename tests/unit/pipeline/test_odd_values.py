@@ -53,7 +53,7 @@ NET = "library: keras\narchitecture: a\ninputs: {x: [4]}\nlayers: [{d: {Dense: {
 HERE = "@HERE@"
 ODD = [
     "null", "true", "-1", "0", "1" + "0" * 4000, f"0x{'f' * 5000}", "1.5", "1e308", ".nan", "-.inf",
-    "''", "' '", "a b", "$(touch pwned)", "'`id`; x'", '"a\\nb"', '"\\x07"', '"\\ud800"', "\u65e5\u672c", "a" * 5000,
+    "''", "' '", "a b", "$(touch pwned)", "'`id`; x'", '"a\\nb"', '"\\x07"', '"a\\0b"', '"a\\0b.py:c"', '"\\ud800"', "\u65e5\u672c", "a" * 5000,
     "a/" * 3000, "..", "../../etc/passwd", "/etc", "out/passwd", "loop/x", "pipe/p", "/dev/null", "~nobody/x",
     "globus://a/b", "'x://'", "'**x'", "'['", "'{{ 7*7 }}'", "-x", "'__main__:x'", "'os:system'", "'.x:y'", "'a:b:c'",
     "operations/all.py:np", "train", "train.history", "render.images", "a..b", "pickle", "0m", "12:30",
