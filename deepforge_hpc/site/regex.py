@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,10 @@ _MOST_CHOICES = 12
 """Whatever may match in more than one way: each is a factor of two or more."""
 _MANY = 100
 _MOST_STEPS = 10**9
+_NAME = 50
+"""Characters of what a machine calls its things, which nobody else bounds."""
+_MOST_OF_A_NAME = 10**11
+"""The bound is a coarse one: what is next to each other shares the characters."""
 
 
 def runs_away(pattern: str) -> bool:
@@ -25,26 +30,32 @@ def runs_away(pattern: str) -> bool:
     That needs something inside of a repetition that can match in more than one way, or very many
     such things in a row. Some that would end are among those: they can be written otherwise.
     """
-    parsed = _parser.parse(pattern)
-    found = list(_choices(parsed, is_inside=False))
+    found = list(_choices(_parser.parse(pattern), is_inside=False))
     is_nested = any(is_inside for is_inside, _ in found)
     too_open = sum(span > _MANY for _, span in found) > _MOST_OPEN
-    return is_nested or too_open or len(found) > _MOST_CHOICES
+    too_many = len(found) > _MOST_CHOICES or _steps(pattern, _NAME) > _MOST_OF_A_NAME
+    return is_nested or too_open or too_many
 
 
 def takes_long(pattern: str, text: str) -> bool:
     """Tell whether it may take minutes to say that an expression does not match a long text."""
-    spans = [span for _, span in _choices(_parser.parse(pattern), is_inside=False)]
-    steps: int = len(text) ** sum(span > _MANY for span in spans)
-    return steps > _MOST_STEPS
+    return _steps(pattern, len(text)) > _MOST_STEPS
+
+
+def _steps(pattern: str, length: int) -> int:
+    """Return in how many ways a text of some length may be taken apart, at most."""
+    choices = _choices(_parser.parse(pattern), is_inside=False)
+    return math.prod(min(span, length) + 1 for _, span in choices)
 
 
 def _choices(parsed: Any, *, is_inside: bool) -> Iterator[tuple[bool, int]]:
-    """Yield, of each thing that can match in several ways, if it repeats, and how much it spans."""
+    """Yield, of each thing that can match in several ways, if it repeats, and how many more."""
     for operation, value in parsed:
         is_repeat = str(operation).endswith("REPEAT")
         span = int(value[1]) - int(value[0]) if is_repeat else 0
-        if span or str(operation) == "BRANCH":
+        if str(operation) == "BRANCH":
+            span = len(value[1]) - 1
+        if span:
             yield is_inside, span
         for part in _parts(value):
             yield from _choices(part, is_inside=is_inside or (is_repeat and value[1] > 1))

@@ -34,3 +34,20 @@ def test_a_long_text_is_not_held_against_many_repetitions(dfh: Any, make_project
     for pattern, code in (("a*a*a*a*a*b", 3), ("a+", 0)):
         files = {"pipeline.yaml": text, "operations.py": CODE.replace("PATTERN", repr(pattern))}
         dfh("check", cwd=make_project(files), expect=code, timeout=30)
+
+
+def test_repetitions_with_an_end_are_as_many_ways_as_they_span(dfh: Any, make_project: Any) -> None:
+    """Eleven times a hundred would take as long as eleven without an end."""
+    patterns = [
+        ("a{0,100}" * 11 + "b", "a" * 200, 3),
+        ("a{1,50}" * 8 + "b", "a" * 200, 3),
+        ("[ab]{0,100}" * 11 + "c", "ab" * 100, 3),
+        ("a{0,100}" * 5 + "b", "a" * 200, 3),
+        ("(aab|aac|aad)" * 12, "aab" * 11 + "aae", 3),
+        ("[a-z]{1,50}(-[a-z]{1,50})?(:[0-9]{1,5})?", "galaxy-zoo:2", 0),
+        (r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", "10.0.0.1", 0),
+    ]
+    for pattern, word, code in patterns:
+        text = PIPELINE.replace("WORD", f"'{word}'")
+        files = {"pipeline.yaml": text, "operations.py": CODE.replace("PATTERN", repr(pattern))}
+        dfh("check", cwd=make_project(files), expect=code, timeout=30)
