@@ -17,6 +17,7 @@ from deepforge_hpc.plan.facts import (
     usable_cores,
 )
 from deepforge_hpc.plan.launch import asks_for_gpus, gpu_option
+from deepforge_hpc.plan.limits import most_memory
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.site.model import SiteSpec
 from deepforge_hpc.site.queue import MemoryRequest, Queue
@@ -199,10 +200,19 @@ def _memory(site: SiteSpec, facts: Facts, built: Directives, *, is_internal: boo
             built.put("exclusive", "", (*place, "whole_node"))
         built.put("mem", rule.whole_node, (*place, "whole_node"))
     elif (policy == "required" or known(rule.share)) and (share := memory_share(facts)):
-        built.put("mem", f"{share}M", _source_of_share(site, facts, built))
+        _put_share(site, facts, built, share)
     elif policy == "required":
         text = f"site {site.name} refuses jobs without memory"
         built.problems.append(Problem(text, _MISSING["memory"]))
+
+
+def _put_share(site: SiteSpec, facts: Facts, built: Directives, share: int) -> None:
+    """Ask for a share of a node's memory; nobody asked for more than the queue takes."""
+    source = _source_of_share(site, facts, built)
+    most = most_memory(site, facts.queue, facts.resources) if facts.queue is not None else None
+    if most is not None and most < share:
+        share, source = most, f"{source}, and no more than its queue takes"
+    built.put("mem", f"{share}M", source)
 
 
 def _not_asked(site: SiteSpec, policy: str | None, gpus: int) -> str:

@@ -249,6 +249,17 @@ def memory_of_node(site: SiteSpec, queue: Queue) -> int | None:
     return most
 
 
+def most_memory(site: SiteSpec, queue: Queue, size: Resources) -> int | None:
+    """Return how many MiB a job of a size can have on each node by all limits, as far as known."""
+    cpus = size.ntasks_per_node * size.cpus_per_task
+    each, at_once = known(queue.mem_per_cpu.max), queue.at_once.mem
+    together = known(at_once.max) if at_once is not None else None
+    limits = [memory_of_node(site, queue)]
+    limits += [each * cpus] if each is not None else []
+    limits += [together // size.nodes] if together is not None else []
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
 def _cores(site: SiteSpec, queue: Queue, request: QueueRequest) -> Iterator[Excess]:
     size = request.resources
     cpus = size.ntasks_per_node * size.cpus_per_task

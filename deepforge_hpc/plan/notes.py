@@ -48,7 +48,9 @@ class Notes:
         self._launch(job, grant)
         if grant.account:
             source = self.loaded.account_origin
-            if grant.account != self.loaded.account:
+            if grant.account_path[-1:] == ("account",) and grant.account_path[:1] == ("queues",):
+                source = at(*grant.account_path)
+            elif grant.account != self.loaded.account:
                 source = f"{source}, with the suffix of {at(*grant.account_path)}"
             note(f"jobs.{job}.account", grant.account, source)
 

@@ -271,7 +271,7 @@ def charged(site: SiteSpec, account: str, facts: Facts) -> tuple[str, tuple[str 
     """
     suffix = ""
     path: tuple[str | int, ...] = ("account",)
-    if facts.queue is not None and facts.queue.account and account:
+    if facts.queue is not None and facts.queue.account:
         return facts.queue.account, ("queues", site.queues.index(facts.queue), "account")
     if facts.queue is not None and facts.queue.account_suffix:
         suffix = facts.queue.account_suffix
@@ -300,6 +300,8 @@ def check_account(site: SiteSpec, account: str) -> list[Notice]:
     """Return warnings on the account; UsageError if the site refuses jobs like that."""
     rule = site.account
     if not account:
+        if site.queues and all(queue.account for queue in site.queues):
+            return []  # each says who pays
         if rule.required == "yes":
             message = f"site {site.name} wants to know which account pays"
             hint = "Say which one: --account A, or account: {value: A} in its file."

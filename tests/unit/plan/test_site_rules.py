@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from deepforge_hpc.errors import InvalidInputError, NoResourcesError
+from deepforge_hpc.errors import InvalidInputError, NoResourcesError, UsageError
 from deepforge_hpc.paths import data_folder
 from deepforge_hpc.pipeline.load import Settings, load_pipeline
 from deepforge_hpc.plan.resolve import resolve
@@ -617,6 +617,41 @@ def test_memory_is_limited_by_the_cores_of_a_job(plan) -> None:
     ):
         with pytest.raises(NoResourcesError, match=says):
             plan(site, size, "srun")
+
+
+@pytest.mark.parametrize(
+    ("limit", "memory"),
+    [
+        ("name: a", "58982M"),
+        ("name: a, at_once: {mem: {max: 4GiB}}", "4096M"),
+        ("name: a, mem_per_node: {max: 10GiB}", "10240M"),
+        ("name: a, mem_per_cpu: {max: 1GiB}", "16384M"),
+        ("name: a, mem_per_cpu: {max: 100GiB}", "58982M"),
+    ],
+)
+def test_memory_that_nobody_asked_for_is_within_the_limits_of_the_queue(
+    plan, limit: str, memory: str
+) -> None:
+    site = (
+        "request: {memory: required}\nnode_types: {default: {cores: 64, mem: 256GiB}}\n"
+        f"queues: [{{{limit}}}]\n"
+    )
+    found = plan(site, "ntasks_per_node: 16, cpus_per_task: 1", "srun")
+    assert options(found)["mem"] == memory
+
+
+def test_a_queue_that_pays_itself_does_so_whoever_else_is_named(plan) -> None:
+    queues = "queues: [{name: a, account: own}]\n"
+    for account in ("{required: no}", "{required: yes}", "{required: if-several}", "{value: p1}"):
+        found = plan(f"account: {account}\n{queues}")
+        assert {job.account for job in found.jobs} == {"own"}
+        told = [one.kind for one in found.warnings if "account" in one.kind]
+        assert told == (["other_account"] if "value" in account else [])
+        origins = {one.key: one.source for one in found.origins}
+        assert origins["jobs.one.account"] == "site x (project):4"
+    some = "account: {required: yes}\nqueues: [{name: a, account: own}, {name: b}]\n"
+    with pytest.raises(UsageError, match="which account pays"):
+        plan(some)
 
 
 TWO_ACCOUNTS = (
