@@ -132,6 +132,7 @@ def next_folder(loaded: Loaded, pipeline: str) -> Path:
     """
     folders = {*project.executions_folders(loaded.project), loaded.executions}
     taken = [number for folder in folders for number in project.numbered(folder, pipeline)]
+    taken = [number for number in taken if number < project.LAST_NUMBER]
     number = max([project.last_number(loaded.project / LEDGER, pipeline), *taken]) + 1
     return Path(os.path.realpath(loaded.executions)) / project.name_of(pipeline, number)
 

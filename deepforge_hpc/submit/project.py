@@ -54,6 +54,10 @@ def name_of(pipeline: str, number: int) -> str:
     return f"{pipeline}-{number:04d}"
 
 
+LAST_NUMBER = 10**8
+"""Nothing counts on from there: a number of more digits than `number_of` knows would be lost."""
+
+
 def number_of(name: str) -> tuple[str, int]:
     """Return pipeline and number of the execution of that name; number 0 if none is called so."""
     match = re.fullmatch(r"(.+)-(\d{4,9})", name)
@@ -88,7 +92,11 @@ def _numbers(ledger: Path) -> dict[str, int]:
         found = read_json(LedgerLayout(ledger).numbers)
     except (OSError, ValueError):
         return {}
-    return {name: number for name, number in found.items() if isinstance(number, int)}
+    return {
+        name: number
+        for name, number in found.items()
+        if type(number) is int and 0 < number < LAST_NUMBER
+    }
 
 
 def _create(path: Path, data: bytes) -> None:

@@ -11,7 +11,20 @@ from deepforge_hpc.submit.project import executions_folders, last_number, note_n
 
 
 @pytest.mark.parametrize(
-    "text", ["5", "[1]", '{"sums": "x"}', "[" * 100_000, "{" * 100_000, "", "\x00"]
+    "text",
+    [
+        "5",
+        "[1]",
+        '{"sums": "x"}',
+        '{"sums": 999999999}',
+        '{"sums": true}',
+        '{"sums": -4}',
+        f'{{"sums": 1{"0" * 300}}}',
+        "[" * 100_000,
+        "{" * 100_000,
+        "",
+        "\x00",
+    ],
 )
 def test_a_note_of_another_shape_is_no_note(tmp_path: Path, text: str) -> None:
     """What stands in `.dfh/` may be of a later version, or damaged: it breaks no command."""
