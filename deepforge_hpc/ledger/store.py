@@ -25,6 +25,7 @@ from deepforge_hpc.runtime.base.codec import SchemaError, ShapeError, decode, ob
 from deepforge_hpc.runtime.base.failure import os_hint
 from deepforge_hpc.runtime.base.files import digest, read_json, read_own
 from deepforge_hpc.runtime.base.layout import LedgerLayout
+from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.state.closure import ClosureData
 from deepforge_hpc.runtime.state.record_data import RecordData
 
@@ -78,6 +79,8 @@ class Ledger:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._index: dict[str, Path] = {}
+        self.unread: dict[Path, str] = {}
+        """Folders that were passed over: path -> why. Each user's is theirs to close."""
 
     def get(self, record_id: str) -> Record:
         """Return a record; MissingRecordError or DamagedRecordError if it cannot be had."""
@@ -198,11 +201,29 @@ class Ledger:
         """Yield each record file and the hex of the id in its name, newest day first."""
         self._check_format()
         loose = LedgerLayout(self.root).loose
-        days = [(day.name, day) for user in _folders(loose) for day in _folders(user)]
-        for _, day in sorted(days, key=lambda item: item[0], reverse=True):
-            for path in sorted(day.iterdir()):
+        users = [path for path, is_folder in self._entries(loose) if is_folder]
+        days = [path for user in users for path, is_folder in self._entries(user) if is_folder]
+        for day in sorted(days, key=lambda path: path.name, reverse=True):
+            for path, _ in self._entries(day):
                 if match := _NAME.fullmatch(path.name):
                     yield path, match[1]
+
+    def _entries(self, folder: Path) -> list[tuple[Path, bool]]:
+        """Return what lies in a folder, and whether it is one; nothing of what is another's."""
+        try:
+            with os.scandir(folder) as entries:
+                return sorted((Path(entry.path), entry.is_dir()) for entry in entries)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.unread[folder] = _why(error)
+            return []
+
+    def passed_over(self) -> Iterator[Notice]:
+        """Say of which folders nothing was seen."""
+        for folder, why in self.unread.items():
+            text = f"the records in {folder} were passed over: {why}"
+            yield Notice("records_unreadable", text, str(folder))
 
 
 class Closure(Ledger):
@@ -255,10 +276,3 @@ def short(sha256: str) -> str:
 
 def _why(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _folders(parent: Path) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(parent) if entry.is_dir()]
-    except FileNotFoundError:
-        return []

@@ -61,6 +61,7 @@ def show(display: Display, path: str, *, packages: bool) -> None:
       dfh prov show executions/redshift-0007/jobs/train/outputs/model.keras
     """
     found = provenance.explain(path, _about(display, path))
+    display.notices(found.located.ledger.passed_over())
     display.result(found.to_dict(), explanation_lines(found, packages=packages))
 
 
