@@ -103,6 +103,7 @@ def verify(located: Located, locate: Callable[[Record], Path | None]) -> Verific
     made = sum(len(record.data.outputs) for record in closure.records.values()) - gone.total()
     made -= sum(finding.kind in _ABSENT for finding in findings)
     findings += [_gone(execution, number) for execution, number in gone.items()]
+    findings += located.ledger.passed_over()
     return Verification(
         roots=closure.roots,
         records=len(closure.records),
@@ -149,8 +150,9 @@ def _edges(closure: Trace, record: Record) -> Iterator[Notice]:
         maker = closure.records.get(by.record) if by else None
         if by is None or maker is None:
             continue
-        if item.sha256 not in [o.sha256 for o in maker.data.outputs if o.name == by.output]:
-            read = f"{record.label} read {short(item.sha256)} as {item.port}"
+        made = [o for o in maker.data.outputs if o.name == by.output]
+        if not any(o.sha256 == item.sha256 and item.format in ("", o.format) for o in made):
+            read = f"{record.label} read {short(item.sha256)} ({item.format}) as {item.port}"
             yield broken(
                 "edge_broken", f"{read}, not what {maker.label} made as {by.output}", record.id
             )
@@ -258,11 +260,6 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
             return
         # A later attempt may have made the job's result anew.
         named = record if found.record == record.id else ledger.get(found.record)
-        rows = {output.name: output.rows for output in named.data.outputs}
-        says = {
-            name: _said(output if rows.get(name) is not None else output._replace(rows=None))
-            for name, output in found.outputs.items()
-        }
     except OSError as error:
         text = f"the success marker of {record.label} was not checked: it cannot be read ({error})"
         yield Notice("marker_unreadable", text, str(place.success))
@@ -270,21 +267,15 @@ def _marker(ledger: Ledger, record: Record, folder: Path) -> Iterator[Notice]:
     except (ValueError, LedgerError) as error:
         fault = str(error)
     else:
-        made = {output.name: _said(output) for output in named.data.outputs}
         _, job, task = named.place
         is_its = named.place == record.place and not found.fault_as(job, task, named.data.plan_key)
         is_its = is_its and found.attempt == named.data.attempt
         is_its = is_its and found.reused_from == named.data.reused_from
-        if is_its and says == made:
+        if is_its and named.data.says(found.outputs):
             return
         fault = f"it does not agree with record {short(named.id)} of {named.label}"
     text = f"the success marker of {record.label} does not hold: {fault}"
     yield broken("marker_modified", text, place.success)
-
-
-def _said(output: marker.Output | RecordedOutput) -> tuple[object, ...]:
-    """Return what marker and record both say of an output; each has the path from elsewhere."""
-    return output.sha256, output.size, output.format, output.rows, Path(output.path).name
 
 
 def _external(record: Record, project: Path) -> Iterator[Notice]:

@@ -136,11 +136,10 @@ def _fits(data: RecordData, key: str, task: int | None) -> bool:
 
 def _is_sound(earlier: EarlierResult) -> bool:
     """Tell whether every output still is what the marker and the record say."""
-    recorded = {output.name: output.sha256 for output in earlier.record.data.outputs}
     entries = earlier.marker.outputs
     root = earlier.folder.root
     try:
-        return recorded == {name: entry.sha256 for name, entry in entries.items()} and not any(
+        return earlier.record.data.says(entries) and not any(
             check(root / entry.path, entry).fault for entry in entries.values()
         )
     except OSError:

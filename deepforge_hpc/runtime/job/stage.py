@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 
 from ..base.context import Context
 from ..base.failure import JobError, explain_os_error, resume_hint
-from ..base.files import digest, read_own
 from ..base.layout import JobLayout
 from ..base.plan import ExternalInput, InputBinding, Job
 from ..base.text import title
@@ -90,33 +88,32 @@ def unsound(context: Context, folder: JobLayout, reason: str) -> JobError:
 
 
 def _format_fault(context: Context, producer: Job, said: Marker, name: str) -> str:
-    """Say so if a marker says another format than the plan: it would be read as that.
+    """Say so if a marker says another format than was made: it would be read as that.
 
     What was taken up from a rescue has the format that was named for it: its record says so too.
+    Where the plan says none, its record alone knows; without one, a name that only it gives.
     """
-    fmt = said.outputs[name].format
+    from ..state.record import find_record
+
+    made = said.outputs[name]
     planned = next((port.type for port in producer.outputs if port.name == name), ANY_TYPE)
-    if fmt == planned or (planned == ANY_TYPE and _has_suffix(said.outputs[name])):
+    if made.format == planned != ANY_TYPE:
         return ""
-    from ..state.record import index_records
-    from ..state.record_data import parse_record
-
-    with suppress(OSError, ValueError, KeyError):
-        content = read_own(index_records(context.ledger)[said.record])
-        outputs = parse_record(content).outputs
-        if digest(content) == said.record and (name, fmt) in [(o.name, o.format) for o in outputs]:
-            return ""
-    other = "its file" if planned == ANY_TYPE else "the plan"
-    text = f"the success marker of {producer.name} says that it is {fmt}, and "
-    return text + f"{other} says another format"
+    text = f"the success marker of {producer.name} says that it is {made.format}, and "
+    if record := find_record(context.ledger, said.record, said.plan_key):
+        formats = {output.name: output.format for output in record.outputs}
+        return "" if formats.get(name) == made.format else f"{text}its record says another format"
+    if planned == ANY_TYPE:
+        return "" if _has_own_suffix(made) else f"{text}its file says another format"
+    return f"{text}the plan says another format"
 
 
-def _has_suffix(made: Output) -> bool:
-    """Tell whether a file is named as its format names files, where that is known."""
+def _has_own_suffix(made: Output) -> bool:
+    """Tell whether a file is named as its format, and no other, names files."""
     from ..formats import FORMATS
 
-    fmt = FORMATS.get(made.format)
-    return made.parts or fmt is None or not fmt.suffix or made.path.endswith(fmt.suffix)
+    named = [fmt.id for fmt in FORMATS.values() if fmt.suffix and made.path.endswith(fmt.suffix)]
+    return named == [made.format]
 
 
 ANY_TYPE = "any"

@@ -28,6 +28,7 @@ from .record_data import (
     RecordedReference,
     RecordedScheduler,
     Span,
+    parse_record,
 )
 
 if TYPE_CHECKING:
@@ -110,6 +111,20 @@ def index_records(ledger: Path) -> dict[str, Path]:
             if name.endswith(".json") and not name.startswith("."):
                 found["sha256:" + name.partition(".")[0]] = Path(folder, name)
     return found
+
+
+def find_record(ledger: Path, identity: str, plan_key: str) -> RecordData | None:
+    """Return a loose record of a job if it is there, and what its id says."""
+    key = plan_key.removeprefix("sha256:")[:8]
+    name = f"{identity.removeprefix('sha256:')}.{key}.json"
+    if not re.fullmatch(r"\w+\.\w+\.json", name):
+        return None
+    for path in LedgerLayout(ledger).loose.glob(f"*/*/{name}"):
+        with suppress(OSError, ValueError):
+            content = read_own(path)
+            if digest(content) == identity:
+                return parse_record(content)
+    return None
 
 
 def end_record(
@@ -269,6 +284,7 @@ def _output(context: Context, item: Published) -> RecordedOutput:
         format=item.entry.format,
         copies=tuple(_shown_path(context, path) for path in item.copies),
         rows=item.entry.rows,
+        parts=item.entry.parts,
     )
 
 

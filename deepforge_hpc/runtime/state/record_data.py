@@ -5,11 +5,14 @@ a default, and what a later version adds is passed over.
 """
 
 # Annotations are types here, which the codec reads.
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..base.codec import parse
+from ..base.layout import ExecutionLayout
 from ..base.states import State
-from .marker import ReusedFrom
+from .marker import Output, ReusedFrom
 
 SCHEMA = "dfh/record/1"
 
@@ -53,6 +56,19 @@ class RecordedOutput(NamedTuple):
     """Where else it was laid (`outputs.NAME.to`), as `path`; earlier versions did not note it."""
     rows: int | None = None
     """Where they were counted; earlier versions did not note it."""
+    parts: bool | None = None
+    """Whether it is a folder with a part of each task; earlier versions did not note it."""
+
+
+def _is_same(made: Output, said: RecordedOutput, folder: Path) -> bool:
+    """Compare what a marker and a record say of one output of a job, whose folder is given."""
+    below = (folder / made.path).parts
+    return (
+        (made.sha256, made.size, made.format) == (said.sha256, said.size, said.format)
+        and said.rows in (None, made.rows)
+        and said.parts in (None, made.parts)
+        and Path(said.path).parts[-len(below) :] == below
+    )
 
 
 class RecordedFigure(NamedTuple):
@@ -166,6 +182,14 @@ class RecordData(NamedTuple):
         """Return the output, or the file of a figure, that has this digest."""
         items: tuple[RecordedOutput | RecordedFigure, ...] = (*self.outputs, *self.figures)
         return next((item for item in items if item.sha256 == sha256), None)
+
+    def says(self, outputs: Mapping[str, Output]) -> bool:
+        """Tell whether it says the same of all outputs as a success marker, in all that both do."""
+        recorded = {output.name: output for output in self.outputs}
+        folder = ExecutionLayout(Path()).job(self.job, self.task).root
+        return recorded.keys() == outputs.keys() and all(
+            _is_same(made, recorded[name], folder) for name, made in outputs.items()
+        )
 
     @property
     def producers(self) -> list[str]:

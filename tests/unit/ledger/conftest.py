@@ -112,6 +112,7 @@ class Project:
                     "format": "text",
                     "trust": "content",
                     "rows": 1,
+                    "parts": False,
                 }
             ],
             "status": "succeeded",
@@ -137,6 +138,7 @@ class Project:
             "sha256": sha256,
             "size": size,
             "path": str(path.relative_to(self.root)),
+            "format": "text",
             "trust": "content",
             "by": {"record": record_id, "job": job, "output": "result", "task": task},
         }

@@ -363,6 +363,28 @@ def test_output_gone_is_an_error_for_what_was_asked_and_a_warning_upstream(proje
     assert kinds(project, target, "warning") == ["output_gone"]
 
 
+def test_a_closed_folder_of_another_user_is_passed_over_and_told_once(project: Any) -> None:
+    """It may hold no record of what is asked for; whoever made it may close it to others."""
+    for other in (
+        project.ledger / "loose" / "other",
+        project.ledger / "loose" / "eve" / "20260101",
+    ):
+        other.mkdir(parents=True)
+        with project.closed(other):
+            assert provenance.explain(str(project.execution), project.root)
+            found = provenance.verify(str(project.execution), project.root)
+        assert found.is_sound
+        told = [item for item in found.findings if item.kind == "records_unreadable"]
+        assert [(item.subject, item.level) for item in told] == [(str(other), "warning")]
+    assert kinds(project, project.execution) == []
+
+
+def test_what_was_read_as_another_format_breaks_the_edge(project: Any) -> None:
+    consumer = json.loads(project.record_file("evaluate").read_bytes())
+    consumer["inputs"][0]["format"] = "file"
+    assert "edge_broken" in kinds(project, project.write_record(consumer))
+
+
 def test_ancestor_rewritten_with_a_new_id_breaks_the_edge(project: Any) -> None:
     """A forger who re-hashes an ancestor cannot re-hash what points to it."""
     path = project.record_file("train")

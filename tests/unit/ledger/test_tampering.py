@@ -77,15 +77,19 @@ def test_a_failed_attempt_with_a_later_clock_hides_no_edit(project: Any, later: 
     assert findings(project, project.execution) == ["output_modified"] * (later < 0)
 
 
-@pytest.mark.parametrize("field", ["format", "size", "path", "rows", "attempt", "reused_from"])
+@pytest.mark.parametrize(
+    "field", ["format", "size", "path", "folder", "rows", "parts", "attempt", "reused_from"]
+)
 def test_every_field_of_a_marker_is_compared(project: Any, field: str) -> None:
     marker = success(project, "train")
     said = json.loads(marker.read_bytes())
     output = next(iter(said["outputs"].values()))
     other = {"format": "json", "size": output["size"] + 1, "path": "outputs/other", "rows": 9}
-    other["attempt"] = 2
+    other |= {"attempt": 2, "parts": True}
+    other["folder"] = output["path"].replace("outputs/", "outputs/below/")
     other["reused_from"] = {"execution": "forged-0001", "job": "a", "task": None, "record": "x"}
-    (output if field in output else said)[field] = other[field]
+    key = "path" if field == "folder" else field
+    (output if key in {**output, "parts": 0} else said)[key] = other[field]
     marker.chmod(0o644)
     marker.write_text(json.dumps(said))
     assert "marker_modified" in findings(project, project.execution)

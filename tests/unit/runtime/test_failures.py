@@ -283,21 +283,26 @@ def test_an_upstream_marker_that_is_damaged_or_of_another_plan(execution: Execut
     assert execution.run("job").returncode == 0
 
 
+@pytest.mark.parametrize("said", ["text", "file", "directory", "any", "word", "pickle"])
 @pytest.mark.parametrize("planned", ["any", "json"])
 def test_a_marker_does_not_say_in_which_format_an_input_is_read(
-    execution: Execution, planned: str
+    execution: Execution, planned: str, said: str
 ) -> None:
     execution.operation("first", "def operation(): return 12", outputs={"result": planned})
     execution.operation("job", "def operation(x): return x", inputs={"x": "first.result"})
     execution.run_all("first")
-    marker = execution.folder("first").success
-    marker.write_text(marker.read_text().replace('"format":"json"', '"format":"text"'))
-    assert "the success marker of first says that it is text" in fail(execution)["reason"]
+    marker, told = execution.folder("first").success, f'"format":"{said}"'
+    marker.write_text(marker.read_text().replace('"format":"json"', told))
+    reason = f"the success marker of first says that it is {said}, and its record says another"
+    assert reason in fail(execution)["reason"]
     for record in execution.ledger.glob("loose/*/*/*.json"):
         record.chmod(0o644)
-        record.write_text(record.read_text().replace('"format":"json"', '"format":"text"'))
+        record.write_text(record.read_text().replace('"format":"json"', told))
     assert execution.run("job").returncode == 1  # an edited record is no witness
-    assert "the success marker of first says that it is text" in execution.state("job")["reason"]
+    reason = execution.state("job")["reason"]
+    assert f"the success marker of first says that it is {said}, and " in reason
+    marker.write_text(marker.read_text().replace(told, '"format":"json"'))
+    assert execution.run("job").returncode == 0  # as its file is named, and as the plan says
 
 
 def test_an_input_that_was_edited_or_lost(execution: Execution) -> None:

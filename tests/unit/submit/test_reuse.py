@@ -145,7 +145,9 @@ def test_changed_attribute_runs_again_from_there(lab: Any) -> None:
     assert lab.wait(layout)["use"] == "succeeded"
 
 
-@pytest.mark.parametrize("how", ["edited", "forged", "gone", "link", "marker", "record", "status"])
+@pytest.mark.parametrize(
+    "how", ["edited", "forged", "format", "rows", "gone", "link", "marker", "record", "status"]
+)
 def test_what_does_not_hold_any_more_is_not_reused(lab: Any, how: str, tmp_path: Path) -> None:
     old = ExecutionLayout(lab.project / "executions" / "lab-0001").job("use")
     output = old.outputs / "value.json"
@@ -161,6 +163,10 @@ def test_what_does_not_hold_any_more_is_not_reused(lab: Any, how: str, tmp_path:
             info = target.stat()
             target.write_bytes(saved.replace(b"0", b"1"))
             os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
+        elif how in {"format", "rows"}:  # of whatever digest: it would be read as that
+            data = json.loads(said)
+            data["outputs"]["value"].update({"format": "file"} if how == "format" else {"size": 1})
+            old.success.write_text(json.dumps(data))
         elif how == "record":
             target.chmod(0o644)
             target.write_bytes(saved.replace(b'"succeeded"', b'"Succeeded"'))
