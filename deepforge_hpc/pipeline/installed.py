@@ -182,7 +182,7 @@ def _open(environment: Environment, path: str) -> _Python | None:
         binary = f"{prefix}/bin/python" if prefix else ""
     elif binary and os.sep not in binary and path and not environment.modules:
         binary = shutil.which(binary, path=path) or ""
-    if os.sep not in binary or not Path(binary).exists():
+    if os.sep not in binary or not os.path.exists(binary):  # noqa: PTH110 - Path raises if too long
         return None
     minor = _minor(Path(binary))
     return _Python(_prefix(Path(binary)), minor) if minor else None
