@@ -17,7 +17,7 @@ from deepforge_hpc.site.kinds import SLURM_NAME
 
 _Item = TypeVar("_Item")
 
-STARTERS = ("srun", "mpirun", "mpiexec", "ibrun", "jsrun", "flux", "aprun", "torchrun")
+LAUNCH_PROGRAMS = ("srun", "mpirun", "mpiexec", "ibrun", "jsrun", "flux", "aprun", "torchrun")
 CONTAINERS = ("apptainer", "singularity", "shifter", "podman-hpc", "sarus", "enroot")
 _VARIABLES = ("LMOD_SYSTEM_NAME", "LMOD_VERSION", "MODULESHOME", "NERSC_HOST", "SLURM_CLUSTERS")
 
@@ -97,7 +97,7 @@ def read_machine(
         groups=groups,
         mpi=commands.parse_mpi(mpi),
         spank=commands.parse_options(ask(commands.HELP_ARGV)),
-        programs=tuple(name for name in (*STARTERS, *CONTAINERS) if which(name)),
+        programs=tuple(name for name in (*LAUNCH_PROGRAMS, *CONTAINERS) if which(name)),
         modules=_modules(ask, environ),
         licenses=commands.parse_licenses(ask(commands.LICENSES_ARGV)),
         reservations=commands.parse_reservations(ask(commands.RESERVATIONS_ARGV)),
