@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import ast
+import functools
+from collections import Counter
 from collections.abc import Iterator
 
+from deepforge_hpc.pipeline import harmless
 from deepforge_hpc.pipeline.annotation import Annotations, imported_names
-from deepforge_hpc.pipeline.syntax import statements
+from deepforge_hpc.pipeline.harmless import is_harmless
+from deepforge_hpc.pipeline.syntax import nodes, statements
 
-_PURE_BUILTINS = frozenset(
-    {
-        *("abs", "bool", "bytes", "complex", "dict", "enumerate", "float", "frozenset", "int"),
-        *("len", "list", "max", "min", "object", "pow", "range", "reversed", "round", "set"),
-        *("slice", "sorted", "str", "sum", "tuple", "type", "zip", "property"),
-    }
-)
-_PURE_MODULES = (
-    *("collections.", "dataclasses.", "datetime.", "decimal.", "enum.", "fractions.", "functools."),
-    *("itertools.", "logging.getLogger", "math.", "numpy.", "operator.", "os.path.", "pathlib."),
-    *("re.", "string.", "typing.", "typing_extensions.", "abc.", "contextlib.", "numba."),
-    *("tensorflow.function", "torch.jit.", "torch.no_grad", "jax.jit"),
-)
-_IMPURE = ("numpy.random", "numpy.set", "numpy.seterr", "numpy.load", "numpy.save")
 _PURE_DECORATORS = frozenset({"staticmethod", "classmethod", "property"})
-_PURE_BASES = frozenset(
-    {
-        *("object", "Exception", "ValueError", "RuntimeError", "TypeError", "KeyError"),
-        *("abc.ABC", "typing.Generic", "typing.Protocol", "typing.NamedTuple", "typing.TypedDict"),
-        *("enum.Enum", "enum.IntEnum", "enum.StrEnum", "torch.nn.Module", "keras.Model"),
-        *("keras.layers.Layer", "tensorflow.keras.Model", "tensorflow.keras.layers.Layer"),
-        *("torch.utils.data.Dataset", "sklearn.base.BaseEstimator"),
-        *("sklearn.base.TransformerMixin", "sklearn.base.ClassifierMixin"),
-        "sklearn.base.RegressorMixin",
-    }
-)
 _HOOKS = frozenset({"__init_subclass__", "__set_name__"})
 
 
@@ -43,8 +22,11 @@ class Effects:
     def __init__(self, tree: ast.Module) -> None:
         self.names = Annotations(imported_names(statements(tree)))
         self._classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+        self._tree = tree
         self._defined = {
-            node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            node.name
+            for node in statements(tree, own=True)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
         }
         self._keeps_annotations = self.names.name(ast.Name("annotations")).startswith("__future__")
         """Whether annotations are kept as they stand, and none is evaluated."""
@@ -89,19 +71,22 @@ class Effects:
                 hooks = {item.name for item in known.body if isinstance(item, ast.FunctionDef)}
                 if hooks & _HOOKS or not self._is_plain_class(known, depth + 1):
                     return False
-            elif name not in _PURE_BASES:
+            elif not harmless.is_plain_base(name):
                 return False
         return not any(map(self.has, node.body))
 
     def _decorated(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
         """Tell whether the decorators are known, and register nothing."""
-        for decorator in node.decorator_list:
-            call = decorator.func if isinstance(decorator, ast.Call) else decorator
-            name = self.names.name(call)
-            is_setter = name.endswith((".setter", ".getter", ".deleter"))
-            if not (name in _PURE_DECORATORS or is_setter or self._is_harmless(name)):
-                return False
-        return True
+        return all(map(self._is_decorator, node.decorator_list))
+
+    def _is_decorator(self, node: ast.expr) -> bool:
+        name = self.names.name(node.func if isinstance(node, ast.Call) else node)
+        if isinstance(node, ast.Call):
+            if name == "functools.partial":  # the decorator is what it keeps
+                return all(map(self._is_decorator, node.args[:1])) and self._is_pure(node)
+            return is_harmless(name) and self._is_pure(node)
+        is_setter = name.endswith((".setter", ".getter", ".deleter"))
+        return name in _PURE_DECORATORS or is_setter or is_harmless(name)
 
     def _is_pure(self, node: ast.AST) -> bool:
         """Tell whether an expression only makes a value."""
@@ -109,27 +94,111 @@ class Effects:
             return True
         if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)):
             return False
-        if isinstance(node, ast.Call) and not self._may_call(node.func):
+        if isinstance(node, ast.Call) and not self._may_call(node):
             return False
         return all(map(self._is_pure, ast.iter_child_nodes(node)))
 
     def _is_annotation(self, node: ast.expr) -> bool:
         return self._keeps_annotations or self._is_pure(node)
 
-    def _may_call(self, function: ast.expr) -> bool:
+    def _may_call(self, node: ast.Call) -> bool:
+        function = node.func
         name = self.names.name(function)
-        if isinstance(function, ast.Attribute) and not name:
-            inner = function.value
-            while isinstance(inner, (ast.Attribute, ast.Subscript)):
-                inner = inner.value
-            # A method of what was made just now, which is looked at by itself; not of what has a
-            # name, which it may change.
-            return not isinstance(inner, ast.Name)
-        return name in _PURE_BUILTINS - self._defined or self._is_harmless(name)
+        if any(keyword.arg in harmless.CHANGING_KEYWORDS for keyword in node.keywords):
+            return False
+        if name in harmless.BUILTINS - self._defined or is_harmless(name):
+            return self._only_reads(node, name)
+        return (
+            isinstance(function, ast.Attribute)
+            and function.attr in harmless.METHODS
+            and self._is_plain(function.value)
+            and self._only_reads(node, function.attr)
+        )
 
-    @staticmethod
-    def _is_harmless(name: str) -> bool:
-        return name.startswith(_PURE_MODULES) and not name.startswith(_IMPURE)
+    def _only_reads(self, node: ast.Call, name: str) -> bool:
+        """Tell whether a function, which has no effect itself, has none by what it is given."""
+        given = [*node.args, *(keyword.value for keyword in node.keywords)]
+        if harmless.writes_into(name, len(node.args)) and not isinstance(given[-1], ast.Constant):
+            return False
+        if name == "numpy.nan_to_num" and any(one.arg == "copy" for one in node.keywords):
+            return False
+        if name in harmless.KEEPERS:
+            return True
+        may_call = given if name in harmless.CALLERS else []
+        if name in harmless.BUILTINS:  # they call only what has a name: `key=`
+            may_call = given[len(node.args) :]
+        held = [one for one in given if one not in may_call]
+        return all(map(self._is_safe_to_call, may_call)) and not any(
+            map(self._holds_function, held)
+        )
+
+    def _is_safe_to_call(self, node: ast.expr) -> bool:
+        """Tell whether an argument is no function, or one that only makes a value."""
+        if isinstance(node, ast.Lambda):
+            return self._is_pure(node.body)
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            name = self.names.name(node)
+            is_known = name in harmless.BUILTINS - self._defined or is_harmless(name)
+            return is_known or self._is_plain(node)
+        return not self._holds_function(node)
+
+    def _holds_function(self, node: ast.expr) -> bool:
+        """Tell whether an argument names a function or class of the file, or is one."""
+        return any(
+            isinstance(one, ast.Lambda) or (isinstance(one, ast.Name) and one.id in self._defined)
+            for one in nodes(node)
+        )
+
+    def _is_plain(self, node: ast.expr, depth: int = 0) -> bool:
+        """Tell whether a value is one of Python's or numpy's own, with their methods."""
+        if isinstance(node, ast.Name) and depth < _MOST_NAMES:
+            value = self._bound_once.get(node.id)
+            return value is not None and self._is_plain(value, depth + 1)
+        if isinstance(node, ast.Call):
+            name = self.names.name(node.func)
+            inner = node.func.value if isinstance(node.func, ast.Attribute) else None
+            is_made = name in _MAKERS - self._defined or name.startswith(_MAKING_MODULES)
+            return is_made or (not name and inner is not None and self._is_plain(inner, depth))
+        if isinstance(node, ast.Attribute):
+            return self._is_plain(node.value, depth)
+        if isinstance(node, ast.BinOp):
+            return self._is_plain(node.left, depth) and self._is_plain(node.right, depth)
+        return isinstance(node, _DISPLAYS)
+
+    @functools.cached_property
+    def _bound_once(self) -> dict[str, ast.expr]:
+        """The values of names that one statement at the top gives, and nothing else changes."""
+        imported = [
+            alias.asname or alias.name
+            for node in statements(self._tree)
+            if isinstance(node, (ast.Import, ast.ImportFrom))
+            for alias in node.names
+        ]
+        stored = (
+            node.id
+            for node in nodes(self._tree)
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        )
+        number = Counter([*stored, *self._defined, *imported])
+        return {
+            node.targets[0].id: node.value
+            for node in self._tree.body
+            if isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and number[node.targets[0].id] == 1
+        }
+
+
+_MOST_NAMES = 20
+_MAKERS = frozenset(
+    {"bytes", "dict", "float", "frozenset", "int", "len", "list", "range", "set", "str", "tuple"}
+)
+_MAKING_MODULES = ("datetime.", "decimal.", "fractions.", "math.", "numpy.", "pathlib.", "re.")
+_DISPLAYS = (
+    *(ast.Constant, ast.Dict, ast.DictComp, ast.JoinedStr, ast.List, ast.ListComp, ast.Set),
+    *(ast.SetComp, ast.Tuple),
+)
+"""Expressions that make a value of Python."""
 
 
 def _annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.expr]:

@@ -126,6 +126,115 @@ def test_what_it_names_is_and_so_is_what_its_module_does(
     assert digest_of({"ops.py": BASE.replace(old, new)}) != before
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "np.multiply(W, 2.0, out=W)",
+        "np.multiply(W, 2.0, W)",
+        "np.exp(W, W)",
+        "np.add(W, 1, **{'out': W})",
+        "np.put(W, [0], 2.0)",
+        "np.add.at(W, 0, 2.0)",
+        "np.fill_diagonal(W, 2.0)",
+        "np.ndarray.fill(W, 2.0)",
+        "np.asarray(W).fill(2.0)",
+        "np.nan_to_num(W, copy=False)",
+        "operator.setitem(W, 0, 2.0)",
+        "operator.iadd(W, 1)",
+        "functools.reduce(put, [1, 2])",
+        "sorted([1, 2], key=put)",
+        "sorted([1, 2], key=lambda x: put(x))",
+        "max([1, 2], key=lent)",
+        "np.fromfunction(lent, (2,))",
+        "Path('w.txt').write_text('2')",
+        "[W][0].fill(2)",
+        "logging.getLogger('a').setLevel(2)",
+    ],
+)
+def test_a_call_that_changes_what_it_is_given_is_no_value(digest_of: Digest, call: str) -> None:
+    code = f"""
+import functools, logging, operator
+from pathlib import Path
+import numpy as np
+from helper import scale as lent
+W = np.ones(4)
+def put(x, y=0):
+    W[0] = x
+_ = {call}
+def op(x):
+    y = x * W[0]
+    return y
+"""
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert digest_of({"ops.py": code.replace(call, f"({call}, 1)")}) != before
+
+
+@pytest.mark.parametrize(
+    "decorator", ["numba.extending.overload(len)", "functools.partial(put, 1)", "put"]
+)
+def test_a_decorator_that_may_register_what_it_is_given_counts(
+    digest_of: Digest, decorator: str
+) -> None:
+    code = f"""
+import functools, numba
+def put(x, y=0):
+    return x
+@{decorator}
+def other(x):
+    return 1
+def op(x):
+    y = len([x])
+    return y
+"""
+    before = digest_of({"ops.py": code})
+    assert digest_of({"ops.py": code.replace("return 1", "return 2")}) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 1", "return 2"),
+        ("size = 1", "size = 2"),
+        ("G.mean()", "G.T.std()"),
+        ("key=len", "key=lambda one: one[0]"),
+        ('parent.joinpath("a")', 'parent.joinpath("b")'),
+        ("operator.mul", "operator.add"),
+        ("partial(other, 1)", "partial(other, 2)"),
+        ("max(N, 3)", "max(N, 4)"),
+    ],
+)
+def test_values_and_classes_that_others_use_do_nothing_to_it(
+    digest_of: Digest, old: str, new: str
+) -> None:
+    code = """
+import functools, operator
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+import torch
+from helper import BASE as N
+G = np.linspace(0, 1, 5)
+H = G.mean()
+NAMES = sorted(["a", "bc"], key=len)
+FILE = Path(__file__).parent.joinpath("a")
+SIZE = functools.reduce(operator.mul, [2, 3])
+MOST = max(N, 3)
+@torch.inference_mode()
+def other(x):
+    return 1
+run = functools.partial(other, 1)
+@functools.partial(torch.compile, dynamic=True)
+class Net(tf.keras.layers.Dense):
+    size = 1
+def op(x):
+    y = x
+    return y
+"""
+    before = digest_of({"ops.py": code, "helper.py": HELPER})
+    assert code.count(old) == 1
+    assert digest_of({"ops.py": code.replace(old, new)}) == before
+
+
 def test_what_is_changed_in_place_is_followed(digest_of: Digest) -> None:
     code = BASE.replace("LOOKUP = {}", "LOOKUP = []\nALIAS = LOOKUP\nALIAS += [1]")
     before = digest_of({"ops.py": code, "helper.py": HELPER})
