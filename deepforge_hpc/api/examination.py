@@ -74,7 +74,8 @@ def software(python: str, packages: Iterable[str]) -> Software:
     from deepforge_hpc.pipeline.installed import Installed
     from deepforge_hpc.runtime.base.plan import Environment
 
-    return Installed().software(Environment(python=python), packages)
+    found = Installed().software(Environment(python=python), packages)
+    return tuple((name, version) for name, version in found if version)
 
 
 def _own_software(packages: frozenset[str]) -> Software:

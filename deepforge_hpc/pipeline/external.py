@@ -44,6 +44,7 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         found = place.stat(name)
         is_small = found.size <= SMALL_BYTES and found.files <= _SMALL_FILES
         sha256 = place.digest(name) if is_small else None
+        listing = "" if is_small or found.kind != FOLDER else place.listing(name)
     except PlaceError as error:
         if isinstance(error.__cause__, OddFileError):
             odd = error.__cause__
@@ -65,4 +66,5 @@ def locate(spec: InputSpec, folder: Path, formats: Formats, reader: Reader) -> E
         mtime_ns=found.mtime_ns,
         sha256=sha256,
         origin=origin(reader.document, "inputs", spec.name),
+        listing=listing,
     )

@@ -5,12 +5,14 @@ that is installed to be edited (`pip install -e`), the digest of its files, also
 package needs it, and of one that PYTHONPATH leads to, which goes before all that is installed; the
 same of what such files import in turn; of a container, its image, which stands for all. What cannot
 be seen from here is left out: a python that only a module brings, or that PATH of another machine
-leads to; an image in a registry.
+leads to; an image in a registry. An imported package that no folder of a python shows has no
+version: it is not there, or a module, a variable of the job or an odd installation brings it.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import re
@@ -30,7 +32,7 @@ from deepforge_hpc.runtime.rank.packages import normalized
 from deepforge_hpc.site.model import SiteSpec
 
 Software = tuple[tuple[str, str], ...]
-"""What was found, by name and sorted."""
+"""What was found, by name and sorted; of an imported package that no folder has, no version."""
 
 _OTHER_NAMES = {
     "sklearn": ["scikit-learn"], "skimage": ["scikit-image"], "PIL": ["pillow"],
@@ -39,6 +41,7 @@ _OTHER_NAMES = {
     "tensorflow": ["tensorflow-cpu", "tensorflow-intel"],
 }  # fmt: skip
 """Of packages that are imported under another name; the rest is looked up in the metadata."""
+_TRAVELS = frozenset({"deepforge_hpc", "dfh_runtime"})
 _SMALL_BYTES = 16 << 20
 _MAX_FILES = 2_000
 _ADDED = re.compile(r"""\baddsitedir\(['"]([^'"]+)['"]\)""")
@@ -55,8 +58,8 @@ class _Found(NamedTuple):
 
     version: str = ""
     """Of its package, or the digest of its files; empty if it is not there."""
-    source: Path | None = None
-    """What may be edited in place: the file or folder that the digest is of."""
+    sources: tuple[Path, ...] = ()
+    """What may be edited in place: the files or folders that the digest is of."""
 
 
 def path_of_jobs(site: SiteSpec | None) -> str:
@@ -72,6 +75,11 @@ def path_of_jobs(site: SiteSpec | None) -> str:
 def is_seen(software: Software) -> bool:
     """Tell whether the interpreter or the image of a job was found."""
     return any(name in ("python", "image") for name, _ in software)
+
+
+def unseen(software: Software) -> list[str]:
+    """Return the packages that an operation imports, and of which no version is known."""
+    return [name for name, version in software if not version]
 
 
 class Installed:
@@ -94,7 +102,7 @@ class Installed:
     def _look(self, environment: Environment, packages: frozenset[str]) -> Software:
         if environment.container:
             return _image(environment.container)
-        outside = packages - sys.stdlib_module_names
+        outside = packages - sys.stdlib_module_names - _TRAVELS
         python = self._python(environment)
 
         def find(name: str) -> _Found:
@@ -103,14 +111,17 @@ class Installed:
 
         edited = python.edited_below(outside) if python is not None else frozenset()
         known = {name: find(name) for name in outside | edited}
-        todo = [found.source for found in known.values() if found.source is not None]
+        todo = [source for found in known.values() for source in found.sources]
         while todo:
             for name in _imports(todo.pop()) - known.keys() - sys.stdlib_module_names:
                 # Of what is installed as a release, a change is told by the list in the record.
-                known[name] = found if (found := find(name)).source is not None else _Found()
-                todo += [found.source] if found.source is not None else []
+                known[name] = found if (found := find(name)).sources else _Found()
+                todo += known[name].sources
         versions = {name: found.version for name, found in known.items() if found.version}
-        minor = (("python", python.minor),) if python is not None else ()
+        minor: Software = ()
+        if python is not None:
+            minor = (("python", python.minor),)
+            versions = {**dict.fromkeys(outside, ""), **versions}
         return (*minor, *sorted(versions.items()))
 
     def below(
@@ -155,7 +166,7 @@ def _find(folders: Mapping[Path, Iterable[str]], installed: Requirements, module
         if here:
             packages = installed.sharing(module, *_OTHER_NAMES.get(module, ()))
             if all(installed.found[name][0].parent != folder for name in packages):
-                return _Found(_digest(folder / here), folder / here)
+                return _edited(folder / here)
             if len(packages) == 1:
                 return _Found(installed.release(packages[0]))
             return _Found(", ".join(f"{name} {installed.release(name)}" for name in packages))
@@ -229,22 +240,22 @@ class _Python:
             for extra in _extra_folders(folder, self._folders[folder]):
                 self._folders.setdefault(extra, _names(extra))
         self._added = [names for folder, names in self._folders.items() if folder not in own]
-        self._mapped = {
-            module: path
-            for folder in reversed(own)
-            for module, path in _mapped(folder, self._folders[folder])
-        }
+        self._mapped: dict[str, list[str]] = {}
+        for folder in own:
+            for module, path in _mapped(folder, self._folders[folder]):
+                self._mapped.setdefault(module, []).append(path)
         self._installed = Requirements(self._folders)
 
     def find(self, module: str) -> _Found:
         """Return what there is of a top module."""
         if module not in self._found:
-            source = self._editable(module)
-            self._found[module] = (
-                _Found(_digest(source), source)
-                if source
-                else _find(self._folders, self._installed, module)
-            )
+            sources = self._editable(module)
+            found = _edited(*sources) if sources else _Found()
+            found = found if found.version else _find(self._folders, self._installed, module)
+            if not found.version:  # a package need not be called as its module is
+                sources = _below(self._edited_roots, module)
+                found = _edited(*sources) if sources else _Found()
+            self._found[module] = found
         return self._found[module]
 
     def below(self, modules: Iterable[str], *, deep: bool = True) -> dict[str, str]:
@@ -264,28 +275,50 @@ class _Python:
         """Return a package's modules that are edited in place."""
         if package not in self._edited_of:
             names = filter(self._may_be_edited, self._installed.modules(package))
-            self._edited_of[package] = frozenset(name for name in names if self.find(name).source)
+            self._edited_of[package] = frozenset(name for name in names if self.find(name).sources)
         return self._edited_of[package]
 
     def _may_be_edited(self, module: str) -> bool:
         added = any(name in names for names in self._added for name in (module, f"{module}.py"))
-        return added or self._editable(module) is not None
+        return added or bool(self._editable(module))
 
     def _packages(self, module: str) -> list[str]:
         return self._installed.sharing(module, *_OTHER_NAMES.get(module, ()))
 
-    def _editable(self, module: str) -> Path | None:
-        """Return the source of a module that is installed to be edited."""
+    def _editable(self, module: str) -> tuple[Path, ...]:
+        """Return the sources of a module that is installed to be edited; of a namespace, several."""
         if module in self._mapped:
-            return _source(Path(self._mapped[module]))
+            return tuple(filter(None, map(_source, map(Path, self._mapped[module]))))
         info, _ = self._installed.found.get(normalized(module), (None, ""))
-        with suppress(OSError, ValueError, TypeError, AttributeError):
-            told = json.loads((info / "direct_url.json").read_bytes()) if info else {}
-            if told.get("dir_info", {}).get("editable"):
-                root = Path(unquote(urlsplit(told["url"]).path))
-                places = (root / "src" / module, root / module)
-                return next(filter(None, map(_source, places)), None)
-        return None
+        root = _edited_root(info) if info else None
+        return _below([root], module) if root else ()
+
+    @functools.cached_property
+    def _edited_roots(self) -> list[Path]:
+        """The projects of all packages that are installed to be edited."""
+        found = (_edited_root(info) for info, _ in self._installed.found.values())
+        return [root for root in found if root is not None]
+
+
+def _edited_root(info: Path) -> Path | None:
+    """Return the project of a package that is installed to be edited, by its metadata."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        told = json.loads((info / "direct_url.json").read_bytes())
+        if told.get("dir_info", {}).get("editable"):
+            return Path(unquote(urlsplit(told["url"]).path))
+    return None
+
+
+def _below(roots: Iterable[Path], module: str) -> tuple[Path, ...]:
+    """Return the source of a module in the first of some projects that has it."""
+    places = (place for root in roots for place in (root / "src" / module, root / module))
+    found = next(filter(None, map(_source, places)), None)
+    return (found,) if found is not None else ()
+
+
+def _edited(*sources: Path) -> _Found:
+    digests = [_digest(source) for source in sources]
+    return _Found(digests[0] if len(digests) == 1 else digest(canonical_json(digests)), sources)
 
 
 def _mapped(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -294,7 +327,8 @@ def _mapped(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
         if name.startswith("__editable__") and name.endswith("_finder.py"):
             with suppress(OSError, ValueError, SyntaxError, AttributeError):
                 found = _FINDER.search((folder / name).read_text(encoding="utf-8"))
-                yield from ast.literal_eval(found[1]).items() if found else ()
+                for module, path in ast.literal_eval(found[1]).items() if found else ():
+                    yield module.partition(".")[0], path  # `acme.lib`, of a namespace
 
 
 def _source(path: Path) -> Path | None:

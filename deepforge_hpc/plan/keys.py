@@ -68,7 +68,8 @@ def external_source(data: ExternalInput) -> dict[str, Any]:
     """Return what a key holds of external data: its digest where it is known."""
     if data.sha256 is not None:
         return {"type": data.type, "sha256": data.sha256}
-    return {"type": data.type, "uri": data.uri, "size": data.size, "mtime_ns": data.mtime_ns}
+    found = {"type": data.type, "uri": data.uri, "size": data.size, "mtime_ns": data.mtime_ns}
+    return {**found, "listing": data.listing} if data.listing else found
 
 
 def produced_source(edge: Edge, producer_key: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger
-from deepforge_hpc.pipeline.installed import Installed, is_seen
+from deepforge_hpc.pipeline.installed import Installed, is_seen, unseen
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
@@ -47,20 +47,25 @@ def changed_packages(
 def unseen_packages(plan: Plan, reused: Reused, again: str) -> tuple[Notice, ...]:
     """Return what there is to say of results whose software cannot be looked at from here."""
     units = {name for name, _ in reused.units}.union(reused.jobs)
-    jobs = [
-        job
+    whats = {
+        job.name: _unseen(job)
         for job in plan.jobs
-        if job.name in units and job.kind is not JobKind.GATHER and not is_seen(job.software)
-    ]
+        if job.name in units and job.kind is not JobKind.GATHER
+    }
+    jobs = [name for name, what in whats.items() if what]
     if not jobs:
         return ()
-    names = [job.name for job in jobs]
-    what = dict.fromkeys(_named(job.environment) for job in jobs)
+    what = dict.fromkeys(one for name in jobs for one in whats[name])
     text = (
-        f"reused: {listed(names, _SHOWN)}, though versions of {listed(what, _SHOWN)} cannot be "
+        f"reused: {listed(jobs, _SHOWN)}, though versions of {listed(what, _SHOWN)} cannot be "
         "seen from here"
     )
-    return (Notice("packages_unseen", text, ", ".join(names), next=f"to run all again: {again}"),)
+    return (Notice("packages_unseen", text, ", ".join(jobs), next=f"to run all again: {again}"),)
+
+
+def _unseen(job: Job) -> list[str]:
+    """Return what is not seen of a job's software: all of it, or packages by their names."""
+    return unseen(job.software) if is_seen(job.software) else [_named(job.environment)]
 
 
 def _named(environment: Environment) -> str:

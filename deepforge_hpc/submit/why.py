@@ -281,7 +281,7 @@ def _changed(name: str, before: str, now: str) -> str:
 
 
 def _content(data: Any) -> object:
-    return data.sha256 or (data.uri, data.size, data.mtime_ns)
+    return data.sha256 or (data.uri, data.size, data.mtime_ns, data.listing)
 
 
 def _ports(job: Job) -> list[tuple[str, str]]:

@@ -48,6 +48,8 @@ class ExternalInput(NamedTuple):
     """`sha256:...` where it is known when the pipeline is loaded (small files), else None."""
     origin: str = ""
     """file:line of the declaration."""
+    listing: str = ""
+    """Of a folder without `sha256`: the digest of its files' names, sizes and times."""
 
 
 def member_port(port: str, index: int) -> str:

@@ -130,6 +130,9 @@ def _from_external(context: Context, binding: InputBinding, declared: ExternalIn
         place, below = LocalStorage.at(path)
         found = place.stat(below)
         _refuse_changed(context, f"The input {name}{where}", declared, found)
+        if declared.listing not in {"", place.listing(below)}:
+            reason = f"The input {name}{where} changed since the submission: a file of it did."
+            raise JobError(reason, _again_as_it_is(context))
         sha256 = known_digest(context.ledger, place, found)
     except PlaceError as error:
         if error.kind == MISSING:

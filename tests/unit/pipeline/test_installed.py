@@ -48,6 +48,7 @@ def test_versions_are_read_from_names_and_metadata(venv: Path) -> None:
     install(site(venv), "sklearn", "scikit_learn-1.9.1.dist-info")
     install(site(venv), "odd", "Other.Name-3.1.dist-info", top_level__txt="odd\n")
     found = look(venv, "numpy", "sklearn", "odd", "json", "absent")
+    assert found.pop("absent") == ""  # or installed in a way that is not known
     assert found == {"python": "3.11", "numpy": "2.0.2", "sklearn": "1.9.1", "odd": "3.1"}
     (site(venv) / "numpy-2.0.2.dist-info").rename(site(venv) / "numpy-2.1.0.dist-info")
     assert look(venv, "numpy")["numpy"] == "2.1.0"
@@ -80,7 +81,7 @@ def test_another_interpreter_behind_the_same_path(venv: Path) -> None:
     other.write_text("")
     (venv / "bin" / "python").unlink()
     (venv / "bin" / "python").symlink_to(other)
-    assert look(venv, "numpy") == {"python": "3.12"} != before
+    assert look(venv, "numpy") == {"python": "3.12", "numpy": ""} != before
     assert look(venv, "json") == {"python": "3.12"}  # of code that imports nothing else, too
 
 
@@ -125,6 +126,37 @@ def test_a_package_that_is_edited_is_known_by_its_files(
     assert look(venv, "mylib")["mylib"] == before
     code.write_text("def f(): return 2\n")
     assert look(venv, "mylib")["mylib"] != before
+
+
+def test_a_namespace_that_is_edited_in_parts_is_all_of_them(venv: Path, tmp_path: Path) -> None:
+    """By the finders of setuptools: `MAPPING = {"acme.one": ...}`, one for each package."""
+    files = []
+    for part in ("one", "two"):
+        files.append(tmp_path / part / "acme" / part / "__init__.py")
+        files[-1].parent.mkdir(parents=True)
+        files[-1].write_text("x = 1\n")
+        text = f"MAPPING: dict[str, str] = {{'acme.{part}': '{files[-1].parent}'}}\n"
+        (site(venv) / f"__editable___acme_{part}_1_0_finder.py").write_text(text)
+    for file in files:
+        before = look(venv, "acme")["acme"]
+        assert before.startswith("sha256:")
+        file.write_text("x = 2\n")
+        assert look(venv, "acme")["acme"] != before
+
+
+def test_an_edited_package_need_not_be_called_as_its_module(venv: Path, tmp_path: Path) -> None:
+    """As meson-python and scikit-build-core install it: with neither a path nor a finder."""
+    code = tmp_path / "work" / "src" / "lib" / "__init__.py"
+    code.parent.mkdir(parents=True)
+    code.write_text("x = 1\n")
+    info = site(venv) / "acme_lib-1.0.dist-info"
+    info.mkdir()
+    told = {"dir_info": {"editable": True}, "url": f"file://{tmp_path}/work"}
+    (info / "direct_url.json").write_text(json.dumps(told))
+    before = look(venv, "lib")["lib"]
+    code.write_text("x = 2\n")
+    assert before
+    assert look(venv, "lib")["lib"] not in {"", before}
 
 
 def test_what_the_shells_path_leads_to_comes_before_all_that_is_installed(
@@ -236,7 +268,7 @@ def test_a_venv_may_see_the_packages_below_it(venv: Path, tmp_path: Path) -> Non
     base = tmp_path / "lib" / "python3.11" / "site-packages"
     base.mkdir(parents=True)
     install(base, "numpy", "numpy-1.26.4.dist-info")
-    assert "numpy" not in look(venv, "numpy")
+    assert not look(venv, "numpy")["numpy"]
     with (venv / "pyvenv.cfg").open("a") as stream:
         stream.write("include-system-site-packages = true\n")
     assert look(venv, "numpy")["numpy"] == "1.26.4"

@@ -667,6 +667,26 @@ def test_large_data_is_known_by_size_and_time(project, monkeypatch):
     assert keys(project.plan())["render"] != before["render"]
 
 
+def test_a_file_of_a_large_folder_that_an_older_one_replaces_is_another(project, monkeypatch):
+    monkeypatch.setattr("deepforge_hpc.pipeline.external.SMALL_BYTES", 1)
+    (project.root / "data").mkdir()
+    for number, name in enumerate("abc"):
+        (project.root / "data" / name).write_text("1")
+        os.utime(project.root / "data" / name, (number + 5, number + 5))
+    (project.root / "ops.py").write_text("def use(x):\n    y = 1\n    return y\n")
+    project.write(
+        "pipeline: p\ninputs: {x: data}\noperations: {use: {uses: ops.py:use, inputs: {x: x}}}\n"
+        "outputs: {y: use.y}\n"
+    )
+    os.utime(project.root / "data", (9, 9))
+    before = keys(project.plan())
+    assert keys(project.plan()) == before
+    (project.root / "data" / "a").write_text("2")
+    os.utime(project.root / "data" / "a", (1, 1))
+    os.utime(project.root / "data", (9, 9))
+    assert keys(project.plan())["use"] != before["use"]
+
+
 def test_the_order_and_the_number_of_a_list_are_in_the_key(project):
     (project.root / "ops.py").write_text(
         "def make(n: int) -> int:\n    value = n\n    return value\n"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deepforge_hpc.runtime.rank.explain import describe
+from deepforge_hpc.runtime.storage.local import LocalStorage
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -335,6 +336,22 @@ def test_an_external_input_that_changed_or_vanished(execution: Execution) -> Non
     assert "its size was 5 and is 12" in state["reason"]
     data.unlink()
     assert "is missing" in fail(execution)["reason"]
+
+
+def test_a_file_of_a_folder_that_an_older_one_replaced(execution: Execution) -> None:
+    data = execution.project / "data"
+    data.mkdir()
+    (data / "a").write_text("1")
+    os.utime(data / "a", (5, 5))
+    execution.external("folder", data, "directory")
+    place, name = LocalStorage.at(data)
+    execution.inputs[-1] = execution.inputs[-1]._replace(listing=place.listing(name))
+    execution.operation("job", "def operation(folder): return 1", inputs={"folder": "folder"})
+    execution.freeze()
+    assert execution.run("job").returncode == 0
+    (data / "a").write_text("2")
+    os.utime(data / "a", (1, 1))
+    assert "changed since the submission: a file of it did" in fail(execution)["reason"]
 
 
 def test_a_folder_of_data_with_a_link_in_it(execution: Execution) -> None:

@@ -87,3 +87,9 @@ def test_what_cannot_be_seen_is_said_once(environment: Environment, named: str) 
 @pytest.mark.parametrize("seen", [("python", "3.11"), ("image", "sha256:1")])
 def test_of_what_can_be_seen_nothing_is_said(seen: tuple[str, str]) -> None:
     assert unseen(Job("fit", "fit", environment=HERE, software=(seen,))) == []
+
+
+def test_a_package_that_no_folder_shows_is_named() -> None:
+    software = (("python", "3.11"), ("acme", ""), ("numpy", "2.0"))
+    (told,) = unseen(Job("fit", "fit", environment=HERE, software=software))
+    assert told.startswith("reused: fit, though versions of acme cannot be seen from here ")
