@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from deepforge_hpc.errors import StorageError, UsageError
 from deepforge_hpc.model.json_result import JsonResult
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.text import listed
 
 if TYPE_CHECKING:
-    from deepforge_hpc.runtime.base.layout import ExecutionLayout
+    from deepforge_hpc.api.find import FoundExecution
+    from deepforge_hpc.runtime.state.marker import ReusedFrom
 
 _NAME = re.compile(r"out\.(\d+)(?:\.(\d+))?\.log")
 _RANK_NAME = re.compile(r"out\.(\d+)\.rank-(\d+)\.log")
@@ -38,6 +40,39 @@ class LogFile(JsonResult, schema="dfh/logs/1"):
     """Bytes of the file that were read; reading goes on from there."""
     is_whole: bool
     """False if earlier lines were left out."""
+
+
+def made_in(found: FoundExecution, job: str, task: int | None) -> tuple[ReusedFrom | None, bool]:
+    """Return which job of which execution made what a job reuses, and whether its log is there.
+
+    Through all that reused it in between. None if the job reuses nothing.
+    """
+    from deepforge_hpc.api.find import project_above
+    from deepforge_hpc.runtime.state import marker
+    from deepforge_hpc.submit.project import executions_folders
+
+    project = project_above(found.layout.root)
+    folders = dict.fromkeys((found.layout.root.parent, *executions_folders(project)))
+    layout: ExecutionLayout | None = found.layout
+    last: ReusedFrom | None = None
+    seen: set[tuple[str, str, int | None]] = set()
+    while layout is not None:
+        if last is not None and available(layout, job, task=task):
+            return last, True
+        try:
+            said = marker.read(layout.job(job, task))
+        except (OSError, ValueError):
+            said = None
+        if said is None or said.reused_from is None or said.reused_from[:3] in seen:
+            break
+        last = said.reused_from
+        seen.add(last[:3])
+        if "/" in last.execution:
+            break
+        job, task = last.job, last.task
+        below = (ExecutionLayout(folder / last.execution) for folder in folders)
+        layout = next((one for one in below if one.root.is_dir()), None)
+    return last, False
 
 
 def read_log(

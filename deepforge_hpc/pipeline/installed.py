@@ -286,7 +286,7 @@ class _Python:
         return self._installed.sharing(module, *_OTHER_NAMES.get(module, ()))
 
     def _editable(self, module: str) -> tuple[Path, ...]:
-        """Return the sources of a module that is installed to be edited; of a namespace, several."""
+        """Return the sources of a module that is edited in place; of a namespace, several."""
         if module in self._mapped:
             return tuple(filter(None, map(_source, map(Path, self._mapped[module]))))
         info, _ = self._installed.found.get(normalized(module), (None, ""))

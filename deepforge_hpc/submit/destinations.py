@@ -29,6 +29,7 @@ from deepforge_hpc.runtime.base.failure import os_hint
 from deepforge_hpc.runtime.base.files import digest, publish_json, read_own, sync_folder
 from deepforge_hpc.runtime.base.layout import ExecutionLayout, LedgerLayout
 from deepforge_hpc.runtime.base.plan import JobKind
+from deepforge_hpc.runtime.state.closure import other_ledger
 from deepforge_hpc.submit import journal
 from deepforge_hpc.submit.claim import Claim
 from deepforge_hpc.submit.frozen import read_info
@@ -47,6 +48,7 @@ def check(info: ExecutionInfo, plan: Plan) -> None:
     """Raise UsageError if a live execution has a destination of a plan. Nothing is written."""
     wanted = _places(info, plan)
     for place in wanted:
+        place.require_own(Path(info.ledger))
         number = place.newest()
         if holder := place.read(number):
             place.require_free(number, holder, info.uuid)
@@ -62,6 +64,7 @@ def lock(info: ExecutionInfo, plan: Plan, attempt: int) -> None:
     try:
         wanted = _places(info, plan)
         for place in wanted:
+            place.require_own(Path(info.ledger))
             place.take(info, attempt)
         _require_no_overlap(info, wanted)
     except OSError as error:
@@ -174,6 +177,15 @@ class _DestinationLock:
         """Raise UsageError if another execution holds it, and is live."""
         if holder.uuid != uuid and (way_out := _way_out(holder, self._file(number))):
             raise UsageError(self.held_by(holder), way_out)
+
+    def require_own(self, ledger: Path) -> None:
+        """Raise UsageError if a result of another project lies there: claims are each project's."""
+        there = Path(self.path.removesuffix(".*"))
+        if os.path.lexists(there) and (other := other_ledger(there, ledger)):
+            message = f"{self._what} holds a result of another project: {Path(other).parent}"
+            raise UsageError(
+                message, f"Write elsewhere, or move it away with its {there.name}.prov"
+            )
 
     def held_by(self, holder: Claim) -> str:
         """Return that a live execution has it, or a place that it shares."""

@@ -129,9 +129,19 @@ def test_second_run_takes_over_what_still_holds(dfh: Any, project: Path) -> None
     assert "total did not run here, its results are those of small-0001" in refused
     command = refused.partition("Its log: dfh ")[2].split()
     assert "small-0001 total, attempt 1" in dfh(*command, cwd=project).stderr
+    assert set(json.loads(dfh("submit", "--json", cwd=project).stdout)["reused"]) == set(
+        again["reused"]
+    )
+    dfh("status", "3", "--watch", cwd=project)
+    refused = dfh("logs", "3", "total", cwd=project, expect=2).stderr
+    assert f"Its log: dfh {' '.join(command)}" in refused, "through the one in between"
+    (project / "executions" / "small-0001").rename(project / "away")
+    refused = dfh("logs", "3", "total", cwd=project, expect=2).stderr
+    assert "Its log was removed with small-0001." in refused
+    (project / "away").rename(project / "executions" / "small-0001")
     fresh = json.loads(dfh("submit", "--json", "--no-reuse", cwd=project).stdout)
     assert list(fresh["submitted"]) == ["count", "total", "_final"]
-    assert dfh("status", "3", "--watch", cwd=project).returncode == 0
+    assert dfh("status", "4", "--watch", cwd=project).returncode == 0
 
 
 def test_edited_results_are_named_with_exit_code_7(dfh: Any, project: Path, tmp_path: Path) -> None:

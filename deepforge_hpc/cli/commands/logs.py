@@ -128,9 +128,13 @@ def _require_log(
     if logs.available(found.layout, job, task=task):
         return
     if unit.reused_from:
-        of_task = "" if task is None else f" --task {task}"
-        message = f"{found.id}: {job} did not run here, its results are those of {unit.reused_from}"
-        raise UsageError(message, f"Its log: dfh logs {unit.reused_from} {job}{of_task}")
+        made, is_there = logs.made_in(found, job, task)
+        execution = made.execution if made else unit.reused_from
+        message = f"{found.id}: {job} did not run here, its results are those of {execution}"
+        if made is None or not is_there:
+            raise UsageError(message, f"Its log was removed with {execution}.")
+        of_task = "" if made.task is None else f" --task {made.task}"
+        raise UsageError(message, f"Its log: dfh logs {execution} {made.job}{of_task}")
     if unit.state.is_final or unit.state is State.UNKNOWN:
         what = "It has ended without one" if unit.started else "It never ran"
         if unit.state is State.UNKNOWN:

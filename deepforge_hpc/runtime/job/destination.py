@@ -14,7 +14,7 @@ from ..base.failure import JobError
 from ..base.files import canonical_json, publish_bytes
 from ..base.plan import DeclaredOutput, JobKind
 from ..formats import FORMATS
-from ..state.closure import build_closure
+from ..state.closure import beside, build_closure, other_ledger
 from ..state.record import Published
 from ..storage.base import Stat
 from ..storage.local import LocalStorage
@@ -57,7 +57,7 @@ class Destination(NamedTuple):
         """
         for copy in self.copies:
             closure = build_closure(self.context.ledger, copy.sha256, record)
-            publish_bytes(_beside(copy.final), canonical_json(closure._asdict()))
+            publish_bytes(beside(copy.final), canonical_json(closure._asdict()))
             copy.publish()
 
 
@@ -81,11 +81,13 @@ def wanted(context: Context, outputs: list[Published]) -> list[tuple[Path, Publi
     for declared in _declared(context):
         output = next(item for item in outputs if item.name == declared.output)
         to = Path(declared.to)
-        is_folder = to.is_dir() and (output.path.is_file() or _is_of_others(to))
+        is_folder = to.is_dir() and (output.path.is_file() or _is_of_others(to, context.ledger))
         if declared.to.endswith("/") or is_folder:
             to /= declared.name + output.path.suffix
-        if _is_of_others(to):
+        if _is_of_others(to, context.ledger):
             what = "holds what no job laid there" if to.is_dir() else "no job laid it there"
+            if beside(to).exists():
+                what = "another project laid it there"
             raise FileExistsError(errno.EEXIST, f"Would be replaced, and {what}", str(to))
         found.append((to, output))
     return found
@@ -103,10 +105,9 @@ def refuse_files_of_others(context: Context) -> None:
         if declared.to.endswith("/") or to.is_dir():
             fmt = FORMATS.get(kinds.get(declared.output, ""))
             to /= declared.name + (fmt.suffix if fmt else "")
-        if not to.is_dir() and _is_of_others(to):
-            reason = (
-                f"The file {to} would be replaced by {declared.name}, and no job laid it there."
-            )
+        if not to.is_dir() and _is_of_others(to, context.ledger):
+            who = "another project" if beside(to).exists() else "no job"
+            reason = f"The file {to} would be replaced by {declared.name}, and {who} laid it there."
             hint = f"Move it away, then: dfh resume {context.info.id}"
             raise JobError(reason, hint, is_retryable=True)
 
@@ -115,12 +116,8 @@ def _declared(context: Context) -> Iterator[DeclaredOutput]:
     return (item for item in context.plan.outputs if item.to and item.job == context.name)
 
 
-def _is_of_others(place: Path) -> bool:
-    """Tell whether something lies there, and is no copy of an earlier result."""
-    if _beside(place).exists():
-        return False
+def _is_of_others(place: Path, ledger: Path) -> bool:
+    """Tell whether something lies there, and is no copy of an earlier result of this project."""
+    if beside(place).exists():
+        return os.path.lexists(place) and bool(other_ledger(place, ledger))
     return any(place.iterdir()) if place.is_dir() else os.path.lexists(place)
-
-
-def _beside(copy: Path) -> Path:
-    return copy.with_name(copy.name + ".prov")

@@ -31,9 +31,9 @@ def diagnose(
     """Return why the ranks failed; None if all returned 0, and none before its operation did."""
     if ended.code == 0 and not _missing(context):
         return None
-    if stop is not None:
-        return interruption(context, stop, killed=ended.killed_by_us)
     errors = _read_errors(context.work)
+    if stop is not None:
+        return _stopped(context, ended, stop, errors)
     if (own := cause(errors)) is not None:
         for line in story(errors, context.job.launch.world_size):
             tell(f"dfh: {line}")
@@ -45,14 +45,50 @@ def diagnose(
             own = own._replace(
                 reason=found.reason, hint=found.hint, is_retryable=found.is_retryable
             )
-        rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
-        from .undeclared import undeclared
-
-        hint = " ".join(filter(None, (own.hint, undeclared(context, own)))) or _edit_hint(context)
-        return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
+        return _raised(context, own)
     if told := _by_launcher(context, kills_before):
         return told
     return _by_exit_code(context, ended.code, errors, kills_before)
+
+
+def _raised(context: Context, own: RankError) -> JobError:
+    from .undeclared import undeclared
+
+    rank = f"Rank {own.rank}: " if context.job.launch.world_size > 1 else ""
+    found = undeclared(context, own)
+    if found and own.type == "ModuleNotFoundError":
+        hint = found  # there is nothing to be installed
+    else:
+        hint = " ".join(filter(None, (own.hint, found))) or _edit_hint(context)
+    return JobError(rank + own.reason, hint, error=_public(own), is_retryable=own.is_retryable)
+
+
+_ON_STOP = frozenset({"", "SystemExit", "KeyboardInterrupt"})
+"""What ranks end with that were asked to stop; a program has no exception."""
+
+
+def _stopped(
+    context: Context, ended: Ended, stop: signal.Signals, errors: list[RankError]
+) -> JobError:
+    """Return the error of a job that was asked to stop, and what of its own went wrong besides."""
+    found = interruption(context, stop, killed=ended.killed_by_us)
+    own = cause(one for one in errors if one.type not in _ON_STOP and not one.killed.signal)
+    silent = set(_missing(context)) - {error.rank for error in errors}
+    if own is not None and not is_victim(own):
+        raised = _raised(context, own)
+        found.reason += f" {raised.reason}"
+        found.error = raised.error
+        if stop == signal.SIGUSR1:  # another stop says nothing of the next run
+            found.hint, found.is_retryable = raised.hint, raised.is_retryable
+    elif errors and silent and not ended.killed_by_us:
+        from ..base.text import listed
+
+        rank = min(silent)
+        who = f"Rank{'s' if silent - {rank} else ''} {listed(map(str, sorted(silent)), 9)}"
+        found.reason += f" {who} left no word, and may have ended before that."
+        log = f"dfh logs {context.info.id} {context.name} --rank {rank}"
+        found.hint = f"{found.hint} Look at {log} first."
+    return found
 
 
 def _by_exit_code(

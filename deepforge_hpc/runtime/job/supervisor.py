@@ -242,7 +242,11 @@ class Supervisor:
             raise keep(context, error)
         from .publish import read_entries
 
-        entries = read_entries(context)
+        try:
+            entries = read_entries(context)
+        except JobError:  # its rank left without a word: what it wrote is all that there is
+            self._note_left(())
+            raise
         self._note_left([entry.source for entry in entries.values() if entry.source])
         return entries
 

@@ -15,7 +15,9 @@ def undeclared(context: Context, error: RankError) -> str:
     name = _in_project(context, error)
     source = context.job.source
     how = "name it under `inputs:`, or under `code:` and open it from beside __file__"
-    if source is not None and source.kind == "command":
+    if error.type == "ModuleNotFoundError":
+        how = "name it under `code:`"
+    elif source is not None and source.kind == "command":
         how = f'write "{{code}}/{name}" in the command, which freezes it'
     if not name:
         return ""

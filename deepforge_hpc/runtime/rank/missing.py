@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 
 _SAYS = re.compile(r"no such file|not found|does not exist|cannot open|can't open", re.IGNORECASE)
@@ -23,8 +24,30 @@ def missing_files(errors: Iterable[tuple[BaseException, str]], code: str) -> tup
             named = getattr(error, "filename", None) or ""
             names = [os.fsdecode(named)] if isinstance(named, (str, bytes)) else []
             names += names_in(text[:10_000])
-            found |= dict.fromkeys(_relative(name, code) for name in names)
+        else:
+            names = [*_of_module(error), *_of_command(error)]
+        found |= dict.fromkeys(_relative(name, code) for name in names)
     return tuple(name for name in found if name and not name.startswith("/"))[:_MOST]
+
+
+def _of_module(error: BaseException) -> Iterator[str]:
+    """Yield where a module that is missing would lie, in the folders that Python looks in."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        name = error.name.replace(".", "/")
+        for folder in sys.path:
+            start = f"{folder}/{name}" if folder else name
+            yield from (f"{start}.py", f"{start}/__init__.py")
+
+
+def _of_command(error: BaseException) -> Iterator[str]:
+    """Yield what a command that failed was told and is not there; its own words went elsewhere."""
+    said = getattr(error, "cmd", None)
+    words = said if isinstance(said, (list, tuple)) else [said]
+    for word in words:
+        if isinstance(word, (str, os.PathLike)):
+            text = os.fspath(word)
+            names = [text, *names_in(text[:10_000])] if isinstance(text, str) else []
+            yield from (name for name in names if not os.access(name, os.F_OK))
 
 
 def names_in(text: str) -> Iterator[str]:

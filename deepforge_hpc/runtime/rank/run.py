@@ -54,8 +54,9 @@ def main() -> int:
         _report(spec, rank, error, interrupted=True)
         code = EXIT_INTERRUPTED
     except BaseException as error:  # noqa: BLE001 - the outer edge: whatever user code raises
-        _report(spec, rank, error, interrupted=False)
-        code = EXIT_FAILED
+        interrupted = isinstance(error.__cause__, InterruptedJobError)  # wrapped on its way
+        _report(spec, rank, error, interrupted=interrupted)
+        code = EXIT_INTERRUPTED if interrupted else EXIT_FAILED
     if spec.home:
         from .left import carry
 

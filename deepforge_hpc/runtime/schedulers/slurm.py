@@ -87,7 +87,8 @@ def explain_end(raw_state: str, reason: str, exit_code: str) -> tuple[State, str
     """
     word, _, more = raw_state.partition(" ")
     if word.rstrip("+") == "FAILED":
-        return explain_exit(exit_code) or ((State.FAILED, ENDS[reason]) if reason in ENDS else None)
+        known = (State.FAILED, ENDS[reason]) if reason in ENDS else None
+        return explain_exit(_exit_code(reason, exit_code)) or known
     if word.rstrip("+") == "CANCELLED" and dependency(reason):
         return State.NEVER_RAN, "It never started: a job that it depends on failed."
     if word.rstrip("+") == "CANCELLED" and more.startswith("by "):
@@ -134,6 +135,15 @@ def explain_exit(exit_code: str) -> tuple[State, str] | None:
     return State.FAILED, sentence
 
 
+def _exit_code(reason: str, exit_code: str) -> str:
+    """Return the exit code, of which the reason alone tells where there is no accounting.
+
+    `RaisedSignal:53(Real-time_signal_19)`.
+    """
+    raised = re.match(r"RaisedSignal:(\d+)", reason)
+    return exit_code or (f"0:{raised[1]}" if raised else "")
+
+
 def is_held(reason: str) -> bool:
     """Tell whether the reason of a waiting job is that somebody, or Slurm, holds it."""
     held = {"JobHeldUser", "JobHeldAdmin", "JobHoldMaxRequeue", "launch failed requeued held"}
@@ -168,7 +178,7 @@ def native_status(
     """Return what a line of Slurm's says of a job, and what a state and reason of it mean."""
     return NativeStatus(
         native, state, raw, reason, sentence, name, code,
-        wants_memory=wants_memory(raw, code), ended_by=ended_by(raw),
+        wants_memory=wants_memory(raw, _exit_code(reason, code)), ended_by=ended_by(raw),
         dependency=dependency(reason),
     )  # fmt: skip
 

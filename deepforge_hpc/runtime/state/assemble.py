@@ -15,7 +15,7 @@ from .marker import ABSENT
 from .status import ExecutionStatus, JobStatus, OutputStatus, UnitStatus, elapsed_s, seconds, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ..base.native import NativeStatus
     from ..base.plan import PlannedJob
@@ -110,7 +110,8 @@ class _Assembly:
             self._trouble[job.name] = self._origin(job) or began
         started = min((unit.started for unit in units if unit.started), default="")
         ended = max((unit.ended for unit in units), default="") if is_over else ""
-        first = next((unit for unit in units if unit.state is state), units[0])
+        alike = [unit for unit in units if unit.state is state] or units
+        first = next((unit for unit in alike if not unit.is_retryable), alike[0])
         found = JobStatus(
             plan=job,
             state=state,
@@ -219,14 +220,21 @@ class _Assembly:
         """Return where the trouble began because of which a job cannot run, if there is any."""
         if job.kind is JobKind.FINAL:
             return None
-        return next((self._trouble[name] for name in job.after if name in self._trouble), None)
+        return _worst(self._trouble[name] for name in job.after if name in self._trouble)
 
 
 def _began(job: PlannedJob, units: tuple[UnitStatus, ...]) -> Trouble | None:
-    for unit in units:
-        if unit.state.is_final and not unit.state.is_success:
-            return Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)
-    return None
+    return _worst(
+        Trouble(title(job.name, unit.task), unit.state, unit.is_retryable)
+        for unit in units
+        if unit.state.is_final and not unit.state.is_success
+    )
+
+
+def _worst(troubles: Iterable[Trouble]) -> Trouble | None:
+    """Return the one that wants an edit, if any does: after that all others go on too."""
+    found = sorted(troubles, key=lambda one: one.is_retryable)
+    return found[0] if found else None
 
 
 def _left_behind(job: str, units: list[UnitStatus]) -> Notice:

@@ -346,9 +346,10 @@ def test_a_file_of_a_folder_that_an_older_one_replaced(execution: Execution) -> 
     execution.external("folder", data, "directory")
     place, name = LocalStorage.at(data)
     execution.inputs[-1] = execution.inputs[-1]._replace(listing=place.listing(name))
-    execution.operation("job", "def operation(folder): return 1", inputs={"folder": "folder"})
+    for job in ("before", "job"):
+        execution.operation(job, "def operation(folder): return 1", inputs={"folder": "folder"})
     execution.freeze()
-    assert execution.run("job").returncode == 0
+    assert execution.run("before").returncode == 0
     (data / "a").write_text("2")
     os.utime(data / "a", (1, 1))
     assert "changed since the submission: a file of it did" in fail(execution)["reason"]

@@ -63,6 +63,14 @@ def test_what_was_not_returned_is_named_and_kept(
     assert "left 3 files" in (execution.root / "report.html").read_text()
 
 
+def test_a_rank_that_leaves_without_a_word_keeps_them_too(execution: Execution) -> None:
+    code = "import os\ndef operation():\n    open('out.dat', 'w').write('out')\n    os._exit(0)\n"
+    execution.operation("job", code)
+    assert execution.run("job").returncode == 1
+    assert "left 1 file" in execution.state("job")["left"]
+    assert (execution.folder("job").left / "out.dat").read_text() == "out"
+
+
 def test_a_job_that_fails_keeps_them_too(execution: Execution) -> None:
     execution.operation("job", WRITE.format(end="raise ValueError('no')"))
     assert execution.run("job").returncode == 1

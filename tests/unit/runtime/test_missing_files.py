@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from subprocess import CalledProcessError
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,9 @@ def put(execution: Execution, path: str = "data/x.csv") -> None:
         "raise_from(lambda: open('data/x.csv'))",
         "__import__('numpy').loadtxt('data/x.csv')",
         "__import__('subprocess').run(['data/x.csv'], check=True)",
+        "__import__('subprocess').run(['cat', 'data/x.csv'], check=True)",
+        "__import__('subprocess').run('cat < data/x.csv', shell=True, check=True)",
+        "__import__('subprocess').check_output(['cp', '-t', '.', '--', Path('data/x.csv')])",
         "__import__('ctypes').CDLL('data/x.csv')",
     ],
 )
@@ -78,8 +82,30 @@ def test_the_words_of_many_libraries_name_the_file(error: Exception) -> None:
     assert "data/x.csv" in describe(error, rank=0, code="/e/code").missing
 
 
+def test_a_module_in_a_folder_that_the_code_adds_is_named(execution: Execution) -> None:
+    put(execution, "lib/helpers.py")
+    code = """
+        import sys
+        from pathlib import Path
+
+        sys.path.insert(0, str(Path(__file__).parents[1] / "lib"))
+
+        def operation(): import helpers
+        """
+    execution.operation("job", code)
+    assert execution.run("job").returncode == 1
+    hint = execution.state("job")["hint"]
+    assert hint.startswith("lib/helpers.py is in the project, and a job sees what it is given: ")
+    assert "name it under `code:`, then: dfh submit pipeline.yaml" in hint
+    assert "installed" not in hint
+
+
 def test_what_misses_no_file_names_none() -> None:
-    for error in (ValueError("data/x.csv is odd"), PermissionError(13, "denied", "data/x.csv")):
+    for error in (
+        ValueError("data/x.csv is odd"),
+        PermissionError(13, "denied", "data/x.csv"),
+        CalledProcessError(1, [__file__]),
+    ):
         assert describe(error, rank=0, code="/e/code").missing == ()
 
 

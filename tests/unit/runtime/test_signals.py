@@ -120,6 +120,69 @@ def test_after_the_time_limit_only_a_checkpoint_helps_to_resume(
     assert ("ask for more time" in state["hint"]) is not keeps
 
 
+def test_what_fails_at_the_warning_is_named_and_not_more_time_asked_for(
+    execution: Execution,
+) -> None:
+    execution.operation(
+        "job",
+        """
+        import os, time
+        from pathlib import Path
+
+        def operation():
+            started = Path(os.environ["DFH_CHECKPOINT_DIR"], "pid")
+            started.with_suffix(".new").write_text(str(os.getpid()))
+            started.with_suffix(".new").rename(started)
+            try:
+                time.sleep(300)
+            finally:
+                Path("/nowhere/at/all/checkpoint").write_text("")
+        """,
+    )
+    process, _ = begin(execution)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    state = execution.state("job")
+    assert (state["state"], state["again"]) == ("interrupted", False)
+    assert "by the walltime warning (SIGUSR1). The operation raised FileNotFound" in state["reason"]
+    assert state["error"]["type"] == "FileNotFoundError"
+    assert "more time" not in state["hint"]
+    assert "dfh submit" in state["hint"]
+
+
+def test_a_rank_that_left_before_the_warning_is_named(
+    execution: Execution, two_ranks: LaunchCommand
+) -> None:
+    launcher = Path(two_ranks.argv[0])  # of those that pass the warning on, as srun does
+    text = launcher.read_text().replace("trap 'kill $a $b' TERM", "trap 'kill -USR1 $a' USR1")
+    launcher.write_text(text.replace("wait $a; x=$?", "wait $a; wait $a; x=$?"))
+    execution.operation(
+        "job",
+        """
+        import os, time
+        from pathlib import Path
+
+        def operation():
+            folder = Path(os.environ["DFH_EXECUTION"])
+            if os.environ["DFH_RANK"] == "1":
+                (folder / "gone").touch()
+                os._exit(0)
+            while not (folder / "gone").exists():
+                time.sleep(0.01)
+            (folder / "begun").touch()
+            time.sleep(300)
+        """,
+        launch=two_ranks,
+    )
+    process = execution.start("job")
+    wait_for((execution.root / "begun").exists)
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    state = execution.state("job")
+    assert state["reason"].endswith("Rank 1 left no word, and may have ended before that.")
+    assert "dfh logs demo-0001 job --rank 1" in state["hint"]
+
+
 def test_a_signal_to_the_whole_group_counts_once(execution: Execution) -> None:
     execution.operation("job", SLEEPER)
     process, _ = begin(execution)

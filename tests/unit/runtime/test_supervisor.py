@@ -14,6 +14,8 @@ import pytest
 
 from deepforge_hpc.runtime.base.files import digest, digest_file
 from deepforge_hpc.runtime.base.plan import OutputPort, Reference
+from deepforge_hpc.runtime.state.assemble import build
+from deepforge_hpc.runtime.state.read import read_files
 
 if TYPE_CHECKING:
     from conftest import Execution
@@ -540,6 +542,45 @@ def test_a_file_that_nobody_of_ours_laid_is_never_replaced(execution: Execution)
     assert execution.run("late").returncode == 89
     assert "Would be replaced, and no job laid it there: " in execution.state("late")["reason"]
     assert (early.read_text(), late.read_text()) == ("mine", "mine")
+
+
+def test_a_result_of_another_project_is_never_replaced(
+    execution: Execution, tmp_path: Path
+) -> None:
+    place, ran = execution.project / "shared.json", execution.project / "ran"
+    text = "from pathlib import Path\n\ndef operation():\n    Path({!r}).write_text('x')\n    return 1\n"
+    execution.operation("make", text.format(str(ran)))
+    execution.declare("make", "make.result", place)
+    execution.run_all("make")
+    prov = place.with_name("shared.json.prov")
+    history = json.loads(prov.read_text())
+    assert history["ledger"] == str(execution.ledger)
+    ran.unlink()
+    execution.folder("make").success.unlink()
+    other = tmp_path / "other" / ".dfh"
+    prov.write_text(json.dumps({**history, "ledger": str(other)}))
+    other.mkdir(parents=True)
+    assert execution.run("make", attempt=2).returncode == 1
+    reason = execution.state("make")["reason"]
+    assert "shared.json would be replaced by make, and another project laid it there." in reason
+    assert not ran.exists()
+    other.rmdir()  # moved, or removed: nobody's any more
+    assert execution.run("make", attempt=3).returncode == 0
+
+
+def test_below_a_failure_that_wants_an_edit_nothing_says_resume(execution: Execution) -> None:
+    stop = "import os, signal, time\ndef operation():\n    os.kill(os.getpid(), 15)\n    time.sleep(60)\n"
+    execution.operation("a", stop)
+    execution.operation("b", "def operation(): raise ValueError('broken')")
+    execution.operation(
+        "c", "def operation(x, y): return 1", inputs={"x": "a.result", "y": "b.result"}
+    )
+    for job in "abc":
+        assert execution.run(job).returncode != 0
+    jobs = {job.name: job for job in build(read_files(execution.root), None, now=0).jobs}
+    assert [jobs[name].is_retryable for name in "ab"] == [True, False]
+    assert jobs["c"].state == "upstream_failed"
+    assert "resume" not in jobs["c"].hint
 
 
 def test_a_later_attempt_knows_when_the_first_began(execution: Execution) -> None:

@@ -170,6 +170,19 @@ def test_a_signal_is_named():
 
 
 @pytest.mark.parametrize(
+    ("reason", "code"),
+    [("RaisedSignal:53(Real-time_signal_19)", "0:53"), ("RaisedSignal:9(Killed)", "0:9")],
+)
+def test_a_signal_of_which_the_reason_alone_tells_is_the_same(reason: str, code: str) -> None:
+    """Without accounting there is no exit code."""
+    told, known = interpret("FAILED", reason, ""), interpret("FAILED", "", code)
+    assert told[:2] == known[:2]
+    native = _native("7", "FAILED", reason, "", "name")
+    assert (native.state, native.explanation) == known[:2]
+    assert native.wants_memory is wants_memory("FAILED", code)
+
+
+@pytest.mark.parametrize(
     ("state", "code", "wants"),
     [
         ("OUT_OF_MEMORY", "0:125", True),
@@ -195,7 +208,15 @@ def test_no_word_of_slurm_crashes(state, reason, code):
 @pytest.mark.parametrize("code", ["", "0:0", "3:0", "0:9", "0:53", "75:0", "86:0"])
 @pytest.mark.parametrize("raw", [*STATES, "CANCELLED by 1000"])
 def test_the_final_job_says_of_an_end_what_the_login_node_says(raw: str, code: str) -> None:
-    for reason in ("", "None", *ENDS, "Dependency", "DependencyNeverSatisfied", "Newer"):
+    for reason in (
+        "",
+        "None",
+        *ENDS,
+        "Dependency",
+        "DependencyNeverSatisfied",
+        "Newer",
+        "RaisedSignal:9(Killed)",
+    ):
         state, sentence = interpret(raw, reason, code)
         told = _native("7", raw, reason, code, "name")
         if state.is_final or told.state.is_final:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ import pytest
 from deepforge_hpc.api import submission
 from deepforge_hpc.api.pipelines import Request
 from deepforge_hpc.errors import UsageError
+from deepforge_hpc.runtime.base.codec import encode
+from deepforge_hpc.runtime.base.files import canonical_json
 from deepforge_hpc.runtime.base.layout import ExecutionLayout
+from deepforge_hpc.runtime.state.closure import ClosureData
 from deepforge_hpc.runtime.state.journal import Intent
 from deepforge_hpc.submit import chain, destinations, journal
 from deepforge_hpc.submit.frozen import read_info, read_plan
@@ -202,6 +206,28 @@ def test_one_place_is_one_however_it_is_named(lab: Any, other: Any, is_refused: 
             lab.cancel(late)
         lab.cancel(layout)
         lab.wait(layout)
+
+
+def test_a_result_of_another_project_is_not_written_over(lab: Any, tmp_path: Path) -> None:
+    lab.write(outputs=outputs("one"))
+    first = lab.create()
+    results = lab.project / "results"
+    results.mkdir()
+    (results / "one.json").write_text("1")
+    other = tmp_path / "other" / ".dfh"
+    other.mkdir(parents=True)
+    closure = ClosureData("sha256:1", "sha256:2", {}, str(other))
+    (results / "one.json.prov").write_bytes(canonical_json(encode(closure)))
+    told = f"outputs.rone.to .*results/one.json holds a result of another project: {other.parent}"
+    with pytest.raises(UsageError, match=told) as refused:
+        lab.create()
+    assert "one.json.prov" in refused.value.hint
+    with pytest.raises(UsageError, match="of another project"):
+        chain.submit(first, lab.scheduler)
+    (results / "one.json.prov").write_bytes(
+        canonical_json(encode(closure._replace(ledger=str(lab.project / ".dfh"))))
+    )
+    lab.create()
 
 
 def test_claim_of_an_earlier_version_holds_while_its_execution_is_live(lab: Any) -> None:
