@@ -185,6 +185,15 @@ class Annotations:
         found = next((one[key] for one in said if isinstance(one, dict) and key in one), "")
         return found if isinstance(found, str) else ""
 
+    def members(self, node: ast.expr | None) -> tuple[str, list[ast.expr]]:
+        """Return `list` or `dict` and the annotations of the members, or of the values."""
+        node = self._unwrapped(node)
+        if not isinstance(node, ast.Subscript):
+            return "", []
+        kind, members = self.plain(node.value), type_arguments(node)
+        found = members[1:] if kind == "dict" else members
+        return kind, [one for one in found if not is_ellipsis(one)]
+
     def member(self, node: ast.expr | None) -> tuple[bool, ast.expr | None]:
         """Tell whether a list of any length may be given, and return the annotation of a member."""
         node = self._unwrapped(node)

@@ -369,10 +369,18 @@ class _OperationBinding:
                 chosen[name] = kind
         return chosen
 
+    def _by_value(self, port: Port) -> bool:
+        """Tell whether a value chooses its format: nobody gathers it, or wants it as JSON."""
+        source = f"{self.spec.name}.{port.name}"
+        wanted = (one.to for one in self.binder.pipeline.outputs.values() if one.source == source)
+        return port.by_value and not self.spec.map and not any(to.endswith(".json") for to in wanted)
+
     def _port_type(self, types: dict[str, str], port: Parameter | Port, what: str) -> str:
         if port.trained and (library := self._library_of(port.trained)):
             port = replace(port, type=self.binder.references.trained(library))
         chosen = types.get(port.name)
+        if not chosen and isinstance(port, Port) and self._by_value(port):
+            return ANY
         if (problem := getattr(port, "problem", "")) and chosen in (None, "json"):
             hint = f"write types: {{{port.name}: pickle}}, or return what JSON can hold"
             self._fault((), f"{what} {port.name!r} cannot be saved: {problem}", hint)
@@ -392,8 +400,7 @@ class _OperationBinding:
             if port.shape.kinds is not None:
                 why = "which comes as a list, without the names of its fields"
             message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
-            kind = "FORMAT" if port.shape.kinds is None else PICKLE
-            hint = f"write types: {{{port.name}: {kind}}}"
+            hint = f"write types: {{{port.name}: {'FORMAT' if port.shape.kinds is None else PICKLE}}}"
             once = (self.found.module, self.code.object, f"{what} {port.name}")
             self.binder.warn_of_type((*self.at, "uses"), f"{message}, {why}", hint, *once)
         return port.type or ANY

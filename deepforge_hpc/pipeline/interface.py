@@ -72,6 +72,8 @@ class Port:
     """What its annotation says of it."""
     problem: str = ""
     """Why JSON cannot hold it, where its annotation says so."""
+    by_value: bool = False
+    """Whether the value had better choose its format: it has arrays or tensors in it."""
     is_extra: bool = False
     """Whether a pipeline may leave it unused."""
     trained: str = ""

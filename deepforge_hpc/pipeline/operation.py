@@ -33,7 +33,7 @@ from deepforge_hpc.pipeline.interface import (
     Parameter,
     Port,
 )
-from deepforge_hpc.pipeline.promise import allows_none, json_problem, read_promise
+from deepforge_hpc.pipeline.promise import allows_none, chosen_by_value, json_problem, read_promise
 from deepforge_hpc.pipeline.returns import NAME_IT, Outputs, falls_through, read_outputs, undefined
 from deepforge_hpc.pipeline.shape import Shape, Shapes
 from deepforge_hpc.pipeline.syntax import statements
@@ -325,6 +325,7 @@ class _CodeReader:
             kind, unknown = self._type(annotation)
             promise = read_promise(annotation, self.annotations, self.formats)
             problem = json_problem(annotation, self.annotations) if kind in ("", "json") else ""
+            by_value = chosen_by_value(annotation, self.annotations)
             ports.append(
                 Port(
                     name=name,
@@ -333,6 +334,7 @@ class _CodeReader:
                     promise=promise,
                     shape=self.shapes.read(annotation),
                     problem=problem,
+                    by_value=by_value,
                     is_extra=self.annotations.is_extra(annotation),
                     trained=self._argument(annotation, "trained"),
                 )

@@ -47,7 +47,14 @@ def read_promise(
 
 _NO_KEYS = frozenset({"int", "float", "bool", "bytes", "list", "None", "complex"})
 _OTHER_FILES = frozenset({"parquet", "safetensors", "skops", "keras", "hdf5", "file"})
-_NO_JSON = frozenset({"set", "frozenset", "bytes", "bytearray", "complex", "Set", "FrozenSet"})
+_NO_JSON = frozenset(
+    {
+        *("set", "frozenset", "bytes", "bytearray", "complex", "Set", "FrozenSet"),
+        *("datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta"),
+        *("decimal.Decimal", "fractions.Fraction", "uuid.UUID", "torch.nn.Module"),
+    }
+)
+_SAID_OF_KEYS = frozenset({"Annotated", "Literal", "Optional", "Union"})
 
 
 def json_problem(node: ast.expr | None, annotations: Annotations, *, inside: bool = False) -> str:
@@ -60,7 +67,7 @@ def json_problem(node: ast.expr | None, annotations: Annotations, *, inside: boo
         return f"JSON has no {name}" if name in _NO_JSON or is_other else ""
     name, members = annotations.plain(node.value), type_arguments(node)
     if name == "dict" and len(members) == 2:
-        if annotations.plain(members[0]) in _NO_KEYS:
+        if _is_no_key(members[0], annotations):
             return f"keys of a JSON object are texts, not {shortened(members[0])}"
         members = members[1:]
     elif name == "Annotated":
@@ -69,6 +76,29 @@ def json_problem(node: ast.expr | None, annotations: Annotations, *, inside: boo
         return f"JSON has no {name}" if name in _NO_JSON else ""
     found = (json_problem(member, annotations, inside=True) for member in members)
     return next(filter(None, found), "")
+
+
+def _is_no_key(node: ast.expr | None, annotations: Annotations) -> bool:
+    """Tell whether JSON has no such keys as an annotation says."""
+    if isinstance(node, ast.Constant):
+        return node.value is None or (
+            isinstance(node.value, str) and _is_no_key(expression(node.value), annotations)
+        )
+    if isinstance(node, ast.Subscript):
+        return annotations.plain(node.value) not in _SAID_OF_KEYS
+    return node is not None and annotations.plain(node) in _NO_KEYS | _NO_JSON
+
+
+def chosen_by_value(node: ast.expr | None, annotations: Annotations) -> bool:
+    """Tell whether an annotation says that all members are arrays or tensors.
+
+    As JSON they would be lists of numbers of no type; by the value the runtime finds what fits.
+    """
+    kind, members = annotations.members(node)
+    ports = {annotations.port(member, ()) for member in members}
+    if kind == "list":
+        return ports == {"npy"}
+    return kind == "dict" and ports in ({"npy"}, {"safetensors"})
 
 
 def allows_none(node: ast.expr | None, annotations: Annotations) -> bool:

@@ -56,6 +56,8 @@ class _FitCheck:
     """Two annotations being compared."""
 
     taken_for: Mapping[str, set[str]]
+    every: bool = False
+    """Whether None, and lists of all lengths, have to fit, and not only one value."""
     left: int = _MOST
 
 
@@ -76,13 +78,16 @@ class Shape:
         return self.fits(wanted, work) and (True if work.left > 0 else None)
 
     def is_narrowed_to(self, wanted: Shape) -> bool:
-        """Tell whether only some numbers of this are such as are wanted: of float those of int."""
-        return not self.fits(wanted, _FitCheck(_ALWAYS))
+        """Tell whether only some values of this are such as are wanted: of float those of int."""
+        return not self.fits(wanted, _FitCheck(_ALWAYS, every=True))
 
     def fits(self, wanted: Shape, work: _FitCheck) -> bool:
         """Tell the same, as long as some of the comparisons are left."""
         if self.kinds is None or wanted.kinds is None:
             return True
+        names = {one.name for one in wanted.kinds}
+        if work.every and "None" not in names and any(one.name == "None" for one in self.kinds):
+            return False
         return any(one.fits(other, work) for one in self.kinds for other in wanted.kinds)
 
     def members(self) -> Shape | None:
@@ -149,6 +154,8 @@ class ValueKind:
         if wanted.name != self.name and wanted.name not in work.taken_for.get(self.name, ()):
             return False
         if not self._has_a_value_of(wanted, work) or self._lacks(wanted):
+            return False
+        if work.every and self.name == "list" and self.parts is None is not wanted.parts:
             return False
         lengths = {len(one.parts) for one in (self, wanted) if one.parts is not None}
         if self.name == "list" and len(lengths) > 1:

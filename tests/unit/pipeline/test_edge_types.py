@@ -251,10 +251,14 @@ def test_a_file_of_json_is_no_set(project: ProjectFolder) -> None:
         ("float", "int", True), ("int", "bool", True), ("list[float]", "list[int]", True),
         ("float", "int | str", True), ("float", "Literal[1, 2]", True), ("float", "Rows | int", True),
         ("int", "float", False), ("bool", "int", False), ("float", "Num", False),
+        ("dict | None", "dict", True), ("list[dict | None]", "list[dict]", True),
+        ("dict | None", "object", False), ("None", "dict | None", False),
+        ("list[int]", "tuple[int, int]", True), ("tuple[int, ...]", "tuple[int, int]", True),
+        ("tuple[int, int]", "list[int]", False), ("Sequence[int]", "list[int]", False),
         ("Num", "int", False), ("float | None", "int | None", False), ("object", "int", False),
     ],
 )  # fmt: skip
-def test_numbers_of_which_only_some_fit_are_said(
+def test_values_of_which_only_some_fit_are_said(
     project: ProjectFolder, given: str, wanted: str, is_narrowed: bool
 ) -> None:
     assert told(project, given, wanted) == []
