@@ -12,7 +12,7 @@ from deepforge_hpc.files.project import ProjectError
 from deepforge_hpc.pipeline.credentials import ATTRIBUTE
 from deepforge_hpc.pipeline.environment import EnvironmentBase, resolve_environment
 from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
-from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, refines
+from deepforge_hpc.pipeline.formats import ANY, PICKLE, Formats, is_open, refines
 from deepforge_hpc.pipeline.installed import Installed
 from deepforge_hpc.pipeline.interface import (
     NO_DEFAULT,
@@ -27,7 +27,7 @@ from deepforge_hpc.pipeline.references import References
 from deepforge_hpc.pipeline.refusals import refused
 from deepforge_hpc.pipeline.sources import FoundOperation, Sources
 from deepforge_hpc.runtime.base.notice import Notice
-from deepforge_hpc.runtime.base.plan import OperationSource, OutputPort, Reference, member_port
+from deepforge_hpc.runtime.base.plan import OperationSource, Reference, member_port
 from deepforge_hpc.runtime.base.redact import filter_value
 
 T = TypeVar("T")
@@ -159,16 +159,7 @@ class _OperationBinding:
             computed={name: p.default_code for name, p in left.items() if p.default is NO_DEFAULT},
             references=references,
             inputs=tuple(edges),
-            outputs=tuple(
-                OutputPort(
-                    name=port.name,
-                    type=self._port_type(types, port, "output"),
-                    annotation=port.promise.annotation,
-                    types=port.promise.types,
-                    optional=port.promise.optional,
-                )
-                for port in code.outputs
-            ),
+            outputs=tuple(port.output(self._output_type(types, port)) for port in code.outputs),
             environment=environment,
             software=self.binder.installed.software(environment, packages),
             seed=self.seed,
@@ -369,18 +360,15 @@ class _OperationBinding:
                 chosen[name] = kind
         return chosen
 
-    def _by_value(self, port: Port) -> bool:
-        """Tell whether a value chooses its format: nobody gathers it, or wants it as JSON."""
-        source = f"{self.spec.name}.{port.name}"
-        wanted = (one.to for one in self.binder.pipeline.outputs.values() if one.source == source)
-        return port.by_value and not self.spec.map and not any(to.endswith(".json") for to in wanted)
+    def _output_type(self, types: dict[str, str], port: Port) -> str:
+        if port.by_value and is_open(self.binder.pipeline, self.spec, port.name):
+            return ANY
+        return self._port_type(types, port, "output")
 
     def _port_type(self, types: dict[str, str], port: Parameter | Port, what: str) -> str:
         if port.trained and (library := self._library_of(port.trained)):
             port = replace(port, type=self.binder.references.trained(library))
         chosen = types.get(port.name)
-        if not chosen and isinstance(port, Port) and self._by_value(port):
-            return ANY
         if (problem := getattr(port, "problem", "")) and chosen in (None, "json"):
             hint = f"write types: {{{port.name}: pickle}}, or return what JSON can hold"
             self._fault((), f"{what} {port.name!r} cannot be saved: {problem}", hint)
@@ -400,7 +388,9 @@ class _OperationBinding:
             if port.shape.kinds is not None:
                 why = "which comes as a list, without the names of its fields"
             message = f"{self.code.object}: {what} {port.name!r} is annotated {port.annotation}"
-            hint = f"write types: {{{port.name}: {'FORMAT' if port.shape.kinds is None else PICKLE}}}"
+            hint = (
+                f"write types: {{{port.name}: {'FORMAT' if port.shape.kinds is None else PICKLE}}}"
+            )
             once = (self.found.module, self.code.object, f"{what} {port.name}")
             self.binder.warn_of_type((*self.at, "uses"), f"{message}, {why}", hint, *once)
         return port.type or ANY

@@ -298,7 +298,8 @@ class Edges:
         if array is not None and array.over == port:
             given = given.part()
         is_kept = given.may_be(edge.shape)
-        if is_kept and not given.is_narrowed_to(edge.shape):
+        # Of a file nobody says what it holds, so nothing of it is more likely than the rest.
+        if is_kept and (edge.operation is None or not given.is_narrowed_to(edge.shape)):
             return
         object_ = interface.source.object
         once = (interface.source.module, object_, port, source)

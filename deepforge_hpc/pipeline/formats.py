@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from deepforge_hpc.plugins import registry
 from deepforge_hpc.plugins.travel import as_in_a_job
 from deepforge_hpc.runtime.formats import FORMATS, Format
+
+if TYPE_CHECKING:
+    from deepforge_hpc.pipeline.file import OperationSpec, PipelineSpec
 
 ANY = "any"
 PICKLE = "pickle"
@@ -63,6 +67,14 @@ class Formats(Mapping[str, "Format"]):
         if self._names is None:
             self._names = registry.installed("formats")
         return self._names
+
+
+def is_open(pipeline: PipelineSpec, spec: OperationSpec, output: str) -> bool:
+    """Tell whether an output's value may choose its format: nobody gathers it, or wants another."""
+    source = f"{spec.name}.{output}"
+    wanted = [one.to for one in pipeline.outputs.values() if one.source == source]
+    is_json = any(to.endswith(".json") for to in wanted)
+    return output not in spec.types and spec.map is None and not is_json
 
 
 def by_suffix(suffix: str) -> str:

@@ -11,9 +11,7 @@ version: it is not there, or a module, a variable of the job or an odd installat
 
 from __future__ import annotations
 
-import ast
 import functools
-import json
 import os
 import re
 import shutil
@@ -22,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
+from deepforge_hpc.pipeline.editable import edited_root, extra_folders, mapped
 from deepforge_hpc.pipeline.requirements import Requirements
 from deepforge_hpc.plugins.scheduler import scheduler_class
 from deepforge_hpc.runtime.base.files import canonical_json, digest, digest_file
@@ -44,13 +42,11 @@ _OTHER_NAMES = {
 _TRAVELS = frozenset({"deepforge_hpc", "dfh_runtime"})
 _SMALL_BYTES = 16 << 20
 _MAX_FILES = 2_000
-_ADDED = re.compile(r"""\baddsitedir\(['"]([^'"]+)['"]\)""")
 _IMPORT = re.compile(
     r"""^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b|import[ \t]+([\w., \t]+))"""
     r"""|\bimport_module\(['"](\w+)""",
     re.MULTILINE,
 )
-_FINDER = re.compile(r"^MAPPING\b[^=]*=\s*(\{.*\})", re.MULTILINE)
 
 
 class _Found(NamedTuple):
@@ -237,12 +233,12 @@ class _Python:
         self._edited_of: dict[str, frozenset[str]] = {}
         own = list(self._folders)
         for folder in own:
-            for extra in _extra_folders(folder, self._folders[folder]):
+            for extra in extra_folders(folder, self._folders[folder]):
                 self._folders.setdefault(extra, _names(extra))
         self._added = [names for folder, names in self._folders.items() if folder not in own]
         self._mapped: dict[str, list[str]] = {}
         for folder in own:
-            for module, path in _mapped(folder, self._folders[folder]):
+            for module, path in mapped(folder, self._folders[folder]):
                 self._mapped.setdefault(module, []).append(path)
         self._installed = Requirements(self._folders)
 
@@ -290,23 +286,14 @@ class _Python:
         if module in self._mapped:
             return tuple(filter(None, map(_source, map(Path, self._mapped[module]))))
         info, _ = self._installed.found.get(normalized(module), (None, ""))
-        root = _edited_root(info) if info else None
+        root = edited_root(info) if info else None
         return _below([root], module) if root else ()
 
     @functools.cached_property
     def _edited_roots(self) -> list[Path]:
         """The projects of all packages that are installed to be edited."""
-        found = (_edited_root(info) for info, _ in self._installed.found.values())
+        found = (edited_root(info) for info, _ in self._installed.found.values())
         return [root for root in found if root is not None]
-
-
-def _edited_root(info: Path) -> Path | None:
-    """Return the project of a package that is installed to be edited, by its metadata."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        told = json.loads((info / "direct_url.json").read_bytes())
-        if told.get("dir_info", {}).get("editable"):
-            return Path(unquote(urlsplit(told["url"]).path))
-    return None
 
 
 def _below(roots: Iterable[Path], module: str) -> tuple[Path, ...]:
@@ -319,16 +306,6 @@ def _below(roots: Iterable[Path], module: str) -> tuple[Path, ...]:
 def _edited(*sources: Path) -> _Found:
     digests = [_digest(source) for source in sources]
     return _Found(digests[0] if len(digests) == 1 else digest(canonical_json(digests)), sources)
-
-
-def _mapped(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the modules that setuptools' finders of editable installs know, and where they are."""
-    for name in names:
-        if name.startswith("__editable__") and name.endswith("_finder.py"):
-            with suppress(OSError, ValueError, SyntaxError, AttributeError):
-                found = _FINDER.search((folder / name).read_text(encoding="utf-8"))
-                for module, path in ast.literal_eval(found[1]).items() if found else ():
-                    yield module.partition(".")[0], path  # `acme.lib`, of a namespace
 
 
 def _source(path: Path) -> Path | None:
@@ -362,19 +339,6 @@ def _names(folder: Path) -> frozenset[str]:
         return frozenset(os.listdir(folder))  # noqa: PTH208 - the names alone
     except OSError:
         return frozenset()
-
-
-def _extra_folders(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Yield the folders that `.pth` files name."""
-    for name in sorted(name for name in names if name.endswith((".pth", ".egg-link"))):
-        with suppress(OSError, ValueError):
-            for line in (folder / name).read_text(encoding="utf-8").splitlines():
-                is_code = line.startswith(("import ", "import\t"))
-                added = _ADDED.findall(line) if is_code else [line.strip()]
-                for text in filter(None, added):
-                    path = folder / text
-                    if not text.startswith("#") and path.is_dir():
-                        yield Path(os.path.normpath(path))
 
 
 def _imports(source: Path) -> frozenset[str]:

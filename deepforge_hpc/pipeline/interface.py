@@ -79,6 +79,11 @@ class Port:
     trained: str = ""
     """An argument: it is the network of its file, trained, as the library of that keeps one."""
 
+    def output(self, kind: str) -> OutputPort:
+        """Return it as a plan has it, in a format."""
+        said = self.promise
+        return OutputPort(self.name, kind, said.annotation, said.types, said.optional)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationCode:

@@ -241,7 +241,7 @@ MPIRUN = "mpirun, --allow-run-as-root, --oversubscribe, -np, '{world_size}'"
 @pytest.mark.parametrize(
     ("step", "argv", "said"),
     [
-        ("runtime/job/diagnosis.py _by_launcher: dfh logs #2", MPIRUN, "last words"),
+        ("runtime/job/diagnosis.py _with_log: dfh logs", MPIRUN, "last words"),
         (
             "runtime/job/diagnosis.py _by_launcher: dfh logs",
             f"{MPIRUN}, -no-such-option",

@@ -86,8 +86,7 @@ def _stopped(
         rank = min(silent)
         who = f"Rank{'s' if silent - {rank} else ''} {listed(map(str, sorted(silent)), 9)}"
         found.reason += f" {who} left no word, and may have ended before that."
-        log = f"dfh logs {context.info.id} {context.name} --rank {rank}"
-        found.hint = f"{found.hint} Look at {log} first."
+        found.hint = _with_log(context, found.hint, rank)
     return found
 
 
@@ -143,10 +142,14 @@ def _by_launcher(context: Context, kills_before: int | None) -> JobError | None:
         if death.rank is not None and not _has_started(context, death.rank):
             error.reason = f"Its process ended with exit code {death.code} before it could begin."
             error.hint = ""
-    rank = "" if death.rank is None else f" --rank {death.rank}"
     error.reason = f"{'A rank' if death.rank is None else f'Rank {death.rank}'}: {error.reason}"
-    error.hint = f"{error.hint} Its log: dfh logs {context.info.id} {context.name}{rank}".strip()
+    error.hint = _with_log(context, error.hint, death.rank)
     return error
+
+
+def _with_log(context: Context, hint: str, rank: int | None) -> str:
+    of = "" if rank is None else f" --rank {rank}"
+    return f"{hint} Its log: dfh logs {context.info.id} {context.name}{of}".strip()
 
 
 def _has_started(context: Context, rank: int) -> bool:

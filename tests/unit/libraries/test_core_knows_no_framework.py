@@ -19,7 +19,7 @@ ADAPTERS = (
 FRAMEWORK = re.compile(r"(?i)\b(keras|tensorflow|tf|(?:py)?torch|torchrun|jax|horovod)(?![a-z])")
 KNOWING = {
     "pipeline/annotation.py": "an annotation that means a format",
-    "pipeline/effects.py": "base classes that do nothing when a class is made of them",
+    "pipeline/harmless.py": "base classes that do nothing when a class is made of them",
     "pipeline/formats.py": "a suffix that means a format",
     "pipeline/promise.py": "formats whose values are files",
     "pipeline/installed.py": "names of distributions of one package",

@@ -274,3 +274,79 @@ def test_aliases_of_aliases_are_read_once(project: ProjectFolder) -> None:
     project.write("ops.py", code)
     project.write("pipeline.yaml", PIPELINE.format(map="", over=""))
     assert {one.kind for one in project.load().warnings} == {"type_unchecked"}
+
+
+OPEN = """
+import datetime
+import numpy as np
+import torch
+
+def make() -> {given}:
+    value = None
+    return value
+
+def use(value: {wanted}) -> int:
+    n = 1
+    return n
+"""
+OPEN_PIPELINE = """
+pipeline: p
+operations:
+  make: {{uses: "ops.py:make"{more}}}
+  use: {{uses: "ops.py:use", inputs: {{value: make.value}}}}
+outputs: {{n: use.n, value: {to}}}
+"""
+
+
+def kept_as(
+    project: ProjectFolder, given: str, wanted: str, more: str = "", to: str = "make.value"
+) -> str:
+    project.write("ops.py", OPEN.format(given=given, wanted=wanted))
+    project.write("pipeline.yaml", OPEN_PIPELINE.format(more=more, to=to))
+    (port,) = project.load().operations["make"].outputs
+    return port.type
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("list[np.ndarray]", "list[np.ndarray]"),
+        ("list[np.ndarray]", "list"),
+        ("dict[str, np.ndarray]", "dict"),
+        ("dict[str, torch.Tensor]", "dict[str, torch.Tensor]"),
+        ("dict[str, torch.Tensor] | None", "object"),
+    ],
+)
+def test_what_holds_arrays_or_tensors_chooses_its_format_by_its_value(
+    project: ProjectFolder, given: str, wanted: str
+) -> None:
+    """As JSON an array comes back as a list of numbers of no type, and a tensor not at all."""
+    assert kept_as(project, given, wanted) == "any"
+
+
+def test_it_does_not_where_another_format_is_named_or_wanted(project: ProjectFolder) -> None:
+    given = "list[np.ndarray]"
+    assert kept_as(project, given, "list", more=", types: {value: json}") == "json"
+    to = "{from: make.value, to: out/value.json}"
+    assert kept_as(project, given, "list", to=to) == "json"
+    assert kept_as(project, "list[int]", "list") == "json"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("dict[tuple[int, int], float]", "keys of a JSON object are texts, not tuple[int, int]"),
+        ("dict[None, int]", "keys of a JSON object are texts, not None"),
+        ("dict['int', int]", "keys of a JSON object are texts, not "),
+        ("list[datetime.date]", "JSON has no datetime.date"),
+        ("datetime.datetime", "JSON has no datetime.datetime"),
+        ("list[torch.Tensor]", "JSON has no torch.Tensor"),
+    ],
+)
+def test_what_no_format_holds_is_known_before_the_run(
+    project: ProjectFolder, given: str, said: str
+) -> None:
+    project.write("ops.py", OPEN.format(given=given, wanted="object"))
+    project.write("pipeline.yaml", OPEN_PIPELINE.format(more="", to="make.value"))
+    (fault,) = project.faults()
+    assert f"output 'value' cannot be saved: {said}" in str(fault)
