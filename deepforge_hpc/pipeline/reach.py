@@ -184,7 +184,7 @@ class Reach:
         self._seen: set[int] = set()
         self._todo: list[tuple[Module, _Statement]] = []
         self._pieces: set[Piece] = set()
-        self._followed: set[Chain] = set()
+        self._followed: set[tuple[Chain, int]] = set()
         self._unbound = self._unpickles = False
         self.outside: set[str] = set()
         """Top packages outside of the project that are imported."""
@@ -232,9 +232,13 @@ class Reach:
             self.outside.add(chain[0])
         return last, rest
 
-    def _follow_in_packages(self, chain: Chain) -> None:
-        """Take in what packages on the way bind: it hides a module of the same name."""
-        for length in range(1, len(chain)):
+    def _follow_in_packages(self, chain: Chain, imported: int) -> None:
+        """Take in what packages on the way bind: it hides a module of the same name.
+
+        Not on the way to the module that an import names, `imported` parts: these are files. Else
+        `from .bar import bar` in a package would lead to itself, by ever longer names.
+        """
+        for length in range(max(1, imported), len(chain)):
             if (package := self._find(chain[:length])) is not None:
                 self._name(package, chain[length], chain[length + 1 :])
 
@@ -262,7 +266,7 @@ class Reach:
                 self._all(module, with_text=True)
             self._open_by(chain)
             for target in statement.inner.get(chain[0], ()):
-                self._follow((*target, *chain[1:]))
+                self._follow(target, chain[1:])
             self._name(module, chain[0], chain[1:])
         for target in statement.members:
             self._follow(target)
@@ -274,7 +278,7 @@ class Reach:
         for statement in module.by_name.get(name, ()):
             self._take(module, statement)
             for target in [statement.target] if statement.target else statement.inner.get(name, ()):
-                self._follow((*target, *attributes))
+                self._follow(target, attributes)
 
     def _open_by(self, chain: Chain) -> None:
         """Take in all modules, as they are written, if a full dotted name may lead anywhere."""
@@ -287,17 +291,18 @@ class Reach:
             for loaded in list(self._loaded.values()):
                 self._all(loaded)
 
-    def _follow(self, chain: Chain, *, is_used: bool = True) -> None:
-        """Take in what a full dotted name stands for; not `is_used`: only its module may use it."""
+    def _follow(self, target: Chain, attributes: Chain = (), *, is_used: bool = True) -> None:
+        """Take in what an import stands for; not `is_used`: only its module may use it."""
+        chain, imported = (*target, *attributes), len(target) - 1
         if is_used:
             self._open_by(chain)
-        if chain in self._followed:
+        if (chain, imported) in self._followed:
             return
-        self._followed.add(chain)
+        self._followed.add((chain, imported))
         module, rest = self._load_chain(chain)
         if module is None:
             return
-        self._follow_in_packages(chain)
+        self._follow_in_packages(chain, imported)
         if not rest or rest[0] not in module.by_name:
             # The module itself is handed around, or makes its names as it runs.
             self._all(module)

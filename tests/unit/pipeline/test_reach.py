@@ -456,6 +456,29 @@ def test_what_a_package_binds_hides_its_module_of_that_name(digest_of: Digest, u
     assert digest_of({**files, **changed}) != before
 
 
+@pytest.mark.parametrize(
+    "binds",
+    [
+        "from .bar import bar\n",
+        "from lib.bar import bar\n",
+        "import lib.bar as bar\nbar = bar.bar\n",
+        "from lib.near import bar\n",  # which takes it from the module of that name
+    ],
+)
+def test_a_package_may_bind_a_name_from_its_module_of_that_name(
+    digest_of: Digest, binds: str
+) -> None:
+    files = {
+        "ops.py": "import lib\ndef op(x):\n    y = lib.bar(x)\n    return y\n",
+        "lib/__init__.py": binds,
+        "lib/bar.py": "def bar(x):\n    return 1\ndef other(x):\n    return 2\n",
+        "lib/near.py": "from .bar import bar\n",
+    }
+    before = digest_of(files)
+    changed = files["lib/bar.py"].replace("return 1", "return 3")
+    assert digest_of({**files, "lib/bar.py": changed}) != before
+
+
 def test_a_class_counts_whole_with_its_bases(digest_of: Digest) -> None:
     code = """
     class Root:
