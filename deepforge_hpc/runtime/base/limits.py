@@ -35,6 +35,19 @@ def errno_of(error: BaseException) -> int | None:
     return errno.EFBIG if is_limited else errno.ENOSPC
 
 
+def warn_of_cpu_time() -> None:
+    """Let the kernel say so where CPU time runs out: only at a soft limit below the hard one.
+
+    At the hard one it sends the SIGKILL that want of memory has. The job's script does the same,
+    which the ranks of other nodes are not started by.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if soft == hard != resource.RLIM_INFINITY and soft > 1:
+        resource.setrlimit(resource.RLIMIT_CPU, (soft - 1, hard))
+
+
 def elsewhere(limit: str, then: str) -> str:
     """Return the way on from a limit: what sets it, and what goes on without it."""
     return (

@@ -95,6 +95,10 @@ def _prepare(spec: RankSpec, identity: Identity) -> None:
         from .variables import variables
 
         os.environ.update(variables(os.environ, spec.job))
+    if spec.job.resources.nodes > 1:
+        from ..base.limits import warn_of_cpu_time
+
+        warn_of_cpu_time()
     if spec.job.launch.world_size > 1:
         _redirect(Path(spec.rank_log.format(rank=identity.rank)), copy=identity.rank == 0)
     for number in (signal.SIGTERM, signal.SIGUSR1):

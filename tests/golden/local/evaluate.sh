@@ -180,6 +180,9 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
     ! grep -qs '"kept":{},"lacking":{},"lost":{}' "$folder/rescue/index.json" ||
       stop failed "$reported" "The job was ended from outside while it published its outputs: exit code $result." \
         "They are whole: dfh resume $id publishes them without another run." true
+    [ "$result" -ne 152 ] ||
+      stop failed "$reported" "The supervisor of the job used up its limit on CPU time (SIGXCPU)." \
+        "The CPU time of a process is limited here (ulimit -t). Where it is not so: dfh resume $id" true
     [ "$result" -ne 137 ] ||
       look="It was a SIGKILL, most often for want of memory: ask for more (mem_per_node)."
     stop failed "$reported" "The supervisor of the job was ended from outside: exit code $result." \

@@ -419,6 +419,20 @@ def test_a_supervisor_that_is_killed_leaves_a_failure_behind(folder):
     assert state["started"] == "2026-01-01T00:00:00.000+00:00"
 
 
+def test_a_supervisor_without_cpu_time_is_told_as_such(folder):
+    execution = Execution(folder, make())
+    word = "{'attempt': 2, 'started': None, 'state': 'running'}"
+    execution.behave(
+        f"open('jobs/train/state.json', 'w').write(json.dumps({word}, separators=(',', ':')))\n"
+        f"os.kill(os.getpid(), {int(signal.SIGXCPU)})"
+    )
+    assert execution.run(*ARGUMENTS).returncode == 1
+    state = execution.state()
+    assert state["reason"] == "The supervisor of the job used up its limit on CPU time (SIGXCPU)."
+    assert state["hint"].endswith(f"(ulimit -t). Where it is not so: dfh resume {folder.name}")
+    assert state["again"] is True
+
+
 @pytest.mark.parametrize("code", [3, 9])
 def test_only_what_was_killed_is_told_to_want_memory(folder, code):
     execution = Execution(folder, make())

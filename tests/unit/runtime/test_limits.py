@@ -94,6 +94,20 @@ def test_the_kernel_says_of_an_operation_that_it_has_used_up_its_cpu_time(
     assert "limit on CPU time" in run(execution, "-S -t 1")["reason"]
 
 
+@pytest.mark.parametrize(("nodes", "soft"), [(1, 60), (2, 59)])
+def test_ranks_on_other_nodes_are_warned_before_the_kernel_kills(
+    execution: Execution, two_ranks: LaunchCommand, nodes: int, soft: int
+) -> None:
+    """Those of the job's own node have it of the job's script."""
+    code = (
+        "import resource\ndef operation(): return list(resource.getrlimit(resource.RLIMIT_CPU))\n"
+    )
+    job = execution.operation("job", code, launch=two_ranks)
+    execution.jobs = [job._replace(resources=job.resources._replace(nodes=nodes))]
+    assert run(execution, "-t 60")["state"] == "succeeded"
+    assert json.loads((execution.folder("job").outputs / "result.json").read_text()) == [soft, 60]
+
+
 WRITE = "open('large', 'wb').write(bytes(1 << 20))"
 NUMPY = "import numpy; numpy.save('large', numpy.zeros(1 << 17))"
 
