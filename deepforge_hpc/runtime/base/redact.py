@@ -50,14 +50,21 @@ _VALUE = (
 begins with a bracket is none: `{inputs.key}`, or what `_READ_LATER` stands for."""
 _LAST = rf"""(?=["']?{_WORD_OF_IT}+[ \t]{{0,4}}(?:["',;)}}\]]|$))"""
 """One word and nothing after it: `password: it is missing` is a sentence."""
-_IN_TEXT = rf"""(?:{_NAMES}|(?:(?<![\w-])|(?<=--))TOKEN|_PWD(?=["' \t]*[:=]["' \t]*[^\s/~.$]))"""
+_BY_PLACE = (
+    r"""_PWD(?=["' \t]*[:=]["' \t]*[^\s/~.$])|"""
+    r"""(?<![\w-])PWD(?=\\{0,3}["']?\s{0,4}[:=]\s{0,4}\\{0,3}["']?[^\s/~.$"']"""
+    r"""[^\s/"',;&]{0,200}(?:[\s"',;&]|$))"""
+)
+"""`PWD` alone is mostly a folder: not where it has a slash."""
+_IN_TEXT = rf"""(?:{_NAMES}|(?:(?<![\w-])|(?<=--))TOKEN|{_BY_PLACE})"""
 _SCHEMES = r"BASIC|BEARER|TOKEN|API-?KEY|DIGEST|NEGOTIATE|JWT|OAUTH|AWS4-HMAC-SHA256"
 _BLANK = r"[ \t]{0,4}"
 _ASSIGNED = (
     rf"""({_IN_TEXT}(?:{_BLANK}=(?!=){_BLANK}|\\{{0,3}}["']\s{{0,4}}[:=]\s{{0,4}})"""
     r"""(?!["']?\[redacted|<)\[?|"""
     rf"""{_NAMES}:[ \t]{{1,4}}(?!\[redacted){_LAST}|"""
-    rf"""(?:^|[,;{{(])\s{{0,4}}TOKEN:[ \t]{{1,4}}(?!\[redacted|\d+\b){_LAST}|"""
+    rf"""(?<!/)(?!(?<![\w-])SECRETS?:){_NAMES}:(?![\s:/]|\[redacted|\d{{1,3}}\b){_LAST}|"""
+    rf"""(?:^|[,;{{(])\s{{0,4}}TOKEN:[ \t]{{0,4}}(?![\s:/]|\[redacted|\d+\b){_LAST}|"""
     r"""AUTHORIZATION\\{0,3}["']?\s{0,4}[:=]\s{0,4}"""
     r"""(?!\[?["']?(?:[\w-]{1,30}[ ])?\[redacted)\[?["']?"""
     rf"""(?:(?:{_SCHEMES})[ ]|(?!(?:{_SCHEMES})[ ])(?:[a-z][\w-]{{0,30}}[ ]{_LAST})?)|"""
@@ -65,8 +72,10 @@ _ASSIGNED = (
     rf"""(?:{_VALUE})"""
 )
 """In a text: `password=...`, `"api_key": "..."`, `--api-key ...`, `Authorization: Bearer ...`,
-`password: ...` at the end of a line."""
-_PARTS = ("pass", "secret", "credent", "key", "token", "author", "_pwd")
+`password: ...` at the end of a line. Without a blank `secret:NAME` names one, `credentials:12` is a
+line of a file, and `secret://x` or `a_password::b` something else.
+"""
+_PARTS = ("pass", "secret", "credent", "key", "token", "author", "pwd")
 """Of the names in `_ASSIGNED`, each of which has one: looked for first, as that is far cheaper."""
 _TOKENS = {
     **dict.fromkeys(("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_"), r"\w{20,}"),

@@ -33,6 +33,9 @@ TEXTS = (
     *("dbpassword=hunter2", "db.password=hunter2", "db.password: hunter2", "self.token = 'hunter2'"),
     *("run --password=hunter2 x", "run --db-password='a hunter2'", "run --token hunter2", "--hf-token=hunter2"),
     *("--my-own-db-password hunter2", "--password 'a hunter2'", "passwords: hunter2", "api_keys=['hunter2']"),
+    *("password:hunter2", "{password:hunter2}", "user:me,password:hunter2", "db_password:hunter2 ", "api_key:hunter2", "password:'hunter2'"),
+    *("client_secret:hunter2", "token:hunter2", "{token:hunter2}", "a\n  password:hunter2\nb", "(password:hunter2)"),
+    *("{'pwd': 'hunter2'}", '{"pwd": "hunter2"}', "{'pwd': b'hunter2', 'x': 1}", r'{\"pwd\": \"hunter2\"}', "UID=me;PWD=hunter2;x", "pwd = hunter2"),
     *("password=hunter2(x", "password = hunter2", "a line\npassword: hunter2\nanother", "login failed (password: hunter2)", "secrets=hunter2"),
 )  # fmt: skip
 HARMLESS = (
@@ -44,6 +47,9 @@ HARMLESS = (
     *("password: it is missing", "use api_key", "the secret of it", "sort_key=z", "key: value", "low_pass=3"),
     *("https://host:80/x", "ssh://git@host/x", "see https://x.org: me@y", "12:30 me@host", "token is used"),
     *('api_key="{inputs.key}"', "--password '{inputs.key}'", "x-api-key: {inputs.key}"),
+    *("secret:hub", "secrets:hub", "secret://vault/x", "test_password::test_one", "Credentials::Get", "conf/credentials:12", "credentials:12"),
+    *("hub/secret:latest", "password_policy:strict", "key:value", "token:512", "tokens:512", "a token:EOF", "pwd: command not found"),
+    *("{'pwd': '/home/x'}", "{'pwd': 'build/x'}", "pwd=build/x", "{'pwd': '~/x'}", "{'pwd': None}", "{'pwd': ''}", "cwd, pwd = x()", "'pwd' is x"),
     *("authorization", "author: Ada", "bypass: on", "compass=n", "passes: 3", "passed=12"),
 )  # fmt: skip
 
@@ -125,6 +131,7 @@ def test_a_variable_is_none_by_a_part_of_its_name(name: str) -> None:
     [
         *("-", "--a-", "password", "password ", "password=\\", "password:  ", "a.", "a://", "a://:", "\\"),
         *("token: ", "Authorization: a ", "Authorization:", "--password ", "'password", "_pwd", "{token:"),
+        *("pwd", "pwd=", "pwd=a", "'pwd':", "password:", "password:a", "secret:a,", ",token:"),
         *("password='", 'password="\\"', "x://a:b:", "://a:@", "_PWD= ", "password=a.", "eyJaaaaaaaa.", "sk-"),
     ],
 )  # fmt: skip
