@@ -53,6 +53,14 @@ def test_what_hides_pythons_own_modules_is_not_imported(
     assert '"state":"succeeded"' in state, ended.stdout + ended.stderr
 
 
+def test_what_python_needs_before_it_starts_a_job_is_named(
+    dfh: Any, project: Path, tmp_path: Path
+) -> None:
+    environ = _hide(tmp_path / "scripts", "contextlib")
+    told = dfh("run", "--site", "local", cwd=project, env=environ, expect=None).stdout
+    assert f"{tmp_path}/scripts/contextlib.py hides one of Python's own modules: rename it" in told
+
+
 def test_what_hides_a_package_of_ours_is_named(dfh: Any, project: Path, tmp_path: Path) -> None:
     for name in ("yaml", "click"):
         environ = _hide(tmp_path / name, name)

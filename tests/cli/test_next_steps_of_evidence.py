@@ -176,7 +176,7 @@ def test_a_folder_of_the_login_shell_that_hides_a_module_of_python(
     folder.mkdir()
     (folder / "encodings.py").write_text(HIDING.replace("FOLDER", str(folder)))
     said = dfh("run", cwd=project, env={"PYTHONPATH": str(folder)}, expect=9)
-    assert "a file in its folders with the name of one of Python's modules" in said.stdout
+    assert f"{folder}/encodings.py hides one of Python's own modules: rename it" in said.stdout
     log = follow("job-templates/base.sh.j2 : dfh logs", said, cwd=project)
     assert "ImportError: mine" in log.stdout
 

@@ -114,6 +114,7 @@ command=("$python")
 # The runtime and the operations come from the execution itself, as they were when it was submitted.
 export PYTHONPATH="$PWD/code/dfh_runtime.zip${PYTHONPATH:+:$PYTHONPATH}"
 
+interpreter=("${command[@]}")
 command+=(-m dfh_runtime run "$job")
 [ -z "$task" ] || command+=(--task "$task")
 command+=(--attempt "$attempt")
@@ -156,8 +157,18 @@ if [ "$result" -ne 0 ] && [ "$attempt" -gt 0 ]; then
       stop failed 87 "The frozen code was changed after it was submitted: code/dfh_runtime.zip." \
         "Submit the pipeline again: a frozen execution must not be edited."
     fi
-    [ "$PYTHONPATH" = "$PWD/code/dfh_runtime.zip" ] ||
-      look+=" PYTHONPATH was set: a file in its folders with the name of one of Python's modules hides that."
+    # Isolated, Python itself imports nothing from there.
+    hiding=$("${interpreter[@]}" -I -c '
+import os, sys
+for folder in os.environ["PYTHONPATH"].split(":")[1:]:
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        path = os.path.join(folder, name)
+        if name.endswith(".py") or os.path.isfile(os.path.join(path, "__init__.py")):
+            if name.partition(".")[0] in sys.stdlib_module_names:
+                sys.exit(print(path))
+' 2>/dev/null || true)
+    [ -z "$hiding" ] ||
+      look+=" $hiding hides one of Python's own modules: rename it, or take its folder out of PYTHONPATH."
     stop failed "$reported" "The runtime could not start: exit code $result." "$look"
   elif ! grep -qE '"state":"(failed|interrupted|upstream_failed|cancelled)"' "$folder/state.json"; then
     started=$(sed -n 's/.*"started":\("[^"]*"\).*/\1/p' "$folder/state.json")

@@ -372,17 +372,25 @@ def test_the_exit_code_is_the_supervisors(folder, code):
     assert execution.state() == {"attempt": 2, "state": "failed", "x": 1}
 
 
-@pytest.mark.parametrize("path", ["", "/home/me/scripts"])
-def test_a_runtime_that_does_not_start_is_a_failure_with_a_state(folder, path):
+@pytest.mark.parametrize("hiding", ["", "contextlib.py", "json/__init__.py", "helper.py"])
+def test_a_runtime_that_does_not_start_is_a_failure_with_a_state(folder, hiding, tmp_path):
+    path = tmp_path / "my scripts"
+    (path / hiding).parent.mkdir(parents=True, exist_ok=True)
+    if hiding:
+        (path / hiding).write_text("mine = 1")
     execution = Execution(folder, make())
     (execution.script.parent / "state.json").write_text('{"attempt":1,"state":"failed"}')
     shutil.rmtree(folder / "code")
-    done = execution.run(*ARGUMENTS, PYTHONPATH=path)
+    done = execution.run(*ARGUMENTS, PYTHONPATH=f"/none:{path}")
     assert done.returncode == 1
     assert execution.state()["attempt"] == 2
     assert "could not start" in execution.state()["reason"]
-    assert "dfh_runtime" in done.stderr
-    assert ("PYTHONPATH was set" in execution.state()["hint"]) is bool(path)
+    if hiding in {"", "helper.py"}:
+        assert "dfh_runtime" in done.stderr
+        assert "PYTHONPATH" not in execution.state()["hint"]
+    else:
+        told = f"{path / hiding.partition('/')[0]} hides one of Python's own modules: rename it, or"
+        assert told in execution.state()["hint"]
 
 
 @pytest.mark.parametrize("is_moved", [False, True])
