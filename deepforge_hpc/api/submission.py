@@ -197,7 +197,7 @@ def _look_back(
     from deepforge_hpc.paths import LEDGER
     from deepforge_hpc.pipeline.installed import Installed, path_of_jobs
     from deepforge_hpc.submit import rescue
-    from deepforge_hpc.submit.packages import changed_packages, unseen_packages
+    from deepforge_hpc.submit.packages import changed_packages, told_before, unseen_packages
     from deepforge_hpc.submit.why import reasons
 
     types = {name: spec.types for name, spec in loaded.pipeline.operations.items()}
@@ -208,11 +208,12 @@ def _look_back(
     done = {*reused.jobs, *(item.job.name for item in found)}
     options = (*request.options(), "--no-reuse")
     again = pipeline_command("submit", str(request.pipeline), options, "")
+    told = told_before(plan, earlier) if layout is not None else ()  # a dry run tells all
     installed, ledger = Installed(path_of_jobs(loaded.site)), Ledger(loaded.project / LEDGER)
     notices = (
         *rescue.told(found),
         *changed_packages(plan, reused, ledger, installed, again),
-        *unseen_packages(plan, reused, again),
+        *unseen_packages(plan, reused, again, told),
     )
     return _Earlier(reasons(plan, loaded.operations, earlier, done), notices)
 

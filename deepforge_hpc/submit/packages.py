@@ -7,14 +7,17 @@ Where nothing of an environment can be seen from here, that is told: then the ke
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 
 from deepforge_hpc.errors import LedgerError
 from deepforge_hpc.ledger.store import Ledger
 from deepforge_hpc.pipeline.installed import Installed, is_seen, unseen
+from deepforge_hpc.runtime.base.layout import ExecutionLayout
 from deepforge_hpc.runtime.base.notice import Notice
 from deepforge_hpc.runtime.base.plan import Environment, Job, JobKind, Plan
 from deepforge_hpc.runtime.base.text import listed
+from deepforge_hpc.runtime.state import marker
 from deepforge_hpc.submit.reuse import Reused
 
 _SHOWN = 4
@@ -44,13 +47,18 @@ def changed_packages(
     return (Notice("packages_changed", text, ", ".join(jobs), next=f"to run all again: {again}"),)
 
 
-def unseen_packages(plan: Plan, reused: Reused, again: str) -> tuple[Notice, ...]:
-    """Return what there is to say of results whose software cannot be looked at from here."""
+def unseen_packages(
+    plan: Plan, reused: Reused, again: str, told: Collection[str] = ()
+) -> tuple[Notice, ...]:
+    """Return what there is to say of results whose software cannot be looked at from here.
+
+    `told`: of which software an earlier submission said so.
+    """
     units = {name for name, _ in reused.units}.union(reused.jobs)
     whats = {
-        job.name: _unseen(job)
+        job.name: [one for one in _unseen(job) if one not in told]
         for job in plan.jobs
-        if job.name in units and job.kind is not JobKind.GATHER
+        if job.name in units
     }
     jobs = [name for name, what in whats.items() if what]
     if not jobs:
@@ -63,9 +71,30 @@ def unseen_packages(plan: Plan, reused: Reused, again: str) -> tuple[Notice, ...
     return (Notice("packages_unseen", text, ", ".join(jobs), next=f"to run all again: {again}"),)
 
 
+def told_before(plan: Plan, earlier: Iterable[tuple[ExecutionLayout, Plan]]) -> set[str]:
+    """Return of which software the last execution on a plan's site was told that nobody sees it."""
+    for layout, before in earlier:
+        if before.site == plan.site:
+            return {
+                one for job in before.jobs for one in _unseen(job) if _has_reused(layout, job)
+            }
+    return set()
+
+
 def _unseen(job: Job) -> list[str]:
     """Return what is not seen of a job's software: all of it, or packages by their names."""
+    if job.kind is JobKind.GATHER:
+        return []
     return unseen(job.software) if is_seen(job.software) else [_named(job.environment)]
+
+
+def _has_reused(layout: ExecutionLayout, job: Job) -> bool:
+    """Tell whether an execution has taken over a job, or a task of it."""
+    for folder in layout.marked(job.name):
+        with suppress(OSError, ValueError):
+            if (found := marker.read(folder)) and found.reused_from:
+                return True
+    return False
 
 
 def _named(environment: Environment) -> str:

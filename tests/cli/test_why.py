@@ -257,6 +257,13 @@ def test_of_a_python_that_cannot_be_seen_a_reuse_says_so(
     told = dfh("run", cwd=project, env=env).stderr
     words = "reused: make, though versions of python3 cannot be seen from here"
     assert told.count(words) == 1
+    assert "cannot be seen" not in dfh("run", cwd=project, env=env).stderr  # it is said once
+    (project / "site-configs").mkdir()
+    (project / "site-configs" / "other.yaml").write_text("site: other\nextends: local\n")
+    told = dfh("run", "--site", "other", cwd=project, env=env).stderr
+    assert told.count(words) == 1  # of each site
+    dfh("run", "--no-reuse", cwd=project, env=env)
+    assert dfh("run", cwd=project, env=env).stderr.count(words) == 1
     done = dfh("submit", "--dry-run", "--json", cwd=project, env=env)
     (one,) = (one for one in json.loads(done.stdout)["warnings"] if one["text"] == words)
     assert (one["kind"], one["subject"]) == ("packages_unseen", "make")
